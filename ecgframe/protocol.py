@@ -1,0 +1,121 @@
+"""The tables of the specification as code: versions, types, flags, error codes, wrappers, limits.
+
+Each table stands here once; everything else (codec, errors, documentation, tests) reads it from here.
+This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from enum import KEEP, IntEnum, IntFlag
+from typing import Final
+
+VERSIONS: Final = (1, 2, 3)
+"""Protocol versions this package speaks, oldest first."""
+
+LATEST_VERSION: Final = VERSIONS[-1]
+
+HEADER_SIZES: Final = {1: 11, 2: 11, 3: 19}
+"""Bytes of the header, by version. V3 adds the 64-bit timestamp."""
+
+
+class MessageType(IntEnum):
+    """What a frame carries: the second byte of its header."""
+
+    ECG_DATA = 0x01
+    ANOMALY_ALERT = 0x02
+    PREDICTION_RESULT = 0x03
+    FEATURE_DATA = 0x04
+
+    HEARTBEAT = 0x10
+    PING = 0x11
+    PONG = 0x12
+
+    SUBSCRIBE = 0x20
+    UNSUBSCRIBE = 0x21
+    SUBSCRIPTION_ACK = 0x22
+
+    VERSION_CHECK = 0xFD
+    PROTOCOL_NEGOTIATION = 0xFE
+    ERROR = 0xFF
+
+
+DATA_TYPES: Final = frozenset(
+    {
+        MessageType.ECG_DATA,
+        MessageType.ANOMALY_ALERT,
+        MessageType.PREDICTION_RESULT,
+        MessageType.FEATURE_DATA,
+    }
+)
+"""The specification's "data messages": the ones that hold signals and what was computed from them."""
+
+
+class Flag(IntFlag, boundary=KEEP):
+    """Message options: the third byte of the header.
+
+    Bits that no version defines are ignored by a receiver and kept as they came, hence ``KEEP``.
+    """
+
+    COMPRESSED = 0x01
+    ENCRYPTED = 0x02
+    PRIORITY = 0x04
+    BROADCAST = 0x08
+    ACK_REQUIRED = 0x10
+
+
+FLAG_SINCE: Final = {
+    Flag.COMPRESSED: 2,
+    Flag.ENCRYPTED: 3,
+    Flag.PRIORITY: 3,
+    Flag.BROADCAST: 3,
+    Flag.ACK_REQUIRED: 3,
+}
+"""The version that introduced each flag."""
+
+
+class ErrorCode(IntEnum):
+    """The specification's error codes: 0x1xx for the protocol, 0x2xx for the application."""
+
+    INVALID_PROTOCOL_VERSION = 0x100
+    CHECKSUM_MISMATCH = 0x101
+    MESSAGE_TOO_LARGE = 0x102
+    DECOMPRESSION_FAILED = 0x103
+    INVALID_MESSAGE_TYPE = 0x104
+
+    INVALID_DATA_FORMAT = 0x200
+    MISSING_REQUIRED_FIELDS = 0x201
+    AUTHENTICATION_FAILED = 0x202
+    PERMISSION_DENIED = 0x203
+    RATE_LIMIT_EXCEEDED = 0x204
+
+
+DATETIME_KEY: Final = "__datetime__"
+UUID_KEY: Final = "__uuid__"
+NDARRAY_KEY: Final = "__ndarray__"
+DTYPE_KEY: Final = "dtype"
+SHAPE_KEY: Final = "shape"
+NDARRAY_KEYS: Final = frozenset({NDARRAY_KEY, DTYPE_KEY, SHAPE_KEY})
+
+DEFAULT_MAX_PAYLOAD: Final = 16 * 1024 * 1024
+"""Bytes a payload may have, as it travels and again when inflated, unless the caller says otherwise."""
+
+LARGEST_LENGTH: Final = 2**32 - 1
+"""The most that the header's 32-bit length field can say, in bytes."""
+
+LARGEST_TIMESTAMP: Final = 2**64 - 1
+"""The most that the header's 64-bit timestamp can say, in microseconds since the Unix epoch."""
+
+COMPRESSION_THRESHOLD: Final = 1024
+"""Bytes; payloads strictly larger than this are deflated."""
+
+COMPRESSION_LEVEL: Final = 6
+
+MAX_DEPTH: Final = 64
+"""Arrays and maps inside one another, at most."""
+
+MAX_NDIM: Final = 32
+"""Dimensions of an ndarray, at most."""
+
+MAX_CONTAINERS: Final = 2**20
+"""Python lists and dicts that one payload may become. An empty one takes a byte on the wire and 56 to 64
+in memory, so this bounds what a hostile payload costs. Samples inside an ndarray wrapper do not count."""
