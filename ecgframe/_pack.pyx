@@ -1,0 +1,627 @@
+"""From Python objects to a MessagePack payload, written straight behind the room that a header will take.
+
+The specification's eleven types and nothing else ("MessagePack Integration"). One buffer, which becomes the frame.
+"""
+
+from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_GET_BUFFER
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from ._bigendian cimport store16, store32
+from ._header cimport Draft
+from ._samples cimport (
+    NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType,
+    number_size, row_size, sample_type, write_double, write_row, write_signed, write_unsigned,
+)
+
+import sys
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from ._header import flat_view
+from ._path import path_text
+from .errors import MessageTooLarge
+from .protocol import (
+    DATETIME_KEY,
+    DTYPE_KEY,
+    MAX_DEPTH,
+    MAX_NDIM,
+    NDARRAY_KEY,
+    SHAPE_KEY,
+    UUID_KEY,
+)
+
+__all__ = ["pack", "pack_draft"]
+
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject** bytes, Py_ssize_t size) except -1
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
+    unsigned long long PyLong_AsUnsignedLongLong(object number) except? 0xFFFFFFFFFFFFFFFF
+
+cdef enum:
+    DEEPEST = 64
+    MOST_DIMENSIONS = 32
+    FIRST_CAPACITY = 256
+    SAMPLES_WITHOUT_GIL = 8192
+
+if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
+    raise ImportError("ecgframe._pack was compiled for other limits than ecgframe.protocol has")
+
+cdef type ndarray = np.ndarray
+cdef type generic = np.generic
+cdef tuple SCALARS = (np.bool_, np.integer, np.floating)
+cdef type datetime_type = datetime
+cdef type uuid_type = UUID
+
+# dtype names by SampleType, and those of the other byte order behind them.
+cdef list NAMES = [
+    np.dtype(code).name.encode()
+    for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+]
+cdef str OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
+NAMES += [
+    str(np.dtype(OTHER_ORDER + code)).encode()
+    for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+]
+
+cdef bytes DATETIME = DATETIME_KEY.encode()
+cdef bytes UUID_TEXT = UUID_KEY.encode()
+cdef bytes NDARRAY = NDARRAY_KEY.encode()
+cdef bytes DTYPE = DTYPE_KEY.encode()
+cdef bytes SHAPE = SHAPE_KEY.encode()
+
+
+cdef struct Writer:
+    PyObject* frame              # bytes, and this is their only reference
+    uint8_t* base
+    Py_ssize_t size
+    Py_ssize_t capacity
+    Py_ssize_t room              # left blank at the start for the header
+    Py_ssize_t limit             # bytes that the frame may have
+    bint binary                  # ndarrays in the binary form
+    int depth
+    Py_ssize_t index[DEEPEST + 1]    # the way to the value being written, for errors:
+    PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
+
+
+def pack(obj, Py_ssize_t max_payload, bint binary):
+    """The payload alone, as bytes."""
+    return pack_behind(0, obj, max_payload, binary)
+
+
+def pack_draft(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
+    """The payload behind ``room`` blank bytes, as a draft whose header is still to be written."""
+    return Draft.around(pack_behind(room, obj, max_payload, binary), room)
+
+
+cdef bytes pack_behind(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
+    cdef Writer w
+    cdef object frame
+    start(&w, room, max_payload, binary)
+    try:
+        pack_value(&w, obj)
+        _PyBytes_Resize(&w.frame, w.size)
+        frame = <object>w.frame
+        return <bytes>frame
+    finally:
+        Py_XDECREF(w.frame)
+
+
+cdef int start(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary) except -1:
+    frame = PyBytes_FromStringAndSize(NULL, FIRST_CAPACITY)
+    Py_INCREF(frame)
+    w.frame = <PyObject*>frame
+    w.base = <uint8_t*>PyBytes_AS_STRING(frame)
+    w.capacity = FIRST_CAPACITY
+    w.size = room
+    w.room = room
+    w.limit = room + max_payload
+    w.binary = binary
+    w.depth = 0
+    return 0
+
+
+# --- room ---
+
+cdef inline uint8_t* reserve(Writer* w, Py_ssize_t n) except NULL:
+    """Room for n more bytes, all of which will be written."""
+    if n > w.capacity - w.size:
+        grow(w, n)
+    return w.base + w.size
+
+
+cdef int grow(Writer* w, Py_ssize_t n) except -1:
+    if n > w.limit - w.size:
+        raise MessageTooLarge(
+            f"the payload passes the limit of {w.limit - w.room} bytes at {where(w)}", path=where(w)
+        )
+    return resize(w, max(w.size + n, min(2 * w.capacity, w.limit)))
+
+
+cdef int foresee(Writer* w, Py_ssize_t n) except -1:
+    """Room for n bytes that are likely to be written: one allocation where doubling would take several."""
+    n = min(n, w.limit - w.size)
+    return resize(w, w.size + n) if n > w.capacity - w.size else 0
+
+
+cdef int resize(Writer* w, Py_ssize_t capacity) except -1:
+    _PyBytes_Resize(&w.frame, capacity)
+    w.base = <uint8_t*>PyBytes_AS_STRING(<object>w.frame)
+    w.capacity = capacity
+    return 0
+
+
+# --- the way to the value ---
+
+cdef int enter(Writer* w) except -1:
+    leave_room_for(w, 1)
+    w.depth += 1
+    return 0
+
+
+cdef int leave_room_for(Writer* w, int levels) except -1:
+    if w.depth + levels > DEEPEST:
+        raise ValueError(f"{where(w)}: more than {DEEPEST} arrays and maps inside one another")
+    return 0
+
+
+cdef where(Writer* w):
+    cdef int level
+    return path_text(
+        [w.index[level] if w.key[level] == NULL else <object>w.key[level] for level in range(1, w.depth + 1)]
+    )
+
+
+# --- values ---
+
+cdef int pack_value(Writer* w, value) except -1:
+    kind = type(value)
+    if kind is float:
+        return pack_float(w, value)
+    if kind is str:
+        return pack_str(w, value)
+    if kind is int:
+        return pack_int(w, value)
+    if value is None:
+        return pack_byte(w, 0xC0)
+    if kind is bool:
+        return pack_byte(w, 0xC3 if value else 0xC2)
+    if kind is dict:
+        return pack_map(w, value)
+    if kind is list:
+        return pack_list(w, value)
+    if kind is tuple:
+        return pack_tuple(w, value)
+    if kind is ndarray:
+        return pack_ndarray(w, value)
+    if kind is bytes:
+        return pack_bin(w, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    return pack_rarer(w, value)
+
+
+cdef int pack_rarer(Writer* w, value) except -1:
+    """The types met less often, and the subclasses of those met often."""
+    if isinstance(value, datetime_type):
+        return pack_wrapped(w, DATETIME, value.isoformat())
+    if isinstance(value, uuid_type):
+        return pack_wrapped(w, UUID_TEXT, str(value))
+    if isinstance(value, SCALARS) and value.dtype.itemsize <= 8:
+        return pack_value(w, value.item())
+    if isinstance(value, str):
+        return pack_str(w, value)
+    if isinstance(value, int):
+        return pack_int(w, value)
+    if isinstance(value, float):
+        return pack_float(w, value)
+    if isinstance(value, dict):
+        return pack_map(w, value)
+    if isinstance(value, list):
+        return pack_list(w, value)
+    if isinstance(value, tuple):
+        return pack_tuple(w, value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return pack_buffer(w, value)
+    if isinstance(value, ndarray):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{where(w)}: a masked array would lose its mask; fill it first, with filled()")
+        return pack_ndarray(w, value)
+    raise TypeError(f"{where(w)}: cannot pack {type(value).__module__}.{type(value).__qualname__}{hint_for(value)}")
+
+
+cdef hint_for(value):
+    if isinstance(value, (set, frozenset)):
+        return "; make it a list"
+    if isinstance(value, generic):
+        return f" of dtype {value.dtype}; bool, integers and floats of at most 8 bytes travel"
+    return ""
+
+
+cdef int pack_byte(Writer* w, uint8_t byte) except -1:
+    reserve(w, 1)[0] = byte
+    w.size += 1
+    return 0
+
+
+cdef int pack_float(Writer* w, double value) except -1:
+    write_double(reserve(w, 9), value)
+    w.size += 9
+    return 0
+
+
+cdef int pack_int(Writer* w, value) except -1:
+    cdef int overflow = 0
+    cdef int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    if overflow:
+        return pack_unsigned(w, large_unsigned(w, value, overflow))
+    if number >= 0:
+        return pack_unsigned(w, <uint64_t>number)
+    w.size = write_signed(reserve(w, number_size(<uint64_t>(-1 - number), True)), number) - w.base
+    return 0
+
+
+cdef int pack_unsigned(Writer* w, uint64_t number) except -1:
+    w.size = write_unsigned(reserve(w, number_size(number, False)), number) - w.base
+    return 0
+
+
+cdef uint64_t large_unsigned(Writer* w, value, int overflow) except? 0xFFFFFFFFFFFFFFFF:
+    if overflow > 0 and value < 1 << 64:
+        return PyLong_AsUnsignedLongLong(value)
+    raise OverflowError(f"{where(w)}: {abbreviated(value)} does not fit in 64 bits")
+
+
+cdef abbreviated(value):
+    # Printing an int of millions of digits takes minutes, and Python refuses it by default.
+    return f"an int of {value.bit_length()} bits"
+
+
+cdef int pack_str(Writer* w, value) except -1:
+    cdef Py_ssize_t size = 0
+    cdef const char* text
+    try:
+        text = PyUnicode_AsUTF8AndSize(value, &size)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where(w)}: the text has no UTF-8 form ({error})") from error
+    str_header(w, size)
+    return pack_raw(w, text, size)
+
+
+cdef int pack_raw(Writer* w, const char* source, Py_ssize_t size) except -1:
+    if size:
+        memcpy(reserve(w, size), source, size)
+        w.size += size
+    return 0
+
+
+cdef int pack_bin(Writer* w, const char* source, Py_ssize_t size) except -1:
+    bin_header(w, size)
+    return pack_raw(w, source, size)
+
+
+cdef int pack_buffer(Writer* w, value) except -1:
+    try:
+        view = flat_view(value)
+    except BufferError:
+        raise TypeError(f"{where(w)}: only C-contiguous memory packs as bytes") from None
+    return pack_bin(w, <const char*>PyMemoryView_GET_BUFFER(view).buf, PyMemoryView_GET_BUFFER(view).len)
+
+
+cdef int pack_wrapped(Writer* w, bytes key, text) except -1:
+    enter(w)
+    container_header(w, 1, 0x80, 0xDE)
+    pack_text(w, key)
+    pack_str(w, text)
+    w.depth -= 1
+    return 0
+
+
+cdef int pack_text(Writer* w, bytes text) except -1:
+    str_header(w, PyBytes_GET_SIZE(text))
+    return pack_raw(w, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+# --- containers ---
+
+cdef int pack_map(Writer* w, dict value) except -1:
+    enter(w)
+    cdef int level = w.depth
+    w.key[level] = NULL
+    w.index[level] = 0
+    container_header(w, len(value), 0x80, 0xDE)
+    for key, item in value.items():
+        if type(key) is str:
+            w.key[level] = <PyObject*>key
+            pack_str(w, key)
+        else:
+            pack_rarer_key(w, level, key)
+        pack_value(w, item)
+    w.depth = level - 1
+    return 0
+
+
+cdef int pack_rarer_key(Writer* w, int level, key) except -1:
+    if isinstance(key, str):
+        w.key[level] = <PyObject*>key
+        return pack_str(w, key)
+    if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        w.key[level] = <PyObject*>key
+        return pack_int(w, int(key))
+    w.depth = level - 1
+    raise TypeError(f"{where(w)}: map keys are str or int, not {type(key).__qualname__}")
+
+
+cdef int pack_list(Writer* w, list value) except -1:
+    cdef Py_ssize_t n = len(value)
+    cdef Py_ssize_t i
+    enter(w)
+    cdef int level = w.depth
+    w.key[level] = NULL
+    container_header(w, n, 0x90, 0xDC)
+    if n and type(value[0]) is float:
+        foresee(w, 9 * n)
+    for i in range(n):
+        # An element may run Python code when packed (a subclass's isoformat, say) and change the list.
+        if len(value) != n:
+            break
+        w.index[level] = i
+        pack_value(w, value[i])
+    if len(value) != n:
+        raise RuntimeError(f"{where(w)}: the list changed size while it was packed")
+    w.depth = level - 1
+    return 0
+
+
+cdef int pack_tuple(Writer* w, tuple value) except -1:
+    cdef Py_ssize_t i
+    enter(w)
+    cdef int level = w.depth
+    w.key[level] = NULL
+    container_header(w, len(value), 0x90, 0xDC)
+    for i in range(len(value)):
+        w.index[level] = i
+        pack_value(w, value[i])
+    w.depth = level - 1
+    return 0
+
+
+# --- headers ---
+
+cdef int container_header(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
+    """Of an array (0x90, 0xDC) or a map (0x80, 0xDE), in its shortest form."""
+    w.size = write_container_header(reserve(w, container_header_size(n)), n, fixed, wide) - w.base
+    return 0
+
+
+cdef Py_ssize_t container_header_size(Py_ssize_t n) noexcept nogil:
+    return 1 if n < 16 else 3 if n < 0x10000 else 5
+
+
+cdef uint8_t* write_container_header(uint8_t* out, Py_ssize_t n, uint8_t fixed, uint8_t wide) noexcept nogil:
+    if n < 16:
+        out[0] = fixed | <uint8_t>n
+        return out + 1
+    if n < 0x10000:
+        out[0] = wide
+        store16(out + 1, <uint16_t>n)
+        return out + 3
+    out[0] = wide + 1
+    store32(out + 1, <uint32_t>n)
+    return out + 5
+
+
+cdef int str_header(Writer* w, Py_ssize_t n) except -1:
+    if n < 32:
+        return pack_byte(w, 0xA0 | <uint8_t>n)
+    return long_header(w, n, 0xD9)
+
+
+cdef int bin_header(Writer* w, Py_ssize_t n) except -1:
+    return long_header(w, n, 0xC4)
+
+
+cdef int long_header(Writer* w, Py_ssize_t n, uint8_t tag8) except -1:
+    """Tag and length of 8, 16 or 32 bits: the three tags follow one another."""
+    if n < 0x100:
+        return sized_header(w, n, tag8, 1)
+    return sized_header(w, n, tag8 + 1, 2) if n < 0x10000 else sized_header(w, n, tag8 + 2, 4)
+
+
+cdef int sized_header(Writer* w, Py_ssize_t n, uint8_t tag, int width) except -1:
+    if n > w.limit - w.size:
+        grow(w, n)                         # says that it is too large, before 32 bits could fall short of n
+    cdef uint8_t* out = reserve(w, 1 + width)
+    out[0] = tag
+    if width == 1:
+        out[1] = <uint8_t>n
+    elif width == 2:
+        store16(out + 1, <uint16_t>n)
+    else:
+        store32(out + 1, <uint32_t>n)
+    w.size += 1 + width
+    return 0
+
+
+# --- ndarrays ---
+
+cdef int pack_ndarray(Writer* w, array) except -1:
+    cdef Py_buffer view
+    cdef bint swapped = False
+    cdef SampleType t = NO_SAMPLE_TYPE
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_RECORDS_RO)
+    except (ValueError, BufferError):
+        raise unsupported(w, array) from None
+    try:
+        if view.format != NULL:
+            t = sample_type(view.format, view.itemsize, &swapped)
+        if t == NO_SAMPLE_TYPE or view.ndim > MOST_DIMENSIONS:
+            raise unsupported(w, array)
+        if w.binary:
+            pack_binary_form(w, array, &view, t, swapped)
+        else:
+            pack_list_form(w, &view, t, swapped)
+    finally:
+        PyBuffer_Release(&view)
+    return 0
+
+
+cdef unsupported(Writer* w, array):
+    if array.ndim > MOST_DIMENSIONS:
+        return TypeError(f"{where(w)}: an ndarray of {array.ndim} dimensions; at most {MOST_DIMENSIONS} travel")
+    return TypeError(
+        f"{where(w)}: cannot pack an ndarray of dtype {array.dtype}; "
+        "bool, integers and floats of at most 8 bytes travel"
+    )
+
+
+cdef bytes dtype_name(SampleType t, bint swapped):
+    return <bytes>NAMES[<int>t + (<int>SAMPLE_TYPES if swapped else 0)]
+
+
+cdef int pack_list_form(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
+    """``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
+    leave_room_for(w, 1 + max(view.ndim, 1))     # the map, and a list for each dimension or for the shape
+    container_header(w, 3, 0x80, 0xDE)
+    pack_text(w, NDARRAY)
+    pack_samples(w, view, t, swapped)
+    pack_text(w, DTYPE)
+    pack_text(w, dtype_name(t, swapped))
+    pack_text(w, SHAPE)
+    return pack_shape(w, view)
+
+
+cdef int pack_shape(Writer* w, Py_buffer* view) except -1:
+    cdef int i
+    container_header(w, view.ndim, 0x90, 0xDC)
+    for i in range(view.ndim):
+        if view.shape[i] >> 32:
+            raise ValueError(f"{where(w)}: a dimension of {view.shape[i]}; they end at 2**32 - 1")
+        pack_unsigned(w, <uint64_t>view.shape[i])
+    return 0
+
+
+cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
+    cdef Py_ssize_t size = 0
+    cdef uint8_t* out
+    cdef const char* samples = <const char*>view.buf
+    if lists_in(view, w.limit) + view.len // view.itemsize > w.limit - w.size:
+        grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
+    if view.len // view.itemsize < SAMPLES_WITHOUT_GIL:
+        size = nested_size(view, 0, samples, t, swapped)
+        out = reserve(w, size)
+        write_nested(out, view, 0, samples, t, swapped)
+    else:
+        with nogil:
+            size = nested_size(view, 0, samples, t, swapped)
+        reserve_for_samples(w, size)
+        out = w.base + w.size
+        with nogil:
+            write_nested(out, view, 0, samples, t, swapped)
+    w.size += size
+    return 0
+
+
+cdef int reserve_for_samples(Writer* w, Py_ssize_t size) except -1:
+    """Exactly the samples and a little for what follows them: a large frame shall not be doubled for its tail."""
+    if size + FIRST_CAPACITY > w.capacity - w.size:
+        foresee(w, size + FIRST_CAPACITY)
+    reserve(w, size)
+    return 0
+
+
+cdef Py_ssize_t lists_in(Py_buffer* view, Py_ssize_t enough) noexcept nogil:
+    """How many lists nest in the array's list form, or any number above ``enough``."""
+    cdef Py_ssize_t lists = 0
+    cdef Py_ssize_t at_this_level = 1
+    cdef int i
+    for i in range(view.ndim):
+        lists += at_this_level
+        if lists > enough or (view.shape[i] and at_this_level > enough // view.shape[i] + 1):
+            return enough + 1
+        at_this_level *= view.shape[i]
+    return lists
+
+
+cdef Py_ssize_t nested_size(
+    Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef Py_ssize_t size
+    if dim == view.ndim:                   # a 0-d array is its one number
+        return row_size(t, swapped, p, 1, 0)
+    size = container_header_size(view.shape[dim])
+    if dim == view.ndim - 1:
+        return size + row_size(t, swapped, p, view.shape[dim], view.strides[dim])
+    for i in range(view.shape[dim]):
+        size += nested_size(view, dim + 1, p + i * view.strides[dim], t, swapped)
+    return size
+
+
+cdef uint8_t* write_nested(
+    uint8_t* out, Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if dim == view.ndim:
+        return write_row(t, swapped, out, p, 1, 0)
+    out = write_container_header(out, view.shape[dim], 0x90, 0xDC)
+    if dim == view.ndim - 1:
+        return write_row(t, swapped, out, p, view.shape[dim], view.strides[dim])
+    for i in range(view.shape[dim]):
+        out = write_nested(out, view, dim + 1, p + i * view.strides[dim], t, swapped)
+    return out
+
+
+cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint swapped) except -1:
+    """``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
+
+    The bytes start at a multiple of 8 from the frame's first byte. The padding, 0 to 7, is made of wider
+    length headers than needed: its bit 0 widens one by 1 byte, bit 1 another by 2, bit 2 a third by 4.
+    """
+    cdef bytes name = dtype_name(t, swapped)
+    cdef Py_ssize_t n = view.len
+    cdef Py_ssize_t ahead = (
+        1 + (1 + PyBytes_GET_SIZE(DTYPE)) + (1 + PyBytes_GET_SIZE(name)) + (1 + PyBytes_GET_SIZE(NDARRAY))
+        + (2 if n < 0x100 else 3 if n < 0x10000 else 5)
+    )
+    cdef int padding = <int>(-(w.size + ahead) & 7)
+    leave_room_for(w, 2)                   # the map and its shape
+    if n > w.limit - w.size:
+        grow(w, n)
+    foresee(w, ahead + padding + n + FIRST_CAPACITY)
+    widened_header(w, 3, padding & 4, 0x83, 0xDF, 4)
+    widened_header(w, PyBytes_GET_SIZE(DTYPE), padding & 1, 0xA0 | <uint8_t>PyBytes_GET_SIZE(DTYPE), 0xD9, 1)
+    pack_raw(w, PyBytes_AS_STRING(DTYPE), PyBytes_GET_SIZE(DTYPE))
+    pack_text(w, name)
+    widened_header(w, PyBytes_GET_SIZE(NDARRAY), padding & 2, 0xA0 | <uint8_t>PyBytes_GET_SIZE(NDARRAY), 0xDA, 2)
+    pack_raw(w, PyBytes_AS_STRING(NDARRAY), PyBytes_GET_SIZE(NDARRAY))
+    bin_header(w, n)
+    pack_bytes_of(w, array, view)
+    pack_text(w, SHAPE)
+    return pack_shape(w, view)
+
+
+cdef int widened_header(
+    Writer* w, Py_ssize_t n, bint widen, uint8_t fixed, uint8_t wide, int width
+) except -1:
+    return sized_header(w, n, wide, width) if widen else pack_byte(w, fixed)
+
+
+cdef int pack_bytes_of(Writer* w, array, Py_buffer* view) except -1:
+    """The array's samples, little-endian and in C order, into the frame in one pass."""
+    if view.len == 0:
+        return 0
+    cdef char* out = <char*>reserve(w, view.len)
+    # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
+    destination = np.ndarray(
+        array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, view.len, PyBUF_WRITE)
+    )
+    np.copyto(destination, array)
+    w.size += view.len
+    return 0

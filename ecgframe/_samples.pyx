@@ -1,0 +1,655 @@
+# cython: cdivision=True
+"""Samples between an ndarray's memory and MessagePack numbers. See the .pxd for the map.
+
+A reader gets a pointer and the end of the buffer, never reads at or past the end, and returns where it stopped or NULL.
+A writer gets a pointer to room that has been reserved for what ``row_size`` said, and returns where it stopped.
+Memory of arrays is touched by memcpy only: strides may leave samples unaligned.
+"""
+
+from libc.math cimport isfinite, isinf, trunc
+from libc.stdint cimport (
+    INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, INT32_MAX, INT32_MIN,
+    UINT8_MAX, UINT16_MAX, UINT32_MAX,
+    int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
+)
+from libc.string cimport memcpy
+
+from ._bigendian cimport (
+    BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64, swap16, swap32, swap64,
+)
+
+__all__ = []
+
+# MessagePack's tags for numbers.
+cdef enum:
+    FALSE = 0xC2
+    TRUE = 0xC3
+    F32 = 0xCA
+    F64 = 0xCB
+    U8 = 0xCC
+    U16 = 0xCD
+    U32 = 0xCE
+    U64 = 0xCF
+    I8 = 0xD0
+    I16 = 0xD1
+    I32 = 0xD2
+    I64 = 0xD3
+    ARRAY16 = 0xDC
+    ARRAY32 = 0xDD
+
+cdef double TWO_63 = 9223372036854775808.0
+cdef double TWO_64 = 18446744073709551616.0
+cdef int64_t EXACT_IN_FLOAT64 = 1 << 53
+
+# Bytes of a number by its tag; 0 where the tag starts something else.
+cdef uint8_t WIDTH[256]
+
+
+cdef void fill_width() noexcept:
+    cdef int tag
+    for tag in range(256):
+        WIDTH[tag] = 1 if tag < 0x80 or tag >= 0xE0 else 0
+    WIDTH[FALSE] = WIDTH[TRUE] = 1
+    WIDTH[U8] = WIDTH[I8] = 2
+    WIDTH[U16] = WIDTH[I16] = 3
+    WIDTH[U32] = WIDTH[I32] = WIDTH[F32] = 5
+    WIDTH[U64] = WIDTH[I64] = WIDTH[F64] = 9
+
+
+fill_width()
+
+
+# --- types ---
+
+cdef Py_ssize_t item_size(SampleType t) noexcept nogil:
+    if t in (BOOL, INT8, UINT8):
+        return 1
+    if t in (INT16, UINT16, FLOAT16):
+        return 2
+    if t in (INT32, UINT32, FLOAT32):
+        return 4
+    return 8
+
+
+cdef SampleType sample_type(const char* format, Py_ssize_t itemsize, bint* swapped) noexcept nogil:
+    """The type behind a buffer's struct format; itemsize decides where a letter's width is the platform's own."""
+    cdef char order = c"@"
+    if format[0] in (c"@", c"=", c"<", c">", c"!", c"^", c"|"):
+        order = format[0]
+        format += 1
+    if format[0] == 0 or format[1] != 0:
+        return NO_SAMPLE_TYPE
+    swapped[0] = itemsize > 1 and (
+        (order == c"<" and BIG_ENDIAN_HOST) or (order in (c">", c"!") and not BIG_ENDIAN_HOST)
+    )
+    cdef char letter = format[0]
+    if letter == c"?":
+        return BOOL if itemsize == 1 else NO_SAMPLE_TYPE
+    if letter in (c"b", c"h", c"i", c"l", c"q", c"n"):
+        return signed_type(itemsize)
+    if letter in (c"B", c"H", c"I", c"L", c"Q", c"N"):
+        return unsigned_type(itemsize)
+    if letter in (c"e", c"f", c"d", c"g"):
+        return floating_type(itemsize)
+    return NO_SAMPLE_TYPE
+
+
+cdef SampleType signed_type(Py_ssize_t itemsize) noexcept nogil:
+    if itemsize == 1:
+        return INT8
+    if itemsize == 2:
+        return INT16
+    if itemsize == 4:
+        return INT32
+    return INT64 if itemsize == 8 else NO_SAMPLE_TYPE
+
+
+cdef SampleType unsigned_type(Py_ssize_t itemsize) noexcept nogil:
+    if itemsize == 1:
+        return UINT8
+    if itemsize == 2:
+        return UINT16
+    if itemsize == 4:
+        return UINT32
+    return UINT64 if itemsize == 8 else NO_SAMPLE_TYPE
+
+
+cdef SampleType floating_type(Py_ssize_t itemsize) noexcept nogil:
+    if itemsize == 2:
+        return FLOAT16
+    if itemsize == 4:
+        return FLOAT32
+    return FLOAT64 if itemsize == 8 else NO_SAMPLE_TYPE
+
+
+# --- memory ---
+
+cdef inline uint16_t item16(const char* p, bint swapped) noexcept nogil:
+    cdef uint16_t v
+    memcpy(&v, p, 2)
+    return swap16(v) if swapped else v
+
+
+cdef inline uint32_t item32(const char* p, bint swapped) noexcept nogil:
+    cdef uint32_t v
+    memcpy(&v, p, 4)
+    return swap32(v) if swapped else v
+
+
+cdef inline uint64_t item64(const char* p, bint swapped) noexcept nogil:
+    cdef uint64_t v
+    memcpy(&v, p, 8)
+    return swap64(v) if swapped else v
+
+
+cdef inline int64_t signed_item(SampleType t, const char* p, bint swapped) noexcept nogil:
+    if t == INT8:
+        return <int8_t>p[0]
+    if t == INT16:
+        return <int16_t>item16(p, swapped)
+    if t == INT32:
+        return <int32_t>item32(p, swapped)
+    return <int64_t>item64(p, swapped)
+
+
+cdef inline uint64_t unsigned_item(SampleType t, const char* p, bint swapped) noexcept nogil:
+    if t == UINT8:
+        return <uint8_t>p[0]
+    if t == UINT16:
+        return item16(p, swapped)
+    if t == UINT32:
+        return item32(p, swapped)
+    return item64(p, swapped)
+
+
+cdef inline double as_double(uint64_t bits) noexcept nogil:
+    cdef double v
+    memcpy(&v, &bits, 8)
+    return v
+
+
+cdef inline uint64_t double_bits(double v) noexcept nogil:
+    cdef uint64_t bits
+    memcpy(&bits, &v, 8)
+    return bits
+
+
+cdef inline float as_float(uint32_t bits) noexcept nogil:
+    cdef float v
+    memcpy(&v, &bits, 4)
+    return v
+
+
+# --- half precision, which C has no type for ---
+
+cdef uint32_t half_to_float_bits(uint16_t half) noexcept nogil:
+    cdef uint32_t sign = <uint32_t>(half & 0x8000) << 16
+    cdef uint32_t exponent = (half >> 10) & 0x1F
+    cdef uint32_t fraction = half & 0x3FF
+    if exponent == 31:
+        return sign | 0x7F800000 | (fraction << 13)
+    if exponent:
+        return sign | ((exponent + 112) << 23) | (fraction << 13)
+    if not fraction:
+        return sign
+    # Subnormal: every one is a normal float32. Shift until the leading one is implicit.
+    exponent = 113
+    while not fraction & 0x400:
+        fraction <<= 1
+        exponent -= 1
+    return sign | (exponent << 23) | ((fraction & 0x3FF) << 13)
+
+
+cdef uint16_t double_to_half(double v) noexcept nogil:
+    """Rounded half to even from the double itself: by way of float32 it would be rounded twice."""
+    cdef uint64_t bits = double_bits(v)
+    cdef uint16_t sign = <uint16_t>((bits >> 48) & 0x8000)
+    cdef int exponent = <int>((bits >> 52) & 0x7FF)
+    cdef uint64_t fraction = bits & 0xFFFFFFFFFFFFFULL
+    if exponent == 0x7FF:
+        return sign | 0x7C00 | ((0x200 | <uint16_t>(fraction >> 42)) if fraction else 0)
+    exponent -= 1008                       # the half's biased exponent
+    if exponent >= 31:
+        return sign | 0x7C00
+    if exponent < -10:
+        return sign                        # below half of the smallest subnormal
+    cdef int drop = 42
+    if exponent < 1:                       # a subnormal half: the leading one becomes explicit
+        fraction |= <uint64_t>1 << 52
+        drop += 1 - exponent
+        exponent = 0
+    cdef uint64_t kept = fraction >> drop
+    cdef uint64_t rest = fraction & ((<uint64_t>1 << drop) - 1)
+    cdef uint64_t tie = <uint64_t>1 << (drop - 1)
+    if rest > tie or (rest == tie and kept & 1):
+        kept += 1                          # a carry into the exponent is the right answer, infinity included
+    return <uint16_t>(sign + (<uint64_t>exponent << 10) + kept)
+
+
+# --- writing ---
+
+cdef int number_size(uint64_t magnitude, bint negative) noexcept nogil:
+    """Bytes of an integer in its shortest form; of a negative v, the magnitude is -1 - v."""
+    if negative:
+        if magnitude < 0x20:
+            return 1
+        if magnitude < 0x80:
+            return 2
+        if magnitude < 0x8000:
+            return 3
+        return 5 if magnitude < 0x80000000ULL else 9
+    if magnitude < 0x80:
+        return 1
+    if magnitude < 0x100:
+        return 2
+    if magnitude < 0x10000:
+        return 3
+    return 5 if magnitude < 0x100000000ULL else 9
+
+
+cdef inline int signed_size(int64_t v) noexcept nogil:
+    return number_size(<uint64_t>(v if v >= 0 else -1 - v), v < 0)
+
+
+cdef uint8_t* write_unsigned(uint8_t* out, uint64_t v) noexcept nogil:
+    if v < 0x80:
+        out[0] = <uint8_t>v
+        return out + 1
+    if v < 0x100:
+        out[0] = U8
+        out[1] = <uint8_t>v
+        return out + 2
+    if v < 0x10000:
+        out[0] = U16
+        store16(out + 1, <uint16_t>v)
+        return out + 3
+    if v < 0x100000000ULL:
+        out[0] = U32
+        store32(out + 1, <uint32_t>v)
+        return out + 5
+    out[0] = U64
+    store64(out + 1, v)
+    return out + 9
+
+
+cdef uint8_t* write_signed(uint8_t* out, int64_t v) noexcept nogil:
+    if v >= 0:
+        return write_unsigned(out, <uint64_t>v)
+    if v >= -0x20:
+        out[0] = <uint8_t>v
+        return out + 1
+    if v >= -0x80:
+        out[0] = I8
+        out[1] = <uint8_t>v
+        return out + 2
+    if v >= -0x8000:
+        out[0] = I16
+        store16(out + 1, <uint16_t>v)
+        return out + 3
+    if v >= -<int64_t>0x80000000ULL:
+        out[0] = I32
+        store32(out + 1, <uint32_t>v)
+        return out + 5
+    out[0] = I64
+    store64(out + 1, <uint64_t>v)
+    return out + 9
+
+
+cdef uint8_t* write_double(uint8_t* out, double v) noexcept nogil:
+    out[0] = F64
+    store64(out + 1, double_bits(v))
+    return out + 9
+
+
+cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
+    """Bytes that ``write_row`` will write."""
+    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t i
+    if t == BOOL:
+        return n
+    if t == FLOAT64:
+        return 9 * n
+    if t in (FLOAT16, FLOAT32):
+        return 5 * n
+    if t in (INT8, INT16, INT32, INT64):
+        for i in range(n):
+            size += signed_size(signed_item(t, p + i * stride, swapped))
+    else:
+        for i in range(n):
+            size += number_size(unsigned_item(t, p + i * stride, swapped), False)
+    return size
+
+
+cdef uint8_t* write_row(
+    SampleType t, bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if t == FLOAT64:
+        return write_float64(swapped, out, p, n, stride)
+    if t == INT16 and not swapped:
+        for i in range(n):
+            out = write_signed(out, signed_item(INT16, p + i * stride, False))
+    elif t in (INT8, INT16, INT32, INT64):
+        for i in range(n):
+            out = write_signed(out, signed_item(t, p + i * stride, swapped))
+    elif t in (UINT8, UINT16, UINT32, UINT64):
+        for i in range(n):
+            out = write_unsigned(out, unsigned_item(t, p + i * stride, swapped))
+    elif t == FLOAT32:
+        for i in range(n):
+            out[0] = F32
+            store32(out + 1, item32(p + i * stride, swapped))
+            out += 5
+    elif t == FLOAT16:
+        for i in range(n):
+            out[0] = F32
+            store32(out + 1, half_to_float_bits(item16(p + i * stride, swapped)))
+            out += 5
+    else:
+        for i in range(n):
+            out[i] = TRUE if p[i * stride] else FALSE
+        out += n
+    return out
+
+
+cdef uint8_t* write_float64(bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t i
+    if stride == 8 and not swapped:        # its own loop, so that the compiler sees a constant step
+        for i in range(n):
+            out[9 * i] = F64
+            store64(out + 9 * i + 1, item64(p + 8 * i, False))
+    else:
+        for i in range(n):
+            out[9 * i] = F64
+            store64(out + 9 * i + 1, item64(p + i * stride, swapped))
+    return out + 9 * n
+
+
+# --- reading ---
+
+cdef const uint8_t* array_header(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) noexcept nogil:
+    """Past an array's header, its length in n; NULL where none stands."""
+    if p == end:
+        return NULL
+    if 0x90 <= p[0] <= 0x9F:
+        n[0] = p[0] & 0x0F
+        return p + 1
+    if p[0] == ARRAY16 and end - p >= 3:
+        n[0] = load16(p + 1)
+        return p + 3
+    if p[0] == ARRAY32 and end - p >= 5:
+        n[0] = <Py_ssize_t>load32(p + 1)
+        return p + 5 if n[0] >= 0 else NULL    # negative where Py_ssize_t has 32 bits
+    return NULL
+
+
+cdef const uint8_t* read_number(const uint8_t* p, const uint8_t* end, Number* number) noexcept nogil:
+    """One number of any width. Where kind is NO_NUMBER or TRUNCATED nothing was consumed."""
+    if p == end:
+        number.kind = TRUNCATED
+        return p
+    cdef uint8_t tag = p[0]
+    cdef uint8_t width = WIDTH[tag]
+    if width == 0:
+        number.kind = NO_NUMBER
+        return p
+    if end - p < width:
+        number.kind = TRUNCATED
+        return p
+    number.kind = SIGNED
+    if width == 1:
+        if tag in (FALSE, TRUE):
+            number.kind = TRUTH
+            number.signed = tag - FALSE
+        else:
+            number.signed = <int8_t>tag
+    elif tag == F64:
+        number.kind = FLOATING
+        number.floating = as_double(load64(p + 1))
+    elif tag == F32:
+        number.kind = FLOATING
+        number.floating = as_float(load32(p + 1))
+    elif tag == U8:
+        number.signed = p[1]
+    elif tag == U16:
+        number.signed = load16(p + 1)
+    elif tag == U32:
+        number.signed = load32(p + 1)
+    elif tag == I8:
+        number.signed = <int8_t>p[1]
+    elif tag == I16:
+        number.signed = <int16_t>load16(p + 1)
+    elif tag == I32:
+        number.signed = <int32_t>load32(p + 1)
+    elif tag == I64:
+        number.signed = <int64_t>load64(p + 1)
+    else:
+        number.unsigned = load64(p + 1)
+        if number.unsigned >> 63:
+            number.kind = UNSIGNED
+        else:
+            number.signed = <int64_t>number.unsigned
+    return p + width
+
+
+cdef const uint8_t* read_row(
+    SampleType t, const uint8_t* p, const uint8_t* end, char* out, Py_ssize_t n, Fault* fault, Py_ssize_t* index
+) noexcept nogil:
+    """n numbers into n native samples at out; on a fault, NULL, with its kind and the sample's index."""
+    cdef Number number
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t size = item_size(t)
+    if t == FLOAT64:
+        i = read_uniform64(p, end, out, n)
+        p += 9 * i
+    elif t == FLOAT32:
+        i = read_uniform32(p, end, out, n)
+        p += 5 * i
+    while i < n:
+        p = read_number(p, end, &number)
+        fault[0] = store_sample(t, &number, out + i * size)
+        if fault[0] != FINE:
+            index[0] = i
+            return NULL
+        i += 1
+    return p
+
+
+cdef Py_ssize_t read_uniform64(const uint8_t* p, const uint8_t* end, char* out, Py_ssize_t n) noexcept nogil:
+    """The leading float 64s of a row, as many as stand there in unbroken order: the shape that senders give it."""
+    cdef uint64_t bits
+    cdef Py_ssize_t i = 0
+    n = min(n, (end - p) // 9)
+    while i < n and p[9 * i] == F64:
+        bits = load64(p + 9 * i + 1)
+        memcpy(out + 8 * i, &bits, 8)
+        i += 1
+    return i
+
+
+cdef Py_ssize_t read_uniform32(const uint8_t* p, const uint8_t* end, char* out, Py_ssize_t n) noexcept nogil:
+    cdef uint32_t bits
+    cdef Py_ssize_t i = 0
+    n = min(n, (end - p) // 5)
+    while i < n and p[5 * i] == F32:
+        bits = load32(p + 5 * i + 1)
+        memcpy(out + 4 * i, &bits, 4)
+        i += 1
+    return i
+
+
+cdef Fault store_sample(SampleType t, Number* number, char* out) noexcept nogil:
+    if number.kind == TRUNCATED:
+        return CUT_SHORT
+    if number.kind == NO_NUMBER:
+        return NOT_A_NUMBER
+    if t == BOOL:
+        return store_bool(number, out)
+    if number.kind == TRUTH:
+        return BOOL_AMONG_NUMBERS
+    if t in (FLOAT16, FLOAT32, FLOAT64):
+        return store_floating(t, number, out)
+    return store_integer(t, number, out)
+
+
+cdef Fault store_bool(Number* number, char* out) noexcept nogil:
+    if number.kind not in (TRUTH, SIGNED) or not 0 <= number.signed <= 1:
+        return NUMBER_AMONG_BOOLS
+    out[0] = <char>number.signed
+    return FINE
+
+
+cdef Fault store_integer(SampleType t, Number* number, char* out) noexcept nogil:
+    cdef Fault fault
+    if number.kind == FLOATING:
+        fault = integral(number)
+        if fault != FINE:
+            return fault
+    if t == UINT64:
+        if number.kind == SIGNED:
+            if number.signed < 0:
+                return OUT_OF_RANGE
+            number.unsigned = <uint64_t>number.signed
+        memcpy(out, &number.unsigned, 8)
+        return FINE
+    if number.kind == UNSIGNED or not in_range(t, number.signed):
+        return OUT_OF_RANGE
+    # Two's complement: the low bytes are the sample, whatever its sign.
+    cdef uint8_t narrow8 = <uint8_t>number.signed
+    cdef uint16_t narrow16 = <uint16_t>number.signed
+    cdef uint32_t narrow32 = <uint32_t>number.signed
+    if t in (INT8, UINT8):
+        memcpy(out, &narrow8, 1)
+    elif t in (INT16, UINT16):
+        memcpy(out, &narrow16, 2)
+    elif t in (INT32, UINT32):
+        memcpy(out, &narrow32, 4)
+    else:
+        memcpy(out, &number.signed, 8)
+    return FINE
+
+
+cdef Fault integral(Number* number) noexcept nogil:
+    """A float of integral value becomes the integer it is; some JavaScript packers send large integers so."""
+    cdef double v = number.floating
+    if not isfinite(v) or trunc(v) != v:
+        return FRACTION
+    if v < -TWO_63 or v >= TWO_64:
+        return OUT_OF_RANGE
+    if v < TWO_63:
+        number.kind = SIGNED
+        number.signed = <int64_t>v
+    else:
+        number.kind = UNSIGNED
+        number.unsigned = <uint64_t>v
+    return FINE
+
+
+cdef bint in_range(SampleType t, int64_t v) noexcept nogil:
+    if t == INT8:
+        return INT8_MIN <= v <= INT8_MAX
+    if t == INT16:
+        return INT16_MIN <= v <= INT16_MAX
+    if t == INT32:
+        return INT32_MIN <= v <= INT32_MAX
+    if t == UINT8:
+        return 0 <= v <= UINT8_MAX
+    if t == UINT16:
+        return 0 <= v <= UINT16_MAX
+    if t == UINT32:
+        return 0 <= v <= <int64_t>UINT32_MAX
+    return True
+
+
+cdef Fault store_floating(SampleType t, Number* number, char* out) noexcept nogil:
+    cdef double wide
+    cdef float single
+    cdef uint16_t half
+    if number.kind == SIGNED:
+        wide = <double>number.signed
+        single = <float>number.signed      # from the integer itself, so that it is rounded once
+    elif number.kind == UNSIGNED:
+        wide = <double>number.unsigned
+        single = <float>number.unsigned
+    else:
+        wide = number.floating
+        single = <float>wide
+    if t == FLOAT64:
+        memcpy(out, &wide, 8)
+    elif t == FLOAT32:
+        if isinf(single) and not isinf(wide):
+            return OUT_OF_RANGE
+        memcpy(out, &single, 4)
+    else:
+        half = double_to_half(wide)
+        if (half & 0x7FFF) == 0x7C00 and not isinf(wide):
+            return OUT_OF_RANGE
+        memcpy(out, &half, 2)
+    return FINE
+
+
+# --- looking ahead ---
+
+cdef const uint8_t* survey_row(const uint8_t* p, const uint8_t* end, Py_ssize_t n, Survey* survey) noexcept nogil:
+    """Past n numbers, noting what they hold; NULL where one of them is a bool, cut short or no number."""
+    cdef Number number
+    cdef Py_ssize_t _
+    for _ in range(n):
+        p = read_number(p, end, &number)
+        if number.kind == FLOATING:
+            survey.floating = True
+        elif number.kind == SIGNED:
+            survey.negative |= number.signed < 0
+            survey.beyond_float64 |= not -EXACT_IN_FLOAT64 <= number.signed <= EXACT_IN_FLOAT64
+        elif number.kind == UNSIGNED:
+            survey.above_int64 = True
+            survey.beyond_float64 = True
+        else:
+            return NULL
+    return p
+
+
+cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil:
+    """Past one number or arrays of numbers nested at most depth deep; NULL where anything else stands."""
+    cdef Py_ssize_t n
+    cdef uint8_t width
+    if p == end:
+        return NULL
+    if WIDTH[p[0]]:
+        return p + WIDTH[p[0]] if end - p >= WIDTH[p[0]] else NULL
+    p = array_header(p, end, &n)
+    if p == NULL or depth == 0:
+        return NULL
+    while n > 0:
+        if p >= end:
+            return NULL
+        width = WIDTH[p[0]]
+        if width:
+            p += width
+        else:
+            p = skip_numbers(p, end, depth - 1)
+            if p == NULL:
+                return NULL
+        n -= 1
+    return p if p <= end else NULL
+
+
+cdef const uint8_t* predict_end(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil:
+    """Where arrays that start at p end, if every row is as wide as the first and holds floats of one width.
+
+    A guess from the headers alone, in O(depth): whoever reads there must check that it came true. NULL for no guess.
+    """
+    cdef Py_ssize_t n
+    cdef Py_ssize_t row
+    cdef const uint8_t* first = array_header(p, end, &n)
+    cdef const uint8_t* after
+    if first == NULL or depth == 0 or n == 0 or first >= end:
+        return NULL
+    if first[0] in (F64, F32):
+        row = WIDTH[first[0]]
+    else:
+        after = predict_end(first, end, depth - 1)
+        if after == NULL:
+            return NULL
+        row = after - first
+    return first + n * row if n <= (end - first) // row else NULL

@@ -1,0 +1,739 @@
+"""From a MessagePack payload to Python objects, read straight out of the received buffer.
+
+The specification's eleven types and nothing else ("MessagePack Integration"). Every length is checked against what has
+arrived before anything is allocated for it; only ``ProtocolError`` leaves.
+"""
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.string cimport memcmp, memset
+
+from ._bigendian cimport load16, load32
+from ._samples cimport (
+    BOOL, FINE, FLOAT64, FLOATING, INT64, NO_SAMPLE_TYPE, SIGNED, UINT64, UNSIGNED,
+    BOOL_AMONG_NUMBERS, CUT_SHORT, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE,
+    Fault, Number, SampleType, Survey,
+    array_header, item_size, predict_end, read_number, read_row, sample_type, skip_numbers, survey_row,
+)
+
+import re
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from ._header import flat_view
+from ._path import path_text
+from .errors import InvalidDataFormat, MessageTooLarge
+from .protocol import DATETIME_KEY, MAX_CONTAINERS, MAX_DEPTH, MAX_NDIM, NDARRAY_KEY, NDARRAY_KEYS, UUID_KEY
+
+__all__ = ["unpack"]
+
+cdef enum:
+    DEEPEST = 64
+    MOST_DIMENSIONS = 32
+    LONGEST_DTYPE = 32
+    SAMPLES_WITHOUT_GIL = 8192
+
+if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
+    raise ImportError("ecgframe._unpack was compiled for other limits than ecgframe.protocol has")
+
+cdef Py_ssize_t MOST_CONTAINERS = MAX_CONTAINERS
+cdef object LARGEST_ARRAY = INT64_MAX
+
+# Python keeps no single objects for these, and a payload could ask for a million of each byte.
+cdef list NEGATIVE_FIXINTS = [number for number in range(-32, 0)]
+
+cdef dict FAULTS = {
+    <int>CUT_SHORT: "the payload ends within this number",
+    <int>NOT_A_NUMBER: "not a number where the shape has a sample",
+    <int>BOOL_AMONG_NUMBERS: "a bool among numbers",
+    <int>NUMBER_AMONG_BOOLS: "neither true, false, 0 nor 1 in a bool array",
+    <int>FRACTION: "a fraction, infinity or NaN in an integer array",
+    <int>OUT_OF_RANGE: "a number outside the range of the array's dtype",
+}
+
+cdef object empty = np.empty
+cdef type ndarray = np.ndarray
+cdef object FLOAT64_DTYPE = np.dtype("f8")
+cdef object INT64_DTYPE = np.dtype("i8")
+cdef object UINT64_DTYPE = np.dtype("u8")
+
+
+cdef struct Reader:
+    const uint8_t* base
+    const uint8_t* at
+    const uint8_t* end
+    PyObject* owner              # the flat memoryview that base points into; borrowed
+    bint numeric                 # plain lists of numbers become ndarrays
+    Py_ssize_t outstanding       # values that enclosing arrays and maps still owe, each of at least a byte
+    Py_ssize_t containers
+    int depth
+    Py_ssize_t index[DEEPEST + 1]    # the way to the value being read, for errors:
+    PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
+
+
+cdef struct Wrapper:
+    # An ndarray wrapper as it stands in the payload, before its samples are read.
+    const uint8_t* dtype
+    Py_ssize_t dtype_size
+    const uint8_t* samples
+    const uint8_t* samples_end   # NULL while unknown, since nothing follows the samples within the map
+    const uint8_t* shape
+    const uint8_t* end
+
+
+def unpack(buffer, bint numeric):
+    """The one value that fills the buffer; None for an empty buffer.
+
+    Args:
+        buffer: any C-contiguous buffer. Arrays in binary form are views of it and keep it alive.
+        numeric: whether plain homogeneous lists of numbers become ndarrays.
+
+    Raises:
+        InvalidDataFormat: (check 11) not exactly one well-formed value of the specification's types.
+        MessageTooLarge: (check 11) more arrays and maps than ``protocol.MAX_CONTAINERS``.
+    """
+    cdef Reader r
+    view = flat_view(buffer)
+    if PyMemoryView_GET_BUFFER(view).len == 0:
+        return None
+    r.base = r.at = <const uint8_t*>PyMemoryView_GET_BUFFER(view).buf
+    r.end = r.base + PyMemoryView_GET_BUFFER(view).len
+    r.owner = <PyObject*>view
+    r.numeric = numeric
+    r.outstanding = 0
+    r.containers = 0
+    r.depth = 0
+    value = read_value(&r)
+    if r.at != r.end:
+        refuse(&r, r.at, f"{r.end - r.at} bytes left over behind the value")
+    return value
+
+
+# --- errors ---
+
+cdef int refuse(Reader* r, const uint8_t* at, why) except -1:
+    path = where(r)
+    raise InvalidDataFormat(
+        f"{path}: {why} (payload byte {at - r.base})", check=11, path=path, offset=at - r.base
+    )
+
+
+cdef where(Reader* r):
+    return path_text(keys_to(r))
+
+
+cdef list keys_to(Reader* r):
+    cdef int level
+    return [r.index[level] if r.key[level] == NULL else <object>r.key[level] for level in range(1, r.depth + 1)]
+
+
+cdef int need(Reader* r, Py_ssize_t n) except -1:
+    if n > r.end - r.at:
+        refuse(r, r.at, f"the payload ends {n - (r.end - r.at)} bytes early")
+    return 0
+
+
+# --- values ---
+
+cdef object read_value(Reader* r):
+    need(r, 1)
+    cdef const uint8_t* start = r.at
+    cdef uint8_t tag = start[0]
+    cdef Number number
+    if tag < 0x80:
+        r.at += 1
+        return tag
+    if tag >= 0xE0:
+        r.at += 1
+        return NEGATIVE_FIXINTS[tag - 0xE0]
+    if tag < 0x90:
+        r.at += 1
+        return read_map(r, start, tag & 0x0F)
+    if tag < 0xA0:
+        r.at += 1
+        return read_array(r, start, tag & 0x0F)
+    if tag < 0xC0:
+        r.at += 1
+        return read_text(r, start, tag & 0x1F)
+    if tag == 0xC0:
+        r.at += 1
+        return None
+    if tag in (0xC2, 0xC3):
+        r.at += 1
+        return tag == 0xC3
+    if 0xCA <= tag <= 0xD3:
+        r.at = read_number(start, r.end, &number)
+        if number.kind == FLOATING:
+            return number.floating
+        if number.kind == SIGNED:
+            return number.signed
+        if number.kind == UNSIGNED:
+            return number.unsigned
+        refuse(r, start, "the payload ends within this number")
+    if 0xD9 <= tag <= 0xDB:
+        return read_text(r, start, read_length(r, tag - 0xD9))
+    if 0xC4 <= tag <= 0xC6:
+        return read_bytes(r, read_length(r, tag - 0xC4))
+    if tag in (0xDC, 0xDD):
+        return read_array(r, start, read_length(r, tag - 0xDC + 1))
+    if tag in (0xDE, 0xDF):
+        return read_map(r, start, read_length(r, tag - 0xDE + 1))
+    refuse(r, start, f"MessagePack tag 0x{tag:02x} is none of the specification's types")
+
+
+cdef Py_ssize_t read_length(Reader* r, int width) except -1:
+    """A length of 8, 16 or 32 bits (width 0, 1, 2) behind its tag."""
+    cdef const uint8_t* p = r.at + 1
+    need(r, 1 + (1 << width))
+    r.at += 1 + (1 << width)
+    if width == 0:
+        return p[0]
+    if width == 1:
+        return load16(p)
+    cdef uint64_t n = load32(p)
+    return <Py_ssize_t>n if n <= <uint64_t>(r.end - r.at) else fail_length(r, p - 1, n)
+
+
+cdef Py_ssize_t fail_length(Reader* r, const uint8_t* at, uint64_t n) except -1:
+    refuse(r, at, f"a length of {n}, and {r.end - r.at} bytes are left")
+
+
+cdef str read_text(Reader* r, const uint8_t* start, Py_ssize_t n):
+    need(r, n)
+    try:
+        text = PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)
+    except UnicodeDecodeError as error:
+        refuse(r, start, f"text that is not UTF-8 ({error.reason})")
+    r.at += n
+    return text
+
+
+cdef bytes read_bytes(Reader* r, Py_ssize_t n):
+    need(r, n)
+    r.at += n
+    return PyBytes_FromStringAndSize(<const char*>r.at - n, n)
+
+
+# --- containers ---
+
+cdef int enter(Reader* r, const uint8_t* start, Py_ssize_t values) except -1:
+    """Into an array or map that owes this many values: refused at once where they cannot all have arrived."""
+    if values + r.outstanding > r.end - r.at:
+        refuse(r, start, f"{values} values announced, and {r.end - r.at} bytes are left")
+    if r.depth == DEEPEST:
+        refuse(r, start, f"more than {DEEPEST} arrays and maps inside one another")
+    r.containers += 1
+    if r.containers > MOST_CONTAINERS:
+        raise MessageTooLarge(
+            f"{where(r)}: more than {MOST_CONTAINERS} arrays and maps in one payload (payload byte {start - r.base})",
+            check=11, path=where(r), offset=start - r.base,
+        )
+    r.depth += 1
+    r.key[r.depth] = NULL
+    r.index[r.depth] = 0
+    r.outstanding += values
+    return 0
+
+
+cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
+    if r.numeric and n:
+        array = read_number_list(r, n)
+        if array is not None:
+            return array
+    enter(r, start, n)
+    cdef int level = r.depth
+    cdef Py_ssize_t i
+    cdef list items = PyList_New(n)
+    for i in range(n):
+        r.index[level] = i
+        r.outstanding -= 1
+        item = read_value(r)
+        Py_INCREF(item)
+        PyList_SET_ITEM(items, i, item)
+    r.depth = level - 1
+    return items
+
+
+cdef object read_map(Reader* r, const uint8_t* start, Py_ssize_t n):
+    cdef bint wrapper_like = 0 < n <= 3 and is_wrapper_key(r.at, r.end)
+    if wrapper_like:
+        array = read_wrapper(r, start, n)
+        if array is not None:
+            return array
+    cdef dict items = read_items(r, start, n)
+    if wrapper_like and NDARRAY_KEY in items and NDARRAY_KEYS.issuperset(items):
+        refuse_lying_wrapper(r, start, items)
+    if n == 1:
+        if DATETIME_KEY in items:
+            return read_datetime(r, start, items[DATETIME_KEY])
+        if UUID_KEY in items:
+            return read_uuid(r, start, items[UUID_KEY])
+    return items
+
+
+cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
+    enter(r, start, 2 * n)
+    cdef int level = r.depth
+    cdef Py_ssize_t _
+    cdef dict items = {}
+    for _ in range(n):
+        r.depth = level - 1                # a broken key is the map's fault, and named by the map's path
+        r.outstanding -= 1
+        key = read_key(r)
+        r.depth = level
+        r.key[level] = <PyObject*>key
+        r.outstanding -= 1
+        items[key] = read_value(r)
+    r.depth = level - 1
+    if len(items) != n:
+        refuse(r, start, "a map names the same key twice")
+    return items
+
+
+cdef object read_key(Reader* r):
+    need(r, 1)
+    cdef uint8_t tag = r.at[0]
+    if tag < 0x80 or tag >= 0xE0 or 0xCC <= tag <= 0xD3 or 0xA0 <= tag < 0xC0 or 0xD9 <= tag <= 0xDB:
+        return read_value(r)
+    refuse(r, r.at, f"a map key that is neither str nor int (MessagePack tag 0x{tag:02x})")
+
+
+# --- date and UUID ---
+
+cdef object read_datetime(Reader* r, const uint8_t* start, text):
+    if type(text) is not str:
+        refuse(r, start, f'"{DATETIME_KEY}" wraps no text')
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        refuse(r, start, f'"{DATETIME_KEY}" wraps no ISO 8601 date and time ({error})')
+
+
+cdef object read_uuid(Reader* r, const uint8_t* start, text):
+    if type(text) is not str:
+        refuse(r, start, f'"{UUID_KEY}" wraps no text')
+    try:
+        return UUID(text)
+    except ValueError as error:
+        refuse(r, start, f'"{UUID_KEY}" wraps no UUID ({error})')
+
+
+# --- ndarray wrappers ---
+#
+# The samples usually come before the dtype that says what they are. So the map is first walked over, with the samples'
+# end guessed from their headers (a guess costs nothing and nearly always holds) or, when that comes to nothing, found
+# by skipping them; then the samples are read once, straight into the array.
+
+cdef bint is_wrapper_key(const uint8_t* p, const uint8_t* end) noexcept:
+    cdef const uint8_t* text
+    cdef Py_ssize_t n
+    return text_at(p, end, &text, &n) != NULL and wrapper_key(text, n) != 0
+
+
+cdef char wrapper_key(const uint8_t* text, Py_ssize_t n) noexcept:
+    """Which of the wrapper's keys this is, by its first letter; 0 for none."""
+    if n == 11 and memcmp(text, b"__ndarray__", 11) == 0:
+        return c"_"
+    if n == 5 and memcmp(text, b"dtype", 5) == 0:
+        return c"d"
+    if n == 5 and memcmp(text, b"shape", 5) == 0:
+        return c"s"
+    return 0
+
+
+cdef const uint8_t* text_at(
+    const uint8_t* p, const uint8_t* end, const uint8_t** text, Py_ssize_t* n
+) noexcept:
+    """Past a str of any header width, with its bytes; NULL where none stands whole."""
+    cdef Py_ssize_t left = end - p
+    if left >= 1 and 0xA0 <= p[0] < 0xC0:
+        n[0] = p[0] & 0x1F
+        text[0] = p + 1
+    elif left >= 2 and p[0] == 0xD9:
+        n[0] = p[1]
+        text[0] = p + 2
+    elif left >= 3 and p[0] == 0xDA:
+        n[0] = load16(p + 1)
+        text[0] = p + 3
+    elif left >= 5 and p[0] == 0xDB:
+        n[0] = <Py_ssize_t>load32(p + 1)
+        text[0] = p + 5
+    else:
+        return NULL
+    return text[0] + n[0] if 0 <= n[0] <= end - text[0] else NULL
+
+
+cdef const uint8_t* bin_at(
+    const uint8_t* p, const uint8_t* end, const uint8_t** content, Py_ssize_t* n
+) noexcept:
+    """Past a bin of any header width, with its bytes; NULL where none stands whole."""
+    cdef Py_ssize_t left = end - p
+    if left >= 2 and p[0] == 0xC4:
+        n[0] = p[1]
+        content[0] = p + 2
+    elif left >= 3 and p[0] == 0xC5:
+        n[0] = load16(p + 1)
+        content[0] = p + 3
+    elif left >= 5 and p[0] == 0xC6:
+        n[0] = <Py_ssize_t>load32(p + 1)
+        content[0] = p + 5
+    else:
+        return NULL
+    return content[0] + n[0] if 0 <= n[0] <= end - content[0] else NULL
+
+
+cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
+    """Finds the wrapper's three values in a map of n entries at r.at; False where it is no whole wrapper."""
+    cdef const uint8_t* p = r.at
+    cdef const uint8_t* text
+    cdef Py_ssize_t size
+    cdef Py_ssize_t _
+    cdef char key
+    memset(w, 0, sizeof(Wrapper))
+    for _ in range(n):
+        p = text_at(p, r.end, &text, &size)
+        if p == NULL or p == r.end:
+            return False
+        key = wrapper_key(text, size)
+        if key == c"_" and w.samples == NULL:
+            w.samples = p
+            p = w.samples_end = past_samples(p, r.end, guess)
+        elif key == c"d" and w.dtype == NULL:
+            p = text_at(p, r.end, &w.dtype, &w.dtype_size)
+        elif key == c"s" and w.shape == NULL:
+            w.shape = p
+            p = skip_numbers(p, r.end, 1)
+        else:
+            return False
+        if p == NULL:
+            return False
+    w.end = p
+    return w.samples != NULL and w.dtype != NULL and w.shape != NULL
+
+
+cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint guess) noexcept:
+    cdef const uint8_t* content
+    cdef Py_ssize_t n
+    if 0xC4 <= p[0] <= 0xC6:
+        return bin_at(p, end, &content, &n)
+    return predict_end(p, end, MOST_DIMENSIONS) if guess else skip_numbers(p, end, MOST_DIMENSIONS)
+
+
+cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
+    """The ndarray of the wrapper at r.at, or None where the map is not a whole one."""
+    cdef Wrapper w
+    if locate(r, n, True, &w):
+        array = read_array_of(r, &w, True)
+        if array is not None:
+            return array
+    if locate(r, n, False, &w):
+        return read_array_of(r, &w, False)
+    return None
+
+
+cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
+    """The located array. Where the samples' end was only guessed and they turn out otherwise: None."""
+    cdef SampleType t = NO_SAMPLE_TYPE
+    cdef Py_ssize_t dims[MOST_DIMENSIONS]
+    cdef int ndim = 0
+    cdef Py_ssize_t count
+    if r.depth + 2 > DEEPEST:
+        if guessed:
+            return None
+        refuse(r, w.samples, f"more than {DEEPEST} arrays and maps inside one another")
+    try:
+        dtype = read_dtype(r, w, &t)
+        shape = read_shape(r, w, dims, &ndim)
+        count = count_samples(r, w, dims, ndim, item_size(t))
+    except InvalidDataFormat:
+        if guessed:
+            return None
+        raise
+    if 0xC4 <= w.samples[0] <= 0xC6:
+        array = view_samples(r, w, dtype, t, shape, count)
+    else:
+        array = copy_samples(r, w, guessed, dtype, t, shape, dims, ndim, count)
+    if array is not None:
+        r.at = w.end
+    return array
+
+
+cdef dict DTYPES = {}
+cdef object DTYPE_TEXT = re.compile(r"[<>=|]?[A-Za-z?][A-Za-z0-9_]*", re.ASCII).fullmatch
+
+
+cdef object read_dtype(Reader* r, Wrapper* w, SampleType* t):
+    if w.dtype_size > LONGEST_DTYPE:
+        refuse(r, w.dtype, f"a dtype of {w.dtype_size} letters")
+    text = PyBytes_FromStringAndSize(<const char*>w.dtype, w.dtype_size)
+    found = DTYPES.get(text)
+    if found is None:
+        found = known_dtype(text)
+        if found is None:
+            spelling = text.decode("ascii", "backslashreplace")
+            refuse(r, w.dtype, f"dtype {spelling!r} is no bool, integer or float of at most 8 bytes")
+        DTYPES[text] = found               # bounded: only what NumPy reads, in at most 32 letters
+    t[0] = <SampleType><int>found[1]
+    return found[0]
+
+
+cdef object known_dtype(bytes text):
+    """The dtype behind a text and its SampleType, or None; never what NumPy makes of structures, objects or pickles."""
+    cdef bint swapped = False
+    cdef SampleType t
+    spelling = text.decode("latin-1")
+    if not DTYPE_TEXT(spelling):
+        return None
+    try:
+        dtype = np.dtype(spelling)
+    except Exception:
+        return None
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        return None
+    letter = {"b": "?", "i": "q", "u": "Q", "f": "d"}[dtype.kind].encode()
+    t = sample_type(letter, dtype.itemsize, &swapped)
+    return dtype, <int>t
+
+
+cdef tuple read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims, int* ndim):
+    cdef Py_ssize_t n = 0
+    cdef Py_ssize_t i
+    cdef Number number
+    cdef const uint8_t* p = array_header(w.shape, r.end, &n)
+    if p == NULL:
+        refuse(r, w.shape, "an ndarray's shape is an array of dimensions")
+    if n > MOST_DIMENSIONS:
+        refuse(r, w.shape, f"an ndarray of {n} dimensions; {MOST_DIMENSIONS} is the most")
+    for i in range(n):
+        p = read_number(p, r.end, &number)
+        if number.kind != SIGNED or not 0 <= number.signed <= <int64_t>0xFFFFFFFFULL:
+            refuse(r, w.shape, f"dimension {i} of an ndarray's shape is no integer from 0 to 2**32 - 1")
+        dims[i] = <Py_ssize_t>number.signed
+    ndim[0] = <int>n
+    return tuple([dims[i] for i in range(n)])
+
+
+cdef Py_ssize_t count_samples(Reader* r, Wrapper* w, Py_ssize_t* dims, int ndim, Py_ssize_t size) except -1:
+    """Samples of the shape; refused where even an address could not hold them."""
+    cdef int i
+    cdef bint none = False
+    total = size
+    for i in range(ndim):
+        if dims[i]:
+            total *= dims[i]
+        else:
+            none = True
+    if total > LARGEST_ARRAY:
+        refuse(r, w.shape, "the shape has more samples than memory has addresses")
+    return 0 if none else <Py_ssize_t>(total // size)
+
+
+# --- binary form ---
+
+cdef object view_samples(Reader* r, Wrapper* w, dtype, SampleType t, tuple shape, Py_ssize_t count):
+    """A read-only view of the received bytes; a copy only where they are unaligned or of the other byte order."""
+    cdef const uint8_t* content = NULL
+    cdef Py_ssize_t n = 0
+    cdef Py_ssize_t i
+    bin_at(w.samples, r.end, &content, &n)
+    if n != count * item_size(t):
+        refuse(r, w.samples, f"{n} bytes of samples, where shape {list(shape)} of {dtype} has {count * item_size(t)}")
+    if t == BOOL:
+        for i in range(n):
+            if content[i] > 1:
+                refuse(r, content + i, f"a bool sample of value {content[i]}")
+    array = ndarray(shape, dtype.newbyteorder("<"), <object>r.owner, content - r.base)
+    if not dtype.isnative:
+        array = array.astype(dtype)
+    elif <uintptr_t>content % <uintptr_t>item_size(t):
+        array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+# --- list form ---
+
+cdef object copy_samples(
+    Reader* r, Wrapper* w, bint guessed, dtype, SampleType t,
+    tuple shape, Py_ssize_t* dims, int ndim, Py_ssize_t count,
+):
+    """An array of its own memory with the samples of nested or flat lists."""
+    cdef Py_buffer target
+    cdef Fault fault = FINE
+    cdef const uint8_t* end
+    cdef Py_ssize_t index = 0
+    cdef bint flat = is_flat(w.samples, r.end, ndim)
+    if count > w.samples_end - w.samples or not fits_depth(r, ndim, flat):
+        if guessed:
+            return None
+        if count > w.samples_end - w.samples:
+            refuse_shape(r, w, shape)
+        refuse(r, w.samples, f"more than {DEEPEST} arrays and maps inside one another")
+    array = empty(shape, dtype if dtype.isnative else dtype.newbyteorder("="))
+    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
+    try:
+        if count < SAMPLES_WITHOUT_GIL:
+            end = fill(t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
+        else:
+            with nogil:
+                end = fill(t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
+    finally:
+        PyBuffer_Release(&target)
+    if end != w.samples_end:
+        if guessed:
+            return None
+        if fault == FINE or fault == NOT_A_NUMBER:
+            refuse_shape(r, w, shape)
+        refuse_sample(r, w, shape, fault, index)
+    return array if dtype.isnative else array.byteswap(True).view(dtype)
+
+
+cdef bint is_flat(const uint8_t* p, const uint8_t* end, int ndim) noexcept:
+    """Whether the samples lie in one list, in C order, rather than nested as the shape says."""
+    cdef Py_ssize_t n = 0
+    cdef const uint8_t* first = array_header(p, end, &n)
+    cdef Py_ssize_t ignored = 0
+    if first == NULL:
+        return False
+    return ndim < 2 or n == 0 or array_header(first, end, &ignored) == NULL
+
+
+cdef bint fits_depth(Reader* r, int ndim, bint flat) noexcept:
+    return r.depth + 1 + (1 if flat else ndim) <= DEEPEST
+
+
+cdef const uint8_t* fill(
+    SampleType t, const uint8_t* p, const uint8_t* end, char* out,
+    Py_ssize_t* dims, int ndim, bint flat, Py_ssize_t count, Fault* fault, Py_ssize_t* index,
+) noexcept nogil:
+    """Reads all samples; where that went wrong, NULL or not the samples' end, with the fault and the flat index."""
+    cdef Py_ssize_t n = 0
+    cdef char* start = out
+    if not flat:
+        return fill_nested(t, p, end, &out, start, dims, ndim, fault, index)
+    p = array_header(p, end, &n)
+    if n != count:
+        return NULL
+    return read_row(t, p, end, out, n, fault, index)
+
+
+cdef const uint8_t* fill_nested(
+    SampleType t, const uint8_t* p, const uint8_t* end, char** out, char* start,
+    Py_ssize_t* dims, int ndim, Fault* fault, Py_ssize_t* index,
+) noexcept nogil:
+    cdef Py_ssize_t n = 1
+    cdef Py_ssize_t _
+    if ndim > 0:
+        p = array_header(p, end, &n)
+        if p == NULL or n != dims[0]:
+            return NULL
+    if ndim > 1:
+        for _ in range(n):
+            p = fill_nested(t, p, end, out, start, dims + 1, ndim - 1, fault, index)
+            if p == NULL:
+                return NULL
+        return p
+    p = read_row(t, p, end, out[0], n, fault, index)
+    if p == NULL:
+        index[0] += (out[0] - start) // item_size(t)
+    out[0] += n * item_size(t)
+    return p
+
+
+cdef int refuse_shape(Reader* r, Wrapper* w, tuple shape) except -1:
+    return refuse(
+        r, w.samples, f"the samples are neither nested as shape {list(shape)} says nor that many in one flat list"
+    )
+
+
+cdef int refuse_sample(Reader* r, Wrapper* w, tuple shape, Fault fault, Py_ssize_t index) except -1:
+    place = [NDARRAY_KEY, *(int(i) for i in np.unravel_index(index, shape))]
+    path = path_text(keys_to(r) + place)
+    raise InvalidDataFormat(
+        f"{path}: {FAULTS[<int>fault]} (samples from payload byte {w.samples - r.base})",
+        check=11, path=path, offset=w.samples - r.base,
+    )
+
+
+cdef int refuse_lying_wrapper(Reader* r, const uint8_t* start, dict items) except -1:
+    missing = sorted(NDARRAY_KEYS.difference(items))
+    if missing:
+        return refuse(r, start, f"an ndarray wrapper without {' and '.join(missing)}")
+    if type(items["dtype"]) is not str:
+        return refuse(r, start, "an ndarray wrapper whose dtype is no text")
+    return refuse(r, start, f'an ndarray wrapper whose "{NDARRAY_KEY}" holds other than numbers, or whose shape does')
+
+
+# --- plain lists of numbers ---
+
+cdef object read_number_list(Reader* r, Py_ssize_t n):
+    """A list of n numbers at r.at, or of n equally long lists of them, as an ndarray; None where it is no such list."""
+    cdef Survey survey
+    cdef const uint8_t* p = r.at
+    cdef const uint8_t* after = r.at
+    cdef Py_ssize_t columns = 0
+    cdef Py_ssize_t row_columns = 0
+    cdef Py_ssize_t _
+    cdef Fault fault = FINE
+    cdef Py_ssize_t index = 0
+    cdef Py_buffer target
+    if n > r.end - r.at or r.depth + 2 > DEEPEST:
+        return None
+    memset(&survey, 0, sizeof(Survey))
+    if array_header(p, r.end, &columns) == NULL:
+        after = survey_row(p, r.end, n, &survey)
+        if after == NULL:
+            return None
+    else:
+        for _ in range(n):
+            after = array_header(after, r.end, &row_columns)
+            if after == NULL or row_columns != columns or columns == 0:
+                return None
+            after = survey_row(after, r.end, columns, &survey)
+            if after == NULL:
+                return None
+    dtype = dtype_for(&survey)
+    if dtype is None:
+        return None
+    cdef tuple shape = (n, columns)
+    array = empty(shape if columns else shape[:1], dtype)
+    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
+    try:
+        read_rows(
+            FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
+            p, r.end, <char*>target.buf, n, columns, &fault, &index,
+        )
+    finally:
+        PyBuffer_Release(&target)
+    r.at = after
+    return array
+
+
+cdef object dtype_for(Survey* survey):
+    """The dtype that holds every number of the list exactly, or None."""
+    if survey.floating:
+        return None if survey.beyond_float64 else FLOAT64_DTYPE
+    if survey.above_int64:
+        return None if survey.negative else UINT64_DTYPE
+    return INT64_DTYPE
+
+
+cdef void read_rows(
+    SampleType t, const uint8_t* p, const uint8_t* end, char* out,
+    Py_ssize_t rows, Py_ssize_t columns, Fault* fault, Py_ssize_t* index,
+) noexcept nogil:
+    cdef Py_ssize_t ignored = 0
+    cdef Py_ssize_t i
+    if columns == 0:
+        read_row(t, p, end, out, rows, fault, index)
+        return
+    for i in range(rows):
+        p = read_row(t, array_header(p, end, &ignored), end, out + 8 * i * columns, columns, fault, index)
