@@ -1,0 +1,55 @@
+"""ecgframe: the wire codec of ECG monitors. NumPy arrays in MessagePack in CRC-checked frames.
+
+>>> import ecgframe, numpy as np
+>>> signal = np.array([[0.1, 0.2], [0.3, 0.4]])
+>>> frame = ecgframe.encode(ecgframe.MessageType.ECG_DATA, {"signal": signal, "sampling_rate": 250})
+>>> ecgframe.decode(frame).data["signal"]
+array([[0.1, 0.2],
+       [0.3, 0.4]])
+"""
+
+from ._header import Header, crc32
+from .codec import Codec, Message, decode, decode_all, encode, pack, split, unpack
+from .compression import Compression
+from .errors import (
+    AuthenticationFailed,
+    ChecksumMismatch,
+    DecompressionFailed,
+    InvalidDataFormat,
+    InvalidMessageType,
+    InvalidProtocolVersion,
+    MessageTooLarge,
+    MissingRequiredFields,
+    PermissionDenied,
+    ProtocolError,
+    RateLimitExceeded,
+)
+from .protocol import ErrorCode, Flag, MessageType
+
+__all__ = [
+    "AuthenticationFailed",
+    "ChecksumMismatch",
+    "Codec",
+    "Compression",
+    "DecompressionFailed",
+    "ErrorCode",
+    "Flag",
+    "Header",
+    "InvalidDataFormat",
+    "InvalidMessageType",
+    "InvalidProtocolVersion",
+    "Message",
+    "MessageTooLarge",
+    "MessageType",
+    "MissingRequiredFields",
+    "PermissionDenied",
+    "ProtocolError",
+    "RateLimitExceeded",
+    "crc32",
+    "decode",
+    "decode_all",
+    "encode",
+    "pack",
+    "split",
+    "unpack",
+]

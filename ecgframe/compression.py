@@ -1,0 +1,95 @@
+"""Deflating payloads, and inflating them within a bound. Section "Compression" of the specification.
+
+libdeflate makes level 6 of zlib's size in a third of zlib's time; zlib-ng inflates twice as fast as zlib and, reading
+as a stream, stops at a limit. Where one has no wheel, the next best takes its place: the format is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .errors import DecompressionFailed, MessageTooLarge
+from .protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD
+
+if TYPE_CHECKING:
+    import zlib as _inflater
+else:
+    try:
+        from zlib_ng import zlib_ng as _inflater
+    except ImportError:
+        import zlib as _inflater
+
+_Deflate = Callable[[memoryview, int], bytes | bytearray]
+
+try:
+    from deflate import zlib_compress
+except ImportError:
+    _deflate: _Deflate = _inflater.compress
+else:
+    _deflate = zlib_compress
+
+LEVELS: Final = range(1, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """When and how hard a codec deflates what it sends.
+
+    Attributes:
+        threshold: bytes; payloads strictly larger are tried, and sent deflated where that is smaller.
+        level: 1 (fastest) to 9 (smallest), as zlib counts.
+
+    Raises:
+        ValueError: a negative threshold, or a level outside 1 to 9.
+    """
+
+    threshold: int = COMPRESSION_THRESHOLD
+    level: int = COMPRESSION_LEVEL
+
+    def __post_init__(self) -> None:
+        if self.threshold < 0:
+            raise ValueError(f"a compression threshold is a number of bytes, not {self.threshold}")
+        if self.level not in LEVELS:
+            raise ValueError(f"a compression level is one of {LEVELS.start} to {LEVELS.stop - 1}, not {self.level}")
+
+
+def deflate(payload: memoryview, compression: Compression) -> bytes | bytearray | None:
+    """The payload as one zlib stream, or None where it is too small to try or would not shrink."""
+    if payload.nbytes <= compression.threshold:
+        return None
+    deflated = _deflate(payload, compression.level)
+    return deflated if len(deflated) < payload.nbytes else None
+
+
+def inflate(payload: memoryview, limit: int) -> bytes:
+    """What one whole zlib stream holds, never inflating more than one byte past the limit.
+
+    Args:
+        payload: the stream, and nothing behind it.
+        limit: bytes that the inflated payload may have.
+
+    Raises:
+        DecompressionFailed: (check 9) not a zlib stream, cut short, or bytes behind its end.
+        MessageTooLarge: (check 10) the stream holds more than ``limit`` bytes.
+    """
+    stream = _inflater.decompressobj()
+    try:
+        # One byte more than the limit tells "exactly full" from "too large"; 0 would mean "no limit" to zlib.
+        inflated = stream.decompress(payload, limit + 1)
+    except _inflater.error as error:
+        raise DecompressionFailed(f"the compressed payload is damaged: {error}", check=9) from error
+    if len(inflated) > limit:
+        raise MessageTooLarge(
+            f"the payload of {payload.nbytes} bytes inflates past the limit of {limit} bytes", check=10
+        )
+    if not stream.eof:
+        raise DecompressionFailed(
+            f"the compressed payload of {payload.nbytes} bytes is cut short, after {len(inflated)} inflated", check=9
+        )
+    if stream.unused_data:
+        raise DecompressionFailed(
+            f"{len(stream.unused_data)} bytes follow the compressed stream of the payload", check=9
+        )
+    return inflated
