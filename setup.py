@@ -13,12 +13,12 @@ TRACED = os.environ.get("ECGFRAME_COVERAGE") == "1"
 
 extensions = [
     Extension(
-        f"ecgframe.{name}",
-        [f"ecgframe/{name}.pyx"],
+        "ecgframe." + name.partition(".")[0],
+        [f"ecgframe/{name}"],
         define_macros=[("CYTHON_TRACE_NOGIL", "1")] if TRACED else [],
         extra_compile_args=[] if sys.platform == "win32" else ["-O1" if TRACED else "-O3"],
     )
-    for name in ("_header", "_samples", "_pack", "_unpack")
+    for name in ("_header.pyx", "_samples.pyx", "_pack.pyx", "_unpack.pyx", "codec.py")
 ]
 
 setup(
@@ -27,6 +27,7 @@ setup(
         compiler_directives={
             "language_level": 3,
             "binding": True,
+            "annotation_typing": False,  # annotations are for people and mypy; C types stand in the .pxd files
             "freethreading_compatible": True,
             "linetrace": TRACED,
         },

@@ -1,18 +1,45 @@
-"""The C face of the frame: what the packer needs to leave room for a header and have it written."""
+"""The C face of the frame: bytes that came in, their header, and the draft of a frame to go out."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+
+cdef class FlatBuffer:
+    cdef Py_buffer source
+    cdef const uint8_t* start
+    cdef readonly Py_ssize_t nbytes
+
+    cpdef Header only_frame(self, Py_ssize_t max_payload)
+    cpdef Header frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
+    cpdef object view(self, Py_ssize_t start, Py_ssize_t stop)
+    cdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
+    cdef int check_payload(self, Py_ssize_t offset, Header header) except -1
 
 
 cdef class Header:
     cdef readonly int version
     cdef readonly object type
     cdef readonly object flags
-    cdef readonly unsigned long long length
-    cdef readonly unsigned long long checksum
+    cdef readonly Py_ssize_t length
+    cdef readonly uint32_t checksum
     cdef readonly object timestamp
+    cdef readonly Py_ssize_t size
 
 
 cdef class Draft:
     cdef bytes frame
     cdef readonly Py_ssize_t room
+    cdef readonly Py_ssize_t nbytes
 
     @staticmethod
     cdef Draft around(bytes frame, Py_ssize_t room)
+    cpdef bytes seal(self, int version, int type, int flags, uint64_t timestamp)
+
+
+cdef class Clock:
+    cdef uint64_t last
+
+    cpdef uint64_t next(self) except? 0
+
+
+cpdef FlatBuffer flatten(buffer)
+cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload)

@@ -4,15 +4,17 @@ Buffers in, buffers out: no policy and no I/O. Section "Message Structure" of th
 """
 
 cimport cython
-from cpython.buffer cimport PyBuffer_IsContiguous
+from cpython.buffer cimport (
+    PyBUF_READ, PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
+from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strcmp
+from libc.string cimport memcpy
 
 from ._bigendian cimport load32, load64, store32, store64
 
-from pickle import PickleBuffer
+from time import time
 
 from .errors import (
     ChecksumMismatch,
@@ -29,14 +31,16 @@ try:
 except ImportError:
     from zlib import crc32 as _crc32
 
-__all__ = ["Draft", "Header", "build_frame", "crc32", "flat_view", "split_frame", "split_next"]
+__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten"]
 
 cdef enum:
     SIZE_V1 = 11
     SIZE_V3 = 19
     COPY_WITHOUT_GIL = 65536
+    SUM_BY_TABLE = 48
 
-cdef object checksum_of = _crc32
+cdef object library_crc32 = _crc32
+cdef object LENGTH_LIMIT = LARGEST_LENGTH
 
 # Enum members are looked up, never constructed: a table of 256 for each byte of the header that has names.
 cdef list TYPES = [None] * 256
@@ -55,7 +59,159 @@ if HEADER_SIZES != {1: SIZE_V1, 2: SIZE_V1, 3: SIZE_V3}:
     raise ImportError("ecgframe._header was compiled for other header sizes than protocol.HEADER_SIZES has")
 
 
+# --- CRC-32 ---
+
+cdef uint32_t CRC_TABLE[256]
+
+
+cdef void fill_crc_table() noexcept:
+    cdef uint32_t i
+    cdef uint32_t remainder
+    cdef int _
+    for i in range(256):
+        remainder = i
+        for _ in range(8):
+            remainder = (remainder >> 1) ^ (0xEDB88320U if remainder & 1 else 0)
+        CRC_TABLE[i] = remainder
+
+
+fill_crc_table()
+
+
+cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
+    """By the library; by a table where the payload is shorter than what the library's call takes."""
+    cdef uint32_t remainder = 0xFFFFFFFFU
+    cdef Py_ssize_t i
+    if n > SUM_BY_TABLE:
+        return library_crc32(PyMemoryView_FromMemory(<char*>p, n, PyBUF_READ))
+    for i in range(n):
+        remainder = (remainder >> 8) ^ CRC_TABLE[(remainder ^ p[i]) & 0xFF]
+    return remainder ^ 0xFFFFFFFFU
+
+
+def crc32(buffer):
+    """CRC-32 (ISO-HDLC, the one of zlib) of any C-contiguous buffer, at hardware speed.
+
+    Raises:
+        TypeError, BufferError: not a buffer, or one with gaps.
+    """
+    cdef FlatBuffer flat = flatten(buffer)
+    return checksum_of(flat.start, flat.nbytes)
+
+
+# --- bytes that came in ---
+
 @cython.final
+@cython.freelist(8)
+@cython.auto_pickle(False)
+cdef class FlatBuffer:
+    """The bytes of any C-contiguous buffer, read-only and without a copy. Keeps the buffer alive, as its views do."""
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, <void*>self.start, self.nbytes, True, flags)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.source)
+
+    cpdef object view(self, Py_ssize_t start, Py_ssize_t stop):
+        """The bytes from start to stop, as a read-only memoryview."""
+        return PyMemoryView_FromObject(self)[start:stop]
+
+    cpdef Header only_frame(self, Py_ssize_t max_payload):
+        """Checks 1 to 7 of the one frame that fills the buffer."""
+        cdef Header header = self.header_at(0, max_payload)
+        cdef Py_ssize_t size = header.size + header.length
+        if size < self.nbytes:
+            raise InvalidDataFormat(
+                f"{self.nbytes - size} bytes left over behind the frame's {size} (byte {size}); "
+                "read frames laid end to end with decode_all",
+                check=5, offset=size,
+            )
+        self.check_payload(0, header)
+        return header
+
+    cpdef Header frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
+        """Checks 1 to 7 of the frame that starts at offset, whatever follows it."""
+        cdef Header header = self.header_at(offset, max_payload)
+        self.check_payload(offset, header)
+        return header
+
+    cdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
+        """Checks 1 to 4, from the header's bytes alone."""
+        cdef const uint8_t* p = self.start + offset
+        cdef Py_ssize_t available = self.nbytes - offset
+        if available < SIZE_V1 or (p[0] == 3 and available < SIZE_V3):
+            raise short_header(offset, available, SIZE_V3 if available > 0 and p[0] == 3 else SIZE_V1)
+        if not 1 <= p[0] <= 3:
+            raise InvalidProtocolVersion(
+                f"version {p[0]} (byte {offset}); this receiver knows {VERSIONS}", check=2, offset=offset
+            )
+        if TYPES[p[1]] is None:
+            raise InvalidMessageType(
+                f"message type 0x{p[1]:02x} (byte {offset + 1}) is none of the thirteen", check=3, offset=offset + 1
+            )
+        cdef uint32_t length = load32(p + 3)
+        if length > <uint64_t>max_payload:
+            raise MessageTooLarge(
+                f"the header announces {length} bytes of payload (byte {offset + 3}); the limit is {max_payload}",
+                check=4, offset=offset + 3,
+            )
+        return read_header(p)
+
+    cdef int check_payload(self, Py_ssize_t offset, Header header) except -1:
+        """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
+        cdef Py_ssize_t start = offset + header.size
+        if header.length > self.nbytes - start:
+            raise InvalidDataFormat(
+                f"the payload is cut short: {self.nbytes - start} of {header.length} bytes (byte {start})",
+                check=5, offset=start,
+            )
+        cdef int forbidden = self.start[offset + 2] & FORBIDDEN[header.version]
+        if forbidden:
+            raise InvalidDataFormat(
+                f"V{header.version} has no flag {FLAGS[forbidden].name} (byte {offset + 2})",
+                check=6, offset=offset + 2,
+            )
+        cdef uint32_t checksum = checksum_of(self.start + start, header.length)
+        if checksum != header.checksum:
+            raise ChecksumMismatch(
+                f"the payload's CRC-32 is 0x{checksum:08x}, the header says 0x{header.checksum:08x} "
+                f"(byte {offset + 7})",
+                check=7, offset=offset + 7,
+            )
+        return 0
+
+
+cpdef FlatBuffer flatten(buffer):
+    """The bytes of any C-contiguous buffer, without a copy.
+
+    Raises:
+        TypeError: not a buffer.
+        BufferError: the bytes do not lie end to end in C order.
+    """
+    if type(buffer) is FlatBuffer:
+        return buffer
+    cdef FlatBuffer flat = FlatBuffer.__new__(FlatBuffer)
+    try:
+        PyObject_GetBuffer(buffer, &flat.source, PyBUF_SIMPLE)
+    except ValueError as error:
+        # NumPy's word for what the buffer protocol calls a BufferError.
+        raise BufferError(f"only C-contiguous bytes can be read: {error}") from None
+    flat.start = <const uint8_t*>flat.source.buf
+    flat.nbytes = flat.source.len
+    return flat
+
+
+cdef short_header(offset, available, size):
+    return InvalidDataFormat(
+        f"{available} bytes where a header of {size} starts (byte {offset})", check=1, offset=offset
+    )
+
+
+# --- header ---
+
+@cython.final
+@cython.freelist(8)
 cdef class Header:
     """What a frame says of itself before its payload. Immutable.
 
@@ -78,18 +234,15 @@ cdef class Header:
         self.type = MessageType(type)
         self.flags = FLAGS[flags]
         self.length = <uint32_t>length
-        self.checksum = <uint32_t>checksum
+        self.checksum = checksum
         self.timestamp = None if timestamp is None else <uint64_t>timestamp
-
-    @property
-    def size(self):
-        return SIZE_V3 if self.version == 3 else SIZE_V1
+        self.size = header_size(version)
 
     def __bytes__(self):
-        cdef bytes header = PyBytes_FromStringAndSize(NULL, SIZE_V3 if self.version == 3 else SIZE_V1)
+        cdef bytes header = PyBytes_FromStringAndSize(NULL, self.size)
         write_header(
             <uint8_t*>PyBytes_AS_STRING(header), self.version, self.type, self.flags,
-            <uint32_t>self.length, <uint32_t>self.checksum, self.timestamp,
+            <uint32_t>self.length, self.checksum, 0 if self.timestamp is None else self.timestamp,
         )
         return header
 
@@ -115,7 +268,39 @@ cdef class Header:
         )
 
 
+cdef Header read_header(const uint8_t* p):
+    cdef Header header = Header.__new__(Header)
+    header.version = p[0]
+    header.type = TYPES[p[1]]
+    header.flags = FLAGS[p[2]]
+    header.length = load32(p + 3)
+    header.checksum = load32(p + 7)
+    header.size = header_size(p[0])
+    if p[0] == 3:
+        header.timestamp = load64(p + 11)
+    return header
+
+
+cdef inline Py_ssize_t header_size(int version) noexcept nogil:
+    return SIZE_V3 if version == 3 else SIZE_V1
+
+
+cdef void write_header(
+    uint8_t* p, int version, int type, int flags, uint32_t length, uint32_t checksum, uint64_t timestamp
+) noexcept nogil:
+    p[0] = <uint8_t>version
+    p[1] = <uint8_t>type
+    p[2] = <uint8_t>flags
+    store32(p + 3, length)
+    store32(p + 7, checksum)
+    if version == 3:
+        store64(p + 11, timestamp)
+
+
+# --- frames to go out ---
+
 @cython.final
+@cython.freelist(8)
 @cython.auto_pickle(False)
 cdef class Draft:
     """A frame whose payload is packed and whose header is still blank.
@@ -128,6 +313,7 @@ cdef class Draft:
         cdef Draft draft = Draft.__new__(Draft)
         draft.frame = frame
         draft.room = room
+        draft.nbytes = PyBytes_GET_SIZE(frame) - room
         return draft
 
     @property
@@ -135,176 +321,57 @@ cdef class Draft:
         """The packed payload, as a read-only view of the draft's own bytes."""
         return PyMemoryView_FromObject(self.frame)[self.room:]
 
-    def seal(self, int version, int type, int flags, timestamp):
+    cpdef bytes seal(self, int version, int type, int flags, uint64_t timestamp):
         """Sum the payload, write the header in front of it, and give the finished frame away."""
         cdef bytes frame = self.frame
         if frame is None:
             raise ValueError("this draft has been sealed before")
-        if header_room(version) != self.room:
-            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {header_room(version)}")
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(frame) - self.room
-        cdef uint32_t checksum = checksum_of(self.payload) if length else 0
-        write_header(
-            <uint8_t*>PyBytes_AS_STRING(frame), version, type, flags, <uint32_t>length, checksum, timestamp
-        )
+        if header_size(version) != self.room:
+            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
+        cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
+        cdef uint32_t checksum = checksum_of(out + self.room, self.nbytes)
+        write_header(out, version, type, flags, <uint32_t>self.nbytes, checksum, timestamp)
         self.frame = None
         return frame
 
 
-cdef inline Py_ssize_t header_room(int version) noexcept nogil:
-    return SIZE_V3 if version == 3 else SIZE_V1
-
-
-cdef int write_header(
-    uint8_t* p, int version, int type, int flags, uint32_t length, uint32_t checksum, timestamp
-) except -1:
-    p[0] = <uint8_t>version
-    p[1] = <uint8_t>type
-    p[2] = <uint8_t>flags
-    store32(p + 3, length)
-    store32(p + 7, checksum)
-    if version == 3:
-        store64(p + 11, <uint64_t>timestamp)
-    return 0
-
-
-def build_frame(int version, int type, int flags, timestamp, payload):
+cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload):
     """One frame around a payload that is already as it shall travel, in one allocation and one copy.
 
     Args:
+        timestamp: microseconds since the Unix epoch; ignored before V3.
         payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
     """
-    cdef object view = flat_view(payload)
-    cdef Py_ssize_t length = PyMemoryView_GET_BUFFER(view).len
-    if length > LARGEST_LENGTH:
-        raise MessageTooLarge(f"a payload of {length} bytes; the header's length field ends at {LARGEST_LENGTH}")
-    cdef Py_ssize_t room = header_room(version)
-    cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + length)
+    cdef FlatBuffer flat = flatten(payload)
+    if flat.nbytes > LENGTH_LIMIT:
+        raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the header's length field ends at {LENGTH_LIMIT}")
+    cdef Py_ssize_t room = header_size(version)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
-    copy(out + room, <const uint8_t*>PyMemoryView_GET_BUFFER(view).buf, length)
-    write_header(out, version, type, flags, <uint32_t>length, checksum_of(view) if length else 0, timestamp)
+    copy(out + room, flat.start, flat.nbytes)
+    write_header(out, version, type, flags, <uint32_t>flat.nbytes, checksum_of(flat.start, flat.nbytes), timestamp)
     return frame
 
 
 cdef int copy(uint8_t* to, const uint8_t* source, Py_ssize_t n) except -1:
     if n < COPY_WITHOUT_GIL:
-        memcpy(to, source, n)
+        if n:
+            memcpy(to, source, n)
     else:
         with nogil:
             memcpy(to, source, n)
     return 0
 
 
-def crc32(buffer):
-    """CRC-32 (ISO-HDLC, the one of zlib) of any C-contiguous buffer, at hardware speed."""
-    return checksum_of(flat_view(buffer))
+# --- time ---
 
+@cython.final
+@cython.auto_pickle(False)
+cdef class Clock:
+    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
 
-def flat_view(buffer):
-    """The bytes of any C-contiguous buffer as a read-only memoryview, without a copy.
-
-    Raises:
-        TypeError: not a buffer.
-        BufferError: the buffer's bytes do not lie end to end in C order.
-    """
-    view = PyMemoryView_FromObject(buffer)
-    cdef Py_buffer* raw = PyMemoryView_GET_BUFFER(view)
-    if raw.ndim != 1 or raw.itemsize != 1 or raw.format == NULL or strcmp(raw.format, b"B") != 0:
-        if not PyBuffer_IsContiguous(raw, b"C"):
-            raise BufferError("a frame is read from C-contiguous bytes; this buffer has gaps or another order")
-        view = PickleBuffer(buffer).raw()
-    elif not PyBuffer_IsContiguous(raw, b"C"):
-        raise BufferError("a frame is read from C-contiguous bytes; this buffer has gaps")
-    return view if PyMemoryView_GET_BUFFER(view).readonly else view.toreadonly()
-
-
-def split_frame(buffer, Py_ssize_t max_payload):
-    """Header and payload of the one frame that fills the buffer: checks 1 to 7.
-
-    Args:
-        buffer: any C-contiguous buffer.
-        max_payload: bytes of payload, as it travels, to accept.
-
-    Returns:
-        The header, and a read-only memoryview of the payload within ``buffer``.
-    """
-    view = flat_view(buffer)
-    cdef Py_ssize_t available = PyMemoryView_GET_BUFFER(view).len
-    cdef Header header = read_header(view, 0, max_payload)
-    cdef Py_ssize_t size = header_room(header.version) + <Py_ssize_t>header.length
-    if size < available:
-        raise InvalidDataFormat(
-            f"{available - size} bytes left over behind the frame's {size} (byte {size}); "
-            "read frames laid end to end with decode_all",
-            check=5, offset=size,
-        )
-    return header, checked_payload(view, 0, header)
-
-
-def split_next(buffer, Py_ssize_t offset, Py_ssize_t max_payload):
-    """Header and payload of the frame that starts at ``offset``, whatever follows it: checks 1 to 7.
-
-    The next frame, if there is one, starts at ``offset + header.size + header.length``.
-    """
-    view = flat_view(buffer)
-    cdef Header header = read_header(view, offset, max_payload)
-    return header, checked_payload(view, offset, header)
-
-
-cdef Header read_header(view, Py_ssize_t offset, Py_ssize_t max_payload):
-    """Checks 1 to 4, from the header's bytes alone."""
-    cdef const uint8_t* p = <const uint8_t*>PyMemoryView_GET_BUFFER(view).buf + offset
-    cdef Py_ssize_t available = PyMemoryView_GET_BUFFER(view).len - offset
-    if available < SIZE_V1 or (p[0] == 3 and available < SIZE_V3):
-        raise short_header(offset, available, SIZE_V3 if available > 0 and p[0] == 3 else SIZE_V1)
-    if not 1 <= p[0] <= 3:
-        raise InvalidProtocolVersion(
-            f"version {p[0]} (byte {offset}); this receiver knows {VERSIONS}", check=2, offset=offset
-        )
-    if TYPES[p[1]] is None:
-        raise InvalidMessageType(
-            f"message type 0x{p[1]:02x} (byte {offset + 1}) is none of the thirteen", check=3, offset=offset + 1
-        )
-    cdef Header header = Header.__new__(Header)
-    header.version = p[0]
-    header.type = TYPES[p[1]]
-    header.flags = FLAGS[p[2]]
-    header.length = load32(p + 3)
-    header.checksum = load32(p + 7)
-    header.timestamp = load64(p + 11) if p[0] == 3 else None
-    if header.length > <unsigned long long>max_payload:
-        raise MessageTooLarge(
-            f"the header announces {header.length} bytes of payload (byte {offset + 3}); the limit is {max_payload}",
-            check=4, offset=offset + 3,
-        )
-    return header
-
-
-cdef short_header(offset, available, size):
-    return InvalidDataFormat(
-        f"{available} bytes where a header of {size} starts (byte {offset})", check=1, offset=offset
-    )
-
-
-cdef object checked_payload(view, Py_ssize_t offset, Header header):
-    """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
-    cdef Py_ssize_t start = offset + header_room(header.version)
-    cdef Py_ssize_t stop = start + <Py_ssize_t>header.length
-    cdef Py_ssize_t end = PyMemoryView_GET_BUFFER(view).len
-    if stop > end:
-        raise InvalidDataFormat(
-            f"the payload is cut short: {end - start} of {header.length} bytes (byte {start})", check=5, offset=start
-        )
-    cdef int forbidden = (<int>header.flags) & FORBIDDEN[header.version]
-    if forbidden:
-        raise InvalidDataFormat(
-            f"V{header.version} has no flag {FLAGS[forbidden].name} (byte {offset + 2})", check=6, offset=offset + 2
-        )
-    payload = view[start:stop]
-    cdef uint32_t checksum = checksum_of(payload) if header.length else 0
-    if checksum != header.checksum:
-        raise ChecksumMismatch(
-            f"the payload's CRC-32 is 0x{checksum:08x}, the header says 0x{header.checksum:08x} (byte {offset + 7})",
-            check=7, offset=offset + 7,
-        )
-    return payload
+    @cython.critical_section
+    cpdef uint64_t next(self) except? 0:
+        cdef double now = time()
+        self.last = max(<uint64_t>(now * 1e6), self.last + 1)
+        return self.last

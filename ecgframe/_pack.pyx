@@ -5,14 +5,14 @@ The specification's eleven types and nothing else ("MessagePack Integration"). O
 
 from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_GET_BUFFER
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ._bigendian cimport store16, store32
-from ._header cimport Draft
+from ._header cimport Draft, FlatBuffer, flatten
 from ._samples cimport (
     NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType,
     number_size, row_size, sample_type, write_double, write_row, write_signed, write_unsigned,
@@ -24,7 +24,6 @@ from uuid import UUID
 
 import numpy as np
 
-from ._header import flat_view
 from ._path import path_text
 from .errors import MessageTooLarge
 from .protocol import (
@@ -91,12 +90,12 @@ cdef struct Writer:
     PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
 
 
-def pack(obj, Py_ssize_t max_payload, bint binary):
+cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
     """The payload alone, as bytes."""
     return pack_behind(0, obj, max_payload, binary)
 
 
-def pack_draft(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
+cpdef Draft pack_draft(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
     """The payload behind ``room`` blank bytes, as a draft whose header is still to be written."""
     return Draft.around(pack_behind(room, obj, max_payload, binary), room)
 
@@ -306,11 +305,12 @@ cdef int pack_bin(Writer* w, const char* source, Py_ssize_t size) except -1:
 
 
 cdef int pack_buffer(Writer* w, value) except -1:
+    cdef FlatBuffer flat
     try:
-        view = flat_view(value)
+        flat = flatten(value)
     except BufferError:
         raise TypeError(f"{where(w)}: only C-contiguous memory packs as bytes") from None
-    return pack_bin(w, <const char*>PyMemoryView_GET_BUFFER(view).buf, PyMemoryView_GET_BUFFER(view).len)
+    return pack_bin(w, <const char*>flat.start, flat.nbytes)
 
 
 cdef int pack_wrapped(Writer* w, bytes key, text) except -1:

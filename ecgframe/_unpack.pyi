@@ -1,7 +1,7 @@
 from typing import Any
 
-from typing_extensions import Buffer
+from ._header import FlatBuffer
 
 __all__ = ["unpack"]
 
-def unpack(buffer: Buffer, numeric: bool) -> Any: ...
+def unpack(flat: FlatBuffer, start: int, stop: int, numeric: bool) -> Any: ...

@@ -7,7 +7,6 @@ arrived before anything is allocated for it; only ``ProtocolError`` leaves.
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
-from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -15,6 +14,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memset
 
 from ._bigendian cimport load16, load32
+from ._header cimport FlatBuffer
 from ._samples cimport (
     BOOL, FINE, FLOAT64, FLOATING, INT64, NO_SAMPLE_TYPE, SIGNED, UINT64, UNSIGNED,
     BOOL_AMONG_NUMBERS, CUT_SHORT, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE,
@@ -28,7 +28,6 @@ from uuid import UUID
 
 import numpy as np
 
-from ._header import flat_view
 from ._path import path_text
 from .errors import InvalidDataFormat, MessageTooLarge
 from .protocol import DATETIME_KEY, MAX_CONTAINERS, MAX_DEPTH, MAX_NDIM, NDARRAY_KEY, NDARRAY_KEYS, UUID_KEY
@@ -70,7 +69,8 @@ cdef struct Reader:
     const uint8_t* base
     const uint8_t* at
     const uint8_t* end
-    PyObject* owner              # the flat memoryview that base points into; borrowed
+    PyObject* owner              # the buffer that base points into; borrowed
+    const uint8_t* owner_start
     bint numeric                 # plain lists of numbers become ndarrays
     Py_ssize_t outstanding       # values that enclosing arrays and maps still owe, each of at least a byte
     Py_ssize_t containers
@@ -89,11 +89,11 @@ cdef struct Wrapper:
     const uint8_t* end
 
 
-def unpack(buffer, bint numeric):
-    """The one value that fills the buffer; None for an empty buffer.
+cpdef object unpack(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric):
+    """The one value that fills the bytes from start to stop; None where there are none.
 
     Args:
-        buffer: any C-contiguous buffer. Arrays in binary form are views of it and keep it alive.
+        flat: the received bytes. Arrays in binary form are views of them and keep them alive.
         numeric: whether plain homogeneous lists of numbers become ndarrays.
 
     Raises:
@@ -101,12 +101,12 @@ def unpack(buffer, bint numeric):
         MessageTooLarge: (check 11) more arrays and maps than ``protocol.MAX_CONTAINERS``.
     """
     cdef Reader r
-    view = flat_view(buffer)
-    if PyMemoryView_GET_BUFFER(view).len == 0:
+    if start == stop:
         return None
-    r.base = r.at = <const uint8_t*>PyMemoryView_GET_BUFFER(view).buf
-    r.end = r.base + PyMemoryView_GET_BUFFER(view).len
-    r.owner = <PyObject*>view
+    r.base = r.at = flat.start + start
+    r.end = flat.start + stop
+    r.owner = <PyObject*>flat
+    r.owner_start = flat.start
     r.numeric = numeric
     r.outstanding = 0
     r.containers = 0
@@ -550,7 +550,7 @@ cdef object view_samples(Reader* r, Wrapper* w, dtype, SampleType t, tuple shape
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = ndarray(shape, dtype.newbyteorder("<"), <object>r.owner, content - r.base)
+    array = ndarray(shape, dtype.newbyteorder("<"), <object>r.owner, content - r.owner_start)
     if not dtype.isnative:
         array = array.astype(dtype)
     elif <uintptr_t>content % <uintptr_t>item_size(t):

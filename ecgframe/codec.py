@@ -5,15 +5,14 @@ The only place where the order stands: pack, deflate, encrypt, sum on the way ou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from . import _header, _pack, _unpack
-from ._header import Header
+from ._header import Clock, FlatBuffer, Header, build_frame, flatten
+from ._pack import pack as pack_payload
+from ._pack import pack_draft
+from ._unpack import unpack as unpack_payload
 from .compression import Compression, deflate, inflate
 from .errors import AuthenticationFailed
 from .messages import check_received, check_sent
@@ -38,17 +37,20 @@ NumericLists = Literal["list", "ndarray"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# Plain integers of what the tables say, for the way of each frame: arithmetic on enum members is Python code.
+_COMPRESSED = int(Flag.COMPRESSED)
+_ENCRYPTED = int(Flag.ENCRYPTED)
+_TRANSFORMED = _COMPRESSED | _ENCRYPTED
+_IS_TYPE = tuple(number in {int(member) for member in MessageType} for number in range(256))
+_ROOM = (0, *(HEADER_SIZES[version] for version in VERSIONS))
+
 # What a caller may set, by version: the version's flags without the two that follow from what the codec does.
-_SETTABLE = {
-    version: sum(
-        flag for flag, since in FLAG_SINCE.items() if since <= version and flag not in (Flag.COMPRESSED, Flag.ENCRYPTED)
-    )
-    for version in VERSIONS
-}
-_TYPES = frozenset(MessageType)
+_SETTABLE = (
+    0,
+    *(sum(int(flag) for flag, since in FLAG_SINCE.items() if since <= version) & ~_TRANSFORMED for version in VERSIONS),
+)
 
 
-@dataclass(slots=True, eq=False)
 class Message:
     """One decoded frame.
 
@@ -60,11 +62,12 @@ class Message:
         timestamp: the sender's clock, in microseconds since the Unix epoch; None before V3.
     """
 
-    type: MessageType
-    data: Any
-    version: int
-    flags: Flag
-    timestamp: int | None
+    def __init__(self, type: MessageType, data: Any, version: int, flags: Flag, timestamp: int | None) -> None:
+        self.type = type
+        self.data = data
+        self.version = version
+        self.flags = flags
+        self.timestamp = timestamp
 
     @property
     def sent_at(self) -> datetime | None:
@@ -75,6 +78,12 @@ class Message:
             return EPOCH + timedelta(microseconds=self.timestamp)
         except OverflowError:
             return None
+
+    def __repr__(self) -> str:
+        return (
+            f"Message(type={self.type!r}, data={self.data!r}, version={self.version}, "
+            f"flags={self.flags!r}, timestamp={self.timestamp})"
+        )
 
 
 class Codec:
@@ -112,7 +121,7 @@ class Codec:
         self._binary = _one_of("ndarray", ndarray, get_args(NdarrayForm)) == "binary"
         self._numeric = _one_of("numeric_lists", numeric_lists, get_args(NumericLists)) == "ndarray"
         self._validate = validate
-        self._clock = _Clock()
+        self._clock = Clock()
 
     def __repr__(self) -> str:
         return (
@@ -148,30 +157,33 @@ class Codec:
             MessageTooLarge: the payload passes ``max_payload``.
             MissingRequiredFields, InvalidDataFormat: with ``validate``, the message is not what its type requires.
         """
-        version = self._version if version is None else _known_version(version)
-        if type not in _TYPES:
-            raise ValueError(f"message type {type!r} is none of the specification's thirteen")
-        if flags & ~_SETTABLE[version]:
-            raise ValueError(_why_not_settable(version, Flag(flags)))
-        stamp = self._stamp(version, timestamp)
+        number = self._version if version is None else _known_version(version)
+        return self._frame(type, data, number, flags, self._stamp(number, timestamp))
+
+    def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int) -> bytes:
+        settable = _SETTABLE[version]
+        if flags & ~settable:
+            raise ValueError(_why_not_settable(version, flags & ~settable))
+        if not 0 <= type < 256 or not _IS_TYPE[type]:
+            raise ValueError(f"message type {type} is none of the specification's thirteen")
         if self._validate:
-            check_sent(MessageType(type), data)
-        draft = _pack.pack_draft(HEADER_SIZES[version], data, self._max_payload, self._binary)
-        if self._compression is not None and version >= FLAG_SINCE[Flag.COMPRESSED]:
-            deflated = deflate(draft.payload, self._compression)
-            if deflated is not None:
-                return _header.build_frame(version, type, flags | Flag.COMPRESSED, stamp, deflated)
-        return draft.seal(version, type, flags, stamp)
+            check_sent(type, data)
+        draft = pack_draft(_ROOM[version], data, self._max_payload, self._binary)
+        if self._compression is not None and draft.nbytes > self._compression.threshold and version >= 2:
+            deflated = deflate(draft.payload, self._compression.level)
+            if len(deflated) < draft.nbytes:
+                return build_frame(version, type, flags | _COMPRESSED, timestamp, deflated)
+        return draft.seal(version, type, flags, timestamp)
 
     def pack(self, obj: Any) -> bytes:
         """The payload alone, uncompressed. Raises as ``encode`` does."""
-        return _pack.pack(obj, self._max_payload, self._binary)
+        return pack_payload(obj, self._max_payload, self._binary)
 
-    def _stamp(self, version: int, timestamp: int | None) -> int | None:
+    def _stamp(self, version: int, timestamp: int | None) -> int:
         if version < 3:
             if timestamp is not None:
                 raise ValueError(f"a V{version} frame has no timestamp; V3 has")
-            return None
+            return 0
         if timestamp is None:
             return self._clock.next()
         if not 0 <= timestamp <= LARGEST_TIMESTAMP:
@@ -190,18 +202,19 @@ class Codec:
             ProtocolError: the first of the receiver's checks that fails; its class and ``code`` say which.
             TypeError, BufferError: ``buffer`` is no buffer, or not contiguous.
         """
-        return self._message(*_header.split_frame(buffer, self._max_payload))
+        flat = flatten(buffer)
+        return self._message(flat, 0, flat.only_frame(self._max_payload))
 
     def decode_all(self, buffer: Buffer) -> Iterator[Message]:
         """The messages of frames laid end to end, one after the other; an empty buffer has none.
 
         Raises as ``decode`` does; the frames before a broken one are given out first.
         """
-        view = _header.flat_view(buffer)
+        flat = flatten(buffer)
         offset = 0
-        while offset < view.nbytes:
-            header, payload = _header.split_next(view, offset, self._max_payload)
-            yield self._message(header, payload)
+        while offset < flat.nbytes:
+            header = flat.frame_at(offset, self._max_payload)
+            yield self._message(flat, offset, header)
             offset += header.size + header.length
 
     def split(self, buffer: Buffer) -> tuple[Header, memoryview]:
@@ -209,7 +222,9 @@ class Codec:
 
         The payload is a read-only view of ``buffer``, as it travelled. Raises as ``decode`` does, for checks 1 to 7.
         """
-        return _header.split_frame(buffer, self._max_payload)
+        flat = flatten(buffer)
+        header = flat.only_frame(self._max_payload)
+        return header, flat.view(header.size, header.size + header.length)
 
     def unpack(self, buffer: Buffer) -> Any:
         """What a payload holds, without a frame around it; None for an empty one.
@@ -217,36 +232,30 @@ class Codec:
         Raises:
             ProtocolError: as ``decode`` does, for check 11.
         """
-        return _unpack.unpack(buffer, self._numeric)
+        flat = flatten(buffer)
+        return unpack_payload(flat, 0, flat.nbytes, self._numeric)
 
-    def _message(self, header: Header, payload: memoryview) -> Message:
-        plain = self._inflated(header, self._decrypted(header, payload))
-        data = _unpack.unpack(plain, self._numeric and header.type in DATA_TYPES)
+    def _message(self, flat: FlatBuffer, offset: int, header: Header) -> Message:
+        start = offset + header.size
+        stop = start + header.length
+        numeric = self._numeric and header.type in DATA_TYPES
+        flags = header.flags.value
+        if flags & _TRANSFORMED:
+            plain = flatten(self._inflated(flags, self._decrypted(flags, flat.view(start, stop))))
+            data = unpack_payload(plain, 0, plain.nbytes, numeric)
+        else:
+            data = unpack_payload(flat, start, stop, numeric)
         if self._validate:
             data = check_received(header.type, data)
         return Message(header.type, data, header.version, header.flags, header.timestamp)
 
-    def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
-        if header.flags & Flag.ENCRYPTED:
+    def _decrypted(self, flags: int, payload: memoryview) -> memoryview:
+        if flags & _ENCRYPTED:
             raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=8)
         return payload
 
-    def _inflated(self, header: Header, payload: memoryview) -> memoryview | bytes:
-        return inflate(payload, self._max_payload) if header.flags & Flag.COMPRESSED else payload
-
-
-class _Clock:
-    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = Lock()
-
-    def next(self) -> int:
-        now = time.time_ns() // 1000
-        with self._lock:
-            self._last = max(now, self._last + 1)
-            return self._last
+    def _inflated(self, flags: int, payload: memoryview) -> memoryview | bytes:
+        return inflate(payload, self._max_payload) if flags & _COMPRESSED else payload
 
 
 def _known_version(version: int) -> int:
@@ -261,13 +270,12 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _why_not_settable(version: int, flags: Flag) -> str:
-    if flags & Flag.COMPRESSED:
+def _why_not_settable(version: int, flags: int) -> str:
+    if flags & _COMPRESSED:
         return "COMPRESSED is set by the codec, where deflating made the payload smaller"
-    if flags & Flag.ENCRYPTED:
+    if flags & _ENCRYPTED:
         return "ENCRYPTED needs a key, and this codec has none"
-    missing = Flag(flags & ~_SETTABLE[version])
-    return f"V{version} has no flag {missing.name or hex(missing)}"
+    return f"V{version} has no flag {Flag(flags).name or hex(flags)}"
 
 
 _default = Codec()

@@ -55,12 +55,9 @@ class Compression:
             raise ValueError(f"a compression level is one of {LEVELS.start} to {LEVELS.stop - 1}, not {self.level}")
 
 
-def deflate(payload: memoryview, compression: Compression) -> bytes | bytearray | None:
-    """The payload as one zlib stream, or None where it is too small to try or would not shrink."""
-    if payload.nbytes <= compression.threshold:
-        return None
-    deflated = _deflate(payload, compression.level)
-    return deflated if len(deflated) < payload.nbytes else None
+def deflate(payload: memoryview, level: int) -> bytes | bytearray:
+    """The payload as one zlib stream."""
+    return _deflate(payload, level)
 
 
 def inflate(payload: memoryview, limit: int) -> bytes:

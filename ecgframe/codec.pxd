@@ -1,0 +1,35 @@
+"""What codec.py's classes and methods are in C, for the build that compiles it; codec.py itself is plain Python."""
+
+cimport cython
+from libc.stdint cimport uint64_t
+
+from ._header cimport Clock, Draft, FlatBuffer, Header, build_frame, flatten
+from ._pack cimport pack_draft
+from ._unpack cimport unpack as unpack_payload
+
+
+@cython.freelist(8)
+cdef class Message:
+    cdef public object type
+    cdef public object data
+    cdef public int version
+    cdef public object flags
+    cdef public object timestamp
+
+
+cdef class Codec:
+    cdef int _version
+    cdef object _compression
+    cdef Py_ssize_t _max_payload
+    cdef bint _binary
+    cdef bint _numeric
+    cdef bint _validate
+    cdef Clock _clock
+
+    @cython.locals(draft=Draft, settable=int)
+    cdef bytes _frame(self, int type, object data, int version, int flags, uint64_t timestamp)
+
+    cdef uint64_t _stamp(self, int version, object timestamp) except? 0
+
+    @cython.locals(plain=FlatBuffer)
+    cdef object _message(self, FlatBuffer flat, Py_ssize_t offset, Header header)
