@@ -1,0 +1,293 @@
+"""Rules for the fields of a message: each tells what is expected in words, and finds what is wrong with a value.
+
+Samples are never looked at one by one from Python: an ndarray is judged by dtype and dimensions, a list by the set of
+its types. Only an error, once there is one, is searched for its place.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import compress
+from operator import not_
+from reprlib import Repr
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
+from uuid import UUID
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy.typing as npt
+
+
+class _Short(Repr):
+    """Shows containers and bytes of any size at once: what is shown came from a peer, who chose its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxlist = self.maxtuple = 4
+        self.maxstring = self.maxother = 60
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return f"<{len(x)} entries>"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return f"<{len(x)} bytes>"
+
+    def repr_ndarray(self, x: npt.NDArray[Any], level: int) -> str:
+        return f"<{x.dtype}, shape {list(x.shape)}>"
+
+
+_SHORT: Final = _Short()
+
+
+def shown(value: object) -> str:
+    """Return the value with its type, short enough for a log line."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    try:
+        return f"{kind} {_SHORT.repr(value)}"
+    except Exception:  # a foreign __repr__ may raise anything, and must not hide what we came to say
+        return kind
+
+
+class Fault(NamedTuple):
+    """Why a value is refused: what was expected, what came, and where below the field (map keys and list indices)."""
+
+    expected: str
+    got: str
+    where: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a field may hold.
+
+    Attributes:
+        expected: the same in words, with the unit, as it follows "must be".
+        fault: finds what is wrong with a value; None when nothing is.
+    """
+
+    expected: str
+    fault: Callable[[Any], Fault | None]
+
+
+def rule(expected: str, accepts: Callable[[Any], bool]) -> Rule:
+    """Make a rule of its words and a yes or no."""
+
+    def fault(value: Any) -> Fault | None:
+        return None if accepts(value) else Fault(expected, shown(value))
+
+    return Rule(expected, fault)
+
+
+# Single values
+
+_INTEGER_TYPES: Final = frozenset({int, *(np.dtype(code).type for code in "bhilqBHILQ")})
+_NUMBER_TYPES: Final = _INTEGER_TYPES | {float, *(np.dtype(code).type for code in "efd")}
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether the value is an integer or a float of Python or NumPy."""
+    # By name, not by isinstance alone: a bool is an int, and NumPy's timedelta64 counts as an integer.
+    return type(value) in _NUMBER_TYPES or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def is_integer(value: Any) -> bool:
+    """Tell whether the value is an integer of Python or NumPy."""
+    return type(value) in _INTEGER_TYPES or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether the value is an integer, 0 or more."""
+    return is_integer(value) and bool(value >= 0)
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether the value is a number, neither infinite nor NaN."""
+    # An int is finite whatever its size; math.isfinite would overflow on a long one.
+    return is_number(value) and (isinstance(value, int) or math.isfinite(value))
+
+
+def is_positive(value: Any) -> bool:
+    """Tell whether the value is a finite number above 0."""
+    return is_finite(value) and bool(value > 0)
+
+
+def is_nonzero(value: Any) -> bool:
+    """Tell whether the value is a finite number other than 0."""
+    return is_finite(value) and bool(value != 0)
+
+
+def is_share(value: Any) -> bool:
+    """Tell whether the value is a number from 0 to 1."""
+    return is_number(value) and bool(0 <= value <= 1)
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether the value is text."""
+    return isinstance(value, str)
+
+
+def is_truth(value: Any) -> bool:
+    """Tell whether the value is true or false."""
+    return isinstance(value, (bool, np.bool_))
+
+
+def is_time(value: Any) -> bool:
+    """Tell whether the value is a datetime or finite Unix seconds."""
+    return isinstance(value, datetime) or is_finite(value)
+
+
+def is_identifier(value: Any) -> bool:
+    """Tell whether the value is text, an integer or a UUID."""
+    return isinstance(value, (str, UUID)) or is_integer(value)
+
+
+def one_of(literal: Any) -> Rule:
+    """Make a rule of a ``Literal`` of texts."""
+    values = get_args(literal)
+    return rule(
+        "one of " + ", ".join(f'"{value}"' for value in values), lambda value: is_text(value) and value in values
+    )
+
+
+TEXT: Final = rule("text", is_text)
+INTEGER: Final = rule("an integer", is_integer)
+
+
+# Lists and maps
+
+
+def _first_fault(entries: Iterable[tuple[str | int, Any]], entry: Rule) -> Fault | None:
+    for key, value in entries:
+        if fault := entry.fault(value):
+            return fault._replace(where=(key, *fault.where))
+    return None
+
+
+def list_of_text(expected: str) -> Rule:
+    """Make a rule for a list of texts."""
+
+    def fault(value: Any) -> Fault | None:
+        if not isinstance(value, (list, tuple)):
+            return Fault(expected, shown(value))
+        return None if {str}.issuperset(map(type, value)) else _first_fault(enumerate(value), TEXT)
+
+    return Rule(expected, fault)
+
+
+def list_of_integers(expected: str) -> Rule:
+    """Make a rule for integers in a list or a one-dimensional ndarray."""
+
+    def fault(value: Any) -> Fault | None:
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
+            return None
+        if not isinstance(value, (list, tuple)):
+            return Fault(expected, shown(value))
+        return None if _INTEGER_TYPES.issuperset(map(type, value)) else _first_fault(enumerate(value), INTEGER)
+
+    return Rule(expected, fault)
+
+
+def map_of(entry: Rule, expected: str) -> Rule:
+    """Make a rule for a map from text to what another rule says."""
+
+    def fault(value: Any) -> Fault | None:
+        if not isinstance(value, dict):
+            return Fault(expected, shown(value))
+        for key in value:
+            if not is_text(key):
+                return Fault("a map whose keys are text", f"the key {shown(key)}")
+        return _first_fault(value.items(), entry)
+
+    return Rule(expected, fault)
+
+
+def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Callable[[Any], Any]) -> Rule:
+    """Make a rule for one number or a number for each lead, as a list or a one-dimensional ndarray.
+
+    Args:
+        expected: of one number, in words.
+        accepts: judges one number.
+        suit: judges the entries of an ndarray, all at once.
+    """
+    single = rule(expected, accepts)
+    widened = f"{expected}; or a list of such, one for each lead"
+
+    def fault(value: Any) -> Fault | None:
+        if isinstance(value, (list, tuple)):
+            return _first_fault(enumerate(value), single)
+        if isinstance(value, np.ndarray):
+            fits = value.ndim == 1 and value.dtype.kind in "iuf" and bool(np.all(suit(value)))
+        else:
+            fits = accepts(value)
+        return None if fits else Fault(widened, shown(value))
+
+    return Rule(widened, fault)
+
+
+def are_nonzero(values: npt.NDArray[Any]) -> Any:
+    """Tell of each entry whether it is finite and other than 0."""
+    return np.isfinite(values) & (values != 0)
+
+
+# Signals and features
+
+
+def _numbers_fault(values: Sequence[Any]) -> Fault | None:
+    if _NUMBER_TYPES.issuperset(map(type, values)):
+        return None
+    wrong = next(compress(range(len(values)), map(not_, map(is_number, values))), None)
+    return None if wrong is None else Fault("a number", shown(values[wrong]), (wrong,))
+
+
+def _rows_fault(rows: Sequence[Any]) -> Fault | None:
+    width = len(rows[0])
+    for lead, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)):
+            return Fault("a list of numbers, as the first lead is", shown(row), (lead,))
+        if len(row) != width:
+            return Fault(f"as long as the first lead, which has {width} samples", f"{len(row)} samples", (lead,))
+        if fault := _numbers_fault(row):
+            return fault._replace(where=(lead, *fault.where))
+    return None
+
+
+def _nested_numbers_fault(values: Sequence[Any]) -> Fault | None:
+    nested = len(values) > 0 and isinstance(values[0], (list, tuple))
+    return _rows_fault(values) if nested else _numbers_fault(values)
+
+
+_SIGNAL: Final = "numbers, [samples] or [leads, samples], as a list or an ndarray"
+_FEATURE: Final = "a number, a list of numbers or an ndarray of numbers"
+
+
+def _signal_fault(value: Any) -> Fault | None:
+    if isinstance(value, (list, tuple)):
+        return _nested_numbers_fault(value)
+    fits = isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.ndim in {1, 2}
+    return None if fits else Fault(_SIGNAL, shown(value))
+
+
+def _feature_fault(value: Any) -> Fault | None:
+    if isinstance(value, (list, tuple)):
+        return _nested_numbers_fault(value)
+    fits = is_number(value) or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
+    return None if fits else Fault(_FEATURE, shown(value))
+
+
+SIGNAL: Final = Rule(_SIGNAL, _signal_fault)
+FEATURE: Final = Rule(_FEATURE, _feature_fault)
+
+
+def lead_count(signal: Any) -> int | None:
+    """Return the leads of a two-dimensional signal; a one-dimensional one does not say."""
+    if isinstance(signal, np.ndarray):
+        return len(signal) if signal.ndim == 2 else None
+    return len(signal) if signal and isinstance(signal[0], (list, tuple)) else None

@@ -1,0 +1,60 @@
+"""Whatever comes in, a payload passes or a ProtocolError says why."""
+
+import datetime
+import uuid
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+
+from ecgframe.errors import InvalidDataFormat, MissingRequiredFields
+from ecgframe.messages import PAYLOADS, _schema, check_received, check_sent
+from ecgframe.protocol import MessageType
+
+NAMES = sorted({name for kind in MessageType if (schema := _schema(kind)) for name in schema.rules} | {"samplingRate"})
+
+scalars = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), st.text(max_size=5)),
+    *(st.binary(max_size=5), st.datetimes(), st.dates(), st.timedeltas(), st.decimals(), st.uuids(), st.just(10**400)),
+    st.sampled_from(
+        [np.float32(1), np.int8(-1), np.bool_(True), np.timedelta64(1, "s"), np.datetime64(1, "s"), np.str_("x")]
+    ),
+    st.sampled_from([object(), int, print, ..., datetime.UTC, uuid, MessageType.PING]),
+)
+arrays = st_numpy.arrays(
+    st.one_of(st_numpy.scalar_dtypes(), st.just(np.dtype(object))),
+    st_numpy.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+    fill=st.nothing(),
+)
+junk = st.recursive(
+    st.one_of(scalars, arrays),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=4).map(tuple),
+        st.dictionaries(
+            st.one_of(st.sampled_from(NAMES), st.text(max_size=3), st.integers(), st.none()), inner, max_size=4
+        ),
+    ),
+    max_leaves=12,
+)
+likely = st.dictionaries(st.sampled_from(NAMES), junk, max_size=8)
+
+
+@pytest.mark.parametrize("check", [check_sent, check_received])
+@given(message_type=st.sampled_from(list(PAYLOADS)), data=st.one_of(likely, junk))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_only_the_two_errors_of_check_12_come_out(check, message_type, data):
+    if error := refusal(check, message_type, data):
+        assert error.check == 12
+        assert error.path.startswith("data")
+        assert len(str(error)) < 600
+
+
+def refusal(check, message_type, data):
+    try:
+        check(message_type, data)
+    except (MissingRequiredFields, InvalidDataFormat) as error:
+        return error
+    return None
