@@ -19,6 +19,7 @@ cdef class Header:
     cdef readonly int version
     cdef readonly object type
     cdef readonly object flags
+    cdef readonly int bits
     cdef readonly Py_ssize_t length
     cdef readonly uint32_t checksum
     cdef readonly object timestamp

@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 
 from ._bigendian cimport load32, load64, store32, store64
 
+from operator import index
 from time import time
 
 from .errors import (
@@ -37,7 +38,7 @@ cdef enum:
     SIZE_V1 = 11
     SIZE_V3 = 19
     COPY_WITHOUT_GIL = 65536
-    SUM_BY_TABLE = 48
+    SUM_BY_TABLE = 128
 
 cdef object library_crc32 = _crc32
 cdef object LENGTH_LIMIT = LARGEST_LENGTH
@@ -61,31 +62,50 @@ if HEADER_SIZES != {1: SIZE_V1, 2: SIZE_V1, 3: SIZE_V3}:
 
 # --- CRC-32 ---
 
-cdef uint32_t CRC_TABLE[256]
+# CRC_TABLE[k][b]: what byte b leaves of the remainder when k more bytes have followed it.
+cdef uint32_t CRC_TABLE[8][256]
 
 
 cdef void fill_crc_table() noexcept:
     cdef uint32_t i
     cdef uint32_t remainder
+    cdef int k
     cdef int _
     for i in range(256):
         remainder = i
         for _ in range(8):
             remainder = (remainder >> 1) ^ (0xEDB88320U if remainder & 1 else 0)
-        CRC_TABLE[i] = remainder
+        CRC_TABLE[0][i] = remainder
+    for k in range(1, 8):
+        for i in range(256):
+            remainder = CRC_TABLE[k - 1][i]
+            CRC_TABLE[k][i] = (remainder >> 8) ^ CRC_TABLE[0][remainder & 0xFF]
 
 
 fill_crc_table()
 
 
 cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
-    """By the library; by a table where the payload is shorter than what the library's call takes."""
-    cdef uint32_t remainder = 0xFFFFFFFFU
-    cdef Py_ssize_t i
+    """By the library; by table where the payload is summed in less time than the library's call takes."""
     if n > SUM_BY_TABLE:
         return library_crc32(PyMemoryView_FromMemory(<char*>p, n, PyBUF_READ))
-    for i in range(n):
-        remainder = (remainder >> 8) ^ CRC_TABLE[(remainder ^ p[i]) & 0xFF]
+    return checksum_by_table(p, n)
+
+
+cdef uint32_t checksum_by_table(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    cdef uint32_t remainder = 0xFFFFFFFFU
+    cdef const uint8_t* end = p + n
+    while end - p >= 8:
+        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
+        remainder = (
+            CRC_TABLE[7][remainder & 0xFF] ^ CRC_TABLE[6][remainder >> 8 & 0xFF]
+            ^ CRC_TABLE[5][remainder >> 16 & 0xFF] ^ CRC_TABLE[4][remainder >> 24]
+            ^ CRC_TABLE[3][p[4]] ^ CRC_TABLE[2][p[5]] ^ CRC_TABLE[1][p[6]] ^ CRC_TABLE[0][p[7]]
+        )
+        p += 8
+    while p < end:
+        remainder = (remainder >> 8) ^ CRC_TABLE[0][(remainder ^ p[0]) & 0xFF]
+        p += 1
     return remainder ^ 0xFFFFFFFFU
 
 
@@ -219,24 +239,28 @@ cdef class Header:
         version: 1, 2 or 3.
         type: the ``MessageType``.
         flags: the ``Flag`` bits as received, undefined ones included.
+        bits: the same as a plain int.
         length: bytes of payload as they travel.
         checksum: CRC-32 of those bytes.
         timestamp: microseconds since the Unix epoch, or None before V3.
         size: bytes of this header, 11 or 19.
     """
 
-    def __init__(self, int version, type, flags, length, checksum, timestamp=None):
+    def __init__(self, version, type, flags, length, checksum, timestamp=None):
         if version not in HEADER_SIZES:
             raise ValueError(f"version is one of {VERSIONS}, not {version}")
+        if not 0 <= flags <= 0xFF:
+            raise ValueError(f"flags are the bits of one byte, not {flags}")
         if (timestamp is None) != (version < 3):
             raise ValueError(f"a V{version} header has {'no' if version < 3 else 'a'} timestamp")
-        self.version = version
+        self.version = index(version)
         self.type = MessageType(type)
-        self.flags = FLAGS[flags]
-        self.length = <uint32_t>length
-        self.checksum = checksum
-        self.timestamp = None if timestamp is None else <uint64_t>timestamp
-        self.size = header_size(version)
+        self.bits = index(flags)
+        self.flags = FLAGS[self.bits]
+        self.length = <uint32_t>index(length)
+        self.checksum = index(checksum)
+        self.timestamp = None if timestamp is None else <uint64_t>index(timestamp)
+        self.size = header_size(self.version)
 
     def __bytes__(self):
         cdef bytes header = PyBytes_FromStringAndSize(NULL, self.size)
@@ -273,6 +297,7 @@ cdef Header read_header(const uint8_t* p):
     header.version = p[0]
     header.type = TYPES[p[1]]
     header.flags = FLAGS[p[2]]
+    header.bits = p[2]
     header.length = load32(p + 3)
     header.checksum = load32(p + 7)
     header.size = header_size(p[0])

@@ -3,6 +3,7 @@
 The specification's eleven types and nothing else ("MessagePack Integration"). One buffer, which becomes the frame.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -13,10 +14,8 @@ from libc.string cimport memcpy
 
 from ._bigendian cimport store16, store32
 from ._header cimport Draft, FlatBuffer, flatten
-from ._samples cimport (
-    NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType,
-    number_size, row_size, sample_type, write_double, write_row, write_signed, write_unsigned,
-)
+from ._numbers cimport WIDEST, signed_size, unsigned_size, write_double, write_signed, write_unsigned
+from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, row_size, sample_type, write_row
 
 import sys
 from datetime import datetime
@@ -39,6 +38,10 @@ from .protocol import (
 __all__ = ["pack", "pack_draft"]
 
 cdef extern from "Python.h":
+    PyObject* PyList_GET_ITEM(object items, Py_ssize_t i)
+    Py_ssize_t PyList_GET_SIZE(object items)
+    bint PyFloat_CheckExact(object value)
+    double PyFloat_AS_DOUBLE(object value)
     int _PyBytes_Resize(PyObject** bytes, Py_ssize_t size) except -1
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
@@ -47,7 +50,8 @@ cdef extern from "Python.h":
 cdef enum:
     DEEPEST = 64
     MOST_DIMENSIONS = 32
-    FIRST_CAPACITY = 256
+    SCRATCH = 512
+    TAIL = 256                   # what usually follows the samples of a message
     SAMPLES_WITHOUT_GIL = 8192
 
 if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
@@ -55,7 +59,6 @@ if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
 
 cdef type ndarray = np.ndarray
 cdef type generic = np.generic
-cdef tuple SCALARS = (np.bool_, np.integer, np.floating)
 cdef type datetime_type = datetime
 cdef type uuid_type = UUID
 
@@ -78,8 +81,9 @@ cdef bytes SHAPE = SHAPE_KEY.encode()
 
 
 cdef struct Writer:
-    PyObject* frame              # bytes, and this is their only reference
-    uint8_t* base
+    uint8_t scratch[SCRATCH]     # where writing starts: most messages end before they need more
+    PyObject* frame              # bytes, and this is their only reference; NULL while the scratch suffices
+    uint8_t* base                # the scratch, or what the bytes hold
     Py_ssize_t size
     Py_ssize_t capacity
     Py_ssize_t room              # left blank at the start for the header
@@ -102,29 +106,27 @@ cpdef Draft pack_draft(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary
 
 cdef bytes pack_behind(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
     cdef Writer w
-    cdef object frame
-    start(&w, room, max_payload, binary)
-    try:
-        pack_value(&w, obj)
-        _PyBytes_Resize(&w.frame, w.size)
-        frame = <object>w.frame
-        return <bytes>frame
-    finally:
-        Py_XDECREF(w.frame)
-
-
-cdef int start(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary) except -1:
-    frame = PyBytes_FromStringAndSize(NULL, FIRST_CAPACITY)
-    Py_INCREF(frame)
-    w.frame = <PyObject*>frame
-    w.base = <uint8_t*>PyBytes_AS_STRING(frame)
-    w.capacity = FIRST_CAPACITY
+    w.frame = NULL
+    w.base = w.scratch
+    w.capacity = min(SCRATCH, room + max_payload)
     w.size = room
     w.room = room
     w.limit = room + max_payload
     w.binary = binary
     w.depth = 0
-    return 0
+    try:
+        pack_value(&w, obj)
+        return finished(&w)
+    finally:
+        Py_XDECREF(w.frame)
+
+
+cdef bytes finished(Writer* w):
+    if w.frame == NULL:
+        return PyBytes_FromStringAndSize(<const char*>w.scratch, w.size)
+    _PyBytes_Resize(&w.frame, w.size)
+    frame = <object>w.frame
+    return <bytes>frame
 
 
 # --- room ---
@@ -138,10 +140,12 @@ cdef inline uint8_t* reserve(Writer* w, Py_ssize_t n) except NULL:
 
 cdef int grow(Writer* w, Py_ssize_t n) except -1:
     if n > w.limit - w.size:
-        raise MessageTooLarge(
-            f"the payload passes the limit of {w.limit - w.room} bytes at {where(w)}", path=where(w)
-        )
+        raise too_large(w)
     return resize(w, max(w.size + n, min(2 * w.capacity, w.limit)))
+
+
+cdef too_large(Writer* w):
+    return MessageTooLarge(f"the payload passes the limit of {w.limit - w.room} bytes at {where(w)}", path=where(w))
 
 
 cdef int foresee(Writer* w, Py_ssize_t n) except -1:
@@ -151,7 +155,13 @@ cdef int foresee(Writer* w, Py_ssize_t n) except -1:
 
 
 cdef int resize(Writer* w, Py_ssize_t capacity) except -1:
-    _PyBytes_Resize(&w.frame, capacity)
+    if w.frame == NULL:
+        frame = PyBytes_FromStringAndSize(NULL, capacity)
+        Py_INCREF(frame)
+        w.frame = <PyObject*>frame
+        memcpy(PyBytes_AS_STRING(frame), w.scratch, w.size)
+    else:
+        _PyBytes_Resize(&w.frame, capacity)
     w.base = <uint8_t*>PyBytes_AS_STRING(<object>w.frame)
     w.capacity = capacity
     return 0
@@ -159,9 +169,13 @@ cdef int resize(Writer* w, Py_ssize_t capacity) except -1:
 
 # --- the way to the value ---
 
-cdef int enter(Writer* w) except -1:
+cdef int enter(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
+    """Into an array (0x90, 0xDC) or a map (0x80, 0xDE) of n entries, its header written in its own name."""
     leave_room_for(w, 1)
+    container_header(w, n, fixed, wide)
     w.depth += 1
+    w.key[w.depth] = NULL
+    w.index[w.depth] = 0
     return 0
 
 
@@ -211,7 +225,7 @@ cdef int pack_rarer(Writer* w, value) except -1:
         return pack_wrapped(w, DATETIME, value.isoformat())
     if isinstance(value, uuid_type):
         return pack_wrapped(w, UUID_TEXT, str(value))
-    if isinstance(value, SCALARS) and value.dtype.itemsize <= 8:
+    if is_number(value):
         return pack_value(w, value.item())
     if isinstance(value, str):
         return pack_str(w, value)
@@ -220,11 +234,11 @@ cdef int pack_rarer(Writer* w, value) except -1:
     if isinstance(value, float):
         return pack_float(w, value)
     if isinstance(value, dict):
-        return pack_map(w, value)
+        return pack_map(w, dict(value))
     if isinstance(value, list):
-        return pack_list(w, value)
+        return pack_list(w, list(value))
     if isinstance(value, tuple):
-        return pack_tuple(w, value)
+        return pack_tuple(w, tuple(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return pack_buffer(w, value)
     if isinstance(value, ndarray):
@@ -232,6 +246,11 @@ cdef int pack_rarer(Writer* w, value) except -1:
             raise TypeError(f"{where(w)}: a masked array would lose its mask; fill it first, with filled()")
         return pack_ndarray(w, value)
     raise TypeError(f"{where(w)}: cannot pack {type(value).__module__}.{type(value).__qualname__}{hint_for(value)}")
+
+
+cdef bint is_number(value):
+    """Whether a NumPy scalar travels as the Python value it holds; a timedelta64, an integer to NumPy, does not."""
+    return isinstance(value, generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
 
 
 cdef hint_for(value):
@@ -248,7 +267,7 @@ cdef int pack_byte(Writer* w, uint8_t byte) except -1:
     return 0
 
 
-cdef int pack_float(Writer* w, double value) except -1:
+cdef inline int pack_float(Writer* w, double value) except -1:
     write_double(reserve(w, 9), value)
     w.size += 9
     return 0
@@ -259,14 +278,14 @@ cdef int pack_int(Writer* w, value) except -1:
     cdef int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow:
         return pack_unsigned(w, large_unsigned(w, value, overflow))
-    if number >= 0:
-        return pack_unsigned(w, <uint64_t>number)
-    w.size = write_signed(reserve(w, number_size(<uint64_t>(-1 - number), True)), number) - w.base
+    if w.capacity - w.size < WIDEST:
+        reserve(w, signed_size(number))
+    w.size = write_signed(w.base + w.size, number) - w.base
     return 0
 
 
 cdef int pack_unsigned(Writer* w, uint64_t number) except -1:
-    w.size = write_unsigned(reserve(w, number_size(number, False)), number) - w.base
+    w.size = write_unsigned(reserve(w, unsigned_size(number)), number) - w.base
     return 0
 
 
@@ -314,12 +333,10 @@ cdef int pack_buffer(Writer* w, value) except -1:
 
 
 cdef int pack_wrapped(Writer* w, bytes key, text) except -1:
-    enter(w)
+    leave_room_for(w, 1)
     container_header(w, 1, 0x80, 0xDE)
     pack_text(w, key)
-    pack_str(w, text)
-    w.depth -= 1
-    return 0
+    return pack_str(w, text)
 
 
 cdef int pack_text(Writer* w, bytes text) except -1:
@@ -330,11 +347,8 @@ cdef int pack_text(Writer* w, bytes text) except -1:
 # --- containers ---
 
 cdef int pack_map(Writer* w, dict value) except -1:
-    enter(w)
+    enter(w, len(value), 0x80, 0xDE)
     cdef int level = w.depth
-    w.key[level] = NULL
-    w.index[level] = 0
-    container_header(w, len(value), 0x80, 0xDE)
     for key, item in value.items():
         if type(key) is str:
             w.key[level] = <PyObject*>key
@@ -350,7 +364,7 @@ cdef int pack_rarer_key(Writer* w, int level, key) except -1:
     if isinstance(key, str):
         w.key[level] = <PyObject*>key
         return pack_str(w, key)
-    if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+    if isinstance(key, int) and not isinstance(key, bool) or is_number(key) and key.dtype.kind in "iu":
         w.key[level] = <PyObject*>key
         return pack_int(w, int(key))
     w.depth = level - 1
@@ -360,30 +374,41 @@ cdef int pack_rarer_key(Writer* w, int level, key) except -1:
 cdef int pack_list(Writer* w, list value) except -1:
     cdef Py_ssize_t n = len(value)
     cdef Py_ssize_t i
-    enter(w)
+    enter(w, n, 0x90, 0xDC)
     cdef int level = w.depth
-    w.key[level] = NULL
-    container_header(w, n, 0x90, 0xDC)
     if n and type(value[0]) is float:
-        foresee(w, 9 * n)
-    for i in range(n):
-        # An element may run Python code when packed (a subclass's isoformat, say) and change the list.
-        if len(value) != n:
-            break
-        w.index[level] = i
-        pack_value(w, value[i])
+        foresee(w, 9 * n + TAIL)
+    i = 0
+    # An element may run Python code when packed (a subclass's isoformat, say) and change the list.
+    while i < n and len(value) == n:
+        i = pack_floats(w, value, i)
+        if i < n:
+            w.index[level] = i
+            pack_value(w, value[i])
+            i += 1
     if len(value) != n:
         raise RuntimeError(f"{where(w)}: the list changed size while it was packed")
     w.depth = level - 1
     return 0
 
 
+cdef Py_ssize_t pack_floats(Writer* w, list value, Py_ssize_t i) except -1:
+    """The floats that stand at i and behind it, as many as there is room for; the index behind them."""
+    cdef uint8_t* out = w.base + w.size
+    cdef Py_ssize_t end
+    with cython.critical_section(value):   # borrowed references: nobody may touch the list meanwhile
+        end = min(PyList_GET_SIZE(value), i + (w.capacity - w.size) // WIDEST)
+        while i < end and PyFloat_CheckExact(<object>PyList_GET_ITEM(value, i)):
+            out = write_double(out, PyFloat_AS_DOUBLE(<object>PyList_GET_ITEM(value, i)))
+            i += 1
+    w.size = out - w.base
+    return i
+
+
 cdef int pack_tuple(Writer* w, tuple value) except -1:
     cdef Py_ssize_t i
-    enter(w)
+    enter(w, len(value), 0x90, 0xDC)
     cdef int level = w.depth
-    w.key[level] = NULL
-    container_header(w, len(value), 0x90, 0xDC)
     for i in range(len(value)):
         w.index[level] = i
         pack_value(w, value[i])
@@ -515,8 +540,8 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
         grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
     if view.len // view.itemsize < SAMPLES_WITHOUT_GIL:
         size = nested_size(view, 0, samples, t, swapped)
-        out = reserve(w, size)
-        write_nested(out, view, 0, samples, t, swapped)
+        reserve_for_samples(w, size)
+        write_nested(w.base + w.size, view, 0, samples, t, swapped)
     else:
         with nogil:
             size = nested_size(view, 0, samples, t, swapped)
@@ -530,8 +555,8 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
 
 cdef int reserve_for_samples(Writer* w, Py_ssize_t size) except -1:
     """Exactly the samples and a little for what follows them: a large frame shall not be doubled for its tail."""
-    if size + FIRST_CAPACITY > w.capacity - w.size:
-        foresee(w, size + FIRST_CAPACITY)
+    if size + TAIL > w.capacity - w.size:
+        foresee(w, size + TAIL)
     reserve(w, size)
     return 0
 
@@ -594,7 +619,7 @@ cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint 
     leave_room_for(w, 2)                   # the map and its shape
     if n > w.limit - w.size:
         grow(w, n)
-    foresee(w, ahead + padding + n + FIRST_CAPACITY)
+    foresee(w, ahead + padding + n + TAIL)
     widened_header(w, 3, padding & 4, 0x83, 0xDF, 4)
     widened_header(w, PyBytes_GET_SIZE(DTYPE), padding & 1, 0xA0 | <uint8_t>PyBytes_GET_SIZE(DTYPE), 0xD9, 1)
     pack_raw(w, PyBytes_AS_STRING(DTYPE), PyBytes_GET_SIZE(DTYPE))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ROOT = "data"
-LONGEST_KEY = 40
+LONGEST = 40
+WIDEST = 70  # bits; Python refuses to print integers of thousands of digits
 
 
 def path_text(keys: Iterable[str | int]) -> str:
@@ -14,8 +15,12 @@ def path_text(keys: Iterable[str | int]) -> str:
 
 
 def _segment(key: str | int) -> str:
-    if not isinstance(key, str):
-        return str(int(key))
-    # Keys come from the wire and end up in logs: no control characters, no novels.
-    text = key[:LONGEST_KEY].encode("unicode_escape").decode("ascii")
-    return f'"{text}…"' if len(key) > LONGEST_KEY else f'"{text}"'
+    if isinstance(key, str):
+        return quoted(key)
+    return str(int(key)) if int(key).bit_length() < WIDEST else f"an int of {key.bit_length()} bits"
+
+
+def quoted(text: str) -> str:
+    """Text from the wire as an error may show it: it ends up in logs, so no control characters and no novels."""
+    shown = text[:LONGEST].encode("unicode_escape").decode("ascii")
+    return f'"{shown}…"' if len(text) > LONGEST else f'"{shown}"'

@@ -57,11 +57,6 @@ cdef struct Survey:
 cdef Py_ssize_t item_size(SampleType t) noexcept nogil
 cdef SampleType sample_type(const char* format, Py_ssize_t itemsize, bint* swapped) noexcept nogil
 
-cdef int number_size(uint64_t magnitude, bint negative) noexcept nogil
-cdef uint8_t* write_signed(uint8_t* out, int64_t v) noexcept nogil
-cdef uint8_t* write_unsigned(uint8_t* out, uint64_t v) noexcept nogil
-cdef uint8_t* write_double(uint8_t* out, double v) noexcept nogil
-
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil
 cdef uint8_t* write_row(
     SampleType t, bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride

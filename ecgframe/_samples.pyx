@@ -15,25 +15,16 @@ from libc.stdint cimport (
 from libc.string cimport memcpy
 
 from ._bigendian cimport (
-    BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64, swap16, swap32, swap64,
+    BIG_ENDIAN_HOST, load16, load32, load64, store32, store64, swap16, swap32, swap64,
+)
+from ._numbers cimport (
+    F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64,
+    signed_size, unsigned_size, write_signed, write_unsigned,
 )
 
 __all__ = []
 
-# MessagePack's tags for numbers.
 cdef enum:
-    FALSE = 0xC2
-    TRUE = 0xC3
-    F32 = 0xCA
-    F64 = 0xCB
-    U8 = 0xCC
-    U16 = 0xCD
-    U32 = 0xCE
-    U64 = 0xCF
-    I8 = 0xD0
-    I16 = 0xD1
-    I32 = 0xD2
-    I64 = 0xD3
     ARRAY16 = 0xDC
     ARRAY32 = 0xDD
 
@@ -228,79 +219,6 @@ cdef uint16_t double_to_half(double v) noexcept nogil:
 
 # --- writing ---
 
-cdef int number_size(uint64_t magnitude, bint negative) noexcept nogil:
-    """Bytes of an integer in its shortest form; of a negative v, the magnitude is -1 - v."""
-    if negative:
-        if magnitude < 0x20:
-            return 1
-        if magnitude < 0x80:
-            return 2
-        if magnitude < 0x8000:
-            return 3
-        return 5 if magnitude < 0x80000000ULL else 9
-    if magnitude < 0x80:
-        return 1
-    if magnitude < 0x100:
-        return 2
-    if magnitude < 0x10000:
-        return 3
-    return 5 if magnitude < 0x100000000ULL else 9
-
-
-cdef inline int signed_size(int64_t v) noexcept nogil:
-    return number_size(<uint64_t>(v if v >= 0 else -1 - v), v < 0)
-
-
-cdef uint8_t* write_unsigned(uint8_t* out, uint64_t v) noexcept nogil:
-    if v < 0x80:
-        out[0] = <uint8_t>v
-        return out + 1
-    if v < 0x100:
-        out[0] = U8
-        out[1] = <uint8_t>v
-        return out + 2
-    if v < 0x10000:
-        out[0] = U16
-        store16(out + 1, <uint16_t>v)
-        return out + 3
-    if v < 0x100000000ULL:
-        out[0] = U32
-        store32(out + 1, <uint32_t>v)
-        return out + 5
-    out[0] = U64
-    store64(out + 1, v)
-    return out + 9
-
-
-cdef uint8_t* write_signed(uint8_t* out, int64_t v) noexcept nogil:
-    if v >= 0:
-        return write_unsigned(out, <uint64_t>v)
-    if v >= -0x20:
-        out[0] = <uint8_t>v
-        return out + 1
-    if v >= -0x80:
-        out[0] = I8
-        out[1] = <uint8_t>v
-        return out + 2
-    if v >= -0x8000:
-        out[0] = I16
-        store16(out + 1, <uint16_t>v)
-        return out + 3
-    if v >= -<int64_t>0x80000000ULL:
-        out[0] = I32
-        store32(out + 1, <uint32_t>v)
-        return out + 5
-    out[0] = I64
-    store64(out + 1, <uint64_t>v)
-    return out + 9
-
-
-cdef uint8_t* write_double(uint8_t* out, double v) noexcept nogil:
-    out[0] = F64
-    store64(out + 1, double_bits(v))
-    return out + 9
-
-
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
     """Bytes that ``write_row`` will write."""
     cdef Py_ssize_t size = 0
@@ -316,7 +234,7 @@ cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n
             size += signed_size(signed_item(t, p + i * stride, swapped))
     else:
         for i in range(n):
-            size += number_size(unsigned_item(t, p + i * stride, swapped), False)
+            size += unsigned_size(unsigned_item(t, p + i * stride, swapped))
     return size
 
 

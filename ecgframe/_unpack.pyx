@@ -10,13 +10,13 @@ from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memset
 
 from ._bigendian cimport load16, load32
 from ._header cimport FlatBuffer
 from ._samples cimport (
-    BOOL, FINE, FLOAT64, FLOATING, INT64, NO_SAMPLE_TYPE, SIGNED, UINT64, UNSIGNED,
+    BOOL, FINE, FLOAT64, FLOATING, INT64, SIGNED, UINT64, UNSIGNED,
     BOOL_AMONG_NUMBERS, CUT_SHORT, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE,
     Fault, Number, SampleType, Survey,
     array_header, item_size, predict_end, read_number, read_row, sample_type, skip_numbers, survey_row,
@@ -28,23 +28,29 @@ from uuid import UUID
 
 import numpy as np
 
-from ._path import path_text
+from ._path import path_text, quoted
 from .errors import InvalidDataFormat, MessageTooLarge
 from .protocol import DATETIME_KEY, MAX_CONTAINERS, MAX_DEPTH, MAX_NDIM, NDARRAY_KEY, NDARRAY_KEYS, UUID_KEY
 
 __all__ = ["unpack"]
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+    bint PyUnicode_IS_ASCII(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void* PyUnicode_1BYTE_DATA(object text)
 
 cdef enum:
     DEEPEST = 64
     MOST_DIMENSIONS = 32
     LONGEST_DTYPE = 32
     SAMPLES_WITHOUT_GIL = 8192
+    KEYS_CACHED = 256
 
 if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
     raise ImportError("ecgframe._unpack was compiled for other limits than ecgframe.protocol has")
 
 cdef Py_ssize_t MOST_CONTAINERS = MAX_CONTAINERS
-cdef object LARGEST_ARRAY = INT64_MAX
 
 # Python keeps no single objects for these, and a payload could ask for a million of each byte.
 cdef list NEGATIVE_FIXINTS = [number for number in range(-32, 0)]
@@ -58,11 +64,17 @@ cdef dict FAULTS = {
     <int>OUT_OF_RANGE: "a number outside the range of the array's dtype",
 }
 
+cdef str TOO_DEEP = f"more than {MAX_DEPTH} arrays and maps inside one another"
+
 cdef object empty = np.empty
 cdef type ndarray = np.ndarray
 cdef object FLOAT64_DTYPE = np.dtype("f8")
 cdef object INT64_DTYPE = np.dtype("i8")
 cdef object UINT64_DTYPE = np.dtype("u8")
+
+
+# The last key of each kind. A list, since Python makes taking from it and putting into it safe between threads.
+cdef list KEYS = [""] * KEYS_CACHED
 
 
 cdef struct Reader:
@@ -229,7 +241,7 @@ cdef int enter(Reader* r, const uint8_t* start, Py_ssize_t values) except -1:
     if values + r.outstanding > r.end - r.at:
         refuse(r, start, f"{values} values announced, and {r.end - r.at} bytes are left")
     if r.depth == DEEPEST:
-        refuse(r, start, f"more than {DEEPEST} arrays and maps inside one another")
+        refuse(r, start, TOO_DEEP)
     r.containers += 1
     if r.containers > MOST_CONTAINERS:
         raise MessageTooLarge(
@@ -263,13 +275,18 @@ cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef object read_map(Reader* r, const uint8_t* start, Py_ssize_t n):
-    cdef bint wrapper_like = 0 < n <= 3 and is_wrapper_key(r.at, r.end)
-    if wrapper_like:
-        array = read_wrapper(r, start, n)
-        if array is not None:
-            return array
+    if 0 < n <= 3 and marker_at(r.at, r.end):
+        return read_marked_map(r, start, n)
+    return read_items(r, start, n)
+
+
+cdef object read_marked_map(Reader* r, const uint8_t* start, Py_ssize_t n):
+    """A map whose first key is one of the wrappers': what it wraps, or the map where it has other keys besides."""
+    array = read_wrapper(r, start, n)
+    if array is not None:
+        return array
     cdef dict items = read_items(r, start, n)
-    if wrapper_like and NDARRAY_KEY in items and NDARRAY_KEYS.issuperset(items):
+    if NDARRAY_KEY in items and NDARRAY_KEYS.issuperset(items):
         refuse_lying_wrapper(r, start, items)
     if n == 1:
         if DATETIME_KEY in items:
@@ -301,9 +318,29 @@ cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
 cdef object read_key(Reader* r):
     need(r, 1)
     cdef uint8_t tag = r.at[0]
+    if 0xA0 < tag < 0xC0:
+        return read_short_key(r, tag & 0x1F)
     if tag < 0x80 or tag >= 0xE0 or 0xCC <= tag <= 0xD3 or 0xA0 <= tag < 0xC0 or 0xD9 <= tag <= 0xDB:
         return read_value(r)
     refuse(r, r.at, f"a map key that is neither str nor int (MessagePack tag 0x{tag:02x})")
+
+
+cdef str read_short_key(Reader* r, Py_ssize_t n):
+    """A key of at most 31 bytes, from the cache if it was the last of its kind: field names recur in every message."""
+    cdef const uint8_t* start = r.at
+    cdef const uint8_t* text = start + 1
+    cdef str key
+    cdef Py_ssize_t slot
+    r.at += 1
+    need(r, n)
+    slot = (text[0] * 31 + text[n - 1] * 7 + n) % KEYS_CACHED
+    key = <str>KEYS[slot]
+    if PyUnicode_IS_ASCII(key) and PyUnicode_GET_LENGTH(key) == n and memcmp(PyUnicode_1BYTE_DATA(key), text, n) == 0:
+        r.at += n
+        return key
+    key = read_text(r, start, n)
+    KEYS[slot] = key
+    return key
 
 
 # --- date and UUID ---
@@ -313,8 +350,8 @@ cdef object read_datetime(Reader* r, const uint8_t* start, text):
         refuse(r, start, f'"{DATETIME_KEY}" wraps no text')
     try:
         return datetime.fromisoformat(text)
-    except ValueError as error:
-        refuse(r, start, f'"{DATETIME_KEY}" wraps no ISO 8601 date and time ({error})')
+    except ValueError:
+        refuse(r, start, f'"{DATETIME_KEY}" wraps no ISO 8601 date and time: {quoted(text)}')
 
 
 cdef object read_uuid(Reader* r, const uint8_t* start, text):
@@ -322,8 +359,8 @@ cdef object read_uuid(Reader* r, const uint8_t* start, text):
         refuse(r, start, f'"{UUID_KEY}" wraps no text')
     try:
         return UUID(text)
-    except ValueError as error:
-        refuse(r, start, f'"{UUID_KEY}" wraps no UUID ({error})')
+    except ValueError:
+        refuse(r, start, f'"{UUID_KEY}" wraps no UUID: {quoted(text)}')
 
 
 # --- ndarray wrappers ---
@@ -332,21 +369,22 @@ cdef object read_uuid(Reader* r, const uint8_t* start, text):
 # end guessed from their headers (a guess costs nothing and nearly always holds) or, when that comes to nothing, found
 # by skipping them; then the samples are read once, straight into the array.
 
-cdef bint is_wrapper_key(const uint8_t* p, const uint8_t* end) noexcept:
+cdef char marker_at(const uint8_t* p, const uint8_t* end) noexcept:
+    """Which of the wrappers' keys stands at p, as ``marker`` tells; 0 for none."""
     cdef const uint8_t* text
     cdef Py_ssize_t n
-    return text_at(p, end, &text, &n) != NULL and wrapper_key(text, n) != 0
+    return marker(text, n) if text_at(p, end, &text, &n) != NULL else 0
 
 
-cdef char wrapper_key(const uint8_t* text, Py_ssize_t n) noexcept:
-    """Which of the wrapper's keys this is, by its first letter; 0 for none."""
-    if n == 11 and memcmp(text, b"__ndarray__", 11) == 0:
-        return c"_"
-    if n == 5 and memcmp(text, b"dtype", 5) == 0:
-        return c"d"
-    if n == 5 and memcmp(text, b"shape", 5) == 0:
-        return c"s"
-    return 0
+cdef char marker(const uint8_t* text, Py_ssize_t n) noexcept:
+    """Which of the wrappers' keys a text is: array, type, shape, clock (datetime) or uuid; 0 for none."""
+    if n == 5:
+        return c"t" if memcmp(text, b"dtype", 5) == 0 else c"s" if memcmp(text, b"shape", 5) == 0 else 0
+    if n == 11:
+        return c"a" if memcmp(text, b"__ndarray__", 11) == 0 else 0
+    if n == 12:
+        return c"c" if memcmp(text, b"__datetime__", 12) == 0 else 0
+    return c"u" if n == 8 and memcmp(text, b"__uuid__", 8) == 0 else 0
 
 
 cdef const uint8_t* text_at(
@@ -402,11 +440,11 @@ cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
         p = text_at(p, r.end, &text, &size)
         if p == NULL or p == r.end:
             return False
-        key = wrapper_key(text, size)
-        if key == c"_" and w.samples == NULL:
+        key = marker(text, size)
+        if key == c"a" and w.samples == NULL:
             w.samples = p
             p = w.samples_end = past_samples(p, r.end, guess)
-        elif key == c"d" and w.dtype == NULL:
+        elif key == c"t" and w.dtype == NULL:
             p = text_at(p, r.end, &w.dtype, &w.dtype_size)
         elif key == c"s" and w.shape == NULL:
             w.shape = p
@@ -441,54 +479,60 @@ cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
     """The located array. Where the samples' end was only guessed and they turn out otherwise: None."""
-    cdef SampleType t = NO_SAMPLE_TYPE
     cdef Py_ssize_t dims[MOST_DIMENSIONS]
     cdef int ndim = 0
     cdef Py_ssize_t count
-    if r.depth + 2 > DEEPEST:
-        if guessed:
-            return None
-        refuse(r, w.samples, f"more than {DEEPEST} arrays and maps inside one another")
+    cdef SampleDtype dtype
     try:
-        dtype = read_dtype(r, w, &t)
-        shape = read_shape(r, w, dims, &ndim)
-        count = count_samples(r, w, dims, ndim, item_size(t))
+        if r.depth + 2 > DEEPEST:
+            refuse(r, w.samples, TOO_DEEP)
+        dtype = read_dtype(r, w)
+        ndim = read_shape(r, w, dims)
+        count = count_samples(r, w, dims, ndim, item_size(dtype.t))
+        if 0xC4 <= w.samples[0] <= 0xC6:
+            array = view_samples(r, w, dtype, dims, ndim, count)
+        else:
+            array = copy_samples(r, w, dtype, dims, ndim, count)
     except InvalidDataFormat:
         if guessed:
             return None
         raise
-    if 0xC4 <= w.samples[0] <= 0xC6:
-        array = view_samples(r, w, dtype, t, shape, count)
-    else:
-        array = copy_samples(r, w, guessed, dtype, t, shape, dims, ndim, count)
-    if array is not None:
-        r.at = w.end
+    r.at = w.end
     return array
+
+
+cdef class SampleDtype:
+    """A dtype that travels, and what reading it takes."""
+
+    cdef SampleType t
+    cdef bint native
+    cdef object dtype
+    cdef object in_memory        # the same in the byte order of this machine
+    cdef object little_endian    # the same as the binary form has it
 
 
 cdef dict DTYPES = {}
 cdef object DTYPE_TEXT = re.compile(r"[<>=|]?[A-Za-z?][A-Za-z0-9_]*", re.ASCII).fullmatch
 
 
-cdef object read_dtype(Reader* r, Wrapper* w, SampleType* t):
+cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
     if w.dtype_size > LONGEST_DTYPE:
         refuse(r, w.dtype, f"a dtype of {w.dtype_size} letters")
     text = PyBytes_FromStringAndSize(<const char*>w.dtype, w.dtype_size)
-    found = DTYPES.get(text)
+    cdef SampleDtype found = DTYPES.get(text)
     if found is None:
         found = known_dtype(text)
         if found is None:
             spelling = text.decode("ascii", "backslashreplace")
             refuse(r, w.dtype, f"dtype {spelling!r} is no bool, integer or float of at most 8 bytes")
         DTYPES[text] = found               # bounded: only what NumPy reads, in at most 32 letters
-    t[0] = <SampleType><int>found[1]
-    return found[0]
+    return found
 
 
-cdef object known_dtype(bytes text):
-    """The dtype behind a text and its SampleType, or None; never what NumPy makes of structures, objects or pickles."""
+cdef SampleDtype known_dtype(bytes text):
+    """The dtype behind a text, or None; never what NumPy makes of structures or objects."""
     cdef bint swapped = False
-    cdef SampleType t
+    cdef SampleDtype known
     spelling = text.decode("latin-1")
     if not DTYPE_TEXT(spelling):
         return None
@@ -499,11 +543,17 @@ cdef object known_dtype(bytes text):
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         return None
     letter = {"b": "?", "i": "q", "u": "Q", "f": "d"}[dtype.kind].encode()
-    t = sample_type(letter, dtype.itemsize, &swapped)
-    return dtype, <int>t
+    known = SampleDtype()
+    known.t = sample_type(letter, dtype.itemsize, &swapped)
+    known.native = dtype.isnative
+    known.dtype = dtype
+    known.in_memory = dtype.newbyteorder("=")
+    known.little_endian = dtype.newbyteorder("<")
+    return known
 
 
-cdef tuple read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims, int* ndim):
+cdef int read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims) except -1:
+    """The shape's dimensions into dims, and how many they are."""
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t i
     cdef Number number
@@ -517,44 +567,55 @@ cdef tuple read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims, int* ndim):
         if number.kind != SIGNED or not 0 <= number.signed <= <int64_t>0xFFFFFFFFULL:
             refuse(r, w.shape, f"dimension {i} of an ndarray's shape is no integer from 0 to 2**32 - 1")
         dims[i] = <Py_ssize_t>number.signed
-    ndim[0] = <int>n
-    return tuple([dims[i] for i in range(n)])
+    return <int>n
+
+
+cdef tuple shape_of(const Py_ssize_t* dims, int ndim):
+    cdef int i
+    if ndim == 1:
+        return (dims[0],)
+    if ndim == 2:
+        return (dims[0], dims[1])
+    return tuple([dims[i] for i in range(ndim)])
 
 
 cdef Py_ssize_t count_samples(Reader* r, Wrapper* w, Py_ssize_t* dims, int ndim, Py_ssize_t size) except -1:
     """Samples of the shape; refused where even an address could not hold them."""
     cdef int i
     cdef bint none = False
-    total = size
+    cdef Py_ssize_t total = 1
     for i in range(ndim):
-        if dims[i]:
-            total *= dims[i]
-        else:
+        if dims[i] == 0:
             none = True
-    if total > LARGEST_ARRAY:
-        refuse(r, w.shape, "the shape has more samples than memory has addresses")
-    return 0 if none else <Py_ssize_t>(total // size)
+        elif total > PY_SSIZE_T_MAX // size // dims[i]:
+            refuse(r, w.shape, "the shape has more samples than memory has addresses")
+        else:
+            total *= dims[i]
+    return 0 if none else total
 
 
 # --- binary form ---
 
-cdef object view_samples(Reader* r, Wrapper* w, dtype, SampleType t, tuple shape, Py_ssize_t count):
+cdef object view_samples(
+    Reader* r, Wrapper* w, SampleDtype dtype, const Py_ssize_t* dims, int ndim, Py_ssize_t count
+):
     """A read-only view of the received bytes; a copy only where they are unaligned or of the other byte order."""
     cdef const uint8_t* content = NULL
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t i
+    cdef Py_ssize_t size = item_size(dtype.t)
+    shape = shape_of(dims, ndim)
     bin_at(w.samples, r.end, &content, &n)
-    if n != count * item_size(t):
-        refuse(r, w.samples, f"{n} bytes of samples, where shape {list(shape)} of {dtype} has {count * item_size(t)}")
-    if t == BOOL:
+    if n != count * size:
+        refuse(r, w.samples, f"{n} bytes of samples, where shape {list(shape)} of {dtype.dtype} has {count * size}")
+    if dtype.t == BOOL:
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = ndarray(shape, dtype.newbyteorder("<"), <object>r.owner, content - r.owner_start)
-    if not dtype.isnative:
-        array = array.astype(dtype)
-    elif <uintptr_t>content % <uintptr_t>item_size(t):
-        array = array.copy()
+    array = ndarray(shape, dtype.little_endian, <object>r.owner, content - r.owner_start)
+    if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
+        return array                       # read-only, as the buffer that it is a view of
+    array = array.astype(dtype.dtype)
     array.flags.writeable = False
     return array
 
@@ -562,8 +623,7 @@ cdef object view_samples(Reader* r, Wrapper* w, dtype, SampleType t, tuple shape
 # --- list form ---
 
 cdef object copy_samples(
-    Reader* r, Wrapper* w, bint guessed, dtype, SampleType t,
-    tuple shape, Py_ssize_t* dims, int ndim, Py_ssize_t count,
+    Reader* r, Wrapper* w, SampleDtype dtype, Py_ssize_t* dims, int ndim, Py_ssize_t count
 ):
     """An array of its own memory with the samples of nested or flat lists."""
     cdef Py_buffer target
@@ -571,29 +631,28 @@ cdef object copy_samples(
     cdef const uint8_t* end
     cdef Py_ssize_t index = 0
     cdef bint flat = is_flat(w.samples, r.end, ndim)
-    if count > w.samples_end - w.samples or not fits_depth(r, ndim, flat):
-        if guessed:
-            return None
-        if count > w.samples_end - w.samples:
-            refuse_shape(r, w, shape)
-        refuse(r, w.samples, f"more than {DEEPEST} arrays and maps inside one another")
-    array = empty(shape, dtype if dtype.isnative else dtype.newbyteorder("="))
+    shape = shape_of(dims, ndim)
+    if count > w.samples_end - w.samples:
+        refuse_shape(r, w, shape)
+    if r.depth + 1 + (1 if flat else ndim) > DEEPEST:
+        refuse(r, w.samples, TOO_DEEP)
+    array = empty(shape, dtype.in_memory)
     PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
     try:
         if count < SAMPLES_WITHOUT_GIL:
-            end = fill(t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
+            end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
         else:
             with nogil:
-                end = fill(t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
+                end = fill(
+                    dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
+                )
     finally:
         PyBuffer_Release(&target)
     if end != w.samples_end:
-        if guessed:
-            return None
         if fault == FINE or fault == NOT_A_NUMBER:
             refuse_shape(r, w, shape)
         refuse_sample(r, w, shape, fault, index)
-    return array if dtype.isnative else array.byteswap(True).view(dtype)
+    return array if dtype.native else array.byteswap(True).view(dtype.dtype)
 
 
 cdef bint is_flat(const uint8_t* p, const uint8_t* end, int ndim) noexcept:
@@ -604,10 +663,6 @@ cdef bint is_flat(const uint8_t* p, const uint8_t* end, int ndim) noexcept:
     if first == NULL:
         return False
     return ndim < 2 or n == 0 or array_header(first, end, &ignored) == NULL
-
-
-cdef bint fits_depth(Reader* r, int ndim, bint flat) noexcept:
-    return r.depth + 1 + (1 if flat else ndim) <= DEEPEST
 
 
 cdef const uint8_t* fill(

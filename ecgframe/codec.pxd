@@ -17,9 +17,27 @@ cdef class Message:
     cdef public object timestamp
 
 
+cdef tuple _IS_TYPE
+cdef tuple _ROOM
+cdef tuple _SETTABLE
+cdef int _TRANSFORMED
+cdef int _COMPRESSED
+cdef int _ENCRYPTED
+cdef int _COMPRESSED_SINCE
+
+
+cdef int _byte(object value, str what) except -1
+
+
+@cython.locals(message=Message)
+cdef Message _message(Header header, object data)
+
+
 cdef class Codec:
     cdef int _version
     cdef object _compression
+    cdef Py_ssize_t _threshold
+    cdef int _level
     cdef Py_ssize_t _max_payload
     cdef bint _binary
     cdef bint _numeric

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ._header import Clock, FlatBuffer, Header, build_frame, flatten
@@ -41,6 +42,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMPRESSED = int(Flag.COMPRESSED)
 _ENCRYPTED = int(Flag.ENCRYPTED)
 _TRANSFORMED = _COMPRESSED | _ENCRYPTED
+_COMPRESSED_SINCE = FLAG_SINCE[Flag.COMPRESSED]
 _IS_TYPE = tuple(number in {int(member) for member in MessageType} for number in range(256))
 _ROOM = (0, *(HEADER_SIZES[version] for version in VERSIONS))
 
@@ -117,6 +119,8 @@ class Codec:
             raise ValueError(f"max_payload is a number of bytes from 0 to {LARGEST_LENGTH}, not {max_payload}")
         self._version = _known_version(version)
         self._compression = compression
+        self._threshold = LARGEST_LENGTH if compression is None else compression.threshold
+        self._level = 0 if compression is None else compression.level
         self._max_payload = max_payload
         self._binary = _one_of("ndarray", ndarray, get_args(NdarrayForm)) == "binary"
         self._numeric = _one_of("numeric_lists", numeric_lists, get_args(NumericLists)) == "ndarray"
@@ -158,19 +162,21 @@ class Codec:
             MissingRequiredFields, InvalidDataFormat: with ``validate``, the message is not what its type requires.
         """
         number = self._version if version is None else _known_version(version)
-        return self._frame(type, data, number, flags, self._stamp(number, timestamp))
+        return self._frame(
+            _byte(type, "message type"), data, number, _byte(flags, "flags"), self._stamp(number, timestamp)
+        )
 
     def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int) -> bytes:
         settable = _SETTABLE[version]
         if flags & ~settable:
             raise ValueError(_why_not_settable(version, flags & ~settable))
-        if not 0 <= type < 256 or not _IS_TYPE[type]:
-            raise ValueError(f"message type {type} is none of the specification's thirteen")
+        if not _IS_TYPE[type]:
+            raise ValueError(f"message type 0x{type:02x} is none of the specification's thirteen")
         if self._validate:
             check_sent(type, data)
         draft = pack_draft(_ROOM[version], data, self._max_payload, self._binary)
-        if self._compression is not None and draft.nbytes > self._compression.threshold and version >= 2:
-            deflated = deflate(draft.payload, self._compression.level)
+        if draft.nbytes > self._threshold and version >= _COMPRESSED_SINCE:
+            deflated = deflate(draft.payload, self._level)
             if len(deflated) < draft.nbytes:
                 return build_frame(version, type, flags | _COMPRESSED, timestamp, deflated)
         return draft.seal(version, type, flags, timestamp)
@@ -188,7 +194,7 @@ class Codec:
             return self._clock.next()
         if not 0 <= timestamp <= LARGEST_TIMESTAMP:
             raise ValueError(f"a timestamp is microseconds since 1970 in 64 bits, not {timestamp}")
-        return timestamp
+        return index(timestamp)
 
     # --- receiving: sum, decrypt, inflate, unpack ---
 
@@ -239,29 +245,45 @@ class Codec:
         start = offset + header.size
         stop = start + header.length
         numeric = self._numeric and header.type in DATA_TYPES
-        flags = header.flags.value
-        if flags & _TRANSFORMED:
-            plain = flatten(self._inflated(flags, self._decrypted(flags, flat.view(start, stop))))
+        if header.bits & _TRANSFORMED:
+            plain = flatten(self._inflated(header, self._decrypted(header, flat.view(start, stop))))
             data = unpack_payload(plain, 0, plain.nbytes, numeric)
         else:
             data = unpack_payload(flat, start, stop, numeric)
         if self._validate:
             data = check_received(header.type, data)
-        return Message(header.type, data, header.version, header.flags, header.timestamp)
+        return _message(header, data)
 
-    def _decrypted(self, flags: int, payload: memoryview) -> memoryview:
-        if flags & _ENCRYPTED:
+    def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
+        if header.bits & _ENCRYPTED:
             raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=8)
         return payload
 
-    def _inflated(self, flags: int, payload: memoryview) -> memoryview | bytes:
-        return inflate(payload, self._max_payload) if flags & _COMPRESSED else payload
+    def _inflated(self, header: Header, payload: memoryview) -> memoryview | bytes:
+        return inflate(payload, self._max_payload) if header.bits & _COMPRESSED else payload
+
+
+def _message(header: Header, data: Any) -> Message:
+    message = Message.__new__(Message)  # in C, setting five fields costs less than calling with five arguments
+    message.type = header.type
+    message.data = data
+    message.version = header.version
+    message.flags = header.flags
+    message.timestamp = header.timestamp
+    return message
+
+
+def _byte(value: int, what: str) -> int:
+    number = value if type(value) is int else index(value)  # index: C would take 4.5 for 4
+    if not 0 <= number <= 255:
+        raise ValueError(f"{what} {number}: the header has one byte for it")
+    return number
 
 
 def _known_version(version: int) -> int:
     if version not in VERSIONS:
         raise ValueError(f"protocol version {version!r} is none of {VERSIONS}")
-    return version
+    return index(version)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
