@@ -1,0 +1,45 @@
+"""The commands, put together."""
+
+from typing import Annotated
+
+import typer
+
+from .compare import compare
+from .decode import decode
+from .encode import encode
+from .terminal import own_version
+
+ABOUT = "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back."
+
+EXAMPLES = """\
+**ecgframe compare** measures the ECG that ships with the package.
+
+**ecgframe encode 100.hea -o 100.frames** writes a PhysioNet record as frames, one a second.
+
+**ecgframe decode 100.frames -o 100.csv** gives it back for a spreadsheet.
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command()(compare)
+app.command()(encode)
+app.command()(decode)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecgframe {own_version()}")
+        raise typer.Exit
+
+
+@app.callback(help=ABOUT, epilog=EXAMPLES)
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options that come before a command."""

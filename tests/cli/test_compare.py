@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+
+import command_line
+import numpy as np
+import pytest
+from recordings import optional, toy_ecg, uninstall
+from rich.console import Console
+
+from ecgframe.cli import comparison, plot, table
+from ecgframe.cli.comparison import JSON, ORJSON, WAYS, Case, Comparison, Cost, Way
+from ecgframe.records import Record, RecordError, shipped_ecg, write_record
+
+FRAMES = [way for way in WAYS if way.name == "ecgframe"]
+
+
+def run(*arguments: object, code: int = 0, columns: int = 80) -> command_line.Ran:
+    return command_line.run("compare", *arguments, code=code, columns=columns)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Comparison:
+    return comparison.compare(shipped_ecg(), 0)
+
+
+@pytest.fixture
+def measured(shipped, monkeypatch):
+    """Let the command print and draw what has been measured before."""
+
+    def compare(_record, _budget, track):
+        assert list(track(["a case"])) == ["a case"]
+        return shipped
+
+    monkeypatch.setattr(comparison, "compare", compare)
+
+
+def made_up(samples=("float64", "counts"), lengths=(0.1, 1.0)) -> Comparison:
+    """JSON: 1000 bytes, 4 ms and 2 ms; orjson a quarter of the time; frames: 500 bytes, 0.5 ms, 3 ms."""
+    costs = {
+        JSON: Cost(1000, 4e-3, 2e-3),
+        ORJSON: Cost(1000, 1e-3, 0.5e-3),
+        **dict.fromkeys(FRAMES, Cost(500, 0.5e-3, 3e-3)),
+    }
+    cases = itertools.product(samples, lengths, WAYS)
+    return Comparison({Case(*parts): costs[parts[2]] for parts in cases}, samples, lengths, ())
+
+
+def printed(comparison: Comparison, width: int = 80, print_table=table.print_short) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        print_table(console, comparison)
+        return console.export_text()
+
+
+# --- measuring ---
+
+
+def test_every_form_length_version_and_compression_is_measured(shipped):
+    assert set(shipped.costs) == {
+        Case(*parts) for parts in itertools.product(("float64", "float32", "counts"), (0.1, 1, 10), WAYS)
+    }
+    assert {(way.version, way.compressed) for way in FRAMES} == {
+        (1, False), (2, False), (2, True), (3, False), (3, True)
+    }  # fmt: skip
+    assert {way.ndarray for way in FRAMES} == {"list", "binary"}
+    assert not shipped.notes
+
+
+def test_costs_are_of_one_frame(shipped):
+    """A second of 12 leads in binary float64: 96,000 bytes and a little around them."""
+    cost = shipped.costs[Case("float64", 1.0, Way("ecgframe", 1, "binary", False))]
+    assert 96_000 < cost.size < 96_300
+    later = shipped.costs[Case("float64", 1.0, Way("ecgframe", 3, "binary", False))]
+    assert later.size == cost.size + 8
+    assert 0 < cost.encode < 1
+    assert 0 < cost.decode < 1
+
+
+def test_json_is_written_without_spaces_and_orjson_alike(shipped):
+    frame = shipped_ecg().physical()[:, :1000]
+    bare = len(json.dumps(frame.tolist(), separators=(",", ":")))
+    for rival in (JSON, ORJSON):
+        assert bare < shipped.costs[Case("float64", 10.0, rival)].size / 10 < bare + 500
+
+
+def test_ratios_are_shares_of_size_and_factors_of_speed():
+    share, encode, decode = made_up().against(Case("counts", 1.0, FRAMES[0]), JSON)
+    assert (share, encode, decode) == (0.5, 8, pytest.approx(2 / 3))
+
+
+def test_a_short_recording_leaves_out_the_frames_it_cannot_fill():
+    found = comparison.compare(Record(shipped_ecg().signal[:, :500], 1000, shipped_ecg().leads), 0)
+    assert found.frame_seconds == (0.1,)
+    assert "No frames of 1 s and 10 s: the recording is 0.5 s long." in found.notes
+
+
+def test_a_recording_shorter_than_any_frame_is_refused():
+    with pytest.raises(RecordError, match=r"0\.05 s long, shorter than the shortest frame, 0\.1 s"):
+        comparison.compare(Record(shipped_ecg().signal[:, :50], 1000, shipped_ecg().leads), 0)
+
+
+def test_a_physical_recording_has_no_counts():
+    found = comparison.compare(Record(toy_ecg().physical()[:, :400], 360, ("MLII",)), 0)
+    assert found.samples == ("float64", "float32")
+    assert "No ADC counts: the recording holds physical values." in found.notes
+
+
+def test_counts_of_unknown_gain_have_no_millivolts():
+    found = comparison.compare(Record(toy_ecg().signal[:, :400], 360, ("MLII",), "counts"), 0)
+    assert found.samples == ("counts",)
+    assert any("does not say its gain" in note for note in found.notes)
+
+
+def test_missing_samples_can_be_compared():
+    physical = toy_ecg().physical()[:, :400].copy()
+    physical[0, 3] = np.nan
+    assert comparison.compare(Record(physical, 360, ("MLII",)), 0).costs
+
+
+def test_long_recordings_are_sampled_all_over():
+    record = toy_ecg()
+    chosen = [message["sequence"] for message in comparison._spread(record, 1.0, record.signal)]
+    assert len(chosen) == comparison.MOST_FRAMES
+    assert (chosen[0], chosen[-1]) == (0, 299)
+    assert len(comparison._spread(shipped_ecg(), 10.0, shipped_ecg().signal)) == 1
+
+
+def test_a_way_that_does_not_give_back_its_samples_stops_the_comparison(monkeypatch):
+    monkeypatch.setattr(Way, "coder", lambda _way, _samples: (lambda _message: b"", lambda _frame: np.zeros(3)))
+    with pytest.raises(AssertionError, match="does not give back what it was given"):
+        comparison.compare(shipped_ecg(), 0)
+
+
+def test_the_best_pass_counts_and_three_are_made(monkeypatch):
+    # the start; before and after each of three passes of 8, 4 and 10; then, whether there is time for a fourth
+    times = iter([0, 0, 8, 10, 14, 20, 30, 31])
+    monkeypatch.setattr(comparison, "perf_counter", lambda: next(times))
+    calls = []
+    assert comparison._best(calls.append, ["a", "b"], 0) == 2
+    assert calls == ["a", "b"] * 3
+
+
+def test_the_time_given_is_used(monkeypatch):
+    times = iter(range(1000))
+    monkeypatch.setattr(comparison, "perf_counter", lambda: next(times))
+    calls = []
+    comparison._best(calls.append, ["a"], 20)
+    assert len(calls) > comparison.FEWEST_PASSES
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_measuring_leaves_the_garbage_collector_as_it_was(collecting):
+    before = gc.isenabled()
+    (gc.enable if collecting else gc.disable)()
+    try:
+        seen = []
+        comparison._best(lambda _item: seen.append(gc.isenabled()), [0], 0)
+        assert gc.isenabled() == collecting
+        assert not any(seen)
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+# --- showing ---
+
+
+def test_the_short_table_says_what_json_costs_and_what_frames_do_to_it():
+    lines = [line.split() for line in printed(made_up()).splitlines()]
+    assert ["float64", "mV", "as", "JSON", *"1 kB 1 kB 4 ms 1 ms 2 ms 500 µs".split()] in lines  # noqa: SIM905
+    factors = [f"{factor}{table.TIMES}" for factor in ("8.0", "2.0", "0.7", "0.2")]
+    assert ["list,", "compressed", "50%", "50%", *factors] in lines
+
+
+def test_the_short_table_is_short_and_fits_a_terminal(shipped):
+    text = printed(shipped)
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text.splitlines()) < 50
+    assert "…" not in text
+    for word in ("Size", "Encode", "Decode", "list", "binary", "compressed", "orjson", "array.tolist()", "--all"):
+        assert word in text
+
+
+def test_the_short_table_ends_with_the_smallest_and_the_quickest():
+    text = printed(made_up(), 200)
+    assert "Smallest for 1 s: float64 mV as a list, 500 B; float64 mV as JSON takes 1 kB." in text
+    assert "Quickest for 1 s: float64 mV as a list, 500 µs to encode and 3 ms to decode; orjson takes 1 ms" in text
+
+
+def test_speeds_are_shown_at_the_only_length_there_is():
+    assert "for one of 0.1 s" in printed(made_up(lengths=(0.1,)), 200)
+
+
+def test_the_long_table_has_every_measurement(shipped):
+    text = printed(shipped, 120, table.print_all)
+    assert "…" not in text
+    rows = [line for line in text.splitlines() if line.startswith(("float64", "float32", "ADC"))]
+    assert len(rows) == len(shipped.costs) == 108
+
+
+def test_by_default_the_shipped_ecg_is_measured():
+    out = run("--budget", 0).output
+    assert out.startswith("the shipped 12-lead ECG: 12 leads (I, II, III, aVR, ")
+    assert "ADC counts as JSON" in out
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_terminal_says_itself_how_wide_it_is(monkeypatch):
+    monkeypatch.setattr(Console, "is_terminal", True)
+    lines = run(columns=80).output.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("the shipped 12-lead ECG")) <= 80
+
+
+@pytest.mark.usefixtures("measured")
+def test_everything_can_be_shown():
+    assert "V1 binary" in run("--all").output
+
+
+@pytest.mark.usefixtures("measured")
+def test_json_is_all_that_goes_to_stdout(shipped):
+    result = run("--json")
+    found = json.loads(result.stdout)
+    assert found["record"]["leads"] == list(shipped_ecg().leads)
+    assert found["measured_with"]["numpy"] == np.__version__
+    assert len(found["measurements"]) == 108
+    binary = next(
+        entry
+        for entry in found["measurements"]
+        if (entry["samples"], entry["frame_seconds"], entry["version"], entry["ndarray"], entry["compressed"])
+        == ("counts", 1.0, 3, "binary", False)
+    )
+    case = Case("counts", 1.0, Way("ecgframe", 3, "binary", False))
+    assert binary["bytes"] == shipped.costs[case].size
+    assert binary["of_json"] == shipped.against(case, JSON)[0]
+    assert binary["encode_us"] > 0
+
+
+def test_a_recording_of_ones_own_is_measured(tmp_path):
+    with (tmp_path / "toy.npz").open("wb") as file:
+        write_record(Record(toy_ecg().signal[:, :500], 360, ("MLII",), "counts"), file, ".npz")
+    out = run(tmp_path / "toy.npz", "--budget", 0, columns=300).output
+    assert "No frames of 10 s: the recording is 1.389 s long." in out
+    assert "Counts only" in out
+    assert "error: " in run(tmp_path / "nothing", code=1).output
+
+
+# --- drawing ---
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+def test_the_comparison_can_be_drawn(tmp_path, suffix, magic):
+    optional("matplotlib.figure")
+    target = tmp_path / f"plot{suffix}"
+    run("--plot", target)
+    assert target.read_bytes().startswith(magic)
+    assert "is there already" in run("--plot", target, code=2, columns=200).output
+
+
+def test_a_drawing_of_one_kind_of_samples_and_one_length(tmp_path):
+    optional("matplotlib.figure")
+    with (tmp_path / "x.svg").open("wb") as file:
+        plot.draw(made_up(samples=("counts",), lengths=(0.1,)), "title", file, ".svg")
+    assert "<svg" in (tmp_path / "x.svg").read_text()
+
+
+def test_other_formats_of_drawings_are_refused():
+    assert "must end in .svg or .png" in run("--plot", "x.pdf", code=2, columns=200).output
+
+
+def test_without_matplotlib_nothing_is_measured_in_vain(tmp_path, monkeypatch):
+    uninstall(monkeypatch, "matplotlib")
+    monkeypatch.setattr(comparison, "compare", lambda *_args: pytest.fail("measured"))
+    out = run("--budget", 0, "--plot", tmp_path / "x.png", code=1, columns=200).output
+    assert 'drawing needs matplotlib, which is not installed: pip install "ecgframe[plot]"' in out
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+
+import command_line
+import numpy as np
+import pytest
+from recordings import assert_same, optional, toy_ecg
+
+from ecgframe.records import read_record, shipped_ecg, write_record
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    return command_line.run(*arguments, code=code).output
+
+
+@pytest.fixture
+def record(tmp_path):
+    """The toy ECG in a file that needs no optional reader."""
+    path = tmp_path / "toy.npz"
+    with path.open("wb") as file:
+        write_record(toy_ecg(), file, ".npz")
+    return path
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("compression", ["--no-compression", "--validate"])
+@pytest.mark.parametrize("ndarray", ["list", "binary"])
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_what_is_encoded_decodes_to_the_last_sample(tmp_path, record, *, version, compression, ndarray, suffix):
+    frames, out = tmp_path / "toy.frames", tmp_path / f"out{suffix}"
+    run("encode", record, "-o", frames, "--version", version, compression, "--ndarray", ndarray)
+    run("decode", frames, "-o", out)
+    assert_same(read_record(out), toy_ecg())
+
+
+def test_a_dicom_recording_goes_through(tmp_path):
+    original = optional("pydicom.data").get_testdata_file("waveform_ecg.dcm")
+    run("encode", original, "-o", tmp_path / "x", "--frame-seconds", 0.1)
+    run("decode", tmp_path / "x", "-o", tmp_path / "x.npz")
+    assert_same(read_record(tmp_path / "x.npz"), shipped_ecg())
+
+
+def test_encoding_says_what_it_read_and_wrote(tmp_path, record):
+    out = run("encode", record, "-o", tmp_path / "x", "--version", 2)
+    assert "1 lead (MLII), 108,000 samples each at 360 Hz = 5 min" in out
+    size = (tmp_path / "x").stat().st_size
+    assert (
+        f"300 frames of 1 s, version 2, {size / 1e3:.3g} kB ({size / 216_000:.0%} of the samples as bare int16)" in out
+    )
+
+
+def test_one_frame_may_hold_it_all(tmp_path, record):
+    assert "1 frame of 5 min, version 3" in run("encode", record, "-o", tmp_path / "x", "--frame-seconds", 1000)
+
+
+def test_signals_that_were_left_out_are_named(tmp_path):
+    edfio = optional("edfio")
+    signals = [
+        edfio.EdfSignal(np.arange(rate, dtype=float), rate, label=label, physical_dimension=unit)
+        for label, rate, unit in (("ECG", 250, "mV"), ("Flow [b]", 25, "l/min"))
+    ]
+    edfio.Edf(signals).write(tmp_path / "night.edf")
+    assert "Left out: Flow [b]\n" in run("encode", tmp_path / "night.edf", "-o", tmp_path / "x")
+    assert "at 25 Hz" in run("encode", tmp_path / "night.edf", "-o", tmp_path / "y", "--leads", "Flow [b]")
+
+
+def test_a_rate_can_be_given(tmp_path):
+    np.save(tmp_path / "ecg.npy", np.arange(500))
+    out = run("encode", tmp_path / "ecg.npy", "-o", tmp_path / "x", "--sampling-rate", 250)
+    assert "at 250 Hz = 2 s" in out
+    assert "give it in Hz (--sampling-rate)" in run("encode", tmp_path / "ecg.npy", "-o", tmp_path / "y", code=1)
+
+
+def test_decoding_without_a_target_sums_up(tmp_path, record):
+    run("encode", record, "-o", tmp_path / "x")
+    lines = run("decode", tmp_path / "x").splitlines()
+    assert lines[0].startswith(f"file    {tmp_path / 'x'}, ")
+    assert lines[1:] == [
+        "frames  300 of version 3, 300 compressed; all whole, none missing",
+        "leads   1: MLII",
+        "rate    360 Hz",
+        "length  5 min = 108,000 samples of each lead",
+        "samples int16, 327 to 1754",
+        "range   -3.485 to 3.65 mV",
+    ]
+
+
+def test_the_summary_of_a_physical_recording_has_no_second_range(tmp_path):
+    np.save(tmp_path / "ecg.npy", np.array([0.5, -0.25]))
+    run("encode", tmp_path / "ecg.npy", "-o", tmp_path / "x", "--sampling-rate", 4)
+    out = run("decode", tmp_path / "x")
+    assert "samples float64, -0.25 to 0.5\n" in out
+    assert "range" not in out
+
+
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [([0.5, np.nan, np.nan], "0.5 to 0.5, 2 missing"), ([np.nan], "none of them a number, 1 missing")],
+)
+def test_the_summary_counts_missing_samples(tmp_path, samples, text):
+    np.save(tmp_path / "ecg.npy", np.array(samples))
+    run("encode", tmp_path / "ecg.npy", "-o", tmp_path / "x", "--sampling-rate", 4)
+    assert f"samples float64, {text}\n" in run("decode", tmp_path / "x")
+
+
+# --- what goes wrong ---
+
+
+def test_an_existing_file_is_kept_unless_forced(tmp_path, record):
+    target = tmp_path / "x"
+    target.write_text("precious")
+    assert "is there already; --force replaces it" in run("encode", record, "-o", target, code=2)
+    assert target.read_text() == "precious"
+    run("encode", record, "-o", target, "--force")
+    out = tmp_path / "x.npz"
+    out.write_text("precious")
+    run("decode", target, "-o", out, code=2)
+    run("decode", target, "-o", out, "-f")
+    assert_same(read_record(out), toy_ecg())
+
+
+def test_a_new_file_has_the_rights_that_files_have(tmp_path, record):
+    (tmp_path / "plain").touch()
+    run("encode", record, "-o", tmp_path / "x")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_failed_run_leaves_what_was_there(tmp_path, record):
+    target = tmp_path / "x.npz"
+    target.write_text("precious")
+    run("encode", record, "-o", tmp_path / "frames")
+    content = bytearray((tmp_path / "frames").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "frames").write_bytes(content)
+    out = run("decode", tmp_path / "frames", "-o", target, "-f", code=1)
+    assert "frame 299, at byte " in out
+    assert "0x101 CHECKSUM_MISMATCH" in out
+    assert "the 299 frames before it are good" in out
+    assert target.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frames", "toy.npz", "x.npz"]
+
+
+def test_an_error_halfway_removes_the_half(tmp_path, record, monkeypatch):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "error: No space left on device" in run("encode", record, "-o", tmp_path / "x", code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.npz"]
+
+
+def test_frames_too_large_say_how_to_make_them_smaller(tmp_path):
+    np.save(tmp_path / "long.npy", np.zeros(2_500_000))
+    arguments = ("encode", tmp_path / "long.npy", "-o", tmp_path / "x", "--sampling-rate", 1000)
+    out = run(*arguments, "--frame-seconds", 2500, code=1)
+    assert "shorter frames are smaller (--frame-seconds)" in out
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("encode", "toy.npz", "-o", "missing/x"), "there is no folder missing"),
+        (("encode", "toy.npz", "-o", "."), ". is not a regular file"),
+        (("encode", "toy.npz"), "Missing option '--output'"),
+        (("encode", "-o", "x"), "Missing argument 'RECORD'"),
+        (("encode", "toy.npz", "-o", "x", "--version", "4"), "Invalid value for '--version'"),
+        (("encode", "toy.npz", "-o", "x", "--frame-seconds", "0"), "0 is not above 0"),
+        (("encode", "toy.npz", "-o", "x", "--frame-seconds", "nan"), "nan is not above 0"),
+        (("encode", "toy.npz", "-o", "x", "--sampling-rate", "-5"), "-5 is not above 0"),
+        (("encode", "toy.npz", "-o", "x", "--ndarray", "text"), "'text' is not one of 'list', 'binary'"),
+        (("decode", "x", "-o", "x.mat"), "x.mat: the name must end in .npz or .csv"),
+        (("decode",), "Missing argument 'FILE'"),
+        (("transmogrify",), "No such command 'transmogrify'"),
+    ],
+)
+def test_a_wrong_command_is_a_usage_error(tmp_path, record, monkeypatch, arguments, message):
+    monkeypatch.chdir(record.parent)
+    assert message in run(*arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("encode", "nothing", "-o", "x"), "error: nothing: no such file, and no WFDB header nothing.hea beside it"),
+        (("encode", "toy.npz", "-o", "x", "--frame-seconds", "0.001"), "a frame of 0.001 s holds no sample at 360 Hz"),
+        (("encode", "toy.npz", "-o", "x", "--leads", "II, V5"), "error: toy.npz: no lead 'II' there; it has 'MLII'"),
+        (("decode", "nothing"), "error: nothing: No such file or directory"),
+        (("decode", "toy.npz"), "frame 0, at byte 0: 0x100 INVALID_PROTOCOL_VERSION"),
+    ],
+)
+def test_wrong_data_is_one_line_and_exit_code_1(record, monkeypatch, arguments, message):
+    monkeypatch.chdir(record.parent)
+    out = run(*arguments, code=1)
+    assert message in out
+    assert out.count("\n") == 1

@@ -1,0 +1,35 @@
+"""Running the commands inside the test's own process."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from recordings import optional
+
+for name in ("typer", "rich", "orjson"):
+    optional(name)
+
+from typer.testing import CliRunner  # noqa: E402 - behind the skip
+
+from ecgframe.cli.app import app  # noqa: E402
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+@dataclass
+class Ran:
+    """What a command printed, without colours."""
+
+    output: str
+    stdout: str
+
+
+def run(*arguments: object, code: int = 0, columns: int = 200) -> Ran:
+    """Run a command, which must end with that exit code, and never with a traceback."""
+    # some CI services force colours, and with them progress bars
+    environment = {"COLUMNS": str(columns), "FORCE_COLOR": None, "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return Ran(ESCAPES.sub("", result.output), ESCAPES.sub("", result.stdout))

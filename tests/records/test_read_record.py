@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from recordings import uninstall
+
+from ecgframe.records import RecordError, read_record
+
+
+def test_nothing_at_the_path_says_what_was_looked_for(tmp_path):
+    with pytest.raises(RecordError, match=r"100: no such file, and no WFDB header 100\.hea beside it"):
+        read_record(tmp_path / "100")
+
+
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_folder_is_no_recording(path):
+    with pytest.raises(RecordError, match="a folder; name a recording in it"):
+        read_record(path)
+
+
+def test_an_unknown_file_lists_what_is_known(tmp_path):
+    path = tmp_path / "ecg.mat"
+    path.write_bytes(b"MATLAB 5.0")
+    with pytest.raises(RecordError, match=r"not a recording that is known here: WFDB .*, EDF, BDF, DICOM, CSV, NPY or"):
+        read_record(path)
+
+
+def test_an_unreadable_file_says_why(tmp_path, monkeypatch):
+    path = tmp_path / "ecg.csv"
+    path.write_text("I\n0.5\n")
+
+    def denied(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", denied)
+    with pytest.raises(RecordError, match=r"ecg\.csv: Permission denied"):
+        read_record(path, sampling_rate=1)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+def test_a_rate_must_be_above_0(rate):
+    with pytest.raises(RecordError, match="the sampling rate must be above 0 Hz"):
+        read_record("any", sampling_rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "library", "extra"),
+    [
+        ("100.hea", b"100 1 360\n", "wfdb", "wfdb"),
+        ("night.edf", b"0       ", "edfio", "edf"),
+        ("night.bdf", b"\xffBIOSEMI", "edfio", "edf"),
+        ("ecg", bytes(128) + b"DICM", "pydicom", "dicom"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    tmp_path, monkeypatch, *, name, content, library, extra
+):
+    (tmp_path / name).write_bytes(content)
+    uninstall(monkeypatch, library)
+    message = rf'{name}: reading \w+ needs {library}, which is not installed: pip install "ecgframe\[{extra}\]"'
+    with pytest.raises(RecordError, match=message):
+        read_record(tmp_path / name)
+
+
+def test_the_content_counts_and_not_the_name(tmp_path):
+    np.save(tmp_path / "ecg.npy", np.arange(5))
+    path = (tmp_path / "ecg.npy").rename(tmp_path / "ecg.csv")
+    assert read_record(path, sampling_rate=1).samples == 5
+
+
+def test_importing_the_readers_imports_no_optional_library():
+    optional = {"wfdb", "edfio", "pydicom", "pandas", "matplotlib", "typer", "rich", "orjson"}
+    code = f"import sys, ecgframe.records; print({optional} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
