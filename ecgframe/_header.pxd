@@ -26,14 +26,21 @@ cdef class Header:
     cdef readonly Py_ssize_t size
 
 
+cdef class Span:
+    cdef const uint8_t* start
+    cdef Py_ssize_t nbytes
+
+
 cdef class Draft:
-    cdef bytes frame
+    cdef object owner
+    cdef uint8_t* start
     cdef readonly Py_ssize_t room
     cdef readonly Py_ssize_t nbytes
 
     @staticmethod
-    cdef Draft around(bytes frame, Py_ssize_t room)
-    cpdef bytes seal(self, int version, int type, int flags, uint64_t timestamp)
+    cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes)
+    cpdef object seal(self, int version, int type, int flags, uint64_t timestamp)
+    cpdef int replace(self, deflated) except -1
 
 
 cdef class Clock:
@@ -43,4 +50,5 @@ cdef class Clock:
 
 
 cpdef FlatBuffer flatten(buffer)
+cpdef FlatBuffer flatten_writable(buffer)
 cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload)

@@ -1,8 +1,9 @@
 from typing import Any
 
-from ._header import Draft
+from ._header import Draft, FlatBuffer
 
-__all__ = ["pack", "pack_draft"]
+__all__ = ["pack", "pack_draft", "pack_into"]
 
 def pack(obj: Any, max_payload: int, binary: bool) -> bytes: ...
+def pack_into(target: FlatBuffer, offset: int, room: int, obj: Any, max_payload: int, binary: bool) -> Draft: ...
 def pack_draft(room: int, obj: Any, max_payload: int, binary: bool) -> Draft: ...

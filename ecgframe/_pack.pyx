@@ -35,12 +35,13 @@ from .protocol import (
     UUID_KEY,
 )
 
-__all__ = ["pack", "pack_draft"]
+__all__ = ["pack", "pack_draft", "pack_into"]
 
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(object items, Py_ssize_t i)
     Py_ssize_t PyList_GET_SIZE(object items)
     bint PyFloat_CheckExact(object value)
+    bint PyLong_CheckExact(object value)
     double PyFloat_AS_DOUBLE(object value)
     int _PyBytes_Resize(PyObject** bytes, Py_ssize_t size) except -1
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -83,7 +84,8 @@ cdef bytes SHAPE = SHAPE_KEY.encode()
 cdef struct Writer:
     uint8_t scratch[SCRATCH]     # where writing starts: most messages end before they need more
     PyObject* frame              # bytes, and this is their only reference; NULL while the scratch suffices
-    uint8_t* base                # the scratch, or what the bytes hold
+    uint8_t* base                # the scratch, or what the bytes hold, or the caller's buffer
+    bint fixed                   # the caller's buffer: it cannot grow
     Py_ssize_t size
     Py_ssize_t capacity
     Py_ssize_t room              # left blank at the start for the header
@@ -101,12 +103,42 @@ cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
 
 cpdef Draft pack_draft(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
     """The payload behind ``room`` blank bytes, as a draft whose header is still to be written."""
-    return Draft.around(pack_behind(room, obj, max_payload, binary), room)
+    cdef bytes frame = pack_behind(room, obj, max_payload, binary)
+    return Draft.around(frame, <uint8_t*>PyBytes_AS_STRING(frame), room, PyBytes_GET_SIZE(frame) - room)
+
+
+cpdef Draft pack_into(
+    FlatBuffer target, Py_ssize_t offset, Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary
+):
+    """The same, its bytes within a writable buffer, from offset on.
+
+    Raises:
+        BufferError: the buffer ends before the frame does.
+    """
+    cdef Writer w
+    if not 0 <= offset <= target.nbytes - room:
+        raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
+    begin(&w, room, max_payload, binary)
+    w.fixed = True
+    w.base = <uint8_t*>target.start + offset
+    w.capacity = min(target.nbytes - offset, w.limit)
+    pack_value(&w, obj)
+    return Draft.around(target, w.base, room, w.size - room)
 
 
 cdef bytes pack_behind(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
     cdef Writer w
+    begin(&w, room, max_payload, binary)
+    try:
+        pack_value(&w, obj)
+        return finished(&w)
+    finally:
+        Py_XDECREF(w.frame)
+
+
+cdef void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary) noexcept:
     w.frame = NULL
+    w.fixed = False
     w.base = w.scratch
     w.capacity = min(SCRATCH, room + max_payload)
     w.size = room
@@ -114,11 +146,6 @@ cdef bytes pack_behind(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary
     w.limit = room + max_payload
     w.binary = binary
     w.depth = 0
-    try:
-        pack_value(&w, obj)
-        return finished(&w)
-    finally:
-        Py_XDECREF(w.frame)
 
 
 cdef bytes finished(Writer* w):
@@ -141,6 +168,8 @@ cdef inline uint8_t* reserve(Writer* w, Py_ssize_t n) except NULL:
 cdef int grow(Writer* w, Py_ssize_t n) except -1:
     if n > w.limit - w.size:
         raise too_large(w)
+    if w.fixed:
+        raise BufferError(f"{where(w)}: the buffer ends {n - (w.capacity - w.size)} bytes before this does")
     return resize(w, max(w.size + n, min(2 * w.capacity, w.limit)))
 
 
@@ -151,7 +180,7 @@ cdef too_large(Writer* w):
 cdef int foresee(Writer* w, Py_ssize_t n) except -1:
     """Room for n bytes that are likely to be written: one allocation where doubling would take several."""
     n = min(n, w.limit - w.size)
-    return resize(w, w.size + n) if n > w.capacity - w.size else 0
+    return resize(w, w.size + n) if n > w.capacity - w.size and not w.fixed else 0
 
 
 cdef int resize(Writer* w, Py_ssize_t capacity) except -1:
@@ -381,7 +410,7 @@ cdef int pack_list(Writer* w, list value) except -1:
     i = 0
     # An element may run Python code when packed (a subclass's isoformat, say) and change the list.
     while i < n and len(value) == n:
-        i = pack_floats(w, value, i)
+        i = pack_numbers(w, value, i)
         if i < n:
             w.index[level] = i
             pack_value(w, value[i])
@@ -392,14 +421,26 @@ cdef int pack_list(Writer* w, list value) except -1:
     return 0
 
 
-cdef Py_ssize_t pack_floats(Writer* w, list value, Py_ssize_t i) except -1:
-    """The floats that stand at i and behind it, as many as there is room for; the index behind them."""
+cdef Py_ssize_t pack_numbers(Writer* w, list value, Py_ssize_t i) except -1:
+    """The floats and ints that stand at i and behind it, as many as there is room for; the index behind them."""
     cdef uint8_t* out = w.base + w.size
+    cdef PyObject* item
+    cdef int64_t number
+    cdef int overflow = 0
     cdef Py_ssize_t end
     with cython.critical_section(value):   # borrowed references: nobody may touch the list meanwhile
         end = min(PyList_GET_SIZE(value), i + (w.capacity - w.size) // WIDEST)
-        while i < end and PyFloat_CheckExact(<object>PyList_GET_ITEM(value, i)):
-            out = write_double(out, PyFloat_AS_DOUBLE(<object>PyList_GET_ITEM(value, i)))
+        while i < end:
+            item = PyList_GET_ITEM(value, i)
+            if PyFloat_CheckExact(<object>item):
+                out = write_double(out, PyFloat_AS_DOUBLE(<object>item))
+            elif PyLong_CheckExact(<object>item):
+                number = PyLong_AsLongLongAndOverflow(<object>item, &overflow)
+                if overflow:
+                    break
+                out = write_signed(out, number)
+            else:
+                break
             i += 1
     w.size = out - w.base
     return i

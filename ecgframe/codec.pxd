@@ -3,8 +3,8 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from ._header cimport Clock, Draft, FlatBuffer, Header, build_frame, flatten
-from ._pack cimport pack_draft
+from ._header cimport Clock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable
+from ._pack cimport pack as pack_payload, pack_draft, pack_into
 from ._unpack cimport unpack as unpack_payload
 
 
@@ -44,8 +44,18 @@ cdef class Codec:
     cdef bint _validate
     cdef Clock _clock
 
-    @cython.locals(draft=Draft, settable=int)
-    cdef bytes _frame(self, int type, object data, int version, int flags, uint64_t timestamp)
+    @cython.locals(draft=Draft)
+    cdef object _frame(self, int type, object data, int version, int flags, uint64_t timestamp)
+
+    @cython.locals(draft=Draft)
+    cdef object _frame_into(
+        self, FlatBuffer target, Py_ssize_t offset, int type, object data, int version, int flags, uint64_t timestamp
+    )
+
+    @cython.locals(settable=int)
+    cdef int _check_message(self, int type, object data, int version, int flags) except -1
+
+    cdef object _deflated(self, Draft draft, int version)
 
     cdef uint64_t _stamp(self, int version, object timestamp) except? 0
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ._header import Clock, FlatBuffer, Header, build_frame, flatten
+from ._header import Clock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable
 from ._pack import pack as pack_payload
-from ._pack import pack_draft
+from ._pack import pack_draft, pack_into
 from ._unpack import unpack as unpack_payload
 from .compression import Compression, deflate, inflate
 from .errors import AuthenticationFailed
@@ -166,7 +166,63 @@ class Codec:
             _byte(type, "message type"), data, number, _byte(flags, "flags"), self._stamp(number, timestamp)
         )
 
+    def encode_into(
+        self,
+        buffer: Buffer,
+        offset: int,
+        type: MessageType | int,
+        data: Any,
+        *,
+        version: int | None = None,
+        flags: Flag | int = 0,
+        timestamp: int | None = None,
+    ) -> int:
+        """One frame, written into a buffer that the caller owns.
+
+        Args:
+            buffer: any writable C-contiguous buffer. It must have room for the uncompressed frame, even where the
+                frame that is left is a compressed one; what lies behind the frame may have been written over.
+            offset: byte of the buffer where the frame starts.
+
+        Returns:
+            The frame's size in bytes: it ends at ``offset`` plus that.
+
+        Raises:
+            BufferError: the buffer is read-only, or not contiguous, or ends before the frame does.
+            TypeError, OverflowError, ValueError, ProtocolError: as ``encode`` does.
+        """
+        number = self._version if version is None else _known_version(version)
+        return self._frame_into(
+            flatten_writable(buffer),
+            offset,
+            _byte(type, "message type"),
+            data,
+            number,
+            _byte(flags, "flags"),
+            self._stamp(number, timestamp),
+        )
+
     def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int) -> bytes:
+        self._check_message(type, data, version, flags)
+        draft = pack_draft(_ROOM[version], data, self._max_payload, self._binary)
+        deflated = self._deflated(draft, version)
+        if deflated is not None:
+            return build_frame(version, type, flags | _COMPRESSED, timestamp, deflated)
+        return draft.seal(version, type, flags, timestamp)
+
+    def _frame_into(
+        self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int
+    ) -> int:
+        self._check_message(type, data, version, flags)
+        draft = pack_into(target, offset, _ROOM[version], data, self._max_payload, self._binary)
+        deflated = self._deflated(draft, version)
+        if deflated is not None:
+            draft.replace(deflated)
+            flags |= _COMPRESSED
+        draft.seal(version, type, flags, timestamp)
+        return draft.room + draft.nbytes
+
+    def _check_message(self, type: int, data: Any, version: int, flags: int) -> None:
         settable = _SETTABLE[version]
         if flags & ~settable:
             raise ValueError(_why_not_settable(version, flags & ~settable))
@@ -174,12 +230,13 @@ class Codec:
             raise ValueError(f"message type 0x{type:02x} is none of the specification's thirteen")
         if self._validate:
             check_sent(type, data)
-        draft = pack_draft(_ROOM[version], data, self._max_payload, self._binary)
-        if draft.nbytes > self._threshold and version >= _COMPRESSED_SINCE:
-            deflated = deflate(draft.payload, self._level)
-            if len(deflated) < draft.nbytes:
-                return build_frame(version, type, flags | _COMPRESSED, timestamp, deflated)
-        return draft.seal(version, type, flags, timestamp)
+
+    def _deflated(self, draft: Draft, version: int) -> bytes | bytearray | None:
+        """The draft's payload deflated, or None where that is not to be, or makes it no smaller."""
+        if draft.nbytes <= self._threshold or version < _COMPRESSED_SINCE:
+            return None
+        deflated = deflate(draft.payload, self._level)
+        return deflated if len(deflated) < draft.nbytes else None
 
     def pack(self, obj: Any) -> bytes:
         """The payload alone, uncompressed. Raises as ``encode`` does."""
