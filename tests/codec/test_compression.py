@@ -1,0 +1,200 @@
+"""When a payload is deflated, and how far one may inflate."""
+
+import random
+import zlib
+
+import numpy as np
+import oracle
+import pytest
+from verdicts import verdict
+
+from ecgframe import Codec, Compression, DecompressionFailed, MessageTooLarge, MessageType, decode, encode, pack
+
+COMPRESSED = oracle.COMPRESSED
+
+
+def text_packing_to(size):
+    text = "x" * (size - 3 if size < 2**16 else size - 5)
+    assert len(pack(text)) == size
+    return text
+
+
+def noise(size):
+    return random.Random(7).randbytes(size)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(("size", "compressed"), [(1023, 0), (1024, 0), (1025, 1), (1026, 1), (100_000, 1)])
+def test_only_payloads_longer_than_the_threshold_are_compressed(version, size, compressed):
+    frame = encode(MessageType.PING, text_packing_to(size), version=version)
+    assert frame[2] == compressed
+    assert (len(frame) < size) == compressed
+    assert decode(frame).data == text_packing_to(size)
+
+
+def test_version_1_is_never_compressed():
+    frame = encode(MessageType.PING, text_packing_to(100_000), version=1)
+    assert frame[2] == 0
+    assert len(frame) == 100_011
+
+
+def test_without_compression_nothing_is_compressed():
+    frame = Codec(compression=None).encode(MessageType.PING, text_packing_to(100_000))
+    assert frame[2] == 0
+    assert len(frame) == 100_019
+
+
+@pytest.mark.parametrize(
+    ("threshold", "size", "compressed"), [(0, 40, 1), (100, 100, 0), (100, 101, 1), (5000, 5000, 0), (5000, 5001, 1)]
+)
+def test_another_threshold(threshold, size, compressed):
+    codec = Codec(compression=Compression(threshold=threshold))
+    frame = codec.encode(MessageType.PING, "x" * (size - 2 if size < 258 else size - 3))
+    assert frame[2] == compressed
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("size", [1021, 1022, 1100, 5000, 70_000])
+def test_the_shorter_form_is_sent(version, size):
+    frame = encode(MessageType.PING, noise(size), version=version, timestamp=1 if version == 3 else None)
+    assert frame[2] == 0
+    assert frame == oracle.encode_frame(0x11, noise(size), version, 0, 1, compression=False)
+
+
+def test_when_it_gains_little_it_is_still_the_shorter_form():
+    for repeated in range(60):
+        data = noise(1100) + bytes(repeated)
+        frame = encode(MessageType.PING, data)
+        plain = len(pack(data)) + 19
+        assert len(frame) < plain if frame[2] & COMPRESSED else len(frame) == plain
+        assert decode(frame).data == data
+
+
+@pytest.mark.parametrize("level", range(1, 10))
+def test_every_level(level):
+    data = [round(float(x), 3) for x in np.sin(np.arange(2000) / 7)]
+    frame = Codec(compression=Compression(level=level)).encode(MessageType.PING, data)
+    assert decode(frame).data == data
+    assert frame[2] & COMPRESSED
+
+
+def test_a_higher_level_is_no_longer():
+    data = [round(float(x), 3) for x in np.sin(np.arange(2000) / 7)]
+    sizes = [len(Codec(compression=Compression(level=level)).encode(MessageType.PING, data)) for level in (1, 6, 9)]
+    assert sizes[0] >= sizes[2]
+    assert sizes[1] <= 1.02 * len(oracle.encode_frame(0x11, data))
+
+
+def test_what_is_sent_is_a_zlib_stream_with_its_checksum_over_it():
+    frame = encode(MessageType.PING, text_packing_to(2000), version=2)
+    assert zlib.decompress(frame[11:]) == pack(text_packing_to(2000))
+    assert int.from_bytes(frame[7:11], "big") == zlib.crc32(frame[11:])
+    assert int.from_bytes(frame[3:7], "big") == len(frame) - 11
+
+
+def test_the_other_flags_stay():
+    frame = encode(MessageType.PING, text_packing_to(2000), flags=4 | 16)
+    assert frame[2] == 4 | 16 | COMPRESSED
+    assert decode(frame).flags == 4 | 16 | COMPRESSED
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("payload", [b"\xc0", b"", b"\x81\xa1n\x01"])
+def test_a_short_compressed_payload_is_read(version, payload):
+    assert decode(oracle.frame(version, 0x11, COMPRESSED, zlib.compress(payload))).data == oracle.unpack(payload)
+
+
+@pytest.mark.parametrize("wbits", range(9, 16))
+def test_every_window_is_read(wbits):
+    stream = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    payload = pack(noise(300) * 300)
+    assert decode(oracle.frame(2, 0x11, COMPRESSED, stream.compress(payload) + stream.flush())).data == noise(300) * 300
+
+
+@pytest.mark.parametrize("strategy", [zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE, zlib.Z_FIXED])
+def test_every_strategy_is_read(strategy):
+    stream = zlib.compressobj(6, zlib.DEFLATED, 15, 8, strategy)
+    payload = pack("sinus rhythm " * 500)
+    assert (
+        decode(oracle.frame(2, 0x11, COMPRESSED, stream.compress(payload) + stream.flush())).data
+        == "sinus rhythm " * 500
+    )
+
+
+def test_a_stream_of_many_flushed_blocks_is_read():
+    stream = zlib.compressobj()
+    payload = pack("x" * 5000)
+    pieces = [
+        stream.compress(payload[n : n + 100]) + stream.flush(zlib.Z_FULL_FLUSH) for n in range(0, len(payload), 100)
+    ]
+    assert decode(oracle.frame(2, 0x11, COMPRESSED, b"".join(pieces) + stream.flush())).data == "x" * 5000
+
+
+WHOLE = zlib.compress(pack("lead II " * 500))
+
+
+@pytest.mark.parametrize("cut", range(len(WHOLE)))
+def test_a_stream_cut_anywhere_is_refused(cut):
+    with pytest.raises(DecompressionFailed) as caught:
+        decode(oracle.frame(3, 0x11, COMPRESSED, WHOLE[:cut]))
+    assert caught.value.check == 9
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\x78", WHOLE, bytes(100)])
+def test_bytes_after_the_stream_are_refused(tail):
+    with pytest.raises(DecompressionFailed) as caught:
+        decode(oracle.frame(3, 0x11, COMPRESSED, WHOLE + tail))
+    assert caught.value.check == 9
+
+
+def test_every_flipped_bit_of_a_stream_gets_the_oracles_verdict():
+    for bit in range(len(WHOLE) * 8):
+        spoilt = bytearray(WHOLE)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        frame = oracle.frame(3, 0x11, COMPRESSED, spoilt, 1)
+        assert verdict(decode, frame) == verdict(oracle.decode_frame, frame)
+        if verdict(decode, frame) is None:
+            assert decode(frame).data == oracle.decode_frame(frame).data
+
+
+@pytest.mark.parametrize("size", [100, 1000, 16_384, 16_385, 65_536, 262_144, 262_145, 1 << 20])
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_the_limit_of_inflating_is_inclusive(size, level):
+    payload = pack(bytes(size - (2 if size < 258 else 3 if size < 65_539 else 5)))
+    assert len(payload) == size
+    stream = zlib.compress(payload, level)
+    travels = max(size, len(stream))
+    frame = oracle.frame(2, 0x11, COMPRESSED, stream)
+    assert len(Codec(max_payload=travels).decode(frame).data) < size
+    if len(stream) < size:
+        with pytest.raises(MessageTooLarge) as caught:
+            Codec(max_payload=size - 1).decode(frame)
+        assert (caught.value.code, caught.value.check) == (0x102, 10)
+
+
+def test_past_the_limit_what_follows_is_not_looked_at():
+    bomb = zlib.compress(pack(bytes(10_000)))
+    for spoilt in (bomb[:-1], bomb[:-4], bomb + b"\0", bomb[:-1] + bytes([bomb[-1] ^ 1])):
+        with pytest.raises(MessageTooLarge):
+            Codec(max_payload=9000).decode(oracle.frame(2, 0x11, COMPRESSED, spoilt))
+        with pytest.raises(DecompressionFailed):
+            Codec(max_payload=11_000).decode(oracle.frame(2, 0x11, COMPRESSED, spoilt))
+
+
+def test_the_payload_is_measured_before_it_is_deflated():
+    codec = Codec(max_payload=2000)
+    assert codec.encode(MessageType.PING, "x" * 1997)
+    with pytest.raises(MessageTooLarge):
+        codec.encode(MessageType.PING, "x" * 1998)
+
+
+def test_compression_is_a_frozen_value():
+    assert Compression() == Compression(threshold=1024, level=6)
+    with pytest.raises(AttributeError):
+        Compression().level = 9
+
+
+@pytest.mark.parametrize("bad", [{"level": -2}, {"level": 10}, {"level": 100}, {"threshold": -1}])
+def test_an_impossible_compression_is_the_callers_value_error(bad):
+    with pytest.raises(ValueError, match=r"level|threshold"):
+        Codec(compression=Compression(**bad))

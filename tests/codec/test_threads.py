@@ -1,0 +1,95 @@
+"""A codec is safe to share."""
+
+import sys
+import threading
+
+import numpy as np
+import oracle
+import pytest
+
+from ecgframe import Codec, MessageType, ProtocolError
+
+THREADS = 4
+
+
+@pytest.fixture(autouse=True)
+def quick_switches():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def together(work):
+    """Run ``work(n)`` in each of the threads at once and hand on what they raise."""
+    errors = []
+    start = threading.Barrier(THREADS)
+
+    def run(n):
+        start.wait()
+        try:
+            work(n)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def message(n, turn):
+    size = (turn * 37 + n) % 700
+    return {"who": n, "turn": turn, "signal": np.arange(size, dtype="float32") * (n + 1), "text": "x" * size}
+
+
+@pytest.mark.parametrize(
+    "options", [{"ndarray": "list"}, {"ndarray": "binary"}, {"ndarray": "binary", "compression": None}], ids=str
+)
+def test_threads_do_not_mix_their_messages(options):
+    codec = Codec(**options)
+
+    def work(n):
+        for turn in range(250):
+            sent = message(n, turn)
+            frame = codec.encode(MessageType.ECG_DATA, sent, version=turn % 3 + 1)
+            assert oracle.same(codec.decode(frame).data, sent)
+            if turn % 50 == 0:
+                assert oracle.same(oracle.decode_frame(frame).data, sent)
+
+    together(work)
+
+
+def test_errors_of_one_thread_do_not_reach_another():
+    codec = Codec()
+    good = codec.encode(MessageType.PING, {"signal": np.arange(300)})
+    bad = good[:-1] + bytes([good[-1] ^ 1])
+
+    def work(n):
+        for _ in range(300):
+            if n % 2:
+                assert len(codec.decode(good).data["signal"]) == 300
+                codec.encode(MessageType.PING, {"a": [1, 2, 3]})
+            else:
+                with pytest.raises(ProtocolError):
+                    codec.decode(bad)
+                with pytest.raises(TypeError):
+                    codec.encode(MessageType.PING, {"a": {1}})
+
+    together(work)
+
+
+def test_one_buffer_is_read_by_all():
+    codec = Codec(ndarray="binary", compression=None)
+    signal = np.linspace(0, 1, 1000)
+    frame = bytearray(codec.encode(MessageType.ECG_DATA, {"signal": signal}))
+
+    def work(_):
+        for _ in range(300):
+            assert np.array_equal(codec.decode(frame).data["signal"], signal)
+
+    together(work)
+    frame.append(0)

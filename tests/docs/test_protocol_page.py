@@ -1,0 +1,527 @@
+"""docs/protocol.md against the code: every table of it and every frame."""
+
+import re
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import msgpack
+import numpy as np
+import oracle
+import pytest
+
+import ecgframe
+from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol
+
+PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
+LINES = PAGE.read_text(encoding="utf-8").splitlines()
+REFUSED = "refused"
+ALIGNMENT = 8
+
+
+# --- reading the page ---
+
+
+class Block(NamedTuple):
+    """Fenced code: the words behind the fence, the lines, and the heading above."""
+
+    words: list[str]
+    lines: list[str]
+    heading: str
+    line: int
+
+
+class Table(NamedTuple):
+    heading: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def read_page():
+    heading, blocks, tables, block, table = "", [], [], None, None
+    for number, line in enumerate(LINES, start=1):
+        if line.startswith("```") and block is None:
+            block = Block(line[3:].split(), [], heading, number)
+        elif line.startswith("```"):
+            blocks.append(block)
+            block = None
+        elif block is not None:
+            block.lines.append(line)
+        elif line.startswith("|"):
+            cells = tuple(cell.strip() for cell in line.strip("|").split(" | "))
+            if table is None:
+                table = Table(heading, cells, [])
+            elif not set("".join(cells)) <= {"-", " ", "|"}:
+                table.rows.append(cells)
+        else:
+            heading = line.lstrip("# ") if line.startswith("#") else heading
+        if table is not None and not line.startswith("|"):
+            tables.append(table)
+            table = None
+    return blocks, tables
+
+
+BLOCKS, TABLES = read_page()
+
+
+def rows_of(heading, first_column):
+    [table] = [table for table in TABLES if (table.heading, table.columns[0]) == (heading, first_column)]
+    assert all(len(row) == len(table.columns) for row in table.rows), heading
+    return table.rows
+
+
+def code(cell):
+    """What stands in the backquotes of a cell that holds nothing else."""
+    assert cell.startswith("`"), cell
+    assert cell.endswith("`"), cell
+    return cell[1:-1]
+
+
+def value_of(expression):
+    return eval(expression, NAMES | {"__builtins__": {"bytes": bytes, "float": float}})
+
+
+def hexadecimal(cell):
+    return bytes.fromhex(code(cell))
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+NAMES = {
+    "Codec": Codec,
+    "Flag": Flag,
+    "MessageType": MessageType,
+    "UTC": UTC,
+    "UUID": UUID,
+    "datetime": datetime,
+    "encode": ecgframe.encode,
+    "nested": nested,
+    "np": np,
+    "pack": ecgframe.pack,
+}
+
+
+def frame_in(block):
+    """The bytes of a frame: on each line hexadecimal pairs, then at least two blanks and what they are."""
+    pairs = [re.split(r"\s{2,}", line, maxsplit=1)[0] for line in block.lines]
+    return bytes.fromhex("".join(pairs))
+
+
+def frames(kind):
+    blocks = [block for block in BLOCKS if block.words[:2] == ["frame", kind]]
+    return pytest.mark.parametrize("block", blocks, ids=[f"line {block.line}" for block in blocks])
+
+
+def each_row(heading, first_column):
+    rows = rows_of(heading, first_column)
+    return pytest.mark.parametrize("row", rows, ids=[" ".join(row)[:60] for row in rows])
+
+
+# --- the frame ---
+
+
+def test_versions():
+    rows = rows_of("Versions", "version")
+    assert {int(version): int(size) for version, size, _ in rows} == protocol.HEADER_SIZES
+    assert tuple(int(version) for version, *_ in rows) == protocol.VERSIONS
+
+
+@pytest.mark.parametrize("version", protocol.VERSIONS)
+def test_header(version):
+    header = Header(version, 0x22, 0xA5, 0x01020304, 0x05060708, None if version < 3 else 0x090A0B0C0D0E0F10)
+    fields = {field: (int(offset), int(size)) for offset, size, field, _ in rows_of("Header", "offset")}
+    end = 0
+    for field, (offset, size) in fields.items():
+        if field == "timestamp" and version < 3:
+            continue
+        assert offset == end
+        end += size
+        assert int.from_bytes(bytes(header)[offset:end], "big") == getattr(header, field)
+    assert end == protocol.HEADER_SIZES[version] == len(bytes(header))
+
+
+def test_message_types():
+    rows = rows_of("Message types", "name")
+    assert {name: int(code(number), 16) for name, number, _ in rows} == {one.name: one.value for one in MessageType}
+    assert {name for name, _, group in rows if group == "data"} == {one.name for one in protocol.DATA_TYPES}
+
+
+def test_flags():
+    rows = rows_of("Flags", "flag")
+    assert {name: int(code(value), 16) for name, value, *_ in rows} == {flag.name: flag.value for flag in Flag}
+    assert {Flag[name]: int(since) for name, _, since, *_ in rows} == protocol.FLAG_SINCE
+    for name, _, since, who, _ in rows:
+        if who == "the caller":
+            assert (
+                ecgframe.decode(ecgframe.encode(0x10, None, version=int(since), flags=Flag[name])).flags == Flag[name]
+            )
+        else:
+            with pytest.raises(ValueError, match=name):
+                ecgframe.encode(0x10, None, flags=Flag[name])
+
+
+def test_checksum():
+    text = "\n".join(LINES)
+    assert crc32(b"123456789") == 0xCBF43926
+    assert f"`{b'123456789'.decode()}` is `0x{crc32(b'123456789'):08x}`" in text
+    assert f"that of no bytes is `0x{crc32(b''):08x}`" in text
+
+
+# --- examples ---
+
+
+def call_above(block):
+    """The Python call that stands above a frame and makes it."""
+    call = max((one for one in BLOCKS if one.words == ["python"] and one.line < block.line), key=lambda one: one.line)
+    assert call.heading == block.heading
+    return "\n".join(call.lines)
+
+
+def test_there_are_examples():
+    kinds = [block.words[1] for block in BLOCKS if block.words[0] == "frame"]
+    assert kinds.count("sent") >= 3
+    assert kinds.count("read") >= 1
+    assert {block.words[0] for block in BLOCKS} == {"frame", "python"}
+
+
+@frames("sent")
+def test_the_call_makes_the_frame(block):
+    assert value_of(call_above(block)) == frame_in(block)
+
+
+@frames("sent")
+def test_the_frame_is_read_alike_by_another_reader(block):
+    message, other = ecgframe.decode(frame_in(block)), oracle.decode_frame(frame_in(block))
+    assert (message.type, message.version, message.timestamp) == (other.type, other.version, other.timestamp)
+    assert oracle.same(message.data, other.data)
+
+
+@frames("read")
+def test_the_call_says_the_same_in_other_compressed_bytes(block):
+    ours, shown = value_of(call_above(block)), frame_in(block)
+    assert (ours[:3], ours[11:19]) == (shown[:3], shown[11:19])
+    assert zlib.decompress(ours[19:]) == zlib.decompress(shown[19:])
+    assert oracle.same(ecgframe.decode(shown).data, ecgframe.decode(ours).data)
+
+
+@frames("read")
+def test_the_numbers_around_the_compressed_example(block):
+    travelled, inflated = frame_in(block)[19:], zlib.decompress(frame_in(block)[19:])
+    around = " ".join(line for line in LINES[block.line - 5 : block.line + 30])
+    assert (
+        f"has {len(inflated):,} bytes. Another sender may deflate them to other bytes than these {len(travelled)}."
+        in around
+    )
+
+
+@frames("sent")
+def test_the_elements_of_the_binary_example_are_aligned(block):
+    if "binary" not in block.heading:
+        pytest.skip("list form")
+    frame = frame_in(block)
+    start = frame.index(np.array([1, -2, 300], "<i2").tobytes())
+    assert start % ALIGNMENT == 0
+    assert f"at offset {start} of the frame" in "\n".join(block.lines)
+
+
+@frames(REFUSED)
+def test_the_frame_is_refused(block):
+    words = dict(word.split("=") for word in block.words[2:])
+    limit = int(words.get("limit", protocol.DEFAULT_MAX_PAYLOAD))
+    codec = Codec(validate=words["check"] == "12", max_payload=limit)
+    with pytest.raises(ProtocolError) as caught:
+        codec.decode(frame_in(block))
+    assert (caught.value.check, caught.value.code) == (int(words["check"]), int(words["code"], 16))
+    if words["check"] != "12":
+        with pytest.raises(oracle.Refused) as other:
+            oracle.decode_frame(frame_in(block), limit)
+        assert (other.value.check, other.value.code) == (caught.value.check, caught.value.code)
+
+
+# --- payload ---
+
+
+def test_the_first_bytes():
+    kinds = {
+        "int": int,
+        "map": dict,
+        "array": list,
+        "str": str,
+        "nil": type(None),
+        "bool": bool,
+        "bin": bytes,
+        "float": float,
+    }
+    seen = []
+    for cell, kind in rows_of("MessagePack", "first byte"):
+        first, _, last = cell.replace("`", "").partition("-")
+        for tag in range(int(first, 16), int(last or first, 16) + 1):
+            seen.append(tag)
+            assert kinds_that_begin_with(tag) == ({kinds[kind]} if kind != REFUSED else set()), cell
+    assert seen == list(range(256))
+
+
+def kinds_that_begin_with(tag):
+    """Types of what is read from this tag and the keys and values 0 0 1 0 2 0 ... behind it, as many as it takes."""
+    filler = bytes(number for i in range(20) for number in (i, 0))
+    found = set()
+    for n in range(len(filler)):
+        try:
+            found.add(type(ecgframe.unpack(bytes([tag]) + filler[:n])))
+        except ProtocolError:
+            continue
+    return found
+
+
+@each_row("MessagePack", "Python value")
+def test_what_a_sender_writes(row):
+    value, _, packed = row
+    assert ecgframe.pack(value_of(code(value))) == hexadecimal(packed)
+
+
+@each_row("Dates and UUIDs", "Python value")
+def test_dates_and_uuids(row):
+    value, wrapper = (value_of(code(cell)) for cell in row)
+    assert msgpack.unpackb(ecgframe.pack(value)) == wrapper
+    assert oracle.same(ecgframe.unpack(msgpack.packb(wrapper)), value)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"), [*rows_of("Dates and UUIDs", "payload"), *rows_of("List form", "payload")]
+)
+def test_what_a_wrapper_reads_as(payload, expected):
+    check_reading(msgpack.packb(value_of(code(payload))), expected)
+
+
+def check_reading(payload, expected):
+    if expected == REFUSED:
+        with pytest.raises(errors.InvalidDataFormat) as caught:
+            ecgframe.unpack(payload)
+        assert caught.value.check == 11
+    else:
+        assert oracle.same(ecgframe.unpack(payload), value_of(code(expected)))
+
+
+@each_row("Arrays", "dtype")
+def test_dtypes(row):
+    dtype, letters, element, size = row
+    array = np.zeros(1, code(dtype))
+    wrapper = msgpack.unpackb(ecgframe.pack(array))
+    assert list(wrapper) == ["__ndarray__", "dtype", "shape"]
+    assert wrapper["dtype"] == code(dtype) == np.dtype(code(letters)).name
+    assert array.itemsize == int(size)
+    first_byte = ecgframe.pack(array)[len(b"\x83\xab__ndarray__\x91")]
+    expected = {"float 32": {0xCA}, "float 64": {0xCB}, "int, shortest": {0}, "`c2` or `c3`": {0xC2, 0xC3}}
+    assert first_byte in expected[element]
+    if array.itemsize > 1:
+        swapped = array.astype(f">{code(letters)}")
+        assert msgpack.unpackb(ecgframe.pack(swapped))["dtype"] == f">{code(letters)}"
+
+
+def test_all_dtypes_are_there():
+    shown = {np.dtype(code(dtype)) for dtype, *_ in rows_of("Arrays", "dtype")}
+    assert shown == {np.dtype(letter) for letter in "?bhiqBHIQefd"}
+
+
+def test_the_wrapper_s_keys():
+    assert {code(key) for key, _ in rows_of("Arrays", "key")} == protocol.NDARRAY_KEYS
+    used = {key for _, wrapper in rows_of("Dates and UUIDs", "Python value") for key in value_of(code(wrapper))}
+    assert used == {protocol.DATETIME_KEY, protocol.UUID_KEY}
+
+
+def test_the_pattern_of_a_dtype():
+    [pattern] = re.findall(r"matches `([^`]+)`", " ".join(LINES))
+    assert pattern == oracle.DTYPE_TEXT.pattern
+
+
+@each_row("List form", "dtype")
+def test_what_an_element_may_be(row):
+    dtype, element, becomes = row
+    wrapper = {"__ndarray__": [value_of(code(element))], "dtype": code(dtype), "shape": [1]}
+    if becomes == REFUSED:
+        check_reading(msgpack.packb(wrapper), becomes)
+    else:
+        array = ecgframe.unpack(msgpack.packb(wrapper))
+        assert array.dtype == code(dtype)
+        assert oracle.same(array.tolist(), [value_of(code(becomes))])
+
+
+@each_row("Padding", "p")
+def test_padding(row):
+    padding, table, dtype, key = int(row[0]), *map(hexadecimal, row[1:])
+    data = b"\xc4\x02"
+    shortest = b"\x83" + b"\xa5dtype" + b"\xa5int16" + b"\xab__ndarray__" + data
+    # an array of one text in front of it, as long as it takes for this padding
+    front = next(
+        front
+        for n in range(ALIGNMENT)
+        if -(len(front := b"\x92" + ecgframe.pack("x" * n)) + len(shortest)) % ALIGNMENT == padding
+    )
+    payload = Codec(ndarray="binary").pack([front[2:].decode(), np.array([258], "int16")])
+    head = front + table + dtype + b"dtype" + b"\xa5int16" + key + b"__ndarray__" + data
+    assert len(head) % ALIGNMENT == 0
+    assert payload == head + b"\x02\x01" + b"\xa5shape\x91\x01"
+
+
+def test_every_padding_is_there():
+    assert [int(row[0]) for row in rows_of("Padding", "p")] == list(range(ALIGNMENT))
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_the_binary_form_is_little_endian(order):
+    array = np.array([1, 2], f"{order}i4")
+    payload = Codec(ndarray="binary").pack(array)
+    assert array.astype("<i4").tobytes() in payload
+    assert oracle.same(ecgframe.unpack(payload), array)
+
+
+@each_row("Plain lists of numbers", "list")
+def test_plain_lists_of_numbers(row):
+    plain, expected = (value_of(code(cell)) for cell in row)
+    found = Codec(numeric_lists="ndarray").unpack(ecgframe.pack(plain))
+    assert oracle.same(found, expected)
+    assert oracle.same(oracle.lists_to_arrays(plain), expected)
+    assert oracle.same(ecgframe.unpack(ecgframe.pack(plain)), plain)
+
+
+# --- limits and sending ---
+
+
+def test_limits():
+    shown = {code(name): value_of(code(value)) for _, value, name in rows_of("Limits", "limit")}
+    defined = {
+        name: value
+        for name, value in vars(protocol).items()
+        if name.isupper() and isinstance(value, int) and name != "LATEST_VERSION"
+    }
+    assert shown == defined
+
+
+@pytest.mark.parametrize(("count", "accepted"), [(protocol.MAX_CONTAINERS, True), (protocol.MAX_CONTAINERS + 1, False)])
+def test_the_limit_on_arrays_and_maps(count, accepted):
+    payload = b"\xdd" + (count - 1).to_bytes(4, "big") + b"\x90" * (count - 1)
+    if accepted:
+        assert len(ecgframe.unpack(payload)) == count - 1
+    else:
+        with pytest.raises(errors.MessageTooLarge) as caught:
+            ecgframe.unpack(payload)
+        assert caught.value.check == 11
+
+
+def test_the_limit_on_depth():
+    assert ecgframe.unpack(ecgframe.pack(nested(protocol.MAX_DEPTH))) == nested(protocol.MAX_DEPTH)
+    with pytest.raises(errors.InvalidDataFormat):
+        ecgframe.unpack(b"\x91" * protocol.MAX_DEPTH + b"\x90")
+
+
+@each_row("Sending", "mistake")
+def test_what_a_sender_refuses(row):
+    _, example, raised = row
+    expected = getattr(errors, code(raised), None) or {"OverflowError": OverflowError, "TypeError": TypeError}.get(
+        code(raised), ValueError
+    )
+    with pytest.raises(expected) as caught:
+        value_of(code(example))
+    assert type(caught.value).__name__ == code(raised)
+
+
+# --- errors ---
+
+
+def test_the_checks():
+    rows = rows_of("What a receiver checks", "#")
+    assert [int(number) for number, *_ in rows] == list(range(1, 13))
+    on_the_page = {(int(number), int(one, 16)) for number, _, cell in rows for one in re.findall("`(0x...)`", cell)}
+    words = [dict(word.split("=") for word in b.words[2:]) for b in BLOCKS if b.words[:2] == ["frame", REFUSED]]
+    shown = {(int(word["check"]), int(word["code"], 16)) for word in words}
+    too_many_containers = (11, 0x102)  # its frame would have a mebibyte; see test_the_limit_on_arrays_and_maps
+    assert on_the_page == shown | {too_many_containers}
+
+
+def test_error_codes():
+    rows = rows_of("Error codes", "code")
+    assert {int(number, 16): name for number, name, _ in stripped(rows)} == {
+        one.value: one.name for one in protocol.ErrorCode
+    }
+    assert {int(number, 16): name for number, _, name in stripped(rows)} == {
+        number.value: error.__name__ for number, error in errors.ERRORS.items()
+    }
+
+
+def stripped(rows):
+    return [tuple(cell.strip("`") for cell in row) for row in rows]
+
+
+# --- messages ---
+
+OPEN_TYPES = {"HEARTBEAT", "PING", "PONG"}
+
+
+def test_the_fields_of_each_message():
+    shown = {}
+    for message_type, cell, _ in rows_of("What each message holds", "type"):
+        shown.setdefault(message_type, {})[cell.strip("()*")] = cell.strip("abcdefghijklmnopqrstuvwxyz_")
+    assert shown == {one.name: marked_fields(one) for one in MessageType if one.name not in OPEN_TYPES}
+
+
+def marked_fields(message_type):
+    """Each field's marks: bold for required, in parentheses for required in one of the alternatives."""
+    payload = messages.PAYLOADS[message_type]
+    shapes = get_args(payload) or (payload,)
+    always = frozenset.intersection(*(shape.__required_keys__ for shape in shapes))
+    sometimes = frozenset.union(*(shape.__required_keys__ for shape in shapes))
+    fields = {field for shape in shapes for field in get_type_hints(shape)}
+    return {field: "****" if field in always else "(****)" if field in sometimes else "" for field in fields}
+
+
+@each_row("What each message holds", "type")
+def test_the_words_that_a_field_may_be(row):
+    message_type, cell, holds = row
+    payload = messages.PAYLOADS[MessageType[message_type]]
+    hints = {}
+    for shape in get_args(payload) or (payload,):
+        hints |= get_type_hints(shape)
+    hint = hints[cell.strip("()*")]
+    if get_origin(hint) is Literal:
+        assert re.findall('"([a-z]+)"', holds) == list(get_args(hint))
+
+
+@pytest.mark.parametrize("message_type", sorted(OPEN_TYPES))
+def test_some_may_hold_anything(message_type):
+    codec = Codec(validate=True)
+    assert codec.decode(codec.encode(MessageType[message_type], [1])).data == [1]
+
+
+def test_what_a_validating_receiver_takes():
+    sent = {"signal": [0.5], "samplingRate": 250, "stream": None, "ours": None}
+    codec = Codec(validate=True)
+    message = codec.decode(ecgframe.encode(MessageType.ECG_DATA, sent))
+    assert message.data == {"signal": [0.5], "sampling_rate": 250, "ours": None}
+    with pytest.raises(errors.MissingRequiredFields):
+        codec.encode(MessageType.ECG_DATA, sent)
+    with pytest.raises(errors.InvalidDataFormat):
+        codec.encode(MessageType.ECG_DATA, {"signal": [0.5], "sampling_rate": 250, "stream": None})
+
+
+# --- the page itself ---
+
+
+def test_links_within_the_page_lead_somewhere():
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in LINES if line[:1] == "#"
+    }
+    links = set(re.findall(r"\]\(#([^)]+)\)", "\n".join(LINES)))
+    assert links <= anchors
+
+
+def test_every_table_is_tested():
+    tested = Path(__file__).read_text(encoding="utf-8")
+    for table in TABLES:
+        assert f'"{table.heading}", "{table.columns[0]}"' in tested, table.heading

@@ -1,0 +1,192 @@
+"""The house keeps its order: who may import whom, what an import costs, and what is offered."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecgframe
+
+HOUSE = Path(ecgframe.__file__).parent
+MODULES = {
+    path.relative_to(HOUSE).with_suffix("").as_posix(): path
+    for path in HOUSE.rglob("*.py")
+    if "__pycache__" not in path.parts
+}
+COMPILED = {path.name: path for path in [*HOUSE.glob("*.pyx"), *HOUSE.glob("*.pxd")]}
+CODEC_FLOORS = ["__init__", "_path", "_rules", "codec", "compression", "errors", "messages", "protocol"]
+UPPER_FLOORS = {
+    "cli",
+    "records",
+    "frame_file",
+    "libraries",
+    "server",
+    "client",
+    "session",
+    "tools",
+    "metrics",
+    "data",
+    "__main__",
+}
+LOADED_WHEN_ASKED = {
+    "typer",
+    "rich",
+    "click",
+    "wfdb",
+    "edfio",
+    "pydicom",
+    "orjson",
+    "matplotlib",
+    "msgpack",
+    "sleepecg",
+    "scipy",
+    "asyncio",
+    "websockets",
+}
+
+PUBLIC = {
+    "encode",
+    "decode",
+    "decode_all",
+    "split",
+    "pack",
+    "unpack",
+    "Codec",
+    "Header",
+    "Message",
+    "Compression",
+    "MessageType",
+    "Flag",
+    "ErrorCode",
+    "ProtocolError",
+    "InvalidProtocolVersion",
+    "ChecksumMismatch",
+    "MessageTooLarge",
+    "DecompressionFailed",
+    "InvalidMessageType",
+    "InvalidDataFormat",
+    "MissingRequiredFields",
+    "AuthenticationFailed",
+    "PermissionDenied",
+    "RateLimitExceeded",
+    "crc32",
+}
+
+
+def imports_of(path):
+    """The modules of this package that a file imports, wherever in it, by their names within the package."""
+    package = path.parent.relative_to(HOUSE).parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+            inside = ".".join(part for part in base if part)
+            found |= {inside} if inside else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= (
+                {node.module.removeprefix("ecgframe").lstrip(".")}
+                if (node.module or "").split(".")[0] == "ecgframe"
+                else set()
+            )
+        elif isinstance(node, ast.Import):
+            found |= {
+                alias.name.removeprefix("ecgframe").lstrip(".")
+                for alias in node.names
+                if alias.name.split(".")[0] == "ecgframe"
+            }
+    return {name.split(".")[0] for name in found}
+
+
+def compiled_imports_of(path):
+    text = path.read_text()
+    names = re.findall(r"^\s*(?:from|import|cimport)\s+(?:ecgframe\.|\.)(\w+)", text, re.M)
+    return set(names) | set(re.findall(r"^\s*from\s+(?:ecgframe|\.)\s+c?import\s+(\w+)", text, re.M))
+
+
+def test_the_tables_stand_at_the_bottom():
+    assert imports_of(MODULES["protocol"]) == set()
+
+
+def test_the_errors_know_only_the_tables():
+    assert imports_of(MODULES["errors"]) == {"protocol"}
+
+
+@pytest.mark.parametrize("floor", [name for name in CODEC_FLOORS if name in MODULES])
+def test_no_codec_floor_looks_up(floor):
+    assert imports_of(MODULES[floor]).isdisjoint(UPPER_FLOORS)
+
+
+@pytest.mark.parametrize("kernel", sorted(COMPILED))
+def test_no_kernel_looks_up(kernel):
+    found = compiled_imports_of(COMPILED[kernel])
+    assert found.isdisjoint(UPPER_FLOORS | {"codec", "messages", "compression"})
+
+
+def test_the_recordings_know_nothing_of_the_protocol():
+    for name, path in MODULES.items():
+        if name.split("/")[0] == "records":
+            assert imports_of(path) <= {"records", "libraries", "data"}, name
+
+
+def test_only_the_command_line_imports_the_command_line():
+    for name, path in MODULES.items():
+        if name.split("/")[0] not in ("cli", "__main__"):
+            assert "cli" not in imports_of(path), name
+
+
+def test_every_module_is_known_to_this_test():
+    known = set(CODEC_FLOORS) | UPPER_FLOORS
+    assert {name.split("/")[0] for name in MODULES} <= known
+
+
+def test_the_imports_are_really_found(tmp_path):
+    assert {"codec", "errors", "protocol"} <= imports_of(MODULES["__init__"])
+    assert "errors" in imports_of(MODULES["codec"])
+
+
+@pytest.mark.skipif(not COMPILED, reason="installed without its sources")
+def test_the_compiled_imports_are_really_found():
+    assert any(compiled_imports_of(path) for path in COMPILED.values())
+
+
+def modules_after(statement):
+    code = f"{statement}; import sys; print('\\n'.join(sys.modules))"
+    env = os.environ | {"PYTHONPATH": str(HOUSE.parent)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name.split(".")[0] for name in done.stdout.split()}, set(done.stdout.split())
+
+
+def test_importing_the_package_loads_the_codec_floors_only():
+    top, loaded = modules_after("import ecgframe")
+    assert top.isdisjoint(LOADED_WHEN_ASKED)
+    assert {name for name in loaded if name.startswith("ecgframe.") and name.split(".")[1] in UPPER_FLOORS} == set()
+    assert "numpy" in top
+
+
+def test_the_compiled_core_is_the_one_in_use():
+    for name in ("_header", "_pack", "_unpack"):
+        module = __import__(f"ecgframe.{name}", fromlist=["x"])
+        assert Path(module.__file__).suffix in (".so", ".pyd")
+
+
+def test_what_is_offered():
+    assert set(ecgframe.__all__) == PUBLIC
+    assert list(ecgframe.__all__) == sorted(ecgframe.__all__)
+    for name in PUBLIC:
+        assert getattr(ecgframe, name) is not None
+
+
+def test_a_star_import_gives_what_is_offered():
+    names = {}
+    exec("from ecgframe import *", names)
+    assert names.keys() >= PUBLIC
+
+
+def test_the_package_is_typed():
+    assert (HOUSE / "py.typed").exists()
