@@ -4,6 +4,7 @@ import mmap
 
 import numpy as np
 import pytest
+
 from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType, decode, decode_all
 
 SIGNAL = np.round(np.sin(np.arange(3000.0)).reshape(3, 1000), 3)
