@@ -266,7 +266,7 @@ def test_the_first_bytes():
 
 
 def kinds_that_begin_with(tag):
-    """Types of what is read from this tag and enough behind it: zeros, or the keys and values 0 0 1 0 2 0 ... of a map."""
+    """Types of what is read from this tag and enough behind it: zeros, or keys and values 0 0 1 0 2 0 ... of a map."""
     found = set()
     for behind in (bytes(40), bytes(number for i in range(20) for number in (i, 0))):
         for n in range(len(behind)):
