@@ -86,13 +86,14 @@ def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
     for name, color, places, values, height in _bars(series, (ENCODE, DECODE)):
         axes.barh(places, [value - 1 for value in values], left=1, height=height, color=color, label=name)
         for place, value in zip(places, values, strict=True):
+            # left of the bar, since the diamonds lie to its right
             axes.annotate(
                 times(value),
-                (value, place),
-                (3 if value >= 1 else -3, 0),
+                (min(value, 1), place),
+                (-3, 0),
                 textcoords="offset points",
                 va="center",
-                ha="left" if value >= 1 else "right",
+                ha="right",
                 fontsize=7,
             )
         against_json = [speed[name == "decode"] for speed in speeds[JSON]]

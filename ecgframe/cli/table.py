@@ -109,8 +109,9 @@ def _share(share: float) -> Text:
 
 
 def times(factor: float) -> str:
-    """A factor as people say it, with a multiplication sign: 0.6, 63, 1,209."""
-    return f"{factor:,.{0 if factor >= 9.95 else 1}f}{TIMES}"
+    """A factor as people say it, with a multiplication sign: 0.05, 0.6, 63, 1,209."""
+    digits = 0 if factor >= 9.95 else 1 if factor >= 0.095 else 2
+    return f"{factor:,.{digits}f}{TIMES}"
 
 
 def _times(factor: float) -> Text:
