@@ -1,13 +1,11 @@
 """The house keeps its order: who may import whom, what an import costs, and what is offered."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from interpreter import python
 
 import ecgframe
 
@@ -155,10 +153,8 @@ def test_the_compiled_imports_are_really_found():
 
 def modules_after(statement):
     code = f"{statement}; import sys; print('\\n'.join(sys.modules))"
-    env = os.environ | {"PYTHONPATH": str(HOUSE.parent)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60
-    )
+    done = python("-c", code)
+    assert done.stderr == ""
     return {name.split(".")[0] for name in done.stdout.split()}, set(done.stdout.split())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run
+from interpreter import python
 from recordings import assert_same, toy_ecg, uninstall
 
 from ecgframe.__main__ import main
@@ -16,9 +17,7 @@ from ecgframe.records import read_record, write_record
 
 
 def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ecgframe", *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
-    )
+    return python("-m", "ecgframe", *arguments, cwd=cwd)
 
 
 def test_a_recording_goes_through_the_real_command(tmp_path):

@@ -1,17 +1,12 @@
 """Bombs are refused before they go off: under a ceiling on the whole process, and by what Python allocates."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-import ecgframe
+from interpreter import TESTS, python
 
 pytest.importorskip("resource", reason="there is no ceiling to be set on this system")
-TESTS = Path(__file__).parents[1]
 MIB = 1024 * 1024
 
 SMALL = {
@@ -58,12 +53,7 @@ CONTAINERS = [
 
 
 def run(kind):
-    root = Path(ecgframe.__file__).parents[1]
-    paths = os.pathsep.join([str(root), str(TESTS)])
-    command = [sys.executable, "-W", "error", str(TESTS / "bombs.py"), kind]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = python(TESTS / "bombs.py", kind, seconds=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

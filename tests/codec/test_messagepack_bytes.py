@@ -6,6 +6,7 @@ from collections import namedtuple
 import msgpack
 import oracle
 import pytest
+import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -334,9 +335,7 @@ def test_the_order_of_keys_is_kept():
 
 plain = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(), st.binary()),
-    lambda inner: st.one_of(
-        st.lists(inner), st.dictionaries(st.one_of(st.text(), st.integers(-(2**63), 2**64 - 1)), inner)
-    ),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(strategies.keys, inner)),
 )
 
 

@@ -108,10 +108,15 @@ NAMES = {
 }
 
 
+def explained(block):
+    """The lines of a frame: bytes, and the words beside them."""
+    for line in block.lines:
+        pairs, words = re.fullmatch(r"([0-9a-f]{2}(?: [0-9a-f]{2})*)(?:\s{2,}(.*))?", line).groups("")
+        yield bytes.fromhex(pairs), words
+
+
 def frame_in(block):
-    """The bytes of a frame: on each line hexadecimal pairs, then at least two blanks and what they are."""
-    pairs = [re.split(r"\s{2,}", line, maxsplit=1)[0] for line in block.lines]
-    return bytes.fromhex("".join(pairs))
+    return b"".join(raw for raw, _ in explained(block))
 
 
 def frames(kind):
@@ -177,6 +182,36 @@ def test_checksum():
 # --- examples ---
 
 
+def check_words(raw, words):
+    """Hold what is said of some bytes against them, where it is said in one of the page's usual ways."""
+    label, _, said = words.partition(": ")
+    if label in {"version", "length"}:
+        assert int.from_bytes(raw, "big") == int(re.match("[0-9,]*[0-9]", said)[0].replace(",", ""))
+    elif label == "type":
+        assert said == next((one.name for one in MessageType if one == raw[0]), "none has this number")
+    elif label == "flags":
+        assert Flag(raw[0]) == (Flag(0) if said == "none" else Flag[said.split(",")[0]])
+    elif label in {"float 64", "uint 8"}:
+        assert msgpack.unpackb(raw) == float(said)
+    elif match := re.fullmatch(r'(?:str )?"(\w+)"', words):
+        assert raw.removeprefix(bytes([0xA0 + len(match[1])])) == match[1].encode()
+    elif match := re.match(r"(map|array) of (\d+)", words):
+        assert raw[0] == {"map": 0x80, "array": 0x90}[match[1]] + int(match[2])
+    elif words in {"true", "false", "nil", "nil, as a key"}:
+        assert raw == {"t": b"\xc3", "f": b"\xc2", "n": b"\xc0"}[words[0]]
+
+
+ALL_FRAMES = [block for block in BLOCKS if block.words[0] == "frame"]
+
+
+@pytest.mark.parametrize("block", ALL_FRAMES, ids=[f"line {block.line}" for block in ALL_FRAMES])
+def test_the_words_beside_the_bytes(block):
+    labels = [words.split(":")[0] for _, words in explained(block)]
+    assert labels[:4] == ["version", "type", "flags", "length"]
+    for raw, words in explained(block):
+        check_words(raw, words)
+
+
 def call_above(block):
     """The Python call that stands above a frame and makes it."""
     call = max((one for one in BLOCKS if one.words == ["python"] and one.line < block.line), key=lambda one: one.line)
@@ -240,6 +275,14 @@ def test_the_frame_is_refused(block):
         with pytest.raises(oracle.Refused) as other:
             oracle.decode_frame(frame_in(block), limit)
         assert (other.value.check, other.value.code) == (caught.value.check, caught.value.code)
+
+
+def test_refused_frames_have_no_fault_besides():
+    for block in ALL_FRAMES:
+        frame = frame_in(block)
+        if block.words[1] == REFUSED and block.words[2] not in {f"check={n}" for n in (1, 2, 3, 4, 5, 7)}:
+            size = protocol.HEADER_SIZES[frame[0]]
+            assert frame[3:11] == (len(frame) - size).to_bytes(4, "big") + crc32(frame[size:]).to_bytes(4, "big")
 
 
 # --- payload ---
@@ -341,6 +384,7 @@ def test_the_pattern_of_a_dtype():
 @each_row("List form", "dtype")
 def test_what_an_element_may_be(row):
     dtype, element, becomes = row
+    assert dtype in {known for known, *_ in rows_of("Arrays", "dtype")}
     wrapper = {"__ndarray__": [value_of(code(element))], "dtype": code(dtype), "shape": [1]}
     if becomes == REFUSED:
         check_reading(msgpack.packb(wrapper), becomes)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from interpreter import python
 from recordings import uninstall
 
 from ecgframe.records import RecordError, read_record
@@ -74,5 +72,5 @@ def test_the_content_counts_and_not_the_name(tmp_path):
 def test_importing_the_readers_imports_no_optional_library():
     optional = {"wfdb", "edfio", "pydicom", "pandas", "matplotlib", "typer", "rich", "orjson"}
     code = f"import sys, ecgframe.records; print({optional} & set(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "set()"
+    run = python("-c", code)
+    assert (run.stdout.strip(), run.stderr) == ("set()", "")
