@@ -4,7 +4,9 @@ The specification's eleven types and nothing else ("MessagePack Integration"). O
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_RECORDS_RO, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_RECORDS_RO, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
@@ -12,7 +14,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ._bigendian cimport store16, store32
+from ._bigendian cimport BIG_ENDIAN_HOST, store16, store32
 from ._header cimport Draft, FlatBuffer, flatten
 from ._numbers cimport WIDEST, signed_size, unsigned_size, write_double, write_signed, write_unsigned
 from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, row_size, sample_type, write_row
@@ -54,6 +56,7 @@ cdef enum:
     SCRATCH = 512
     TAIL = 256                   # what usually follows the samples of a message
     SAMPLES_WITHOUT_GIL = 8192
+    BYTES_WITHOUT_GIL = 65536
 
 if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
     raise ImportError("ecgframe._pack was compiled for other limits than ecgframe.protocol has")
@@ -668,7 +671,7 @@ cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint 
     widened_header(w, PyBytes_GET_SIZE(NDARRAY), padding & 2, 0xA0 | <uint8_t>PyBytes_GET_SIZE(NDARRAY), 0xDA, 2)
     pack_raw(w, PyBytes_AS_STRING(NDARRAY), PyBytes_GET_SIZE(NDARRAY))
     bin_header(w, n)
-    pack_bytes_of(w, array, view)
+    pack_bytes_of(w, array, view, swapped == BIG_ENDIAN_HOST or view.itemsize == 1)
     pack_text(w, SHAPE)
     return pack_shape(w, view)
 
@@ -679,15 +682,26 @@ cdef int widened_header(
     return sized_header(w, n, wide, width) if widen else pack_byte(w, fixed)
 
 
-cdef int pack_bytes_of(Writer* w, array, Py_buffer* view) except -1:
+cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) except -1:
     """The array's samples, little-endian and in C order, into the frame in one pass."""
     if view.len == 0:
         return 0
     cdef char* out = <char*>reserve(w, view.len)
-    # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
-    destination = np.ndarray(
-        array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, view.len, PyBUF_WRITE)
-    )
-    np.copyto(destination, array)
+    if little_endian and PyBuffer_IsContiguous(view, b"C"):
+        copy_bytes(out, <const char*>view.buf, view.len)
+    else:
+        # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
+        destination = np.ndarray(
+            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, view.len, PyBUF_WRITE)
+        )
+        np.copyto(destination, array)
     w.size += view.len
     return 0
+
+
+cdef void copy_bytes(char* out, const char* source, Py_ssize_t n) noexcept:
+    if n < BYTES_WITHOUT_GIL:
+        memcpy(out, source, n)
+    else:
+        with nogil:
+            memcpy(out, source, n)
