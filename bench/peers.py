@@ -26,10 +26,14 @@ def _optional(name):
         return None
 
 
+descriptor_pb2 = _optional("google.protobuf.descriptor_pb2")
+descriptor_pool = _optional("google.protobuf.descriptor_pool")
+message_factory = _optional("google.protobuf.message_factory")
 msgpack = _optional("msgpack")
 msgspec = _optional("msgspec")
 orjson = _optional("orjson")
 ormsgpack = _optional("ormsgpack")
+pyarrow = _optional("pyarrow")
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,102 @@ def _by_hand(name: str, pack: Callable[[Any], bytes], unpack: Callable[[bytes], 
 
 RAW_BYTES = [_by_hand(peer.name, peer.encode, peer.decode, installed=peer.installed) for peer in OTHERS[2:]]
 """The MessagePack libraries once more, with the samples as raw bytes."""
+
+
+SAMPLES_FIELDS = {"float64": "float64_samples", "float32": "float32_samples", "int16": "counts"}
+"""Where Protocol Buffers keep the signal, by its dtype."""
+
+
+def _protobuf_message_class():
+    """What protoc would make of this schema (proto2; every repeated number packed):
+
+    message EcgData {
+        repeated double float64_samples = 1;  repeated float float32_samples = 2;  repeated sint32 counts = 3;
+        repeated uint32 shape = 4;            optional double sampling_rate = 5;   optional double timestamp = 6;
+        optional string stream = 7;           repeated string leads = 8;           optional string units = 9;
+        optional double gain = 10;            optional sint32 baseline = 11;
+    }
+    """
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="ecg.proto", package="bench", syntax="proto2")
+    schema = file.message_type.add(name="EcgData")
+    fields = {
+        "float64_samples": (kinds.TYPE_DOUBLE, True),
+        "float32_samples": (kinds.TYPE_FLOAT, True),
+        "counts": (kinds.TYPE_SINT32, True),
+        "shape": (kinds.TYPE_UINT32, True),
+        "sampling_rate": (kinds.TYPE_DOUBLE, False),
+        "timestamp": (kinds.TYPE_DOUBLE, False),
+        "stream": (kinds.TYPE_STRING, False),
+        "leads": (kinds.TYPE_STRING, True),
+        "units": (kinds.TYPE_STRING, False),
+        "gain": (kinds.TYPE_DOUBLE, False),
+        "baseline": (kinds.TYPE_SINT32, False),
+    }
+    for number, (name, (kind, repeated)) in enumerate(fields.items(), start=1):
+        label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+        field = schema.field.add(name=name, number=number, type=kind, label=label)
+        if repeated and kind != kinds.TYPE_STRING:
+            field.options.packed = True
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("bench.EcgData"))
+
+
+def _protobuf() -> Peer:
+    if message_factory is None:
+        return Peer("protobuf", _to_list, _to_list, "arrays", installed=False)
+    ecg_data = _protobuf_message_class()
+    dtypes = {field: dtype for dtype, field in SAMPLES_FIELDS.items()}
+
+    def encode(message):
+        fields = dict(message)
+        signal = fields.pop("signal", None)
+        if signal is not None:
+            # Of a list it fills a field faster than of an array.
+            fields[SAMPLES_FIELDS[signal.dtype.name]] = signal.ravel().tolist()
+            fields["shape"] = signal.shape
+        return ecg_data(**fields).SerializeToString()
+
+    def decode(encoded):
+        message = {field.name: value for field, value in ecg_data.FromString(encoded).ListFields()}
+        for field in dtypes.keys() & message.keys():
+            message["signal"] = np.array(message.pop(field), dtypes[field]).reshape(message.pop("shape"))
+        if "leads" in message:
+            message["leads"] = list(message["leads"])
+        return message
+
+    return Peer("protobuf", encode, decode, "arrays")
+
+
+def _arrow() -> Peer:
+    """A record batch with a row for each lead; all that is not samples stands in the schema's metadata."""
+    if pyarrow is None:
+        return Peer("arrow", _to_list, _to_list, "arrays", installed=False)
+
+    def encode(message):
+        signal = message["signal"]
+        rest = {name: value for name, value in message.items() if name != "signal"}
+        column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(signal.ravel()), signal.shape[1])
+        schema = pyarrow.schema({"signal": column.type}, metadata={"message": json.dumps(rest)})
+        stream = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(stream, schema) as writer:
+            writer.write_batch(pyarrow.record_batch([column], schema=schema))
+        return stream.getvalue()
+
+    def decode(encoded):
+        stream = pyarrow.ipc.open_stream(encoded)
+        column = stream.read_next_batch().column(0)
+        signal = column.values.to_numpy().reshape(len(column), -1)
+        return {"signal": signal, **json.loads(stream.schema.metadata[b"message"])}
+
+    return Peer("arrow", encode, decode, "arrays")
+
+
+PROTOBUF = _protobuf()
+ARROW = _arrow()
+SCHEMAS = [PROTOBUF, ARROW]
+"""Formats that know the message beforehand, and what its samples are: they return arrays."""
 
 
 def each(peers: list[Peer]) -> pytest.MarkDecorator:

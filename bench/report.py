@@ -1,0 +1,473 @@
+"""The whole comparison in one run: measures, then writes RESULTS.md and its pictures. ``python -m bench`` calls it."""
+
+import os
+import platform
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgframe import Compression, MessageType, crc32
+
+from . import ecg, peers, plots
+from .measuring import Effort, Peak, Threads, Timing, by_threads, peak_of, time_together
+from .peers import Peer
+
+SIZES = [
+    ecg.Size(1, 25, every=4),
+    ecg.ONE_LEAD,
+    ecg.Size(12, 50, every=2),
+    ecg.Size(12, 125, every=2),
+    ecg.ONE_SECOND,
+    ecg.Size(12, 2000, every=2),
+    ecg.TEN_SECONDS,
+]
+"""From a tenth of a second of one lead to ten seconds of twelve."""
+
+LIST, BINARY = peers.ECGFRAME, peers.ECGFRAME_BINARY
+COMPRESSED = [
+    peers.ECGFRAME_COMPRESSED,
+    peers.ecgframe_peer("ecgframe, binary form, compressed", ndarray="binary", compression=Compression()),
+]
+FLOOR = "(memcpy + CRC-32)"
+X = "\N{MULTIPLICATION SIGN}"
+ROOT = Path(__file__).parents[1]
+LIBRARIES = [
+    *("ecgframe", "numpy", "zlib-ng", "deflate", "orjson", "msgpack", "msgspec", "ormsgpack", "protobuf", "pyarrow"),
+]
+UNSEEN = {"protobuf", "arrow"}
+"""Peers that take memory from elsewhere than Python's allocators, where tracemalloc looks."""
+
+Times = dict[str, Timing]
+
+
+@dataclass(frozen=True)
+class Floors:
+    """ecgframe's two forms, and what copying and summing alone would take of the same bytes."""
+
+    frame_bytes: dict[str, int]
+    times: Times
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was measured."""
+
+    encode: dict[ecg.Size, Times]
+    decode: dict[ecg.Size, Times]
+    floors: dict[ecg.Size, Floors]
+    dtypes: dict[str, dict[str, Times]]
+    dtypes_bytes: dict[str, dict[str, int]]
+    sizes: dict[ecg.Size, dict[str, dict[str, int]]]
+    memory: dict[str, dict[str, Peak]]
+    heartbeat: dict[str, Times]
+    heartbeat_bytes: dict[str, int]
+    compressed: dict[str, dict[str, Times]]
+    compressed_bytes: dict[str, dict[str, int]]
+    threads: dict[str, Threads]
+
+
+def run(folder: Path, effort: Effort) -> Path:
+    """Measure everything, write RESULTS.md and results/*.svg into the folder, and return the page's path."""
+    results = measure(effort)
+    pictures = folder / "results"
+    pictures.mkdir(parents=True, exist_ok=True)
+    draw(results, pictures)
+    page = folder / "RESULTS.md"
+    page.write_text("\n".join(write(results)), encoding="utf-8")
+    return page
+
+
+# --- measuring ---
+
+
+def measure(effort: Effort) -> Results:
+    """Measure everything; what is being measured is told on stderr."""
+    encode: dict[ecg.Size, Times] = {}
+    decode: dict[ecg.Size, Times] = {}
+    floors: dict[ecg.Size, Floors] = {}
+    for size in SIZES:
+        _tell(f"{size}: encode, decode, floors")
+        encode[size], decode[size] = _encode(size, effort), _decode(size, effort)
+        floors[size] = _floors(size, effort)
+    _tell("float32 and int16")
+    others = {dtype: _both_ways(_all_peers(), ecg.message(ecg.TEN_SECONDS, dtype), effort) for dtype in ecg.DTYPES[1:]}
+    _tell("sizes, memory, heartbeat, compressed frames")
+    message = {"timestamp": 1705320000.25}
+    beats = _installed([peers.ecgframe_peer(kind=MessageType.HEARTBEAT), *peers.OTHERS, peers.PROTOBUF])
+    heartbeat, heartbeat_bytes = _both_ways(beats, message, effort)
+    packed = {
+        dtype: _both_ways(_squeezed(), ecg.message(ecg.ONE_SECOND, dtype), effort) for dtype in ("float64", "int16")
+    }
+    _tell("two threads")
+    return Results(
+        encode=encode,
+        decode=decode,
+        floors=floors,
+        dtypes={dtype: times for dtype, (times, _) in others.items()},
+        dtypes_bytes={dtype: nbytes for dtype, (_, nbytes) in others.items()},
+        sizes={size: _sizes(size) for size in ecg.SIZES},
+        memory=_memory(),
+        heartbeat=heartbeat,
+        heartbeat_bytes=heartbeat_bytes,
+        compressed={dtype: times for dtype, (times, _) in packed.items()},
+        compressed_bytes={dtype: nbytes for dtype, (_, nbytes) in packed.items()},
+        threads=_threads(effort),
+    )
+
+
+def _tell(what: str) -> None:
+    print(f"measuring {what}", file=sys.stderr, flush=True)
+
+
+def _installed(candidates: Sequence[Peer]) -> list[Peer]:
+    return [peer for peer in candidates if peer.installed]
+
+
+def _all_peers() -> list[Peer]:
+    return _installed([LIST, BINARY, *peers.OTHERS, *peers.RAW_BYTES, *peers.SCHEMAS])
+
+
+def _squeezed() -> list[Peer]:
+    return [*COMPRESSED, *(peer.deflated() for peer in _installed([*peers.OTHERS, *peers.SCHEMAS]))]
+
+
+def _encode(size: ecg.Size, effort: Effort) -> Times:
+    message, samples = ecg.message(size, "float64"), ecg.signal(size, "float64")
+    calls = {peer.name: partial(peer.encode, message) for peer in _all_peers()}
+    return time_together({**calls, FLOOR: lambda: crc32(samples.tobytes())}, effort)
+
+
+def _decode(size: ecg.Size, effort: Effort) -> Times:
+    message, samples = ecg.message(size, "float64"), ecg.signal(size, "float64")
+    calls: dict[str, Callable[[], object]] = {}
+    for peer in _all_peers():
+        encoded, reader = peer.encode(message), peer.then_array("float64")
+        assert ecg.same(reader.decode(encoded), message), reader.name
+        calls[reader.name] = partial(reader.decode, encoded)
+    return time_together({**calls, FLOOR: lambda: crc32(samples.tobytes())}, effort)
+
+
+def _floors(size: ecg.Size, effort: Effort) -> Floors:
+    message = ecg.message(size, "float64")
+    frames = {"list": LIST.encode(message), "binary": BINARY.encode(message)}
+    calls: dict[str, Callable[[], object]] = {}
+    for form, peer in (("list", LIST), ("binary", BINARY)):
+        calls |= {
+            f"encode {form}": partial(peer.encode, message),
+            f"decode {form}": partial(peer.decode, frames[form]),
+            f"copy and sum {form}": lambda frame=frames[form]: crc32(bytearray(frame)),
+            f"sum {form}": partial(crc32, frames[form]),
+        }
+    return Floors({form: len(frame) for form, frame in frames.items()}, time_together(calls, effort))
+
+
+def _both_ways(candidates: Sequence[Peer], message: dict[str, Any], effort: Effort) -> tuple[dict[str, Times], Any]:
+    encoded = {peer.name: peer.encode(message) for peer in candidates}
+    dtype = message["signal"].dtype.name if "signal" in message else "float64"
+    readers = {peer.name: peer.then_array(dtype) if "signal" in message else peer for peer in candidates}
+    for name, reader in readers.items():
+        assert ecg.same(reader.decode(encoded[name]), message), name
+    encode = time_together({peer.name: partial(peer.encode, message) for peer in candidates}, effort)
+    decode = time_together({name: partial(readers[name].decode, encoded[name]) for name in readers}, effort)
+    return {"encode": encode, "decode": decode}, {name: len(found) for name, found in encoded.items()}
+
+
+def _sizes(size: ecg.Size) -> dict[str, dict[str, int]]:
+    plain = [LIST, BINARY, *COMPRESSED, *_installed([*peers.OTHERS, *peers.SCHEMAS])]
+    candidates = [*plain, *(peer.deflated() for peer in _installed([peers.OTHERS[1], peers.PROTOBUF]))]
+    return {
+        peer.name: {dtype: len(peer.encode(ecg.message(size, dtype))) for dtype in ecg.DTYPES} for peer in candidates
+    }
+
+
+def _memory() -> dict[str, dict[str, Peak]]:
+    message = ecg.message(ecg.TEN_SECONDS, "float64")
+    found: dict[str, dict[str, Peak]] = {"encode": {}, "decode": {}}
+    for peer in [LIST, BINARY, COMPRESSED[0], *_all_peers()[2:]]:
+        reader, encoded = peer.then_array("float64"), peer.encode(message)
+        found["encode"][peer.name] = peak_of(partial(peer.encode, message), len)
+        found["decode"][reader.name] = peak_of(partial(reader.decode, encoded), _own_samples)
+    return found
+
+
+def _own_samples(message: dict[str, Any]) -> int:
+    """Bytes of the decoded array; none where it is a view of what was received."""
+    signal = message["signal"]
+    return 0 if not signal.flags.writeable else signal.nbytes
+
+
+def _threads(effort: Effort) -> dict[str, Threads]:
+    message = ecg.message(ecg.TEN_SECONDS, "float64")
+    candidates = _installed([LIST, BINARY, COMPRESSED[0], peers.OTHERS[1], peers.OTHERS[4]])
+    encode = {f"{peer.name}: encode": partial(peer.encode, message) for peer in candidates}
+    readers = [(peer.then_array("float64"), peer.encode(message)) for peer in candidates]
+    decode = {f"{peer.name}: decode": partial(peer.decode, encoded) for peer, encoded in readers}
+    return by_threads(encode | decode, effort)
+
+
+# --- drawing ---
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write the pictures."""
+    nbytes = [8 * size.leads * size.samples for size in SIZES]
+    shapes = [str(size) for size in SIZES]
+    for verb, title, found in (
+        ("encode", "An ECG message of float64 samples, ndarray to bytes", results.encode),
+        ("decode", "An ECG message of float64 samples, bytes to ndarray", results.decode),
+    ):
+        lines = {name: [found[size][name].best for size in SIZES] for name in found[SIZES[0]]}
+        plots.over_size(folder / f"{verb}.svg", title, nbytes, shapes, lines)
+    sizes = results.sizes[ecg.ONE_SECOND]
+    shares = {
+        dtype: {name: 100 * found[dtype] / sizes["orjson"][dtype] for name, found in sizes.items()}
+        for dtype in ecg.DTYPES
+    }
+    plots.sizes(
+        folder / "size.svg",
+        f"A second of a real ECG on the wire, {ecg.ONE_SECOND} samples",
+        shares,
+        {name: [found[dtype] for dtype in ecg.DTYPES] for name, found in sizes.items()},
+    )
+    plots.memory(
+        folder / "memory.svg",
+        f"Memory needed while it runs, beyond frame and array: {ecg.TEN_SECONDS} float64",
+        {
+            verb: {name: peak.on_top for name, peak in found.items() if name not in UNSEEN}
+            for verb, found in results.memory.items()
+        },
+    )
+
+
+# --- writing ---
+
+
+def write(results: Results) -> Iterator[str]:
+    """The lines of RESULTS.md."""
+    yield from _top()
+    yield from _over_size("Encode: ndarray to bytes", "encode", results.encode)
+    yield from _over_size("Decode: bytes to array", "decode", results.decode)
+    yield from _other_dtypes(results)
+    yield from _against_the_floor(results.floors)
+    yield from _on_the_wire(results.sizes)
+    yield from _in_memory(results.memory)
+    yield from _small_frames(results)
+    yield from _compressed_frames(results)
+    yield from _two_threads(results.threads)
+
+
+def _top() -> Iterator[str]:
+    libraries = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    yield f"""# What was measured
+
+Written by `python -m bench`, which [README.md](README.md) explains. The samples are those of the 12-lead ECG that ships
+with the package; "12{X}500" is 12 leads by 500 samples.
+
+| | |
+| --- | --- |
+| date | {datetime.now(UTC):%Y-%m-%d} |
+| processor | {_processor()} |
+| cores | {os.cpu_count()} |
+| system | {platform.system()} {platform.machine()} |
+| Python | {platform.python_implementation()} {platform.python_version()} |
+| libraries | {libraries} |
+
+"ecgframe" alone is the list form, which every peer of the protocol reads. ecgframe makes and checks whole V3 frames:
+header, timestamp, CRC-32, dtype and shape. The others make and read a bare payload of the same message. A time is that
+of the fastest slice of many, unless it says median; `{X}` says how many times as long it took as ecgframe's list form.
+The serializers give lists back, and their readers call `np.array` on them. Arrays from "binary form", "+ tobytes" and
+arrow are views of what was received. "{FLOOR}" copies the samples and sums the copy, and does nothing else.
+"""
+
+
+def _version(name: str) -> str:
+    if name == "ecgframe":  # the tree's, whatever is installed
+        return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _over_size(title: str, verb: str, found: Mapping[ecg.Size, Times]) -> Iterator[str]:
+    names = list(found[SIZES[0]])
+    yield f"## {title}\n\n![{title}](results/{verb}.svg)\n\nFastest slice:\n"
+    yield from _table(
+        ["", *map(str, SIZES)],
+        [[name, *(_with_ratio(found[size], name) for size in SIZES)] for name in names],
+    )
+    yield "Median slice:\n"
+    yield from _table(
+        ["", *map(str, SIZES)], [[name, *(_time(found[size][name].middle) for size in SIZES)] for name in names]
+    )
+
+
+def _with_ratio(times: Times, name: str) -> str:
+    return f"{_time(times[name].best)} {_ratio(times[name].best / times[LIST.name].best)}"
+
+
+def _other_dtypes(results: Results) -> Iterator[str]:
+    yield f"""## float32 and int16
+
+{ecg.TEN_SECONDS}, ndarray to bytes and bytes to array.
+"""
+    for dtype, times in results.dtypes.items():
+        yield f"{dtype}:\n"
+        yield from _both_ways_table(times, results.dtypes_bytes[dtype], LIST.name)
+
+
+def _against_the_floor(floors: Mapping[ecg.Size, Floors]) -> Iterator[str]:
+    yield f"""## Against the floor
+
+What a frame costs next to a bare copy of the same frame and the CRC-32 of that copy (`memcpy + CRC`); a decoder of the
+binary form copies nothing, so it stands next to the CRC-32 alone. `{X}` is here the ratio to that.
+"""
+    for form in ("list", "binary"):
+        yield f"{form.capitalize()} form:\n"
+        under = f"copy and sum {form}" if form == "list" else f"sum {form}"
+        rows = []
+        for size, found in floors.items():
+            best = {name: timing.best for name, timing in found.times.items()}
+            copied, read = best[f"copy and sum {form}"], best[under]
+            encode, decode = best[f"encode {form}"], best[f"decode {form}"]
+            rows.append(
+                [
+                    str(size),
+                    f"{found.frame_bytes[form]:,}",
+                    _time(copied),
+                    f"{_time(encode)} {_ratio(encode / copied)}",
+                    _time(read),
+                    f"{_time(decode)} {_ratio(decode / read)}",
+                ]
+            )
+        floor_of_decode = "memcpy + CRC" if form == "list" else "CRC"
+        yield from _table(["", "bytes", "memcpy + CRC", "encode", floor_of_decode, "decode"], rows)
+
+
+def _on_the_wire(sizes: Mapping[ecg.Size, dict[str, dict[str, int]]]) -> Iterator[str]:
+    yield """## Size on the wire
+
+![Size on the wire](results/size.svg)
+
+Bytes of one message, and percent of the shortest JSON, which is orjson's; json writes blanks behind commas and colons,
+and float32 samples with the digits of float64. The floats are millivolts with up to five decimals, int16 are the
+converter's counts. Compressed is zlib at level 6.
+"""
+    for size, found in sizes.items():
+        yield f"{size}:\n"
+        rows = [
+            [name, *(f"{nbytes[dtype]:,} ({nbytes[dtype] / found['orjson'][dtype]:.0%})" for dtype in ecg.DTYPES)]
+            for name, nbytes in found.items()
+        ]
+        yield from _table(["", "float64 mV", "float32 mV", "int16 counts"], rows)
+
+
+def _in_memory(memory: Mapping[str, Mapping[str, Peak]]) -> Iterator[str]:
+    samples = _size(ecg.signal(ecg.TEN_SECONDS, "float64").nbytes)
+    yield f"""## Memory
+
+![Memory](results/memory.svg)
+
+One call on {ecg.TEN_SECONDS} float64, {samples} of samples, by tracemalloc: what the result holds (the frame; the
+decoded array, if it is no view), and the peak beyond it. tracemalloc sees what Python and NumPy allocate. protobuf and
+arrow take memory from elsewhere besides, so theirs are lower bounds and not drawn; so does the library that deflates.
+"""
+    for verb, found in memory.items():
+        rows = [
+            [name, _size(peak.kept), ("≥ " if name in UNSEEN else "") + _size(peak.on_top)]
+            for name, peak in found.items()
+        ]
+        yield from _table([verb, "result", "peak beyond it"], rows)
+
+
+def _small_frames(results: Results) -> Iterator[str]:
+    yield """## Heartbeat
+
+A message of one float, `{"timestamp": 1705320000.25}`. 19 of ecgframe's bytes are the header.
+"""
+    yield from _both_ways_table(results.heartbeat, results.heartbeat_bytes, LIST.name)
+
+
+def _compressed_frames(results: Results) -> Iterator[str]:
+    yield f"""## Compressed frame
+
+{ecg.ONE_SECOND}; the others have zlib at level 6 around their payload. `{X}` is the ratio to ecgframe's compressed list
+form.
+"""
+    for dtype, times in results.compressed.items():
+        yield f"{dtype}:\n"
+        yield from _both_ways_table(times, results.compressed_bytes[dtype], COMPRESSED[0].name)
+
+
+def _both_ways_table(times: Mapping[str, Times], nbytes: Mapping[str, int], base: str) -> Iterator[str]:
+    rows = []
+    for name in times["encode"]:
+        cells = [name, f"{nbytes[name]:,}"]
+        for verb in ("encode", "decode"):
+            timing = times[verb][name]
+            cells += [f"{_time(timing.best)} {_ratio(timing.best / times[verb][base].best)}", _time(timing.middle)]
+        rows.append(cells)
+    yield from _table(["", "bytes", "encode", "median", "decode", "median"], rows)
+
+
+def _two_threads(threads: Mapping[str, Threads]) -> Iterator[str]:
+    yield f"""## Two threads
+
+The same call on {ecg.TEN_SECONDS} float64 by one thread, and by two at once; 2.00 would be twice the work in the same
+time, 1.00 is what a library reaches that holds the interpreter's lock throughout.
+"""
+    rows = [
+        [name, f"{found.one:,.0f}", f"{found.two:,.0f}", f"{found.two / found.one:.2f}"]
+        for name, found in threads.items()
+    ]
+    yield from _table(["", "calls a second, one thread", "two threads", "two : one"], rows)
+
+
+# --- words and numbers ---
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "| --- |" + " ---: |" * (len(head) - 1)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def _time(seconds: float) -> str:
+    for unit, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= unit:
+            return f"{_three_digits(seconds / unit)} {name}"
+    return f"{_three_digits(seconds / 1e-9)} ns"
+
+
+def _ratio(ratio: float) -> str:
+    return f"({_three_digits(ratio) if ratio >= 10 else f'{ratio:.2f}'}{X})"
+
+
+def _three_digits(value: float) -> str:
+    return np.format_float_positional(value, 3, unique=False, fractional=False, trim="-")
+
+
+def _size(nbytes: float) -> str:
+    for unit, name in ((1e6, "MB"), (1e3, "kB")):
+        if nbytes >= unit:
+            return f"{_three_digits(nbytes / unit)} {name}"
+    return f"{nbytes:.0f} B"
