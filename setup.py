@@ -1,7 +1,7 @@
 """Builds the compiled core; everything else about the package stands in pyproject.toml.
 
-For measuring what the tests reach: ECGFRAME_COVERAGE=python leaves codec.py uncompiled, since what is compiled cannot be
-measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower.
+For measuring what the tests reach: ECGFRAME_COVERAGE=python leaves codec.py uncompiled, since what is compiled cannot
+be measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower.
 """
 
 import os

@@ -378,8 +378,10 @@ cdef class Draft:
         return PyMemoryView_FromObject(self)
 
     cpdef int replace(self, deflated) except -1:
-        """Put a shorter payload in the place of the packed one."""
+        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
         cdef FlatBuffer flat = flatten(deflated)
+        if type(self.owner) is bytes:
+            raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
         if flat.nbytes > self.nbytes:
             raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
         copy(self.start + self.room, flat.start, flat.nbytes)

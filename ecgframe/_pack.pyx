@@ -365,6 +365,8 @@ cdef int pack_buffer(Writer* w, value) except -1:
 
 
 cdef int pack_wrapped(Writer* w, bytes key, text) except -1:
+    if type(text) is not str:              # a subclass may have its own idea of isoformat
+        raise TypeError(f"{where(w)}: {key.decode()} wraps text, not {type(text).__qualname__}")
     leave_room_for(w, 1)
     container_header(w, 1, 0x80, 0xDE)
     pack_text(w, key)
