@@ -1,5 +1,7 @@
 """Builds the compiled core; everything else about the package stands in pyproject.toml.
 
+ECGFRAME_BUILD=plain builds no extension, for the wheel that runs anywhere, slower; the default is "compiled".
+
 For measuring what the tests reach: ECGFRAME_COVERAGE=python leaves codec.py uncompiled, since what is compiled cannot
 be measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower.
 """
@@ -10,6 +12,7 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
 SOURCES = ["_header.pyx", "_samples.pyx", "_pack.pyx", "_unpack.pyx"] + (["codec.py"] if COVERAGE != "python" else [])
@@ -24,9 +27,12 @@ extensions = [
     for name in SOURCES
 ]
 
+if BUILD not in {"compiled", "plain"}:
+    raise SystemExit(f"ECGFRAME_BUILD is compiled or plain, not {BUILD!r}")
+
 setup(
     ext_modules=cythonize(
-        extensions,
+        extensions if BUILD == "compiled" else [],
         compiler_directives={
             "language_level": 3,
             "binding": True,

@@ -8,7 +8,7 @@ array([[0.1, 0.2],
        [0.3, 0.4]])
 """
 
-from ._header import Header, crc32
+from ._core import Header, accelerated, crc32
 from .codec import Codec, Message, decode, decode_all, encode, pack, split, unpack
 from .compression import Compression
 from .errors import (
@@ -45,6 +45,7 @@ __all__ = [
     "PermissionDenied",
     "ProtocolError",
     "RateLimitExceeded",
+    "accelerated",
     "crc32",
     "decode",
     "decode_all",

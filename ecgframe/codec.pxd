@@ -3,7 +3,9 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from ._header cimport Clock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable
+# codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
+# the other name of the one that codec.py makes objects of.
+from ._header cimport Clock as CompiledClock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable
 from ._pack cimport pack as pack_payload, pack_draft, pack_into
 from ._unpack cimport unpack as unpack_payload
 
@@ -42,7 +44,7 @@ cdef class Codec:
     cdef bint _binary
     cdef bint _numeric
     cdef bint _validate
-    cdef Clock _clock
+    cdef CompiledClock _clock
 
     @cython.locals(draft=Draft)
     cdef object _frame(self, int type, object data, int version, int flags, uint64_t timestamp)

@@ -10,10 +10,16 @@ from datetime import UTC, datetime, timedelta
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ._header import Clock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable
-from ._pack import pack as pack_payload
-from ._pack import pack_draft, pack_into
-from ._unpack import unpack as unpack_payload
+from ._core import (
+    Clock,
+    build_frame,
+    flatten,
+    flatten_writable,
+    pack_draft,
+    pack_into,
+    pack_payload,
+    unpack_payload,
+)
 from .compression import Compression, deflate, inflate
 from .errors import AuthenticationFailed
 from .messages import check_received, check_sent
@@ -32,6 +38,8 @@ from .protocol import (
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from ._header import Draft, FlatBuffer, Header
 
 NdarrayForm = Literal["list", "binary"]
 NumericLists = Literal["list", "ndarray"]

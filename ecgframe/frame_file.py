@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ._header import flatten
+from ._core import flatten
 from .codec import Codec, Message
 from .errors import ProtocolError
 from .protocol import LARGEST_LENGTH, Flag, MessageType

@@ -1,6 +1,7 @@
 """The house keeps its order: who may import whom, what an import costs, and what is offered."""
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -16,7 +17,18 @@ MODULES = {
     if "__pycache__" not in path.parts
 }
 COMPILED = {path.name: path for path in [*HOUSE.glob("*.pyx"), *HOUSE.glob("*.pxd")]}
-CODEC_FLOORS = ["__init__", "_path", "_rules", "codec", "compression", "errors", "messages", "protocol"]
+CODEC_FLOORS = [
+    "__init__",
+    "_core",
+    "_path",
+    "_plain",
+    "_rules",
+    "codec",
+    "compression",
+    "errors",
+    "messages",
+    "protocol",
+]
 UPPER_FLOORS = {
     "cli",
     "records",
@@ -71,6 +83,7 @@ PUBLIC = {
     "AuthenticationFailed",
     "PermissionDenied",
     "RateLimitExceeded",
+    "accelerated",
     "crc32",
 }
 
@@ -113,7 +126,7 @@ def test_the_errors_know_only_the_tables():
     assert imports_of(MODULES["errors"]) == {"protocol"}
 
 
-@pytest.mark.parametrize("floor", [name for name in CODEC_FLOORS if name in MODULES])
+@pytest.mark.parametrize("floor", [name for name in MODULES if name.split("/")[0] in CODEC_FLOORS])
 def test_no_codec_floor_looks_up(floor):
     assert imports_of(MODULES[floor]).isdisjoint(UPPER_FLOORS)
 
@@ -122,6 +135,11 @@ def test_no_codec_floor_looks_up(floor):
 def test_no_kernel_looks_up(kernel):
     found = compiled_imports_of(COMPILED[kernel])
     assert found.isdisjoint(UPPER_FLOORS | {"codec", "messages", "compression"})
+
+
+@pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_plain/")])
+def test_no_plain_twin_of_a_kernel_looks_up(twin):
+    assert imports_of(MODULES[twin]) <= {"_plain", "_path", "errors", "protocol"}
 
 
 def test_the_recordings_know_nothing_of_the_protocol():
@@ -160,15 +178,23 @@ def modules_after(statement):
 
 def test_importing_the_package_loads_the_codec_floors_only():
     top, loaded = modules_after("import ecgframe")
-    assert top.isdisjoint(LOADED_WHEN_ASKED)
+    assert top.isdisjoint(LOADED_WHEN_ASKED - (set() if ecgframe.accelerated else {"msgpack"}))
     assert {name for name in loaded if name.startswith("ecgframe.") and name.split(".")[1] in UPPER_FLOORS} == set()
     assert "numpy" in top
 
 
+@pytest.mark.skipif(os.environ.get("ECGFRAME_PLAIN") == "1", reason="the plain core was asked for")
 def test_the_compiled_core_is_the_one_in_use():
+    assert ecgframe.accelerated
     for name in ("_header", "_pack", "_unpack"):
         module = __import__(f"ecgframe.{name}", fromlist=["x"])
         assert Path(module.__file__).suffix in (".so", ".pyd")
+
+
+def test_the_plain_core_runs_when_asked_for(monkeypatch):
+    monkeypatch.setenv("ECGFRAME_PLAIN", "1")
+    done = python("-c", "import ecgframe; print(ecgframe.accelerated, ecgframe.codec.__file__)")
+    assert re.fullmatch(r"False .*codec\.py\n", done.stdout)
 
 
 def test_what_is_offered():

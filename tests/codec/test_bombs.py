@@ -53,7 +53,7 @@ CONTAINERS = [
 
 
 def run(kind):
-    done = python(TESTS / "bombs.py", kind, seconds=120)
+    done = python(TESTS / "bombs.py", kind, seconds=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -1,0 +1,52 @@
+"""Which core runs: the compiled one or, where no extension was built, the plain one. They give the same answers.
+
+``ECGFRAME_PLAIN=1`` in the environment runs the plain one although extension modules lie here: Python then sees only
+the sources in this package's folder. (``codec.py`` counts, too: its compiled form calls the compiled core from C.)
+"""
+
+import os
+import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
+from typing import TYPE_CHECKING
+
+if os.environ.get("ECGFRAME_PLAIN") == "1":
+    for _folder in sys.modules[__package__].__path__:
+        sys.path_importer_cache[_folder] = FileFinder(_folder, (SourceFileLoader, SOURCE_SUFFIXES))
+
+accelerated: bool
+"""Whether the compiled core is the one in use."""
+
+if TYPE_CHECKING:
+    from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable
+    from ._pack import pack as pack_payload
+    from ._pack import pack_draft, pack_into
+    from ._unpack import unpack as unpack_payload
+else:
+    try:
+        from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable
+        from ._pack import pack as pack_payload
+        from ._pack import pack_draft, pack_into
+        from ._unpack import unpack as unpack_payload
+
+        accelerated = True
+    except ModuleNotFoundError:
+        from ._plain.header import Clock, Header, build_frame, crc32, flatten, flatten_writable
+        from ._plain.pack import pack as pack_payload
+        from ._plain.pack import pack_draft, pack_into
+        from ._plain.unpack import unpack as unpack_payload
+
+        accelerated = False
+
+__all__ = [
+    "Clock",
+    "Header",
+    "accelerated",
+    "build_frame",
+    "crc32",
+    "flatten",
+    "flatten_writable",
+    "pack_draft",
+    "pack_into",
+    "pack_payload",
+    "unpack_payload",
+]

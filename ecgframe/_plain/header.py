@@ -1,0 +1,344 @@
+"""The frame's header: encode, decode, CRC-32, and the payload as a view of the buffer it came in.
+
+The plain twin of ``_header.pyx``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index
+from struct import Struct
+from threading import Lock
+from time import time_ns
+from typing import TYPE_CHECKING, Final, final
+
+import numpy as np
+
+from ..errors import (
+    ChecksumMismatch,
+    InvalidDataFormat,
+    InvalidMessageType,
+    InvalidProtocolVersion,
+    MessageTooLarge,
+)
+from ..protocol import FLAG_SINCE, HEADER_SIZES, LARGEST_LENGTH, LARGEST_TIMESTAMP, VERSIONS, Flag, MessageType
+
+if TYPE_CHECKING:
+    from zlib import crc32 as _crc32
+
+    from typing_extensions import Buffer
+else:
+    try:
+        from zlib_ng.zlib_ng import crc32 as _crc32
+    except ImportError:
+        from zlib import crc32 as _crc32
+
+__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable"]
+
+_FIELDS: Final = Struct(">BBBII")
+_TIMESTAMP: Final = Struct(">Q")
+_SMALLEST_HEADER: Final = min(HEADER_SIZES.values())
+
+_TYPES: Final = {int(member): member for member in MessageType}
+
+# The flags that change how the payload reads, and that a version lacks: refused by a receiver of that version.
+_FORBIDDEN: Final = {
+    version: sum(int(flag) for flag in (Flag.COMPRESSED, Flag.ENCRYPTED) if FLAG_SINCE[flag] > version)
+    for version in VERSIONS
+}
+
+
+def crc32(buffer: Buffer) -> int:
+    """CRC-32 (ISO-HDLC, the one of zlib) of any C-contiguous buffer.
+
+    Raises:
+        TypeError, BufferError: not a buffer, or one with gaps.
+    """
+    flat = flatten(buffer)
+    return _crc32(flat.view(0, flat.nbytes))
+
+
+# --- bytes that came in ---
+
+
+@final
+class FlatBuffer:
+    """The bytes of any C-contiguous buffer, read-only and without a copy. Keeps the buffer alive, as its views do."""
+
+    __slots__ = ("_octets", "nbytes")
+
+    def __init__(self, octets: memoryview) -> None:
+        self._octets = octets
+        self.nbytes = octets.nbytes
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        return self.view(0, self.nbytes)
+
+    def view(self, start: int, stop: int) -> memoryview:
+        """The bytes from start to stop, as a read-only memoryview."""
+        return self._octets[start:stop].toreadonly()
+
+    def write(self, start: int, octets: bytes) -> None:
+        """Overwrite what stands at start; only where the buffer was asked to be writable."""
+        self._octets[start : start + len(octets)] = octets
+
+    def only_frame(self, max_payload: int) -> Header:
+        """Checks 1 to 7 of the one frame that fills the buffer."""
+        header = self._header_at(0, max_payload)
+        size = header.size + header.length
+        if size < self.nbytes:
+            raise InvalidDataFormat(
+                f"{self.nbytes - size} bytes left over behind the frame's {size} (byte {size}); "
+                "read frames laid end to end with decode_all",
+                check=5,
+                offset=size,
+            )
+        self._check_payload(0, header)
+        return header
+
+    def frame_at(self, offset: int, max_payload: int) -> Header:
+        """Checks 1 to 7 of the frame that starts at offset, whatever follows it."""
+        header = self._header_at(offset, max_payload)
+        self._check_payload(offset, header)
+        return header
+
+    def _header_at(self, offset: int, max_payload: int) -> Header:
+        """Checks 1 to 4, from the header's bytes alone."""
+        available = self.nbytes - offset
+        size = HEADER_SIZES.get(self._octets[offset], _SMALLEST_HEADER) if available > 0 else _SMALLEST_HEADER
+        if available < size:
+            raise InvalidDataFormat(
+                f"{available} bytes where a header of {size} starts (byte {offset})", check=1, offset=offset
+            )
+        version, number, flags, length, checksum = _FIELDS.unpack_from(self._octets, offset)
+        if version not in HEADER_SIZES:
+            raise InvalidProtocolVersion(
+                f"version {version} (byte {offset}); this receiver knows {VERSIONS}", check=2, offset=offset
+            )
+        if number not in _TYPES:
+            raise InvalidMessageType(
+                f"message type 0x{number:02x} (byte {offset + 1}) is none of the thirteen", check=3, offset=offset + 1
+            )
+        if length > max_payload:
+            raise MessageTooLarge(
+                f"the header announces {length} bytes of payload (byte {offset + 3}); the limit is {max_payload}",
+                check=4,
+                offset=offset + 3,
+            )
+        timestamp = _TIMESTAMP.unpack_from(self._octets, offset + _FIELDS.size)[0] if version >= 3 else None
+        return Header(version, _TYPES[number], Flag(flags), length, checksum, timestamp)
+
+    def _check_payload(self, offset: int, header: Header) -> None:
+        """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
+        start = offset + header.size
+        if header.length > self.nbytes - start:
+            raise InvalidDataFormat(
+                f"the payload is cut short: {self.nbytes - start} of {header.length} bytes (byte {start})",
+                check=5,
+                offset=start,
+            )
+        if forbidden := header.bits & _FORBIDDEN[header.version]:
+            raise InvalidDataFormat(
+                f"V{header.version} has no flag {Flag(forbidden).name} (byte {offset + 2})", check=6, offset=offset + 2
+            )
+        checksum = _crc32(self._octets[start : start + header.length])
+        if checksum != header.checksum:
+            raise ChecksumMismatch(
+                f"the payload's CRC-32 is 0x{checksum:08x}, the header says 0x{header.checksum:08x} "
+                f"(byte {offset + 7})",
+                check=7,
+                offset=offset + 7,
+            )
+
+
+def flatten(buffer: Buffer | FlatBuffer) -> FlatBuffer:
+    """The bytes of any C-contiguous buffer, without a copy.
+
+    Raises:
+        TypeError: not a buffer.
+        BufferError: the bytes do not lie end to end in C order.
+    """
+    return buffer if isinstance(buffer, FlatBuffer) else FlatBuffer(_octets_of(buffer).toreadonly())
+
+
+def flatten_writable(buffer: Buffer) -> FlatBuffer:
+    """The same of a buffer that frames shall be written into.
+
+    Raises:
+        TypeError: not a buffer.
+        BufferError: the buffer is read-only, or its bytes do not lie end to end in C order.
+    """
+    octets = _octets_of(buffer)
+    if octets.readonly:
+        raise BufferError("only a writable buffer will do")
+    return FlatBuffer(octets)
+
+
+def _octets_of(buffer: Buffer) -> memoryview:
+    try:
+        # NumPy asks for bytes and nothing else, where memoryview() would ask for a format that it knows.
+        return memoryview(np.frombuffer(buffer, np.uint8))
+    except ValueError as error:
+        # NumPy's word for what the buffer protocol calls a BufferError.
+        raise BufferError(f"only C-contiguous bytes will do: {error}") from None
+
+
+# --- header ---
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Header:
+    """What a frame says of itself before its payload. Immutable.
+
+    Attributes:
+        version: 1, 2 or 3.
+        type: the ``MessageType``.
+        flags: the ``Flag`` bits as received, undefined ones included.
+        bits: the same as a plain int.
+        length: bytes of payload as they travel.
+        checksum: CRC-32 of those bytes.
+        timestamp: microseconds since the Unix epoch, or None before V3.
+        size: bytes of this header, 11 or 19.
+    """
+
+    version: int
+    type: MessageType
+    flags: Flag
+    length: int
+    checksum: int
+    timestamp: int | None = None
+
+    def __post_init__(self) -> None:
+        if index(self.version) not in HEADER_SIZES:
+            raise ValueError(f"version is one of {VERSIONS}, not {self.version}")
+        if (self.timestamp is None) != (self.version < 3):
+            raise ValueError(f"a V{self.version} header has {'no' if self.version < 3 else 'a'} timestamp")
+        if not 0 <= index(self.flags) <= 0xFF:
+            raise ValueError(f"flags are the bits of one byte, not {self.flags}")
+        object.__setattr__(self, "type", MessageType(self.type))
+        object.__setattr__(self, "flags", Flag(self.flags))
+        _within("length", self.length, LARGEST_LENGTH)
+        _within("checksum", self.checksum, 0xFFFFFFFF)
+        _within("timestamp", self.timestamp or 0, LARGEST_TIMESTAMP)
+
+    @property
+    def bits(self) -> int:
+        return self.flags.value
+
+    @property
+    def size(self) -> int:
+        return HEADER_SIZES[self.version]
+
+    def __bytes__(self) -> bytes:
+        return _header_bytes(
+            self.version, self.type, self.bits, self.timestamp or 0, length=self.length, checksum=self.checksum
+        )
+
+    def __repr__(self) -> str:
+        stamp = "" if self.timestamp is None else f", timestamp={self.timestamp}"
+        return (
+            f"Header(version={self.version}, type={self.type!r}, flags={self.flags!r}, "
+            f"length={self.length}, checksum=0x{self.checksum:08x}{stamp})"
+        )
+
+
+def _within(name: str, value: int, largest: int) -> None:
+    if not 0 <= index(value) <= largest:
+        raise OverflowError(f"{name} is a number from 0 to {largest}, not {value}")
+
+
+def _header_bytes(version: int, type: int, flags: int, timestamp: int, *, length: int, checksum: int) -> bytes:
+    fields = _FIELDS.pack(version, type, flags, length, checksum)
+    return fields + _TIMESTAMP.pack(index(timestamp)) if version >= 3 else fields
+
+
+# --- frames to go out ---
+
+
+@final
+class Draft:
+    """A frame whose payload is packed and whose header is still to be written, once, by ``seal``.
+
+    Args:
+        room: bytes that the header will take.
+        payload: the packed payload.
+        target: where ``seal`` writes the frame to, besides giving it away; None for nowhere.
+        offset: byte of the target where the frame starts.
+    """
+
+    __slots__ = ("_offset", "_sealed", "_target", "payload", "room")
+
+    def __init__(self, room: int, payload: bytes, target: FlatBuffer | None = None, offset: int = 0) -> None:
+        self.room = room
+        self.payload = memoryview(payload)
+        self._target = target
+        self._offset = offset
+        self._sealed = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the payload."""
+        return self.payload.nbytes
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        return self.payload
+
+    def replace(self, deflated: Buffer) -> None:
+        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
+        flat = flatten(deflated)
+        if self._target is None:
+            raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
+        if flat.nbytes > self.nbytes:
+            raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
+        self.payload = flat.view(0, flat.nbytes)
+
+    def seal(self, version: int, type: int, flags: int, timestamp: int) -> bytes:
+        """Sum the payload, write the header in front of it, and give the finished frame away."""
+        if self._sealed:
+            raise ValueError("this draft has been sealed before")
+        if HEADER_SIZES[version] != self.room:
+            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {HEADER_SIZES[version]}")
+        frame = build_frame(version, type, flags, timestamp, self.payload)
+        if self._target is not None:
+            self._target.write(self._offset, frame)
+        self._sealed = True
+        return frame
+
+
+def build_frame(version: int, type: int, flags: int, timestamp: int, payload: Buffer) -> bytes:
+    """One frame around a payload that is already as it shall travel.
+
+    Args:
+        version: protocol version, which says how long the header is.
+        type: number of the message type.
+        flags: the header's flags.
+        timestamp: microseconds since the Unix epoch; ignored before V3.
+        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
+    """
+    flat = flatten(payload)
+    octets = flat.view(0, flat.nbytes)
+    if octets.nbytes > LARGEST_LENGTH:
+        raise MessageTooLarge(f"a payload of {octets.nbytes} bytes; the header's length field ends at {LARGEST_LENGTH}")
+    header = _header_bytes(version, type, flags, timestamp, length=octets.nbytes, checksum=_crc32(octets))
+    return b"".join((header, octets))
+
+
+# --- time ---
+
+
+@final
+class Clock:
+    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
+
+    __slots__ = ("_last", "_lock")
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = Lock()
+
+    def next(self) -> int:
+        """Now, or a microsecond after the last answer where the clock has not moved on."""
+        with self._lock:
+            self._last = max(time_ns() // 1000, self._last + 1)
+            return self._last
