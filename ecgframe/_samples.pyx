@@ -77,32 +77,23 @@ cdef SampleType sample_type(const char* format, Py_ssize_t itemsize, bint* swapp
     if letter == c"?":
         return BOOL if itemsize == 1 else NO_SAMPLE_TYPE
     if letter in (c"b", c"h", c"i", c"l", c"q", c"n"):
-        return signed_type(itemsize)
+        return integer_type(itemsize, INT8)
     if letter in (c"B", c"H", c"I", c"L", c"Q", c"N"):
-        return unsigned_type(itemsize)
+        return integer_type(itemsize, UINT8)
     if letter in (c"e", c"f", c"d", c"g"):
         return floating_type(itemsize)
     return NO_SAMPLE_TYPE
 
 
-cdef SampleType signed_type(Py_ssize_t itemsize) noexcept nogil:
+cdef SampleType integer_type(Py_ssize_t itemsize, SampleType narrowest) noexcept nogil:
+    """INT8 or UINT8, or the wider one behind it in the list of types."""
     if itemsize == 1:
-        return INT8
+        return narrowest
     if itemsize == 2:
-        return INT16
+        return <SampleType>(<int>narrowest + 1)
     if itemsize == 4:
-        return INT32
-    return INT64 if itemsize == 8 else NO_SAMPLE_TYPE
-
-
-cdef SampleType unsigned_type(Py_ssize_t itemsize) noexcept nogil:
-    if itemsize == 1:
-        return UINT8
-    if itemsize == 2:
-        return UINT16
-    if itemsize == 4:
-        return UINT32
-    return UINT64 if itemsize == 8 else NO_SAMPLE_TYPE
+        return <SampleType>(<int>narrowest + 2)
+    return <SampleType>(<int>narrowest + 3) if itemsize == 8 else NO_SAMPLE_TYPE
 
 
 cdef SampleType floating_type(Py_ssize_t itemsize) noexcept nogil:

@@ -391,36 +391,25 @@ cdef const uint8_t* text_at(
     const uint8_t* p, const uint8_t* end, const uint8_t** text, Py_ssize_t* n
 ) noexcept:
     """Past a str of any header width, with its bytes; NULL where none stands whole."""
-    cdef Py_ssize_t left = end - p
-    if left >= 1 and 0xA0 <= p[0] < 0xC0:
-        n[0] = p[0] & 0x1F
-        text[0] = p + 1
-    elif left >= 2 and p[0] == 0xD9:
-        n[0] = p[1]
-        text[0] = p + 2
-    elif left >= 3 and p[0] == 0xDA:
-        n[0] = load16(p + 1)
-        text[0] = p + 3
-    elif left >= 5 and p[0] == 0xDB:
-        n[0] = <Py_ssize_t>load32(p + 1)
-        text[0] = p + 5
-    else:
-        return NULL
-    return text[0] + n[0] if 0 <= n[0] <= end - text[0] else NULL
+    if p == end or not 0xA0 <= p[0] < 0xC0:
+        return sized_at(p, end, 0xD9, text, n)
+    n[0] = p[0] & 0x1F
+    text[0] = p + 1
+    return text[0] + n[0] if n[0] <= end - text[0] else NULL
 
 
-cdef const uint8_t* bin_at(
-    const uint8_t* p, const uint8_t* end, const uint8_t** content, Py_ssize_t* n
+cdef const uint8_t* sized_at(
+    const uint8_t* p, const uint8_t* end, uint8_t tag8, const uint8_t** content, Py_ssize_t* n
 ) noexcept:
-    """Past a bin of any header width, with its bytes; NULL where none stands whole."""
+    """Past a str (tag8 0xD9) or bin (0xC4) whose length has 8, 16 or 32 bits; NULL where none stands whole."""
     cdef Py_ssize_t left = end - p
-    if left >= 2 and p[0] == 0xC4:
+    if left >= 2 and p[0] == tag8:
         n[0] = p[1]
         content[0] = p + 2
-    elif left >= 3 and p[0] == 0xC5:
+    elif left >= 3 and p[0] == tag8 + 1:
         n[0] = load16(p + 1)
         content[0] = p + 3
-    elif left >= 5 and p[0] == 0xC6:
+    elif left >= 5 and p[0] == tag8 + 2:
         n[0] = <Py_ssize_t>load32(p + 1)
         content[0] = p + 5
     else:
@@ -461,7 +450,7 @@ cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint gues
     cdef const uint8_t* content
     cdef Py_ssize_t n
     if 0xC4 <= p[0] <= 0xC6:
-        return bin_at(p, end, &content, &n)
+        return sized_at(p, end, 0xC4, &content, &n)
     return predict_end(p, end, MOST_DIMENSIONS) if guess else skip_numbers(p, end, MOST_DIMENSIONS)
 
 
@@ -605,7 +594,7 @@ cdef object view_samples(
     cdef Py_ssize_t i
     cdef Py_ssize_t size = item_size(dtype.t)
     shape = shape_of(dims, ndim)
-    bin_at(w.samples, r.end, &content, &n)
+    sized_at(w.samples, r.end, 0xC4, &content, &n)
     if n != count * size:
         refuse(r, w.samples, f"{n} bytes of samples, where shape {list(shape)} of {dtype.dtype} has {count * size}")
     if dtype.t == BOOL:

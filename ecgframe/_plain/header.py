@@ -175,9 +175,10 @@ def flatten_writable(buffer: Buffer) -> FlatBuffer:
 
 
 def _octets_of(buffer: Buffer) -> memoryview:
+    anything: Any = buffer  # the stubs of older NumPys list buffers by name, and do not know them all
     try:
         # NumPy asks for bytes and nothing else, where memoryview() would ask for a format that it knows.
-        return memoryview(np.frombuffer(buffer, np.uint8))
+        return memoryview(np.frombuffer(anything, np.uint8))
     except ValueError as error:
         # NumPy's word for what the buffer protocol calls a BufferError.
         raise BufferError(f"only C-contiguous bytes will do: {error}") from None
