@@ -10,7 +10,7 @@ from operator import index
 from struct import Struct
 from threading import Lock
 from time import time_ns
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
@@ -175,10 +175,10 @@ def flatten_writable(buffer: Buffer) -> FlatBuffer:
 
 
 def _octets_of(buffer: Buffer) -> memoryview:
-    anything: Any = buffer  # the stubs of older NumPys list buffers by name, and do not know them all
+    from_buffer: Any = np.frombuffer  # older NumPys' types list the kinds of buffers, and do not know them all
     try:
         # NumPy asks for bytes and nothing else, where memoryview() would ask for a format that it knows.
-        return memoryview(np.frombuffer(anything, np.uint8))
+        return memoryview(from_buffer(buffer, np.uint8))
     except ValueError as error:
         # NumPy's word for what the buffer protocol calls a BufferError.
         raise BufferError(f"only C-contiguous bytes will do: {error}") from None
