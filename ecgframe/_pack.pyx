@@ -30,8 +30,11 @@ from .errors import MessageTooLarge
 from .protocol import (
     DATETIME_KEY,
     DTYPE_KEY,
+    DTYPE_KINDS,
     MAX_DEPTH,
+    MAX_DIMENSION,
     MAX_NDIM,
+    MAX_SAMPLE_SIZE,
     NDARRAY_KEY,
     SHAPE_KEY,
     UUID_KEY,
@@ -57,6 +60,8 @@ cdef enum:
     TAIL = 256                   # what usually follows the samples of a message
     SAMPLES_WITHOUT_GIL = 8192
     BYTES_WITHOUT_GIL = 65536
+
+cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
 
 if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
     raise ImportError("ecgframe._pack was compiled for other limits than ecgframe.protocol has")
@@ -282,7 +287,7 @@ cdef int pack_rarer(Writer* w, value) except -1:
 
 cdef bint is_number(value):
     """Whether a NumPy scalar travels as the Python value it holds; a timedelta64, an integer to NumPy, does not."""
-    return isinstance(value, generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+    return isinstance(value, generic) and value.dtype.kind in DTYPE_KINDS and value.dtype.itemsize <= MAX_SAMPLE_SIZE
 
 
 cdef hint_for(value):
@@ -572,7 +577,7 @@ cdef int pack_shape(Writer* w, Py_buffer* view) except -1:
     cdef int i
     container_header(w, view.ndim, 0x90, 0xDC)
     for i in range(view.ndim):
-        if view.shape[i] >> 32:
+        if view.shape[i] > LARGEST_DIMENSION:
             raise ValueError(f"{where(w)}: a dimension of {view.shape[i]}; they end at 2**32 - 1")
         pack_unsigned(w, <uint64_t>view.shape[i])
     return 0

@@ -22,7 +22,6 @@ from ._samples cimport (
     array_header, item_size, predict_end, read_number, read_row, sample_type, skip_numbers, survey_row,
 )
 
-import re
 from datetime import datetime
 from uuid import UUID
 
@@ -30,7 +29,20 @@ import numpy as np
 
 from ._path import path_text, quoted
 from .errors import InvalidDataFormat, MessageTooLarge
-from .protocol import DATETIME_KEY, MAX_CONTAINERS, MAX_DEPTH, MAX_NDIM, NDARRAY_KEY, NDARRAY_KEYS, UUID_KEY
+from .protocol import (
+    DATETIME_KEY,
+    DTYPE_KINDS,
+    DTYPE_SPELLING,
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_DIMENSION,
+    MAX_DTYPE_LETTERS,
+    MAX_NDIM,
+    MAX_SAMPLE_SIZE,
+    NDARRAY_KEY,
+    NDARRAY_KEYS,
+    UUID_KEY,
+)
 
 __all__ = ["unpack"]
 
@@ -43,9 +55,11 @@ cdef extern from "Python.h":
 cdef enum:
     DEEPEST = 64
     MOST_DIMENSIONS = 32
-    LONGEST_DTYPE = 32
     SAMPLES_WITHOUT_GIL = 8192
     KEYS_CACHED = 256
+
+cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
+cdef Py_ssize_t LONGEST_DTYPE = MAX_DTYPE_LETTERS
 
 if (MAX_DEPTH, MAX_NDIM) != (DEEPEST, MOST_DIMENSIONS):
     raise ImportError("ecgframe._unpack was compiled for other limits than ecgframe.protocol has")
@@ -96,7 +110,7 @@ cdef struct Wrapper:
     const uint8_t* dtype
     Py_ssize_t dtype_size
     const uint8_t* samples
-    const uint8_t* samples_end   # NULL while unknown, since nothing follows the samples within the map
+    const uint8_t* samples_end   # found, or guessed from the headers
     const uint8_t* shape
     const uint8_t* end
 
@@ -501,7 +515,6 @@ cdef class SampleDtype:
 
 
 cdef dict DTYPES = {}
-cdef object DTYPE_TEXT = re.compile(r"[<>=|]?[A-Za-z?][A-Za-z0-9_]*", re.ASCII).fullmatch
 
 
 cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
@@ -523,13 +536,13 @@ cdef SampleDtype known_dtype(bytes text):
     cdef bint swapped = False
     cdef SampleDtype known
     spelling = text.decode("latin-1")
-    if not DTYPE_TEXT(spelling):
+    if not DTYPE_SPELLING.fullmatch(spelling):
         return None
     try:
         dtype = np.dtype(spelling)
     except Exception:
         return None
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+    if dtype.kind not in DTYPE_KINDS or dtype.itemsize > MAX_SAMPLE_SIZE:
         return None
     letter = {"b": "?", "i": "q", "u": "Q", "f": "d"}[dtype.kind].encode()
     known = SampleDtype()
@@ -553,7 +566,7 @@ cdef int read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims) except -1:
         refuse(r, w.shape, f"an ndarray of {n} dimensions; {MOST_DIMENSIONS} is the most")
     for i in range(n):
         p = read_number(p, r.end, &number)
-        if number.kind != SIGNED or not 0 <= number.signed <= <int64_t>0xFFFFFFFFULL:
+        if number.kind != SIGNED or not 0 <= number.signed <= LARGEST_DIMENSION:
             refuse(r, w.shape, f"dimension {i} of an ndarray's shape is no integer from 0 to 2**32 - 1")
         dims[i] = <Py_ssize_t>number.signed
     return <int>n

@@ -6,6 +6,7 @@ This module imports nothing of ours.
 
 from __future__ import annotations
 
+import re
 from enum import KEEP, IntEnum, IntFlag
 from typing import Final
 
@@ -115,6 +116,21 @@ MAX_DEPTH: Final = 64
 
 MAX_NDIM: Final = 32
 """Dimensions of an ndarray, at most."""
+
+MAX_DIMENSION: Final = 2**32 - 1
+"""Samples along one dimension of an ndarray, at most."""
+
+DTYPE_KINDS: Final = "biuf"
+"""NumPy's letters for the kinds of dtype that travel: bool, signed and unsigned integers, floats."""
+
+MAX_SAMPLE_SIZE: Final = 8
+"""Bytes of one sample of an ndarray, at most."""
+
+DTYPE_SPELLING: Final = re.compile(r"[<>=|]?[A-Za-z?][A-Za-z0-9_]*", re.ASCII)
+"""What the text of a dtype may look like before NumPy is asked what it means."""
+
+MAX_DTYPE_LETTERS: Final = 32
+"""Letters in the text of a dtype, at most."""
 
 MAX_CONTAINERS: Final = 2**20
 """Python lists and dicts that one payload may become. An empty one takes a byte on the wire and 56 to 64

@@ -19,14 +19,24 @@ from msgpack import Packer  # type: ignore[import-untyped]
 
 from .._path import path_text
 from ..errors import MessageTooLarge
-from ..protocol import DATETIME_KEY, DTYPE_KEY, MAX_DEPTH, MAX_NDIM, NDARRAY_KEY, SHAPE_KEY, UUID_KEY
+from ..protocol import (
+    DATETIME_KEY,
+    DTYPE_KEY,
+    DTYPE_KINDS,
+    MAX_DEPTH,
+    MAX_DIMENSION,
+    MAX_NDIM,
+    MAX_SAMPLE_SIZE,
+    NDARRAY_KEY,
+    SHAPE_KEY,
+    UUID_KEY,
+)
 from .header import Draft, FlatBuffer, flatten
 from .numbers import F32, F64, FLOATS
 
 __all__ = ["pack", "pack_draft", "pack_into"]
 
 _SCALARS: Final = frozenset({NoneType, bool, int, float, str, bytes})
-_LARGEST_DIMENSION: Final = 2**32 - 1
 
 
 def pack(obj: Any, max_payload: int, binary: bool) -> bytes:
@@ -140,7 +150,8 @@ class _Writer:
         self._put(self._packer.pack(bytes(flat.view(0, flat.nbytes))))
 
     def _numpy_scalar(self, value: np.generic) -> None:
-        if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:  # a timedelta64 is an np.integer, too
+        # By kind, not by class: to NumPy, a timedelta64 is an integer too.
+        if value.dtype.kind not in DTYPE_KINDS or value.dtype.itemsize > MAX_SAMPLE_SIZE:
             self._refuse(value)
         self._scalar(value.item())
 
@@ -217,7 +228,7 @@ class _Writer:
             raise TypeError(f"{self._where()}: a masked array would lose its mask; fill it first, with filled()")
         if array.ndim > MAX_NDIM:
             raise TypeError(f"{self._where()}: an ndarray of {array.ndim} dimensions; at most {MAX_NDIM} travel")
-        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        if array.dtype.kind not in DTYPE_KINDS or array.dtype.itemsize > MAX_SAMPLE_SIZE:
             raise TypeError(
                 f"{self._where()}: cannot pack an ndarray of dtype {array.dtype}; "
                 "bool, integers and floats of at most 8 bytes travel"
@@ -282,7 +293,7 @@ class _Writer:
     def _shape(self, shape: tuple[int, ...]) -> None:
         self._scalar(SHAPE_KEY)
         for size in shape:
-            if size > _LARGEST_DIMENSION:
+            if size > MAX_DIMENSION:
                 raise ValueError(f"{self._where()}: a dimension of {size}; they end at 2**32 - 1")
         self._put(self._packer.pack(shape))
 

@@ -6,7 +6,6 @@ the MessagePack library reads the scalars, and lists of numbers once they are kn
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import datetime
 from functools import lru_cache
@@ -22,9 +21,14 @@ from ..errors import InvalidDataFormat, MessageTooLarge
 from ..protocol import (
     DATETIME_KEY,
     DTYPE_KEY,
+    DTYPE_KINDS,
+    DTYPE_SPELLING,
     MAX_CONTAINERS,
     MAX_DEPTH,
+    MAX_DIMENSION,
+    MAX_DTYPE_LETTERS,
     MAX_NDIM,
+    MAX_SAMPLE_SIZE,
     NDARRAY_KEY,
     NDARRAY_KEYS,
     SHAPE_KEY,
@@ -48,12 +52,9 @@ if TYPE_CHECKING:
 
 __all__ = ["unpack"]
 
-_LONGEST_DTYPE: Final = 32
-_LARGEST_DIMENSION: Final = 2**32 - 1
 _TOO_DEEP: Final = f"more than {MAX_DEPTH} arrays and maps inside one another"
 _NDARRAY, _DTYPE, _SHAPE = NDARRAY_KEY.encode(), DTYPE_KEY.encode(), SHAPE_KEY.encode()
 _MARKERS: Final = frozenset({_NDARRAY, _DTYPE, _SHAPE, DATETIME_KEY.encode(), UUID_KEY.encode()})
-_DTYPE_TEXT: Final = re.compile(r"[<>=|]?[A-Za-z?][A-Za-z0-9_]*", re.ASCII)
 
 
 def unpack(flat: FlatBuffer, start: int, stop: int, numeric: bool) -> Any:
@@ -356,7 +357,7 @@ class _Reader:
         return array
 
     def _dtype(self, span: _Span) -> np.dtype[Any]:
-        if span.stop - span.start > _LONGEST_DTYPE:
+        if span.stop - span.start > MAX_DTYPE_LETTERS:
             self._refuse(span.start, f"a dtype of {span.stop - span.start} letters")
         text = bytes(self._octets[slice(*span)])
         dtype = _known_dtype(text.decode("latin-1"))
@@ -373,7 +374,7 @@ class _Reader:
             self._refuse(span.start, f"an ndarray of {header[0]} dimensions; {MAX_NDIM} is the most")
         shape = tuple(unpackb(self._octets[slice(*span)]))
         for i, size in enumerate(shape):
-            if type(size) is not int or not 0 <= size <= _LARGEST_DIMENSION:
+            if type(size) is not int or not 0 <= size <= MAX_DIMENSION:
                 self._refuse(span.start, f"dimension {i} of an ndarray's shape is no integer from 0 to 2**32 - 1")
         if dtype.itemsize * prod(size for size in shape if size) > sys.maxsize:
             self._refuse(span.start, "the shape has more samples than memory has addresses")
@@ -470,10 +471,10 @@ class _Reader:
 @lru_cache(maxsize=256)
 def _known_dtype(spelling: str) -> np.dtype[Any] | None:
     """The dtype behind a text, or None; never what NumPy makes of structures or objects."""
-    if not _DTYPE_TEXT.fullmatch(spelling):
+    if not DTYPE_SPELLING.fullmatch(spelling):
         return None
     try:
         dtype = np.dtype(spelling)
     except Exception:
         return None
-    return dtype if dtype.kind in "biuf" and dtype.itemsize <= 8 else None
+    return dtype if dtype.kind in DTYPE_KINDS and dtype.itemsize <= MAX_SAMPLE_SIZE else None
