@@ -11,7 +11,7 @@ cdef class FlatBuffer:
     cpdef Header only_frame(self, Py_ssize_t max_payload)
     cpdef Header frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
     cpdef object view(self, Py_ssize_t start, Py_ssize_t stop)
-    cdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
+    cpdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
     cdef int check_payload(self, Py_ssize_t offset, Header header) except -1
 
 

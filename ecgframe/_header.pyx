@@ -168,7 +168,7 @@ cdef class FlatBuffer:
         self.check_payload(offset, header)
         return header
 
-    cdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
+    cpdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
         """Checks 1 to 4, from the header's bytes alone."""
         cdef const uint8_t* p = self.start + offset
         cdef Py_ssize_t available = self.nbytes - offset

@@ -21,7 +21,7 @@ from ._core import (
     unpack_payload,
 )
 from .compression import Compression, deflate, inflate
-from .errors import AuthenticationFailed
+from .errors import AuthenticationFailed, ProtocolError
 from .messages import check_received, check_sent
 from .protocol import (
     DATA_TYPES,
@@ -30,6 +30,7 @@ from .protocol import (
     HEADER_SIZES,
     LARGEST_LENGTH,
     LARGEST_TIMESTAMP,
+    LAST_FATAL_CHECK,
     LATEST_VERSION,
     VERSIONS,
     Flag,
@@ -286,6 +287,25 @@ class Codec:
         while offset < flat.nbytes:
             header = flat.frame_at(offset, self._max_payload)
             yield self._message(flat, offset, header)
+            offset += header.size + header.length
+
+    def decode_each(self, buffer: Buffer) -> Iterator[Message | ProtocolError]:
+        """As ``decode_all``, with the error of a broken frame in the frame's place, for whoever goes on after it.
+
+        It ends with an error of the checks 1 to 6: behind such a frame nobody knows where the next one starts.
+        """
+        flat = flatten(buffer)
+        offset = 0
+        while offset < flat.nbytes:
+            item: Message | ProtocolError
+            try:
+                item = self._message(flat, offset, flat.frame_at(offset, self._max_payload))
+            except ProtocolError as error:
+                item = error
+            yield item
+            if isinstance(item, ProtocolError) and (item.check is None or item.check <= LAST_FATAL_CHECK):
+                return
+            header = flat.header_at(offset, self._max_payload)
             offset += header.size + header.length
 
     def split(self, buffer: Buffer) -> tuple[Header, memoryview]:

@@ -7,7 +7,7 @@ This module imports nothing of ours.
 from __future__ import annotations
 
 import re
-from enum import KEEP, IntEnum, IntFlag
+from enum import KEEP, IntEnum, IntFlag, StrEnum
 from typing import Final
 
 VERSIONS: Final = (1, 2, 3)
@@ -135,3 +135,73 @@ MAX_DTYPE_LETTERS: Final = 32
 MAX_CONTAINERS: Final = 2**20
 """Python lists and dicts that one payload may become. An empty one takes a byte on the wire and 56 to 64
 in memory, so this bounds what a hostile payload costs. Samples inside an ndarray wrapper do not count."""
+
+LAST_FATAL_CHECK: Final = 6
+"""Of the receiver's checks, the last one whose failure leaves no trust in what follows in the stream."""
+
+
+class Capability(StrEnum):
+    """What two peers may agree on when they negotiate."""
+
+    COMPRESSION = "compression"
+    TIMESTAMPS = "timestamps"
+    PRIORITY = "priority"
+    BROADCAST = "broadcast"
+    ACK = "ack"
+    ENCRYPTION = "encryption"
+    NDARRAY_BIN = "ndarray-bin"
+    BATCH = "batch"
+
+
+CAPABILITY_SINCE: Final = {
+    Capability.COMPRESSION: 2,
+    Capability.TIMESTAMPS: 3,
+    Capability.PRIORITY: 3,
+    Capability.BROADCAST: 3,
+    Capability.ACK: 3,
+    Capability.ENCRYPTION: 3,
+    Capability.NDARRAY_BIN: 1,
+    Capability.BATCH: 1,
+}
+"""The first version in which a capability can be used."""
+
+CAPABILITY_OF_FLAG: Final = {
+    Flag.PRIORITY: Capability.PRIORITY,
+    Flag.BROADCAST: Capability.BROADCAST,
+    Flag.ACK_REQUIRED: Capability.ACK,
+}
+"""The capability that a peer must have before a sender sets the flag."""
+
+ONLY_ANNOUNCED: Final = frozenset({Capability.NDARRAY_BIN, Capability.BATCH, Capability.ENCRYPTION})
+"""What a peer has only if it says so; the rest comes with the version that it speaks."""
+
+
+class CloseCode(IntEnum):
+    """The WebSocket close codes that this protocol uses."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    POLICY = 1008
+    TOO_LARGE = 1009
+    INTERNAL = 1011
+    TRY_LATER = 1013
+
+
+HEARTBEAT_INTERVAL: Final = 15.0
+"""Seconds without anything sent after which a HEARTBEAT goes out, unless the server announces another interval."""
+
+SILENT_INTERVALS: Final = 3
+"""Heartbeat intervals of silence after which a peer counts as dead."""
+
+ERROR_BUDGET: Final = 5
+"""Errors of a peer within ERROR_WINDOW that close its connection."""
+
+ERROR_WINDOW: Final = 10.0
+"""Seconds."""
+
+MAX_STREAM_NAME: Final = 256
+"""Characters in the name of a stream, at most."""
+
+MAX_BATCH_FRAMES: Final = 4096
+"""Frames laid end to end in one WebSocket message, at most."""

@@ -84,7 +84,7 @@ class FlatBuffer:
 
     def only_frame(self, max_payload: int) -> Header:
         """Checks 1 to 7 of the one frame that fills the buffer."""
-        header = self._header_at(0, max_payload)
+        header = self.header_at(0, max_payload)
         size = header.size + header.length
         if size < self.nbytes:
             raise InvalidDataFormat(
@@ -98,11 +98,11 @@ class FlatBuffer:
 
     def frame_at(self, offset: int, max_payload: int) -> Header:
         """Checks 1 to 7 of the frame that starts at offset, whatever follows it."""
-        header = self._header_at(offset, max_payload)
+        header = self.header_at(offset, max_payload)
         self._check_payload(offset, header)
         return header
 
-    def _header_at(self, offset: int, max_payload: int) -> Header:
+    def header_at(self, offset: int, max_payload: int) -> Header:
         """Checks 1 to 4, from the header's bytes alone."""
         available = self.nbytes - offset
         size = HEADER_SIZES.get(self._octets[offset], _SMALLEST_HEADER) if available > 0 else _SMALLEST_HEADER

@@ -1,0 +1,48 @@
+"""One side of a conversation, without I/O: ``ServerSession`` and ``ClientSession``."""
+
+from .events import (
+    Acknowledged,
+    ErrorReceived,
+    Event,
+    FrameRefused,
+    Negotiated,
+    Received,
+    RoundTrip,
+    SubscribeRequested,
+    SubscriptionAnswered,
+    Undelivered,
+    UnsubscribeRequested,
+    VersionChecked,
+)
+from .outgoing import Encoding, Outgoing, encode_outgoing
+from .session import ClientSession, Close, ServerSession, Session
+from .settings import RateLimit, Settings
+from .tally import Tally
+from .times import microseconds, seconds
+
+__all__ = [
+    "Acknowledged",
+    "ClientSession",
+    "Close",
+    "Encoding",
+    "ErrorReceived",
+    "Event",
+    "FrameRefused",
+    "Negotiated",
+    "Outgoing",
+    "RateLimit",
+    "Received",
+    "RoundTrip",
+    "ServerSession",
+    "Session",
+    "Settings",
+    "SubscribeRequested",
+    "SubscriptionAnswered",
+    "Tally",
+    "Undelivered",
+    "UnsubscribeRequested",
+    "VersionChecked",
+    "encode_outgoing",
+    "microseconds",
+    "seconds",
+]

@@ -1,0 +1,102 @@
+"""Messages that the peer is to acknowledge: waited for, sent again, given up. And those that we have acknowledged."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .outgoing import Outgoing
+
+REMEMBERED: Final = 1024
+"""Acknowledged messages whose timestamps a receiver remembers, to tell one that was sent again."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A message of ours that is not acknowledged. Times are in seconds of the owner's clock."""
+
+    outgoing: Outgoing
+    attempts: int = 0
+    sent_at: float = 0.0
+    due: float | None = None
+    """When it is to be sent again; None while it waits to be sent."""
+
+
+class Unacknowledged:
+    """The sender's book, by timestamp."""
+
+    __slots__ = ("_attempts", "_timeout", "_waiting")
+
+    def __init__(self, timeout: float, attempts: int) -> None:
+        self._timeout = timeout
+        self._attempts = attempts
+        self._waiting: OrderedDict[int, Waiting] = OrderedDict()  # those that are sent stand in order of their due time
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._waiting.values())
+
+    def add(self, outgoing: Outgoing) -> None:
+        """Note that the message waits to be sent."""
+        self._waiting.setdefault(outgoing.timestamp, Waiting(outgoing))
+        self._waiting.move_to_end(outgoing.timestamp)
+
+    def sent(self, outgoing: Outgoing, now: float) -> None:
+        """Note that it has been sent; nothing happens if it was acknowledged meanwhile."""
+        if waiting := self._waiting.get(outgoing.timestamp):
+            waiting.attempts += 1
+            waiting.sent_at = now
+            waiting.due = now + self._timeout
+            self._waiting.move_to_end(outgoing.timestamp)
+
+    def acknowledged(self, timestamp: int) -> Waiting | None:
+        """Take out the message of that timestamp; None if none waits."""
+        return self._waiting.pop(timestamp, None)
+
+    def deadline(self) -> float | None:
+        """When the first is due."""
+        return next((waiting.due for waiting in self if waiting.due is not None), None)
+
+    def due(self, now: float) -> list[Waiting]:
+        """Those that are to be sent again; each once, until ``sent`` is told of it."""
+        due = [waiting for waiting in self if waiting.due is not None and waiting.due <= now]
+        for waiting in due:
+            waiting.due = None
+        return due
+
+    def is_spent(self, waiting: Waiting) -> bool:
+        """Tell whether it has been sent as often as it may be."""
+        return waiting.attempts >= self._attempts
+
+
+class Seen:
+    """The receiver's book: which messages came already, and whether the application has them."""
+
+    __slots__ = ("_handed_over",)
+
+    def __init__(self) -> None:
+        self._handed_over: OrderedDict[int, bool] = OrderedDict()
+
+    def add(self, timestamp: int) -> None:
+        """Note that the message came."""
+        self._handed_over[timestamp] = False
+        if len(self._handed_over) > REMEMBERED:
+            self._handed_over.popitem(last=False)
+
+    def hand_over(self, timestamp: int) -> None:
+        """Note that the application has it."""
+        if timestamp in self._handed_over:
+            self._handed_over[timestamp] = True
+
+    def __contains__(self, timestamp: int) -> bool:
+        return timestamp in self._handed_over
+
+    def is_handed_over(self, timestamp: int) -> bool:
+        """Tell whether the application has it."""
+        return self._handed_over.get(timestamp, False)

@@ -1,0 +1,131 @@
+"""Frames on their way out: encoded once, shared by all the sessions whose peers understand the same."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..codec import Codec
+from ..protocol import CAPABILITY_OF_FLAG, DATA_TYPES, FLAG_SINCE, HEADER_SIZES, Capability, Flag, MessageType
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+class Encoding(NamedTuple):
+    """All that the bytes of a frame depend on besides the message.
+
+    Attributes:
+        version: protocol version.
+        flags: those that the peer understands, as bits.
+        compressed: whether the peer inflates.
+        binary: whether the peer reads ndarrays in binary form.
+    """
+
+    version: int
+    flags: int
+    compressed: bool
+    binary: bool
+
+
+def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
+    """What a peer of that version with those capabilities understands."""
+    flags = sum(
+        int(flag)
+        for flag, capability in CAPABILITY_OF_FLAG.items()
+        if capability in capabilities and FLAG_SINCE[flag] <= version
+    )
+    compressed = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
+    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities)
+
+
+class Tier(IntEnum):
+    """Which waiting frames leave first."""
+
+    URGENT = 0
+    CONTROL = 1
+    DATA = 2
+
+
+class Outgoing:
+    """One encoded frame that waits to be sent. Never changed, so that thousands of sessions may hold the same one.
+
+    Attributes:
+        frame: its bytes.
+        type: of the message.
+        timestamp: of the message, in microseconds since 1970; in the frame's header from V3 on.
+        stream: on which it was published, or None.
+        tier: which frames it goes before.
+        acknowledged: whether the peer is to acknowledge it.
+        waveform: whether it may be dropped before anything else when the peer does not keep up.
+        droppable: whether it may be dropped at all.
+        nbytes: size of the frame.
+    """
+
+    __slots__ = ("acknowledged", "droppable", "frame", "nbytes", "stream", "tier", "timestamp", "type", "waveform")
+
+    def __init__(self, frame: bytes, type: MessageType, flags: int, timestamp: int, stream: str | None) -> None:
+        self.frame = frame
+        self.type = type
+        self.timestamp = timestamp
+        self.stream = stream
+        self.tier = _tier(type, flags)
+        self.acknowledged = bool(flags & Flag.ACK_REQUIRED)
+        self.droppable = self.tier is Tier.DATA and not self.acknowledged
+        self.waveform = self.droppable and type is MessageType.ECG_DATA
+        self.nbytes = len(frame)
+
+    def __repr__(self) -> str:
+        return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"
+
+
+def encode_outgoing(
+    encoding: Encoding,
+    type: MessageType,
+    data: Any,
+    *,
+    timestamp: int,
+    settings: Settings,
+    flags: Flag | int = 0,
+    stream: str | None = None,
+    max_payload: int | None = None,
+) -> Outgoing:
+    """The message as a frame for every peer of that encoding.
+
+    Args:
+        encoding: what the peers understand; flags that they do not are left out.
+        type: of the message.
+        data: its payload.
+        timestamp: in microseconds since 1970, later than that of any other message of this sender.
+        settings: the sender's, for compression and its limit.
+        flags: PRIORITY, BROADCAST and ACK_REQUIRED.
+        stream: on which it is published.
+        max_payload: bytes that the payload may have, where that is not the settings' own limit.
+
+    Raises:
+        TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode`` does.
+    """
+    limit = settings.max_payload if max_payload is None else max_payload
+    codec = _codec(encoding, settings.compression, limit)
+    bits = int(flags) & encoding.flags
+    stamp = timestamp if HEADER_SIZES[encoding.version] > HEADER_SIZES[1] else None
+    # A peer without the PRIORITY flag still gets urgent messages first, hence the flags as they were meant.
+    frame = codec.encode(type, data, flags=bits, timestamp=stamp)
+    return Outgoing(frame, type, bits | (int(flags) & Flag.PRIORITY), timestamp, stream)
+
+
+@lru_cache(maxsize=64)  # bounded: a peer's max_payload is the peer's word
+def _codec(encoding: Encoding, compression: Any, max_payload: int) -> Codec:
+    return Codec(
+        version=encoding.version,
+        compression=compression if encoding.compressed else None,
+        max_payload=max_payload,
+        ndarray="binary" if encoding.binary else "list",
+    )
+
+
+def _tier(type: MessageType, flags: int) -> Tier:
+    if flags & Flag.PRIORITY or type is MessageType.ANOMALY_ALERT:
+        return Tier.URGENT
+    return Tier.DATA if type in DATA_TYPES else Tier.CONTROL

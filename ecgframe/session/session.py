@@ -1,0 +1,673 @@
+"""One side of one connection: bytes in, events out; frames to send, and when to look again. No I/O, no clock.
+
+The owner, who has the socket and the clock, does five things, in any order and as often as it likes:
+
+- gives what arrived to ``receive`` and acts on the events;
+- calls ``tick`` once ``deadline()`` has passed, and acts on the events;
+- sends what ``next_message`` gives, for as long as the network takes it, until it gives None;
+- when ``closing`` is set and ``next_message`` gives None, closes the WebSocket with that code and reason;
+- when the connection is gone, calls ``lost``.
+
+``now`` is in seconds of any clock that never goes back. ``wall`` gives microseconds since 1970, each time more than
+the last: the timestamps of V3 frames, which name messages.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from ..codec import Codec
+from ..errors import (
+    InvalidDataFormat,
+    InvalidProtocolVersion,
+    MessageTooLarge,
+    PermissionDenied,
+    ProtocolError,
+    RateLimitExceeded,
+)
+from ..messages import check_received
+from ..protocol import (
+    DATA_TYPES,
+    LARGEST_LENGTH,
+    LAST_FATAL_CHECK,
+    MAX_BATCH_FRAMES,
+    SILENT_INTERVALS,
+    Capability,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    MessageType,
+)
+from .acknowledgements import Seen, Unacknowledged, Waiting
+from .events import (
+    Acknowledged,
+    ErrorReceived,
+    Event,
+    FrameRefused,
+    Negotiated,
+    Received,
+    RoundTrip,
+    SubscribeRequested,
+    SubscriptionAnswered,
+    Undelivered,
+    UnsubscribeRequested,
+    VersionChecked,
+)
+from .negotiation import choice, common_capabilities, implied, offer, usable
+from .outgoing import Outgoing, encode_outgoing, encoding_for
+from .rates import Admission, ErrorBudget
+from .send_queue import Loss, SendQueue
+from .tally import Tally
+from .times import microseconds, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+    from ..codec import Message
+    from ..messages import SubscriptionStatus
+    from .settings import Settings
+
+RATE_ERROR_PAUSE: Final = 1.0
+"""Seconds after telling a peer that it is too fast in which it is not told again."""
+
+SHORTEST_HEARTBEAT: Final = 0.05
+"""Seconds; a server that announces less must not keep its clients busy with heartbeats."""
+
+LONGEST_TEXT: Final = 500
+"""Letters of an error's text that are sent: it may quote what the peer sent, whose length is the peer's choice."""
+
+
+class Close(NamedTuple):
+    """How a connection is to be closed."""
+
+    code: CloseCode
+    reason: str
+
+
+class Session(ABC):
+    """What both sides have in common. See ``ServerSession`` and ``ClientSession``.
+
+    Args:
+        settings: this side's.
+        wall: gives microseconds since 1970, each time more than the last.
+
+    Attributes:
+        version: protocol version in which this side sends; 1 until more is known.
+        capabilities: that both sides have and the version can express.
+        encoding: what the peer understands; frames for ``enqueue`` are encoded for it.
+        established: whether the peer has said how it talks.
+        negotiated: whether it has done so by negotiating.
+        closing: how to close the connection once nothing more is to be sent; None while it goes on.
+        tally: what has passed.
+    """
+
+    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
+        self.settings = settings
+        self.version = 1
+        self.capabilities: frozenset[Capability] = frozenset()
+        self.encoding = encoding_for(self.version, self.capabilities)
+        self.established = False
+        self.negotiated = False
+        self.closing: Close | None = None
+        self.tally = Tally()
+        self._wall = wall
+        self._codec = Codec(
+            max_payload=settings.max_payload, numeric_lists=settings.numeric_lists, validate=settings.validate
+        )
+        self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
+        self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
+        self._seen = Seen()
+        self._admission = Admission(settings.rate_limit) if settings.rate_limit else None
+        self._budget = ErrorBudget()
+        self._rate_error_at = -inf
+        self._heartbeat_interval = settings.heartbeat_interval
+        self._max_payload_of_peer: int | None = None
+        self._batches = False
+        self._ping: tuple[int, float] | None = None
+        self._heard_at = self._sent_at = 0.0
+
+    # --- what the owner's loop calls ---
+
+    def start(self, now: float) -> None:
+        """The connection stands."""
+        self._heard_at = self._sent_at = now
+
+    def receive(self, data: Buffer, now: float) -> list[Event]:
+        """A binary WebSocket message came: one frame, or several laid end to end.
+
+        Whatever it holds, nothing is raised: the peer is told of errors, and the owner by ``FrameRefused`` and
+        ``closing``. Arrays in binary form are views of ``data``, which must not change afterwards.
+        """
+        nbytes = memoryview(data).nbytes
+        self._heard_at = now
+        self.tally.received_bytes += nbytes
+        events: list[Event] = []
+        if self.closing:
+            return events
+        if self._admission and not self._admission.admits_message(nbytes, now):
+            self._too_fast(nbytes, now, events)
+        elif nbytes == 0:
+            self._refuse_frame(InvalidDataFormat("a message without any frame", check=1), 0, now, events)
+        else:
+            self._receive_frames(data, nbytes, now, events)
+        return events
+
+    def receive_text(self, now: float) -> list[Event]:
+        """A text WebSocket message came, which this protocol does not have."""
+        self._heard_at = now
+        events: list[Event] = []
+        if not self.closing:
+            error = InvalidDataFormat("a text message came; this protocol is binary", check=1)
+            self._refuse_frame(error, 0, now, events)
+        return events
+
+    def heard(self, now: float) -> None:
+        """The owner did not read until now, for reasons of its own: what it did not hear is not the peer's silence."""
+        self._heard_at = max(self._heard_at, now)
+
+    def deadline(self) -> float | None:
+        """When ``tick`` is next to be called, unless something happens before; None when nothing is awaited."""
+        if self.closing:
+            return None
+        times = [self._heard_at + SILENT_INTERVALS * self._heartbeat_interval]
+        if not self._queue.frames:
+            times.append(self._sent_at + self._heartbeat_interval)
+        if (due := self._unacknowledged.deadline()) is not None:
+            times.append(due)
+        return min(times)
+
+    def tick(self, now: float) -> list[Event]:
+        """Do what is due by now: heartbeats, messages to send again, a silent peer to give up."""
+        events: list[Event] = []
+        if self.closing:
+            return events
+        if now >= self._heard_at + SILENT_INTERVALS * self._heartbeat_interval:
+            self._abandon(CloseCode.INTERNAL, f"not a word for {now - self._heard_at:.0f} s")
+            return events
+        for waiting in self._unacknowledged.due(now):
+            self._send_again(waiting, events)
+        if not self._queue.frames and now >= self._sent_at + self._heartbeat_interval:
+            self._say(MessageType.HEARTBEAT, None)
+        return events
+
+    def next_message(self, now: float) -> bytes | None:
+        """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
+        if self._queue.losses and not self._queue.has_urgent():
+            return self._loss_notice(now)
+        outgoing = self._queue.pop()
+        if outgoing is None:
+            return None
+        self._note_sent(outgoing, now)
+        return self._batch_from(outgoing, now) if self._batches and self._queue.frames else outgoing.frame
+
+    def lost(self) -> list[Event]:
+        """The connection is gone: what nobody acknowledged is given up."""
+        given_up = [
+            Undelivered(waiting.outgoing.timestamp, waiting.outgoing.type, waiting.attempts)
+            for waiting in self._unacknowledged
+        ]
+        self.tally.undelivered += len(given_up)
+        self._abandon(CloseCode.GOING_AWAY, "the connection is gone")
+        return list(given_up)
+
+    @property
+    def queued_frames(self) -> int:
+        """Frames that wait to be sent."""
+        return self._queue.frames
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be sent."""
+        return self._queue.nbytes
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether ``next_message`` has something to give."""
+        return bool(self._queue.frames or self._queue.losses)
+
+    # --- what the application calls ---
+
+    def send(
+        self,
+        type: MessageType,
+        data: Any,
+        *,
+        flags: Flag | int = 0,
+        timestamp: int | None = None,
+        stream: str | None = None,
+    ) -> Outgoing:
+        """Encode a message for this peer and let it wait to be sent.
+
+        Flags and forms that the peer does not understand are left out. See ``encode_outgoing`` for what is raised.
+        """
+        outgoing = encode_outgoing(
+            self.encoding,
+            type,
+            data,
+            timestamp=self._wall() if timestamp is None else timestamp,
+            settings=self.settings,
+            flags=flags,
+            stream=stream,
+            max_payload=self._max_payload_of_peer,
+        )
+        self.enqueue(outgoing)
+        return outgoing
+
+    def enqueue(self, outgoing: Outgoing) -> None:
+        """Let a frame wait that is encoded for this peer's ``encoding``.
+
+        Where there is no room, the oldest waveform frames are dropped and the peer is told; where nothing may be
+        dropped any more, the connection is to be closed with 1013. Nothing happens when it is closing already.
+        """
+        if self.closing:
+            return
+        if outgoing.acknowledged:
+            self._unacknowledged.add(outgoing)
+        try:
+            self.tally.dropped += self._queue.put(outgoing)
+        except OverflowError as error:
+            self._abandon(CloseCode.TRY_LATER, str(error))
+            return
+        if len(self._unacknowledged) > self.settings.max_unacknowledged:
+            self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
+
+    def acknowledge(self, message: Message) -> None:
+        """The application has the message; the peer is told if it asked for that."""
+        if message.flags & Flag.ACK_REQUIRED and message.timestamp is not None:
+            self._seen.hand_over(message.timestamp)
+            self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
+
+    def answer_subscription(
+        self,
+        stream: str,
+        status: SubscriptionStatus,
+        *,
+        code: ErrorCode | None = None,
+        start: int | None = None,
+    ) -> None:
+        """Answer SUBSCRIBE or UNSUBSCRIBE.
+
+        Args:
+            stream: its name.
+            status: what became of it.
+            code: why it was denied.
+            start: the moment from which messages follow, in microseconds since 1970, where some before are lost.
+        """
+        answer: dict[str, Any] = {"stream": stream, "status": status}
+        if code is not None:
+            answer["code"] = int(code)
+        if start is not None:
+            answer["from"] = seconds(start)
+        self._say(MessageType.SUBSCRIPTION_ACK, answer)
+
+    def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
+        """Tell the peer of an error, and close the connection after it if a close code is given."""
+        body: dict[str, Any] = {"code": int(code), "message": message[:LONGEST_TEXT]}
+        if details is not None:
+            body["details"] = details
+        self._say(MessageType.ERROR, body)
+        if close is not None:
+            self.end(close, message)
+
+    def ping(self, now: float) -> None:
+        """Ask for a PONG; ``RoundTrip`` follows. A ping that is still on its way counts no more."""
+        timestamp = self._wall()
+        self._ping = (timestamp, now)
+        self._say(MessageType.PING, {"ping": timestamp})
+
+    def check_version(self, version: int) -> None:
+        """Ask whether the peer speaks the version; ``VersionChecked`` follows."""
+        self._say(MessageType.VERSION_CHECK, {"version": version})
+
+    def end(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection once urgent and control messages have left; data that waits is let go."""
+        if not self.closing:
+            self._queue.let_data_go()
+            self.closing = Close(code, _reason(reason))
+
+    # --- receiving ---
+
+    def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
+        for count, item in enumerate(self._codec.decode_each(data)):
+            if self._admission and not self._admission.admits_frame(now):
+                self._too_fast(nbytes, now, events)
+                return
+            try:
+                if count == MAX_BATCH_FRAMES:
+                    raise MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=4)
+                self._accept(_message(item), now, events)
+            except ProtocolError as error:
+                self._refuse_frame(error, nbytes, now, events)
+            if self.closing:
+                return
+
+    def _accept(self, message: Message, now: float, events: list[Event]) -> None:
+        type = message.type
+        # Negotiation travels in V1 frames, whatever is spoken.
+        if message.version not in self.settings.versions and type is not MessageType.PROTOCOL_NEGOTIATION:
+            raise InvalidProtocolVersion(
+                f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=2
+            )
+        if type not in DATA_TYPES and not self.settings.validate:
+            message.data = check_received(type, message.data)
+        self.tally.received[type] += 1
+        if not self.established and type is not MessageType.PROTOCOL_NEGOTIATION:
+            self._assume(message.version, events)
+        if type in DATA_TYPES:
+            self._on_data(message, events)
+        else:
+            _ON_CONTROL[type](self, message.data, message, now, events)
+            self.acknowledge(message)
+
+    def _on_data(self, message: Message, events: list[Event]) -> None:
+        timestamp = message.timestamp
+        if message.flags & Flag.ACK_REQUIRED and timestamp is not None:
+            if timestamp in self._seen:
+                if self._seen.is_handed_over(timestamp):
+                    self.acknowledge(message)
+                return
+            self._seen.add(timestamp)
+        events.append(Received(message))
+
+    def _on_ping(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        self._say(MessageType.PONG, data)
+
+    def _on_pong(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        if not isinstance(data, dict):
+            return
+        if _is_timestamp(data.get("ack")):
+            if waiting := self._unacknowledged.acknowledged(data["ack"]):
+                outgoing = waiting.outgoing
+                events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
+        elif self._ping and _is_timestamp(data.get("ping")) and data["ping"] == self._ping[0]:
+            events.append(_round_trip(self._ping, message, now))
+            self._ping = None
+
+    def _on_error(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        self.tally.errors[int(data["code"])] += 1
+        events.append(ErrorReceived(int(data["code"]), data["message"], data.get("details")))
+
+    def _on_version_check(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        version = int(data["version"])
+        if data.get("compatible") is not None:
+            versions = tuple(int(number) for number in data.get("versions") or ())
+            events.append(VersionChecked(version, bool(data["compatible"]), versions))
+            return
+        answer = {
+            "version": version,
+            "compatible": version in self.settings.versions,
+            "versions": sorted(self.settings.versions),
+        }
+        self._say(MessageType.VERSION_CHECK, answer)
+
+    @abstractmethod
+    def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None: ...
+
+    @abstractmethod
+    def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None: ...
+
+    @abstractmethod
+    def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None: ...
+
+    @abstractmethod
+    def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None: ...
+
+    # --- agreeing ---
+
+    def _assume(self, version: int, events: list[Event]) -> None:
+        """Take the peer for an old one that talks in that version and does not negotiate."""
+        self._establish(version, implied(self.settings, version), False, events)
+
+    def _establish(
+        self, version: int, capabilities: frozenset[Capability], negotiated: bool, events: list[Event]
+    ) -> None:
+        self.version = version
+        self.capabilities = usable(capabilities, version)
+        self.encoding = encoding_for(version, self.capabilities)
+        self._batches = Capability.BATCH in self.capabilities
+        self.established = True
+        self.negotiated = negotiated
+        events.append(Negotiated(version, self.capabilities, negotiated))
+
+    # --- errors ---
+
+    def _refuse_frame(self, error: ProtocolError, nbytes: int, now: float, events: list[Event]) -> None:
+        """Tell both sides, and close where no trust is left or the peer was wrong too often."""
+        self.tally.refused[error.code] += 1
+        events.append(FrameRefused(error, nbytes))
+        close = _close_after(error)
+        if not self._budget.spend(now) and close is None:
+            close = CloseCode.POLICY if error.code is ErrorCode.RATE_LIMIT_EXCEEDED else CloseCode.PROTOCOL_ERROR
+        self.refuse(error.code, str(error), close=close)
+
+    def _too_fast(self, nbytes: int, now: float, events: list[Event]) -> None:
+        """Refuse what came. The peer is told once a second at most: telling it of each frame would be a flood, too."""
+        if now - self._rate_error_at < RATE_ERROR_PAUSE:
+            self.tally.refused[ErrorCode.RATE_LIMIT_EXCEEDED] += 1
+            return
+        self._rate_error_at = now
+        limit = self.settings.rate_limit
+        assert limit
+        text = f"more than {limit.frames:g} frames or {limit.nbytes:g} bytes a second; what is too much is lost"
+        self._refuse_frame(RateLimitExceeded(text), nbytes, now, events)
+
+    def _abandon(self, code: CloseCode, reason: str) -> None:
+        """Close at once: the peer takes nothing, or is no longer there."""
+        self._queue.clear()
+        self.closing = self.closing or Close(code, _reason(reason))
+
+    # --- sending ---
+
+    def _say(self, type: MessageType, data: Any) -> None:
+        """Send a control message. No limit of size applies: it is small, or an echo of what the peer itself sent."""
+        self.enqueue(self._encoded(type, data))
+
+    def _encoded(self, type: MessageType, data: Any) -> Outgoing:
+        return encode_outgoing(
+            self.encoding,
+            type,
+            data,
+            timestamp=self._wall(),
+            settings=self.settings,
+            max_payload=LARGEST_LENGTH,
+        )
+
+    def _note_sent(self, outgoing: Outgoing, now: float) -> None:
+        self._sent_at = now
+        self.tally.sent[outgoing.type] += 1
+        self.tally.sent_bytes += outgoing.nbytes
+        if outgoing.acknowledged:
+            self._unacknowledged.sent(outgoing, now)
+
+    def _batch_from(self, first: Outgoing, now: float) -> bytes:
+        frames = [first.frame]
+        room = self.settings.batch_bytes - first.nbytes
+        while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
+            self._queue.pop()
+            self._note_sent(following, now)
+            frames.append(following.frame)
+            room -= following.nbytes
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def _loss_notice(self, now: float) -> bytes:
+        """The ERROR that tells the peer of frames it could not take."""
+        stream, loss = self._queue.losses.popitem()
+        outgoing = self._encoded(MessageType.ERROR, _loss_error(stream, loss))
+        self._note_sent(outgoing, now)
+        return outgoing.frame
+
+    def _send_again(self, waiting: Waiting, events: list[Event]) -> None:
+        outgoing = waiting.outgoing
+        if self._unacknowledged.is_spent(waiting):
+            self._unacknowledged.acknowledged(outgoing.timestamp)
+            self.tally.undelivered += 1
+            events.append(Undelivered(outgoing.timestamp, outgoing.type, waiting.attempts))
+        else:
+            self.tally.resent += 1
+            self.enqueue(outgoing)
+
+
+class ServerSession(Session):
+    """The side that speaks first and grants subscriptions."""
+
+    def start(self, now: float) -> None:
+        """The connection stands: the server offers what it has."""
+        super().start(now)
+        self._say(MessageType.PROTOCOL_NEGOTIATION, offer(self.settings))
+
+    def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        version = data.get("version")
+        if version is None:
+            raise InvalidDataFormat("a client answers with the version that it chose, not with a list", check=12)
+        if version not in self.settings.versions:
+            raise InvalidProtocolVersion(
+                f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=2
+            )
+        self._establish(int(version), common_capabilities(self.settings, data), True, events)
+
+    def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        since = data.get("since")
+        events.append(SubscribeRequested(data["stream"], None if since is None else microseconds(since)))
+
+    def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        events.append(UnsubscribeRequested(data["stream"]))
+
+    def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        raise InvalidDataFormat("SUBSCRIPTION_ACK is for servers to send", check=12)
+
+
+class ClientSession(Session):
+    """The side that chooses from what the server offers, and subscribes."""
+
+    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
+        super().__init__(settings, wall)
+        self._give_up_waiting_at = inf
+
+    def start(self, now: float) -> None:
+        """The connection stands: the client waits for the server's offer."""
+        super().start(now)
+        self._give_up_waiting_at = now + self.settings.negotiation_timeout
+
+    def deadline(self) -> float | None:
+        """When ``tick`` is next to be called. See ``Session.deadline``."""
+        deadline = super().deadline()
+        return deadline if deadline is None or self.established else min(deadline, self._give_up_waiting_at)
+
+    def tick(self, now: float) -> list[Event]:
+        """Do what is due by now. See ``Session.tick``."""
+        events: list[Event] = []
+        if not self.established and not self.closing and now >= self._give_up_waiting_at:
+            self._assume(min(self.settings.versions), events)
+        return events + super().tick(now)
+
+    def subscribe(self, stream: str, since: int | None = None) -> None:
+        """Ask for a stream; ``SubscriptionAnswered`` follows.
+
+        Args:
+            stream: its name.
+            since: timestamp of the last message without PRIORITY that this side has, in microseconds since 1970: what
+                came after it is sent first.
+        """
+        request: dict[str, Any] = {"stream": stream}
+        if since is not None:
+            request["since"] = seconds(since)
+        self._say(MessageType.SUBSCRIBE, request)
+
+    def unsubscribe(self, stream: str) -> None:
+        """Give a stream up; ``SubscriptionAnswered`` follows."""
+        self._say(MessageType.UNSUBSCRIBE, {"stream": stream})
+
+    def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        if data.get("versions") is None:
+            raise InvalidDataFormat("a server offers a list of versions, not one", check=12)
+        answer = choice(self.settings, data)
+        # The answer travels in a V1 frame, also where this is not the first negotiation.
+        outgoing = encode_outgoing(
+            encoding_for(1, frozenset()),
+            MessageType.PROTOCOL_NEGOTIATION,
+            answer,
+            timestamp=self._wall(),
+            settings=self.settings,
+        )
+        self.enqueue(outgoing)
+        if data.get("heartbeat_interval") is not None:
+            self._heartbeat_interval = max(float(data["heartbeat_interval"]), SHORTEST_HEARTBEAT)
+        if data.get("max_payload") is not None:
+            self._max_payload_of_peer = min(int(data["max_payload"]), LARGEST_LENGTH)
+        self._establish(answer["version"], common_capabilities(self.settings, data), True, events)
+
+    def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        raise PermissionDenied("a client has no streams to subscribe to", check=12)
+
+    _on_unsubscribe = _on_subscribe
+
+    def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        code, start = data.get("code"), data.get("from")
+        events.append(
+            SubscriptionAnswered(
+                data["stream"],
+                data["status"],
+                None if code is None else int(code),
+                None if start is None else microseconds(start),
+            )
+        )
+
+
+_ON_CONTROL: Final[dict[MessageType, Callable[[Session, Any, Message, float, list[Event]], None]]] = {
+    MessageType.HEARTBEAT: lambda *_: None,  # hearing it was all
+    MessageType.PING: lambda session, *args: session._on_ping(*args),
+    MessageType.PONG: lambda session, *args: session._on_pong(*args),
+    MessageType.SUBSCRIBE: lambda session, *args: session._on_subscribe(*args),
+    MessageType.UNSUBSCRIBE: lambda session, *args: session._on_unsubscribe(*args),
+    MessageType.SUBSCRIPTION_ACK: lambda session, *args: session._on_subscription_ack(*args),
+    MessageType.VERSION_CHECK: lambda session, *args: session._on_version_check(*args),
+    MessageType.PROTOCOL_NEGOTIATION: lambda session, *args: session._on_negotiation(*args),
+    MessageType.ERROR: lambda session, *args: session._on_error(*args),
+}
+
+
+def _message(item: Message | ProtocolError) -> Message:
+    if isinstance(item, ProtocolError):
+        raise item
+    return item
+
+
+def _close_after(error: ProtocolError) -> CloseCode | None:
+    """Checks 1 to 6 leave no trust in the stream."""
+    if error.check is None or error.check > LAST_FATAL_CHECK:
+        return None
+    return CloseCode.TOO_LARGE if error.code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR
+
+
+def _loss_error(stream: str | None, loss: Loss) -> dict[str, Any]:
+    details: dict[str, Any] = {"from": seconds(loss.first), "to": seconds(loss.last), "dropped": loss.frames}
+    if stream is not None:
+        details["stream"] = stream
+    return {
+        "code": int(ErrorCode.RATE_LIMIT_EXCEEDED),
+        "message": f"{loss.frames} frames were dropped: they came faster than this connection takes them",
+        "details": details,
+    }
+
+
+def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip:
+    timestamp, sent_at = ping
+    elapsed = now - sent_at
+    if pong.timestamp is None:
+        return RoundTrip(elapsed, None)
+    return RoundTrip(elapsed, seconds(pong.timestamp - timestamp) - elapsed / 2)
+
+
+def _is_timestamp(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _reason(text: str) -> str:
+    """What a WebSocket close frame has room for: 123 bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
