@@ -205,3 +205,7 @@ MAX_STREAM_NAME: Final = 256
 
 MAX_BATCH_FRAMES: Final = 4096
 """Frames laid end to end in one WebSocket message, at most."""
+
+MAX_BATCH_PAYLOAD: Final = 4 * 1024 * 1024
+"""Bytes that the payloads of the frames behind the first in one WebSocket message may have together, inflated: a few
+bytes of hostile frames would otherwise become thousands of payloads of the largest size."""

@@ -20,6 +20,7 @@ from struct import Struct
 from rendering import VECTORS
 
 from ecgframe import Codec, ProtocolError
+from ecgframe.protocol import LAST_FATAL_CHECK
 
 LENGTH_AND_CHECKSUM = Struct(">II")
 LONGEST = 700
@@ -95,11 +96,18 @@ def readers():
         for _ in plain.decode_all(frame):
             pass
 
+    def each_of_a_batch(frame):
+        for item in arrays.decode_each(frame):
+            if isinstance(item, ProtocolError) and item.check > LAST_FATAL_CHECK:
+                continue
+            if isinstance(item, ProtocolError):
+                raise item
+
     def payload_alone(frame):
         plain.unpack(memoryview(frame)[19 if frame[0] == 3 else 11 :] if frame else frame)
 
     # decode twice: it is what a receiver does
-    return [plain.decode, plain.decode, arrays.decode, whole_batch, plain.split, payload_alone]
+    return [plain.decode, plain.decode, arrays.decode, whole_batch, each_of_a_batch, plain.split, payload_alone]
 
 
 def resident():

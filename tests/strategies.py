@@ -268,7 +268,7 @@ def edited(draw, data, other):
 @st.composite
 def mutated_frames(draw, valid=None):
     """A frame that was edited: in its header, in its payload with the sum true again, or in what was deflated."""
-    whole, other = draw(valid or frames()), draw(frames())
+    whole, other = draw(frames() if valid is None else valid), draw(frames())
     where = draw(st.sampled_from(["anywhere", "payload", "payload", "payload", "inflated", "header"]))
     times = range(draw(st.integers(1, 4)))
     if where == "anywhere":

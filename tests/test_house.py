@@ -56,7 +56,15 @@ LOADED_WHEN_ASKED = {
     "scipy",
     "asyncio",
     "websockets",
+    "starlette",
+    "aiohttp",
+    "picows",
+    "redis",
+    "prometheus_client",
 }
+SESSION_MAY_IMPORT = {"session", "_core", "_rules", "codec", "compression", "errors", "messages", "protocol"}
+CLIENT_MAY_IMPORT = {"client", "session", "_core", "codec", "errors", "messages", "protocol", "libraries"}
+SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file"}
 
 PUBLIC = {
     "encode",
@@ -128,7 +136,42 @@ def test_the_errors_know_only_the_tables():
 
 @pytest.mark.parametrize("floor", [name for name in MODULES if name.split("/")[0] in CODEC_FLOORS])
 def test_no_codec_floor_looks_up(floor):
-    assert imports_of(MODULES[floor]).isdisjoint(UPPER_FLOORS)
+    handed_out_when_asked = {"client"} if floor == "__init__" else set()
+    assert imports_of(MODULES[floor]).isdisjoint(UPPER_FLOORS - handed_out_when_asked)
+
+
+def modules_of(floor):
+    return [name for name in MODULES if name.split("/")[0] == floor]
+
+
+def outside_imports_of(path):
+    """The top-level modules of others that a file imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("module", modules_of("session"))
+def test_a_session_has_neither_socket_nor_clock(module):
+    assert imports_of(MODULES[module]) <= SESSION_MAY_IMPORT
+    assert outside_imports_of(MODULES[module]).isdisjoint(
+        {"asyncio", "socket", "time", "threading", "random", "logging"}
+    )
+
+
+@pytest.mark.parametrize("module", modules_of("server"))
+def test_the_server_knows_neither_client_nor_command_line(module):
+    assert imports_of(MODULES[module]) <= SERVER_MAY_IMPORT
+
+
+@pytest.mark.parametrize("module", modules_of("client"))
+def test_the_client_does_not_know_the_server(module):
+    assert imports_of(MODULES[module]) <= CLIENT_MAY_IMPORT
+
+
+def test_the_metrics_know_nothing_of_the_protocol():
+    assert imports_of(MODULES["metrics"]) == set()
 
 
 @pytest.mark.parametrize("kernel", sorted(COMPILED))
@@ -202,6 +245,14 @@ def test_what_is_offered():
     assert list(ecgframe.__all__) == sorted(ecgframe.__all__)
     for name in PUBLIC:
         assert getattr(ecgframe, name) is not None
+
+
+def test_the_client_is_offered_and_loaded_when_asked_for():
+    pytest.importorskip("websockets")
+    done = python("-c", "import ecgframe, sys; print('asyncio' in sys.modules, ecgframe.connect.__name__)")
+    assert done.stdout == "False connect\n"
+    with pytest.raises(AttributeError, match="no attribute 'conect'"):
+        ecgframe.conect  # noqa: B018
 
 
 def test_a_star_import_gives_what_is_offered():

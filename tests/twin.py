@@ -53,11 +53,21 @@ def outcome(call, *args, **options):
     try:
         return call(*args, **options)
     except Exception as error:
-        # By how many bytes a buffer is too small depends on what is written at once: only the path counts.
-        text = str(error).partition(":")[0] if isinstance(error, BufferError) else str(error)
-        code = getattr(error, "code", None)
-        details = (getattr(error, name, None) for name in ("check", "path", "offset"))
-        return Refusal(type(error).__name__, text, None if code is None else int(code), *details)
+        return refusal(error)
+
+
+def refusal(error):
+    """An error as the other core may raise it, too."""
+    # By how many bytes a buffer is too small depends on what is written at once: only the path counts.
+    text = str(error).partition(":")[0] if isinstance(error, BufferError) else str(error)
+    code = getattr(error, "code", None)
+    details = (getattr(error, name, None) for name in ("check", "path", "offset"))
+    return Refusal(type(error).__name__, text, None if code is None else int(code), *details)
+
+
+def each(codec, data):
+    """What ``decode_each`` gives: messages and refusals."""
+    return [refusal(item) if isinstance(item, Exception) else item for item in codec.decode_each(data)]
 
 
 def alike(one, other):  # noqa: PLR0911 - one for each type

@@ -66,6 +66,7 @@ def readers(plain):
         for name, options, call in ways
     ]
     found.append(Reader("decode_all", *(batch_reader(package) for package in (ecgframe, plain))))
+    found.append(Reader("decode_each", *(each_reader(package) for package in (ecgframe, plain))))
     found.append(Reader("unpack", *(payload_reader(package) for package in (ecgframe, plain))))
     return found
 
@@ -73,6 +74,15 @@ def readers(plain):
 def batch_reader(package):
     def read(frame):
         return list(package.decode_all(bytes(frame) * 2))
+
+    return read
+
+
+def each_reader(package):
+    codec = package.Codec(validate=True)
+
+    def read(frame):
+        return twin.each(codec, bytes(frame) * 2)
 
     return read
 

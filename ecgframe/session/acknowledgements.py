@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .outgoing import Outgoing
 
 REMEMBERED: Final = 1024
-"""Acknowledged messages whose timestamps a receiver remembers, to tell one that was sent again."""
+"""Messages whose timestamps a receiver remembers, to tell one that was sent again: of those that the application
+works on, and of those that it has. So no more may wait for their acknowledgement at once."""
 
 
 @dataclass(slots=True)
@@ -56,8 +57,13 @@ class Unacknowledged:
             self._waiting.move_to_end(outgoing.timestamp)
 
     def acknowledged(self, timestamp: int) -> Waiting | None:
-        """Take out the message of that timestamp; None if none waits."""
-        return self._waiting.pop(timestamp, None)
+        """Take out the message of that timestamp; None if none waits that was sent."""
+        waiting = self._waiting.get(timestamp)
+        return self._waiting.pop(timestamp) if waiting and waiting.attempts else None
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._waiting.clear()
 
     def deadline(self) -> float | None:
         """When the first is due."""
@@ -76,27 +82,38 @@ class Unacknowledged:
 
 
 class Seen:
-    """The receiver's book: which messages came already, and whether the application has them."""
+    """The receiver's book: which messages came already, and whether the application has them.
 
-    __slots__ = ("_handed_over",)
+    Two lists, so that a message on which the application works for long is not forgotten for those it has done with.
+    """
+
+    __slots__ = ("_came", "_handed_over")
 
     def __init__(self) -> None:
-        self._handed_over: OrderedDict[int, bool] = OrderedDict()
+        self._came: OrderedDict[int, None] = OrderedDict()
+        self._handed_over: OrderedDict[int, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._came) + len(self._handed_over)
 
     def add(self, timestamp: int) -> None:
         """Note that the message came."""
-        self._handed_over[timestamp] = False
-        if len(self._handed_over) > REMEMBERED:
-            self._handed_over.popitem(last=False)
+        _remember(self._came, timestamp)
 
     def hand_over(self, timestamp: int) -> None:
         """Note that the application has it."""
-        if timestamp in self._handed_over:
-            self._handed_over[timestamp] = True
+        self._came.pop(timestamp, None)
+        _remember(self._handed_over, timestamp)
 
     def __contains__(self, timestamp: int) -> bool:
-        return timestamp in self._handed_over
+        return timestamp in self._came or timestamp in self._handed_over
 
     def is_handed_over(self, timestamp: int) -> bool:
         """Tell whether the application has it."""
-        return self._handed_over.get(timestamp, False)
+        return timestamp in self._handed_over
+
+
+def _remember(book: OrderedDict[int, None], timestamp: int) -> None:
+    book[timestamp] = None
+    if len(book) > REMEMBERED:
+        book.popitem(last=False)

@@ -58,12 +58,14 @@ class SubscriptionAnswered:
         status: "subscribed", "unsubscribed" or "denied".
         code: why it was denied, one of the error codes.
         start: the moment from which messages follow, in microseconds since 1970, where some before it are lost.
+        timestamp: of the answer, by the server's clock, in microseconds since 1970; None before V3.
     """
 
     stream: str
     status: SubscriptionStatus
     code: int | None
     start: int | None
+    timestamp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidProtocolVersion: there is no such version.
     """
-    common = set(settings.versions) & {int(version) for version in offered["versions"]}
+    # Asked from this side, so that it costs little whatever was offered; an array can be asked as well as a list.
+    common = [version for version in settings.versions if version in offered["versions"]]
     if not common:
         raise InvalidProtocolVersion(
             f"the server offers the versions {shown(offered['versions'])}; spoken here: {sorted(settings.versions)}",

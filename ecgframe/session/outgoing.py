@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .._core import flatten
 from ..codec import Codec
-from ..protocol import CAPABILITY_OF_FLAG, DATA_TYPES, FLAG_SINCE, HEADER_SIZES, Capability, Flag, MessageType
+from ..protocol import (
+    CAPABILITY_OF_FLAG,
+    DATA_TYPES,
+    FLAG_SINCE,
+    HEADER_SIZES,
+    LARGEST_LENGTH,
+    Capability,
+    Flag,
+    MessageType,
+)
 
 if TYPE_CHECKING:
     from .settings import Settings
+
+# Plain integers, for the way of each frame: arithmetic on enum members is Python code.
+_PRIORITY: Final = int(Flag.PRIORITY)
+_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
+
+_ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
+"""Negotiation, since nothing may be said before it in what it agrees on."""
 
 
 class Encoding(NamedTuple):
@@ -61,20 +78,42 @@ class Outgoing:
         waveform: whether it may be dropped before anything else when the peer does not keep up.
         droppable: whether it may be dropped at all.
         nbytes: size of the frame.
+        deflated: whether its payload is larger than it looks.
     """
 
-    __slots__ = ("acknowledged", "droppable", "frame", "nbytes", "stream", "tier", "timestamp", "type", "waveform")
+    __slots__ = (
+        "acknowledged",
+        "deflated",
+        "droppable",
+        "frame",
+        "nbytes",
+        "stream",
+        "tier",
+        "timestamp",
+        "type",
+        "waveform",
+    )
 
-    def __init__(self, frame: bytes, type: MessageType, flags: int, timestamp: int, stream: str | None) -> None:
+    def __init__(
+        self,
+        frame: bytes,
+        type: MessageType,
+        flags: int,
+        timestamp: int,
+        stream: str | None,
+        *,
+        in_line: bool = False,
+    ) -> None:
         self.frame = frame
         self.type = type
         self.timestamp = timestamp
         self.stream = stream
-        self.tier = _tier(type, flags)
-        self.acknowledged = bool(flags & Flag.ACK_REQUIRED)
-        self.droppable = self.tier is Tier.DATA and not self.acknowledged
+        self.tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
+        self.acknowledged = bool(flags & _ACK_REQUIRED)
+        self.droppable = self.tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
         self.waveform = self.droppable and type is MessageType.ECG_DATA
         self.nbytes = len(frame)
+        self.deflated = Flag.COMPRESSED in flatten(frame).header_at(0, LARGEST_LENGTH).flags
 
     def __repr__(self) -> str:
         return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"
@@ -109,10 +148,13 @@ def encode_outgoing(
     limit = settings.max_payload if max_payload is None else max_payload
     codec = _codec(encoding, settings.compression, limit)
     bits = int(flags) & encoding.flags
-    stamp = timestamp if HEADER_SIZES[encoding.version] > HEADER_SIZES[1] else None
-    # A peer without the PRIORITY flag still gets urgent messages first, hence the flags as they were meant.
-    frame = codec.encode(type, data, flags=bits, timestamp=stamp)
-    return Outgoing(frame, type, bits | (int(flags) & Flag.PRIORITY), timestamp, stream)
+    timed = HEADER_SIZES[encoding.version] > HEADER_SIZES[1]
+    frame = codec.encode(type, data, flags=bits, timestamp=timestamp if timed else None)
+    # Old peers get what is urgent first, although they have no flag for it, hence the flags as they were meant. But a
+    # viewer that resumes by timestamps must see what overtook: without the flag, the message stays in line.
+    return Outgoing(
+        frame, type, bits | (int(flags) & _PRIORITY), timestamp, stream, in_line=timed and not bits & _PRIORITY
+    )
 
 
 @lru_cache(maxsize=64)  # bounded: a peer's max_payload is the peer's word
@@ -126,6 +168,6 @@ def _codec(encoding: Encoding, compression: Any, max_payload: int) -> Codec:
 
 
 def _tier(type: MessageType, flags: int) -> Tier:
-    if flags & Flag.PRIORITY or type is MessageType.ANOMALY_ALERT:
+    if flags & _PRIORITY or type in _ALWAYS_URGENT:
         return Tier.URGENT
     return Tier.DATA if type in DATA_TYPES else Tier.CONTROL

@@ -30,13 +30,17 @@ class Loss:
 class SendQueue:
     """Waiting frames of one connection.
 
+    A frame that is larger than ``max_bytes`` by itself has a place of its own, and there is but one such place: it does
+    not push the others out.
+
     Attributes:
         frames: that wait.
         nbytes: that wait.
-        losses: what was dropped and not yet told to the peer, by stream (None for frames of no stream).
+        losses: what was dropped and not yet told to the peer, by stream; under None, frames of no stream, and of any
+            where more streams lost frames than are told apart.
     """
 
-    __slots__ = ("_max_bytes", "_max_frames", "_tiers", "frames", "losses", "nbytes")
+    __slots__ = ("_large", "_large_bytes", "_max_bytes", "_max_frames", "_tiers", "_told", "frames", "losses", "nbytes")
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         self.frames = 0
@@ -44,6 +48,9 @@ class SendQueue:
         self.losses: dict[str | None, Loss] = {}
         self._max_frames = max_frames
         self._max_bytes = max_bytes
+        self._large = 0
+        self._large_bytes = 0
+        self._told = False
         self._tiers: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Tier)
 
     def put(self, outgoing: Outgoing) -> int:
@@ -56,12 +63,12 @@ class SendQueue:
             OverflowError: nothing may be dropped any more and there is still no room.
         """
         self._tiers[outgoing.tier].append(outgoing)
-        self.frames += 1
-        self.nbytes += outgoing.nbytes
+        self._count(outgoing, 1)
         return self._make_room() if self._is_over() else 0
 
     def pop(self) -> Outgoing | None:
         """Take the next frame, urgent ones first; None when nothing waits."""
+        self._told = False
         for tier in self._tiers:
             if tier:
                 return self._taken(tier, 0)
@@ -71,28 +78,40 @@ class SendQueue:
         """The frame that ``pop`` would take."""
         return next((tier[0] for tier in self._tiers if tier), None)
 
-    def has_urgent(self) -> bool:
-        """Tell whether an urgent frame waits."""
-        return bool(self._tiers[Tier.URGENT])
+    def pop_loss(self) -> tuple[str | None, Loss] | None:
+        """Take what the peer is to be told of before it gets the next frame: a stream, and what was dropped of it.
+
+        None where nothing is to be told, or something more urgent waits; and none twice in a row while data waits, or a
+        viewer of many streams that is behind all the time would hear of its losses and see nothing else.
+        """
+        if not self.losses:
+            return None
+        following = self.peek()
+        if following and (following.tier is not Tier.DATA or self._told):
+            return None
+        self._told = True
+        stream = following.stream if following and following.stream in self.losses else next(iter(self.losses))
+        return stream, self.losses.pop(stream)
 
     def let_data_go(self) -> None:
         """Forget the data that waits: the connection is about to be closed."""
         data = self._tiers[Tier.DATA]
-        self.frames -= len(data)
-        self.nbytes -= sum(outgoing.nbytes for outgoing in data)
-        data.clear()
+        while data:
+            self._taken(data, 0)
         self.losses.clear()
 
     def clear(self) -> None:
         """Forget all that waits."""
         for tier in self._tiers:
             tier.clear()
-        self.frames = self.nbytes = 0
+        self.frames = self.nbytes = self._large = self._large_bytes = 0
         self.losses.clear()
 
     def _is_over(self) -> bool:
-        # However large, one frame always fits in an empty queue.
-        return self.frames > self._max_frames or (self.nbytes > self._max_bytes and self.frames > 1)
+        return self._is_crowded() or self._large > 1
+
+    def _is_crowded(self) -> bool:
+        return self.frames > self._max_frames or self.nbytes - self._large_bytes > self._max_bytes
 
     def _make_room(self) -> int:
         dropped = 0
@@ -103,20 +122,37 @@ class SendQueue:
 
     def _drop_one(self) -> None:
         data = self._tiers[Tier.DATA]
-        index = next((i for i, outgoing in enumerate(data) if outgoing.waveform), None)
-        if index is None:
-            index = next((i for i, outgoing in enumerate(data) if outgoing.droppable), None)
+        index = self._oldest_to_drop()
         if index is None:
             raise OverflowError(f"{self.frames} frames of {self.nbytes} bytes wait, and none of them may be dropped")
         dropped = self._taken(data, index)
-        if loss := self.losses.get(dropped.stream):
+        stream = dropped.stream if dropped.stream in self.losses or len(self.losses) < self._max_frames else None
+        if loss := self.losses.get(stream):
             loss.add(dropped.timestamp)
         else:
-            self.losses[dropped.stream] = Loss(dropped.timestamp, dropped.timestamp)
+            self.losses[stream] = Loss(dropped.timestamp, dropped.timestamp)
+
+    def _oldest_to_drop(self) -> int | None:
+        """Where the oldest waveform stands, or the oldest other frame that may be dropped; None where there is none."""
+        least = 0 if self._is_crowded() else self._max_bytes + 1  # where only the large ones are too many, one of them
+        other = None
+        for index, outgoing in enumerate(self._tiers[Tier.DATA]):
+            if outgoing.nbytes >= least and outgoing.droppable:
+                if outgoing.waveform:
+                    return index
+                if other is None:
+                    other = index
+        return other
 
     def _taken(self, tier: deque[Outgoing], index: int) -> Outgoing:
         outgoing = tier[index]
         del tier[index]
-        self.frames -= 1
-        self.nbytes -= outgoing.nbytes
+        self._count(outgoing, -1)
         return outgoing
+
+    def _count(self, outgoing: Outgoing, sign: int) -> None:
+        self.frames += sign
+        self.nbytes += sign * outgoing.nbytes
+        if outgoing.nbytes > self._max_bytes:
+            self._large += sign
+            self._large_bytes += sign * outgoing.nbytes

@@ -18,8 +18,6 @@ from abc import ABC, abstractmethod
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-
 from ..codec import Codec
 from ..errors import (
     InvalidDataFormat,
@@ -58,7 +56,7 @@ from .events import (
     VersionChecked,
 )
 from .negotiation import choice, common_capabilities, implied, offer, usable
-from .outgoing import Outgoing, encode_outgoing, encoding_for
+from .outgoing import Outgoing, Tier, encode_outgoing, encoding_for
 from .rates import Admission, ErrorBudget
 from .send_queue import Loss, SendQueue
 from .tally import Tally
@@ -79,8 +77,37 @@ RATE_ERROR_PAUSE: Final = 1.0
 SHORTEST_HEARTBEAT: Final = 0.05
 """Seconds; a server that announces less must not keep its clients busy with heartbeats."""
 
+LONGEST_HEARTBEAT: Final = 86_400.0
+"""Seconds; a server that announces more means "never", and a clock has to be set to something."""
+
 LONGEST_TEXT: Final = 500
 """Letters of an error's text that are sent: it may quote what the peer sent, whose length is the peer's choice."""
+
+ECHO_GROWTH: Final = 32
+"""By how much a PONG may be larger than the message that held its PING. Arrays take more room in list form, which old
+peers are sent, and some more than there is memory: fifty bytes can say "a billion rows of nothing"."""
+
+SMALL_ECHO: Final = 128 * 1024
+"""Bytes that a PONG may have in any case."""
+
+_SAID_BEFORE_AGREEING: Final = frozenset(
+    {
+        MessageType.PROTOCOL_NEGOTIATION,
+        MessageType.VERSION_CHECK,
+        MessageType.HEARTBEAT,
+        MessageType.PING,
+        MessageType.PONG,
+        MessageType.ERROR,
+    }
+)
+"""What travels in V1 frames until both sides know better, and so is read by those as well that do not speak V1."""
+
+_NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
+"""What does not tell how the peer talks; a server that lets nobody in says ERROR and closes."""
+
+_ERROR_CODES: Final = frozenset(ErrorCode)
+
+_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)  # plain: arithmetic on enum members is Python code
 
 
 class Close(NamedTuple):
@@ -130,6 +157,8 @@ class Session(ABC):
         self._max_payload_of_peer: int | None = None
         self._batches = False
         self._ping: tuple[int, float] | None = None
+        self._asked = False
+        self._hearing = 0
         self._heard_at = self._sent_at = 0.0
 
     # --- what the owner's loop calls ---
@@ -144,8 +173,8 @@ class Session(ABC):
         Whatever it holds, nothing is raised: the peer is told of errors, and the owner by ``FrameRefused`` and
         ``closing``. Arrays in binary form are views of ``data``, which must not change afterwards.
         """
-        nbytes = memoryview(data).nbytes
-        self._heard_at = now
+        nbytes = self._hearing = memoryview(data).nbytes
+        self._hear(now)
         self.tally.received_bytes += nbytes
         events: list[Event] = []
         if self.closing:
@@ -159,23 +188,23 @@ class Session(ABC):
         return events
 
     def receive_text(self, now: float) -> list[Event]:
-        """A text WebSocket message came, which this protocol does not have."""
-        self._heard_at = now
+        """A text WebSocket message came, which this protocol does not have; it costs itself, as an error."""
+        self._hear(now)
         events: list[Event] = []
         if not self.closing:
-            error = InvalidDataFormat("a text message came; this protocol is binary", check=1)
+            error = InvalidDataFormat("a text message came; this protocol is binary")
             self._refuse_frame(error, 0, now, events)
         return events
 
     def heard(self, now: float) -> None:
         """The owner did not read until now, for reasons of its own: what it did not hear is not the peer's silence."""
-        self._heard_at = max(self._heard_at, now)
+        self._hear(max(self._heard_at, now))
 
     def deadline(self) -> float | None:
         """When ``tick`` is next to be called, unless something happens before; None when nothing is awaited."""
         if self.closing:
             return None
-        times = [self._heard_at + SILENT_INTERVALS * self._heartbeat_interval]
+        times = [self._silent_after(SILENT_INTERVALS if self._asked else SILENT_INTERVALS - 1)]
         if not self._queue.frames:
             times.append(self._sent_at + self._heartbeat_interval)
         if (due := self._unacknowledged.deadline()) is not None:
@@ -183,35 +212,42 @@ class Session(ABC):
         return min(times)
 
     def tick(self, now: float) -> list[Event]:
-        """Do what is due by now: heartbeats, messages to send again, a silent peer to give up."""
+        """Do what is due by now: heartbeats, messages to send again, a silent peer to ask and then to give up."""
         events: list[Event] = []
         if self.closing:
             return events
-        if now >= self._heard_at + SILENT_INTERVALS * self._heartbeat_interval:
+        if now >= self._silent_after(SILENT_INTERVALS):
             self._abandon(CloseCode.INTERNAL, f"not a word for {now - self._heard_at:.0f} s")
             return events
         for waiting in self._unacknowledged.due(now):
             self._send_again(waiting, events)
+        if not self._asked and now >= self._silent_after(SILENT_INTERVALS - 1):
+            self._asked = True  # an old viewer may have nothing to say, and answers all the same
+            self._say(MessageType.PING, None)
         if not self._queue.frames and now >= self._sent_at + self._heartbeat_interval:
             self._say(MessageType.HEARTBEAT, None)
         return events
 
     def next_message(self, now: float) -> bytes | None:
         """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
-        if self._queue.losses and not self._queue.has_urgent():
-            return self._loss_notice(now)
+        if (lost := self._queue.pop_loss()) is not None:
+            return self._loss_notice(*lost, now)
         outgoing = self._queue.pop()
         if outgoing is None:
             return None
         self._note_sent(outgoing, now)
-        return self._batch_from(outgoing, now) if self._batches and self._queue.frames else outgoing.frame
+        # A deflated frame travels alone: a receiver bounds what the frames of one message may inflate to.
+        if outgoing.deflated or not (self._batches and self._queue.frames):
+            return outgoing.frame
+        return self._batch_from(outgoing, now)
 
     def lost(self) -> list[Event]:
-        """The connection is gone: what nobody acknowledged is given up."""
+        """The connection is gone: what nobody acknowledged is given up, and what was sent too late to leave."""
         given_up = [
             Undelivered(waiting.outgoing.timestamp, waiting.outgoing.type, waiting.attempts)
             for waiting in self._unacknowledged
         ]
+        self._unacknowledged.clear()
         self.tally.undelivered += len(given_up)
         self._abandon(CloseCode.GOING_AWAY, "the connection is gone")
         return list(given_up)
@@ -263,9 +299,11 @@ class Session(ABC):
         """Let a frame wait that is encoded for this peer's ``encoding``.
 
         Where there is no room, the oldest waveform frames are dropped and the peer is told; where nothing may be
-        dropped any more, the connection is to be closed with 1013. Nothing happens when it is closing already.
+        dropped any more, the connection is to be closed with 1013. When it is closing already, the frame is let go.
         """
         if self.closing:
+            if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
+                self._unacknowledged.add(outgoing)  # so that ``lost`` tells of it
             return
         if outgoing.acknowledged:
             self._unacknowledged.add(outgoing)
@@ -277,9 +315,23 @@ class Session(ABC):
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
+    def passes(self, outgoing: Outgoing, now: float) -> bool:
+        """Count a frame as sent if it need not wait; the owner sends it at once, by itself.
+
+        For a stream's many viewers that keep up: it does what ``enqueue`` and ``next_message`` do together, in a fifth
+        of their time. False where the frame is to be queued: something else waits, or it is to be acknowledged.
+        """
+        if self._queue.frames or self._queue.losses or outgoing.acknowledged or self.closing:
+            return False
+        self._sent_at = now
+        tally = self.tally
+        tally.sent[outgoing.type] += 1
+        tally.sent_bytes += outgoing.nbytes
+        return True
+
     def acknowledge(self, message: Message) -> None:
         """The application has the message; the peer is told if it asked for that."""
-        if message.flags & Flag.ACK_REQUIRED and message.timestamp is not None:
+        if int(message.flags) & _ACK_REQUIRED and message.timestamp is not None:
             self._seen.hand_over(message.timestamp)
             self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
 
@@ -333,6 +385,14 @@ class Session(ABC):
 
     # --- receiving ---
 
+    def _hear(self, now: float) -> None:
+        self._heard_at = now
+        self._asked = False
+
+    def _silent_after(self, intervals: int) -> float:
+        """When nothing was heard for so many heartbeat intervals."""
+        return self._heard_at + intervals * self._heartbeat_interval
+
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
         for count, item in enumerate(self._codec.decode_each(data)):
             if self._admission and not self._admission.admits_frame(now):
@@ -349,54 +409,64 @@ class Session(ABC):
 
     def _accept(self, message: Message, now: float, events: list[Event]) -> None:
         type = message.type
-        # Negotiation travels in V1 frames, whatever is spoken.
-        if message.version not in self.settings.versions and type is not MessageType.PROTOCOL_NEGOTIATION:
+        spoken = message.version in self.settings.versions
+        if not spoken and not (message.version == 1 and type in _SAID_BEFORE_AGREEING):
             raise InvalidProtocolVersion(
                 f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=2
             )
         if type not in DATA_TYPES and not self.settings.validate:
             message.data = check_received(type, message.data)
         self.tally.received[type] += 1
-        if not self.established and type is not MessageType.PROTOCOL_NEGOTIATION:
+        if spoken and not self.established and type not in _NO_BEGINNING:
             self._assume(message.version, events)
+        if self._came_already(message):
+            return
         if type in DATA_TYPES:
-            self._on_data(message, events)
+            events.append(Received(message))
         else:
             _ON_CONTROL[type](self, message.data, message, now, events)
             self.acknowledge(message)
 
-    def _on_data(self, message: Message, events: list[Event]) -> None:
+    def _came_already(self, message: Message) -> bool:
+        """Tell whether it was sent again. If the application has it, the acknowledgement is sent again, too."""
         timestamp = message.timestamp
-        if message.flags & Flag.ACK_REQUIRED and timestamp is not None:
-            if timestamp in self._seen:
-                if self._seen.is_handed_over(timestamp):
-                    self.acknowledge(message)
-                return
+        if timestamp is None or not int(message.flags) & _ACK_REQUIRED:
+            return False
+        if timestamp not in self._seen:
             self._seen.add(timestamp)
-        events.append(Received(message))
+            return False
+        if self._seen.is_handed_over(timestamp):
+            self.acknowledge(message)
+        return True
 
     def _on_ping(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        self._say(MessageType.PONG, data)
+        limit = min(max(SMALL_ECHO, ECHO_GROWTH * self._hearing), self.settings.max_payload)
+        try:
+            pong = self._encoded(MessageType.PONG, data, limit)
+        except ValueError as error:  # too large, or arrays that are too deep in list form
+            raise MessageTooLarge("this PING has a payload that cannot be sent back") from error
+        self.enqueue(pong)
 
     def _on_pong(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         if not isinstance(data, dict):
             return
-        if _is_timestamp(data.get("ack")):
+        if _is_number(data.get("ack")):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
                 events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
-        elif self._ping and _is_timestamp(data.get("ping")) and data["ping"] == self._ping[0]:
+        elif self._ping and _is_number(data.get("ping")) and data["ping"] == self._ping[0]:
             events.append(_round_trip(self._ping, message, now))
             self._ping = None
 
     def _on_error(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        self.tally.errors[int(data["code"])] += 1
-        events.append(ErrorReceived(int(data["code"]), data["message"], data.get("details")))
+        code = int(data["code"])
+        self.tally.errors[code if code in _ERROR_CODES else 0] += 1
+        events.append(ErrorReceived(code, data["message"], data.get("details")))
 
     def _on_version_check(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         version = int(data["version"])
         if data.get("compatible") is not None:
-            versions = tuple(int(number) for number in data.get("versions") or ())
+            versions = tuple(int(number) for number in data.get("versions", ()))
             events.append(VersionChecked(version, bool(data["compatible"]), versions))
             return
         answer = {
@@ -420,6 +490,11 @@ class Session(ABC):
 
     # --- agreeing ---
 
+    def _refuse_to_agree_again(self) -> None:
+        # Frames that wait are encoded already: after a change, the peer would not understand them.
+        if self.negotiated:
+            raise InvalidDataFormat("version and capabilities are agreed already; they hold to the end", check=12)
+
     def _assume(self, version: int, events: list[Event]) -> None:
         """Take the peer for an old one that talks in that version and does not negotiate."""
         self._establish(version, implied(self.settings, version), False, events)
@@ -440,6 +515,7 @@ class Session(ABC):
     def _refuse_frame(self, error: ProtocolError, nbytes: int, now: float, events: list[Event]) -> None:
         """Tell both sides, and close where no trust is left or the peer was wrong too often."""
         self.tally.refused[error.code] += 1
+        _forget_where(error)
         events.append(FrameRefused(error, nbytes))
         close = _close_after(error)
         if not self._budget.spend(now) and close is None:
@@ -465,17 +541,17 @@ class Session(ABC):
     # --- sending ---
 
     def _say(self, type: MessageType, data: Any) -> None:
-        """Send a control message. No limit of size applies: it is small, or an echo of what the peer itself sent."""
+        """Send a control message. No limit of size applies: it is small."""
         self.enqueue(self._encoded(type, data))
 
-    def _encoded(self, type: MessageType, data: Any) -> Outgoing:
+    def _encoded(self, type: MessageType, data: Any, max_payload: int = LARGEST_LENGTH) -> Outgoing:
         return encode_outgoing(
             self.encoding,
             type,
             data,
             timestamp=self._wall(),
             settings=self.settings,
-            max_payload=LARGEST_LENGTH,
+            max_payload=max_payload,
         )
 
     def _note_sent(self, outgoing: Outgoing, now: float) -> None:
@@ -489,15 +565,16 @@ class Session(ABC):
         frames = [first.frame]
         room = self.settings.batch_bytes - first.nbytes
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
+            if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
+                break  # of what is lost the peer is to be told before
             self._queue.pop()
             self._note_sent(following, now)
             frames.append(following.frame)
             room -= following.nbytes
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
-    def _loss_notice(self, now: float) -> bytes:
+    def _loss_notice(self, stream: str | None, loss: Loss, now: float) -> bytes:
         """The ERROR that tells the peer of frames it could not take."""
-        stream, loss = self._queue.losses.popitem()
         outgoing = self._encoded(MessageType.ERROR, _loss_error(stream, loss))
         self._note_sent(outgoing, now)
         return outgoing.frame
@@ -522,6 +599,7 @@ class ServerSession(Session):
         self._say(MessageType.PROTOCOL_NEGOTIATION, offer(self.settings))
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        self._refuse_to_agree_again()
         version = data.get("version")
         if version is None:
             raise InvalidDataFormat("a client answers with the version that it chose, not with a list", check=12)
@@ -584,10 +662,11 @@ class ClientSession(Session):
         self._say(MessageType.UNSUBSCRIBE, {"stream": stream})
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        self._refuse_to_agree_again()
         if data.get("versions") is None:
             raise InvalidDataFormat("a server offers a list of versions, not one", check=12)
         answer = choice(self.settings, data)
-        # The answer travels in a V1 frame, also where this is not the first negotiation.
+        # The answer travels in a V1 frame, also where another version was assumed.
         outgoing = encode_outgoing(
             encoding_for(1, frozenset()),
             MessageType.PROTOCOL_NEGOTIATION,
@@ -597,7 +676,8 @@ class ClientSession(Session):
         )
         self.enqueue(outgoing)
         if data.get("heartbeat_interval") is not None:
-            self._heartbeat_interval = max(float(data["heartbeat_interval"]), SHORTEST_HEARTBEAT)
+            announced = float(data["heartbeat_interval"])
+            self._heartbeat_interval = min(max(announced, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
         if data.get("max_payload") is not None:
             self._max_payload_of_peer = min(int(data["max_payload"]), LARGEST_LENGTH)
         self._establish(answer["version"], common_capabilities(self.settings, data), True, events)
@@ -615,6 +695,7 @@ class ClientSession(Session):
                 data["status"],
                 None if code is None else int(code),
                 None if start is None else microseconds(start),
+                message.timestamp,
             )
         )
 
@@ -636,6 +717,14 @@ def _message(item: Message | ProtocolError) -> Message:
     if isinstance(item, ProtocolError):
         raise item
     return item
+
+
+def _forget_where(error: BaseException | None) -> None:
+    """Let go the tracebacks: they hold the message and the events, in a cycle that Python finds only later."""
+    if error:
+        error.__traceback__ = None
+        _forget_where(error.__cause__)
+        _forget_where(error.__context__)
 
 
 def _close_after(error: ProtocolError) -> CloseCode | None:
@@ -664,8 +753,9 @@ def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip
     return RoundTrip(elapsed, seconds(pong.timestamp - timestamp) - elapsed / 2)
 
 
-def _is_timestamp(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+def _is_number(value: Any) -> bool:
+    # Packers of JavaScript may write a timestamp as a float; it is exact until the year 2255.
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _reason(text: str) -> str:

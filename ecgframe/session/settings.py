@@ -10,11 +10,15 @@ from ..codec import NumericLists
 from ..compression import Compression
 from ..protocol import (
     DEFAULT_MAX_PAYLOAD,
+    HEADER_SIZES,
     HEARTBEAT_INTERVAL,
     LARGEST_LENGTH,
+    LATEST_VERSION,
+    MAX_BATCH_PAYLOAD,
     VERSIONS,
     Capability,
 )
+from .acknowledgements import REMEMBERED
 
 MiB: Final = 1024 * 1024
 
@@ -60,9 +64,10 @@ class Settings:
         negotiation_timeout: seconds that a client waits for the server's first word before it takes it for an old one.
         acknowledgement_timeout: seconds before a message that nobody acknowledged is sent again.
         acknowledgement_attempts: how often it is sent, the first time included, before it is given up.
-        max_unacknowledged: messages that may wait for their acknowledgement at once.
+        max_unacknowledged: messages that may wait for their acknowledgement at once; at most as many as a receiver
+            remembers.
         queue_frames: frames that may wait to be sent.
-        queue_bytes: bytes that may wait to be sent; a single frame may be larger.
+        queue_bytes: bytes that may wait to be sent, besides one frame that is larger than this by itself.
         batch_bytes: bytes up to which waiting frames are joined to one WebSocket message, for peers that can take it.
         rate_limit: how fast the peer may send, or None for any rate.
         validate: check the fields of data messages as well; those of control messages always are.
@@ -108,10 +113,15 @@ class Settings:
         ):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is a finite number above 0, not {getattr(self, name)}")
-        if self.rate_limit and self.rate_limit.nbytes_burst < self.max_payload:
+        if self.batch_bytes > MAX_BATCH_PAYLOAD:
+            raise ValueError(f"batch_bytes is at most {MAX_BATCH_PAYLOAD}, not {self.batch_bytes}")
+        if self.max_unacknowledged > REMEMBERED:
+            raise ValueError(f"max_unacknowledged is at most {REMEMBERED}, not {self.max_unacknowledged}")
+        largest = self.max_payload + HEADER_SIZES[LATEST_VERSION]
+        if self.rate_limit and self.rate_limit.nbytes_burst < largest:
             raise ValueError(
-                f"a payload may have {self.max_payload} bytes, and the rate limit lets {self.rate_limit.nbytes_burst} "
-                "through at once: lower max_payload or raise nbytes_burst"
+                f"a frame may have {largest} bytes, and the rate limit lets {self.rate_limit.nbytes_burst} through at "
+                "once: lower max_payload or raise nbytes_burst"
             )
 
     @property

@@ -16,7 +16,8 @@ class Tally:
         received: accepted frames by message type.
         received_bytes: of all WebSocket messages that came, accepted or not.
         refused: frames of the peer's that were not accepted, by error code.
-        errors: ERROR messages of the peer's, by code.
+        errors: ERROR messages of the peer's, by code; 0 for all codes that the specification does not have, of which
+            a peer could make up as many as it likes.
         dropped: frames of ours that gave way because the peer did not keep up.
         resent: frames sent again for want of an acknowledgement.
         undelivered: messages given up for want of one.

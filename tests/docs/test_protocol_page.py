@@ -1,5 +1,6 @@
 """docs/protocol.md against the code: every table of it and every frame."""
 
+import importlib
 import re
 import zlib
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ import oracle
 import pytest
 
 import ecgframe
-from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol
+from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
+from ecgframe.session.acknowledgements import REMEMBERED
+from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 LINES = PAGE.read_text(encoding="utf-8").splitlines()
@@ -190,13 +193,18 @@ def check_words(raw, words):
     elif label == "type":
         assert said == next((one.name for one in MessageType if one == raw[0]), "none has this number")
     elif label == "flags":
-        assert Flag(raw[0]) == (Flag(0) if said == "none" else Flag[said.split(",")[0]])
-    elif label in {"float 64", "uint 8"}:
-        assert msgpack.unpackb(raw) == float(said)
-    elif match := re.fullmatch(r'(?:str )?"(\w+)"', words):
-        assert raw.removeprefix(bytes([0xA0 + len(match[1])])) == match[1].encode()
+        named = [] if said == "none" else said.split(",")[0].split(" and ")
+        assert raw[0] == sum(Flag[name] for name in named)
+    elif label == "timestamp" and said:
+        assert int.from_bytes(raw, "big") == int(said.split(",")[0])
+    elif label in {"float 64", "uint 8", "uint 16", "uint 32", "uint 64"}:
+        assert msgpack.unpackb(raw) == (float if label == "float 64" else int)(said)
+    elif match := re.fullmatch(r'(?:str )?"(.+)"', words):  # a long one goes on in the next line
+        assert raw == match[1].encode() or msgpack.packb(match[1]).startswith(raw)
     elif match := re.match(r"(map|array) of (\d+)", words):
         assert raw[0] == {"map": 0x80, "array": 0x90}[match[1]] + int(match[2])
+    elif words.isdigit():
+        assert raw == bytes([int(words)])
     elif words in {"true", "false", "nil", "nil, as a key"}:
         assert raw == {"t": b"\xc3", "f": b"\xc2", "n": b"\xc0"}[words[0]]
 
@@ -442,7 +450,7 @@ def test_limits():
         for name, value in vars(protocol).items()
         if name.isupper() and isinstance(value, int) and name != "LATEST_VERSION"
     }
-    assert shown == defined
+    assert shown == {name: value for name, value in defined.items() if name not in names_of_times_and_counts()}
 
 
 @pytest.mark.parametrize(("count", "accepted"), [(protocol.MAX_CONTAINERS, True), (protocol.MAX_CONTAINERS + 1, False)])
@@ -498,6 +506,89 @@ def test_error_codes():
 
 def stripped(rows):
     return [tuple(cell.strip("`") for cell in row) for row in rows]
+
+
+# --- sessions ---
+
+
+def conversation():
+    """The blocks of the last section, in order."""
+    begin = LINES.index("## Sessions")
+    return [block for block in BLOCKS if block.line > begin]
+
+
+def test_the_conversation_goes_as_shown():
+    last = 0
+
+    def wall():
+        nonlocal last
+        last = max(last + 1, 1_705_314_645_000_000 + round(known["now"] * 1_000_000))
+        return last
+
+    known = vars(session) | vars(protocol) | {"encode": ecgframe.encode, "wall": wall, "now": 0.0}
+    shown = 0
+    for block in conversation():
+        if block.words == ["python"]:
+            exec("\n".join(block.lines), known)
+            continue
+        [_, who] = block.words
+        message = known[who].next_message(known["now"])
+        assert message == frame_in(block), f"line {block.line}"
+        shown += 1
+        for event in known[{"server": "client", "client": "server"}[who]].receive(message, known["now"]):
+            assert not isinstance(event, session.FrameRefused)
+            if isinstance(event, session.Received):
+                known["message"] = event.message
+    assert shown >= 15
+    assert known["server"].next_message(known["now"]) is known["client"].next_message(known["now"]) is None
+
+
+def test_the_conversation_is_read_alike_by_another_reader():
+    read = [
+        frame
+        for block in conversation()
+        if block.words[0] == "frame"
+        for frame in oracle.decode_frames(frame_in(block))
+    ]
+    shown = {MessageType(frame.type).name for frame in read}
+    assert shown == {one.name for one in MessageType} - {"UNSUBSCRIBE", "PREDICTION_RESULT", "FEATURE_DATA"}
+
+
+def test_capabilities():
+    rows = stripped(rows_of("Capabilities", "name"))
+    assert {name: int(since) for name, since, *_ in rows} == protocol.CAPABILITY_SINCE
+    assert {name for name, _, old, _ in rows if old == "no"} == protocol.ONLY_ANNOUNCED
+    flags = {flag.name: name for name, *_, lets in rows for flag in Flag if lets == f"set {flag.name}"}
+    assert flags == {flag.name: capability for flag, capability in protocol.CAPABILITY_OF_FLAG.items()}
+
+
+def test_close_codes():
+    rows = rows_of("Close codes", "code")
+    assert {int(number): name for number, name, _ in rows} == {one.value: one.name for one in protocol.CloseCode}
+
+
+def names_of_times_and_counts():
+    return {code(name).rpartition(".")[2] for _, _, name in rows_of("Times and counts", "what")}
+
+
+@each_row("Times and counts", "what")
+def test_times_and_counts(row):
+    _, value, name = row
+    module, _, constant = code(name).rpartition(".")
+    found = getattr(importlib.import_module(f"ecgframe.{module}"), constant)
+    assert (value_of(code(value)), type(value_of(code(value)))) == (found, type(found))
+
+
+def test_numbers_in_the_text_of_the_sessions():
+    text = " ".join(LINES[LINES.index("## Sessions") :])
+    for number in (
+        f"the last {REMEMBERED:,} that it acknowledged",
+        f"at most {protocol.MAX_BATCH_FRAMES:,} frames in a message",
+        f"may have {protocol.MAX_BATCH_PAYLOAD // 1024**2} MiB together",
+        f"more than {SMALL_ECHO // 1024} KiB and more than {ECHO_GROWTH} times",
+    ):
+        assert number in text
+    assert (protocol.ERROR_BUDGET, protocol.ERROR_WINDOW, protocol.SILENT_INTERVALS) == (5, 10, 3)  # in words
 
 
 # --- messages ---

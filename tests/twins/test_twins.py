@@ -56,6 +56,7 @@ def test_the_vectors(name):
     for vector in json.loads((VECTORS / name).read_text()):
         data = bytes.fromhex(vector["frames"] if "frames" in vector else vector["frame"])
         assert_alike(lambda package, data=data: list(package.decode_all(data)))
+        assert_alike(lambda package, data=data: twin.each(package.Codec(), data + data))
         assert_alike(lambda package, data=data: package.decode(data))
 
 
@@ -79,6 +80,12 @@ def test_a_difference_is_seen():
 def test_frames(frame):
     assert_alike(lambda package: package.decode(frame))
     assert_alike(lambda package: package.Codec(numeric_lists="ndarray", validate=True).decode(frame))
+
+
+@settings(max_examples=100)
+@given(st.lists(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()), max_size=4))
+def test_frames_of_which_some_are_broken(frames):
+    assert_alike(lambda package: twin.each(package.Codec(max_payload=2000), b"".join(frames)))
 
 
 @settings(max_examples=300)

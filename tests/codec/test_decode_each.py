@@ -1,0 +1,146 @@
+"""Frames end to end, and one that is broken costs only itself where it is known where the next one begins."""
+
+import gc
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import oracle
+import pytest
+import strategies
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ecgframe
+from ecgframe import Codec, MessageType, ProtocolError, encode
+
+CODEC = Codec(max_payload=4096)
+PING, ECG = oracle.TYPES["PING"], oracle.TYPES["ECG_DATA"]
+
+GOOD = [oracle.encode_frame(PING, n, version, 0, n) for n, version in enumerate((1, 2, 3, 1, 2, 3))]
+
+LOST_ALONE = {
+    "sum": (7, 0x101, oracle.frame(3, PING, 0, b"\xc3", checksum=5)),
+    "key": (8, 0x202, oracle.frame(3, PING, oracle.ENCRYPTED, b"\xc3")),
+    "deflate": (9, 0x103, oracle.frame(2, PING, oracle.COMPRESSED, b"\xc3")),
+    "bomb": (10, 0x102, oracle.frame(2, PING, oracle.COMPRESSED, zlib.compress(bytes(5000)))),
+    "payload": (11, 0x200, oracle.frame(1, PING, 0, b"\xc1")),
+    "empty array of arrays": (11, 0x200, oracle.frame(1, PING, 0, b"\x92\x90")),
+}
+LOST_WITH_THE_REST = {
+    "cut": (1, 0x200, b"\x03\x11\x00"),
+    "version": (2, 0x100, oracle.frame(9, PING, 0, b"\xc3")),
+    "type": (3, 0x104, oracle.frame(1, 0x13, 0, b"\xc3")),
+    "limit": (4, 0x102, oracle.frame(1, PING, 0, b"\xc3", length=4097)),
+    "flag": (6, 0x200, oracle.frame(1, PING, oracle.COMPRESSED, b"\xc3")),
+}
+
+
+def brief(items):
+    """Messages by what they hold, errors by check and code."""
+    return [(item.check, item.code) if isinstance(item, ProtocolError) else item.data for item in items]
+
+
+def test_good_frames_come_out_as_from_decode_all():
+    batch = b"".join(GOOD)
+    each, all_of_them = list(CODEC.decode_each(batch)), list(CODEC.decode_all(batch))
+    assert [repr(message) for message in each] == [repr(message) for message in all_of_them]
+    assert len(each) == len(GOOD)
+
+
+def test_it_is_an_iterator():
+    assert isinstance(CODEC.decode_each(GOOD[0]), Iterator)
+
+
+def test_of_nothing_there_is_nothing():
+    assert list(CODEC.decode_each(b"")) == []
+
+
+@pytest.mark.parametrize(("check", "code", "bad"), LOST_ALONE.values(), ids=LOST_ALONE)
+def test_a_frame_that_costs_itself(check, code, bad):
+    batch = GOOD[1] + bad + GOOD[2] + bad + bad + GOOD[3]
+    assert brief(CODEC.decode_each(batch)) == [1, (check, code), 2, (check, code), (check, code), 3]
+
+
+@pytest.mark.parametrize(("check", "code", "bad"), LOST_WITH_THE_REST.values(), ids=LOST_WITH_THE_REST)
+def test_a_frame_behind_which_nothing_can_be_found(check, code, bad):
+    batch = GOOD[1] + bad + GOOD[2]
+    if check == 1:
+        batch = GOOD[1] + bad
+    assert brief(CODEC.decode_each(batch)) == [1, (check, code)]
+
+
+def test_a_frame_that_is_cut_short():
+    whole = GOOD[1] + GOOD[2]
+    for size in range(len(GOOD[1]) + 1, len(whole)):
+        assert brief(CODEC.decode_each(whole[:size])) in ([1, (1, 0x200)], [1, (5, 0x200)])
+
+
+def test_fields_where_they_are_checked():
+    bad = oracle.encode_frame(oracle.TYPES["SUBSCRIBE"], {"since": 0})
+    assert brief(Codec(validate=True).decode_each(bad + GOOD[1])) == [(12, 0x201), 1]
+
+
+def test_errors_know_where_they_are():
+    first, second = LOST_ALONE["sum"][2], LOST_WITH_THE_REST["type"][2]
+    errors = list(CODEC.decode_each(GOOD[0] + first + GOOD[1] + second))
+    assert errors[1].offset >= len(GOOD[0])
+    assert errors[3].offset >= len(GOOD[0] + first + GOOD[1])
+
+
+def test_the_limit_holds_for_each_frame():
+    frame = encode(MessageType.PING, bytes(4000), version=1)
+    assert len([item for item in CODEC.decode_each(frame * 5) if not isinstance(item, ProtocolError)]) == 5
+
+
+@pytest.mark.parametrize("wrong", ["text", 7, None, [b""]])
+def test_what_is_no_buffer(wrong):
+    with pytest.raises(TypeError):
+        list(CODEC.decode_each(wrong))
+
+
+def test_arrays_are_views_of_the_buffer():
+    codec = Codec(ndarray="binary", compression=None)
+    batch = codec.encode(ECG, {"s": np.arange(4.0)})
+    [message] = codec.decode_each(batch)
+    assert np.shares_memory(message.data["s"], np.frombuffer(batch, "u1"))
+
+
+def test_an_abandoned_iterator_lets_go_of_the_buffer():
+    frames = bytearray(LOST_ALONE["sum"][2] * 3)
+    items = CODEC.decode_each(frames)
+    assert isinstance(next(items), ProtocolError)
+    del items
+    gc.collect()
+    frames.append(0)
+
+
+@given(st.lists(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()), max_size=5))
+def test_it_goes_on_exactly_as_long_as_another_reader_would(pieces):
+    batch = b"".join(pieces)
+    found = list(ecgframe.Codec().decode_each(batch))
+    for item in found:
+        expected, size = told_by_the_oracle(batch)
+        if isinstance(expected, oracle.Refused):
+            assert isinstance(item, ProtocolError)
+            assert (item.check, item.code) == (expected.check, expected.code)
+        else:
+            assert (item.type, item.version, item.timestamp) == (expected.type, expected.version, expected.timestamp)
+            assert oracle.same(item.data, expected.data, nan_bits=False)
+        batch = batch[size:] if size else b""
+    assert batch == b""
+
+
+def told_by_the_oracle(batch):
+    """What the first frame is, and how many bytes it takes; 0 where nobody knows."""
+    try:
+        *_, size = oracle.split(batch, alone=False)
+    except oracle.Refused as refused:
+        if refused.check < 7:
+            return refused, 0
+        length = int.from_bytes(batch[3:7], "big")
+        return refused, oracle.header_size(batch[0]) + length
+    try:
+        return oracle.first_frame(batch, oracle.MAX_PAYLOAD, alone=False)
+    except oracle.Refused as refused:
+        return refused, size

@@ -1,0 +1,142 @@
+"""Several frames in one WebSocket message: sent where it was agreed, read always."""
+
+import random
+
+import oracle
+import pytest
+from session.conversation import Conversation, server
+
+from ecgframe import MessageType
+from ecgframe.protocol import MAX_BATCH_FRAMES, Capability
+from ecgframe.session import FrameRefused, Received
+from ecgframe.session.settings import EVERYTHING
+
+T = oracle.TYPES
+NOISE = random.Random(4).randbytes(10_000)  # does not deflate
+
+
+def agreed(**settings):
+    talk = Conversation({"queue_frames": 10_000, **settings})
+    return talk.server
+
+
+def fill(side, count, size=0):
+    for n in range(count):
+        side.session.send(MessageType.ECG_DATA, {"n": n, "pad": NOISE[:size]}, stream="a")
+
+
+def numbers(message):
+    return [frame.data["n"] for frame in oracle.decode_frames(message) if frame.type == T["ECG_DATA"]]
+
+
+def test_what_waits_is_joined():
+    theirs = agreed()
+    fill(theirs, 10)
+    [message] = theirs.says()
+    assert numbers(message) == list(range(10))
+    assert theirs.session.tally.sent[T["ECG_DATA"]] == 10
+    assert theirs.session.tally.sent_bytes >= len(message)
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_not_where_one_side_does_not_have_it(side):
+    settings = {"capabilities": EVERYTHING - {Capability.BATCH}}
+    talk = Conversation(settings if side == "server" else {}, settings if side == "client" else {})
+    for one in (talk.server, talk.client):
+        fill(one, 3)
+        assert [numbers(message) for message in one.says()] == [[0], [1], [2]]
+
+
+def test_not_before_it_is_agreed():
+    theirs = server().starts()
+    fill(theirs, 3)
+    assert len(theirs.says()) == 4
+
+
+def test_up_to_so_many_bytes():
+    theirs = agreed(batch_bytes=1000)
+    fill(theirs, 20, size=200)
+    messages = theirs.says()
+    assert all(700 < len(message) <= 1000 for message in messages[:-1])
+    assert [n for message in messages for n in numbers(message)] == list(range(20))
+
+
+def test_a_large_frame_travels_alone():
+    theirs = agreed(batch_bytes=1000)
+    fill(theirs, 2, size=10)
+    fill(theirs, 1, size=5000)
+    fill(theirs, 2, size=10)
+    assert [numbers(message) for message in theirs.says()] == [[0, 1], [0], [0, 1]]
+
+
+def test_up_to_so_many_frames():
+    theirs = agreed(batch_bytes=10**9)
+    fill(theirs, MAX_BATCH_FRAMES + 1)
+    assert [len(numbers(message)) for message in theirs.says()] == [MAX_BATCH_FRAMES, 1]
+
+
+def test_the_urgent_ones_stand_in_front():
+    theirs = agreed()
+    fill(theirs, 2)
+    theirs.session.ping(0.0)
+    theirs.session.send(MessageType.ANOMALY_ALERT, {"kind": "x", "timestamp": 1})
+    [message] = theirs.says()
+    assert [frame.type for frame in oracle.decode_frames(message)] == [
+        T["ANOMALY_ALERT"],
+        T["PING"],
+        T["ECG_DATA"],
+        T["ECG_DATA"],
+    ]
+
+
+def test_a_notice_of_dropped_frames_comes_before_the_frames_that_remain():
+    theirs = agreed(queue_frames=3)
+    fill(theirs, 5)
+    theirs.session.send(MessageType.ANOMALY_ALERT, {"kind": "x", "timestamp": 1})
+    types = [frame.type for message in theirs.says() for frame in oracle.decode_frames(message)]
+    assert types == [T["ANOMALY_ALERT"], T["ERROR"], T["ECG_DATA"], T["ECG_DATA"]]
+
+
+# --- reading ---
+
+
+def batch(count, start=0):
+    return b"".join(oracle.encode_frame(T["ECG_DATA"], {"n": n}) for n in range(start, start + count))
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_they_are_read_also_where_nothing_was_agreed(version):
+    theirs = server().starts()
+    frames = [oracle.encode_frame(T["ECG_DATA"], {"n": n}, version) for n in range(5)]
+    theirs.hears(b"".join(frames))
+    assert [event.message.data["n"] for event in theirs.told(Received)] == list(range(5))
+
+
+def test_a_bad_frame_costs_itself_and_the_others_are_read():
+    theirs = server().starts()
+    theirs.says()
+    bad = oracle.frame(3, T["ECG_DATA"], 0, b"\x80", checksum=0)
+    theirs.hears(batch(2) + bad + batch(2, 2))
+    assert [event.message.data["n"] for event in theirs.told(Received)] == [0, 1, 2, 3]
+    assert [event.error.code for event in theirs.told(FrameRefused)] == [0x101]
+    assert theirs.session.closing is None
+
+
+@pytest.mark.parametrize("bad", [b"\x04" + bytes(18), b"\x03\x01", oracle.frame(3, 0x13, 0, b"")])
+def test_what_follows_a_frame_without_an_end_is_lost(bad):
+    theirs = server().starts()
+    theirs.hears(batch(2) + bad + batch(2, 2))
+    assert [event.message.data["n"] for event in theirs.told(Received)] == [0, 1]
+    assert theirs.session.closing.code == 1002
+
+
+def test_no_more_than_so_many_frames_are_read():
+    theirs = server().starts()
+    theirs.says()
+    theirs.hears(batch(MAX_BATCH_FRAMES))
+    assert len(theirs.told(Received)) == MAX_BATCH_FRAMES
+    assert theirs.session.closing is None
+    theirs.hears(batch(MAX_BATCH_FRAMES + 5))
+    assert len(theirs.told(Received)) == 2 * MAX_BATCH_FRAMES
+    assert [event.error.code for event in theirs.told(FrameRefused)] == [0x102]
+    assert theirs.session.closing.code == 1009
