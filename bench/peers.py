@@ -46,6 +46,7 @@ class Peer:
         decode: bytes to message.
         returns: what becomes of a signal: "lists" or "arrays".
         installed: whether it can run here; the suites skip it otherwise.
+        into: a call that encodes a message into a bytearray, again and again; None where the peer has no such thing.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Peer:
     decode: Callable[[bytes], Any]
     returns: str
     installed: bool = True
+    into: Callable[[Any, bytearray], Callable[[], object]] | None = None
 
     def then_array(self, dtype: str) -> "Peer":
         """The same, with ``np.array`` over the decoded signal, for readers that compute."""
@@ -73,6 +75,7 @@ class Peer:
             name=f"{self.name} + zlib",
             encode=lambda message: zlib.compress(self.encode(message), 6),
             decode=lambda encoded: self.decode(zlib.decompress(encoded)),
+            into=None,
         )
 
 
@@ -84,6 +87,7 @@ def ecgframe_peer(name: str = "ecgframe", kind: MessageType = MessageType.ECG_DA
         encode=partial(codec.encode, kind),
         decode=lambda frame: codec.decode(frame).data,
         returns="arrays",
+        into=lambda message, buffer: partial(codec.encode_into, buffer, 0, kind, message),
     )
 
 
@@ -95,6 +99,8 @@ ECGFRAME = ecgframe_peer()
 ECGFRAME_COMPRESSED = ecgframe_peer("ecgframe, compressed", compression=Compression())
 ECGFRAME_BINARY = ecgframe_peer("ecgframe, binary form", ndarray="binary")
 ECGFRAME_FROM_LISTS = ecgframe_peer("ecgframe, from plain lists", numeric_lists="ndarray")
+
+_msgspec_encoder = msgspec and msgspec.msgpack.Encoder(enc_hook=_to_list)
 
 OTHERS = [
     Peer(
@@ -119,10 +125,11 @@ OTHERS = [
     ),
     Peer(
         name="msgspec",
-        encode=msgspec and msgspec.msgpack.Encoder(enc_hook=_to_list).encode,
+        encode=msgspec and _msgspec_encoder.encode,
         decode=msgspec and msgspec.msgpack.Decoder().decode,
         returns="lists",
         installed=msgspec is not None,
+        into=lambda message, buffer: partial(_msgspec_encoder.encode_into, message, buffer),
     ),
     Peer(
         name="ormsgpack",
@@ -249,6 +256,17 @@ PROTOBUF = _protobuf()
 ARROW = _arrow()
 SCHEMAS = [PROTOBUF, ARROW]
 """Formats that know the message beforehand, and what its samples are: they return arrays."""
+
+
+def writers(candidates: list[Peer], message: Any) -> dict[str, Callable[[], object]]:
+    """Calls that encode the message, of each candidate as it makes bytes and as it fills a buffer of its own."""
+    calls: dict[str, Callable[[], object]] = {}
+    for peer in candidates:
+        calls[peer.name] = partial(peer.encode, message)
+        if peer.into is not None:
+            buffer = bytearray(2 * len(peer.encode(message)))  # with room left over, as a sender would have
+            calls[f"{peer.name}: encode_into"] = peer.into(message, buffer)
+    return calls
 
 
 def each(peers: list[Peer]) -> pytest.MarkDecorator:

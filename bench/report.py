@@ -36,6 +36,9 @@ COMPRESSED = [
     peers.ECGFRAME_COMPRESSED,
     peers.ecgframe_peer("ecgframe, binary form, compressed", ndarray="binary", compression=Compression()),
 ]
+HEARTBEAT = peers.ecgframe_peer(kind=MessageType.HEARTBEAT)
+BEAT = {"timestamp": 1705320000.25}
+MSGSPEC = peers.OTHERS[3]
 FLOOR = "(memcpy + CRC-32)"
 X = "\N{MULTIPLICATION SIGN}"
 ROOT = Path(__file__).parents[1]
@@ -69,6 +72,7 @@ class Results:
     memory: dict[str, dict[str, Peak]]
     heartbeat: dict[str, Times]
     heartbeat_bytes: dict[str, int]
+    into: dict[str, dict[str, Times]]
     compressed: dict[str, dict[str, Times]]
     compressed_bytes: dict[str, dict[str, int]]
     threads: dict[str, Threads]
@@ -100,12 +104,13 @@ def measure(effort: Effort) -> Results:
     _tell("float32 and int16")
     others = {dtype: _both_ways(_all_peers(), ecg.message(ecg.TEN_SECONDS, dtype), effort) for dtype in ecg.DTYPES[1:]}
     _tell("sizes, memory, heartbeat, compressed frames")
-    message = {"timestamp": 1705320000.25}
-    beats = _installed([peers.ecgframe_peer(kind=MessageType.HEARTBEAT), *peers.OTHERS, peers.PROTOBUF])
-    heartbeat, heartbeat_bytes = _both_ways(beats, message, effort)
+    beats = _installed([HEARTBEAT, *peers.OTHERS, peers.PROTOBUF])
+    heartbeat, heartbeat_bytes = _both_ways(beats, BEAT, effort)
     packed = {
         dtype: _both_ways(_squeezed(), ecg.message(ecg.ONE_SECOND, dtype), effort) for dtype in ("float64", "int16")
     }
+    _tell("encode_into")
+    into = _into(effort)
     _tell("two threads")
     return Results(
         encode=encode,
@@ -117,6 +122,7 @@ def measure(effort: Effort) -> Results:
         memory=_memory(),
         heartbeat=heartbeat,
         heartbeat_bytes=heartbeat_bytes,
+        into=into,
         compressed={dtype: times for dtype, (times, _) in packed.items()},
         compressed_bytes={dtype: nbytes for dtype, (_, nbytes) in packed.items()},
         threads=_threads(effort),
@@ -178,6 +184,22 @@ def _both_ways(candidates: Sequence[Peer], message: dict[str, Any], effort: Effo
     encode = time_together({peer.name: partial(peer.encode, message) for peer in candidates}, effort)
     decode = time_together({name: partial(readers[name].decode, encoded[name]) for name in readers}, effort)
     return {"encode": encode, "decode": decode}, {name: len(found) for name, found in encoded.items()}
+
+
+def _into(effort: Effort) -> dict[str, dict[str, Times]]:
+    """By what the message holds, then by its size."""
+    jobs = {
+        "ndarray": ([LIST, BINARY, MSGSPEC], {str(size): ecg.message(size, "float64") for size in ecg.SIZES}),
+        "plain lists": ([LIST, MSGSPEC], {str(size): ecg.message(size, "float64", "list") for size in ecg.SIZES}),
+        "heartbeat": ([HEARTBEAT, MSGSPEC], {"": BEAT}),
+    }
+    return {
+        job: {
+            name: time_together(peers.writers(_installed(candidates), message), effort)
+            for name, message in messages.items()
+        }
+        for job, (candidates, messages) in jobs.items()
+    }
 
 
 def _sizes(size: ecg.Size) -> dict[str, dict[str, int]]:
@@ -260,6 +282,7 @@ def write(results: Results) -> Iterator[str]:
     yield from _on_the_wire(results.sizes)
     yield from _in_memory(results.memory)
     yield from _small_frames(results)
+    yield from _into_a_buffer(results.into)
     yield from _compressed_frames(results)
     yield from _two_threads(results.threads)
 
@@ -403,6 +426,20 @@ def _small_frames(results: Results) -> Iterator[str]:
 A message of one float, `{"timestamp": 1705320000.25}`. 19 of ecgframe's bytes are the header.
 """
     yield from _both_ways_table(results.heartbeat, results.heartbeat_bytes, LIST.name)
+
+
+def _into_a_buffer(into: Mapping[str, Mapping[str, Times]]) -> Iterator[str]:
+    yield f"""## Into a buffer of the caller's
+
+`encode_into` writes a frame into a `bytearray` that is used again and again, where `encode` makes a new `bytes` for
+each; msgspec has the like for its bare payload. `{X}` is the ratio to ecgframe's `encode`.
+"""
+    for job, found in into.items():
+        columns = list(found)
+        yield from _table(
+            [job, *columns],
+            [[name, *(_with_ratio(found[column], name) for column in columns)] for name in found[columns[0]]],
+        )
 
 
 def _compressed_frames(results: Results) -> Iterator[str]:
