@@ -3,9 +3,14 @@
 The size stands behind the name: bytes, of a whole frame for ecgframe, of the bare payload for the others.
 """
 
+import random
+
 import ecg
 import peers
 import pytest
+
+from ecgframe import pack
+from ecgframe.compression import deflate
 
 PEERS = [peers.ECGFRAME_COMPRESSED, *(peer.deflated() for peer in peers.OTHERS)]
 
@@ -29,3 +34,18 @@ def test_decode_compressed(measure, peer, dtype):
     group = f"decode {ecg.ONE_SECOND} {dtype} to array, compressed"
     decoded = measure(group, f"{reader.name}: {len(encoded)} bytes", reader.decode, encoded, bytes=len(encoded))
     assert ecg.same(decoded, message)
+
+
+@peers.each([peers.ECGFRAME, peers.ECGFRAME_COMPRESSED])
+@pytest.mark.parametrize("size", [65_536, 1_000_000])
+def test_encode_what_will_not_shrink(measure, peer, size):
+    message = {"image": random.Random(7).randbytes(size)}
+    encoded = measure(f"encode {size:,} random bytes", peer.name, peer.encode, message)
+    assert encoded[19:] == pack(message)
+
+
+@pytest.mark.parametrize("size", [65_536, 1_000_000])
+def test_deflate_what_will_not_shrink(measure, size):
+    payload = pack({"image": random.Random(7).randbytes(size)})
+    deflated = measure(f"encode {size:,} random bytes", "(deflating it in vain)", deflate, memoryview(payload), 6)
+    assert len(deflated) > size

@@ -20,7 +20,7 @@ from ._core import (
     pack_payload,
     unpack_payload,
 )
-from .compression import Compression, deflate, inflate
+from .compression import Compression, deflate, inflate, may_shrink
 from .errors import AuthenticationFailed, ProtocolError
 from .messages import check_received, check_sent
 from .protocol import (
@@ -244,7 +244,10 @@ class Codec:
         """The draft's payload deflated, or None where that is not to be, or makes it no smaller."""
         if draft.nbytes <= self._threshold or version < _COMPRESSED_SINCE:
             return None
-        deflated = deflate(draft.payload, self._level)
+        payload = draft.payload
+        if not may_shrink(payload):
+            return None
+        deflated = deflate(payload, self._level)
         return deflated if len(deflated) < draft.nbytes else None
 
     def pack(self, obj: Any) -> bytes:

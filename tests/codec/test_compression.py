@@ -8,7 +8,17 @@ import oracle
 import pytest
 from verdicts import verdict
 
-from ecgframe import Codec, Compression, DecompressionFailed, MessageTooLarge, MessageType, decode, encode, pack
+from ecgframe import (
+    Codec,
+    Compression,
+    DecompressionFailed,
+    MessageTooLarge,
+    MessageType,
+    compression,
+    decode,
+    encode,
+    pack,
+)
 
 COMPRESSED = oracle.COMPRESSED
 
@@ -68,6 +78,53 @@ def test_when_it_gains_little_it_is_still_the_shorter_form():
         plain = len(pack(data)) + 19
         assert len(frame) < plain if frame[2] & COMPRESSED else len(frame) == plain
         assert decode(frame).data == data
+
+
+@pytest.fixture
+def deflated(monkeypatch):
+    """How many bytes the library was given to deflate, call by call."""
+    given = []
+    library = compression._deflate
+
+    def counting(payload, level):
+        given.append(len(payload))
+        return library(payload, level)
+
+    monkeypatch.setattr(compression, "_deflate", counting)
+    return given
+
+
+@pytest.mark.parametrize("size", [65_536, 100_000, 1_000_000])
+def test_of_what_will_not_shrink_only_a_sample_is_deflated(deflated, size):
+    for data in (noise(size), {"units": "mV", "image": noise(size)}, zlib.compress(noise(size).hex().encode())):
+        frame = encode(MessageType.PING, data)
+        assert not frame[2] & COMPRESSED
+        assert sum(deflated) < len(frame) / 12
+        deflated.clear()
+
+
+@pytest.mark.parametrize("size", [2_000, 65_500])
+def test_a_small_payload_is_deflated_without_being_sampled(deflated, size):
+    encode(MessageType.PING, noise(size))
+    assert deflated == [len(pack(noise(size)))]
+
+
+@pytest.mark.parametrize("ndarray", ["list", "binary"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int16"])
+def test_even_noise_is_deflated_where_its_samples_leave_bits_unused(ndarray, dtype):
+    samples = (np.random.default_rng(7).normal(size=40_000) * 300).astype(dtype)
+    frame = Codec(ndarray=ndarray).encode(MessageType.ECG_DATA, {"signal": samples, "sampling_rate": 250})
+    assert frame[2] & COMPRESSED
+    assert np.array_equal(decode(frame).data["signal"], samples)
+
+
+@pytest.mark.parametrize("ahead", [0, 50_000, 99_999, 150_000])
+def test_what_shrinks_is_found_amid_what_does_not(ahead):
+    samples = np.sin(np.arange(1500) / 7).round(3)
+    data = {"before": noise(ahead), "signal": samples, "behind": noise(150_000 - ahead)}
+    frame = encode(MessageType.ECG_DATA, data)
+    assert frame[2] & COMPRESSED
+    assert len(frame) < 155_000
 
 
 @pytest.mark.parametrize("level", range(1, 10))
