@@ -278,10 +278,28 @@ cdef uint8_t* write_float64(bint swapped, uint8_t* out, const char* p, Py_ssize_
 
 cdef extern from *:
     """
-    /* Tag and sample in one 16-byte store, whose last 7 bytes the next one writes over, instead of two stores:
-       a fifth less time. Returns how many samples it wrote: all but the last, or none where the processor cannot. */
+    /* Tag and sample in one store, whose last bytes the next one writes over, instead of two stores: 16 bytes for one
+       sample in a fifth less time or, where the processor permutes 64 bytes, those of seven in a third of it.
+       Returns how many samples it wrote: all but the last, or none where the processor cannot. */
     #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
-    #include <tmmintrin.h>
+    #include <immintrin.h>
+    __attribute__((target("avx512f,avx512bw,avx512vbmi")))
+    static Py_ssize_t ecgframe_write_vbmi(uint8_t* out, const char* p, Py_ssize_t n) {
+        #define REVERSED(k) 0, 8*k+7, 8*k+6, 8*k+5, 8*k+4, 8*k+3, 8*k+2, 8*k+1, 8*k
+        static const uint8_t order[64] = {
+            REVERSED(0), REVERSED(1), REVERSED(2), REVERSED(3), REVERSED(4), REVERSED(5), REVERSED(6), 0
+        };
+        #undef REVERSED
+        const __m512i reversed = _mm512_loadu_si512(order);
+        const __m512i tag = _mm512_set1_epi8((char)0xCB);
+        const __mmask64 tags = 0x8040201008040201;  /* every ninth byte */
+        Py_ssize_t i;
+        for (i = 0; i + 7 < n; i += 7) {  /* the eighth sample is read, and its tag written, so it must be there */
+            __m512i samples = _mm512_permutexvar_epi8(reversed, _mm512_loadu_si512(p + 8 * i));
+            _mm512_storeu_si512(out + 9 * i, _mm512_mask_blend_epi8(tags, samples, tag));
+        }
+        return i;
+    }
     __attribute__((target("ssse3")))
     static Py_ssize_t ecgframe_write_ssse3(uint8_t* out, const char* p, Py_ssize_t n) {
         const __m128i reversed = _mm_setr_epi8(-1, 7, 6, 5, 4, 3, 2, 1, 0, -1, -1, -1, -1, -1, -1, -1);
@@ -294,7 +312,10 @@ cdef extern from *:
         return i;
     }
     static Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
-        return __builtin_cpu_supports("ssse3") ? ecgframe_write_ssse3(out, p, n) : 0;
+        Py_ssize_t i = 0;
+        if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi"))
+            i = ecgframe_write_vbmi(out, p, n);
+        return __builtin_cpu_supports("ssse3") ? i + ecgframe_write_ssse3(out + 9 * i, p + 8 * i, n - i) : i;
     }
     #else
     static Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
