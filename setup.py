@@ -3,7 +3,8 @@
 ECGFRAME_BUILD=plain builds no extension, for the wheel that runs anywhere, slower; the default is "compiled".
 
 For measuring what the tests reach: ECGFRAME_COVERAGE=python leaves codec.py uncompiled, since what is compiled cannot
-be measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower.
+be measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower. CFLAGS=-DECGFRAME_PORTABLE_LOOPS
+leaves out what only some processors can do, for testing on those what the others run.
 """
 
 import os
