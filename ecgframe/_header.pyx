@@ -238,14 +238,21 @@ cpdef FlatBuffer flatten_writable(buffer):
 
 cdef FlatBuffer held(buffer, int flags):
     cdef FlatBuffer flat = FlatBuffer.__new__(FlatBuffer)
-    try:
+    if type(buffer) is bytes:
         PyObject_GetBuffer(buffer, &flat.source, flags)
-    except ValueError as error:
-        # NumPy's word for what the buffer protocol calls a BufferError.
-        raise BufferError(f"only C-contiguous bytes will do: {error}") from None
+    else:
+        hold_other(buffer, &flat.source, flags)
     flat.start = <const uint8_t*>flat.source.buf
     flat.nbytes = flat.source.len
     return flat
+
+
+cdef int hold_other(buffer, Py_buffer* source, int flags) except -1:
+    try:
+        return PyObject_GetBuffer(buffer, source, flags)
+    except ValueError as error:
+        # NumPy's word for what the buffer protocol calls a BufferError.
+        raise BufferError(f"only C-contiguous bytes will do: {error}") from None
 
 
 cdef short_header(offset, available, size):
@@ -258,6 +265,7 @@ cdef short_header(offset, available, size):
 
 @cython.final
 @cython.freelist(8)
+@cython.no_gc                              # enum members and an int: nothing that could lead back here
 cdef class Header:
     """What a frame says of itself before its payload. Immutable.
 

@@ -131,7 +131,7 @@ cpdef object unpack(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint num
         return None
     r.base = r.at = flat.start + start
     r.end = flat.start + stop
-    r.owner = <PyObject*>flat
+    r.owner = lender(flat)
     r.owner_start = flat.start
     r.numeric = numeric
     r.outstanding = 0
@@ -141,6 +141,14 @@ cpdef object unpack(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint num
     if r.at != r.end:
         refuse(&r, r.at, f"{r.end - r.at} bytes left over behind the value")
     return value
+
+
+cdef PyObject* lender(FlatBuffer flat) noexcept:
+    """Whose bytes arrays are views of: the received ``bytes`` themselves, or what makes other buffers read-only.
+
+    NumPy asks for writable bytes before it takes read-only ones, and bytes refuse that in half the time.
+    """
+    return <PyObject*>flat.source.obj if type(<object>flat.source.obj) is bytes else <PyObject*>flat
 
 
 # --- errors ---

@@ -20,7 +20,7 @@ from ._core import (
     pack_payload,
     unpack_payload,
 )
-from .compression import Compression, deflate, inflate, may_shrink
+from .compression import Compression, inflate, shrunk
 from .errors import AuthenticationFailed, ProtocolError
 from .messages import check_received, check_sent
 from .protocol import (
@@ -241,14 +241,10 @@ class Codec:
             check_sent(type, data)
 
     def _deflated(self, draft: Draft, version: int) -> bytes | bytearray | None:
-        """The draft's payload deflated, or None where that is not to be, or makes it no smaller."""
+        """The draft's payload deflated, or None where that is not to be, or makes it no shorter."""
         if draft.nbytes <= self._threshold or version < _COMPRESSED_SINCE:
             return None
-        payload = draft.payload
-        if not may_shrink(payload):
-            return None
-        deflated = deflate(payload, self._level)
-        return deflated if len(deflated) < draft.nbytes else None
+        return shrunk(draft.payload, self._level)
 
     def pack(self, obj: Any) -> bytes:
         """The payload alone, uncompressed. Raises as ``encode`` does."""

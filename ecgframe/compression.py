@@ -64,6 +64,14 @@ class Compression:
             raise ValueError(f"a compression level is one of {LEVELS.start} to {LEVELS.stop - 1}, not {self.level}")
 
 
+def shrunk(payload: memoryview, level: int) -> bytes | bytearray | None:
+    """The payload as one zlib stream, or None where that is no shorter."""
+    if not may_shrink(payload):
+        return None
+    deflated = deflate(payload, level)
+    return deflated if len(deflated) < payload.nbytes else None
+
+
 def may_shrink(payload: memoryview) -> bool:
     """Whether it is worth while to deflate the payload; bytes that are compressed or encrypted already are not.
 
