@@ -386,9 +386,11 @@ cdef int pack_text(Writer* w, bytes text) except -1:
 # --- containers ---
 
 cdef int pack_map(Writer* w, dict value) except -1:
-    enter(w, len(value), 0x80, 0xDE)
+    cdef Py_ssize_t left = len(value)
+    enter(w, left, 0x80, 0xDE)
     cdef int level = w.depth
     for key, item in value.items():
+        left -= 1
         if type(key) is str:
             w.key[level] = <PyObject*>key
             pack_str(w, key)
@@ -396,6 +398,8 @@ cdef int pack_map(Writer* w, dict value) except -1:
             pack_rarer_key(w, level, key)
         pack_value(w, item)
     w.depth = level - 1
+    if left:                               # entries gone and others come, which the iteration does not notice
+        raise RuntimeError(f"{where(w)}: the map changed while it was packed")
     return 0
 
 
@@ -586,30 +590,32 @@ cdef int pack_shape(Writer* w, Py_buffer* view) except -1:
 cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
     cdef Py_ssize_t size = 0
     cdef uint8_t* out
+    cdef const uint8_t* end
     cdef const char* samples = <const char*>view.buf
     if lists_in(view, w.limit) + view.len // view.itemsize > w.limit - w.size:
         grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
     if view.len // view.itemsize < SAMPLES_WITHOUT_GIL:
         size = nested_size(view, 0, samples, t, swapped)
-        reserve_for_samples(w, size)
-        write_nested(w.base + w.size, view, 0, samples, t, swapped)
+        out = reserve_for_samples(w, size)
+        out = write_nested(out, w.base + w.capacity, view, 0, samples, t, swapped)
     else:
         with nogil:
             size = nested_size(view, 0, samples, t, swapped)
-        reserve_for_samples(w, size)
-        out = w.base + w.size
+        out = reserve_for_samples(w, size)
+        end = w.base + w.capacity
         with nogil:
-            write_nested(out, view, 0, samples, t, swapped)
-    w.size += size
+            out = write_nested(out, end, view, 0, samples, t, swapped)
+    if out == NULL:
+        raise RuntimeError(f"{where(w)}: the array changed while it was packed")
+    w.size = out - w.base
     return 0
 
 
-cdef int reserve_for_samples(Writer* w, Py_ssize_t size) except -1:
+cdef uint8_t* reserve_for_samples(Writer* w, Py_ssize_t size) except NULL:
     """Exactly the samples and a little for what follows them: a large frame shall not be doubled for its tail."""
     if size + TAIL > w.capacity - w.size:
         foresee(w, size + TAIL)
-    reserve(w, size)
-    return 0
+    return reserve(w, size)
 
 
 cdef Py_ssize_t lists_in(Py_buffer* view, Py_ssize_t enough) noexcept nogil:
@@ -641,16 +647,21 @@ cdef Py_ssize_t nested_size(
 
 
 cdef uint8_t* write_nested(
-    uint8_t* out, Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
+    uint8_t* out, const uint8_t* end, Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
 ) noexcept nogil:
+    """Past the lists and samples written at out; NULL where they turn out longer than there is room for."""
     cdef Py_ssize_t i
     if dim == view.ndim:
-        return write_row(t, swapped, out, p, 1, 0)
+        return write_row(t, swapped, out, end, p, 1, 0)
+    if end - out < container_header_size(view.shape[dim]):
+        return NULL
     out = write_container_header(out, view.shape[dim], 0x90, 0xDC)
     if dim == view.ndim - 1:
-        return write_row(t, swapped, out, p, view.shape[dim], view.strides[dim])
+        return write_row(t, swapped, out, end, p, view.shape[dim], view.strides[dim])
     for i in range(view.shape[dim]):
-        out = write_nested(out, view, dim + 1, p + i * view.strides[dim], t, swapped)
+        out = write_nested(out, end, view, dim + 1, p + i * view.strides[dim], t, swapped)
+        if out == NULL:
+            return NULL
     return out
 
 

@@ -59,7 +59,7 @@ cdef SampleType sample_type(const char* format, Py_ssize_t itemsize, bint* swapp
 
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil
 cdef uint8_t* write_row(
-    SampleType t, bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride
+    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil
 
 cdef const uint8_t* read_number(const uint8_t* p, const uint8_t* end, Number* number) noexcept nogil

@@ -2,7 +2,8 @@
 """Samples between an ndarray's memory and MessagePack numbers. See the .pxd for the map.
 
 A reader gets a pointer and the end of the buffer, never reads at or past the end, and returns where it stopped or NULL.
-A writer gets a pointer to room that has been reserved for what ``row_size`` said, and returns where it stopped.
+A writer gets a pointer to room that has been reserved for what ``row_size`` said, and returns where it stopped. It gets
+the room's end, too, and returns NULL there: another thread may have made the integers longer since.
 Memory of arrays is touched by memcpy only: strides may leave samples unaligned.
 """
 
@@ -18,7 +19,7 @@ from ._bigendian cimport (
     BIG_ENDIAN_HOST, load16, load32, load64, store32, store64, swap16, swap32, swap64,
 )
 from ._numbers cimport (
-    F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64,
+    F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64, WIDEST,
     signed_size, unsigned_size, write_signed, write_unsigned,
 )
 
@@ -306,21 +307,18 @@ cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n
 
 
 cdef uint8_t* write_row(
-    SampleType t, bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride
+    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil:
     cdef Py_ssize_t i
     if t == FLOAT64:
         return write_float64(swapped, out, p, n, stride)
     if t == INT16 and not swapped:
-        for i in range(n):
-            out = write_signed(out, signed_item(INT16, p + i * stride, False))
-    elif t in (INT8, INT16, INT32, INT64):
-        for i in range(n):
-            out = write_signed(out, signed_item(t, p + i * stride, swapped))
-    elif t in (UINT8, UINT16, UINT32, UINT64):
-        for i in range(n):
-            out = write_unsigned(out, unsigned_item(t, p + i * stride, swapped))
-    elif t == FLOAT32:
+        return write_signed_row(INT16, False, out, end, p, n, stride)
+    if t in (INT8, INT16, INT32, INT64):
+        return write_signed_row(t, swapped, out, end, p, n, stride)
+    if t in (UINT8, UINT16, UINT32, UINT64):
+        return write_unsigned_row(t, swapped, out, end, p, n, stride)
+    if t == FLOAT32:
         i = 0
         if PERMUTES and stride == 4 and not swapped:
             i = write_permuted(out, p, n, 4, F32)
@@ -338,6 +336,46 @@ cdef uint8_t* write_row(
         for i in range(n):
             out[i] = TRUE if p[i * stride] else FALSE
         out += n
+    return out
+
+
+cdef inline uint8_t* write_signed_row(
+    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
+) noexcept nogil:
+    cdef int64_t v
+    cdef Py_ssize_t sure
+    cdef Py_ssize_t i = 0
+    while i < n:
+        sure = min(n, i + (end - out) // WIDEST)
+        while i < sure:                    # these fit whatever they are
+            out = write_signed(out, signed_item(t, p + i * stride, swapped))
+            i += 1
+        if i < n and end - out < WIDEST:
+            v = signed_item(t, p + i * stride, swapped)
+            if end - out < signed_size(v):
+                return NULL
+            out = write_signed(out, v)
+            i += 1
+    return out
+
+
+cdef inline uint8_t* write_unsigned_row(
+    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
+) noexcept nogil:
+    cdef uint64_t v
+    cdef Py_ssize_t sure
+    cdef Py_ssize_t i = 0
+    while i < n:
+        sure = min(n, i + (end - out) // WIDEST)
+        while i < sure:
+            out = write_unsigned(out, unsigned_item(t, p + i * stride, swapped))
+            i += 1
+        if i < n and end - out < WIDEST:
+            v = unsigned_item(t, p + i * stride, swapped)
+            if end - out < unsigned_size(v):
+                return NULL
+            out = write_unsigned(out, v)
+            i += 1
     return out
 
 
@@ -713,8 +751,9 @@ cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth
     cdef uint8_t width
     if p == end:
         return NULL
-    if WIDTH[p[0]]:
-        return p + WIDTH[p[0]] if end - p >= WIDTH[p[0]] else NULL
+    width = WIDTH[p[0]]
+    if width:
+        return p + width if end - p >= width else NULL
     p = array_header(p, end, &n)
     if p == NULL or depth == 0:
         return NULL

@@ -535,7 +535,8 @@ cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
         if found is None:
             spelling = text.decode("ascii", "backslashreplace")
             refuse(r, w.dtype, f"dtype {spelling!r} is no bool, integer or float of at most 8 bytes")
-        DTYPES[text] = found               # bounded: only what NumPy reads, in at most 32 letters
+        # Bounded: only what NumPy reads, in at most 32 letters. Never replaced, since other threads may be at it.
+        found = DTYPES.setdefault(text, found)
     return found
 
 
@@ -772,12 +773,14 @@ cdef object read_number_list(Reader* r, Py_ssize_t n):
     array = empty(shape if columns else shape[:1], dtype)
     PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
     try:
-        read_rows(
+        p = read_rows(
             FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
             p, r.end, <char*>target.buf, n, columns, &fault, &index,
         )
     finally:
         PyBuffer_Release(&target)
+    if p != after:
+        return None
     r.at = after
     return array
 
@@ -791,14 +794,20 @@ cdef object dtype_for(Survey* survey):
     return INT64_DTYPE
 
 
-cdef void read_rows(
+cdef const uint8_t* read_rows(
     SampleType t, const uint8_t* p, const uint8_t* end, char* out,
     Py_ssize_t rows, Py_ssize_t columns, Fault* fault, Py_ssize_t* index,
 ) noexcept nogil:
+    """Past the surveyed numbers; NULL where another thread has made something else of them since."""
     cdef Py_ssize_t ignored = 0
     cdef Py_ssize_t i
     if columns == 0:
-        read_row(t, p, end, out, rows, fault, index)
-        return
+        return read_row(t, p, end, out, rows, fault, index)
     for i in range(rows):
-        p = read_row(t, array_header(p, end, &ignored), end, out + 8 * i * columns, columns, fault, index)
+        p = array_header(p, end, &ignored)
+        if p == NULL:
+            return NULL
+        p = read_row(t, p, end, out + 8 * i * columns, columns, fault, index)
+        if p == NULL:
+            return NULL
+    return p

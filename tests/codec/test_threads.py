@@ -1,5 +1,6 @@
 """A codec is safe to share."""
 
+import contextlib
 import sys
 import threading
 
@@ -69,7 +70,7 @@ def test_errors_of_one_thread_do_not_reach_another():
     bad = good[:-1] + bytes([good[-1] ^ 1])
 
     def work(n):
-        for _ in range(300):
+        for _ in range(100):
             if n % 2:
                 assert len(codec.decode(good).data["signal"]) == 300
                 codec.encode(MessageType.PING, {"a": [1, 2, 3]})
@@ -88,8 +89,31 @@ def test_one_buffer_is_read_by_all():
     frame = bytearray(codec.encode(MessageType.ECG_DATA, {"signal": signal}))
 
     def work(_):
-        for _ in range(300):
+        for _ in range(100):
             assert np.array_equal(codec.decode(frame).data["signal"], signal)
 
     together(work)
     frame.append(0)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int64", "uint32"])
+def test_an_array_that_another_thread_writes_to_is_sent_as_it_was_at_some_time_or_not_at_all(dtype):
+    samples = np.zeros((2, 10_000), dtype)
+    widest = np.iinfo(dtype).max
+    codec, sending = Codec(compression=None), threading.Event()
+
+    def overwrite():
+        while not sending.is_set():
+            samples.fill(widest)
+            samples.fill(0)
+
+    thread = threading.Thread(target=overwrite)
+    thread.start()
+    try:
+        for _ in range(100):
+            with contextlib.suppress(RuntimeError):  # "the array changed while it was packed"
+                frame = codec.encode(MessageType.ECG_DATA, {"signal": samples, "sampling_rate": 250})
+                assert set(np.unique(codec.decode(frame).data["signal"])) <= {0, widest}
+    finally:
+        sending.set()
+        thread.join()
