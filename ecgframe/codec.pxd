@@ -17,6 +17,7 @@ cdef class Message:
     cdef public int version
     cdef public object flags
     cdef public object timestamp
+    cdef public Py_ssize_t nbytes
 
 
 cdef tuple _IS_TYPE
@@ -32,7 +33,7 @@ cdef int _byte(object value, str what) except -1
 
 
 @cython.locals(message=Message)
-cdef Message _message(Header header, object data)
+cdef Message _message(Header header, object data, Py_ssize_t nbytes)
 
 
 cdef class Codec:
@@ -61,5 +62,5 @@ cdef class Codec:
 
     cdef uint64_t _stamp(self, int version, object timestamp) except? 0
 
-    @cython.locals(plain=FlatBuffer)
-    cdef object _message(self, FlatBuffer flat, Py_ssize_t offset, Header header)
+    @cython.locals(plain=FlatBuffer, start=Py_ssize_t, stop=Py_ssize_t, nbytes=Py_ssize_t)
+    cdef object _message(self, FlatBuffer flat, Py_ssize_t offset, Header header, Py_ssize_t room)

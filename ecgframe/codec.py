@@ -21,7 +21,7 @@ from ._core import (
     unpack_payload,
 )
 from .compression import Compression, inflate, shrunk
-from .errors import AuthenticationFailed, ProtocolError
+from .errors import AuthenticationFailed, MessageTooLarge, ProtocolError
 from .messages import check_received, check_sent
 from .protocol import (
     DATA_TYPES,
@@ -32,6 +32,7 @@ from .protocol import (
     LARGEST_TIMESTAMP,
     LAST_FATAL_CHECK,
     LATEST_VERSION,
+    MAX_BATCH_PAYLOAD,
     VERSIONS,
     Flag,
     MessageType,
@@ -71,14 +72,18 @@ class Message:
         version: protocol version of the frame: 1, 2 or 3.
         flags: the header's flags, undefined bits included.
         timestamp: the sender's clock, in microseconds since the Unix epoch; None before V3.
+        nbytes: size of the payload, inflated.
     """
 
-    def __init__(self, type: MessageType, data: Any, version: int, flags: Flag, timestamp: int | None) -> None:
+    def __init__(
+        self, type: MessageType, data: Any, version: int, flags: Flag, timestamp: int | None, nbytes: int = 0
+    ) -> None:
         self.type = type
         self.data = data
         self.version = version
         self.flags = flags
         self.timestamp = timestamp
+        self.nbytes = nbytes
 
     @property
     def sent_at(self) -> datetime | None:
@@ -274,7 +279,7 @@ class Codec:
             TypeError, BufferError: ``buffer`` is no buffer, or not contiguous.
         """
         flat = flatten(buffer)
-        return self._message(flat, 0, flat.only_frame(self._max_payload))
+        return self._message(flat, 0, flat.only_frame(self._max_payload), self._max_payload)
 
     def decode_all(self, buffer: Buffer) -> Iterator[Message]:
         """The messages of frames laid end to end, one after the other; an empty buffer has none.
@@ -285,27 +290,34 @@ class Codec:
         offset = 0
         while offset < flat.nbytes:
             header = flat.frame_at(offset, self._max_payload)
-            yield self._message(flat, offset, header)
+            yield self._message(flat, offset, header, self._max_payload)
             offset += header.size + header.length
 
     def decode_each(self, buffer: Buffer) -> Iterator[Message | ProtocolError]:
         """As ``decode_all``, with the error of a broken frame in the frame's place, for whoever goes on after it.
 
-        It ends with an error of the checks 1 to 6: behind such a frame nobody knows where the next one starts.
+        It ends with an error of the checks 1 to 6: behind such a frame nobody knows where the next one starts. The
+        payloads of the frames behind the first may have 4 MiB together, inflated; one beyond that is too large.
         """
         flat = flatten(buffer)
         offset = 0
+        room = self._max_payload
+        left = MAX_BATCH_PAYLOAD
         while offset < flat.nbytes:
             item: Message | ProtocolError
             try:
-                item = self._message(flat, offset, flat.frame_at(offset, self._max_payload))
+                item = self._message(flat, offset, flat.frame_at(offset, self._max_payload), room)
             except ProtocolError as error:
                 item = error
             yield item
-            if isinstance(item, ProtocolError) and (item.check is None or item.check <= LAST_FATAL_CHECK):
-                return
+            if isinstance(item, ProtocolError):
+                if item.check is None or item.check <= LAST_FATAL_CHECK:
+                    return
+            elif offset:
+                left -= item.nbytes
             header = flat.header_at(offset, self._max_payload)
             offset += header.size + header.length
+            room = min(left, self._max_payload)
 
     def split(self, buffer: Buffer) -> tuple[Header, memoryview]:
         """Header and payload of the one frame that fills the buffer: checked and summed, not inflated, not unpacked.
@@ -325,35 +337,40 @@ class Codec:
         flat = flatten(buffer)
         return unpack_payload(flat, 0, flat.nbytes, self._numeric)
 
-    def _message(self, flat: FlatBuffer, offset: int, header: Header) -> Message:
+    def _message(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Message:
         start = offset + header.size
         stop = start + header.length
         numeric = self._numeric and header.type in DATA_TYPES
+        if header.length > room:
+            raise MessageTooLarge(f"{header.length} bytes of payload, where the message has room for {room}", check=10)
         if header.bits & _TRANSFORMED:
-            plain = flatten(self._inflated(header, self._decrypted(header, flat.view(start, stop))))
+            plain = flatten(self._inflated(header, self._decrypted(header, flat.view(start, stop)), room))
             data = unpack_payload(plain, 0, plain.nbytes, numeric)
+            nbytes = plain.nbytes
         else:
             data = unpack_payload(flat, start, stop, numeric)
+            nbytes = header.length
         if self._validate:
             data = check_received(header.type, data)
-        return _message(header, data)
+        return _message(header, data, nbytes)
 
     def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
         if header.bits & _ENCRYPTED:
             raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=8)
         return payload
 
-    def _inflated(self, header: Header, payload: memoryview) -> memoryview | bytes:
-        return inflate(payload, self._max_payload) if header.bits & _COMPRESSED else payload
+    def _inflated(self, header: Header, payload: memoryview, room: int) -> memoryview | bytes:
+        return inflate(payload, room) if header.bits & _COMPRESSED else payload
 
 
-def _message(header: Header, data: Any) -> Message:
-    message = Message.__new__(Message)  # in C, setting five fields costs less than calling with five arguments
+def _message(header: Header, data: Any, nbytes: int) -> Message:
+    message = Message.__new__(Message)  # in C, setting six fields costs less than calling with six arguments
     message.type = header.type
     message.data = data
     message.version = header.version
     message.flags = header.flags
     message.timestamp = header.timestamp
+    message.nbytes = nbytes
     return message
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Plain integers, for the way of each frame: arithmetic on enum members is Python code.
 _PRIORITY: Final = int(Flag.PRIORITY)
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
+_COMPRESSED: Final = int(Flag.COMPRESSED)
 
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
 """Negotiation, since nothing may be said before it in what it agrees on."""
@@ -113,7 +114,7 @@ class Outgoing:
         self.droppable = self.tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
         self.waveform = self.droppable and type is MessageType.ECG_DATA
         self.nbytes = len(frame)
-        self.deflated = Flag.COMPRESSED in flatten(frame).header_at(0, LARGEST_LENGTH).flags
+        self.deflated = bool(flags & _COMPRESSED)
 
     def __repr__(self) -> str:
         return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"
@@ -152,9 +153,8 @@ def encode_outgoing(
     frame = codec.encode(type, data, flags=bits, timestamp=timestamp if timed else None)
     # Old peers get what is urgent first, although they have no flag for it, hence the flags as they were meant. But a
     # viewer that resumes by timestamps must see what overtook: without the flag, the message stays in line.
-    return Outgoing(
-        frame, type, bits | (int(flags) & _PRIORITY), timestamp, stream, in_line=timed and not bits & _PRIORITY
-    )
+    meant = flatten(frame).header_at(0, LARGEST_LENGTH).bits | (int(flags) & _PRIORITY)
+    return Outgoing(frame, type, meant, timestamp, stream, in_line=timed and not bits & _PRIORITY)
 
 
 @lru_cache(maxsize=64)  # bounded: a peer's max_payload is the peer's word

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import ecgframe
 from ecgframe import Codec, MessageType, ProtocolError, encode
+from ecgframe.protocol import MAX_BATCH_PAYLOAD
 
 CODEC = Codec(max_payload=4096)
 PING, ECG = oracle.TYPES["PING"], oracle.TYPES["ECG_DATA"]
@@ -144,3 +145,30 @@ def told_by_the_oracle(batch):
         return oracle.first_frame(batch, oracle.MAX_PAYLOAD, alone=False)
     except oracle.Refused as refused:
         return refused, size
+
+
+def of_size(nbytes):
+    """A deflated frame whose payload inflates to so many bytes."""
+    payload = b"\xc6" + (nbytes - 5).to_bytes(4, "big") + bytes(nbytes - 5)
+    return oracle.frame(2, PING, oracle.COMPRESSED, zlib.compress(payload))
+
+
+def test_a_message_says_how_large_its_payload_was():
+    [inflated, plain] = Codec().decode_each(of_size(70_000) + oracle.encode_frame(PING, "four", 1, 0, 0))
+    assert (inflated.nbytes, plain.nbytes) == (70_000, 5)
+    assert Codec().decode(of_size(70_000)).nbytes == 70_000
+
+
+def test_the_frames_behind_the_first_share_four_mebibytes():
+    half = MAX_BATCH_PAYLOAD // 2
+    large = of_size(3 * half)  # the first may be as large as any
+    items = list(Codec().decode_each(large + of_size(half) + of_size(half - 1000) + of_size(1001) + of_size(1000)))
+    assert brief(items[3:4]) == [(10, 0x102)]
+    assert [item.nbytes for item in (*items[:3], items[4])] == [3 * half, half, half - 1000, 1000]
+
+
+def test_what_came_uncompressed_counts_as_well():
+    plain = oracle.encode_frame(PING, bytes(MAX_BATCH_PAYLOAD), 1, 0, 0)
+    items = list(Codec().decode_each(GOOD[0] + plain + GOOD[1]))
+    assert brief(items[1:2]) == [(10, 0x102)]
+    assert [item.data for item in (items[0], items[2])] == [0, 1]

@@ -7,7 +7,7 @@ import pytest
 from session.conversation import Conversation, server
 
 from ecgframe import MessageType
-from ecgframe.protocol import MAX_BATCH_FRAMES, Capability
+from ecgframe.protocol import MAX_BATCH_FRAMES, MAX_BATCH_PAYLOAD, Capability
 from ecgframe.session import FrameRefused, Received
 from ecgframe.session.settings import EVERYTHING
 
@@ -69,8 +69,18 @@ def test_a_large_frame_travels_alone():
     assert [numbers(message) for message in theirs.says()] == [[0, 1], [0], [0, 1]]
 
 
+def test_a_deflated_frame_travels_alone():
+    """What the frames of one message inflate to together is bounded at the other end."""
+    theirs = agreed()
+    fill(theirs, 2)
+    theirs.session.send(MessageType.ECG_DATA, {"n": 2, "flat line": bytes(5000)}, stream="a")
+    theirs.session.send(MessageType.ECG_DATA, {"n": 3, "flat line": bytes(5000)}, stream="a")
+    fill(theirs, 2)
+    assert [numbers(message) for message in theirs.says()] == [[0, 1], [2], [3], [0, 1]]
+
+
 def test_up_to_so_many_frames():
-    theirs = agreed(batch_bytes=10**9)
+    theirs = agreed(batch_bytes=MAX_BATCH_PAYLOAD)
     fill(theirs, MAX_BATCH_FRAMES + 1)
     assert [len(numbers(message)) for message in theirs.says()] == [MAX_BATCH_FRAMES, 1]
 
