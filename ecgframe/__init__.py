@@ -8,6 +8,8 @@ array([[0.1, 0.2],
        [0.3, 0.4]])
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._core import Header, accelerated, crc32
 from .codec import Codec, Message, decode, decode_all, encode, pack, split, unpack
 from .compression import Compression
@@ -25,6 +27,10 @@ from .errors import (
     RateLimitExceeded,
 )
 from .protocol import ErrorCode, Flag, MessageType
+
+if TYPE_CHECKING:
+    from .client import Client as Client
+    from .client import connect as connect
 
 __all__ = [
     "AuthenticationFailed",
@@ -54,3 +60,12 @@ __all__ = [
     "split",
     "unpack",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The client, loaded when it is asked for: who only encodes and decodes shall not pay for asyncio."""
+    if name in ("Client", "connect"):
+        from . import client  # noqa: PLC0415
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -79,7 +79,7 @@ def ecg_messages(record: Record, samples: int, signal: npt.NDArray[Any] | None =
         signal: [leads, samples], in the place of the record's own: the same samples in another form.
     """
     signal = record.signal if signal is None else signal
-    constant = _constant_fields(record, calibrated=signal.dtype.kind in "iu")
+    constant = constant_fields(record, calibrated=signal.dtype.kind in "iu")
     for sequence, start in enumerate(range(0, record.samples, samples)):
         yield {
             "signal": signal[:, start : start + samples],
@@ -89,7 +89,8 @@ def ecg_messages(record: Record, samples: int, signal: npt.NDArray[Any] | None =
         }
 
 
-def _constant_fields(record: Record, *, calibrated: bool) -> dict[str, Any]:
+def constant_fields(record: Record, *, calibrated: bool) -> dict[str, Any]:
+    """What every ECG_DATA message of the recording says besides its samples; ``calibrated``: with gain and baseline."""
     fields: dict[str, Any] = {
         "sampling_rate": record.sampling_rate,
         "leads": list(record.leads),

@@ -7,9 +7,13 @@ import typer
 from .compare import compare
 from .decode import decode
 from .encode import encode
+from .serve import serve
 from .terminal import own_version
+from .watch import watch
 
-ABOUT = "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back."
+ABOUT = (
+    "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back, live."
+)
 
 EXAMPLES = """\
 **ecgframe compare** measures the ECG that ships with the package.
@@ -17,6 +21,10 @@ EXAMPLES = """\
 **ecgframe encode 100.hea -o 100.frames** writes a PhysioNet record as frames, one a second.
 
 **ecgframe decode 100.frames -o 100.csv** gives it back for a spreadsheet.
+
+**ecgframe serve** plays the ECG that ships with the package as a live stream.
+
+**ecgframe watch ws://127.0.0.1:8765/ws ecg/1** follows it.
 """
 
 app = typer.Typer(
@@ -28,6 +36,8 @@ app = typer.Typer(
 app.command()(compare)
 app.command()(encode)
 app.command()(decode)
+app.command()(serve)
+app.command()(watch)
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..records import Record, read_record, shipped_ecg
+from ..records import Record
 from . import comparison, table
 from . import plot as picture
 from .report import report
@@ -19,9 +19,9 @@ from .terminal import (
     SamplingRate,
     describe,
     left_out,
-    names,
     plain_errors,
     progress,
+    recording_of,
     refuse_to_overwrite,
     whole_file,
 )
@@ -68,7 +68,7 @@ def compare(
     with plain_errors():
         if plot is not None:
             picture.figures()  # missing, it had better be missed before the measuring
-        recording = shipped_ecg() if record is None else read_record(record, sampling_rate, names(leads))
+        recording = recording_of(record, sampling_rate, leads)
         with progress("measuring") as track:
             found = comparison.compare(recording, budget, track)
         if as_json:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from ..errors import ProtocolError
 from ..frame_file import FrameFileError
 from ..libraries import MissingLibrary
-from ..records import Record, RecordError
+from ..records import Record, RecordError, read_record, shipped_ecg
 
 T = TypeVar("T")
 
@@ -46,6 +46,18 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Replace the file if 
 def names(leads: str | None) -> list[str] | None:
     """The names in a ``--leads`` option."""
     return None if leads is None else [name.strip() for name in leads.split(",")]
+
+
+def recording_of(path: Path | None, sampling_rate: float | None, leads: str | None) -> Record:
+    """What the options name: the recording at that path, or the shipped one.
+
+    Raises:
+        RecordError: as ``read_record`` does.
+    """
+    if path is not None:
+        return read_record(path, sampling_rate, names(leads))
+    shipped, wanted = shipped_ecg(), names(leads)
+    return shipped if wanted is None else shipped.take(wanted)
 
 
 @contextmanager

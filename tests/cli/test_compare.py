@@ -219,6 +219,11 @@ def test_everything_can_be_shown():
 
 
 @pytest.mark.usefixtures("measured")
+def test_leads_of_the_shipped_ecg_can_be_chosen():
+    assert run("--leads", "V5,II").output.startswith("the shipped 12-lead ECG: 2 leads (V5, II), ")
+
+
+@pytest.mark.usefixtures("measured")
 def test_json_is_all_that_goes_to_stdout(shipped):
     result = run("--json")
     found = json.loads(result.stdout)

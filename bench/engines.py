@@ -1,0 +1,245 @@
+"""The servers that are compared: bare libraries, and the handler on each of its adapters.
+
+Each imports its library when it is started, so that what is not installed is left out. The clients answer no pings,
+so the libraries send none.
+"""
+
+# ruff: noqa: PLC0415
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ecgframe import Codec, MessageType
+from ecgframe.records import shipped_ecg
+from ecgframe.server import Settings, WebSocketBinaryHandler
+
+STREAM = "ecg/bed-7"
+VIEWER = ["timestamps", "priority", "ndarray-bin"]
+"""Capabilities of the viewers. Without compression and batches, so that all servers send the same bytes."""
+
+CODEC = Codec(ndarray="binary", compression=None)
+NAMES = {
+    "websockets": "`websockets` alone",
+    "picows": "picows alone",
+    "handler on websockets": "handler on `websockets`",
+    "handler on picows": "handler on picows",
+    "handler on starlette": "handler on Starlette, uvicorn",
+    "handler on aiohttp": "handler on aiohttp",
+}
+
+
+@cache
+def message() -> dict[str, Any]:
+    """95 ms of twelve leads at 1000 Hz, as counts of the converter: 2.3 kB on the wire."""
+    record = shipped_ecg()
+    return {
+        "signal": np.ascontiguousarray(record.signal[:, :92], "int16"),
+        "sampling_rate": record.sampling_rate,
+        "stream": STREAM,
+    }
+
+
+@cache
+def frame() -> bytes:
+    """The message as the viewers get it, but for its timestamp."""
+    return CODEC.encode(MessageType.ECG_DATA, message(), timestamp=1)
+
+
+def opening(*, subscribes: bool = True) -> list[bytes]:
+    """What a viewer says first."""
+    answer = {"version": 3, "capabilities": VIEWER}
+    words = [CODEC.encode(MessageType.PROTOCOL_NEGOTIATION, answer, version=1)]
+    return words + [CODEC.encode(MessageType.SUBSCRIBE, {"stream": STREAM})] * subscribes
+
+
+@dataclass
+class Station:
+    """A server that listens, and what can be done with it.
+
+    Attributes:
+        port: where.
+        publish: sends the message to all viewers.
+        says: what a viewer says first.
+        hears: messages that a viewer gets before the first that is published.
+        handler: of those that have one.
+    """
+
+    port: int
+    publish: Callable[[], Awaitable[object]]
+    says: list[bytes] = field(default_factory=list)
+    hears: int = 0
+    handler: WebSocketBinaryHandler | None = None
+
+
+Engine = Callable[..., AbstractAsyncContextManager[Station]]
+
+
+def installed() -> dict[str, Engine]:
+    """The servers by name, without those whose library is missing."""
+    return {
+        name: engine
+        for name, (engine, libraries) in _ENGINES.items()
+        if all(find_spec(library) for library in libraries)
+    }
+
+
+# --- alone: what the libraries do with ready-made bytes ---
+
+
+@asynccontextmanager
+async def _websockets(**_: Any) -> AsyncIterator[Station]:
+    import websockets
+
+    connections = set()
+
+    async def serve(connection: Any) -> None:
+        connections.add(connection)
+        try:
+            async for received in connection:
+                await connection.send(received)
+        except websockets.ConnectionClosed:
+            pass
+        finally:
+            connections.discard(connection)
+
+    async def publish() -> None:
+        websockets.broadcast(connections, frame())
+
+    async with websockets.serve(serve, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+        yield Station(next(iter(server.sockets)).getsockname()[1], publish)
+
+
+@asynccontextmanager
+async def _picows(**_: Any) -> AsyncIterator[Station]:
+    import picows
+
+    binary, transports = picows.WSMsgType.BINARY, set()
+
+    class Echo(picows.WSListener):
+        def on_ws_connected(self, transport: Any) -> None:
+            transports.add(transport)
+
+        def on_ws_disconnected(self, transport: Any) -> None:
+            transports.discard(transport)
+
+        def on_ws_frame(self, transport: Any, received: Any) -> None:
+            if received.msg_type == binary:
+                transport.send(binary, received.get_payload_as_bytes())
+
+        def pause_writing(self) -> None: ...
+
+        def resume_writing(self) -> None: ...
+
+    async def publish() -> None:
+        for transport in transports:
+            transport.send(binary, frame())
+
+    server = await picows.ws_create_server(lambda request: Echo(), "127.0.0.1", 0)
+    try:
+        yield Station(server.sockets[0].getsockname()[1], publish)
+    finally:
+        server.close()
+        for transport in list(transports):
+            transport.disconnect(graceful=False)
+
+
+# --- the handler ---
+
+
+@asynccontextmanager
+async def _handler(**settings: Any) -> AsyncIterator[WebSocketBinaryHandler]:
+    async def answer(connection: Any, received: Any) -> None:
+        await handler.send_message(connection.id, received.type, received.data)
+
+    handler = WebSocketBinaryHandler(settings=Settings(**settings), on_message=answer)
+    async with handler:
+        yield handler
+
+
+def _station(handler: WebSocketBinaryHandler, port: int) -> Station:
+    async def publish() -> None:
+        await handler.publish(STREAM, MessageType.ECG_DATA, message())
+
+    return Station(port, publish, opening(), hears=2, handler=handler)
+
+
+@asynccontextmanager
+async def _on_websockets(**settings: Any) -> AsyncIterator[Station]:
+    from ecgframe.server.adapters.websockets import serve
+
+    async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0, ping_interval=None) as server:
+        yield _station(handler, next(iter(server.sockets)).getsockname()[1])
+
+
+@asynccontextmanager
+async def _on_picows(**settings: Any) -> AsyncIterator[Station]:
+    from ecgframe.server.adapters.picows import serve
+
+    async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0) as server:
+        yield _station(handler, server.sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
+async def _on_starlette(*, listener: socket.socket | None = None, **settings: Any) -> AsyncIterator[Station]:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+
+    from ecgframe.server.adapters.starlette import accept, listen
+
+    async with _handler(**settings) as handler:
+
+        async def live(websocket: Any) -> None:
+            await accept(handler, websocket)
+
+        listener = listener or listen("127.0.0.1", 0)
+        app = Starlette(routes=[WebSocketRoute("/ws", live)])
+        options = {"ws_max_size": handler.max_message, "ws_per_message_deflate": False, "ws_ping_interval": None}
+        server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, log_level="error", **options))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield _station(handler, listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def _on_aiohttp(**settings: Any) -> AsyncIterator[Station]:
+    from aiohttp import web
+
+    from ecgframe.server.adapters.aiohttp import accept
+
+    async with _handler(**settings) as handler:
+
+        async def live(request: Any) -> Any:
+            return await accept(handler, request)
+
+        app = web.Application()
+        app.router.add_get("/ws", live)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield _station(handler, runner.addresses[0][1])
+        finally:
+            await handler.close()
+            await runner.cleanup()
+
+
+_ENGINES: dict[str, tuple[Engine, list[str]]] = {
+    "websockets": (_websockets, ["websockets"]),
+    "picows": (_picows, ["picows"]),
+    "handler on websockets": (_on_websockets, ["websockets"]),
+    "handler on picows": (_on_picows, ["picows"]),
+    "handler on starlette": (_on_starlette, ["starlette", "uvicorn"]),
+    "handler on aiohttp": (_on_aiohttp, ["aiohttp"]),
+}

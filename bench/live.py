@@ -1,0 +1,291 @@
+"""What is measured of servers: fan-out, echo, a viewer that does not read, an alert behind a backlog.
+
+Servers that are compared listen side by side in one process and take turns, so that noise hits them alike; their
+clients are in a process of their own. Where there are two cores, each process has one.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from ecgframe import Codec, MessageType
+
+from .crowd import Crowd, bytes_on_the_wire, first_message, more_of, open_websocket, websocket_frame
+from .engines import STREAM, Station, frame, installed, opening
+
+MiB = 1024 * 1024
+Rates = dict[str, list[float]]
+"""Of each server, one rate a round."""
+
+
+@contextmanager
+def two_cores() -> Iterator[int | None]:
+    """Keep this process on one core, and give the other one for the clients."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(allowed) < 2:
+        yield None
+        return
+    os.sched_setaffinity(0, {allowed[0]})
+    try:
+        yield allowed[1]
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@asynccontextmanager
+async def side_by_side(names: Sequence[str], **settings: Any) -> AsyncIterator[tuple[Crowd, dict[str, Station]]]:
+    """Those of the servers that are installed, all at once, and a crowd."""
+    engines = installed()
+    async with AsyncExitStack() as stack:
+        with two_cores() as core:
+            stations = {
+                name: await stack.enter_async_context(engines[name](**settings)) for name in names if name in engines
+            }
+            with Crowd(core) as crowd:  # it is gone before the servers are: nobody waits for its farewells
+                yield crowd, stations
+
+
+# --- fan-out ---
+
+
+async def fan_out(names: Sequence[str], *, viewers: int, frames: int, rounds: int) -> Rates:
+    """Frames delivered a second, by the last viewer's last frame. No frame may be lost."""
+    rates: Rates = {name: [] for name in names}
+    async with side_by_side(names, heartbeat_interval=3600) as (crowd, stations):  # the viewers say nothing
+        audiences = {name: await Audience.of(crowd, station, viewers) for name, station in stations.items()}
+        for number in range(rounds + 1):
+            for name in _turned(list(stations), number):
+                rate = await audiences[name].send(frames)
+                if number:  # the first round warms up
+                    rates[name].append(rate)
+        for station in stations.values():
+            assert station.handler is None or station.handler.stats()["dropped"] == 0
+    return {name: found for name, found in rates.items() if found}
+
+
+@dataclass
+class Audience:
+    """The viewers of one server, and how much they have got."""
+
+    crowd: Crowd
+    station: Station
+    group: int
+    viewers: int
+    nbytes: int = 0
+
+    @classmethod
+    async def of(cls, crowd: Crowd, station: Station, viewers: int) -> "Audience":
+        group = await crowd.open(station.port, viewers, station.says, station.hears)
+        return cls(crowd, station, group, viewers)
+
+    async def send(self, frames: int) -> float:
+        """Publish, wait until all is there, and return the frames delivered a second."""
+        self.nbytes += frames * bytes_on_the_wire(frame())
+        began = time.monotonic()
+        for _ in range(frames):
+            await self.station.publish()
+            await asyncio.sleep(0)
+        return frames * self.viewers / (await self.crowd.received(self.group, self.nbytes) - began)
+
+
+# --- echo ---
+
+
+async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -> Rates:
+    """Answers a second, of so many clients that each wait for their answer before they ask again."""
+    rates: Rates = {name: [] for name in names}
+    async with side_by_side(names, rate_limit=None, heartbeat_interval=3600) as (crowd, stations):
+        groups = {
+            name: await crowd.open(
+                station.port,
+                clients,
+                opening(subscribes=False) if station.handler else [],
+                1 if station.handler else 0,
+                reads=False,
+            )
+            for name, station in stations.items()
+        }
+        for number in range(rounds + 1):
+            for name in _turned(list(stations), number):
+                seconds = await crowd.talk(groups[name], frame(), bytes_on_the_wire(frame()), times)
+                if number:
+                    rates[name].append(times / seconds)
+    return {name: found for name, found in rates.items() if found}
+
+
+# --- a viewer that does not read ---
+
+
+@dataclass(frozen=True)
+class Stalled:
+    """What a viewer that does not read cost the server and the other viewers.
+
+    Attributes:
+        viewers: that read.
+        frames: published.
+        seconds: that it took.
+        before: bytes of the server's resident memory, when all viewers were there.
+        most: the largest that was seen since.
+        lost: frames that the viewers which read did not get.
+        dropped: frames that were dropped of the one that does not.
+    """
+
+    viewers: int
+    frames: int
+    seconds: float
+    before: int
+    most: int
+    lost: int
+    dropped: int
+
+    @property
+    def grown(self) -> float:
+        """MiB by which the server grew."""
+        return (self.most - self.before) / MiB
+
+
+async def stalled_viewer(name: str, *, viewers: int, seconds: float, rate: float) -> Stalled:
+    """Publish at a steady rate to viewers of which one does not read."""
+    async with side_by_side([name]) as (crowd, stations):
+        station = stations[name]
+        assert station.handler is not None
+        audience = await Audience.of(crowd, station, viewers - 1)
+        await crowd.open(station.port, 1, station.says, station.hears, reads=False)
+        await audience.send(1)
+        before = most = resident_memory()
+        began, frames = time.monotonic(), round(seconds * rate)
+        for number in range(frames):
+            await asyncio.sleep(max(0, began + number / rate - time.monotonic()))
+            await station.publish()
+            if number % round(rate) == 0:
+                most = max(most, resident_memory())
+                await crowd.say(audience.group, HEARTBEAT)
+        audience.nbytes += frames * bytes_on_the_wire(frame())
+        lost = await _lost(audience)
+        stats = station.handler.stats()
+        most = max(most, resident_memory())
+        return Stalled(viewers - 1, frames, time.monotonic() - began, before, most, lost, stats["dropped"])
+
+
+HEARTBEAT = Codec().encode(MessageType.HEARTBEAT, None)
+
+
+async def _lost(audience: Audience) -> int:
+    try:
+        async with asyncio.timeout(10):
+            await audience.crowd.received(audience.group, audience.nbytes)
+    except TimeoutError:
+        counts = await audience.crowd.counts(audience.group)
+        return sum(max(0, audience.nbytes - count) for count in counts) // bytes_on_the_wire(frame())
+    return 0
+
+
+def resident_memory() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- an alert behind a backlog ---
+
+
+@dataclass(frozen=True)
+class Overtaking:
+    """How an alert came through.
+
+    Attributes:
+        queued: waveform frames that waited in the server when the alert was published.
+        behind: waveform frames that arrived after it was published and before it did.
+        seconds: until it arrived.
+        backlog: seconds until the last waveform frame did.
+    """
+
+    queued: int
+    behind: int
+    seconds: float
+    backlog: float
+
+
+async def alert(name: str, *, queued: int, bytes_a_second: float, **options: Any) -> Overtaking:
+    """Publish an alert to a viewer on a slow link, for whom so many frames wait."""
+    engine = installed()[name]
+    roomy = {"queue_frames": 2 * queued, "queue_bytes": 4 * queued * len(frame())}
+    async with engine(**roomy, **options) as station:
+        assert station.handler is not None
+        with SlowViewer(station, bytes_a_second) as viewer:
+            while not station.handler.stats()["streams"].get(STREAM, {"viewers": 0})["viewers"]:
+                await asyncio.sleep(0.01)
+            while station.handler.stats()["queues"]["frames"] < queued:
+                await station.publish()
+            data = {"kind": "asystole", "timestamp": 1.5}
+            published = time.monotonic()
+            waiting = station.handler.stats()["queues"]["frames"]
+            await station.handler.publish(STREAM, MessageType.ANOMALY_ALERT, data)
+            arrived = await asyncio.to_thread(viewer.alert_at.wait, 60) and viewer.when
+            behind = sum(published < when < arrived for when in viewer.waveforms)
+            rate = len(viewer.waveforms) / (arrived - viewer.began)
+            return Overtaking(waiting, behind, arrived - published, waiting / rate)
+
+
+class SlowViewer:
+    """One viewer, in a thread, who reads no faster than its link."""
+
+    def __init__(self, station: Station, bytes_a_second: float) -> None:
+        self.station = station
+        self.pause = 2048 / bytes_a_second
+        self.waveforms: list[float] = []
+        self.alert_at = threading.Event()
+        self.when = self.began = 0.0
+        self.ends = False
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self) -> "SlowViewer":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ends = True
+        self.thread.join()
+
+    def watch(self) -> None:
+        sock, received = open_websocket(self.station.port, receive_buffer=16 * 1024)
+        with sock:
+            for words in self.station.says:
+                sock.sendall(websocket_frame(words))
+            self.began = time.monotonic()
+            while not self.ends:
+                received = self.note(received + more_of(sock, 2048))
+                time.sleep(self.pause)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    def note(self, received: bytes) -> bytes:
+        while first := first_message(received):
+            words, end = first
+            received = received[end:]
+            if words[1] == MessageType.ECG_DATA:
+                self.waveforms.append(time.monotonic())
+            elif words[1] == MessageType.ANOMALY_ALERT:
+                self.when = time.monotonic()
+                self.alert_at.set()
+        return received
+
+
+# --- numbers ---
+
+
+def _turned(names: list[str], number: int) -> list[str]:
+    """Nobody always runs behind the same neighbour."""
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+def ratio(rates: Rates, name: str, base: str) -> float:
+    """The median of the ratios, round by round."""
+    return median(one / other for one, other in zip(rates[name], rates[base], strict=True))

@@ -1,0 +1,77 @@
+"""How fast do servers deliver and answer, and what does a viewer cost that does not read?
+
+Each question is asked once, of all servers side by side; `python -m bench.servers_report` asks longer and writes it
+down.
+"""
+
+import asyncio
+
+import pytest
+
+from bench import live
+from bench.engines import installed
+
+FAN_OUT_BAR, ECHO_BAR = 0.8, 0.7
+"""Of what the library delivers and answers alone."""
+
+
+@pytest.fixture
+def once(benchmark):
+    """Run a measurement as one line of a table; asks for little where nothing is to be timed."""
+
+    def run(group, measurement, brief, whole):
+        benchmark.group = group
+        options = brief if benchmark.disabled else whole
+        return benchmark.pedantic(lambda: asyncio.run(measurement(**options)), rounds=1)
+
+    return run
+
+
+def test_fan_out(once, benchmark):
+    names = list(installed())
+    rates = once(
+        "fan-out",
+        live.fan_out,
+        {"names": names, "viewers": 20, "frames": 10, "rounds": 1},
+        {"names": names, "viewers": 500, "frames": 40, "rounds": 10},
+    )
+    benchmark.extra_info.update(rates)
+    if not benchmark.disabled:
+        assert live.ratio(rates, "handler on websockets", "websockets") >= FAN_OUT_BAR
+        assert live.ratio(rates, "handler on picows", "websockets") > 1
+
+
+def test_echo(once, benchmark):
+    names = list(installed())
+    rates = once(
+        "echo",
+        live.echo,
+        {"names": names, "clients": 2, "times": 20, "rounds": 1},
+        {"names": names, "clients": 16, "times": 2000, "rounds": 10},
+    )
+    benchmark.extra_info.update(rates)
+    if not benchmark.disabled:
+        assert live.ratio(rates, "handler on websockets", "websockets") >= ECHO_BAR
+
+
+@pytest.mark.parametrize("name", [name for name in installed() if name.startswith("handler")])
+def test_a_viewer_that_does_not_read(once, name):
+    found = once(
+        "stalled viewer",
+        live.stalled_viewer,
+        {"name": name, "viewers": 20, "seconds": 1, "rate": 40},
+        {"name": name, "viewers": 500, "seconds": 10, "rate": 20},
+    )
+    assert found.lost == 0
+    assert found.grown < 64
+
+
+@pytest.mark.parametrize("name", [name for name in installed() if name.startswith("handler")])
+def test_an_alert_behind_a_backlog(once, name):
+    found = once(
+        "alert",
+        live.alert,
+        {"name": name, "queued": 500, "bytes_a_second": 1_000_000},
+        {"name": name, "queued": 10_000, "bytes_a_second": 1_000_000},
+    )
+    assert found.behind < found.queued / 5

@@ -1,0 +1,26 @@
+"""The server side: ``WebSocketBinaryHandler``, its limits, its hooks, and the engines that join several servers.
+
+The adapters for the WebSocket libraries are in ``ecgframe.server.adapters``.
+"""
+
+from ..session import RateLimit, Settings
+from .backplane import Backplane, LocalBackplane
+from .handler import UnknownConnection, WebSocketBinaryHandler
+from .info import ConnectionInfo
+from .limits import Limits
+from .link import Link, Request
+from .streams import TooManyStreams
+
+__all__ = [
+    "Backplane",
+    "ConnectionInfo",
+    "Limits",
+    "Link",
+    "LocalBackplane",
+    "RateLimit",
+    "Request",
+    "Settings",
+    "TooManyStreams",
+    "UnknownConnection",
+    "WebSocketBinaryHandler",
+]

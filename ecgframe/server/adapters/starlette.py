@@ -1,0 +1,130 @@
+"""Starlette and FastAPI, under uvicorn or another ASGI server.
+
+    @app.websocket("/ws")
+    async def live(websocket: WebSocket):
+        await accept(handler, websocket)
+
+ASGI shows neither the socket nor its buffers, so what can be set stands in the server's configuration:
+``uvicorn.run(..., ws_per_message_deflate=False, ws_max_size=handler.max_message)``, and ``listen`` makes the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from ..link import Link, Request, keep_unsent_low
+from .address import address
+
+_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+    from ..handler import WebSocketBinaryHandler
+
+
+async def accept(handler: WebSocketBinaryHandler, websocket: WebSocket, connection_id: str | None = None) -> None:
+    """Accept the WebSocket as a connection of the handler, and serve it until it is over.
+
+    Args:
+        handler: whose connection it becomes.
+        websocket: of the route, not accepted yet.
+        connection_id: by which ``handler.send_message`` finds it; made up where None.
+    """
+    await websocket.accept()
+    await handler.handle(StarletteLink(websocket), connection_id=connection_id)
+
+
+def listen(host: str, port: int, *, backlog: int = 2048, stall_seconds: float = 30.0) -> socket.socket:
+    """A listening socket that hands good habits down to its connections, where the system can.
+
+    An ASGI server does not let an application set how much waits in the kernel, where an alert cannot overtake it, nor
+    drop a peer that reads no more; connections take both over from the socket that they come from. Give it to uvicorn:
+    ``uvicorn.Server(uvicorn.Config(app, ...)).run(sockets=[listen("0.0.0.0", 8000)])``.
+
+    Args:
+        host: to listen on, a name or an address.
+        port: to listen on, 0 for any that is free.
+        backlog: connections that may wait to be accepted.
+        stall_seconds: after which a peer that takes nothing of what waits for it is dropped.
+
+    Raises:
+        OSError: the port is taken, or the host is not of this machine.
+    """
+    [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listener = socket.create_server(address, family=family, backlog=backlog)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # servers that get it as a descriptor leave that out
+    keep_unsent_low(listener)
+    if _USER_TIMEOUT is not None:
+        listener.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, round(stall_seconds * 1000))
+    return listener
+
+
+class StarletteLink(Link):
+    """One connection that an ASGI server serves. It can only be awaited.
+
+    Args:
+        websocket: the connection, accepted.
+    """
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self.request = _request_of(websocket)
+        self._websocket = websocket
+        self._close_code: int | None = None
+        self._is_dropped = False
+        self._receiving: asyncio.Task[Any] | None = None
+
+    @property
+    def close_code(self) -> int | None:
+        """With which the connection was closed."""
+        return self._close_code
+
+    async def send(self, message: bytes) -> None:
+        """Send a message, waiting for room."""
+        await self._websocket.send_bytes(message)
+
+    async def receive(self) -> bytes | str | None:
+        """The next message, or None in the end."""
+        if self._is_dropped or self._close_code is not None:
+            return None
+        self._receiving = asyncio.current_task()
+        try:
+            event = await self._websocket.receive()
+        except asyncio.CancelledError:
+            if self._is_dropped and self._receiving and not self._receiving.uncancel():
+                return None
+            raise
+        finally:
+            self._receiving = None
+        if event["type"] == "websocket.disconnect":
+            self._close_code = event.get("code", 1005)
+            return None
+        message: bytes | None = event.get("bytes")
+        return event["text"] if message is None else message
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say goodbye. Waiting for the peer to do so is the server's part."""
+        if self._close_code is None and not self._is_dropped:
+            await self._websocket.close(code, reason)
+
+    def abort(self) -> None:
+        """Let go of the connection. ASGI has no word for dropping it: what is left is for the server to end."""
+        if self._is_dropped:
+            return
+        self._is_dropped = True
+        if self._receiving:
+            self._receiving.cancel()
+
+
+def _request_of(websocket: WebSocket) -> Request:
+    scope = websocket.scope
+    names = dict.fromkeys(name.lower() for name in websocket.headers)
+    return Request(
+        path=scope["raw_path"].decode("latin-1") if scope.get("raw_path") else quote(scope["path"]),
+        query=scope["query_string"].decode("latin-1"),
+        headers={name: ", ".join(websocket.headers.getlist(name)) for name in names},
+        peer=address(scope.get("client")),
+    )

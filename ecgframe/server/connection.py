@@ -1,0 +1,527 @@
+"""The glue of one connection: a session that knows the protocol, a link that has the network, a clock between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import ProtocolError
+from ..protocol import CloseCode, ErrorCode
+from ..session import (
+    Acknowledged,
+    ErrorReceived,
+    Event,
+    FrameRefused,
+    Negotiated,
+    Outgoing,
+    Received,
+    ServerSession,
+    Settings,
+    SubscribeRequested,
+    Undelivered,
+    UnsubscribeRequested,
+)
+from .hooks import Hooks
+from .inbox import Inbox, Item
+from .info import ConnectionInfo
+from .limits import Limits
+from .link import Link
+from .logs import log_failure, logger
+from .streams import Stream
+from .tasks import begin
+from .traffic import Traffic
+
+CLOCK_MARGIN: Final = 1_000_000
+"""Microseconds by which the clocks of two servers may differ: by so much may ``since`` lie in the future."""
+
+DROP_LOG_PAUSE: Final = 1.0
+"""Seconds after telling the log of dropped frames in which it is not told again, for one connection."""
+
+NO_CLOSE: Final = 1006
+"""What RFC 6455 says for a connection that ended without a close frame."""
+
+FOR_THE_APPLICATION: Final = (Received, SubscribeRequested, UnsubscribeRequested)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all connections of a handler have in common.
+
+    Attributes:
+        settings: of the sessions.
+        limits: of the handler.
+        wall: gives microseconds since 1970, each time more than the last.
+        hooks: the application's.
+        traffic: where all is counted.
+        serve: does what an event asks for; may raise, and the peer is told.
+    """
+
+    settings: Settings
+    limits: Limits
+    wall: Callable[[], int]
+    hooks: Hooks
+    traffic: Traffic
+    serve: Callable[[Connection, Event], Awaitable[None]]
+
+
+class Connection:
+    """One peer, from the open WebSocket to its end.
+
+    What is to be sent goes out at once where the link can take it (``pump``). A viewer that is behind, and one whose
+    link can only be awaited, has a task that sends what waits as fast as the link takes it; it ends when nothing
+    waits. So an idle connection costs one task, which reads, and one timer.
+
+    Args:
+        id: its name.
+        link: to the peer.
+        shared: with the other connections of the handler.
+
+    Attributes:
+        session: its conversation.
+        info: what the application sees of it.
+        identity: what ``authenticate`` returned.
+        is_open: whether the peer has been let in, and is there.
+        connected_at: microseconds since 1970.
+        close_code: with which it was closed; ``NO_CLOSE`` where it just went away, and until then.
+        subscriptions: the streams that it watches, by name.
+    """
+
+    def __init__(self, id: str, link: Link, shared: Shared) -> None:
+        self.id = id
+        self.link = link
+        self.session = ServerSession(shared.settings, shared.wall)
+        self.info = ConnectionInfo(self)
+        self.identity: object = None
+        self.is_open = False
+        self.connected_at = shared.wall()
+        self.close_code = NO_CLOSE
+        self.subscriptions: dict[str, Stream] = {}
+        self._shared = shared
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._inbox = Inbox(self._handle, self._give_up_handling, shared.limits)
+        self._has_left = False
+        self._is_paused = False
+        self._lagging: deque[Stream] = deque()
+        self._is_writing = False
+        self._writer: asyncio.Task[None] | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._drops_logged = (0, 0.0)
+
+    async def run(self) -> None:
+        """Serve the peer until it is gone. Nothing of the connection is left behind, however it ends."""
+        try:
+            await self._let_in()
+            try:
+                await self._read()
+            except Exception as error:  # a mistake of ours: it costs this connection, and no other
+                log_failure("serving a connection", error, **self._fields())
+                self.session.end(CloseCode.INTERNAL, "internal error")
+            self.leave()
+            await self._say_goodbye()
+        finally:
+            self.leave()
+            await self._stop()
+
+    # --- sending ---
+
+    def take(self, outgoing: Outgoing, now: float) -> None:
+        """Queue a frame that is encoded for this session, and send what can be sent at once."""
+        if not (self._is_writing or self._lagging) and self.link.can_write and self.session.passes(outgoing, now):
+            self._write_now(outgoing.frame)
+            return
+        self.session.enqueue(outgoing)
+        self.pump(now)
+        if outgoing.acknowledged:
+            self._rearm()
+
+    def flush(self) -> None:
+        """Send what can be sent at once."""
+        self.pump(self.now())
+
+    def pump(self, now: float) -> None:
+        """Send as much of what waits as the link takes now; leave the rest to a task."""
+        session = self.session
+        if not self._is_writing:
+            lags = bool(self._lagging)
+            self._send_now(now)
+            if lags:
+                self._rearm()
+            if session.has_waiting or self._lagging:
+                self._is_writing = True
+                self._writer = begin(self._write())
+        if session.closing:
+            self._begin_closing()
+
+    def _send_now(self, now: float) -> None:
+        session, link = self.session, self.link
+        while link.can_write:
+            message = session.next_message(now)
+            if message is not None:
+                self._write_now(message)
+            elif not (self._lagging and self._catch_up(now)):
+                break
+
+    async def _write(self) -> None:
+        """Send what waits, as fast as the link takes it."""
+        session, link = self.session, self.link
+        try:
+            while session.has_waiting or self._lagging:
+                await link.writable()  # only then is it decided what goes next, so that an alert comes first
+                if link.can_write:
+                    self._send_now(self.now())
+                else:
+                    await self._send_next()
+                self._rearm()
+                self._log_drops()
+        except Exception as error:
+            self._lose(error)
+        else:
+            self._is_writing = False
+
+    def _write_now(self, message: bytes) -> None:
+        try:
+            self.link.write(message)
+        except Exception as error:
+            self._lose(error)
+
+    async def _send_next(self) -> None:
+        """Send one message by a link that can only be awaited."""
+        now = self.now()
+        message = self.session.next_message(now)
+        if message is not None:
+            await self.link.send(message)
+        else:
+            self._catch_up(now)
+
+    def _catch_up(self, now: float) -> bool:
+        """Queue a piece of what is missing of a stream. Tells whether something waits now."""
+        while self._lagging:
+            stream = self._lagging.popleft()
+            if stream.is_behind(self):
+                stream.catch_up(self, now)
+            if stream.is_behind(self):
+                self._lagging.append(stream)
+            if self.session.has_waiting:
+                return True
+        return False
+
+    def _lose(self, error: Exception) -> None:
+        """The link is broken. ``_is_writing`` stays set: nothing is sent any more."""
+        self._is_writing = True
+        logger.debug("connection %s broke: %s", self.id, type(error).__name__, extra=self._fields())
+        self.link.abort()
+
+    # --- streams ---
+
+    def subscribe(self, stream: Stream, since: int | None) -> None:
+        """Watch a stream. From here to the end nothing waits, so that no message is missed or sent twice."""
+        if not self.is_open:
+            return
+        name = stream.name
+        if name in self.subscriptions and since is None:
+            self.session.answer_subscription(name, "subscribed")
+        else:
+            now = self._shared.wall()
+            start = stream.add(self, since if since is None else min(since, now + CLOCK_MARGIN))
+            self.session.answer_subscription(name, "subscribed", start=now if start == 0 else start)
+            self.subscriptions[name] = stream
+            if stream.is_behind(self):
+                self._lagging.append(stream)
+        self.flush()
+
+    def unsubscribe(self, name: str) -> None:
+        """Watch it no more."""
+        stream = self.subscriptions.pop(name, None)
+        if stream is not None:
+            stream.remove(self)
+        self.session.answer_subscription(name, "unsubscribed")
+        self.flush()
+
+    def deny(self, name: str, code: ErrorCode | None) -> None:
+        """Answer that a stream cannot be watched."""
+        if code is not None:
+            self._shared.traffic.errors[code] += 1
+        self.session.answer_subscription(name, "denied", code=code)
+        self.flush()
+
+    # --- receiving ---
+
+    async def _let_in(self) -> None:
+        allowed, self.identity = await self._shared.hooks.identify(self.link.request)
+        if not allowed:
+            self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
+            return
+        if self.session.closing:
+            return
+        self.is_open = True
+        logger.info("connection %s from %s opened", self.id, self.info.peer, extra=self._fields())
+        self.session.start(self.now())
+        self.flush()
+        self._rearm()
+
+    async def _read(self) -> None:
+        """Read to the end, also when the session wants no more: the peer's close frame comes that way."""
+        session, observe = self.session, self._shared.traffic.received_sizes.observe
+        while (message := await self._next()) is not None:
+            now = self.now()
+            if isinstance(message, str):
+                self._attend(session.receive_text(now), 0, now)
+            else:
+                observe(len(message))
+                self._attend(session.receive(message, now), len(message), now)
+            if session.has_waiting or session.closing:
+                self.pump(now)
+            if self._inbox.is_full and not session.closing:
+                await self._wait_for_the_application()
+
+    async def _next(self) -> bytes | str | None:
+        try:
+            return await self.link.receive()
+        except Exception as error:
+            self._lose(error)
+            return None
+
+    async def _wait_for_the_application(self) -> None:
+        self._is_paused = True
+        await self._inbox.room()
+        self._is_paused = False
+        self.session.heard(self.now())
+
+    def _attend(self, events: list[Event], nbytes: int, now: float) -> None:
+        for event in events:
+            if isinstance(event, FOR_THE_APPLICATION):
+                # What waits is the message as it was unpacked, which may be a thousand times what travelled.
+                held = event.message.nbytes if isinstance(event, Received) else 0
+                self._inbox.put(Item(event, held, now))
+            else:
+                self._note(event)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Negotiated():
+                self._log_negotiation(event)
+            case FrameRefused():
+                self._log_refusal(event)
+            case Acknowledged():
+                self._shared.traffic.acknowledged += 1
+            case Undelivered():
+                self._give_up(event)
+            case ErrorReceived(code=code):
+                logger.warning("connection %s reports error 0x%03x", self.id, code, extra=self._fields(code=code))
+
+    async def _handle(self, item: Item) -> None:
+        """Do what an event asks for. Whatever goes wrong, only this peer is told, and only what concerns it."""
+        try:
+            await self._shared.serve(self, item.event)
+        except ProtocolError as error:
+            self.refuse(error.code, str(error))
+        except Exception as error:
+            if not self._has_left:  # else it most likely failed for that reason
+                log_failure("on_message", error, **self._fields())
+            self.refuse(ErrorCode.INVALID_DATA_FORMAT, "the message could not be handled")
+        self._finish(item)
+
+    def _give_up_handling(self, item: Item) -> None:
+        event = item.event
+        seconds = self._shared.limits.hook_seconds
+        logger.error("a hook took more than %g s and was cancelled", seconds, extra=self._fields(seconds=seconds))
+        if isinstance(event, SubscribeRequested):
+            self.deny(event.stream, None)
+        else:
+            self.refuse(ErrorCode.INVALID_DATA_FORMAT, "the message could not be handled in time")
+        self._finish(item)
+
+    def _finish(self, item: Item) -> None:
+        event, session, now = item.event, self.session, self.now()
+        if isinstance(event, Received):
+            session.acknowledge(event.message)
+            self._time(event, now - item.received_at)
+        if session.has_waiting:
+            self.pump(now)
+
+    def refuse(self, code: ErrorCode, text: str, *, close: CloseCode | None = None) -> None:
+        """Tell the peer of an error; nothing happens when it is gone."""
+        if self.session.closing:
+            return
+        self._shared.traffic.errors[code] += 1
+        self.session.refuse(code, text, close=close)
+        logger.warning("connection %s is refused something: 0x%03x", self.id, code, extra=self._fields(code=int(code)))
+        self.flush()
+
+    def _time(self, event: Received, seconds: float) -> None:
+        self._shared.traffic.receive_seconds.observe(seconds)
+        if seconds > self._shared.limits.slow_message_seconds:
+            name = event.message.type.name
+            logger.warning(
+                "%s of connection %s took %.3f s",
+                name,
+                self.id,
+                seconds,
+                extra=self._fields(type=name, seconds=seconds),
+            )
+
+    # --- time ---
+
+    def _rearm(self) -> None:
+        """Have the session looked at when it wants to be.
+
+        A timer that is early does no harm, it sets itself again. So this is needed only after what brings a deadline
+        nearer: a message that is to be acknowledged, and the moment in which nothing waits any more.
+        """
+        deadline = self.session.deadline()
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        now = self.now()
+        if self._is_paused:
+            self.session.heard(now)
+        self._attend(self.session.tick(now), 0, now)
+        self.pump(now)
+        self._rearm()
+
+    # --- ending ---
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the connection once what is urgent has left."""
+        self.session.end(code, reason)
+        self.pump(self.now())
+
+    def leave(self) -> None:
+        """The peer is gone: no stream and no timer knows it any more. Calling this again does nothing."""
+        if self._has_left:
+            return
+        self._has_left = True
+        self.is_open = False
+        closing = self.session.closing
+        self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
+        for stream in self.subscriptions.values():
+            stream.remove(self)
+        self.subscriptions.clear()
+        self._lagging.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for event in self.session.lost():
+            self._note(event)
+        self._log_end()
+
+    def abort(self) -> None:
+        """Drop the connection, and what the application has yet to do for it."""
+        self._inbox.stop()
+        self.link.abort()
+
+    def _begin_closing(self) -> None:
+        if self._closer is None:
+            self._closer = begin(self._close())
+
+    async def _close(self) -> None:
+        """Close the link behind what still waits, and drop it when that takes too long."""
+        closing = self.session.closing
+        assert closing is not None
+        try:
+            async with asyncio.timeout(self._shared.limits.close_seconds):
+                if self._writer:
+                    await asyncio.wait({self._writer})
+                await self.link.close(closing.code, closing.reason)
+        except Exception as error:
+            self._lose(error)
+
+    async def _say_goodbye(self) -> None:
+        """Let the application finish what came, and the link its closing handshake."""
+        try:
+            async with asyncio.timeout(self._shared.limits.close_seconds):
+                await self._inbox.empty()
+        except TimeoutError:
+            logger.warning("connection %s left work behind", self.id, extra=self._fields())
+        self._begin_closing()
+        if self._closer:
+            await self._closer
+
+    async def _stop(self) -> None:
+        tasks = {task for task in (self._inbox.stop(), self._writer, self._closer) if task and not task.done()}
+        for task in tasks:
+            task.cancel()
+        self._is_writing = True
+        self.link.abort()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._shared.limits.close_seconds)
+
+    # --- the log ---
+
+    def _fields(self, **more: Any) -> dict[str, Any]:
+        return {"connection": self.id, "peer": self.info.peer, **more}
+
+    def _log_negotiation(self, event: Negotiated) -> None:
+        how = "negotiated" if event.negotiated else "assumed"
+        logger.info(
+            "connection %s talks V%d (%s)",
+            self.id,
+            event.version,
+            how,
+            extra=self._fields(
+                version=event.version, negotiated=event.negotiated, capabilities=sorted(event.capabilities)
+            ),
+        )
+
+    def _log_refusal(self, event: FrameRefused) -> None:
+        error = event.error  # its text may quote the payload
+        logger.warning(
+            "connection %s from %s sent a frame that was refused: 0x%03x by check %s, message of %d bytes",
+            self.id,
+            self.info.peer,
+            error.code,
+            error.check,
+            event.nbytes,
+            extra=self._fields(code=int(error.code), check=error.check, nbytes=event.nbytes),
+        )
+
+    def _give_up(self, event: Undelivered) -> None:
+        logger.warning(
+            "connection %s did not acknowledge %s after %d attempts",
+            self.id,
+            event.type.name,
+            event.attempts,
+            extra=self._fields(type=event.type.name, timestamp=event.timestamp, attempts=event.attempts),
+        )
+        self._shared.hooks.give_up(self.info, event)
+
+    def _log_drops(self) -> None:
+        """Tell of dropped frames, once in a while: a viewer that is too slow drops thousands."""
+        dropped, now = self.session.tally.dropped, self.now()
+        logged, logged_at = self._drops_logged
+        if dropped == logged or now < logged_at + DROP_LOG_PAUSE:
+            return
+        self._drops_logged = (dropped, now)
+        logger.warning(
+            "connection %s is too slow: %d frames dropped",
+            self.id,
+            dropped - logged,
+            extra=self._fields(dropped=dropped - logged),
+        )
+
+    def _log_end(self) -> None:
+        tally = self.session.tally
+        logger.info(
+            "connection %s from %s closed: %d",
+            self.id,
+            self.info.peer,
+            self.close_code,
+            extra=self._fields(
+                code=self.close_code,
+                sent=tally.sent.total(),
+                received=tally.received.total(),
+                dropped=tally.dropped,
+            ),
+        )

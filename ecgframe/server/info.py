@@ -1,0 +1,82 @@
+"""What the application is told of a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..protocol import Capability
+    from .connection import Connection
+    from .link import Request
+
+
+class ConnectionInfo:
+    """One connection, as hooks and ``WebSocketBinaryHandler.connections`` see it: always as it is now."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        return f"ConnectionInfo(id={self.id!r}, peer={self.peer!r}, version={self.version})"
+
+    @property
+    def id(self) -> str:
+        """The name under which ``send_message`` finds it."""
+        return self._connection.id
+
+    @property
+    def identity(self) -> object:
+        """What ``authenticate`` returned; None without that hook."""
+        return self._connection.identity
+
+    @property
+    def request(self) -> Request:
+        """The HTTP request that opened it."""
+        return self._connection.link.request
+
+    @property
+    def peer(self) -> str:
+        """Address of the other side."""
+        return self._connection.link.request.peer
+
+    @property
+    def connected_at(self) -> int:
+        """When it was opened, in microseconds since 1970."""
+        return self._connection.connected_at
+
+    @property
+    def version(self) -> int:
+        """Protocol version in which it is served."""
+        return self._connection.session.version
+
+    @property
+    def negotiated(self) -> bool:
+        """Whether the peer negotiated; False for one of old, and before it has said anything."""
+        return self._connection.session.negotiated
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Those that both sides have."""
+        return self._connection.session.capabilities
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams that it watches."""
+        return tuple(self._connection.subscriptions)
+
+    @property
+    def queued_frames(self) -> int:
+        """Frames that wait until the peer takes them."""
+        return self._connection.session.queued_frames
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait until the peer takes them."""
+        return self._connection.session.queued_bytes
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were dropped because the peer did not keep up."""
+        return self._connection.session.tally.dropped

@@ -1,0 +1,186 @@
+"""What ``handler.stats()`` says, for Prometheus. Needs prometheus-client: ``pip install "ecgframe[metrics]"``.
+
+Nothing is kept here. The handler counts in plain integers, and they become metrics when Prometheus asks::
+
+    from prometheus_client import REGISTRY
+
+    REGISTRY.register(HandlerCollector(handler))
+
+Streams and connections are summed, never named: names may tell of patients, and there may be thousands of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from math import inf
+from typing import Any, Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from ..metrics import Snapshot
+from ..protocol import ErrorCode
+
+PREFIX: Final = "ecgframe"
+
+OTHER: Final = "other"
+"""For error codes that the specification does not have: a peer may send any number, and each would be a time series."""
+
+Stats = Mapping[str, Any]
+
+
+class HasStats(Protocol):
+    """A ``WebSocketBinaryHandler``, as far as it matters here."""
+
+    def stats(self) -> Stats:
+        """Plain numbers in plain dicts."""
+        ...
+
+
+class HandlerCollector(Collector):
+    """Gives Prometheus the numbers of one handler. To be asked on the thread of the handler's event loop."""
+
+    def __init__(self, handler: HasStats) -> None:
+        self._handler = handler
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, as they stand now."""
+        stats = self._handler.stats()
+        for family in (_messages, _sizes, _compression, _errors, _latency, _queues, _connections, _streams, _backplane):
+            yield from family(stats)
+
+
+class Exposition:
+    """What ``/metrics`` answers: the numbers of a handler, and the process' memory, processor time and files.
+
+    Args:
+        handler: whose numbers.
+    """
+
+    def __init__(self, handler: HasStats) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(HandlerCollector(handler))
+        ProcessCollector(registry=self._registry)
+
+    def answer(self, accept: str) -> tuple[bytes, str]:
+        """The body and its content type, in the form that the Accept header asks for: Prometheus' or OpenMetrics."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+def _messages(stats: Stats) -> Iterator[Metric]:
+    for direction, counts in stats["messages"].items():
+        yield _by_label(f"messages_{direction}", f"Messages {direction}, by type.", "type", counts)
+    for direction, nbytes in stats["bytes"].items():
+        yield _counter(f"{direction}_bytes", f"Bytes {direction}, headers of frames included.", nbytes)
+    yield _counter("frames_encoded", "Frames made of what was published, one an encoding.", stats["encoded"])
+
+
+def _sizes(stats: Stats) -> Iterator[Metric]:
+    yield _histograms("message_size_bytes", "Size of a frame, header included.", "direction", stats["sizes"])
+
+
+def _compression(stats: Stats) -> Iterator[Metric]:
+    compression = stats["compression"]
+    before = {direction: sums["before"] for direction, sums in compression.items()}
+    after = {direction: sums["after"] for direction, sums in compression.items()}
+    yield _by_label("compression_input_bytes", "Payloads that were compressed, before.", "direction", before)
+    yield _by_label("compression_output_bytes", "Payloads that were compressed, after.", "direction", after)
+    ratios = {direction: after[direction] / before[direction] for direction in before if before[direction]}
+    yield _by_label(
+        "compression_ratio",
+        "Size after compression as a share of the size before, of all compressed payloads.",
+        "direction",
+        ratios,
+        GaugeMetricFamily,
+    )
+
+
+def _errors(stats: Stats) -> Iterator[Metric]:
+    for direction, what in (("sent", "that peers were told of"), ("received", "that peers told of")):
+        name = f"{PREFIX}_errors_{direction}"
+        family = CounterMetricFamily(name, f"Errors {what}, by code.", labels=("code", "name"))
+        known = {f"0x{code:03x}": code.name for code in ErrorCode}
+        counts = Counter[str]()
+        for code, count in stats["errors"][direction].items():
+            counts[code if code in known else OTHER] += count
+        for code, count in counts.items():
+            family.add_metric((code, known.get(code, OTHER)), count)
+        yield family
+
+
+def _latency(stats: Stats) -> Iterator[Metric]:
+    yield _histograms("processing_seconds", "Time spent on a message.", "stage", stats["latency"])
+
+
+def _queues(stats: Stats) -> Iterator[Metric]:
+    queues = stats["queues"]
+    yield _gauge("queue_frames", "Frames that wait to be sent, over all connections.", queues["frames"])
+    yield _gauge("queue_bytes", "Bytes that wait to be sent, over all connections.", queues["bytes"])
+    yield _gauge("queue_longest_frames", "Frames in the longest queue of a connection.", queues["longest_frames"])
+    yield _gauge("queue_longest_bytes", "Bytes in the largest queue of a connection.", queues["longest_bytes"])
+    yield _counter("frames_dropped", "Frames dropped because a viewer did not keep up.", stats["dropped"])
+    yield _counter("messages_resent", "Messages sent again for want of an acknowledgement.", stats["resent"])
+    yield _counter("messages_acknowledged", "Messages that peers acknowledged.", stats["acknowledged"])
+    yield _counter("messages_undelivered", "Messages given up for want of an acknowledgement.", stats["undelivered"])
+
+
+def _connections(stats: Stats) -> Iterator[Metric]:
+    connections = stats["connections"]
+    yield _gauge("connections", "Connections that are open.", connections["open"])
+    by_version = connections["by_version"]
+    yield _by_label(
+        "connections_by_version", "Open connections, by protocol version.", "version", by_version, GaugeMetricFamily
+    )
+    yield _counter("connections_accepted", "Connections accepted.", connections["accepted"])
+    yield _counter("connections_refused", "Connections refused.", connections["refused"])
+    yield _by_label("connections_closed", "Connections closed, by close code.", "code", connections["closed"])
+
+
+def _streams(stats: Stats) -> Iterator[Metric]:
+    streams = stats["streams"].values()
+    yield _gauge("streams", "Streams known.", len(streams))
+    yield _gauge("subscriptions", "Subscriptions to streams.", sum(stream["viewers"] for stream in streams))
+    yield _gauge("ring_frames", "Frames kept for viewers that come back.", sum(stream["frames"] for stream in streams))
+    yield _gauge("ring_bytes", "Bytes kept for viewers that come back.", sum(stream["bytes"] for stream in streams))
+
+
+def _backplane(stats: Stats) -> Iterator[Metric]:
+    for name, value in stats["backplane"].items():
+        what = f"Of the backplane: {name.replace('_', ' ')}."
+        if name.endswith("_total"):
+            yield _counter(f"backplane_{name.removesuffix('_total')}", what, value)
+        else:
+            yield _gauge(f"backplane_{name}", what, value)
+
+
+def _counter(name: str, what: str, value: float) -> Metric:
+    return CounterMetricFamily(f"{PREFIX}_{name}", what, value=value)
+
+
+def _gauge(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", what, value=value)
+
+
+def _by_label(
+    name: str,
+    what: str,
+    label: str,
+    values: Mapping[str, float],
+    kind: Callable[..., CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily,
+) -> Metric:
+    family = kind(f"{PREFIX}_{name}", what, labels=(label,))
+    for key, value in values.items():
+        family.add_metric((key,), value)
+    return family
+
+
+def _histograms(name: str, what: str, label: str, snapshots: Mapping[str, Snapshot]) -> Metric:
+    family = HistogramMetricFamily(f"{PREFIX}_{name}", what, labels=(label,))
+    for key, snapshot in snapshots.items():
+        buckets = [("+Inf" if bound == inf else repr(bound), count) for bound, count in snapshot["buckets"]]
+        family.add_metric((key,), buckets, snapshot["sum"])
+    return family

@@ -1,0 +1,115 @@
+"""The part of the Redis backplane that reads: all streams that a server follows, over one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from .logs import logger
+from .redis_commands import Commands, Entries, WrongKind
+from .redis_stream import FollowedStream, FollowedStreams, ForeignEntry
+
+BLOCK: Final = 1.0
+"""Seconds that Redis holds back an answer for which it has nothing."""
+
+ENTRIES_A_READ: Final = 256
+"""Messages, all streams together, that are read at once, as long as there are fewer streams."""
+
+
+class Reader:
+    """Reads what Redis has, in order, first what is there and then what comes.
+
+    Args:
+        streams: that are followed.
+        patience: seconds within which Redis answers.
+        after_reading: is called after each answer.
+
+    Attributes:
+        refused: entries that no backplane had written.
+        lag: seconds from the timestamp of the last message to its being read.
+    """
+
+    def __init__(self, streams: FollowedStreams, patience: float, after_reading: Callable[[], None]) -> None:
+        self._streams = streams
+        self._patience = patience
+        self._after_reading = after_reading
+        self._waiting: asyncio.Timeout | None = None
+        self.refused = 0
+        self.lag = 0.0
+
+    async def run(self, commands: Commands) -> None:
+        """Read without end.
+
+        Raises:
+            Exception: Redis is away.
+        """
+        while True:
+            streams = {one.key: one for one in self._streams if one.readable}
+            count = max(1, ENTRIES_A_READ // max(1, len(streams)))
+            try:
+                await self._ask_how_far_they_reach(commands, streams)
+                found = await self._read(commands, streams, count)
+            except WrongKind as error:
+                self._set_aside(streams[error.key])
+                continue
+            for key, followed in streams.items():
+                entries = found.get(key, [])
+                self._receive(followed, entries)
+                if len(entries) < count:
+                    self._all_read(followed)
+            self._after_reading()
+
+    def expect(self, now: float) -> None:
+        """Something was written: wherever the reader waits, it is to be told within ``patience``."""
+        soon = now + self._patience
+        if self._waiting is not None and not self._waiting.expired() and (self._waiting.when() or soon) > soon:
+            self._waiting.reschedule(soon)
+
+    async def _ask_how_far_they_reach(self, commands: Commands, streams: dict[bytes, FollowedStream]) -> None:
+        for followed in streams.values():
+            if followed.reach is None:
+                async with asyncio.timeout(self._patience):
+                    followed.reach = await commands.reach(followed.key, followed.since)
+
+    async def _read(self, commands: Commands, streams: dict[bytes, FollowedStream], count: int) -> dict[bytes, Entries]:
+        block = None if any(one.behind for one in streams.values()) else BLOCK
+        positions = {key: followed.position for key, followed in streams.items()}
+        try:
+            async with asyncio.timeout(self._patience + (block or 0)) as self._waiting:
+                return await commands.read(positions, count, block)
+        finally:
+            self._waiting = None
+
+    def _receive(self, followed: FollowedStream, entries: Entries) -> None:
+        for entry_id, fields in entries:
+            if followed not in self._streams:
+                return
+            try:
+                entry = followed.receive(entry_id, fields)
+            except ForeignEntry as error:
+                self._refuse(followed, entry_id, error)
+            else:
+                self.lag = time.time() - entry.time / 1_000_000
+        self._streams.drop_if_left(followed)
+
+    def _refuse(self, followed: FollowedStream, entry_id: bytes, error: ForeignEntry) -> None:
+        self.refused += 1
+        if not followed.distrusted:
+            followed.distrusted = True  # said once
+            place = f"entry {entry_id.decode()} of stream {followed.name!r}"
+            logger.warning("Redis has foreign entries, they are skipped: %s: %s", place, error)
+
+    def _all_read(self, followed: FollowedStream) -> None:
+        if followed.behind:
+            followed.caught_up()
+        written = next((message.written for message in followed.pending.values()), None)
+        if written is not None and asyncio.get_running_loop().time() - written > self._patience:
+            followed.deliver_pending()  # Redis had it, and has dropped it before it was read
+            self._streams.drop_if_left(followed)
+
+    def _set_aside(self, followed: FollowedStream) -> None:
+        logger.error("stream %r cannot be read: its key in Redis holds something else", followed.name)
+        followed.readable = False
+        self._all_read(followed)

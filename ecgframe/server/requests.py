@@ -1,0 +1,131 @@
+"""What a peer asks for: streams to watch, messages to pass on. Each after asking whether it may."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from ..codec import Message
+from ..errors import PermissionDenied, RateLimitExceeded
+from ..protocol import ErrorCode, Flag, MessageType
+from ..session import Event, Received, SubscribeRequested, UnsubscribeRequested
+from .connection import Connection
+from .hooks import Hooks
+from .limits import Limits
+from .logs import log_failure
+from .streams import Streams, TooManyStreams
+
+_BROADCAST: Final = int(Flag.BROADCAST)
+_KEPT_FLAGS: Final = int(Flag.PRIORITY)
+"""Of a client's flags, what goes on to the viewers: the others are between the client and this server."""
+
+
+class Publish(Protocol):
+    """``WebSocketBinaryHandler.publish``."""
+
+    def __call__(self, stream: str, message_type: MessageType, data: Any, flags: int) -> Awaitable[int]:
+        """Publish a message."""
+
+
+class Requests:
+    """Serves what comes from peers.
+
+    Args:
+        hooks: decide who may do what.
+        limits: of the handler.
+        streams: of the handler.
+        publish: passes a message on to the viewers of a stream.
+        broadcast: passes a message on to all connections but one.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        limits: Limits,
+        streams: Streams,
+        publish: Publish,
+        broadcast: Callable[[Message, Connection], Awaitable[object]],
+    ) -> None:
+        self._hooks = hooks
+        self._limits = limits
+        self._streams = streams
+        self._publish = publish
+        self._broadcast = broadcast
+
+    async def serve(self, connection: Connection, event: Event) -> None:
+        """Do what an event asks for.
+
+        Raises:
+            ProtocolError: it is not to be; the peer is to be told.
+            Exception: the application's code failed.
+        """
+        if isinstance(event, Received):
+            await self._take(connection, event.message)
+        elif isinstance(event, SubscribeRequested):
+            await self._subscribe(connection, event.stream, event.since)
+        elif isinstance(event, UnsubscribeRequested):
+            connection.unsubscribe(event.stream)
+
+    # --- subscriptions ---
+
+    async def _subscribe(self, connection: Connection, name: str, since: int | None) -> None:
+        if (code := self._out_of_bounds(connection, name)) is not None:
+            connection.deny(name[: self._limits.stream_name], code)
+        elif not await self._hooks.may(connection.info, "subscribe", name):
+            connection.deny(name, ErrorCode.PERMISSION_DENIED)
+        else:
+            await self._join(connection, name, since)
+
+    def _out_of_bounds(self, connection: Connection, name: str) -> ErrorCode | None:
+        if not self._is_name(name):
+            return ErrorCode.INVALID_DATA_FORMAT
+        watched = connection.subscriptions
+        if len(watched) >= self._limits.streams_per_connection and name not in watched:
+            return ErrorCode.RATE_LIMIT_EXCEEDED
+        return None
+
+    async def _join(self, connection: Connection, name: str, since: int | None) -> None:
+        try:
+            with self._streams.hold(name) as stream:
+                await self._streams.join(stream)
+                connection.subscribe(stream, since)
+        except TooManyStreams:
+            connection.deny(name, ErrorCode.RATE_LIMIT_EXCEEDED)
+        except Exception as error:
+            log_failure("the backplane", error, connection=connection.id, stream=name)
+            connection.deny(name, None)
+
+    # --- messages ---
+
+    async def _take(self, connection: Connection, message: Message) -> None:
+        if int(message.flags) & _BROADCAST:
+            await self._require(connection, "broadcast", None)
+            await self._broadcast(message, connection)
+        elif (name := self._stream_of(message)) is not None and self._is_to_be_published(name):
+            await self._require(connection, "publish", name)
+            await self._pass_on(name, message)
+        if self._hooks.on_message is not None:
+            await self._hooks.on_message(connection.info, message)
+
+    def _is_to_be_published(self, name: str) -> bool:
+        """Without ``authorize``, nobody may publish: then the message is the application's, if that takes messages."""
+        return self._hooks.authorize is not None or self._hooks.on_message is None
+
+    async def _require(self, connection: Connection, action: Any, name: str | None) -> None:
+        if not await self._hooks.may(connection.info, action, name):
+            what = "broadcast" if name is None else f"publish on {name!r}"
+            raise PermissionDenied(f"this connection may not {what}")
+
+    async def _pass_on(self, name: str, message: Message) -> None:
+        try:
+            await self._publish(name, message.type, message.data, int(message.flags) & _KEPT_FLAGS)
+        except TooManyStreams as error:
+            raise RateLimitExceeded(str(error)) from error
+
+    def _stream_of(self, message: Message) -> str | None:
+        data = message.data
+        name = data.get("stream") if isinstance(data, dict) else None
+        return name if self._is_name(name) else None
+
+    def _is_name(self, name: object) -> bool:
+        return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name

@@ -1,0 +1,276 @@
+"""What was published on a stream of late: kept for viewers that come back, bounded in seconds and bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from .._core import build_frame
+from ..codec import Codec
+from ..errors import MessageTooLarge
+from ..protocol import LARGEST_LENGTH, LATEST_VERSION, ErrorCode, Flag, MessageType
+from ..session import Encoding, Outgoing, Settings, encode_outgoing, seconds
+from ..session.outgoing import encoding_for
+from ..session.settings import EVERYTHING
+
+CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
+"""The encoding in which messages are kept and go from server to server: what a peer of today understands."""
+
+_reader: Final = Codec(max_payload=LARGEST_LENGTH)  # what the server itself has encoded is within its limit
+
+
+class Publication:
+    """One published message, encoded once for each encoding that its viewers need.
+
+    Args:
+        stream: its name; None for what goes to all connections.
+        timestamp: microseconds since 1970, larger than those before it on the stream.
+        frame: in ``CANONICAL``.
+        settings: of the server, for the other encodings.
+
+    Attributes:
+        type: of the message.
+        number: within its ring.
+        arrived: when the ring got it, in seconds of the loop's clock.
+        nbytes: of all its frames.
+        urgent: whether it overtakes what waits.
+        kept: whether a ring holds it.
+
+    Raises:
+        ProtocolError: the frame is damaged.
+    """
+
+    __slots__ = (
+        "_frames",
+        "_settings",
+        "arrived",
+        "flags",
+        "kept",
+        "nbytes",
+        "number",
+        "stream",
+        "timestamp",
+        "type",
+        "urgent",
+    )
+
+    def __init__(self, stream: str | None, timestamp: int, frame: bytes, settings: Settings) -> None:
+        header, payload = _reader.split(frame)
+        if header.timestamp != timestamp:
+            frame = build_frame(header.version, header.type, header.bits, timestamp, payload)
+        outgoing = Outgoing(frame, header.type, header.bits, timestamp, stream)
+        self.stream = stream
+        self.timestamp = timestamp
+        self.type = header.type
+        self.flags = header.bits & CANONICAL.flags
+        self.urgent = bool(self.flags & int(Flag.PRIORITY)) or self.type is MessageType.ANOMALY_ALERT
+        self.nbytes = outgoing.nbytes
+        self.number = 0
+        self.arrived = 0.0
+        self.kept = False
+        self._settings = settings
+        self._frames = {CANONICAL: outgoing, self._needed(CANONICAL): outgoing}
+
+    @property
+    def frame(self) -> bytes:
+        """In ``CANONICAL``."""
+        return self._frames[CANONICAL].frame
+
+    @property
+    def encodings(self) -> int:
+        """How many different frames there are of it."""
+        return len({id(outgoing) for outgoing in self._frames.values()})
+
+    def outgoing(self, encoding: Encoding) -> Outgoing:
+        """The frame for every peer of that encoding. Where it would be too large, an ERROR in its place."""
+        return self._frames.get(encoding) or self._encoded(encoding)
+
+    def strip(self) -> int:
+        """Keep only the frame in ``CANONICAL``, of which others can be made again. Returns the bytes that are freed."""
+        outgoing = self._frames[CANONICAL]
+        freed = self.nbytes - outgoing.nbytes
+        self.nbytes = outgoing.nbytes
+        self._frames = {CANONICAL: outgoing, self._needed(CANONICAL): outgoing}
+        return freed
+
+    def _encoded(self, encoding: Encoding) -> Outgoing:
+        needed = self._needed(encoding)
+        outgoing = self._frames.get(needed)
+        if outgoing is None:
+            outgoing = self._frames[needed] = self._encode(needed)
+            self.nbytes += outgoing.nbytes
+        self._frames[encoding] = outgoing
+        return outgoing
+
+    def _needed(self, encoding: Encoding) -> Encoding:
+        """The encoding without the flags that this message does not have: so fewer encodings differ."""
+        return encoding._replace(flags=encoding.flags & self.flags)
+
+    def _encode(self, encoding: Encoding) -> Outgoing:
+        data = _reader.decode(self.frame).data
+        try:
+            return self._encode_as(encoding, self.type, data, self.flags)
+        except MessageTooLarge as error:
+            return self._encode_as(encoding, MessageType.ERROR, _loss(self, str(error)), 0)
+
+    def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int) -> Outgoing:
+        return encode_outgoing(
+            encoding,
+            type,
+            data,
+            timestamp=self.timestamp,
+            settings=self._settings,
+            flags=flags,
+            stream=self.stream,
+        )
+
+
+def _loss(publication: Publication, why: str) -> dict[str, Any]:
+    details: dict[str, Any] = {
+        "from": seconds(publication.timestamp),
+        "to": seconds(publication.timestamp),
+        "dropped": 1,
+    }
+    if publication.stream is not None:
+        details["stream"] = publication.stream
+    return {"code": int(ErrorCode.MESSAGE_TOO_LARGE), "message": why, "details": details}
+
+
+class Room:
+    """Bytes that all rings of a server share.
+
+    Attributes:
+        limit: how many there are.
+        used: by all rings.
+        rings: how many there are.
+    """
+
+    __slots__ = ("limit", "rings", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.rings = 0
+
+    def is_short(self, nbytes: int) -> bool:
+        """Tell whether a ring of that size is to become smaller: one that has no more than its share never is."""
+        return self.used > self.limit and nbytes * self.rings > self.limit
+
+
+class Ring:
+    """The latest publications of one stream, numbered from 0 on.
+
+    Args:
+        seconds: after which a publication is let go.
+        nbytes: that it keeps at most.
+        room: that it shares with other rings.
+
+    Attributes:
+        floor: microseconds since 1970: all publications later than this are here.
+        nbytes: of what is kept.
+        first: number of the oldest publication that is kept.
+        end: number that the next one gets.
+    """
+
+    __slots__ = ("_limit", "_publications", "_room", "_seconds", "_stripped", "end", "floor", "nbytes")
+
+    def __init__(self, seconds: float, nbytes: int, room: Room) -> None:
+        self.floor = 0
+        self.nbytes = 0
+        self.end = 0
+        self._stripped = 0  # the publications before this number have no other frame than the canonical one
+        self._seconds = seconds
+        self._limit = nbytes
+        self._room = room
+        room.rings += 1
+        self._publications: deque[Publication] = deque()
+
+    def __len__(self) -> int:
+        return len(self._publications)
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest publication that is kept; ``end`` where none is."""
+        return self.end - len(self._publications)
+
+    @property
+    def newest(self) -> int | None:
+        """Timestamp of the newest publication that is kept."""
+        return self._publications[-1].timestamp if self._publications else None
+
+    @property
+    def span(self) -> float:
+        """Seconds from the oldest to the newest."""
+        kept = self._publications
+        return (kept[-1].timestamp - kept[0].timestamp) / 1_000_000 if kept else 0.0
+
+    def append(self, publication: Publication, now: float) -> None:
+        """Keep it. Call ``trim`` afterwards."""
+        publication.number = self.end
+        publication.arrived = now
+        publication.kept = True
+        self.end += 1
+        self._publications.append(publication)
+        self._grow(publication.nbytes)
+
+    def frame(self, publication: Publication, encoding: Encoding) -> Outgoing:
+        """The publication in that encoding, kept with it from now on."""
+        before = publication.nbytes
+        outgoing = publication.outgoing(encoding)
+        if publication.kept and publication.nbytes > before:
+            self._grow(publication.nbytes - before)
+            self._stripped = min(self._stripped, publication.number)
+        return outgoing
+
+    def trim(self, now: float) -> None:
+        """Let go what is too old; where there is too much, first what can be made again, then the oldest."""
+        while self._publications and self._publications[0].arrived < now - self._seconds:
+            self._drop()
+        while self._publications and self._is_over():
+            if self._stripped < self.end:
+                self._strip_next()
+            else:
+                self._drop()
+
+    def close(self) -> None:
+        """Let all go, and the share of the room."""
+        while self._publications:
+            self._drop()
+        self._room.rings -= 1
+
+    def raise_floor(self, timestamp: int) -> None:
+        """Note that publications up to that timestamp may be missing here."""
+        self.floor = max(self.floor, timestamp)
+
+    def number_after(self, timestamp: int) -> int:
+        """Number of the first publication that is later than that; ``end`` if none is."""
+        number = self.end
+        for publication in reversed(self._publications):
+            if publication.timestamp <= timestamp:
+                break
+            number = publication.number
+        return number
+
+    def start_from(self, number: int) -> Iterator[Publication]:
+        """The publications from that number on."""
+        return islice(self._publications, max(0, number - self.first), None)
+
+    def _is_over(self) -> bool:
+        return self.nbytes > self._limit or self._room.is_short(self.nbytes)
+
+    def _strip_next(self) -> None:
+        number = max(self._stripped, self.first)
+        self._grow(-self._publications[number - self.first].strip())
+        self._stripped = number + 1
+
+    def _drop(self) -> None:
+        dropped = self._publications.popleft()
+        dropped.kept = False
+        self.raise_floor(dropped.timestamp)
+        self._grow(-dropped.nbytes)
+
+    def _grow(self, nbytes: int) -> None:
+        self.nbytes += nbytes
+        self._room.used += nbytes

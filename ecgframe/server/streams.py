@@ -1,0 +1,398 @@
+"""Named streams and who watches them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final, Protocol
+
+from ..protocol import ErrorCode
+from ..session import Encoding, Outgoing, ServerSession, seconds
+from ..session.outgoing import Tier
+from .backplane import Backplane
+from .limits import Limits
+from .ring import Publication, Ring, Room
+from .tasks import begin
+
+CHUNK_FRAMES: Final = 64
+"""Frames of a backlog that are queued at once, at most."""
+
+CHUNK_BYTES: Final = 256 * 1024
+"""Bytes of a backlog after which no further frame is queued at once."""
+
+FLOORS: Final = 4096
+"""Streams forgotten of late of which the server still knows when their last message was."""
+
+Observe = Callable[[float, int], None]
+
+_encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
+
+
+class TooManyStreams(RuntimeError):
+    """The server remembers as many streams as it may, so no other one can be begun."""
+
+
+class Viewer(Protocol):
+    """A connection, as far as a stream knows it."""
+
+    session: ServerSession
+
+    def take(self, outgoing: Outgoing, now: float) -> None:
+        """Queue a frame that is encoded for the session, and send what can be sent at once."""
+
+    def pump(self, now: float) -> None:
+        """Send what is queued, as far as it can be sent at once."""
+
+
+class Backlog:
+    """What a viewer has yet to get of a stream's ring before it is up to date.
+
+    Attributes:
+        next: number of the publication that it gets next.
+        last: timestamp of the one that it got last.
+        overtaken: numbers of urgent publications that it got ahead of their turn.
+    """
+
+    __slots__ = ("last", "next", "overtaken")
+
+    def __init__(self, next: int, last: int) -> None:
+        self.next = next
+        self.last = last
+        self.overtaken: set[int] = set()
+
+
+class Stream:
+    """One stream: its ring, the viewers that are up to date, those that catch up with it, and those that know more.
+
+    A viewer that comes back takes what it missed from the ring piece by piece, as its network does, and is given
+    what is published meanwhile from there as well; only what is urgent goes to it at once. One whose last message is
+    later than all that is in the ring waits for one that is later still: the past may yet arrive from another server.
+
+    Args:
+        name: its name.
+        ring: its own.
+        known_after: microseconds since 1970: whatever was published later, this server has had in the stream's ring.
+        observe: is told of sizes: a frame's bytes and to how many viewers it went.
+        forget: is called when nobody would miss the stream any more.
+
+    Attributes:
+        joined: whether the backplane follows it.
+        joining: the task that makes it do so.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_backlogs",
+        "_forget",
+        "_holders",
+        "_live",
+        "_observe",
+        "joined",
+        "joining",
+        "known_after",
+        "name",
+        "ring",
+    )
+
+    def __init__(
+        self, name: str, ring: Ring, known_after: int, observe: Observe, forget: Callable[[Stream], None]
+    ) -> None:
+        self.name = name
+        self.ring = ring
+        self.known_after = known_after
+        self._holders = 0
+        self.joined = False
+        self.joining: asyncio.Task[None] | None = None
+        self._observe = observe
+        self._forget = forget
+        self._live: dict[Viewer, None] = {}
+        self._ahead: dict[Viewer, int] = {}
+        self._backlogs: dict[Viewer, Backlog] = {}
+
+    @property
+    def viewers(self) -> int:
+        """Connections that watch it."""
+        return len(self._live) + len(self._backlogs) + len(self._ahead)
+
+    def deliver(self, publication: Publication, now: float) -> int:
+        """Keep a publication and send it to all viewers. Returns how many got it now."""
+        self.ring.append(publication, now)
+        if self._ahead:
+            self._await_no_longer(publication.timestamp)
+        taken = self._fan_out(publication, list(self._live), now)
+        if publication.urgent and self._backlogs:
+            taken += self._send_ahead(publication, now)
+        self.ring.trim(now)
+        return taken
+
+    def add(self, viewer: Viewer, since: int | None) -> int | None:
+        """Let a connection watch, from the message after ``since`` on; without it, from now on.
+
+        Returns:
+            The timestamp of the first message that follows, where some between ``since`` and that one are lost; 0 where
+            none is there yet.
+        """
+        self.remove(viewer)
+        if since is None:
+            self._live[viewer] = None
+            return None
+        ring = self.ring
+        backlog = Backlog(ring.number_after(since), max(since, ring.floor))
+        if backlog.next < ring.end:
+            self._backlogs[viewer] = backlog
+        elif since == ring.newest:
+            self._live[viewer] = None
+        else:
+            self._ahead[viewer] = since
+        if since >= ring.floor:
+            return None
+        return next((publication.timestamp for publication in ring.start_from(backlog.next)), 0)
+
+    def remove(self, viewer: Viewer) -> None:
+        """Let it watch no more."""
+        self._live.pop(viewer, None)
+        self._backlogs.pop(viewer, None)
+        self._ahead.pop(viewer, None)
+        self.forget_if_idle()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The stream is not forgotten within this context."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self.forget_if_idle()
+
+    def forget_if_idle(self) -> None:
+        """Have the stream forgotten if nobody would miss it."""
+        if not (self._holders or self.viewers or self.ring):
+            self._forget(self)
+
+    def is_behind(self, viewer: Viewer) -> bool:
+        """Tell whether the viewer still has a backlog."""
+        return viewer in self._backlogs
+
+    def catch_up(self, viewer: Viewer, now: float) -> None:
+        """Queue the next piece of a viewer's backlog, which has nothing waiting."""
+        backlog = self._backlogs[viewer]
+        session = viewer.session
+        if backlog.next < self.ring.first:
+            self._tell_loss(session, backlog)
+        for publication in self.ring.start_from(backlog.next):
+            backlog.next = publication.number + 1
+            backlog.last = publication.timestamp
+            if publication.number in backlog.overtaken:
+                backlog.overtaken.remove(publication.number)
+                continue
+            session.enqueue(self.ring.frame(publication, session.encoding))
+            if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
+                break
+        if backlog.next == self.ring.end:
+            del self._backlogs[viewer]
+            self._live[viewer] = None
+        self.ring.trim(now)
+
+    def _fan_out(self, publication: Publication, viewers: list[Viewer], now: float) -> int:
+        """Send it, encoded once for each encoding; viewers of one encoding mostly stand side by side."""
+        for encoding, group in groupby(viewers, _encoding_of):
+            outgoing = self.ring.frame(publication, encoding)
+            count = 0
+            for viewer in group:
+                viewer.take(outgoing, now)
+                count += 1
+            self._observe(outgoing.nbytes, count)
+        return len(viewers)
+
+    def _await_no_longer(self, timestamp: int) -> None:
+        """What comes now is new to viewers that knew more than the ring."""
+        for viewer, since in list(self._ahead.items()):
+            if since < timestamp:
+                del self._ahead[viewer]
+                self._live[viewer] = None
+
+    def _send_ahead(self, publication: Publication, now: float) -> int:
+        """Send what is urgent to viewers that catch up. One that is up to date by now has it already."""
+        ahead = [viewer for viewer, backlog in self._backlogs.items() if publication.number >= backlog.next]
+        for viewer in ahead:
+            self._send_urgent(viewer, self._backlogs[viewer], now)
+        return len(ahead)
+
+    def _send_urgent(self, viewer: Viewer, backlog: Backlog, now: float) -> None:
+        """Send what is urgent in a backlog, in its order: an alarm does not end before it has begun."""
+        session = viewer.session
+        for publication in self.ring.start_from(backlog.next):
+            if not publication.urgent or publication.number in backlog.overtaken:
+                continue
+            outgoing = self.ring.frame(publication, session.encoding)
+            # A viewer that could not tell, and resumes by timestamps, gets it in its turn; so it is with a flood.
+            if outgoing.tier is not Tier.URGENT or _is_half_full(session):
+                break
+            backlog.overtaken.add(publication.number)
+            session.enqueue(outgoing)
+            self._observe(outgoing.nbytes, 1)
+        viewer.pump(now)
+
+    def _tell_loss(self, session: ServerSession, backlog: Backlog) -> None:
+        """The ring has moved on: the viewer goes on at its oldest message and is told what it misses."""
+        lost = range(backlog.next, self.ring.first)
+        frames = len(lost) - sum(number in lost for number in backlog.overtaken)
+        backlog.overtaken.difference_update(lost)
+        details = {
+            "stream": self.name,
+            "from": seconds(backlog.last + 1),
+            "to": seconds(self.ring.floor),
+            "dropped": frames,
+        }
+        backlog.next = self.ring.first
+        if frames:
+            session.tally.dropped += frames
+            text = (
+                f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
+            )
+            session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=details)
+
+
+def _is_half_full(session: ServerSession) -> bool:
+    settings = session.settings
+    return session.queued_frames >= settings.queue_frames / 2 or session.queued_bytes >= settings.queue_bytes / 2
+
+
+class Streams:
+    """The streams that a server remembers: those that somebody watches or that have messages in their ring.
+
+    Args:
+        limits: how many, and how much they keep.
+        backplane: is told which streams to follow.
+        wall: gives microseconds since 1970.
+        observe: as ``Stream`` has it.
+    """
+
+    def __init__(self, limits: Limits, backplane: Backplane, wall: Callable[[], int], observe: Observe) -> None:
+        self._limits = limits
+        self._backplane = backplane
+        self._wall = wall
+        self._observe = observe
+        self._room = Room(limits.rings_bytes)
+        self._streams: dict[str, Stream] = {}
+        self._floors: OrderedDict[str, int] = OrderedDict()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._streams
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in all rings."""
+        return self._room.used
+
+    def get(self, name: str) -> Stream | None:
+        """The stream, if it is remembered."""
+        return self._streams.get(name)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[Stream]:
+        """The stream, made if need be, which is not forgotten within the context.
+
+        Raises:
+            TooManyStreams: it is not there, and no more may be.
+        """
+        stream = self._streams.get(name) or self._make(name)
+        with stream.held():
+            yield stream
+
+    async def join(self, stream: Stream) -> None:
+        """Have the backplane follow the stream, and its past delivered.
+
+        Raises:
+            TimeoutError: the backplane took too long.
+            Exception: whatever else it raises.
+        """
+        if stream.joined:
+            return
+        if stream.joining is None:
+            stream.joining = begin(self._join(stream))
+        # Shielded: one viewer that goes away meanwhile does not take the stream from the others.
+        await asyncio.shield(stream.joining)
+
+    def close(self) -> None:
+        """Forget all."""
+        for stream in self._streams.values():
+            stream.ring.close()
+            if stream.joining:
+                stream.joining.cancel()
+        self._streams.clear()
+        self._floors.clear()
+        if self._sweeper:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Of each stream: viewers, and what its ring holds."""
+        return {
+            name: {
+                "viewers": stream.viewers,
+                "frames": len(stream.ring),
+                "bytes": stream.ring.nbytes,
+                "seconds": stream.ring.span,
+            }
+            for name, stream in self._streams.items()
+        }
+
+    def _make(self, name: str) -> Stream:
+        if len(self._streams) >= self._limits.streams:
+            self._sweep()
+        if len(self._streams) >= self._limits.streams:
+            raise TooManyStreams(f"{len(self._streams)} streams are there already, as many as the limits allow")
+        known_after = self._floors.pop(name, 0) or self._wall()
+        ring = Ring(self._limits.ring_seconds, self._limits.ring_bytes, self._room)
+        stream = self._streams[name] = Stream(name, ring, known_after, self._observe, self._forget)
+        self._sweep_later()
+        return stream
+
+    async def _join(self, stream: Stream) -> None:
+        try:
+            since = self._wall() - round(self._limits.ring_seconds * 1_000_000)
+            async with asyncio.timeout(self._limits.hook_seconds):
+                complete_after = await self._backplane.join(stream.name, since)
+        finally:
+            stream.joining = None
+        stream.joined = True
+        # An engine that keeps the past may know more of it than this server does.
+        stream.ring.raise_floor(min(stream.known_after, complete_after))
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None:
+            pause = min(max(self._limits.ring_seconds / 2, 0.05), 5.0)
+            self._sweeper = asyncio.get_running_loop().call_later(pause, self._on_sweep)
+
+    def _on_sweep(self) -> None:
+        self._sweeper = None
+        self._sweep()
+        if self._streams:
+            self._sweep_later()
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for stream in list(self._streams.values()):
+            stream.ring.trim(now)
+            stream.forget_if_idle()
+
+    def _forget(self, stream: Stream) -> None:
+        if self._streams.get(stream.name) is not stream:
+            return
+        del self._streams[stream.name]
+        stream.ring.close()
+        self._backplane.leave(stream.name)
+        if stream.ring.end:
+            self._floors[stream.name] = stream.ring.floor
+            if len(self._floors) > FLOORS:
+                self._floors.popitem(last=False)

@@ -1,0 +1,121 @@
+"""What a handler counts, and the plain ``stats()`` that it gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..codec import Codec
+from ..metrics import BYTES, SECONDS, Histogram
+from ..protocol import LARGEST_LENGTH, Flag, MessageType
+from ..session import Outgoing, Tally
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_codec = Codec(max_payload=LARGEST_LENGTH, ndarray="binary")
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counters of one handler, of connections that are closed included.
+
+    Attributes:
+        accepted: connections.
+        refused: connections that were refused: too many, a name that is taken, or not authenticated.
+        closed: connections by close code, as text.
+        tally: of the sessions that are over.
+        errors: that the handler answered on its own account, by code.
+        acknowledged: messages.
+        sent_sizes: bytes of the data frames that were queued, for each viewer that got them.
+        received_sizes: bytes of the WebSocket messages that came.
+        receive_seconds: from the arrival of a message until the application has handled it.
+        publish_seconds: from the call until the last viewer's frame is queued.
+        encoded: frames that were made of what was published or broadcast: one for each encoding, not for each viewer.
+        deflated: of these, those that were deflated in the encoding that the server keeps.
+        before: bytes of their payloads.
+        after: bytes of their payloads, deflated.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+    closed: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
+    errors: Counter[int] = field(default_factory=Counter)
+    acknowledged: int = 0
+    sent_sizes: Histogram = field(default_factory=lambda: Histogram(BYTES))
+    received_sizes: Histogram = field(default_factory=lambda: Histogram(BYTES))
+    receive_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    publish_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    encoded: int = 0
+    deflated: int = 0
+    before: int = 0
+    after: int = 0
+    started_at: float = field(default_factory=monotonic)
+
+    def note_encoded(self, outgoing: Outgoing, data: Any) -> None:
+        """Count how much smaller a frame became, if it was deflated. Packing once more costs little beside that."""
+        header, payload = _codec.split(outgoing.frame)
+        if header.flags & Flag.COMPRESSED:
+            self.deflated += 1
+            self.before += len(_codec.pack(data))
+            self.after += payload.nbytes
+
+    def stats(self, open_connections: Collection[Connection]) -> dict[str, Any]:
+        """All of it as plain numbers, together with what the open connections have counted so far."""
+        tally = self._total(connection.session.tally for connection in open_connections)
+        return {
+            "uptime": monotonic() - self.started_at,
+            "connections": {
+                "open": len(open_connections),
+                "accepted": self.accepted,
+                "refused": self.refused,
+                "closed": dict(self.closed),
+                "by_version": _by_version(open_connections),
+            },
+            "messages": {"sent": _named(tally.sent), "received": _named(tally.received)},
+            "bytes": {"sent": tally.sent_bytes, "received": tally.received_bytes},
+            "sizes": {"sent": self.sent_sizes.snapshot(), "received": self.received_sizes.snapshot()},
+            "compression": {"sent": {"frames": self.deflated, "before": self.before, "after": self.after}},
+            "encoded": self.encoded,
+            "errors": {"sent": _coded(tally.refused + self.errors), "received": _coded(tally.errors)},
+            "latency": {"receive": self.receive_seconds.snapshot(), "publish": self.publish_seconds.snapshot()},
+            "queues": _queues(open_connections),
+            "dropped": tally.dropped,
+            "resent": tally.resent,
+            "undelivered": tally.undelivered,
+            "acknowledged": self.acknowledged,
+        }
+
+    def _total(self, tallies: Iterable[Tally]) -> Tally:
+        total = Tally()
+        total.add(self.tally)
+        for tally in tallies:
+            total.add(tally)
+        return total
+
+
+def _by_version(connections: Iterable[Connection]) -> dict[str, int]:
+    return dict(Counter(str(connection.session.version) for connection in connections))
+
+
+def _named(counts: Counter[int]) -> dict[str, int]:
+    return {MessageType(number).name: count for number, count in counts.items()}
+
+
+def _coded(counts: Counter[int]) -> dict[str, int]:
+    return {f"0x{code:03x}": count for code, count in counts.items()}
+
+
+def _queues(connections: Collection[Connection]) -> dict[str, int]:
+    frames = [connection.session.queued_frames for connection in connections]
+    nbytes = [connection.session.queued_bytes for connection in connections]
+    return {
+        "frames": sum(frames),
+        "bytes": sum(nbytes),
+        "longest_frames": max(frames, default=0),
+        "longest_bytes": max(nbytes, default=0),
+    }

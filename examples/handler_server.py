@@ -1,0 +1,42 @@
+"""The same hub on WebSocketBinaryHandler, which brings what the other two lack: queues, resume, limits, drops, metrics.
+
+pip install fastapi uvicorn websockets "ecgframe[starlette]"
+python handler_server.py 8000
+"""
+
+import sys
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, WebSocket
+
+from ecgframe.server import ConnectionInfo, WebSocketBinaryHandler
+from ecgframe.server.adapters.starlette import accept, listen
+
+
+async def trust_the_network(connection: ConnectionInfo, action: str, stream: str | None) -> bool:
+    return True  # subscribe, publish and broadcast; without this hook, clients may only subscribe
+
+
+handler = WebSocketBinaryHandler(authorize=trust_the_network)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    async with handler:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.websocket("/ws")
+async def live(websocket: WebSocket) -> None:
+    await accept(handler, websocket)
+
+
+if __name__ == "__main__":
+    listener = listen("127.0.0.1", int(sys.argv[1]))
+    print("Running on http://{}:{}".format(*listener.getsockname()), file=sys.stderr)
+    config = uvicorn.Config(app, ws_max_size=handler.max_message, ws_per_message_deflate=False)
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from contextlib import AsyncExitStack
+from urllib.error import HTTPError
+
+import numpy as np
+import pytest
+from cli.live_server import LiveServer, live
+from command_line import run as command
+from recordings import optional, uninstall
+from running import run
+from server.engines import TYPES, client
+from server.redis_server import redis_server
+
+from ecgframe.records import Record, shipped_ecg, write_record
+from ecgframe.records.seam import seamless
+
+BINARY = ["timestamps", "ndarray-bin"]
+
+
+@pytest.fixture
+def counting(tmp_path):
+    """A recording of one second whose samples tell their number and lead: path and signal."""
+    signal = np.arange(500, dtype=np.int16).reshape(2, 250)
+    record = Record(signal, 250, ("I", "II"), "mV", (200, 100), (0, 7), "counting")
+    path = tmp_path / "counting.npz"
+    with path.open("wb") as file:
+        write_record(record, file, ".npz")
+    return path, signal
+
+
+async def frames_of(viewer, count):
+    """The next so many ECG_DATA frames; the server may ask for a PONG in between."""
+    frames = []
+    while len(frames) < count:
+        frame = await viewer.receive()
+        if frame.type == TYPES["ECG_DATA"]:
+            frames.append(frame)
+        else:
+            assert frame.type == TYPES["PING"], frame
+    return frames
+
+
+def watch(server, streams=("ecg/1",), frames=60):
+    """So many frames of each stream, as one viewer each gets them."""
+
+    async def watching():
+        async with AsyncExitStack() as stack:
+            viewers = [await stack.enter_async_context(client(server.port, capabilities=BINARY)) for _ in streams]
+            for viewer, stream in zip(viewers, streams, strict=True):
+                await viewer.subscribe(stream)
+            return [await frames_of(viewer, frames) for viewer in viewers]
+
+    return run(watching())
+
+
+def get(server, path, **headers):
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.headers["Content-Type"], response.read().decode()
+
+
+def refusal(server, path):
+    with pytest.raises(HTTPError) as refused:
+        get(server, path)
+    with refused.value as error:
+        return error.code, error.read().decode()
+
+
+# --- what is played ---
+
+
+def test_samples_arrive_once_in_order_over_many_rounds(counting):
+    path, signal = counting
+    with live(path, "--whole", "--speed", 10) as server:
+        [frames] = watch(server, frames=100)
+    numbers = [frame.data["sequence"] for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 100))
+    first = [number * 25 // 2 for number in (*numbers, numbers[-1] + 1)]
+    for frame, (start, stop) in zip(frames, itertools.pairwise(first), strict=True):
+        expected = np.take(signal, range(start, stop), axis=1, mode="wrap")
+        np.testing.assert_array_equal(frame.data["signal"], expected)
+    timestamps = np.array([frame.data["timestamp"] for frame in frames])
+    expected = (np.array(first[:-1]) - first[0]) / 250 / 10
+    assert timestamps - timestamps[0] == pytest.approx(expected, abs=2e-6)
+
+
+def test_messages_say_what_the_counts_mean(counting):
+    path, _ = counting
+    with live(path, "--whole") as server:
+        [[frame]] = watch(server, frames=1)
+    described = {key: value for key, value in frame.data.items() if key not in ("signal", "sequence", "timestamp")}
+    assert described == {
+        "sampling_rate": 250,
+        "leads": ["I", "II"],
+        "units": "mV",
+        "gain": [200, 100],
+        "baseline": [0, 7],
+        "stream": "ecg/1",
+    }
+    assert frame.data["signal"].dtype == np.int16
+
+
+def test_the_shipped_ecg_goes_round_without_a_seam_at_its_true_rate():
+    with live("--streams", 3) as server:
+        assert server.streams == "ecg/1 to ecg/3"
+        began = time.time()
+        streams = watch(server, ("ecg/1", "ecg/2", "ecg/3"), frames=30)
+        took = time.time() - began
+    assert took >= 29 * 0.05
+    record = shipped_ecg()
+    samples = seamless(record)
+    played = record.signal[:, samples.start : samples.stop]
+    for index, frames in enumerate(streams):
+        assert [frame.data["signal"].shape for frame in frames] == [(12, 50)] * 30
+        start = index * len(samples) // 3 + frames[0].data["sequence"] * 50
+        received = np.concatenate([frame.data["signal"] for frame in frames], axis=1)
+        np.testing.assert_array_equal(received, np.take(played, range(start, start + 1500), axis=1, mode="wrap"))
+    one, two = ({frame.data["sequence"]: frame.data["timestamp"] for frame in frames} for frames in streams[:2])
+    shared = one.keys() & two.keys()
+    assert len(shared) > 10
+    assert {number: one[number] for number in shared} == {number: two[number] for number in shared}
+    for frame in streams[0]:
+        assert began - 31 < frame.data["timestamp"] < time.time()
+        assert 0.049 < frame.timestamp / 1e6 - frame.data["timestamp"] < 5  # published when its last sample was due
+
+
+def test_frames_are_as_long_as_they_are_wanted(counting):
+    with live(counting[0], "--frame-ms", 20, "--speed", 4) as server:
+        [frames] = watch(server, frames=20)
+    assert {frame.data["signal"].shape for frame in frames} == {(2, 5)}
+
+
+def test_leads_can_be_chosen():
+    with live("--leads", "V5, II") as server:
+        [[frame]] = watch(server, frames=1)
+    assert frame.data["leads"] == ["V5", "II"]
+    assert frame.data["signal"].shape == (2, 50)
+
+
+def test_who_comes_back_gets_what_was_missed(counting):
+    async def watching(port):
+        async with client(port, capabilities=BINARY) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = await frames_of(viewer, 5)
+        async with client(port, capabilities=BINARY) as viewer:
+            await viewer.send("SUBSCRIBE", {"stream": "ecg/1", "since": before[-1].timestamp / 1e6})
+            assert await viewer.expect("SUBSCRIPTION_ACK") == {"stream": "ecg/1", "status": "subscribed"}
+            return before + await frames_of(viewer, 5)
+
+    with live(counting[0]) as server:
+        numbers = [frame.data["sequence"] for frame in run(watching(server.port))]
+    assert numbers == list(range(numbers[0], numbers[0] + 10))
+
+
+# --- what it says ---
+
+
+def test_it_says_where_and_what_and_how_to_go_on(counting):
+    with live("--streams", 2) as server:
+        lines = server.said.splitlines()
+    assert re.fullmatch(r"the shipped 12-lead ECG: 12 leads .*; 7.89 s of it over and over, without a seam", lines[0])
+    assert lines[1:] == [
+        f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1 to ecg/2",
+        f"Next: ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1",
+    ]
+    with live(counting[0], "--host", "0.0.0.0") as server:
+        first, where, _ = server.said.splitlines()
+    assert first.endswith("; over and over, with a jump each time: no two places near its ends are alike")
+    assert where == f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1"
+    with live(counting[0], "--whole") as server:
+        assert server.said.splitlines()[0].endswith("= 1 s; over and over")
+
+
+def test_the_log_tells_of_connections():
+    server = LiveServer()
+    watch(server, frames=1)
+    code, log = server.end()
+    assert code == 0
+    assert "INFO    listening at 127.0.0.1, port" in log
+    assert re.search(r"INFO    connection \w+ from 127.0.0.1:\d+ opened", log)
+    assert "stopping, 0 viewers are told" in log
+    assert "signal" not in log
+
+
+def test_the_log_can_be_json():
+    optional("pythonjsonlogger")
+    server = LiveServer("--log-json")
+    watch(server, frames=1)
+    _, log = server.end()
+    records = [json.loads(line) for line in log.splitlines()]
+    assert all(record.keys() >= {"time", "level", "logger", "message"} for record in records)
+    [opened] = [record for record in records if record["message"].endswith(" opened")]
+    assert opened["logger"] == "ecgframe.server"
+    assert {"connection", "peer"} <= opened.keys()
+
+
+def test_the_log_can_be_quiet():
+    server = LiveServer("--log-level", "warning")
+    watch(server, frames=1)
+    assert server.end() == (0, "")
+
+
+def test_no_log_holds_what_messages_hold():
+    server = LiveServer("--log-level", "debug", "--leads", "V5")
+    watch(server, frames=3)
+    _, log = server.end()
+    assert "connection" in log
+    for words in ("V5", "signal", "BINARY"):
+        assert words not in log
+
+
+# --- its pages ---
+
+
+def test_pages():
+    with live("--streams", 2) as server:
+        assert get(server, "/healthz") == ("text/plain; charset=utf-8", "ok\n")
+        content_type, page = get(server, "/")
+        assert content_type == "text/plain; charset=utf-8"
+        for words in (f"ws://127.0.0.1:{server.port}/ws", "/healthz", "/metrics", "ecg/1", "ecg/2"):
+            assert words in page
+        assert refusal(server, "/nothing?x=1")[0] == 404
+        assert refusal(server, "/ws")[0] == 426
+
+
+def test_metrics_are_scraped():
+    text = optional("prometheus_client.parser").text_string_to_metric_families
+    open_metrics = optional("prometheus_client.openmetrics.parser").text_string_to_metric_families
+
+    async def scrape(server):
+        async with client(server.port, capabilities=BINARY) as viewer:
+            await viewer.subscribe("ecg/1")
+            await frames_of(viewer, 3)
+            return [
+                await asyncio.to_thread(get, server, "/metrics"),
+                await asyncio.to_thread(get, server, "/metrics", Accept="application/openmetrics-text; version=1.0.0"),
+            ]
+
+    with live() as server:
+        plain, open_ = run(scrape(server))
+    assert plain[0].startswith("text/plain; version=0.0.4")
+    assert open_[0].startswith("application/openmetrics-text; version=1.0.0")
+    for parse, body in ((text, plain[1]), (open_metrics, open_[1])):
+        values = {
+            (sample.name, *sample.labels.values()): sample.value for family in parse(body) for sample in family.samples
+        }
+        assert values["ecgframe_messages_sent_total", "ECG_DATA"] >= 3
+        assert values["ecgframe_messages_received_total", "SUBSCRIBE"] == 1
+        assert values["ecgframe_connections",] == 1
+        assert values["ecgframe_streams",] == 1
+        assert values["ecgframe_message_size_bytes_count", "sent"] >= 3
+        assert values["ecgframe_processing_seconds_count", "publish"] >= 3
+        assert values["ecgframe_compression_ratio", "sent"] <= 1
+
+
+# --- how it ends ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_viewers_are_told_when_it_ends(number):
+    async def watching(server):
+        async with client(server.port) as viewer, client(server.port) as other:
+            await viewer.subscribe("ecg/1")
+            server.process.send_signal(number)
+            return [await viewer.closed(), await other.closed()]
+
+    server = LiveServer()
+    assert run(watching(server)) == [(1001, "the server is stopping")] * 2
+    assert server.ended()[0] == 0
+
+
+def test_who_connects_and_says_nothing_does_not_hold_it_up():
+    server = LiveServer()
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        get(server, "/healthz")  # so the silent one, who came first, has been accepted
+        began = time.monotonic()
+        code, log = server.end()
+        assert (code, time.monotonic() - began < 4) == (0, True)
+        assert silent.recv(1) == b""
+    assert [line.partition("INFO")[2].split()[0] for line in log.splitlines()] == ["listening", "stopping,"]
+
+
+def test_a_viewer_that_does_not_read_is_dropped_in_the_end():
+    async def watching(server):
+        async with client(server.port, close_timeout=0.1) as viewer:
+            await viewer.subscribe("ecg/1")
+            viewer.connection.transport.pause_reading()
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(server.process.wait, 20)
+
+    server = LiveServer("--speed", 5)
+    run(watching(server))
+    assert server.ended()[0] == 0
+
+
+def test_a_second_interrupt_ends_it_at_once():
+    async def watching(server):
+        async with client(server.port, close_timeout=0.1) as viewer:
+            await viewer.subscribe("ecg/1")
+            viewer.connection.transport.pause_reading()
+            server.process.send_signal(signal.SIGINT)
+            await asyncio.to_thread(server.wait_for_log, "stopping")
+            server.process.send_signal(signal.SIGINT)
+            await asyncio.to_thread(server.process.wait, 3)
+
+    server = LiveServer()
+    run(watching(server))
+    assert server.ended()[0] == -signal.SIGINT
+
+
+# --- what can go wrong ---
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert command("serve", "--port", port, code=1).output.splitlines()[-1] == (
+            f"error: cannot listen at 127.0.0.1, port {port}: another program does; "
+            "choose another port, or 0 for any that is free (--port)"
+        )
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_an_address_of_another_machine(host):
+    output = command("serve", "--host", host, "--port", 0, code=1).output
+    assert f"error: cannot listen at {host}, port 0: that is no address of this machine; 127.0.0.1 is" in output
+
+
+def test_frames_too_short_and_too_long(counting, tmp_path):
+    output = command("serve", counting[0], "--frame-ms", 1, code=1).output
+    assert "a frame of 1 ms holds no sample at 250 Hz; 4 ms is the least" in output
+    assert "--frame-ms" in command("serve", "--frame-ms", 60_001, code=2).output
+    assert "--frame-ms" in command("serve", "--frame-ms", 0, code=2).output
+    dense = Record(np.zeros((80, 1000), np.int64), 2000, tuple(map(str, range(80))), source="dense")
+    with (tmp_path / "dense.npz").open("wb") as file:
+        write_record(dense, file, ".npz")
+    output = command("serve", tmp_path / "dense.npz", "--frame-ms", 60_000, "--port", 0, code=1).output
+    assert "shorter frames are smaller (--frame-ms)" in output
+
+
+def test_a_recording_that_is_not_there():
+    assert "error: nowhere.hea: no such file" in command("serve", "nowhere.hea", code=1).output
+
+
+def test_without_streams_there_must_be_others():
+    assert "without --redis, 0 streams leave nothing to see" in command("serve", "--streams", 0, code=2).output
+
+
+@pytest.mark.parametrize(
+    ("library", "arguments", "extra"),
+    [
+        ("websockets", (), "server"),
+        ("redis", ("--redis", "redis://127.0.0.1"), "redis"),
+        ("pythonjsonlogger", ("--log-json",), "logs"),
+    ],
+)
+def test_without_a_library_it_says_what_to_install(monkeypatch, library, arguments, extra):
+    uninstall(monkeypatch, library)
+    for name in list(sys.modules):
+        if name.startswith(("ecgframe.server", "ecgframe.cli.serving")):
+            monkeypatch.delitem(sys.modules, name)
+    output = command("serve", *arguments, code=1).output
+    assert f'needs {library}, which is not installed: pip install "ecgframe[{extra}]"' in output
+
+
+# --- with others ---
+
+
+def test_without_redis_local_viewers_are_served(counting):
+    optional("redis")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    with live(counting[0], "--redis", f"redis://127.0.0.1:{nobody}") as server:
+        server.wait_for_log("Redis is away")
+        [frames] = watch(server, frames=5)
+    numbers = [frame.data["sequence"] for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 5))
+
+
+def test_viewers_of_one_server_see_what_another_plays(counting, tmp_path):
+    optional("redis")
+    with (
+        redis_server(tmp_path) as redis,
+        live(counting[0], "--redis", redis.url),
+        live("--streams", 0, "--redis", redis.url) as other,
+    ):
+        assert other.streams == "what other servers publish"
+        [frames] = watch(other, frames=20)
+    numbers = [frame.data["sequence"] for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 20))
+
+
+def test_a_url_that_is_none():
+    optional("redis")
+    assert "--redis" in command("serve", "--redis", "localhost", code=2).output

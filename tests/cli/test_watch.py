@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+import pytest
+from cli.live_server import ENVIRONMENT, LiveServer, live
+from command_line import ESCAPES, run
+from recordings import optional
+from rich.console import Console
+
+from ecgframe import Flag, Message, MessageType, RateLimitExceeded
+from ecgframe.cli.observation import NOW, Observation
+from ecgframe.cli.views import Lines, LiveTable, _shown
+from ecgframe.client import Gap, connect
+
+optional("websockets")
+
+HASTE = {"WEBSOCKETS_BACKOFF_INITIAL_DELAY": "0.1", "WEBSOCKETS_BACKOFF_MIN_DELAY": "0.1"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with live() as running:
+        yield running
+
+
+@pytest.fixture
+def url(server):
+    return url_of(server)
+
+
+def url_of(server):
+    return f"ws://127.0.0.1:{server.port}/ws"
+
+
+def lines_of(output):
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def of(lines, event):
+    return [line for line in lines if line["event"] == event]
+
+
+class Watching:
+    """The command as a process."""
+
+    def __init__(self, *arguments, **options):
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "error", "-m", "ecgframe", "watch", *map(str, arguments)],
+            env=os.environ | ENVIRONMENT | HASTE,
+            text=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )
+
+    def wait_for(self, event, **fields):
+        """The next JSON line of that event with those fields."""
+        for line in self.process.stdout:
+            found = json.loads(line)
+            if found["event"] == event and fields.items() <= found.items():
+                return found
+        raise AssertionError(self.process.stderr.read())
+
+    def end(self, number=signal.SIGINT):
+        """Send it a signal; give its exit code and what it says from there on."""
+        self.process.send_signal(number)
+        output, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, output, errors
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait(20)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+
+
+# --- the command ---
+
+
+def test_lines_say_how_it_comes(url):
+    output = run("watch", url, "ecg/1", "--seconds", 2.5).output
+    assert re.search(r"connected, V3$", output, re.M)
+    assert len(re.findall(r"messages/s, .* samples/s, .*B/s +latency .* ms median, .* ms p99 +0 gaps", output)) == 2
+    came = re.search(r"^came +(\d+) messages, ([\d,]+) samples, .* in 2.5\d* s: ([\d.]+) messages/s", output, re.M)
+    assert 40 <= int(came[1]) <= 52
+    assert int(came[2].replace(",", "")) == 600 * int(came[1])
+    assert re.search(r"^lost +0 gaps, 0 dropped frames, 0 reconnections$", output, re.M)
+
+
+def test_json_lines_say_all(url):
+    lines = lines_of(run("watch", url, "ecg/1", "--seconds", 1.3, "--json").stdout)
+    assert [line["state"] for line in of(lines, "state")] == ["connecting", "connected", "closed"]
+    messages = of(lines, "message")
+    numbers = [message["data"]["sequence"] for message in messages]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    first = messages[0]
+    assert first["type"] == "ECG_DATA"
+    assert first["data"]["signal"] == {"dtype": "int16", "shape": [12, 50]}
+    assert first["data"]["leads"][:2] == ["I", "II"]
+    assert all(0 <= message["latency"] < 1 for message in messages)
+    (now,) = of(lines, "now")
+    assert now["messages_per_second"] > 10
+    summary = lines[-1]
+    assert summary["event"] == "summary"
+    assert summary["messages"] == len(messages)
+    assert summary["samples"] == 600 * len(messages)
+    assert 0 <= summary["latency"]["median"] <= summary["latency"]["p99"] <= summary["latency"]["largest"] < 1
+    assert summary["round_trip"] > 0
+    assert abs(summary["clock_offset"]) < 1
+    assert (summary["gaps"], summary["dropped"], summary["reconnections"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("as_time", [False, True])
+def test_since_begins_before_now(url, as_time):
+    time.sleep(1)  # for a past to be there
+    since = (datetime.now(UTC) - timedelta(seconds=1)).isoformat() if as_time else "1"
+    lines = lines_of(run("watch", url, "ecg/1", "--seconds", 0.5, "--json", "--since", since).stdout)
+    past = [message for message in of(lines, "message") if message["latency"] is None]
+    assert 15 <= len(past) <= 25
+    assert not of(lines, "gap")
+
+
+def test_a_server_that_is_killed_is_connected_to_again():
+    first = LiveServer()
+    with Watching(url_of(first), "ecg/1", "--json") as watching:
+        watching.wait_for("message")
+        first.end(signal.SIGKILL)
+        watching.wait_for("state", state="reconnecting")
+        with live("--port", first.port):
+            watching.wait_for("state", state="connected")
+            gap = watching.wait_for("gap")
+            assert gap["frames"] is None
+            assert gap["stop"] > gap["start"]
+            watching.wait_for("message")
+            code, output, errors = watching.end()
+    assert (code, errors) == (0, "")
+    summary = lines_of(output)[-1]
+    assert (summary["gaps"], summary["reconnections"]) == (1, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_summary(url, number):
+    with Watching(url, "ecg/1", "--json") as watching:
+        watching.wait_for("message")
+        code, output, errors = watching.end(number)
+    assert (code, errors) == (0, "")
+    assert lines_of(output)[-1]["event"] == "summary"
+
+
+def test_in_a_terminal_there_is_a_table(url):
+    ours, theirs = pty.openpty()
+    output = b""
+    with Watching(url, "ecg/1", "--seconds", 1.5, stdout=theirs, stderr=theirs) as watching:
+        os.close(theirs)
+        while select.select([ours], [], [], 20)[0]:
+            try:
+                output += os.read(ours, 65536)
+            except OSError:  # its other end is closed
+                break
+        assert watching.process.wait(20) == 0
+    os.close(ours)
+    shown = ESCAPES.sub("", output.decode())
+    for words in (
+        "stream   ecg/1: 12 leads at 1000 Hz",
+        "state    connected, V3, 1 s",
+        "round trip",
+        "the server's clock",
+        "messages/s",
+        "ms median",
+        "0 gaps, 0 dropped frames, 0 reconnections",
+    ):
+        assert words in shown
+    assert shown.rstrip().splitlines()[-3].lstrip("\r").startswith("came ")
+
+
+def test_a_closed_pipe_ends_it(url):
+    with Watching(url, "ecg/1", "--json") as watching:
+        watching.wait_for("message")
+        watching.process.stdout.close()
+        assert watching.process.wait(20) == 1
+        assert watching.process.stderr.read() == ""
+
+
+# --- what goes wrong ---
+
+
+def test_what_cannot_be_reached_is_told_in_a_line(url):
+    refused = run("watch", "ws://127.0.0.1:1/ws", "ecg/1", code=1)
+    assert refused.output == "error: ws://127.0.0.1:1/ws: Connection refused\n"
+    other = run("watch", url.replace("ws:", "http:"), "ecg/1", code=1)
+    assert other.output.endswith(": scheme isn't ws or wss\n")
+    elsewhere = run("watch", url.replace("/ws", "/elsewhere"), "ecg/1", code=1)
+    assert "HTTP 404" in elsewhere.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("ecg/1", "--since", "tomorrow"), "'tomorrow' is neither a number of seconds nor a time"),
+        (("ecg/1", "--since", "-5"), "no number of seconds to go back"),
+        (("ecg/1", "--seconds", "0"), "is not above 0"),
+        (("ecg/1", "--header", "nonsense"), "'nonsense' is no header"),
+        (("",), "1 to 256 characters"),
+    ],
+)
+def test_mistakes_of_usage(arguments, words):
+    assert words in run("watch", "ws://127.0.0.1:1/ws", *arguments, code=2).output
+
+
+def test_a_header_is_passed_on(url):
+    assert "connected" in run("watch", url, "ecg/1", "--seconds", 0.3, "--header", "Authorization: Bearer 7").output
+
+
+# --- what is counted ---
+
+
+def wave(signal, **more):
+    return Message(MessageType.ECG_DATA, {"signal": signal, "sampling_rate": 250} | more, 3, Flag(0), 1)
+
+
+def test_rates_are_those_of_late():
+    seen = Observation(100.0)
+    assert seen.rates(100.0) == (0, 0, 0)
+    for second in range(1, 11):
+        for _ in range(second):
+            seen.note(wave(np.zeros((2, 5))), None)
+        seen.nbytes += 1000
+        rates = seen.rates(100.0 + second)
+    assert rates == (9.0, 90.0, 1000.0)  # 8, 9 and 10 messages
+    assert NOW == 3
+    assert seen.average(110.0) == (5.5, 55.0, 1000.0)
+    assert (seen.leads, seen.sampling_rate) == (2, 250)
+
+
+def test_latencies():
+    seen = Observation(0.0)
+    assert seen.latency() is None
+    for milliseconds in range(1, 1001):
+        seen.note(wave([1, 2]), milliseconds / 1000)
+    assert seen.latency().median == pytest.approx(0.5, abs=0.001)
+    assert seen.latency().p99 == pytest.approx(0.99, abs=0.001)
+    assert seen.latency().largest == 1
+    assert seen.latency(recent=True).median == pytest.approx(0.9, abs=0.001)
+
+
+@pytest.mark.parametrize("data", [None, [1, 2], {}, {"signal": None}, {"signal": [1, 2], "sampling_rate": "fast"}])
+def test_any_payload_is_counted(data):
+    seen = Observation(0.0)
+    seen.note(Message(MessageType.ECG_DATA, data, 1, Flag(0), None), None)
+    seen.note(Message(MessageType.ANOMALY_ALERT, data, 1, Flag(0), None), None)
+    assert (seen.messages, seen.alerts) == (2, 1)
+
+
+# --- what is said ---
+
+
+def said_by(view_class, tell):
+    console = Console(record=True, width=120, file=io.StringIO(), color_system=None, force_terminal=False)
+    seen = Observation(time.monotonic())
+    view = view_class(console)
+    tell(view, seen, connect("ws://localhost"))
+    return console.export_text()
+
+
+def test_alerts_gaps_and_errors_are_lines():
+    def tell(view, seen, client):
+        alert = {"kind": "asystole", "severity": "critical", "lead": "II", "timestamp": 0.0}
+        view.message(Message(MessageType.ANOMALY_ALERT, alert, 3, Flag(0), 1), None)
+        view.gap(Gap("ecg/1", 0, 2_000_000, 40))
+        view.gap(Gap("ecg/1", 0, 2_000_000, None))
+        view.error(RateLimitExceeded("too [slow]"))
+        seen.note_gap(Gap("ecg/1", 0, 2_000_000, 40))
+        view.sum_up(client, seen)
+
+    said = said_by(Lines, tell)
+    assert "critical, asystole, II" in said
+    assert "40 frames were dropped by the server: 2 s from" in said
+    assert "messages are lost: 2 s from" in said
+    assert "error 0x204: too [slow]" in said
+    assert "1 gap, 40 dropped frames, 0 reconnections" in said
+
+
+def test_the_table_shows_the_last_alert():
+    def tell(view, seen, client):
+        seen.note(Message(MessageType.ANOMALY_ALERT, {"kind": "[b]asystole"}, 3, Flag(0), 1), None)
+        view._console.print(view._table(client, seen))
+
+    said = said_by(LiveTable, tell)
+    assert "1; last: [b]asystole" in said
+    assert "no signal yet" in said
+    assert "not measured yet" in said
+
+
+def test_payloads_as_json():
+    uuid = UUID(int=7)
+    moment = datetime(2026, 1, 15, tzinfo=UTC)
+    data = {
+        1: np.zeros((2, 3), "float32"),
+        "short": [1, [2]],
+        "long": [0] * 100,
+        "raw": b"abc",
+        "id": uuid,
+        "at": moment,
+    }
+    assert _shown(data) == {
+        "1": {"dtype": "float32", "shape": [2, 3]},
+        "short": [1, [2]],
+        "long": {"length": 100},
+        "raw": {"bytes": 3},
+        "id": str(uuid),
+        "at": "2026-01-15T00:00:00+00:00",
+    }
+
+
+def test_help_says_what_there_is():
+    output = run("watch", "--help").output
+    for words in ("--seconds", "--json", "--since", "--header", "Ctrl-C"):
+        assert words in output

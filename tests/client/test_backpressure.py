@@ -1,0 +1,213 @@
+"""An application that takes its messages more slowly than they come."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+from client.servers import STREAM, impatient, numbers, scripted, serving, stay, until, url_of
+from running import run
+
+from ecgframe import Flag, Message, MessageType
+from ecgframe.client import conversation as conversation_module
+from ecgframe.client.mailbox import MAX_BYTES, OVERDRAFT_BYTES, Crowd, Letter, Mailbox
+from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.session import Settings
+
+ECG = MessageType.ECG_DATA
+BLOCK = np.random.default_rng(7).random(2000)  # 16 kB, and no zlib makes less of it
+
+
+def wave(number):
+    return {"signal": BLOCK, "sampling_rate": 250, "sequence": number}
+
+
+async def publish_until_dropped(handler, limit=20_000):
+    for number in range(limit):
+        await handler.publish(STREAM, ECG, wave(number))
+        if handler.stats()["dropped"]:
+            return number + 1
+    raise AssertionError("nothing was ever dropped")
+
+
+def test_it_stops_reading_and_the_server_drops_and_says_so():
+    async def conversation():
+        handler = WebSocketBinaryHandler(settings=Settings(queue_frames=64))
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port)) as client,
+            client.subscribe(STREAM, capacity=8) as subscription,
+        ):
+            count = await publish_until_dropped(handler)
+            for number in range(count, count + 300):
+                await handler.publish(STREAM, ECG, wave(number))
+            last = await handler.publish(STREAM, ECG, wave(count + 300))
+            assert subscription.waiting < 100  # what did not fit is in the server's queue and on the way
+            taken = []
+            async for message in subscription:
+                taken.append(message)
+                if message.timestamp == last:
+                    break
+            sequence = [message.data["sequence"] for message in taken]
+            assert sequence == sorted(set(sequence))
+            missing = count + 301 - len(taken)
+            assert missing > 0
+            assert sum(gap.frames for gap in subscription.gaps) == subscription.dropped == missing
+            for before, gap in zip(taken, subscription.gaps, strict=False):
+                assert before.timestamp < gap.start <= gap.stop
+            assert client.stats()["connections"] == 1
+
+    run(conversation(), timeout=60)
+
+
+def test_who_does_not_read_does_not_take_the_server_for_dead_nor_is_taken_for_dead():
+    async def conversation():
+        settings = Settings(heartbeat_interval=0.05)
+        handler = WebSocketBinaryHandler(settings=settings)
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port), settings=settings) as client,
+            client.subscribe(STREAM, capacity=2) as subscription,
+        ):
+            await publish_until_dropped(handler)
+            await until(lambda: subscription.crowd)
+            (connection,) = handler.connections()
+            sent = client.stats()["sent"].get("HEARTBEAT", 0)
+            await until(lambda: client.stats()["sent"].get("HEARTBEAT", 0) >= sent + 10)
+            assert handler.connections()[0].id == connection.id
+            await anext(subscription)
+            assert client.stats()["connections"] == 1
+            while subscription.waiting:
+                await anext(subscription)
+            await client.ping()
+            assert client.stats()["connections"] == 1
+
+    run(conversation(), timeout=60)
+
+
+def test_whoever_awaits_an_answer_gets_it_although_nobody_takes_the_messages():
+    async def conversation():
+        async def take(connection, message):
+            pass
+
+        handler = WebSocketBinaryHandler(on_message=take)
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port)) as client,
+            client.subscribe(STREAM, capacity=4) as subscription,
+            client.subscribe("another"),
+        ):
+            for number in range(12):
+                await handler.publish(STREAM, ECG, {"signal": [number], "sampling_rate": 250})
+            await until(lambda: subscription.crowd is Crowd.FULL)
+            await client.send_message(ECG, {"signal": [1], "sampling_rate": 250}, acknowledged=True)
+            await client.ping()
+            await client.unsubscribe("another")
+            assert subscription.waiting == 12
+
+    run(conversation())
+
+
+def test_even_that_has_a_bound():
+    async def conversation():
+        async def flood(talk):
+            await talk.negotiate()
+            await talk.grant()
+            block = np.random.default_rng(7).random(50_000)  # 0.4 MB
+            for number in range(1, 1000):
+                await talk.send_ecg(number, timestamp=number, block=block)
+            await stay(talk)
+
+        async with (
+            scripted(flood) as url,
+            impatient(url) as client,
+            client.subscribe(STREAM, capacity=4) as subscription,
+        ):
+            pinging = asyncio.create_task(client.ping())
+            await until(lambda: subscription.crowd is Crowd.OVERFULL)
+            waiting = subscription.waiting
+            await asyncio.sleep(0.1)  # for nothing to happen
+            assert subscription.waiting == waiting == (MAX_BYTES + OVERDRAFT_BYTES) // 400_000 + 1
+            pinging.cancel()
+
+    run(conversation())
+
+
+def test_bytes_count_as_well():
+    async def conversation():
+        async def flood(talk):
+            await talk.negotiate()
+            await talk.grant()
+            block = np.random.default_rng(7).random(100_000)  # 0.8 MB
+            for number in range(1, 30):
+                await talk.send_ecg(number, timestamp=number, block=block)
+            await stay(talk)
+
+        async with scripted(flood) as url, impatient(url) as client, client.subscribe(STREAM) as subscription:
+            await until(lambda: subscription.crowd is Crowd.FULL)
+            assert subscription.waiting == MAX_BYTES // 800_000 + 1
+            assert numbers([await anext(subscription) for _ in range(29)]) == list(range(1, 30))
+
+    run(conversation())
+
+
+def test_once_full_it_is_full_until_half_is_taken():
+    class Owner:
+        def __init__(self):
+            self.crowds = []
+
+        def crowd_changed(self, mailbox):
+            self.crowds.append(mailbox.crowd)
+
+        def leave(self, mailbox):
+            pass
+
+    async def conversation():
+        owner = Owner()
+        mailbox = Mailbox(owner, capacity=8)
+        for number in range(8):
+            mailbox.put(Letter(Message(ECG, number, 3, Flag(0), number), 10, None))
+        for left in range(7, -1, -1):
+            await anext(mailbox)
+            assert mailbox.crowd is (Crowd.FULL if left > 4 else Crowd.ROOM)
+        assert owner.crowds == [Crowd.FULL, Crowd.ROOM]
+
+    run(conversation())
+
+
+def test_reading_that_has_stopped_is_noticed_in_the_log(monkeypatch, caplog):
+    monkeypatch.setattr(conversation_module, "UNREAD_WARNING", 0.02)
+
+    async def conversation():
+        handler = WebSocketBinaryHandler()
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port)) as client,
+            client.subscribe(STREAM, capacity=1) as subscription,
+        ):
+            for number in range(5):
+                await handler.publish(STREAM, ECG, wave(number))
+            await until(lambda: "nobody takes" in caplog.text)
+            assert [(await anext(subscription)).data["sequence"] for _ in range(5)] == list(range(5))
+
+    run(conversation())
+
+
+def test_a_connection_that_breaks_while_nobody_takes_is_replaced():
+    async def conversation():
+        handler = WebSocketBinaryHandler()
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port)) as client,
+            client.subscribe(STREAM, capacity=2) as subscription,
+        ):
+            for number in range(8):
+                await handler.publish(STREAM, ECG, {"signal": [number], "sampling_rate": 250})
+            await until(lambda: subscription.crowd)
+            client._line.conversation._websocket.transport.abort()
+            await client.send_message(ECG, {"signal": [1], "sampling_rate": 250}, Flag.PRIORITY)
+            await until(lambda: client.stats()["connections"] == 2)
+            assert numbers([await anext(subscription) for _ in range(8)]) == list(range(8))
+            assert not subscription.gap_count
+
+    run(conversation())

@@ -1,0 +1,71 @@
+"""docs/servers.md: every example of it is a program that serves."""
+
+import asyncio
+import re
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from recordings import optional
+from running import run
+from server.engines import client, websockets
+
+PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="utf-8")
+EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+FRAMEWORKS = {
+    "Starlette and FastAPI": ("fastapi", "uvicorn"),
+    "aiohttp": ("aiohttp",),
+    "websockets": ("websockets",),
+    "picows": ("picows",),
+}
+
+
+def test_each_adapter_has_an_example():
+    assert EXAMPLES.keys() == FRAMEWORKS.keys()
+    for code in EXAMPLES.values():
+        assert len([line for line in code.splitlines() if line.strip()]) <= 16
+
+
+@asynccontextmanager
+async def program(code, port, tmp_path):
+    """An example in a process of its own, on a port that is free."""
+    path = tmp_path / "program.py"
+    path.write_text(code.replace("8000", str(port)), encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(path), env={"PYTHONPATH": ":".join(sys.path)}, stdout=-3, stderr=-3
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        async with asyncio.timeout(20):
+            await process.wait()
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_an_example_serves(name, tmp_path, unused_port):
+    for library in FRAMEWORKS[name]:
+        optional(library)
+
+    async def talk():
+        async with program(EXAMPLES[name], unused_port, tmp_path):
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        async with client(unused_port, compression="deflate") as peer:
+                            assert "Sec-WebSocket-Extensions" not in peer.connection.response.headers
+                            await peer.subscribe("ecg/bed-7")
+                            return
+                    except (OSError, websockets.InvalidMessage):
+                        await asyncio.sleep(0.05)
+
+    run(talk(), timeout=60)
+
+
+@pytest.fixture
+def unused_port():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]

@@ -1,0 +1,55 @@
+"""The programs of ``examples/``: imported afresh, or run as their docstrings say."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import ecgframe
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PACKAGES = Path(ecgframe.__file__).parents[1]
+LISTENS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+
+
+@contextmanager
+def imported(name: str) -> Iterator[ModuleType]:
+    """A program as a module, with state of its own."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        yield importlib.import_module(name)
+    finally:
+        sys.path.remove(str(EXAMPLES))
+        sys.modules.pop(name, None)
+
+
+@contextmanager
+def running(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A program as a process; it is told to end in the end, and has to."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", str(EXAMPLES / name), *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGES, EXAMPLES)))},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    """The port that a uvicorn server says it listens on."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := LISTENS.search(line):
+            return int(found[1])
+    raise AssertionError("it ended before it listened")

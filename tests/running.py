@@ -1,0 +1,34 @@
+"""Coroutines in plain tests: one loop a test, a time limit, and no error that only a log would tell."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+def run(coroutine: Coroutine[Any, Any, Result], timeout: float = 30) -> Result:
+    """What the coroutine returns.
+
+    Raises:
+        TimeoutError: it took longer than ``timeout`` seconds.
+        AssertionError: a task or a callback failed and nobody looked.
+    """
+    unhandled: list[str] = []
+
+    async def limited() -> Result:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(_told(context)))
+        async with asyncio.timeout(timeout):
+            return await coroutine
+
+    result = asyncio.run(limited(), debug=False)
+    gc.collect()  # a task tells of an exception that nobody asked for when it is collected
+    assert not unhandled, "\n".join(unhandled)
+    return result
+
+
+def _told(context: dict[str, Any]) -> str:
+    return f"{context['message']}: {context.get('exception')!r}"

@@ -1,0 +1,93 @@
+"""Stands between a client and a Redis, and cuts connections between a question and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class HoldingProxy:
+    """Passes bytes on in both directions, each connection for itself.
+
+    Attributes:
+        port: where it listens, on 127.0.0.1.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._answers = asyncio.Event()
+        self._answers.set()
+        self._held_words = b""
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def hold_answers(self, to: bytes = b"") -> None:
+        """From now on pass on what clients say, but nothing back on connections whose last words have these in them."""
+        self._held_words = to
+        self._answers.clear()
+
+    def release(self) -> None:
+        """Hold nothing back any more."""
+        self._answers.set()
+
+    async def cut(self, *, release: bool = True) -> None:
+        """Close all connections, with what was held; nothing is held any more, unless ``release`` is False."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+        if release:
+            self.release()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            from_target, to_target = await asyncio.open_connection("127.0.0.1", self._target)
+            try:
+                said = bytearray()
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._ask(reader, to_target, said))
+                    both.create_task(self._answer(from_target, writer, said))
+            finally:
+                to_target.close()
+        except (OSError, ExceptionGroup, asyncio.CancelledError):
+            pass  # cut, by one side or by us
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _ask(self, client: asyncio.StreamReader, target: asyncio.StreamWriter, said: bytearray) -> None:
+        while data := await client.read(65536):
+            said[:] = data
+            target.write(data)
+            await target.drain()
+        raise ConnectionResetError
+
+    async def _answer(self, target: asyncio.StreamReader, client: asyncio.StreamWriter, said: bytearray) -> None:
+        while data := await target.read(65536):
+            if self._held_words in said:
+                await self._answers.wait()
+            client.write(data)
+            await client.drain()
+        raise ConnectionResetError
+
+
+@asynccontextmanager
+async def holding_proxy(target: int) -> AsyncIterator[HoldingProxy]:
+    """A proxy in front of that port of 127.0.0.1."""
+    proxy = HoldingProxy(target)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.cut()
+        await server.wait_closed()

@@ -1,0 +1,153 @@
+import sys
+
+import pytest
+from recordings import optional
+from running import run
+
+from ecgframe import ErrorCode, MessageType
+from ecgframe.metrics import BYTES
+from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server.backplane import LocalBackplane
+from ecgframe.server.traffic import Traffic
+
+client = optional("prometheus_client")
+exposition = optional("ecgframe.server.prometheus")
+
+PARSERS = {
+    "text/plain": optional("prometheus_client.parser").text_string_to_metric_families,
+    "application/openmetrics-text": optional("prometheus_client.openmetrics.parser").text_string_to_metric_families,
+}
+
+
+class Counted:
+    """Gives the numbers that a handler would give after some traffic."""
+
+    def __init__(self) -> None:
+        self.traffic = traffic = Traffic()
+        traffic.accepted, traffic.refused = 7, 1
+        traffic.closed.update({"1000": 3, "1013": 1})
+        traffic.tally.sent.update({MessageType.ECG_DATA: 41, MessageType.HEARTBEAT: 2})
+        traffic.tally.received.update({MessageType.SUBSCRIBE: 3})
+        traffic.tally.sent_bytes, traffic.tally.received_bytes = 50_000, 300
+        traffic.tally.errors.update({ErrorCode.CHECKSUM_MISMATCH: 2, 31337: 5, -8: 6})
+        traffic.errors.update({ErrorCode.PERMISSION_DENIED: 4})
+        traffic.tally.dropped, traffic.tally.resent, traffic.tally.undelivered = 11, 12, 13
+        traffic.acknowledged, traffic.encoded = 14, 20
+        traffic.before, traffic.after, traffic.deflated = 8000, 2000, 5
+        for nbytes in (20, 700, 700, 1 << 25):
+            traffic.sent_sizes.observe(nbytes)
+        traffic.receive_seconds.observe(0.0003)
+        self.streams = {
+            "ecg/bed-7": {"viewers": 2, "frames": 600, "bytes": 500_000, "seconds": 30.0},
+            "ecg/bed-8": {"viewers": 1, "frames": 10, "bytes": 9_000, "seconds": 0.5},
+        }
+        self.backplane = {"up": True, "lag_seconds": 0.002, "lost_total": 9}
+
+    def stats(self):
+        return self.traffic.stats([]) | {"streams": self.streams, "backplane": self.backplane}
+
+
+def parsed(handler, accept="text/plain"):
+    """Name and labels to value, as the parser of prometheus-client reads them."""
+    body, content_type = exposition.Exposition(handler).answer(accept)
+    assert content_type.startswith(accept)
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in PARSERS[accept](body.decode())
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("accept", PARSERS)
+def test_both_forms_say_everything(accept):
+    found = parsed(Counted(), accept)
+    assert {key: found[key] for key in found if key[0].startswith("ecgframe") and "_bucket" not in key[0]} == {
+        ("ecgframe_messages_sent_total", "ECG_DATA"): 41,
+        ("ecgframe_messages_sent_total", "HEARTBEAT"): 2,
+        ("ecgframe_messages_received_total", "SUBSCRIBE"): 3,
+        ("ecgframe_sent_bytes_total",): 50_000,
+        ("ecgframe_received_bytes_total",): 300,
+        ("ecgframe_frames_encoded_total",): 20,
+        ("ecgframe_message_size_bytes_count", "sent"): 4,
+        ("ecgframe_message_size_bytes_sum", "sent"): 1420 + (1 << 25),
+        ("ecgframe_message_size_bytes_count", "received"): 0,
+        ("ecgframe_message_size_bytes_sum", "received"): 0,
+        ("ecgframe_compression_input_bytes_total", "sent"): 8000,
+        ("ecgframe_compression_output_bytes_total", "sent"): 2000,
+        ("ecgframe_compression_ratio", "sent"): 0.25,
+        ("ecgframe_errors_sent_total", "0x203", "PERMISSION_DENIED"): 4,
+        ("ecgframe_errors_received_total", "0x101", "CHECKSUM_MISMATCH"): 2,
+        ("ecgframe_errors_received_total", "other", "other"): 11,
+        ("ecgframe_processing_seconds_count", "receive"): 1,
+        ("ecgframe_processing_seconds_sum", "receive"): 0.0003,
+        ("ecgframe_processing_seconds_count", "publish"): 0,
+        ("ecgframe_processing_seconds_sum", "publish"): 0,
+        ("ecgframe_queue_frames",): 0,
+        ("ecgframe_queue_bytes",): 0,
+        ("ecgframe_queue_longest_frames",): 0,
+        ("ecgframe_queue_longest_bytes",): 0,
+        ("ecgframe_frames_dropped_total",): 11,
+        ("ecgframe_messages_resent_total",): 12,
+        ("ecgframe_messages_undelivered_total",): 13,
+        ("ecgframe_messages_acknowledged_total",): 14,
+        ("ecgframe_connections",): 0,
+        ("ecgframe_connections_accepted_total",): 7,
+        ("ecgframe_connections_refused_total",): 1,
+        ("ecgframe_connections_closed_total", "1000"): 3,
+        ("ecgframe_connections_closed_total", "1013"): 1,
+        ("ecgframe_streams",): 2,
+        ("ecgframe_subscriptions",): 3,
+        ("ecgframe_ring_frames",): 610,
+        ("ecgframe_ring_bytes",): 509_000,
+        ("ecgframe_backplane_up",): 1,
+        ("ecgframe_backplane_lag_seconds",): 0.002,
+        ("ecgframe_backplane_lost_total",): 9,
+    }
+
+
+@pytest.mark.parametrize("accept", PARSERS)
+def test_a_histogram_has_the_buckets_that_we_count_in(accept):
+    found = parsed(Counted(), accept)
+    name = "ecgframe_message_size_bytes_bucket", "sent"
+    buckets = {key[2]: value for key, value in found.items() if key[:2] == name}
+    assert len(buckets) == len(BYTES) + 1
+    assert [buckets[bound] for bound in ("16.0", "32.0", "512.0", "1024.0", "16777216.0", "+Inf")] == [0, 1, 1, 3, 3, 4]
+
+
+def test_a_handler_that_has_done_nothing_has_all_its_numbers():
+    handler = Counted()
+    handler.traffic, handler.streams, handler.backplane = Traffic(), {}, LocalBackplane().stats()
+    found = parsed(handler)
+    assert ("ecgframe_compression_ratio", "sent") not in found
+    assert found["ecgframe_frames_dropped_total",] == 0
+    assert found["ecgframe_backplane_published_total",] == 0
+
+
+def test_names_of_streams_are_not_told():
+    body, _ = exposition.Exposition(Counted()).answer("")
+    assert b"bed" not in body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prometheus-client reads /proc")
+def test_the_process_is_measured_as_well():
+    assert parsed(Counted())["process_open_fds",] > 0
+
+
+def test_it_joins_a_registry_of_the_application():
+    registry = client.CollectorRegistry(auto_describe=True)
+    registry.register(exposition.HandlerCollector(Counted()))
+    assert registry.get_sample_value("ecgframe_messages_sent_total", {"type": "ECG_DATA"}) == 41
+
+
+def test_a_real_handler_gives_all_that_is_asked_of_it():
+    async def serving():
+        async with WebSocketBinaryHandler() as handler:
+            await handler.publish("ecg/1", MessageType.ECG_DATA, {"signal": [1] * 2000, "sampling_rate": 250})
+            return parsed(handler), handler.stats()
+
+    found, stats = run(serving())
+    assert found["ecgframe_ring_frames",] == 1
+    assert found["ecgframe_ring_bytes",] == stats["streams"]["ecg/1"]["bytes"]
+    assert found["ecgframe_processing_seconds_count", "publish"] == 1
+    assert 0 < found["ecgframe_compression_ratio", "sent"] < 0.1
+    assert found["ecgframe_backplane_published_total",] == 1

@@ -1,0 +1,876 @@
+"""The Redis backplane alone, against a real redis-server that is killed, stopped and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count, pairwise
+
+import pytest
+from recordings import optional, uninstall
+from running import run
+from server.holding_proxy import holding_proxy
+from server.redis_server import redis_server
+
+from ecgframe import Codec, MessageType
+from ecgframe.libraries import MissingLibrary
+
+redis = optional("redis.asyncio")
+
+STREAM = "ecg/bed-7"
+SECOND = 1_000_000
+
+codec = Codec(ndarray="binary", compression=None)
+
+
+@pytest.fixture
+def server(tmp_path):
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def lasting_server(tmp_path):
+    with redis_server(tmp_path, keeps=True) as running:
+        yield running
+
+
+def now():
+    return time.time_ns() // 1000
+
+
+def frame(label):
+    return codec.encode(MessageType.ECG_DATA, {"signal": [0.5], "sampling_rate": 250, "label": label})
+
+
+class Seen:
+    """What a backplane delivers, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, list[tuple[int, str]]] = {}
+        self._changed = asyncio.Event()
+
+    def __call__(self, stream: str, timestamp: int, canonical: bytes) -> None:
+        self.messages.setdefault(stream, []).append((timestamp, codec.decode(canonical).data["label"]))
+        self._changed.set()
+
+    def of(self, stream=STREAM):
+        told = self.messages.get(stream, [])
+        assert all(earlier[0] < later[0] for earlier, later in pairwise(told)), "timestamps increase"
+        return told
+
+    def labels(self, stream=STREAM):
+        return [label for _, label in self.of(stream)]
+
+    async def until(self, condition: Callable[[Seen], bool], seconds: float = 10) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_count(self, count, stream=STREAM):
+        await self.until(lambda seen: len(seen.messages.get(stream, [])) >= count)
+
+
+class Node:
+    """A backplane and what it delivered."""
+
+    names = count()
+
+    def __init__(self, backplane, seen):
+        self.name = "abcdefghij"[next(self.names) % 10]
+        self.backplane = backplane
+        self.seen = seen
+
+    async def publish(self, label, stream=STREAM, at=None):
+        return await self.backplane.publish(stream, at or now(), frame(label))
+
+    @property
+    def stats(self):
+        return self.backplane.stats()
+
+    async def until(self, condition):
+        async with asyncio.timeout(10):
+            while not condition(self.stats):
+                await asyncio.sleep(0.005)
+
+    async def until_up(self, up=True):
+        await self.until(lambda stats: stats["up"] is up)
+
+
+@asynccontextmanager
+async def node(server, join=STREAM, **settings) -> AsyncIterator[Node]:
+    from ecgframe.server.redis_backplane import RedisBackplane
+
+    backplane = RedisBackplane(server.url, **settings)
+    seen = Seen()
+    await backplane.open(seen)
+    try:
+        if join is not None:
+            await backplane.join(join, now() - 30 * SECOND)
+        yield Node(backplane, seen)
+    finally:
+        await backplane.close()
+
+
+@asynccontextmanager
+async def nodes(server, number, **settings):
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(node(server, **settings)) for _ in range(number)]
+
+
+# --- while Redis is there ---
+
+
+def test_what_one_publishes_all_get(server):
+    async def scenario():
+        async with nodes(server, 3) as (a, b, c):
+            times = [await a.publish(f"m{i}") for i in range(50)]
+            assert a.seen.of() == list(zip(times, [f"m{i}" for i in range(50)], strict=True))
+            for other in (b, c):
+                await other.seen.until_count(50)
+                assert other.seen.of() == a.seen.of()
+
+    run(scenario())
+
+
+def test_a_message_is_delivered_before_publish_returns(server):
+    async def scenario():
+        async with node(server) as a:
+            wanted = now()
+            assert await a.publish("m", at=wanted) == wanted
+            assert a.seen.of() == [(wanted, "m")]
+
+    run(scenario())
+
+
+def test_streams_are_separate(server):
+    async def scenario():
+        async with nodes(server, 2) as (a, b):
+            await b.backplane.join("", now())
+            await a.publish("for all", stream="")
+            await a.publish("for one", stream="ecg/µ 1")
+            await a.publish("known", stream=STREAM)
+            await b.seen.until_count(1)
+            await b.seen.until_count(1, stream="")
+            assert b.seen.labels("") == ["for all"]
+            assert "ecg/µ 1" not in b.seen.messages
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_everybody_sees_one_order_however_many_publish(server, seed):
+    chance = random.Random(seed)
+
+    async def publish(one, name, count, skew):
+        for i in range(count):
+            await one.publish(f"{name}{i}", at=now() + skew)
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+
+    async def scenario():
+        async with nodes(server, 3, patience=10) as members:
+            async with asyncio.TaskGroup() as publishing:
+                for name, one in zip("abc", members, strict=True):
+                    skew = chance.randint(-SECOND, SECOND)
+                    for part in "xy":
+                        publishing.create_task(publish(one, name + part, 60, skew))
+            for one in members:
+                await one.seen.until_count(360)
+            orders = [one.seen.of() for one in members]
+            assert orders[0] == orders[1] == orders[2]
+            assert len(set(orders[0])) == 360
+            for publisher in ("ax", "ay", "bx", "by", "cx", "cy"):
+                own = [label for label in members[0].seen.labels() if label.startswith(publisher)]
+                assert own == [f"{publisher}{i}" for i in range(60)]
+
+    run(scenario())
+
+
+def test_a_clock_that_is_late_gets_the_next_timestamp(server):
+    async def scenario():
+        async with nodes(server, 2) as (a, b):
+            first = await a.publish("first")
+            assert await b.publish("second", at=first - 5 * SECOND) == first + 1
+            await a.seen.until_count(2)
+            assert a.seen.of() == [(first, "first"), (first + 1, "second")]
+            assert b.stats["restamped_total"] == 1
+
+    run(scenario())
+
+
+def test_history_comes_before_what_is_live(server):
+    async def scenario():
+        async with node(server) as a:
+            times = [await a.publish(f"m{i}") for i in range(600)]
+            async with node(server, join=None) as b:
+                reach = await b.backplane.join(STREAM, times[99])
+                assert reach == times[99]
+                assert b.seen.of() == a.seen.of()[100:]
+                await a.publish("live")
+                await b.seen.until_count(501)
+                assert b.seen.of() == a.seen.of()[100:]
+
+    run(scenario())
+
+
+def test_joining_while_messages_come_leaves_no_gap(server):
+    async def scenario():
+        async with node(server) as a:
+            done = asyncio.Event()
+
+            async def publish():
+                i = 0
+                while not done.is_set():
+                    await a.publish(f"m{i}")
+                    i += 1
+
+            publishing = asyncio.create_task(publish())
+            await a.seen.until_count(20)
+            for _ in range(10):
+                async with node(server, join=None) as b:
+                    since = a.seen.of()[-10][0]
+                    await b.backplane.join(STREAM, since)
+                    assert len(b.seen.of()) >= 9
+                    await b.seen.until_count(30)
+                    end = len(b.seen.of())
+                    start = a.seen.of().index(b.seen.of()[0])
+                    assert a.seen.of()[start - 1][0] == since
+                    await a.seen.until_count(start + end)
+                    assert b.seen.of()[:end] == a.seen.of()[start : start + end]
+            done.set()
+            await publishing
+
+    run(scenario())
+
+
+def test_a_stream_is_joined_at_once_while_the_reader_waits(server):
+    async def scenario():
+        async with nodes(server, 2) as (a, b):
+            slowest = 0.0
+            for i in range(20):
+                begun = time.perf_counter()
+                await b.backplane.join(f"ecg/{i}", now())
+                await a.publish("m", stream=f"ecg/{i}")
+                await b.seen.until_count(1, stream=f"ecg/{i}")
+                slowest = max(slowest, time.perf_counter() - begun)
+            assert slowest < 0.9, "far below the second that Redis would hold back its answer"
+
+    run(scenario())
+
+
+# --- while Redis is away ---
+
+
+async def publish_steadily(one, name, stream, done, interval=0.005):
+    """Publish until told to end; return the timestamps and labels in order."""
+    published = []
+    while not done.is_set():
+        label = f"{name}{len(published)}"
+        published.append((await one.publish(label, stream=stream), label))
+        await asyncio.sleep(interval)
+    return published
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["comes back full", "comes back empty"])
+def test_a_killed_redis_costs_no_message(tmp_path, keeps):
+    async def scenario(server):
+        async with nodes(server, 2) as (a, b):
+            for one in (a, b):
+                for stream in ("a", "b", "both"):
+                    await one.backplane.join(stream, now())
+            done = asyncio.Event()
+            async with asyncio.TaskGroup() as publishing:
+                tasks = {
+                    stream: publishing.create_task(publish_steadily(one, name, stream, done))
+                    for stream, one, name in (("a", a, "a"), ("b", b, "b"))
+                }
+                shared = [publishing.create_task(publish_steadily(one, one.name, "both", done)) for one in (a, b)]
+                for _ in range(2):
+                    await a.seen.until_count(len(a.seen.of("b")) + 50, "b")
+                    server.kill()
+                    await a.until_up(False)
+                    await b.until_up(False)
+                    await a.seen.until_count(len(a.seen.of("a")) + 50, "a")
+                    await b.seen.until_count(len(b.seen.of("b")) + 50, "b")
+                    await asyncio.to_thread(server.start)
+                    await a.until_up()
+                    await b.until_up()
+                done.set()
+            for stream, publishing in tasks.items():
+                published = publishing.result()
+                for one in (a, b):
+                    await one.seen.until_count(len(published), stream)
+                    assert one.seen.of(stream) == published, "the same order and the same timestamps"
+            together = [label for task in shared for _, label in task.result()]
+            for one in (a, b):
+                await one.seen.until_count(len(together), "both")
+                assert sorted(one.seen.labels("both")) == sorted(together)
+                assert one.stats["lost_total"] == 0
+
+    with redis_server(tmp_path, keeps=keeps) as server:
+        run(scenario(server))
+
+
+def test_redis_that_comes_back_empty_gets_again_what_it_had(server):
+    async def scenario():
+        async with node(server) as a:
+            times = [await a.publish(f"m{i}") for i in range(300)]
+            await a.until(lambda stats: not stats["outbox_frames"])
+            server.kill()
+            await a.until_up(False)
+            await asyncio.to_thread(server.start)
+            await a.until_up()
+            assert a.stats["rewritten_total"] == 300
+            async with node(server, join=None) as b:
+                assert await b.backplane.join(STREAM, times[0]) == times[0]
+                assert b.seen.of() == a.seen.of()[1:]
+
+    run(scenario())
+
+
+def test_what_was_written_late_into_an_emptied_redis_is_read(server):
+    async def scenario():
+        async with (
+            holding_proxy(server.port) as proxy,
+            node(server) as reader,
+            node(proxy, patience=0.2) as late,
+        ):
+            proxy.hold_answers()
+            await late.publish("kept for later")
+            async with node(server) as a:
+                await a.publish("read by all")
+                await reader.seen.until_count(1)
+            server.kill()
+            await proxy.cut()
+            await asyncio.to_thread(server.start)
+            await reader.seen.until_count(2)
+            assert reader.seen.labels() == ["read by all", "kept for later"]
+
+    run(scenario())
+
+
+def test_what_came_first_here_and_second_there(server):
+    async def scenario():
+        async with holding_proxy(server.port) as proxy, node(proxy, patience=0.2) as a, node(server) as b:
+            proxy.hold_answers()
+            await proxy.cut(release=False)
+            alone = await a.publish("alone")
+            later = await b.publish("later", at=now() + SECOND)
+            proxy.release()
+            await a.seen.until_count(2)
+            await b.seen.until_count(2)
+            assert a.seen.of() == [(alone, "alone"), (later, "later")]
+            assert b.seen.of() == [(later, "later"), (later + 1, "alone")]
+            assert a.stats["restamped_total"] == 1
+
+    run(scenario())
+
+
+def test_a_late_clock_counts_on_from_what_was_delivered(server):
+    async def scenario():
+        async with node(server) as a:
+            async with node(server) as b:
+                ahead = await b.publish("ahead", at=now() + 60 * SECOND)
+                await a.seen.until_count(1)
+            server.kill()
+            await a.until_up(False)
+            await asyncio.to_thread(server.start)
+            await a.until_up()
+            assert await a.publish("now") == ahead + 1
+            async with node(server) as c:
+                assert c.seen.of() == [(ahead + 1, "now")]
+
+    run(scenario())
+
+
+def test_the_past_is_not_delivered_behind_what_is_newer(lasting_server):
+    async def scenario(server):
+        async with node(server) as a:
+            await a.publish("past")
+        server.kill()
+        async with node(server) as b:
+            await b.publish("newer")
+            await asyncio.to_thread(server.start)
+            await b.until_up()
+            async with node(server) as c:
+                await c.publish("newest")
+                await b.seen.until_count(2)
+                assert b.seen.labels() == ["newer", "newest"]
+                assert c.seen.labels() == ["past", "newer", "newest"]
+
+    run(scenario(lasting_server))
+
+
+def test_without_redis_from_the_start(tmp_path):
+    async def scenario(server):
+        async with nodes(server, 2) as (a, b):
+            assert await a.backplane.join("other", 17) == 17
+            published = [(await a.publish(f"m{i}"), f"m{i}") for i in range(20)]
+            assert a.seen.of() == published
+            assert a.stats["outbox_frames"] == 20
+            assert not a.stats["up"]
+            await asyncio.to_thread(server.start)
+            await b.seen.until_count(20)
+            assert b.seen.of() == published
+            await a.until(lambda stats: stats["up"] and not stats["outbox_frames"])
+            assert a.stats["outbox_bytes"] == a.stats["reconnections_total"] == 0
+            assert a.seen.of() == published
+
+    with redis_server(tmp_path, started=False) as server:
+        run(scenario(server))
+
+
+def test_a_hanging_redis_does_not_hold_up_local_viewers(server):
+    async def scenario():
+        async with nodes(server, 2, patience=0.3) as (a, b):
+            await a.publish("before")
+            server.stop()
+            begun = time.perf_counter()
+            await a.publish("first")
+            assert 0.2 < time.perf_counter() - begun < 2
+            begun = time.perf_counter()
+            for i in range(100):
+                await a.publish(f"m{i}")
+            assert time.perf_counter() - begun < 1
+            await b.publish("from the other")
+            server.go_on()
+            for one in (a, b):
+                await one.until_up()
+                await one.seen.until_count(103)
+            await a.publish("after")
+            await b.seen.until_count(104)
+            assert sorted(a.seen.labels()) == sorted(b.seen.labels())
+            assert len(set(a.seen.labels())) == 104
+            assert [m for m in b.seen.labels() if m.startswith("m")] == [f"m{i}" for i in range(100)]
+
+    run(scenario())
+
+
+def test_a_write_whose_answer_is_lost_is_written_once(server):
+    async def scenario():
+        async with holding_proxy(server.port) as proxy, node(proxy) as a, node(server) as b:
+            for i in range(5):
+                await a.publish(f"before{i}")
+                await a.until(lambda stats: not stats["outbox_frames"])
+                proxy.hold_answers()
+                publishing = asyncio.create_task(a.publish(f"m{i}"))
+                await b.seen.until(lambda seen, label=f"m{i}": label in seen.labels())
+                await proxy.cut()
+                await publishing
+                await a.until_up()
+            expected = [f"{kind}{i}" for i in range(5) for kind in ("before", "m")]
+            assert a.seen.labels() == b.seen.labels() == expected
+            assert a.seen.of() == b.seen.of()
+            async with redis.Redis.from_url(server.url) as direct:
+                assert await direct.xlen(f"ecgframe:stream:{STREAM}") == 10
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("silent", [b"XREAD", b"EVALSHA"])
+def test_one_silent_connection_is_enough_to_go_on_alone(server, silent):
+    async def scenario():
+        async with holding_proxy(server.port) as proxy, node(proxy, patience=0.2) as a, node(server) as b:
+            await a.publish("before")
+            await a.until(lambda stats: not stats["outbox_frames"])
+            proxy.hold_answers(to=silent)
+            begun = time.perf_counter()
+            await a.publish("alone")
+            assert time.perf_counter() - begun < 0.9, "not the second for which an answer may be held back"
+            await a.until_up(False)
+            await proxy.cut()
+            await a.until_up()
+            await a.publish("after")
+            await b.seen.until_count(3)
+            assert a.seen.of() == b.seen.of()
+            assert a.seen.labels() == ["before", "alone", "after"]
+
+    run(scenario())
+
+
+def test_connections_cut_at_random(server):
+    chance = random.Random(5)
+
+    async def scenario():
+        async with nodes(server, 3) as members, redis.Redis.from_url(server.url) as direct:
+            done = asyncio.Event()
+            async with asyncio.TaskGroup() as publishing:
+                tasks = [
+                    publishing.create_task(publish_steadily(one, one.name, STREAM, done, 0.001)) for one in members
+                ]
+                for _ in range(15):
+                    await asyncio.sleep(chance.random() * 0.1)
+                    clients = [client["id"] for client in await direct.client_list() if client["cmd"] != "client|list"]
+                    for client in chance.sample(clients, min(len(clients), 2)):
+                        await direct.execute_command("CLIENT", "KILL", "ID", client)
+                done.set()
+            together = sorted(label for task in tasks for _, label in task.result())
+            for one in members:
+                await one.until_up()
+                await one.seen.until_count(len(together))
+                assert sorted(one.seen.labels()) == together
+                for other in members:
+                    own = [label for label in one.seen.labels() if label.startswith(other.name)]
+                    assert own == [f"{other.name}{i}" for i in range(len(own))]
+
+    run(scenario())
+
+
+def test_what_the_outbox_cannot_hold_is_lost_to_others_only(server, caplog):
+    async def scenario():
+        size = len(frame("m000"))
+        async with nodes(server, 2, outbox_bytes=50 * size) as (a, b):
+            server.kill()
+            await a.until_up(False)
+            for i in range(200):
+                await a.publish(f"m{i:03}")
+            assert len(a.seen.of()) == 200
+            assert a.stats["outbox_frames"] == 50
+            assert a.stats["outbox_bytes"] <= 50 * size
+            assert a.stats["lost_total"] == 150
+            await asyncio.to_thread(server.start)
+            await b.seen.until_count(50)
+            assert b.seen.of() == a.seen.of()[150:]
+
+    run(scenario())
+    told = "the outbox for Redis is full: its oldest messages will not reach other servers"
+    assert [record.message for record in caplog.records].count(told) == 1
+
+
+def test_what_is_too_old_is_lost_to_others_only(server):
+    async def scenario():
+        async with nodes(server, 2, seconds=0.2) as (a, b):
+            server.kill()
+            await a.until_up(False)
+            await a.publish("old")
+            await asyncio.sleep(0.3)
+            await a.publish("new")
+            assert a.stats["lost_total"] == 1
+            await asyncio.to_thread(server.start)
+            await b.seen.until_count(1)
+            assert b.seen.labels() == ["new"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("setting", [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")])
+def test_redis_that_refuses_all_writes_counts_as_away(server, setting):
+    name, refusing, taking = setting
+
+    async def scenario():
+        async with nodes(server, 2) as (a, b), redis.Redis.from_url(server.url) as direct:
+            await a.publish("before")
+            await direct.config_set(name, refusing)
+            for i in range(20):
+                await a.publish(f"m{i}")
+            assert not a.stats["up"]
+            await direct.config_set(name, taking)
+            await b.seen.until_count(21)
+            assert b.seen.of() == a.seen.of()
+            assert a.stats["lost_total"] == 0
+
+    run(scenario())
+
+
+def test_what_redis_drops_before_it_is_read_is_delivered_here(server):
+    async def scenario():
+        async with node(server, patience=0.2) as a, redis.Redis.from_url(server.url) as direct:
+            done = asyncio.Event()
+            async with asyncio.TaskGroup() as publishing:
+                tasks = {
+                    stream: publishing.create_task(publish_steadily(a, stream, stream, done, 0)) for stream in "abcdef"
+                }
+                for _ in range(300):
+                    await direct.flushall()
+                done.set()
+            for stream, task in tasks.items():
+                assert a.seen.of(stream) == task.result()
+
+    run(scenario())
+
+
+# --- what else is in Redis ---
+
+
+def key(stream):
+    return f"ecgframe:stream:{stream}"
+
+
+BROKEN = {
+    "nothing of ours": {"x": "y"},
+    "no frame": {"o": "someone", "n": 1},
+    "no number": {"o": "someone", "f": frame("x")},
+    "an odd number": {"o": "someone", "n": "one", "f": frame("x")},
+    "no origin": {"n": 1, "f": frame("x")},
+    "a torn frame": {"o": "someone", "n": 1, "f": frame("x")[:-1]},
+    "a damaged frame": {"o": "someone", "n": 1, "f": frame("x")[:-1] + b"?"},
+    "an older frame": {"o": "someone", "n": 1, "f": Codec(version=2).encode(MessageType.PING, None)},
+    "two frames": {"o": "someone", "n": 1, "f": frame("x") * 2},
+    "an empty frame": {"o": "someone", "n": 1, "f": b""},
+}
+
+
+def test_foreign_entries_are_skipped(server, caplog):
+    async def scenario():
+        async with node(server) as a, redis.Redis.from_url(server.url) as direct:
+            for i, fields in enumerate(BROKEN.values()):
+                await a.publish(f"m{i}")
+                await direct.xadd(key(STREAM), fields, id=f"{a.seen.of()[-1][0]}-7")
+            await a.publish("last")
+            async with node(server) as b:
+                for one in (a, b):
+                    assert one.seen.labels() == [*(f"m{i}" for i in range(len(BROKEN))), "last"]
+                    assert one.stats["refused_total"] == len(BROKEN)
+                    assert one.stats["up"]
+
+    run(scenario())
+    warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 2, "one for each server"
+    assert f"of stream {STREAM!r}: it has no field b'o'" in warnings[0]
+
+
+def test_a_stream_whose_timestamps_have_ended_stays_on_each_server(server, caplog):
+    async def scenario():
+        async with nodes(server, 2) as (a, b), redis.Redis.from_url(server.url) as direct:
+            await direct.xadd(key(STREAM), {"o": "someone", "n": 1, "f": frame("x")}, id=f"{2**64 - 1}-{2**64 - 1}")
+            for i in range(3):
+                await a.publish(f"m{i}")
+            assert a.seen.labels() == ["m0", "m1", "m2"]
+            assert a.stats["lost_total"] == 3
+            await a.publish("elsewhere", stream="other")
+            await b.backplane.join("other", now() - SECOND)
+            assert b.seen.labels("other") == ["elsewhere"]
+            assert a.stats["up"]
+            assert b.stats["up"]
+
+    run(scenario())
+    assert f"stream {STREAM!r}: its timestamp {2**64 - 1} is after the year 2255" in caplog.text
+
+
+def test_a_key_of_another_kind_harms_no_other_stream(server, caplog):
+    async def scenario():
+        async with nodes(server, 2) as (a, b), redis.Redis.from_url(server.url) as direct:
+            await direct.set(key("taken"), "by something else")
+            await a.backplane.join("taken", now())
+            assert await a.publish("here", stream="taken")
+            assert a.seen.labels("taken") == ["here"]
+            await a.publish("m")
+            await b.seen.until_count(1)
+            assert a.stats["up"]
+            await direct.delete(key(STREAM))
+            await direct.set(key(STREAM), "by something else")
+            await a.publish("here")
+            assert a.seen.labels() == ["m", "here"]
+
+    run(scenario())
+    assert "its key in Redis holds something else" in caplog.text
+
+
+def test_what_redis_keeps_is_bounded(server):
+    async def scenario():
+        async with (
+            node(server, seconds=0.4, max_bytes=40_000) as a,
+            node(server, join=None) as b,
+            redis.Redis.from_url(server.url) as direct,
+        ):
+            size = len(frame("m000"))
+            begun = now()
+            for i in range(1000):
+                await a.publish(f"m{i:03}")
+            assert await direct.memory_usage(key(STREAM)) < 45_000
+            kept = await direct.xlen(key(STREAM))
+            assert 100 < kept < 50_000 / size
+            reach = await b.backplane.join(STREAM, begun)
+            assert b.seen.of() == a.seen.of()[-kept:]
+            assert reach == b.seen.of()[0][0] - 1, "what is before that is missing"
+            await asyncio.sleep(0.5)
+            await a.publish("now")
+            assert await direct.xlen(key(STREAM)) < 100, "whole nodes of the stream are dropped"
+            async with asyncio.timeout(10):
+                while await direct.keys("*stream*") or await direct.keys("*mark*"):
+                    await asyncio.sleep(0.05)
+
+    run(scenario())
+
+
+def test_how_far_redis_reaches_back(server):
+    async def scenario():
+        async with node(server, join=None) as a:
+            begun = now()
+            assert begun - 30 * SECOND <= await a.backplane.join("silent", begun - 100 * SECOND) <= now() - 29 * SECOND
+            assert await a.backplane.join("quiet", begun) == begun
+            await a.publish("m", stream="quiet")
+            async with node(server, join=None) as b:
+                assert await b.backplane.join("quiet", begun) == begun
+                assert b.seen.labels("quiet") == ["m"]
+
+    run(scenario())
+
+
+# --- joining, leaving, opening, closing ---
+
+
+def test_what_is_left_is_delivered_no_more(server):
+    async def scenario():
+        async with nodes(server, 2) as (a, b):
+            await b.backplane.join("other", now())
+            await a.publish("m0")
+            await b.seen.until_count(1)
+            b.backplane.leave(STREAM)
+            b.backplane.leave("never joined")
+            await a.publish("m1")
+            await a.publish("mark", stream="other")
+            await b.seen.until_count(1, "other")
+            assert b.seen.labels() == ["m0"]
+            await b.backplane.join(STREAM, b.seen.of()[-1][0])
+            assert b.seen.labels() == ["m0", "m1"]
+            assert b.stats["streams"] == 2
+
+    run(scenario())
+
+
+def test_leaving_while_publishing_loses_nothing(server):
+    async def scenario():
+        async with node(server) as a:
+            for i in range(50):
+                publishing = asyncio.create_task(a.publish(f"m{i}"))
+                for _ in range(i % 5):
+                    await asyncio.sleep(0)
+                a.backplane.leave(STREAM)
+                await publishing
+            assert a.seen.labels() == [f"m{i}" for i in range(50)]
+            a.backplane.leave(STREAM)
+            assert a.stats["streams"] == 0
+
+    run(scenario())
+
+
+def test_joining_again_does_nothing(server):
+    async def scenario():
+        async with node(server) as a:
+            await a.publish("m")
+            await asyncio.gather(*(a.backplane.join(STREAM, 0) for _ in range(5)))
+            assert a.seen.labels() == ["m"]
+
+    run(scenario())
+
+
+def test_a_cancelled_publish_is_still_a_publish(server):
+    async def scenario():
+        async with nodes(server, 2) as (a, b):
+            publishing = asyncio.create_task(a.publish("m"))
+            await asyncio.sleep(0)
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            await b.seen.until_count(1)
+            await a.seen.until_count(1)
+            assert a.seen.of() == b.seen.of()
+
+    run(scenario())
+
+
+def test_closing_writes_what_waits_and_leaves_nothing_behind(server):
+    async def scenario():
+        before = asyncio.all_tasks()
+        async with node(server) as b, redis.Redis.from_url(server.url) as direct:
+            own = len(await direct.client_list())
+            async with node(server) as a:
+                assert len(await direct.client_list()) == own + 2
+                publishing = [asyncio.create_task(a.publish(f"m{i}")) for i in range(500)]
+                await asyncio.sleep(0)
+            await asyncio.gather(*publishing)
+            assert a.seen.labels() == [f"m{i}" for i in range(500)]
+            await b.seen.until_count(500)
+            assert b.seen.labels() == a.seen.labels()
+            async with asyncio.timeout(5):
+                while len(await direct.client_list()) != own:
+                    await asyncio.sleep(0.01)
+            await a.backplane.close()
+            with pytest.raises(RuntimeError, match="not open"):
+                await a.publish("too late")
+            with pytest.raises(RuntimeError, match="make another one"):
+                await a.backplane.open(a.seen)
+        assert asyncio.all_tasks() == before
+
+    run(scenario())
+
+
+def test_an_idle_backplane_asks_once_a_second(server):
+    async def scenario():
+        async with node(server) as a, redis.Redis.from_url(server.url) as direct:
+            await a.publish("m")
+            await a.backplane.join("other", now())
+            await direct.config_resetstat()
+            await asyncio.sleep(1.5)
+            calls = (await direct.info("commandstats"))["cmdstat_xread"]["calls"]
+            assert calls <= 3
+
+    run(scenario())
+
+
+def test_closing_while_redis_hangs(server):
+    async def scenario():
+        before = asyncio.all_tasks()
+        async with node(server, patience=0.2) as a:
+            await a.publish("m")
+            server.stop()
+            publishing = asyncio.create_task(a.publish("n"))
+            await asyncio.sleep(0)
+        assert await publishing
+        assert a.seen.labels() == ["m", "n"]
+        assert asyncio.all_tasks() == before
+        server.go_on()
+
+    run(scenario())
+
+
+def test_a_client_says_where_redis_is(server):
+    async def scenario():
+        from ecgframe.server.redis_backplane import RedisBackplane
+
+        given = redis.Redis(port=server.port, protocol=3, decode_responses=True, db=3)
+        async with given, AsyncExitStack() as stack:
+            backplanes = [RedisBackplane(given, prefix="mine:") for _ in range(2)]
+            heard = [Seen(), Seen()]
+            for backplane, seen in zip(backplanes, heard, strict=True):
+                await backplane.open(seen)
+                stack.push_async_callback(backplane.close)
+                await backplane.join(STREAM, now())
+            await backplanes[0].publish(STREAM, now(), frame("m"))
+            await heard[1].until_count(1)
+            assert set(await given.keys("*")) >= {"mine:stream:" + STREAM}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("scheme", ["http://localhost", "localhost:6379", ""])
+def test_a_url_that_is_none(scheme):
+    from ecgframe.server.redis_backplane import RedisBackplane
+
+    with pytest.raises(ValueError, match="redis://"):
+        RedisBackplane(scheme)
+
+
+@pytest.mark.parametrize("name", ["seconds", "max_bytes", "outbox_bytes", "patience"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_bounds_are_bounds(name, value):
+    from ecgframe.server.redis_backplane import RedisBackplane
+
+    with pytest.raises(ValueError, match=f"{name} is a finite number above 0"):
+        RedisBackplane("redis://localhost", **{name: value})
+
+
+def test_without_redis_py(monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("ecgframe.server.redis"):
+            monkeypatch.delitem(sys.modules, name)
+    uninstall(monkeypatch, "redis")
+    with pytest.raises(MissingLibrary, match=r'the Redis backplane needs redis.*pip install "ecgframe\[redis\]"'):
+        import ecgframe.server.redis_backplane  # noqa: F401

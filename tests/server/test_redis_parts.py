@@ -1,0 +1,168 @@
+"""What the Redis backplane keeps in memory, without a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from recordings import optional
+from running import run
+
+from ecgframe import Codec, MessageType
+
+optional("redis.asyncio")
+
+from ecgframe.server.redis_outbox import BATCH_BYTES, BATCH_MESSAGES, Message, Outbox  # noqa: E402
+from ecgframe.server.redis_stream import REMEMBERED_ORIGINS, FollowedStream, ForeignEntry  # noqa: E402
+
+FRAME = Codec().encode(MessageType.PING, None)
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def message(number, *, nbytes=100, stream="s", delivered=True):
+    made = Message(number, stream, number, bytes(nbytes))
+    if delivered:
+        made.delivery.set_result(number)
+    return made
+
+
+def outbox_of(*messages, seconds=10.0, max_bytes=10_000):
+    outbox = Outbox(seconds, max_bytes)
+    for one in messages:
+        outbox.add(one)
+    return outbox
+
+
+def numbers(outbox):
+    return [one.number for one in outbox.batch()]
+
+
+def in_a_loop(test):
+    """Have a test's body run where there is a loop, for futures and their clock."""
+
+    def runs():
+        async def body():
+            test()
+
+        run(body())
+
+    runs.__name__ = test.__name__
+    return runs
+
+
+@in_a_loop
+def test_an_outbox_lets_go_the_oldest_first():
+    outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=450)
+    assert outbox.shrink(now()) == 6
+    assert numbers(outbox) == [6, 7, 8, 9]
+    assert (outbox.waiting, outbox.waiting_bytes) == (4, 400)
+
+
+@in_a_loop
+def test_an_outbox_lets_go_first_what_redis_has():
+    outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=650)
+    outbox.confirm(outbox.batch()[:3], now())
+    assert outbox.shrink(now()) == 1
+    assert numbers(outbox) == [4, 5, 6, 7, 8, 9]
+    assert outbox.last_written() == {}
+
+
+@in_a_loop
+def test_an_outbox_keeps_what_somebody_waits_for():
+    outbox = outbox_of(message(1, delivered=False), message(2), message(3), max_bytes=150)
+    assert outbox.shrink(now()) == 0
+    assert numbers(outbox) == [1, 2, 3]
+
+
+@in_a_loop
+def test_an_outbox_lets_go_what_is_old():
+    outbox = outbox_of(message(1), message(2), message(3))
+    outbox.confirm(outbox.batch()[:1], now())
+    assert outbox.shrink(now() + 11) == 2
+    assert outbox.last_written() == {}
+    assert outbox.waiting_bytes == 0
+
+
+@in_a_loop
+def test_an_answer_to_what_was_let_go_meanwhile():
+    outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=550)
+    batch = outbox.batch()[:7]
+    assert outbox.shrink(now()) == 5
+    outbox.confirm(batch, now())
+    assert numbers(outbox) == [7, 8, 9]
+    assert outbox.last_written() == {"s": 6}
+    assert outbox.waiting_bytes == 300
+
+
+@in_a_loop
+def test_a_batch_is_bounded():
+    many = outbox_of(*(message(i, nbytes=1) for i in range(2 * BATCH_MESSAGES)))
+    assert numbers(many) == list(range(BATCH_MESSAGES))
+    large = outbox_of(*(message(i, nbytes=BATCH_BYTES // 3) for i in range(9)))
+    assert numbers(large) == [0, 1, 2]
+    too_large = outbox_of(*(message(i, nbytes=BATCH_BYTES + 1) for i in range(2)))
+    assert numbers(too_large) == [0]
+
+
+@in_a_loop
+def test_what_redis_has_lost_waits_again_in_order():
+    outbox = outbox_of(*(message(i, stream="ab"[i % 2]) for i in range(1, 10)))
+    outbox.confirm(outbox.batch()[:7], now())
+    assert outbox.last_written() == {"a": 6, "b": 7}
+    assert outbox.take_back({"a": 6, "b": 3}) == 2
+    assert numbers(outbox) == [5, 7, 8, 9]
+    assert outbox.take_back({"a": 0, "b": 0}) == 5
+    assert [number for number in numbers(outbox) if number % 2] == [1, 3, 5, 7, 9], "in order within a stream"
+    assert [number for number in numbers(outbox) if not number % 2] == [2, 4, 6, 8]
+    assert outbox.waiting_bytes == 900
+
+
+def followed(delivered):
+    return FollowedStream("s", b"s", 0, origin=b"me", deliver=lambda _, time, frame: delivered.append((time, frame)))
+
+
+def entry(origin, number):
+    return {b"o": origin, b"n": b"%d" % number, b"f": FRAME}
+
+
+@in_a_loop
+def test_own_messages_that_redis_has_dropped_are_delivered_in_their_turn():
+    delivered = []
+    stream = followed(delivered)
+    for number in (1, 2, 3, 4):
+        stream.pending[number] = message(number, delivered=False)
+    three = stream.pending[3]
+    stream.receive(b"30-0", entry(b"me", 3))
+    assert [time for time, _ in delivered] == [1, 2, 30]
+    assert three.delivery.result() == three.time == 30
+    assert list(stream.pending) == [4]
+
+
+@in_a_loop
+def test_what_others_have_written_twice_is_delivered_once():
+    delivered = []
+    stream = followed(delivered)
+    for time, number in enumerate([1, 2, 2, 1, 3], start=10):
+        stream.receive(b"%d-0" % time, entry(b"other", number))
+    assert [time for time, _ in delivered] == [10, 11, 14]
+
+
+@in_a_loop
+def test_only_so_many_servers_are_remembered():
+    delivered = []
+    stream = followed(delivered)
+    for server in range(10 * REMEMBERED_ORIGINS):
+        stream.receive(b"%d-0" % (server + 1), entry(b"%d" % server, 1))
+    assert len(stream._numbers) == REMEMBERED_ORIGINS
+    assert len(delivered) == 10 * REMEMBERED_ORIGINS
+
+
+@in_a_loop
+def test_a_foreign_entry_is_passed():
+    stream = followed([])
+    with pytest.raises(ForeignEntry, match="its number is none"):
+        stream.receive(b"5-3", entry(b"other", 1) | {b"n": b"9" * 5000})
+    assert stream.position == b"5-3"

@@ -1,0 +1,223 @@
+"""Several servers behind a load balancer, joined by Redis: viewers move between them and miss nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import numpy as np
+import pytest
+from cli.live_server import LiveServer, live
+from client.cutting_proxy import cutting_proxy
+from client.servers import impatient, serving, until, url_of
+from recordings import optional
+from running import run
+from server.redis_server import redis_server
+
+from ecgframe import Flag, MessageType
+from ecgframe.server import WebSocketBinaryHandler
+
+optional("redis.asyncio")
+
+STREAM = "ecg/bed-7"
+LEADS = 15
+RATE = 1000
+FRAME_MS = 10
+MOVES = 100
+
+
+@pytest.fixture
+def redis(tmp_path):
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+def viewing_server(redis):
+    """A process that has viewers and publishes nothing."""
+    return live("--streams", 0, "--redis", redis.url, "--log-level", "warning")
+
+
+@asynccontextmanager
+async def publishing_handler(redis) -> AsyncIterator[WebSocketBinaryHandler]:
+    from ecgframe.server.redis_backplane import RedisBackplane
+
+    async with WebSocketBinaryHandler(backplane=RedisBackplane(redis.url)) as handler:
+        yield handler
+
+
+class Monitor:
+    """Publishes 15 leads of 1,000 Hz in real time. The samples count on, and there is an alert now and then."""
+
+    def __init__(self, handler: WebSocketBinaryHandler, *, alerts: bool = True) -> None:
+        self.frames = 0
+        self.alerts = 0
+        self.slowest = 0.0
+        self._handler = handler
+        self._sends_alerts = alerts
+        self._ending = False
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while not self._ending:
+            await asyncio.sleep(begun + self.frames * FRAME_MS / 1000 - loop.time())
+            asked = loop.time()
+            await self.publish()
+            self.slowest = max(self.slowest, loop.time() - asked)
+
+    def end(self) -> None:
+        self._ending = True
+
+    async def publish(self) -> None:
+        first = self.frames * FRAME_MS * RATE // 1000
+        samples = np.arange(first, first + FRAME_MS * RATE // 1000, dtype="int32")
+        counts = samples + np.arange(LEADS, dtype="int32")[:, None] * 10**8
+        data = {"signal": counts, "sampling_rate": RATE, "sequence": self.frames}
+        self.frames += 1
+        await self._handler.publish(STREAM, MessageType.ECG_DATA, data, Flag.ACK_REQUIRED if first % 70 == 0 else 0)
+        if self._sends_alerts and self.frames % 50 == 0:
+            self.alerts += 1
+            alert = {"kind": "test", "timestamp": 0.0, "number": self.alerts}
+            await self._handler.publish(STREAM, MessageType.ANOMALY_ALERT, alert)
+
+
+class Watcher:
+    """A viewer that keeps what it got."""
+
+    def __init__(self, subscription) -> None:
+        self.subscription = subscription
+        self.sequences: list[int] = []
+        self.signals: list[np.ndarray] = []
+        self.alerts: list[int] = []
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async for message in self.subscription:
+            if message.type is MessageType.ECG_DATA:
+                self.sequences.append(message.data["sequence"])
+                self.signals.append(message.data["signal"])
+            else:
+                self.alerts.append(message.data["number"])
+
+    def knows(self, sequence: int) -> bool:
+        return bool(self.sequences) and self.sequences[-1] >= sequence
+
+    async def check(self, monitor: Monitor) -> None:
+        """Wait for the last frame: every sample of every lead, and every alert, came once and in order."""
+        await until(lambda: self.knows(monitor.frames - 1) and self.alerts[-1:] == [monitor.alerts], timeout=15)
+        first = self.sequences[0]
+        assert self.sequences == list(range(first, monitor.frames))
+        start = first * FRAME_MS * RATE // 1000
+        expected = np.arange(start, monitor.frames * FRAME_MS * RATE // 1000) + np.arange(LEADS)[:, None] * 10**8
+        np.testing.assert_array_equal(np.concatenate(self.signals, axis=1), expected)
+        assert self.alerts == list(range(monitor.alerts - len(self.alerts) + 1, monitor.alerts + 1))
+        assert self.subscription.gap_count == 0
+        self._task.cancel()
+
+
+@asynccontextmanager
+async def watching(url):
+    async with impatient(url) as client, client.subscribe(STREAM) as subscription:
+        yield Watcher(subscription)
+
+
+def test_a_viewer_that_moves_a_hundred_times_while_a_server_dies(redis):
+    async def scenario(staying: LiveServer, dying: LiveServer):
+        async with publishing_handler(redis) as handler, cutting_proxy(staying.port) as balancer:
+            balancer.targets.append(dying.port)
+            async with watching(balancer.url) as watcher:
+                monitor = Monitor(handler)
+                playing = asyncio.create_task(monitor.run())
+                await until(lambda: watcher.alerts)
+                for move in range(MOVES):
+                    if move == MOVES // 2:
+                        dying.end(signal.SIGKILL)
+                    seen = len(watcher.sequences) + balancer.random.randint(0, 12)
+                    await until(lambda seen=seen: len(watcher.sequences) >= seen)
+                    await asyncio.sleep(balancer.random.uniform(0, FRAME_MS / 1000))
+                    await until(balancer.cut)
+                monitor.end()
+                await playing
+                await monitor.publish()
+                await watcher.check(monitor)
+                assert balancer.accepted > MOVES
+            assert handler.stats()["backplane"]["lost_total"] == 0
+
+    dying = LiveServer("--streams", 0, "--redis", redis.url)
+    try:
+        with viewing_server(redis) as staying:
+            run(scenario(staying, dying), timeout=50)
+    finally:
+        if dying.process.poll() is None:
+            dying.end(signal.SIGKILL)
+
+
+def test_a_viewer_of_one_server_goes_on_where_one_of_another_ended(redis):
+    async def scenario(servers: list[LiveServer]):
+        async with publishing_handler(redis) as handler:
+            monitor = Monitor(handler, alerts=False)
+            playing = asyncio.create_task(monitor.run())
+            sequences: list[int] = []
+            since = None
+            for server in servers * 10:
+                async with impatient(url_of(server.port)) as client, client.subscribe(STREAM, since) as subscription:
+                    remaining = 7
+                    async for message in subscription:
+                        sequences.append(message.data["sequence"])
+                        since = message.timestamp
+                        remaining -= 1
+                        if not remaining:
+                            break
+                    assert subscription.gap_count == 0
+            monitor.end()
+            await playing
+            assert sequences == list(range(sequences[0], sequences[0] + 140))
+
+    with viewing_server(redis) as one, viewing_server(redis) as other:
+        run(scenario([one, other]), timeout=50)
+
+
+def test_a_killed_redis_harms_no_viewer(redis):
+    run(killed_redis(redis, seconds=1.0), timeout=50)
+
+
+async def killed_redis(redis, seconds):
+    """Redis is killed for so long. A viewer of the publishing server notices nothing; others get all afterwards."""
+    async with AsyncExitStack() as stack:
+        other = await asyncio.to_thread(stack.enter_context, viewing_server(redis))
+        handler = await stack.enter_async_context(publishing_handler(redis))
+        port = await stack.enter_async_context(serving(handler))
+        balancer = await stack.enter_async_context(cutting_proxy(port))
+        here = await stack.enter_async_context(watching(url_of(port)))
+        there = await stack.enter_async_context(watching(url_of(other.port)))
+        moving = await stack.enter_async_context(watching(balancer.url))
+        monitor = Monitor(handler)
+        playing = asyncio.create_task(monitor.run())
+        await until(lambda: here.knows(50) and there.knows(50) and moving.knows(50))
+
+        redis.kill()
+        await until(lambda: not handler.stats()["backplane"]["up"])
+        frames = monitor.frames
+        balancer.targets[:] = [other.port]
+        balancer.cut()  # it moves to the other server, which has nothing for it now
+        await asyncio.sleep(seconds)
+        assert here.knows(frames + round(seconds * 1000 / FRAME_MS * 0.8)), "live on the server that publishes"
+        assert not there.knows(frames)
+        await asyncio.to_thread(redis.start)
+
+        await until(lambda: there.knows(monitor.frames - 5) and moving.knows(monitor.frames - 5))
+        balancer.targets[:] = [port]
+        balancer.cut()
+        newcomer = await stack.enter_async_context(watching(url_of(other.port)))
+        await until(lambda: newcomer.alerts)
+        monitor.end()
+        await playing
+        await monitor.publish()
+        for watcher in (here, there, moving, newcomer):
+            await watcher.check(monitor)
+        stats = handler.stats()["backplane"]
+        assert stats["lost_total"] == 0
+        assert stats["reconnections_total"] == 1
+        return monitor, stats

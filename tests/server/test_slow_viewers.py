@@ -1,0 +1,257 @@
+"""Viewers whose network is slower than their streams, and connections that die at any moment."""
+
+import asyncio
+import gc
+import os
+import random
+import socket
+from contextlib import asynccontextmanager, suppress
+
+import oracle
+import pytest
+from running import run
+from server.engines import ENGINES, TYPES, client, on_websockets, until, websockets
+
+from ecgframe import MessageType
+from ecgframe.server import Limits, WebSocketBinaryHandler
+from ecgframe.session import Settings, microseconds
+
+STREAM = "ecg/bed-7"
+ALERT = {"kind": "asystole", "timestamp": 1705314645.5}
+
+
+def serving(conversation, *, timeout=60, engine=on_websockets, **options):
+    async def serve():
+        async with WebSocketBinaryHandler(**options) as handler, engine(handler) as port:
+            await conversation(handler, port)
+            await handler.close()
+
+    run(serve(), timeout)
+
+
+@asynccontextmanager
+async def throttled(port, **options):
+    """A client whose receive buffer holds a few frames only, and which reads when it is asked to."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    async with client(port, sock=sock, max_queue=1, **options) as viewer:
+        yield viewer
+
+
+def noise(number, nbytes=2000):
+    return {"sequence": number, "filling": os.urandom(nbytes)}
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
+def test_an_alert_overtakes_ten_thousand_waiting_frames(engine):
+    settings = Settings(queue_frames=20_000, queue_bytes=64 * 1024 * 1024, rate_limit=None, compression=None)
+
+    async def conversation(handler, port):
+        async with throttled(port) as viewer:
+            await viewer.subscribe(STREAM)
+            [info] = handler.connections()
+            sent = 0
+            while info.queued_frames < 10_000:
+                await handler.publish(STREAM, MessageType.ECG_DATA, noise(sent))
+                sent += 1
+            waiting = info.queued_frames
+            await handler.publish(STREAM, MessageType.ANOMALY_ALERT, ALERT)
+            arrived = [(await viewer.receive()) for _ in range(sent + 1)]
+            position = [frame.type for frame in arrived].index(TYPES["ANOMALY_ALERT"])
+            # Only what the network had taken already came before it.
+            assert position <= sent - waiting
+            numbers = [frame.data["sequence"] for frame in arrived if frame.type == TYPES["ECG_DATA"]]
+            assert numbers == list(range(sent))
+            assert info.dropped == 0
+
+    serving(conversation, engine=engine, settings=settings)
+
+
+def test_the_network_holds_little_of_what_waits():
+    """What the transport and the kernel have taken cannot be overtaken: it stays below 256 KiB."""
+    settings = Settings(rate_limit=None, compression=None)
+
+    async def conversation(handler, port):
+        async with throttled(port) as viewer:
+            await viewer.subscribe(STREAM)
+            [info] = handler.connections()
+            sent = 0
+            while info.queued_frames < 500:
+                await handler.publish(STREAM, MessageType.ECG_DATA, noise(sent))
+                sent += 1
+            assert (sent - info.queued_frames) * 2000 < 256 * 1024
+            viewer.connection.transport.abort()
+
+    serving(conversation, settings=settings)
+
+
+def test_a_slow_viewer_loses_the_oldest_and_is_told_which_and_nobody_else_notices():
+    settings = Settings(queue_frames=50, rate_limit=None, compression=None)
+
+    async def conversation(handler, port):
+        async with throttled(port) as slow, client(port) as quick:
+            await slow.subscribe(STREAM)
+            await quick.subscribe(STREAM)
+            timestamps = []
+            for number in range(1000):
+                timestamps.append(await handler.publish(STREAM, MessageType.ECG_DATA, noise(number)))
+                assert (await quick.expect("ECG_DATA"))["sequence"] == number
+            got, told = [], []
+            while not got or got[-1] != 999:
+                frame = await slow.receive()
+                if frame.type == TYPES["ERROR"]:
+                    told.append(frame.data["details"])
+                else:
+                    got.append(frame.data["sequence"])
+            [notice] = told
+            assert notice["stream"] == STREAM
+            missing = sorted(set(range(1000)) - set(got))
+            assert got == sorted(set(got))
+            assert missing == list(range(missing[0], missing[-1] + 1))
+            assert notice["dropped"] == len(missing) == handler.stats()["dropped"]
+            assert microseconds(notice["from"]) == timestamps[missing[0]]
+            assert microseconds(notice["to"]) == timestamps[missing[-1]]
+            assert len(got) - missing[0] == 50  # the newest fifty were waiting
+
+    serving(conversation, settings=settings)
+
+
+def test_memory_stays_bounded_with_a_viewer_that_does_not_read():
+    settings = Settings(queue_bytes=1024 * 1024, rate_limit=None, compression=None)
+
+    async def conversation(handler, port):
+        async with throttled(port) as stalls, client(port) as reads:
+            await stalls.subscribe(STREAM)
+            await reads.subscribe(STREAM)
+            for number in range(3000):
+                await handler.publish(STREAM, MessageType.ECG_DATA, noise(number, 4000))
+                await reads.expect("ECG_DATA")
+                queues = handler.stats()["queues"]
+                assert queues["longest_bytes"] <= 1024 * 1024
+                assert handler.stats()["streams"][STREAM]["bytes"] <= 2 * 1024 * 1024
+            assert queues["longest_frames"] > 200
+            stalls.connection.transport.abort()
+
+    serving(conversation, settings=settings, limits=Limits(ring_bytes=2 * 1024 * 1024))
+
+
+def test_drops_are_logged_now_and_then(caplog):
+    settings = Settings(queue_frames=10, rate_limit=None, compression=None)
+
+    async def conversation(handler, port):
+        async with throttled(port) as slow:
+            await slow.subscribe(STREAM)
+            [info] = handler.connections()
+            number = 0
+            while info.dropped < 1000:
+                await handler.publish(STREAM, MessageType.ECG_DATA, noise(number))
+                number += 1
+            while (await slow.receive()).data.get("sequence") != number - 1:
+                pass
+
+    serving(conversation, settings=settings)
+    told = [record for record in caplog.records if "too slow" in record.getMessage()]
+    assert 1 <= len(told) <= 3
+    assert sum(record.dropped for record in told) > 0
+    assert told[0].levelname == "WARNING"
+
+
+def test_heartbeats_go_out_when_nothing_else_does_and_a_silent_peer_is_let_go():
+    async def conversation(handler, port):
+        async with client(port) as silent:
+            await silent.subscribe(STREAM)
+            assert await silent.closed() == (1011, silent.connection.close_reason)
+            sent = handler.stats()["messages"]["sent"]
+            assert (sent["HEARTBEAT"], sent["PING"]) == (1, 1)  # and asked whether it is there
+        await until(lambda: not handler.connections())
+
+    serving(conversation, settings=Settings(heartbeat_interval=0.05))
+
+
+# --- dying ---
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
+@pytest.mark.parametrize("seed", range(2))
+def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(engine, seed):
+    """Peers vanish while they subscribe, publish, are answered, are behind, wait for a slow hook."""
+    chance = random.Random(seed)
+
+    async def authorize(connection, action, stream):
+        await asyncio.sleep(chance.choice([0, 0, 0.001, 0.02]))
+        return chance.random() < 0.8
+
+    async def on_message(connection, message):
+        await asyncio.sleep(chance.choice([0, 0, 0.001, 0.05]))
+        if chance.random() < 0.2:
+            raise RuntimeError
+
+    async def visit(port):
+        with suppress(websockets.ConnectionClosed, websockets.InvalidMessage):
+            async with throttled(port) if chance.random() < 0.3 else client(port) as peer:
+                for _ in range(chance.randrange(8)):
+                    match chance.randrange(6):
+                        case 0:
+                            await peer.send("SUBSCRIBE", {"stream": STREAM, "since": 0})
+                        case 1:
+                            await peer.send("SUBSCRIBE", {"stream": f"made up {chance.random()}"})
+                        case 2:
+                            await peer.send("ECG_DATA", noise(1) | {"stream": f"published {chance.randrange(5)}"})
+                        case 3:
+                            await peer.send("UNSUBSCRIBE", {"stream": STREAM})
+                        case 4:
+                            await peer.connection.send(os.urandom(40))
+                        case 5:
+                            await asyncio.sleep(0.003)
+                peer.connection.transport.abort()
+
+    async def conversation(handler, port):
+        async def feed():
+            number = 0
+            while True:
+                type = MessageType.ECG_DATA if number % 10 else MessageType.ANOMALY_ALERT
+                await handler.publish(STREAM, type, noise(number), flags=oracle.ACK_REQUIRED if number % 7 == 0 else 0)
+                number += 1
+                await asyncio.sleep(0.001)
+
+        feeding = asyncio.create_task(feed())
+        for _ in range(10):
+            async with asyncio.TaskGroup() as visits:
+                for _ in range(10):
+                    visits.create_task(visit(port))
+        feeding.cancel()
+        await until(lambda: not handler.connections())
+        await until(lambda: handler.stats()["connections"]["open"] == 0)
+        assert set(handler.stats()["streams"]) <= {STREAM, *(f"published {number}" for number in range(5))}
+        assert all(stream["viewers"] == 0 for stream in handler.stats()["streams"].values())
+        await handler.close()
+        await until(lambda: not tasks_of_the_server())
+        gc.collect()
+
+    settings = Settings(queue_frames=20, rate_limit=None, compression=None)
+    limits = Limits(close_seconds=0.5, hook_seconds=1)
+    serving(conversation, engine=engine, settings=settings, limits=limits, authorize=authorize, on_message=on_message)
+
+
+def tasks_of_the_server():
+    """Tasks of connections. (The servers themselves have tasks of their own.)"""
+    return [task for task in asyncio.all_tasks() if "ecgframe/server/connection.py" in str(task.get_coro())]
+
+
+def test_a_handler_that_is_cancelled_lets_go_of_the_connection():
+    """As servers do that are shut down hard."""
+
+    async def conversation(handler, port):
+        async with client(port) as peer:
+            await peer.subscribe(STREAM)
+            for task in asyncio.all_tasks():
+                if "protocol_handler" in str(task.get_coro()):
+                    task.cancel()
+            await peer.connection.wait_closed()
+        assert handler.connections() == []
+        assert handler.stats()["streams"] == {}
+        assert not tasks_of_the_server()
+
+    serving(conversation)

@@ -1,0 +1,454 @@
+"""Streams: the ring, viewers that come back, each message once and in order; and what a ring keeps."""
+
+import asyncio
+import random
+
+import numpy as np
+import oracle
+import pytest
+from running import run
+from server.engines import EVERYTHING, TYPES, client, on_websockets, until
+
+from ecgframe import MessageType
+from ecgframe.server import Limits, WebSocketBinaryHandler
+from ecgframe.server.ring import CANONICAL, Publication, Ring, Room
+from ecgframe.session import Settings, encode_outgoing, microseconds
+from ecgframe.session.outgoing import encoding_for
+
+STREAM = "ecg/bed-7"
+UNHURRIED = Settings(rate_limit=None)
+SMALL = Settings(rate_limit=None, compression=None)
+
+
+def serving(conversation, *, timeout=30, **options):
+    """Run ``await conversation(handler, port)`` with a handler behind the websockets library."""
+
+    async def serve():
+        async with WebSocketBinaryHandler(**options) as handler, on_websockets(handler) as port:
+            await conversation(handler, port)
+
+    run(serve(), timeout)
+
+
+async def publish(handler, numbers, *, stream=STREAM, type=MessageType.ECG_DATA, **more):
+    """Publish messages that carry these numbers. Returns their timestamps."""
+    return [await handler.publish(stream, type, {"sequence": number, **more}) for number in numbers]
+
+
+async def resume(viewer, since, stream=STREAM):
+    """Subscribe with ``since``, in microseconds. Returns the answer."""
+    await viewer.send("SUBSCRIBE", {"stream": stream, "since": since / 1e6})
+    return await viewer.expect("SUBSCRIPTION_ACK")
+
+
+async def numbers(viewer, count):
+    """The numbers of the next messages."""
+    return [(await viewer.expect("ECG_DATA"))["sequence"] for _ in range(count)]
+
+
+# --- coming back ---
+
+
+def test_what_was_missed_comes_first_and_then_what_is_live():
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(10))
+        async with client(port) as viewer:
+            assert await resume(viewer, timestamps[3]) == {"stream": STREAM, "status": "subscribed"}
+            await publish(handler, range(10, 13))
+            assert await numbers(viewer, 9) == list(range(4, 13))
+            await viewer.flush()
+
+    serving(conversation)
+
+
+def test_who_missed_nothing_gets_nothing_twice():
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(5))
+        async with client(port) as viewer:
+            assert await resume(viewer, timestamps[-1]) == {"stream": STREAM, "status": "subscribed"}
+            await publish(handler, [5])
+            assert await numbers(viewer, 1) == [5]
+            await viewer.flush()
+
+    serving(conversation)
+
+
+def test_without_since_only_what_is_live():
+    async def conversation(handler, port):
+        await publish(handler, range(5))
+        async with client(port) as viewer:
+            await viewer.subscribe(STREAM)
+            await publish(handler, [5])
+            assert await numbers(viewer, 1) == [5]
+
+    serving(conversation)
+
+
+def test_where_the_ring_no_longer_reaches_back_the_answer_says_from_when():
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(20), filling=bytes(1000))
+        async with client(port) as viewer:
+            answer = await resume(viewer, timestamps[2])
+            first = await viewer.receive()
+            assert microseconds(answer["from"]) == first.timestamp == timestamps[first.data["sequence"]]
+            rest = await numbers(viewer, 19 - first.data["sequence"])
+            assert rest == list(range(first.data["sequence"] + 1, 20))
+            assert first.data["sequence"] > 0
+        async with client(port) as viewer:  # and where it does reach, to the last message, it does not
+            assert "from" not in await resume(viewer, timestamps[first.data["sequence"] - 1])
+
+    serving(conversation, limits=Limits(ring_bytes=10_000), settings=SMALL)
+
+
+def test_a_server_that_knows_nothing_of_the_past_says_so():
+    async def conversation(handler, port):
+        async with client(port) as viewer:
+            answer = await resume(viewer, 1)
+            [timestamp] = await publish(handler, [0])
+            assert 0 <= timestamp / 1e6 - answer["from"] < 10
+            assert await numbers(viewer, 1) == [0]
+
+    serving(conversation)
+
+
+def test_a_stream_that_was_forgotten_is_not_taken_for_a_loss():
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(3))
+        await until(lambda: handler.stats()["streams"] == {})
+        async with client(port) as viewer:
+            assert await resume(viewer, timestamps[-1]) == {"stream": STREAM, "status": "subscribed"}
+            await publish(handler, [3])
+            assert await numbers(viewer, 1) == [3]
+        async with client(port) as viewer:
+            assert "from" in await resume(viewer, timestamps[-2])
+
+    serving(conversation, limits=Limits(ring_seconds=0.1))
+
+
+def test_a_viewer_whose_clock_is_ahead_gets_what_is_live():
+    async def conversation(handler, port):
+        async with client(port) as viewer:
+            await resume(viewer, microseconds(4_000_000_000.0))
+            number = 0
+            async with asyncio.timeout(10):
+                while "ECG_DATA" not in handler.stats()["messages"]["sent"]:
+                    await publish(handler, [number])
+                    number += 1
+                    await asyncio.sleep(0.02)
+            assert await numbers(viewer, 1) == [number - 1]
+
+    serving(conversation)
+
+
+def test_subscribing_again_with_since_begins_there():
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(5))
+        async with client(port) as viewer:
+            await resume(viewer, timestamps[3])
+            assert await numbers(viewer, 1) == [4]
+            await resume(viewer, timestamps[1])
+            assert await numbers(viewer, 3) == [2, 3, 4]
+            await viewer.subscribe(STREAM)  # without since it just goes on
+            await publish(handler, [5])
+            assert await numbers(viewer, 1) == [5]
+            await viewer.flush()
+
+    serving(conversation)
+
+
+def test_a_backlog_larger_than_the_queue_loses_nothing():
+    """The ring is read as the network takes it: the viewer's own queue stays as short as it is to be."""
+
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(500), filling=bytes(2000))
+        async with client(port) as viewer:
+            [info] = handler.connections()
+            assert "from" not in await resume(viewer, timestamps[0] - 1)
+            live = asyncio.create_task(publish(handler, range(500, 600), filling=bytes(2000)))
+            assert await numbers(viewer, 600) == list(range(600))
+            await live
+            assert info.dropped == 0
+            await viewer.flush()
+
+    serving(conversation, settings=Settings(rate_limit=None, compression=None, queue_frames=8))
+
+
+def test_an_alert_does_not_wait_for_a_viewer_that_catches_up():
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(3000), filling=bytes(2000))
+        async with client(port) as viewer:
+            viewer.connection.transport.pause_reading()
+            await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": (timestamps[0] - 1) / 1e6})
+            await until(lambda: handler.stats()["streams"][STREAM]["viewers"])
+            await publish(handler, ["alert"], type=MessageType.ANOMALY_ALERT)
+            await publish(handler, range(3000, 3010), filling=bytes(2000))
+            viewer.connection.transport.resume_reading()
+            await viewer.expect("SUBSCRIPTION_ACK")
+            got = [(await viewer.receive()).data["sequence"] for _ in range(3011)]
+            assert got.index("alert") < 2900
+            got.remove("alert")
+            assert got == list(range(3010))
+            await viewer.flush()
+
+    serving(conversation, settings=SMALL, limits=Limits(ring_bytes=16 * 1024 * 1024))
+
+
+def test_alerts_keep_their_order_towards_a_viewer_that_catches_up():
+    """An alert that waits in the backlog goes before one that is published now."""
+
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(3000), filling=bytes(2000))
+        await publish(handler, ["begins"], type=MessageType.ANOMALY_ALERT)
+        await publish(handler, range(3000, 3100), filling=bytes(2000))
+        async with client(port) as viewer:
+            viewer.connection.transport.pause_reading()
+            await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": (timestamps[0] - 1) / 1e6})
+            await until(lambda: handler.stats()["streams"][STREAM]["viewers"])
+            await publish(handler, ["goes on", "ends"], type=MessageType.ANOMALY_ALERT)
+            viewer.connection.transport.resume_reading()
+            await viewer.expect("SUBSCRIPTION_ACK")
+            got = [(await viewer.receive()).data["sequence"] for _ in range(3103)]
+            assert [text for text in got if isinstance(text, str)] == ["begins", "goes on", "ends"]
+            assert [number for number in got if isinstance(number, int)] == list(range(3100))
+            assert got.index("ends") < 2900
+            await viewer.flush()
+
+    serving(conversation, settings=SMALL, limits=Limits(ring_bytes=16 * 1024 * 1024))
+
+
+def test_a_viewer_that_cannot_tell_gets_priority_messages_in_their_turn():
+    """Without the capability, a V3 viewer resumes by every message's timestamp: none may come early."""
+
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(2000), filling=bytes(2000))
+        async with client(port, capabilities=["timestamps"]) as viewer:
+            viewer.connection.transport.pause_reading()
+            await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": (timestamps[0] - 1) / 1e6})
+            await until(lambda: handler.stats()["streams"][STREAM]["viewers"])
+            await handler.publish(STREAM, MessageType.ECG_DATA, {"sequence": 2000}, flags=oracle.PRIORITY)
+            viewer.connection.transport.resume_reading()
+            await viewer.expect("SUBSCRIPTION_ACK")
+            assert await numbers(viewer, 2001) == list(range(2001))
+
+    serving(conversation, settings=SMALL, limits=Limits(ring_bytes=16 * 1024 * 1024))
+
+
+def test_a_viewer_slower_than_the_ring_is_told_what_it_missed():
+    async def conversation(handler, port):
+        await publish(handler, range(200), filling=bytes(2000))
+        async with client(port) as viewer:
+            viewer.connection.transport.pause_reading()
+            await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": 0})
+            await until(lambda: handler.stats()["streams"][STREAM]["viewers"])
+            timestamps = await publish(handler, range(200, 8000), filling=bytes(2000))
+            viewer.connection.transport.resume_reading()
+            await viewer.expect("SUBSCRIPTION_ACK")
+            got, lost = [], 0
+            while not got or got[-1] != 7999:
+                frame = await viewer.receive()
+                if frame.type != TYPES["ERROR"]:
+                    got.append(frame.data["sequence"])
+                    continue
+                assert frame.data["code"] == 0x204
+                details = frame.data["details"]
+                assert details["stream"] == STREAM
+                missing = details["dropped"]
+                lost += missing
+                if got[-1] >= 200:
+                    assert timestamps[got[-1] - 200] < microseconds(details["from"])
+                    assert microseconds(details["to"]) == timestamps[got[-1] + missing - 200]
+            assert lost > 0
+            # All but the first of the ring, which the answer told of, is there or was told to be missing.
+            assert got == sorted(set(got))
+            assert len(got) + lost == 8000 - got[0]
+            assert handler.stats()["dropped"] == lost
+
+    serving(conversation, timeout=60, settings=SMALL, limits=Limits(ring_bytes=400_000))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cut_and_resumed_at_random_every_message_arrives_once(seed):
+    """With alerts in between, which overtake; the viewer drops those that it has seen, as the protocol asks it to."""
+    random.seed(seed)
+    total = 1500
+
+    async def feed(handler):
+        for number in range(total):
+            is_alert = number % 50 == 49
+            type = MessageType.ANOMALY_ALERT if is_alert else MessageType.ECG_DATA
+            await handler.publish(STREAM, type, {"sequence": number, "filling": bytes(random.randrange(3000))})
+            if number % 3 == 0:
+                await asyncio.sleep(0.001)
+
+    async def conversation(handler, port):
+        feeding = asyncio.create_task(feed(handler))
+        got, since, alerts = [], 0, set()
+        while len(got) < total:
+            async with client(port, capabilities=EVERYTHING[: random.randrange(3, 7)]) as viewer:
+                answer = await resume(viewer, since)
+                assert "from" not in answer or since == 0
+                for _ in range(random.randrange(1, 120)):
+                    if len(got) == total:
+                        break
+                    frame = await viewer.receive()
+                    if frame.type == TYPES["ANOMALY_ALERT"]:
+                        if frame.timestamp in alerts:
+                            continue
+                        alerts.add(frame.timestamp)
+                    else:
+                        assert frame.timestamp > since
+                        since = frame.timestamp
+                    got.append(frame.data["sequence"])
+                viewer.connection.transport.abort()
+        await feeding
+        waveforms = [number for number in got if number % 50 != 49]
+        assert waveforms == sorted(set(waveforms))
+        assert sorted(got) == list(range(total))
+        assert handler.stats()["dropped"] == 0
+
+    serving(conversation, timeout=60, settings=SMALL)
+
+
+def test_a_message_too_large_in_list_form_is_reported_to_those_it_is_too_large_for():
+    signal = np.arange(10_000, dtype="float64")
+    settings = Settings(rate_limit=None, compression=None, max_payload=signal.nbytes + 200)
+
+    async def conversation(handler, port):
+        binary = [name for name in EVERYTHING if name != "batch"]
+        async with client(port, capabilities=binary) as reads, client(port, capabilities=[]) as cannot:
+            await reads.subscribe(STREAM)
+            await cannot.subscribe(STREAM)
+            timestamp = await handler.publish(STREAM, MessageType.ECG_DATA, {"signal": signal, "sampling_rate": 250})
+            assert oracle.same((await reads.expect("ECG_DATA"))["signal"], signal)
+            error = await cannot.expect("ERROR")
+            assert error["code"] == 0x102
+            assert error["details"] == {
+                "stream": STREAM,
+                "from": timestamp / 1e6,
+                "to": timestamp / 1e6,
+                "dropped": 1,
+            }
+
+    serving(conversation, settings=settings)
+
+
+# --- the ring itself ---
+
+
+def publication(timestamp, filling=100, settings=SMALL, flags=0):
+    frame = encode_outgoing(
+        CANONICAL,
+        MessageType.ECG_DATA,
+        {"filling": bytes(filling)},
+        timestamp=timestamp,
+        settings=settings,
+        flags=flags,
+    )
+    return Publication(STREAM, timestamp, frame.frame, settings)
+
+
+def filled(ring, timestamps, now=0.0, filling=100):
+    for timestamp in timestamps:
+        ring.append(publication(timestamp, filling), now)
+        ring.trim(now)
+    return ring
+
+
+def kept(ring):
+    return [publication.timestamp for publication in ring.start_from(0)]
+
+
+def test_a_ring_lets_the_old_go():
+    ring = Ring(10.0, 10**6, Room(10**6))
+    filled(ring, [1, 2], now=100.0)
+    filled(ring, [3], now=105.0)
+    ring.trim(110.0)
+    assert kept(ring) == [1, 2, 3]
+    ring.trim(110.1)
+    assert (kept(ring), ring.floor, ring.first, ring.end) == ([3], 2, 2, 3)
+    ring.trim(1000.0)
+    assert (kept(ring), ring.floor, ring.nbytes, ring.newest, ring.span) == ([], 3, 0, None, 0.0)
+
+
+def test_a_ring_lets_the_oldest_go_for_want_of_room():
+    size = publication(1).nbytes
+    ring = filled(Ring(1e9, 3 * size, Room(10**9)), range(1, 11))
+    assert (kept(ring), ring.floor, ring.nbytes) == ([8, 9, 10], 7, 3 * size)
+
+
+def test_rings_share_a_room():
+    size = publication(1).nbytes
+    room = Room(4 * size)
+    one = filled(Ring(1e9, 10**9, room), [1, 2])
+    other = filled(Ring(1e9, 10**9, room), [1, 2, 3, 4])
+    assert (kept(one), kept(other)) == ([1, 2], [3, 4])
+    filled(one, [3])
+    assert (kept(one), kept(other)) == ([2, 3], [3, 4])  # each keeps its share, whoever was first
+    one.close()
+    assert (room.used, room.rings) == (2 * size, 1)
+    filled(other, [5, 6])
+    assert kept(other) == [3, 4, 5, 6]
+    other.close()
+    assert (room.used, room.rings) == (0, 0)
+
+
+def test_other_encodings_count_as_well_and_go_with_their_publication():
+    room = Room(10**9)
+    ring = filled(Ring(1e9, 10**9, room), [1, 2])
+    [first, second] = ring.start_from(0)
+    before = ring.nbytes
+    old = ring.frame(first, encoding_for(1, frozenset()))
+    assert ring.nbytes == before + old.nbytes
+    assert ring.frame(first, encoding_for(1, frozenset())) is old
+    assert ring.nbytes == room.used == before + old.nbytes
+    ring.close()
+    ring.frame(second, encoding_for(2, frozenset()))  # one that is no longer kept counts for nothing
+    assert (ring.nbytes, room.used) == (0, 0)
+
+
+def test_for_want_of_room_other_encodings_go_first():
+    """So a few viewers of odd encodings do not take the past from all the others."""
+    size = publication(1).nbytes
+    ring = filled(Ring(1e9, 5 * size, Room(10**9)), range(1, 6))
+    old = encoding_for(1, frozenset())
+    for item in ring.start_from(0):
+        ring.frame(item, old)
+    ring.trim(0.0)
+    assert (kept(ring), ring.nbytes) == ([1, 2, 3, 4, 5], 5 * size)
+    ring = filled(Ring(1e9, 10 * size, Room(10**9)), range(1, 6))
+    for item in ring.start_from(0):
+        ring.frame(item, old)
+    ring.trim(0.0)
+    assert [item.encodings for item in ring.start_from(0)] == [2] * 5
+    filled(ring, range(6, 8))
+    assert [item.encodings for item in ring.start_from(0)] == [1, 1, 2, 2, 2, 1, 1]
+
+
+def test_flags_that_a_message_does_not_have_make_no_other_frame():
+    plain, urgent = publication(1), publication(1, flags=oracle.PRIORITY)
+    with_flags, without = CANONICAL, CANONICAL._replace(flags=0)
+    assert plain.outgoing(with_flags) is plain.outgoing(without)
+    assert urgent.outgoing(with_flags) is not urgent.outgoing(without)
+    assert (plain.encodings, urgent.encodings) == (1, 2)
+
+
+def test_a_ring_finds_where_to_go_on():
+    ring = filled(Ring(1e9, 10**9, Room(10**9)), [10, 20, 30])
+    assert [ring.number_after(since) for since in (0, 10, 15, 20, 30, 99)] == [0, 1, 1, 2, 3, 3]
+    assert [item.timestamp for item in ring.start_from(1)] == [20, 30]
+    assert list(ring.start_from(3)) == []
+
+
+def test_another_timestamp_is_written_into_the_frame():
+    frame = publication(5).frame
+    restamped = Publication(STREAM, 6, frame, SMALL)
+    assert oracle.decode_frame(restamped.frame).timestamp == 6
+    assert restamped.outgoing(CANONICAL).timestamp == 6
+    assert Publication(STREAM, 5, frame, SMALL).frame is frame
+
+
+def test_a_damaged_frame_is_not_published():
+    frame = bytearray(publication(5).frame)
+    frame[-1] ^= 1
+    with pytest.raises(ValueError, match="CRC-32"):
+        Publication(STREAM, 5, bytes(frame), SMALL)
