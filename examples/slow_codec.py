@@ -3,7 +3,8 @@
 This is what one writes from the specification in an afternoon.
 It sends what ecgframe sends, and reads what honest peers send; it makes a Python object of each sample, and believes
 arrays that contradict themselves, both of which ecgframe does not. ``slow_server.py`` runs on it, ``fast_server.py``
-on ecgframe. """
+on ecgframe.
+"""
 
 import struct
 import time
