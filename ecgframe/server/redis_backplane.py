@@ -41,7 +41,7 @@ class RedisBackplane:
     timestamps that increase. If several servers published on one stream meanwhile, though, they have delivered those
     messages in different orders, and under timestamps that differ.
 
-    Redis Cluster needs a prefix with a hash tag, such as ``"{ecgframe}:"``: all streams must be in one slot.
+    It talks to one Redis, or to the master that Sentinel names (``Sentinel.master_for``), not to a Redis Cluster.
 
     Args:
         redis: a URL (``redis://``, ``rediss://``, ``unix://``), or a client to whose server, and with whose
