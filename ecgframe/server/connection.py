@@ -100,6 +100,7 @@ class Connection:
         self.close_code = NO_CLOSE
         self.subscriptions: dict[str, Stream] = {}
         self._shared = shared
+        self._observe_seconds = shared.traffic.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._inbox = Inbox(self._handle, self._give_up_handling, shared.limits)
@@ -132,7 +133,10 @@ class Connection:
     def take(self, outgoing: Outgoing, now: float) -> None:
         """Queue a frame that is encoded for this session, and send what can be sent at once."""
         if not (self._is_writing or self._lagging) and self.link.can_write and self.session.passes(outgoing, now):
-            self._write_now(outgoing.frame)
+            try:
+                self.link.write(outgoing.frame)
+            except Exception as error:
+                self._lose(error)
             return
         self.session.enqueue(outgoing)
         self.pump(now)
@@ -266,8 +270,15 @@ class Connection:
 
     async def _read(self) -> None:
         """Read to the end, also when the session wants no more: the peer's close frame comes that way."""
-        session, observe = self.session, self._shared.traffic.received_sizes.observe
-        while (message := await self._next()) is not None:
+        session, receive, observe = self.session, self.link.receive, self._shared.traffic.received_sizes.observe
+        while True:
+            try:
+                message = await receive()
+            except Exception as error:
+                self._lose(error)
+                return
+            if message is None:
+                return
             now = self.now()
             if isinstance(message, str):
                 self._attend(session.receive_text(now), 0, now)
@@ -278,13 +289,6 @@ class Connection:
                 self.pump(now)
             if self._inbox.is_full and not session.closing:
                 await self._wait_for_the_application()
-
-    async def _next(self) -> bytes | str | None:
-        try:
-            return await self.link.receive()
-        except Exception as error:
-            self._lose(error)
-            return None
 
     async def _wait_for_the_application(self) -> None:
         self._is_paused = True
@@ -340,7 +344,10 @@ class Connection:
         event, session, now = item.event, self.session, self.now()
         if isinstance(event, Received):
             session.acknowledge(event.message)
-            self._time(event, now - item.received_at)
+            seconds = now - item.received_at
+            self._observe_seconds(seconds)
+            if seconds > self._shared.limits.slow_message_seconds:
+                self._log_slowness(event, seconds)
         if session.has_waiting:
             self.pump(now)
 
@@ -353,17 +360,11 @@ class Connection:
         logger.warning("connection %s is refused something: 0x%03x", self.id, code, extra=self._fields(code=int(code)))
         self.flush()
 
-    def _time(self, event: Received, seconds: float) -> None:
-        self._shared.traffic.receive_seconds.observe(seconds)
-        if seconds > self._shared.limits.slow_message_seconds:
-            name = event.message.type.name
-            logger.warning(
-                "%s of connection %s took %.3f s",
-                name,
-                self.id,
-                seconds,
-                extra=self._fields(type=name, seconds=seconds),
-            )
+    def _log_slowness(self, event: Received, seconds: float) -> None:
+        name = event.message.type.name
+        logger.warning(
+            "%s of connection %s took %.3f s", name, self.id, seconds, extra=self._fields(type=name, seconds=seconds)
+        )
 
     # --- time ---
 

@@ -73,7 +73,8 @@ class WebSocketBinaryHandler:
         self._backplane: Backplane = backplane or LocalBackplane()
         self._wall = Clock().next
         self._traffic = Traffic()
-        self._streams = Streams(self.limits, self._backplane, self._wall, self._traffic.sent_sizes.observe)
+        self._observe_size = self._traffic.sent_sizes.observe
+        self._streams = Streams(self.limits, self._backplane, self._wall, self._observe_size)
         hooks = Hooks(
             seconds=self.limits.hook_seconds,
             authenticate=authenticate,
@@ -139,7 +140,7 @@ class WebSocketBinaryHandler:
             settings=self.settings,
             flags=flags,
         )
-        self._traffic.sent_sizes.observe(outgoing.nbytes)
+        self._observe_size(outgoing.nbytes)
         now = connection.now()
         connection.take(outgoing, now)
         if now >= self._breathed_at + BREATH:
@@ -355,12 +356,12 @@ class WebSocketBinaryHandler:
             if connection.is_open and connection is not sender:
                 outgoing = publication.outgoing(connection.session.encoding)
                 connection.take(outgoing, now)
-                self._traffic.sent_sizes.observe(outgoing.nbytes)
+                self._observe_size(outgoing.nbytes)
 
     async def _breathe(self) -> None:
         """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""
-        await asyncio.sleep(0)
         self._breathed_at = self._now()
+        await asyncio.sleep(0)
 
 
 def _type(number: MessageType | int) -> MessageType:

@@ -58,10 +58,11 @@ class Inbox:
 
     def put(self, item: Item) -> None:
         """Let an event be handled: at once if nothing waits."""
-        self._items.append(item)
         self._nbytes += item.nbytes
         if self._task is None:
-            self._go_on()
+            self._begin(item)
+        else:
+            self._items.append(item)
 
     @property
     def is_full(self) -> bool:
@@ -86,16 +87,11 @@ class Inbox:
             self._task.cancel()
         return self._task
 
-    def _go_on(self) -> None:
-        while self._items:
-            item = self._items.popleft()
-            task = begin(self._handle(item))
-            if not task.done():
-                self._wait_for(item, task)
-                return
+    def _begin(self, item: Item) -> None:
+        task = begin(self._handle(item))
+        if task.done():
             self._nbytes -= item.nbytes
-
-    def _wait_for(self, item: Item, task: asyncio.Task[None]) -> None:
+            return
         self._item, self._task = item, task
         self._timer = asyncio.get_running_loop().call_later(self._limits.hook_seconds, self._on_late)
         task.add_done_callback(self._on_done)
@@ -114,5 +110,6 @@ class Inbox:
         if is_late and task.cancelled():
             self._give_up(item)
         self._nbytes -= item.nbytes
-        self._go_on()
+        while self._items and self._task is None:
+            self._begin(self._items.popleft())
         self._room.set()

@@ -51,6 +51,8 @@ class Requests:
         self._streams = streams
         self._publish = publish
         self._broadcast = broadcast
+        # Without ``authorize``, nobody may publish: then the message is the application's, if that takes messages.
+        self._publishes = hooks.authorize is not None or hooks.on_message is None
 
     async def serve(self, connection: Connection, event: Event) -> None:
         """Do what an event asks for.
@@ -60,7 +62,11 @@ class Requests:
             Exception: the application's code failed.
         """
         if isinstance(event, Received):
-            await self._take(connection, event.message)
+            message = event.message
+            if self._concerns_others(message):
+                await self._pass_on(connection, message)
+            if self._hooks.on_message is not None:
+                await self._hooks.on_message(connection.info, message)
         elif isinstance(event, SubscribeRequested):
             await self._subscribe(connection, event.stream, event.since)
         elif isinstance(event, UnsubscribeRequested):
@@ -97,26 +103,23 @@ class Requests:
 
     # --- messages ---
 
-    async def _take(self, connection: Connection, message: Message) -> None:
+    def _concerns_others(self, message: Message) -> bool:
+        return bool(int(message.flags) & _BROADCAST) or (self._publishes and self._stream_of(message) is not None)
+
+    async def _pass_on(self, connection: Connection, message: Message) -> None:
         if int(message.flags) & _BROADCAST:
             await self._require(connection, "broadcast", None)
             await self._broadcast(message, connection)
-        elif (name := self._stream_of(message)) is not None and self._is_to_be_published(name):
+        elif (name := self._stream_of(message)) is not None:
             await self._require(connection, "publish", name)
-            await self._pass_on(name, message)
-        if self._hooks.on_message is not None:
-            await self._hooks.on_message(connection.info, message)
-
-    def _is_to_be_published(self, name: str) -> bool:
-        """Without ``authorize``, nobody may publish: then the message is the application's, if that takes messages."""
-        return self._hooks.authorize is not None or self._hooks.on_message is None
+            await self._publish_for(name, message)
 
     async def _require(self, connection: Connection, action: Any, name: str | None) -> None:
         if not await self._hooks.may(connection.info, action, name):
             what = "broadcast" if name is None else f"publish on {name!r}"
             raise PermissionDenied(f"this connection may not {what}")
 
-    async def _pass_on(self, name: str, message: Message) -> None:
+    async def _publish_for(self, name: str, message: Message) -> None:
         try:
             await self._publish(name, message.type, message.data, int(message.flags) & _KEPT_FLAGS)
         except TooManyStreams as error:

@@ -30,6 +30,9 @@ _COMPRESSED: Final = int(Flag.COMPRESSED)
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
 """Negotiation, since nothing may be said before it in what it agrees on."""
 
+_TIMED: Final = frozenset(version for version, size in HEADER_SIZES.items() if size > HEADER_SIZES[1])
+"""The versions whose header has a timestamp."""
+
 
 class Encoding(NamedTuple):
     """All that the bytes of a frame depend on besides the message.
@@ -109,12 +112,8 @@ class Outgoing:
         self.type = type
         self.timestamp = timestamp
         self.stream = stream
-        self.tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
-        self.acknowledged = bool(flags & _ACK_REQUIRED)
-        self.droppable = self.tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
-        self.waveform = self.droppable and type is MessageType.ECG_DATA
+        self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _manners(type, flags, in_line)
         self.nbytes = len(frame)
-        self.deflated = bool(flags & _COMPRESSED)
 
     def __repr__(self) -> str:
         return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"
@@ -149,11 +148,13 @@ def encode_outgoing(
     limit = settings.max_payload if max_payload is None else max_payload
     codec = _codec(encoding, settings.compression, limit)
     bits = int(flags) & encoding.flags
-    timed = HEADER_SIZES[encoding.version] > HEADER_SIZES[1]
+    timed = encoding.version in _TIMED
     frame = codec.encode(type, data, flags=bits, timestamp=timestamp if timed else None)
     # Old peers get what is urgent first, although they have no flag for it, hence the flags as they were meant. But a
     # viewer that resumes by timestamps must see what overtook: without the flag, the message stays in line.
-    meant = flatten(frame).header_at(0, LARGEST_LENGTH).bits | (int(flags) & _PRIORITY)
+    meant = bits | (int(flags) & _PRIORITY)
+    if encoding.compressed:
+        meant |= flatten(frame).header_at(0, LARGEST_LENGTH).bits & _COMPRESSED
     return Outgoing(frame, type, meant, timestamp, stream, in_line=timed and not bits & _PRIORITY)
 
 
@@ -164,6 +165,20 @@ def _codec(encoding: Encoding, compression: Any, max_payload: int) -> Codec:
         compression=compression if encoding.compressed else None,
         max_payload=max_payload,
         ndarray="binary" if encoding.binary else "list",
+    )
+
+
+@lru_cache(maxsize=256)
+def _manners(type: MessageType, flags: int, in_line: bool) -> tuple[Tier, bool, bool, bool, bool]:
+    """How a frame waits: the attributes of ``Outgoing`` that follow from its type and flags."""
+    tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
+    droppable = tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
+    return (
+        tier,
+        bool(flags & _ACK_REQUIRED),
+        droppable,
+        droppable and type is MessageType.ECG_DATA,
+        bool(flags & _COMPRESSED),
     )
 
 

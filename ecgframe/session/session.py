@@ -63,7 +63,7 @@ from .tally import Tally
 from .times import microseconds, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from typing_extensions import Buffer
 
@@ -173,7 +173,7 @@ class Session(ABC):
         Whatever it holds, nothing is raised: the peer is told of errors, and the owner by ``FrameRefused`` and
         ``closing``. Arrays in binary form are views of ``data``, which must not change afterwards.
         """
-        nbytes = self._hearing = memoryview(data).nbytes
+        nbytes = self._hearing = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         self._hear(now)
         self.tally.received_bytes += nbytes
         events: list[Event] = []
@@ -394,7 +394,7 @@ class Session(ABC):
         return self._heard_at + intervals * self._heartbeat_interval
 
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
-        for count, item in enumerate(self._codec.decode_each(data)):
+        for count, item in enumerate(self._decoded(data)):
             if self._admission and not self._admission.admits_frame(now):
                 self._too_fast(nbytes, now, events)
                 return
@@ -406,6 +406,13 @@ class Session(ABC):
                 self._refuse_frame(error, nbytes, now, events)
             if self.closing:
                 return
+
+    def _decoded(self, data: Buffer) -> Iterable[Message | ProtocolError]:
+        """The frames of a message. Nearly always there is one, and nothing wrong with it."""
+        try:
+            return (self._codec.decode(data),)
+        except ProtocolError:
+            return self._codec.decode_each(data)
 
     def _accept(self, message: Message, now: float, events: list[Event]) -> None:
         type = message.type
