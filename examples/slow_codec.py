@@ -97,7 +97,7 @@ def decode(frame: bytes) -> Message:
     payload = frame[size:]
     if version not in (1, 2, 3):
         raise ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, 2, f"version {version}")
-    if type not in MessageType:
+    if type not in set(MessageType):
         raise ProtocolError(ErrorCode.INVALID_MESSAGE_TYPE, 3, f"type 0x{type:02x}")
     if length > MAX_PAYLOAD:
         raise ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, 4, f"{length} bytes")
