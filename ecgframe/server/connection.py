@@ -133,10 +133,7 @@ class Connection:
     def take(self, outgoing: Outgoing, now: float) -> None:
         """Queue a frame that is encoded for this session, and send what can be sent at once."""
         if not (self._is_writing or self._lagging) and self.link.can_write and self.session.passes(outgoing, now):
-            try:
-                self.link.write(outgoing.frame)
-            except Exception as error:
-                self._lose(error)
+            self._write_now(outgoing.frame)
             return
         self.session.enqueue(outgoing)
         self.pump(now)
@@ -281,10 +278,10 @@ class Connection:
                 return
             now = self.now()
             if isinstance(message, str):
-                self._attend(session.receive_text(now), 0, now)
+                self._attend(session.receive_text(now), now)
             else:
                 observe(len(message))
-                self._attend(session.receive(message, now), len(message), now)
+                self._attend(session.receive(message, now), now)
             if session.has_waiting or session.closing:
                 self.pump(now)
             if self._inbox.is_full and not session.closing:
@@ -296,12 +293,11 @@ class Connection:
         self._is_paused = False
         self.session.heard(self.now())
 
-    def _attend(self, events: list[Event], nbytes: int, now: float) -> None:
+    def _attend(self, events: list[Event], now: float) -> None:
         for event in events:
             if isinstance(event, FOR_THE_APPLICATION):
-                # What waits is the message as it was unpacked, which may be a thousand times what travelled.
-                held = event.message.nbytes if isinstance(event, Received) else 0
-                self._inbox.put(Item(event, held, now))
+                nbytes = event.message.nbytes if isinstance(event, Received) else 0
+                self._inbox.put(Item(event, nbytes, now))
             else:
                 self._note(event)
 
@@ -388,7 +384,7 @@ class Connection:
         now = self.now()
         if self._is_paused:
             self.session.heard(now)
-        self._attend(self.session.tick(now), 0, now)
+        self._attend(self.session.tick(now), now)
         self.pump(now)
         self._rearm()
 

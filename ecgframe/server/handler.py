@@ -141,10 +141,8 @@ class WebSocketBinaryHandler:
             flags=flags,
         )
         self._observe_size(outgoing.nbytes)
-        now = connection.now()
-        connection.take(outgoing, now)
-        if now >= self._breathed_at + BREATH:
-            await self._breathe()
+        connection.take(outgoing, connection.now())
+        await self._breathe()
         return outgoing.timestamp
 
     async def publish(self, stream: str, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
@@ -179,8 +177,7 @@ class WebSocketBinaryHandler:
             frame = self._encode(message_type, data, flags)
             timestamp = await self._backplane.publish(stream, frame.timestamp, frame.frame)
         self._traffic.publish_seconds.observe(perf_counter() - started)
-        if self._now() >= self._breathed_at + BREATH:
-            await self._breathe()
+        await self._breathe()
         return timestamp
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
@@ -195,7 +192,7 @@ class WebSocketBinaryHandler:
         return [connection.info for connection in self._connections.values() if connection.is_open]
 
     def stats(self) -> dict[str, Any]:
-        """Numbers for an operator, since the handler was made, as plain values. docs/server.md lists them."""
+        """Numbers for an operator, since the handler was made, as plain values."""
         return {
             **self._traffic.stats(self._connections.values()),
             "streams": self._streams.stats(),
@@ -323,8 +320,7 @@ class WebSocketBinaryHandler:
         finally:
             self._senders.pop(outgoing.frame, None)
         self._traffic.publish_seconds.observe(perf_counter() - started)
-        if self._now() >= self._breathed_at + BREATH:
-            await self._breathe()
+        await self._breathe()
         return timestamp
 
     def _encode(self, message_type: MessageType, data: Any, flags: Flag | int) -> Outgoing:
@@ -360,8 +356,9 @@ class WebSocketBinaryHandler:
 
     async def _breathe(self) -> None:
         """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""
-        self._breathed_at = self._now()
-        await asyncio.sleep(0)
+        if self._now() >= self._breathed_at + BREATH:
+            await asyncio.sleep(0)
+            self._breathed_at = self._now()
 
 
 def _type(number: MessageType | int) -> MessageType:

@@ -17,7 +17,7 @@ class Item:
 
     Attributes:
         event: what it is.
-        nbytes: of the WebSocket message that it came with.
+        nbytes: of its payload, inflated: what waits may be a thousand times what travelled.
         received_at: when that came, by the loop's clock.
     """
 

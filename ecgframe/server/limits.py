@@ -24,7 +24,7 @@ class Limits:
         ring_bytes: that a stream keeps at most, in all encodings together.
         rings_bytes: that all streams together keep at most.
         inbox_messages: of one connection that may wait for the application; then the connection is not read.
-        inbox_bytes: the same in bytes of WebSocket messages; a single one may be larger.
+        inbox_bytes: the same in bytes of inflated payloads; a single one may be larger.
         hook_seconds: that a hook may take; then it is cancelled.
         close_seconds: from the wish to close a connection until it is dropped.
         slow_message_seconds: handling of a message that takes longer is logged.

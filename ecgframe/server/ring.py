@@ -10,9 +10,9 @@ from typing import Any, Final
 from .._core import build_frame
 from ..codec import Codec
 from ..errors import MessageTooLarge
-from ..protocol import LARGEST_LENGTH, LATEST_VERSION, ErrorCode, Flag, MessageType
-from ..session import Encoding, Outgoing, Settings, encode_outgoing, seconds
-from ..session.outgoing import encoding_for
+from ..protocol import LARGEST_LENGTH, LATEST_VERSION, ErrorCode, MessageType
+from ..session import Encoding, Loss, Outgoing, Settings, encode_outgoing
+from ..session.outgoing import Tier, encoding_for
 from ..session.settings import EVERYTHING
 
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
@@ -65,7 +65,7 @@ class Publication:
         self.timestamp = timestamp
         self.type = header.type
         self.flags = header.bits & CANONICAL.flags
-        self.urgent = bool(self.flags & int(Flag.PRIORITY)) or self.type is MessageType.ANOMALY_ALERT
+        self.urgent = outgoing.tier is Tier.URGENT
         self.nbytes = outgoing.nbytes
         self.number = 0
         self.arrived = 0.0
@@ -128,13 +128,7 @@ class Publication:
 
 
 def _loss(publication: Publication, why: str) -> dict[str, Any]:
-    details: dict[str, Any] = {
-        "from": seconds(publication.timestamp),
-        "to": seconds(publication.timestamp),
-        "dropped": 1,
-    }
-    if publication.stream is not None:
-        details["stream"] = publication.stream
+    details = Loss(publication.timestamp, publication.timestamp).details(publication.stream)
     return {"code": int(ErrorCode.MESSAGE_TOO_LARGE), "message": why, "details": details}
 
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from ..protocol import ErrorCode
-from ..session import Encoding, Outgoing, ServerSession, seconds
+from ..session import Encoding, Loss, Outgoing, ServerSession
 from ..session.outgoing import Tier
 from .backplane import Backplane
 from .limits import Limits
@@ -243,19 +243,14 @@ class Stream:
         lost = range(backlog.next, self.ring.first)
         frames = len(lost) - sum(number in lost for number in backlog.overtaken)
         backlog.overtaken.difference_update(lost)
-        details = {
-            "stream": self.name,
-            "from": seconds(backlog.last + 1),
-            "to": seconds(self.ring.floor),
-            "dropped": frames,
-        }
+        loss = Loss(backlog.last + 1, self.ring.floor, frames)
         backlog.next = self.ring.first
         if frames:
             session.tally.dropped += frames
             text = (
                 f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
             )
-            session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=details)
+            session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=loss.details(self.name))
 
 
 def _is_half_full(session: ServerSession) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import Codec
 from ..metrics import BYTES, SECONDS, Histogram
-from ..protocol import LARGEST_LENGTH, Flag, MessageType
+from ..protocol import LARGEST_LENGTH, MessageType
 from ..session import Outgoing, Tally
 
 if TYPE_CHECKING:
@@ -58,11 +58,10 @@ class Traffic:
 
     def note_encoded(self, outgoing: Outgoing, data: Any) -> None:
         """Count how much smaller a frame became, if it was deflated. Packing once more costs little beside that."""
-        header, payload = _codec.split(outgoing.frame)
-        if header.flags & Flag.COMPRESSED:
+        if outgoing.deflated:
             self.deflated += 1
             self.before += len(_codec.pack(data))
-            self.after += payload.nbytes
+            self.after += _codec.split(outgoing.frame)[1].nbytes
 
     def stats(self, open_connections: Collection[Connection]) -> dict[str, Any]:
         """All of it as plain numbers, together with what the open connections have counted so far."""

@@ -15,6 +15,7 @@ from .events import (
     VersionChecked,
 )
 from .outgoing import Encoding, Outgoing, encode_outgoing
+from .send_queue import Loss
 from .session import ClientSession, Close, ServerSession, Session
 from .settings import RateLimit, Settings
 from .tally import Tally
@@ -28,6 +29,7 @@ __all__ = [
     "ErrorReceived",
     "Event",
     "FrameRefused",
+    "Loss",
     "Negotiated",
     "Outgoing",
     "RateLimit",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .outgoing import Tier
+from .times import seconds
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
@@ -25,6 +26,13 @@ class Loss:
         self.first = min(self.first, timestamp)
         self.last = max(self.last, timestamp)
         self.frames += 1
+
+    def details(self, stream: str | None) -> dict[str, Any]:
+        """What the ERROR holds as its details that tells a viewer of it. Clients find the gap by them."""
+        details: dict[str, Any] = {"from": seconds(self.first), "to": seconds(self.last), "dropped": self.frames}
+        if stream is not None:
+            details["stream"] = stream
+        return details
 
 
 class SendQueue:

@@ -63,7 +63,7 @@ from .tally import Tally
 from .times import microseconds, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from typing_extensions import Buffer
 
@@ -323,10 +323,7 @@ class Session(ABC):
         """
         if self._queue.frames or self._queue.losses or outgoing.acknowledged or self.closing:
             return False
-        self._sent_at = now
-        tally = self.tally
-        tally.sent[outgoing.type] += 1
-        tally.sent_bytes += outgoing.nbytes
+        self._note_sent(outgoing, now)
         return True
 
     def acknowledge(self, message: Message) -> None:
@@ -394,7 +391,7 @@ class Session(ABC):
         return self._heard_at + intervals * self._heartbeat_interval
 
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
-        for count, item in enumerate(self._decoded(data)):
+        for count, item in enumerate(self._codec.decode_each(data)):
             if self._admission and not self._admission.admits_frame(now):
                 self._too_fast(nbytes, now, events)
                 return
@@ -406,13 +403,6 @@ class Session(ABC):
                 self._refuse_frame(error, nbytes, now, events)
             if self.closing:
                 return
-
-    def _decoded(self, data: Buffer) -> Iterable[Message | ProtocolError]:
-        """The frames of a message. Nearly always there is one, and nothing wrong with it."""
-        try:
-            return (self._codec.decode(data),)
-        except ProtocolError:
-            return self._codec.decode_each(data)
 
     def _accept(self, message: Message, now: float, events: list[Event]) -> None:
         type = message.type
@@ -742,13 +732,10 @@ def _close_after(error: ProtocolError) -> CloseCode | None:
 
 
 def _loss_error(stream: str | None, loss: Loss) -> dict[str, Any]:
-    details: dict[str, Any] = {"from": seconds(loss.first), "to": seconds(loss.last), "dropped": loss.frames}
-    if stream is not None:
-        details["stream"] = stream
     return {
         "code": int(ErrorCode.RATE_LIMIT_EXCEEDED),
         "message": f"{loss.frames} frames were dropped: they came faster than this connection takes them",
-        "details": details,
+        "details": loss.details(stream),
     }
 
 

@@ -357,12 +357,14 @@ def test_a_server_that_answers_otherwise_later_is_the_end():
     run(conversation())
 
 
-def test_a_server_in_trouble_is_asked_again():
-    async def well(talk):
-        await talk.negotiate()
-        await talk.grant()
-        talk.cut()
+async def well(talk):
+    """A server that grants the subscription, and breaks off."""
+    await talk.negotiate()
+    await talk.grant()
+    talk.cut()
 
+
+def test_a_server_in_trouble_is_asked_again():
     async def ill(talk):
         await talk.negotiate()
         for _ in range(3):
@@ -396,11 +398,6 @@ def test_a_denial_without_a_reason_is_one_at_first():
 
 
 def test_a_right_that_is_withdrawn_ends_the_subscription():
-    async def well(talk):
-        await talk.negotiate()
-        await talk.grant()
-        talk.cut()
-
     async def withdrawn(talk):
         await talk.negotiate()
         await talk.hear(MessageType.SUBSCRIBE)

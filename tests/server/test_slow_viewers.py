@@ -44,6 +44,15 @@ def noise(number, nbytes=2000):
     return {"sequence": number, "filling": os.urandom(nbytes)}
 
 
+async def publish_until_waiting(handler, info, frames):
+    """Publish until so many frames wait for the viewer; returns how many that took."""
+    sent = 0
+    while info.queued_frames < frames:
+        await handler.publish(STREAM, MessageType.ECG_DATA, noise(sent))
+        sent += 1
+    return sent
+
+
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 def test_an_alert_overtakes_ten_thousand_waiting_frames(engine):
     settings = Settings(queue_frames=20_000, queue_bytes=64 * 1024 * 1024, rate_limit=None, compression=None)
@@ -52,10 +61,7 @@ def test_an_alert_overtakes_ten_thousand_waiting_frames(engine):
         async with throttled(port) as viewer:
             await viewer.subscribe(STREAM)
             [info] = handler.connections()
-            sent = 0
-            while info.queued_frames < 10_000:
-                await handler.publish(STREAM, MessageType.ECG_DATA, noise(sent))
-                sent += 1
+            sent = await publish_until_waiting(handler, info, 10_000)
             waiting = info.queued_frames
             await handler.publish(STREAM, MessageType.ANOMALY_ALERT, ALERT)
             arrived = [(await viewer.receive()) for _ in range(sent + 1)]
@@ -77,10 +83,7 @@ def test_the_network_holds_little_of_what_waits():
         async with throttled(port) as viewer:
             await viewer.subscribe(STREAM)
             [info] = handler.connections()
-            sent = 0
-            while info.queued_frames < 500:
-                await handler.publish(STREAM, MessageType.ECG_DATA, noise(sent))
-                sent += 1
+            sent = await publish_until_waiting(handler, info, 500)
             assert (sent - info.queued_frames) * 2000 < 256 * 1024
             viewer.connection.transport.abort()
 
