@@ -227,9 +227,8 @@ class Connection:
         if name in self.subscriptions and since is None:
             self.session.answer_subscription(name, "subscribed")
         else:
-            now = self._shared.wall()
-            start = stream.add(self, since if since is None else min(since, now + CLOCK_MARGIN))
-            self.session.answer_subscription(name, "subscribed", start=now if start == 0 else start)
+            start = stream.add(self, since if since is None else min(since, self._shared.wall() + CLOCK_MARGIN))
+            self.session.answer_subscription(name, "subscribed", start=start)
             self.subscriptions[name] = stream
             if stream.is_behind(self):
                 self._lagging.append(stream)

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from ..protocol import ErrorCode
 from ..session import Encoding, Loss, Outgoing, ServerSession
 from ..session.outgoing import Tier
-from .backplane import Backplane
+from .backplane import NO_PAST, Backplane
 from .limits import Limits
 from .ring import Publication, Ring, Room
 from .tasks import begin
@@ -25,7 +25,7 @@ CHUNK_BYTES: Final = 256 * 1024
 """Bytes of a backlog after which no further frame is queued at once."""
 
 FLOORS: Final = 4096
-"""Streams forgotten of late of which the server still knows when their last message was."""
+"""Streams forgotten of late of which the server still knows since when nothing was published."""
 
 Observe = Callable[[float, int], None]
 
@@ -75,7 +75,7 @@ class Stream:
     Args:
         name: its name.
         ring: its own.
-        known_after: microseconds since 1970: whatever was published later, this server has had in the stream's ring.
+        known_after: microseconds since 1970: whatever was published here later, the stream's ring has had.
         observe: is told of sizes: a frame's bytes and to how many viewers it went.
         forget: is called when nobody would miss the stream any more.
 
@@ -133,8 +133,8 @@ class Stream:
         """Let a connection watch, from the message after ``since`` on; without it, from now on.
 
         Returns:
-            The timestamp of the first message that follows, where some between ``since`` and that one are lost; 0 where
-            none is there yet.
+            Where messages after ``since`` may be lost: the moment from which on none is. Not the time of the first
+            message that follows: a viewer who has all until shortly before that would take the pause for a loss.
         """
         self.remove(viewer)
         if since is None:
@@ -148,9 +148,7 @@ class Stream:
             self._live[viewer] = None
         else:
             self._ahead[viewer] = since
-        if since >= ring.floor:
-            return None
-        return next((publication.timestamp for publication in ring.start_from(backlog.next)), 0)
+        return None if since >= ring.floor else ring.floor + 1
 
     def remove(self, viewer: Viewer) -> None:
         """Let it watch no more."""
@@ -361,8 +359,8 @@ class Streams:
         finally:
             stream.joining = None
         stream.joined = True
-        # An engine that keeps the past may know more of it than this server does.
-        stream.ring.raise_floor(min(stream.known_after, complete_after))
+        # While this server did not follow the stream, others may have published on it: only the engine knows.
+        stream.ring.raise_floor(stream.known_after if complete_after == NO_PAST else complete_after)
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:
@@ -387,7 +385,7 @@ class Streams:
         del self._streams[stream.name]
         stream.ring.close()
         self._backplane.leave(stream.name)
-        if stream.ring.end:
+        if stream.joined:
             self._floors[stream.name] = stream.ring.floor
             if len(self._floors) > FLOORS:
                 self._floors.popitem(last=False)

@@ -275,9 +275,7 @@ class Stream(RuleBasedStateMachine):
             return
         self.clock += 1
         following = [message for message in self.published if message.timestamp > max(since, self.floor)]
-        start = None
-        if since < self.floor:
-            start = following[0].timestamp if following else self.clock
+        start = self.floor + 1 if since < self.floor else None
         self.gaps += self.place.answered(start, self.clock)
         self.connected = True
         for message in following:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import numpy as np
 import oracle
@@ -10,7 +11,8 @@ from running import run
 from server.engines import EVERYTHING, TYPES, client, on_websockets, until
 
 from ecgframe import MessageType
-from ecgframe.server import Limits, WebSocketBinaryHandler
+from ecgframe.server import Limits, WebSocketBinaryHandler, streams
+from ecgframe.server.backplane import LocalBackplane
 from ecgframe.server.ring import CANONICAL, Publication, Ring, Room
 from ecgframe.session import Settings, encode_outgoing, microseconds
 from ecgframe.session.outgoing import encoding_for
@@ -90,7 +92,8 @@ def test_where_the_ring_no_longer_reaches_back_the_answer_says_from_when():
         async with client(port) as viewer:
             answer = await resume(viewer, timestamps[2])
             first = await viewer.receive()
-            assert microseconds(answer["from"]) == first.timestamp == timestamps[first.data["sequence"]]
+            assert first.timestamp == timestamps[first.data["sequence"]]
+            assert microseconds(answer["from"]) == timestamps[first.data["sequence"] - 1] + 1
             rest = await numbers(viewer, 19 - first.data["sequence"])
             assert rest == list(range(first.data["sequence"] + 1, 20))
             assert first.data["sequence"] > 0
@@ -109,6 +112,49 @@ def test_a_server_that_knows_nothing_of_the_past_says_so():
             assert await numbers(viewer, 1) == [0]
 
     serving(conversation)
+
+
+def test_before_anything_was_published_there_was_nothing_to_lose():
+    async def conversation(handler, port):
+        async with client(port) as viewer:
+            await viewer.subscribe(STREAM)
+        await until(lambda: handler.stats()["streams"] == {})
+        has_all_until = microseconds(time.time())
+        await publish(handler, [0])
+        async with client(port) as viewer:
+            assert "from" not in await resume(viewer, has_all_until)
+            assert await numbers(viewer, 1) == [0]
+
+    serving(conversation)
+
+
+def test_what_others_published_while_nobody_here_followed_the_stream_is_not_taken_for_nothing():
+    class Engine(LocalBackplane):
+        """Its servers publish on, and it forgets all at once."""
+
+        async def join(self, stream, since):
+            return microseconds(time.time())
+
+    async def conversation(handler, port):
+        timestamps = await publish(handler, range(3))
+        await until(lambda: handler.stats()["streams"] == {})
+        async with client(port) as viewer:
+            assert microseconds((await resume(viewer, timestamps[-1]))["from"]) > timestamps[-1] + 1
+
+    serving(conversation, limits=Limits(ring_seconds=0.1), backplane=Engine())
+
+
+def test_forgotten_streams_too_many_to_remember_may_have_lost_something(monkeypatch):
+    monkeypatch.setattr(streams, "FLOORS", 1)
+
+    async def conversation(handler, port):
+        [first], [second] = [await publish(handler, [0], stream=name) for name in ("ecg/1", "ecg/2")]
+        await until(lambda: handler.stats()["streams"] == {})
+        async with client(port) as viewer:
+            assert "from" not in await resume(viewer, second, "ecg/2")
+            assert microseconds((await resume(viewer, first, "ecg/1"))["from"]) > second
+
+    serving(conversation, limits=Limits(ring_seconds=0.1))
 
 
 def test_a_stream_that_was_forgotten_is_not_taken_for_a_loss():
