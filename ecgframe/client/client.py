@@ -373,9 +373,9 @@ class Client:
             context = {"message": f"the client's callback {callback!r} failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 
-    def _heed(self, conversation: Conversation, event: Event, nbytes: int) -> None:
+    def _heed(self, conversation: Conversation, event: Event) -> None:
         if isinstance(event, Received):
-            self._switchboard.deliver(event.message, nbytes, conversation)
+            self._switchboard.deliver(event.message, conversation)
         elif heed := _HEEDED.get(type(event)):
             heed(self, conversation, event)
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..errors import ProtocolError
     from ..session import ClientSession, Close
 
-    Heed = Callable[["Conversation", Event, int], None]
-    """What is done about an event: which conversation it is of, and the size of the frame that brought it, in bytes."""
+    Heed = Callable[["Conversation", Event], None]
+    """What is done about an event, and which conversation it is of."""
 
 T = TypeVar("T")
 
@@ -210,7 +210,7 @@ class Conversation:
                 data = await self._websocket.recv()
                 now = self._loop.time()
                 events = self.session.receive_text(now) if isinstance(data, str) else self.session.receive(data, now)
-                self._tell(events, len(data))
+                self._tell(events)
                 if self.session.has_waiting or self.session.closing:  # otherwise the alarm is early at worst
                     self.stir()
 
@@ -245,11 +245,11 @@ class Conversation:
 
     # --- events ---
 
-    def _tell(self, events: list[Event], nbytes: int = 0) -> None:
+    def _tell(self, events: list[Event]) -> None:
         for event in events:
             if note := _NOTES.get(type(event)):
                 note(self, event)
-            self._heed(self, event, nbytes // len(events))
+            self._heed(self, event)
 
     def _note_established(self, event: Negotiated) -> None:
         self._established_at = self._next_ping = self._loop.time()

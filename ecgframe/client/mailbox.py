@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .conversation import Conversation
 
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of frames that may wait in one mailbox before the client stops reading; a single one may be larger."""
+"""Bytes of payloads, inflated, that may wait in one mailbox before the client stops reading; a single one may be
+larger."""
 
 OVERDRAFT_BYTES: Final = 16 * 1024 * 1024
 OVERDRAFT_MESSAGES: Final = 16 * 1024
@@ -57,6 +58,7 @@ class Letter(NamedTuple):
 
     item: Message | Gap
     nbytes: int
+    """Of the payload, inflated: what waits may be a thousand times what travelled."""
     conversation: Conversation | None
     """Over which it came; an acknowledgement can only go back there."""
 

@@ -99,7 +99,7 @@ class Subscription(Mailbox):
 
     # --- the client's side ---
 
-    def deliver(self, message: Message, nbytes: int, conversation: Conversation) -> None:
+    def deliver(self, message: Message, conversation: Conversation) -> None:
         """A message of this stream came."""
         items = self.place.take(message, now())
         if not items:
@@ -109,7 +109,7 @@ class Subscription(Mailbox):
             if isinstance(item, Gap):
                 self._put_gap(item)
             else:
-                self.put(Letter(item, nbytes, conversation))
+                self.put(Letter(item, item.nbytes, conversation))
 
     @property
     def was_granted(self) -> bool:

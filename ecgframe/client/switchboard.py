@@ -139,17 +139,17 @@ class Switchboard:
         self._subscriptions.clear()
         self._others = None
 
-    def deliver(self, message: Message, nbytes: int, conversation: Conversation) -> None:
+    def deliver(self, message: Message, conversation: Conversation) -> None:
         """A message came."""
         stream = message.data.get("stream") if isinstance(message.data, dict) else None
         subscription = self.find(stream) if isinstance(stream, str) else self._only_one(conversation)
         left = stream if isinstance(stream, str) and stream in conversation.leaving else None
         if subscription and not (left and left in conversation.asked):
-            subscription.deliver(message, nbytes, conversation)
+            subscription.deliver(message, conversation)
         elif left:
             pass  # it was on its way when the stream was left
         elif self._others and (others := self._others()):
-            others.put(Letter(message, nbytes, conversation))
+            others.put(Letter(message, message.nbytes, conversation))
         else:
             self.unclaimed += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
+import pytest
 from client.servers import STREAM, impatient, numbers, scripted, serving, stay, until, url_of
 from running import run
 
@@ -15,6 +16,7 @@ from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.session import Settings
 
 ECG = MessageType.ECG_DATA
+NOISE = np.random.default_rng(7).bytes(800_000)
 BLOCK = np.random.default_rng(7).random(2000)  # 16 kB, and no zlib makes less of it
 
 
@@ -113,9 +115,8 @@ def test_even_that_has_a_bound():
         async def flood(talk):
             await talk.negotiate()
             await talk.grant()
-            block = np.random.default_rng(7).random(50_000)  # 0.4 MB
             for number in range(1, 1000):
-                await talk.send_ecg(number, timestamp=number, block=block)
+                await talk.send_ecg(number, timestamp=number, block=NOISE)
             await stay(talk)
 
         async with (
@@ -127,25 +128,25 @@ def test_even_that_has_a_bound():
             await until(lambda: subscription.crowd is Crowd.OVERFULL)
             waiting = subscription.waiting
             await asyncio.sleep(0.1)  # for nothing to happen
-            assert subscription.waiting == waiting == (MAX_BYTES + OVERDRAFT_BYTES) // 400_000 + 1
+            assert subscription.waiting == waiting == (MAX_BYTES + OVERDRAFT_BYTES) // len(NOISE) + 1
             pinging.cancel()
 
     run(conversation())
 
 
-def test_bytes_count_as_well():
+@pytest.mark.parametrize("block", [NOISE, bytes(len(NOISE))], ids=["noise", "zeros, which travel as a thousandth"])
+def test_bytes_count_as_well(block):
     async def conversation():
         async def flood(talk):
             await talk.negotiate()
             await talk.grant()
-            block = np.random.default_rng(7).random(100_000)  # 0.8 MB
             for number in range(1, 30):
                 await talk.send_ecg(number, timestamp=number, block=block)
             await stay(talk)
 
         async with scripted(flood) as url, impatient(url) as client, client.subscribe(STREAM) as subscription:
             await until(lambda: subscription.crowd is Crowd.FULL)
-            assert subscription.waiting == MAX_BYTES // 800_000 + 1
+            assert subscription.waiting == MAX_BYTES // len(NOISE) + 1
             assert numbers([await anext(subscription) for _ in range(29)]) == list(range(1, 30))
 
     run(conversation())
