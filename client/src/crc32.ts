@@ -1,0 +1,41 @@
+const POLYNOMIAL = 0xedb88320;
+const SLICES = 8;
+
+/** Eight tables of 256 entries: what a byte does to the sum when it stands 0 to 7 bytes before the end of a slice. */
+const TABLES = /* @__PURE__ */ makeTables();
+
+function makeTables(): Int32Array {
+  const tables = new Int32Array(SLICES * 256);
+  for (let byte = 0; byte < 256; byte++) {
+    let sum = byte;
+    for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? (sum >>> 1) ^ POLYNOMIAL : sum >>> 1;
+    tables[byte] = sum;
+  }
+  for (let i = 256; i < tables.length; i++) {
+    const before = tables[i - 256];
+    tables[i] = (before >>> 8) ^ tables[before & 0xff];
+  }
+  return tables;
+}
+
+/** CRC-32 as zlib, gzip and PNG have it, of the bytes from start to stop, eight at a time. */
+export function crc32(bytes: Uint8Array, start = 0, stop = bytes.length): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let sum = -1;
+  let at = start;
+  for (; at <= stop - SLICES; at += SLICES) {
+    const low = sum ^ view.getInt32(at, true);
+    const high = view.getInt32(at + 4, true);
+    sum =
+      TABLES[1792 + (low & 0xff)] ^
+      TABLES[1536 + ((low >>> 8) & 0xff)] ^
+      TABLES[1280 + ((low >>> 16) & 0xff)] ^
+      TABLES[1024 + (low >>> 24)] ^
+      TABLES[768 + (high & 0xff)] ^
+      TABLES[512 + ((high >>> 8) & 0xff)] ^
+      TABLES[256 + ((high >>> 16) & 0xff)] ^
+      TABLES[high >>> 24];
+  }
+  for (; at < stop; at++) sum = (sum >>> 8) ^ TABLES[(sum ^ bytes[at]) & 0xff];
+  return ~sum >>> 0;
+}

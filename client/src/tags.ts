@@ -1,0 +1,50 @@
+/** MessagePack's numbers and arrays of them: where they end. */
+
+const TRUE = 0xc3;
+const ARRAY16 = 0xdc;
+const ARRAY32 = 0xdd;
+
+/** Bytes of a number or bool by its tag; 0 where the tag starts something else. */
+export const WIDTH: Uint8Array = /* @__PURE__ */ makeWidths();
+
+function makeWidths(): Uint8Array {
+  const widths = new Uint8Array(256);
+  widths.fill(1, 0x00, 0x80);
+  widths.fill(1, 0xe0, 0x100);
+  widths.set([1, 1], 0xc2); // false, true
+  widths.set([5, 9, 2, 3, 5, 9, 2, 3, 5, 9], 0xca); // float 32 and 64, uint 8 to 64, int 8 to 64
+  return widths;
+}
+
+export function isTrue(tag: number): boolean {
+  return tag === TRUE;
+}
+
+/** Length of the array at `at` and where its first element stands; undefined where no array's header is. */
+export function arrayHeader(view: DataView, at: number): { length: number; start: number } | undefined {
+  const left = view.byteLength - at;
+  const tag = left > 0 ? view.getUint8(at) : 0;
+  if ((tag & 0xf0) === 0x90) return { length: tag & 0x0f, start: at + 1 };
+  if (tag === ARRAY16 && left >= 3) return { length: view.getUint16(at + 1), start: at + 3 };
+  if (tag === ARRAY32 && left >= 5) return { length: view.getUint32(at + 1), start: at + 5 };
+  return undefined;
+}
+
+/** Past one number or arrays of numbers nested at most depth deep; -1 where anything else stands. */
+export function pastNumbers(bytes: Uint8Array, view: DataView, at: number, depth: number): number {
+  if (at >= bytes.length) return -1;
+  const width = WIDTH[bytes[at]];
+  if (width) return at + width <= bytes.length ? at + width : -1;
+  const header = arrayHeader(view, at);
+  return header && depth > 0 ? pastElements(bytes, view, header, depth - 1) : -1;
+}
+
+function pastElements(bytes: Uint8Array, view: DataView, header: { length: number; start: number }, depth: number) {
+  let at = header.start;
+  for (let left = header.length; left > 0; left--) {
+    const width = at < bytes.length ? WIDTH[bytes[at]] : 0;
+    at = width ? at + width : pastNumbers(bytes, view, at, depth);
+    if (at < 0) return -1;
+  }
+  return at <= bytes.length ? at : -1;
+}

@@ -1,0 +1,106 @@
+/** The vectors' way to write a value in JSON, explained in `tests/vectors/README.md`. */
+import { readFileSync } from "node:fs";
+import { DateTime, NdArray, type Samples, Uuid } from "../src/index.js";
+import { findDType } from "../src/ndarray.js";
+import { SampleReader } from "../src/sample-reader.js";
+
+const VECTORS = new URL("../../tests/vectors/", import.meta.url);
+
+export type Rendered = null | boolean | number | string | Rendered[] | { [key: string]: Rendered };
+
+export interface RenderedMessage {
+  version: 1 | 2 | 3;
+  type: number;
+  flags: number;
+  timestamp: string | null;
+  data: Rendered;
+}
+
+export interface FramesVector {
+  name: string;
+  frames: string;
+  max_payload?: number;
+  messages: RenderedMessage[];
+  canonical: null | { ndarray: "list" | "binary"; compression?: boolean };
+}
+
+export interface RefusedVector {
+  name: string;
+  frame: string;
+  max_payload?: number;
+  code: string;
+  check: number;
+}
+
+export const FRAMES: FramesVector[] = read("frames.json");
+export const REFUSED: RefusedVector[] = read("refused.json");
+
+function read<T>(name: string): T {
+  return JSON.parse(readFileSync(new URL(name, VECTORS), "utf8"));
+}
+
+export function fromHex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Reads a rendered value. */
+export function fromJson(rendered: Rendered): unknown {
+  if (Array.isArray(rendered)) return rendered.map(fromJson);
+  if (rendered === null || typeof rendered !== "object") return rendered;
+  const [tag, content] = Object.entries(rendered)[0] ?? [];
+  switch (tag) {
+    case "$int":
+      return BigInt(content as string);
+    case "$float":
+      return floatOf(content as string);
+    case "$bytes":
+      return fromHex(content as string);
+    case "$datetime":
+      return new DateTime(content as string);
+    case "$uuid":
+      return new Uuid(content as string);
+    case "$map":
+      return mapOf((content as [Rendered, Rendered][]).map(([key, item]) => [fromJson(key), fromJson(item)]));
+    case "$ndarray":
+      return arrayOf(content as unknown as { dtype: string; shape: number[]; data: string });
+    default:
+      return Object.fromEntries(Object.entries(rendered).map(([key, item]) => [key, fromJson(item)]));
+  }
+}
+
+/** Whether a value has a float that JavaScript cannot tell from an integer, or a NaN whose bits it need not keep. */
+export function losesBytes(rendered: Rendered): boolean {
+  if (Array.isArray(rendered)) return rendered.some(losesBytes);
+  if (rendered === null || typeof rendered !== "object") return false;
+  if ("$ndarray" in rendered) return false;
+  if ("$float" in rendered) {
+    const value = floatOf(rendered.$float as string);
+    return Number.isNaN(value) || (Number.isSafeInteger(value) && !Object.is(value, -0));
+  }
+  return Object.values(rendered).some(losesBytes);
+}
+
+function floatOf(text: string): number {
+  return { inf: Infinity, "-inf": -Infinity, nan: Number.NaN }[text] ?? Number(text);
+}
+
+function mapOf(entries: [unknown, unknown][]): unknown {
+  const plain = entries.every(([key]) => typeof key === "string");
+  return plain ? Object.fromEntries(entries as [string, unknown][]) : new Map(entries);
+}
+
+function arrayOf({ dtype, shape, data }: { dtype: string; shape: number[]; data: string }): NdArray {
+  const bytes = fromHex(data);
+  const type = findDType(dtype);
+  if (!type) throw new Error(`dtype ${dtype}`);
+  const size = bytes.length / type.size;
+  const samples: Samples =
+    type.size === 2 && type.kind === "float"
+      ? SampleReader.halves(bytes, 0, size)
+      : new type.Samples(bytes.buffer, 0, size);
+  return new NdArray(samples, shape, dtype);
+}
