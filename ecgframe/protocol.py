@@ -18,6 +18,9 @@ LATEST_VERSION: Final = VERSIONS[-1]
 HEADER_SIZES: Final = {1: 11, 2: 11, 3: 19}
 """Bytes of the header, by version. V3 adds the 64-bit timestamp."""
 
+HEADER_FIELDS: Final = {"version": 1, "type": 1, "flags": 1, "length": 4, "checksum": 4, "timestamp": 8}
+"""Bytes of each field of the header, in the order in which they stand; a version has those that its size holds."""
+
 
 class MessageType(IntEnum):
     """What a frame carries: the second byte of its header."""

@@ -61,9 +61,12 @@ LOADED_WHEN_ASKED = {
     "picows",
     "redis",
     "prometheus_client",
+    "dpkt",
+    "textual",
 }
 SESSION_MAY_IMPORT = {"session", "_core", "_rules", "codec", "compression", "errors", "messages", "protocol"}
 CLIENT_MAY_IMPORT = {"client", "session", "_core", "codec", "errors", "messages", "protocol", "libraries"}
+TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics"}
 SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file"}
 
 PUBLIC = {
@@ -168,6 +171,11 @@ def test_the_server_knows_neither_client_nor_command_line(module):
 @pytest.mark.parametrize("module", modules_of("client"))
 def test_the_client_does_not_know_the_server(module):
     assert imports_of(MODULES[module]) <= CLIENT_MAY_IMPORT
+
+
+@pytest.mark.parametrize("module", modules_of("tools"))
+def test_the_tools_know_neither_server_nor_command_line(module):
+    assert imports_of(MODULES[module]) <= TOOLS_MAY_IMPORT
 
 
 def test_the_metrics_know_nothing_of_the_protocol():

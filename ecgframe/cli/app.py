@@ -7,6 +7,8 @@ import typer
 from .compare import compare
 from .decode import decode
 from .encode import encode
+from .inspect import EPILOG as INSPECT_EXAMPLES
+from .inspect import inspect
 from .serve import serve
 from .terminal import own_version
 from .watch import watch
@@ -25,6 +27,8 @@ EXAMPLES = """\
 **ecgframe serve** plays the ECG that ships with the package as a live stream.
 
 **ecgframe watch ws://127.0.0.1:8765/ws ecg/1** follows it.
+
+**ecgframe inspect session.pcap** shows what is on the wire, frame by frame.
 """
 
 app = typer.Typer(
@@ -38,6 +42,7 @@ app.command()(encode)
 app.command()(decode)
 app.command()(serve)
 app.command()(watch)
+app.command(epilog=INSPECT_EXAMPLES)(inspect)
 
 
 def _print_version(wanted: bool) -> None:

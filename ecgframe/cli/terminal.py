@@ -19,6 +19,7 @@ from ..errors import ProtocolError
 from ..frame_file import FrameFileError
 from ..libraries import MissingLibrary
 from ..records import Record, RecordError, read_record, shipped_ecg
+from ..tools import ToolError
 
 T = TypeVar("T")
 
@@ -48,6 +49,17 @@ def names(leads: str | None) -> list[str] | None:
     return None if leads is None else [name.strip() for name in leads.split(",")]
 
 
+def http_headers(lines: list[str] | None) -> list[tuple[str, str]]:
+    """The headers in ``--header`` options."""
+    headers = []
+    for line in lines or ():
+        name, colon, value = line.partition(":")
+        if not (colon and name.strip()):
+            raise typer.BadParameter(f"{line!r} is no header: NAME: VALUE")
+        headers.append((name.strip(), value.strip()))
+    return headers
+
+
 def recording_of(path: Path | None, sampling_rate: float | None, leads: str | None) -> Record:
     """What the options name: the recording at that path, or the shipped one.
 
@@ -70,7 +82,7 @@ def plain_errors() -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         _fail(f"{error.filename}: {reason}" if error.filename else reason)
-    except (RecordError, FrameFileError, ProtocolError, MissingLibrary) as error:
+    except (RecordError, FrameFileError, ProtocolError, MissingLibrary, ToolError) as error:
         _fail(str(error))
 
 
@@ -172,7 +184,7 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes as a person says them."""
-    for unit, factor in (("MB", 1e6), ("kB", 1e3)):
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= 0.9995 * factor:
             return f"{count / factor:.3g} {unit}"
     return f"{count:.0f} B"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import plain_errors, positive
+from .terminal import http_headers, plain_errors, positive
 
 
 def _moment(text: str | None) -> float | datetime | None:
@@ -26,16 +26,6 @@ def _moment(text: str | None) -> float | datetime | None:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a number of seconds nor a time") from None
-
-
-def _headers(lines: list[str] | None) -> list[tuple[str, str]]:
-    headers = []
-    for line in lines or ():
-        name, colon, value = line.partition(":")
-        if not (colon and name.strip()):
-            raise typer.BadParameter(f"{line!r} is no header: NAME: VALUE")
-        headers.append((name.strip(), value.strip()))
-    return headers
 
 
 def watch(
@@ -65,7 +55,7 @@ def watch(
     A connection that breaks is made anew, and the stream goes on where it was. Latency is from the moment when the
     server stamped a message until it is here, by the server's clock, which is measured as well.
     """
-    begin, headers = _moment(since), _headers(header)
+    begin, headers = _moment(since), http_headers(header)
     with plain_errors():
         from .watching import watch_stream  # noqa: PLC0415 - asyncio and websockets are for those who watch
 

@@ -105,7 +105,8 @@ def test_lengths_read_as_people_say_them(seconds, text):
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(905, "905 B"), (9_730, "9.73 kB"), (4_190_000, "4.19 MB"), (999_999, "1 MB")]
+    ("count", "text"),
+    [(905, "905 B"), (9_730, "9.73 kB"), (4_190_000, "4.19 MB"), (999_999, "1 MB"), (1_234_000_000, "1.23 GB")],
 )
 def test_sizes_read_as_people_say_them(count, text):
     assert terminal.size(count) == text

@@ -1,0 +1,228 @@
+"""Looking through a source, and showing what is wanted of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from ..tools.examination import Examined, Examiner
+from ..tools.sighting import Delivery, Remark, Sighting
+from ..tools.sources import FrameSource, Source, SourceError, is_url, open_source
+from ..tools.summary import Summary
+from .frame_views import FrameLines, FrameTexts, FrameView, print_summary
+from .stopping import stop_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which frames are shown.
+
+    Attributes:
+        types: message types; all where empty.
+        streams: names of streams; all where empty.
+        errors: only broken ones.
+        count: so many; None for all.
+    """
+
+    types: frozenset[int] = frozenset()
+    streams: frozenset[str] = frozenset()
+    errors: bool = False
+    count: int | None = None
+
+    def wants(self, frame: Examined) -> bool:
+        """Whether this one is to be shown."""
+        if self.errors and frame.error is None:
+            return False
+        if self.types and frame.fields.get("type") not in self.types:
+            return False
+        return not self.streams or frame.stream in self.streams
+
+
+def inspect_source(
+    text: str,
+    wanted: Wanted,
+    *,
+    summary: bool,
+    unpack: bool,
+    as_json: bool,
+    as_hex: bool,
+    seconds: float | None,
+    max_payload: int,
+    validate: bool,
+    headers: list[tuple[str, str]],
+) -> int:
+    """Show a source; the arguments are those of the command. Gives how many frames are broken.
+
+    Raises:
+        SourceError: it is not there, or nothing that is understood.
+        OSError: it cannot be read, or not be connected to.
+        MissingLibrary: a library that reads it is not installed.
+    """
+    console = Console(highlight=False)
+    view: FrameView | None = None
+    if not summary:
+        view = FrameLines(as_hex) if as_json else FrameTexts(console, as_hex)
+    looking = _Looking(Examiner(max_payload=max_payload, validate=validate), wanted, view)
+    if is_url(text):
+        asyncio.run(_look_live(looking, text, headers, seconds))
+    else:
+        with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:
+            if summary and not unpack and isinstance(source, FrameSource) and wanted == Wanted():
+                _count(source, looking.summary)
+            else:
+                with _progress(source, shown=not summary) as sightings:
+                    looking.look(sightings)
+    if summary and as_json:
+        typer.echo(orjson.dumps(looking.summary.as_dict()).decode())
+    elif summary:
+        print_summary(console, looking.summary, unpacked=looking.has_examined)
+        looking.print_remarks(console)
+    return looking.summary.errors.total()
+
+
+class _Looking:
+    """Takes sightings apart, counts them, and shows those that are wanted."""
+
+    def __init__(self, examiner: Examiner, wanted: Wanted, view: FrameView | None) -> None:
+        self.summary = Summary()
+        self.has_examined = False
+        self._examiner = examiner
+        self._wanted = wanted
+        self._view = view
+        self._shown = 0
+        self._remarks: list[Remark] = []
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether as much was shown as was wanted."""
+        return self._wanted.count is not None and self._shown >= self._wanted.count
+
+    def look(self, sightings: Iterable[Sighting]) -> None:
+        """All of them, or as many as are wanted."""
+        for sighting in sightings:
+            self.take(sighting)
+            if self.is_enough:
+                return
+
+    def take(self, sighting: Sighting) -> None:
+        """One of them."""
+        if isinstance(sighting, Remark):
+            self._remark(sighting)
+            return
+        for frame in self._examiner.examine(sighting):
+            self.has_examined = True
+            if self._wanted.wants(frame) and not self.is_enough:
+                self._shown += 1
+                self.summary.add_examined(frame)
+                if self._view:
+                    self._view.frame(frame)
+
+    def _remark(self, remark: Remark) -> None:
+        if self._view is None:
+            self._remarks.append(remark)
+        elif remark.is_fault or not (self._wanted.errors or self._wanted.types or self._wanted.streams):
+            self._view.remark(remark)
+
+    def print_remarks(self, console: Console) -> None:
+        """What was remarked while only totals were wanted."""
+        for remark in self._remarks:
+            if remark.is_fault:
+                console.print(f"note     {remark.text}", markup=False, soft_wrap=True)
+
+
+# --- a server ---
+
+
+async def _look_live(looking: _Looking, url: str, headers: list[tuple[str, str]], seconds: float | None) -> None:
+    from websockets.exceptions import InvalidURI, WebSocketException  # noqa: PLC0415 - an extra
+
+    from ..tools.listening import listen  # noqa: PLC0415 - needs websockets
+
+    async def follow() -> None:
+        async with aclosing(_generator(listen(url, sorted(looking._wanted.streams), headers))) as sightings:
+            async for sighting in sightings:
+                looking.take(sighting)
+                if looking.is_enough:
+                    return
+
+    with stop_signals() as stop:
+        tasks = [asyncio.ensure_future(follow()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+    try:
+        if not tasks[0].cancelled():
+            tasks[0].result()
+    except InvalidURI as error:
+        raise SourceError(f"{url}: {error.msg}") from error
+    except WebSocketException as error:
+        raise SourceError(f"{url}: {error}") from error
+    except OSError as error:
+        raise SourceError(f"{url}: {error.strerror or error}") from error
+
+
+def _generator(sightings: AsyncIterator[Sighting]) -> Any:
+    return sightings
+
+
+# --- files ---
+
+
+def _count(source: FrameSource, summary: Summary) -> None:
+    """Headers and checksums only."""
+    with _byte_progress("counting", source.nbytes) as tell:
+        for _ in summary.add_all(source.frames.headers()):
+            tell(source.frames.position)
+
+
+@contextmanager
+def _progress(source: Source, *, shown: bool) -> Iterator[Iterable[Sighting]]:
+    """The sightings; with a bar, where nothing else is shown meanwhile."""
+    if shown:
+        yield source.sightings()
+        return
+    with _byte_progress("reading", source.nbytes) as tell:
+        yield _told(source.sightings(), tell)
+
+
+def _told(sightings: Iterable[Sighting], tell: Callable[[int], None]) -> Iterator[Sighting]:
+    nbytes = 0
+    for number, sighting in enumerate(sightings):
+        yield sighting
+        nbytes = (sighting.offset or nbytes) + len(sighting.octets) if isinstance(sighting, Delivery) else nbytes
+        if not number % 256:
+            tell(nbytes)
+
+
+@contextmanager
+def _byte_progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes on stderr, where that is a terminal; gone when the work is done."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda nbytes: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        number = bar.add_task(task, total=total)
+        yield lambda nbytes: bar.update(number, completed=nbytes)
