@@ -51,4 +51,5 @@ cdef class Clock:
 
 cpdef FlatBuffer flatten(buffer)
 cpdef FlatBuffer flatten_writable(buffer)
+cpdef int octet(value, str what) except -1
 cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload)

@@ -8,6 +8,7 @@ from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_Check
 from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -31,7 +32,7 @@ try:
 except ImportError:
     from zlib import crc32 as _crc32
 
-__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable"]
+__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable", "octet"]
 
 cdef enum:
     SIZE_V1 = 11
@@ -115,6 +116,13 @@ cdef uint32_t checksum_by_table(const uint8_t* p, Py_ssize_t n) noexcept nogil:
             ^ CRC_TABLE[3][p[4]] ^ CRC_TABLE[2][p[5]] ^ CRC_TABLE[1][p[6]] ^ CRC_TABLE[0][p[7]]
         )
         p += 8
+    if end - p >= 4:
+        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
+        remainder = (
+            CRC_TABLE[3][remainder & 0xFF] ^ CRC_TABLE[2][remainder >> 8 & 0xFF]
+            ^ CRC_TABLE[1][remainder >> 16 & 0xFF] ^ CRC_TABLE[0][remainder >> 24]
+        )
+        p += 4
     while p < end:
         remainder = (remainder >> 8) ^ CRC_TABLE[0][(remainder ^ p[0]) & 0xFF]
         p += 1
@@ -360,6 +368,7 @@ cdef void write_header(
 
 @cython.final
 @cython.freelist(8)
+@cython.no_gc                              # its owner is bytes, or what a caller's buffer is held by for one call
 @cython.auto_pickle(False)
 cdef class Draft:
     """A frame whose payload is packed and whose header is still blank.
@@ -407,6 +416,22 @@ cdef class Draft:
         write_header(self.start, version, type, flags, <uint32_t>self.nbytes, checksum, timestamp)
         self.owner = None
         return owner
+
+
+cpdef int octet(value, str what) except -1:
+    """An integer of the caller's that the header has one byte for: an enum member as soon as a plain int.
+
+    Raises:
+        TypeError: no integer.
+        ValueError: outside 0 to 255.
+    """
+    cdef int overflow = 0
+    cdef long number
+    whole = value if PyLong_Check(value) else index(value)
+    number = PyLong_AsLongAndOverflow(whole, &overflow)
+    if overflow or not 0 <= number <= 255:
+        raise ValueError(f"{what} {int(whole)}: the header has one byte for it")
+    return <int>number
 
 
 cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload):

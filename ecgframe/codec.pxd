@@ -5,12 +5,11 @@ from libc.stdint cimport uint64_t
 
 # codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
-from ._header cimport Clock as CompiledClock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable
+from ._header cimport Clock as CompiledClock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable, octet
 from ._pack cimport pack as pack_payload, pack_draft, pack_into
 from ._unpack cimport unpack as unpack_payload
 
 
-@cython.freelist(8)
 cdef class Message:
     cdef public object type
     cdef public object data
@@ -20,16 +19,13 @@ cdef class Message:
     cdef public Py_ssize_t nbytes
 
 
-cdef tuple _IS_TYPE
-cdef tuple _ROOM
-cdef tuple _SETTABLE
+cdef bytes _IS_TYPE
+cdef bytes _ROOM
+cdef bytes _SETTABLE
 cdef int _TRANSFORMED
 cdef int _COMPRESSED
 cdef int _ENCRYPTED
 cdef int _COMPRESSED_SINCE
-
-
-cdef int _byte(object value, str what) except -1
 
 
 @cython.locals(message=Message)
@@ -47,18 +43,20 @@ cdef class Codec:
     cdef bint _validate
     cdef CompiledClock _clock
 
-    @cython.locals(draft=Draft)
-    cdef object _frame(self, int type, object data, int version, int flags, uint64_t timestamp)
+    @cython.locals(draft=Draft, stamp=uint64_t)
+    cdef object _frame(self, int type, object data, int version, int flags, object timestamp)
 
-    @cython.locals(draft=Draft)
+    @cython.locals(draft=Draft, stamp=uint64_t)
     cdef object _frame_into(
-        self, FlatBuffer target, Py_ssize_t offset, int type, object data, int version, int flags, uint64_t timestamp
+        self, FlatBuffer target, Py_ssize_t offset, int type, object data, int version, int flags, object timestamp
     )
 
     @cython.locals(settable=int)
     cdef int _check_message(self, int type, object data, int version, int flags) except -1
 
     cdef object _deflated(self, Draft draft, int version)
+
+    cdef int _or_own(self, object version) except -1
 
     cdef uint64_t _stamp(self, int version, object timestamp) except? 0
 

@@ -15,6 +15,7 @@ from ._core import (
     build_frame,
     flatten,
     flatten_writable,
+    octet,
     pack_draft,
     pack_into,
     pack_payload,
@@ -53,13 +54,19 @@ _COMPRESSED = int(Flag.COMPRESSED)
 _ENCRYPTED = int(Flag.ENCRYPTED)
 _TRANSFORMED = _COMPRESSED | _ENCRYPTED
 _COMPRESSED_SINCE = FLAG_SINCE[Flag.COMPRESSED]
-_IS_TYPE = tuple(number in {int(member) for member in MessageType} for number in range(256))
-_ROOM = (0, *(HEADER_SIZES[version] for version in VERSIONS))
+# Tables of small numbers are bytes: an element of them is a C integer, and one of a tuple is an object.
+_IS_TYPE = bytes(number in {int(member) for member in MessageType} for number in range(256))
+_ROOM = bytes((0, *(HEADER_SIZES[version] for version in VERSIONS)))
 
 # What a caller may set, by version: the version's flags without the two that follow from what the codec does.
-_SETTABLE = (
-    0,
-    *(sum(int(flag) for flag, since in FLAG_SINCE.items() if since <= version) & ~_TRANSFORMED for version in VERSIONS),
+_SETTABLE = bytes(
+    (
+        0,
+        *(
+            sum(int(flag) for flag, since in FLAG_SINCE.items() if since <= version) & ~_TRANSFORMED
+            for version in VERSIONS
+        ),
+    )
 )
 
 
@@ -175,10 +182,7 @@ class Codec:
             MessageTooLarge: the payload passes ``max_payload``.
             MissingRequiredFields, InvalidDataFormat: with ``validate``, the message is not what its type requires.
         """
-        number = self._version if version is None else _known_version(version)
-        return self._frame(
-            _byte(type, "message type"), data, number, _byte(flags, "flags"), self._stamp(number, timestamp)
-        )
+        return self._frame(octet(type, "message type"), data, self._or_own(version), octet(flags, "flags"), timestamp)
 
     def encode_into(
         self,
@@ -205,35 +209,36 @@ class Codec:
             BufferError: the buffer is read-only, or not contiguous, or ends before the frame does.
             TypeError, OverflowError, ValueError, ProtocolError: as ``encode`` does.
         """
-        number = self._version if version is None else _known_version(version)
         return self._frame_into(
             flatten_writable(buffer),
             offset,
-            _byte(type, "message type"),
+            octet(type, "message type"),
             data,
-            number,
-            _byte(flags, "flags"),
-            self._stamp(number, timestamp),
+            self._or_own(version),
+            octet(flags, "flags"),
+            timestamp,
         )
 
-    def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int) -> bytes:
+    def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int | None) -> bytes:
+        stamp = self._stamp(version, timestamp)
         self._check_message(type, data, version, flags)
         draft = pack_draft(_ROOM[version], data, self._max_payload, self._binary)
         deflated = self._deflated(draft, version)
         if deflated is not None:
-            return build_frame(version, type, flags | _COMPRESSED, timestamp, deflated)
-        return draft.seal(version, type, flags, timestamp)
+            return build_frame(version, type, flags | _COMPRESSED, stamp, deflated)
+        return draft.seal(version, type, flags, stamp)
 
     def _frame_into(
-        self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int
+        self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int | None
     ) -> int:
+        stamp = self._stamp(version, timestamp)
         self._check_message(type, data, version, flags)
         draft = pack_into(target, offset, _ROOM[version], data, self._max_payload, self._binary)
         deflated = self._deflated(draft, version)
         if deflated is not None:
             draft.replace(deflated)
             flags |= _COMPRESSED
-        draft.seal(version, type, flags, timestamp)
+        draft.seal(version, type, flags, stamp)
         return draft.room + draft.nbytes
 
     def _check_message(self, type: int, data: Any, version: int, flags: int) -> None:
@@ -254,6 +259,9 @@ class Codec:
     def pack(self, obj: Any) -> bytes:
         """The payload alone, uncompressed. Raises as ``encode`` does."""
         return pack_payload(obj, self._max_payload, self._binary)
+
+    def _or_own(self, version: int | None) -> int:
+        return self._version if version is None else _known_version(version)
 
     def _stamp(self, version: int, timestamp: int | None) -> int:
         if version < 3:
@@ -372,13 +380,6 @@ def _message(header: Header, data: Any, nbytes: int) -> Message:
     message.timestamp = header.timestamp
     message.nbytes = nbytes
     return message
-
-
-def _byte(value: int, what: str) -> int:
-    number = value if type(value) is int else index(value)  # index: C would take 4.5 for 4
-    if not 0 <= number <= 255:
-        raise ValueError(f"{what} {number}: the header has one byte for it")
-    return number
 
 
 def _known_version(version: int) -> int:

@@ -33,7 +33,7 @@ else:
     except ImportError:
         from zlib import crc32 as _crc32
 
-__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable"]
+__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable", "octet"]
 
 _FIELDS: Final = Struct(">BBBII")
 _TIMESTAMP: Final = Struct(">Q")
@@ -46,6 +46,19 @@ _FORBIDDEN: Final = {
     version: sum(int(flag) for flag in (Flag.COMPRESSED, Flag.ENCRYPTED) if FLAG_SINCE[flag] > version)
     for version in VERSIONS
 }
+
+
+def octet(value: int, what: str) -> int:
+    """An integer of the caller's that the header has one byte for.
+
+    Raises:
+        TypeError: no integer.
+        ValueError: outside 0 to 255.
+    """
+    number = index(value)
+    if not 0 <= number <= 255:
+        raise ValueError(f"{what} {number}: the header has one byte for it")
+    return number
 
 
 def crc32(buffer: Buffer) -> int:
