@@ -10,6 +10,7 @@ leaves out what only some processors can do, for testing on those what the other
 import os
 import sys
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -22,7 +23,9 @@ extensions = [
     Extension(
         "ecgframe." + name.partition(".")[0],
         [f"ecgframe/{name}"],
-        define_macros=[("CYTHON_TRACE_NOGIL", "1")] if TRACED else [],
+        include_dirs=[numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")]
+        + ([("CYTHON_TRACE_NOGIL", "1")] if TRACED else []),
         extra_compile_args=[] if sys.platform == "win32" else ["-O1" if TRACED else "-O3"],
     )
     for name in SOURCES

@@ -4,10 +4,10 @@ The specification's eleven types and nothing else ("MessagePack Integration"). O
 """
 
 cimport cython
-from cpython.buffer cimport (
-    PyBUF_RECORDS_RO, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
-)
+cimport numpy as cnp
+from cpython.buffer cimport PyBUF_WRITE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_Clear
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -40,6 +40,8 @@ from .protocol import (
     UUID_KEY,
 )
 
+cnp.import_array()
+
 __all__ = ["pack", "pack_draft", "pack_into"]
 
 cdef extern from "Python.h":
@@ -49,7 +51,7 @@ cdef extern from "Python.h":
     bint PyLong_CheckExact(object value)
     double PyFloat_AS_DOUBLE(object value)
     int _PyBytes_Resize(PyObject** bytes, Py_ssize_t size) except -1
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size)
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object number) except? 0xFFFFFFFFFFFFFFFF
 
@@ -339,13 +341,21 @@ cdef abbreviated(value):
 
 cdef int pack_str(Writer* w, value) except -1:
     cdef Py_ssize_t size = 0
-    cdef const char* text
-    try:
-        text = PyUnicode_AsUTF8AndSize(value, &size)
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{where(w)}: the text has no UTF-8 form ({error})") from error
+    cdef const char* text = PyUnicode_AsUTF8AndSize(value, &size)
+    if text == NULL:
+        PyErr_Clear()
+        refuse_text(w, value)
     str_header(w, size)
     return pack_raw(w, text, size)
+
+
+cdef int refuse_text(Writer* w, value) except -1:
+    """Apart from ``pack_str``, since whoever is ready to catch an error pays for it each time."""
+    try:
+        str.encode(value)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where(w)}: the text has no UTF-8 form ({error})") from error
+    raise MemoryError
 
 
 cdef int pack_raw(Writer* w, const char* source, Py_ssize_t size) except -1:
@@ -530,25 +540,40 @@ cdef int sized_header(Writer* w, Py_ssize_t n, uint8_t tag, int width) except -1
 
 # --- ndarrays ---
 
+cdef struct Array:
+    # What an ndarray was like when packing it began: another thread may give it another shape meanwhile.
+    const char* samples
+    SampleType t
+    bint swapped                 # of the other byte order than this machine's
+    Py_ssize_t itemsize
+    Py_ssize_t count
+    int ndim
+    Py_ssize_t shape[MOST_DIMENSIONS]
+    Py_ssize_t strides[MOST_DIMENSIONS]
+
+
 cdef int pack_ndarray(Writer* w, array) except -1:
-    cdef Py_buffer view
-    cdef bint swapped = False
-    cdef SampleType t = NO_SAMPLE_TYPE
-    try:
-        PyObject_GetBuffer(array, &view, PyBUF_RECORDS_RO)
-    except (ValueError, BufferError):
-        raise unsupported(w, array) from None
-    try:
-        if view.format != NULL:
-            t = sample_type(view.format, view.itemsize, &swapped)
-        if t == NO_SAMPLE_TYPE or view.ndim > MOST_DIMENSIONS:
-            raise unsupported(w, array)
-        if w.binary:
-            pack_binary_form(w, array, &view, t, swapped)
-        else:
-            pack_list_form(w, &view, t, swapped)
-    finally:
-        PyBuffer_Release(&view)
+    cdef Array a
+    describe(w, array, &a)
+    return pack_binary_form(w, array, &a) if w.binary else pack_list_form(w, &a)
+
+
+cdef int describe(Writer* w, array, Array* a) except -1:
+    cdef cnp.ndarray source = <cnp.ndarray>array
+    cdef cnp.dtype dtype = <cnp.dtype>cnp.PyArray_DESCR(source)
+    cdef int i
+    a.ndim = cnp.PyArray_NDIM(source)
+    a.itemsize = cnp.PyArray_ITEMSIZE(source)
+    a.t = sample_type(dtype.kind, a.itemsize)
+    if a.t == NO_SAMPLE_TYPE or a.ndim > MOST_DIMENSIONS:
+        raise unsupported(w, array)
+    a.swapped = not cnp.PyArray_ISNOTSWAPPED(source)
+    a.samples = <const char*>cnp.PyArray_DATA(source)
+    a.count = 1
+    for i in range(a.ndim):
+        a.shape[i] = cnp.PyArray_DIM(source, i)
+        a.strides[i] = cnp.PyArray_STRIDE(source, i)
+        a.count *= a.shape[i]
     return 0
 
 
@@ -561,50 +586,49 @@ cdef unsupported(Writer* w, array):
     )
 
 
-cdef bytes dtype_name(SampleType t, bint swapped):
-    return <bytes>NAMES[<int>t + (<int>SAMPLE_TYPES if swapped else 0)]
+cdef bytes dtype_name(const Array* a):
+    return <bytes>NAMES[<int>a.t + (<int>SAMPLE_TYPES if a.swapped else 0)]
 
 
-cdef int pack_list_form(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
+cdef int pack_list_form(Writer* w, const Array* a) except -1:
     """``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
-    leave_room_for(w, 1 + max(view.ndim, 1))     # the map, and a list for each dimension or for the shape
+    leave_room_for(w, 1 + max(a.ndim, 1))  # the map, and a list for each dimension or for the shape
     container_header(w, 3, 0x80, 0xDE)
     pack_text(w, NDARRAY)
-    pack_samples(w, view, t, swapped)
+    pack_samples(w, a)
     pack_text(w, DTYPE)
-    pack_text(w, dtype_name(t, swapped))
+    pack_text(w, dtype_name(a))
     pack_text(w, SHAPE)
-    return pack_shape(w, view)
+    return pack_shape(w, a)
 
 
-cdef int pack_shape(Writer* w, Py_buffer* view) except -1:
+cdef int pack_shape(Writer* w, const Array* a) except -1:
     cdef int i
-    container_header(w, view.ndim, 0x90, 0xDC)
-    for i in range(view.ndim):
-        if view.shape[i] > LARGEST_DIMENSION:
-            raise ValueError(f"{where(w)}: a dimension of {view.shape[i]}; they end at 2**32 - 1")
-        pack_unsigned(w, <uint64_t>view.shape[i])
+    container_header(w, a.ndim, 0x90, 0xDC)
+    for i in range(a.ndim):
+        if a.shape[i] > LARGEST_DIMENSION:
+            raise ValueError(f"{where(w)}: a dimension of {a.shape[i]}; they end at 2**32 - 1")
+        pack_unsigned(w, <uint64_t>a.shape[i])
     return 0
 
 
-cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
+cdef int pack_samples(Writer* w, const Array* a) except -1:
     cdef Py_ssize_t size = 0
     cdef uint8_t* out
     cdef const uint8_t* end
-    cdef const char* samples = <const char*>view.buf
-    if lists_in(view, w.limit) + view.len // view.itemsize > w.limit - w.size:
+    if lists_in(a, w.limit) + a.count > w.limit - w.size:
         grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
-    if view.len // view.itemsize < SAMPLES_WITHOUT_GIL:
-        size = nested_size(view, 0, samples, t, swapped)
+    if a.count < SAMPLES_WITHOUT_GIL:
+        size = nested_size(a, 0, a.samples)
         out = reserve_for_samples(w, size)
-        out = write_nested(out, w.base + w.capacity, view, 0, samples, t, swapped)
+        out = write_nested(out, w.base + w.capacity, a, 0, a.samples)
     else:
         with nogil:
-            size = nested_size(view, 0, samples, t, swapped)
+            size = nested_size(a, 0, a.samples)
         out = reserve_for_samples(w, size)
         end = w.base + w.capacity
         with nogil:
-            out = write_nested(out, end, view, 0, samples, t, swapped)
+            out = write_nested(out, end, a, 0, a.samples)
     if out == NULL:
         raise RuntimeError(f"{where(w)}: the array changed while it was packed")
     w.size = out - w.base
@@ -618,61 +642,59 @@ cdef uint8_t* reserve_for_samples(Writer* w, Py_ssize_t size) except NULL:
     return reserve(w, size)
 
 
-cdef Py_ssize_t lists_in(Py_buffer* view, Py_ssize_t enough) noexcept nogil:
+cdef Py_ssize_t lists_in(const Array* a, Py_ssize_t enough) noexcept nogil:
     """How many lists nest in the array's list form, or any number above ``enough``."""
     cdef Py_ssize_t lists = 0
     cdef Py_ssize_t at_this_level = 1
     cdef int i
-    for i in range(view.ndim):
+    for i in range(a.ndim):
         lists += at_this_level
-        if lists > enough or (view.shape[i] and at_this_level > enough // view.shape[i] + 1):
+        if lists > enough or (a.shape[i] and at_this_level > enough // a.shape[i] + 1):
             return enough + 1
-        at_this_level *= view.shape[i]
+        at_this_level *= a.shape[i]
     return lists
 
 
-cdef Py_ssize_t nested_size(
-    Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
-) noexcept nogil:
+cdef Py_ssize_t nested_size(const Array* a, int dim, const char* p) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t size
-    if dim == view.ndim:                   # a 0-d array is its one number
-        return row_size(t, swapped, p, 1, 0)
-    size = container_header_size(view.shape[dim])
-    if dim == view.ndim - 1:
-        return size + row_size(t, swapped, p, view.shape[dim], view.strides[dim])
-    for i in range(view.shape[dim]):
-        size += nested_size(view, dim + 1, p + i * view.strides[dim], t, swapped)
+    if dim == a.ndim:                      # a 0-d array is its one number
+        return row_size(a.t, a.swapped, p, 1, 0)
+    size = container_header_size(a.shape[dim])
+    if dim == a.ndim - 1:
+        return size + row_size(a.t, a.swapped, p, a.shape[dim], a.strides[dim])
+    for i in range(a.shape[dim]):
+        size += nested_size(a, dim + 1, p + i * a.strides[dim])
     return size
 
 
 cdef uint8_t* write_nested(
-    uint8_t* out, const uint8_t* end, Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
+    uint8_t* out, const uint8_t* end, const Array* a, int dim, const char* p
 ) noexcept nogil:
     """Past the lists and samples written at out; NULL where they turn out longer than there is room for."""
     cdef Py_ssize_t i
-    if dim == view.ndim:
-        return write_row(t, swapped, out, end, p, 1, 0)
-    if end - out < container_header_size(view.shape[dim]):
+    if dim == a.ndim:
+        return write_row(a.t, a.swapped, out, end, p, 1, 0)
+    if end - out < container_header_size(a.shape[dim]):
         return NULL
-    out = write_container_header(out, view.shape[dim], 0x90, 0xDC)
-    if dim == view.ndim - 1:
-        return write_row(t, swapped, out, end, p, view.shape[dim], view.strides[dim])
-    for i in range(view.shape[dim]):
-        out = write_nested(out, end, view, dim + 1, p + i * view.strides[dim], t, swapped)
+    out = write_container_header(out, a.shape[dim], 0x90, 0xDC)
+    if dim == a.ndim - 1:
+        return write_row(a.t, a.swapped, out, end, p, a.shape[dim], a.strides[dim])
+    for i in range(a.shape[dim]):
+        out = write_nested(out, end, a, dim + 1, p + i * a.strides[dim])
         if out == NULL:
             return NULL
     return out
 
 
-cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint swapped) except -1:
+cdef int pack_binary_form(Writer* w, array, const Array* a) except -1:
     """``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
 
     The bytes start at a multiple of 8 from the frame's first byte. The padding, 0 to 7, is made of wider
     length headers than needed: its bit 0 widens one by 1 byte, bit 1 another by 2, bit 2 a third by 4.
     """
-    cdef bytes name = dtype_name(t, swapped)
-    cdef Py_ssize_t n = view.len
+    cdef bytes name = dtype_name(a)
+    cdef Py_ssize_t n = a.count * a.itemsize
     cdef Py_ssize_t ahead = (
         1 + (1 + PyBytes_GET_SIZE(DTYPE)) + (1 + PyBytes_GET_SIZE(name)) + (1 + PyBytes_GET_SIZE(NDARRAY))
         + (2 if n < 0x100 else 3 if n < 0x10000 else 5)
@@ -689,9 +711,9 @@ cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint 
     widened_header(w, PyBytes_GET_SIZE(NDARRAY), padding & 2, 0xA0 | <uint8_t>PyBytes_GET_SIZE(NDARRAY), 0xDA, 2)
     pack_raw(w, PyBytes_AS_STRING(NDARRAY), PyBytes_GET_SIZE(NDARRAY))
     bin_header(w, n)
-    pack_bytes_of(w, array, view, swapped == BIG_ENDIAN_HOST or view.itemsize == 1)
+    pack_bytes_of(w, array, n, a.swapped == BIG_ENDIAN_HOST or a.itemsize == 1)
     pack_text(w, SHAPE)
-    return pack_shape(w, view)
+    return pack_shape(w, a)
 
 
 cdef int widened_header(
@@ -700,20 +722,21 @@ cdef int widened_header(
     return sized_header(w, n, wide, width) if widen else pack_byte(w, fixed)
 
 
-cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) except -1:
-    """The array's samples, little-endian and in C order, into the frame in one pass."""
-    if view.len == 0:
+cdef int pack_bytes_of(Writer* w, array, Py_ssize_t n, bint little_endian) except -1:
+    """The array's samples, n bytes little-endian and in C order, into the frame in one pass."""
+    if n == 0:
         return 0
-    cdef char* out = <char*>reserve(w, view.len)
-    if little_endian and PyBuffer_IsContiguous(view, b"C"):
-        copy_bytes(out, <const char*>view.buf, view.len)
+    cdef char* out = <char*>reserve(w, n)
+    cdef cnp.ndarray source = <cnp.ndarray>array
+    if little_endian and cnp.PyArray_IS_C_CONTIGUOUS(source) and cnp.PyArray_NBYTES(source) == n:
+        copy_bytes(out, <const char*>cnp.PyArray_DATA(source), n)
     else:
         # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
         destination = np.ndarray(
-            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, view.len, PyBUF_WRITE)
+            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, n, PyBUF_WRITE)
         )
         np.copyto(destination, array)
-    w.size += view.len
+    w.size += n
     return 0
 
 

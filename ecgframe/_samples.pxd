@@ -55,7 +55,7 @@ cdef struct Survey:
 
 
 cdef Py_ssize_t item_size(SampleType t) noexcept nogil
-cdef SampleType sample_type(const char* format, Py_ssize_t itemsize, bint* swapped) noexcept nogil
+cdef SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogil
 
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil
 cdef uint8_t* write_row(

@@ -16,7 +16,7 @@ from libc.stdint cimport (
 from libc.string cimport memcpy
 
 from ._bigendian cimport (
-    BIG_ENDIAN_HOST, load16, load32, load64, store32, store64, swap16, swap32, swap64,
+    load16, load32, load64, store32, store64, swap16, swap32, swap64,
 )
 from ._numbers cimport (
     F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64, WIDEST,
@@ -63,27 +63,15 @@ cdef Py_ssize_t item_size(SampleType t) noexcept nogil:
     return 8
 
 
-cdef SampleType sample_type(const char* format, Py_ssize_t itemsize, bint* swapped) noexcept nogil:
-    """The type behind a buffer's struct format; itemsize decides where a letter's width is the platform's own."""
-    cdef char order = c"@"
-    if format[0] in (c"@", c"=", c"<", c">", c"!", c"^", c"|"):
-        order = format[0]
-        format += 1
-    if format[0] == 0 or format[1] != 0:
-        return NO_SAMPLE_TYPE
-    swapped[0] = itemsize > 1 and (
-        (order == c"<" and BIG_ENDIAN_HOST) or (order in (c">", c"!") and not BIG_ENDIAN_HOST)
-    )
-    cdef char letter = format[0]
-    if letter == c"?":
-        return BOOL if itemsize == 1 else NO_SAMPLE_TYPE
-    if letter in (c"b", c"h", c"i", c"l", c"q", c"n"):
+cdef SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogil:
+    """The type of samples whose dtype has this ``kind``, NumPy's letter, and this size."""
+    if kind == c"b":
+        return BOOL
+    if kind == c"i":
         return integer_type(itemsize, INT8)
-    if letter in (c"B", c"H", c"I", c"L", c"Q", c"N"):
+    if kind == c"u":
         return integer_type(itemsize, UINT8)
-    if letter in (c"e", c"f", c"d", c"g"):
-        return floating_type(itemsize)
-    return NO_SAMPLE_TYPE
+    return floating_type(itemsize) if kind == c"f" else NO_SAMPLE_TYPE
 
 
 cdef SampleType integer_type(Py_ssize_t itemsize, SampleType narrowest) noexcept nogil:

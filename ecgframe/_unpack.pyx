@@ -4,7 +4,7 @@ The specification's eleven types and nothing else ("MessagePack Integration"). E
 arrived before anything is allocated for it; only ``ProtocolError`` leaves.
 """
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+cimport numpy as cnp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
@@ -44,7 +44,15 @@ from .protocol import (
     UUID_KEY,
 )
 
+cnp.import_array()
+
 __all__ = ["unpack"]
+
+cdef extern from "numpy/arrayobject.h":
+    cnp.ndarray PyArray_NewFromDescr(
+        type subtype, cnp.dtype dtype, int ndim, const cnp.npy_intp* dims, const cnp.npy_intp* strides,
+        void* data, int flags, PyObject* prototype
+    )
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -56,7 +64,7 @@ cdef enum:
     DEEPEST = 64
     MOST_DIMENSIONS = 32
     SAMPLES_WITHOUT_GIL = 8192
-    KEYS_CACHED = 256
+    TEXTS_CACHED = 256
 
 cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
 cdef Py_ssize_t LONGEST_DTYPE = MAX_DTYPE_LETTERS
@@ -80,15 +88,14 @@ cdef dict FAULTS = {
 
 cdef str TOO_DEEP = f"more than {MAX_DEPTH} arrays and maps inside one another"
 
-cdef object empty = np.empty
 cdef type ndarray = np.ndarray
-cdef object FLOAT64_DTYPE = np.dtype("f8")
-cdef object INT64_DTYPE = np.dtype("i8")
-cdef object UINT64_DTYPE = np.dtype("u8")
+cdef cnp.dtype FLOAT64_DTYPE = np.dtype("f8")
+cdef cnp.dtype INT64_DTYPE = np.dtype("i8")
+cdef cnp.dtype UINT64_DTYPE = np.dtype("u8")
 
 
-# The last key of each kind. A list, since Python makes taking from it and putting into it safe between threads.
-cdef list KEYS = [""] * KEYS_CACHED
+# The last text of each kind. A list, since Python makes taking from it and putting into it safe between threads.
+cdef list TEXTS = [""] * TEXTS_CACHED
 
 
 cdef struct Reader:
@@ -196,7 +203,7 @@ cdef object read_value(Reader* r):
         return read_array(r, start, tag & 0x0F)
     if tag < 0xC0:
         r.at += 1
-        return read_text(r, start, tag & 0x1F)
+        return read_short_text(r, start, tag & 0x1F)
     if tag == 0xC0:
         r.at += 1
         return None
@@ -247,6 +254,27 @@ cdef str read_text(Reader* r, const uint8_t* start, Py_ssize_t n):
     except UnicodeDecodeError as error:
         refuse(r, start, f"text that is not UTF-8 ({error.reason})")
     r.at += n
+    return text
+
+
+cdef str read_short_text(Reader* r, const uint8_t* start, Py_ssize_t n):
+    """At most 31 bytes, from the cache if they were the last of their kind: field and lead names recur all the time."""
+    cdef const uint8_t* bytes_of = r.at
+    cdef str text
+    cdef Py_ssize_t slot
+    need(r, n)
+    if n == 0:
+        return ""
+    slot = (bytes_of[0] * 31 + bytes_of[n - 1] * 7 + n) % TEXTS_CACHED
+    text = <str>TEXTS[slot]
+    if (
+        PyUnicode_GET_LENGTH(text) == n and PyUnicode_IS_ASCII(text)
+        and memcmp(PyUnicode_1BYTE_DATA(text), bytes_of, n) == 0
+    ):
+        r.at += n
+        return text
+    text = read_text(r, start, n)
+    TEXTS[slot] = text
     return text
 
 
@@ -339,30 +367,14 @@ cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 cdef object read_key(Reader* r):
     need(r, 1)
-    cdef uint8_t tag = r.at[0]
-    if 0xA0 < tag < 0xC0:
-        return read_short_key(r, tag & 0x1F)
-    if tag < 0x80 or tag >= 0xE0 or 0xCC <= tag <= 0xD3 or 0xA0 <= tag < 0xC0 or 0xD9 <= tag <= 0xDB:
+    cdef const uint8_t* start = r.at
+    cdef uint8_t tag = start[0]
+    if 0xA0 <= tag < 0xC0:
+        r.at += 1
+        return read_short_text(r, start, tag & 0x1F)
+    if tag < 0x80 or tag >= 0xE0 or 0xCC <= tag <= 0xD3 or 0xD9 <= tag <= 0xDB:
         return read_value(r)
     refuse(r, r.at, f"a map key that is neither str nor int (MessagePack tag 0x{tag:02x})")
-
-
-cdef str read_short_key(Reader* r, Py_ssize_t n):
-    """A key of at most 31 bytes, from the cache if it was the last of its kind: field names recur in every message."""
-    cdef const uint8_t* start = r.at
-    cdef const uint8_t* text = start + 1
-    cdef str key
-    cdef Py_ssize_t slot
-    r.at += 1
-    need(r, n)
-    slot = (text[0] * 31 + text[n - 1] * 7 + n) % KEYS_CACHED
-    key = <str>KEYS[slot]
-    if PyUnicode_IS_ASCII(key) and PyUnicode_GET_LENGTH(key) == n and memcmp(PyUnicode_1BYTE_DATA(key), text, n) == 0:
-        r.at += n
-        return key
-    key = read_text(r, start, n)
-    KEYS[slot] = key
-    return key
 
 
 # --- date and UUID ---
@@ -517,9 +529,9 @@ cdef class SampleDtype:
 
     cdef SampleType t
     cdef bint native
-    cdef object dtype
-    cdef object in_memory        # the same in the byte order of this machine
-    cdef object little_endian    # the same as the binary form has it
+    cdef cnp.dtype dtype
+    cdef cnp.dtype in_memory     # the same in the byte order of this machine
+    cdef cnp.dtype little_endian     # the same as the binary form has it
 
 
 cdef dict DTYPES = {}
@@ -542,7 +554,6 @@ cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
 
 cdef SampleDtype known_dtype(bytes text):
     """The dtype behind a text, or None; never what NumPy makes of structures or objects."""
-    cdef bint swapped = False
     cdef SampleDtype known
     spelling = text.decode("latin-1")
     if not DTYPE_SPELLING.fullmatch(spelling):
@@ -553,9 +564,8 @@ cdef SampleDtype known_dtype(bytes text):
         return None
     if dtype.kind not in DTYPE_KINDS or dtype.itemsize > MAX_SAMPLE_SIZE:
         return None
-    letter = {"b": "?", "i": "q", "u": "Q", "f": "d"}[dtype.kind].encode()
     known = SampleDtype()
-    known.t = sample_type(letter, dtype.itemsize, &swapped)
+    known.t = sample_type(ord(dtype.kind), dtype.itemsize)
     known.native = dtype.isnative
     known.dtype = dtype
     known.in_memory = dtype.newbyteorder("=")
@@ -581,13 +591,15 @@ cdef int read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims) except -1:
     return <int>n
 
 
-cdef tuple shape_of(const Py_ssize_t* dims, int ndim):
+cdef list shape_of(const Py_ssize_t* dims, int ndim):
     cdef int i
-    if ndim == 1:
-        return (dims[0],)
-    if ndim == 2:
-        return (dims[0], dims[1])
-    return tuple([dims[i] for i in range(ndim)])
+    return [dims[i] for i in range(ndim)]
+
+
+cdef cnp.ndarray new_array(cnp.dtype dtype, const Py_ssize_t* dims, int ndim, const void* samples, int flags):
+    """An ndarray of memory of its own, or of the samples given; those it neither owns nor keeps alive."""
+    Py_INCREF(dtype)                       # NumPy takes it over
+    return PyArray_NewFromDescr(ndarray, dtype, ndim, <const cnp.npy_intp*>dims, NULL, <void*>samples, flags, NULL)
 
 
 cdef Py_ssize_t count_samples(Reader* r, Wrapper* w, Py_ssize_t* dims, int ndim, Py_ssize_t size) except -1:
@@ -615,16 +627,20 @@ cdef object view_samples(
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t i
     cdef Py_ssize_t size = item_size(dtype.t)
-    shape = shape_of(dims, ndim)
     sized_at(w.samples, r.end, 0xC4, &content, &n)
     if n != count * size:
-        refuse(r, w.samples, f"{n} bytes of samples, where shape {list(shape)} of {dtype.dtype} has {count * size}")
+        refuse(
+            r, w.samples,
+            f"{n} bytes of samples, where shape {shape_of(dims, ndim)} of {dtype.dtype} has {count * size}",
+        )
     if dtype.t == BOOL:
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = ndarray(shape, dtype.little_endian, <object>r.owner, content - r.owner_start)
-    if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
+    cdef bint aligned = <uintptr_t>content % <uintptr_t>size == 0
+    array = new_array(dtype.little_endian, dims, ndim, content, cnp.NPY_ARRAY_ALIGNED if aligned else 0)
+    cnp.set_array_base(array, <object>r.owner)
+    if aligned and dtype.native:
         return array                       # read-only, as the buffer that it is a view of
     array = array.astype(dtype.dtype)
     array.flags.writeable = False
@@ -637,32 +653,25 @@ cdef object copy_samples(
     Reader* r, Wrapper* w, SampleDtype dtype, Py_ssize_t* dims, int ndim, Py_ssize_t count
 ):
     """An array of its own memory with the samples of nested or flat lists."""
-    cdef Py_buffer target
     cdef Fault fault = FINE
     cdef const uint8_t* end
     cdef Py_ssize_t index = 0
     cdef bint flat = is_flat(w.samples, r.end, ndim)
-    shape = shape_of(dims, ndim)
     if count > w.samples_end - w.samples:
-        refuse_shape(r, w, shape)
+        refuse_shape(r, w, dims, ndim)
     if r.depth + 1 + (1 if flat else ndim) > DEEPEST:
         refuse(r, w.samples, TOO_DEEP)
-    array = empty(shape, dtype.in_memory)
-    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
-    try:
-        if count < SAMPLES_WITHOUT_GIL:
-            end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
-        else:
-            with nogil:
-                end = fill(
-                    dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
-                )
-    finally:
-        PyBuffer_Release(&target)
+    cdef cnp.ndarray array = new_array(dtype.in_memory, dims, ndim, NULL, 0)
+    cdef char* out = <char*>cnp.PyArray_DATA(array)
+    if count < SAMPLES_WITHOUT_GIL:
+        end = fill(dtype.t, w.samples, w.samples_end, out, dims, ndim, flat, count, &fault, &index)
+    else:
+        with nogil:
+            end = fill(dtype.t, w.samples, w.samples_end, out, dims, ndim, flat, count, &fault, &index)
     if end != w.samples_end:
         if fault == FINE or fault == NOT_A_NUMBER:
-            refuse_shape(r, w, shape)
-        refuse_sample(r, w, shape, fault, index)
+            refuse_shape(r, w, dims, ndim)
+        refuse_sample(r, w, shape_of(dims, ndim), fault, index)
     return array if dtype.native else array.byteswap(True).view(dtype.dtype)
 
 
@@ -714,13 +723,14 @@ cdef const uint8_t* fill_nested(
     return p
 
 
-cdef int refuse_shape(Reader* r, Wrapper* w, tuple shape) except -1:
+cdef int refuse_shape(Reader* r, Wrapper* w, const Py_ssize_t* dims, int ndim) except -1:
     return refuse(
-        r, w.samples, f"the samples are neither nested as shape {list(shape)} says nor that many in one flat list"
+        r, w.samples,
+        f"the samples are neither nested as shape {shape_of(dims, ndim)} says nor that many in one flat list",
     )
 
 
-cdef int refuse_sample(Reader* r, Wrapper* w, tuple shape, Fault fault, Py_ssize_t index) except -1:
+cdef int refuse_sample(Reader* r, Wrapper* w, list shape, Fault fault, Py_ssize_t index) except -1:
     place = [NDARRAY_KEY, *(int(i) for i in np.unravel_index(index, shape))]
     path = path_text(keys_to(r) + place)
     raise InvalidDataFormat(
@@ -750,7 +760,7 @@ cdef object read_number_list(Reader* r, Py_ssize_t n):
     cdef Py_ssize_t _
     cdef Fault fault = FINE
     cdef Py_ssize_t index = 0
-    cdef Py_buffer target
+    cdef Py_ssize_t[2] dims
     if n > r.end - r.at or r.depth + 2 > DEEPEST:
         return None
     memset(&survey, 0, sizeof(Survey))
@@ -769,16 +779,13 @@ cdef object read_number_list(Reader* r, Py_ssize_t n):
     dtype = dtype_for(&survey)
     if dtype is None:
         return None
-    cdef tuple shape = (n, columns)
-    array = empty(shape if columns else shape[:1], dtype)
-    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
-    try:
-        p = read_rows(
-            FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
-            p, r.end, <char*>target.buf, n, columns, &fault, &index,
-        )
-    finally:
-        PyBuffer_Release(&target)
+    dims[0] = n
+    dims[1] = columns
+    cdef cnp.ndarray array = new_array(dtype, dims, 2 if columns else 1, NULL, 0)
+    p = read_rows(
+        FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
+        p, r.end, <char*>cnp.PyArray_DATA(array), n, columns, &fault, &index,
+    )
     if p != after:
         return None
     r.at = after

@@ -357,3 +357,11 @@ def test_agrees_with_msgpack_on_tuples_and_nested_containers():
     pair = namedtuple("pair", "a b")
     for value in ((), (1, (2, [3])), {"a": ({"b": ()},)}, pair(1, pair(2, 3))):
         assert pack(value) == msgpack.packb(value)
+
+
+def test_texts_that_are_easily_taken_for_one_another_are_told_apart():
+    texts = ["lead", "lade", "lxxd", "laad", "lé d", "l\0\0d", "", "I", "l" * 31, "l" * 30 + "x"]  # alike at the ends
+    data = {text: [text, other] for text in texts for other in texts}
+    for _ in range(3):  # what is read may be remembered
+        assert unpack(pack(data)) == data
+        assert unpack(pack(texts * 20)) == texts * 20
