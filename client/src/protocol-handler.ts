@@ -115,13 +115,28 @@ export class ProtocolHandler {
    */
   encode(type: MessageType, data: unknown, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
     const version = options.version === undefined ? this.version : knownVersion(options.version);
-    const flags = options.flags ?? 0;
-    if (!NUMBERS_OF_TYPES.has(type)) throw new RangeError(`message type ${type} is none of the thirteen`);
-    checkSettable(version, flags);
-    const timestamp = this.#timestamp(version, options.timestamp);
+    checkSendable(type, version, options.flags ?? 0);
+    const plain = new Writer(HEADER_SIZES[version], this.maxPayload, this.#form).frameOf(data);
+    return this.#sealed(plain, version, type, options);
+  }
+
+  /** One frame of a payload that is packed already. Throws as `encode` does. */
+  frame(type: MessageType, payload: Uint8Array, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
+    const version = options.version === undefined ? this.version : knownVersion(options.version);
+    checkSendable(type, version, options.flags ?? 0);
+    if (payload.length > this.maxPayload) {
+      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `${payload.length} bytes; the limit is ${this.maxPayload}`);
+    }
     const room = HEADER_SIZES[version];
-    const plain = new Writer(room, this.maxPayload, this.#form).frameOf(data);
-    const deflated = this.#deflated(plain, room, version);
+    const plain = new Uint8Array(room + payload.length);
+    plain.set(payload, room);
+    return this.#sealed(plain, version, type, options);
+  }
+
+  #sealed(plain: Uint8Array<ArrayBuffer>, version: Version, type: MessageType, options: EncodeOptions) {
+    const flags = options.flags ?? 0;
+    const timestamp = this.#timestamp(version, options.timestamp);
+    const deflated = this.#deflated(plain, HEADER_SIZES[version], version);
     writeHeader(deflated ?? plain, version, type, deflated ? flags | Flag.COMPRESSED : flags, timestamp);
     return deflated ?? plain;
   }
@@ -295,7 +310,8 @@ function writeHeader(frame: Uint8Array, version: Version, type: MessageType, fla
 }
 
 /** What a caller may set is what the version defines, without the flags that follow from what the handler does. */
-function checkSettable(version: Version, flags: number): void {
+function checkSendable(type: MessageType, version: Version, flags: number): void {
+  if (!NUMBERS_OF_TYPES.has(type)) throw new RangeError(`message type ${type} is none of the thirteen`);
   let settable = 0;
   for (const flag of Object.values(Flag)) if (FLAG_SINCE[flag] <= version) settable |= flag & ~TRANSFORMED;
   const wrong = flags & ~settable;

@@ -1,0 +1,98 @@
+import { ProtocolError } from "./errors.js";
+import { type Gap, Place } from "./place.js";
+import { ErrorCode } from "./protocol.js";
+import type { Message } from "./protocol-handler.js";
+
+/** A message of a stream. */
+export type StreamMessage = Message<Record<string, unknown>>;
+
+/** Called with each message of a stream; where it returns a promise, it has the message once that is fulfilled. */
+export type StreamCallback = (message: StreamMessage) => void | Promise<void>;
+
+export interface SubscribeOptions {
+  /** Timestamp of the last message that is there already, in microseconds since 1970: what came after it is sent first. */
+  readonly since?: bigint;
+  /** Called with what can no longer be had, between the message before and the one behind. */
+  readonly onGap?: (gap: Gap) => void;
+}
+
+export type SubscriptionStatus = "asked" | "subscribed" | "unsubscribed" | "denied" | "closed";
+
+/** The messages of one stream, each once and in order, urgent ones ahead, over any number of connections. */
+export interface Subscription {
+  readonly stream: string;
+  /** "asked" until the server has answered, and again while there is no connection. */
+  readonly status: SubscriptionStatus;
+  /**
+   * Fulfilled once the server has granted the stream; rejected with a `ProtocolError` where it denies it, 0x203 or 0x204.
+   * It need not be waited for.
+   */
+  readonly granted: Promise<void>;
+  /** Messages handed over. */
+  readonly received: number;
+  /** Messages that came again and were not handed over twice. */
+  readonly duplicates: number;
+  /** Leaves the stream. Fulfilled when the server has confirmed it, or the connection is gone. */
+  unsubscribe(): Promise<void>;
+}
+
+/** A subscription as the client's own side sees it. */
+export class FollowedStream implements Subscription {
+  readonly stream: string;
+  readonly place: Place;
+  readonly callback: StreamCallback;
+  readonly granted: Promise<void>;
+  status: SubscriptionStatus = "asked";
+  wasGranted = false;
+  received = 0;
+  duplicates = 0;
+  /** How often a server in trouble has been asked again. */
+  attempts = 0;
+  readonly #onGap: ((gap: Gap) => void) | undefined;
+  readonly #leave: (stream: FollowedStream) => Promise<void>;
+  #settle: { grant: () => void; deny: (error: Error) => void } = { grant: () => {}, deny: () => {} };
+
+  constructor(
+    stream: string,
+    callback: StreamCallback,
+    { since, onGap }: SubscribeOptions,
+    leave: (stream: FollowedStream) => Promise<void>,
+  ) {
+    this.stream = stream;
+    this.callback = callback;
+    this.place = new Place(stream, since ?? null);
+    this.#onGap = onGap;
+    this.#leave = leave;
+    this.granted = new Promise((grant, deny) => {
+      this.#settle = { grant, deny };
+    });
+    this.granted.catch(() => {}); // whoever does not wait for it is told by the event
+  }
+
+  unsubscribe(): Promise<void> {
+    return this.#leave(this);
+  }
+
+  grant(): void {
+    this.status = "subscribed";
+    this.wasGranted = true;
+    this.attempts = 0;
+    this.#settle.grant();
+  }
+
+  deny(code: number | null): ProtocolError {
+    const text = `the server denied the stream "${this.stream}"`;
+    const error = new ProtocolError(code ?? ErrorCode.PERMISSION_DENIED, text);
+    this.end("denied", error);
+    return error;
+  }
+
+  end(status: SubscriptionStatus, error: Error = new Error(`the stream "${this.stream}" was left`)): void {
+    this.status = status;
+    this.#settle.deny(error);
+  }
+
+  passGap(gap: Gap): void {
+    this.#onGap?.(gap);
+  }
+}
