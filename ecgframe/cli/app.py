@@ -12,6 +12,8 @@ from .inspect import inspect
 from .serve import serve
 from .terminal import own_version
 from .watch import watch
+from .wireshark import EPILOG as WIRESHARK_EXAMPLES
+from .wireshark import wireshark
 
 ABOUT = (
     "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back, live."
@@ -43,6 +45,7 @@ app.command()(decode)
 app.command()(serve)
 app.command()(watch)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
+app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)
 
 
 def _print_version(wanted: bool) -> None:

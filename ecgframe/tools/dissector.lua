@@ -1,0 +1,443 @@
+-- Wireshark's dissector of ECG monitors' binary WebSocket frames.
+--
+-- Written by "ecgframe wireshark" (ecgframe @OWN_VERSION@) from the tables of the package: to change it, change those.
+-- Load it with "wireshark -X lua_script:ecgframe.lua", or put it in the folder of personal Lua plugins
+-- ("ecgframe wireshark --install" does).
+--
+-- It makes the receiver's checks 1 to 10, and of check 11 whether the payload is one well-formed MessagePack value. What
+-- the wrappers of arrays, dates and UUIDs may hold (check 11), and which fields a message needs (check 12), only
+-- "ecgframe inspect" judges.
+
+-- Tables of the protocol, generated --
+
+local HEADER_SIZES = @HEADER_SIZES@ -- by version
+local OFFSETS = @OFFSETS@
+local WIDTHS = @WIDTHS@
+local TYPES = @TYPES@
+local FLAGS = @FLAGS@ -- bit, name, first version
+local CODES = @CODES@
+local CLOSING = @CLOSING@ -- the last check behind which a receiver closes
+local MAX_PAYLOAD = @MAX_PAYLOAD@
+local MAX_DEPTH = @MAX_DEPTH@
+local MAX_CONTAINERS = @MAX_CONTAINERS@
+local DATA_FIELDS = @DATA_FIELDS@
+local SUBPROTOCOL = @NAME@
+local PORT = @PORT@
+
+local bit = bit or bit32 or load("return { band = function(a, b) return a & b end, bxor = function(a, b) return a ~ b end, rshift = function(a, n) return (a & 0xffffffff) >> n end }")()
+local band, bxor, rshift = bit.band, bit.bxor, bit.rshift
+
+-- What can be filtered on --
+
+local ecgframe = Proto(@NAME@, "ECG frame")
+local fields = ecgframe.fields
+local errors = {}
+
+local versions = {}
+for version in pairs(HEADER_SIZES) do versions[version] = "V" .. version end
+
+fields.version = ProtoField.uint8("ecgframe.version", "Version", base.DEC, versions)
+fields.type = ProtoField.uint8("ecgframe.type", "Type", base.HEX, TYPES)
+fields.flags = ProtoField.uint8("ecgframe.flags", "Flags", base.HEX)
+for _, flag in ipairs(FLAGS) do
+  fields["flag_" .. flag[2]] = ProtoField.bool("ecgframe.flags." .. flag[2]:lower(), flag[2], 8, nil, flag[1])
+end
+fields.length = ProtoField.uint32("ecgframe.length", "Length", base.DEC)
+fields.checksum = ProtoField.uint32("ecgframe.checksum", "Checksum", base.HEX)
+fields.checksum_good = ProtoField.bool("ecgframe.checksum.good", "Checksum is good")
+fields.timestamp = ProtoField.absolute_time("ecgframe.timestamp", "Timestamp", base.UTC)
+fields.timestamp_us = ProtoField.uint64("ecgframe.timestamp_us", "Timestamp in microseconds", base.DEC)
+fields.payload = ProtoField.bytes("ecgframe.payload", "Payload")
+fields.inflated = ProtoField.uint32("ecgframe.inflated", "Bytes of the payload, inflated", base.DEC)
+fields.error = ProtoField.uint16("ecgframe.error", "A receiver answers", base.HEX, CODES)
+fields.check = ProtoField.uint8("ecgframe.error.check", "The check that fails", base.DEC)
+fields.number = ProtoField.uint32("ecgframe.number", "Number within the message", base.DEC)
+for _, name in ipairs(DATA_FIELDS) do
+  fields["data_" .. name] = ProtoField.string("ecgframe.data." .. name, name)
+end
+fields.data = ProtoField.string("ecgframe.data", "Payload")
+
+local function fault(name, text, group)
+  errors[name] = ProtoExpert.new("ecgframe.expert." .. name, text, group, expert.severity.ERROR)
+  return errors[name]
+end
+
+ecgframe.experts = {
+  fault("checksum", "The checksum is not that of the payload", expert.group.CHECKSUM),
+  fault("length", "The length lies", expert.group.MALFORMED),
+  fault("version", "Unknown version", expert.group.PROTOCOL),
+  fault("type", "Unknown message type", expert.group.PROTOCOL),
+  fault("flags", "A flag that the version lacks", expert.group.PROTOCOL),
+  fault("encrypted", "Encrypted, and no cipher is defined", expert.group.UNDECODED),
+  fault("inflate", "The payload does not inflate", expert.group.MALFORMED),
+  fault("payload", "The payload is no MessagePack value", expert.group.MALFORMED),
+  fault("text", "A text message; frames travel in binary ones", expert.group.PROTOCOL),
+}
+
+ecgframe.prefs.max_payload = Pref.uint("Largest payload", MAX_PAYLOAD, "The receiver's limit, in bytes")
+
+local opcode_of = Field.new("websocket.opcode")
+local TEXT = 1
+
+-- CRC-32 --
+
+local CRC_TABLE = {}
+for byte = 0, 255 do
+  local crc = byte
+  for _ = 1, 8 do
+    crc = band(crc, 1) == 1 and bxor(rshift(crc, 1), 0xEDB88320) or rshift(crc, 1)
+  end
+  CRC_TABLE[byte] = crc
+end
+
+local function crc32(octets)
+  local crc = 0xFFFFFFFF
+  for index = 1, #octets do
+    crc = bxor(rshift(crc, 8), CRC_TABLE[band(bxor(crc, octets:byte(index)), 0xFF)])
+  end
+  return bxor(crc, 0xFFFFFFFF) % 0x100000000 -- the bit library counts below 0 as well
+end
+
+-- MessagePack: each value as text, for the tree --
+
+local Reader = {}
+Reader.__index = Reader
+
+function Reader.new(tvb)
+  return setmetatable({ tvb = tvb, place = 0, containers = 0 }, Reader)
+end
+
+function Reader:refuse(words)
+  error({ place = self.place, words = words }, 0)
+end
+
+function Reader:take(count)
+  if self.place + count > self.tvb:len() then self:refuse("cut short") end
+  self.place = self.place + count
+  return self.place - count
+end
+
+function Reader:uint(width)
+  local place = self:take(width)
+  if width == 8 then return self.tvb(place, 8):uint64():tonumber() end
+  return self.tvb(place, width):uint()
+end
+
+-- How many bytes follow, and what the first of them may be, by the first byte of a character of UTF-8.
+local function follows(first)
+  if first < 0x80 then return 0 end
+  if first >= 0xC2 and first <= 0xDF then return 1, 0x80, 0xBF end
+  if first == 0xE0 then return 2, 0xA0, 0xBF end
+  if first == 0xED then return 2, 0x80, 0x9F end
+  if first >= 0xE1 and first <= 0xEF then return 2, 0x80, 0xBF end
+  if first == 0xF0 then return 3, 0x90, 0xBF end
+  if first >= 0xF1 and first <= 0xF3 then return 3, 0x80, 0xBF end
+  if first == 0xF4 then return 3, 0x80, 0x8F end
+end
+
+local function is_utf8(octets)
+  local index = 1
+  while index <= #octets do
+    local count, low, high = follows(octets:byte(index))
+    if not count or index + count > #octets then return false end
+    for offset = 1, count do
+      local octet = octets:byte(index + offset)
+      if octet < low or octet > high then return false end
+      low, high = 0x80, 0xBF
+    end
+    index = index + 1 + count
+  end
+  return true
+end
+
+function Reader:text(length)
+  local place = self:take(length)
+  if length == 0 then return '""' end
+  if not is_utf8(self.tvb(place, length):raw()) then
+    self.place = place
+    self:refuse("text that is no UTF-8")
+  end
+  return '"' .. self.tvb(place, length):string(ENC_UTF_8) .. '"'
+end
+
+function Reader:bin(length)
+  self:take(length)
+  return length .. " bytes"
+end
+
+function Reader:enter(depth)
+  if depth > MAX_DEPTH then self:refuse("nested too deep") end
+  self.containers = self.containers + 1
+  if self.containers > MAX_CONTAINERS then self:refuse("too many arrays and maps") end
+end
+
+local SHOWN = 16
+
+function Reader:array(count, depth)
+  self:enter(depth)
+  local texts = {}
+  for index = 1, count do
+    local text = self:value(depth + 1)
+    if index <= SHOWN then texts[index] = text end
+  end
+  local more = count > SHOWN and ", ... (" .. count .. ")" or ""
+  return "[" .. table.concat(texts, ", ") .. more .. "]"
+end
+
+function Reader:map(count, depth)
+  self:enter(depth)
+  local texts, entries, seen = {}, {}, {}
+  for index = 1, count do
+    local key_at = self.place
+    local key, kind = self:value(depth + 1)
+    if kind ~= "str" and kind ~= "int" then
+      self.place = key_at
+      self:refuse("a key is neither str nor int")
+    end
+    if seen[kind .. key] then
+      self.place = key_at
+      self:refuse("a key occurs twice")
+    end
+    seen[kind .. key] = true
+    local place = self.place
+    local text = self:value(depth + 1)
+    local name = key:gsub('^"(.*)"$', "%1")
+    entries[index] = { name = name, text = text, place = place, length = self.place - place }
+    entries[name] = text
+    if index <= SHOWN then texts[index] = key .. ": " .. text end
+  end
+  if count == 3 and entries.__ndarray__ and entries.dtype and entries.shape then
+    return "ndarray " .. entries.dtype:gsub('"', "") .. " " .. entries.shape, "ndarray"
+  end
+  return "{" .. table.concat(texts, ", ") .. "}", "map", entries
+end
+
+local function float_text(number) -- as few digits as name it
+  for digits = 6, 16 do
+    local text = string.format("%." .. digits .. "g", number)
+    if tonumber(text) == number then return text end
+  end
+  return string.format("%.17g", number)
+end
+
+function Reader:value(depth)
+  local first = self.tvb(self:take(1), 1):uint()
+  if first <= 0x7f then return tostring(first), "int" end
+  if first <= 0x8f then return self:map(first - 0x80, depth) end
+  if first <= 0x9f then return self:array(first - 0x90, depth), "array" end
+  if first <= 0xbf then return self:text(first - 0xa0), "str" end
+  if first >= 0xe0 then return tostring(first - 0x100), "int" end
+  if first == 0xc0 then return "nil", "nil" end
+  if first == 0xc2 then return "false", "bool" end
+  if first == 0xc3 then return "true", "bool" end
+  if first >= 0xc4 and first <= 0xc6 then return self:bin(self:uint(2 ^ (first - 0xc4))), "bin" end
+  if first == 0xca then return float_text(self.tvb(self:take(4), 4):float()), "float" end
+  if first == 0xcb then return float_text(self.tvb(self:take(8), 8):float()), "float" end
+  if first == 0xcf then return tostring(self.tvb(self:take(8), 8):uint64()), "int" end
+  if first >= 0xcc and first <= 0xce then return tostring(self:uint(2 ^ (first - 0xcc))), "int" end
+  if first == 0xd3 then return tostring(self.tvb(self:take(8), 8):int64()), "int" end
+  if first >= 0xd0 and first <= 0xd2 then
+    local width = 2 ^ (first - 0xd0)
+    return tostring(self.tvb(self:take(width), width):int()), "int"
+  end
+  if first >= 0xd9 and first <= 0xdb then return self:text(self:uint(2 ^ (first - 0xd9))), "str" end
+  if first == 0xdc or first == 0xdd then return self:array(self:uint(2 ^ (first - 0xdb)), depth), "array" end
+  if first == 0xde or first == 0xdf then return self:map(self:uint(2 ^ (first - 0xdd)), depth) end
+  self.place = self.place - 1
+  self:refuse(string.format("byte 0x%02x begins no value", first))
+end
+
+-- One frame --
+
+local function refuse(tree, range, name, code, check, words)
+  tree:add_proto_expert_info(errors[name], words)
+  tree:add(fields.error, range, code):set_generated()
+  if check then tree:add(fields.check, range, check):set_generated() end
+end
+
+local function add_payload(tree, tvb, info)
+  local reader = Reader.new(tvb)
+  local well, text, kind, entries = pcall(function()
+    local text, kind, entries = reader:value(1)
+    if reader.place < tvb:len() then reader:refuse("bytes behind the value") end
+    return text, kind, entries
+  end)
+  if not well then
+    if type(text) ~= "table" then error(text, 0) end
+    local place = math.min(text.place, tvb:len() - 1)
+    local code = text.words == "too many arrays and maps" and 0x102 or 0x200
+    refuse(tree, tvb(place), "payload", code, 11, "The payload is no MessagePack value: " .. text.words .. ", at its byte " .. text.place)
+    return
+  end
+  if kind ~= "map" then
+    tree:add(fields.data, tvb(), text)
+    return
+  end
+  for _, entry in ipairs(entries) do
+    local field = fields["data_" .. entry.name]
+    local range = tvb(entry.place, entry.length)
+    local bare = entry.text:gsub('^"(.*)"$', "%1")
+    if field then
+      tree:add(field, range, bare)
+    else
+      tree:add(fields.data, range, entry.text, entry.name .. ": " .. entry.text)
+    end
+    if entry.name == "stream" then info.stream = bare end
+  end
+end
+
+local function adler32(octets)
+  local low, high = 1, 0
+  for index = 1, #octets do
+    low = (low + octets:byte(index)) % 65521
+    high = (high + low) % 65521
+  end
+  return high * 65536 + low
+end
+
+-- Wireshark inflates much that is no zlib stream as well, and as much of one as there is: so its ends are looked at.
+local function is_whole(range, plain)
+  if range:len() < 6 then return false end
+  local begin, sum = range(0, 2):uint(), range(range:len() - 4, 4):uint()
+  return begin % 31 == 0 and band(rshift(begin, 8), 0x0F) == 8 and adler32(plain:raw()) == sum
+end
+
+-- The name of the method changed with Wireshark 4.4; one that is not there is an error even to ask for.
+local function inflated(range)
+  for _, method in ipairs({ "uncompress_zlib", "uncompress" }) do
+    local well, result = pcall(function() return range[method](range, "Inflated payload") end)
+    if well and result then
+      local is_good = result:len() > ecgframe.prefs.max_payload or is_whole(range, result)
+      return is_good and result or nil
+    end
+  end
+end
+
+-- Gives the bytes that the frame takes; all that is left where nobody knows where the next one begins.
+local function dissect_frame(tvb, tree, number, info)
+  local left = tvb:len()
+  local version = tvb(0, 1):uint()
+  local size = HEADER_SIZES[version] or HEADER_SIZES[1]
+  local item = tree:add(ecgframe, tvb())
+  item:add(fields.number, tvb(0, 0), number):set_generated()
+  item:add(fields.version, tvb(0, 1))
+  if left < size then
+    refuse(item, tvb(), "length", 0x200, 1, left .. " bytes where a header of " .. size .. " starts")
+    info.name = "cut short"
+    return left
+  end
+  local function at(name) return tvb(OFFSETS[name], WIDTHS[name]) end
+  local kind, bits, length = at("type"):uint(), at("flags"):uint(), at("length"):uint()
+  local name = TYPES[kind] or string.format("0x%02x", kind)
+  info.name = name
+  item:add(fields.type, at("type"))
+  local flags = item:add(fields.flags, at("flags"))
+  local set = {}
+  for _, flag in ipairs(FLAGS) do
+    flags:add(fields["flag_" .. flag[2]], at("flags"))
+    if band(bits, flag[1]) ~= 0 then set[#set + 1] = flag[2] end
+  end
+  flags:append_text(#set > 0 and " (" .. table.concat(set, ", ") .. ")" or "")
+  item:add(fields.length, at("length"))
+  local checksum = item:add(fields.checksum, at("checksum"))
+  if size > OFFSETS.timestamp then
+    local microseconds = at("timestamp"):uint64()
+    local seconds, rest = (microseconds / 1000000):tonumber(), (microseconds % 1000000):tonumber()
+    pcall(function() item:add(fields.timestamp, at("timestamp"), NSTime.new(seconds, rest * 1000)) end)
+    item:add(fields.timestamp_us, at("timestamp"), microseconds):set_generated()
+  end
+  item:set_text(string.format("ECG frame: %s, V%d, %d bytes of payload", name, version, length))
+
+  if not HEADER_SIZES[version] then
+    refuse(item, tvb(0, 1), "version", 0x100, 2, "Version " .. version .. " is unknown")
+    return left
+  end
+  if not TYPES[kind] then
+    refuse(item, at("type"), "type", 0x104, 3, "Message type " .. name .. " is none of the thirteen")
+    return left
+  end
+  if length > ecgframe.prefs.max_payload then
+    refuse(item, at("length"), "length", 0x102, 4, "The header announces " .. length .. " bytes; the limit is " .. ecgframe.prefs.max_payload)
+    return left
+  end
+  if length > left - size then
+    refuse(item, at("length"), "length", 0x200, 5, "The length lies: " .. (left - size) .. " of " .. length .. " bytes are there")
+    return left
+  end
+  for _, flag in ipairs(FLAGS) do
+    if (flag[2] == "COMPRESSED" or flag[2] == "ENCRYPTED") and band(bits, flag[1]) ~= 0 and version < flag[3] then
+      refuse(item, at("flags"), "flags", 0x200, 6, "Version " .. version .. " has no flag " .. flag[2])
+      return left
+    end
+  end
+
+  item:set_len(size + length)
+  local payload = length > 0 and tvb(size, length) or nil
+  local found = payload and crc32(payload:raw()) or 0
+  local good = found == at("checksum"):uint()
+  item:add(fields.checksum_good, at("checksum"), good):set_generated()
+  checksum:append_text(good and " (good)" or string.format(" (bad, the payload has 0x%08x)", found))
+  if payload then item:add(fields.payload, payload) end
+  if not good then
+    refuse(item, at("checksum"), "checksum", 0x101, 7, string.format("The payload's CRC-32 is 0x%08x, the header says 0x%08x", found, at("checksum"):uint()))
+  elseif info.has(bits, "ENCRYPTED") then
+    refuse(item, at("flags"), "encrypted", 0x202, 8, "The payload is encrypted, and no cipher is defined")
+  elseif info.has(bits, "COMPRESSED") then
+    local plain = payload and inflated(payload)
+    if not plain then
+      refuse(item, payload or at("flags"), "inflate", 0x103, 9, "The payload is not one whole zlib stream")
+    else
+      item:add(fields.inflated, plain, plain:len()):set_generated()
+      if plain:len() > ecgframe.prefs.max_payload then
+        refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
+      elseif plain:len() > 0 then
+        add_payload(item, plain:tvb(), info)
+      end
+    end
+  elseif payload then
+    add_payload(item, payload:tvb(), info)
+  end
+  return size + length
+end
+
+local function has(bits, name)
+  for _, flag in ipairs(FLAGS) do
+    if flag[2] == name then return band(bits, flag[1]) ~= 0 end
+  end
+end
+
+-- A WebSocket message: one frame, or several end to end --
+
+function ecgframe.dissector(tvb, pinfo, tree)
+  pinfo.cols.protocol = "ECG"
+  local opcode = opcode_of()
+  if opcode and opcode.value == TEXT then
+    local item = tree:add(ecgframe, tvb())
+    refuse(item, tvb(), "text", 0x200, nil, "A text message; frames travel in binary ones")
+    pinfo.cols.info = "text message"
+    return tvb:len()
+  end
+  local texts, place, number = {}, 0, 1
+  while place < tvb:len() do
+    local info = { has = has }
+    place = place + dissect_frame(tvb(place):tvb(), tree, number, info)
+    texts[#texts + 1] = info.stream and info.name .. " " .. info.stream or info.name
+    number = number + 1
+  end
+  pinfo.cols.info = table.concat(texts, ", ")
+  return tvb:len()
+end
+
+local function looks_like_one(tvb, pinfo, tree)
+  local left = tvb:len()
+  if left < HEADER_SIZES[1] then return false end
+  local size = HEADER_SIZES[tvb(0, 1):uint()]
+  if not size or left < size or not TYPES[tvb(OFFSETS.type, 1):uint()] then return false end
+  if tvb(OFFSETS.length, WIDTHS.length):uint() > left - size then return false end
+  ecgframe.dissector(tvb, pinfo, tree)
+  return true
+end
+
+DissectorTable.get("ws.protocol"):add(SUBPROTOCOL, ecgframe)
+DissectorTable.get("ws.port"):add(PORT, ecgframe)
+ecgframe:register_heuristic("ws", looks_like_one)

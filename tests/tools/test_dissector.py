@@ -1,0 +1,241 @@
+"""The dissector against the same bytes as ``inspect``: frame for frame, field for field, code for code."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from running import run
+from tools.captures import Connection, capture
+from tools.tshark import Tshark, tcpdump
+
+from ecgframe import Codec, Flag, MessageType, ProtocolError, connect, encode
+from ecgframe.protocol import ErrorCode
+from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server.adapters.websockets import serve
+from ecgframe.tools import dissector as module
+from ecgframe.tools.capture import read_capture
+from ecgframe.tools.dissector import data_fields, dissector, plugin_folder
+from ecgframe.tools.examination import Examiner
+from ecgframe.tools.exported import Recorder
+from ecgframe.tools.sighting import Delivery, Origin
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+SIGNAL = {"signal": [0.25] * 500, "sampling_rate": 250, "stream": "ecg/1"}
+
+
+@pytest.fixture(scope="module")
+def tshark(tmp_path_factory):
+    return Tshark(tmp_path_factory.mktemp("wireshark"))
+
+
+def examined(path):
+    """All frames of a capture as ``inspect`` sees them."""
+    examiner = Examiner()
+    with path.open("rb") as file:
+        return [
+            frame
+            for sighting in read_capture(file)
+            if isinstance(sighting, Delivery)
+            for frame in examiner.examine(sighting)
+        ]
+
+
+def as_tshark_says(frame):
+    """What the dissector's fields have to be."""
+    fields, message = frame.fields, frame.message
+    return {
+        "ecgframe.version": str(fields["version"]),
+        "ecgframe.type": f"0x{fields['type']:02x}",
+        "ecgframe.length": str(fields["length"]),
+        "ecgframe.checksum": f"0x{fields['checksum']:08x}",
+        "ecgframe.timestamp_us": str(fields.get("timestamp", "")),
+        "ecgframe.inflated": str(message.nbytes) if message and Flag.COMPRESSED in message.flags else "",
+        "ecgframe.error": f"0x{frame.error.code:04x}" if frame.error else "",
+        "ecgframe.error.check": str(frame.error.check) if frame.error else "",
+        "ecgframe.data.stream": frame.stream or "",
+    }
+
+
+def assert_alike(tshark, path):
+    """Of each field, the values of all frames in their order. A packet may hold several messages of several frames."""
+    lines = tshark.frames(path)
+    expected = [as_tshark_says(frame) for frame in examined(path)]
+    for name in expected[0]:
+        found = [value for line in lines for value in line[name].split("|") if value]
+        assert found == [frame[name] for frame in expected if frame[name]], name
+
+
+# --- the text ---
+
+
+def test_all_tables_are_filled_in():
+    text = dissector("1.2.3")
+    assert not re.search("@[A-Z_]+@", text)
+    assert "(ecgframe 1.2.3)" in text
+    for one in MessageType:
+        assert f'[{int(one)}] = "{one.name}"' in text
+    for code in set(re.findall(r"0x[12]0[0-9a-f]\b", text)):
+        assert int(code, 16) in {int(one) for one in ErrorCode}, code
+    assert "signal" in data_fields()
+    assert "heartbeat_interval" in data_fields()
+
+
+def test_the_folder_is_where_wireshark_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_said_by", lambda program: f"Personal Lua Plugins:\t{tmp_path}/here \nGlobal: x")
+    monkeypatch.setattr(module.shutil, "which", lambda name: name)
+    assert plugin_folder() == tmp_path / "here"
+
+
+def test_the_folder_without_wireshark(monkeypatch, tmp_path):
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert plugin_folder() == tmp_path / ".local/lib/wireshark/plugins"
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    monkeypatch.setattr(module.sys, "platform", "win32")
+    assert plugin_folder() == tmp_path / "Wireshark/plugins"
+    assert module._said_by(str(tmp_path / "nothing")) == ""
+
+
+def test_wireshark_tells_its_folder(tshark):
+    assert "Personal Lua Plugins" in module._said_by(tshark.path)
+
+
+# --- the same bytes ---
+
+
+def test_all_vectors_get_the_same_verdict(tshark, tmp_path):
+    """Each named frame as a record of a recording, so that Wireshark's own parts do not come between."""
+    vectors = json.loads((VECTORS / "refused.json").read_text()) + json.loads((VECTORS / "frames.json").read_text())
+    vectors = {
+        one["name"]: bytes.fromhex(one.get("frame") or one.get("frames") or "")
+        for one in vectors
+        if "max_payload" not in one
+    }
+    vectors = {name: octets for name, octets in vectors.items() if octets}
+    with (tmp_path / "vectors.pcap").open("wb") as file:
+        recorder = Recorder(file)
+        for number, octets in enumerate(vectors.values()):
+            recorder.write(Delivery(octets, Origin(number, "127.0.0.1:5000", "127.0.0.1:8765", bool(number % 2))))
+    verdicts = {
+        name: [one.check for one in Codec().decode_each(octets) if isinstance(one, ProtocolError)]
+        for name, octets in vectors.items()
+    }
+    lines = tshark.frames(tmp_path / "vectors.pcap")
+    assert len(lines) == len(verdicts) > 700
+    differ = {
+        name
+        for (name, checks), line in zip(verdicts.items(), lines, strict=True)
+        if "|".join(map(str, checks)) != line["ecgframe.error.check"]
+    }
+    # The dissector says of itself that it does not judge wrappers; and Wireshark inflates the first of two streams.
+    differ = {name for name in differ if not name.startswith("lie: ")}
+    assert differ == {"stream: two streams v2", "stream: two streams v3"}
+
+
+def test_masks_fragments_and_deflate(tshark, tmp_path):
+    """What is both in fragments and deflated, Wireshark 4.0 joins and does not inflate."""
+    connection = Connection(deflate="permessage-deflate").open()
+    frames = [encode(MessageType.ECG_DATA, SIGNAL, timestamp=time) for time in range(1, 4)]
+    ping = encode(MessageType.PING, {"n": 1}, version=1)
+    broken = bytes([*ping[:-1], ping[-1] ^ 1])
+    connection.send(ping, "client").send(frames[0], deflated=True).send(frames[1], "client", fragments=3)
+    connection.send(frames[2] + frames[0]).send(broken, "client").send(ping[:-2], "client")
+    path = tmp_path / "session.pcap"
+    path.write_bytes(capture(connection.packets))
+    assert_alike(tshark, path)
+    assert "".join(line["ecgframe.error"] for line in tshark.frames(path)) == "0x01010x0200"
+
+
+def test_faults_are_expert_infos_that_can_be_filtered(tshark, tmp_path):
+    ping = encode(MessageType.PING, {"n": 1}, version=1)
+    faults = {
+        "ecgframe.expert.checksum": bytes([*ping[:-1], ping[-1] ^ 1]),
+        "ecgframe.expert.length": ping[:-1],
+        "ecgframe.expert.version": b"\x04" + ping[1:],
+        "ecgframe.expert.type": b"\x01\x13" + ping[2:],
+        "ecgframe.expert.flags": b"\x01\x11\x01" + ping[3:],
+        "ecgframe.expert.encrypted": b"\x03\x11\x02" + encode(MessageType.PING, {"n": 1})[3:],
+        "ecgframe.expert.payload": bytes.fromhex("011100 00000003 d621ece1 81c0c3"),
+        "ecgframe.expert.inflate": b"\x02\x11\x01" + encode(MessageType.PING, {"n": 1}, version=2)[3:],
+    }
+    connection = Connection().open()
+    for octets in faults.values():
+        connection.send(octets, "client")
+    connection.send(b"hello", "client", opcode=1)
+    path = tmp_path / "faults.pcap"
+    path.write_bytes(capture(connection.packets))
+    for number, name in enumerate([*faults, "ecgframe.expert.text"]):
+        found = tshark.run(path, "-Y", name, "-T", "fields", "-e", "frame.number")
+        assert found.split() == [str(5 + number)], name
+    assert "The length lies: 3 of 4 bytes are there" in tshark.run(path, "-V", "-Y", "ecgframe.expert.length")
+
+
+# --- a real session ---
+
+
+def test_a_real_session_is_seen_alike_frame_for_frame(tshark, tmp_path):
+    """A server and a client over the loopback device, captured by tcpdump, read by both."""
+    path = tmp_path / "session.pcap"
+
+    async def converse():
+        async with WebSocketBinaryHandler() as handler, serve(handler, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with tcpdump(port, path):
+                async with connect(f"ws://127.0.0.1:{port}/ws") as client, client.subscribe("ecg/1") as stream:
+                    for number in range(20):
+                        await handler.publish("ecg/1", MessageType.ECG_DATA, {**SIGNAL, "sequence": number})
+                    alert = {"kind": "asystole", "timestamp": 1.5}
+                    await handler.publish("ecg/1", MessageType.ANOMALY_ALERT, alert, Flag.PRIORITY)
+                    seen = 0
+                    async for _ in stream:
+                        seen += 1
+                        if seen == 21:
+                            break
+
+    run(converse())
+    frames = examined(path)
+    names = [frame.type_name for frame in frames]
+    assert names.count("ECG_DATA") == 20
+    assert names.count("ANOMALY_ALERT") == 1
+    assert names[:2] == ["PROTOCOL_NEGOTIATION"] * 2
+    assert all(frame.error is None for frame in frames)
+    assert_alike(tshark, path)
+    only = tshark.run(path, "-Y", 'ecgframe.data.stream == "ecg/1" && ecgframe.type == ANOMALY_ALERT', "-V")
+    assert "kind: asystole" in only
+    assert "PRIORITY: True" in only
+
+
+# --- recordings ---
+
+
+def test_a_recording_is_read_back(tmp_path):
+    deliveries = [
+        Delivery(b"\x01\x02", Origin(1.5, "10.0.0.1:1", "10.0.0.2:2", from_server=True)),
+        Delivery(b"", Origin(2.25, "[::1]:1", "[::2]:2", from_server=False)),
+    ]
+    file = io.BytesIO()
+    recorder = Recorder(file)
+    for delivery in deliveries:
+        recorder.write(delivery)
+    recorder.write(Delivery(b"x", Origin(3.0, "a.name:5", None, from_server=False)))
+    octets = file.getvalue()
+    *found, last = read_capture(io.BytesIO(octets))
+    assert found == deliveries
+    assert last == Delivery(b"x", Origin(3.0, "?:5", "?:0", from_server=False))
+    cut = list(read_capture(io.BytesIO(octets[:-3])))
+    assert cut[:2] == deliveries
+
+
+def test_records_of_others_are_left_out_and_damaged_ones_told():
+    import dpkt
+
+    file = io.BytesIO()
+    writer = dpkt.pcap.Writer(file, linktype=252)
+    writer.writepkt(b"\0\x0c\0\4http\0\0\0\0GET", ts=1.0)
+    writer.writepkt(b"\0\x0c\0\4http", ts=2.0)
+    [remark] = read_capture(io.BytesIO(file.getvalue()))
+    assert remark.text == "a record whose tags are cut short"
