@@ -19,20 +19,20 @@ accelerated: bool
 if TYPE_CHECKING:
     from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
     from ._pack import pack as pack_payload
-    from ._pack import pack_draft, pack_into
+    from ._pack import pack_frame, pack_into
     from ._unpack import unpack as unpack_payload
 else:
     try:
         from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
         from ._pack import pack as pack_payload
-        from ._pack import pack_draft, pack_into
+        from ._pack import pack_frame, pack_into
         from ._unpack import unpack as unpack_payload
 
         accelerated = True
     except ModuleNotFoundError:
         from ._plain.header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
         from ._plain.pack import pack as pack_payload
-        from ._plain.pack import pack_draft, pack_into
+        from ._plain.pack import pack_frame, pack_into
         from ._plain.unpack import unpack as unpack_payload
 
         accelerated = False
@@ -46,7 +46,7 @@ __all__ = [
     "flatten",
     "flatten_writable",
     "octet",
-    "pack_draft",
+    "pack_frame",
     "pack_into",
     "pack_payload",
     "unpack_payload",

@@ -2,6 +2,14 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+cdef enum:
+    SIZE_V1 = 11
+    SIZE_V3 = 19
+
+
+cdef inline Py_ssize_t header_size(int version) noexcept nogil:
+    return SIZE_V3 if version == 3 else SIZE_V1
+
 
 cdef class FlatBuffer:
     cdef Py_buffer source
@@ -41,6 +49,9 @@ cdef class Draft:
     cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes)
     cpdef object seal(self, int version, int type, int flags, uint64_t timestamp)
     cpdef int replace(self, deflated) except -1
+
+
+cdef int seal(uint8_t* frame, Py_ssize_t nbytes, int version, int type, int flags, uint64_t timestamp) except -1
 
 
 cdef class Clock:

@@ -35,8 +35,6 @@ except ImportError:
 __all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable", "octet"]
 
 cdef enum:
-    SIZE_V1 = 11
-    SIZE_V3 = 19
     COPY_WITHOUT_GIL = 65536
     SUM_BY_TABLE = 128
 
@@ -348,10 +346,6 @@ cdef Header read_header(const uint8_t* p):
     return header
 
 
-cdef inline Py_ssize_t header_size(int version) noexcept nogil:
-    return SIZE_V3 if version == 3 else SIZE_V1
-
-
 cdef void write_header(
     uint8_t* p, int version, int type, int flags, uint32_t length, uint32_t checksum, uint64_t timestamp
 ) noexcept nogil:
@@ -412,10 +406,16 @@ cdef class Draft:
             raise ValueError("this draft has been sealed before")
         if header_size(version) != self.room:
             raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
-        cdef uint32_t checksum = checksum_of(self.start + self.room, self.nbytes)
-        write_header(self.start, version, type, flags, <uint32_t>self.nbytes, checksum, timestamp)
+        seal(self.start, self.nbytes, version, type, flags, timestamp)
         self.owner = None
         return owner
+
+
+cdef int seal(uint8_t* frame, Py_ssize_t nbytes, int version, int type, int flags, uint64_t timestamp) except -1:
+    """Sum the payload of nbytes that stands behind the room for a header, and write the header in front of it."""
+    cdef uint32_t checksum = checksum_of(frame + header_size(version), nbytes)
+    write_header(frame, version, type, flags, <uint32_t>nbytes, checksum, timestamp)
+    return 0
 
 
 cpdef int octet(value, str what) except -1:

@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ._bigendian cimport BIG_ENDIAN_HOST, store16, store32
-from ._header cimport Draft, FlatBuffer, flatten
+from ._header cimport Draft, FlatBuffer, flatten, header_size, seal
 from ._numbers cimport WIDEST, signed_size, unsigned_size, write_double, write_signed, write_unsigned
 from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, row_size, sample_type, write_row
 
@@ -42,7 +42,7 @@ from .protocol import (
 
 cnp.import_array()
 
-__all__ = ["pack", "pack_draft", "pack_into"]
+__all__ = ["pack", "pack_frame", "pack_into"]
 
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(object items, Py_ssize_t i)
@@ -108,12 +108,30 @@ cdef struct Writer:
 
 cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
     """The payload alone, as bytes."""
-    return pack_behind(0, obj, max_payload, binary)
+    cdef Writer w
+    begin(&w, 0, max_payload, binary)
+    try:
+        pack_value(&w, obj)
+        return finished(&w)
+    finally:
+        Py_XDECREF(w.frame)
 
 
-cpdef Draft pack_draft(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
-    """The payload behind ``room`` blank bytes, as a draft whose header is still to be written."""
-    cdef bytes frame = pack_behind(room, obj, max_payload, binary)
+cpdef object pack_frame(
+    int version, int type, int flags, uint64_t timestamp, obj, Py_ssize_t max_payload, bint binary, Py_ssize_t longest
+):
+    """A whole frame; or, where its payload has more than ``longest`` bytes, the draft of one, which may yet change."""
+    cdef Writer w
+    cdef Py_ssize_t room = header_size(version)
+    begin(&w, room, max_payload, binary)
+    try:
+        pack_value(&w, obj)
+        if w.size - room <= longest:
+            seal(w.base, w.size - room, version, type, flags, timestamp)
+            return finished(&w)
+        frame = finished(&w)
+    finally:
+        Py_XDECREF(w.frame)
     return Draft.around(frame, <uint8_t*>PyBytes_AS_STRING(frame), room, PyBytes_GET_SIZE(frame) - room)
 
 
@@ -134,16 +152,6 @@ cpdef Draft pack_into(
     w.capacity = min(target.nbytes - offset, w.limit)
     pack_value(&w, obj)
     return Draft.around(target, w.base, room, w.size - room)
-
-
-cdef bytes pack_behind(Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary):
-    cdef Writer w
-    begin(&w, room, max_payload, binary)
-    try:
-        pack_value(&w, obj)
-        return finished(&w)
-    finally:
-        Py_XDECREF(w.frame)
 
 
 cdef void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary) noexcept:

@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 # codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
 from ._header cimport Clock as CompiledClock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable, octet
-from ._pack cimport pack as pack_payload, pack_draft, pack_into
+from ._pack cimport pack as pack_payload, pack_frame, pack_into
 from ._unpack cimport unpack as unpack_payload
 
 
@@ -43,7 +43,7 @@ cdef class Codec:
     cdef bint _validate
     cdef CompiledClock _clock
 
-    @cython.locals(draft=Draft, stamp=uint64_t)
+    @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame(self, int type, object data, int version, int flags, object timestamp)
 
     @cython.locals(draft=Draft, stamp=uint64_t)
@@ -54,7 +54,7 @@ cdef class Codec:
     @cython.locals(settable=int)
     cdef int _check_message(self, int type, object data, int version, int flags) except -1
 
-    cdef object _deflated(self, Draft draft, int version)
+    cdef Py_ssize_t _longest_undeflated(self, int version) except -1
 
     cdef int _or_own(self, object version) except -1
 

@@ -16,7 +16,7 @@ from ._core import (
     flatten,
     flatten_writable,
     octet,
-    pack_draft,
+    pack_frame,
     pack_into,
     pack_payload,
     unpack_payload,
@@ -42,7 +42,7 @@ from .protocol import (
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ._header import Draft, FlatBuffer, Header
+    from ._header import FlatBuffer, Header
 
 NdarrayForm = Literal["list", "binary"]
 NumericLists = Literal["list", "ndarray"]
@@ -222,11 +222,14 @@ class Codec:
     def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int | None) -> bytes:
         stamp = self._stamp(version, timestamp)
         self._check_message(type, data, version, flags)
-        draft = pack_draft(_ROOM[version], data, self._max_payload, self._binary)
-        deflated = self._deflated(draft, version)
+        longest = self._longest_undeflated(version)
+        frame = pack_frame(version, type, flags, stamp, data, self._max_payload, self._binary, longest)
+        if isinstance(frame, bytes):
+            return frame
+        deflated = shrunk(frame.payload, self._level)
         if deflated is not None:
             return build_frame(version, type, flags | _COMPRESSED, stamp, deflated)
-        return draft.seal(version, type, flags, stamp)
+        return frame.seal(version, type, flags, stamp)
 
     def _frame_into(
         self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int | None
@@ -234,10 +237,11 @@ class Codec:
         stamp = self._stamp(version, timestamp)
         self._check_message(type, data, version, flags)
         draft = pack_into(target, offset, _ROOM[version], data, self._max_payload, self._binary)
-        deflated = self._deflated(draft, version)
-        if deflated is not None:
-            draft.replace(deflated)
-            flags |= _COMPRESSED
+        if draft.nbytes > self._longest_undeflated(version):
+            deflated = shrunk(draft.payload, self._level)
+            if deflated is not None:
+                draft.replace(deflated)
+                flags |= _COMPRESSED
         draft.seal(version, type, flags, stamp)
         return draft.room + draft.nbytes
 
@@ -250,11 +254,9 @@ class Codec:
         if self._validate:
             check_sent(type, data)
 
-    def _deflated(self, draft: Draft, version: int) -> bytes | bytearray | None:
-        """The draft's payload deflated, or None where that is not to be, or makes it no shorter."""
-        if draft.nbytes <= self._threshold or version < _COMPRESSED_SINCE:
-            return None
-        return shrunk(draft.payload, self._level)
+    def _longest_undeflated(self, version: int) -> int:
+        """Bytes that a payload may have for deflating it not to be tried."""
+        return self._threshold if version >= _COMPRESSED_SINCE else LARGEST_LENGTH
 
     def pack(self, obj: Any) -> bytes:
         """The payload alone, uncompressed. Raises as ``encode`` does."""

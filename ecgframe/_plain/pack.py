@@ -23,6 +23,7 @@ from ..protocol import (
     DATETIME_KEY,
     DTYPE_KEY,
     DTYPE_KINDS,
+    HEADER_SIZES,
     MAX_DEPTH,
     MAX_DIMENSION,
     MAX_NDIM,
@@ -34,7 +35,7 @@ from ..protocol import (
 from .header import Draft, FlatBuffer, flatten
 from .numbers import F32, F64, FLOATS
 
-__all__ = ["pack", "pack_draft", "pack_into"]
+__all__ = ["pack", "pack_frame", "pack_into"]
 
 _SCALARS: Final = frozenset({NoneType, bool, int, float, str, bytes})
 
@@ -44,9 +45,13 @@ def pack(obj: Any, max_payload: int, binary: bool) -> bytes:
     return _Writer(0, max_payload, binary).payload_of(obj)
 
 
-def pack_draft(room: int, obj: Any, max_payload: int, binary: bool) -> Draft:
-    """The payload of a frame whose header, of ``room`` bytes, is still to be written."""
-    return Draft(room, _Writer(room, max_payload, binary).payload_of(obj))
+def pack_frame(
+    version: int, type: int, flags: int, timestamp: int, obj: Any, max_payload: int, binary: bool, longest: int
+) -> bytes | Draft:
+    """A whole frame; or, where its payload has more than ``longest`` bytes, the draft of one, which may yet change."""
+    room = HEADER_SIZES[version]
+    draft = Draft(room, _Writer(room, max_payload, binary).payload_of(obj))
+    return draft if draft.nbytes > longest else draft.seal(version, type, flags, timestamp)
 
 
 def pack_into(target: FlatBuffer, offset: int, room: int, obj: Any, max_payload: int, binary: bool) -> Draft:

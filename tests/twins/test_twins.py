@@ -335,7 +335,7 @@ DRAFTS = {
 
 @pytest.mark.parametrize("use", DRAFTS.values(), ids=DRAFTS)
 def test_drafts(use):
-    assert_alike(lambda package: use(package._core.pack_draft(11, {"a": 1}, 100, False)))
+    assert_alike(lambda package: use(package._core.pack_frame(1, 0x11, 0, 0, {"a": 1}, 100, False, 0)))
 
 
 # --- arguments ---
