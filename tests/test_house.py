@@ -188,6 +188,12 @@ def test_no_kernel_looks_up(kernel):
     assert found.isdisjoint(UPPER_FLOORS | {"codec", "messages", "compression"})
 
 
+@pytest.mark.parametrize("kernel", sorted(COMPILED))
+def test_no_kernel_is_built_against_numpy(kernel):
+    """A wheel then runs with every NumPy, and is built without one."""
+    assert not re.search(r"^\s*(cimport numpy|from numpy\S* cimport)", COMPILED[kernel].read_text(), re.M)
+
+
 @pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_plain/")])
 def test_no_plain_twin_of_a_kernel_looks_up(twin):
     assert imports_of(MODULES[twin]) <= {"_plain", "_path", "errors", "protocol"}
