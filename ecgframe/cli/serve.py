@@ -45,6 +45,14 @@ def serve(
             "--whole", help="Play it to its last sample, and begin anew with its first, though there may be a jump."
         ),
     ] = False,
+    alerts: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Send an alert for demonstration every so many seconds, which says of itself that it is one; 0: none.",
+        ),
+    ] = 0,
     redis: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Share the streams with other servers through Redis, as redis://localhost."),
@@ -66,8 +74,8 @@ def serve(
     It goes at its true rate, each stream from another place of it. Near its end a place is sought that leads on to one
     near its beginning, so that nobody sees where it begins anew.
 
-    On the same port are /healthz, for load balancers, and /metrics, for Prometheus. Ctrl-C or SIGTERM ends it, and
-    tells the viewers.
+    On the same port are the monitor, for a browser, /healthz, for load balancers, and /metrics, for Prometheus. Ctrl-C
+    or SIGTERM ends it, and tells the viewers.
     """
     if streams == 0 and redis is None:
         raise typer.BadParameter("without --redis, 0 streams leave nothing to see", param_hint="--streams")
@@ -80,6 +88,7 @@ def serve(
             frame_ms=frame_ms,
             speed=speed,
             whole=whole,
+            alert_seconds=alerts,
             host=host,
             port=port,
             redis=redis,

@@ -28,6 +28,7 @@ def serve_live(
     frame_ms: float,
     speed: float,
     whole: bool,
+    alert_seconds: float,
     host: str,
     port: int,
     redis: str | None,
@@ -48,6 +49,7 @@ def serve_live(
         streams=streams,
         frame_seconds=Fraction(frame_ms) / 1000,
         speed=speed,
+        alert_seconds=alert_seconds,
         host=host,
         port=port,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
@@ -83,7 +85,8 @@ def _ending(record: Record, samples: range | None, whole: bool) -> str:
 
 def _announce(server: LiveServer, port: int, ending: str) -> None:
     host = "127.0.0.1" if server.host in EVERYWHERE else server.host
-    url = f"ws://{f'[{host}]' if ':' in host else host}:{port}{WEBSOCKET}"
+    place = f"{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"ws://{place}{WEBSOCKET}"
     streams = server.streams
     if streams:
         record = server.loop.record
@@ -91,4 +94,5 @@ def _announce(server: LiveServer, port: int, ending: str) -> None:
         lines += [f"Live at {url}: {streams[0]}{f' to {streams[-1]}' if len(streams) > 1 else ''}"]
     else:
         lines = [f"Live at {url}: what other servers publish"]
-    typer.echo("\n".join([*lines, f"Next: ecgframe watch {url} {streams[0] if streams else 'ecg/1'}"]))
+    watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}"
+    typer.echo("\n".join([*lines, f"Next: open http://{place}/ in a browser, or run {watch}"]))

@@ -17,6 +17,7 @@ from ..libraries import library
 from ..protocol import CloseCode
 from .adapters.websockets import serve
 from .backplane import Backplane, LocalBackplane
+from .demo_alerts import DemoAlerts
 from .handler import WebSocketBinaryHandler
 from .limits import Limits
 from .logs import logger
@@ -47,6 +48,7 @@ class LiveServer:
         streams: names of the streams; where there are none, viewers only get what other servers play.
         frame_seconds: the length of a frame.
         speed: how many times as fast as it was recorded.
+        alert_seconds: from one alert for demonstration to the next; 0 is none.
         host: to listen on.
         port: to listen on; 0 is any that is free.
         limits: of the handler.
@@ -57,6 +59,7 @@ class LiveServer:
     streams: tuple[str, ...]
     frame_seconds: Fraction = Fraction(1, 20)
     speed: float = 1.0
+    alert_seconds: float = 0.0
     host: str = "127.0.0.1"
     port: int = 0
     limits: Limits = field(default_factory=Limits)
@@ -75,21 +78,26 @@ class LiveServer:
             Exception: whatever ended the playing.
         """
         async with WebSocketBinaryHandler(limits=self.limits, backplane=self.backplane) as handler:
-            player = Player(
-                self.loop, self.streams, handler.publish, frame_seconds=self.frame_seconds, speed=self.speed
-            )
+            playing = self._playing(handler)
             connections: WeakSet[ServerConnection] = WeakSet()
             server = await self._listen(handler, connections)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
             try:
                 ready(port)
-                await (_play_until(stop, player) if self.streams else stop.wait())
+                await (_play_until(stop, playing) if self.streams else stop.wait())
             finally:
                 logger.info("stopping, %d viewers are told", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
                 await _end(server, connections)
+
+    def _playing(self, handler: WebSocketBinaryHandler) -> list[Player | DemoAlerts]:
+        """What is to run as long as the server does."""
+        player = Player(self.loop, self.streams, handler.publish, frame_seconds=self.frame_seconds, speed=self.speed)
+        if self.alert_seconds <= 0:
+            return [player]
+        return [player, DemoAlerts(self.streams, handler.publish, seconds=self.alert_seconds)]
 
     async def _listen(self, handler: WebSocketBinaryHandler, connections: WeakSet[ServerConnection]) -> Server:
         def create_connection(*args: Any, **options: Any) -> ServerConnection:
@@ -126,15 +134,16 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     return f"{place}: {os.strerror(error.errno)}"
 
 
-async def _play_until(stop: asyncio.Event, player: Player) -> None:
-    """Play; a player that fails ends it as well, since there would be nothing to see any more."""
-    playing = asyncio.create_task(player.run())
+async def _play_until(stop: asyncio.Event, playing: Iterable[Player | DemoAlerts]) -> None:
+    """Play; what fails ends it as well, since there would be nothing to see any more."""
+    tasks = [asyncio.create_task(one.run()) for one in playing]
     stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait([playing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopping.cancel()
-        playing.cancel()
-        await asyncio.wait([playing])
-    if not playing.cancelled():
-        playing.result()
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -1,12 +1,15 @@
-"""What a server answers over plain HTTP, on the port of its WebSockets: that it lives, its numbers, what it has."""
+"""What a server answers over plain HTTP, on the port of its WebSockets: the monitor, that it lives, what it has."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from ..libraries import MissingLibrary, library
+from .monitor_files import HEADERS, MonitorFile, accepts_gzip, monitor_files
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -17,9 +20,19 @@ if TYPE_CHECKING:
 WEBSOCKET: Final = "/ws"
 HEALTH: Final = "/healthz"
 METRICS: Final = "/metrics"
+STREAMS: Final = "/streams"
 
 TEXT: Final = "text/plain; charset=utf-8"
-NOTHING: Final = f"There is nothing here, but at {WEBSOCKET}, {HEALTH}, {METRICS} and /.\n".encode()
+JSON: Final = "application/json"
+NOTHING: Final = f"There is nothing here, but at {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS} and /.\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: HTTPStatus
+    body: bytes
+    content_type: str = TEXT
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Pages:
@@ -27,11 +40,12 @@ class Pages:
 
     Args:
         handler: whose numbers ``/metrics`` gives.
-        streams: names of the streams that ``/`` lists.
+        streams: names of the streams that ``/`` and ``/streams`` list.
     """
 
     def __init__(self, handler: HasStats, streams: Sequence[str]) -> None:
         self._streams = streams
+        self._monitor = monitor_files()
         self._exposition: Exposition | None = None
         self._no_exposition = ""
         try:
@@ -48,38 +62,61 @@ class Pages:
         path = request.path.partition("?")[0]
         if path == WEBSOCKET:
             return None
-        status, body, content_type = self._page(path, request)
-        response = connection.respond(status, "")
-        response.body = body
-        for name, value in (("Content-Type", content_type), ("Content-Length", str(len(body)))):
-            del response.headers[name]
+        answer = self._answer(path, request)
+        response = connection.respond(answer.status, "")
+        response.body = answer.body
+        headers = {"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff", **answer.headers}
+        if answer.status is HTTPStatus.NOT_MODIFIED:
+            del response.headers["Content-Length"]  # it would be that of the file
+        else:
+            headers["Content-Length"] = str(len(answer.body))
+        for name, value in headers.items():
+            if name in response.headers:
+                del response.headers[name]
             response.headers[name] = value
         return response
 
-    def _page(self, path: str, request: Request) -> tuple[HTTPStatus, bytes, str]:
+    def _answer(self, path: str, request: Request) -> _Answer:
         if path == HEALTH:
-            return HTTPStatus.OK, b"ok\n", TEXT
+            return _Answer(HTTPStatus.OK, b"ok\n")
         if path == METRICS:
             return self._metrics(_header(request, "Accept"))
-        if path == "/":
-            return HTTPStatus.OK, self._overview(_header(request, "Host")).encode(), TEXT
-        return HTTPStatus.NOT_FOUND, NOTHING, TEXT
+        if path == STREAMS:
+            body = json.dumps({"streams": list(self._streams)}).encode()
+            return _Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store"})
+        if path == "/" and "text/html" not in _header(request, "Accept"):
+            return _Answer(HTTPStatus.OK, self._overview(_header(request, "Host")).encode(), headers={"Vary": "Accept"})
+        if path in self._monitor:
+            return _monitor(self._monitor[path], request)
+        return _Answer(HTTPStatus.NOT_FOUND, NOTHING)
 
-    def _metrics(self, accept: str) -> tuple[HTTPStatus, bytes, str]:
+    def _metrics(self, accept: str) -> _Answer:
         if self._exposition is None:
-            return HTTPStatus.NOT_FOUND, self._no_exposition.encode(), TEXT
+            return _Answer(HTTPStatus.NOT_FOUND, self._no_exposition.encode())
         body, content_type = self._exposition.answer(accept)
-        return HTTPStatus.OK, body, content_type
+        return _Answer(HTTPStatus.OK, body, content_type)
 
     def _overview(self, host: str) -> str:
         addresses = {
+            f"http://{host}/": "the monitor, in a browser",
             f"ws://{host}{WEBSOCKET}": "the streams, over WebSocket",
+            f"http://{host}{STREAMS}": "their names, as JSON",
             f"http://{host}{HEALTH}": "whether the server lives",
             f"http://{host}{METRICS}": "its numbers, for Prometheus",
         }
         width = max(map(len, addresses))
         lines = ["ecgframe: live ECG streams", "", *[f"{url:{width}}  {what}" for url, what in addresses.items()]]
         return "\n".join([*lines, "", "Streams:", *[f"  {name}" for name in self._streams], ""])
+
+
+def _monitor(file: MonitorFile, request: Request) -> _Answer:
+    """A file of the monitor; not again for whoever has it."""
+    headers = {**HEADERS, "ETag": file.tag, "Vary": "Accept, Accept-Encoding"}
+    if file.is_known(_header(request, "If-None-Match")):
+        return _Answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, headers)
+    if accepts_gzip(_header(request, "Accept-Encoding")):
+        return _Answer(HTTPStatus.OK, file.packed, file.content_type, {**headers, "Content-Encoding": "gzip"})
+    return _Answer(HTTPStatus.OK, file.body, file.content_type, headers)
 
 
 def _header(request: Request, name: str) -> str:

@@ -171,7 +171,8 @@ def test_it_says_where_and_what_and_how_to_go_on(counting):
     assert re.fullmatch(r"the shipped 12-lead ECG: 12 leads .*; 7.89 s of it over and over, without a seam", lines[0])
     assert lines[1:] == [
         f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1 to ecg/2",
-        f"Next: ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1",
+        f"Next: open http://127.0.0.1:{server.port}/ in a browser, "
+        f"or run ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1",
     ]
     with live(counting[0], "--host", "0.0.0.0") as server:
         first, where, _ = server.said.splitlines()
@@ -229,6 +230,10 @@ def test_pages():
         assert content_type == "text/plain; charset=utf-8"
         for words in (f"ws://127.0.0.1:{server.port}/ws", "/healthz", "/metrics", "ecg/1", "ecg/2"):
             assert words in page
+        content_type, page = get(server, "/", Accept="text/html,*/*;q=0.8")
+        assert content_type == "text/html; charset=utf-8"
+        assert "<title>ecgframe monitor</title>" in page
+        assert get(server, "/streams") == ("application/json", '{"streams": ["ecg/1", "ecg/2"]}')
         assert refusal(server, "/nothing?x=1")[0] == 404
         assert refusal(server, "/ws")[0] == 426
 
@@ -261,6 +266,31 @@ def test_metrics_are_scraped():
         assert values["ecgframe_message_size_bytes_count", "sent"] >= 3
         assert values["ecgframe_processing_seconds_count", "publish"] >= 3
         assert values["ecgframe_compression_ratio", "sent"] <= 1
+
+
+# --- its alerts ---
+
+
+def test_alerts_for_demonstration_say_that_they_are():
+    async def watching(server):
+        async with client(server.port, capabilities=["timestamps", "priority"]) as viewer:
+            await viewer.subscribe("ecg/2")
+            alerts = []
+            while len(alerts) < 4:
+                frame = await viewer.receive()
+                if frame.type == TYPES["ANOMALY_ALERT"]:
+                    alerts.append(frame)
+            return alerts
+
+    with live("--streams", 2, "--alerts", 0.05) as server:
+        alerts = run(watching(server))
+    assert {alert.data["kind"] for alert in alerts} == {"demonstration"}
+    severities = ["info", "warning", "critical"]
+    first = severities.index(alerts[0].data["severity"])
+    assert [alert.data["severity"] for alert in alerts] == [severities[(first + number) % 3] for number in range(4)]
+    for alert in alerts:
+        assert "not found in the signal" in alert.data["message"]
+        assert abs(alert.data["timestamp"] - alert.timestamp / 1e6) < 1
 
 
 # --- how it ends ---

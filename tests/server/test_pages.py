@@ -63,7 +63,9 @@ def test_the_overview_names_the_host_as_it_was_asked():
     assert body.decode().splitlines() == [
         "ecgframe: live ECG streams",
         "",
+        "http://monitor.example:8000/         the monitor, in a browser",
         "ws://monitor.example:8000/ws         the streams, over WebSocket",
+        "http://monitor.example:8000/streams  their names, as JSON",
         "http://monitor.example:8000/healthz  whether the server lives",
         "http://monitor.example:8000/metrics  its numbers, for Prometheus",
         "",
@@ -84,7 +86,7 @@ def test_a_websocket_elsewhere_is_not_found():
             except websockets.InvalidStatus as refused:
                 return refused.response.status_code, refused.response.body
 
-    assert run(connecting()) == (404, b"There is nothing here, but at /ws, /healthz, /metrics and /.\n")
+    assert run(connecting()) == (404, b"There is nothing here, but at /ws, /healthz, /metrics, /streams and /.\n")
 
 
 def test_without_prometheus_client_it_says_what_to_install(monkeypatch):

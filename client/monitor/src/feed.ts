@@ -1,0 +1,40 @@
+/** From messages of the protocol to what the page draws: all in millivolts, whatever they came in. */
+
+import { ecgData, type Message } from "../../src/index.js";
+import type { EcgFrame } from "./signal.js";
+
+/** Of units that are voltages, by their names in small letters, how many go into a millivolt. */
+const PER_MILLIVOLT: Readonly<Record<string, number>> = { v: 0.001, mv: 1, uv: 1000, µv: 1000, μv: 1000, nv: 1e6 };
+/** Counts that are drawn as a millivolt where nobody says what they are: what many converters give, more or less. */
+export const ASSUMED_GAIN = 200;
+
+/**
+ * The frame in an ECG_DATA message.
+ *
+ * @throws ProtocolError its fields are missing, or do not fit one another
+ */
+export function ecgFrame(message: Message): EcgFrame {
+  const { signal, samplingRate, timestampMs, leads, units, gain, baseline, sequence } = ecgData(message);
+  const [rows, samples] = signal.shape;
+  const scale = PER_MILLIVOLT[units?.trim().toLowerCase() ?? "mv"] ?? (gain === null ? ASSUMED_GAIN : 1);
+  return {
+    signal: signal.data,
+    samples,
+    samplingRate,
+    leads: leads?.length === rows ? leads : Array.from({ length: rows }, (_, lead) => `${lead + 1}`),
+    gain: (gain ?? Array<number>(rows).fill(1)).map((counts) => counts * scale),
+    baseline,
+    sequence,
+    timestamp: timestampMs === null ? null : timestampMs / 1000,
+  };
+}
+
+/** A time of the protocol, which is a number of seconds or a date, in Unix seconds. */
+export function secondsOf(time: unknown): number | null {
+  if (time instanceof Date) return time.getTime() / 1000;
+  return typeof time === "number" && Number.isFinite(time) ? time : null;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

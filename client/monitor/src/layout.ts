@@ -1,0 +1,67 @@
+/** Where on the paper which stretch of which lead is drawn. */
+
+import type { Scale } from "./paper.js";
+
+/** One lead in a panel. Lengths are CSS pixels. */
+export interface Trace {
+  /** Which lead, by its place in the signal. */
+  readonly lead: number;
+  readonly name: string;
+  /** Where 0 mV is. */
+  readonly baseline: number;
+  readonly labelY: number;
+  /** Whether a calibration pulse stands before it. */
+  readonly calibrated: boolean;
+}
+
+/** A box with traces above one another, all from the same second to the same second of the page. */
+export interface Panel {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+  /** Seconds from the page's beginning to the panel's. */
+  readonly begin: number;
+  readonly seconds: number;
+  readonly traces: readonly Trace[];
+}
+
+export interface Layout {
+  /** CSS pixels. */
+  readonly width: number;
+  readonly height: number;
+  readonly scale: Scale;
+  /** Seconds of a page: when they are over, the first panel begins anew. */
+  readonly period: number;
+  readonly panels: readonly Panel[];
+}
+
+/** Traces of equal height from top to bottom of a panel. */
+export function rows(
+  leads: readonly number[],
+  names: readonly string[],
+  top: number,
+  height: number,
+  calibrated: boolean,
+): Trace[] {
+  return leads.map((lead, row) => ({
+    lead,
+    name: names[lead] ?? "",
+    baseline: Math.round(top + (row + 0.58) * height),
+    labelY: Math.round(top + row * height + Math.min(4, height * 0.05)),
+    calibrated,
+  }));
+}
+
+/** The lead that shows the rhythm best: II, or else the first. */
+export function rhythmLead(names: readonly string[]): number {
+  return Math.max(0, names.map(plainName).indexOf("ii"));
+}
+
+/** The name as it can be compared: `MLII` is lead II with its electrodes on the chest. */
+export function plainName(name: string): string {
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/^ml(?=i)/, "");
+}

@@ -1,0 +1,26 @@
+/** How long drawing took, and how regularly the display asked for it: of the last frames, for whoever looks. */
+
+const KEPT = 600;
+
+export class Pace {
+  readonly #drawn = new Float64Array(KEPT);
+  readonly #between = new Float64Array(KEPT);
+  #count = 0;
+  #last = Number.NaN;
+
+  /** A frame was drawn. Times are milliseconds. */
+  note(at: number, took: number): void {
+    const place = this.#count % KEPT;
+    this.#drawn[place] = took;
+    this.#between[place] = at - this.#last;
+    this.#last = at;
+    this.#count += 1;
+  }
+
+  get times(): { drawing: number[]; between: number[] } {
+    const size = Math.min(this.#count, KEPT);
+    const recent = (values: Float64Array): number[] =>
+      Array.from(values.subarray(0, size)).filter((value) => !Number.isNaN(value));
+    return { drawing: recent(this.#drawn), between: recent(this.#between) };
+  }
+}

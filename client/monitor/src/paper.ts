@@ -1,0 +1,110 @@
+/** ECG paper: its scale, its grid of 1 mm and 5 mm, the calibration pulse of 1 mV. */
+
+import type { Layout } from "./layout.js";
+import type { Palette } from "./palette.js";
+
+/** Millimetres of paper a second. */
+export const SPEEDS = [12.5, 25, 50] as const;
+/** Millimetres of paper a millivolt. */
+export const GAINS = [5, 10, 20] as const;
+
+export type Speed = (typeof SPEEDS)[number];
+export type Gain = (typeof GAINS)[number];
+
+/** What a second and a millivolt are on the screen. */
+export interface Scale {
+  readonly speed: Speed;
+  readonly gain: Gain;
+  /** CSS pixels to a millimetre of paper. */
+  readonly millimetre: number;
+}
+
+/** CSS pixels to a second. */
+export const second = (scale: Scale): number => scale.speed * scale.millimetre;
+
+/** CSS pixels to a millivolt. */
+export const millivolt = (scale: Scale): number => scale.gain * scale.millimetre;
+
+/** Millimetres left of a trace: the pulse of 5 mm, and some room. */
+export const MARGIN = 9;
+/** Millimetres that the calibration pulse is wide, and the paper before it. */
+const PULSE = { before: 1.5, wide: 4 };
+/** CSS pixels below which lines of 1 mm would be a grey. */
+const FINEST = 2.4;
+
+/** Draw a sheet of paper with all that does not move. */
+export function drawPaper(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
+  const { width, height, scale } = layout;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.fillStyle = palette.paper;
+  context.fillRect(0, 0, Math.ceil(width * ratio), Math.ceil(height * ratio));
+  if (scale.millimetre >= FINEST) drawGrid(context, layout, 1, palette.fine, ratio);
+  drawGrid(context, layout, 5, palette.bold, ratio);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  for (const panel of layout.panels) {
+    for (const trace of panel.traces) {
+      if (panel.x > 0 && trace.calibrated)
+        drawPulse(context, panel.x - MARGIN * scale.millimetre, trace.baseline, scale, palette);
+      drawName(context, trace.name, panel.x, trace.labelY, scale, palette);
+    }
+  }
+}
+
+/** Lines on whole pixels of the screen, so that none is a blur of two. */
+function drawGrid(
+  context: CanvasRenderingContext2D,
+  layout: Layout,
+  every: number,
+  colour: string,
+  ratio: number,
+): void {
+  const step = every * layout.scale.millimetre * ratio;
+  const width = Math.ceil(layout.width * ratio);
+  const height = Math.ceil(layout.height * ratio);
+  const thick = Math.max(1, Math.round(ratio * 0.75));
+  context.fillStyle = colour;
+  for (let x = 0; x < width; x += step) context.fillRect(Math.round(x), 0, thick, height);
+  for (let y = 0; y < height; y += step) context.fillRect(0, Math.round(y), width, thick);
+}
+
+function drawPulse(
+  context: CanvasRenderingContext2D,
+  x: number,
+  baseline: number,
+  scale: Scale,
+  palette: Palette,
+): void {
+  const { millimetre } = scale;
+  const top = baseline - millivolt(scale);
+  const rise = x + PULSE.before * millimetre;
+  const fall = rise + PULSE.wide * millimetre;
+  context.beginPath();
+  context.moveTo(x + 0.5 * millimetre, baseline);
+  context.lineTo(rise, baseline);
+  context.lineTo(rise, top);
+  context.lineTo(fall, top);
+  context.lineTo(fall, baseline);
+  context.lineTo(fall + millimetre, baseline);
+  context.strokeStyle = palette.trace;
+  context.lineWidth = 1.25;
+  context.stroke();
+}
+
+function drawName(
+  context: CanvasRenderingContext2D,
+  name: string,
+  x: number,
+  y: number,
+  scale: Scale,
+  palette: Palette,
+): void {
+  const size = Math.max(11, Math.min(15, 3.2 * scale.millimetre));
+  context.font = `600 ${size}px system-ui, sans-serif`;
+  context.textBaseline = "top";
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeStyle = palette.paper;
+  context.strokeText(name, x + 4, y);
+  context.fillStyle = palette.name;
+  context.fillText(name, x + 4, y);
+}

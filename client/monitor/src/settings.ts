@@ -1,0 +1,51 @@
+/** What the viewer chose: kept in the browser, and to be had in the page's address (`?view=sheet&speed=50`). */
+
+import type { Theme } from "./palette.js";
+import { GAINS, type Gain, SPEEDS, type Speed } from "./paper.js";
+
+export type View = "sweep" | "sheet";
+
+export const VIEWS: readonly View[] = ["sweep", "sheet"];
+export const THEMES: readonly Theme[] = ["dark", "light"];
+
+export interface Settings {
+  readonly view: View;
+  readonly speed: Speed;
+  readonly gain: Gain;
+  readonly theme: Theme;
+}
+
+const KEY = "ecgframe.monitor";
+const DEFAULTS: Settings = { view: "sweep", speed: 25, gain: 10, theme: "dark" };
+
+/** Those of the address, else those kept, else the usual ones. */
+export function load(search: string, storage: Pick<Storage, "getItem">): Settings {
+  const kept = parsed(storage.getItem(KEY));
+  const asked = new URLSearchParams(search);
+  const choose = <T extends string | number>(name: keyof Settings, from: readonly T[]): T => {
+    const wanted = [asked.get(name), kept[name]].map(String);
+    const found = wanted
+      .map((text) => from.find((value) => String(value) === text))
+      .find((value) => value !== undefined);
+    return found ?? (DEFAULTS[name] as T);
+  };
+  return {
+    view: choose("view", VIEWS),
+    speed: choose("speed", SPEEDS),
+    gain: choose("gain", GAINS),
+    theme: choose("theme", THEMES),
+  };
+}
+
+export function save(settings: Settings, storage: Pick<Storage, "setItem">): void {
+  storage.setItem(KEY, JSON.stringify(settings));
+}
+
+function parsed(text: string | null): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text ?? "{}");
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

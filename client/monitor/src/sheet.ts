@@ -1,0 +1,66 @@
+/**
+ * A sheet as an electrocardiograph prints it: the leads in columns of three, one column after the other in time, and a
+ * strip with the rhythm below, ten seconds wide.
+ */
+
+import { type Layout, type Panel, plainName, rhythmLead, rows } from "./layout.js";
+import { MARGIN, type Scale, second } from "./paper.js";
+
+/** Seconds of a sheet. */
+export const SHEET = 10;
+const ROWS = 3;
+/** The order in which sheets of twelve leads have them, column by column. */
+const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
+/** CSS pixels to a millimetre: below the least, the sheet is wider than the screen and scrolls. */
+const MILLIMETRE = { least: 2.5, most: 8 };
+/** Millimetres of height for a row, at a gain of 10 mm/mV, where there is room. */
+const ROW = { least: 16, most: 34 };
+
+export function sheet(
+  names: readonly string[],
+  width: number,
+  height: number,
+  scale: Omit<Scale, "millimetre">,
+): Layout {
+  const leads = ordered(names);
+  const columns = Math.ceil(leads.length / ROWS);
+  const strip = leads.length > ROWS ? 1 : 0;
+  const rowCount = Math.min(ROWS, leads.length) + strip;
+  const wanted = MARGIN + SHEET * scale.speed + 2;
+  const fits = Math.min(width / wanted, height / (rowCount * ROW.least));
+  const millimetre = Math.max(MILLIMETRE.least, Math.min(MILLIMETRE.most, Math.floor(fits * 2) / 2));
+  const full: Scale = { ...scale, millimetre };
+  const row = Math.min(height / rowCount, ROW.most * millimetre);
+  const left = MARGIN * millimetre;
+  const wide = (SHEET / columns) * second(full);
+  const panels: Panel[] = Array.from({ length: columns }, (_, column) => ({
+    x: left + column * wide,
+    y: 0,
+    width: wide,
+    height: row * (rowCount - strip),
+    begin: (column * SHEET) / columns,
+    seconds: SHEET / columns,
+    traces: rows(leads.slice(column * ROWS, (column + 1) * ROWS), names, 0, row, column === 0),
+  }));
+  if (strip === 1) {
+    const y = row * (rowCount - 1);
+    const traces = rows([rhythmLead(names)], names, y, row, true);
+    panels.push({ x: left, y, width: SHEET * second(full), height: row, begin: 0, seconds: SHEET, traces });
+  }
+  return {
+    width: Math.round(wanted * millimetre),
+    height: Math.round(row * rowCount),
+    scale: full,
+    period: SHEET,
+    panels,
+  };
+}
+
+/** The twelve standard leads in their order first, then all others. */
+function ordered(names: readonly string[]): number[] {
+  const place = (lead: number): number => {
+    const known = TWELVE.findIndex((name) => plainName(name) === plainName(names[lead]));
+    return known < 0 ? TWELVE.length : known;
+  };
+  return names.map((_, lead) => lead).sort((one, other) => place(one) - place(other) || one - other);
+}

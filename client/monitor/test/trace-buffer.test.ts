@@ -1,0 +1,79 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { TraceBuffer } from "../src/trace-buffer.js";
+
+const ONE = [1, 1];
+const ZERO = [0, 0];
+
+describe("the trace buffer", () => {
+  it("turns counts into millivolts, lead by lead", () => {
+    const buffer = new TraceBuffer(["I", "II"], 250, 10);
+    buffer.append(Int16Array.of(0, 200, -100, 7, 107, 57), 3, [200, 100], [0, 7]);
+    expect(Array.from(buffer.slice(0, 0, 3))).toEqual([0, 1, -0.5]);
+    expect(Array.from(buffer.slice(1, 0, 3))).toEqual([0, 1, 0.5]);
+  });
+
+  it("takes 64-bit integers", () => {
+    const buffer = new TraceBuffer(["I"], 250, 4);
+    buffer.append(BigInt64Array.of(5n, -5n), 2, [5], [0]);
+    expect(Array.from(buffer.slice(0, 0, 2))).toEqual([1, -1]);
+  });
+
+  it("has NaN for what is missing, not here yet, or no longer", () => {
+    const buffer = new TraceBuffer(["I", "II"], 250, 4);
+    buffer.append(Float32Array.of(1, 2, 10, 20), 2, ONE, ZERO);
+    buffer.skip(1);
+    buffer.append(Float32Array.of(4, 5, 6, 40, 50, 60), 3, ONE, ZERO);
+    expect([0, 1, 2, 3, 4, 5, 6].map((sample) => buffer.at(1, sample))).toEqual([NaN, NaN, NaN, 40, 50, 60, NaN]);
+    expect([buffer.start, buffer.end]).toEqual([2, 6]);
+    expect(buffer.gaps).toEqual([{ from: 2, to: 3 }]);
+    buffer.append(Float32Array.of(7, 70), 1, ONE, ZERO);
+    expect(buffer.gaps).toEqual([]);
+  });
+
+  it("stays as large as it is, whatever comes", () => {
+    const buffer = new TraceBuffer(["I"], 250, 8);
+    for (let round = 0; round < 500; round += 1) {
+      buffer.append(Float32Array.of(round), 1, ONE, ZERO);
+      buffer.skip(3);
+    }
+    expect(buffer.gaps.length).toBeLessThanOrEqual(3);
+    buffer.skip(1e12);
+    expect(buffer.end).toBe(2000 + 1e12);
+    expect(Array.from(buffer.slice(0, buffer.start, buffer.end)).every(Number.isNaN)).toBe(true);
+  });
+
+  it("holds the last samples of any sequence of frames and gaps, as a plain list does", () => {
+    const step = fc.oneof(
+      fc.record({ samples: fc.integer({ min: 1, max: 30 }) }),
+      fc.record({ gap: fc.integer({ min: 1, max: 40 }) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), fc.integer({ min: 1, max: 25 }), (steps, capacity) => {
+        const buffer = new TraceBuffer(["I", "II"], 250, capacity);
+        const plain: number[] = [];
+        for (const one of steps) {
+          if ("gap" in one) {
+            buffer.skip(one.gap);
+            plain.push(...Array<number>(one.gap).fill(Number.NaN));
+          } else {
+            const values = Array.from({ length: one.samples }, (_, index) => plain.length + index);
+            buffer.append([...values.map((value) => -value), ...values], one.samples, ONE, ZERO);
+            plain.push(...values);
+          }
+        }
+        expect(buffer.end).toBe(plain.length);
+        expect(Array.from(buffer.slice(1, buffer.start, buffer.end))).toEqual(plain.slice(-capacity));
+        expect(Array.from(buffer.snapshot().slice(1, buffer.start, buffer.end))).toEqual(plain.slice(-capacity));
+      }),
+    );
+  });
+
+  it("is not moved by what comes after a snapshot of it", () => {
+    const buffer = new TraceBuffer(["I"], 250, 4);
+    buffer.append(Float32Array.of(1, 2, 3, 4), 4, ONE, ZERO);
+    const frozen = buffer.snapshot();
+    buffer.append(Float32Array.of(5, 6), 2, ONE, ZERO);
+    expect(Array.from(frozen.slice(0, 0, 4))).toEqual([1, 2, 3, 4]);
+  });
+});

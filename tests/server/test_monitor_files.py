@@ -1,0 +1,94 @@
+"""The browser monitor as it is sent: each file with its type, tag and policy, packed where that is taken."""
+
+import gzip
+import json
+import re
+
+import pytest
+from server.test_pages import ask
+
+from ecgframe.server.monitor_files import accepts_gzip, monitor_files
+
+FILES = monitor_files()
+
+
+def get(path, *headers):
+    lines = [f"GET {path} HTTP/1.1", "Host: a", *headers, "", ""]
+    return ask("\r\n".join(lines).encode())
+
+
+def test_the_page_is_there_with_all_that_it_asks_for():
+    assert {"/", "/monitor.js", "/monitor.css", "/icon.svg"} <= FILES.keys()
+    asked_for = re.findall(r'(?:src|href)="([^"]+)"', FILES["/"].body.decode())
+    assert asked_for
+    assert {f"/{name}" for name in asked_for} <= FILES.keys()
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_is_sent_whole_with_its_type_and_policy(path):
+    status, headers, body = get(path, "Accept: text/html")
+    file = FILES[path]
+    assert status == "HTTP/1.1 200 OK"
+    assert body == file.body
+    assert headers["Content-Type"] == file.content_type
+    assert headers["Content-Length"] == str(len(body))
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["ETag"] == file.tag
+    policy = dict(directive.split(" ", 1) for directive in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_is_packed_for_who_takes_that(path):
+    status, headers, body = get(path, "Accept: text/html", "Accept-Encoding: br, gzip;q=0.5")
+    assert (status, headers["Content-Encoding"]) == ("HTTP/1.1 200 OK", "gzip")
+    assert gzip.decompress(body) == FILES[path].body
+    assert "Accept-Encoding" in headers["Vary"]
+
+
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', "*"])
+def test_who_has_a_file_does_not_get_it_again(known):
+    tag = FILES["/monitor.js"].tag
+    status, headers, body = get("/monitor.js", f"If-None-Match: {known.format(tag)}")
+    assert (status, headers["ETag"], body) == ("HTTP/1.1 304 Not Modified", tag, b"")
+    assert "Content-Length" not in headers
+    assert get("/monitor.js", 'If-None-Match: "other"')[0] == "HTTP/1.1 200 OK"
+
+
+def test_a_browser_gets_the_page_and_others_the_overview():
+    browser = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
+    assert get("/", browser)[2].startswith(b"<!doctype html>")
+    for accept in ("Accept: */*", "Accept: text/plain", "X: y"):
+        _, headers, body = get("/", accept)
+        assert body.startswith(b"ecgframe: live ECG streams")
+        assert headers["Vary"] == "Accept"
+
+
+def test_the_streams_are_listed():
+    _, headers, body = get("/streams")
+    assert headers["Content-Type"] == "application/json"
+    assert json.loads(body) == {"streams": ["ecg/1", "ecg/2"]}
+
+
+@pytest.mark.parametrize("path", ["/../pages.py", "/monitor.js/", "/index.html.", "//monitor.js", "/%2e%2e/pages.py"])
+def test_nothing_else_is_to_be_had(path):
+    assert get(path)[0] == "HTTP/1.1 404 Not Found"
+
+
+@pytest.mark.parametrize(
+    ("header", "takes"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("deflate, gzip;q=0.1", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("identity", False),
+        ("x-gzip-not", False),
+    ],
+)
+def test_who_takes_gzip(header, takes):
+    assert accepts_gzip(header) is takes
