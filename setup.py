@@ -1,42 +1,87 @@
 """Builds the compiled core; everything else about the package stands in pyproject.toml.
 
 ECGFRAME_BUILD=plain builds no extension, for the wheel that runs anywhere, slower; the default is "compiled".
+ECGFRAME_BUILD=sanitized watches every access and every sum of the core at run time, four times slower.
 
 For measuring what the tests reach: ECGFRAME_COVERAGE=python leaves codec.py uncompiled, since what is compiled cannot
 be measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower. CFLAGS=-DECGFRAME_PORTABLE_LOOPS
 leaves out what only some processors can do, for testing on those what the others run.
+
+With SOURCE_DATE_EPOCH set, the source archive comes out the same, byte for byte, wherever and whenever it is built.
 """
 
+import gzip
 import os
 import sys
+import tarfile
+from typing import Any
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
 SOURCES = ["_header.pyx", "_samples.pyx", "_pack.pyx", "_unpack.pyx"] + (["codec.py"] if COVERAGE != "python" else [])
+# Python's own flags make sums wrap around; the sanitizer shall see where one would.
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
 
-extensions = [
-    Extension(
-        "ecgframe." + name.partition(".")[0],
-        [f"ecgframe/{name}"],
-        include_dirs=[numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")]
-        + ([("CYTHON_TRACE_NOGIL", "1")] if TRACED else []),
-        extra_compile_args=[] if sys.platform == "win32" else ["-O1" if TRACED else "-O3"],
-    )
-    for name in SOURCES
-]
+if BUILD not in {"compiled", "plain", "sanitized"}:
+    raise SystemExit(f"ECGFRAME_BUILD is compiled, plain or sanitized, not {BUILD!r}")
 
-if BUILD not in {"compiled", "plain"}:
-    raise SystemExit(f"ECGFRAME_BUILD is compiled or plain, not {BUILD!r}")
+
+def compiler_flags() -> list[str]:
+    """Speed, and no debugging symbols: they would be three quarters of a wheel."""
+    if sys.platform == "win32":
+        return []
+    if BUILD == "sanitized":
+        return [*SANITIZERS, "-O1", "-g1", "-fno-omit-frame-pointer"]
+    return ["-g0", "-O1" if TRACED else "-O3"]
+
+
+class ReproducibleSdist(sdist):
+    """The source archive without a trace of who packed it, when and where, if SOURCE_DATE_EPOCH says what to write."""
+
+    def make_archive(self, base_name: str, format: str, root_dir: Any = None, base_dir: str = "", **who: Any) -> str:
+        """Pack ``base_dir``; the path of the archive."""
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch is None or format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, **who)
+
+        def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.mtime = int(epoch)
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            return member
+
+        path = base_name + ".tar.gz"
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", compresslevel=9, fileobj=file, mtime=int(epoch)) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=anonymous)  # adds a folder's files in the order of their names
+        return path
+
 
 setup(
+    cmdclass={"sdist": ReproducibleSdist},
     ext_modules=cythonize(
-        extensions if BUILD == "compiled" else [],
+        [
+            Extension(
+                "ecgframe." + name.partition(".")[0],
+                [f"ecgframe/{name}"],
+                include_dirs=[numpy.get_include()],
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")]
+                + ([("CYTHON_TRACE_NOGIL", "1")] if TRACED else []),
+                extra_compile_args=compiler_flags(),
+                extra_link_args=SANITIZERS[:1] if BUILD == "sanitized" else [],
+            )
+            for name in (SOURCES if BUILD != "plain" else [])
+        ],
         compiler_directives={
             "language_level": 3,
             "binding": True,
@@ -44,5 +89,5 @@ setup(
             "freethreading_compatible": True,
             "linetrace": TRACED,
         },
-    )
+    ),
 )

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import connect as connect
 
+    __version__: str
+
 __all__ = [
     "AuthenticationFailed",
     "ChecksumMismatch",
@@ -63,9 +65,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The client, loaded when it is asked for: who only encodes and decodes shall not pay for asyncio."""
+    """What costs to load, loaded when it is asked for: who only encodes and decodes shall not pay for asyncio."""
     if name in ("Client", "connect"):
         from . import client  # noqa: PLC0415
 
         return getattr(client, name)
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("ecgframe")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The house keeps its order: who may import whom, what an import costs, and what is offered."""
 
 import ast
+import importlib.metadata
 import os
 import re
 from pathlib import Path
@@ -267,6 +268,12 @@ def test_the_client_is_offered_and_loaded_when_asked_for():
     assert done.stdout == "False connect\n"
     with pytest.raises(AttributeError, match="no attribute 'conect'"):
         ecgframe.conect  # noqa: B018
+
+
+def test_the_version_is_the_installed_packages_own():
+    assert ecgframe.__version__ == importlib.metadata.version("ecgframe")
+    done = python("-c", "import ecgframe, sys; print('importlib.metadata' in sys.modules)")
+    assert done.stdout == "False\n", "every import would pay for reading it"
 
 
 def test_a_star_import_gives_what_is_offered():
