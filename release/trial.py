@@ -1,0 +1,142 @@
+"""A wheel tried as a stranger tries it: an empty environment, no compiler, no sources beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+from .project import group
+from .running import Failed, inherited, run, venv
+
+# Real tests of the codec and the house. What is slow, or needs what other packages ship, is left to the whole suite.
+QUICK = ("tests/codec", "tests/messages", "tests/test_house.py")
+LEFT_OUT = (
+    "tests/codec/test_properties.py",
+    "tests/codec/test_bombs.py",
+    "tests/codec/test_real_ecg.py",
+    "tests/messages/test_message_junk.py",
+)
+BRIEF = ("tests/codec/test_vectors.py", "tests/codec/test_refusals.py", "tests/test_house.py")
+ASKED = """
+import json, shutil, ecgframe, numpy
+compilers = [name for name in ("cc", "gcc", "clang", "c++", "cl") if shutil.which(name)]
+codec = ecgframe.codec.__file__
+print(json.dumps([ecgframe.__version__, ecgframe.accelerated, codec, numpy.__version__, compilers]))
+"""
+
+
+class Trial:
+    """A wheel in an environment of its own.
+
+    Args:
+        python: an interpreter that the wheel fits.
+        wheel: the wheel.
+        sources: the unpacked source archive, from which the tests are taken.
+        folder: to work in; it must not be there yet.
+        pins: further requirements, as ``numpy==1.26.*``.
+    """
+
+    def __init__(self, python: Path, wheel: Path, sources: Path, folder: Path, *pins: str) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.accelerated = "-none-any" not in wheel.name
+        self.version = wheel.name.split("-")[1]
+        self.programs = venv(python, folder / "venv")
+        self.environment = {"PATH": str(self.programs), "HYPOTHESIS_PROFILE": "brief"}
+        wanted = (f"ecgframe[cli,server,client] @ {wheel.as_uri()}", *group("wheel-test"), *pins)
+        self._pip("install", "--only-binary", ":all:", *wanted)
+        self.tests = shutil.copytree(
+            sources, folder / "elsewhere", ignore=shutil.ignore_patterns("ecgframe", "*.egg-info")
+        )
+
+    def quick(self) -> list[str]:
+        """Try it in about twenty seconds; what was seen.
+
+        Raises:
+            Failed: it is not what it should be, or a test failed.
+        """
+        kept = (*QUICK, *(f"--ignore={path}" for path in LEFT_OUT)) if self.accelerated else BRIEF
+        return [*self._identity(), self._pytest(*kept), self._compare(), self._serve_and_watch()]
+
+    def with_newest_numpy(self) -> list[str]:
+        """Try it again beside the newest NumPy there is: one wheel must do for all, whichever it was built with.
+
+        Raises:
+            Failed: a test failed.
+        """
+        self._pip("install", "--only-binary", ":all:", "--upgrade", "numpy")
+        return [*self._identity()[1:], self._pytest(*BRIEF)]
+
+    def whole(self) -> str:
+        """Run the whole suite, with everything that it can be run with.
+
+        Raises:
+            Failed: a test failed.
+        """
+        self._pip("install", f"ecgframe[test]=={self.version}")
+        self.environment |= {"PATH": f"{self.programs}:{os.environ['PATH']}", "HYPOTHESIS_PROFILE": "suite"}
+        return self._pytest("tests", seconds=3600)
+
+    def _pip(self, *arguments: str) -> None:
+        pip = (self.programs / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
+        run(*pip, *arguments, cwd=self.folder, environment=self.environment)
+
+    def _command(self, *arguments: str) -> str:
+        return run(self.programs / "ecgframe", *arguments, cwd=self.tests, environment=self.environment, seconds=60)
+
+    def _identity(self) -> list[str]:
+        answer = run(self.programs / "python", "-I", "-c", ASKED, cwd=self.tests, environment=self.environment)
+        version, accelerated, path, numpy, compilers = json.loads(answer)
+        if not Path(path).is_relative_to(self.folder / "venv") or version != self.version:
+            raise Failed(f"{path} of version {version} was imported, not the wheel {self.version}")
+        if accelerated is not self.accelerated or accelerated is not (Path(path).suffix in {".so", ".pyd"}):
+            raise Failed(f"the core in use is {'the compiled' if accelerated else 'the plain'} one: {path}")
+        if compilers:
+            raise Failed(f"there are compilers on the PATH: {', '.join(compilers)}")
+        return ["compiled" if accelerated else "plain", f"NumPy {numpy}"]
+
+    def _pytest(self, *paths: str, seconds: float = 600) -> str:
+        environment = self.environment | ({} if self.accelerated else {"ECGFRAME_PLAIN": "1"})
+        pytest = (self.programs / "python", "-P", "-m", "pytest", "--quiet", "-p", "no:cacheprovider")
+        said = run(*pytest, *paths, cwd=self.tests, environment=environment, seconds=seconds)
+        last = said.rstrip().rpartition("\n")[2]
+        if not re.match(r"\d+ passed", last):
+            raise Failed(f"pytest ended with: {last}")
+        return last
+
+    def _compare(self) -> str:
+        found = self._command("compare", "--json", "--budget", "0")
+        return f"compare: {len(found) / 1000:.0f} kB of measurements" if json.loads(found) else ""
+
+    def _serve_and_watch(self) -> str:
+        server = subprocess.Popen(
+            [self.programs / "ecgframe", "serve", "--port", "0"],
+            cwd=self.tests,
+            env=inherited(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        stop = threading.Timer(30, server.kill)  # whoever reads a server that says nothing waits for ever
+        stop.start()
+        try:
+            assert server.stdout is not None
+            live = next((found for line in server.stdout if (found := re.match(r"Live at (\S+): (\S+)", line))), None)
+            if live is None:
+                raise Failed("ecgframe serve did not come up")
+            watch = ("watch", live[1], live[2], "--seconds", "1", "--json")
+            said = self._command(*watch)
+        finally:
+            stop.cancel()
+            server.terminate()
+            server.communicate(timeout=10)
+        messages = sum(json.loads(line)["event"] == "message" for line in said.splitlines())
+        if not messages:
+            raise Failed(f"ecgframe watch saw no message of ecgframe serve: {said}")
+        return f"serve and watch: {messages} messages in a second"

