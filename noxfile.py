@@ -1,0 +1,90 @@
+"""What can be done with this project: ``nox --list`` tells, ``nox --session NAME`` does it.
+
+Nox because each task gets an environment of its own with any Python that is installed, on every system, and because it
+is what the people of neighbouring projects know.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.10.16"
+nox.options.sessions = ["source", "tests"]
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+ALL_PYTHONS = nox.project.python_versions(PYPROJECT)
+# Of these the plain core knows nothing.
+ABOVE_THE_CODEC = ("cli", "records", "server", "client", "examples", "metrics")
+
+
+def install_group(session: nox.Session, name: str) -> None:
+    """Install a dependency group of pyproject.toml."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def source(session: nox.Session) -> None:
+    """All that reads the source: ruff, cython-lint, mypy, stubtest."""
+    session.install("--editable", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("cython-lint", "ecgframe")
+    session.run("mypy")
+    session.run("stubtest", *(f"ecgframe.{name}" for name in ("_header", "_pack", "_unpack", "_samples")))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite, or what is named: nox -s tests -- tests/codec -x."""
+    session.install(".[test]")
+    session.run("pytest", "--quiet", *session.posargs)
+
+
+@nox.session(python=ALL_PYTHONS, default=False)
+def everywhere(session: nox.Session) -> None:
+    """The whole suite with each Python that is installed."""
+    session.install(".[test]")
+    session.run("pytest", "--quiet", *session.posargs)
+
+
+@nox.session
+def plain(session: nox.Session) -> None:
+    """The tests of the codec and the session with the core in plain Python."""
+    session.install(".[test]", env={"ECGFRAME_BUILD": "plain"})
+    ignored = [f"--ignore=tests/{name}" for name in ABOVE_THE_CODEC]
+    session.run("pytest", "--quiet", *ignored, *session.posargs, env={"ECGFRAME_PLAIN": "1"})
+
+
+@nox.session
+def portable(session: nox.Session) -> None:
+    """The tests of the codec without the kernels that only some processors can run."""
+    session.install("--no-cache-dir", ".[test]", env={"CFLAGS": "-DECGFRAME_PORTABLE_LOOPS"})
+    session.run("pytest", "--quiet", "tests/codec", "tests/twins", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks: nox -s bench -- --benchmark-disable for one short pass."""
+    session.install(".[bench]")
+    session.run("pytest", "bench", "--quiet", *session.posargs)
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """The workflows, templates and the citation against their schemas, and for what would make them unsafe."""
+    install_group(session, "workflows")
+    session.run("python", "-m", "release.workflows", *session.posargs)
+
+
+@nox.session
+def rehearsal(session: nox.Session) -> None:
+    """Build what would be published and try it: nox -s rehearsal -- --output dist."""
+    session.run("python", "-m", "release", *session.posargs)
+
+
+@nox.session
+def hooks(session: nox.Session) -> None:
+    """What runs before each commit, on all files now (pre-commit install sets it up)."""
+    install_group(session, "tasks")
+    session.run("pre-commit", "run", "--all-files")
