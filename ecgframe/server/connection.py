@@ -130,15 +130,17 @@ class Connection:
 
     # --- sending ---
 
-    def take(self, outgoing: Outgoing, now: float) -> None:
-        """Queue a frame that is encoded for this session, and send what can be sent at once."""
-        if not (self._is_writing or self._lagging) and self.link.can_write and self.session.passes(outgoing, now):
+    def take(self, outgoing: Outgoing, now: float) -> bool:
+        """Send a frame that is encoded for this session, or queue it. Tells whether it was sent without queueing."""
+        # While a stream lags behind, there is a task that writes.
+        if not self._is_writing and self.link.can_write and self.session.passes(outgoing, now):
             self._write_now(outgoing.frame)
-            return
+            return True
         self.session.enqueue(outgoing)
         self.pump(now)
         if outgoing.acknowledged:
             self._rearm()
+        return False
 
     def flush(self) -> None:
         """Send what can be sent at once."""
@@ -516,8 +518,8 @@ class Connection:
             self.close_code,
             extra=self._fields(
                 code=self.close_code,
-                sent=tally.sent.total(),
-                received=tally.received.total(),
+                sent=sum(tally.sent.values()) + self.session.passed,
+                received=sum(tally.received.values()),
                 dropped=tally.dropped,
             ),
         )

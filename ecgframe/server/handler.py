@@ -73,8 +73,7 @@ class WebSocketBinaryHandler:
         self._backplane: Backplane = backplane or LocalBackplane()
         self._wall = Clock().next
         self._traffic = Traffic()
-        self._observe_size = self._traffic.sent_sizes.observe
-        self._streams = Streams(self.limits, self._backplane, self._wall, self._observe_size)
+        self._streams = Streams(self.limits, self._backplane, self._wall, self._traffic.note_sent)
         hooks = Hooks(
             seconds=self.limits.hook_seconds,
             authenticate=authenticate,
@@ -140,9 +139,9 @@ class WebSocketBinaryHandler:
             settings=self.settings,
             flags=flags,
         )
-        self._observe_size(outgoing.nbytes)
-        connection.take(outgoing, connection.now())
-        await self._breathe()
+        now = connection.now()
+        self._traffic.note_sent(outgoing, 1, connection.take(outgoing, now))
+        await self._breathe(now)
         return outgoing.timestamp
 
     async def publish(self, stream: str, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
@@ -177,7 +176,7 @@ class WebSocketBinaryHandler:
             frame = self._encode(message_type, data, flags)
             timestamp = await self._backplane.publish(stream, frame.timestamp, frame.frame)
         self._traffic.publish_seconds.observe(perf_counter() - started)
-        await self._breathe()
+        await self._breathe(self._now())
         return timestamp
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
@@ -320,7 +319,7 @@ class WebSocketBinaryHandler:
         finally:
             self._senders.pop(outgoing.frame, None)
         self._traffic.publish_seconds.observe(perf_counter() - started)
-        await self._breathe()
+        await self._breathe(self._now())
         return timestamp
 
     def _encode(self, message_type: MessageType, data: Any, flags: Flag | int) -> Outgoing:
@@ -351,14 +350,13 @@ class WebSocketBinaryHandler:
         for connection in list(self._connections.values()):
             if connection.is_open and connection is not sender:
                 outgoing = publication.outgoing(connection.session.encoding)
-                connection.take(outgoing, now)
-                self._observe_size(outgoing.nbytes)
+                self._traffic.note_sent(outgoing, 1, connection.take(outgoing, now))
 
-    async def _breathe(self) -> None:
+    async def _breathe(self, now: float) -> None:
         """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""
-        if self._now() >= self._breathed_at + BREATH:
+        if now >= self._breathed_at + BREATH:
+            self._breathed_at = now  # before the pause, in which others would take one as well
             await asyncio.sleep(0)
-            self._breathed_at = self._now()
 
 
 def _type(number: MessageType | int) -> MessageType:

@@ -27,7 +27,8 @@ CHUNK_BYTES: Final = 256 * 1024
 FLOORS: Final = 4096
 """Streams forgotten of late of which the server still knows since when nothing was published."""
 
-Observe = Callable[[float, int], None]
+NoteSent = Callable[[Outgoing, int, int], None]
+"""Is told to how many viewers a frame went, and to how many of them without being queued."""
 
 _encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
 
@@ -41,8 +42,8 @@ class Viewer(Protocol):
 
     session: ServerSession
 
-    def take(self, outgoing: Outgoing, now: float) -> None:
-        """Queue a frame that is encoded for the session, and send what can be sent at once."""
+    def take(self, outgoing: Outgoing, now: float) -> bool:
+        """Send a frame that is encoded for the session, or queue it. Tells whether it was sent without queueing."""
 
     def pump(self, now: float) -> None:
         """Send what is queued, as far as it can be sent at once."""
@@ -76,7 +77,7 @@ class Stream:
         name: its name.
         ring: its own.
         known_after: microseconds since 1970: whatever was published here later, the stream's ring has had.
-        observe: is told of sizes: a frame's bytes and to how many viewers it went.
+        note_sent: is told of each frame.
         forget: is called when nobody would miss the stream any more.
 
     Attributes:
@@ -90,7 +91,7 @@ class Stream:
         "_forget",
         "_holders",
         "_live",
-        "_observe",
+        "_note_sent",
         "joined",
         "joining",
         "known_after",
@@ -99,7 +100,7 @@ class Stream:
     )
 
     def __init__(
-        self, name: str, ring: Ring, known_after: int, observe: Observe, forget: Callable[[Stream], None]
+        self, name: str, ring: Ring, known_after: int, note_sent: NoteSent, forget: Callable[[Stream], None]
     ) -> None:
         self.name = name
         self.ring = ring
@@ -107,7 +108,7 @@ class Stream:
         self._holders = 0
         self.joined = False
         self.joining: asyncio.Task[None] | None = None
-        self._observe = observe
+        self._note_sent = note_sent
         self._forget = forget
         self._live: dict[Viewer, None] = {}
         self._ahead: dict[Viewer, int] = {}
@@ -200,11 +201,8 @@ class Stream:
         """Send it, encoded once for each encoding; viewers of one encoding mostly stand side by side."""
         for encoding, group in groupby(viewers, _encoding_of):
             outgoing = self.ring.frame(publication, encoding)
-            count = 0
-            for viewer in group:
-                viewer.take(outgoing, now)
-                count += 1
-            self._observe(outgoing.nbytes, count)
+            sent = [viewer.take(outgoing, now) for viewer in group]
+            self._note_sent(outgoing, len(sent), sum(sent))
         return len(viewers)
 
     def _await_no_longer(self, timestamp: int) -> None:
@@ -233,7 +231,7 @@ class Stream:
                 break
             backlog.overtaken.add(publication.number)
             session.enqueue(outgoing)
-            self._observe(outgoing.nbytes, 1)
+            self._note_sent(outgoing, 1, 0)
         viewer.pump(now)
 
     def _tell_loss(self, session: ServerSession, backlog: Backlog) -> None:
@@ -263,14 +261,14 @@ class Streams:
         limits: how many, and how much they keep.
         backplane: is told which streams to follow.
         wall: gives microseconds since 1970.
-        observe: as ``Stream`` has it.
+        note_sent: as ``Stream`` has it.
     """
 
-    def __init__(self, limits: Limits, backplane: Backplane, wall: Callable[[], int], observe: Observe) -> None:
+    def __init__(self, limits: Limits, backplane: Backplane, wall: Callable[[], int], note_sent: NoteSent) -> None:
         self._limits = limits
         self._backplane = backplane
         self._wall = wall
-        self._observe = observe
+        self._note_sent = note_sent
         self._room = Room(limits.rings_bytes)
         self._streams: dict[str, Stream] = {}
         self._floors: OrderedDict[str, int] = OrderedDict()
@@ -347,7 +345,7 @@ class Streams:
             raise TooManyStreams(f"{len(self._streams)} streams are there already, as many as the limits allow")
         known_after = self._floors.pop(name, 0) or self._wall()
         ring = Ring(self._limits.ring_seconds, self._limits.ring_bytes, self._room)
-        stream = self._streams[name] = Stream(name, ring, known_after, self._observe, self._forget)
+        stream = self._streams[name] = Stream(name, ring, known_after, self._note_sent, self._forget)
         self._sweep_later()
         return stream
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ class Traffic:
         accepted: connections.
         refused: connections that were refused: too many, a name that is taken, or not authenticated.
         closed: connections by close code, as text.
-        tally: of the sessions that are over.
+        tally: of the sessions that are over, and what has passed the queues of all.
         errors: that the handler answered on its own account, by code.
         acknowledged: messages.
         sent_sizes: bytes of the data frames that were queued, for each viewer that got them.
@@ -55,6 +55,13 @@ class Traffic:
     before: int = 0
     after: int = 0
     started_at: float = field(default_factory=monotonic)
+
+    def note_sent(self, outgoing: Outgoing, viewers: int, passed: int) -> None:
+        """Count a data frame that went to so many viewers, to some of them without being queued."""
+        self.sent_sizes.observe(outgoing.nbytes, viewers)
+        if passed:
+            self.tally.sent[outgoing.type] += passed
+            self.tally.sent_bytes += passed * outgoing.nbytes
 
     def note_encoded(self, outgoing: Outgoing, data: Any) -> None:
         """Count how much smaller a frame became, if it was deflated. Packing once more costs little beside that."""
@@ -101,7 +108,7 @@ def _by_version(connections: Iterable[Connection]) -> dict[str, int]:
     return dict(Counter(str(connection.session.version) for connection in connections))
 
 
-def _named(counts: Counter[int]) -> dict[str, int]:
+def _named(counts: Mapping[int, int]) -> dict[str, int]:
     return {MessageType(number).name: count for number, count in counts.items()}
 
 

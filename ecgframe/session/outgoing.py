@@ -50,8 +50,9 @@ class Encoding(NamedTuple):
     binary: bool
 
 
+@lru_cache(maxsize=1024)
 def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
-    """What a peer of that version with those capabilities understands."""
+    """What a peer of that version with those capabilities understands: for all such peers the same object."""
     flags = sum(
         int(flag)
         for flag, capability in CAPABILITY_OF_FLAG.items()

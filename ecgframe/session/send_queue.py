@@ -61,6 +61,11 @@ class SendQueue:
         self._told = False
         self._tiers: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Tier)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there are frames to send, or losses to tell of."""
+        return bool(self.frames or self.losses)
+
     def put(self, outgoing: Outgoing) -> int:
         """Let a frame wait, and drop the oldest waveforms as far as the room asks for it.
 

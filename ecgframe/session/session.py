@@ -131,7 +131,9 @@ class Session(ABC):
         established: whether the peer has said how it talks.
         negotiated: whether it has done so by negotiating.
         closing: how to close the connection once nothing more is to be sent; None while it goes on.
-        tally: what has passed.
+        has_waiting: whether ``next_message`` has something to give.
+        passed: how many frames did not have to wait; see ``passes``.
+        tally: what has been received, and sent by ``next_message``.
     """
 
     def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
@@ -142,6 +144,8 @@ class Session(ABC):
         self.established = False
         self.negotiated = False
         self.closing: Close | None = None
+        self.has_waiting = False
+        self.passed = 0
         self.tally = Tally()
         self._wall = wall
         self._codec = Codec(
@@ -230,6 +234,11 @@ class Session(ABC):
 
     def next_message(self, now: float) -> bytes | None:
         """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
+        message = self._next_message(now)
+        self.has_waiting = self._queue.has_waiting
+        return message
+
+    def _next_message(self, now: float) -> bytes | None:
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
         outgoing = self._queue.pop()
@@ -261,11 +270,6 @@ class Session(ABC):
     def queued_bytes(self) -> int:
         """Bytes that wait to be sent."""
         return self._queue.nbytes
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether ``next_message`` has something to give."""
-        return bool(self._queue.frames or self._queue.losses)
 
     # --- what the application calls ---
 
@@ -312,18 +316,22 @@ class Session(ABC):
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
+        self.has_waiting = True
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
     def passes(self, outgoing: Outgoing, now: float) -> bool:
-        """Count a frame as sent if it need not wait; the owner sends it at once, by itself.
+        """Tell whether a frame need not wait; the owner then sends it at once, by itself.
 
-        For a stream's many viewers that keep up: it does what ``enqueue`` and ``next_message`` do together, in a fifth
-        of their time. False where the frame is to be queued: something else waits, or it is to be acknowledged.
+        For a stream's many viewers that keep up. Between two frames of a viewer, thousands of others had theirs, and
+        whatever this looks at has left the processor's caches: so it looks at this object alone, and leaves it to the
+        owner to count by type and size, once for all viewers. False where the frame is to be queued: something else
+        waits, or it is to be acknowledged.
         """
-        if self._queue.frames or self._queue.losses or outgoing.acknowledged or self.closing:
+        if self.has_waiting or outgoing.acknowledged or self.closing:
             return False
-        self._note_sent(outgoing, now)
+        self._sent_at = now
+        self.passed += 1
         return True
 
     def acknowledge(self, message: Message) -> None:
@@ -378,6 +386,7 @@ class Session(ABC):
         """Close the connection once urgent and control messages have left; data that waits is let go."""
         if not self.closing:
             self._queue.let_data_go()
+            self.has_waiting = self._queue.has_waiting
             self.closing = Close(code, _reason(reason))
 
     # --- receiving ---
@@ -391,18 +400,31 @@ class Session(ABC):
         return self._heard_at + intervals * self._heartbeat_interval
 
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
+        try:
+            message = self._codec.decode(data)
+        except ProtocolError:  # several frames, or one that is damaged; to find that out so costs little
+            self._receive_batch(data, nbytes, now, events)
+        else:
+            self._receive_frame(message, nbytes, now, events)
+
+    def _receive_batch(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
+        too_many = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=4)
         for count, item in enumerate(self._codec.decode_each(data)):
-            if self._admission and not self._admission.admits_frame(now):
-                self._too_fast(nbytes, now, events)
+            if not self._receive_frame(item if count < MAX_BATCH_FRAMES else too_many, nbytes, now, events):
                 return
-            try:
-                if count == MAX_BATCH_FRAMES:
-                    raise MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=4)
-                self._accept(_message(item), now, events)
-            except ProtocolError as error:
-                self._refuse_frame(error, nbytes, now, events)
-            if self.closing:
-                return
+
+    def _receive_frame(self, item: Message | ProtocolError, nbytes: int, now: float, events: list[Event]) -> bool:
+        """Accept a frame, or refuse it. Tells whether those behind it are to be looked at."""
+        if self._admission and not self._admission.admits_frame(now):
+            self._too_fast(nbytes, now, events)
+            return False
+        try:
+            if isinstance(item, ProtocolError):
+                raise item
+            self._accept(item, now, events)
+        except ProtocolError as error:
+            self._refuse_frame(error, nbytes, now, events)
+        return not self.closing
 
     def _accept(self, message: Message, now: float, events: list[Event]) -> None:
         type = message.type
@@ -416,7 +438,7 @@ class Session(ABC):
         self.tally.received[type] += 1
         if spoken and not self.established and type not in _NO_BEGINNING:
             self._assume(message.version, events)
-        if self._came_already(message):
+        if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
             return
         if type in DATA_TYPES:
             events.append(Received(message))
@@ -427,7 +449,7 @@ class Session(ABC):
     def _came_already(self, message: Message) -> bool:
         """Tell whether it was sent again. If the application has it, the acknowledgement is sent again, too."""
         timestamp = message.timestamp
-        if timestamp is None or not int(message.flags) & _ACK_REQUIRED:
+        if timestamp is None:
             return False
         if timestamp not in self._seen:
             self._seen.add(timestamp)
@@ -533,6 +555,7 @@ class Session(ABC):
     def _abandon(self, code: CloseCode, reason: str) -> None:
         """Close at once: the peer takes nothing, or is no longer there."""
         self._queue.clear()
+        self.has_waiting = False
         self.closing = self.closing or Close(code, _reason(reason))
 
     # --- sending ---
@@ -708,12 +731,6 @@ _ON_CONTROL: Final[dict[MessageType, Callable[[Session, Any, Message, float, lis
     MessageType.PROTOCOL_NEGOTIATION: lambda session, *args: session._on_negotiation(*args),
     MessageType.ERROR: lambda session, *args: session._on_error(*args),
 }
-
-
-def _message(item: Message | ProtocolError) -> Message:
-    if isinstance(item, ProtocolError):
-        raise item
-    return item
 
 
 def _forget_where(error: BaseException | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -23,9 +24,9 @@ class Tally:
         undelivered: messages given up for want of one.
     """
 
-    sent: Counter[int] = field(default_factory=Counter)
+    sent: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # half the time of a Counter
     sent_bytes: int = 0
-    received: Counter[int] = field(default_factory=Counter)
+    received: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     received_bytes: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     errors: Counter[int] = field(default_factory=Counter)
@@ -35,12 +36,17 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add what another connection counted."""
-        self.sent.update(other.sent)
+        _add(self.sent, other.sent)
         self.sent_bytes += other.sent_bytes
-        self.received.update(other.received)
+        _add(self.received, other.received)
         self.received_bytes += other.received_bytes
         self.refused.update(other.refused)
         self.errors.update(other.errors)
         self.dropped += other.dropped
         self.resent += other.resent
         self.undelivered += other.undelivered
+
+
+def _add(to: defaultdict[int, int], counts: Mapping[int, int]) -> None:
+    for number, count in counts.items():
+        to[number] += count
