@@ -68,7 +68,7 @@ async def _run(server: LiveServer, ending: str) -> None:
 
 
 def _redis(url: str, seconds: float) -> Backplane:
-    from ..server.redis_backplane import RedisBackplane  # noqa: PLC0415 - needs redis-py
+    from ..server.redis import RedisBackplane  # noqa: PLC0415 - needs redis-py
 
     try:
         return RedisBackplane(url, seconds=seconds)

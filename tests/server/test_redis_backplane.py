@@ -105,7 +105,7 @@ class Node:
 
 @asynccontextmanager
 async def node(server, join=STREAM, **settings) -> AsyncIterator[Node]:
-    from ecgframe.server.redis_backplane import RedisBackplane
+    from ecgframe.server.redis import RedisBackplane
 
     backplane = RedisBackplane(server.url, **settings)
     seen = Seen()
@@ -833,7 +833,7 @@ def test_closing_while_redis_hangs(server):
 
 def test_a_client_says_where_redis_is(server):
     async def scenario():
-        from ecgframe.server.redis_backplane import RedisBackplane
+        from ecgframe.server.redis import RedisBackplane
 
         given = redis.Redis(port=server.port, protocol=3, decode_responses=True, db=3)
         async with given, AsyncExitStack() as stack:
@@ -852,7 +852,7 @@ def test_a_client_says_where_redis_is(server):
 
 @pytest.mark.parametrize("scheme", ["http://localhost", "localhost:6379", ""])
 def test_a_url_that_is_none(scheme):
-    from ecgframe.server.redis_backplane import RedisBackplane
+    from ecgframe.server.redis import RedisBackplane
 
     with pytest.raises(ValueError, match="redis://"):
         RedisBackplane(scheme)
@@ -861,7 +861,7 @@ def test_a_url_that_is_none(scheme):
 @pytest.mark.parametrize("name", ["seconds", "max_bytes", "outbox_bytes", "patience"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_bounds_are_bounds(name, value):
-    from ecgframe.server.redis_backplane import RedisBackplane
+    from ecgframe.server.redis import RedisBackplane
 
     with pytest.raises(ValueError, match=f"{name} is a finite number above 0"):
         RedisBackplane("redis://localhost", **{name: value})
@@ -873,4 +873,4 @@ def test_without_redis_py(monkeypatch):
             monkeypatch.delitem(sys.modules, name)
     uninstall(monkeypatch, "redis")
     with pytest.raises(MissingLibrary, match=r'the Redis backplane needs redis.*pip install "ecgframe\[redis\]"'):
-        import ecgframe.server.redis_backplane  # noqa: F401
+        import ecgframe.server.redis  # noqa: F401

@@ -12,8 +12,8 @@ from ecgframe import Codec, MessageType
 
 optional("redis.asyncio")
 
-from ecgframe.server.redis_outbox import BATCH_BYTES, BATCH_MESSAGES, Message, Outbox  # noqa: E402
-from ecgframe.server.redis_stream import REMEMBERED_ORIGINS, FollowedStream, ForeignEntry  # noqa: E402
+from ecgframe.server.redis.outbox import BATCH_BYTES, BATCH_MESSAGES, Message, Outbox  # noqa: E402
+from ecgframe.server.redis.stream import REMEMBERED_ORIGINS, FollowedStream, ForeignEntry  # noqa: E402
 
 FRAME = Codec().encode(MessageType.PING, None)
 

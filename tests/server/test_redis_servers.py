@@ -41,7 +41,7 @@ def viewing_server(redis):
 
 @asynccontextmanager
 async def publishing_handler(redis) -> AsyncIterator[WebSocketBinaryHandler]:
-    from ecgframe.server.redis_backplane import RedisBackplane
+    from ecgframe.server.redis import RedisBackplane
 
     async with WebSocketBinaryHandler(backplane=RedisBackplane(redis.url)) as handler:
         yield handler

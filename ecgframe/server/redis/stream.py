@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from ..codec import Codec
-from ..errors import ProtocolError
-from ..protocol import LARGEST_LENGTH
-from .backplane import Deliver
-from .redis_outbox import Message
-from .redis_script import LATEST
+from ...codec import Codec
+from ...errors import ProtocolError
+from ...protocol import LARGEST_LENGTH
+from ..backplane import Deliver
+from .outbox import Message
+from .script import LATEST
 
 REMEMBERED_ORIGINS: Final = 64
 """Servers whose last message is remembered in each stream."""

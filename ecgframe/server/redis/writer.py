@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from .logs import logger
-from .redis_commands import Commands
-from .redis_outbox import BATCH_MESSAGES, Message, Outbox
-from .redis_stream import FollowedStreams
+from ..logs import logger
+from .commands import Commands
+from .outbox import BATCH_MESSAGES, Message, Outbox
+from .stream import FollowedStreams
 
 
 class Writer:

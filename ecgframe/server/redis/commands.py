@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ..libraries import library
-from .redis_outbox import Message
-from .redis_script import WRITE
+from ...libraries import library
+from .outbox import Message
+from .script import WRITE
 
 if TYPE_CHECKING:
     import redis.asyncio as redis

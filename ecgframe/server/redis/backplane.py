@@ -13,13 +13,13 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from .backplane import Deliver
-from .logs import log_failure, logger
-from .redis_commands import CONNECT, Commands, Keys, is_absence, own_pool, pauses, two_clients
-from .redis_outbox import Message, Outbox
-from .redis_reader import Reader
-from .redis_stream import FollowedStream, FollowedStreams
-from .redis_writer import Writer
+from ..backplane import Deliver
+from ..logs import log_failure, logger
+from .commands import CONNECT, Commands, Keys, is_absence, own_pool, pauses, two_clients
+from .outbox import Message, Outbox
+from .reader import Reader
+from .stream import FollowedStream, FollowedStreams
+from .writer import Writer
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

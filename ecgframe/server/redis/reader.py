@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from .logs import logger
-from .redis_commands import Commands, Entries, WrongKind
-from .redis_stream import FollowedStream, FollowedStreams, ForeignEntry
+from ..logs import logger
+from .commands import Commands, Entries, WrongKind
+from .stream import FollowedStream, FollowedStreams, ForeignEntry
 
 BLOCK: Final = 1.0
 """Seconds that Redis holds back an answer for which it has nothing."""
