@@ -39,6 +39,7 @@ def build(python: Python, archive: Path, tools: Path, work: Path, epoch: str) ->
     if {core.name.partition(".")[0] for core in cores} != set(COMPILED):
         raise Failed(f"{raw.name} holds {', '.join(core.name for core in cores)} where {', '.join(COMPILED)} should be")
     special = _check_instructions(cores, sources / "ecgframe")
+    _refuse_numpy_abi(cores)
     wheel = _repair(raw, tools, work / f"repaired-{python.tag}")
     return Wheel(wheel, [*_check(wheel, tools), f"chosen at run time: {', '.join(special) or 'nothing'}"])
 
@@ -82,6 +83,13 @@ def _check_instructions(cores: list[Path], sources: Path) -> list[str]:
     if sys.platform != "linux" or "x86_64" not in cores[0].name:
         return []
     return [name for core in cores for name in instructions.check(core, sources)]
+
+
+def _refuse_numpy_abi(cores: list[Path]) -> None:
+    """A core that takes NumPy's C interface in is built against one NumPy, and runs only with those that fit it."""
+    for core in cores:
+        if re.search(rb"_ARRAY_API|_UFUNC_API", core.read_bytes()):
+            raise Failed(f"{core.name} takes in NumPy's C interface, and with it the ABI of one NumPy")
 
 
 def _repair(raw: Path, tools: Path, folder: Path) -> Path:
