@@ -67,7 +67,7 @@ LOADED_WHEN_ASKED = {
 }
 SESSION_MAY_IMPORT = {"session", "_core", "_rules", "codec", "compression", "errors", "messages", "protocol"}
 CLIENT_MAY_IMPORT = {"client", "session", "_core", "codec", "errors", "messages", "protocol", "libraries"}
-TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics"}
+TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics", "compression"}
 SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file"}
 
 PUBLIC = {

@@ -10,6 +10,8 @@ from .encode import encode
 from .inspect import EPILOG as INSPECT_EXAMPLES
 from .inspect import inspect
 from .serve import serve
+from .sizes import EPILOG as SIZES_EXAMPLES
+from .sizes import sizes
 from .terminal import own_version
 from .watch import watch
 from .wireshark import EPILOG as WIRESHARK_EXAMPLES
@@ -45,6 +47,7 @@ app.command()(decode)
 app.command()(serve)
 app.command()(watch)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
+app.command(epilog=SIZES_EXAMPLES)(sizes)
 app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import typer
@@ -76,7 +76,7 @@ def inspect_source(
         view = FrameLines(as_hex) if as_json else FrameTexts(console, as_hex)
     looking = _Looking(Examiner(max_payload=max_payload, validate=validate), wanted, view)
     if is_url(text):
-        asyncio.run(_look_live(looking, text, headers, seconds))
+        asyncio.run(follow_live(text, wanted.streams, headers, seconds, looking.take))
     else:
         with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:
             if summary and not unpack and isinstance(source, FrameSource) and wanted == Wanted():
@@ -112,15 +112,14 @@ class _Looking:
     def look(self, sightings: Iterable[Sighting]) -> None:
         """All of them, or as many as are wanted."""
         for sighting in sightings:
-            self.take(sighting)
-            if self.is_enough:
+            if self.take(sighting):
                 return
 
-    def take(self, sighting: Sighting) -> None:
-        """One of them."""
+    def take(self, sighting: Sighting) -> bool:
+        """One of them. Tells whether it is enough."""
         if isinstance(sighting, Remark):
             self._remark(sighting)
-            return
+            return self.is_enough
         for frame in self._examiner.examine(sighting):
             self.has_examined = True
             if self._wanted.wants(frame) and not self.is_enough:
@@ -128,6 +127,7 @@ class _Looking:
                 self.summary.add_examined(frame)
                 if self._view:
                     self._view.frame(frame)
+        return self.is_enough
 
     def _remark(self, remark: Remark) -> None:
         if self._view is None:
@@ -145,16 +145,25 @@ class _Looking:
 # --- a server ---
 
 
-async def _look_live(looking: _Looking, url: str, headers: list[tuple[str, str]], seconds: float | None) -> None:
-    from websockets.exceptions import InvalidURI, WebSocketException  # noqa: PLC0415 - an extra
+async def follow_live(
+    url: str,
+    streams: Iterable[str],
+    headers: list[tuple[str, str]],
+    seconds: float | None,
+    take: Callable[[Sighting], bool],
+) -> None:
+    """Hand on what a server and this side say, until that is enough (``take`` says True), the time is up, or a signal.
 
+    Raises:
+        SourceError: there is no connecting.
+        MissingLibrary: websockets is not installed.
+    """
     from ..tools.listening import listen  # noqa: PLC0415 - needs websockets
 
     async def follow() -> None:
-        async with aclosing(_generator(listen(url, sorted(looking._wanted.streams), headers))) as sightings:
+        async with aclosing(listen(url, sorted(streams), headers)) as sightings:
             async for sighting in sightings:
-                looking.take(sighting)
-                if looking.is_enough:
+                if take(sighting):
                     return
 
     with stop_signals() as stop:
@@ -165,19 +174,20 @@ async def _look_live(looking: _Looking, url: str, headers: list[tuple[str, str]]
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-    try:
-        if not tasks[0].cancelled():
-            tasks[0].result()
-    except InvalidURI as error:
-        raise SourceError(f"{url}: {error.msg}") from error
-    except WebSocketException as error:
-        raise SourceError(f"{url}: {error}") from error
-    except OSError as error:
+    if not tasks[0].cancelled():
+        _raise_plainly(url, tasks[0].exception())
+
+
+def _raise_plainly(url: str, error: BaseException | None) -> None:
+    """What went wrong with a connection, in a line."""
+    from websockets.exceptions import InvalidURI, WebSocketException  # noqa: PLC0415 - an extra
+
+    if isinstance(error, WebSocketException):
+        raise SourceError(f"{url}: {error.msg if isinstance(error, InvalidURI) else error}") from error
+    if isinstance(error, OSError):
         raise SourceError(f"{url}: {error.strerror or error}") from error
-
-
-def _generator(sightings: AsyncIterator[Sighting]) -> Any:
-    return sightings
+    if error is not None:
+        raise error
 
 
 # --- files ---
@@ -185,7 +195,7 @@ def _generator(sightings: AsyncIterator[Sighting]) -> Any:
 
 def _count(source: FrameSource, summary: Summary) -> None:
     """Headers and checksums only."""
-    with _byte_progress("counting", source.nbytes) as tell:
+    with byte_progress("counting", source.nbytes) as tell:
         for _ in summary.add_all(source.frames.headers()):
             tell(source.frames.position)
 
@@ -196,11 +206,12 @@ def _progress(source: Source, *, shown: bool) -> Iterator[Iterable[Sighting]]:
     if shown:
         yield source.sightings()
         return
-    with _byte_progress("reading", source.nbytes) as tell:
-        yield _told(source.sightings(), tell)
+    with byte_progress("reading", source.nbytes) as tell:
+        yield told(source.sightings(), tell)
 
 
-def _told(sightings: Iterable[Sighting], tell: Callable[[int], None]) -> Iterator[Sighting]:
+def told(sightings: Iterable[Sighting], tell: Callable[[int], None]) -> Iterator[Sighting]:
+    """The same; now and then, ``tell`` is told how many bytes they had."""
     nbytes = 0
     for number, sighting in enumerate(sightings):
         yield sighting
@@ -210,7 +221,7 @@ def _told(sightings: Iterable[Sighting], tell: Callable[[int], None]) -> Iterato
 
 
 @contextmanager
-def _byte_progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def byte_progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar of bytes on stderr, where that is a terminal; gone when the work is done."""
     console = Console(stderr=True)
     if not console.is_terminal:

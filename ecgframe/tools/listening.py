@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .._core import Clock
@@ -26,7 +26,7 @@ PATIENCE: Final = 60.0
 """Seconds until it looks after the session although nothing came."""
 
 
-async def listen(url: str, streams: Sequence[str], headers: Sequence[tuple[str, str]] = ()) -> AsyncIterator[Sighting]:
+async def listen(url: str, streams: Sequence[str], headers: Sequence[tuple[str, str]] = ()) -> AsyncGenerator[Sighting]:
     """Connect, subscribe, and give every message of either side until the connection is over.
 
     Args:
