@@ -196,6 +196,16 @@ cdef class FlatBuffer:
             )
         return read_header(p)
 
+    cpdef int check_version(self, Py_ssize_t offset, frozenset versions) except -1:
+        """Check 2 of a receiver that knows these versions alone. What check 1 is to find, and it does not, passes."""
+        cdef Py_ssize_t available = self.nbytes - offset
+        cdef int version = self.start[offset] if available > 0 else 0
+        if available >= header_size(version) and version not in versions:
+            raise InvalidProtocolVersion(
+                f"version {version} (byte {offset}); this receiver knows {sorted(versions)}", check=2, offset=offset
+            )
+        return 0
+
     cdef int check_payload(self, Py_ssize_t offset, Header header) except -1:
         """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
         cdef Py_ssize_t start = offset + header.size

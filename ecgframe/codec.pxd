@@ -41,6 +41,8 @@ cdef class Codec:
     cdef bint _binary
     cdef bint _numeric
     cdef bint _validate
+    cdef frozenset _versions
+    cdef bint _knows_all
     cdef CompiledClock _clock
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
@@ -59,6 +61,8 @@ cdef class Codec:
     cdef int _or_own(self, object version) except -1
 
     cdef uint64_t _stamp(self, int version, object timestamp) except? 0
+
+    cdef int _check_version(self, FlatBuffer flat, Py_ssize_t offset) except -1
 
     @cython.locals(plain=FlatBuffer, start=Py_ssize_t, stop=Py_ssize_t, nbytes=Py_ssize_t)
     cdef object _message(self, FlatBuffer flat, Py_ssize_t offset, Header header, Py_ssize_t room)

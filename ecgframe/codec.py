@@ -5,7 +5,7 @@ The only place where the order stands: pack, deflate, encrypt, sum on the way ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -113,7 +113,7 @@ class Codec:
     """Encodes and decodes frames under one configuration. Safe to share between threads.
 
     Args:
-        version: protocol version of the frames it encodes; it decodes every version.
+        version: protocol version of the frames it encodes.
         compression: when to deflate (V2 and up), or None for never.
         max_payload: bytes that a payload may have, as it travels and inflated, in both directions.
         ndarray: how ndarrays are sent: "list", which every peer reads, or "binary", for peers that announced
@@ -121,6 +121,7 @@ class Codec:
         numeric_lists: "ndarray" reads plain homogeneous lists of numbers in data messages as ndarrays, for peers
             that send lists.
         validate: check the fields that each message type requires, both ways.
+        versions: protocol versions that it decodes; frames of others are refused as those of unknown versions are.
 
     Raises:
         ValueError: an argument outside what is listed here.
@@ -135,6 +136,7 @@ class Codec:
         ndarray: NdarrayForm = "list",
         numeric_lists: NumericLists = "list",
         validate: bool = False,
+        versions: Iterable[int] = VERSIONS,
     ) -> None:
         if not 0 <= max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 0 to {LARGEST_LENGTH}, not {max_payload}")
@@ -146,13 +148,16 @@ class Codec:
         self._binary = _one_of("ndarray", ndarray, get_args(NdarrayForm)) == "binary"
         self._numeric = _one_of("numeric_lists", numeric_lists, get_args(NumericLists)) == "ndarray"
         self._validate = validate
+        self._versions = frozenset(_known_version(version) for version in versions)
+        self._knows_all = self._versions == frozenset(VERSIONS)
         self._clock = Clock()
 
     def __repr__(self) -> str:
         return (
             f"Codec(version={self._version}, compression={self._compression!r}, max_payload={self._max_payload}, "
             f"ndarray={'binary' if self._binary else 'list'!r}, "
-            f"numeric_lists={'ndarray' if self._numeric else 'list'!r}, validate={self._validate})"
+            f"numeric_lists={'ndarray' if self._numeric else 'list'!r}, validate={self._validate}, "
+            f"versions={sorted(self._versions)})"
         )
 
     # --- sending: pack, deflate, encrypt, sum ---
@@ -289,6 +294,7 @@ class Codec:
             TypeError, BufferError: ``buffer`` is no buffer, or not contiguous.
         """
         flat = flatten(buffer)
+        self._check_version(flat, 0)
         return self._message(flat, 0, flat.only_frame(self._max_payload), self._max_payload)
 
     def decode_all(self, buffer: Buffer) -> Iterator[Message]:
@@ -299,6 +305,7 @@ class Codec:
         flat = flatten(buffer)
         offset = 0
         while offset < flat.nbytes:
+            self._check_version(flat, offset)
             header = flat.frame_at(offset, self._max_payload)
             yield self._message(flat, offset, header, self._max_payload)
             offset += header.size + header.length
@@ -316,6 +323,7 @@ class Codec:
         while offset < flat.nbytes:
             item: Message | ProtocolError
             try:
+                self._check_version(flat, offset)
                 item = self._message(flat, offset, flat.frame_at(offset, self._max_payload), room)
             except ProtocolError as error:
                 item = error
@@ -335,6 +343,7 @@ class Codec:
         The payload is a read-only view of ``buffer``, as it travelled. Raises as ``decode`` does, for checks 1 to 7.
         """
         flat = flatten(buffer)
+        self._check_version(flat, 0)
         header = flat.only_frame(self._max_payload)
         return header, flat.view(header.size, header.size + header.length)
 
@@ -346,6 +355,10 @@ class Codec:
         """
         flat = flatten(buffer)
         return unpack_payload(flat, 0, flat.nbytes, self._numeric)
+
+    def _check_version(self, flat: FlatBuffer, offset: int) -> None:
+        if not self._knows_all:
+            flat.check_version(offset, self._versions)
 
     def _message(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Message:
         start = offset + header.size

@@ -141,6 +141,16 @@ class FlatBuffer:
         timestamp = _TIMESTAMP.unpack_from(self._octets, offset + _FIELDS.size)[0] if version >= 3 else None
         return Header(version, _TYPES[number], Flag(flags), length, checksum, timestamp)
 
+    def check_version(self, offset: int, versions: frozenset[int]) -> int:
+        """Check 2 of a receiver that knows these versions alone. What check 1 is to find, and it does not, passes."""
+        available = self.nbytes - offset
+        version = self._octets[offset] if available > 0 else 0
+        if available >= HEADER_SIZES.get(version, _SMALLEST_HEADER) and version not in versions:
+            raise InvalidProtocolVersion(
+                f"version {version} (byte {offset}); this receiver knows {sorted(versions)}", check=2, offset=offset
+            )
+        return 0
+
     def _check_payload(self, offset: int, header: Header) -> None:
         """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
         start = offset + header.size

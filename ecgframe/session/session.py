@@ -102,6 +102,9 @@ _SAID_BEFORE_AGREEING: Final = frozenset(
 )
 """What travels in V1 frames until both sides know better, and so is read by those as well that do not speak V1."""
 
+_VERSION_OF_NEGOTIATION: Final = 1
+"""In which those messages travel: every receiver reads it, and refuses what else comes in it unless it speaks it."""
+
 _NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
 """What does not tell how the peer talks; a server that lets nobody in says ERROR and closes."""
 
@@ -149,7 +152,10 @@ class Session(ABC):
         self.tally = Tally()
         self._wall = wall
         self._codec = Codec(
-            max_payload=settings.max_payload, numeric_lists=settings.numeric_lists, validate=settings.validate
+            max_payload=settings.max_payload,
+            numeric_lists=settings.numeric_lists,
+            validate=settings.validate,
+            versions={*settings.versions, _VERSION_OF_NEGOTIATION},
         )
         self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
         self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
@@ -429,7 +435,7 @@ class Session(ABC):
     def _accept(self, message: Message, now: float, events: list[Event]) -> None:
         type = message.type
         spoken = message.version in self.settings.versions
-        if not spoken and not (message.version == 1 and type in _SAID_BEFORE_AGREEING):
+        if not spoken and not (message.version == _VERSION_OF_NEGOTIATION and type in _SAID_BEFORE_AGREEING):
             raise InvalidProtocolVersion(
                 f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=2
             )

@@ -6,7 +6,7 @@ import oracle
 import pytest
 from verdicts import verdict
 
-from ecgframe import Codec, Flag, MessageType, decode, encode
+from ecgframe import Codec, Flag, InvalidProtocolVersion, MessageType, ProtocolError, decode, encode
 
 SENT_FLAGS = {1: [0], 2: [0], 3: [sum(chosen) for n in range(4) for chosen in itertools.combinations((4, 8, 16), n)]}
 CASES = [(type, version, flags) for type in MessageType for version in (1, 2, 3) for flags in SENT_FLAGS[version]]
@@ -52,6 +52,38 @@ def test_every_flags_byte_is_read_as_the_oracle_reads_it(version, flags):
     if verdict(decode, frame) is None:
         assert decode(frame).flags == flags
         assert decode(frame).data == DATA
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3, 4, 255])
+@pytest.mark.parametrize("known", [(1,), (2, 3), (1, 3), ()])
+@pytest.mark.parametrize("length", [0, 10, 11, 18, 19])
+@pytest.mark.parametrize("read", ["decode", "split", "decode_all", "decode_each"])
+def test_a_version_that_a_codec_does_not_know_is_seen_before_all_but_a_short_header(version, known, length, read):
+    codec = Codec(versions=known)
+    frame = (bytes([version]) + b"\xee" * 18)[:length]  # no such type, no such length
+    wanted = 1 if length < (19 if version == 3 else 11) else 3 if version in known else 2
+
+    def error():
+        try:
+            found = getattr(codec, read)(frame)
+            return next(iter(found), None)
+        except ProtocolError as refused:
+            return refused
+
+    if length or read in ("decode", "split"):
+        assert error().check == wanted
+    else:
+        assert error() is None
+
+
+def test_a_codec_reads_the_versions_it_knows_and_writes_any():
+    codec = Codec(version=3, versions=(1, 2))
+    assert [codec.decode(codec.encode(MessageType.PING, 7, version=version)).data for version in (1, 2)] == [7, 7]
+    with pytest.raises(InvalidProtocolVersion, match=r"version 3 .* knows \[1, 2\]"):
+        codec.decode(codec.encode(MessageType.PING, 7))
+    assert "versions=[1, 2]" in repr(codec)
+    with pytest.raises(ValueError, match="4 is none of"):
+        Codec(versions=(1, 4))
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

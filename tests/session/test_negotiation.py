@@ -10,6 +10,7 @@ from ecgframe.session import ErrorReceived, FrameRefused, Negotiated, Received, 
 from ecgframe.session.settings import EVERYTHING
 
 NEGOTIATION = oracle.TYPES["PROTOCOL_NEGOTIATION"]
+PING = oracle.encode_frame(oracle.TYPES["PING"], None, 1)
 SMALL = frozenset({Capability.COMPRESSION, Capability.BATCH})
 
 
@@ -161,6 +162,25 @@ def test_a_frame_of_a_version_that_is_not_spoken(type):
     theirs = server(versions=(3,)).starts()
     theirs.says()
     [refused] = theirs.hears(oracle.encode_frame(type, {"stream": "a"}, 1))
+    assert (refused.error.code, refused.error.check) == (0x100, 2)
+    assert theirs.session.closing.code == 1002
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        oracle.frame(3, MessageType.ECG_DATA, 0, b"\xc0", checksum=1),
+        oracle.frame(3, 0x13, 0, b"\xc0"),
+        oracle.frame(3, MessageType.ECG_DATA, 0, b"\xc0")[:3] + bytes([255] * 4) + bytes(12),
+        oracle.frame(3, MessageType.ECG_DATA, 0, b"\xc1"),
+    ],
+    ids=["sum", "type", "length", "payload"],
+)
+@pytest.mark.parametrize("before", [b"", PING], ids=["alone", "behind another"])
+def test_of_a_version_that_is_not_spoken_nothing_else_is_looked_at(frame, before):
+    theirs = server(versions=(1, 2)).starts()
+    theirs.says()
+    [refused] = theirs.hears(before + frame)[-1:]
     assert (refused.error.code, refused.error.check) == (0x100, 2)
     assert theirs.session.closing.code == 1002
 
