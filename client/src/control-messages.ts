@@ -144,7 +144,7 @@ function wrong(type: MessageType, where: readonly string[], expected: string): P
 }
 
 function isInteger(value: unknown): boolean {
-  return typeof value === "bigint" || Number.isInteger(value);
+  return typeof value === "bigint" || Number.isSafeInteger(value);
 }
 
 function isFiniteNumber(value: unknown): boolean {

@@ -1,7 +1,8 @@
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 
-const DATE = /^(\d{4})(?:-(\d\d)-(\d\d)|(\d\d)(\d\d)|-?W(\d\d)(?:-?(\d))?)/;
+// A hyphen and two digits behind a week are no day, but a separator and an hour.
+const DATE = /^(\d{4})(?:-(\d\d)-(\d\d)|(\d\d)(\d\d)|(?:-W(\d\d)(?:-(\d)(?!\d))?|W(\d\d)(\d)?))/;
 const TIME = /^(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d+))?)?|(\d\d)(?:(\d\d)(?:[.,](\d+))?)?)?$/;
 const OFFSET = /(?:(Z)|([+-])(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6}))?)?)?)$/;
 
@@ -61,7 +62,8 @@ function parse(text: string): Moment {
 function dayOf(date: RegExpExecArray): number {
   const year = Number(date[1]);
   if (year === 0) throw new SyntaxError("there is no year 0");
-  return date[6] === undefined ? dayOfMonth(year, date) : dayOfWeek(year, Number(date[6]), Number(date[7] ?? 1));
+  const week = date[6] ?? date[8];
+  return week === undefined ? dayOfMonth(year, date) : dayOfWeek(year, Number(week), Number(date[7] ?? date[9] ?? 1));
 }
 
 function dayOfMonth(year: number, date: RegExpExecArray): number {
@@ -104,9 +106,7 @@ function microsecondsOf(time: RegExpExecArray | null): number {
 function offsetOf(offset: RegExpExecArray): number {
   if (offset[1]) return 0;
   const minutes = Number(offset[3]) * 60 + Number(offset[4] ?? 0);
-  if (minutes * MINUTE >= DAY || Number(offset[4] ?? 0) > 59 || Number(offset[5] ?? 0) > 59) {
-    throw new SyntaxError("no such offset");
-  }
+  if (minutes * MINUTE >= DAY) throw new SyntaxError("no such offset");
   const size = minutes * 60e6 + Number(offset[5] ?? 0) * 1e6 + Number((offset[6] ?? "").padEnd(6, "0"));
   return offset[2] === "-" ? -size : size;
 }

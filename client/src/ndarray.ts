@@ -80,11 +80,18 @@ function makeKnown(): Map<string, DType> {
   for (const [code, type] of Object.entries(CODES)) {
     const swapped = type.size > 1 ? { ...type, name: `>${code}` } : type;
     for (const spelling of [code, type.name, ...SPELLINGS[code].split(" ")]) {
-      for (const order of ["", "<", "=", "|"]) known.set(order + spelling, type);
+      known.set(spelling, type);
+      if (!isCode(spelling)) continue;
+      for (const order of ["<", "=", "|"]) known.set(order + spelling, type);
       known.set(`>${spelling}`, swapped);
     }
   }
   return known;
+}
+
+/** Of codes, the byte order may be said; not of names. */
+function isCode(spelling: string): boolean {
+  return /^.\d?$/.test(spelling);
 }
 
 /** The type that a text names, by any spelling that NumPy reads; undefined where it is none that travels. */

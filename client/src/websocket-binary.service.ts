@@ -214,10 +214,7 @@ export class WebSocketBinaryService {
 
   /** Closes the connection, behind what waits to be sent. Fulfilled once it is closed; there is no need to wait. */
   close(code: CloseCode = CloseCode.NORMAL, reason = ""): Promise<void> {
-    if (this.#state === "idle" || this.#state === "closed") {
-      this.#enter("closed");
-      return Promise.resolve();
-    }
+    if (this.#state === "closed") return Promise.resolve();
     const closed = new Promise<void>((resolve) => this.#closed.push(resolve));
     if (this.#connection) this.#connection.end(code, reason);
     else this.#finish(new ConnectionLost("the service is closed"));

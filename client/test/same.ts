@@ -1,3 +1,5 @@
+import { isoText } from "../src/date-time.js";
+import { halfFromFloat32Bits } from "../src/half.js";
 import { DateTime, NdArray, Uuid } from "../src/index.js";
 
 /** What tells a value from another, to the last bit of an array: values of the same image are the same. */
@@ -6,15 +8,35 @@ export function image(value: unknown): unknown {
   if (typeof value === "bigint") return { bigint: String(value) };
   if (value === null || typeof value !== "object") return value;
   if (value instanceof Uuid) return { uuid: String(value) };
-  if (value instanceof DateTime) return { instant: value.getTime(), us: value.microseconds, aware: value.aware };
+  if (value instanceof Date) return dateImage(value instanceof DateTime ? value : new DateTime(isoText(value)));
   if (value instanceof NdArray) return arrayImage(value);
   if (value instanceof Uint8Array) return { bytes: [...value] };
   if (Array.isArray(value)) return value.map(image);
-  if (value instanceof Map) return { map: [...value].map(([key, item]) => [image(key), image(item)]) };
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, image(item)]));
+  return { map: [...entriesOf(value)].map(([key, item]) => [image(key), image(item)]).sort(byText) };
 }
 
-function arrayImage({ data, shape, dtype }: NdArray): unknown {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return { dtype, shape: [...shape], class: data.constructor.name, bytes: [...bytes] };
+/** A map of texts is one, whether an object or a `Map` holds it; order has no meaning. */
+function entriesOf(value: object): Iterable<[unknown, unknown]> {
+  return value instanceof Map ? value : Object.entries(value);
+}
+
+function byText(a: unknown, b: unknown): number {
+  const [one, other] = [JSON.stringify(a), JSON.stringify(b)];
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+function dateImage(date: DateTime): unknown {
+  return { instant: date.getTime(), us: date.microseconds, aware: date.aware };
+}
+
+function arrayImage(array: NdArray): unknown {
+  const { data, shape, dtype } = array;
+  return { dtype, shape: [...shape], class: data.constructor.name, bytes: [...bytesOf(array)] };
+}
+
+/** The elements as they travel in binary form. */
+export function bytesOf({ data, dtype }: NdArray): Uint8Array {
+  if (dtype !== "float16" && dtype !== ">f2") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const words = new Int32Array(data.buffer, data.byteOffset, data.length);
+  return new Uint8Array(Uint16Array.from(words, halfFromFloat32Bits).buffer);
 }
