@@ -9,6 +9,10 @@ from .decode import decode
 from .encode import encode
 from .inspect import EPILOG as INSPECT_EXAMPLES
 from .inspect import inspect
+from .proxy import EPILOG as PROXY_EXAMPLES
+from .proxy import proxy
+from .replay import EPILOG as REPLAY_EXAMPLES
+from .replay import replay
 from .serve import serve
 from .sizes import EPILOG as SIZES_EXAMPLES
 from .sizes import sizes
@@ -48,6 +52,8 @@ app.command()(serve)
 app.command()(watch)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=SIZES_EXAMPLES)(sizes)
+app.command(epilog=PROXY_EXAMPLES)(proxy)
+app.command(epilog=REPLAY_EXAMPLES)(replay)
 app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)
 
 

@@ -70,11 +70,8 @@ def inspect_source(
         OSError: it cannot be read, or not be connected to.
         MissingLibrary: a library that reads it is not installed.
     """
-    console = Console(highlight=False)
-    view: FrameView | None = None
-    if not summary:
-        view = FrameLines(as_hex) if as_json else FrameTexts(console, as_hex)
-    looking = _Looking(Examiner(max_payload=max_payload, validate=validate), wanted, view)
+    examiner = Examiner(max_payload=max_payload, validate=validate)
+    looking = looking_for(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_url(text):
         asyncio.run(follow_live(text, wanted.streams, headers, seconds, looking.take))
     else:
@@ -87,12 +84,23 @@ def inspect_source(
     if summary and as_json:
         typer.echo(orjson.dumps(looking.summary.as_dict()).decode())
     elif summary:
+        console = Console(highlight=False)
         print_summary(console, looking.summary, unpacked=looking.has_examined)
         looking.print_remarks(console)
     return looking.summary.errors.total()
 
 
-class _Looking:
+def looking_for(
+    wanted: Wanted, *, shown: bool, as_json: bool, as_hex: bool = False, examiner: Examiner | None = None
+) -> Looking:
+    """Who looks for that, and shows it on stdout, or only counts it."""
+    view: FrameView | None = None
+    if shown:
+        view = FrameLines(as_hex) if as_json else FrameTexts(Console(highlight=False), as_hex)
+    return Looking(examiner or Examiner(), wanted, view)
+
+
+class Looking:
     """Takes sightings apart, counts them, and shows those that are wanted."""
 
     def __init__(self, examiner: Examiner, wanted: Wanted, view: FrameView | None) -> None:
@@ -175,10 +183,10 @@ async def follow_live(
                 task.cancel()
             await asyncio.wait(tasks)
     if not tasks[0].cancelled():
-        _raise_plainly(url, tasks[0].exception())
+        raise_plainly(url, tasks[0].exception())
 
 
-def _raise_plainly(url: str, error: BaseException | None) -> None:
+def raise_plainly(url: str, error: BaseException | None) -> None:
     """What went wrong with a connection, in a line."""
     from websockets.exceptions import InvalidURI, WebSocketException  # noqa: PLC0415 - an extra
 

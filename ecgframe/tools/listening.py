@@ -52,8 +52,8 @@ class _Conversation:
         self._websocket = websocket
         self._session = ClientSession(settings, Clock().next)
         self._streams = streams
-        self._client = _address(websocket.local_address)
-        self._server = _address(websocket.remote_address)
+        self._client = address(websocket.local_address)
+        self._server = address(websocket.remote_address)
         self._now = asyncio.get_running_loop().time
 
     async def sightings(self) -> AsyncIterator[Sighting]:
@@ -116,8 +116,9 @@ class _Conversation:
         return Origin(time.time(), self._client, self._server, from_server)
 
 
-def _address(address: tuple[object, ...] | str | None) -> str:
-    if not isinstance(address, tuple):
-        return str(address or "?")
-    host, port = address[:2]
+def address(socket_address: tuple[object, ...] | str | None) -> str:
+    """The address of a socket as one text."""
+    if not isinstance(socket_address, tuple):
+        return str(socket_address or "?")
+    host, port = socket_address[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -1,0 +1,191 @@
+"""A proxy between a client and a server that shows, records and spoils what passes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from ..libraries import library
+from . import ToolError
+from .faults import BadLine, Faults
+from .listening import address
+from .sighting import Delivery, Origin, Remark, Sighting
+from .tap import LARGEST_MESSAGE
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+    from websockets.asyncio.client import connect as open_websocket
+    from websockets.asyncio.server import Server, ServerConnection
+    from websockets.asyncio.server import serve as serve_websockets
+    from websockets.exceptions import ConnectionClosed, WebSocketException
+    from websockets.typing import Subprotocol
+else:
+    library("websockets", extra="tools", purpose="a proxy")
+    from websockets.asyncio.client import connect as open_websocket
+    from websockets.asyncio.server import serve as serve_websockets
+    from websockets.exceptions import ConnectionClosed, WebSocketException
+
+WAITING: Final = 64
+"""Messages of one direction that may be on their way at once; then the sender has to wait, as on a full line."""
+
+PASSED_ON: Final = ("Authorization", "Cookie", "Origin", "User-Agent")
+"""Headers of the client's request that the target gets."""
+
+UNREACHABLE: Final = 1013
+NO_CODE, LOST, NO_TLS = 1005, 1006, 1015
+"""Close codes that are never sent."""
+
+See = Callable[[Sighting], object]
+
+
+class Proxy:
+    """Relays WebSocket messages between those that connect and a target.
+
+    Args:
+        target: the server, ``ws://`` or ``wss://``; without a path, the client's own is taken.
+        see: is told of every message as it arrives at the other side, and of what happens besides.
+        faults: what goes wrong on the way.
+    """
+
+    def __init__(self, target: str, see: See, faults: Faults | None = None) -> None:
+        self._target = target
+        self._see = see
+        self._faults = faults or Faults()
+
+    async def listen(self, host: str, port: int) -> Server:
+        """Take connections there, until the server that this gives is closed.
+
+        Raises:
+            ToolError: there is no listening at that address.
+        """
+        try:
+            return await serve_websockets(
+                self._relay,
+                host,
+                port,
+                compression=None,
+                ping_interval=None,
+                max_size=LARGEST_MESSAGE,
+                select_subprotocol=_first,
+                server_header=None,
+            )
+        except OSError as error:
+            raise ToolError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
+
+    async def _relay(self, client: ServerConnection) -> None:
+        url = _url(self._target, client)
+        try:
+            async with open_websocket(
+                url,
+                compression=None,
+                ping_interval=None,
+                max_size=LARGEST_MESSAGE,
+                subprotocols=[client.subprotocol] if client.subprotocol else None,
+                additional_headers=_headers(client),
+                user_agent_header=None,
+                proxy=None,
+            ) as server:
+                await self._converse(client, server)
+        except (OSError, WebSocketException, TimeoutError) as error:
+            self._see(Remark(f"{url} cannot be reached: {error}", Origin(time.time()), is_fault=True))
+            await client.close(UNREACHABLE, "the target cannot be reached")
+
+    async def _converse(self, client: ServerConnection, server: ClientConnection) -> None:
+        ends = address(client.remote_address), address(server.remote_address)
+        ways = (
+            _Way(client, server, ends, False, self._faults, self._see),
+            _Way(server, client, ends, True, self._faults, self._see),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for way in ways:
+                tasks.create_task(way.run())
+
+
+class _Way:
+    """One direction of one connection."""
+
+    def __init__(
+        self,
+        source: ClientConnection | ServerConnection,
+        target: ClientConnection | ServerConnection,
+        ends: tuple[str, str],
+        from_server: bool,
+        faults: Faults,
+        see: See,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._ends = ends
+        self._from_server = from_server
+        self._line = BadLine(faults, int(from_server))
+        self._see = see
+        self._on_the_way: asyncio.Queue[tuple[float, bytes, bool] | None] = asyncio.Queue(WAITING)
+        self._now = asyncio.get_running_loop().time
+
+    async def run(self) -> None:
+        """Relay until the source closes; then close the target."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take())
+            tasks.create_task(self._deliver())
+
+    async def _take(self) -> None:
+        try:
+            async for message in self._source:
+                is_text = isinstance(message, str)
+                octets = message.encode() if isinstance(message, str) else message
+                fate = self._line.send(octets, self._now())
+                if fate.fault:
+                    self._see(Remark(f"{len(octets):,} bytes: {fate.fault}", self._origin(), is_fault=True))
+                if fate.octets is not None:
+                    await self._on_the_way.put((fate.due, fate.octets, is_text))
+        except ConnectionClosed:
+            pass
+        await self._on_the_way.put(None)
+
+    async def _deliver(self) -> None:
+        try:
+            while (item := await self._on_the_way.get()) is not None:
+                due, octets, is_text = item
+                await asyncio.sleep(max(due - self._now(), 0))
+                await self._target.send(octets.decode("utf-8", "replace") if is_text else octets)
+                self._see(Delivery(octets, self._origin(), is_text=is_text))
+        except ConnectionClosed:
+            while await self._on_the_way.get() is not None:  # so that the other task is never stuck
+                pass
+            return
+        await self._close()
+
+    async def _close(self) -> None:
+        code, reason = self._source.close_code, self._source.close_reason or ""
+        if self._target.close_code is None:
+            self._see(Remark(f"closes: {code} {reason}".rstrip(), self._origin()))
+        if code in (LOST, NO_TLS):
+            self._target.transport.abort()
+        else:
+            await self._target.close(1000 if code in (None, NO_CODE) else code, reason)
+
+    def _origin(self) -> Origin:
+        return Origin(time.time(), *self._ends, self._from_server)
+
+
+def _first(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return offered[0] if offered else None
+
+
+def _url(target: str, client: ServerConnection) -> str:
+    """The target with the client's path and query, where it has none of its own."""
+    parts = urlsplit(target)
+    if parts.path not in ("", "/") or client.request is None:
+        return target
+    asked = urlsplit(client.request.path)
+    return urlunsplit((parts.scheme, parts.netloc, asked.path, asked.query, ""))
+
+
+def _headers(client: ServerConnection) -> list[tuple[str, str]]:
+    if client.request is None:
+        return []
+    headers = client.request.headers
+    return [(name, value) for name in PASSED_ON for value in headers.get_all(name)]

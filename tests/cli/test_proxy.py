@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from cli.live_server import ENVIRONMENT, live
+from command_line import run
+from interpreter import python
+from recordings import optional
+
+from ecgframe import MessageType, encode
+from ecgframe.cli.proxy import EPILOG as PROXY
+from ecgframe.cli.replay import EPILOG as REPLAY
+
+optional("websockets")
+optional("dpkt")
+
+
+class Listening:
+    """A command that listens, as a process. What it printed is there once it has ended."""
+
+    def __init__(self, *arguments, cwd=None, **options):
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "error", "-m", "ecgframe", *map(str, arguments)],
+            env=os.environ | ENVIRONMENT,
+            text=True,
+            cwd=cwd,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )
+        said = self.process.stderr.readline()
+        found = re.match(r"Listening at (ws://127\.0\.0\.1:\d+) ", said)
+        assert found, said + self.process.stderr.read()
+        self.url = found[1]
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.output, self.errors = self.process.communicate(timeout=20)
+        return self.process.returncode
+
+
+@contextmanager
+def listening(*arguments, **options):
+    started = Listening(*arguments, **options)
+    try:
+        yield started
+        assert started.end() == 0, started.errors
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+            started.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with live() as running:
+        yield f"ws://127.0.0.1:{running.port}"
+
+
+def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
+    record = tmp_path / "session.pcap"
+    with listening("proxy", 0, server, "--record", record) as proxy:
+        watched = run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 1, "--json").stdout
+    assert '"event":"message"' in watched
+    heads = re.findall(r"^#\d+  (\w+)  \S+  (client|server) ", proxy.output, re.M)
+    assert heads[:2] == [("PROTOCOL_NEGOTIATION", "server"), ("PROTOCOL_NEGOTIATION", "client")]
+    assert ("SUBSCRIBE", "client") in heads
+    assert re.search(r"^\d+ good frames passed, 0 broken ones$", proxy.errors, re.M)
+    assert f"Next: ecgframe inspect {record}" in proxy.errors
+
+    lines = [json.loads(line) for line in run("inspect", record, "--json").stdout.splitlines()]
+    assert [(line["type"], "server" if line["from_server"] else "client") for line in lines] == heads
+    signals = sum(line["type"] == "ECG_DATA" for line in lines)
+    assert signals > 10
+
+    with listening("replay", record, 0, "--speed", 20, "--linger", 0, "--quiet") as player:
+        again = run("inspect", f"{player.url}/ws", "--type", "ECG_DATA", "--json").stdout
+    assert player.output == ""
+    assert again.count('"type":"ECG_DATA"') == signals
+
+    played = run("replay", record, f"{server}/ws", "--speed", 20, "--linger", 0.3, "--json").stdout
+    answered = [json.loads(line)["type"] for line in played.splitlines() if '"from_server":true' in line]
+    assert {"PROTOCOL_NEGOTIATION", "SUBSCRIPTION_ACK", "ECG_DATA"} <= set(answered)
+
+
+def test_faults_are_shown(server):
+    with listening("proxy", 0, server, "--corrupt", 1, "--seed", 1, "--errors") as proxy:
+        run("inspect", f"{proxy.url}/ws", "--stream", "ecg/1", "--seconds", 0.5, code=None)
+    assert "is flipped" in proxy.output
+    assert "✗ 0x" in proxy.output
+    assert re.search(r"0 good frames passed, [1-9]\d* broken ones", proxy.errors)
+
+
+def test_json_and_quiet(server):
+    with listening("proxy", 0, server, "--json") as proxy:
+        run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 0.3)
+    assert {json.loads(line)["event"] for line in proxy.output.splitlines()} <= {"frame", "remark"}
+    assert "passed" not in proxy.errors
+    with listening("proxy", 0, server, "--quiet") as proxy:
+        run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 0.3)
+    assert proxy.output == ""
+
+
+def test_a_closed_pipe_ends_it(server):
+    proxy = Listening("proxy", 0, server, "--json")
+    proxy.process.stdout.close()
+    run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 0.3, code=None)
+    assert proxy.process.wait(20) == 1
+    assert "Traceback" not in proxy.process.stderr.read()
+    proxy.process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("proxy", "here", "ws://h"), 2, "'here' is no place to listen at; 8766 or 127.0.0.1:8766 is"),
+        (("proxy", "0", "http://h"), 2, "'http://h' is no ws:// address"),
+        (("proxy", "0", "ws://h", "--drop", "2"), 2, "2 is not from 0 to 1"),
+        (("proxy", "0", "ws://h", "--throttle", "0"), 2, "0 is not above 0"),
+        (("proxy", "192.0.2.1:0", "ws://h"), 1, "error: cannot listen at 192.0.2.1, port 0"),
+        (("replay", "nothing", "0"), 1, "error: nothing: there is no such file"),
+        (("replay", encode(MessageType.PING, None).hex(), "ws://127.0.0.1:1/"), 1, "error: ws://127.0.0.1:1/: "),
+        (("replay", encode(MessageType.PING, None).hex(), "0", "--connection", "2"), 1, "there is no connection 2"),
+        (("replay", "-", "99999"), 2, "'99999' is no place to listen at"),
+    ],
+)
+def test_mistakes(arguments, code, words):
+    assert words in run(*arguments, code=code).output
+
+
+def test_the_examples_of_the_help_run_as_printed(server, tmp_path):
+    (tmp_path / "day.frames").write_bytes(encode(MessageType.PING, None))
+    examples = re.findall(r"^\*\*ecgframe (.*?)\*\* ", PROXY + REPLAY, re.M)
+    assert len(examples) == 6
+    for example in examples:
+        here = example.replace("ws://127.0.0.1:8765", server).replace("8766", "0")
+        if "/ws" in here:
+            done = python("-m", "ecgframe", *shlex.split(here), cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+            continue
+        with listening(*shlex.split(here), cwd=tmp_path) as started:
+            if "--record" in here:  # the recording that the examples of replay play
+                run("inspect", f"{started.url}/ws", "--count", 2, "--json")
