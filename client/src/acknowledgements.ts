@@ -6,6 +6,8 @@ import { REMEMBERED } from "./protocol.js";
 export interface Waiting {
   readonly outgoing: Outgoing;
   attempts: number;
+  /** How often it may be sent. */
+  readonly most: number;
   /** When it is to be sent again; null while it waits to be sent. */
   due: number | null;
 }
@@ -14,11 +16,9 @@ export interface Waiting {
 export class Unacknowledged {
   readonly #waiting = new Map<bigint, Waiting>();
   readonly #timeout: number;
-  readonly #attempts: number;
 
-  constructor(timeout: number, attempts: number) {
+  constructor(timeout: number) {
     this.#timeout = timeout;
-    this.#attempts = attempts;
   }
 
   get size(): number {
@@ -26,10 +26,8 @@ export class Unacknowledged {
   }
 
   /** Notes that the message waits to be sent. */
-  add(outgoing: Outgoing): void {
-    if (!this.#waiting.has(outgoing.timestamp)) {
-      this.#waiting.set(outgoing.timestamp, { outgoing, attempts: 0, due: null });
-    }
+  add(outgoing: Outgoing, most: number): void {
+    this.#waiting.set(outgoing.timestamp, { outgoing, attempts: 0, most, due: null });
   }
 
   /** Notes that it has been sent; nothing happens if it was acknowledged meanwhile. */
@@ -67,11 +65,6 @@ export class Unacknowledged {
     const due = [...this.#waiting.values()].filter((waiting) => waiting.due !== null && waiting.due <= now);
     for (const waiting of due) waiting.due = null;
     return due;
-  }
-
-  /** Whether it has been sent as often as it may be. */
-  isSpent(waiting: Waiting): boolean {
-    return waiting.attempts >= this.#attempts;
   }
 }
 

@@ -70,6 +70,8 @@ export interface Packed {
   /** In list form, which every peer reads, if it may have to be sent over more than one connection. */
   readonly payload: Uint8Array | null;
   readonly data: unknown;
+  /** How often it may be sent over one connection, where it is to be acknowledged. */
+  readonly attempts: number;
 }
 
 const SAID_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
@@ -124,9 +126,10 @@ export class ClientSession {
   constructor(settings: Settings, clock: SendClock) {
     this.#settings = settings;
     this.#clock = clock;
-    this.#receiver = new ProtocolHandler({ maxPayload: settings.maxPayload });
+    // What is said before both agree is said in version 1.
+    this.#receiver = new ProtocolHandler({ maxPayload: settings.maxPayload, versions: [1, ...settings.versions] });
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
-    this.#unacknowledged = new Unacknowledged(settings.acknowledgementTimeout, settings.acknowledgementAttempts);
+    this.#unacknowledged = new Unacknowledged(settings.acknowledgementTimeout);
     this.#heartbeatInterval = settings.heartbeatInterval;
   }
 
@@ -482,7 +485,7 @@ export class ClientSession {
     this.#put(type, data, 0, this.#clock.next(), false);
   }
 
-  #put(type: MessageType, content: unknown, wanted: number, timestamp: bigint, packed: boolean): void {
+  #put(type: MessageType, content: unknown, wanted: number, timestamp: bigint, packed: boolean, attempts = 1): void {
     if (this.closing) return;
     const flags = understood(wanted, this.version, this.capabilities);
     const options = { flags, ...(this.version >= 3 ? { timestamp } : {}) };
@@ -496,7 +499,7 @@ export class ClientSession {
       acknowledged: (flags & Flag.ACK_REQUIRED) !== 0,
       deflated: this.version >= FLAG_SINCE[Flag.COMPRESSED] && (frame[2] & Flag.COMPRESSED) !== 0,
     };
-    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing);
+    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
     this.#enqueue(outgoing);
   }
 
@@ -509,7 +512,7 @@ export class ClientSession {
 
   #sendAgain(waiting: Waiting, events: SessionEvent[]): void {
     const { timestamp } = waiting.outgoing;
-    if (this.#unacknowledged.isSpent(waiting)) {
+    if (waiting.attempts >= waiting.most) {
       this.#unacknowledged.acknowledged(timestamp);
       events.push({ kind: "undelivered", timestamp, attempts: waiting.attempts });
     } else {

@@ -62,7 +62,7 @@ export class Outbox {
       return;
     }
     try {
-      connection.session.send(message);
+      connection.session.send({ ...message, attempts: this.#attempts - entry.attempts });
     } catch (error) {
       entry.reject(error as Error);
       return;

@@ -67,8 +67,10 @@ export interface Compression {
 }
 
 export interface ProtocolHandlerOptions {
-  /** Version of the frames it encodes; it decodes every version. */
+  /** Version of the frames it encodes. */
   readonly version?: Version;
+  /** Versions that it decodes, by default all; frames of others are refused as those of unknown versions are. */
+  readonly versions?: Iterable<Version>;
   /** When to deflate, from version 2 on; null for never. */
   readonly compression?: Compression | null;
   /** Bytes that a payload may have, as it travels and inflated, both ways. */
@@ -92,6 +94,7 @@ export interface EncodeOptions {
 export class ProtocolHandler {
   readonly version: Version;
   readonly maxPayload: number;
+  readonly #versions: ReadonlySet<number>;
   readonly #compression: Required<Compression> | null;
   readonly #form: NdArrayForm;
   readonly #clock = new SendClock();
@@ -100,6 +103,7 @@ export class ProtocolHandler {
     const { version = LATEST_VERSION, compression = {}, maxPayload = DEFAULT_MAX_PAYLOAD, ndarray = "list" } = options;
     if (!(maxPayload >= 0 && maxPayload <= LARGEST_LENGTH)) throw new RangeError(`maxPayload cannot be ${maxPayload}`);
     this.version = knownVersion(version);
+    this.#versions = new Set<number>(options.versions ?? VERSIONS);
     this.maxPayload = maxPayload;
     this.#form = ndarray;
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };
@@ -235,7 +239,7 @@ export class ProtocolHandler {
     const version = available > 0 ? bytes[offset] : 0;
     const size = isKnown(version) ? HEADER_SIZES[version] : SMALLEST_HEADER;
     if (available < size) throw invalid(1, offset, `${available} bytes where a header of ${size} starts`);
-    if (!isKnown(version)) throw unknownVersion(version, offset);
+    if (!isKnown(version) || !this.#versions.has(version)) throw unknownVersion(version, this.#versions, offset);
     const type = bytes[offset + 1];
     if (!isType(type)) throw unknownType(type, offset + 1);
     const length = view.getUint32(offset + 3);
@@ -333,8 +337,8 @@ function knownVersion(version: number): Version {
   return version;
 }
 
-function unknownVersion(version: number, offset: number): ProtocolError {
-  const why = at(offset, `version ${version}; this receiver knows ${VERSIONS.join(", ")}`);
+function unknownVersion(version: number, known: ReadonlySet<number>, offset: number): ProtocolError {
+  const why = at(offset, `version ${version}; this receiver knows ${[...known].join(", ")}`);
   return new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, why, { check: 2, offset });
 }
 

@@ -263,7 +263,9 @@ export class WebSocketBinaryService {
       (options.priority ? Flag.PRIORITY : 0) |
       (options.broadcast ? Flag.BROADCAST : 0) |
       (options.acknowledged ? Flag.ACK_REQUIRED : 0);
-    const sent = this.#send({ type, flags, timestamp: this.#clock.next(), payload: null, data: wireFields(data) });
+    const timestamp = this.#clock.next();
+    const attempts = this.#settings.acknowledgementAttempts;
+    const sent = this.#send({ type, flags, timestamp, attempts, payload: null, data: wireFields(data) });
     sent.catch((error: Error) => this.#events.emit("error", { error }));
     return sent;
   }
