@@ -41,7 +41,7 @@ export function ecgData(message: Pick<Message, "data">): EcgData {
 
 function read(fields: Fields): EcgData {
   const rate = fields.sampling_rate ?? fields.samplingRate;
-  const missing = [fields.signal ?? "signal", rate ?? "sampling_rate"].filter((value) => typeof value === "string");
+  const missing = [...(fields.signal == null ? ["signal"] : []), ...(rate == null ? ["sampling_rate"] : [])];
   if (missing.length) {
     const text = `ECG_DATA lacks ${missing.join(" and ")}`;
     throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: pathText([]) });

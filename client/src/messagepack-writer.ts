@@ -13,7 +13,23 @@ const SMALLEST_BUFFER = 256;
 const ALIGNMENT = 8;
 const LARGEST_INT64 = 2n ** 63n;
 const LARGEST_UINT64 = 2n ** 64n;
-const LONGEST_HEADER = 5;
+
+/** The tags of integers by the bytes that follow. */
+const UNSIGNED: Readonly<Record<number, number>> = { 1: 0xcc, 2: 0xcd, 4: 0xce, 8: 0xcf };
+const SIGNED: Readonly<Record<number, number>> = { 1: 0xd0, 2: 0xd1, 4: 0xd2, 8: 0xd3 };
+
+/** The tags of what has a length: one that holds it below `fixEnd`, and those for lengths of 8, 16 and 32 bits. */
+interface LengthTags {
+  readonly fix: number;
+  readonly fixEnd: number;
+  readonly tag8: number;
+  readonly tag16: number;
+  readonly tag32: number;
+}
+const TEXT: LengthTags = { fix: 0xa0, fixEnd: 32, tag8: 0xd9, tag16: 0xda, tag32: 0xdb };
+const BIN: LengthTags = { fix: 0, fixEnd: 0, tag8: 0xc4, tag16: 0xc5, tag32: 0xc6 };
+const ARRAY: LengthTags = { fix: 0x90, fixEnd: 16, tag8: 0, tag16: 0xdc, tag32: 0xdd };
+const MAP: LengthTags = { fix: 0x80, fixEnd: 16, tag8: 0, tag16: 0xde, tag32: 0xdf };
 
 const utf8 = new TextEncoder();
 
@@ -121,58 +137,41 @@ export class Writer {
   }
 
   #double(value: number): void {
-    this.#reserve(9);
-    this.#bytes[this.#at] = 0xcb;
-    this.#view.setFloat64(this.#at + 1, value);
-    this.#at += 9;
+    const at = this.#tagged(0xcb, 8);
+    this.#view.setFloat64(at, value);
   }
 
   /** In the shortest form. */
   #integer(value: number): void {
-    this.#reserve(9);
-    const at = this.#at;
-    if (value >= -32 && value < 128) this.#at += this.#put(at, value & 0xff, 0);
-    else if (value >= 0) this.#at += this.#unsigned(at, value);
-    else this.#at += this.#signed(at, value);
+    if (value >= -32 && value < 128) this.#byte(value & 0xff);
+    else if (value >= 0) this.#unsigned(value);
+    else this.#signed(value);
   }
 
-  #put(at: number, tag: number, width: number): number {
-    this.#bytes[at] = tag;
-    return 1 + width;
+  #unsigned(value: number): void {
+    const width = value < 2 ** 8 ? 1 : value < 2 ** 16 ? 2 : value < 2 ** 32 ? 4 : 8;
+    const at = this.#tagged(UNSIGNED[width], width);
+    if (width === 1) this.#bytes[at] = value;
+    else if (width === 2) this.#view.setUint16(at, value);
+    else if (width === 4) this.#view.setUint32(at, value);
+    else this.#view.setBigUint64(at, BigInt(value));
   }
 
-  #unsigned(at: number, value: number): number {
-    if (value < 2 ** 8) {
-      this.#bytes[at + 1] = value;
-      return this.#put(at, 0xcc, 1);
-    }
-    if (value < 2 ** 16) {
-      this.#view.setUint16(at + 1, value);
-      return this.#put(at, 0xcd, 2);
-    }
-    if (value < 2 ** 32) {
-      this.#view.setUint32(at + 1, value);
-      return this.#put(at, 0xce, 4);
-    }
-    this.#view.setBigUint64(at + 1, BigInt(value));
-    return this.#put(at, 0xcf, 8);
+  #signed(value: number): void {
+    const width = value >= -(2 ** 7) ? 1 : value >= -(2 ** 15) ? 2 : value >= -(2 ** 31) ? 4 : 8;
+    const at = this.#tagged(SIGNED[width], width);
+    if (width === 1) this.#view.setInt8(at, value);
+    else if (width === 2) this.#view.setInt16(at, value);
+    else if (width === 4) this.#view.setInt32(at, value);
+    else this.#view.setBigInt64(at, BigInt(value));
   }
 
-  #signed(at: number, value: number): number {
-    if (value >= -(2 ** 7)) {
-      this.#view.setInt8(at + 1, value);
-      return this.#put(at, 0xd0, 1);
-    }
-    if (value >= -(2 ** 15)) {
-      this.#view.setInt16(at + 1, value);
-      return this.#put(at, 0xd1, 2);
-    }
-    if (value >= -(2 ** 31)) {
-      this.#view.setInt32(at + 1, value);
-      return this.#put(at, 0xd2, 4);
-    }
-    this.#view.setBigInt64(at + 1, BigInt(value));
-    return this.#put(at, 0xd3, 8);
+  /** Writes a tag, and says where the bytes go that follow it. */
+  #tagged(tag: number, width: number): number {
+    this.#reserve(1 + width);
+    this.#bytes[this.#at] = tag;
+    this.#at += 1 + width;
+    return this.#at - width;
   }
 
   #bigint(value: bigint): void {
@@ -185,20 +184,16 @@ export class Writer {
     if (value < -LARGEST_INT64 || value >= LARGEST_UINT64) {
       throw new RangeError(`${this.#where()}: the integer does not fit in 64 bits`);
     }
-    this.#reserve(9);
-    this.#bytes[this.#at] = value < 0n ? 0xd3 : 0xcf;
-    this.#view.setBigUint64(this.#at + 1, BigInt.asUintN(64, value));
-    this.#at += 9;
+    const at = this.#tagged(value < 0n ? SIGNED[8] : UNSIGNED[8], 8);
+    this.#view.setBigUint64(at, BigInt.asUintN(64, value));
   }
 
   #text(text: string): void {
     if (this.#shortAscii(text)) return;
     if (!text.isWellFormed()) throw new TypeError(`${this.#where()}: the text has no UTF-8 form`);
     const bytes = utf8.encode(text);
-    this.#reserve(LONGEST_HEADER + bytes.length);
-    this.#length(bytes.length, 0xa0, 32, [0xd9, 0xda, 0xdb]);
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
+    this.#length(bytes.length, TEXT);
+    this.#raw(bytes);
   }
 
   /** Keys and names are short and mostly ASCII, and then written faster so; false where this one is not. */
@@ -217,44 +212,37 @@ export class Writer {
   }
 
   #octets(bytes: Uint8Array): void {
-    this.#reserve(LONGEST_HEADER + bytes.length);
-    this.#length(bytes.length, 0, 0, [0xc4, 0xc5, 0xc6]);
+    this.#length(bytes.length, BIN);
+    this.#raw(bytes);
+  }
+
+  /** A length in its shortest form: within the tag, or in 8 (where there is that), 16 or 32 bits behind it. */
+  #length(length: number, tags: LengthTags): void {
+    if (length < tags.fixEnd) {
+      this.#byte(tags.fix | length);
+    } else if (length < 2 ** 8 && tags.tag8) {
+      const at = this.#tagged(tags.tag8, 1);
+      this.#bytes[at] = length;
+    } else if (length < 2 ** 16) {
+      const at = this.#tagged(tags.tag16, 2);
+      this.#view.setUint16(at, length);
+    } else {
+      const at = this.#tagged(tags.tag32, 4);
+      this.#view.setUint32(at, length);
+    }
+  }
+
+  #raw(bytes: ArrayLike<number>): void {
+    this.#reserve(bytes.length);
     this.#bytes.set(bytes, this.#at);
     this.#at += bytes.length;
   }
 
-  /** A length in its shortest form: within the tag, or behind a tag for 8 (where there is one), 16 or 32 bits. */
-  #length(length: number, fix: number, fixEnd: number, tags: readonly (number | undefined)[]): void {
-    this.#reserve(5);
-    const at = this.#at;
-    const [tag8, tag16, tag32] = tags;
-    if (length < fixEnd) {
-      this.#at += this.#put(at, fix | length, 0);
-    } else if (tag8 !== undefined && length < 2 ** 8) {
-      this.#bytes[at + 1] = length;
-      this.#at += this.#put(at, tag8, 1);
-    } else if (length < 2 ** 16) {
-      this.#view.setUint16(at + 1, length);
-      this.#at += this.#put(at, tag16 as number, 2);
-    } else {
-      this.#view.setUint32(at + 1, length);
-      this.#at += this.#put(at, tag32 as number, 4);
-    }
-  }
-
   // --- containers ---
-
-  #arrayHeader(length: number): void {
-    this.#length(length, 0x90, 16, [undefined, 0xdc, 0xdd]);
-  }
-
-  #mapHeader(length: number): void {
-    this.#length(length, 0x80, 16, [undefined, 0xde, 0xdf]);
-  }
 
   #array(items: readonly unknown[]): void {
     this.#leaveLevels(1);
-    this.#arrayHeader(items.length);
+    this.#length(items.length, ARRAY);
     const depth = this.#path.push(0) - 1;
     for (let i = 0; i < items.length; i++) {
       this.#path[depth] = i;
@@ -265,7 +253,7 @@ export class Writer {
 
   #map(entries: readonly (readonly [unknown, unknown])[]): void {
     this.#leaveLevels(1);
-    this.#mapHeader(entries.length);
+    this.#length(entries.length, MAP);
     for (const [key, item] of entries) {
       if (!isKey(key)) {
         throw new TypeError(`${this.#where()}: a map key that is neither text nor an integer`);
@@ -279,7 +267,7 @@ export class Writer {
 
   #wrapped(key: string, text: string): void {
     this.#leaveLevels(1);
-    this.#mapHeader(1);
+    this.#length(1, MAP);
     this.#text(key);
     this.#text(text);
   }
@@ -299,12 +287,12 @@ export class Writer {
     if (this.#binary) this.#binaryForm(array, dtype);
     else this.#listForm(array, dtype);
     this.#text(SHAPE_KEY);
-    this.#arrayHeader(array.shape.length);
+    this.#length(array.shape.length, ARRAY);
     for (const size of array.shape) this.#integer(size);
   }
 
   #listForm(array: NdArray, dtype: DType): void {
-    this.#mapHeader(3);
+    this.#length(3, MAP);
     this.#text(NDARRAY_KEY);
     this.#reserve(array.size);
     this.#nested(array, dtype, 0, 0);
@@ -316,7 +304,7 @@ export class Writer {
   #nested(array: NdArray, dtype: DType, dimension: number, first: number): number {
     const { shape, data } = array;
     if (shape.length === 0) return this.#samples(data, dtype, 0, 1);
-    this.#arrayHeader(shape[dimension]);
+    this.#length(shape[dimension], ARRAY);
     if (dimension === shape.length - 1) return this.#samples(data, dtype, first, first + shape[dimension]);
     let next = first;
     for (let i = 0; i < shape[dimension]; i++) next = this.#nested(array, dtype, dimension + 1, next);
@@ -371,11 +359,6 @@ export class Writer {
     this.#raw(padding & 2 ? [0xda, 0, NDARRAY_KEY.length] : [0xa0 | NDARRAY_KEY.length]);
     this.#raw(utf8.encode(NDARRAY_KEY));
     this.#octets(littleEndian(array.data, dtype));
-  }
-
-  #raw(bytes: ArrayLike<number>): void {
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
   }
 }
 
