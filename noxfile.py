@@ -64,6 +64,21 @@ def portable(session: nox.Session) -> None:
 
 
 @nox.session
+def sanitizers(session: nox.Session) -> None:
+    """The compiled core under the sanitizers of addresses and undefined behaviour: nox -s sanitizers -- --brief."""
+    session.install(".[test]")
+    session.run("python", "tests/sanitizers.py", *session.posargs)
+
+
+@nox.session(python=["3.13", "3.12", "3.14"], default=False)
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing of the compiled core, with clang: nox -s fuzz-3.13 -- --minutes 60 [--update]."""
+    session.install(".[test]")
+    install_group(session, "fuzzing")
+    session.run("python", "tests/fuzzing/run.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: nox -s bench -- --benchmark-disable for one short pass."""
     session.install(".[bench]")
