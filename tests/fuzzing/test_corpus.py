@@ -1,0 +1,78 @@
+"""What the fuzzer found worth keeping, replayed: each input took the core where none before had been."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from fuzzing import targets
+from fuzzing.corpus import read
+
+import ecgframe
+
+
+@pytest.mark.parametrize("name", targets.TARGETS)
+def test_the_kept_inputs(name):
+    if name == "twins" and not ecgframe.accelerated:
+        pytest.skip("there is but one core here")
+    inputs = read(name)
+    assert len(inputs) > 20
+    for data in inputs:
+        try:
+            targets.TARGETS[name](data)
+        except BaseException as error:
+            error.add_note(f"{name}: {data.hex()}")
+            raise
+
+
+class Broken:
+    """A codec that lets another exception out, and packs another value than it was given."""
+
+    def decode(self, *_):
+        raise IndexError("out of the buffer")
+
+    decode_each = unpack = decode
+
+    def pack(self, _):
+        return b"\x07"
+
+
+@pytest.mark.parametrize("name", ["decode", "unpack", "batches"])
+def test_another_exception_comes_out(name, monkeypatch):
+    for codec in ("PLAIN", "ARRAYS"):
+        monkeypatch.setattr(targets, codec, Broken())
+    with pytest.raises(IndexError):
+        targets.TARGETS[name](b"\xc0")
+
+
+def test_a_value_that_comes_back_otherwise_is_seen(monkeypatch):
+    monkeypatch.setattr(targets, "PACKER", Broken())
+    with pytest.raises(targets.Wrong, match="None came back as 7"):
+        targets.unpack(b"\xc0")
+
+
+def test_twins_that_differ_are_seen(monkeypatch):
+    monkeypatch.setattr(targets, "plain_package", lambda: SimpleNamespace(Codec=lambda **_: Broken()))
+    with pytest.raises(targets.Wrong, match=r"compiled .* plain Refusal"):
+        targets.twins(b"\xc0")
+
+
+def test_the_builder_builds_all_sorts_of_objects():
+    kinds = {
+        type(targets.Builder(bytes([kind, *range(1, 200)])).value(0)).__name__
+        for kind in range(len(targets.Builder.SCALARS) + 2)
+    }
+    assert kinds >= {
+        "NoneType",
+        "bool",
+        "int",
+        "float",
+        "str",
+        "bytes",
+        "ndarray",
+        "list",
+        "dict",
+        "UUID",
+        "datetime",
+        "set",
+    }
