@@ -114,7 +114,7 @@ export function drawCalipers(
     context.lineTo(Math.max(first.x, last.x), y);
   }
   context.stroke();
-  drawLabel(context, text, left, Math.min(first.y, last.y), panel, palette);
+  drawLabel(context, text, left, Math.max(first.y, last.y), panel, palette);
   context.restore();
 }
 
@@ -139,7 +139,7 @@ function drawLabel(
   context.font = "600 13px system-ui, sans-serif";
   const width = context.measureText(text).width + 12;
   const left = Math.max(panel.x, Math.min(x, panel.x + panel.width - width));
-  const top = Math.max(panel.y + 2, y - 26);
+  const top = Math.min(panel.y + panel.height - 22, y + 8);
   context.fillStyle = palette.caliper;
   context.beginPath();
   context.roundRect(left, top, width, 20, 4);

@@ -45,6 +45,7 @@ const presence = new Presence(steady());
 const settings = load(location.search, localStorage);
 const screen = new Screen(
   element("stage", HTMLElement),
+  element("scroller", HTMLElement),
   {
     paper: element("paper", HTMLCanvasElement),
     traces: element("traces", HTMLCanvasElement),

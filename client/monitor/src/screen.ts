@@ -37,10 +37,12 @@ export class Screen {
 
   /**
    * @param stage the box that the paper fills.
+   * @param scroller holds the canvases, and scrolls where they are larger.
    * @param canvases paper, traces, overlay.
    */
   constructor(
     readonly stage: HTMLElement,
+    readonly scroller: HTMLElement,
     readonly canvases: { paper: HTMLCanvasElement; traces: HTMLCanvasElement; overlay: HTMLCanvasElement },
     settings: Settings,
   ) {
@@ -176,6 +178,11 @@ export class Screen {
     this.layout = layout;
     const ratio = devicePixelRatio;
     for (const canvas of Object.values(this.canvases)) resize(canvas, layout, ratio);
+    // What scrolls has to be reached by keyboard; what does not is only in the way there.
+    const scrolls = layout.width > width || layout.height > height;
+    this.scroller.classList.toggle("scroll", scrolls);
+    if (scrolls) this.scroller.tabIndex = 0;
+    else this.scroller.removeAttribute("tabindex");
     const palette = PALETTES[this.#settings.theme];
     drawPaper(this.#paper, layout, palette, ratio);
     this.sweep.configure(layout, palette, ratio, buffer);

@@ -12,12 +12,12 @@ export class Rate {
     this.#total += amount;
   }
 
-  /** So much a second; to be asked about once a second. */
+  /** So much a second, to be asked about once a second; NaN the first time. */
   perSecond(now: number): number {
     this.#marks.push({ at: now, total: this.#total });
     while (this.#marks.length > 2 && now - this.#marks[0].at > this.seconds) this.#marks.shift();
     const first = this.#marks[0];
-    return now > first.at ? (this.#total - first.total) / (now - first.at) : 0;
+    return now > first.at ? (this.#total - first.total) / (now - first.at) : Number.NaN;
   }
 }
 

@@ -40,7 +40,9 @@ export class Status {
   /** What both sides agreed on. */
   negotiated(version: number, capabilities: readonly string[]): void {
     set("status-version", `V${version}`);
-    set("status-capabilities", capabilities.map((name) => ` · ${name}`).join(""));
+    const names = capabilities.join(", ");
+    set("status-capabilities", names && ` · ${names}`);
+    element("status-capabilities", HTMLElement).title = names;
   }
 
   /** Another stream: what was measured of the last one counts no more. */
@@ -53,7 +55,8 @@ export class Status {
   update(now: number, counts: Counts): void {
     if (now < this.#next) return;
     this.#next = now + 1;
-    set("status-frames", `${this.#frames.perSecond(now).toFixed(1)} /s`);
+    const frames = this.#frames.perSecond(now);
+    set("status-frames", Number.isNaN(frames) ? "––" : `${frames.toFixed(1)} /s`);
     set("status-bytes", describeBytes(this.#bytes.perSecond(now), this.#json.ratio));
     const [median, late] = this.latencies.at(0.5, 0.99).map(milliseconds);
     set("status-latency", this.latencies.count === 0 ? "––" : `median ${median} · p99 ${late}`);
@@ -66,6 +69,7 @@ export class Status {
 
 /** As `12.3 kB/s (JSON 41.0 kB/s, −70 %)`. */
 export function describeBytes(rate: number, jsonRatio: number): string {
+  if (Number.isNaN(rate)) return "––";
   const now = kilobytes(rate);
   if (!Number.isFinite(jsonRatio) || rate === 0) return now;
   const share = Math.round((1 / jsonRatio - 1) * 100);

@@ -6,7 +6,7 @@ import { describeBytes } from "../src/status.js";
 describe("statistics", () => {
   it("rates are those of the last seconds", () => {
     const rate = new Rate(4);
-    expect(rate.perSecond(0)).toBe(0);
+    expect(rate.perSecond(0)).toBeNaN();
     for (let second = 1; second <= 10; second += 1) {
       rate.add(20);
       expect(rate.perSecond(second)).toBe(20);
@@ -25,7 +25,8 @@ describe("statistics", () => {
   it("bytes are said as people read them", () => {
     expect(describeBytes(12_345, 3)).toBe("12.3 kB/s (JSON 37.0 kB/s, −67 %)");
     expect(describeBytes(2_000_000, 0.8)).toBe("2.00 MB/s (JSON 1.60 MB/s, +25 %)");
-    expect(describeBytes(0, Number.NaN)).toBe("0.0 kB/s");
+    expect(describeBytes(0, 3)).toBe("0.0 kB/s");
+    expect(describeBytes(Number.NaN, Number.NaN)).toBe("––");
   });
 });
 

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+
+@pytest.fixture(scope="package")
+def browser():
+    """One Chromium for all tests of this directory; it ends before others want an event loop on this thread."""
+    from browser.monitor import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def open_monitor(browser):
+    """Opens the page of a server, in a context of its own: ``open_monitor(port, query, size=...)``."""
+    from browser.monitor import DESK, Monitor
+
+    contexts = []
+
+    def opened(port, query="", size=DESK, **options):
+        width, height = size
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        return Monitor(context.new_page(), port, query)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def free_port():
+    """A port for a server that is to come back where it was."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,131 @@
+"""A connection that goes: seen at once, a gap where something is missing, nothing missing where it can be had."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import numpy as np
+from browser.damaging_proxy import DamagingProxy
+from browser.monitor import Played, fifteen_leads, saved
+from cli.live_server import LiveServer, live
+from recordings import optional
+from server.redis_server import redis_server
+
+GREEN = """([left, right]) => {
+  const canvas = document.getElementById("traces");
+  const { data } = canvas.getContext("2d").getImageData(left, 0, right - left, canvas.height);
+  let trace = 0, hatching = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] < 100) continue;
+    if (data[at + 1] > 150 && data[at] < 130) trace += 1;
+    else hatching += 1;
+  }
+  return { trace, hatching };
+}"""
+"""How many pixels between two columns have the colour of the trace, and how many another one."""
+
+
+def test_all_leads_outlive_the_restart_of_a_server(open_monitor, tmp_path, free_port):
+    optional("redis")
+    record = fifteen_leads()
+    with redis_server(tmp_path) as redis, live(saved(record, tmp_path), "--redis", redis.url):
+        server = LiveServer("--streams", 0, "--redis", redis.url, "--port", free_port)
+        monitor = open_monitor(free_port)
+        monitor.wait("s.end > 1500")
+        server.end(signal.SIGKILL)
+        assert monitor.wait("s.lost") < 3
+        assert monitor.page.is_visible("text=Connection lost")
+        assert monitor.page.get_attribute("#connection", "data-state") == "lost"
+        time.sleep(1)  # what is missed meanwhile is to be filled in
+        monitor.shot("connection-lost")
+        missed_from = monitor.state["end"]
+        with live("--streams", 0, "--redis", redis.url, "--port", free_port):
+            monitor.wait("!s.lost")
+            monitor.wait(f"s.end > {missed_from + 4000}")
+            state = monitor.state
+        assert (state["gaps"], state["reconnections"]) == ([], 1)
+        Played(record).check(monitor.samples(state["start"], state["end"]))
+        monitor.check_quiet(cut=True)
+
+
+def test_what_cannot_be_had_is_a_gap_of_its_true_length_and_no_line(open_monitor, tmp_path, free_port):
+    first = LiveServer("--leads", "II", "--port", free_port)
+    monitor = open_monitor(free_port, "?view=sweep")
+    monitor.wait("s.end > 1000")
+    first.end(signal.SIGKILL)
+    before = monitor.state["end"]
+    gone = time.monotonic()
+    with live("--leads", "II", "--port", free_port):
+        monitor.wait(f"s.end > {before} && !s.lost")
+        away = time.monotonic() - gone
+        monitor.wait("s.gaps.length > 0 && s.shown.to > s.gaps[0].to + 300")
+        monitor.page.keyboard.press("Space")
+        monitor.wait("s.frozen")
+        monitor.page.wait_for_timeout(100)
+        [gap] = monitor.state["gaps"]
+        assert gap["from"] == before
+        assert 0 < gap["to"] - gap["from"] < 1000 * (away + 1)
+        assert np.isnan(monitor.samples(gap["from"], gap["to"])).all()
+        assert np.isfinite(monitor.samples(gap["from"] - 1, gap["from"])).all()
+        assert np.isfinite(monitor.samples(gap["to"], gap["to"] + 1)).all()
+        check_gap_is_blank(monitor, gap)
+        monitor.wait("document.getElementById('status-gaps').textContent.startsWith('1 ')")
+        monitor.shot("gap")
+        monitor.check_quiet(cut=True)
+
+
+def check_gap_is_blank(monitor, gap):
+    """Between the last sample before the gap and the first behind it there is hatching and no trace."""
+    left, right = (
+        monitor.page.evaluate("n => window.ecgframe.point('II', n).x", sample)
+        for sample in (gap["from"] - 1, gap["to"])
+    )
+    assert right - left > 5
+    colours = monitor.page.evaluate(GREEN, [int(left) + 3, int(right) - 2])
+    assert colours["trace"] == 0
+    assert colours["hatching"] > 100
+
+
+def test_a_server_that_hangs_is_noticed(open_monitor):
+    with live() as server:
+        monitor = open_monitor(server.port)
+        monitor.wait("s.end > 500 && !s.lost")
+        server.process.send_signal(signal.SIGSTOP)
+        assert monitor.wait("s.lost", 5) < 3
+        assert monitor.page.is_visible("text=No signal")
+        assert not monitor.page.text_content("#rate").isdigit()
+        assert "No signal" in monitor.page.title()
+        server.process.send_signal(signal.SIGCONT)
+        monitor.wait("!s.lost")
+        monitor.wait("s.head < s.end")
+        assert monitor.state["gaps"] == []
+        monitor.check_quiet()
+
+
+def test_a_frame_that_was_damaged_is_shown_in_red_and_missing(open_monitor):
+    with live() as server, DamagingProxy(server.port) as proxy:
+        monitor = open_monitor(proxy.port)
+        monitor.page.keyboard.press("f")
+        monitor.wait("s.end > 500")
+        proxy.damage()
+        monitor.wait("s.gaps.length > 0")
+        [gap] = monitor.state["gaps"]
+        assert gap["to"] - gap["from"] == 50
+        row = monitor.page.wait_for_selector("#frame-rows tr.in.error:has-text('CRC-32')")
+        assert "ECG_DATA" in row.text_content()
+        colour = row.query_selector("td").evaluate("cell => getComputedStyle(cell).color")
+        assert colour == "rgb(255, 123, 114)"
+        monitor.shot("frames-with-an-error")
+        assert monitor.state["link"] == "open"
+
+
+def test_a_stream_that_is_not_there_says_so(open_monitor):
+    with live() as server:
+        monitor = open_monitor(server.port, "?stream=ecg/9")
+        assert monitor.wait("s.lost", 5) < 3
+        assert monitor.page.is_visible("text=No signal")
+        monitor.page.select_option("#stream", "ecg/1")
+        monitor.wait("!s.lost && s.end > 500")
+        assert monitor.page.is_hidden("#lost")
+        monitor.check_quiet()

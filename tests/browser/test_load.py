@@ -1,0 +1,48 @@
+"""Fifteen leads at 1,000 Hz: at the pace of the display, and in the memory of the first minute, for an hour."""
+
+from __future__ import annotations
+
+import numpy as np
+from browser.monitor import Played, fifteen_leads, saved
+from cli.live_server import live
+
+HOUR = 3_600_000
+"""Samples of each lead."""
+
+
+def test_drawing_leaves_the_display_its_pace(open_monitor, tmp_path):
+    with live(saved(fifteen_leads(), tmp_path)) as server:
+        monitor = open_monitor(server.port)
+        monitor.wait("s.end > 5000")
+        pace = monitor.page.evaluate("window.ecgframe.pace")
+    drawing, between = np.array(pace["drawing"]), np.array(pace["between"])
+    assert len(drawing) > 100
+    print(f"drawing: median {np.median(drawing):.2f} ms, p95 {np.percentile(drawing, 95):.2f} ms")
+    print(f"between: median {np.median(between):.2f} ms, p95 {np.percentile(between, 95):.2f} ms")
+    assert np.median(drawing) < 2
+    assert np.percentile(drawing, 95) < 8
+    assert np.median(between) < 17.5
+
+
+def test_an_hour_of_signal_leaves_no_trace_in_memory(open_monitor, tmp_path):
+    record = fifteen_leads()
+    with live(saved(record, tmp_path), "--speed", 400, "--frame-ms", 1000, "--ring-seconds", 1) as server:
+        monitor = open_monitor(server.port)
+        monitor.wait("s.end > 400000", 20)  # the rings are full, and everything has happened once
+        session = monitor.page.context.new_cdp_session(monitor.page)
+        first, begun = memory(session), monitor.state["end"]
+        monitor.wait(f"s.end > {HOUR}", 30)
+        last, state = memory(session), monitor.state
+        assert state["gaps"] == []
+        Played(record).check(monitor.samples(state["end"] - 20_000, state["end"]))
+        monitor.check_quiet()
+    print(f"{(state['end'] - begun) / 1e6:.1f} million samples a lead: {first / 1e6:.2f} MB, then {last / 1e6:.2f} MB")
+    assert last - first < 2_000_000  # frames on their way; all samples since then would be 190 million
+
+
+def memory(session):
+    """Bytes that the page holds once all is collected that nobody holds, array buffers included."""
+    for _ in range(3):
+        session.send("HeapProfiler.collectGarbage")
+    usage = session.send("Runtime.getHeapUsage")
+    return usage["usedSize"] + usage.get("backingStorageSize", 0) + usage.get("embedderHeapUsedSize", 0)

@@ -1,0 +1,224 @@
+"""Keys, pointer, phone, and those who hear the page or need its contrast."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from browser.monitor import DESK, PHONE
+from cli.live_server import live
+
+AXE = Path(__file__).parents[2] / "client" / "node_modules" / "axe-core" / "axe.min.js"
+
+SETTLED = """(({ scrollHeight, clientHeight, scrollWidth, clientWidth, tabIndex }) =>
+  tabIndex === 0 || (scrollHeight <= clientHeight && scrollWidth <= clientWidth)
+)(document.getElementById("scroller"))"""
+"""The paper was drawn anew after its room had changed."""
+
+
+@pytest.fixture(scope="module")
+def port():
+    """Of a server for all of this."""
+    with live("--streams", 2, "--speed", 4) as server:
+        yield server.port
+
+
+@pytest.fixture
+def monitor(open_monitor, port):
+    opened = open_monitor(port)
+    opened.wait("s.shown.to > 800")
+    yield opened
+    opened.check_quiet()
+
+
+def pressed(monitor, id):
+    return monitor.page.get_attribute(f"#{id}", "aria-pressed")
+
+
+def test_every_key_of_the_help_does_what_it_says(monitor):
+    page = monitor.page
+    press = page.keyboard.press
+    checked = "document.querySelector('input[name={}]:checked').value"
+    for key, name, values in (
+        ("v", "view", ["sheet", "sweep"]),
+        ("s", "speed", ["50", "12.5", "25"]),
+        ("g", "gain", ["20", "5", "10"]),
+    ):
+        for value in values:
+            press(key)
+            assert page.evaluate(checked.format(name)) == value
+    press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    press("n")
+    monitor.wait("s.stream === 'ecg/2' && s.end > 0")
+    press("p")
+    monitor.wait("s.stream === 'ecg/1' && s.shown.to > 500")
+    for key, panel in (("f", "frames"), ("l", "alerts")):
+        press(key)
+        assert page.is_visible(f"#{panel}")
+        press("Escape")
+        assert page.is_hidden(f"#{panel}")
+    press("?")
+    assert page.is_visible("#help")
+    assert page.locator("#help-rows tr").count() == 19
+    monitor.shot("help")
+    press("Escape")
+    assert page.is_hidden("#help")
+
+
+def test_a_frozen_screen_can_be_scrolled_and_goes_on_live(monitor):
+    page = monitor.page
+    press = page.keyboard.press
+    monitor.wait("s.end > 8500", 20)
+    press("Space")
+    monitor.wait("s.frozen")
+    page.wait_for_timeout(60)
+    newest = monitor.state["shown"]["from"]
+    press("ArrowLeft")
+    page.wait_for_timeout(60)
+    assert monitor.state["shown"]["from"] == newest - 200
+    press("Home")
+    page.wait_for_timeout(60)
+    assert monitor.state["shown"]["from"] == monitor.state["start"]
+    press("End")
+    page.wait_for_timeout(150)
+    assert monitor.state["shown"]["from"] >= newest
+    assert "s back" in page.text_content("#place")
+    still = monitor.state["shown"]
+    page.wait_for_timeout(200)
+    assert monitor.state["shown"] == still
+    press("Escape")
+    monitor.wait("!s.frozen && s.shown.to > s.head - 100")
+
+
+def test_calipers_read_what_lies_between_their_corners(monitor):
+    page = monitor.page
+    press = page.keyboard.press
+    press("c")
+    monitor.wait("s.frozen")
+    assert monitor.state["reading"] == "800 ms · 75/min · +1.00 mV"
+    press("ArrowRight")
+    press("ArrowRight")
+    press("ArrowUp")
+    assert monitor.state["reading"] == "820 ms · 73/min · +1.02 mV"
+    press("x")
+    press("Shift+ArrowRight")
+    press("Shift+ArrowDown")
+    assert monitor.state["reading"] == "620 ms · 97/min · +1.52 mV"
+    monitor.wait("document.getElementById('reading').textContent === s.reading")
+    press("c")
+    assert monitor.state["reading"] == ""
+    press("Escape")
+    monitor.wait("!s.frozen")
+    box = page.locator("#overlay").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 160)
+    page.mouse.up()
+    assert monitor.state["reading"] == "1000 ms · 60/min · +1.00 mV"  # 100 px are 25 mm, 40 px are 10 mm
+    assert pressed(monitor, "freeze") == "true"
+    assert pressed(monitor, "calipers") == "true"
+    monitor.shot("calipers")
+
+
+def test_everything_can_be_reached_by_tab_and_shows_where_it_is(monitor):
+    page = monitor.page
+    found = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            """() => {
+              const at = document.activeElement;
+              const drawn = at.matches("fieldset input") ? at.nextElementSibling : at;
+              return [at.id || at.name, getComputedStyle(drawn).outlineStyle];
+            }"""
+        )
+        if focused[0]:
+            found.add(focused[0])
+            assert focused[1] == "solid", focused
+    wanted = {
+        "stream",
+        "view",
+        "speed",
+        "gain",
+        "freeze",
+        "calipers",
+        "open-alerts",
+        "open-frames",
+        "theme",
+        "open-help",
+    }
+    assert wanted <= found
+
+
+@pytest.mark.parametrize(
+    ("query", "size"), [("?theme=dark", DESK), ("?theme=light&view=sheet", DESK), ("?theme=light", PHONE)]
+)
+def test_nobody_is_shut_out(open_monitor, port, query, size):
+    if not AXE.exists():
+        missing = f"axe-core is not installed (npm ci in client/): no {AXE}"
+        assert "ECGFRAME_REQUIRE_PEERS" not in os.environ, missing
+        pytest.skip(missing)
+    monitor = open_monitor(port, query, size=size)
+    monitor.wait("s.shown.to > 300")
+    page = monitor.page
+    page.evaluate(AXE.read_text())
+    check_accessible(page)
+    page.keyboard.press("f")
+    page.keyboard.press("l")
+    page.keyboard.press("c")
+    monitor.wait("s.reading !== ''")
+    monitor.wait(SETTLED)
+    check_accessible(page)
+    page.keyboard.press("?")
+    check_accessible(page)
+
+
+def check_accessible(page):
+    """WCAG 2.2 AA and axe's own best practices: names, roles, contrast, order."""
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate("tags => axe.run(document, { runOnly: tags })", tags)
+    broken = [
+        f"{rule['id']}: {node['html']} {node.get('failureSummary', '')}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+    assert broken == []
+    assert len(found["passes"]) > 20
+
+
+def test_a_phone_shows_all_leads_and_nothing_sticks_out(open_monitor, port):
+    monitor = open_monitor(port, size=PHONE, device_scale_factor=2, has_touch=True, is_mobile=True)
+    monitor.wait("s.shown.to > 1500")
+    page = monitor.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    page.tap("#freeze")
+    monitor.wait("s.frozen && s.shown.to < s.head")
+    last = monitor.state["shown"]["to"] - 50
+    for lead in monitor.state["leads"]:
+        point = page.evaluate("([lead, n]) => window.ecgframe.point(lead, n)", [lead, last])
+        assert 0 < point["x"] / 2 < PHONE[0]
+    assert page.is_visible("#review")
+    monitor.shot("phone")
+    page.tap("#live")
+    monitor.wait("!s.frozen")
+    monitor.check_quiet()
+
+
+def test_settings_are_kept(open_monitor, port):
+    monitor = open_monitor(port)
+    monitor.wait("s.shown.to > 100")
+    monitor.page.check("input[name=speed][value='50']", force=True)
+    monitor.page.keyboard.press("t")
+    monitor.page.reload()
+    monitor.wait("s.shown.to > 100")
+    assert monitor.page.is_checked("input[name=speed][value='50']")
+    assert monitor.page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_the_hook_is_what_the_docs_say(monitor):
+    page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
+    documented = re.findall(r"^\| `(\w+)", page.split("## For tests")[1], re.M)
+    assert sorted(monitor.page.evaluate("Object.keys(window.ecgframe)")) == sorted(documented)
