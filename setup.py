@@ -16,7 +16,6 @@ import sys
 import tarfile
 from typing import Any
 
-import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.sdist import sdist
@@ -24,7 +23,9 @@ from setuptools.command.sdist import sdist
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
-SOURCES = ["_header.pyx", "_samples.pyx", "_pack.pyx", "_unpack.pyx"] + (["codec.py"] if COVERAGE != "python" else [])
+SOURCES = ["_header.pyx", "_samples.pyx", "_pack.pyx", "_unpack.pyx", "codec.py"]
+if COVERAGE == "python":
+    SOURCES.remove("codec.py")
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
 if "clang" in os.environ.get("CC", ""):  # which minds, other than gcc, that Python calls functions by another type
@@ -76,9 +77,7 @@ setup(
             Extension(
                 "ecgframe." + name.partition(".")[0],
                 [f"ecgframe/{name}"],
-                include_dirs=[numpy.get_include()],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")]
-                + ([("CYTHON_TRACE_NOGIL", "1")] if TRACED else []),
+                define_macros=[("CYTHON_TRACE_NOGIL", "1")] if TRACED else [],
                 extra_compile_args=compiler_flags(),
                 extra_link_args=SANITIZERS[:1] if BUILD == "sanitized" else [],
             )

@@ -4,8 +4,9 @@ The specification's eleven types and nothing else ("MessagePack Integration"). O
 """
 
 cimport cython
-cimport numpy as cnp
-from cpython.buffer cimport PyBUF_WRITE
+from cpython.buffer cimport (
+    PyBUF_STRIDED_RO, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_Clear
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -17,7 +18,7 @@ from libc.string cimport memcpy
 from ._bigendian cimport BIG_ENDIAN_HOST, store16, store32
 from ._header cimport Draft, FlatBuffer, flatten, header_size, seal
 from ._numbers cimport WIDEST, signed_size, unsigned_size, write_double, write_signed, write_unsigned
-from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, row_size, sample_type, write_row
+from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, item_size, row_size, sample_type, write_row
 
 import sys
 from datetime import datetime
@@ -40,8 +41,6 @@ from .protocol import (
     UUID_KEY,
 )
 
-cnp.import_array()
-
 __all__ = ["pack", "pack_frame", "pack_into"]
 
 cdef extern from "Python.h":
@@ -51,6 +50,9 @@ cdef extern from "Python.h":
     bint PyLong_CheckExact(object value)
     double PyFloat_AS_DOUBLE(object value)
     int _PyBytes_Resize(PyObject** bytes, Py_ssize_t size) except -1
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    void* PyUnicode_1BYTE_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size)
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object number) except? 0xFFFFFFFFFFFFFFFF
@@ -73,15 +75,12 @@ cdef type generic = np.generic
 cdef type datetime_type = datetime
 cdef type uuid_type = UUID
 
-# dtype names by SampleType, and those of the other byte order behind them.
-cdef list NAMES = [
-    np.dtype(code).name.encode()
-    for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
-]
+# dtypes by SampleType, and their names, those of the other byte order behind them.
+cdef list CODES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+cdef list DTYPES = [np.dtype(code) for code in CODES]
 cdef str OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
-NAMES += [
-    str(np.dtype(OTHER_ORDER + code)).encode()
-    for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+cdef list NAMES = [dtype.name.encode() for dtype in DTYPES] + [
+    str(np.dtype(OTHER_ORDER + code)).encode() for code in CODES
 ]
 
 cdef bytes DATETIME = DATETIME_KEY.encode()
@@ -291,7 +290,7 @@ cdef int pack_rarer(Writer* w, value) except -1:
     if isinstance(value, ndarray):
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(f"{where(w)}: a masked array would lose its mask; fill it first, with filled()")
-        return pack_ndarray(w, value)
+        return pack_ndarray(w, np.asarray(value))
     raise TypeError(f"{where(w)}: cannot pack {type(value).__module__}.{type(value).__qualname__}{hint_for(value)}")
 
 
@@ -349,10 +348,15 @@ cdef abbreviated(value):
 
 cdef int pack_str(Writer* w, value) except -1:
     cdef Py_ssize_t size = 0
-    cdef const char* text = PyUnicode_AsUTF8AndSize(value, &size)
-    if text == NULL:
-        PyErr_Clear()
-        refuse_text(w, value)
+    cdef const char* text
+    if PyUnicode_IS_COMPACT_ASCII(value):
+        text = <const char*>PyUnicode_1BYTE_DATA(value)
+        size = PyUnicode_GET_LENGTH(value)
+    else:
+        text = PyUnicode_AsUTF8AndSize(value, &size)
+        if text == NULL:
+            PyErr_Clear()
+            refuse_text(w, value)
     str_header(w, size)
     return pack_raw(w, text, size)
 
@@ -548,41 +552,37 @@ cdef int sized_header(Writer* w, Py_ssize_t n, uint8_t tag, int width) except -1
 
 # --- ndarrays ---
 
-cdef struct Array:
-    # What an ndarray was like when packing it began: another thread may give it another shape meanwhile.
-    const char* samples
-    SampleType t
-    bint swapped                 # of the other byte order than this machine's
-    Py_ssize_t itemsize
-    Py_ssize_t count
-    int ndim
-    Py_ssize_t shape[MOST_DIMENSIONS]
-    Py_ssize_t strides[MOST_DIMENSIONS]
-
-
 cdef int pack_ndarray(Writer* w, array) except -1:
-    cdef Array a
-    describe(w, array, &a)
-    return pack_binary_form(w, array, &a) if w.binary else pack_list_form(w, &a)
-
-
-cdef int describe(Writer* w, array, Array* a) except -1:
-    cdef cnp.ndarray source = <cnp.ndarray>array
-    cdef cnp.dtype dtype = <cnp.dtype>cnp.PyArray_DESCR(source)
-    cdef int i
-    a.ndim = cnp.PyArray_NDIM(source)
-    a.itemsize = cnp.PyArray_ITEMSIZE(source)
-    a.t = sample_type(dtype.kind, a.itemsize)
-    if a.t == NO_SAMPLE_TYPE or a.ndim > MOST_DIMENSIONS:
+    cdef Py_buffer view
+    cdef bint swapped = False
+    cdef SampleType t = type_of(array.dtype, &swapped)
+    if t == NO_SAMPLE_TYPE or array.ndim > MOST_DIMENSIONS:
         raise unsupported(w, array)
-    a.swapped = not cnp.PyArray_ISNOTSWAPPED(source)
-    a.samples = <const char*>cnp.PyArray_DATA(source)
-    a.count = 1
-    for i in range(a.ndim):
-        a.shape[i] = cnp.PyArray_DIM(source, i)
-        a.strides[i] = cnp.PyArray_STRIDE(source, i)
-        a.count *= a.shape[i]
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
+    try:
+        if view.itemsize != item_size(t):
+            raise changed(w)
+        if w.binary:
+            pack_binary_form(w, array, &view, t, swapped)
+        else:
+            pack_list_form(w, &view, t, swapped)
+    finally:
+        PyBuffer_Release(&view)
     return 0
+
+
+cdef SampleType type_of(dtype, bint* swapped) except *:
+    """The type of an array's samples, and whether they are of the other byte order than this machine's."""
+    cdef int t
+    for t in range(SAMPLE_TYPES):          # most arrays share NumPy's own object for their dtype
+        if dtype is DTYPES[t]:
+            return <SampleType>t
+    swapped[0] = not dtype.isnative
+    return sample_type(ord(dtype.kind), dtype.itemsize)
+
+
+cdef changed(Writer* w):
+    return RuntimeError(f"{where(w)}: the array changed while it was packed")
 
 
 cdef unsupported(Writer* w, array):
@@ -594,51 +594,52 @@ cdef unsupported(Writer* w, array):
     )
 
 
-cdef bytes dtype_name(const Array* a):
-    return <bytes>NAMES[<int>a.t + (<int>SAMPLE_TYPES if a.swapped else 0)]
+cdef bytes dtype_name(SampleType t, bint swapped):
+    return <bytes>NAMES[<int>t + (<int>SAMPLE_TYPES if swapped else 0)]
 
 
-cdef int pack_list_form(Writer* w, const Array* a) except -1:
+cdef int pack_list_form(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
     """``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
-    leave_room_for(w, 1 + max(a.ndim, 1))  # the map, and a list for each dimension or for the shape
+    leave_room_for(w, 1 + max(view.ndim, 1))     # the map, and a list for each dimension or for the shape
     container_header(w, 3, 0x80, 0xDE)
     pack_text(w, NDARRAY)
-    pack_samples(w, a)
+    pack_samples(w, view, t, swapped)
     pack_text(w, DTYPE)
-    pack_text(w, dtype_name(a))
+    pack_text(w, dtype_name(t, swapped))
     pack_text(w, SHAPE)
-    return pack_shape(w, a)
+    return pack_shape(w, view)
 
 
-cdef int pack_shape(Writer* w, const Array* a) except -1:
+cdef int pack_shape(Writer* w, Py_buffer* view) except -1:
     cdef int i
-    container_header(w, a.ndim, 0x90, 0xDC)
-    for i in range(a.ndim):
-        if a.shape[i] > LARGEST_DIMENSION:
-            raise ValueError(f"{where(w)}: a dimension of {a.shape[i]}; they end at 2**32 - 1")
-        pack_unsigned(w, <uint64_t>a.shape[i])
+    container_header(w, view.ndim, 0x90, 0xDC)
+    for i in range(view.ndim):
+        if view.shape[i] > LARGEST_DIMENSION:
+            raise ValueError(f"{where(w)}: a dimension of {view.shape[i]}; they end at 2**32 - 1")
+        pack_unsigned(w, <uint64_t>view.shape[i])
     return 0
 
 
-cdef int pack_samples(Writer* w, const Array* a) except -1:
+cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
     cdef Py_ssize_t size = 0
     cdef uint8_t* out
     cdef const uint8_t* end
-    if lists_in(a, w.limit) + a.count > w.limit - w.size:
+    cdef const char* samples = <const char*>view.buf
+    if lists_in(view, w.limit) + view.len // view.itemsize > w.limit - w.size:
         grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
-    if a.count < SAMPLES_WITHOUT_GIL:
-        size = nested_size(a, 0, a.samples)
+    if view.len // view.itemsize < SAMPLES_WITHOUT_GIL:
+        size = nested_size(view, 0, samples, t, swapped)
         out = reserve_for_samples(w, size)
-        out = write_nested(out, w.base + w.capacity, a, 0, a.samples)
+        out = write_nested(out, w.base + w.capacity, view, 0, samples, t, swapped)
     else:
         with nogil:
-            size = nested_size(a, 0, a.samples)
+            size = nested_size(view, 0, samples, t, swapped)
         out = reserve_for_samples(w, size)
         end = w.base + w.capacity
         with nogil:
-            out = write_nested(out, end, a, 0, a.samples)
+            out = write_nested(out, end, view, 0, samples, t, swapped)
     if out == NULL:
-        raise RuntimeError(f"{where(w)}: the array changed while it was packed")
+        raise changed(w)
     w.size = out - w.base
     return 0
 
@@ -650,59 +651,61 @@ cdef uint8_t* reserve_for_samples(Writer* w, Py_ssize_t size) except NULL:
     return reserve(w, size)
 
 
-cdef Py_ssize_t lists_in(const Array* a, Py_ssize_t enough) noexcept nogil:
+cdef Py_ssize_t lists_in(Py_buffer* view, Py_ssize_t enough) noexcept nogil:
     """How many lists nest in the array's list form, or any number above ``enough``."""
     cdef Py_ssize_t lists = 0
     cdef Py_ssize_t at_this_level = 1
     cdef int i
-    for i in range(a.ndim):
+    for i in range(view.ndim):
         lists += at_this_level
-        if lists > enough or (a.shape[i] and at_this_level > enough // a.shape[i] + 1):
+        if lists > enough or (view.shape[i] and at_this_level > enough // view.shape[i] + 1):
             return enough + 1
-        at_this_level *= a.shape[i]
+        at_this_level *= view.shape[i]
     return lists
 
 
-cdef Py_ssize_t nested_size(const Array* a, int dim, const char* p) noexcept nogil:
+cdef Py_ssize_t nested_size(
+    Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
+) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t size
-    if dim == a.ndim:                      # a 0-d array is its one number
-        return row_size(a.t, a.swapped, p, 1, 0)
-    size = container_header_size(a.shape[dim])
-    if dim == a.ndim - 1:
-        return size + row_size(a.t, a.swapped, p, a.shape[dim], a.strides[dim])
-    for i in range(a.shape[dim]):
-        size += nested_size(a, dim + 1, p + i * a.strides[dim])
+    if dim == view.ndim:                   # a 0-d array is its one number
+        return row_size(t, swapped, p, 1, 0)
+    size = container_header_size(view.shape[dim])
+    if dim == view.ndim - 1:
+        return size + row_size(t, swapped, p, view.shape[dim], view.strides[dim])
+    for i in range(view.shape[dim]):
+        size += nested_size(view, dim + 1, p + i * view.strides[dim], t, swapped)
     return size
 
 
 cdef uint8_t* write_nested(
-    uint8_t* out, const uint8_t* end, const Array* a, int dim, const char* p
+    uint8_t* out, const uint8_t* end, Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
 ) noexcept nogil:
     """Past the lists and samples written at out; NULL where they turn out longer than there is room for."""
     cdef Py_ssize_t i
-    if dim == a.ndim:
-        return write_row(a.t, a.swapped, out, end, p, 1, 0)
-    if end - out < container_header_size(a.shape[dim]):
+    if dim == view.ndim:
+        return write_row(t, swapped, out, end, p, 1, 0)
+    if end - out < container_header_size(view.shape[dim]):
         return NULL
-    out = write_container_header(out, a.shape[dim], 0x90, 0xDC)
-    if dim == a.ndim - 1:
-        return write_row(a.t, a.swapped, out, end, p, a.shape[dim], a.strides[dim])
-    for i in range(a.shape[dim]):
-        out = write_nested(out, end, a, dim + 1, p + i * a.strides[dim])
+    out = write_container_header(out, view.shape[dim], 0x90, 0xDC)
+    if dim == view.ndim - 1:
+        return write_row(t, swapped, out, end, p, view.shape[dim], view.strides[dim])
+    for i in range(view.shape[dim]):
+        out = write_nested(out, end, view, dim + 1, p + i * view.strides[dim], t, swapped)
         if out == NULL:
             return NULL
     return out
 
 
-cdef int pack_binary_form(Writer* w, array, const Array* a) except -1:
+cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint swapped) except -1:
     """``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
 
     The bytes start at a multiple of 8 from the frame's first byte. The padding, 0 to 7, is made of wider
     length headers than needed: its bit 0 widens one by 1 byte, bit 1 another by 2, bit 2 a third by 4.
     """
-    cdef bytes name = dtype_name(a)
-    cdef Py_ssize_t n = a.count * a.itemsize
+    cdef bytes name = dtype_name(t, swapped)
+    cdef Py_ssize_t n = view.len
     cdef Py_ssize_t ahead = (
         1 + (1 + PyBytes_GET_SIZE(DTYPE)) + (1 + PyBytes_GET_SIZE(name)) + (1 + PyBytes_GET_SIZE(NDARRAY))
         + (2 if n < 0x100 else 3 if n < 0x10000 else 5)
@@ -719,9 +722,9 @@ cdef int pack_binary_form(Writer* w, array, const Array* a) except -1:
     widened_header(w, PyBytes_GET_SIZE(NDARRAY), padding & 2, 0xA0 | <uint8_t>PyBytes_GET_SIZE(NDARRAY), 0xDA, 2)
     pack_raw(w, PyBytes_AS_STRING(NDARRAY), PyBytes_GET_SIZE(NDARRAY))
     bin_header(w, n)
-    pack_bytes_of(w, array, n, a.swapped == BIG_ENDIAN_HOST or a.itemsize == 1)
+    pack_bytes_of(w, array, view, swapped == BIG_ENDIAN_HOST or view.itemsize == 1)
     pack_text(w, SHAPE)
-    return pack_shape(w, a)
+    return pack_shape(w, view)
 
 
 cdef int widened_header(
@@ -730,21 +733,20 @@ cdef int widened_header(
     return sized_header(w, n, wide, width) if widen else pack_byte(w, fixed)
 
 
-cdef int pack_bytes_of(Writer* w, array, Py_ssize_t n, bint little_endian) except -1:
-    """The array's samples, n bytes little-endian and in C order, into the frame in one pass."""
-    if n == 0:
+cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) except -1:
+    """The array's samples, little-endian and in C order, into the frame in one pass."""
+    if view.len == 0:
         return 0
-    cdef char* out = <char*>reserve(w, n)
-    cdef cnp.ndarray source = <cnp.ndarray>array
-    if little_endian and cnp.PyArray_IS_C_CONTIGUOUS(source) and cnp.PyArray_NBYTES(source) == n:
-        copy_bytes(out, <const char*>cnp.PyArray_DATA(source), n)
+    cdef char* out = <char*>reserve(w, view.len)
+    if little_endian and PyBuffer_IsContiguous(view, b"C"):
+        copy_bytes(out, <const char*>view.buf, view.len)
     else:
         # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
         destination = np.ndarray(
-            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, n, PyBUF_WRITE)
+            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, view.len, PyBUF_WRITE)
         )
         np.copyto(destination, array)
-    w.size += n
+    w.size += view.len
     return 0
 
 

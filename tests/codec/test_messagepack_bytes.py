@@ -360,7 +360,8 @@ def test_agrees_with_msgpack_on_tuples_and_nested_containers():
 
 
 def test_texts_that_are_easily_taken_for_one_another_are_told_apart():
-    texts = ["lead", "lade", "lxxd", "laad", "lé d", "l\0\0d", "", "I", "l" * 31, "l" * 30 + "x"]  # alike at the ends
+    # The first few differ in but one letter, which is neither the first nor the middle nor the last.
+    texts = ["leads", "loads", "l\0ads", "leats", "lé", "lè", "", "I", "l" * 31, "lx" + "l" * 29]
     data = {text: [text, other] for text in texts for other in texts}
     for _ in range(3):  # what is read may be remembered
         assert unpack(pack(data)) == data
