@@ -18,12 +18,14 @@ accelerated: bool
 
 if TYPE_CHECKING:
     from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
+    from ._message import Message, message_of
     from ._pack import pack as pack_payload
     from ._pack import pack_frame, pack_into
     from ._unpack import unpack as unpack_payload
 else:
     try:
         from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
+        from ._message import Message, message_of
         from ._pack import pack as pack_payload
         from ._pack import pack_frame, pack_into
         from ._unpack import unpack as unpack_payload
@@ -31,6 +33,7 @@ else:
         accelerated = True
     except ModuleNotFoundError:
         from ._plain.header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
+        from ._plain.message import Message, message_of
         from ._plain.pack import pack as pack_payload
         from ._plain.pack import pack_frame, pack_into
         from ._plain.unpack import unpack as unpack_payload
@@ -40,11 +43,13 @@ else:
 __all__ = [
     "Clock",
     "Header",
+    "Message",
     "accelerated",
     "build_frame",
     "crc32",
     "flatten",
     "flatten_writable",
+    "message_of",
     "octet",
     "pack_frame",
     "pack_into",

@@ -2,6 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+# Enum members are looked up, never constructed: a table of 256 for each byte of the header that has names.
+cdef list TYPES
+cdef list FLAGS
+
 cdef enum:
     SIZE_V1 = 11
     SIZE_V3 = 19
@@ -26,12 +30,11 @@ cdef class FlatBuffer:
 
 cdef class Header:
     cdef readonly int version
-    cdef readonly object type
-    cdef readonly object flags
-    cdef readonly int bits
+    cdef int number              # of the type
+    cdef readonly int bits       # of the flags
     cdef readonly Py_ssize_t length
     cdef readonly uint32_t checksum
-    cdef readonly object timestamp
+    cdef uint64_t stamp          # 0 before V3
     cdef readonly Py_ssize_t size
 
 

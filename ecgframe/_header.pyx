@@ -41,11 +41,10 @@ cdef enum:
 cdef object library_crc32 = _crc32
 cdef object LENGTH_LIMIT = LARGEST_LENGTH
 
-# Enum members are looked up, never constructed: a table of 256 for each byte of the header that has names.
-cdef list TYPES = [None] * 256
+TYPES = [None] * 256
 for _member in MessageType:
     TYPES[_member] = _member
-cdef list FLAGS = [Flag(_bits) for _bits in range(256)]
+FLAGS = [Flag(_bits) for _bits in range(256)]
 
 # The flags that change how the payload reads, and that a version lacks: refused by a receiver of that version.
 cdef int FORBIDDEN[4]
@@ -281,7 +280,6 @@ cdef short_header(offset, available, size):
 
 @cython.final
 @cython.freelist(8)
-@cython.no_gc                              # enum members and an int: nothing that could lead back here
 cdef class Header:
     """What a frame says of itself before its payload. Immutable.
 
@@ -304,19 +302,30 @@ cdef class Header:
         if (timestamp is None) != (version < 3):
             raise ValueError(f"a V{version} header has {'no' if version < 3 else 'a'} timestamp")
         self.version = index(version)
-        self.type = MessageType(type)
+        self.number = MessageType(type)
         self.bits = index(flags)
-        self.flags = FLAGS[self.bits]
         self.length = <uint32_t>index(length)
         self.checksum = index(checksum)
-        self.timestamp = None if timestamp is None else <uint64_t>index(timestamp)
+        self.stamp = 0 if timestamp is None else <uint64_t>index(timestamp)
         self.size = header_size(self.version)
+
+    @property
+    def type(self):
+        return TYPES[self.number]
+
+    @property
+    def flags(self):
+        return FLAGS[self.bits]
+
+    @property
+    def timestamp(self):
+        return self.stamp if self.version == 3 else None
 
     def __bytes__(self):
         cdef bytes header = PyBytes_FromStringAndSize(NULL, self.size)
         write_header(
-            <uint8_t*>PyBytes_AS_STRING(header), self.version, self.type, self.flags,
-            <uint32_t>self.length, self.checksum, 0 if self.timestamp is None else self.timestamp,
+            <uint8_t*>PyBytes_AS_STRING(header), self.version, self.number, self.bits,
+            <uint32_t>self.length, self.checksum, self.stamp,
         )
         return header
 
@@ -345,14 +354,12 @@ cdef class Header:
 cdef Header read_header(const uint8_t* p):
     cdef Header header = Header.__new__(Header)
     header.version = p[0]
-    header.type = TYPES[p[1]]
-    header.flags = FLAGS[p[2]]
+    header.number = p[1]
     header.bits = p[2]
     header.length = load32(p + 3)
     header.checksum = load32(p + 7)
     header.size = header_size(p[0])
-    if p[0] == 3:
-        header.timestamp = load64(p + 11)
+    header.stamp = load64(p + 11) if p[0] == 3 else 0
     return header
 
 

@@ -6,17 +6,9 @@ from libc.stdint cimport uint64_t
 # codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
 from ._header cimport Clock as CompiledClock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable, octet
+from ._message cimport message_of
 from ._pack cimport pack as pack_payload, pack_frame, pack_into
 from ._unpack cimport unpack as unpack_payload
-
-
-cdef class Message:
-    cdef public object type
-    cdef public object data
-    cdef public int version
-    cdef public object flags
-    cdef public object timestamp
-    cdef public Py_ssize_t nbytes
 
 
 cdef bytes _IS_TYPE
@@ -26,10 +18,6 @@ cdef int _TRANSFORMED
 cdef int _COMPRESSED
 cdef int _ENCRYPTED
 cdef int _COMPRESSED_SINCE
-
-
-@cython.locals(message=Message)
-cdef Message _message(Header header, object data, Py_ssize_t nbytes)
 
 
 cdef class Codec:

@@ -6,15 +6,16 @@ The only place where the order stands: pack, deflate, encrypt, sum on the way ou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ._core import (
     Clock,
+    Message,
     build_frame,
     flatten,
     flatten_writable,
+    message_of,
     octet,
     pack_frame,
     pack_into,
@@ -39,6 +40,19 @@ from .protocol import (
     MessageType,
 )
 
+__all__ = [
+    "Codec",
+    "Message",
+    "NdarrayForm",
+    "NumericLists",
+    "decode",
+    "decode_all",
+    "encode",
+    "pack",
+    "split",
+    "unpack",
+]
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -46,8 +60,6 @@ if TYPE_CHECKING:
 
 NdarrayForm = Literal["list", "binary"]
 NumericLists = Literal["list", "ndarray"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Plain integers of what the tables say, for the way of each frame: arithmetic on enum members is Python code.
 _COMPRESSED = int(Flag.COMPRESSED)
@@ -68,45 +80,6 @@ _SETTABLE = bytes(
         ),
     )
 )
-
-
-class Message:
-    """One decoded frame.
-
-    Attributes:
-        type: what the frame carries.
-        data: the payload as Python objects; None for an empty payload.
-        version: protocol version of the frame: 1, 2 or 3.
-        flags: the header's flags, undefined bits included.
-        timestamp: the sender's clock, in microseconds since the Unix epoch; None before V3.
-        nbytes: size of the payload, inflated.
-    """
-
-    def __init__(
-        self, type: MessageType, data: Any, version: int, flags: Flag, timestamp: int | None, nbytes: int = 0
-    ) -> None:
-        self.type = type
-        self.data = data
-        self.version = version
-        self.flags = flags
-        self.timestamp = timestamp
-        self.nbytes = nbytes
-
-    @property
-    def sent_at(self) -> datetime | None:
-        """The timestamp as an aware UTC datetime; None before V3, and where it lies beyond the year 9999."""
-        if self.timestamp is None:
-            return None
-        try:
-            return EPOCH + timedelta(microseconds=self.timestamp)
-        except OverflowError:
-            return None
-
-    def __repr__(self) -> str:
-        return (
-            f"Message(type={self.type!r}, data={self.data!r}, version={self.version}, "
-            f"flags={self.flags!r}, timestamp={self.timestamp})"
-        )
 
 
 class Codec:
@@ -375,7 +348,7 @@ class Codec:
             nbytes = header.length
         if self._validate:
             data = check_received(header.type, data)
-        return _message(header, data, nbytes)
+        return message_of(header, data, nbytes)
 
     def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
         if header.bits & _ENCRYPTED:
@@ -384,17 +357,6 @@ class Codec:
 
     def _inflated(self, header: Header, payload: memoryview, room: int) -> memoryview | bytes:
         return inflate(payload, room) if header.bits & _COMPRESSED else payload
-
-
-def _message(header: Header, data: Any, nbytes: int) -> Message:
-    message = Message.__new__(Message)  # in C, setting six fields costs less than calling with six arguments
-    message.type = header.type
-    message.data = data
-    message.version = header.version
-    message.flags = header.flags
-    message.timestamp = header.timestamp
-    message.nbytes = nbytes
-    return message
 
 
 def _known_version(version: int) -> int:

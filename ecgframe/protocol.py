@@ -7,6 +7,7 @@ This module imports nothing of ours.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import KEEP, IntEnum, IntFlag, StrEnum
 from typing import Final
 
@@ -105,6 +106,9 @@ DEFAULT_MAX_PAYLOAD: Final = 16 * 1024 * 1024
 
 LARGEST_LENGTH: Final = 2**32 - 1
 """The most that the header's 32-bit length field can say, in bytes."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where timestamps count from."""
 
 LARGEST_TIMESTAMP: Final = 2**64 - 1
 """The most that the header's 64-bit timestamp can say, in microseconds since the Unix epoch."""

@@ -39,7 +39,7 @@ _FIELDS: Final = Struct(">BBBII")
 _TIMESTAMP: Final = Struct(">Q")
 _SMALLEST_HEADER: Final = min(HEADER_SIZES.values())
 
-_TYPES: Final = {int(member): member for member in MessageType}
+TYPES: Final = {int(member): member for member in MessageType}
 
 # The flags that change how the payload reads, and that a version lacks: refused by a receiver of that version.
 _FORBIDDEN: Final = {
@@ -128,7 +128,7 @@ class FlatBuffer:
             raise InvalidProtocolVersion(
                 f"version {version} (byte {offset}); this receiver knows {VERSIONS}", check=2, offset=offset
             )
-        if number not in _TYPES:
+        if number not in TYPES:
             raise InvalidMessageType(
                 f"message type 0x{number:02x} (byte {offset + 1}) is none of the thirteen", check=3, offset=offset + 1
             )
@@ -139,7 +139,7 @@ class FlatBuffer:
                 offset=offset + 3,
             )
         timestamp = _TIMESTAMP.unpack_from(self._octets, offset + _FIELDS.size)[0] if version >= 3 else None
-        return Header(version, _TYPES[number], Flag(flags), length, checksum, timestamp)
+        return Header(version, TYPES[number], Flag(flags), length, checksum, timestamp)
 
     def check_version(self, offset: int, versions: frozenset[int]) -> int:
         """Check 2 of a receiver that knows these versions alone. What check 1 is to find, and it does not, passes."""

@@ -12,8 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..codec import EPOCH
-from ..protocol import HEADER_FIELDS, CloseCode, ErrorCode
+from ..protocol import EPOCH, HEADER_FIELDS, CloseCode, ErrorCode
 from ..tools.abbreviation import in_json, in_words
 from ..tools.examination import Examined, details_of, is_fatal, place_of, type_name
 from .table import TIMES
