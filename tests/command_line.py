@@ -19,10 +19,11 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 @dataclass
 class Ran:
-    """What a command printed, without colours."""
+    """What a command printed, without colours, and its exit code."""
 
     output: str
     stdout: str
+    code: int
 
 
 def run(*arguments: object, code: int | None = 0, columns: int = 200) -> Ran:
@@ -32,4 +33,4 @@ def run(*arguments: object, code: int | None = 0, columns: int = 200) -> Ran:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
     assert code is None or result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
-    return Ran(ESCAPES.sub("", result.output), ESCAPES.sub("", result.stdout))
+    return Ran(ESCAPES.sub("", result.output), ESCAPES.sub("", result.stdout), result.exit_code)

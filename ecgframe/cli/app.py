@@ -7,6 +7,8 @@ import typer
 from .compare import compare
 from .decode import decode
 from .encode import encode
+from .errors import EPILOG as ERRORS_EXAMPLES
+from .errors import errors
 from .inspect import EPILOG as INSPECT_EXAMPLES
 from .inspect import inspect
 from .proxy import EPILOG as PROXY_EXAMPLES
@@ -52,6 +54,7 @@ app.command()(serve)
 app.command()(watch)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=SIZES_EXAMPLES)(sizes)
+app.command(epilog=ERRORS_EXAMPLES)(errors)
 app.command(epilog=PROXY_EXAMPLES)(proxy)
 app.command(epilog=REPLAY_EXAMPLES)(replay)
 app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)

@@ -87,6 +87,8 @@ def inspect_source(
         console = Console(highlight=False)
         print_summary(console, looking.summary, unpacked=looking.has_examined)
         looking.print_remarks(console)
+    elif not as_json:
+        looking.print_if_nothing(Console(stderr=True, highlight=False))
     return looking.summary.errors.total()
 
 
@@ -105,12 +107,17 @@ class Looking:
 
     def __init__(self, examiner: Examiner, wanted: Wanted, view: FrameView | None) -> None:
         self.summary = Summary()
-        self.has_examined = False
         self._examiner = examiner
         self._wanted = wanted
         self._view = view
+        self._seen = 0
         self._shown = 0
         self._remarks: list[Remark] = []
+
+    @property
+    def has_examined(self) -> bool:
+        """Whether frames were taken apart."""
+        return self._seen > 0
 
     @property
     def is_enough(self) -> bool:
@@ -129,7 +136,7 @@ class Looking:
             self._remark(sighting)
             return self.is_enough
         for frame in self._examiner.examine(sighting):
-            self.has_examined = True
+            self._seen += 1
             if self._wanted.wants(frame) and not self.is_enough:
                 self._shown += 1
                 self.summary.add_examined(frame)
@@ -142,6 +149,12 @@ class Looking:
             self._remarks.append(remark)
         elif remark.is_fault or not (self._wanted.errors or self._wanted.types or self._wanted.streams):
             self._view.remark(remark)
+
+    def print_if_nothing(self, console: Console) -> None:
+        """Say so, where nothing was shown: silence would look like a fault of the tool."""
+        if not self._shown:
+            what = "broken frame" if self._wanted.errors else "frame that was asked for"
+            console.print(f"no {what} among {self._seen:,}", soft_wrap=True)
 
     def print_remarks(self, console: Console) -> None:
         """What was remarked while only totals were wanted."""

@@ -64,6 +64,12 @@ def serve(
             callback=positive, metavar="SECONDS", help="How much of each stream is kept for viewers that come back."
         ),
     ] = 30,
+    error_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--error-log", metavar="FILE", help="Keep the errors that peers are answered there, without payloads."
+        ),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="The least that is logged, on stderr.")] = LogLevel.INFO,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log a JSON object a line.")] = False,
     sampling_rate: SamplingRate = None,
@@ -94,4 +100,5 @@ def serve(
             redis=redis,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
+            error_log=error_log,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from fractions import Fraction
+from pathlib import Path
 
 import typer
 
@@ -14,6 +15,7 @@ from ..server import Backplane, Limits, LocalBackplane
 from ..server.live import LiveServer
 from ..server.pages import WEBSOCKET
 from ..server.player import Loop
+from ..tools.error_log import ErrorLog
 from .stopping import stop_signals
 from .terminal import describe, duration, left_out
 
@@ -34,6 +36,7 @@ def serve_live(
     redis: str | None,
     max_connections: int,
     ring_seconds: float,
+    error_log: Path | None,
 ) -> None:
     """Serve. The arguments are those of the command.
 
@@ -54,6 +57,7 @@ def serve_live(
         port=port,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
+        on_error=None if error_log is None else ErrorLog(error_log),
     )
     ending = _ending(record, samples, whole)
     try:

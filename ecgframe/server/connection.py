@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import ProtocolError
+from ..errors import ERRORS, ProtocolError
 from ..protocol import CloseCode, ErrorCode
 from ..session import (
     Acknowledged,
@@ -248,6 +248,7 @@ class Connection:
         """Answer that a stream cannot be watched."""
         if code is not None:
             self._shared.traffic.errors[code] += 1
+            self._shared.hooks.report(self.info, ERRORS[code]("a subscription is denied"), None)
         self.session.answer_subscription(name, "denied", code=code)
         self.flush()
 
@@ -279,10 +280,10 @@ class Connection:
                 return
             now = self.now()
             if isinstance(message, str):
-                self._attend(session.receive_text(now), now)
+                self._attend(session.receive_text(now), now, message)
             else:
                 observe(len(message))
-                self._attend(session.receive(message, now), now)
+                self._attend(session.receive(message, now), now, message)
             if session.has_waiting or session.closing:
                 self.pump(now)
             if self._inbox.is_full and not session.closing:
@@ -294,20 +295,21 @@ class Connection:
         self._is_paused = False
         self.session.heard(self.now())
 
-    def _attend(self, events: list[Event], now: float) -> None:
+    def _attend(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
         for event in events:
             if isinstance(event, FOR_THE_APPLICATION):
                 nbytes = event.message.nbytes if isinstance(event, Received) else 0
                 self._inbox.put(Item(event, nbytes, now))
             else:
-                self._note(event)
+                self._note(event, message)
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event, message: bytes | str | None = None) -> None:
         match event:
             case Negotiated():
                 self._log_negotiation(event)
-            case FrameRefused():
+            case FrameRefused(error=error):
                 self._log_refusal(event)
+                self._shared.hooks.report(self.info, error, message)
             case Acknowledged():
                 self._shared.traffic.acknowledged += 1
             case Undelivered():
@@ -354,6 +356,7 @@ class Connection:
             return
         self._shared.traffic.errors[code] += 1
         self.session.refuse(code, text, close=close)
+        self._shared.hooks.report(self.info, ERRORS[code](text), None)
         logger.warning("connection %s is refused something: 0x%03x", self.id, code, extra=self._fields(code=int(code)))
         self.flush()
 

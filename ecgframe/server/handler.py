@@ -13,7 +13,7 @@ from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, CloseCode, Flag
 from ..session import Outgoing, RateLimit, Settings, encode_outgoing
 from .backplane import LocalBackplane
 from .connection import Connection, Shared
-from .hooks import Authenticate, Authorize, Hooks, OnMessage, OnUndelivered
+from .hooks import Authenticate, Authorize, Hooks, OnError, OnMessage, OnUndelivered
 from .info import ConnectionInfo
 from .limits import Limits
 from .logs import logger
@@ -55,6 +55,7 @@ class WebSocketBinaryHandler:
         authorize: says who may subscribe, publish and broadcast; without it, all may subscribe and nobody the others.
         on_message: takes the data messages of peers. Those of one peer come one after the other.
         on_undelivered: is told of messages that a peer was to acknowledge and did not.
+        on_error: is told of each error that a peer is answered; ``ecgframe.tools.error_log`` keeps them.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class WebSocketBinaryHandler:
         authorize: Authorize | None = None,
         on_message: OnMessage | None = None,
         on_undelivered: OnUndelivered | None = None,
+        on_error: OnError | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
@@ -80,6 +82,7 @@ class WebSocketBinaryHandler:
             authorize=authorize,
             on_message=on_message,
             on_undelivered=on_undelivered,
+            on_error=on_error,
         )
         requests = Requests(hooks, self.limits, self._streams, self.publish, self._pass_to_others)
         self._shared = Shared(

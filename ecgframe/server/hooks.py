@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..codec import Message
+from ..errors import ProtocolError
 from ..session import Undelivered
 from .info import ConnectionInfo
 from .link import Request
@@ -27,6 +28,10 @@ OnMessage = Callable[[ConnectionInfo, Message], Awaitable[None]]
 OnUndelivered = Callable[[ConnectionInfo, Undelivered], None]
 """Is told that a message which was to be acknowledged was given up. Called, not awaited."""
 
+OnError = Callable[[ConnectionInfo, ProtocolError, bytes | str | None], object]
+"""Is told of each error that a peer is answered, with the WebSocket message that was at fault (None: no message was).
+Called, not awaited. It sees what peers sent, so what it keeps may be a patient's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
@@ -37,6 +42,7 @@ class Hooks:
     authorize: Authorize | None = None
     on_message: OnMessage | None = None
     on_undelivered: OnUndelivered | None = None
+    on_error: OnError | None = None
 
     async def identify(self, request: Request) -> tuple[bool, object]:
         """Whether the connection may be opened, and whose it is. A hook that fails refuses."""
@@ -68,3 +74,12 @@ class Hooks:
             self.on_undelivered(connection, undelivered)
         except Exception as error:
             log_failure("on_undelivered", error, connection=connection.id, peer=connection.peer)
+
+    def report(self, connection: ConnectionInfo, error: ProtocolError, message: bytes | str | None) -> None:
+        """Tell the application of an error that the peer is answered."""
+        if self.on_error is None:
+            return
+        try:
+            self.on_error(connection, error, message)
+        except Exception as failure:
+            log_failure("on_error", failure, connection=connection.id, peer=connection.peer)

@@ -19,6 +19,7 @@ from .adapters.websockets import serve
 from .backplane import Backplane, LocalBackplane
 from .demo_alerts import DemoAlerts
 from .handler import WebSocketBinaryHandler
+from .hooks import OnError
 from .limits import Limits
 from .logs import logger
 from .pages import Pages
@@ -53,6 +54,7 @@ class LiveServer:
         port: to listen on; 0 is any that is free.
         limits: of the handler.
         backplane: to other servers; good for one run.
+        on_error: the handler's hook.
     """
 
     loop: Loop
@@ -64,6 +66,7 @@ class LiveServer:
     port: int = 0
     limits: Limits = field(default_factory=Limits)
     backplane: Backplane = field(default_factory=LocalBackplane)
+    on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
         """Serve until ``stop`` is set; then all viewers get a close frame (1001).
@@ -77,7 +80,9 @@ class LiveServer:
             RecordError: a frame would hold no sample.
             Exception: whatever ended the playing.
         """
-        async with WebSocketBinaryHandler(limits=self.limits, backplane=self.backplane) as handler:
+        async with WebSocketBinaryHandler(
+            limits=self.limits, backplane=self.backplane, on_error=self.on_error
+        ) as handler:
             playing = self._playing(handler)
             connections: WeakSet[ServerConnection] = WeakSet()
             server = await self._listen(handler, connections)

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from cli.live_server import ENVIRONMENT, live
 from command_line import run
-from interpreter import python
 from recordings import optional
 from rich.console import Console
 from tools.captures import Connection, capture
@@ -184,6 +183,15 @@ def test_json_says_all(session):
     assert broken["checksum_found"] != broken["checksum"]
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--type", "ERROR"), "no frame that was asked for among 1"), (("--errors",), "no broken frame among 1")],
+)
+def test_nothing_to_show_is_said(options, words):
+    assert run("inspect", PING.hex(), *options).output == f"{words}\n"
+    assert run("inspect", PING.hex(), *options, "--json").output == ""
+
+
 # --- totals ---
 
 
@@ -292,10 +300,8 @@ def test_the_examples_of_the_help_run_as_printed(session, tmp_path, monkeypatch)
     (tmp_path / "day.frames").write_bytes(PING * 3)
     examples = re.findall(r"^\*\*ecgframe (.*?)\*\*", EPILOG, re.M)
     assert len(examples) == 5
-    with live("--port", 0) as server:
+    with live() as server:
         for example in examples:
             here = example.replace(":8765/", f":{server.port}/").replace("--seconds 5", "--seconds 0.5")
-            done = python("-m", "ecgframe", *shlex.split(here))
-            assert (done.returncode, done.stderr) == (3 if "--errors" in example else 0, "")
-            assert done.stdout
+            assert run(*shlex.split(here), code=3 if "--errors" in example else 0).stdout
     assert "--errors --hex" in run("inspect", "--help").output
