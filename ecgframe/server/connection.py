@@ -108,6 +108,7 @@ class Connection:
         self._is_paused = False
         self._lagging: deque[Stream] = deque()
         self._is_writing = False
+        self._is_lost = False
         self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -154,7 +155,7 @@ class Connection:
             self._send_now(now)
             if lags:
                 self._rearm()
-            if session.has_waiting or self._lagging:
+            if self._has_more:
                 self._is_writing = True
                 self._writer = begin(self._write())
         if session.closing:
@@ -162,18 +163,24 @@ class Connection:
 
     def _send_now(self, now: float) -> None:
         session, link = self.session, self.link
-        while link.can_write:
+        while link.can_write and not self._is_lost:
             message = session.next_message(now)
             if message is not None:
                 self._write_now(message)
+                if link.is_closing:  # a transport takes all that is written to it when its peer has gone
+                    self._lose(ConnectionResetError("the peer is gone"))
             elif not (self._lagging and self._catch_up(now)):
                 break
 
+    @property
+    def _has_more(self) -> bool:
+        return not self._is_lost and (self.session.has_waiting or bool(self._lagging))
+
     async def _write(self) -> None:
         """Send what waits, as fast as the link takes it."""
-        session, link = self.session, self.link
+        link = self.link
         try:
-            while session.has_waiting or self._lagging:
+            while self._has_more:
                 await link.writable()  # only then is it decided what goes next, so that an alert comes first
                 if link.can_write:
                     self._send_now(self.now())
@@ -184,7 +191,7 @@ class Connection:
         except Exception as error:
             self._lose(error)
         else:
-            self._is_writing = False
+            self._is_writing = self._is_lost
 
     def _write_now(self, message: bytes) -> None:
         try:
@@ -214,8 +221,8 @@ class Connection:
         return False
 
     def _lose(self, error: Exception) -> None:
-        """The link is broken. ``_is_writing`` stays set: nothing is sent any more."""
-        self._is_writing = True
+        """The link is broken: nothing is sent any more."""
+        self._is_lost = self._is_writing = True
         logger.debug("connection %s broke: %s", self.id, type(error).__name__, extra=self._fields())
         self.link.abort()
 

@@ -7,7 +7,7 @@ An adapter is a subclass of ``Link`` and the few lines that accept a connection,
 - links that can only be awaited (ASGI, aiohttp): they leave ``can_write`` at False and give ``send`` alone.
 
 Bytes that the transport has taken cannot be overtaken any more. So that an alert overtakes the waveforms that wait,
-an adapter keeps the transport's buffer small (``WRITE_LIMIT``) and calls ``keep_unsent_low`` where it has the socket.
+an adapter lets nothing wait in the transport (``WRITE_LIMIT``) and calls ``keep_unsent_low`` where it has the socket.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-WRITE_LIMIT: Final = 32 * 1024
-"""Bytes in the transport's buffer above which a link takes no more, unless the server is configured otherwise."""
+WRITE_LIMIT: Final = 0
+"""Bytes in the transport's buffer above which a link takes no more, unless the server is configured otherwise: what
+the kernel does not take at once waits in the handler's queue, where alerts overtake it."""
 
 UNSENT_LIMIT: Final = 16 * 1024
 """Bytes that the kernel takes beyond those on their way to the peer."""
@@ -71,6 +72,11 @@ class Link(ABC):
 
     async def writable(self) -> None:  # noqa: B027 - a link that can only be awaited has nothing to do here
         """Wait until the transport has room, or the connection is gone. Returns at once where only ``send`` waits."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the transport is going: what is written from now on does not arrive. False where it cannot tell."""
+        return False
 
     @property
     def close_code(self) -> int | None:

@@ -73,6 +73,12 @@ class PicowsLink(picows.WSListener, Link):
         begun = handshake.recv if handshake.recv_then_sent else handshake.sent
         return int(begun.code.value) or NO_STATUS if begun else None
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the transport is going, after a write that failed, for one."""
+        closing: bool = self._transport.underlying_transport.is_closing()
+        return closing
+
     def write(self, message: bytes) -> None:
         """Hand a message to the transport."""
         self._transport.send(_BINARY, message)

@@ -84,6 +84,11 @@ class WebsocketsLink(Link):
         """Whether the connection is open and its transport has room."""
         return not self._websocket.paused and self._protocol.state is _OPEN
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the transport is going, after a write that failed, for one."""
+        return self._transport.is_closing()
+
     def write(self, message: bytes) -> None:
         """Hand a message to the transport."""
         if self._is_plain:
