@@ -6,11 +6,12 @@ import signal
 import time
 
 import numpy as np
-from browser.damaging_proxy import DamagingProxy
-from browser.monitor import Played, fifteen_leads, saved
 from cli.live_server import LiveServer, live
 from recordings import optional
 from server.redis_server import redis_server
+
+from browser.damaging_proxy import DamagingProxy
+from browser.monitor import Played, fifteen_leads, saved
 
 GREEN = """([left, right]) => {
   const canvas = document.getElementById("traces");
@@ -129,3 +130,15 @@ def test_a_stream_that_is_not_there_says_so(open_monitor):
         monitor.wait("!s.lost && s.end > 500")
         assert monitor.page.is_hidden("#lost")
         monitor.check_quiet()
+
+
+def test_a_server_that_is_full_is_asked_again(open_monitor):
+    with live("--max-connections", 1) as server:
+        first = open_monitor(server.port)
+        first.wait("s.end > 0")
+        second = open_monitor(server.port)
+        second.wait("s.lost")
+        assert "too many connections" in second.page.text_content("#lost")
+        first.page.close()
+        second.wait("!s.lost && s.end > 0")
+        assert second.page.is_hidden("#lost")

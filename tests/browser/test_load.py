@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from browser.monitor import Played, fifteen_leads, saved
 from cli.live_server import live
+
+from browser.monitor import Played, fifteen_leads, saved
 
 HOUR = 3_600_000
 """Samples of each lead."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from browser.monitor import DESK, Played, fifteen_leads, saved
 from cli.live_server import live
 
+from browser.monitor import DESK, Played, fifteen_leads, saved
 from ecgframe.records import shipped_ecg
 
 INK = """([left, right, top, bottom]) => {

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from browser.monitor import DESK, PHONE
 from cli.live_server import live
+
+from browser.monitor import DESK, PHONE
 
 AXE = Path(__file__).parents[2] / "client" / "node_modules" / "axe-core" / "axe.min.js"
 

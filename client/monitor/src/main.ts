@@ -30,10 +30,16 @@ const TICK = 100;
 /** Seconds of a stream that are asked for when it is chosen: a page and a little more. */
 const HISTORY = 12;
 
+/** Seconds until the first connection is tried again. */
+const RETRY = 3;
+
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
 
+const address = new URL("ws", location.href);
+address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+address.search = "";
 const service = new WebSocketBinaryService();
 const status = new Status();
 const alerts = new Alerts();
@@ -94,6 +100,7 @@ function take(message: Message): void {
 
 /** Put a frame where the display will find it. */
 function keep(frame: EcgFrame): void {
+  if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
     signal = new EcgSignal(frame);
@@ -123,6 +130,15 @@ service.on("subscribed", () => {
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => log.blame(error.message));
 
+/** Connect, and watch; the service itself connects anew only where there was a connection. */
+function connect(): void {
+  watch(chooser.value);
+  service.connect(address.href).catch((error: Error) => {
+    presence.refused(error.message);
+    setTimeout(connect, 1000 * RETRY);
+  });
+}
+
 function display(at: number): void {
   requestAnimationFrame(display);
   const began = performance.now();
@@ -146,11 +162,7 @@ function tick(): void {
   });
 }
 
-const address = new URL("ws", location.href);
-address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-address.search = "";
-watch(chooser.value);
-service.connect(address.href).catch((error: Error) => presence.refused(error.message));
+connect();
 void listStreams(new URL("streams", location.href)).then((names) => chooser.offer(names));
 installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => signal });
 requestAnimationFrame(display);

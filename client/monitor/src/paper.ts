@@ -1,6 +1,6 @@
 /** ECG paper: its scale, its grid of 1 mm and 5 mm, the calibration pulse of 1 mV. */
 
-import type { Layout } from "./layout.js";
+import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
 
 /** Millimetres of paper a second. */
@@ -45,9 +45,13 @@ export function drawPaper(context: CanvasRenderingContext2D, layout: Layout, pal
     for (const trace of panel.traces) {
       if (panel.x > 0 && trace.calibrated)
         drawPulse(context, panel.x - MARGIN * scale.millimetre, trace.baseline, scale, palette);
-      drawName(context, trace.name, panel.x, trace.labelY, scale, palette);
+      drawText(context, trace.name, panel.x + 4, trace.labelY, nameSize(scale), palette);
     }
+    if (panel.begin > 0) drawBoundary(context, panel, scale, palette);
   }
+  const size = 11;
+  const note = `${scale.speed} mm/s   ${scale.gain} mm/mV`;
+  drawText(context, note, 6, height - size - 5, size, palette);
 }
 
 /** Lines on whole pixels of the screen, so that none is a blur of two. */
@@ -90,21 +94,33 @@ function drawPulse(
   context.stroke();
 }
 
-function drawName(
+/** A short stroke in each row where one lead ends and the next begins. */
+function drawBoundary(context: CanvasRenderingContext2D, panel: Panel, scale: Scale, palette: Palette): void {
+  context.fillStyle = palette.trace;
+  for (const { baseline } of panel.traces) {
+    const height = 3 * scale.millimetre;
+    context.fillRect(Math.round(panel.x), baseline - height, 1, 2 * height);
+  }
+}
+
+function nameSize(scale: Scale): number {
+  return Math.max(11, Math.min(15, 3.2 * scale.millimetre));
+}
+
+function drawText(
   context: CanvasRenderingContext2D,
-  name: string,
+  text: string,
   x: number,
   y: number,
-  scale: Scale,
+  size: number,
   palette: Palette,
 ): void {
-  const size = Math.max(11, Math.min(15, 3.2 * scale.millimetre));
   context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = "top";
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = palette.paper;
-  context.strokeText(name, x + 4, y);
+  context.strokeText(text, x, y);
   context.fillStyle = palette.name;
-  context.fillText(name, x + 4, y);
+  context.fillText(text, x, y);
 }

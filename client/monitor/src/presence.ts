@@ -70,7 +70,11 @@ export class Presence {
   #explain(isCut: boolean, hasSignal: boolean, since: number): void {
     setText(this.#title, isCut ? "Connection lost" : this.#refusal !== "" ? "Refused" : "No signal");
     const doing =
-      this.#link === "closed" ? "the connection is closed" : isCut ? "reconnecting" : "waiting for the stream";
+      this.#link === "closed"
+        ? "the connection is closed; reload the page to try again"
+        : isCut
+          ? "reconnecting"
+          : "waiting for the stream";
     const ago = hasSignal ? ` · last sample ${Math.floor(since)} s ago` : "";
     setText(this.#text, this.#refusal !== "" ? this.#refusal : `${doing}${ago}`);
   }
