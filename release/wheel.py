@@ -15,7 +15,7 @@ from .running import Failed, run
 MIB = 2**20
 WITH_PAGE, WITHOUT_PAGE = 2 * MIB, 1 * MIB  # what a wheel may weigh
 NEWEST_GLIBC = (2, 28)  # of the manylinux image that releases are built in
-COMPILED = ("_header", "_samples", "_pack", "_unpack", "codec")
+COMPILED = ("_header", "_message", "_samples", "_pack", "_unpack", "codec")
 
 
 class Wheel(NamedTuple):
