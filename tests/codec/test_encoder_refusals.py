@@ -257,11 +257,11 @@ def test_a_header_that_the_version_has_not(mistake):
     assert not isinstance(caught.value, ProtocolError)
 
 
-@pytest.mark.parametrize("type", sorted(set(range(-1, 257)) - set(oracle.TYPES.values())))
-def test_an_unknown_type_is_a_value_error(type):
-    with pytest.raises(ValueError, match="type") as caught:
-        encode(type, None)
-    assert not isinstance(caught.value, ProtocolError)
+def test_an_unknown_type_is_a_value_error():
+    for type in (set(range(-1, 257)) | {2**31, 2**63, 10**30, -(10**30)}) - set(oracle.TYPES.values()):
+        with pytest.raises(ValueError, match=rf"type (0x{type:02x}|{type})\b") as caught:
+            encode(type, None)
+        assert not isinstance(caught.value, ProtocolError)
 
 
 @pytest.mark.parametrize(

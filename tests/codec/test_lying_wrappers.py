@@ -193,9 +193,9 @@ def test_a_wrong_number_of_bytes(size):
     refused(wrapper(bytes(size)))
 
 
-@pytest.mark.parametrize("byte", range(2, 256))
-def test_a_byte_that_is_no_bool(byte):
-    refused(wrapper(bytes([1, 0, byte]), "bool", [3]))
+def test_a_byte_that_is_no_bool():
+    for byte in range(2, 256):
+        refused(wrapper(bytes([1, 0, byte]), "bool", [3]))
 
 
 @pytest.mark.parametrize("data", [[1, 2, 3], [], b"", bytes(8)])

@@ -45,13 +45,13 @@ def test_type_and_flags_may_be_plain_integers(version):
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("flags", range(256))
-def test_every_flags_byte_is_read_as_the_oracle_reads_it(version, flags):
-    frame = oracle.frame(version, 0x11, flags, oracle.pack(DATA), 5)
-    assert verdict(decode, frame) == verdict(oracle.decode_frame, frame)
-    if verdict(decode, frame) is None:
-        assert decode(frame).flags == flags
-        assert decode(frame).data == DATA
+def test_every_flags_byte_is_read_as_the_oracle_reads_it(version):
+    for flags in range(256):
+        frame = oracle.frame(version, 0x11, flags, oracle.pack(DATA), 5)
+        assert verdict(decode, frame) == verdict(oracle.decode_frame, frame), flags
+        if verdict(decode, frame) is None:
+            assert decode(frame).flags == flags
+            assert decode(frame).data == DATA, flags
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3, 4, 255])
@@ -94,11 +94,11 @@ def test_a_codecs_version_is_the_one_it_sends(version):
         assert codec.encode(MessageType.PING, None, version=other)[0] == other
 
 
-@pytest.mark.parametrize("type", sorted(set(range(256)) - set(oracle.TYPES.values())))
-def test_every_other_type_is_refused(type):
-    assert verdict(decode, oracle.frame(1, type, 0, b"\xc0")) == (0x104, 3)
+def test_every_other_type_is_refused():
+    for type in set(range(256)) - set(oracle.TYPES.values()):
+        assert verdict(decode, oracle.frame(1, type, 0, b"\xc0")) == (0x104, 3), type
 
 
-@pytest.mark.parametrize("version", sorted(set(range(256)) - {1, 2, 3}))
-def test_every_other_version_is_refused(version):
-    assert verdict(decode, oracle.frame(version, 0x11, 0, b"\xc0")) == (0x100, 2)
+def test_every_other_version_is_refused():
+    for version in set(range(256)) - {1, 2, 3}:
+        assert verdict(decode, oracle.frame(version, 0x11, 0, b"\xc0")) == (0x100, 2), version
