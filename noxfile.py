@@ -31,7 +31,7 @@ def source(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "ecgframe")
     session.run("mypy")
-    session.run("stubtest", *(f"ecgframe.{name}" for name in ("_header", "_pack", "_unpack", "_samples")))
+    session.run("stubtest", *(f"ecgframe.{name}" for name in ("_header", "_message", "_pack", "_unpack", "_samples")))
 
 
 @nox.session
