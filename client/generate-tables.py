@@ -37,7 +37,6 @@ NUMBERS = (
     "MAX_DEPTH",
     "MAX_NDIM",
     "MAX_DIMENSION",
-    "MAX_DTYPE_LETTERS",
     "MAX_CONTAINERS",
     "LAST_FATAL_CHECK",
     "HEARTBEAT_INTERVAL",
@@ -101,7 +100,6 @@ def sections() -> Iterator[str]:
     for name in NUMBERS:
         yield declaration(name, number(getattr(protocol, name)), docs(name))
     yield declaration("LARGEST_TIMESTAMP", f"{number(protocol.LARGEST_TIMESTAMP)}n", docs("LARGEST_TIMESTAMP"))
-    yield declaration("DTYPE_SPELLING", f"/^(?:{protocol.DTYPE_SPELLING.pattern})$/", docs("DTYPE_SPELLING"))
     yield declaration("REMEMBERED", number(REMEMBERED), "Acknowledged messages whose timestamps a receiver remembers.")
     for name in SESSION_NUMBERS:
         yield declaration(name, number(getattr(session, name)), docs(name, Path(session.__file__)))

@@ -362,16 +362,18 @@ export class Reader {
       this.#refuse(start, `an ndarray of ${header.length} dimensions; ${MAX_NDIM} is the most`);
     }
     const shape: number[] = [];
-    let bytes = BigInt(dtype.size);
+    let bytes = dtype.size;
     for (let at = header.start; at < stop; at += WIDTH[this.#bytes[at]]) {
       const size = this.#dimensionAt(at);
       if (size === undefined) {
         return this.#refuse(start, `dimension ${shape.length} of an ndarray's shape is no integer from 0 to 2**32 - 1`);
       }
       shape.push(size);
-      if (size) bytes *= BigInt(size);
+      if (size) bytes *= size;
     }
-    if (bytes > MOST_BYTES) this.#refuse(start, "the shape has more samples than memory has addresses");
+    if (bytes > Number.MAX_SAFE_INTEGER && bytesOf(shape, dtype) > MOST_BYTES) {
+      this.#refuse(start, "the shape has more samples than memory has addresses");
+    }
     return shape;
   }
 
@@ -461,6 +463,11 @@ function put(entries: Entries, key: string | number | bigint, value: unknown): b
     entries[name] = value;
   }
   return true;
+}
+
+/** The bytes that the samples would have if no dimension were 0. */
+function bytesOf(shape: readonly number[], dtype: DType): bigint {
+  return shape.reduce((bytes, size) => (size ? bytes * BigInt(size) : bytes), BigInt(dtype.size));
 }
 
 function isKeyTag(tag: number): boolean {

@@ -1,4 +1,4 @@
-import { DTYPE_SPELLING, MAX_DIMENSION, MAX_DTYPE_LETTERS, MAX_NDIM } from "./protocol.js";
+import { MAX_DIMENSION, MAX_NDIM } from "./protocol.js";
 
 /** The elements of an array: float16 in a `Float32Array`, bool in a `Uint8Array` of 0 and 1. */
 export type Samples =
@@ -96,7 +96,6 @@ function isCode(spelling: string): boolean {
 
 /** The type that a text names, by any spelling that NumPy reads; undefined where it is none that travels. */
 export function findDType(spelling: string): DType | undefined {
-  if (spelling.length > MAX_DTYPE_LETTERS || !DTYPE_SPELLING.test(spelling)) return undefined;
   return KNOWN.get(spelling);
 }
 
@@ -113,6 +112,10 @@ export function sizeOf(shape: readonly number[]): number {
   let size = 1;
   for (const n of shape) size *= n;
   return size;
+}
+
+function isDimension(n: number): boolean {
+  return Number.isInteger(n) && n >= 0 && n <= MAX_DIMENSION;
 }
 
 /** An array of numbers of any shape, as NumPy has them, in C order: the last dimension is the innermost. */
@@ -134,7 +137,7 @@ export class NdArray {
     const type = findDType(dtype);
     if (!type || !(data instanceof type.Samples)) throw new TypeError(`the elements are no ${dtype}`);
     if (shape.length > MAX_NDIM) throw new RangeError(`${shape.length} dimensions; ${MAX_NDIM} is the most`);
-    if (!shape.every((n) => Number.isInteger(n) && n >= 0 && n <= MAX_DIMENSION) || sizeOf(shape) !== data.length) {
+    if (!shape.every(isDimension) || sizeOf(shape) !== data.length) {
       throw new RangeError(`${data.length} elements do not have the shape [${shape.join(", ")}]`);
     }
     this.data = data;

@@ -157,9 +157,6 @@ export const MAX_NDIM = 32;
 /** Samples along one dimension of an ndarray, at most. */
 export const MAX_DIMENSION = 4_294_967_295;
 
-/** Letters in the text of a dtype, at most. */
-export const MAX_DTYPE_LETTERS = 32;
-
 /** Python lists and dicts that one payload may become. An empty one takes a byte on the wire and 56 to 64 in memory, so this bounds what a hostile payload costs. Samples inside an ndarray wrapper do not count. */
 export const MAX_CONTAINERS = 1_048_576;
 
@@ -189,8 +186,6 @@ export const MAX_BATCH_PAYLOAD = 4_194_304;
 
 /** The most that the header's 64-bit timestamp can say, in microseconds since the Unix epoch. */
 export const LARGEST_TIMESTAMP = 18_446_744_073_709_551_615n;
-
-export const DTYPE_SPELLING = /^(?:[<>=|]?[A-Za-z?][A-Za-z0-9_]*)$/;
 
 /** Acknowledged messages whose timestamps a receiver remembers. */
 export const REMEMBERED = 1024;

@@ -3,6 +3,8 @@
 const TRUE = 0xc3;
 const ARRAY16 = 0xdc;
 const ARRAY32 = 0xdd;
+/** Bytes of the narrowest float. */
+const FLOAT_WIDTH = 5;
 
 /** Bytes of a number or bool by its tag; 0 where the tag starts something else. */
 export const WIDTH: Uint8Array = /* @__PURE__ */ makeWidths();
@@ -41,10 +43,22 @@ export function pastNumbers(bytes: Uint8Array, view: DataView, at: number, depth
 
 function pastElements(bytes: Uint8Array, view: DataView, header: { length: number; start: number }, depth: number) {
   let at = header.start;
-  for (let left = header.length; left > 0; left--) {
+  let left = header.length;
+  while (left > 0) {
     const width = at < bytes.length ? WIDTH[bytes[at]] : 0;
-    at = width ? at + width : pastNumbers(bytes, view, at, depth);
+    const alike = width >= FLOAT_WIDTH ? runOf(bytes, at, width, left) : 1;
+    at = width ? at + alike * width : pastNumbers(bytes, view, at, depth);
     if (at < 0) return -1;
+    left -= alike;
   }
   return at <= bytes.length ? at : -1;
+}
+
+/** How many numbers of one tag stand one behind the other, at most n: most signals are but that. */
+function runOf(bytes: Uint8Array, start: number, width: number, n: number): number {
+  const tag = bytes[start];
+  const most = Math.min(n, Math.ceil((bytes.length - start) / width));
+  let count = 1;
+  for (let at = start + width; count < most && bytes[at] === tag; at += width) count++;
+  return count;
 }

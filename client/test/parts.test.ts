@@ -1,7 +1,7 @@
 /** The small parts, each against something that knows better. */
 import { deflateSync, inflateSync } from "node:zlib";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { deflate, inflate } from "../src/compression.js";
 import { Emitter } from "../src/emitter.js";
 import { halfFromFloat32Bits, halfToFloat32Bits, roundedToHalf } from "../src/half.js";
@@ -53,10 +53,22 @@ describe("crc32", () => {
     fc.assert(property, { numRuns: 500 });
   });
 
-  test.each([4096, 4097, 10_000, 48_063, 100_001])("of %i bytes", (size) => {
-    const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 2654435761) >>> 24);
-    expect(crc32(bytes)).toBe(bitwise(bytes));
-    expect(crc32(bytes, 3)).toBe(bitwise(bytes.subarray(3)));
+  test.each([4096, 9599, 9600, 9601, 9616, 48_063, 322_879, 322_880, 322_881, 332_480, 1_000_001])(
+    "of %i bytes",
+    (size) => {
+      const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 2654435761) >>> 24);
+      expect(crc32(bytes)).toBe(bitwise(bytes));
+      expect(crc32(bytes, 3)).toBe(bitwise(bytes.subarray(3)));
+    },
+  );
+
+  test("of many bytes without WebAssembly", async () => {
+    vi.stubGlobal("WebAssembly", undefined);
+    vi.resetModules();
+    const { crc32: byTables } = await import("../src/crc32.js");
+    vi.unstubAllGlobals();
+    const bytes = Uint8Array.from({ length: 48_000 }, (_, i) => (i * 2654435761) >>> 24);
+    expect(byTables(bytes)).toBe(crc32(bytes));
   });
 });
 
