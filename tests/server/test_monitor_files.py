@@ -36,7 +36,8 @@ def test_a_file_is_sent_whole_with_its_type_and_policy(path):
     assert headers["ETag"] == file.tag
     policy = dict(directive.split(" ", 1) for directive in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["script-src"] == "'self' 'wasm-unsafe-eval'"
+    assert policy["style-src"] == policy["connect-src"] == "'self'"
 
 
 @pytest.mark.parametrize("path", FILES)
