@@ -320,19 +320,6 @@ def test_who_connects_and_says_nothing_does_not_hold_it_up():
     assert [line.partition("INFO")[2].split()[0] for line in log.splitlines()] == ["listening", "stopping,"]
 
 
-def test_a_viewer_that_does_not_read_is_dropped_in_the_end():
-    async def watching(server):
-        async with client(server.port, close_timeout=0.1) as viewer:
-            await viewer.subscribe("ecg/1")
-            viewer.connection.transport.pause_reading()
-            server.process.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(server.process.wait, 20)
-
-    server = LiveServer("--speed", 5)
-    run(watching(server))
-    assert server.ended()[0] == 0
-
-
 def test_a_second_interrupt_ends_it_at_once():
     async def watching(server):
         async with client(server.port, close_timeout=0.1) as viewer:

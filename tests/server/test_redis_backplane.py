@@ -293,12 +293,12 @@ def test_a_killed_redis_costs_no_message(tmp_path, keeps):
                 }
                 shared = [publishing.create_task(publish_steadily(one, one.name, "both", done)) for one in (a, b)]
                 for _ in range(2):
-                    await a.seen.until_count(len(a.seen.of("b")) + 50, "b")
+                    await a.seen.until_count(len(a.seen.of("b")) + 20, "b")
                     server.kill()
                     await a.until_up(False)
                     await b.until_up(False)
-                    await a.seen.until_count(len(a.seen.of("a")) + 50, "a")
-                    await b.seen.until_count(len(b.seen.of("b")) + 50, "b")
+                    await a.seen.until_count(len(a.seen.of("a")) + 20, "a")
+                    await b.seen.until_count(len(b.seen.of("b")) + 20, "b")
                     await asyncio.to_thread(server.start)
                     await a.until_up()
                     await b.until_up()

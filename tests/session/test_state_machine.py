@@ -512,4 +512,4 @@ class Connection(RuleBasedStateMachine):
 
 
 TestConnection = Connection.TestCase
-TestConnection.settings = settings(stateful_step_count=100)
+TestConnection.settings = settings(max_examples=60, stateful_step_count=100)
