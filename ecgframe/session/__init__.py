@@ -1,5 +1,6 @@
 """One side of a conversation, without I/O: ``ServerSession`` and ``ClientSession``."""
 
+from .client_session import ClientSession
 from .events import (
     Acknowledged,
     ErrorReceived,
@@ -16,7 +17,9 @@ from .events import (
 )
 from .outgoing import Encoding, Outgoing, encode_outgoing
 from .send_queue import Loss
-from .session import ClientSession, Close, ServerSession, Session
+from .sender import Close
+from .server_session import ServerSession
+from .session import Session
 from .settings import RateLimit, Settings
 from .tally import Tally
 from .times import microseconds, seconds

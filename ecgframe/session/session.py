@@ -16,21 +16,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import Codec
 from ..errors import (
     InvalidDataFormat,
     InvalidProtocolVersion,
     MessageTooLarge,
-    PermissionDenied,
     ProtocolError,
     RateLimitExceeded,
 )
 from ..messages import check_received
 from ..protocol import (
     DATA_TYPES,
-    LARGEST_LENGTH,
     LAST_FATAL_CHECK,
     MAX_BATCH_FRAMES,
     SILENT_INTERVALS,
@@ -40,7 +38,7 @@ from ..protocol import (
     Flag,
     MessageType,
 )
-from .acknowledgements import Seen, Unacknowledged, Waiting
+from .acknowledgements import Seen
 from .events import (
     Acknowledged,
     ErrorReceived,
@@ -49,18 +47,13 @@ from .events import (
     Negotiated,
     Received,
     RoundTrip,
-    SubscribeRequested,
-    SubscriptionAnswered,
     Undelivered,
-    UnsubscribeRequested,
     VersionChecked,
 )
-from .negotiation import choice, common_capabilities, implied, offer, usable
-from .outgoing import Outgoing, Tier, encode_outgoing, encoding_for
+from .negotiation import implied, usable
 from .rates import Admission, ErrorBudget
-from .send_queue import Loss, SendQueue
-from .tally import Tally
-from .times import microseconds, seconds
+from .sender import Sender
+from .times import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,12 +66,6 @@ if TYPE_CHECKING:
 
 RATE_ERROR_PAUSE: Final = 1.0
 """Seconds after telling a peer that it is too fast in which it is not told again."""
-
-SHORTEST_HEARTBEAT: Final = 0.05
-"""Seconds; a server that announces less must not keep its clients busy with heartbeats."""
-
-LONGEST_HEARTBEAT: Final = 86_400.0
-"""Seconds; a server that announces more means "never", and a clock has to be set to something."""
 
 LONGEST_TEXT: Final = 500
 """Letters of an error's text that are sent: it may quote what the peer sent, whose length is the peer's choice."""
@@ -102,7 +89,7 @@ _SAID_BEFORE_AGREEING: Final = frozenset(
 )
 """What travels in V1 frames until both sides know better, and so is read by those as well that do not speak V1."""
 
-_VERSION_OF_NEGOTIATION: Final = 1
+VERSION_OF_NEGOTIATION: Final = 1
 """In which those messages travel: every receiver reads it, and refuses what else comes in it unless it speaks it."""
 
 _NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
@@ -113,14 +100,7 @@ _ERROR_CODES: Final = frozenset(ErrorCode)
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)  # plain: arithmetic on enum members is Python code
 
 
-class Close(NamedTuple):
-    """How a connection is to be closed."""
-
-    code: CloseCode
-    reason: str
-
-
-class Session(ABC):
+class Session(Sender, ABC):
     """What both sides have in common. See ``ServerSession`` and ``ClientSession``.
 
     Args:
@@ -140,36 +120,24 @@ class Session(ABC):
     """
 
     def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
-        self.settings = settings
-        self.version = 1
-        self.capabilities: frozenset[Capability] = frozenset()
-        self.encoding = encoding_for(self.version, self.capabilities)
+        super().__init__(settings, wall)
         self.established = False
         self.negotiated = False
-        self.closing: Close | None = None
-        self.has_waiting = False
-        self.passed = 0
-        self.tally = Tally()
-        self._wall = wall
         self._codec = Codec(
             max_payload=settings.max_payload,
             numeric_lists=settings.numeric_lists,
             validate=settings.validate,
-            versions={*settings.versions, _VERSION_OF_NEGOTIATION},
+            versions={*settings.versions, VERSION_OF_NEGOTIATION},
         )
-        self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
-        self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
         self._seen = Seen()
         self._admission = Admission(settings.rate_limit) if settings.rate_limit else None
         self._budget = ErrorBudget()
         self._rate_error_at = -inf
         self._heartbeat_interval = settings.heartbeat_interval
-        self._max_payload_of_peer: int | None = None
-        self._batches = False
         self._ping: tuple[int, float] | None = None
         self._asked = False
         self._hearing = 0
-        self._heard_at = self._sent_at = 0.0
+        self._heard_at = 0.0
 
     # --- what the owner's loop calls ---
 
@@ -238,24 +206,6 @@ class Session(ABC):
             self._say(MessageType.HEARTBEAT, None)
         return events
 
-    def next_message(self, now: float) -> bytes | None:
-        """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
-        message = self._next_message(now)
-        self.has_waiting = self._queue.has_waiting
-        return message
-
-    def _next_message(self, now: float) -> bytes | None:
-        if (lost := self._queue.pop_loss()) is not None:
-            return self._loss_notice(*lost, now)
-        outgoing = self._queue.pop()
-        if outgoing is None:
-            return None
-        self._note_sent(outgoing, now)
-        # A deflated frame travels alone: a receiver bounds what the frames of one message may inflate to.
-        if outgoing.deflated or not (self._batches and self._queue.frames):
-            return outgoing.frame
-        return self._batch_from(outgoing, now)
-
     def lost(self) -> list[Event]:
         """The connection is gone: what nobody acknowledged is given up, and what was sent too late to leave."""
         given_up = [
@@ -267,78 +217,7 @@ class Session(ABC):
         self._abandon(CloseCode.GOING_AWAY, "the connection is gone")
         return list(given_up)
 
-    @property
-    def queued_frames(self) -> int:
-        """Frames that wait to be sent."""
-        return self._queue.frames
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait to be sent."""
-        return self._queue.nbytes
-
     # --- what the application calls ---
-
-    def send(
-        self,
-        type: MessageType,
-        data: Any,
-        *,
-        flags: Flag | int = 0,
-        timestamp: int | None = None,
-        stream: str | None = None,
-    ) -> Outgoing:
-        """Encode a message for this peer and let it wait to be sent.
-
-        Flags and forms that the peer does not understand are left out. See ``encode_outgoing`` for what is raised.
-        """
-        outgoing = encode_outgoing(
-            self.encoding,
-            type,
-            data,
-            timestamp=self._wall() if timestamp is None else timestamp,
-            settings=self.settings,
-            flags=flags,
-            stream=stream,
-            max_payload=self._max_payload_of_peer,
-        )
-        self.enqueue(outgoing)
-        return outgoing
-
-    def enqueue(self, outgoing: Outgoing) -> None:
-        """Let a frame wait that is encoded for this peer's ``encoding``.
-
-        Where there is no room, the oldest waveform frames are dropped and the peer is told; where nothing may be
-        dropped any more, the connection is to be closed with 1013. When it is closing already, the frame is let go.
-        """
-        if self.closing:
-            if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
-                self._unacknowledged.add(outgoing)  # so that ``lost`` tells of it
-            return
-        if outgoing.acknowledged:
-            self._unacknowledged.add(outgoing)
-        try:
-            self.tally.dropped += self._queue.put(outgoing)
-        except OverflowError as error:
-            self._abandon(CloseCode.TRY_LATER, str(error))
-            return
-        self.has_waiting = True
-        if len(self._unacknowledged) > self.settings.max_unacknowledged:
-            self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
-
-    def passes(self, outgoing: Outgoing, now: float) -> bool:
-        """Tell whether a frame need not wait; the owner then sends it at once, by itself.
-
-        For a stream's many viewers that keep up. Between two frames of a viewer, thousands of others had theirs, and
-        whatever this looks at has left the processor's caches: so it looks at this object alone, and leaves it to the
-        owner to count by type and size, once for all viewers. False where the frame is to be queued: something else
-        waits, or it is to be acknowledged.
-        """
-        if self.has_waiting or outgoing.acknowledged or self.closing:
-            return False
-        self._sent_at = now
-        self.passed += 1
-        return True
 
     def acknowledge(self, message: Message) -> None:
         """The application has the message; the peer is told if it asked for that."""
@@ -388,13 +267,6 @@ class Session(ABC):
         """Ask whether the peer speaks the version; ``VersionChecked`` follows."""
         self._say(MessageType.VERSION_CHECK, {"version": version})
 
-    def end(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the connection once urgent and control messages have left; data that waits is let go."""
-        if not self.closing:
-            self._queue.let_data_go()
-            self.has_waiting = self._queue.has_waiting
-            self.closing = Close(code, _reason(reason))
-
     # --- receiving ---
 
     def _hear(self, now: float) -> None:
@@ -435,7 +307,7 @@ class Session(ABC):
     def _accept(self, message: Message, now: float, events: list[Event]) -> None:
         type = message.type
         spoken = message.version in self.settings.versions
-        if not spoken and not (message.version == _VERSION_OF_NEGOTIATION and type in _SAID_BEFORE_AGREEING):
+        if not spoken and not (message.version == VERSION_OF_NEGOTIATION and type in _SAID_BEFORE_AGREEING):
             raise InvalidProtocolVersion(
                 f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=2
             )
@@ -527,10 +399,7 @@ class Session(ABC):
     def _establish(
         self, version: int, capabilities: frozenset[Capability], negotiated: bool, events: list[Event]
     ) -> None:
-        self.version = version
-        self.capabilities = usable(capabilities, version)
-        self.encoding = encoding_for(version, self.capabilities)
-        self._batches = Capability.BATCH in self.capabilities
+        self._speak(version, usable(capabilities, version))
         self.established = True
         self.negotiated = negotiated
         events.append(Negotiated(version, self.capabilities, negotiated))
@@ -557,173 +426,6 @@ class Session(ABC):
         assert limit
         text = f"more than {limit.frames:g} frames or {limit.nbytes:g} bytes a second; what is too much is lost"
         self._refuse_frame(RateLimitExceeded(text), nbytes, now, events)
-
-    def _abandon(self, code: CloseCode, reason: str) -> None:
-        """Close at once: the peer takes nothing, or is no longer there."""
-        self._queue.clear()
-        self.has_waiting = False
-        self.closing = self.closing or Close(code, _reason(reason))
-
-    # --- sending ---
-
-    def _say(self, type: MessageType, data: Any) -> None:
-        """Send a control message. No limit of size applies: it is small."""
-        self.enqueue(self._encoded(type, data))
-
-    def _encoded(self, type: MessageType, data: Any, max_payload: int = LARGEST_LENGTH) -> Outgoing:
-        return encode_outgoing(
-            self.encoding,
-            type,
-            data,
-            timestamp=self._wall(),
-            settings=self.settings,
-            max_payload=max_payload,
-        )
-
-    def _note_sent(self, outgoing: Outgoing, now: float) -> None:
-        self._sent_at = now
-        self.tally.sent[outgoing.type] += 1
-        self.tally.sent_bytes += outgoing.nbytes
-        if outgoing.acknowledged:
-            self._unacknowledged.sent(outgoing, now)
-
-    def _batch_from(self, first: Outgoing, now: float) -> bytes:
-        frames = [first.frame]
-        room = self.settings.batch_bytes - first.nbytes
-        while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
-            if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
-                break  # of what is lost the peer is to be told before
-            self._queue.pop()
-            self._note_sent(following, now)
-            frames.append(following.frame)
-            room -= following.nbytes
-        return frames[0] if len(frames) == 1 else b"".join(frames)
-
-    def _loss_notice(self, stream: str | None, loss: Loss, now: float) -> bytes:
-        """The ERROR that tells the peer of frames it could not take."""
-        outgoing = self._encoded(MessageType.ERROR, _loss_error(stream, loss))
-        self._note_sent(outgoing, now)
-        return outgoing.frame
-
-    def _send_again(self, waiting: Waiting, events: list[Event]) -> None:
-        outgoing = waiting.outgoing
-        if self._unacknowledged.is_spent(waiting):
-            self._unacknowledged.acknowledged(outgoing.timestamp)
-            self.tally.undelivered += 1
-            events.append(Undelivered(outgoing.timestamp, outgoing.type, waiting.attempts))
-        else:
-            self.tally.resent += 1
-            self.enqueue(outgoing)
-
-
-class ServerSession(Session):
-    """The side that speaks first and grants subscriptions."""
-
-    def start(self, now: float) -> None:
-        """The connection stands: the server offers what it has."""
-        super().start(now)
-        self._say(MessageType.PROTOCOL_NEGOTIATION, offer(self.settings))
-
-    def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        self._refuse_to_agree_again()
-        version = data.get("version")
-        if version is None:
-            raise InvalidDataFormat("a client answers with the version that it chose, not with a list", check=12)
-        if version not in self.settings.versions:
-            raise InvalidProtocolVersion(
-                f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=2
-            )
-        self._establish(int(version), common_capabilities(self.settings, data), True, events)
-
-    def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        since = data.get("since")
-        events.append(SubscribeRequested(data["stream"], None if since is None else microseconds(since)))
-
-    def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        events.append(UnsubscribeRequested(data["stream"]))
-
-    def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        raise InvalidDataFormat("SUBSCRIPTION_ACK is for servers to send", check=12)
-
-
-class ClientSession(Session):
-    """The side that chooses from what the server offers, and subscribes."""
-
-    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
-        super().__init__(settings, wall)
-        self._give_up_waiting_at = inf
-
-    def start(self, now: float) -> None:
-        """The connection stands: the client waits for the server's offer."""
-        super().start(now)
-        self._give_up_waiting_at = now + self.settings.negotiation_timeout
-
-    def deadline(self) -> float | None:
-        """When ``tick`` is next to be called. See ``Session.deadline``."""
-        deadline = super().deadline()
-        return deadline if deadline is None or self.established else min(deadline, self._give_up_waiting_at)
-
-    def tick(self, now: float) -> list[Event]:
-        """Do what is due by now. See ``Session.tick``."""
-        events: list[Event] = []
-        if not self.established and not self.closing and now >= self._give_up_waiting_at:
-            self._assume(min(self.settings.versions), events)
-        return events + super().tick(now)
-
-    def subscribe(self, stream: str, since: int | None = None) -> None:
-        """Ask for a stream; ``SubscriptionAnswered`` follows.
-
-        Args:
-            stream: its name.
-            since: timestamp of the last message without PRIORITY that this side has, in microseconds since 1970: what
-                came after it is sent first.
-        """
-        request: dict[str, Any] = {"stream": stream}
-        if since is not None:
-            request["since"] = seconds(since)
-        self._say(MessageType.SUBSCRIBE, request)
-
-    def unsubscribe(self, stream: str) -> None:
-        """Give a stream up; ``SubscriptionAnswered`` follows."""
-        self._say(MessageType.UNSUBSCRIBE, {"stream": stream})
-
-    def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        self._refuse_to_agree_again()
-        if data.get("versions") is None:
-            raise InvalidDataFormat("a server offers a list of versions, not one", check=12)
-        answer = choice(self.settings, data)
-        # The answer travels in a V1 frame, also where another version was assumed.
-        outgoing = encode_outgoing(
-            encoding_for(1, frozenset()),
-            MessageType.PROTOCOL_NEGOTIATION,
-            answer,
-            timestamp=self._wall(),
-            settings=self.settings,
-        )
-        self.enqueue(outgoing)
-        if data.get("heartbeat_interval") is not None:
-            announced = float(data["heartbeat_interval"])
-            self._heartbeat_interval = min(max(announced, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
-        if data.get("max_payload") is not None:
-            self._max_payload_of_peer = min(int(data["max_payload"]), LARGEST_LENGTH)
-        self._establish(answer["version"], common_capabilities(self.settings, data), True, events)
-
-    def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        raise PermissionDenied("a client has no streams to subscribe to", check=12)
-
-    _on_unsubscribe = _on_subscribe
-
-    def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        code, start = data.get("code"), data.get("from")
-        events.append(
-            SubscriptionAnswered(
-                data["stream"],
-                data["status"],
-                None if code is None else int(code),
-                None if start is None else microseconds(start),
-                message.timestamp,
-            )
-        )
 
 
 _ON_CONTROL: Final[dict[MessageType, Callable[[Session, Any, Message, float, list[Event]], None]]] = {
@@ -754,14 +456,6 @@ def _close_after(error: ProtocolError) -> CloseCode | None:
     return CloseCode.TOO_LARGE if error.code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR
 
 
-def _loss_error(stream: str | None, loss: Loss) -> dict[str, Any]:
-    return {
-        "code": int(ErrorCode.RATE_LIMIT_EXCEEDED),
-        "message": f"{loss.frames} frames were dropped: they came faster than this connection takes them",
-        "details": loss.details(stream),
-    }
-
-
 def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip:
     timestamp, sent_at = ping
     elapsed = now - sent_at
@@ -773,8 +467,3 @@ def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip
 def _is_number(value: Any) -> bool:
     # Packers of JavaScript may write a timestamp as a float; it is exact until the year 2255.
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _reason(text: str) -> str:
-    """What a WebSocket close frame has room for: 123 bytes of UTF-8."""
-    return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")

@@ -1,0 +1,222 @@
+"""The way out of a session: what waits to be sent, in which order it goes, and what of it is to be acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..protocol import LARGEST_LENGTH, MAX_BATCH_FRAMES, Capability, CloseCode, ErrorCode, Flag, MessageType
+from .acknowledgements import Unacknowledged, Waiting
+from .events import Event, Undelivered
+from .outgoing import Encoding, Outgoing, Tier, encode_outgoing, encoding_for
+from .send_queue import Loss, SendQueue
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .settings import Settings
+
+
+class Close(NamedTuple):
+    """How a connection is to be closed."""
+
+    code: CloseCode
+    reason: str
+
+
+class Sender:
+    """What both sides do to send. ``Session`` says what its attributes are."""
+
+    version: int
+    capabilities: frozenset[Capability]
+    encoding: Encoding
+
+    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
+        self.settings = settings
+        self.closing: Close | None = None
+        self.has_waiting = False
+        self.passed = 0
+        self.tally = Tally()
+        self._wall = wall
+        self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
+        self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
+        self._max_payload_of_peer: int | None = None
+        self._sent_at = 0.0
+        self._speak(1, frozenset())
+
+    def _speak(self, version: int, capabilities: frozenset[Capability]) -> None:
+        """Send in that version from now on, with those capabilities of it."""
+        self.version = version
+        self.capabilities = capabilities
+        self.encoding = encoding_for(version, capabilities)
+        self._batches = Capability.BATCH in capabilities
+
+    # --- what the owner's loop calls ---
+
+    def next_message(self, now: float) -> bytes | None:
+        """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
+        message = self._next_message(now)
+        self.has_waiting = self._queue.has_waiting
+        return message
+
+    def _next_message(self, now: float) -> bytes | None:
+        if (lost := self._queue.pop_loss()) is not None:
+            return self._loss_notice(*lost, now)
+        outgoing = self._queue.pop()
+        if outgoing is None:
+            return None
+        self._note_sent(outgoing, now)
+        # A deflated frame travels alone: a receiver bounds what the frames of one message may inflate to.
+        if outgoing.deflated or not (self._batches and self._queue.frames):
+            return outgoing.frame
+        return self._batch_from(outgoing, now)
+
+    @property
+    def queued_frames(self) -> int:
+        """Frames that wait to be sent."""
+        return self._queue.frames
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be sent."""
+        return self._queue.nbytes
+
+    # --- what the application calls ---
+
+    def send(
+        self,
+        type: MessageType,
+        data: Any,
+        *,
+        flags: Flag | int = 0,
+        timestamp: int | None = None,
+        stream: str | None = None,
+    ) -> Outgoing:
+        """Encode a message for this peer and let it wait to be sent.
+
+        Flags and forms that the peer does not understand are left out. See ``encode_outgoing`` for what is raised.
+        """
+        outgoing = encode_outgoing(
+            self.encoding,
+            type,
+            data,
+            timestamp=self._wall() if timestamp is None else timestamp,
+            settings=self.settings,
+            flags=flags,
+            stream=stream,
+            max_payload=self._max_payload_of_peer,
+        )
+        self.enqueue(outgoing)
+        return outgoing
+
+    def enqueue(self, outgoing: Outgoing) -> None:
+        """Let a frame wait that is encoded for this peer's ``encoding``.
+
+        Where there is no room, the oldest waveform frames are dropped and the peer is told; where nothing may be
+        dropped any more, the connection is to be closed with 1013. When it is closing already, the frame is let go.
+        """
+        if self.closing:
+            if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
+                self._unacknowledged.add(outgoing)  # so that ``lost`` tells of it
+            return
+        if outgoing.acknowledged:
+            self._unacknowledged.add(outgoing)
+        try:
+            self.tally.dropped += self._queue.put(outgoing)
+        except OverflowError as error:
+            self._abandon(CloseCode.TRY_LATER, str(error))
+            return
+        self.has_waiting = True
+        if len(self._unacknowledged) > self.settings.max_unacknowledged:
+            self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
+
+    def passes(self, outgoing: Outgoing, now: float) -> bool:
+        """Tell whether a frame need not wait; the owner then sends it at once, by itself.
+
+        For a stream's many viewers that keep up. Between two frames of a viewer, thousands of others had theirs, and
+        whatever this looks at has left the processor's caches: so it looks at this object alone, and leaves it to the
+        owner to count by type and size, once for all viewers. False where the frame is to be queued: something else
+        waits, or it is to be acknowledged.
+        """
+        if self.has_waiting or outgoing.acknowledged or self.closing:
+            return False
+        self._sent_at = now
+        self.passed += 1
+        return True
+
+    def end(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection once urgent and control messages have left; data that waits is let go."""
+        if not self.closing:
+            self._queue.let_data_go()
+            self.has_waiting = self._queue.has_waiting
+            self.closing = Close(code, _reason(reason))
+
+    # --- frames on their way ---
+
+    def _say(self, type: MessageType, data: Any) -> None:
+        """Send a control message. No limit of size applies: it is small."""
+        self.enqueue(self._encoded(type, data))
+
+    def _encoded(self, type: MessageType, data: Any, max_payload: int = LARGEST_LENGTH) -> Outgoing:
+        return encode_outgoing(
+            self.encoding,
+            type,
+            data,
+            timestamp=self._wall(),
+            settings=self.settings,
+            max_payload=max_payload,
+        )
+
+    def _note_sent(self, outgoing: Outgoing, now: float) -> None:
+        self._sent_at = now
+        self.tally.sent[outgoing.type] += 1
+        self.tally.sent_bytes += outgoing.nbytes
+        if outgoing.acknowledged:
+            self._unacknowledged.sent(outgoing, now)
+
+    def _batch_from(self, first: Outgoing, now: float) -> bytes:
+        frames = [first.frame]
+        room = self.settings.batch_bytes - first.nbytes
+        while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
+            if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
+                break  # of what is lost the peer is to be told before
+            self._queue.pop()
+            self._note_sent(following, now)
+            frames.append(following.frame)
+            room -= following.nbytes
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def _loss_notice(self, stream: str | None, loss: Loss, now: float) -> bytes:
+        """The ERROR that tells the peer of frames it could not take."""
+        outgoing = self._encoded(MessageType.ERROR, _loss_error(stream, loss))
+        self._note_sent(outgoing, now)
+        return outgoing.frame
+
+    def _send_again(self, waiting: Waiting, events: list[Event]) -> None:
+        outgoing = waiting.outgoing
+        if self._unacknowledged.is_spent(waiting):
+            self._unacknowledged.acknowledged(outgoing.timestamp)
+            self.tally.undelivered += 1
+            events.append(Undelivered(outgoing.timestamp, outgoing.type, waiting.attempts))
+        else:
+            self.tally.resent += 1
+            self.enqueue(outgoing)
+
+    def _abandon(self, code: CloseCode, reason: str) -> None:
+        """Close at once: the peer takes nothing, or is no longer there."""
+        self._queue.clear()
+        self.has_waiting = False
+        self.closing = self.closing or Close(code, _reason(reason))
+
+
+def _loss_error(stream: str | None, loss: Loss) -> dict[str, Any]:
+    return {
+        "code": int(ErrorCode.RATE_LIMIT_EXCEEDED),
+        "message": f"{loss.frames} frames were dropped: they came faster than this connection takes them",
+        "details": loss.details(stream),
+    }
+
+
+def _reason(text: str) -> str:
+    """What a WebSocket close frame has room for: 123 bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
