@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..errors import ERRORS, ProtocolError
 from ..protocol import CloseCode, ErrorCode
@@ -24,21 +24,18 @@ from ..session import (
     Undelivered,
     UnsubscribeRequested,
 )
+from .connection_log import ConnectionLog
 from .hooks import Hooks
 from .inbox import Inbox, Item
 from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link
-from .logs import log_failure, logger
 from .streams import Stream
 from .tasks import begin
 from .traffic import Traffic
 
 CLOCK_MARGIN: Final = 1_000_000
 """Microseconds by which the clocks of two servers may differ: by so much may ``since`` lie in the future."""
-
-DROP_LOG_PAUSE: Final = 1.0
-"""Seconds after telling the log of dropped frames in which it is not told again, for one connection."""
 
 NO_CLOSE: Final = 1006
 """What RFC 6455 says for a connection that ended without a close frame."""
@@ -94,6 +91,7 @@ class Connection:
         self.link = link
         self.session = ServerSession(shared.settings, shared.wall)
         self.info = ConnectionInfo(self)
+        self._log = ConnectionLog(self.info)
         self.identity: object = None
         self.is_open = False
         self.connected_at = shared.wall()
@@ -112,7 +110,6 @@ class Connection:
         self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._drops_logged = (0, 0.0)
 
     async def run(self) -> None:
         """Serve the peer until it is gone. Nothing of the connection is left behind, however it ends."""
@@ -121,7 +118,7 @@ class Connection:
             try:
                 await self._read()
             except Exception as error:  # a mistake of ours: it costs this connection, and no other
-                log_failure("serving a connection", error, **self._fields())
+                self._log.failed("serving a connection", error)
                 self.session.end(CloseCode.INTERNAL, "internal error")
             self.leave()
             await self._say_goodbye()
@@ -187,7 +184,7 @@ class Connection:
                 else:
                     await self._send_next()
                 self._rearm()
-                self._log_drops()
+                self._log.drops(self.session.tally.dropped, self.now())
         except Exception as error:
             self._lose(error)
         else:
@@ -223,7 +220,7 @@ class Connection:
     def _lose(self, error: Exception) -> None:
         """The link is broken: nothing is sent any more."""
         self._is_lost = self._is_writing = True
-        logger.debug("connection %s broke: %s", self.id, type(error).__name__, extra=self._fields())
+        self._log.broke(error)
         self.link.abort()
 
     # --- streams ---
@@ -269,7 +266,7 @@ class Connection:
         if self.session.closing:
             return
         self.is_open = True
-        logger.info("connection %s from %s opened", self.id, self.info.peer, extra=self._fields())
+        self._log.opened()
         self.session.start(self.now())
         self.flush()
         self._rearm()
@@ -313,16 +310,17 @@ class Connection:
     def _note(self, event: Event, message: bytes | str | None = None) -> None:
         match event:
             case Negotiated():
-                self._log_negotiation(event)
+                self._log.negotiated(event)
             case FrameRefused(error=error):
-                self._log_refusal(event)
+                self._log.refused_frame(event)
                 self._shared.hooks.report(self.info, error, message)
             case Acknowledged():
                 self._shared.traffic.acknowledged += 1
             case Undelivered():
-                self._give_up(event)
+                self._log.undelivered(event)
+                self._shared.hooks.give_up(self.info, event)
             case ErrorReceived(code=code):
-                logger.warning("connection %s reports error 0x%03x", self.id, code, extra=self._fields(code=code))
+                self._log.reported(code)
 
     async def _handle(self, item: Item) -> None:
         """Do what an event asks for. Whatever goes wrong, only this peer is told, and only what concerns it."""
@@ -332,14 +330,13 @@ class Connection:
             self.refuse(error.code, str(error))
         except Exception as error:
             if not self._has_left:  # else it most likely failed for that reason
-                log_failure("on_message", error, **self._fields())
+                self._log.failed("on_message", error)
             self.refuse(ErrorCode.INVALID_DATA_FORMAT, "the message could not be handled")
         self._finish(item)
 
     def _give_up_handling(self, item: Item) -> None:
         event = item.event
-        seconds = self._shared.limits.hook_seconds
-        logger.error("a hook took more than %g s and was cancelled", seconds, extra=self._fields(seconds=seconds))
+        self._log.cancelled_hook(self._shared.limits.hook_seconds)
         if isinstance(event, SubscribeRequested):
             self.deny(event.stream, None)
         else:
@@ -353,7 +350,7 @@ class Connection:
             seconds = now - item.received_at
             self._observe_seconds(seconds)
             if seconds > self._shared.limits.slow_message_seconds:
-                self._log_slowness(event, seconds)
+                self._log.slow(event.message.type, seconds)
         if session.has_waiting:
             self.pump(now)
 
@@ -364,14 +361,8 @@ class Connection:
         self._shared.traffic.errors[code] += 1
         self.session.refuse(code, text, close=close)
         self._shared.hooks.report(self.info, ERRORS[code](text), None)
-        logger.warning("connection %s is refused something: 0x%03x", self.id, code, extra=self._fields(code=int(code)))
+        self._log.refused(code)
         self.flush()
-
-    def _log_slowness(self, event: Received, seconds: float) -> None:
-        name = event.message.type.name
-        logger.warning(
-            "%s of connection %s took %.3f s", name, self.id, seconds, extra=self._fields(type=name, seconds=seconds)
-        )
 
     # --- time ---
 
@@ -423,7 +414,7 @@ class Connection:
             self._timer = None
         for event in self.session.lost():
             self._note(event)
-        self._log_end()
+        self._log.closed(self.close_code, self.session)
 
     def abort(self) -> None:
         """Drop the connection, and what the application has yet to do for it."""
@@ -452,7 +443,7 @@ class Connection:
             async with asyncio.timeout(self._shared.limits.close_seconds):
                 await self._inbox.empty()
         except TimeoutError:
-            logger.warning("connection %s left work behind", self.id, extra=self._fields())
+            self._log.left_work()
         self._begin_closing()
         if self._closer:
             await self._closer
@@ -465,71 +456,3 @@ class Connection:
         self.link.abort()
         if tasks:
             await asyncio.wait(tasks, timeout=self._shared.limits.close_seconds)
-
-    # --- the log ---
-
-    def _fields(self, **more: Any) -> dict[str, Any]:
-        return {"connection": self.id, "peer": self.info.peer, **more}
-
-    def _log_negotiation(self, event: Negotiated) -> None:
-        how = "negotiated" if event.negotiated else "assumed"
-        logger.info(
-            "connection %s talks V%d (%s)",
-            self.id,
-            event.version,
-            how,
-            extra=self._fields(
-                version=event.version, negotiated=event.negotiated, capabilities=sorted(event.capabilities)
-            ),
-        )
-
-    def _log_refusal(self, event: FrameRefused) -> None:
-        error = event.error  # its text may quote the payload
-        logger.warning(
-            "connection %s from %s sent a frame that was refused: 0x%03x by check %s, message of %d bytes",
-            self.id,
-            self.info.peer,
-            error.code,
-            error.check,
-            event.nbytes,
-            extra=self._fields(code=int(error.code), check=error.check, nbytes=event.nbytes),
-        )
-
-    def _give_up(self, event: Undelivered) -> None:
-        logger.warning(
-            "connection %s did not acknowledge %s after %d attempts",
-            self.id,
-            event.type.name,
-            event.attempts,
-            extra=self._fields(type=event.type.name, timestamp=event.timestamp, attempts=event.attempts),
-        )
-        self._shared.hooks.give_up(self.info, event)
-
-    def _log_drops(self) -> None:
-        """Tell of dropped frames, once in a while: a viewer that is too slow drops thousands."""
-        dropped, now = self.session.tally.dropped, self.now()
-        logged, logged_at = self._drops_logged
-        if dropped == logged or now < logged_at + DROP_LOG_PAUSE:
-            return
-        self._drops_logged = (dropped, now)
-        logger.warning(
-            "connection %s is too slow: %d frames dropped",
-            self.id,
-            dropped - logged,
-            extra=self._fields(dropped=dropped - logged),
-        )
-
-    def _log_end(self) -> None:
-        tally = self.session.tally
-        logger.info(
-            "connection %s from %s closed: %d",
-            self.id,
-            self.info.peer,
-            self.close_code,
-            extra=self._fields(
-                code=self.close_code,
-                sent=sum(tally.sent.values()) + self.session.passed,
-                received=sum(tally.received.values()),
-                dropped=tally.dropped,
-            ),
-        )
