@@ -1,6 +1,7 @@
-// Decoding against JSON.parse, in Node and in Chromium. ECGFRAME_PYTHON names the Python that has ecgframe.
+// Decoding against JSON.parse, in Node and in Chromium; with --write, into bench/README.md.
+// ECGFRAME_PYTHON names the Python that has ecgframe.
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runInThisContext } from "node:vm";
 import { build } from "esbuild";
@@ -19,9 +20,14 @@ const { outputFiles } = await build({
 });
 const script = outputFiles[0].text;
 
-print(`Node ${process.versions.node} (V8 ${process.versions.v8})`, inNode());
-if (existsSync(CHROMIUM)) print(...(await inChromium()));
-else console.log(`\nThere is no ${CHROMIUM}.`);
+const engines = [[`Node ${process.versions.node}`, inNode()]];
+if (existsSync(CHROMIUM)) engines.push(await inChromium());
+const table = tableOf(engines);
+console.log(table);
+if (process.argv.includes("--write")) {
+  const marks = /(<!-- figures -->\n)[\s\S]*(\n<!-- end of figures -->)/;
+  writeFileSync(here("README.md"), readFileSync(here("README.md"), "utf8").replace(marks, `$1${table}$2`));
+}
 
 function inNode() {
   runInThisContext(script);
@@ -35,18 +41,25 @@ async function inChromium() {
   const page = await browser.newPage();
   await page.addScriptTag({ content: script });
   const figures = await page.evaluate((given) => globalThis.measure(given), messages);
-  const name = `Chromium ${browser.version()}`;
+  const name = `Chromium ${browser.version().split(".")[0]}`;
   await browser.close();
   return [name, figures];
 }
 
-/** A table: microseconds, and how many times as fast as JSON.parse. */
-function print(engine, figures) {
-  console.log(`\n${engine}: one second of 12 leads at 500 Hz\n`);
-  console.log("| samples | what | µs | × as fast as JSON.parse |\n| --- | --- | --- | --- |");
-  for (const [name, works] of Object.entries(figures)) {
-    for (const [work, us] of Object.entries(works)) {
-      console.log(`| ${name} | ${work} | ${us.toFixed(1)} | ${(works["JSON.parse"] / us).toFixed(1)} |`);
+/** Microseconds, and how many times as fast as JSON.parse. */
+function tableOf(engines) {
+  const head = engines.map(([name]) => ` ${name} |`).join("");
+  const lines = [`| samples | what |${head}`, `| --- | --- |${" --- |".repeat(engines.length)}`];
+  for (const [samples, works] of Object.entries(engines[0][1])) {
+    for (const work of Object.keys(works)) {
+      const cells = engines.map(([, figures]) => cell(figures[samples], work)).join("");
+      lines.push(`| ${samples} | ${work} |${cells}`);
     }
   }
+  return lines.join("\n");
+}
+
+function cell(works, work) {
+  const ratio = work === "JSON.parse" ? "" : `, ${Number((works["JSON.parse"] / works[work]).toPrecision(2))} ×`;
+  return ` ${works[work].toFixed(1)} µs${ratio} |`;
 }
