@@ -21,6 +21,8 @@ MAX_MESSAGE = MAX_PAYLOAD + 19
 CAPABILITIES = ["compression", "timestamps", "priority"]
 DATA = {MessageType.ECG_DATA, MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT, MessageType.FEATURE_DATA}
 FATAL_CHECKS = range(1, 7)  # past one of these, nothing is known of where the next frame begins
+MOST_ERRORS, WITHIN = 5, 10.0  # seconds
+LONGEST_NAME = 256
 
 
 class Refused(Exception):
@@ -34,6 +36,8 @@ class Connection:
     def __init__(self, websocket: WebSocket) -> None:
         self.websocket = websocket
         self.version: int | None = None
+        self.has_negotiated = False
+        self.errors: list[float] = []
         self.streams: set[str] = set()
         self.sent_at = 0.0
 
@@ -49,6 +53,11 @@ class Connection:
 
     async def refuse(self, code: ErrorCode) -> None:
         await self.send(MessageType.ERROR, {"code": int(code), "message": code.name.replace("_", " ").lower()})
+
+    def has_erred_too_often(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        self.errors = [*(time for time in self.errors if time > now - WITHIN), now]
+        return len(self.errors) >= MOST_ERRORS
 
 
 connections: set[Connection] = set()
@@ -102,16 +111,15 @@ async def receive(connection: Connection, frame: bytes | None) -> bool:
         if frame is None:  # a text message
             raise Refused(ErrorCode.INVALID_DATA_FORMAT)
         await answer(connection, decode(frame))
+        return True
     except ProtocolError as error:
-        await connection.refuse(error.code)
-        if error.check in FATAL_CHECKS:
-            await connection.websocket.close(1009 if error.code == ErrorCode.MESSAGE_TOO_LARGE else 1002)
-            return False
+        code, is_fatal = error.code, error.check in FATAL_CHECKS
     except Refused as refused:
-        await connection.refuse(refused.code)
-        if refused.code == ErrorCode.INVALID_PROTOCOL_VERSION:
-            await connection.websocket.close(1002)
-            return False
+        code, is_fatal = refused.code, refused.code == ErrorCode.INVALID_PROTOCOL_VERSION
+    await connection.refuse(code)
+    if is_fatal or connection.has_erred_too_often():
+        await connection.websocket.close(1009 if is_fatal and code == ErrorCode.MESSAGE_TOO_LARGE else 1002)
+        return False
     return True
 
 
@@ -120,7 +128,12 @@ async def answer(connection: Connection, message: Message) -> None:
         connection.version = message.version  # an old client, which does not negotiate
     match message.type:
         case MessageType.PROTOCOL_NEGOTIATION:
+            if connection.has_negotiated:
+                raise Refused(ErrorCode.INVALID_DATA_FORMAT)
             connection.version = chosen(field(message, "version", int))
+            connection.has_negotiated = True
+        case MessageType.VERSION_CHECK if isinstance(message.data, dict) and "compatible" in message.data:
+            pass  # an answer
         case MessageType.VERSION_CHECK:
             version = field(message, "version", int)
             known = {"version": version, "compatible": version in (1, 2, 3), "versions": [1, 2, 3]}
@@ -128,17 +141,26 @@ async def answer(connection: Connection, message: Message) -> None:
         case MessageType.PING:
             await connection.send(MessageType.PONG, message.data)
         case MessageType.SUBSCRIBE:
-            stream = field(message, "stream", str)
-            await connection.send(MessageType.SUBSCRIPTION_ACK, {"stream": stream, "status": "subscribed"})
-            connection.streams.add(stream)
+            await subscribe(connection, field(message, "stream", str))
         case MessageType.UNSUBSCRIBE:
             stream = field(message, "stream", str)
             connection.streams.discard(stream)
             await connection.send(MessageType.SUBSCRIPTION_ACK, {"stream": stream, "status": "unsubscribed"})
+        case MessageType.SUBSCRIPTION_ACK:
+            raise Refused(ErrorCode.INVALID_DATA_FORMAT)  # it is for servers to send
         case type if type in DATA:
             await publish(message, field(message, "stream", str))
     if message.flags & Flag.ACK_REQUIRED:
         await connection.send(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
+
+
+async def subscribe(connection: Connection, stream: str) -> None:
+    if 0 < len(stream) <= LONGEST_NAME:
+        await connection.send(MessageType.SUBSCRIPTION_ACK, {"stream": stream, "status": "subscribed"})
+        connection.streams.add(stream)
+    else:
+        denied = {"stream": stream, "status": "denied", "code": int(ErrorCode.INVALID_DATA_FORMAT)}
+        await connection.send(MessageType.SUBSCRIPTION_ACK, denied)
 
 
 def chosen(version: int) -> int:

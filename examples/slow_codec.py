@@ -18,6 +18,7 @@ import msgpack
 import numpy as np
 
 MAX_PAYLOAD = 16 * 1024 * 1024
+MAX_DEPTH = 64
 COMPRESSION_THRESHOLD = 1024
 HEADER = struct.Struct(">BBBII")  # version, type, flags, length, checksum
 TIMESTAMP = struct.Struct(">Q")  # V3: microseconds since 1970
@@ -156,20 +157,44 @@ def unpack(payload: bytes) -> object:
     if not payload:
         return None
     try:
-        return msgpack.unpackb(payload, object_hook=unwrap, strict_map_key=False)
+        value = msgpack.unpackb(payload, object_pairs_hook=unwrap, ext_hook=refuse, strict_map_key=False)
+        check_depth(value)
+        return value
     except (ValueError, TypeError, ArithmeticError, RecursionError, msgpack.UnpackException) as error:
         raise ProtocolError(ErrorCode.INVALID_DATA_FORMAT, 11, str(error)) from error
 
 
-def unwrap(found: dict) -> object:
+def refuse(code: int, data: bytes) -> object:
+    raise ValueError(f"extension type {code}")
+
+
+def check_depth(value: object, depth: int = 1) -> None:
+    if isinstance(value, (list, dict)):
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} arrays and maps inside one another")
+        for entry in value.values() if isinstance(value, dict) else value:
+            check_depth(entry, depth + 1)
+
+
+def unwrap(pairs: list[tuple[object, object]]) -> object:
+    found = dict(pairs)
+    if len(found) < len(pairs) or not {type(key) for key in found} <= {str, int}:
+        raise ValueError("a key that occurs twice, or is neither str nor int")
     match found:
         case {"__datetime__": str(text), **others} if not others:
             return datetime.fromisoformat(text)
         case {"__uuid__": str(text), **others} if not others:
             return uuid.UUID(text)
         case {"__ndarray__": bytes(samples), "dtype": name, "shape": shape, **others} if not others:
-            dtype = np.dtype(name)
+            dtype = dtype_of(name)
             return np.frombuffer(samples, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
         case {"__ndarray__": samples, "dtype": name, "shape": shape, **others} if not others:
-            return np.array(samples, name).reshape(shape)
+            return np.array(samples, dtype_of(name)).reshape(shape)
     return found
+
+
+def dtype_of(name: str) -> np.dtype:
+    dtype = np.dtype(name)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"arrays of {name}")
+    return dtype

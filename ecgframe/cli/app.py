@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from .compare import compare
+from .conformance import EPILOG as CONFORMANCE_EXAMPLES
+from .conformance import conformance
 from .decode import decode
 from .encode import encode
 from .errors import EPILOG as ERRORS_EXAMPLES
@@ -58,6 +60,7 @@ app.command(epilog=ERRORS_EXAMPLES)(errors)
 app.command(epilog=PROXY_EXAMPLES)(proxy)
 app.command(epilog=REPLAY_EXAMPLES)(replay)
 app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)
+app.command(epilog=CONFORMANCE_EXAMPLES)(conformance)
 
 
 def _print_version(wanted: bool) -> None:

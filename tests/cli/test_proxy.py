@@ -26,7 +26,7 @@ optional("dpkt")
 class Listening:
     """A command that listens, as a process. What it printed is there once it has ended."""
 
-    def __init__(self, *arguments, cwd=None, **options):
+    def __init__(self, *arguments, cwd=None, says="Listening at ", **options):
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-W", "error", "-m", "ecgframe", *map(str, arguments)],
             env=os.environ | ENVIRONMENT,
@@ -35,7 +35,7 @@ class Listening:
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
         said = self.process.stderr.readline()
-        found = re.match(r"Listening at (ws://127\.0\.0\.1:\d+) ", said)
+        found = re.match(rf"{says}(ws://127\.0\.0\.1:\d+)\s", said)
         assert found, said + self.process.stderr.read()
         self.url = found[1]
 

@@ -1,0 +1,161 @@
+"""What a case is, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .talker import Talker
+
+
+class Verdict(StrEnum):
+    """What became of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Failed(Exception):
+    """The peer breaks the rule. The text says what was expected, and what came."""
+
+
+class NotApplicable(Exception):
+    """The rule is about something that the peer does not offer, or that was not asked for."""
+
+
+def require(holds: object, words: str) -> None:
+    """Fail with these words unless it holds."""
+    if not holds:
+        raise Failed(words)
+
+
+def alike(found: Any, expected: Any) -> bool:
+    """Whether they are equal in type and value, and of arrays in dtype and shape; all are like ``...``."""
+    if expected is ...:
+        return True
+    if isinstance(expected, np.ndarray):
+        same = isinstance(found, np.ndarray) and (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        return same and bool(np.array_equal(found, expected))
+    return type(found) is type(expected) and bool(found == expected)
+
+
+class Said(NamedTuple):
+    """A message of a transcript.
+
+    Attributes:
+        seconds: after the beginning of the case.
+        ours: whether the suite said it.
+        octets: its bytes.
+        text: what else happened, such as a close; empty for messages.
+    """
+
+    seconds: float
+    ours: bool
+    octets: bytes
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a suite is run.
+
+    Attributes:
+        timeout: seconds to wait for an answer.
+        patience: seconds to wait for a heartbeat; a longer interval is not tested.
+        stream: name of a stream on which data comes by itself; None where there is none.
+    """
+
+    timeout: float = 2.0
+    patience: float = 3.0
+    stream: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A rule, and how it is tested.
+
+    Attributes:
+        number: under which it is known, as "3.7". It never changes its meaning.
+        title: the rule.
+        section: heading of docs/protocol.md under which it stands.
+        test: holds a conversation; raises ``Failed`` or ``NotApplicable``.
+    """
+
+    number: str
+    title: str
+    section: str
+    test: Callable[[Talker], Awaitable[None]]
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Its number, to sort by."""
+        return tuple(map(int, self.number.split(".")))
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a case.
+
+    Attributes:
+        case: which.
+        verdict: whether it passed.
+        reason: why not; empty where it did.
+        transcript: all that was said.
+        seconds: how long it took.
+    """
+
+    case: Case
+    verdict: Verdict
+    reason: str = ""
+    transcript: list[Said] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Suite:
+    """Cases by number."""
+
+    def __init__(self) -> None:
+        self._cases: dict[str, Case] = {}
+
+    def case(
+        self, number: str, title: str, section: str
+    ) -> Callable[[Callable[[Talker], Awaitable[None]]], Callable[[Talker], Awaitable[None]]]:
+        """Make a coroutine function a case."""
+
+        def add(test: Callable[[Talker], Awaitable[None]]) -> Callable[[Talker], Awaitable[None]]:
+            self.add(number, title, section, test)
+            return test
+
+        return add
+
+    def add(self, number: str, title: str, section: str, test: Callable[[Talker], Awaitable[None]]) -> None:
+        """Add a case.
+
+        Raises:
+            ValueError: the number is taken.
+        """
+        if number in self._cases:
+            raise ValueError(f"there are two cases {number}")
+        self._cases[number] = Case(number, title, section, test)
+
+    def cases(self, wanted: tuple[str, ...] = ()) -> list[Case]:
+        """All of them, or those whose number begins so: "3" is all of section 3.
+
+        Raises:
+            ValueError: no case has such a number.
+        """
+        for number in wanted:
+            if not any(_is_within(case, number) for case in self._cases.values()):
+                raise ValueError(f"there is no case {number}")
+        chosen = [case for case in self._cases.values() if not wanted or any(_is_within(case, one) for one in wanted)]
+        return sorted(chosen, key=lambda case: case.place)
+
+
+def _is_within(case: Case, number: str) -> bool:
+    return case.number == number or case.number.startswith(f"{number}.")

@@ -1,0 +1,241 @@
+"""The cases for clients. The suite plays the server; each connection of the client's is the next case.
+
+What a number means never changes; new rules get new numbers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from ...codec import Codec
+from ...protocol import VERSIONS, Capability, CloseCode, ErrorCode, Flag, MessageType
+from .cases import NotApplicable, Suite, alike, require
+from .server_frames import changed_payload, raw
+from .talker import Talker
+
+CLIENTS: Final = Suite()
+
+_EVERYTHING: Final = [str(name) for name in Capability if name is not Capability.ENCRYPTION]
+_FROM_THE_CLIENT: Final = frozenset(
+    {MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE, MessageType.PING, MessageType.HEARTBEAT, MessageType.VERSION_CHECK}
+)
+"""What a client may say at any time once both have agreed."""
+
+
+async def _agree(talker: Talker, versions: tuple[int, ...] = VERSIONS, **offer: Any) -> dict[str, Any]:
+    """Offer, and hear what the client chooses. From then on the suite talks in that version."""
+    offered = {
+        "versions": list(versions),
+        "preferred": max(versions),
+        "capabilities": _EVERYTHING,
+        "max_payload": 1 << 20,
+        "heartbeat_interval": 15.0,
+        **offer,
+    }
+    await talker.say(MessageType.PROTOCOL_NEGOTIATION, offered, version=1)
+    message = await talker.hear("PROTOCOL_NEGOTIATION, since the client answers the offer")
+    require(message.type is MessageType.PROTOCOL_NEGOTIATION, f"the first word of the client is {message.type.name}")
+    require(message.version == 1, f"the choice came in version {message.version}; it travels in version 1")
+    chosen: dict[str, Any] = message.data
+    require(chosen.get("version") in versions, f"it chose version {chosen.get('version')!r} of {list(versions)}")
+    talker.version = chosen["version"]
+    return chosen
+
+
+# --- 1: opening ---
+
+
+@CLIENTS.case("1.1", "It answers the offer with the highest version that both know, in version 1", "Opening")
+async def _chooses_the_highest(talker: Talker) -> None:
+    chosen = await _agree(talker)
+    require(chosen["version"] == max(VERSIONS), f"it chose version {chosen['version']} of {list(VERSIONS)}")
+
+
+async def _chooses(version: int, talker: Talker) -> None:
+    await _agree(talker, (version,))
+    await talker.say(MessageType.PING, "which version?")
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
+
+
+for _place, _version in enumerate(VERSIONS, start=2):
+    CLIENTS.add(
+        f"1.{_place}", f"Offered version {_version} alone, it talks in that", "Opening", partial(_chooses, _version)
+    )
+
+
+@CLIENTS.case("1.5", "It names no capability that was not offered", "Capabilities")
+async def _names_common_capabilities(talker: Talker) -> None:
+    chosen = await _agree(talker, capabilities=["compression", "telepathy"])
+    named = set(chosen.get("capabilities", ()))
+    require(named <= {"compression"}, f"it names {sorted(named)}; what both have is compression at most")
+
+
+@CLIENTS.case("1.6", "A server that offers no version which it knows gets ERROR 0x100, or is left", "Opening")
+async def _refuses_the_unknown(talker: Talker) -> None:
+    await talker.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [77, 78], "preferred": 78}, version=1)
+    if await talker.is_left():
+        return
+    await talker.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
+
+
+@CLIENTS.case("1.7", "A second offer gets ERROR 0x200 and changes nothing", "Opening")
+async def _agrees_once(talker: Talker) -> None:
+    await _agree(talker)
+    await talker.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [1], "preferred": 1}, version=1)
+    await talker.hear_error(ErrorCode.INVALID_DATA_FORMAT, among=_FROM_THE_CLIENT)
+    await talker.say(MessageType.PING, None)
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    require(pong.version == talker.version, f"it talks in version {pong.version} from then on")
+
+
+# --- 2: ping, heartbeat, version check ---
+
+_DATA: Final = {
+    "nil": None,
+    "a map": {"n": 1, "list": [True, None, "µV", 0.5]},
+    "bytes": b"\x00\xff",
+    "more than the threshold of compression": {"text": "ecg " * 1000},
+}
+
+
+async def _echoes(data: Any, talker: Talker) -> None:
+    await _agree(talker)
+    await talker.say(MessageType.PING, data)
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    require(alike(pong.data, data), f"PONG holds {pong.data!r}; PING held {data!r}")
+
+
+for _place, (_title, _data) in enumerate(_DATA.items(), start=1):
+    CLIENTS.add(
+        f"2.{_place}",
+        f"PING is answered by PONG with the same payload: {_title}",
+        "Heartbeats and pings",
+        partial(_echoes, _data),
+    )
+
+
+@CLIENTS.case("2.10", "PONG, HEARTBEAT and ERROR are not answered", "Heartbeats and pings")
+async def _leaves_alone(talker: Talker) -> None:
+    await _agree(talker)
+    await talker.say(MessageType.PONG, "nobody asked")
+    await talker.say(MessageType.HEARTBEAT, {"timestamp": 1.5})
+    await talker.say(MessageType.ERROR, {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test"})
+    await talker.expect_silence("they are not to be answered", among=_FROM_THE_CLIENT)
+
+
+@CLIENTS.case("2.11", "It sends HEARTBEAT in the interval that the server announces", "Heartbeats and pings")
+async def _beats(talker: Talker) -> None:
+    await _agree(talker, heartbeat_interval=0.2)
+    await talker.hear_one(MessageType.HEARTBEAT, among=_FROM_THE_CLIENT)
+
+
+@CLIENTS.case("2.12", "VERSION_CHECK is answered", "Version check")
+async def _checks_version(talker: Talker) -> None:
+    await _agree(talker)
+    for version, compatible in ((1, True), (99, False)):
+        await talker.say(MessageType.VERSION_CHECK, {"version": version})
+        answer = await talker.hear_one(MessageType.VERSION_CHECK, among=_FROM_THE_CLIENT - {MessageType.VERSION_CHECK})
+        found = (answer.data["version"], answer.data.get("compatible"))
+        require(found == (version, compatible), f"it answers {found} about version {version}")
+
+
+# --- 3: what a receiver checks ---
+
+
+@CLIENTS.case("3.1", "A wrong checksum gets ERROR 0x101, and the connection goes on", "What a receiver checks")
+async def _refuses_a_checksum(talker: Talker) -> None:
+    await _costs_itself_alone(talker, changed_payload(talker), ErrorCode.CHECKSUM_MISMATCH)
+
+
+@CLIENTS.case("3.2", "A broken zlib stream gets ERROR 0x103, and the connection goes on", "What a receiver checks")
+async def _refuses_a_stream(talker: Talker) -> None:
+    await _costs_itself_alone(talker, raw(b"\xc3", flags=Flag.COMPRESSED), ErrorCode.DECOMPRESSION_FAILED)
+
+
+@CLIENTS.case("3.3", "A payload that is no MessagePack gets ERROR 0x200, and the connection goes on", "Payload")
+async def _refuses_a_payload(talker: Talker) -> None:
+    await _costs_itself_alone(talker, raw(b"\xc1"), ErrorCode.INVALID_DATA_FORMAT)
+
+
+@CLIENTS.case("3.4", "An unknown type gets ERROR 0x104, and the connection is closed", "What a receiver checks")
+async def _refuses_a_type(talker: Talker) -> None:
+    await _agree(talker)
+    await talker.send(b"\x03\x13" + raw(b"\xc3")[2:])
+    await _is_refused_for_good(talker, ErrorCode.INVALID_MESSAGE_TYPE)
+
+
+@CLIENTS.case("3.5", "A payload that is cut short gets ERROR 0x200, and the connection is closed", "Payload")
+async def _refuses_what_is_cut(talker: Talker) -> None:
+    await _agree(talker)
+    await talker.send(raw(b"\xa4four")[:-1])
+    await _is_refused_for_good(talker, ErrorCode.INVALID_DATA_FORMAT)
+
+
+@CLIENTS.case("3.6", "A compressed payload is inflated", "Compression")
+async def _inflates(talker: Talker) -> None:
+    await _agree(talker)
+    await talker.send(raw(zlib.compress(Codec().pack({"n": 7})), flags=Flag.COMPRESSED))
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    require(pong.data == {"n": 7}, f"PONG holds {pong.data!r}")
+
+
+async def _costs_itself_alone(talker: Talker, frame: bytes, code: ErrorCode) -> None:
+    await _agree(talker)
+    await talker.send(frame)
+    await talker.hear_error(code, among=_FROM_THE_CLIENT)
+    await talker.expect_silence("one ERROR is enough for one broken frame", among=_FROM_THE_CLIENT)
+
+
+async def _is_refused_for_good(talker: Talker, code: ErrorCode) -> None:
+    await talker.hear_error(code, among=_FROM_THE_CLIENT)
+    await talker.hear_close(CloseCode.PROTOCOL_ERROR)
+
+
+# --- 4: what it announced ---
+
+
+@CLIENTS.case("4.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
+async def _acknowledges(talker: Talker) -> None:
+    await _has(talker, Capability.ACK)
+    alert = {"kind": "asystole", "timestamp": 1705314645.25}
+    stamp = await talker.say(MessageType.ANOMALY_ALERT, alert, flags=Flag.ACK_REQUIRED | Flag.PRIORITY)
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    expected = {"ack": stamp, "type": int(MessageType.ANOMALY_ALERT)}
+    require(pong.data == expected, f"the acknowledgement is {pong.data!r}; expected {expected}")
+
+
+@CLIENTS.case("4.2", "A message that comes again is acknowledged again", "Acknowledgement")
+async def _acknowledges_again(talker: Talker) -> None:
+    await _has(talker, Capability.ACK)
+    frame = talker.frame(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}, flags=Flag.ACK_REQUIRED)
+    for _ in range(2):
+        await talker.send(frame)
+        await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+
+
+@CLIENTS.case("4.3", "Several frames in one message are all taken, in their order", "Batches")
+async def _takes_batches(talker: Talker) -> None:
+    await _has(talker, Capability.BATCH)
+    await talker.send(b"".join(talker.frame(MessageType.PING, number) for number in range(3)))
+    found = [(await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)).data for _ in range(3)]
+    require(found == [0, 1, 2], f"the PONGs hold {found}")
+
+
+@CLIENTS.case("4.4", "An array in binary form is read", "Binary form")
+async def _reads_binary(talker: Talker) -> None:
+    await _has(talker, Capability.NDARRAY_BIN)
+    array = np.array([1, -2, 300], "int16")
+    await talker.send(Codec(ndarray="binary").encode(MessageType.PING, array))
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    require(alike(pong.data, array), f"PONG holds {pong.data!r}; PING held {array!r}")
+
+
+async def _has(talker: Talker, capability: Capability) -> None:
+    chosen = await _agree(talker)
+    if capability not in chosen.get("capabilities", ()):
+        raise NotApplicable(f"the client does not announce {capability}")

@@ -1,0 +1,417 @@
+"""The cases for servers. What a number means never changes; new rules get new numbers."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+
+from ...codec import Message
+from ...protocol import (
+    ERROR_BUDGET,
+    HEADER_SIZES,
+    MAX_BATCH_FRAMES,
+    MAX_STREAM_NAME,
+    VERSIONS,
+    Capability,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    MessageType,
+)
+from .cases import NotApplicable, Suite, alike, require
+from .server_frames import add_frame_cases, changed_payload
+from .talker import Talker
+
+SERVERS: Final = Suite()
+add_frame_cases(SERVERS)
+
+_STREAM: Final = "conformance"
+_NDARRAY: Final = b"__ndarray__"
+_BIN: Final = (0xC4, 0xC5, 0xC6)
+
+
+# --- 1: opening ---
+
+
+@SERVERS.case("1.1", "The server speaks first: PROTOCOL_NEGOTIATION with its versions", "Opening")
+async def _speaks_first(talker: Talker) -> None:
+    await talker.hear_offer()
+    require("versions" in talker.offer, "the offer has no versions")
+
+
+@SERVERS.case("1.2", "Its offer travels in a version 1 frame without flags", "Opening")
+async def _offers_in_version_1(talker: Talker) -> None:
+    offer = await talker.hear_offer()
+    require(offer.version == 1, f"the offer came in version {offer.version}")
+    require(not offer.flags, f"the offer came with the flags {offer.flags!r}")
+
+
+@SERVERS.case("1.3", "What it offers is consistent: it prefers a version that it speaks", "Opening")
+async def _prefers_what_it_speaks(talker: Talker) -> None:
+    await talker.hear_offer()
+    preferred, versions = talker.offer.get("preferred"), talker.offer.get("versions", ())
+    require(preferred is None or preferred in versions, f"it prefers {preferred} and speaks {list(versions)}")
+
+
+async def _talks_in(version: int, talker: Talker) -> None:
+    await talker.negotiate(version)
+    await talker.say(MessageType.PING, "which version?")
+    pong = await talker.hear_one(MessageType.PONG)
+    require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
+
+
+for _place, _version in enumerate(VERSIONS, start=4):
+    SERVERS.add(
+        f"1.{_place}",
+        f"Once version {_version} is agreed, it sends in version {_version}",
+        "Opening",
+        partial(_talks_in, _version),
+    )
+
+
+@SERVERS.case("1.7", "A version that it did not offer gets ERROR 0x100 and a close with 1002", "Opening")
+async def _refuses_other_versions(talker: Talker) -> None:
+    await talker.hear_offer()
+    await talker.choose({"version": 99, "capabilities": []})
+    await talker.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
+    await talker.hear_close(CloseCode.PROTOCOL_ERROR)
+
+
+@SERVERS.case("1.8", "A second PROTOCOL_NEGOTIATION gets ERROR 0x200 and changes nothing", "Opening")
+async def _agrees_once(talker: Talker) -> None:
+    await talker.negotiate()
+    agreed = talker.version
+    await talker.say(MessageType.PROTOCOL_NEGOTIATION, {"version": 1, "capabilities": []}, version=1)
+    await talker.hear_error(ErrorCode.INVALID_DATA_FORMAT)
+    await talker.say(MessageType.PING, None)
+    pong = await talker.hear_one(MessageType.PONG)
+    require(pong.version == agreed, f"it talks in version {pong.version} from then on, and {agreed} was agreed")
+
+
+@SERVERS.case("1.9", "Capabilities and fields that it does not know are ignored", "Capabilities")
+async def _ignores_the_unknown(talker: Talker) -> None:
+    await talker.hear_offer()
+    version = max(one for one in talker.offer["versions"] if one in VERSIONS)
+    await talker.choose({"version": version, "capabilities": ["telepathy"], "hobby": "chess"})
+    await talker.expect_silence("a choice with an unknown capability is to be taken without a word")
+
+
+# --- 2: old clients ---
+
+
+async def _serves_old(version: int, talker: Talker) -> None:
+    await talker.hear_offer()
+    if version not in talker.offer.get("versions", ()):
+        raise NotApplicable(f"the server does not offer version {version}")
+    talker.version = version
+    await talker.say(MessageType.PING, {"long": "x" * 3000})
+    pong = await talker.hear_one(MessageType.PONG)
+    require(pong.version == version, f"the client talks in version {version}; PONG came in version {pong.version}")
+    if version == 1:
+        require(not pong.flags, f"a version 1 client got the flags {pong.flags!r}")
+
+
+for _place, _version in enumerate(VERSIONS, start=1):
+    SERVERS.add(
+        f"2.{_place}",
+        f"A client that just talks in version {_version} is served in it",
+        "Old peers",
+        partial(_serves_old, _version),
+    )
+
+
+@SERVERS.case("2.4", "A version 1 client gets data in version 1, without flags", "Old peers")
+async def _sends_old_data(talker: Talker) -> None:
+    stream = _streaming(talker)
+    await talker.hear_offer()
+    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
+    await talker.hear_one(MessageType.SUBSCRIPTION_ACK)
+    data = await _hear_data(talker)
+    require(data.version == 1, f"data came in version {data.version}")
+    require(not data.flags, f"data came with the flags {data.flags!r}")
+
+
+def _streaming(talker: Talker) -> str:
+    if talker.settings.stream is None:
+        raise NotApplicable("no stream was named on which data comes by itself")
+    return talker.settings.stream
+
+
+async def _hear_data(talker: Talker) -> Message:
+    while True:
+        message = await talker.hear("ECG_DATA")
+        if message.type is MessageType.ECG_DATA:
+            return message
+
+
+# --- 3: single frames are in server_frames.py ---
+
+
+@SERVERS.case("3.41", "A text message gets ERROR 0x200, and the connection goes on", "Errors")
+async def _refuses_text(talker: Talker) -> None:
+    await talker.negotiate()
+    await talker.send("hello")
+    await talker.hear_error(ErrorCode.INVALID_DATA_FORMAT)
+    await talker.expect_silence("one ERROR is enough for one text message")
+
+
+# --- 4: batches ---
+
+
+@SERVERS.case("4.1", "Several frames in one message are all taken, in their order", "Batches")
+async def _takes_batches(talker: Talker) -> None:
+    await talker.negotiate(3)
+    talker.needs(Capability.BATCH)
+    await talker.send(b"".join(talker.frame(MessageType.PING, number) for number in range(3)))
+    found = [(await talker.hear_one(MessageType.PONG)).data for _ in range(3)]
+    require(found == [0, 1, 2], f"the PONGs hold {found}")
+
+
+@SERVERS.case("4.2", "A frame of a batch that fails check 7 costs itself alone", "Batches")
+async def _takes_the_rest(talker: Talker) -> None:
+    await talker.negotiate(3)
+    talker.needs(Capability.BATCH)
+    good = talker.frame(MessageType.PING, "good")
+    await talker.send(changed_payload(talker) + good)
+    heard = [await talker.hear("ERROR and PONG") for _ in range(2)]
+    require(
+        {message.type for message in heard} == {MessageType.ERROR, MessageType.PONG},
+        f"ERROR and PONG have to come; {' and '.join(message.type.name for message in heard)} came",
+    )
+
+
+@SERVERS.case("4.3", "A message of too many frames gets ERROR 0x102 and a close with 1009", "Batches")
+async def _bounds_batches(talker: Talker) -> None:
+    await talker.negotiate(3)
+    talker.needs(Capability.BATCH)
+    await talker.send(talker.frame(MessageType.PONG, None) * (MAX_BATCH_FRAMES + 1))
+    error = await talker.hear_one(MessageType.ERROR)
+    if error.data.get("code") == ErrorCode.RATE_LIMIT_EXCEEDED:
+        raise NotApplicable("so many frames are more than the server's rate limit lets through")
+    require(error.data.get("code") == ErrorCode.MESSAGE_TOO_LARGE, f"ERROR {error.data.get('code')} came")
+    await talker.hear_close(CloseCode.TOO_LARGE)
+
+
+# --- 5: version check ---
+
+
+async def _checks_version(version: int, talker: Talker) -> None:
+    await talker.negotiate()
+    versions = sorted(talker.offer["versions"])
+    await talker.say(MessageType.VERSION_CHECK, {"version": version})
+    answer = (await talker.hear_one(MessageType.VERSION_CHECK)).data
+    require(answer["version"] == version, f"it was asked about {version} and answers about {answer['version']}")
+    require(
+        answer.get("compatible") is (version in versions),
+        f"compatible is {answer.get('compatible')!r} for version {version}; it offers {versions}",
+    )
+    told = answer.get("versions")
+    require(told is None or sorted(told) == versions, f"versions are {told!r}; it offers {versions}")
+
+
+SERVERS.add("5.1", "VERSION_CHECK of a version that it speaks", "Version check", partial(_checks_version, 1))
+SERVERS.add("5.2", "VERSION_CHECK of a version that it does not speak", "Version check", partial(_checks_version, 99))
+
+
+@SERVERS.case("5.3", "An answer to a VERSION_CHECK is not answered", "Version check")
+async def _leaves_answers_alone(talker: Talker) -> None:
+    await talker.negotiate()
+    await talker.say(MessageType.VERSION_CHECK, {"version": 1, "compatible": True, "versions": [1]})
+    await talker.expect_silence("an answer to a VERSION_CHECK is not to be answered")
+
+
+# --- 6: ping ---
+
+
+async def _echoes(data: Any, talker: Talker) -> None:
+    await talker.negotiate()
+    await talker.say(MessageType.PING, data)
+    pong = await talker.hear_one(MessageType.PONG)
+    require(alike(pong.data, data), f"PONG holds {pong.data!r}; PING held {data!r}")
+
+
+for _place, (_title, _data) in enumerate(
+    {
+        "nil": None,
+        "a map": {"n": 1, 2: [True, None, "µV", 0.1, -(2**63), 2**64 - 1]},
+        "bytes": b"\x00\xff" * 300,
+        "a date": datetime(2026, 1, 15, 10, 30, 45, 123456, UTC),
+        "a UUID": UUID("550e8400-e29b-41d4-a716-446655440000"),
+        "an array of floats": np.array([[0.1, float("inf")], [-0.0, 1e300]]),
+        "an array of integers": np.arange(-300, 300, dtype="int16"),
+        "more than the threshold of compression": {"text": "ecg " * 2000},
+    }.items(),
+    start=1,
+):
+    SERVERS.add(
+        f"6.{_place}",
+        f"PING is answered by PONG with the same payload: {_title}",
+        "Heartbeats and pings",
+        partial(_echoes, _data),
+    )
+
+
+@SERVERS.case("6.9", "PONG is not answered", "Heartbeats and pings")
+async def _leaves_pongs_alone(talker: Talker) -> None:
+    await talker.negotiate()
+    await talker.say(MessageType.PONG, "nobody asked")
+    await talker.expect_silence("a PONG is not to be answered")
+
+
+@SERVERS.case("6.10", "A HEARTBEAT goes out when nothing else was sent for the interval", "Heartbeats and pings")
+async def _beats(talker: Talker) -> None:
+    await talker.negotiate()
+    interval = talker.offer.get("heartbeat_interval")
+    if interval is None or interval > talker.settings.patience:
+        raise NotApplicable(f"the interval is {interval} s; the suite waits for {talker.settings.patience:g} s")
+    message = await talker.hear("HEARTBEAT")
+    require(message.type is MessageType.HEARTBEAT, f"expected HEARTBEAT; {message.type.name} came")
+
+
+@SERVERS.case("6.11", "HEARTBEAT may hold anything, and is not answered", "Heartbeats and pings")
+async def _takes_heartbeats(talker: Talker) -> None:
+    await talker.negotiate()
+    for data in (None, {"timestamp": 1.5}, [1, 2]):
+        await talker.say(MessageType.HEARTBEAT, data)
+    await talker.expect_silence("a HEARTBEAT is not to be answered")
+
+
+# --- 7: subscriptions ---
+
+
+@SERVERS.case("7.1", "SUBSCRIBE is answered by SUBSCRIPTION_ACK about the same stream", "Subscriptions")
+async def _answers_subscribe(talker: Talker) -> None:
+    stream = talker.settings.stream or _STREAM
+    await talker.negotiate()
+    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
+    answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+    require(answer["stream"] == stream, f'it was asked about "{stream}" and answers about "{answer["stream"]}"')
+    require(answer["status"] in ("subscribed", "denied"), f"the status of a SUBSCRIBE is {answer['status']!r}")
+
+
+@SERVERS.case("7.2", "UNSUBSCRIBE is answered by SUBSCRIPTION_ACK with unsubscribed", "Subscriptions")
+async def _answers_unsubscribe(talker: Talker) -> None:
+    stream = talker.settings.stream or _STREAM
+    await talker.negotiate()
+    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
+    await talker.hear_one(MessageType.SUBSCRIPTION_ACK)
+    await talker.say(MessageType.UNSUBSCRIBE, {"stream": stream})
+    answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+    require(answer["stream"] == stream, f'it was asked about "{stream}" and answers about "{answer["stream"]}"')
+    require(answer["status"] == "unsubscribed", f"the status of an UNSUBSCRIBE is {answer['status']!r}")
+
+
+@SERVERS.case("7.3", "A name that is empty or too long is denied with 0x200", "Subscriptions")
+async def _bounds_names(talker: Talker) -> None:
+    await talker.negotiate()
+    for name in ("", "x" * (MAX_STREAM_NAME + 1)):
+        await talker.say(MessageType.SUBSCRIBE, {"stream": name})
+        answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+        found = (answer["status"], answer.get("code"))
+        expected = ("denied", int(ErrorCode.INVALID_DATA_FORMAT))
+        require(found == expected, f"a name of {len(name)} characters gets {found}; expected {expected}")
+
+
+@SERVERS.case("7.4", "Data of a stream has its name in the field stream", "Subscriptions")
+async def _names_the_stream(talker: Talker) -> None:
+    stream = await _subscribed(talker)
+    data = await _hear_data(talker)
+    named = data.data.get("stream") if isinstance(data.data, dict) else None
+    require(named == stream, f'data of "{stream}" names the stream {named!r}')
+
+
+@SERVERS.case("7.5", "The timestamps of a stream strictly rise", "Timestamp")
+async def _stamps_rise(talker: Talker) -> None:
+    await _subscribed(talker)
+    stamps = [(await _hear_data(talker)).timestamp or 0 for _ in range(3)]
+    require(stamps[0] < stamps[1] < stamps[2], f"the timestamps are {stamps}")
+
+
+@SERVERS.case("7.6", "Arrays come in list form to a client that did not announce ndarray-bin", "Binary form")
+async def _sends_lists(talker: Talker) -> None:
+    await _subscribed(talker)
+    payload = _payload(await _data_octets(talker))
+    place = payload.find(_NDARRAY)
+    kind = payload[place + len(_NDARRAY)] if place >= 0 else 0
+    require(kind not in _BIN, "data came in binary form")
+
+
+@SERVERS.case("7.7", "Data comes uncompressed to a client that did not announce compression", "Capabilities")
+async def _sends_plain(talker: Talker) -> None:
+    await _subscribed(talker)
+    octets = await _data_octets(talker)
+    require(not octets[2] & Flag.COMPRESSED, "data came compressed")
+
+
+async def _data_octets(talker: Talker) -> bytes:
+    await _hear_data(talker)
+    return talker.transcript[-1].octets
+
+
+def _payload(frame: bytes) -> bytes:
+    payload = frame[HEADER_SIZES[frame[0]] :]
+    return zlib.decompress(payload) if frame[2] & Flag.COMPRESSED else payload
+
+
+async def _subscribed(talker: Talker) -> str:
+    stream = _streaming(talker)
+    await talker.negotiate(3)
+    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
+    answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+    require(answer["status"] == "subscribed", f'the stream "{stream}" is {answer["status"]}')
+    return stream
+
+
+# --- 8: acknowledgement ---
+
+
+@SERVERS.case("8.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
+async def _acknowledges(talker: Talker) -> None:
+    await talker.negotiate(3)
+    talker.needs(Capability.ACK)
+    stamp = await talker.say(MessageType.UNSUBSCRIBE, {"stream": _STREAM}, flags=Flag.ACK_REQUIRED)
+    heard = [await talker.hear("SUBSCRIPTION_ACK and PONG") for _ in range(2)]
+    acks = [message.data for message in heard if message.type is MessageType.PONG]
+    expected = {"ack": stamp, "type": int(MessageType.UNSUBSCRIBE)}
+    require(acks == [expected], f"the acknowledgements are {acks}; expected {expected}")
+
+
+@SERVERS.case("8.2", "What is refused is not acknowledged", "Acknowledgement")
+async def _does_not_acknowledge_the_refused(talker: Talker) -> None:
+    await talker.negotiate(3)
+    talker.needs(Capability.ACK)
+    await talker.say(MessageType.SUBSCRIBE, {}, flags=Flag.ACK_REQUIRED)
+    await talker.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS)
+    await talker.expect_silence("what is refused is not to be acknowledged")
+
+
+# --- 9: errors ---
+
+
+@SERVERS.case("9.1", "ERROR is not answered", "Errors")
+async def _leaves_errors_alone(talker: Talker) -> None:
+    await talker.negotiate()
+    await talker.say(MessageType.ERROR, {"code": int(ErrorCode.CHECKSUM_MISMATCH), "message": "a test"})
+    await talker.expect_silence("an ERROR is not to be answered")
+
+
+@SERVERS.case("9.2", "Five errors within ten seconds close the connection with 1002", "Errors")
+async def _has_a_budget(talker: Talker) -> None:
+    await talker.negotiate(3)
+    for _ in range(ERROR_BUDGET):
+        await talker.send(changed_payload(talker))
+    await talker.hear_close(CloseCode.PROTOCOL_ERROR)
+
+
+@SERVERS.case("9.3", "SUBSCRIPTION_ACK from a client is refused: it is for servers to send", "Subscriptions")
+async def _refuses_what_servers_send(talker: Talker) -> None:
+    await talker.negotiate()
+    await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": _STREAM, "status": "subscribed"})
+    answered = await talker.still_there()
+    refused = [message for message in answered if message.type is MessageType.ERROR]
+    require(refused, "a client's SUBSCRIPTION_ACK is taken without a word")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import threading
+
+import pytest
+from cli.live_server import live
+from cli.test_proxy import Listening
+from command_line import run
+from recordings import optional
+
+from ecgframe import connect
+from ecgframe.cli.conformance import EPILOG
+from ecgframe.client import ConnectionLost
+
+optional("websockets")
+
+from websockets.exceptions import WebSocketException  # noqa: E402 - behind the skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    with live() as running:
+        yield f"ws://127.0.0.1:{running.port}/ws"
+
+
+def test_our_server_passes(server):
+    output = run("conformance", server, "--stream", "ecg/1").output
+    assert re.search(r"^passed  1\.1   The server speaks first", output, re.M)
+    assert re.search(r"^skipped 6\.10  .*\n +the interval is 15\.0 s", output, re.M)
+    assert re.search(r"^\d\d passed, 2 skipped$", output, re.M)
+
+
+def test_json_and_a_report(server, tmp_path):
+    report = tmp_path / "report.html"
+    lines = run("conformance", server, "--case", 5, "--case", "1.1", "--json", "--report", report).stdout.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [(one["case"], one["verdict"]) for one in told] == [(n, "passed") for n in ("1.1", "5.1", "5.2", "5.3")]
+    assert told[1]["transcript"][0]["ours"] is False
+    assert told[1]["transcript"][0]["hex"].startswith("01fe00")
+    page = report.read_text()
+    assert "4 passed" in page
+    assert 'id="case-5.2"' in page
+    assert "is there already" in run("conformance", server, "--report", report, code=2).output
+    output = run("conformance", server, "--case", "1.1", "--report", report, "--force").output
+    assert f"{report}: the bytes of each case" in output
+
+
+def test_a_failure_is_told_and_is_the_exit_code(server):
+    output = run("conformance", server, "--case", "7.4", "--stream", "nothing/here", "--timeout", 0.2, code=3).output
+    assert output == (
+        "failed  7.4   Data of a stream has its name in the field stream\n"
+        "              expected ECG_DATA; nothing came within 0.2 s\n"
+        "1 failed\n"
+    )
+
+
+def test_a_client_is_tested():
+    """The command listens as a process; our client connects to it again and again."""
+    listening = Listening("conformance", "--listen", 0, "--case", 2, "--json", says="Waiting for a client at ")
+
+    async def again():
+        while True:
+            try:
+                async with connect(listening.url, reconnect=False) as client:
+                    async for _ in client.messages():
+                        pass
+            except ConnectionLost:
+                continue
+            except (OSError, WebSocketException):  # it has ended
+                return
+
+    client = threading.Thread(target=asyncio.run, args=(again(),))
+    client.start()
+    output, errors = listening.process.communicate(timeout=30)
+    client.join(30)
+    assert (listening.process.returncode, errors) == (0, "")
+    assert {json.loads(line)["verdict"] for line in output.splitlines()} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "a server's URL, or --listen for clients: one of them"),
+        (("ws://127.0.0.1:1/", "--listen", "0"), 2, "one of them"),
+        (("ws://127.0.0.1:1/",), 1, "error: ws://127.0.0.1:1/: "),
+        (("ws://127.0.0.1:1/", "--case", "99"), 2, "there is no case 99"),
+        (("--listen", "here"), 2, "'here' is no place to listen at"),
+        (("--listen", "192.0.2.1:0"), 1, "error: cannot listen at 192.0.2.1"),
+    ],
+)
+def test_mistakes(arguments, code, words):
+    assert words in run("conformance", *arguments, code=code).output
+
+
+def test_the_examples_of_the_help_run_as_printed(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"^\*\*ecgframe (.*?)\*\* ", EPILOG, re.M)
+    assert len(examples) == 3
+    for example in examples:
+        if "--listen" in example:  # test_a_client_is_tested
+            continue
+        run(*shlex.split(example.replace("ws://127.0.0.1:8765/ws", server)))
+    assert (tmp_path / "report.html").exists()
