@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const README = new URL("README.md", import.meta.url);
-const MARKS = /(<!-- size -->\n)[\s\S]*(\n<!-- end of size -->)/;
+const MARKS = /(<!-- size -->\n)[\s\S]*(<!-- end of size -->)/;
 
 const IMPORTS = {
   everything: 'export * from "./src/index.js";',
@@ -21,7 +21,7 @@ for (const [name, code] of Object.entries(IMPORTS)) {
 }
 
 const text = readFileSync(README, "utf8");
-const measured = text.replace(MARKS, `$1${lines.join("\n")}$2`);
+const measured = text.replace(MARKS, `$1${lines.join("\n")}\n$2`);
 if (!process.argv.includes("--check")) writeFileSync(README, measured);
 else if (measured !== text)
   throw new Error(`README.md says another size; npm run size writes it:\n${lines.join("\n")}`);

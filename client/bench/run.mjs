@@ -25,8 +25,8 @@ if (existsSync(CHROMIUM)) engines.push(await inChromium());
 const table = tableOf(engines);
 console.log(table);
 if (process.argv.includes("--write")) {
-  const marks = /(<!-- figures -->\n)[\s\S]*(\n<!-- end of figures -->)/;
-  writeFileSync(here("README.md"), readFileSync(here("README.md"), "utf8").replace(marks, `$1${table}$2`));
+  const marks = /(<!-- figures -->\n)[\s\S]*(<!-- end of figures -->)/;
+  writeFileSync(here("README.md"), readFileSync(here("README.md"), "utf8").replace(marks, `$1${table}\n$2`));
 }
 
 function inNode() {
