@@ -189,7 +189,9 @@ class Stream:
             if publication.number in backlog.overtaken:
                 backlog.overtaken.remove(publication.number)
                 continue
-            session.enqueue(self.ring.frame(publication, session.encoding))
+            outgoing = self.ring.frame(publication, session.encoding)
+            session.enqueue(outgoing)
+            self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
                 break
         if backlog.next == self.ring.end:

@@ -59,6 +59,8 @@ def test_what_was_missed_comes_first_and_then_what_is_live():
             await publish(handler, range(10, 13))
             assert await numbers(viewer, 9) == list(range(4, 13))
             await viewer.flush()
+            stats = handler.stats()
+            assert stats["sizes"]["sent"]["count"] == stats["messages"]["sent"]["ECG_DATA"] == 9
 
     serving(conversation)
 
