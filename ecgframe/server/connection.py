@@ -132,7 +132,10 @@ class Connection:
         """Send a frame that is encoded for this session, or queue it. Tells whether it was sent without queueing."""
         # While a stream lags behind, there is a task that writes.
         if not self._is_writing and self.link.can_write and self.session.passes(outgoing, now):
-            self._write_now(outgoing.frame)
+            try:
+                self.link.write(outgoing.frame)
+            except Exception as error:
+                self._lose(error)
             return True
         self.session.enqueue(outgoing)
         self.pump(now)

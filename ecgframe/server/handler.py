@@ -144,7 +144,8 @@ class WebSocketBinaryHandler:
         )
         now = connection.now()
         self._traffic.note_sent(outgoing, 1, connection.take(outgoing, now))
-        await self._breathe(now)
+        if now >= self._breathed_at + BREATH:
+            await self._breathe(now)
         return outgoing.timestamp
 
     async def publish(self, stream: str, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:

@@ -152,7 +152,8 @@ class Session(Sender, ABC):
         ``closing``. Arrays in binary form are views of ``data``, which must not change afterwards.
         """
         nbytes = self._hearing = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
-        self._hear(now)
+        self._heard_at = now
+        self._asked = False
         self.tally.received_bytes += nbytes
         events: list[Event] = []
         if self.closing:
