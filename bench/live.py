@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from ecgframe import Codec, MessageType
 
@@ -21,8 +21,23 @@ from .crowd import Crowd, bytes_on_the_wire, first_message, more_of, open_websoc
 from .engines import STREAM, Station, frame, installed, opening
 
 MiB = 1024 * 1024
-Rates = dict[str, list[float]]
-"""Of each server, one rate a round."""
+
+
+class Round(NamedTuple):
+    """One measurement of one server.
+
+    Attributes:
+        rate: frames delivered, or answers, a second.
+        cost: microseconds of processor time that the server's process took for each. Neighbours on a shared machine
+            disturb it less than the rate.
+    """
+
+    rate: float
+    cost: float
+
+
+Rounds = dict[str, list[Round]]
+"""Of each server."""
 
 
 @contextmanager
@@ -55,19 +70,21 @@ async def side_by_side(names: Sequence[str], **settings: Any) -> AsyncIterator[t
 # --- fan-out ---
 
 
-async def fan_out(names: Sequence[str], *, viewers: int, frames: int, rounds: int) -> Rates:
+async def fan_out(names: Sequence[str], *, viewers: int, frames: int, rounds: int) -> Rounds:
     """Frames delivered a second, by the last viewer's last frame. No frame may be lost."""
-    rates: Rates = {name: [] for name in names}
+    found: Rounds = {name: [] for name in names}
     async with side_by_side(names, heartbeat_interval=3600) as (crowd, stations):  # the viewers say nothing
         audiences = {name: await Audience.of(crowd, station, viewers) for name, station in stations.items()}
         for number in range(rounds + 1):
             for name in _turned(list(stations), number):
+                spent = time.process_time()
                 rate = await audiences[name].send(frames)
+                spent = time.process_time() - spent
                 if number:  # the first round warms up
-                    rates[name].append(rate)
+                    found[name].append(Round(rate, 1e6 * spent / (frames * viewers)))
         for station in stations.values():
             assert station.handler is None or station.handler.stats()["dropped"] == 0
-    return {name: found for name, found in rates.items() if found}
+    return {name: measured for name, measured in found.items() if measured}
 
 
 @dataclass
@@ -98,9 +115,9 @@ class Audience:
 # --- echo ---
 
 
-async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -> Rates:
+async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -> Rounds:
     """Answers a second, of so many clients that each wait for their answer before they ask again."""
-    rates: Rates = {name: [] for name in names}
+    found: Rounds = {name: [] for name in names}
     async with side_by_side(names, rate_limit=None, heartbeat_interval=3600) as (crowd, stations):
         groups = {
             name: await crowd.open(
@@ -114,10 +131,12 @@ async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -
         }
         for number in range(rounds + 1):
             for name in _turned(list(stations), number):
+                spent = time.process_time()
                 seconds = await crowd.talk(groups[name], frame(), bytes_on_the_wire(frame()), times)
+                spent = time.process_time() - spent
                 if number:
-                    rates[name].append(times / seconds)
-    return {name: found for name, found in rates.items() if found}
+                    found[name].append(Round(times / seconds, 1e6 * spent / times))
+    return {name: measured for name, measured in found.items() if measured}
 
 
 # --- a viewer that does not read ---
@@ -286,6 +305,6 @@ def _turned(names: list[str], number: int) -> list[str]:
     return names[first:] + names[:first]
 
 
-def ratio(rates: Rates, name: str, base: str) -> float:
-    """The median of the ratios, round by round."""
-    return median(one / other for one, other in zip(rates[name], rates[base], strict=True))
+def ratio(rounds: Rounds, name: str, base: str) -> float:
+    """The median of the ratios of the rates, round by round."""
+    return median(one.rate / other.rate for one, other in zip(rounds[name], rounds[base], strict=True))

@@ -29,29 +29,29 @@ def once(benchmark):
 
 def test_fan_out(once, benchmark):
     names = list(installed())
-    rates = once(
+    rounds = once(
         "fan-out",
         live.fan_out,
         {"names": names, "viewers": 20, "frames": 10, "rounds": 1},
         {"names": names, "viewers": 500, "frames": 40, "rounds": 10},
     )
-    benchmark.extra_info.update(rates)
+    benchmark.extra_info.update(rounds)
     if not benchmark.disabled:
-        assert live.ratio(rates, "handler on websockets", "websockets") >= FAN_OUT_BAR
-        assert live.ratio(rates, "handler on picows", "websockets") > 1
+        assert live.ratio(rounds, "handler on websockets", "websockets") >= FAN_OUT_BAR
+        assert live.ratio(rounds, "handler on picows", "websockets") > 1
 
 
 def test_echo(once, benchmark):
     names = list(installed())
-    rates = once(
+    rounds = once(
         "echo",
         live.echo,
         {"names": names, "clients": 2, "times": 20, "rounds": 1},
         {"names": names, "clients": 16, "times": 2000, "rounds": 10},
     )
-    benchmark.extra_info.update(rates)
+    benchmark.extra_info.update(rounds)
     if not benchmark.disabled:
-        assert live.ratio(rates, "handler on websockets", "websockets") >= ECHO_BAR
+        assert live.ratio(rounds, "handler on websockets", "websockets") >= ECHO_BAR
 
 
 @pytest.mark.parametrize("name", [name for name in installed() if name.startswith("handler")])
