@@ -23,7 +23,19 @@ from setuptools.command.sdist import sdist
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
-SOURCES = ["_header.pyx", "_message.pyx", "_samples.pyx", "_pack.pyx", "_unpack.pyx", "codec.py"]
+SOURCES = [
+    "_checksum.pyx",
+    "_clock.pyx",
+    "_header.pyx",
+    "_draft.pyx",
+    "_message.pyx",
+    "_samples.pyx",
+    "_pack.pyx",
+    "_reader.pyx",
+    "_unpack_arrays.pyx",
+    "_unpack.pyx",
+    "codec.py",
+]
 if COVERAGE == "python":
     SOURCES.remove("codec.py")
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.

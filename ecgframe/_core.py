@@ -17,14 +17,18 @@ accelerated: bool
 """Whether the compiled core is the one in use."""
 
 if TYPE_CHECKING:
-    from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
+    from ._clock import Clock
+    from ._draft import build_frame
+    from ._header import Header, crc32, flatten, flatten_writable, octet
     from ._message import Message, message_of
     from ._pack import pack as pack_payload
     from ._pack import pack_frame, pack_into
     from ._unpack import unpack as unpack_payload
 else:
     try:
-        from ._header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
+        from ._clock import Clock
+        from ._draft import build_frame
+        from ._header import Header, crc32, flatten, flatten_writable, octet
         from ._message import Message, message_of
         from ._pack import pack as pack_payload
         from ._pack import pack_frame, pack_into
@@ -32,7 +36,9 @@ else:
 
         accelerated = True
     except ModuleNotFoundError:
-        from ._plain.header import Clock, Header, build_frame, crc32, flatten, flatten_writable, octet
+        from ._plain.clock import Clock
+        from ._plain.draft import build_frame
+        from ._plain.header import Header, crc32, flatten, flatten_writable, octet
         from ._plain.message import Message, message_of
         from ._plain.pack import pack as pack_payload
         from ._plain.pack import pack_frame, pack_into

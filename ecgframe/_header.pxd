@@ -1,4 +1,4 @@
-"""The C face of the frame: bytes that came in, their header, and the draft of a frame to go out."""
+"""The C face of bytes that came in, and of the header of a frame."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -38,33 +38,9 @@ cdef class Header:
     cdef readonly Py_ssize_t size
 
 
-cdef class Span:
-    cdef const uint8_t* start
-    cdef Py_ssize_t nbytes
-
-
-cdef class Draft:
-    cdef object owner
-    cdef uint8_t* start
-    cdef readonly Py_ssize_t room
-    cdef readonly Py_ssize_t nbytes
-
-    @staticmethod
-    cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes)
-    cpdef object seal(self, int version, int type, int flags, uint64_t timestamp)
-    cpdef int replace(self, deflated) except -1
-
-
-cdef int seal(uint8_t* frame, Py_ssize_t nbytes, int version, int type, int flags, uint64_t timestamp) except -1
-
-
-cdef class Clock:
-    cdef uint64_t last
-
-    cpdef uint64_t next(self) except? 0
-
-
 cpdef FlatBuffer flatten(buffer)
 cpdef FlatBuffer flatten_writable(buffer)
 cpdef int octet(value, str what) except -1
-cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload)
+cdef void write_header(
+    uint8_t* p, int version, int type, int flags, uint32_t length, uint32_t checksum, uint64_t timestamp
+) noexcept nogil

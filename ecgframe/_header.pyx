@@ -1,4 +1,4 @@
-"""The frame's header: encode, decode, CRC-32, and the payload as a view of the buffer it came in.
+"""The frame's header, written and read, its checks, and the payload as a view of the buffer it came in.
 
 Buffers in, buffers out: no policy and no I/O. Section "Message Structure" of the specification.
 """
@@ -11,9 +11,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_Check
 from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from ._bigendian cimport load32, load64, store32, store64
+from ._checksum cimport checksum_of
 
 from operator import index
 
@@ -24,22 +24,9 @@ from .errors import (
     InvalidProtocolVersion,
     MessageTooLarge,
 )
-from .protocol import FLAG_SINCE, HEADER_SIZES, LARGEST_LENGTH, VERSIONS, Flag, MessageType
+from .protocol import FLAG_SINCE, HEADER_SIZES, VERSIONS, Flag, MessageType
 
-# zlib-ng sums 50 GB/s where zlib sums 4 to 6; the standard library stands in where no wheel of it exists.
-try:
-    from zlib_ng.zlib_ng import crc32 as _crc32
-except ImportError:
-    from zlib import crc32 as _crc32
-
-__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable", "octet"]
-
-cdef enum:
-    COPY_WITHOUT_GIL = 65536
-    SUM_BY_TABLE = 128
-
-cdef object library_crc32 = _crc32
-cdef object LENGTH_LIMIT = LARGEST_LENGTH
+__all__ = ["FlatBuffer", "Header", "crc32", "flatten", "flatten_writable", "octet"]
 
 TYPES = [None] * 256
 for _member in MessageType:
@@ -55,85 +42,6 @@ for _version in VERSIONS:
 
 if HEADER_SIZES != {1: SIZE_V1, 2: SIZE_V1, 3: SIZE_V3}:
     raise ImportError("ecgframe._header was compiled for other header sizes than protocol.HEADER_SIZES has")
-
-
-# --- CRC-32 ---
-
-# CRC_TABLE[k][b]: what byte b leaves of the remainder when k more bytes have followed it.
-cdef uint32_t CRC_TABLE[8][256]
-
-
-cdef void fill_crc_table() noexcept:
-    cdef uint32_t i
-    cdef uint32_t remainder
-    cdef int k
-    cdef int _
-    for i in range(256):
-        remainder = i
-        for _ in range(8):
-            remainder = (remainder >> 1) ^ (0xEDB88320U if remainder & 1 else 0)
-        CRC_TABLE[0][i] = remainder
-    for k in range(1, 8):
-        for i in range(256):
-            remainder = CRC_TABLE[k - 1][i]
-            CRC_TABLE[k][i] = (remainder >> 8) ^ CRC_TABLE[0][remainder & 0xFF]
-
-
-fill_crc_table()
-
-
-cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
-    """By the library; by table where the payload is summed in less time than the library's call takes."""
-    if n <= SUM_BY_TABLE:
-        return checksum_by_table(p, n)
-    cdef Span span = Span.__new__(Span)
-    span.start = p
-    span.nbytes = n
-    return library_crc32(span)
-
-
-@cython.final
-@cython.freelist(8)
-@cython.auto_pickle(False)
-cdef class Span:
-    """Bytes lent to a library for the length of a call: a fifth of the price of a memoryview."""
-
-    def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, <void*>self.start, self.nbytes, True, flags)
-
-
-cdef uint32_t checksum_by_table(const uint8_t* p, Py_ssize_t n) noexcept nogil:
-    cdef uint32_t remainder = 0xFFFFFFFFU
-    cdef const uint8_t* end = p + n
-    while end - p >= 8:
-        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
-        remainder = (
-            CRC_TABLE[7][remainder & 0xFF] ^ CRC_TABLE[6][remainder >> 8 & 0xFF]
-            ^ CRC_TABLE[5][remainder >> 16 & 0xFF] ^ CRC_TABLE[4][remainder >> 24]
-            ^ CRC_TABLE[3][p[4]] ^ CRC_TABLE[2][p[5]] ^ CRC_TABLE[1][p[6]] ^ CRC_TABLE[0][p[7]]
-        )
-        p += 8
-    if end - p >= 4:
-        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
-        remainder = (
-            CRC_TABLE[3][remainder & 0xFF] ^ CRC_TABLE[2][remainder >> 8 & 0xFF]
-            ^ CRC_TABLE[1][remainder >> 16 & 0xFF] ^ CRC_TABLE[0][remainder >> 24]
-        )
-        p += 4
-    while p < end:
-        remainder = (remainder >> 8) ^ CRC_TABLE[0][(remainder ^ p[0]) & 0xFF]
-        p += 1
-    return remainder ^ 0xFFFFFFFFU
-
-
-def crc32(buffer):
-    """CRC-32 (ISO-HDLC, the one of zlib) of any C-contiguous buffer, at hardware speed.
-
-    Raises:
-        TypeError, BufferError: not a buffer, or one with gaps.
-    """
-    cdef FlatBuffer flat = flatten(buffer)
-    return checksum_of(flat.start, flat.nbytes)
 
 
 # --- bytes that came in ---
@@ -276,6 +184,16 @@ cdef short_header(offset, available, size):
     )
 
 
+def crc32(buffer):
+    """CRC-32 (ISO-HDLC, the one of zlib) of any C-contiguous buffer, at hardware speed.
+
+    Raises:
+        TypeError, BufferError: not a buffer, or one with gaps.
+    """
+    cdef FlatBuffer flat = flatten(buffer)
+    return checksum_of(flat.start, flat.nbytes)
+
+
 # --- header ---
 
 @cython.final
@@ -375,66 +293,6 @@ cdef void write_header(
         store64(p + 11, timestamp)
 
 
-# --- frames to go out ---
-
-@cython.final
-@cython.freelist(8)
-@cython.no_gc                              # its owner is bytes, or what a caller's buffer is held by for one call
-@cython.auto_pickle(False)
-cdef class Draft:
-    """A frame whose payload is packed and whose header is still blank.
-
-    Its bytes are a new ``bytes`` object, which belongs to the draft alone until ``seal`` gives it away, once;
-    or they lie within a buffer of the caller's.
-    """
-
-    @staticmethod
-    cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes):
-        cdef Draft draft = Draft.__new__(Draft)
-        draft.owner = owner
-        draft.start = start
-        draft.room = room
-        draft.nbytes = nbytes
-        return draft
-
-    def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, self.start + self.room, self.nbytes, True, flags)
-
-    @property
-    def payload(self):
-        """The payload as packed so far, as a read-only view of the draft's own bytes."""
-        return PyMemoryView_FromObject(self)
-
-    cpdef int replace(self, deflated) except -1:
-        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
-        cdef FlatBuffer flat = flatten(deflated)
-        if type(self.owner) is bytes:
-            raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
-        if flat.nbytes > self.nbytes:
-            raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
-        copy(self.start + self.room, flat.start, flat.nbytes)
-        self.nbytes = flat.nbytes
-        return 0
-
-    cpdef object seal(self, int version, int type, int flags, uint64_t timestamp):
-        """Sum the payload, write the header in front of it, and give away what the frame lies in."""
-        owner = self.owner
-        if owner is None:
-            raise ValueError("this draft has been sealed before")
-        if header_size(version) != self.room:
-            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
-        seal(self.start, self.nbytes, version, type, flags, timestamp)
-        self.owner = None
-        return owner
-
-
-cdef int seal(uint8_t* frame, Py_ssize_t nbytes, int version, int type, int flags, uint64_t timestamp) except -1:
-    """Sum the payload of nbytes that stands behind the room for a header, and write the header in front of it."""
-    cdef uint32_t checksum = checksum_of(frame + header_size(version), nbytes)
-    write_header(frame, version, type, flags, <uint32_t>nbytes, checksum, timestamp)
-    return 0
-
-
 cpdef int octet(value, str what) except -1:
     """An integer of the caller's that the header has one byte for: an enum member as soon as a plain int.
 
@@ -449,67 +307,3 @@ cpdef int octet(value, str what) except -1:
     if overflow or not 0 <= number <= 255:
         raise ValueError(f"{what} {int(whole)}: the header has one byte for it")
     return <int>number
-
-
-cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload):
-    """One frame around a payload that is already as it shall travel, in one allocation and one copy.
-
-    Args:
-        timestamp: microseconds since the Unix epoch; ignored before V3.
-        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
-    """
-    cdef FlatBuffer flat = flatten(payload)
-    if flat.nbytes > LENGTH_LIMIT:
-        raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the header's length field ends at {LENGTH_LIMIT}")
-    cdef Py_ssize_t room = header_size(version)
-    cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
-    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
-    copy(out + room, flat.start, flat.nbytes)
-    write_header(out, version, type, flags, <uint32_t>flat.nbytes, checksum_of(flat.start, flat.nbytes), timestamp)
-    return frame
-
-
-cdef int copy(uint8_t* to, const uint8_t* source, Py_ssize_t n) except -1:
-    if n < COPY_WITHOUT_GIL:
-        if n:
-            memcpy(to, source, n)
-    else:
-        with nogil:
-            memcpy(to, source, n)
-    return 0
-
-
-# --- time ---
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #if defined(_WIN32)
-    #include <windows.h>
-    static uint64_t ecgframe_microseconds_now(void) {
-        FILETIME since_1601;  /* in units of 100 ns */
-        GetSystemTimePreciseAsFileTime(&since_1601);
-        uint64_t units = ((uint64_t)since_1601.dwHighDateTime << 32) | since_1601.dwLowDateTime;
-        return units / 10 - UINT64_C(11644473600000000);
-    }
-    #else
-    #include <time.h>
-    static uint64_t ecgframe_microseconds_now(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-    }
-    #endif
-    """
-    uint64_t microseconds_now "ecgframe_microseconds_now"() noexcept nogil
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Clock:
-    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
-
-    @cython.critical_section
-    cpdef uint64_t next(self) except? 0:
-        self.last = max(microseconds_now(), self.last + 1)
-        return self.last

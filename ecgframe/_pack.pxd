@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from ._header cimport Draft, FlatBuffer
+from ._draft cimport Draft
+from ._header cimport FlatBuffer
 
 cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary)
 cpdef Draft pack_into(

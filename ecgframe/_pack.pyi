@@ -1,6 +1,7 @@
 from typing import Any
 
-from ._header import Draft, FlatBuffer
+from ._draft import Draft
+from ._header import FlatBuffer
 
 __all__ = ["pack", "pack_frame", "pack_into"]
 

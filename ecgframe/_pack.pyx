@@ -16,7 +16,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ._bigendian cimport BIG_ENDIAN_HOST, store16, store32
-from ._header cimport Draft, FlatBuffer, flatten, header_size, seal
+from ._draft cimport Draft, seal
+from ._header cimport FlatBuffer, flatten, header_size
 from ._numbers cimport WIDEST, signed_size, unsigned_size, write_double, write_signed, write_unsigned
 from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, item_size, row_size, sample_type, write_row
 

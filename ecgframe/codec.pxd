@@ -5,7 +5,9 @@ from libc.stdint cimport uint64_t
 
 # codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
-from ._header cimport Clock as CompiledClock, Draft, FlatBuffer, Header, build_frame, flatten, flatten_writable, octet
+from ._clock cimport Clock as CompiledClock
+from ._draft cimport Draft, build_frame
+from ._header cimport FlatBuffer, Header, flatten, flatten_writable, octet
 from ._message cimport message_of
 from ._pack cimport pack as pack_payload, pack_frame, pack_into
 from ._unpack cimport unpack as unpack_payload

@@ -15,7 +15,19 @@ from .running import Failed, run
 MIB = 2**20
 WITH_PAGE, WITHOUT_PAGE = 2 * MIB, 1 * MIB  # what a wheel may weigh
 NEWEST_GLIBC = (2, 28)  # of the manylinux image that releases are built in
-COMPILED = ("_header", "_message", "_samples", "_pack", "_unpack", "codec")
+COMPILED = (
+    "_checksum",
+    "_clock",
+    "_draft",
+    "_header",
+    "_message",
+    "_pack",
+    "_reader",
+    "_samples",
+    "_unpack",
+    "_unpack_arrays",
+    "codec",
+)
 
 
 class Wheel(NamedTuple):

@@ -1,4 +1,4 @@
-"""The core without a compiler: what ``_header.pyx``, ``_pack.pyx`` and ``_unpack.pyx`` do, in Python, slower.
+"""The core without a compiler: what the ``.pyx`` files do, in Python, slower.
 
 For installations that have no compiled extension. Every object packs to the same bytes, every payload reads to the same
 value or fails the same check; the tests hold the two side by side.

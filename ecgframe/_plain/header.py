@@ -1,4 +1,4 @@
-"""The frame's header: encode, decode, CRC-32, and the payload as a view of the buffer it came in.
+"""The frame's header, written and read, its checks, and the payload as a view of the buffer it came in.
 
 The plain twin of ``_header.pyx``.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from operator import index
 from struct import Struct
-from threading import Lock
-from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -33,7 +31,7 @@ else:
     except ImportError:
         from zlib import crc32 as _crc32
 
-__all__ = ["Clock", "Draft", "FlatBuffer", "Header", "build_frame", "crc32", "flatten", "flatten_writable", "octet"]
+__all__ = ["FlatBuffer", "Header", "crc32", "flatten", "flatten_writable", "octet"]
 
 _FIELDS: Final = Struct(">BBBII")
 _TIMESTAMP: Final = Struct(">Q")
@@ -255,7 +253,7 @@ class Header:
         return HEADER_SIZES[self.version]
 
     def __bytes__(self) -> bytes:
-        return _header_bytes(
+        return header_bytes(
             self.version, self.type, self.bits, self.timestamp or 0, length=self.length, checksum=self.checksum
         )
 
@@ -272,97 +270,6 @@ def _within(name: str, value: int, largest: int) -> None:
         raise OverflowError(f"{name} is a number from 0 to {largest}, not {value}")
 
 
-def _header_bytes(version: int, type: int, flags: int, timestamp: int, *, length: int, checksum: int) -> bytes:
+def header_bytes(version: int, type: int, flags: int, timestamp: int, *, length: int, checksum: int) -> bytes:
     fields = _FIELDS.pack(version, type, flags, length, checksum)
     return fields + _TIMESTAMP.pack(index(timestamp)) if version >= 3 else fields
-
-
-# --- frames to go out ---
-
-
-@final
-class Draft:
-    """A frame whose payload is packed and whose header is still to be written, once, by ``seal``.
-
-    Args:
-        room: bytes that the header will take.
-        payload: the packed payload.
-        target: where ``seal`` writes the frame to, besides giving it away; None for nowhere.
-        offset: byte of the target where the frame starts.
-    """
-
-    __slots__ = ("_offset", "_sealed", "_target", "payload", "room")
-
-    def __init__(self, room: int, payload: bytes, target: FlatBuffer | None = None, offset: int = 0) -> None:
-        self.room = room
-        self.payload = memoryview(payload)
-        self._target = target
-        self._offset = offset
-        self._sealed = False
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the payload."""
-        return self.payload.nbytes
-
-    def __buffer__(self, flags: int, /) -> memoryview:
-        return self.payload
-
-    def replace(self, deflated: Buffer) -> None:
-        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
-        flat = flatten(deflated)
-        if self._target is None:
-            raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
-        if flat.nbytes > self.nbytes:
-            raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
-        self.payload = flat.view(0, flat.nbytes)
-
-    def seal(self, version: int, type: int, flags: int, timestamp: int) -> bytes:
-        """Sum the payload, write the header in front of it, and give the finished frame away."""
-        if self._sealed:
-            raise ValueError("this draft has been sealed before")
-        if HEADER_SIZES[version] != self.room:
-            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {HEADER_SIZES[version]}")
-        frame = build_frame(version, type, flags, timestamp, self.payload)
-        if self._target is not None:
-            self._target.write(self._offset, frame)
-        self._sealed = True
-        return frame
-
-
-def build_frame(version: int, type: int, flags: int, timestamp: int, payload: Buffer) -> bytes:
-    """One frame around a payload that is already as it shall travel.
-
-    Args:
-        version: protocol version, which says how long the header is.
-        type: number of the message type.
-        flags: the header's flags.
-        timestamp: microseconds since the Unix epoch; ignored before V3.
-        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
-    """
-    flat = flatten(payload)
-    octets = flat.view(0, flat.nbytes)
-    if octets.nbytes > LARGEST_LENGTH:
-        raise MessageTooLarge(f"a payload of {octets.nbytes} bytes; the header's length field ends at {LARGEST_LENGTH}")
-    header = _header_bytes(version, type, flags, timestamp, length=octets.nbytes, checksum=_crc32(octets))
-    return b"".join((header, octets))
-
-
-# --- time ---
-
-
-@final
-class Clock:
-    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
-
-    __slots__ = ("_last", "_lock")
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = Lock()
-
-    def next(self) -> int:
-        """Now, or a microsecond after the last answer where the clock has not moved on."""
-        with self._lock:
-            self._last = max(time_ns() // 1000, self._last + 1)
-            return self._last

@@ -32,7 +32,8 @@ from ..protocol import (
     SHAPE_KEY,
     UUID_KEY,
 )
-from .header import Draft, FlatBuffer, flatten
+from .draft import Draft
+from .header import FlatBuffer, flatten
 from .numbers import F32, F64, FLOATS
 
 __all__ = ["pack", "pack_frame", "pack_into"]

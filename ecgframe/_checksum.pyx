@@ -1,0 +1,87 @@
+"""CRC-32 (ISO-HDLC, the one of zlib): by the fastest library where there is much to sum, by table where little."""
+
+cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdint cimport uint8_t, uint32_t
+
+# zlib-ng sums 50 GB/s where zlib sums 4 to 6; the standard library stands in where no wheel of it exists.
+try:
+    from zlib_ng.zlib_ng import crc32 as _crc32
+except ImportError:
+    from zlib import crc32 as _crc32
+
+__all__ = []
+
+cdef enum:
+    SUM_BY_TABLE = 128
+
+cdef object library_crc32 = _crc32
+
+# CRC_TABLE[k][b]: what byte b leaves of the remainder when k more bytes have followed it.
+cdef uint32_t CRC_TABLE[8][256]
+
+
+cdef void fill_crc_table() noexcept:
+    cdef uint32_t i
+    cdef uint32_t remainder
+    cdef int k
+    cdef int _
+    for i in range(256):
+        remainder = i
+        for _ in range(8):
+            remainder = (remainder >> 1) ^ (0xEDB88320U if remainder & 1 else 0)
+        CRC_TABLE[0][i] = remainder
+    for k in range(1, 8):
+        for i in range(256):
+            remainder = CRC_TABLE[k - 1][i]
+            CRC_TABLE[k][i] = (remainder >> 8) ^ CRC_TABLE[0][remainder & 0xFF]
+
+
+fill_crc_table()
+
+
+cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
+    """By the library; by table where the payload is summed in less time than the library's call takes."""
+    if n <= SUM_BY_TABLE:
+        return checksum_by_table(p, n)
+    cdef Span span = Span.__new__(Span)
+    span.start = p
+    span.nbytes = n
+    return library_crc32(span)
+
+
+@cython.final
+@cython.freelist(8)
+@cython.auto_pickle(False)
+cdef class Span:
+    """Bytes lent to a library for the length of a call: a fifth of the price of a memoryview."""
+
+    cdef const uint8_t* start
+    cdef Py_ssize_t nbytes
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, <void*>self.start, self.nbytes, True, flags)
+
+
+cdef uint32_t checksum_by_table(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    cdef uint32_t remainder = 0xFFFFFFFFU
+    cdef const uint8_t* end = p + n
+    while end - p >= 8:
+        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
+        remainder = (
+            CRC_TABLE[7][remainder & 0xFF] ^ CRC_TABLE[6][remainder >> 8 & 0xFF]
+            ^ CRC_TABLE[5][remainder >> 16 & 0xFF] ^ CRC_TABLE[4][remainder >> 24]
+            ^ CRC_TABLE[3][p[4]] ^ CRC_TABLE[2][p[5]] ^ CRC_TABLE[1][p[6]] ^ CRC_TABLE[0][p[7]]
+        )
+        p += 8
+    if end - p >= 4:
+        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
+        remainder = (
+            CRC_TABLE[3][remainder & 0xFF] ^ CRC_TABLE[2][remainder >> 8 & 0xFF]
+            ^ CRC_TABLE[1][remainder >> 16 & 0xFF] ^ CRC_TABLE[0][remainder >> 24]
+        )
+        p += 4
+    while p < end:
+        remainder = (remainder >> 8) ^ CRC_TABLE[0][(remainder ^ p[0]) & 0xFF]
+        p += 1
+    return remainder ^ 0xFFFFFFFFU

@@ -1,0 +1,107 @@
+"""Frames to go out: a packed payload gets its sum and its header, in the room left for it or with a copy."""
+
+cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromObject
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from ._checksum cimport checksum_of
+from ._header cimport FlatBuffer, flatten, header_size, write_header
+
+from .errors import MessageTooLarge
+from .protocol import LARGEST_LENGTH
+
+__all__ = ["Draft", "build_frame"]
+
+cdef enum:
+    COPY_WITHOUT_GIL = 65536
+
+cdef object LENGTH_LIMIT = LARGEST_LENGTH
+
+
+@cython.final
+@cython.freelist(8)
+@cython.no_gc                              # its owner is bytes, or what a caller's buffer is held by for one call
+@cython.auto_pickle(False)
+cdef class Draft:
+    """A frame whose payload is packed and whose header is still blank.
+
+    Its bytes are a new ``bytes`` object, which belongs to the draft alone until ``seal`` gives it away, once;
+    or they lie within a buffer of the caller's.
+    """
+
+    @staticmethod
+    cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes):
+        cdef Draft draft = Draft.__new__(Draft)
+        draft.owner = owner
+        draft.start = start
+        draft.room = room
+        draft.nbytes = nbytes
+        return draft
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.start + self.room, self.nbytes, True, flags)
+
+    @property
+    def payload(self):
+        """The payload as packed so far, as a read-only view of the draft's own bytes."""
+        return PyMemoryView_FromObject(self)
+
+    cpdef int replace(self, deflated) except -1:
+        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
+        cdef FlatBuffer flat = flatten(deflated)
+        if type(self.owner) is bytes:
+            raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
+        if flat.nbytes > self.nbytes:
+            raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
+        copy(self.start + self.room, flat.start, flat.nbytes)
+        self.nbytes = flat.nbytes
+        return 0
+
+    cpdef object seal(self, int version, int type, int flags, uint64_t timestamp):
+        """Sum the payload, write the header in front of it, and give away what the frame lies in."""
+        owner = self.owner
+        if owner is None:
+            raise ValueError("this draft has been sealed before")
+        if header_size(version) != self.room:
+            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
+        seal(self.start, self.nbytes, version, type, flags, timestamp)
+        self.owner = None
+        return owner
+
+
+cdef int seal(uint8_t* frame, Py_ssize_t nbytes, int version, int type, int flags, uint64_t timestamp) except -1:
+    """Sum the payload of nbytes that stands behind the room for a header, and write the header in front of it."""
+    cdef uint32_t checksum = checksum_of(frame + header_size(version), nbytes)
+    write_header(frame, version, type, flags, <uint32_t>nbytes, checksum, timestamp)
+    return 0
+
+
+cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload):
+    """One frame around a payload that is already as it shall travel, in one allocation and one copy.
+
+    Args:
+        timestamp: microseconds since the Unix epoch; ignored before V3.
+        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
+    """
+    cdef FlatBuffer flat = flatten(payload)
+    if flat.nbytes > LENGTH_LIMIT:
+        raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the header's length field ends at {LENGTH_LIMIT}")
+    cdef Py_ssize_t room = header_size(version)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
+    copy(out + room, flat.start, flat.nbytes)
+    write_header(out, version, type, flags, <uint32_t>flat.nbytes, checksum_of(flat.start, flat.nbytes), timestamp)
+    return frame
+
+
+cdef int copy(uint8_t* to, const uint8_t* source, Py_ssize_t n) except -1:
+    if n < COPY_WITHOUT_GIL:
+        if n:
+            memcpy(to, source, n)
+    else:
+        with nogil:
+            memcpy(to, source, n)
+    return 0

@@ -1,0 +1,85 @@
+"""Frames to go out: a packed payload gets its sum and its header.
+
+The plain twin of ``_draft.pyx``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from ..errors import MessageTooLarge
+from ..protocol import HEADER_SIZES, LARGEST_LENGTH
+from .header import FlatBuffer, crc32, flatten, header_bytes
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["Draft", "build_frame"]
+
+
+@final
+class Draft:
+    """A frame whose payload is packed and whose header is still to be written, once, by ``seal``.
+
+    Args:
+        room: bytes that the header will take.
+        payload: the packed payload.
+        target: where ``seal`` writes the frame to, besides giving it away; None for nowhere.
+        offset: byte of the target where the frame starts.
+    """
+
+    __slots__ = ("_offset", "_sealed", "_target", "payload", "room")
+
+    def __init__(self, room: int, payload: bytes, target: FlatBuffer | None = None, offset: int = 0) -> None:
+        self.room = room
+        self.payload = memoryview(payload)
+        self._target = target
+        self._offset = offset
+        self._sealed = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the payload."""
+        return self.payload.nbytes
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        return self.payload
+
+    def replace(self, deflated: Buffer) -> None:
+        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
+        flat = flatten(deflated)
+        if self._target is None:
+            raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
+        if flat.nbytes > self.nbytes:
+            raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
+        self.payload = flat.view(0, flat.nbytes)
+
+    def seal(self, version: int, type: int, flags: int, timestamp: int) -> bytes:
+        """Sum the payload, write the header in front of it, and give the finished frame away."""
+        if self._sealed:
+            raise ValueError("this draft has been sealed before")
+        if HEADER_SIZES[version] != self.room:
+            raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {HEADER_SIZES[version]}")
+        frame = build_frame(version, type, flags, timestamp, self.payload)
+        if self._target is not None:
+            self._target.write(self._offset, frame)
+        self._sealed = True
+        return frame
+
+
+def build_frame(version: int, type: int, flags: int, timestamp: int, payload: Buffer) -> bytes:
+    """One frame around a payload that is already as it shall travel.
+
+    Args:
+        version: protocol version, which says how long the header is.
+        type: number of the message type.
+        flags: the header's flags.
+        timestamp: microseconds since the Unix epoch; ignored before V3.
+        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
+    """
+    flat = flatten(payload)
+    octets = flat.view(0, flat.nbytes)
+    if octets.nbytes > LARGEST_LENGTH:
+        raise MessageTooLarge(f"a payload of {octets.nbytes} bytes; the header's length field ends at {LARGEST_LENGTH}")
+    header = header_bytes(version, type, flags, timestamp, length=octets.nbytes, checksum=crc32(octets))
+    return b"".join((header, octets))
