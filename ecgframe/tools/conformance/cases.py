@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ..abbreviation import in_words
+
 if TYPE_CHECKING:
     from .talker import Talker
+
+
+LONGEST: Final = 120
+"""Characters of a payload that a reason quotes."""
 
 
 class Verdict(StrEnum):
@@ -33,6 +39,12 @@ def require(holds: object, words: str) -> None:
     """Fail with these words unless it holds."""
     if not holds:
         raise Failed(words)
+
+
+def told(value: Any) -> str:
+    """A payload, short enough for a reason."""
+    words = in_words(value)
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
 
 
 def alike(found: Any, expected: Any) -> bool:

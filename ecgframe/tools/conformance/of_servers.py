@@ -23,7 +23,7 @@ from ...protocol import (
     Flag,
     MessageType,
 )
-from .cases import NotApplicable, Suite, alike, require
+from .cases import NotApplicable, Suite, alike, require, told
 from .server_frames import add_frame_cases, changed_payload
 from .talker import Talker
 
@@ -232,7 +232,7 @@ async def _echoes(data: Any, talker: Talker) -> None:
     await talker.negotiate()
     await talker.say(MessageType.PING, data)
     pong = await talker.hear_one(MessageType.PONG)
-    require(alike(pong.data, data), f"PONG holds {pong.data!r}; PING held {data!r}")
+    require(alike(pong.data, data), f"PONG holds {told(pong.data)}; PING held {told(data)}")
 
 
 for _place, (_title, _data) in enumerate(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..._core import build_frame
 from ...codec import Codec
 from ...protocol import MAX_DEPTH, CloseCode, ErrorCode, Flag, MessageType
-from .cases import NotApplicable, Suite, alike, require
+from .cases import NotApplicable, Suite, alike, require, told
 
 if TYPE_CHECKING:
     from .talker import Talker
@@ -185,4 +185,4 @@ async def _is_taken(good: Good, talker: Talker) -> None:
     await talker.negotiate(3)
     await talker.send(good.make(talker))
     pong = await talker.hear_one(MessageType.PONG)
-    require(alike(pong.data, good.data), f"PONG holds {pong.data!r}; PING held {good.data!r}")
+    require(alike(pong.data, good.data), f"PONG holds {told(pong.data)}; PING held {told(good.data)}")

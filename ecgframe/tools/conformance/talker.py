@@ -117,8 +117,8 @@ class Talker:
             raise Failed(f"expected ERROR 0x{code:03x} {code.name}; ERROR {_code(said)} came")
         return message
 
-    async def hear_close(self, code: CloseCode) -> None:
-        """The close frame of that code that has to come, at once."""
+    async def hear_close(self, code: CloseCode, *, or_within: range = range(0)) -> None:
+        """The close frame of that code, or of one within a range, that has to come at once."""
         while True:
             try:
                 async with asyncio.timeout(self.settings.timeout):
@@ -128,7 +128,7 @@ class Talker:
             except ConnectionClosed:
                 break
         self._write_down(False, b"", self._closing())
-        if self._websocket.close_code != code:
+        if self._websocket.close_code != code and self._websocket.close_code not in or_within:
             raise Failed(f"expected a close with {int(code)}; it was closed with {self._closing()}")
 
     async def expect_silence(self, what: str, *, among: frozenset[MessageType] = _UNASKED) -> None:

@@ -1,0 +1,45 @@
+/** The suite that tests any client of the protocol, `ecgframe conformance --listen`, against this one. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { expect, onTestFinished, test } from "vitest";
+import { PYTHON } from "./peer/peer.js";
+import { impatient, next } from "./services.js";
+
+interface Result {
+  readonly case: string;
+  readonly title: string;
+  readonly verdict: "passed" | "failed" | "skipped";
+  readonly reason: string;
+}
+
+test("every case for clients passes", { timeout: 60_000 }, async () => {
+  const suite = spawn(PYTHON, ["-m", "ecgframe", "conformance", "--listen", "0", "--json"]);
+  onTestFinished(() => void suite.kill());
+  const results: Result[] = [];
+  const output = createInterface(suite.stdout).on("line", (line) => results.push(JSON.parse(line)));
+  const said = createInterface(suite.stderr);
+  const url = /ws:\S+/.exec(((await once(said, "line")) as [string])[0])?.[0] as string;
+
+  let over = false;
+  const ended = once(output, "close").then(() => {
+    over = true;
+  });
+  while (!over) await oneConnection(url, ended);
+
+  expect(results.filter(({ verdict }) => verdict !== "passed")).toEqual([]);
+  expect(results.length).toBeGreaterThan(20);
+});
+
+/** A page's whole life: it connects, takes what comes, and is left. */
+async function oneConnection(url: string, ended: Promise<void>): Promise<void> {
+  const service = impatient();
+  service.on("message", () => {});
+  const left = Promise.race([
+    next(service, "state", ({ state }) => state === "reconnecting" || state === "closed"),
+    ended,
+  ]);
+  await service.connect(url).catch(() => {});
+  await left;
+  service.close();
+}
