@@ -53,8 +53,7 @@ export type SessionEvent =
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
   | { kind: "refused"; error: ProtocolError }
-  | { kind: "round-trip"; seconds: number; offset: number | null }
-  | { kind: "version-checked"; version: number; compatible: boolean; versions: readonly number[] };
+  | { kind: "round-trip"; seconds: number; offset: number | null };
 
 /** How a connection is to be closed. */
 export interface Close {
@@ -265,11 +264,6 @@ export class ClientSession {
     this.#say(MessageType.PING, { ping: timestamp });
   }
 
-  /** Asks whether the server speaks a version. */
-  checkVersion(version: number): void {
-    this.#say(MessageType.VERSION_CHECK, { version });
-  }
-
   /** Closes the connection once urgent and control messages have left; data that waits is let go. */
   end(code: CloseCode = CloseCode.NORMAL, reason = ""): void {
     if (this.closing) return;
@@ -341,7 +335,7 @@ export class ClientSession {
         this.#onError(data as ErrorBody, events);
         break;
       case MessageType.VERSION_CHECK:
-        this.#onVersionCheck(data as VersionCheck, events);
+        this.#onVersionCheck(data as VersionCheck);
         break;
       case MessageType.PROTOCOL_NEGOTIATION:
         this.#onNegotiation(data as Offer, events);
@@ -390,16 +384,12 @@ export class ClientSession {
     events.push({ kind: "error", code: Number(data.code), message: data.message, details: data.details });
   }
 
-  #onVersionCheck(data: VersionCheck, events: SessionEvent[]): void {
-    const version = Number(data.version);
-    if (data.compatible !== undefined) {
-      const versions = Array.from(data.versions ?? [], Number);
-      events.push({ kind: "version-checked", version, compatible: data.compatible, versions });
-      return;
-    }
+  /** Says whether a version is spoken here; what is an answer itself is not answered. */
+  #onVersionCheck({ version, compatible }: VersionCheck): void {
+    if (compatible !== undefined) return;
     const versions = [...this.#settings.versions].sort();
-    const compatible = versions.includes(version as Version);
-    this.#say(MessageType.VERSION_CHECK, { version: data.version, compatible, versions });
+    const isSpoken = versions.some((spoken) => spoken === Number(version));
+    this.#say(MessageType.VERSION_CHECK, { version, compatible: isSpoken, versions });
   }
 
   #onNegotiation(data: Offer, events: SessionEvent[]): void {

@@ -1,6 +1,6 @@
 /** What no real server of this package says: old servers, hostile ones, silent ones, and notices in a certain order. */
 import { deflateSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   Capability,
   Flag,
@@ -13,7 +13,7 @@ import {
 } from "../src/index.js";
 import { fromHex, REFUSED } from "./rendering.js";
 import type { Talk } from "./scripted.js";
-import { collected, gate, impatient, next, scripted, until } from "./services.js";
+import { collected, gate, impatient, next, scripted, uncaughtDuring, until } from "./services.js";
 
 const SECOND = 1_000_000n;
 
@@ -286,6 +286,7 @@ describe("signs of life", () => {
     const answers: unknown[] = [];
     const url = await scripted(async (talk) => {
       await talk.negotiate();
+      talk.say(MessageType.VERSION_CHECK, { version: 9, compatible: false, versions: [1] }); // an answer
       for (const version of [3, 4]) {
         talk.say(MessageType.VERSION_CHECK, { version });
         answers.push((await talk.hear(MessageType.VERSION_CHECK)).data);
@@ -441,6 +442,32 @@ describe("acknowledgements", () => {
     expect(new Set(heard).size).toBe(1);
   });
 
+  test("a callback that fails has not got the message, and is reported", async () => {
+    const frames: Uint8Array[] = [];
+    const url = await scripted(async (talk) => {
+      await talk.negotiate();
+      await talk.grant();
+      for (let i = 0; i < 2; i++) talk.ecg(i, { flags: Flag.ACK_REQUIRED });
+      talk.say(MessageType.PING, "behind");
+      await talk.stay();
+    });
+    const service = impatient();
+    let count = 0;
+    service.subscribe("ecg/1", () => {
+      if (count++) throw new Error("at once");
+      return Promise.reject(new Error("later"));
+    });
+    service.on("frame", ({ direction, bytes }) => {
+      if (direction === "out" && bytes[1] === MessageType.PONG) frames.push(bytes);
+    });
+    const reported = await uncaughtDuring(async () => {
+      await service.connect(url);
+      await until(() => frames.length === 1);
+    });
+    expect(reported).toEqual(["at once", "later"]);
+    expect(new ProtocolHandler().decode(frames[0]).data).toBe("behind");
+  });
+
   test("a server without them says so", async () => {
     const url = await scripted(async (talk) => {
       await talk.negotiate({ capabilities: [] });
@@ -450,6 +477,88 @@ describe("acknowledgements", () => {
     await service.connect(url);
     const sending = service.sendMessage(MessageType.ECG_DATA, { signal: [1] }, { acknowledged: true });
     await expect(sending).rejects.toThrow("no acknowledgements");
+  });
+});
+
+describe("connecting again", () => {
+  const talker = async (talk: Talk) => {
+    await talk.negotiate();
+    await talk.stay();
+  };
+  const patient = { reconnect: { initialDelay: 600_000, maxDelay: 600_000 } };
+
+  test("by hand, in place of a connection that stands", async () => {
+    const service = impatient(patient);
+    await service.connect(await scripted(talker, talker));
+    service.reconnect();
+    expect(service.state).toBe("reconnecting");
+    await next(service, "negotiated");
+    expect(service.statistics.reconnections).toBe(1);
+  });
+
+  test("by hand, or when the browser is online again, in place of waiting", async () => {
+    const browser = new EventTarget();
+    vi.stubGlobal("addEventListener", browser.addEventListener.bind(browser));
+    vi.stubGlobal("removeEventListener", browser.removeEventListener.bind(browser));
+    const closer = async (talk: Talk) => {
+      await talk.negotiate();
+      talk.close(1001);
+      await talk.stay();
+    };
+    const service = impatient(patient);
+    await service.connect(await scripted(closer, closer, talker));
+    await until(() => service.state === "reconnecting");
+    service.reconnect();
+    await next(service, "negotiated");
+    await until(() => service.state === "reconnecting");
+    browser.dispatchEvent(new Event("online"));
+    await next(service, "negotiated");
+    await service.close();
+    browser.dispatchEvent(new Event("online"));
+    expect(service.state).toBe("closed");
+    vi.unstubAllGlobals();
+  });
+
+  test("is given up by close", async () => {
+    const service = impatient(patient);
+    const subscription = service.subscribe("ecg/1", () => {});
+    await service.connect(
+      await scripted(async (talk) => {
+        await talk.negotiate();
+        talk.close(1001);
+        await talk.stay();
+      }),
+    );
+    await until(() => service.state === "reconnecting");
+    const waiting = service.sendMessage(MessageType.ECG_DATA, { signal: [1] });
+    await service.close();
+    await expect(waiting).rejects.toMatchObject({ name: "ConnectionLost" });
+    await expect(subscription.granted).rejects.toThrow();
+    expect([service.state, subscription.status]).toEqual(["closed", "closed"]);
+    await expect(service.ping()).rejects.toThrow("no connection");
+  });
+
+  test("is not done where it is not wanted", async () => {
+    const service = impatient({ reconnect: false });
+    await service.connect(
+      await scripted(async (talk) => {
+        await talk.negotiate();
+      }),
+    );
+    expect(await next(service, "error")).toMatchObject({ error: { name: "ConnectionLost", code: null } });
+    expect(service.state).toBe("closed");
+  });
+
+  test("a ping that is under way is told", async () => {
+    const service = impatient(patient);
+    const deaf = async (talk: Talk) => {
+      await talk.negotiate();
+      await talk.stay();
+    };
+    await service.connect(await scripted(deaf));
+    const pong = service.ping();
+    service.reconnect();
+    await expect(pong).rejects.toThrow("went before");
   });
 });
 

@@ -23,6 +23,7 @@ import {
 import { microseconds, seconds } from "../src/moments.js";
 import { DEFAULT_BACKOFF, isFinal, Patience } from "../src/reconnection.js";
 import { SendClock } from "../src/send-clock.js";
+import { uncaughtDuring } from "./services.js";
 
 describe("crc32", () => {
   function bitwise(bytes: Uint8Array): number {
@@ -419,20 +420,16 @@ describe("ECG_DATA", () => {
 
 test("a listener that throws is reported, and stops nobody else", async () => {
   const emitter = new Emitter<{ event: number }>();
-  const [heard, reported]: [number[], unknown[]] = [[], []];
+  const heard: number[] = [];
   emitter.on("event", (number) => {
     throw new Error(`broken by ${number}`);
   });
   const end = emitter.on("event", (number) => heard.push(number));
-  const vitests = process.listeners("uncaughtException");
-  process.removeAllListeners("uncaughtException");
-  process.on("uncaughtException", (error) => reported.push(error.message));
-  emitter.emit("event", 1);
-  end();
-  emitter.emit("event", 2);
-  await new Promise((resolve) => setTimeout(resolve));
-  process.removeAllListeners("uncaughtException");
-  for (const listener of vitests) process.on("uncaughtException", listener);
+  const reported = await uncaughtDuring(() => {
+    emitter.emit("event", 1);
+    end();
+    emitter.emit("event", 2);
+  });
   expect(heard).toEqual([1]);
   expect(reported).toEqual(["broken by 1", "broken by 2"]);
 });

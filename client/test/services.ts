@@ -55,3 +55,16 @@ export function gate(): { opened: Promise<void>; open: () => void } {
   });
   return { opened, open };
 }
+
+/** The messages of the errors that nobody caught while something was done. */
+export async function uncaughtDuring(work: () => void | Promise<void>): Promise<string[]> {
+  const reported: string[] = [];
+  const vitests = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => reported.push(error.message));
+  await work();
+  await new Promise((resolve) => setTimeout(resolve));
+  process.removeAllListeners("uncaughtException");
+  for (const listener of vitests) process.on("uncaughtException", listener);
+  return reported.sort();
+}
