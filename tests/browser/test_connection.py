@@ -93,11 +93,13 @@ def test_a_server_that_hangs_is_noticed(open_monitor):
         monitor = open_monitor(server.port)
         monitor.wait("s.end > 500 && !s.lost")
         server.process.send_signal(signal.SIGSTOP)
-        assert monitor.wait("s.lost", 5) < 3
-        assert monitor.page.is_visible("text=No signal")
-        assert not monitor.page.text_content("#rate").isdigit()
-        assert "No signal" in monitor.page.title()
-        server.process.send_signal(signal.SIGCONT)
+        try:
+            assert monitor.wait("s.lost", 5) < 3
+            assert monitor.page.is_visible("text=No signal")
+            assert not monitor.page.text_content("#rate").isdigit()
+            assert "No signal" in monitor.page.title()
+        finally:
+            server.process.send_signal(signal.SIGCONT)
         monitor.wait("!s.lost")
         monitor.wait("s.head < s.end")
         assert monitor.state["gaps"] == []
