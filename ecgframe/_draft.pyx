@@ -1,7 +1,6 @@
 """Frames to go out: a packed payload gets its sum and its header, in the room left for it or with a copy."""
 
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -9,6 +8,7 @@ from libc.string cimport memcpy
 
 from ._checksum cimport checksum_of
 from ._header cimport FlatBuffer, flatten, header_size, write_header
+from ._lending cimport lend
 
 from .errors import MessageTooLarge
 from .protocol import LARGEST_LENGTH
@@ -42,7 +42,7 @@ cdef class Draft:
         return draft
 
     def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, self.start + self.room, self.nbytes, True, flags)
+        lend(view, self, self.start + self.room, self.nbytes, flags)
 
     @property
     def payload(self):

@@ -5,7 +5,7 @@ Buffers in, buffers out: no policy and no I/O. Section "Message Structure" of th
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_Check
@@ -14,6 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ._bigendian cimport load32, load64, store32, store64
 from ._checksum cimport checksum_of
+from ._lending cimport lend
 
 from operator import index
 
@@ -53,7 +54,7 @@ cdef class FlatBuffer:
     """The bytes of any C-contiguous buffer, read-only and without a copy. Keeps the buffer alive, as its views do."""
 
     def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, <void*>self.start, self.nbytes, True, flags)
+        lend(view, self, self.start, self.nbytes, flags)
 
     def __dealloc__(self):
         PyBuffer_Release(&self.source)

@@ -7,13 +7,14 @@ by skipping them; then the samples are read once, straight into the array.
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memcmp, memset
 
 from ._bigendian cimport load16, load32
+from ._lending cimport lend
 from ._reader cimport DEEPEST, TOO_DEEP, Reader, keys_to, refuse
 from ._samples cimport (
     BOOL, FINE, FLOAT64, INT64, SIGNED, UINT64,
@@ -356,7 +357,7 @@ cdef class Received:
         return view
 
     def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, <void*>self.start, self.nbytes, True, flags)
+        lend(view, self, self.start, self.nbytes, flags)
         view.itemsize = self.size
         view.format = PyBytes_AS_STRING(self.format) if flags & PyBUF_FORMAT else NULL
         view.ndim = self.ndim
