@@ -16,7 +16,7 @@ from typing import Any
 
 from ecgframe import protocol
 from ecgframe.protocol import Capability, CloseCode, ErrorCode, Flag, MessageType
-from ecgframe.session import session
+from ecgframe.session import client_session, session
 from ecgframe.session.acknowledgements import REMEMBERED
 
 TARGET = Path(__file__).parent / "src" / "protocol.ts"
@@ -48,7 +48,10 @@ NUMBERS = (
     "MAX_BATCH_PAYLOAD",
 )
 TEXTS = ("DATETIME_KEY", "UUID_KEY", "NDARRAY_KEY", "DTYPE_KEY", "SHAPE_KEY")
-SESSION_NUMBERS = ("SHORTEST_HEARTBEAT", "LONGEST_HEARTBEAT", "ECHO_GROWTH", "SMALL_ECHO", "LONGEST_TEXT")
+SESSION_NUMBERS = {
+    client_session: ("SHORTEST_HEARTBEAT", "LONGEST_HEARTBEAT"),
+    session: ("ECHO_GROWTH", "SMALL_ECHO", "LONGEST_TEXT"),
+}
 
 
 def main() -> None:
@@ -101,8 +104,9 @@ def sections() -> Iterator[str]:
         yield declaration(name, number(getattr(protocol, name)), docs(name))
     yield declaration("LARGEST_TIMESTAMP", f"{number(protocol.LARGEST_TIMESTAMP)}n", docs("LARGEST_TIMESTAMP"))
     yield declaration("REMEMBERED", number(REMEMBERED), "Acknowledged messages whose timestamps a receiver remembers.")
-    for name in SESSION_NUMBERS:
-        yield declaration(name, number(getattr(session, name)), docs(name, Path(session.__file__)))
+    for module, names in SESSION_NUMBERS.items():
+        for name in names:
+            yield declaration(name, number(getattr(module, name)), docs(name, Path(module.__file__)))
 
 
 def data_types() -> list[MessageType]:
