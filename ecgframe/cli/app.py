@@ -21,6 +21,8 @@ from .serve import serve
 from .sizes import EPILOG as SIZES_EXAMPLES
 from .sizes import sizes
 from .terminal import own_version
+from .top import EPILOG as TOP_EXAMPLES
+from .top import top
 from .watch import watch
 from .wireshark import EPILOG as WIRESHARK_EXAMPLES
 from .wireshark import wireshark
@@ -60,6 +62,7 @@ app.command(epilog=ERRORS_EXAMPLES)(errors)
 app.command(epilog=PROXY_EXAMPLES)(proxy)
 app.command(epilog=REPLAY_EXAMPLES)(replay)
 app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)
+app.command(epilog=TOP_EXAMPLES)(top)
 app.command(epilog=CONFORMANCE_EXAMPLES)(conformance)
 
 

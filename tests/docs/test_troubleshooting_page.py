@@ -74,7 +74,7 @@ def test_the_commands_of_the_other_page_are_known():
     known = set(re.findall(r"^│ (\w+) ", run("--help").output, re.M))
     named = set(re.findall(r"`ecgframe (\w+)", DEBUGGING + PAGE))
     assert named <= known, named - known
-    assert named >= {"inspect", "wireshark", "sizes", "proxy", "replay", "errors", "conformance"}
+    assert named >= {"inspect", "wireshark", "sizes", "proxy", "replay", "errors", "conformance", "top"}
 
 
 def test_the_output_that_is_shown_is_what_is_printed(server):

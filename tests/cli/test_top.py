@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import time
+
+import pytest
+from cli.live_server import live
+from command_line import run
+from recordings import optional
+
+from ecgframe.cli.monitoring import bar, short_time
+from ecgframe.cli.top import EPILOG
+from ecgframe.client import connect
+from ecgframe.tools.readings import metrics_url, read_metrics
+
+optional("websockets")
+optional("prometheus_client")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with live() as running:
+        yield f"ws://127.0.0.1:{running.port}/ws"
+
+
+def test_once(server):
+    output = run("top", server, "--once", "--interval", 0.5).output
+    assert re.search(r"^connections +0 open", output, re.M)
+    assert re.search(r"^streams +1, 0 subscriptions", output, re.M)
+    assert re.search(r"^dropped +0.0 frames/s now, 0 in all", output, re.M)
+    assert re.search(r"time to publish of \d+", output)
+    assert "p99" in output
+
+
+def test_once_json_while_somebody_watches(server):
+    async def watch():
+        async with connect(server) as client, client.subscribe("ecg/1") as stream:
+            await anext(stream)
+            return await asyncio.to_thread(run, "top", server, "--once", "--json", "--interval", 0.5)
+
+    told = json.loads(asyncio.run(watch()).stdout)
+    assert (told["connections"], told["by_version"], told["subscriptions"]) == (1, {"3": 1}, 1)
+    assert 10 < told["messages"]["sent"]["ECG_DATA"] < 40
+    assert told["nbytes"]["sent"] > 1000
+    assert 0 < told["compression"]["sent"] < 1
+    assert told["latency"]["publish"]["percentiles"]["99"] > 0
+
+
+def test_the_view(server):
+    textual = optional("textual")
+    from ecgframe.cli.monitor_app import MonitorApp
+
+    async def look():
+        address = metrics_url(server)
+        app = MonitorApp(address, 0.1, await asyncio.to_thread(read_metrics, address))
+        async with app.run_test(size=(130, 40)) as pilot:
+            await until(lambda: "open" in shown(app))
+            text = shown(app)
+            await pilot.press("p")
+            paused = str(app.query_one("#where").render())
+            app._url = "http://127.0.0.1:1/metrics"
+            await pilot.press("p")
+            await until(lambda: "Connection refused" in str(app.query_one("#where").render()))
+            await pilot.press("q")
+        return text, paused, app.return_code
+
+    def shown(app):
+        lines = app.screen._compositor.render_strips()
+        return "\n".join(strip.text for strip in lines)
+
+    async def until(condition):
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+    text, paused, code = asyncio.run(look())
+    for words in ("connections", "messages a second", "time to publish", "Quit"):
+        assert words in text
+    assert paused.endswith("paused")
+    assert code == 0
+    assert textual
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("ws://127.0.0.1:1/ws",), 1, "error: http://127.0.0.1:1/metrics: Connection refused"),
+        (("ws://127.0.0.1:1/ws", "--once"), 1, "Connection refused"),
+        (("ws://h", "--json"), 2, "goes with --once"),
+        (("ftp://h", "--once"), 1, "no address of a server"),
+        (("ws://h", "--interval", "0"), 2, "is not above 0"),
+    ],
+)
+def test_mistakes(arguments, code, words):
+    assert words in run("top", *arguments, code=code).output
+
+
+def test_the_examples_of_the_help_run_as_printed(server):
+    examples = [example for example in re.findall(r"^\*\*ecgframe (.*?)\*\* ", EPILOG, re.M) if "--once" in example]
+    assert len(examples) == 2
+    for example in examples:
+        assert run(*shlex.split(example.replace("ws://127.0.0.1:8765/ws", server))).stdout
+
+
+def test_bars_and_times():
+    assert bar(1.0) == "█" * 16
+    assert bar(0.5) == "█" * 8
+    assert bar(0.0) == "▏"
+    assert [short_time(seconds) for seconds in (5e-5, 0.0025, 0.9999, 12)] == ["50 µs", "2.5 ms", "1 s", "12 s"]
