@@ -30,7 +30,7 @@ from .inbox import Inbox, Item
 from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link
-from .streams import Stream
+from .stream import Stream
 from .tasks import begin
 from .traffic import Traffic
 

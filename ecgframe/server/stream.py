@@ -1,0 +1,245 @@
+"""One named stream: who watches it, and how each of them gets what is published and what it missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, Protocol
+
+from ..protocol import ErrorCode
+from ..session import Encoding, Loss, Outgoing, ServerSession
+from ..session.outgoing import Tier
+from .ring import Publication, Ring
+
+CHUNK_FRAMES: Final = 64
+"""Frames of a backlog that are queued at once, at most."""
+
+CHUNK_BYTES: Final = 256 * 1024
+"""Bytes of a backlog after which no further frame is queued at once."""
+
+NoteSent = Callable[[Outgoing, int, int], None]
+"""Is told to how many viewers a frame went, and to how many of them without being queued."""
+
+_encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
+
+
+class Viewer(Protocol):
+    """A connection, as far as a stream knows it."""
+
+    session: ServerSession
+
+    def take(self, outgoing: Outgoing, now: float) -> bool:
+        """Send a frame that is encoded for the session, or queue it. Tells whether it was sent without queueing."""
+
+    def pump(self, now: float) -> None:
+        """Send what is queued, as far as it can be sent at once."""
+
+
+class Backlog:
+    """What a viewer has yet to get of a stream's ring before it is up to date.
+
+    Attributes:
+        next: number of the publication that it gets next.
+        last: timestamp of the one that it got last.
+        overtaken: numbers of urgent publications that it got ahead of their turn.
+    """
+
+    __slots__ = ("last", "next", "overtaken")
+
+    def __init__(self, next: int, last: int) -> None:
+        self.next = next
+        self.last = last
+        self.overtaken: set[int] = set()
+
+
+class Stream:
+    """One stream: its ring, the viewers that are up to date, those that catch up with it, and those that know more.
+
+    A viewer that comes back takes what it missed from the ring piece by piece, as its network does, and is given
+    what is published meanwhile from there as well; only what is urgent goes to it at once. One whose last message is
+    later than all that is in the ring waits for one that is later still: the past may yet arrive from another server.
+
+    Args:
+        name: its name.
+        ring: its own.
+        known_after: microseconds since 1970: whatever was published here later, the stream's ring has had.
+        note_sent: is told of each frame.
+        forget: is called when nobody would miss the stream any more.
+
+    Attributes:
+        joined: whether the backplane follows it.
+        joining: the task that makes it do so.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_backlogs",
+        "_forget",
+        "_holders",
+        "_live",
+        "_note_sent",
+        "joined",
+        "joining",
+        "known_after",
+        "name",
+        "ring",
+    )
+
+    def __init__(
+        self, name: str, ring: Ring, known_after: int, note_sent: NoteSent, forget: Callable[[Stream], None]
+    ) -> None:
+        self.name = name
+        self.ring = ring
+        self.known_after = known_after
+        self._holders = 0
+        self.joined = False
+        self.joining: asyncio.Task[None] | None = None
+        self._note_sent = note_sent
+        self._forget = forget
+        self._live: dict[Viewer, None] = {}
+        self._ahead: dict[Viewer, int] = {}
+        self._backlogs: dict[Viewer, Backlog] = {}
+
+    @property
+    def viewers(self) -> int:
+        """Connections that watch it."""
+        return len(self._live) + len(self._backlogs) + len(self._ahead)
+
+    def deliver(self, publication: Publication, now: float) -> int:
+        """Keep a publication and send it to all viewers. Returns how many got it now."""
+        self.ring.append(publication, now)
+        if self._ahead:
+            self._await_no_longer(publication.timestamp)
+        taken = self._fan_out(publication, list(self._live), now)
+        if publication.urgent and self._backlogs:
+            taken += self._send_ahead(publication, now)
+        self.ring.trim(now)
+        return taken
+
+    def add(self, viewer: Viewer, since: int | None) -> int | None:
+        """Let a connection watch, from the message after ``since`` on; without it, from now on.
+
+        Returns:
+            Where messages after ``since`` may be lost: the moment from which on none is. Not the time of the first
+            message that follows: a viewer who has all until shortly before that would take the pause for a loss.
+        """
+        self.remove(viewer)
+        if since is None:
+            self._live[viewer] = None
+            return None
+        ring = self.ring
+        backlog = Backlog(ring.number_after(since), max(since, ring.floor))
+        if backlog.next < ring.end:
+            self._backlogs[viewer] = backlog
+        elif since == ring.newest:
+            self._live[viewer] = None
+        else:
+            self._ahead[viewer] = since
+        return None if since >= ring.floor else ring.floor + 1
+
+    def remove(self, viewer: Viewer) -> None:
+        """Let it watch no more."""
+        self._live.pop(viewer, None)
+        self._backlogs.pop(viewer, None)
+        self._ahead.pop(viewer, None)
+        self.forget_if_idle()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The stream is not forgotten within this context."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self.forget_if_idle()
+
+    def forget_if_idle(self) -> None:
+        """Have the stream forgotten if nobody would miss it."""
+        if not (self._holders or self.viewers or self.ring):
+            self._forget(self)
+
+    def is_behind(self, viewer: Viewer) -> bool:
+        """Tell whether the viewer still has a backlog."""
+        return viewer in self._backlogs
+
+    def catch_up(self, viewer: Viewer, now: float) -> None:
+        """Queue the next piece of a viewer's backlog, which has nothing waiting."""
+        backlog = self._backlogs[viewer]
+        session = viewer.session
+        if backlog.next < self.ring.first:
+            self._tell_loss(session, backlog)
+        for publication in self.ring.start_from(backlog.next):
+            backlog.next = publication.number + 1
+            backlog.last = publication.timestamp
+            if publication.number in backlog.overtaken:
+                backlog.overtaken.remove(publication.number)
+                continue
+            outgoing = self.ring.frame(publication, session.encoding)
+            session.enqueue(outgoing)
+            self._note_sent(outgoing, 1, 0)
+            if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
+                break
+        if backlog.next == self.ring.end:
+            del self._backlogs[viewer]
+            self._live[viewer] = None
+        self.ring.trim(now)
+
+    def _fan_out(self, publication: Publication, viewers: list[Viewer], now: float) -> int:
+        """Send it, encoded once for each encoding; viewers of one encoding mostly stand side by side."""
+        for encoding, group in groupby(viewers, _encoding_of):
+            outgoing = self.ring.frame(publication, encoding)
+            sent = [viewer.take(outgoing, now) for viewer in group]
+            self._note_sent(outgoing, len(sent), sum(sent))
+        return len(viewers)
+
+    def _await_no_longer(self, timestamp: int) -> None:
+        """What comes now is new to viewers that knew more than the ring."""
+        for viewer, since in list(self._ahead.items()):
+            if since < timestamp:
+                del self._ahead[viewer]
+                self._live[viewer] = None
+
+    def _send_ahead(self, publication: Publication, now: float) -> int:
+        """Send what is urgent to viewers that catch up. One that is up to date by now has it already."""
+        ahead = [viewer for viewer, backlog in self._backlogs.items() if publication.number >= backlog.next]
+        for viewer in ahead:
+            self._send_urgent(viewer, self._backlogs[viewer], now)
+        return len(ahead)
+
+    def _send_urgent(self, viewer: Viewer, backlog: Backlog, now: float) -> None:
+        """Send what is urgent in a backlog, in its order: an alarm does not end before it has begun."""
+        session = viewer.session
+        for publication in self.ring.start_from(backlog.next):
+            if not publication.urgent or publication.number in backlog.overtaken:
+                continue
+            outgoing = self.ring.frame(publication, session.encoding)
+            # A viewer that could not tell, and resumes by timestamps, gets it in its turn; so it is with a flood.
+            if outgoing.tier is not Tier.URGENT or _is_half_full(session):
+                break
+            backlog.overtaken.add(publication.number)
+            session.enqueue(outgoing)
+            self._note_sent(outgoing, 1, 0)
+        viewer.pump(now)
+
+    def _tell_loss(self, session: ServerSession, backlog: Backlog) -> None:
+        """The ring has moved on: the viewer goes on at its oldest message and is told what it misses."""
+        lost = range(backlog.next, self.ring.first)
+        frames = len(lost) - sum(number in lost for number in backlog.overtaken)
+        backlog.overtaken.difference_update(lost)
+        loss = Loss(backlog.last + 1, self.ring.floor, frames)
+        backlog.next = self.ring.first
+        if frames:
+            session.tally.dropped += frames
+            text = (
+                f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
+            )
+            session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=loss.details(self.name))
+
+
+def _is_half_full(session: ServerSession) -> bool:
+    settings = session.settings
+    return session.queued_frames >= settings.queue_frames / 2 or session.queued_bytes >= settings.queue_bytes / 2
