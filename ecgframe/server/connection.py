@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +15,6 @@ from ..session import (
     Event,
     FrameRefused,
     Negotiated,
-    Outgoing,
     Received,
     ServerSession,
     Settings,
@@ -30,6 +28,7 @@ from .inbox import Inbox, Item
 from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link
+from .outlet import Outlet
 from .stream import Stream
 from .tasks import begin
 from .traffic import Traffic
@@ -67,9 +66,7 @@ class Shared:
 class Connection:
     """One peer, from the open WebSocket to its end.
 
-    What is to be sent goes out at once where the link can take it (``pump``). A viewer that is behind, and one whose
-    link can only be awaited, has a task that sends what waits as fast as the link takes it; it ends when nothing
-    waits. So an idle connection costs one task, which reads, and one timer.
+    An idle connection costs one task, which reads, and one timer; see ``Outlet`` for one that is sent something.
 
     Args:
         id: its name.
@@ -78,6 +75,7 @@ class Connection:
 
     Attributes:
         session: its conversation.
+        outlet: sends what the session has to say; streams know the connection by it.
         info: what the application sees of it.
         identity: what ``authenticate`` returned.
         is_open: whether the peer has been let in, and is there.
@@ -92,6 +90,7 @@ class Connection:
         self.session = ServerSession(shared.settings, shared.wall)
         self.info = ConnectionInfo(self)
         self._log = ConnectionLog(self.info)
+        self.outlet = Outlet(self.session, link, self._log, rearm=self._rearm, close=self._begin_closing)
         self.identity: object = None
         self.is_open = False
         self.connected_at = shared.wall()
@@ -104,10 +103,6 @@ class Connection:
         self._inbox = Inbox(self._handle, self._give_up_handling, shared.limits)
         self._has_left = False
         self._is_paused = False
-        self._lagging: deque[Stream] = deque()
-        self._is_writing = False
-        self._is_lost = False
-        self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -126,106 +121,6 @@ class Connection:
             self.leave()
             await self._stop()
 
-    # --- sending ---
-
-    def take(self, outgoing: Outgoing, now: float) -> bool:
-        """Send a frame that is encoded for this session, or queue it. Tells whether it was sent without queueing."""
-        # While a stream lags behind, there is a task that writes.
-        if not self._is_writing and self.link.can_write and self.session.passes(outgoing, now):
-            try:
-                self.link.write(outgoing.frame)
-            except Exception as error:
-                self._lose(error)
-            return True
-        self.session.enqueue(outgoing)
-        self.pump(now)
-        if outgoing.acknowledged:
-            self._rearm()
-        return False
-
-    def flush(self) -> None:
-        """Send what can be sent at once."""
-        self.pump(self.now())
-
-    def pump(self, now: float) -> None:
-        """Send as much of what waits as the link takes now; leave the rest to a task."""
-        session = self.session
-        if not self._is_writing:
-            lags = bool(self._lagging)
-            self._send_now(now)
-            if lags:
-                self._rearm()
-            if self._has_more:
-                self._is_writing = True
-                self._writer = begin(self._write())
-        if session.closing:
-            self._begin_closing()
-
-    def _send_now(self, now: float) -> None:
-        session, link = self.session, self.link
-        while link.can_write and not self._is_lost:
-            message = session.next_message(now)
-            if message is not None:
-                self._write_now(message)
-                if link.is_closing:  # a transport takes all that is written to it when its peer has gone
-                    self._lose(ConnectionResetError("the peer is gone"))
-            elif not (self._lagging and self._catch_up(now)):
-                break
-
-    @property
-    def _has_more(self) -> bool:
-        return not self._is_lost and (self.session.has_waiting or bool(self._lagging))
-
-    async def _write(self) -> None:
-        """Send what waits, as fast as the link takes it."""
-        link = self.link
-        try:
-            while self._has_more:
-                await link.writable()  # only then is it decided what goes next, so that an alert comes first
-                if link.can_write:
-                    self._send_now(self.now())
-                else:
-                    await self._send_next()
-                self._rearm()
-                self._log.drops(self.session.tally.dropped, self.now())
-        except Exception as error:
-            self._lose(error)
-        else:
-            self._is_writing = self._is_lost
-
-    def _write_now(self, message: bytes) -> None:
-        try:
-            self.link.write(message)
-        except Exception as error:
-            self._lose(error)
-
-    async def _send_next(self) -> None:
-        """Send one message by a link that can only be awaited."""
-        now = self.now()
-        message = self.session.next_message(now)
-        if message is not None:
-            await self.link.send(message)
-        else:
-            self._catch_up(now)
-
-    def _catch_up(self, now: float) -> bool:
-        """Queue a piece of what is missing of a stream. Tells whether something waits now."""
-        while self._lagging:
-            stream = self._lagging.popleft()
-            if stream.is_behind(self):
-                stream.catch_up(self, now)
-            if stream.is_behind(self):
-                self._lagging.append(stream)
-            if self.session.has_waiting:
-                return True
-        return False
-
-    def _lose(self, error: Exception) -> None:
-        """The link is broken: nothing is sent any more."""
-        self._is_lost = self._is_writing = True
-        self._log.broke(error)
-        self.link.abort()
-
     # --- streams ---
 
     def subscribe(self, stream: Stream, since: int | None) -> None:
@@ -236,20 +131,20 @@ class Connection:
         if name in self.subscriptions and since is None:
             self.session.answer_subscription(name, "subscribed")
         else:
-            start = stream.add(self, since if since is None else min(since, self._shared.wall() + CLOCK_MARGIN))
+            start = stream.add(self.outlet, since if since is None else min(since, self._shared.wall() + CLOCK_MARGIN))
             self.session.answer_subscription(name, "subscribed", start=start)
             self.subscriptions[name] = stream
-            if stream.is_behind(self):
-                self._lagging.append(stream)
-        self.flush()
+            if stream.is_behind(self.outlet):
+                self.outlet.bring_up_to_date(stream)
+        self.outlet.flush()
 
     def unsubscribe(self, name: str) -> None:
         """Watch it no more."""
         stream = self.subscriptions.pop(name, None)
         if stream is not None:
-            stream.remove(self)
+            stream.remove(self.outlet)
         self.session.answer_subscription(name, "unsubscribed")
-        self.flush()
+        self.outlet.flush()
 
     def deny(self, name: str, code: ErrorCode | None) -> None:
         """Answer that a stream cannot be watched."""
@@ -257,7 +152,7 @@ class Connection:
             self._shared.traffic.errors[code] += 1
             self._shared.hooks.report(self.info, ERRORS[code]("a subscription is denied"), None)
         self.session.answer_subscription(name, "denied", code=code)
-        self.flush()
+        self.outlet.flush()
 
     # --- receiving ---
 
@@ -271,7 +166,7 @@ class Connection:
         self.is_open = True
         self._log.opened()
         self.session.start(self.now())
-        self.flush()
+        self.outlet.flush()
         self._rearm()
 
     async def _read(self) -> None:
@@ -281,7 +176,7 @@ class Connection:
             try:
                 message = await receive()
             except Exception as error:
-                self._lose(error)
+                self.outlet.lose(error)
                 return
             if message is None:
                 return
@@ -292,7 +187,7 @@ class Connection:
                 observe(len(message))
                 self._attend(session.receive(message, now), now, message)
             if session.has_waiting or session.closing:
-                self.pump(now)
+                self.outlet.pump(now)
             if self._inbox.is_full and not session.closing:
                 await self._wait_for_the_application()
 
@@ -355,7 +250,7 @@ class Connection:
             if seconds > self._shared.limits.slow_message_seconds:
                 self._log.slow(event.message.type, seconds)
         if session.has_waiting:
-            self.pump(now)
+            self.outlet.pump(now)
 
     def refuse(self, code: ErrorCode, text: str, *, close: CloseCode | None = None) -> None:
         """Tell the peer of an error; nothing happens when it is gone."""
@@ -365,7 +260,7 @@ class Connection:
         self.session.refuse(code, text, close=close)
         self._shared.hooks.report(self.info, ERRORS[code](text), None)
         self._log.refused(code)
-        self.flush()
+        self.outlet.flush()
 
     # --- time ---
 
@@ -390,7 +285,7 @@ class Connection:
         if self._is_paused:
             self.session.heard(now)
         self._attend(self.session.tick(now), now)
-        self.pump(now)
+        self.outlet.pump(now)
         self._rearm()
 
     # --- ending ---
@@ -398,7 +293,7 @@ class Connection:
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the connection once what is urgent has left."""
         self.session.end(code, reason)
-        self.pump(self.now())
+        self.outlet.pump(self.now())
 
     def leave(self) -> None:
         """The peer is gone: no stream and no timer knows it any more. Calling this again does nothing."""
@@ -409,9 +304,9 @@ class Connection:
         closing = self.session.closing
         self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
         for stream in self.subscriptions.values():
-            stream.remove(self)
+            stream.remove(self.outlet)
         self.subscriptions.clear()
-        self._lagging.clear()
+        self.outlet.forget_streams()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -434,11 +329,11 @@ class Connection:
         assert closing is not None
         try:
             async with asyncio.timeout(self._shared.limits.close_seconds):
-                if self._writer:
-                    await asyncio.wait({self._writer})
+                if self.outlet.writer:
+                    await asyncio.wait({self.outlet.writer})
                 await self.link.close(closing.code, closing.reason)
         except Exception as error:
-            self._lose(error)
+            self.outlet.lose(error)
 
     async def _say_goodbye(self) -> None:
         """Let the application finish what came, and the link its closing handshake."""
@@ -452,10 +347,9 @@ class Connection:
             await self._closer
 
     async def _stop(self) -> None:
-        tasks = {task for task in (self._inbox.stop(), self._writer, self._closer) if task and not task.done()}
+        tasks = {task for task in (self._inbox.stop(), self.outlet.writer, self._closer) if task and not task.done()}
         for task in tasks:
             task.cancel()
-        self._is_writing = True
-        self.link.abort()
+        self.outlet.shut()
         if tasks:
             await asyncio.wait(tasks, timeout=self._shared.limits.close_seconds)

@@ -143,7 +143,7 @@ class WebSocketBinaryHandler:
             flags=flags,
         )
         now = connection.now()
-        self._traffic.note_sent(outgoing, 1, connection.take(outgoing, now))
+        self._traffic.note_sent(outgoing, 1, connection.outlet.take(outgoing, now))
         if now >= self._breathed_at + BREATH:
             await self._breathe(now)
         return outgoing.timestamp
@@ -354,7 +354,7 @@ class WebSocketBinaryHandler:
         for connection in list(self._connections.values()):
             if connection.is_open and connection is not sender:
                 outgoing = publication.outgoing(connection.session.encoding)
-                self._traffic.note_sent(outgoing, 1, connection.take(outgoing, now))
+                self._traffic.note_sent(outgoing, 1, connection.outlet.take(outgoing, now))
 
     async def _breathe(self, now: float) -> None:
         """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""

@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import socket
+import sys
 from contextlib import asynccontextmanager, suppress
 
 import oracle
@@ -14,6 +15,9 @@ from server.engines import ENGINES, TYPES, client, on_websockets, until, websock
 
 from ecgframe import MessageType
 from ecgframe.server import Limits, Link, Request, WebSocketBinaryHandler
+from ecgframe.server.connection import Connection
+from ecgframe.server.inbox import Inbox
+from ecgframe.server.outlet import Outlet
 from ecgframe.session import Settings, microseconds
 
 STREAM = "ecg/bed-7"
@@ -138,6 +142,7 @@ def test_nothing_more_is_written_to_a_peer_that_is_gone():
             for number in range(1000):
                 await handler.publish(STREAM, MessageType.ECG_DATA, noise(number))
             assert len(link.written) == 1
+            assert len(tasks_of_the_server()) == 1
             link.is_broken = True
             link.changed.set()
             await serving
@@ -299,7 +304,9 @@ def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(engine, seed
 
 def tasks_of_the_server():
     """Tasks of connections. (The servers themselves have tasks of their own.)"""
-    return [task for task in asyncio.all_tasks() if "ecgframe/server/connection.py" in str(task.get_coro())]
+    code = (Connection.__module__, Outlet.__module__, Inbox.__module__)
+    files = {sys.modules[name].__file__ for name in code}
+    return [task for task in asyncio.all_tasks() if task.get_coro().cr_code.co_filename in files]
 
 
 def test_a_handler_that_is_cancelled_lets_go_of_the_connection():

@@ -1,0 +1,166 @@
+"""What goes out to one peer: at once where its link can take it, by a task as fast as the link takes it where not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .tasks import begin
+
+if TYPE_CHECKING:
+    from ..session import Outgoing, ServerSession
+    from .connection_log import ConnectionLog
+    from .link import Link
+    from .stream import Stream
+
+
+class Outlet:
+    """The way from a session to its link.
+
+    What is to be sent goes out at once where the link can take it (``pump``). A viewer that is behind, and one whose
+    link can only be awaited, has a task that sends what waits as fast as the link takes it; it ends when nothing
+    waits.
+
+    Args:
+        session: gives what is to be sent, next.
+        link: takes it.
+        log: is told when the link breaks, and of dropped frames.
+        rearm: has the session's deadline looked at anew.
+        close: begins to close the connection; may be called again.
+
+    Attributes:
+        session: as given.
+        writer: the latest task that sent what waited; None where there was none.
+    """
+
+    def __init__(
+        self,
+        session: ServerSession,
+        link: Link,
+        log: ConnectionLog,
+        *,
+        rearm: Callable[[], None],
+        close: Callable[[], None],
+    ) -> None:
+        self.session = session
+        self.writer: asyncio.Task[None] | None = None
+        self._link = link
+        self._log = log
+        self._rearm = rearm
+        self._close = close
+        self._now = asyncio.get_running_loop().time
+        self._lagging: deque[Stream] = deque()
+        self._is_writing = False
+        self._is_lost = False
+
+    def take(self, outgoing: Outgoing, now: float) -> bool:
+        """Send a frame that is encoded for this session, or queue it. Tells whether it was sent without queueing."""
+        # While a stream lags behind, there is a task that writes.
+        if not self._is_writing and self._link.can_write and self.session.passes(outgoing, now):
+            try:
+                self._link.write(outgoing.frame)
+            except Exception as error:
+                self.lose(error)
+            return True
+        self.session.enqueue(outgoing)
+        self.pump(now)
+        if outgoing.acknowledged:
+            self._rearm()
+        return False
+
+    def flush(self) -> None:
+        """Send what can be sent at once."""
+        self.pump(self._now())
+
+    def pump(self, now: float) -> None:
+        """Send as much of what waits as the link takes now; leave the rest to a task."""
+        if not self._is_writing:
+            lags = bool(self._lagging)
+            self._send_now(now)
+            if lags:
+                self._rearm()
+            if self._has_more:
+                self._is_writing = True
+                self.writer = begin(self._write())
+        if self.session.closing:
+            self._close()
+
+    def bring_up_to_date(self, stream: Stream) -> None:
+        """Send the viewer what it is behind with, piece by piece. Call ``pump`` afterwards."""
+        self._lagging.append(stream)
+
+    def forget_streams(self) -> None:
+        """Bring up to date no longer."""
+        self._lagging.clear()
+
+    def lose(self, error: Exception) -> None:
+        """The link is broken: nothing is sent any more."""
+        self._log.broke(error)
+        self.shut()
+
+    def shut(self) -> None:
+        """Send nothing any more, and drop the link."""
+        self._is_lost = self._is_writing = True
+        self._link.abort()
+
+    @property
+    def _has_more(self) -> bool:
+        return not self._is_lost and (self.session.has_waiting or bool(self._lagging))
+
+    def _send_now(self, now: float) -> None:
+        session, link = self.session, self._link
+        while link.can_write and not self._is_lost:
+            message = session.next_message(now)
+            if message is not None:
+                self._write_now(message)
+            elif not (self._lagging and self._catch_up(now)):
+                break
+
+    def _write_now(self, message: bytes) -> None:
+        try:
+            self._link.write(message)
+        except Exception as error:
+            self.lose(error)
+        else:
+            if self._link.is_closing:  # a transport takes all that is written to it when its peer has gone
+                self.lose(ConnectionResetError("the peer is gone"))
+
+    async def _write(self) -> None:
+        """Send what waits, as fast as the link takes it."""
+        link = self._link
+        try:
+            while self._has_more:
+                await link.writable()  # only then is it decided what goes next, so that an alert comes first
+                if link.can_write:
+                    self._send_now(self._now())
+                else:
+                    await self._send_next()
+                self._rearm()
+                self._log.drops(self.session.tally.dropped, self._now())
+        except Exception as error:
+            self.lose(error)
+        else:
+            self._is_writing = self._is_lost
+
+    async def _send_next(self) -> None:
+        """Send one message by a link that can only be awaited."""
+        now = self._now()
+        message = self.session.next_message(now)
+        if message is not None:
+            await self._link.send(message)
+        else:
+            self._catch_up(now)
+
+    def _catch_up(self, now: float) -> bool:
+        """Queue a piece of what is missing of a stream. Tells whether something waits now."""
+        while self._lagging:
+            stream = self._lagging.popleft()
+            if stream.is_behind(self):
+                stream.catch_up(self, now)
+            if stream.is_behind(self):
+                self._lagging.append(stream)
+            if self.session.has_waiting:
+                return True
+        return False
