@@ -11,6 +11,7 @@ from recordings import optional
 from server.redis_server import redis_server
 
 from browser.damaging_proxy import DamagingProxy
+from browser.ink import check_ink
 from browser.monitor import Played, fifteen_leads, saved
 
 GREEN = """([left, right]) => {
@@ -88,9 +89,10 @@ def check_gap_is_blank(monitor, gap):
     assert colours["hatching"] > 100
 
 
-def test_a_server_that_hangs_is_noticed(open_monitor):
-    with live() as server:
-        monitor = open_monitor(server.port)
+def test_a_server_that_hangs_is_noticed_and_what_was_missed_is_filled_in(open_monitor):
+    leads = ["I", "II", "V2"]
+    with live("--leads", ",".join(leads)) as server:
+        monitor = open_monitor(server.port, "?view=sweep&speed=50&gain=10")
         monitor.wait("s.end > 500 && !s.lost")
         server.process.send_signal(signal.SIGSTOP)
         try:
@@ -101,8 +103,9 @@ def test_a_server_that_hangs_is_noticed(open_monitor):
         finally:
             server.process.send_signal(signal.SIGCONT)
         monitor.wait("!s.lost")
-        monitor.wait("s.head < s.end")
+        monitor.wait("s.head < s.end && s.shown.to > 3000")
         assert monitor.state["gaps"] == []
+        check_ink(monitor, leads, least=3000)
         monitor.check_quiet()
 
 

@@ -1,13 +1,13 @@
 /** Elements of the page, by their ids and of the class that they have to be of. */
 
-export function element<E extends HTMLElement>(id: string, kind: new () => E): E {
+export function element<E extends Element>(id: string, kind: new () => E): E {
   const found = document.getElementById(id);
   if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} with the id ${id}`);
   return found;
 }
 
 /** Put text where it is not there already: what stays as it is costs no layout. */
-export function setText(target: HTMLElement, text: string): void {
+export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 

@@ -9,7 +9,7 @@ const PAUSE = 0.5;
 export class Heart {
   readonly #rate = element("rate", HTMLOutputElement);
   readonly #lead = element("rhythm", HTMLElement);
-  readonly #heart = element("heart", SVGElement as unknown as new () => HTMLElement);
+  readonly #heart = element("heart", SVGElement);
   #beaten = 0;
   #next = 0;
 

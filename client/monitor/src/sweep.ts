@@ -90,14 +90,6 @@ export class Sweep {
     };
   }
 
-  /** The sample at a place of a panel. */
-  sampleAt(panel: Panel, x: number): number {
-    const { layout, buffer } = this.#parts();
-    const within = (panel.begin + (x - panel.x) / second(layout.scale)) * buffer.samplingRate;
-    const last = this.shown.to - 1;
-    return Math.round(last - mod(last - this.#origin - within, this.#page));
-  }
-
   /** Mark the stretch that the head passed over while nothing came. */
   drawWaiting(context: CanvasRenderingContext2D, head: number): void {
     const { buffer } = this.#parts();
