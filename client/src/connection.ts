@@ -160,6 +160,7 @@ export class Connection {
 
   #tell(events: readonly SessionEvent[], bytes: Uint8Array | null): void {
     for (const event of events) {
+      if (this.#over) return; // the application has let it go meanwhile
       if (event.kind === "negotiated") this.#established();
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
@@ -246,7 +247,7 @@ export class Connection {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#alarm);
-    this.#tell(this.session.lost(), null);
+    for (const event of this.session.lost()) this.#owner.heed(event, null);
     const lasted = this.#establishedAt === null ? 0 : now() - this.#establishedAt;
     this.#owner.ended({ code, reason, said: this.#said, lasted, opened: this.#opened });
   }

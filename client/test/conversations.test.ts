@@ -549,6 +549,37 @@ describe("connecting again", () => {
     expect(service.state).toBe("closed");
   });
 
+  test("in the middle of a batch, whose rest comes again", async () => {
+    const batch = async (talk: Talk) => {
+      await talk.negotiate();
+      const { since } = await talk.grant();
+      const numbers = [1, 2, 3].filter((number) => number > Number(since ?? 0));
+      const data = { sampling_rate: 1, stream: "ecg/1" };
+      const frames = numbers.map((number) =>
+        talk.frame(MessageType.ECG_DATA, { ...data, signal: [number] }, { timestamp: BigInt(number) * SECOND }),
+      );
+      if (frames.length) talk.sendBytes(Buffer.concat(frames));
+      await talk.stay();
+    };
+    const service = impatient();
+    const numbers: number[] = [];
+    service.subscribe("ecg/1", (message) => {
+      numbers.push(numberOf(message));
+      service.reconnect();
+    });
+    await service.connect(await scripted(batch, batch, batch, batch));
+    await until(() => numbers.length === 3);
+    expect(numbers).toEqual([1, 2, 3]);
+  });
+
+  test("is not begun where the service is closed while it connects", async () => {
+    const service = impatient();
+    const connecting = service.connect(await scripted(async (talk) => talk.stay()));
+    void service.close();
+    await expect(connecting).rejects.toThrow("closed");
+    expect(service.state).toBe("closed");
+  });
+
   test("a ping that is under way is told", async () => {
     const service = impatient(patient);
     const deaf = async (talk: Talk) => {
