@@ -86,6 +86,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, into docs/_build; a warning is an error."""
+    session.install(".[all]", env={"ECGFRAME_BUILD": "plain"})  # signatures are read from Python
+    install_group(session, "docs")
+    session.run("sphinx-build", "-b", "html", "--fail-on-warning", "--keep-going", "docs", "docs/_build")
+
+
+@nox.session
 def workflows(session: nox.Session) -> None:
     """The workflows, templates and the citation against their schemas, and for what would make them unsafe."""
     install_group(session, "workflows")

@@ -1,5 +1,7 @@
 """Starlette and FastAPI, under uvicorn or another ASGI server.
 
+In an application::
+
     @app.websocket("/ws")
     async def live(websocket: WebSocket):
         await accept(handler, websocket)
