@@ -86,9 +86,15 @@ export class Outbox {
     if (entry.attempts >= this.#attempts) {
       entry.reject(new NotAcknowledged(timestamp, entry.attempts));
     } else {
-      this.#waiting.push(entry);
-      this.#waitingBytes += sizeOf(entry.message);
+      this.#putBack(entry);
     }
+  }
+
+  /** Before those that were sent after it. */
+  #putBack(entry: Entry): void {
+    const later = this.#waiting.findIndex(({ message }) => message.timestamp > entry.message.timestamp);
+    this.#waiting.splice(later < 0 ? this.#waiting.length : later, 0, entry);
+    this.#waitingBytes += sizeOf(entry.message);
   }
 
   /** There will be no connection. */

@@ -255,7 +255,7 @@ export class WebSocketBinaryService {
    *
    * @returns its timestamp in microseconds since 1970, once it has left, or once the server's application has it where
    *   it is to be `acknowledged`. There is no need to wait for it: what goes wrong is told by `error` as well.
-   * @throws TypeError | RangeError at once, for a message that cannot be sent
+   * @throws TypeError | RangeError | ProtocolError at once, for a message that cannot be sent
    */
   sendMessage(type: MessageType, data: Readonly<Record<string, unknown>>, options: SendOptions = {}): Promise<bigint> {
     if (!DATA_TYPES.has(type)) throw new RangeError(`message type ${type} is the service's own to send`);

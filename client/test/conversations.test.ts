@@ -442,6 +442,39 @@ describe("acknowledgements", () => {
     expect(new Set(heard).size).toBe(1);
   });
 
+  test("what is sent again over the next connection goes before what was sent after it", async () => {
+    const cut = gate();
+    const numbers: unknown[] = [];
+    const url = await scripted(
+      async (talk) => {
+        await talk.negotiate();
+        for (let i = 0; i < 2; i++) await talk.hear(MessageType.ECG_DATA);
+        talk.close(1001);
+        await talk.stay();
+      },
+      async (talk) => {
+        await cut.opened;
+        await talk.negotiate();
+        for (let i = 0; i < 4; i++) {
+          const { data, timestamp } = await talk.hear(MessageType.ECG_DATA);
+          numbers.push(data.signal);
+          talk.say(MessageType.PONG, { ack: Number(timestamp), type: 1 }); // as a float, where a packer writes one
+        }
+        await talk.stay();
+      },
+    );
+    const service = impatient({ acknowledgementTimeout: 60_000 });
+    await service.connect(url);
+    const send = (number: number) =>
+      service.sendMessage(MessageType.ECG_DATA, { signal: number }, { acknowledged: true });
+    const sending = [send(1), send(2)];
+    await until(() => service.state === "reconnecting");
+    sending.push(send(3), send(4));
+    cut.open();
+    await Promise.all(sending);
+    expect(numbers).toEqual([1, 2, 3, 4]);
+  });
+
   test("a callback that fails has not got the message, and is reported", async () => {
     const frames: Uint8Array[] = [];
     const url = await scripted(async (talk) => {
