@@ -82,6 +82,11 @@ export class Talk {
     this.say(MessageType.ECG_DATA, { signal: [number], sampling_rate: 250, stream: "ecg/1" }, options);
   }
 
+  /** Reads nothing more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   cut(): void {
     this.#socket.terminate();
   }
