@@ -134,6 +134,8 @@ class _Connections:
         if syn:
             tap.open(from_server, segment.seq)
         yield from tap.feed(from_server, segment.seq + syn, bytes(segment.data), time)
+        if segment.flags & self._dpkt.tcp.TH_ACK:
+            yield from tap.acknowledge(from_server, segment.ack, time)
 
     def _begin(self, flow: Flow, segment: Any) -> None:
         """A new connection. Who sends SYN alone opened it; of one that began before, who asks or masks."""

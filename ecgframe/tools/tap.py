@@ -56,18 +56,23 @@ class Tap:
     def feed(self, from_server: bool, sequence: int, octets: bytes, time: float) -> list[Sighting]:
         """A segment with data came, at that time. Gives what it completes."""
         side = self._sides[from_server]
-        return self._read(side, side.direction.feed(sequence, octets), time)
+        return self._read(side, side.direction.feed(sequence, octets, time))
+
+    def acknowledge(self, from_server: bool, sequence: int, time: float) -> list[Sighting]:
+        """A segment came with ACK: that side has all that the other sent before that number."""
+        side = self._sides[not from_server]
+        return self._read(side, side.direction.acknowledged(sequence, time))
 
     def finish(self, time: float) -> list[Sighting]:
         """The capture ends."""
         found = []
         for side in self._sides.values():
-            found += self._read(side, side.direction.finish(), time)
+            found += self._read(side, side.direction.finish())
             found += self._placed(side.rest(), side, time)
         return found
 
-    def _read(self, side: _Side, pieces: list[Piece], time: float) -> list[Sighting]:
-        return [one for piece in pieces for one in self._placed(side.read(piece), side, time)]
+    def _read(self, side: _Side, pieces: list[Piece]) -> list[Sighting]:
+        return [one for piece in pieces for one in self._placed(side.read(piece), side, piece.time)]
 
     def _placed(self, found: Iterator[Sighting], side: _Side, time: float) -> Iterator[Sighting]:
         for one in found:

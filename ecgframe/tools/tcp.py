@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-PATIENCE: Final = 4 * 1024 * 1024
+PATIENCE_BYTES: Final = 4 * 1024 * 1024
 """Bytes behind a hole that are kept, in the hope that a later segment fills it."""
+
+PATIENCE_SECONDS: Final = 0.2
+"""For how long a hole may be open once the other side has acknowledged what was in it: then the capture missed it."""
 
 _ROUND: Final = 1 << 32
 
 
 class Piece(NamedTuple):
-    """Bytes in order, and how many are missing in front of them."""
+    """Bytes in order.
+
+    Attributes:
+        octets: the bytes.
+        time: when their segment was captured, in Unix seconds.
+        missing: how many are missing in front of them.
+    """
 
     octets: bytes
+    time: float
     missing: int = 0
+
+
+class _Early(NamedTuple):
+    octets: bytes
+    time: float
 
 
 class TcpDirection:
@@ -22,7 +37,7 @@ class TcpDirection:
 
     def __init__(self) -> None:
         self._expected: int | None = None
-        self._early: dict[int, bytes] = {}
+        self._early: dict[int, _Early] = {}
         self._early_bytes = 0
 
     def open(self, sequence: int) -> None:
@@ -30,7 +45,7 @@ class TcpDirection:
         if self._expected is None:
             self._expected = (sequence + 1) % _ROUND
 
-    def feed(self, sequence: int, octets: bytes) -> list[Piece]:
+    def feed(self, sequence: int, octets: bytes, time: float) -> list[Piece]:
         """A segment came. Gives the bytes that are in order by now."""
         if not octets:
             return []
@@ -38,10 +53,17 @@ class TcpDirection:
             self._expected = sequence
         ahead = _distance(self._expected, sequence)
         if ahead > 0:
-            self._keep(sequence, octets)
-            return self._give_up_waiting() if self._early_bytes > PATIENCE else []
+            self._keep(sequence, _Early(octets, time))
+            return self._give_up_waiting() if self._early_bytes > PATIENCE_BYTES else []
         fresh = octets[-ahead:]
-        return [Piece(fresh), *self._follow(len(fresh))] if fresh else []
+        return [Piece(fresh, time), *self._follow(len(fresh))] if fresh else []
+
+    def acknowledged(self, sequence: int, time: float) -> list[Piece]:
+        """The other side has all bytes before that number. Gives those behind a hole that nothing will fill."""
+        if not self._early or self._expected is None or _distance(self._expected, sequence) <= 0:
+            return []
+        since = min(early.time for early in self._early.values())
+        return self._give_up_waiting() if time - since > PATIENCE_SECONDS else []
 
     def finish(self) -> list[Piece]:
         """The capture ends: what is behind holes, with how much is missing in front of each."""
@@ -50,11 +72,11 @@ class TcpDirection:
             pieces += self._give_up_waiting()
         return pieces
 
-    def _keep(self, sequence: int, octets: bytes) -> None:
-        known = self._early.get(sequence, b"")
-        if len(octets) > len(known):
-            self._early[sequence] = octets
-            self._early_bytes += len(octets) - len(known)
+    def _keep(self, sequence: int, early: _Early) -> None:
+        known = self._early.get(sequence)
+        if known is None or len(early.octets) > len(known.octets):
+            self._early[sequence] = early
+            self._early_bytes += len(early.octets) - (len(known.octets) if known else 0)
 
     def _follow(self, nbytes: int) -> list[Piece]:
         """So many bytes came in order: what was early and follows them."""
@@ -62,10 +84,10 @@ class TcpDirection:
         self._expected = (self._expected + nbytes) % _ROUND
         pieces = []
         while self._early and (sequence := self._nearest()) is not None:
-            octets = self._take(sequence)
-            fresh = octets[-_distance(self._expected, sequence) :] if sequence != self._expected else octets
+            early = self._take(sequence)
+            fresh = early.octets[_distance(sequence, self._expected) :]
             if fresh:
-                pieces.append(Piece(fresh))
+                pieces.append(Piece(fresh, early.time))
                 self._expected = (self._expected + len(fresh)) % _ROUND
         return pieces
 
@@ -82,15 +104,14 @@ class TcpDirection:
         assert self._expected is not None
         expected = self._expected
         sequence = min(self._early, key=lambda number: _distance(expected, number))
-        missing = _distance(expected, sequence)
-        octets = self._take(sequence)
+        early = self._take(sequence)
         self._expected = sequence
-        return [Piece(octets, missing), *self._follow(len(octets))]
+        return [Piece(early.octets, early.time, _distance(expected, sequence)), *self._follow(len(early.octets))]
 
-    def _take(self, sequence: int) -> bytes:
-        octets = self._early.pop(sequence)
-        self._early_bytes -= len(octets)
-        return octets
+    def _take(self, sequence: int) -> _Early:
+        early = self._early.pop(sequence)
+        self._early_bytes -= len(early.octets)
+        return early
 
 
 def _distance(start: int, stop: int) -> int:

@@ -26,12 +26,13 @@ class Side:
     def __init__(self, source, target, start):
         self.source, self.target, self.sequence = source, target, start
 
-    def packet(self, octets=b"", flags=ACK, sequence=None):
+    def packet(self, octets=b"", flags=ACK, sequence=None, acknowledges=0):
         (source, source_port), (target, target_port) = self.source, self.target
         segment = dpkt.tcp.TCP(
             sport=source_port,
             dport=target_port,
             seq=(self.sequence if sequence is None else sequence) % 2**32,
+            ack=acknowledges % 2**32,
             flags=flags,
             data=octets,
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 
 import pytest
@@ -10,7 +11,7 @@ from websockets.frames import Opcode
 from ecgframe import MessageType, encode
 from ecgframe.tools.capture import CaptureError, is_capture, read_capture
 from ecgframe.tools.sighting import Delivery, Remark
-from ecgframe.tools.tcp import PATIENCE, TcpDirection
+from ecgframe.tools.tcp import PATIENCE_BYTES, PATIENCE_SECONDS, TcpDirection
 
 FRAMES = [encode(MessageType.PING, {"n": number, "text": "x" * 200 * number}, version=1) for number in range(6)]
 
@@ -95,7 +96,7 @@ def test_tcp_is_put_in_order(seed):
     chance.shuffle(shuffled)
     direction = TcpDirection()
     direction.open(start - 1)
-    pieces = [piece for offset, data in shuffled for piece in direction.feed((start + offset) % 2**32, data)]
+    pieces = [piece for offset, data in shuffled for piece in direction.feed((start + offset) % 2**32, data, 0.0)]
     assert b"".join(piece.octets for piece in pieces) == octets
     assert not any(piece.missing for piece in pieces)
     assert direction.finish() == []
@@ -125,10 +126,36 @@ def test_a_hole_is_told_and_what_is_behind_it_read():
 def test_a_hole_is_not_waited_for_for_ever():
     direction = TcpDirection()
     direction.open(0)
-    kept = [direction.feed(11 + number * 65536, bytes(65536)) for number in range(PATIENCE // 65536 + 1)]
+    kept = [direction.feed(11 + number * 65536, bytes(65536), 0.0) for number in range(PATIENCE_BYTES // 65536 + 1)]
     assert not any(kept[:-1])
     assert kept[-1][0].missing == 10
-    assert sum(len(piece.octets) for piece in kept[-1]) > PATIENCE
+    assert sum(len(piece.octets) for piece in kept[-1]) > PATIENCE_BYTES
+
+
+def test_a_hole_that_is_acknowledged_is_not_waited_for():
+    direction = TcpDirection()
+    direction.open(0)
+    assert direction.feed(11, b"behind", 5.0) == []
+    assert direction.acknowledged(1, 9.0) == []  # not even the hole
+    assert direction.acknowledged(17, 5.0 + PATIENCE_SECONDS / 2) == []  # its segment may be late in the capture
+    assert direction.acknowledged(17, 6.0) == [(b"behind", 5.0, 10)]
+    assert direction.acknowledged(17, 7.0) == []
+
+
+def test_what_is_behind_a_hole_keeps_its_time():
+    connection = Connection().open()
+    for number in range(60):
+        connection.send(FRAMES[number % 2], "client" if number % 2 else "server")
+        side = connection.client if number % 2 == 0 else connection.server
+        other = connection.server if number % 2 == 0 else connection.client
+        connection.packets.append(side.packet(acknowledges=other.sequence))
+    lost = connection.packets.pop(8)
+    assert lost.data.data
+    found = deliveries(capture(connection.packets))
+    assert len(found) == 59
+    times = [one.origin.time for one in found]
+    assert max(after - before for before, after in itertools.pairwise(times)) < PATIENCE_SECONDS + 0.1
+    assert times[-1] == max(times)
 
 
 @pytest.mark.parametrize("side", ["client", "server"])

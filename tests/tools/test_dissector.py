@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running import run
 from tools.captures import Connection, capture
-from tools.tshark import Tshark, tcpdump
+from tools.tshark import Tshark, assert_alike, examined, tcpdump
 
 from ecgframe import Codec, Flag, MessageType, ProtocolError, connect, encode
 from ecgframe.protocol import ErrorCode
@@ -19,7 +19,6 @@ from ecgframe.server.adapters.websockets import serve
 from ecgframe.tools import dissector as module
 from ecgframe.tools.capture import read_capture
 from ecgframe.tools.dissector import data_fields, dissector, plugin_folder
-from ecgframe.tools.examination import Examiner
 from ecgframe.tools.exported import Recorder
 from ecgframe.tools.sighting import Delivery, Origin
 
@@ -30,43 +29,6 @@ SIGNAL = {"signal": [0.25] * 500, "sampling_rate": 250, "stream": "ecg/1"}
 @pytest.fixture(scope="module")
 def tshark(tmp_path_factory):
     return Tshark(tmp_path_factory.mktemp("wireshark"))
-
-
-def examined(path):
-    """All frames of a capture as ``inspect`` sees them."""
-    examiner = Examiner()
-    with path.open("rb") as file:
-        return [
-            frame
-            for sighting in read_capture(file)
-            if isinstance(sighting, Delivery)
-            for frame in examiner.examine(sighting)
-        ]
-
-
-def as_tshark_says(frame):
-    """What the dissector's fields have to be."""
-    fields, message = frame.fields, frame.message
-    return {
-        "ecgframe.version": str(fields["version"]),
-        "ecgframe.type": f"0x{fields['type']:02x}",
-        "ecgframe.length": str(fields["length"]),
-        "ecgframe.checksum": f"0x{fields['checksum']:08x}",
-        "ecgframe.timestamp_us": str(fields.get("timestamp", "")),
-        "ecgframe.inflated": str(message.nbytes) if message and Flag.COMPRESSED in message.flags else "",
-        "ecgframe.error": f"0x{frame.error.code:04x}" if frame.error else "",
-        "ecgframe.error.check": str(frame.error.check) if frame.error else "",
-        "ecgframe.data.stream": frame.stream or "",
-    }
-
-
-def assert_alike(tshark, path):
-    """Of each field, the values of all frames in their order. A packet may hold several messages of several frames."""
-    lines = tshark.frames(path)
-    expected = [as_tshark_says(frame) for frame in examined(path)]
-    for name in expected[0]:
-        found = [value for line in lines for value in line[name].split("|") if value]
-        assert found == [frame[name] for frame in expected if frame[name]], name
 
 
 # --- the text ---

@@ -144,15 +144,17 @@ def test_a_handler_writes_what_its_peers_are_answered(path):
             async with handler, serve(handler, "127.0.0.1", 0) as server:
                 port = server.sockets[0].getsockname()[1]
                 async with websockets.connect(f"ws://127.0.0.1:{port}") as client:
+                    await client.recv()  # the offer
                     for message in (
                         BROKEN,
                         "text",
                         encode(MessageType.SUBSCRIBE, {"stream": "ecg/1"}),
                         encode(MessageType.SUBSCRIBE, {}),
                         encode(MessageType.ECG_DATA, {"stream": "ecg/1"}),
-                        b"\x04" * 20,
                     ):
                         await client.send(message)
+                        await client.recv()  # what is answered is in the log
+                    await client.send(b"\x04" * 20)
                     with suppress(websockets.ConnectionClosedError):
                         async for _ in client:
                             pass

@@ -11,7 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from ecgframe import Flag
+from ecgframe.tools.capture import read_capture
 from ecgframe.tools.dissector import dissector
+from ecgframe.tools.examination import Examiner
+from ecgframe.tools.sighting import Delivery
 
 FIELDS = (
     "frame.number",
@@ -80,7 +84,7 @@ def _knock(port, path):
 @contextmanager
 def tcpdump(port, path):
     """Capture what goes over a port of the loopback device; on leaving, all of it is in the file."""
-    arguments = [program("tcpdump"), "-i", "lo", "-U", "--immediate-mode", "-Z", "root", "-w", str(path)]
+    arguments = [program("tcpdump"), "-i", "lo", "-B", "65536", "-U", "--immediate-mode", "-Z", "root", "-w", str(path)]
     process = subprocess.Popen([*arguments, f"tcp port {port}"], stderr=subprocess.PIPE, text=True)
     try:
         said = process.stderr.readline()
@@ -96,3 +100,40 @@ def tcpdump(port, path):
         process.terminate()
         process.wait(10)
         process.stderr.close()
+
+
+def examined(path):
+    """All frames of a capture as ``inspect`` sees them."""
+    examiner = Examiner()
+    with path.open("rb") as file:
+        return [
+            frame
+            for sighting in read_capture(file)
+            if isinstance(sighting, Delivery)
+            for frame in examiner.examine(sighting)
+        ]
+
+
+def as_tshark_says(frame):
+    """What the dissector's fields have to be."""
+    fields, message = frame.fields, frame.message
+    return {
+        "ecgframe.version": str(fields["version"]),
+        "ecgframe.type": f"0x{fields['type']:02x}",
+        "ecgframe.length": str(fields["length"]),
+        "ecgframe.checksum": f"0x{fields['checksum']:08x}",
+        "ecgframe.timestamp_us": str(fields.get("timestamp", "")),
+        "ecgframe.inflated": str(message.nbytes) if message and Flag.COMPRESSED in message.flags else "",
+        "ecgframe.error": f"0x{frame.error.code:04x}" if frame.error else "",
+        "ecgframe.error.check": str(frame.error.check) if frame.error else "",
+        "ecgframe.data.stream": frame.stream or "",
+    }
+
+
+def assert_alike(tshark, path):
+    """Of each field, the values of all frames in their order. A packet may hold several messages of several frames."""
+    lines = tshark.frames(path)
+    expected = [as_tshark_says(frame) for frame in examined(path)]
+    for name in expected[0]:
+        found = [value for line in lines for value in line[name].split("|") if value]
+        assert found == [frame[name] for frame in expected if frame[name]], name
