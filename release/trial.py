@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ LEFT_OUT = (
     "tests/messages/test_message_junk.py",
 )
 BRIEF = ("tests/codec/test_vectors.py", "tests/codec/test_refusals.py", "tests/test_house.py")
+KERNELS = ("tests/codec/test_float_rows.py", "tests/codec/test_zero_copy.py")
 ASKED = """
 import json, shutil, ecgframe, numpy
 compilers = [name for name in ("cc", "gcc", "clang", "c++", "cl") if shutil.which(name)]
@@ -61,7 +63,8 @@ class Trial:
             Failed: it is not what it should be, or a test failed.
         """
         kept = (*QUICK, *(f"--ignore={path}" for path in LEFT_OUT)) if self.accelerated else BRIEF
-        return [*self._identity(), self._pytest(*kept), self._compare(), self._serve_and_watch()]
+        seen = [*self._identity(), self._pytest(*kept), *self._on_an_old_processor()]
+        return [*seen, self._compare(), self._serve_and_watch()]
 
     def with_newest_numpy(self) -> list[str]:
         """Try it again beside the newest NumPy there is: one wheel must do for all, whichever it was built with.
@@ -100,10 +103,18 @@ class Trial:
             raise Failed(f"there are compilers on the PATH: {', '.join(compilers)}")
         return ["compiled" if accelerated else "plain", f"NumPy {numpy}"]
 
-    def _pytest(self, *paths: str, seconds: float = 600) -> str:
+    def _on_an_old_processor(self) -> list[str]:
+        """The kernels on one of 2008, which NumPy needs at least; nothing where there is no emulator."""
+        emulator = shutil.which("qemu-x86_64")
+        if emulator is None or not self.accelerated or platform.machine() != "x86_64":
+            return []
+        on_nehalem = (emulator, "-cpu", "Nehalem-v1", "-E", "OPENBLAS_CORETYPE=Nehalem")
+        return [f"on Nehalem: {self._pytest(*KERNELS, before=on_nehalem)}"]
+
+    def _pytest(self, *paths: str, before: tuple[str, ...] = (), seconds: float = 600) -> str:
         environment = self.environment | ({} if self.accelerated else {"ECGFRAME_PLAIN": "1"})
         pytest = (self.programs / "python", "-P", "-m", "pytest", "--quiet", "-p", "no:cacheprovider")
-        said = run(*pytest, *paths, cwd=self.tests, environment=environment, seconds=seconds)
+        said = run(*before, *pytest, *paths, cwd=self.tests, environment=environment, seconds=seconds)
         last = said.rstrip().rpartition("\n")[2]
         if not re.match(r"\d+ passed", last):
             raise Failed(f"pytest ended with: {last}")
