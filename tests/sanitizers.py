@@ -81,8 +81,8 @@ def main():
         left_out = [f"--ignore={path}" for path in LEFT_OUT]
         paths = BRIEF if options.brief else WHOLE
         run(environment, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *left_out, *paths)
-        run(environment, "tests/fuzz.py", "--any-memory", "--frames", "300000" if options.brief else "20000000")
-        run(environment, "tests/twin_fuzz.py", "--frames", "50000" if options.brief else "2000000")
+        run(environment, "tests/fuzz.py", "--any-memory", "--frames", "200000" if options.brief else "5000000")
+        run(environment, "tests/twin_fuzz.py", "--frames", "20000" if options.brief else "500000")
 
 
 if __name__ == "__main__":
