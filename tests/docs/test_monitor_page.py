@@ -1,11 +1,20 @@
-"""docs/monitor.md names the keys that the page has."""
+"""docs/monitor.md: the keys are those of the page, and the server of one's own serves."""
 
+import asyncio
 import re
+import socket
+import sys
+import urllib.request
 from pathlib import Path
 
-from ecgframe.server.monitor_files import monitor_files
+import pytest
+from recordings import optional
+from running import run
+from server.engines import client
 
-PAGE = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
+from ecgframe.server.monitor_files import POLICY, monitor_files
+
+PAGE = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text(encoding="utf-8")
 
 
 def test_the_keys_are_those_of_the_page():
@@ -15,3 +24,57 @@ def test_the_keys_are_those_of_the_page():
     assert len(told) == len(re.findall(r'does:"[^"]+"', script)) == 19
     for does in told:
         assert f'does:"{does}"' in script
+
+
+def test_a_server_of_your_own_serves_the_page_with_its_streams(tmp_path, unused_port):
+    for library in ("fastapi", "uvicorn", "websockets"):
+        optional(library)
+    [code] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    program = tmp_path / "program.py"
+    program.write_text(code.replace("8000", str(unused_port)), encoding="utf-8")
+
+    async def ask():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(program), env={"PYTHONPATH": ":".join(sys.path)}, stdout=-3, stderr=-3
+        )
+        try:
+            await up(unused_port)
+            async with client(unused_port, "/monitor/ws") as viewer:
+                await viewer.subscribe("ecg/bed-7")
+            return {name: await asyncio.to_thread(get, unused_port, name) for name in ("", "monitor.js", "streams")}
+        finally:
+            process.terminate()
+            await process.wait()
+
+    answers = run(ask(), timeout=60)
+    files = monitor_files()
+    for name in ("", "monitor.js"):
+        headers, body = answers[name]
+        assert body == files[f"/{name}"].body
+        assert headers["Content-Type"] == files[f"/{name}"].content_type
+        assert headers["Content-Security-Policy"] == POLICY
+    assert answers["streams"][1] == b'{"streams":["ecg/bed-7"]}'
+
+
+async def up(port):
+    """Wait until something listens there."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return await writer.wait_closed()
+
+
+def get(port, name):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/monitor/{name}", timeout=20) as answer:
+        return answer.headers, answer.read()
+
+
+@pytest.fixture
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]

@@ -138,7 +138,7 @@ export class Controls {
     let start: { x: number; y: number } | null = null;
     let isDragging = false;
     this.#overlay.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || (event.pointerType === "touch" && this.screen.calipers === null)) return;
       start = { x: event.offsetX, y: event.offsetY };
       isDragging = false;
       this.#overlay.setPointerCapture(event.pointerId);

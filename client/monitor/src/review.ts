@@ -11,6 +11,7 @@ export class ReviewBar {
   readonly #reading = element("reading", HTMLElement);
   readonly #freeze = element("freeze", HTMLButtonElement);
   readonly #calipers = element("calipers", HTMLButtonElement);
+  readonly #overlay = element("overlay", HTMLCanvasElement);
 
   constructor(readonly screen: Screen) {
     this.#scroll.addEventListener("input", () => screen.scrollTo(Number(this.#scroll.value)));
@@ -22,6 +23,7 @@ export class ReviewBar {
     this.#bar.hidden = review === null;
     press(this.#freeze, review !== null);
     press(this.#calipers, calipers !== null);
+    this.#overlay.classList.toggle("measuring", calipers !== null);
     setText(this.#reading, reading);
     if (review === null || signal === null) return;
     const { from, to } = this.screen.scrollable;

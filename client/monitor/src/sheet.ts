@@ -13,7 +13,7 @@ const ROWS = 3;
 const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 /** CSS pixels to a millimetre: below the least, the sheet is wider than the screen and scrolls. */
 const MILLIMETRE = { least: 2.5, most: 8 };
-/** Millimetres of height for a row, at a gain of 10 mm/mV, where there is room. */
+/** Millimetres of height for a row: where there is no room for the least, the sheet scrolls. */
 const ROW = { least: 16, most: 34 };
 
 export function sheet(
@@ -30,7 +30,7 @@ export function sheet(
   const fits = Math.min(width / wanted, height / (rowCount * ROW.least));
   const millimetre = Math.max(MILLIMETRE.least, Math.min(MILLIMETRE.most, Math.floor(fits * 2) / 2));
   const full: Scale = { ...scale, millimetre };
-  const row = Math.min(height / rowCount, ROW.most * millimetre);
+  const row = Math.max(ROW.least, Math.min(height / rowCount / millimetre, ROW.most)) * millimetre;
   const left = MARGIN * millimetre;
   const wide = (SHEET / columns) * second(full);
   const panels: Panel[] = Array.from({ length: columns }, (_, column) => ({
