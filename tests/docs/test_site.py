@@ -6,22 +6,42 @@ import re
 from pathlib import Path
 
 import pytest
+from server.redis_server import redis_server
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Those with tests of their own know more of what their examples should do.
 TESTED_ELSEWHERE = {"protocol", "servers", "monitor", "debugging", "troubleshooting"}
+REDIS = "redis://127.0.0.1:6379/0"
 PAGES = {page.stem: page for page in DOCS.glob("*.md")}
 
 
-@pytest.mark.parametrize("name", sorted(PAGES.keys() - TESTED_ELSEWHERE))
-def test_the_programs_of_a_page_run_one_after_the_other(name, capsys):
-    if name in {"index", "tutorial"}:
-        pytest.importorskip("websockets")
+def run(name, capsys, **replaced):
+    """Run the programs of a page, one after the other, with other texts for some; what they printed."""
     names = {}
-    for program in PROGRAMS.findall(PAGES[name].read_text(encoding="utf-8")):
+    page = PAGES[name].read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        page = page.replace(old, new)
+    for program in PROGRAMS.findall(page):
         exec(compile(program, f"{name}.md", "exec"), names)
-    assert "Traceback" not in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return printed.out
+
+
+@pytest.mark.parametrize("name", sorted(PAGES.keys() - TESTED_ELSEWHERE - {"several-servers"}))
+def test_the_programs_of_a_page_run(name, capsys):
+    if name == "tutorial":
+        pytest.importorskip("websockets")
+    run(name, capsys)
+
+
+def test_the_program_of_several_servers(tmp_path, capsys):
+    pytest.importorskip("websockets")
+    pytest.importorskip("redis")
+    with redis_server(tmp_path) as server:
+        printed = run("several-servers", capsys, **{REDIS: server.url})
+    assert "'sampling_rate': 250" in printed
 
 
 def test_the_pages_with_programs():
