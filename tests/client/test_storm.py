@@ -59,7 +59,7 @@ class Monitor:
         expected = np.arange(self.frames * FRAME) + np.arange(LEADS)[:, None] * 10**8
         np.testing.assert_array_equal(signal, expected)
         alerts = [message.data["number"] for message in messages if message.type is MessageType.ANOMALY_ALERT]
-        assert sorted(alerts) == list(range(self.alerts))
+        assert alerts == list(range(self.alerts))
 
     def is_last(self, message):
         return self.ended and message.data.get("sequence") == self.frames - 1
