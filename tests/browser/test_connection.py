@@ -134,7 +134,16 @@ def test_a_stream_that_is_not_there_says_so(open_monitor):
         monitor.page.select_option("#stream", "ecg/1")
         monitor.wait("!s.lost && s.end > 500")
         assert monitor.page.is_hidden("#lost")
+        assert colours_of(monitor)["trace"] > 0
+        monitor.page.select_option("#stream", "ecg/9")
+        assert colours_of(monitor) == {"trace": 0, "hatching": 0}  # nothing of a stream under another's name
+        assert not monitor.page.text_content("#rate").isdigit()
         monitor.check_quiet()
+
+
+def colours_of(monitor):
+    width = monitor.page.evaluate("document.getElementById('traces').width")
+    return monitor.page.evaluate(GREEN, [0, width])
 
 
 def test_a_server_that_is_full_is_asked_again(open_monitor):

@@ -10,6 +10,7 @@ export interface Alert {
   readonly severity: Severity;
   readonly text: string;
   readonly lead: string;
+  readonly stream: string;
   /** Of 0 to 1; null where the detector did not say. */
   readonly confidence: number | null;
   /** When it happened and when it was shown, in Unix seconds. */
@@ -31,6 +32,7 @@ export function readAlert(data: unknown, now: number): Alert {
     severity,
     text: text(fields.message),
     lead: text(fields.lead),
+    stream: text(fields.stream),
     confidence: typeof fields.confidence === "number" ? fields.confidence : null,
     timestamp: secondsOf(fields.timestamp),
     shownAt: now,
@@ -91,7 +93,8 @@ export class Alerts {
 function summary(alert: Alert): string {
   const confidence = alert.confidence === null ? "" : `${Math.round(alert.confidence * 100)} % sure`;
   const lead = alert.lead === "" ? "" : `lead ${alert.lead}`;
-  return [alert.text, lead, confidence, clockTime(alert.timestamp ?? alert.shownAt)].filter(Boolean).join(" · ");
+  const time = clockTime(alert.timestamp ?? alert.shownAt);
+  return [alert.text, alert.stream, lead, confidence, time].filter(Boolean).join(" · ");
 }
 
 function item(alert: Alert): HTMLLIElement {

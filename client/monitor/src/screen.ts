@@ -57,11 +57,14 @@ export class Screen {
   show(signal: EcgSignal | null): void {
     this.#signal = signal;
     this.review = this.calipers = null;
+    this.sweep.clear(); // nothing of one stream may stand under the name of another
+    this.#overlayUsed = true;
     this.#isStale = true;
   }
 
   /** The settings or the size have changed. */
   restyle(settings: Settings): void {
+    if (settings.view !== this.#settings.view) this.calipers = null;
     this.#settings = settings;
     this.#isStale = true;
   }

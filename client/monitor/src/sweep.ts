@@ -47,7 +47,7 @@ export class Sweep {
   /** Draw the whole page anew, as it is when the head is at `head`; the page's beginning is a multiple of its length. */
   redraw(head: number): void {
     this.#origin = 0;
-    this.#clear();
+    this.clear();
     const { from, erased } = this.#window(head);
     this.#erased = erased;
     this.shown = { from, to: from };
@@ -57,7 +57,7 @@ export class Sweep {
   /** Draw the page that begins with a sample, still, and from the first sample to the last. */
   still(first: number): void {
     this.#origin = first;
-    this.#clear();
+    this.clear();
     this.shown = { from: first, to: first };
     this.#ink(first + this.#page - 1);
   }
@@ -105,7 +105,9 @@ export class Sweep {
     return { from: Math.max(buffer.start, Math.ceil(erased - this.#page), 0), erased };
   }
 
-  #clear(): void {
+  /** Take all off the canvas. */
+  clear(): void {
+    this.shown = { from: 0, to: 0 };
     const { canvas } = this.context;
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, canvas.width, canvas.height);
