@@ -50,6 +50,7 @@ class MonitorApp(App[None]):
         self._last = first
         self._rates: deque[float] = deque([0.0], maxlen=PAST)
         self._is_paused = False
+        self._is_reading = False
 
     def compose(self) -> ComposeResult:
         """The parts, from top to bottom."""
@@ -74,25 +75,28 @@ class MonitorApp(App[None]):
 
     def look(self) -> None:
         """Read in a thread of its own: a server that hangs is not to hang the view."""
-        if not self._is_paused:
-            self.run_worker(self._read, thread=True, exclusive=True, exit_on_error=False)
+        if not (self._is_paused or self._is_reading):
+            self._is_reading = True
+            self.run_worker(self._read, thread=True)
 
     def _read(self) -> None:
         try:
-            reading = read_metrics(self._url)
+            found: Reading | ToolError = read_metrics(self._url)
         except ToolError as error:
-            self.call_from_thread(self._say, str(error))
-        else:
-            self.call_from_thread(self._take, reading)
+            found = error
+        self.call_from_thread(self._take, found)
 
     def _say(self, text: str) -> None:
         self.query_one("#where", Static).update(f"{self._url}   {text}")
 
-    def _take(self, reading: Reading) -> None:
-        found = between(self._last, reading)
-        self._last = reading
-        self._say("")
-        self.show(found)
+    def _take(self, found: Reading | ToolError) -> None:
+        self._is_reading = False
+        if isinstance(found, ToolError):
+            self._say(str(found))
+        else:
+            self._say("")
+            self.show(between(self._last, found))
+            self._last = found
 
     def show(self, found: Performance) -> None:
         """Show what was found."""

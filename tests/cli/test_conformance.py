@@ -4,11 +4,11 @@ import asyncio
 import json
 import re
 import shlex
+import socket
 import threading
 
 import pytest
 from cli.live_server import live
-from cli.test_proxy import Listening
 from command_line import run
 from recordings import optional
 
@@ -59,26 +59,31 @@ def test_a_failure_is_told_and_is_the_exit_code(server):
 
 
 def test_a_client_is_tested():
-    """The command listens as a process; our client connects to it again and again."""
-    listening = Listening("conformance", "--listen", 0, "--case", 2, "--json", says="Waiting for a client at ")
+    """The command listens; our client connects to it again and again, until it is gone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    over = threading.Event()
 
     async def again():
-        while True:
+        while not over.is_set():
             try:
-                async with connect(listening.url, reconnect=False) as client:
+                async with connect(f"ws://127.0.0.1:{port}", reconnect=False) as client:
                     async for _ in client.messages():
                         pass
-            except ConnectionLost:
-                continue
-            except (OSError, WebSocketException):  # it has ended
-                return
+            except (ConnectionLost, OSError, WebSocketException):
+                await asyncio.sleep(0.01)
 
     client = threading.Thread(target=asyncio.run, args=(again(),))
     client.start()
-    output, errors = listening.process.communicate(timeout=30)
-    client.join(30)
-    assert (listening.process.returncode, errors) == (0, "")
-    assert {json.loads(line)["verdict"] for line in output.splitlines()} == {"passed"}
+    try:
+        output = run("conformance", "--listen", port, "--case", 2, "--case", "1.1").output
+    finally:
+        over.set()
+        client.join(20)
+    assert f"Waiting for a client at ws://127.0.0.1:{port}" in output
+    assert len(re.findall(r"^passed  2\.", output, re.M)) == 7
+    assert output.endswith("8 passed\n")
 
 
 @pytest.mark.parametrize(

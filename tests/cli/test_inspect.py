@@ -124,6 +124,24 @@ def test_what_is_broken(digits, words, tmp_path):
     assert words in run("inspect", source, *limit, code=3).output
 
 
+def test_a_text_message_and_a_time_beyond_all_calendars(tmp_path):
+    late = encode(MessageType.PING, [1, 2], timestamp=2**64 - 1)
+    packets = Connection().open().send(b"hello", opcode=1).send(late).packets
+    (tmp_path / "session.pcap").write_bytes(capture(packets))
+    output = run("inspect", tmp_path / "session.pcap", code=3).output
+    assert re.search(r"^#1  text message .*\n    text \"hello\"\n    ✗ 0x200", output, re.M)
+    assert "timestamp 18,446,744,073,709,551,615" in output
+    assert "    [1, 2]\n" in output
+
+
+def test_a_summary_of_nothing_but_faults():
+    output = run("inspect", "--summary", "ff" * 20 + ("0113" + "00" * 9) * 8, code=3).output
+    assert "frames   0 good, 0 B" in output
+    assert "versions none" in output
+    many = run("inspect", "--summary", (BROKEN + PING).hex() * 8, code=3).output
+    assert "… 3 more" in many
+
+
 def test_hex_names_the_fields():
     shown = run("inspect", PING.hex(), "--hex").output.splitlines()
     fields = [(line[4:29].strip(), *line[29:].split(maxsplit=1)) for line in shown[1:6]]

@@ -5,28 +5,33 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 from cli.live_server import ENVIRONMENT, live
 from command_line import run
-from interpreter import python
 from recordings import optional
 
 from ecgframe import MessageType, encode
 from ecgframe.cli.proxy import EPILOG as PROXY
 from ecgframe.cli.replay import EPILOG as REPLAY
+from ecgframe.tools.exported import Recorder
 
 optional("websockets")
 optional("dpkt")
+
+from websockets.sync import client as sync_client  # noqa: E402 - behind the skip
 
 
 class Listening:
     """A command that listens, as a process. What it printed is there once it has ended."""
 
-    def __init__(self, *arguments, cwd=None, says="Listening at ", **options):
+    def __init__(self, *arguments, cwd=None, **options):
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-W", "error", "-m", "ecgframe", *map(str, arguments)],
             env=os.environ | ENVIRONMENT,
@@ -35,7 +40,7 @@ class Listening:
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
         said = self.process.stderr.readline()
-        found = re.match(rf"{says}(ws://127\.0\.0\.1:\d+)\s", said)
+        found = re.match(r"Listening at (ws://127\.0\.0\.1:\d+)\s", said)
         assert found, said + self.process.stderr.read()
         self.url = found[1]
 
@@ -97,14 +102,69 @@ def test_faults_are_shown(server):
     assert re.search(r"0 good frames passed, [1-9]\d* broken ones", proxy.errors)
 
 
-def test_json_and_quiet(server):
-    with listening("proxy", 0, server, "--json") as proxy:
-        run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 0.3)
-    assert {json.loads(line)["event"] for line in proxy.output.splitlines()} <= {"frame", "remark"}
-    assert "passed" not in proxy.errors
-    with listening("proxy", 0, server, "--quiet") as proxy:
-        run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 0.3)
-    assert proxy.output == ""
+def meanwhile(port, talk, *, interrupts=True):
+    """In a thread: talk to what will listen there, and end this process' command as Ctrl-C does."""
+
+    def act():
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with sync_client.connect(f"ws://127.0.0.1:{port}/ws") as client:
+                    talk(client)
+                break
+            except OSError:
+                time.sleep(0.02)
+        if interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_within_this_process(server, port, tmp_path):
+    """The same as above, where what runs can be measured."""
+    record = tmp_path / "session.pcap"
+    thread = meanwhile(port, lambda client: client.recv())
+    output = run("proxy", port, server, "--record", record).output
+    thread.join()
+    assert f"Listening at ws://127.0.0.1:{port} to {server}" in output
+    assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
+    assert "1 good frames passed, 0 broken ones" in output
+
+    thread = meanwhile(port, lambda client: client.recv())
+    output = run("replay", record, port, "--linger", 0.1).output
+    thread.join()
+    assert "with 1 messages for each client" in output
+    assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
+
+
+def test_what_cannot_be_written_ends_it(server, port, tmp_path, monkeypatch):
+    def fail(recorder, delivery):
+        raise OSError(28, "No space left on device", "session.pcap")
+
+    monkeypatch.setattr(Recorder, "write", fail)
+    thread = meanwhile(port, lambda client: client.recv(), interrupts=False)
+    output = run("proxy", port, server, "--record", tmp_path / "session.pcap", code=1).output
+    thread.join()
+    assert "error: session.pcap: No space left on device" in output
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_json_and_quiet(server, port, option):
+    thread = meanwhile(port, lambda client: client.recv())
+    ran = run("proxy", port, server, option)
+    thread.join()
+    events = [json.loads(line)["event"] for line in ran.stdout.splitlines()]
+    assert events[:1] == (["frame"] if option == "--json" else [])
+    assert ("passed" in ran.output) == (option == "--quiet")
 
 
 def test_a_closed_pipe_ends_it(server):
@@ -134,16 +194,21 @@ def test_mistakes(arguments, code, words):
     assert words in run(*arguments, code=code).output
 
 
-def test_the_examples_of_the_help_run_as_printed(server, tmp_path):
+def test_the_examples_of_the_help_run_as_printed(server, port, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "day.frames").write_bytes(encode(MessageType.PING, None))
     examples = re.findall(r"^\*\*ecgframe (.*?)\*\* ", PROXY + REPLAY, re.M)
     assert len(examples) == 6
+
+    def answer(client):
+        client.recv()
+        client.send(encode(MessageType.PROTOCOL_NEGOTIATION, {"version": 3, "capabilities": []}, version=1))
+
     for example in examples:
-        here = example.replace("ws://127.0.0.1:8765", server).replace("8766", "0")
+        here = example.replace("ws://127.0.0.1:8765", server).replace("8766", str(port))
         if "/ws" in here:
-            done = python("-m", "ecgframe", *shlex.split(here), cwd=tmp_path)
-            assert (done.returncode, done.stderr) == (0, "")
-            continue
-        with listening(*shlex.split(here), cwd=tmp_path) as started:
-            if "--record" in here:  # the recording that the examples of replay play
-                run("inspect", f"{started.url}/ws", "--count", 2, "--json")
+            run(*shlex.split(here))
+        else:
+            thread = meanwhile(port, answer if "proxy" in here else lambda client: client.recv())
+            run(*shlex.split(here))
+            thread.join()

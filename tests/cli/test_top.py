@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import shlex
@@ -10,14 +11,18 @@ import pytest
 from cli.live_server import live
 from command_line import run
 from recordings import optional
+from rich.console import Console
 
-from ecgframe.cli.monitoring import bar, short_time
+from ecgframe.cli.monitoring import bar, overview, short_time
 from ecgframe.cli.top import EPILOG
 from ecgframe.client import connect
-from ecgframe.tools.readings import metrics_url, read_metrics
+from ecgframe.tools.readings import Performance, Spread, metrics_url, read_metrics
 
 optional("websockets")
 optional("prometheus_client")
+
+
+WORDS = ("connections", "messages a second", "time to publish", "Quit")
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +62,14 @@ def test_the_view(server):
         address = metrics_url(server)
         app = MonitorApp(address, 0.1, await asyncio.to_thread(read_metrics, address))
         async with app.run_test(size=(130, 40)) as pilot:
-            await until(lambda: "open" in shown(app))
-            text = shown(app)
+            await until(lambda: all(words in shown(app) for words in WORDS))
             await pilot.press("p")
             paused = str(app.query_one("#where").render())
             app._url = "http://127.0.0.1:1/metrics"
             await pilot.press("p")
             await until(lambda: "Connection refused" in str(app.query_one("#where").render()))
             await pilot.press("q")
-        return text, paused, app.return_code
+        return paused, app.return_code
 
     def shown(app):
         lines = app.screen._compositor.render_strips()
@@ -77,9 +81,7 @@ def test_the_view(server):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
 
-    text, paused, code = asyncio.run(look())
-    for words in ("connections", "messages a second", "time to publish", "Quit"):
-        assert words in text
+    paused, code = asyncio.run(look())
     assert paused.endswith("paused")
     assert code == 0
     assert textual
@@ -104,6 +106,36 @@ def test_the_examples_of_the_help_run_as_printed(server):
     assert len(examples) == 2
     for example in examples:
         assert run(*shlex.split(example.replace("ws://127.0.0.1:8765/ws", server))).stdout
+
+
+def test_what_is_not_well_stands_out():
+    numbers = {
+        "seconds": 1.0,
+        "connections": 2,
+        "by_version": {},
+        "streams": 1,
+        "subscriptions": 2,
+        "messages": {"sent": {"ECG_DATA": 5.0}, "received": {}},
+        "nbytes": {"sent": 5.0, "received": 0.0},
+        "encoded": 5.0,
+        "queues": {"frames": 900, "bytes": 9000, "longest_frames": 500, "longest_bytes": 5000},
+        "dropped": 3.0,
+        "resent": 1.0,
+        "undelivered": 0.5,
+        "compression": {},
+        "errors": {"sent": {"0x101": 4}, "received": {}},
+        "latency": {"publish": Spread(3, {50: 0.5, 90: 20.0, 99: None}, [(10.0, 2), (float("inf"), 1)])},
+        "sizes": {"received": Spread(0, {50: None}, [])},
+        "totals": {"dropped": 30, "refused": 7},
+    }
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(overview(Performance(**numbers)))
+    shown = console.file.getvalue()
+    for words in ("7 refused", "\x1b[1;31m3.0 frames/s now, 30 in all", "1.0/s sent again, 0.5/s given up", "0x101 4"):
+        assert words in shown
+    assert "\x1b[33m900 frames, 9 kB wait; 500 in the longest" in shown
+    assert "more" in shown
+    assert "size, received" not in shown
 
 
 def test_bars_and_times():
