@@ -12,10 +12,10 @@ from ecgframe.libraries import MissingLibrary, library
 from ecgframe.records import Record
 
 
-def optional(name: str) -> Any:
-    """An optional library, or a skip where it is not installed (the extra ``test`` brings them all)."""
+def optional(name: str, extra: str = "test") -> Any:
+    """An optional library, or a skip where it is not installed: the extra brings it."""
     try:
-        return library(name, extra="test", purpose="this test")
+        return library(name, extra=extra, purpose="this test")
     except MissingLibrary as missing:
         pytest.skip(str(missing), allow_module_level=True)
 

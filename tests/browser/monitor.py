@@ -18,7 +18,7 @@ from recordings import optional
 from ecgframe.records import Record, shipped_ecg, write_record
 from ecgframe.records.seam import seamless
 
-sync_api = optional("playwright.sync_api")
+sync_api = optional("playwright.sync_api", extra="browser")
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
