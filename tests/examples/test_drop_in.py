@@ -28,8 +28,8 @@ def ecg(signal, **others):
 PUBLISHED = [
     ecg(np.array([0.0, 0.125, -0.25])),
     ecg([0.5, 1, -2]),
-    ecg(RNG.normal(size=(12, 500)).round(3), leads=["I", "II"]),
-    ecg(np.zeros(2000, "float32")),
+    ecg(RNG.normal(size=(12, 150)).round(3), leads=["I", "II"]),
+    ecg(np.zeros(700, "float32")),
     ecg(RNG.normal(size=30).astype("float32")),
     ecg(np.arange(600, dtype="int16").reshape(2, 300), gain=1000.0, baseline=0),
     ecg(np.empty((0, 12)), device_id="monitor-3"),

@@ -66,7 +66,7 @@ def test_deflated_pings_do_not_come_back_inflated():
     assert codes(theirs) == [0x102]
 
 
-@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+@pytest.mark.parametrize("size", [100, 10_000, 300_000])
 def test_large_pings_come_back_all_the_same(size):
     theirs = server().starts()
     theirs.says()
