@@ -28,7 +28,8 @@ from .wireshark import EPILOG as WIRESHARK_EXAMPLES
 from .wireshark import wireshark
 
 ABOUT = (
-    "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back, live."
+    "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back, live; "
+    "and what finds out why something does not arrive."
 )
 
 EXAMPLES = """\
@@ -51,19 +52,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.command()(compare)
-app.command()(encode)
-app.command()(decode)
-app.command()(serve)
-app.command()(watch)
-app.command(epilog=INSPECT_EXAMPLES)(inspect)
-app.command(epilog=SIZES_EXAMPLES)(sizes)
-app.command(epilog=ERRORS_EXAMPLES)(errors)
-app.command(epilog=PROXY_EXAMPLES)(proxy)
-app.command(epilog=REPLAY_EXAMPLES)(replay)
-app.command(epilog=WIRESHARK_EXAMPLES)(wireshark)
-app.command(epilog=TOP_EXAMPLES)(top)
-app.command(epilog=CONFORMANCE_EXAMPLES)(conformance)
+RECORDINGS, LIVE, WIRE = "Recordings", "Live", "What is on the wire"
+
+app.command(rich_help_panel=RECORDINGS)(compare)
+app.command(rich_help_panel=RECORDINGS)(encode)
+app.command(rich_help_panel=RECORDINGS)(decode)
+app.command(rich_help_panel=LIVE)(serve)
+app.command(rich_help_panel=LIVE)(watch)
+app.command(rich_help_panel=LIVE, epilog=TOP_EXAMPLES)(top)
+app.command(rich_help_panel=WIRE, epilog=INSPECT_EXAMPLES)(inspect)
+app.command(rich_help_panel=WIRE, epilog=SIZES_EXAMPLES)(sizes)
+app.command(rich_help_panel=WIRE, epilog=WIRESHARK_EXAMPLES)(wireshark)
+app.command(rich_help_panel=WIRE, epilog=PROXY_EXAMPLES)(proxy)
+app.command(rich_help_panel=WIRE, epilog=REPLAY_EXAMPLES)(replay)
+app.command(rich_help_panel=WIRE, epilog=ERRORS_EXAMPLES)(errors)
+app.command(rich_help_panel=WIRE, epilog=CONFORMANCE_EXAMPLES)(conformance)
 
 
 def _print_version(wanted: bool) -> None:
