@@ -113,7 +113,12 @@ class FrameTexts(FrameView):
 
 
 def _time(origin: Origin) -> str:
-    return "" if origin.time is None else f"{datetime.fromtimestamp(origin.time):%H:%M:%S.%f}  "
+    if origin.time is None:
+        return ""
+    try:
+        return f"{datetime.fromtimestamp(origin.time):%H:%M:%S.%f}  "
+    except (ValueError, OverflowError, OSError):  # a damaged capture has any time
+        return f"{origin.time:.6f} s  "
 
 
 def _header_line(frame: Examined) -> Text:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -180,7 +181,14 @@ def _record(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("code"), int) else None
+    return record if isinstance(record, dict) and _is_well_typed(record) else None
+
+
+def _is_well_typed(record: dict[str, Any]) -> bool:
+    """Whether what is counted has the types that an error log writes."""
+    time = record.get("time", 0.0)
+    is_time = isinstance(time, int | float) and isfinite(time)
+    return is_time and isinstance(record.get("code"), int) and isinstance(record.get("check"), int | None)
 
 
 def _host(peer: str) -> str:
