@@ -14,6 +14,9 @@ from bench.engines import installed
 FAN_OUT_BAR, ECHO_BAR = 0.8, 0.7
 """Of what the library delivers and answers alone."""
 
+UNDER_WAY = 80
+"""Frames of 2.3 kB that the kernels of both sides and a library's buffer may hold; under uvicorn they hold most."""
+
 
 @pytest.fixture
 def once(benchmark):
@@ -74,4 +77,4 @@ def test_an_alert_behind_a_backlog(once, name):
         {"name": name, "queued": 500, "bytes_a_second": 1_000_000},
         {"name": name, "queued": 10_000, "bytes_a_second": 1_000_000},
     )
-    assert found.behind < found.queued / 5
+    assert found.behind < UNDER_WAY
