@@ -11,8 +11,9 @@ LOOK = """lead => {
   const { from, to } = state.shown;
   const places = Array.from({ length: to - from }, (_, index) => point(lead, from + index));
   const shown = places.map(place => place !== null);
+  const found = places.filter(place => place !== null);
   const canvas = document.getElementById("traces");
-  const ys = places.filter(place => place !== null).map(({ y }) => y);
+  const ys = found.map(({ y }) => y);
   const top = Math.floor(Math.min(...ys)) - 12, bottom = Math.ceil(Math.max(...ys)) + 12;
   const { data, width } = canvas.getContext("2d").getImageData(0, top, canvas.width, bottom - top);
   const ink = Array.from({ length: width }, (_, x) => {
@@ -20,7 +21,8 @@ LOOK = """lead => {
     for (let y = 0; y < bottom - top; y += 1) if (data[4 * (y * width + x) + 3] > 100) rows.push(top + y);
     return rows.length > 0 ? [rows[0], rows.at(-1)] : null;
   });
-  return { from, to, shown, values: samples(lead, from, to), places: places.filter(place => place !== null), ink };
+  const late = state.frozen ? 0 : Math.max(0, state.head - to);
+  return { from, to, late, shown, values: samples(lead, from, to), places: found, ink };
 }"""
 """All at one moment: the samples of a lead that are shown, where they are, and of each column of pixels around the lead
 the first and the last that have ink."""
@@ -61,4 +63,6 @@ def check_ink(monitor, leads, *, bar=None, least):
                 assert ink is not None, f"{lead}: no ink in column {column}"
                 assert near.min() - 2 <= ink[0] <= inside.min() + 1, f"{lead}, column {column}"
                 assert inside.max() - 2 <= ink[1] <= near.max() + 2, f"{lead}, column {column}"
-        assert bar is None or 30 + bar < blank < 45 + bar  # the paper's margin, and the bar before the head
+        # The paper's margin, the bar before the head, and what the head passed over because nothing came in time.
+        late = look["late"] * PIXELS_A_SECOND / 1000
+        assert bar is None or 30 + bar < blank < 45 + bar + late
