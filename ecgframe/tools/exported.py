@@ -123,8 +123,8 @@ def _origin(tags: dict[int, bytes], time: float) -> Origin:
 
 def _address(tags: dict[int, bytes], version4: int, version6: int, port: int) -> str:
     number = int.from_bytes(tags.get(port, b""), "big")
-    if octets := tags.get(version4):
+    if len(octets := tags.get(version4, b"")) == 4:
         return f"{socket.inet_ntop(socket.AF_INET, octets)}:{number}"
-    if octets := tags.get(version6):
+    if len(octets := tags.get(version6, b"")) == 16:
         return f"[{socket.inet_ntop(socket.AF_INET6, octets)}]:{number}"
     return f"?:{number}"

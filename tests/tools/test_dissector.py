@@ -210,5 +210,7 @@ def test_records_of_others_are_left_out_and_damaged_ones_told():
     writer = dpkt.pcap.Writer(file, linktype=252)
     writer.writepkt(b"\0\x0c\0\4http\0\0\0\0GET", ts=1.0)
     writer.writepkt(b"\0\x0c\0\4http", ts=2.0)
-    [remark] = read_capture(io.BytesIO(file.getvalue()))
+    writer.writepkt(b"\0\x0c\0\x08ecgframe\0\x14\0\1\x0a\0\0\0\0x", ts=3.0)  # an address of one byte
+    remark, delivery = read_capture(io.BytesIO(file.getvalue()))
     assert remark.text == "a record whose tags are cut short"
+    assert (delivery.octets, delivery.origin.client) == (b"x", "?:0")
