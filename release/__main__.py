@@ -100,10 +100,11 @@ class Rehearsal:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     options = options_of(arguments)
-    pythons = [found for path in options.python if (found := examine(path))] if options.python else installed()
-    if not pythons:
-        print("no CPython that is supported was found", file=sys.stderr)
+    asked_for = {path: examine(path) for path in options.python or ()}
+    if unfit := [str(path) for path, found in asked_for.items() if found is None]:
+        print(f"no CPython that is supported: {', '.join(unfit)}", file=sys.stderr)
         return 2
+    pythons = [found for found in asked_for.values() if found] or installed()
     with tempfile.TemporaryDirectory(prefix="ecgframe-release-") as folder:
         try:
             built = Rehearsal(Path(folder), pythons, options.whole).run()

@@ -28,7 +28,7 @@ def build(python: Path, work: Path, epoch: str) -> Path:
     one, two = (_build_once(python, work / name, epoch) for name in ("one", "other-place"))
     if one.read_bytes() != two.read_bytes():
         raise Failed(f"{one.name} differs each time it is built: {one} {two}")
-    _check_contents(one)
+    check_contents(one)
     return one
 
 
@@ -37,6 +37,22 @@ def unpack(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return folder / archive.name.removesuffix(".tar.gz")
+
+
+def check_contents(archive: Path) -> None:
+    """Hold what the archive has against what is under version control.
+
+    Raises:
+        Failed: a file is missing, or one is in it that is left out, or that nobody put under version control.
+    """
+    with tarfile.open(archive) as packed:
+        found = {name.partition("/")[2] for name in packed.getnames() if packed.getmember(name).isfile()}
+    tracked = set(run("git", "ls-files", cwd=ROOT).splitlines())
+    wanted = {path for path in tracked if not path.startswith(LEFT_OUT)}
+    if missing := wanted - found:
+        raise Failed(f"{archive.name} lacks {', '.join(sorted(missing))}")
+    if extra := {path for path in found - wanted - GENERATED if ".egg-info/" not in path}:
+        raise Failed(f"{archive.name} holds what it should not: {', '.join(sorted(extra))}")
 
 
 def _build_once(python: Path, folder: Path, epoch: str) -> Path:
@@ -61,14 +77,3 @@ def _build_once(python: Path, folder: Path, epoch: str) -> Path:
     )
     (archive,) = folder.glob("*.tar.gz")
     return archive
-
-
-def _check_contents(archive: Path) -> None:
-    with tarfile.open(archive) as packed:
-        found = {name.partition("/")[2] for name in packed.getnames() if packed.getmember(name).isfile()}
-    tracked = set(run("git", "ls-files", cwd=ROOT).splitlines())
-    wanted = {path for path in tracked if not path.startswith(LEFT_OUT)}
-    if missing := wanted - found:
-        raise Failed(f"{archive.name} lacks {', '.join(sorted(missing))}")
-    if extra := {path for path in found - tracked - GENERATED if ".egg-info/" not in path}:
-        raise Failed(f"{archive.name} holds what is not under version control: {', '.join(sorted(extra))}")
