@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..tools.error_log import ErrorLog
 from .logs import LogLevel, log_to_stderr
 from .terminal import Leads, SamplingRate, plain_errors, positive, recording_of
 
@@ -70,6 +71,12 @@ def serve(
             "--error-log", metavar="FILE", help="Keep the errors that peers are answered there, without payloads."
         ),
     ] = None,
+    error_payloads: Annotated[
+        bool,
+        typer.Option(
+            "--error-payloads", help="With --error-log: keep what may be a patient's, too, the frames' first bytes."
+        ),
+    ] = False,
     log_level: Annotated[LogLevel, typer.Option(help="The least that is logged, on stderr.")] = LogLevel.INFO,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log a JSON object a line.")] = False,
     sampling_rate: SamplingRate = None,
@@ -85,6 +92,8 @@ def serve(
     """
     if streams == 0 and redis is None:
         raise typer.BadParameter("without --redis, 0 streams leave nothing to see", param_hint="--streams")
+    if error_payloads and error_log is None:
+        raise typer.BadParameter("goes with --error-log", param_hint="--error-payloads")
     with plain_errors(), log_to_stderr(log_level, log_json):
         from .serving import serve_live  # noqa: PLC0415 - asyncio and websockets are for those who serve
 
@@ -100,5 +109,5 @@ def serve(
             redis=redis,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
-            error_log=error_log,
+            on_error=None if error_log is None else ErrorLog(error_log, payload=error_payloads),
         )

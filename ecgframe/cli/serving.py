@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from fractions import Fraction
-from pathlib import Path
 
 import typer
 
@@ -12,10 +11,10 @@ from ..errors import MessageTooLarge
 from ..records import Record, RecordError
 from ..records.seam import seamless
 from ..server import Backplane, Limits, LocalBackplane
+from ..server.hooks import OnError
 from ..server.live import LiveServer
 from ..server.pages import WEBSOCKET
 from ..server.player import Loop
-from ..tools.error_log import ErrorLog
 from .stopping import stop_signals
 from .terminal import describe, duration, left_out
 
@@ -36,7 +35,7 @@ def serve_live(
     redis: str | None,
     max_connections: int,
     ring_seconds: float,
-    error_log: Path | None,
+    on_error: OnError | None,
 ) -> None:
     """Serve. The arguments are those of the command.
 
@@ -57,7 +56,7 @@ def serve_live(
         port=port,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
-        on_error=None if error_log is None else ErrorLog(error_log),
+        on_error=on_error,
     )
     ending = _ending(record, samples, whole)
     try:

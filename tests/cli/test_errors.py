@@ -58,15 +58,24 @@ def test_no_errors_and_no_log(tmp_path):
     assert "0x3e7 not of this protocol  1 time" in output
 
 
-def test_a_server_keeps_its_errors(tmp_path):
+@pytest.mark.parametrize("payloads", [False, True])
+def test_a_server_keeps_its_errors(tmp_path, payloads):
     optional("websockets")
     from websockets.sync.client import connect
 
     path = tmp_path / "errors.jsonl"
-    with live("--error-log", path) as server, connect(f"ws://127.0.0.1:{server.port}/ws") as client:
+    asked = ("--error-payloads",) if payloads else ()
+    with live("--error-log", path, *asked) as server, connect(f"ws://127.0.0.1:{server.port}/ws") as client:
         client.recv()
         client.send(BROKEN)
         client.recv()
     output = run("errors", path, code=3).output
     assert "0x101 CHECKSUM_MISMATCH  1 time" in output
     assert "127.0.0.1" in output
+    assert ("CRC-32" in output) == payloads
+    [line] = map(json.loads, path.read_text().splitlines())
+    assert line["bytes"] == (BROKEN if payloads else BROKEN[:11]).hex()
+
+
+def test_payloads_go_with_a_log():
+    assert "goes with --error-log" in run("serve", "--error-payloads", code=2).output
