@@ -12,7 +12,7 @@ from .running import Failed, run
 # Written by the build itself, beside what is under version control.
 GENERATED = {"PKG-INFO", "setup.cfg"}
 # Under version control, and of no use without it.
-LEFT_OUT = (".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "client")
+LEFT_OUT = (".", "client")
 
 
 def build(python: Path, work: Path, epoch: str) -> Path:
