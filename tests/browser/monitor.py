@@ -97,9 +97,16 @@ class Monitor:
 
     def samples(self, first: int, last: int) -> npt.NDArray[np.float32]:
         """[leads, last - first]: what the page has of these samples, in millivolts; NaN where one is missing."""
-        ask = "([first, last]) => s.leads.map(lead => window.ecgframe.samples(lead, first, last))"
-        rows = self.page.evaluate(ask.replace("s.leads", "window.ecgframe.state.leads"), [first, last])
-        return np.array(rows, np.float64).astype(np.float32)
+        ask = "([first, last]) => window.ecgframe.state.leads.map(lead => window.ecgframe.samples(lead, first, last))"
+        return millivolts(self.page.evaluate(ask, [first, last]))
+
+    def last_samples(self, count: int) -> npt.NDArray[np.float32]:
+        """[leads, count]: the newest samples, asked for and read at one moment: where much comes, no other will do."""
+        ask = """count => {
+            const { leads, end } = window.ecgframe.state;
+            return leads.map(lead => window.ecgframe.samples(lead, end - count, end));
+        }"""
+        return millivolts(self.page.evaluate(ask, count))
 
     def shot(self, name: str) -> None:
         """Keep a picture."""
@@ -116,6 +123,10 @@ class Monitor:
         said = [text for text in self.said if not any(words in text for words in excused)]
         assert said == []
         assert {url[: len(self.origin)] for url in self.asked_for} == {self.origin}
+
+
+def millivolts(rows: list[list[float | None]]) -> npt.NDArray[np.float32]:
+    return np.array(rows, np.float64).astype(np.float32)
 
 
 def fifteen_leads() -> Record:

@@ -118,9 +118,12 @@ def test_a_frame_that_was_damaged_is_shown_in_red_and_missing(open_monitor):
         monitor.wait("s.gaps.length > 0")
         [gap] = monitor.state["gaps"]
         assert gap["to"] - gap["from"] == 50
-        row = monitor.page.wait_for_selector("#frame-rows tr.in.error:has-text('CRC-32')")
-        assert "ECG_DATA" in row.text_content()
-        colour = row.query_selector("td").evaluate("cell => getComputedStyle(cell).color")
+        damaged = "#frame-rows tr.in.error:has-text('CRC-32')"
+        monitor.page.wait_for_selector(damaged)
+        text, colour = monitor.page.eval_on_selector(  # at once: a moment later the row has moved on
+            damaged, "row => [row.textContent, getComputedStyle(row.cells[0]).color]"
+        )
+        assert "ECG_DATA" in text
         assert colour == "rgb(255, 123, 114)"
         monitor.shot("frames-with-an-error")
         assert monitor.state["link"] == "open"
