@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from recordings import optional
 
-from ecgframe import Codec, Flag, MessageType
+from ecgframe import Codec, ErrorCode, Flag, MessageType
 from ecgframe._core import Clock
-from ecgframe.session import ServerSession, Settings, SubscribeRequested, UnsubscribeRequested
+from ecgframe.session import Received, ServerSession, Settings, SubscribeRequested, UnsubscribeRequested
 from ecgframe.session.outgoing import Encoding, encode_outgoing
 
 websockets = optional("websockets")
 from websockets.asyncio.server import serve  # noqa: E402 - behind the skip
 
 STREAM = "ecg/1"
+KEPT_SINCE = 100
+"""The timestamp of the first message of each stream."""
 SETTINGS = Settings(heartbeat_interval=0.1)
 CODEC = Codec(compression=None)
 
@@ -35,7 +37,7 @@ class Spoilt:
         outgoing: turns what the server says into what it really says, from the message and its bytes; None is nothing.
         closing: turns a close code into another; None leaves the connection open.
         settings: of the server.
-        data_flags: of the ECG_DATA frames.
+        publish: makes the frames of a stream.
     """
 
     incoming: object = same
@@ -99,19 +101,23 @@ class _Conversation:
             return
         for event in self.session.receive(message, self.now()):
             if isinstance(event, SubscribeRequested):
-                await self.subscribe(event.stream)
+                await self.subscribe(event.stream, event.since)
             elif isinstance(event, UnsubscribeRequested):
                 self.session.answer_subscription(event.stream, "unsubscribed")
+            elif isinstance(event, Received):
+                self.session.refuse(ErrorCode.PERMISSION_DENIED, "this server publishes by itself")
 
-    async def subscribe(self, stream):
+    async def subscribe(self, stream, since):
         if not 0 < len(stream) <= 256:
             self.session.answer_subscription(stream, "denied", code=0x200)
             return
-        self.session.answer_subscription(stream, "subscribed")
+        start = KEPT_SINCE if since is not None and since < KEPT_SINCE - 1 else None
+        self.session.answer_subscription(stream, "subscribed", start=start)
         await self.say_what_waits()
         encoding = self.session.encoding
         for octets in (self.spoilt.publish or published)(encoding, stream):
-            await self.say(octets)
+            if since is None or CODEC.decode(octets).timestamp > since:
+                await self.say(octets)
 
     async def say_what_waits(self):
         while (octets := self.session.next_message(self.now())) is not None:
@@ -130,7 +136,7 @@ class _Conversation:
                 return
 
 
-def published(encoding, stream, *, timestamps=(1, 2, 3), name=None, **changes):
+def published(encoding, stream, *, timestamps=range(KEPT_SINCE, KEPT_SINCE + 4), name=None, **changes):
     """A few frames of a stream; ``changes`` replace parts of the encoding."""
     encoding = Encoding(*encoding)._replace(**changes)
     for timestamp in timestamps:
@@ -145,6 +151,6 @@ def changed(message, **changes):
         changes.pop("type", message.type),
         changes.pop("data", message.data),
         version=version,
-        flags=0 if version < 3 else message.flags & ~Flag.COMPRESSED,
+        flags=0 if version < 3 else changes.pop("flags", message.flags & ~Flag.COMPRESSED),
         timestamp=(message.timestamp or 1) if version == 3 else None,
     )

@@ -6,20 +6,22 @@ import asyncio
 import re
 import zlib
 from functools import partial
+from itertools import count, repeat
 from pathlib import Path
 
 import pytest
 from programs import imported
 from running import run
 from tools import broken_servers
-from tools.broken_servers import STREAM, Spoilt, changed, published, serving
+from tools.broken_servers import KEPT_SINCE, STREAM, Spoilt, changed, published, serving
 from uvicorn_server import serving as serving_asgi
 
-from ecgframe import MessageType, ProtocolError, connect, decode, encode
+from ecgframe import Flag, MessageType, ProtocolError, connect, decode, encode
 from ecgframe._core import build_frame
 from ecgframe.client import ConnectionLost
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
+from ecgframe.session import RateLimit
 from ecgframe.session import Settings as SessionSettings
 from ecgframe.tools import ToolError
 from ecgframe.tools.conformance.cases import Case, Result, Said, Settings, Suite, Verdict, alike
@@ -41,18 +43,26 @@ def not_passed(results):
     return {one.case.number: one.reason for one in results if one.verdict is not Verdict.PASSED}
 
 
+def assert_all_pass_but(results, not_applicable):
+    assert not_passed(results).keys() == not_applicable, not_passed(results)
+    assert {one.verdict for one in results} <= {Verdict.PASSED, Verdict.SKIPPED}, not_passed(results)
+
+
 # --- servers that keep to it ---
 
 
 def test_the_handler_passes_all():
     async def talk():
-        settings = SessionSettings(heartbeat_interval=0.2)
+        limit = RateLimit(frames=100, frames_burst=5000)  # a batch of too many frames is within it, a flood is not
+        settings = SessionSettings(heartbeat_interval=0.2, acknowledgement_timeout=0.1, rate_limit=limit)
         async with WebSocketBinaryHandler(settings=settings) as handler, serve(handler, "127.0.0.1", 0) as server:
 
             async def publish():
-                while True:
+                for number in count():
                     data = {"signal": [0.5] * 600, "sampling_rate": 250}
                     await handler.publish(STREAM, MessageType.ECG_DATA, data)
+                    alert = {"kind": "bradycardia", "timestamp": number}
+                    await handler.publish(STREAM, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED)
                     await asyncio.sleep(0.01)
 
             publishing = asyncio.create_task(publish())
@@ -61,7 +71,19 @@ def test_the_handler_passes_all():
             publishing.cancel()
             return results
 
-    assert not_passed(run(talk())) == {}
+    assert_all_pass_but(run(talk()), {"11.1", "12.3"})
+
+
+def test_who_may_broadcast():
+    async def trust(connection, action, stream):
+        return True
+
+    async def talk():
+        async with WebSocketBinaryHandler(authorize=trust) as handler, serve(handler, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await results_of(f"ws://127.0.0.1:{port}", SERVERS.cases(("12",)), QUICK)
+
+    assert_all_pass_but(run(talk()), {"12.1", "12.2"})
 
 
 def test_the_server_that_is_spoiled_below_passes_all_while_it_is_not():
@@ -69,7 +91,24 @@ def test_the_server_that_is_spoiled_below_passes_all_while_it_is_not():
         async with serving(Spoilt()) as url:
             return await results_of(url)
 
-    assert not_passed(run(talk())) == {}
+    assert_all_pass_but(run(talk()), {"8.3", "8.4", "11.1", "11.2", "12.3", "13.1"})
+
+
+@pytest.mark.parametrize("number", ["8.3", "8.4", "11.1", "11.2", "13.1"])
+def test_a_server_passes_where_what_is_tested_happens(number):
+    happening = {
+        "8.3": Spoilt(publish=of_frames(ALERT, ALERT)),
+        "8.4": Spoilt(publish=of_frames(ALERT, ALERT)),
+        "11.1": Spoilt(publish=of_frames(data_of(1), notice_of(2, 3), data_of(4))),
+        "11.2": Spoilt(publish=of_frames(data_of(1), ALERT, data_of(2))),
+        "13.1": Spoilt(settings=LIMITED),
+    }
+
+    async def talk():
+        async with serving(happening[number]) as url:
+            return await results_of(url, SERVERS.cases((number,)))
+
+    assert_all_pass_but(run(talk()), set())
 
 
 @pytest.mark.parametrize("name", ["slow_server", "fast_server"])
@@ -183,6 +222,46 @@ def acknowledging_another(message):
     return changed(message, data={**message.data, "ack": 1} if is_one else message.data)
 
 
+def of_frames(*frames):
+    """These are published on the stream, whoever asks."""
+    return lambda encoding, stream: frames
+
+
+def data_of(timestamp):
+    data = {"signal": [0.5], "sampling_rate": 250, "stream": STREAM}
+    return encode(MessageType.ECG_DATA, data, timestamp=timestamp)
+
+
+def notice_of(first, last, **changes):
+    details = {"from": first / 1e6, "to": last / 1e6, "dropped": 2, "stream": STREAM, **changes}
+    return encode(ERROR, {"code": 0x204, "message": "too slow", "details": details}, timestamp=last)
+
+
+def alert_of(timestamp, kind="asystole"):
+    alert = {"kind": kind, "timestamp": 1.5, "stream": STREAM}
+    flags = Flag.ACK_REQUIRED | Flag.PRIORITY
+    return encode(MessageType.ANOMALY_ALERT, alert, timestamp=timestamp, flags=flags)
+
+
+ALERT = alert_of(9)
+LIMITED = SessionSettings(rate_limit=RateLimit(frames=100, frames_burst=5000))
+SUBSCRIBED = encode(MessageType.SUBSCRIBE, {"stream": STREAM}, timestamp=1)
+CALLED_OUT = encode(
+    MessageType.FEATURE_DATA, {"features": {"a conformance test": 1.0}}, timestamp=1, flags=Flag.BROADCAST
+)
+
+
+def without_the(timestamp):
+    """Loses the data of that moment, where a viewer comes back for it."""
+    times = count()
+
+    def outgoing(message, octets):
+        is_it = message is not None and message.type is MessageType.ECG_DATA and message.timestamp == timestamp
+        return None if is_it and next(times) else octets
+
+    return outgoing
+
+
 def first_frame(octets):
     return octets[: 19 + int.from_bytes(octets[3:7])] if octets[:1] == b"\x03" else octets
 
@@ -224,6 +303,42 @@ BROKEN_SERVERS = {
     "stamps backwards": ("7.5", Spoilt(publish=partial(published, timestamps=(3, 2, 1)))),
     "sends binary arrays to all": ("7.6", Spoilt(publish=partial(published, binary=True))),
     "compresses for all": ("7.7", Spoilt(publish=partial(published, compressed=True))),
+    "sets flags for all": ("7.8", Spoilt(outgoing=said(MessageType.ECG_DATA, partial(changed, flags=Flag.PRIORITY)))),
+    "sends other bytes again": ("8.3", Spoilt(publish=of_frames(ALERT, alert_of(9, "bradycardia")))),
+    "sends again as if it were new": ("8.3", Spoilt(publish=of_frames(ALERT, alert_of(10)))),
+    "hears no acknowledgement": (
+        "8.4",
+        Spoilt(publish=of_frames(ALERT, ALERT), outgoing=bytes_of(PONG, lambda octets: octets + ALERT)),
+    ),
+    "resumes from the beginning": (
+        "10.1",
+        Spoilt(incoming=incoming_of(MessageType.SUBSCRIBE, lambda octets: SUBSCRIBED)),
+    ),
+    "loses one that was missed": (
+        "10.1",
+        Spoilt(
+            publish=partial(published, timestamps=range(KEPT_SINCE, KEPT_SINCE + 5)),
+            outgoing=without_the(KEPT_SINCE + 2),
+        ),
+    ),
+    "sends what was before from": ("10.2", Spoilt(outgoing=answering(MessageType.SUBSCRIPTION_ACK, **{"from": 1.0}))),
+    "loses what was after from": ("10.2", Spoilt(outgoing=without_the(KEPT_SINCE))),
+    "tells of drops too late": ("11.1", Spoilt(publish=of_frames(data_of(4), notice_of(2, 3)))),
+    "tells of drops from the end": ("11.1", Spoilt(publish=of_frames(notice_of(3, 2)))),
+    "tells of no drops": ("11.1", Spoilt(publish=of_frames(notice_of(2, 3, dropped=0)))),
+    "lets anything overtake": ("11.2", Spoilt(publish=of_frames(data_of(2), ALERT, data_of(1)))),
+    "takes broadcasts, and nobody gets them": (
+        "12.1",
+        Spoilt(incoming=incoming_of(MessageType.FEATURE_DATA, lambda octets: None)),
+    ),
+    "says 0x202 for the lack of a right": ("12.1", Spoilt(outgoing=another_code(0x203, 0x202))),
+    "says 0x202 to who may not publish": ("12.2", Spoilt(outgoing=another_code(0x203, 0x202))),
+    "broadcasts to the sender": ("12.3", Spoilt(outgoing=bytes_of(PONG, lambda octets: CALLED_OUT + octets))),
+    "says 0x200 for too much": ("13.1", Spoilt(settings=LIMITED, outgoing=another_code(0x204, 0x200))),
+    "says too often that it is too much": (
+        "13.1",
+        Spoilt(settings=LIMITED, outgoing=bytes_of(ERROR, lambda octets: octets * 6)),
+    ),
     "acknowledges another message": ("8.1", Spoilt(outgoing=said(PONG, acknowledging_another))),
     "acknowledges what it refuses": ("8.2", Spoilt(outgoing=bytes_of(ERROR, lambda octets: octets + ACKNOWLEDGEMENT))),
     "answers an ERROR": (
@@ -258,6 +373,14 @@ def test_a_broken_server_fails_in_the_case_that_is_meant_for_it(name):
     assert result.reason
 
 
+def test_a_slow_heartbeat_is_waited_for():
+    async def talk():
+        async with serving(Spoilt(settings=SessionSettings(heartbeat_interval=0.5))) as url:
+            return await results_of(url, SERVERS.cases(("6.10",)), Settings(timeout=0.3, patience=1))
+
+    assert_all_pass_but(run(talk()), set())
+
+
 def test_every_section_has_a_broken_server():
     assert {number.split(".")[0] for number, _ in BROKEN_SERVERS.values()} == {
         case.number.split(".")[0] for case in SERVERS.cases()
@@ -285,11 +408,15 @@ async def run_client(live, cases=None, settings=PATIENT):
         await asyncio.wait({client})
 
 
-async def our_client(url):
+async def take(messages):
+    async for _ in messages:  # what an application does not take is not acknowledged
+        pass
+
+
+async def our_client(url, *, reconnect=True):
     try:
-        async with connect(url, reconnect=False) as client:
-            async for _ in client.messages():  # what an application does not take is not acknowledged
-                pass
+        async with connect(url, reconnect=reconnect, reconnect_delays=lambda: repeat(0.01)) as client:
+            await asyncio.gather(take(client.subscribe(STREAM)), take(client.messages()))
     except (ConnectionLost, OSError):
         pass
 
@@ -321,6 +448,34 @@ def negotiated(version, **changes):
     return encode(OFFER, {"version": version, "capabilities": [], **changes}, **{"version": 1})
 
 
+def acknowledging_all(message):
+    refusal = encode(ERROR, {"code": 0x201, "message": "no status"}, timestamp=1)
+    acknowledgement = encode(PONG, {"ack": message.timestamp, "type": int(message.type)}, timestamp=2)
+    return [refusal, acknowledgement]
+
+
+def is_in_line(message):
+    return message.type is MessageType.ECG_DATA
+
+
+def viewer(counts, answer=lambda message: []):
+    """Follows a stream over connections that break; what counts is the last message for it."""
+    last = None
+
+    def change(message):
+        nonlocal last
+        if message.type is OFFER:
+            since = {} if last is None else {"since": last / 1e6}
+            return [negotiated(3), encode(MessageType.SUBSCRIBE, {"stream": STREAM, **since}, timestamp=1)]
+        if message.type is PING:
+            return [encode(PONG, message.data, timestamp=1)]
+        if counts(message):
+            last = message.timestamp
+        return answer(message)
+
+    return spoilt_client(change)
+
+
 BROKEN_CLIENTS = {
     "says nothing": ("1.1", mute_client),
     "chooses the lowest": ("1.1", spoilt_client(lambda message: [negotiated(1)])),
@@ -330,6 +485,22 @@ BROKEN_CLIENTS = {
     "does not answer PING": ("2.1", spoilt_client(lambda m: [negotiated(3)] if m.type is OFFER else [])),
     "never beats": ("2.11", spoilt_client(lambda m: [negotiated(3)] if m.type is OFFER else [])),
     "leaves for a wrong checksum": ("3.1", spoilt_client(lambda m: [negotiated(3)] if m.type is OFFER else [])),
+    "acknowledges what it refuses": (
+        "4.6",
+        spoilt_client(lambda m: [negotiated(3, capabilities=["ack"])] if m.type is OFFER else acknowledging_all(m)),
+    ),
+    "does not acknowledge control messages": (
+        "4.5",
+        spoilt_client(lambda m: [negotiated(3, capabilities=["ack"])] if m.type is OFFER else []),
+    ),
+    "comes back from what overtook": ("5.2", viewer(lambda message: True)),
+    "comes back from elsewhere": ("5.1", viewer(lambda message: message.type is MessageType.SUBSCRIPTION_ACK)),
+    "takes an answer for a message": ("5.3", viewer(lambda message: message.type is not OFFER)),
+    "takes a notice for a message": ("5.4", viewer(lambda message: message.type in (MessageType.ECG_DATA, ERROR))),
+    "answers a notice": (
+        "5.4",
+        viewer(is_in_line, answer=lambda message: [ACKNOWLEDGEMENT] if message.type is ERROR else []),
+    ),
     "announces what it does not do": (
         "4.1",
         spoilt_client(lambda m: [negotiated(3, capabilities=["ack"])] if m.type is OFFER else []),
@@ -344,6 +515,20 @@ def test_a_broken_client_fails_in_the_case_that_is_meant_for_it(name):
     assert result.verdict is Verdict.FAILED, (result.verdict, result.reason)
 
 
+@pytest.mark.parametrize("number", ["5.1", "5.2", "5.3", "5.4"])
+def test_the_viewer_that_is_spoiled_above_passes_while_it_is_not(number):
+    assert_all_pass_but(run(run_client(viewer(is_in_line), CLIENTS.cases((number,)))), set())
+
+
+def test_a_client_that_subscribes_to_nothing_or_begins_anew_is_not_said_to_resume():
+    idle = spoilt_client(lambda message: [negotiated(3)])
+    anew = viewer(lambda message: False)
+    for live in (idle, anew):
+        assert_all_pass_but(
+            run(run_client(live, CLIENTS.cases(("5",)), Settings(timeout=0.3))), {"5.1", "5.2", "5.3", "5.4"}
+        )
+
+
 def test_what_a_client_does_not_announce_is_skipped():
     live = spoilt_client(lambda message: [negotiated(3)])
     results = run(run_client(live, CLIENTS.cases(("4",)), Settings(timeout=0.3)))
@@ -352,7 +537,7 @@ def test_what_a_client_does_not_announce_is_skipped():
 
 def test_a_client_that_does_not_come_again():
     async def once(url):
-        await our_client(url)
+        await our_client(url, reconnect=False)
         await asyncio.sleep(60)
 
     results = run(run_client(once, CLIENTS.cases(("2.1", "2.2")), Settings(patience=0.2)))
@@ -377,6 +562,11 @@ def test_a_place_that_is_taken():
 def test_every_case_stands_in_a_section_of_the_protocol(suite):
     headings = set(re.findall(r"^#+ (.*)$", PAGE, re.M))
     assert {case.section for case in suite.cases()} <= headings
+
+
+def test_the_page_about_debugging_counts_right():
+    page = (Path(__file__).parents[2] / "docs" / "debugging.md").read_text(encoding="utf-8")
+    assert f"Of {len(SERVERS.cases())} cases for servers and {len(CLIENTS.cases())} for clients" in page
 
 
 def test_every_code_that_a_frame_can_have_is_tested():

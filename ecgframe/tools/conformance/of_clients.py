@@ -13,6 +13,7 @@ import numpy as np
 
 from ...codec import Codec
 from ...protocol import VERSIONS, Capability, CloseCode, ErrorCode, Flag, MessageType
+from ...session import microseconds
 from .cases import NotApplicable, Suite, alike, require, told
 from .server_frames import changed_payload, raw
 from .talker import Talker
@@ -238,7 +239,96 @@ async def _reads_binary(talker: Talker) -> None:
     require(alike(pong.data, array), f"PONG holds {told(pong.data)}; PING held {told(array)}")
 
 
+@CLIENTS.case("4.5", "A control message with ACK_REQUIRED is acknowledged as well", "Acknowledgement")
+async def _acknowledges_control(talker: Talker) -> None:
+    await _has(talker, Capability.ACK)
+    stamp = await talker.say(MessageType.HEARTBEAT, None, flags=Flag.ACK_REQUIRED)
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    expected = {"ack": stamp, "type": int(MessageType.HEARTBEAT)}
+    require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
+
+
+@CLIENTS.case("4.6", "What is refused is not acknowledged", "Acknowledgement")
+async def _does_not_acknowledge_the_refused(talker: Talker) -> None:
+    await _has(talker, Capability.ACK)
+    await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1"}, flags=Flag.ACK_REQUIRED)
+    await talker.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS, among=_FROM_THE_CLIENT)
+    await talker.expect_silence("what is refused is not to be acknowledged", among=_FROM_THE_CLIENT)
+
+
 async def _has(talker: Talker, capability: Capability) -> None:
     chosen = await _agree(talker)
     if capability not in chosen.get("capabilities", ()):
         raise NotApplicable(f"the client does not announce {capability}")
+
+
+# --- 5: resume ---
+
+
+@CLIENTS.case("5.1", "It comes back with since: the timestamp of the last message", "Resume")
+async def _resumes(talker: Talker) -> None:
+    stream = await _is_asked_for_a_stream(talker)
+    last = [await _publish(talker, stream) for _ in range(3)][-1]
+    await _comes_back_from(talker, stream, last)
+
+
+@CLIENTS.case("5.2", "What overtook does not count for since", "Resume")
+async def _resumes_in_line(talker: Talker) -> None:
+    stream = await _is_asked_for_a_stream(talker)
+    last = await _publish(talker, stream)
+    alert = {"kind": "asystole", "timestamp": 1705314645.25, "stream": stream}
+    await talker.say(MessageType.ANOMALY_ALERT, alert, flags=Flag.PRIORITY)
+    await _comes_back_from(talker, stream, last)
+
+
+@CLIENTS.case("5.3", "An answer without from takes nothing back: it stays where it was", "Resume")
+async def _stays_where_it_was(talker: Talker) -> None:
+    stream = await _is_asked_for_a_stream(talker)
+    last = await _publish(talker, stream)
+    for _ in range(2):
+        await _comes_back_from(talker, stream, last)
+
+
+@CLIENTS.case("5.4", "A notice of dropped frames is not answered, and does not count for since", "What waits")
+async def _takes_notices(talker: Talker) -> None:
+    stream = await _is_asked_for_a_stream(talker)
+    last = await _publish(talker, stream)
+    moment = (last + 1) / 1_000_000
+    dropped = {"from": moment, "to": moment, "dropped": 1, "stream": stream}
+    notice = {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test", "details": dropped}
+    await talker.say(MessageType.ERROR, notice)
+    await talker.expect_silence("a notice is not to be answered", among=_FROM_THE_CLIENT)
+    await _comes_back_from(talker, stream, last)
+
+
+async def _is_asked_for_a_stream(talker: Talker) -> str:
+    """Agree, and grant the first stream that the client asks for."""
+    chosen = await _agree(talker)
+    if chosen["version"] != max(VERSIONS):
+        raise NotApplicable(f"version {chosen['version']} has no timestamps to resume by")
+    return str((await _grant(talker))["stream"])
+
+
+async def _grant(talker: Talker, stream: str | None = None) -> dict[str, Any]:
+    """Hear SUBSCRIBE, of that stream where one is named, and grant it; give what it holds."""
+    async for message in talker.listen(min(1.0, talker.settings.timeout)):
+        if message.type is MessageType.SUBSCRIBE and stream in (None, message.data["stream"]):
+            wish: dict[str, Any] = message.data
+            await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": wish["stream"], "status": "subscribed"})
+            return wish
+    raise NotApplicable("the client subscribes to nothing by itself" if stream is None else f"it left {stream!r}")
+
+
+async def _publish(talker: Talker, stream: str) -> int:
+    return await talker.say(MessageType.ECG_DATA, {"signal": [0.5], "sampling_rate": 250, "stream": stream})
+
+
+async def _comes_back_from(talker: Talker, stream: str, last: int) -> None:
+    """Break the connection off; the next has to name that message as the last."""
+    await talker.still_there()
+    await talker.reconnect()
+    await _agree(talker)
+    since = (await _grant(talker, stream)).get("since")
+    if since is None:
+        raise NotApplicable("it comes back without since: it began anew, or does not resume")
+    require(microseconds(since) == last, f"since is {microseconds(since)}; the last message in line was {last}")

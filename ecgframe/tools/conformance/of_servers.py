@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from datetime import UTC, datetime
 from functools import partial
+from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,16 +24,32 @@ from ...protocol import (
     Flag,
     MessageType,
 )
-from .cases import NotApplicable, Suite, alike, require, told
+from .cases import Failed, NotApplicable, Suite, alike, require, told
 from .server_frames import add_frame_cases, changed_payload
+from .server_streams import add_stream_cases, hear_data, streaming, subscribed
 from .talker import Talker
 
 SERVERS: Final = Suite()
 add_frame_cases(SERVERS)
+add_stream_cases(SERVERS)
 
 _STREAM: Final = "conformance"
 _NDARRAY: Final = b"__ndarray__"
 _BIN: Final = (0xC4, 0xC5, 0xC6)
+_HARMLESS: Final = {"features": {"a conformance test": 1.0}}
+"""What is sent where other clients may get it: nobody takes it for a patient's."""
+
+FLOOD: Final = 6000
+"""Frames that are sent at once to find a rate limit."""
+
+FRAMES_AT_ONCE: Final = 1000
+"""Of these in one message, where the server takes batches."""
+
+PINGS: Final = 10
+"""At most, to find out whether a server that refused much still answers."""
+
+RECOVERY: Final = 5.0
+"""Seconds that it may take to come to these pings."""
 
 
 # --- 1: opening ---
@@ -127,26 +144,13 @@ for _place, _version in enumerate(VERSIONS, start=1):
 
 @SERVERS.case("2.4", "A version 1 client gets data in version 1, without flags", "Old peers")
 async def _sends_old_data(talker: Talker) -> None:
-    stream = _streaming(talker)
+    stream = streaming(talker)
     await talker.hear_offer()
     await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
     await talker.hear_one(MessageType.SUBSCRIPTION_ACK)
-    data = await _hear_data(talker)
+    data = await hear_data(talker)
     require(data.version == 1, f"data came in version {data.version}")
     require(not data.flags, f"data came with the flags {data.flags!r}")
-
-
-def _streaming(talker: Talker) -> str:
-    if talker.settings.stream is None:
-        raise NotApplicable("no stream was named on which data comes by itself")
-    return talker.settings.stream
-
-
-async def _hear_data(talker: Talker) -> Message:
-    while True:
-        message = await talker.hear("ECG_DATA")
-        if message.type is MessageType.ECG_DATA:
-            return message
 
 
 # --- 3: single frames are in server_frames.py ---
@@ -269,8 +273,10 @@ async def _beats(talker: Talker) -> None:
     interval = talker.offer.get("heartbeat_interval")
     if interval is None or interval > talker.settings.patience:
         raise NotApplicable(f"the interval is {interval} s; the suite waits for {talker.settings.patience:g} s")
-    message = await talker.hear("HEARTBEAT")
-    require(message.type is MessageType.HEARTBEAT, f"expected HEARTBEAT; {message.type.name} came")
+    async for message in talker.listen(interval + talker.settings.timeout):
+        require(message.type is MessageType.HEARTBEAT, f"expected HEARTBEAT; {message.type.name} came")
+        return
+    raise Failed(f"expected HEARTBEAT after {interval} s; nothing came")
 
 
 @SERVERS.case("6.11", "HEARTBEAT may hold anything, and is not answered", "Heartbeats and pings")
@@ -319,22 +325,22 @@ async def _bounds_names(talker: Talker) -> None:
 
 @SERVERS.case("7.4", "Data of a stream has its name in the field stream", "Subscriptions")
 async def _names_the_stream(talker: Talker) -> None:
-    stream = await _subscribed(talker)
-    data = await _hear_data(talker)
+    stream = await subscribed(talker)
+    data = await hear_data(talker)
     named = data.data.get("stream") if isinstance(data.data, dict) else None
     require(named == stream, f'data of "{stream}" names the stream {named!r}')
 
 
 @SERVERS.case("7.5", "The timestamps of a stream strictly rise", "Timestamp")
 async def _stamps_rise(talker: Talker) -> None:
-    await _subscribed(talker)
-    stamps = [(await _hear_data(talker)).timestamp or 0 for _ in range(3)]
+    await subscribed(talker)
+    stamps = [(await hear_data(talker)).timestamp or 0 for _ in range(3)]
     require(stamps[0] < stamps[1] < stamps[2], f"the timestamps are {stamps}")
 
 
 @SERVERS.case("7.6", "Arrays come in list form to a client that did not announce ndarray-bin", "Binary form")
 async def _sends_lists(talker: Talker) -> None:
-    await _subscribed(talker)
+    await subscribed(talker)
     payload = _payload(await _data_octets(talker))
     place = payload.find(_NDARRAY)
     kind = payload[place + len(_NDARRAY)] if place >= 0 else 0
@@ -343,13 +349,13 @@ async def _sends_lists(talker: Talker) -> None:
 
 @SERVERS.case("7.7", "Data comes uncompressed to a client that did not announce compression", "Capabilities")
 async def _sends_plain(talker: Talker) -> None:
-    await _subscribed(talker)
+    await subscribed(talker)
     octets = await _data_octets(talker)
     require(not octets[2] & Flag.COMPRESSED, "data came compressed")
 
 
 async def _data_octets(talker: Talker) -> bytes:
-    await _hear_data(talker)
+    await hear_data(talker)
     return talker.transcript[-1].octets
 
 
@@ -358,16 +364,7 @@ def _payload(frame: bytes) -> bytes:
     return zlib.decompress(payload) if frame[2] & Flag.COMPRESSED else payload
 
 
-async def _subscribed(talker: Talker) -> str:
-    stream = _streaming(talker)
-    await talker.negotiate(3)
-    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
-    answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
-    require(answer["status"] == "subscribed", f'the stream "{stream}" is {answer["status"]}')
-    return stream
-
-
-# --- 8: acknowledgement ---
+# --- 8: acknowledgement; what the server wants acknowledged is in server_streams.py ---
 
 
 @SERVERS.case("8.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
@@ -415,3 +412,89 @@ async def _refuses_what_servers_send(talker: Talker) -> None:
     answered = await talker.still_there()
     refused = [message for message in answered if message.type is MessageType.ERROR]
     require(refused, "a client's SUBSCRIPTION_ACK is taken without a word")
+
+
+# --- 10 and 11: resume and what waits are in server_streams.py ---
+
+
+# --- 12: rights ---
+
+
+@SERVERS.case("12.1", "BROADCAST from a client without the right gets ERROR 0x203", "Broadcast")
+async def _asks_for_the_right_to_broadcast(talker: Talker) -> None:
+    if await _broadcast(talker):
+        raise NotApplicable("this client has the right to broadcast")
+
+
+@SERVERS.case("12.2", "A message for a stream from a client without the right to publish gets ERROR 0x203", "Broadcast")
+async def _asks_for_the_right_to_publish(talker: Talker) -> None:
+    await talker.negotiate(3)
+    await talker.say(MessageType.FEATURE_DATA, {**_HARMLESS, "stream": _STREAM})
+    if await _is_permitted(talker):
+        raise NotApplicable("this client has the right to publish, or the server's application takes its messages")
+
+
+@SERVERS.case("12.3", "BROADCAST from a client with the right goes to every other client", "Broadcast")
+async def _passes_broadcasts_on(talker: Talker) -> None:
+    if not await _broadcast(talker):
+        raise NotApplicable("this client does not have the right to broadcast")
+
+
+async def _broadcast(talker: Talker) -> bool:
+    """Whether a broadcast is taken; then another client gets it."""
+    await talker.negotiate(3, [Capability.BROADCAST])
+    other = await talker.another()
+    await other.negotiate(3, [Capability.BROADCAST])
+    await other.still_there()
+    await talker.say(MessageType.FEATURE_DATA, _HARMLESS, flags=Flag.BROADCAST)
+    if not await _is_permitted(talker):
+        return False
+    async for message in other.listen(talker.settings.timeout):
+        if _is_harmless(message):
+            return True
+    raise Failed("a broadcast got no ERROR, and no other client got it")
+
+
+async def _is_permitted(talker: Talker) -> bool:
+    """Whether what was said is taken. Where it is not, it has to be for the lack of a right."""
+    said = await talker.still_there()
+    echoed = [message for message in said if message.flags & Flag.BROADCAST and _is_harmless(message)]
+    require(not echoed, "the broadcast came back to its sender")
+    codes = [message.data["code"] for message in said if message.type is MessageType.ERROR]
+    expected = int(ErrorCode.PERMISSION_DENIED)
+    require(codes in ([], [expected]), f"the ERRORs are {[hex(code) for code in codes]}; expected 0x{expected:03x}")
+    return not codes
+
+
+def _is_harmless(message: Message) -> bool:
+    return isinstance(message.data, dict) and message.data.get("features") == _HARMLESS["features"]
+
+
+# --- 13: rates ---
+
+
+@SERVERS.case("13.1", "Frames beyond the rate limit get ERROR 0x204, and the connection goes on", "Errors")
+async def _limits_rates(talker: Talker) -> None:
+    await talker.negotiate(3)
+    frame = talker.frame(MessageType.PONG, None)
+    at_once = FRAMES_AT_ONCE if Capability.BATCH in talker.offer.get("capabilities", ()) else 1
+    await talker.flood(frame * at_once, FLOOD // at_once)
+    begin = perf_counter()
+    codes = [message.data["code"] for message in await _until_it_listens(talker) if message.type is MessageType.ERROR]
+    if not codes:
+        raise NotApplicable(f"the server takes {FLOOD:,} small frames at once: its limit is higher, or there is none")
+    require(set(codes) == {ErrorCode.RATE_LIMIT_EXCEEDED}, f"the ERRORs are {[hex(code) for code in codes]}")
+    most = 2 + int(perf_counter() - begin)
+    require(len(codes) <= most, f"{len(codes)} ERRORs came within {most - 1} s; one a second is enough")
+
+
+async def _until_it_listens(talker: Talker) -> list[Message]:
+    """Ping until a PONG comes, since a PING may be beyond the limit as well; give what came before it."""
+    before: list[Message] = []
+    for number in range(PINGS):
+        await talker.say(MessageType.PING, {"listening": number})
+        async for message in talker.listen(RECOVERY / PINGS):
+            if message.type is MessageType.PONG:
+                return before
+            before.append(message)
+    raise Failed(f"expected PONG, since the connection goes on; none came within {RECOVERY:g} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from ...libraries import library
@@ -13,6 +14,7 @@ from .cases import Case, Failed, NotApplicable, Result, Settings, Verdict
 from .talker import MORE_THAN_ANY, Talker
 
 if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
     from websockets.asyncio.client import connect as open_websocket
     from websockets.asyncio.server import ServerConnection
     from websockets.asyncio.server import serve as serve_websockets
@@ -31,11 +33,15 @@ async def run_on_server(
         OSError, websockets.exceptions.WebSocketException: the server cannot be reached.
     """
     for case in cases:
-        async with open_websocket(
-            url, compression=None, ping_interval=None, max_size=MORE_THAN_ANY, additional_headers=list(headers)
-        ) as websocket:
-            talker = Talker(websocket, settings)
-            yield await _judge(case, talker)
+        async with AsyncExitStack() as opened:
+
+            async def connect(opened: AsyncExitStack = opened) -> ClientConnection:
+                opening = open_websocket(
+                    url, compression=None, ping_interval=None, max_size=MORE_THAN_ANY, additional_headers=list(headers)
+                )
+                return await opened.enter_async_context(opening)
+
+            yield await _judge(case, Talker(await connect(), settings, connect))
 
 
 async def run_on_clients(
@@ -53,41 +59,68 @@ async def run_on_clients(
     Raises:
         ToolError: there is no listening at that address, or nobody came.
     """
-    waiting: asyncio.Queue[tuple[ServerConnection, asyncio.Event]] = asyncio.Queue()
-
-    async def serve(websocket: ServerConnection) -> None:
-        done = asyncio.Event()
-        await waiting.put((websocket, done))
-        await done.wait()
-
+    guests = _Guests(settings.patience)
     try:
-        server = await serve_websockets(serve, host, port, compression=None, ping_interval=None, max_size=MORE_THAN_ANY)
+        server = await serve_websockets(
+            guests.receive, host, port, compression=None, ping_interval=None, max_size=MORE_THAN_ANY
+        )
     except OSError as error:
         raise ToolError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
     async with server:
         ready(server.sockets[0].getsockname()[1])
         for number, case in enumerate(cases):
             try:
-                async with asyncio.timeout(settings.patience if number else None):
-                    websocket, done = await _next_open(waiting)
+                websocket = await (guests.next() if number else guests.first())
             except TimeoutError:
                 reason = f"no connection came for it within {settings.patience:g} s"
                 yield Result(case, Verdict.FAILED, reason)
                 continue
-            yield await _judge(case, Talker(websocket, settings))
-            await websocket.close(CloseCode.GOING_AWAY, "the next case wants a connection of its own")
+            yield await _judge(case, Talker(websocket, settings, guests.next))
+            await guests.dismiss()
+
+
+class _Guests:
+    """The connections of clients, one after the other.
+
+    Args:
+        patience: seconds to wait for the next.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._waiting: asyncio.Queue[tuple[ServerConnection, asyncio.Event]] = asyncio.Queue()
+        self._present: list[tuple[ServerConnection, asyncio.Event]] = []
+
+    async def receive(self, websocket: ServerConnection) -> None:
+        """Keep a connection until it is dismissed."""
+        done = asyncio.Event()
+        await self._waiting.put((websocket, done))
+        await done.wait()
+
+    async def next(self) -> ServerConnection:
+        """The next connection.
+
+        Raises:
+            TimeoutError: none came in time.
+        """
+        async with asyncio.timeout(self._patience):
+            return await self.first()
+
+    async def first(self) -> ServerConnection:
+        """The next connection that its client has not given up meanwhile, however long it takes to come."""
+        while True:
+            websocket, done = await self._waiting.get()
+            if websocket.close_code is None:
+                self._present.append((websocket, done))
+                return websocket
             done.set()
 
-
-async def _next_open(
-    waiting: asyncio.Queue[tuple[ServerConnection, asyncio.Event]],
-) -> tuple[ServerConnection, asyncio.Event]:
-    """The next connection that its client has not given up meanwhile."""
-    while True:
-        websocket, done = await waiting.get()
-        if websocket.close_code is None:
-            return websocket, done
-        done.set()
+    async def dismiss(self) -> None:
+        """Close all that a case has had."""
+        for websocket, done in self._present:
+            await websocket.close(CloseCode.GOING_AWAY, "the next case wants a connection of its own")
+            done.set()
+        self._present.clear()
 
 
 async def _judge(case: Case, talker: Talker) -> Result:

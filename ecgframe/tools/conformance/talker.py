@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..._core import Clock
@@ -38,6 +39,7 @@ class Talker:
     Args:
         websocket: open.
         settings: of the suite.
+        connect: opens another connection to the server, or waits for the client's next.
 
     Attributes:
         settings: of the suite.
@@ -46,18 +48,53 @@ class Talker:
         transcript: all that was said.
     """
 
-    def __init__(self, websocket: ClientConnection | ServerConnection, settings: Settings) -> None:
+    def __init__(
+        self,
+        websocket: ClientConnection | ServerConnection,
+        settings: Settings,
+        connect: Callable[[], Awaitable[ClientConnection | ServerConnection]],
+    ) -> None:
         self.settings = settings
         self.offer: dict[str, Any] = {}
         self.version = 1
         self.transcript: list[Said] = []
         self._websocket = websocket
+        self._connect = connect
         self._codec = Codec(max_payload=MORE_THAN_ANY)
         self._clock = Clock()
         self._heard: deque[Message] = deque()
         self._loop = asyncio.get_running_loop()
         self._begin = self._loop.time()
         self._pings = count(1)
+        self._next_beat = inf
+
+    # --- connections ---
+
+    async def reconnect(self) -> None:
+        """Break the connection off, and go on over the next one, where nothing is agreed yet.
+
+        Raises:
+            Failed: there is none in time.
+        """
+        self._websocket.transport.abort()
+        self._write_down(True, b"", "broke the connection off")
+        self._websocket = await self._next_connection()
+        self._heard.clear()
+        self.offer = {}
+        self.version = 1
+
+    async def another(self) -> Talker:
+        """Another client of the same server, whose words are written down with those of this one."""
+        other = Talker(await self._next_connection(), self.settings, self._connect)
+        other.transcript, other._begin = self.transcript, self._begin
+        self._write_down(True, b"", "opened another connection")
+        return other
+
+    async def _next_connection(self) -> ClientConnection | ServerConnection:
+        try:
+            return await self._connect()
+        except TimeoutError:
+            raise Failed(f"no other connection came within {self.settings.patience:g} s") from None
 
     # --- saying ---
 
@@ -67,6 +104,13 @@ class Talker:
         self._write_down(True, shown, "text message" if isinstance(octets, str) else "")
         with suppress(ConnectionClosed):
             await self._websocket.send(octets)
+
+    async def flood(self, octets: bytes, times: int) -> None:
+        """Say the same bytes that often, which a transcript shows once."""
+        self._write_down(True, octets, f"the same message {times:,} times")
+        with suppress(ConnectionClosed):
+            for _ in range(times):
+                await self._websocket.send(octets)
 
     def frame(self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None) -> bytes:
         """A good frame in the version in which the suite talks."""
@@ -82,28 +126,87 @@ class Talker:
 
     # --- hearing ---
 
-    async def hear(self, what: str) -> Message:
-        """The next message, whatever it is; ``what`` was expected.
+    def soon(self) -> float:
+        """By when an answer has to be there, on the loop's clock."""
+        return self._loop.time() + self.settings.timeout
+
+    async def hear(self, what: str, end: float | None = None) -> Message:
+        """The next message, whatever it is; ``what`` was expected, by then or ``soon``.
 
         Raises:
             Failed: nothing came in time, the connection was closed, or it was broken.
         """
+        by_then = end or self.soon()
         while not self._heard:
             try:
-                async with asyncio.timeout(self.settings.timeout):
-                    octets = await self._websocket.recv()
+                await self._receive(by_then)
             except TimeoutError:
-                raise Failed(f"expected {what}; nothing came within {self.settings.timeout:g} s") from None
+                raise Failed(f"expected {what}; it did not come within {self.settings.timeout:g} s") from None
             except ConnectionClosed:
                 self._write_down(False, b"", self._closing())
                 raise Failed(f"expected {what}; the connection was closed: {self._closing()}") from None
-            self._take(octets)
         return self._heard.popleft()
+
+    async def pause(self, seconds: float) -> None:
+        """Read nothing for a while, so that what the peer says has to wait."""
+        end = self._loop.time() + seconds
+        while self._loop.time() < end:
+            await self._keep_alive()
+            await asyncio.sleep(min(end, self._next_beat) - self._loop.time())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the case began."""
+        return self._loop.time() - self._begin
+
+    async def listen(self, seconds: float) -> AsyncIterator[Message]:
+        """The messages that come within that time.
+
+        Raises:
+            Failed: the connection was closed, or what came was broken.
+        """
+        end = self._loop.time() + seconds
+        while self._loop.time() < end or self._heard:
+            if self._heard:
+                yield self._heard.popleft()
+                continue
+            try:
+                await self._receive(end)
+            except TimeoutError:
+                return
+            except ConnectionClosed:
+                self._write_down(False, b"", self._closing())
+                raise Failed(f"the connection has to go on; it was closed: {self._closing()}") from None
+
+    async def _receive(self, end: float) -> None:
+        """Take what comes next. TimeoutError where nothing comes before that moment of the loop's clock."""
+        while self._loop.time() < end:
+            await self._keep_alive()
+            try:
+                async with asyncio.timeout_at(min(end, self._next_beat)):
+                    octets = await self._websocket.recv()
+            except TimeoutError:
+                continue
+            self._take(octets)
+            return
+        raise TimeoutError
+
+    async def _keep_alive(self) -> None:
+        """Beat where it is time: to a server, who is silent for long is dead."""
+        if self._loop.time() < self._next_beat:
+            return
+        await self.say(MessageType.HEARTBEAT, None)
+        self._set_next_beat()
+
+    def _set_next_beat(self) -> None:
+        interval = self.offer.get("heartbeat_interval")
+        self._next_beat = self._loop.time() + max(interval / 2, 0.01) if isinstance(interval, int | float) else inf
 
     async def hear_one(self, type: MessageType, *, among: frozenset[MessageType] = _UNASKED) -> Message:
         """The next message of that type; those ``among`` may come before it, others may not."""
+        end = self.soon()
         while True:
-            message = await self.hear(type.name)
+            message = await self.hear(type.name, end)
             if message.type is type:
                 return message
             if message.type not in among:
@@ -119,10 +222,10 @@ class Talker:
 
     async def hear_close(self, code: CloseCode, *, or_within: range = range(0)) -> None:
         """The close frame of that code, or of one within a range, that has to come at once."""
+        end = self.soon()
         while True:
             try:
-                async with asyncio.timeout(self.settings.timeout):
-                    self._take(await self._websocket.recv())
+                await self._receive(end)
             except TimeoutError:
                 raise Failed(f"expected the connection to be closed with {int(code)}; it stays open") from None
             except ConnectionClosed:
@@ -139,10 +242,10 @@ class Talker:
 
     async def is_left(self) -> bool:
         """Whether the peer just closes the connection, and says nothing."""
+        end = self.soon()
         while not self._heard:
             try:
-                async with asyncio.timeout(self.settings.timeout):
-                    self._take(await self._websocket.recv())
+                await self._receive(end)
             except (TimeoutError, ConnectionClosed):
                 self._write_down(False, b"", self._closing())
                 return self._websocket.close_code is not None
@@ -153,8 +256,9 @@ class Talker:
         token = {"conformance": next(self._pings)}
         await self.say(MessageType.PING, token)
         before: list[Message] = []
+        end = self.soon()
         while True:
-            message = await self.hear("PONG, since the connection has to go on")
+            message = await self.hear("PONG, since the connection has to go on", end)
             if message.type is MessageType.PONG and message.data == token:
                 return before
             before.append(message)
@@ -168,6 +272,7 @@ class Talker:
             raise Failed(f"expected PROTOCOL_NEGOTIATION as the server's first word; {_shown(message)} came")
         if isinstance(message.data, dict):
             self.offer = message.data
+            self._set_next_beat()
         return message
 
     async def negotiate(self, version: int | None = None, capabilities: Iterable[str] = ()) -> None:
@@ -227,7 +332,7 @@ class Talker:
             self._heard.append(item)
 
     def _write_down(self, ours: bool, octets: bytes, text: str = "") -> None:
-        self.transcript.append(Said(self._loop.time() - self._begin, ours, octets, text))
+        self.transcript.append(Said(self.elapsed, ours, octets, text))
 
     def _closing(self) -> str:
         code, reason = self._websocket.close_code, self._websocket.close_reason

@@ -1,0 +1,212 @@
+"""Streams on which data comes by itself: flags, resume, drops and overtaking, and what is to be acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ...codec import Message
+from ...protocol import DATA_TYPES, Capability, ErrorCode, Flag, MessageType
+from ...session import microseconds
+from .cases import NotApplicable, Suite, alike, require
+
+if TYPE_CHECKING:
+    from .talker import Talker
+
+UNREAD: Final = 0.5
+"""Seconds for which the suite does not read, or waits for something to overtake."""
+
+_WAITING: Final = "What waits"
+_ACKNOWLEDGEMENT: Final = "Acknowledgement"
+_LOST: Final = (ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.MESSAGE_TOO_LARGE)
+_TO_BE_ANNOUNCED: Final = Flag.PRIORITY | Flag.BROADCAST | Flag.ACK_REQUIRED
+
+
+def add_stream_cases(suite: Suite) -> None:
+    """Add them all."""
+    suite.add("7.8", "No flag is set that the client did not announce", "Capabilities", _sets_no_flags)
+    suite.add("8.3", "What is not acknowledged comes again, the same bytes", _ACKNOWLEDGEMENT, _sends_again)
+    suite.add("8.4", "What is acknowledged does not come again", _ACKNOWLEDGEMENT, _is_content)
+    suite.add("10.1", "After since, what was missed comes first, in order, and each once", "Resume", _resumes)
+    suite.add("10.2", "Where it no longer has all, from says from when on it has", "Resume", _tells_from_when_on)
+    suite.add("11.1", "What was dropped is told before the next frame of its stream", _WAITING, _tells_drops)
+    suite.add("11.2", "Nothing but alerts and what has PRIORITY overtakes", _WAITING, _lets_the_urgent_overtake)
+
+
+# --- a stream ---
+
+
+def streaming(talker: Talker) -> str:
+    """The stream on which data comes by itself."""
+    if talker.settings.stream is None:
+        raise NotApplicable("no stream was named on which data comes by itself")
+    return talker.settings.stream
+
+
+async def subscribed(talker: Talker, *capabilities: str) -> str:
+    """Agree on version 3 and these capabilities, and subscribe to the stream."""
+    stream = streaming(talker)
+    await _subscribe(talker, *capabilities)
+    return stream
+
+
+async def hear_data(talker: Talker) -> Message:
+    """The next ECG_DATA, whatever comes before it."""
+    end = talker.soon()
+    while True:
+        message = await talker.hear("ECG_DATA", end)
+        if message.type is MessageType.ECG_DATA:
+            return message
+
+
+async def _subscribe(talker: Talker, *capabilities: str, since: float | None = None) -> dict[str, Any]:
+    stream = streaming(talker)
+    await talker.negotiate(3, capabilities)
+    wish = {"stream": stream} if since is None else {"stream": stream, "since": since}
+    await talker.say(MessageType.SUBSCRIBE, wish)
+    answer: dict[str, Any] = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+    require(answer["status"] == "subscribed", f'the stream "{stream}" is {answer["status"]}')
+    return answer
+
+
+def _overtakes(message: Message) -> bool:
+    return message.type is MessageType.ANOMALY_ALERT or bool(message.flags & Flag.PRIORITY)
+
+
+async def _hear_in_line(talker: Talker) -> int:
+    """The timestamp of the next data message that did not overtake."""
+    end = talker.soon()
+    while True:
+        message = await talker.hear("data of the stream", end)
+        if message.type in DATA_TYPES and not _overtakes(message):
+            return message.timestamp or 0
+
+
+# --- 7: subscriptions ---
+
+
+async def _sets_no_flags(talker: Talker) -> None:
+    await subscribed(talker)
+    for _ in range(3):
+        data = await hear_data(talker)
+        require(not data.flags & _TO_BE_ANNOUNCED, f"data came with the flags {data.flags!r}")
+
+
+# --- 8: acknowledgement ---
+
+
+async def _sends_again(talker: Talker) -> None:
+    first, octets = await _hear_what_is_to_be_acknowledged(talker)
+    again = await _hear_again(talker, first)
+    require(again == octets, "it came again with other bytes")
+
+
+async def _is_content(talker: Talker) -> None:
+    first, _ = await _hear_what_is_to_be_acknowledged(talker)
+    begin = talker.elapsed
+    await _hear_again(talker, first)
+    pause = talker.elapsed - begin
+    await talker.say(MessageType.PONG, {"ack": first.timestamp, "type": int(first.type)})
+    await talker.still_there()
+    async for message in talker.listen(1.5 * pause):
+        require(message.timestamp != first.timestamp, "it was acknowledged, and came again")
+
+
+async def _hear_what_is_to_be_acknowledged(talker: Talker) -> tuple[Message, bytes]:
+    await subscribed(talker, Capability.ACK)
+    async for message in talker.listen(min(1.0, talker.settings.timeout)):
+        if message.flags & Flag.ACK_REQUIRED:
+            return message, talker.transcript[-1].octets
+    raise NotApplicable("nothing came that is to be acknowledged, and the suite cannot cause it")
+
+
+async def _hear_again(talker: Talker, first: Message) -> bytes:
+    """The bytes of what comes again with the same timestamp."""
+    async for message in talker.listen(talker.settings.patience):
+        if message.timestamp == first.timestamp:
+            return talker.transcript[-1].octets
+        # Of alerts it can be told that it is the same one: they say when it was.
+        renamed = message.type is first.type is MessageType.ANOMALY_ALERT and alike(message.data, first.data)
+        require(not renamed, "it came again with another timestamp")
+    waited = f"{talker.settings.patience:g} s"
+    raise NotApplicable(f"nothing came again within {waited}; how long it waits is a setting of the server's")
+
+
+# --- 10: resume ---
+
+
+async def _resumes(talker: Talker) -> None:
+    await subscribed(talker, Capability.TIMESTAMPS)
+    last, *missed = [await _hear_in_line(talker) for _ in range(4)]
+    await talker.reconnect()
+    answer = await _subscribe(talker, Capability.TIMESTAMPS, since=last / 1_000_000)
+    if answer.get("from") is not None and microseconds(answer["from"]) > last + 1:
+        raise NotApplicable("the server does not keep what was published a moment ago, and says so")
+    found = [await _hear_in_line(talker) for _ in missed]
+    require(found == missed, f"what followed {last} were {missed}; after since they are {found}")
+
+
+async def _tells_from_when_on(talker: Talker) -> None:
+    await subscribed(talker, Capability.TIMESTAMPS)
+    known = [await _hear_in_line(talker) for _ in range(2)]
+    await talker.reconnect()
+    answer = await _subscribe(talker, Capability.TIMESTAMPS, since=0.0)
+    if answer.get("from") is None:
+        raise NotApplicable("the server says that nothing is missing since 1970, as if it kept all for ever")
+    start = microseconds(answer["from"])
+    kept = [stamp for stamp in known if stamp >= start]
+    found = [await _hear_in_line(talker)]
+    while found[-1] < known[-1]:
+        found.append(await _hear_in_line(talker))
+    require(found[0] >= start, f"from is {start}; what came first is of {found[0]}")
+    require(found == sorted(set(found)), "what follows has to be in order, and each once")
+    require(set(kept) <= set(found), f"from is {start}; of {kept}, which are later, not all came")
+
+
+# --- 11: what waits ---
+
+
+async def _tells_drops(talker: Talker) -> None:
+    stream = await subscribed(talker)
+    await talker.pause(UNREAD)
+    latest, notices = 0, 0
+    async for message in talker.listen(UNREAD):
+        details = message.data.get("details") if isinstance(message.data, dict) else None
+        if message.type in DATA_TYPES and not _overtakes(message):
+            latest = message.timestamp or 0
+        elif message.type is MessageType.ERROR and isinstance(details, dict) and "dropped" in details:
+            _require_a_notice(message, stream, latest)
+            notices += 1
+    if not notices:
+        raise NotApplicable(f"nothing was dropped while the suite read nothing for {UNREAD:g} s; it cannot do more")
+
+
+def _require_a_notice(message: Message, stream: str, latest: int) -> None:
+    code, details = message.data["code"], message.data["details"]
+    require(code in _LOST, f"a notice of dropped frames has the code 0x{code:03x}")
+    count, name = details["dropped"], details.get("stream", stream)
+    require(type(count) is int and count > 0, f"the number of dropped frames is {count!r}")
+    require(name == stream, f"the stream of the notice is {name!r}")
+    times = [details.get(end) for end in ("from", "to")]
+    require(all(isinstance(time, int | float) for time in times), f"the dropped frames are from and to {times}")
+    first, last = map(microseconds, times)
+    require(first <= last, f"the dropped frames are from {first} to {last}")
+    require(latest < first, f"frames from {first} on were dropped; one of {latest} came before that was told")
+
+
+async def _lets_the_urgent_overtake(talker: Talker) -> None:
+    await subscribed(talker, Capability.PRIORITY)
+    await talker.pause(UNREAD)
+    latest = latest_urgent = 0
+    has_overtaken = False
+    async for message in talker.listen(UNREAD):
+        if message.type not in DATA_TYPES:
+            continue
+        stamp = message.timestamp or 0
+        if _overtakes(message):
+            latest_urgent = max(latest_urgent, stamp)
+            continue
+        require(stamp > latest, f"data of {stamp} came after data of {latest}, which had no PRIORITY")
+        latest = stamp
+        has_overtaken = has_overtaken or stamp < latest_urgent
+    if not has_overtaken:
+        raise NotApplicable(f"nothing overtook data within {UNREAD:g} s, and the suite cannot cause an alert")
