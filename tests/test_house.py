@@ -241,26 +241,6 @@ def test_importing_the_package_loads_the_codec_floors_only():
     assert "numpy" in top
 
 
-SHARE = """
-import time
-begin = time.process_time()
-import numpy, msgpack
-middle = time.process_time()
-import {module}
-print((time.process_time() - begin) / (middle - begin))
-"""
-
-
-def cost_of_importing(module):
-    """How many times as much as NumPy and msgpack: computed within one process, the least of a few."""
-    return min(float(python("-c", SHARE.format(module=module)).stdout) for _ in range(5))
-
-
-@pytest.mark.skipif(not ecgframe.accelerated, reason="the plain core has more to read")
-def test_an_import_costs_little_more_than_numpys():
-    assert cost_of_importing("ecgframe") <= 1.3
-
-
 @pytest.mark.skipif(os.environ.get("ECGFRAME_PLAIN") == "1", reason="the plain core was asked for")
 def test_the_compiled_core_is_the_one_in_use():
     assert ecgframe.accelerated

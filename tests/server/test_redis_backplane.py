@@ -684,7 +684,8 @@ def test_what_redis_keeps_is_bounded(server):
             begun = now()
             for i in range(1000):
                 await a.publish(f"m{i:03}")
-            assert await direct.memory_usage(key(STREAM)) < 45_000
+            node_bytes = 4096  # Redis drops whole nodes only, and has room allocated in the one that it writes
+            assert await direct.memory_usage(key(STREAM)) < 40_000 + 2 * node_bytes
             kept = await direct.xlen(key(STREAM))
             assert 100 < kept < 50_000 / size
             reach = await b.backplane.join(STREAM, begun)
