@@ -65,10 +65,11 @@ def overview(found: Performance) -> Group:
 
 def state(found: Performance) -> Table:
     """The numbers that say at a glance whether all is well."""
+    lines = list(_state_lines(found))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(no_wrap=True)
-    for name, value in _state_lines(found):
+    table.add_column(style="dim", no_wrap=True, min_width=max(len(name) for name, _ in lines))
+    table.add_column(overflow="fold")  # a narrow terminal makes it longer, and hides no error
+    for name, value in lines:
         table.add_row(name, value)
     return table
 

@@ -108,34 +108,53 @@ def test_the_examples_of_the_help_run_as_printed(server):
         assert run(*shlex.split(example.replace("ws://127.0.0.1:8765/ws", server))).stdout
 
 
+def performance(**more):
+    """How a server does that is not well, but for what is given."""
+    return Performance(
+        **{
+            "seconds": 1.0,
+            "connections": 2,
+            "by_version": {},
+            "streams": 1,
+            "subscriptions": 2,
+            "messages": {"sent": {"ECG_DATA": 5.0}, "received": {}},
+            "nbytes": {"sent": 5.0, "received": 0.0},
+            "encoded": 5.0,
+            "queues": {"frames": 900, "bytes": 9000, "longest_frames": 500, "longest_bytes": 5000},
+            "dropped": 3.0,
+            "resent": 1.0,
+            "undelivered": 0.5,
+            "compression": {},
+            "errors": {"sent": {"0x101": 4}, "received": {}},
+            "latency": {"publish": Spread(3, {50: 0.5, 90: 20.0, 99: None}, [(10.0, 2), (float("inf"), 1)])},
+            "sizes": {"received": Spread(0, {50: None}, [])},
+            "totals": {"dropped": 30, "refused": 7},
+        }
+        | more
+    )
+
+
+def printed(found, width):
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(overview(found))
+    return console.file.getvalue()
+
+
 def test_what_is_not_well_stands_out():
-    numbers = {
-        "seconds": 1.0,
-        "connections": 2,
-        "by_version": {},
-        "streams": 1,
-        "subscriptions": 2,
-        "messages": {"sent": {"ECG_DATA": 5.0}, "received": {}},
-        "nbytes": {"sent": 5.0, "received": 0.0},
-        "encoded": 5.0,
-        "queues": {"frames": 900, "bytes": 9000, "longest_frames": 500, "longest_bytes": 5000},
-        "dropped": 3.0,
-        "resent": 1.0,
-        "undelivered": 0.5,
-        "compression": {},
-        "errors": {"sent": {"0x101": 4}, "received": {}},
-        "latency": {"publish": Spread(3, {50: 0.5, 90: 20.0, 99: None}, [(10.0, 2), (float("inf"), 1)])},
-        "sizes": {"received": Spread(0, {50: None}, [])},
-        "totals": {"dropped": 30, "refused": 7},
-    }
-    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(overview(Performance(**numbers)))
-    shown = console.file.getvalue()
+    shown = printed(performance(), 120)
     for words in ("7 refused", "\x1b[1;31m3.0 frames/s now, 30 in all", "1.0/s sent again, 0.5/s given up", "0x101 4"):
         assert words in shown
     assert "\x1b[33m900 frames, 9 kB wait; 500 in the longest" in shown
     assert "more" in shown
     assert "size, received" not in shown
+
+
+def test_a_narrow_terminal_hides_nothing():
+    codes = {f"0x{code:x}": 1_000 + code for code in (*range(0x100, 0x105), *range(0x200, 0x205))}
+    shown = printed(performance(errors={"sent": codes, "received": codes}), 80)
+    assert "…" not in shown
+    for words in ("connections", "errors told", "errors heard", *codes):
+        assert words in shown
 
 
 def test_bars_and_times():
