@@ -39,6 +39,9 @@ _BIN: Final = (0xC4, 0xC5, 0xC6)
 _HARMLESS: Final = {"features": {"a conformance test": 1.0}}
 """What is sent where other clients may get it: nobody takes it for a patient's."""
 
+MOMENT: Final = 0.1
+"""Seconds within which a server says that there is no right, where nobody is asked that takes his time."""
+
 FLOOD: Final = 6000
 """Frames that are sent at once to find a rate limit."""
 
@@ -430,7 +433,7 @@ async def _asks_for_the_right_to_broadcast(talker: Talker) -> None:
 async def _asks_for_the_right_to_publish(talker: Talker) -> None:
     await talker.negotiate(3)
     await talker.say(MessageType.FEATURE_DATA, {**_HARMLESS, "stream": _STREAM})
-    if await _is_permitted(talker):
+    if not await _is_refused(talker):
         raise NotApplicable("this client has the right to publish, or the server's application takes its messages")
 
 
@@ -446,24 +449,31 @@ async def _broadcast(talker: Talker) -> bool:
     other = await talker.another()
     await other.negotiate(3, [Capability.BROADCAST])
     await other.still_there()
+    begin = perf_counter()
     await talker.say(MessageType.FEATURE_DATA, _HARMLESS, flags=Flag.BROADCAST)
-    if not await _is_permitted(talker):
-        return False
-    async for message in other.listen(talker.settings.timeout):
-        if _is_harmless(message):
+    while perf_counter() < begin + talker.settings.timeout:
+        if await _is_refused(talker):
+            return False
+        if any(_is_harmless(message) for message in await _heard(other)):
             return True
     raise Failed("a broadcast got no ERROR, and no other client got it")
 
 
-async def _is_permitted(talker: Talker) -> bool:
-    """Whether what was said is taken. Where it is not, it has to be for the lack of a right."""
-    said = await talker.still_there()
+async def _is_refused(talker: Talker) -> bool:
+    """Whether what was said is refused, which has to be for the lack of a right."""
+    said = await _heard(talker)
     echoed = [message for message in said if message.flags & Flag.BROADCAST and _is_harmless(message)]
     require(not echoed, "the broadcast came back to its sender")
     codes = [message.data["code"] for message in said if message.type is MessageType.ERROR]
     expected = int(ErrorCode.PERMISSION_DENIED)
     require(codes in ([], [expected]), f"the ERRORs are {[hex(code) for code in codes]}; expected 0x{expected:03x}")
-    return not codes
+    return bool(codes)
+
+
+async def _heard(talker: Talker) -> list[Message]:
+    """What comes within a moment. A PONG would be no end to it: rights are asked for elsewhere, and it may overtake."""
+    said = await talker.still_there()
+    return said + [message async for message in talker.listen(MOMENT)]
 
 
 def _is_harmless(message: Message) -> bool:
