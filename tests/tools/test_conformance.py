@@ -43,8 +43,9 @@ def not_passed(results):
     return {one.case.number: one.reason for one in results if one.verdict is not Verdict.PASSED}
 
 
-def assert_all_pass_but(results, not_applicable):
-    assert not_passed(results).keys() == not_applicable, not_passed(results)
+def assert_all_pass_but(results, not_applicable, *, by_chance=frozenset()):
+    """All pass but those that are not applicable; for some of them that is as chance will have it."""
+    assert not_passed(results).keys() - by_chance == not_applicable, not_passed(results)
     assert {one.verdict for one in results} <= {Verdict.PASSED, Verdict.SKIPPED}, not_passed(results)
 
 
@@ -71,7 +72,7 @@ def test_the_handler_passes_all():
             publishing.cancel()
             return results
 
-    assert_all_pass_but(run(talk()), {"11.1", "12.3"})
+    assert_all_pass_but(run(talk()), {"11.1", "12.3"}, by_chance={"11.2"})  # does an alert come when it may overtake?
 
 
 def test_who_may_broadcast():
