@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .proxy import listening_place
+from .places import listening_place, optional_server_address
 from .terminal import Force, http_headers, plain_errors, positive, refuse_to_overwrite
 
 EPILOG = """\
@@ -23,7 +23,10 @@ It ends with 0 when no case failed, with 3 when some did, with 1 when there was 
 
 def conformance(
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="The server, as **ws://127.0.0.1:8765/ws**.")
+        str | None,
+        typer.Argument(
+            callback=optional_server_address, metavar="[URL]", help="The server, as **ws://127.0.0.1:8765/ws**."
+        ),
     ] = None,
     *,
     listen: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
+from .places import server_or_other
 from .terminal import http_headers, plain_errors, positive
 
 EPILOG = """\
@@ -87,6 +88,7 @@ def inspect(
     Of a broken frame it shows where it is broken and what a receiver would answer, and goes on. Of a capture, masks,
     fragments, permessage-deflate and the order of TCP are undone.
     """
+    named = server_or_other(" ".join(source))
     types = frozenset(_type_number(name) for name in type or ())
     headers = http_headers(header)
     with plain_errors():
@@ -94,7 +96,7 @@ def inspect(
 
         wanted = Wanted(types=types, streams=frozenset(stream or ()), errors=errors, count=count)
         broken = inspect_source(
-            " ".join(source),
+            named,
             wanted,
             summary=summary,
             unpack=unpack,

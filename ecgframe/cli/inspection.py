@@ -16,9 +16,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ..tools.examination import Examined, Examiner
 from ..tools.sighting import Delivery, Remark, Sighting
-from ..tools.sources import FrameSource, Source, SourceError, is_url, open_source
+from ..tools.sources import FrameSource, Source, SourceError, open_source
 from ..tools.summary import Summary
 from .frame_views import FrameLines, FrameTexts, FrameView, print_summary
+from .places import is_server
 from .stopping import stop_signals
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def inspect_source(
     """
     examiner = Examiner(max_payload=max_payload, validate=validate)
     looking = looking_for(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
-    if is_url(text):
+    if is_server(text):
         asyncio.run(follow_live(text, wanted.streams, headers, seconds, looking.take))
     else:
         with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:

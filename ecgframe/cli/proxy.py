@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .places import listening_place, server_address
 from .terminal import Force, plain_errors, positive, refuse_to_overwrite
 
 EPILOG = """\
@@ -25,21 +26,18 @@ def share(value: float) -> float:
     return value
 
 
-def listening_place(text: str) -> tuple[str, int]:
-    """Host and port of a place to listen at: ``8766``, ``127.0.0.1:8766`` or ``[::1]:8766``."""
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise typer.BadParameter(f"{text!r} is no place to listen at; 8766 or 127.0.0.1:8766 is")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
 def proxy(
     listen: Annotated[
         str,
         typer.Argument(metavar="LISTEN", help="Where clients connect, as **8766** or **0.0.0.0:8766**; 0 is any port."),
     ],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="The server, as **ws://127.0.0.1:8765**; the path is the client's.")
+        str,
+        typer.Argument(
+            callback=server_address,
+            metavar="TARGET",
+            help="The server, as **ws://127.0.0.1:8765**; the path is the client's.",
+        ),
     ],
     *,
     record: Annotated[
@@ -65,8 +63,6 @@ def proxy(
     the negotiation at the beginning is never lost or changed. Ctrl-C ends it.
     """
     host, port = listening_place(listen)
-    if not target.startswith(("ws://", "wss://")):
-        raise typer.BadParameter(f"{target!r} is no ws:// address", param_hint="TARGET")
     if record is not None:
         refuse_to_overwrite(record, force)
     with plain_errors():

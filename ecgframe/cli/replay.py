@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .proxy import listening_place
+from .places import is_server, listening_place, server_or_other
 from .terminal import http_headers, plain_errors, positive
 
 EPILOG = """\
@@ -30,6 +30,7 @@ def replay(
     to: Annotated[
         str,
         typer.Argument(
+            callback=server_or_other,
             metavar="TO",
             help="A server, as **ws://127.0.0.1:8765/ws**, to which the client's part is played; or where to listen, "
             "as **8766**, and play the server's part.",
@@ -53,7 +54,7 @@ def replay(
     It says what was said then, whatever the other side says now; what the other side says is shown.
     """
     headers = http_headers(header)
-    place = None if to.startswith(("ws://", "wss://")) else listening_place(to)
+    place = None if is_server(to) else listening_place(to)
     with plain_errors():
         from .replaying import run_replay  # noqa: PLC0415 - asyncio and websockets are for those who need them
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .places import server_or_other
 from .terminal import http_headers, plain_errors, positive
 
 EPILOG = """\
@@ -21,6 +22,7 @@ def sizes(
     source: Annotated[
         str,
         typer.Argument(
+            callback=server_or_other,
             metavar="SOURCE",
             help="What **ecgframe inspect** takes: a file of frames, a capture, hexadecimal digits, **-**, a server.",
             show_default=False,

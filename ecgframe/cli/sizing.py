@@ -15,8 +15,9 @@ from rich.text import Text
 from ..tools.examination import Examiner
 from ..tools.sighting import Delivery, Remark, Sighting
 from ..tools.sizes import Comparison, SizeAnalysis
-from ..tools.sources import SourceError, is_url, open_source
+from ..tools.sources import SourceError, open_source
 from .inspection import byte_progress, follow_live, told
+from .places import is_server
 from .terminal import size
 
 FIELDS_SHOWN = 8
@@ -43,7 +44,7 @@ def measure_sizes(
             Console(stderr=True).print(f"note: {sighting.text}", markup=False, highlight=False, soft_wrap=True)
         return False
 
-    if is_url(text):
+    if is_server(text):
         asyncio.run(follow_live(text, streams, headers, seconds, take))
     else:
         with open_source(text, sys.stdin.buffer) as source, byte_progress("reading", source.nbytes) as tell:

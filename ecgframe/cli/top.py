@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .places import metrics_address
 from .terminal import plain_errors, positive
 
 EPILOG = """\
@@ -21,6 +22,7 @@ def top(
     url: Annotated[
         str,
         typer.Argument(
+            callback=metrics_address,
             metavar="URL",
             help="The server, as **ws://127.0.0.1:8765/ws**, or its metrics, as **http://127.0.0.1:9090/metrics**.",
         ),

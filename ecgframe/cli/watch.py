@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .places import server_address
 from .terminal import http_headers, plain_errors, positive
 
 
@@ -29,7 +30,10 @@ def _moment(text: str | None) -> float | datetime | None:
 
 
 def watch(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The server, as **ws://localhost:8765/ws**.")],
+    url: Annotated[
+        str,
+        typer.Argument(callback=server_address, metavar="URL", help="The server, as **ws://localhost:8765/ws**."),
+    ],
     stream: Annotated[str, typer.Argument(metavar="STREAM", help="What to follow, as **ecg/1**.")],
     *,
     seconds: Annotated[

@@ -76,11 +76,6 @@ class CaptureSource:
 Source = FrameSource | CaptureSource
 
 
-def is_url(text: str) -> bool:
-    """Whether a source is a server to connect to."""
-    return text.startswith(("ws://", "wss://"))
-
-
 @contextmanager
 def open_source(text: str, stdin: BinaryIO, *, max_payload: int = DEFAULT_MAX_PAYLOAD) -> Iterator[Source]:
     """The source that the text names: ``-``, a path, or hexadecimal digits. It is closed in the end.

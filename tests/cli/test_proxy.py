@@ -180,7 +180,7 @@ def test_a_closed_pipe_ends_it(server):
     ("arguments", "code", "words"),
     [
         (("proxy", "here", "ws://h"), 2, "'here' is no place to listen at; 8766 or 127.0.0.1:8766 is"),
-        (("proxy", "0", "http://h"), 2, "'http://h' is no ws:// address"),
+        (("proxy", "0", "http://h"), 2, "'http://h' is no address of a server: it does not begin with ws:// or wss://"),
         (("proxy", "0", "ws://h", "--drop", "2"), 2, "2 is not from 0 to 1"),
         (("proxy", "0", "ws://h", "--throttle", "0"), 2, "0 is not above 0"),
         (("proxy", "192.0.2.1:0", "ws://h"), 1, "error: cannot listen at 192.0.2.1, port 0"),

@@ -93,7 +93,7 @@ def test_the_view(server):
         (("ws://127.0.0.1:1/ws",), 1, "error: http://127.0.0.1:1/metrics: Connection refused"),
         (("ws://127.0.0.1:1/ws", "--once"), 1, "Connection refused"),
         (("ws://h", "--json"), 2, "goes with --once"),
-        (("ftp://h", "--once"), 1, "no address of a server"),
+        (("ftp://h", "--once"), 2, "'ftp://h' is no address of a server: it does not begin with ws://"),
         (("ws://h", "--interval", "0"), 2, "is not above 0"),
     ],
 )

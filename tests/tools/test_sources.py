@@ -8,7 +8,7 @@ from tools.captures import Connection, capture
 from ecgframe import MessageType, ProtocolError, encode
 from ecgframe.tools.frame_stream import FrameStream
 from ecgframe.tools.sighting import Delivery, Remark
-from ecgframe.tools.sources import CaptureSource, FrameSource, SourceError, is_url, open_source
+from ecgframe.tools.sources import CaptureSource, FrameSource, SourceError, open_source
 from ecgframe.tools.summary import Summary
 
 FRAMES = [encode(MessageType.PING, {"n": number}, version=1) for number in range(3)]
@@ -90,12 +90,6 @@ def test_what_is_no_source(text, stdin, words):
     with pytest.raises(SourceError) as failed:
         sightings(text, stdin)
     assert words in str(failed.value)
-
-
-def test_urls():
-    assert is_url("ws://h/ws")
-    assert is_url("wss://h/ws")
-    assert not is_url("session.pcap")
 
 
 def test_a_summary_by_headers_and_one_by_frames_agree():
