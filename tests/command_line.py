@@ -26,11 +26,11 @@ class Ran:
     code: int
 
 
-def run(*arguments: object, code: int | None = 0, columns: int = 200) -> Ran:
+def run(*arguments: object, code: int | None = 0, columns: int = 200, stdin: bytes = b"") -> Ran:
     """Run a command, which must end with that exit code (None: any), and never with a traceback."""
     # some CI services force colours, and with them progress bars
     environment = {"COLUMNS": str(columns), "FORCE_COLOR": None, "NO_COLOR": "1"}
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, env=environment)
     assert code is None or result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return Ran(ESCAPES.sub("", result.output), ESCAPES.sub("", result.stdout), result.exit_code)

@@ -1,24 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shlex
-import socket
-import threading
 
 import pytest
 from cli.live_server import live
+from cli.talking import connecting_again, unused_port
 from command_line import run
 from recordings import optional
 
-from ecgframe import connect
 from ecgframe.cli.conformance import EPILOG
-from ecgframe.client import ConnectionLost
 
 optional("websockets")
-
-from websockets.exceptions import WebSocketException  # noqa: E402 - behind the skip
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +57,9 @@ def test_a_failure_is_told_and_is_the_exit_code(server):
 
 def test_a_client_is_tested():
     """The command listens; our client connects to it again and again, until it is gone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    over = threading.Event()
-
-    async def again():
-        while not over.is_set():
-            try:
-                async with connect(f"ws://127.0.0.1:{port}", reconnect=False) as client:
-                    async for _ in client.messages():
-                        pass
-            except (ConnectionLost, OSError, WebSocketException):
-                await asyncio.sleep(0.01)
-
-    client = threading.Thread(target=asyncio.run, args=(again(),))
-    client.start()
-    try:
+    port = unused_port()
+    with connecting_again(port):
         output = run("conformance", "--listen", port, "--case", 2, "--case", "1.1").output
-    finally:
-        over.set()
-        client.join(20)
     assert f"Waiting for a client at ws://127.0.0.1:{port}" in output
     assert len(re.findall(r"^passed  2\.", output, re.M)) == 7
     assert output.endswith("8 passed\n")

@@ -5,15 +5,13 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
 from contextlib import contextmanager
 
 import pytest
 from cli.live_server import ENVIRONMENT, live
+from cli.talking import meanwhile, unused_port
 from command_line import run
 from recordings import optional
 
@@ -24,8 +22,6 @@ from ecgframe.tools.exported import Recorder
 
 optional("websockets")
 optional("dpkt")
-
-from websockets.sync import client as sync_client  # noqa: E402 - behind the skip
 
 
 class Listening:
@@ -102,31 +98,9 @@ def test_faults_are_shown(server):
     assert re.search(r"0 good frames passed, [1-9]\d* broken ones", proxy.errors)
 
 
-def meanwhile(port, talk, *, interrupts=True):
-    """In a thread: talk to what will listen there, and end this process' command as Ctrl-C does."""
-
-    def act():
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                with sync_client.connect(f"ws://127.0.0.1:{port}/ws") as client:
-                    talk(client)
-                break
-            except OSError:
-                time.sleep(0.02)
-        if interrupts:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=act)
-    thread.start()
-    return thread
-
-
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return unused_port()
 
 
 def test_within_this_process(server, port, tmp_path):

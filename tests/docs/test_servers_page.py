@@ -23,6 +23,7 @@ FRAMEWORKS = {
 
 def test_each_adapter_has_an_example():
     assert EXAMPLES.keys() == FRAMEWORKS.keys()
+    assert len(EXAMPLES) == PAGE.count("```python\n")
     for code in EXAMPLES.values():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
 import pytest
+from pages import ROOT, blocks
 from server.redis_server import redis_server
+
+import ecgframe
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -47,6 +51,44 @@ def test_the_program_of_several_servers(tmp_path, capsys):
 def test_the_pages_with_programs():
     found = {name for name, page in PAGES.items() if PROGRAMS.search(page.read_text(encoding="utf-8"))}
     assert found >= {"index", "tutorial", "moving-over"}
+
+
+def test_the_example_of_the_package_prints_what_it_shows():
+    assert doctest.testmod(ecgframe) == (0, 4)
+
+
+# Who runs the blocks of each kind. Those in braces are Sphinx's, which builds the site with warnings as errors.
+KINDS = {
+    "python": "test_readme.py, the test of the page, or test_the_programs_of_a_page_run",
+    "sh": "test_shell_blocks.py",
+    "frame": "test_protocol_page.py",
+    "ts": "client/test/readme.test.ts",
+    "{eval-rst}": "sphinx",
+    "{include}": "sphinx",
+    "{toctree}": "sphinx",
+}
+PLAIN = {
+    "docs/debugging.md": "test_debugging_page.py",
+    "docs/troubleshooting.md": "test_troubleshooting_page.py",
+    "docs/design.md": "a drawing",
+}
+ALL_PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "client/*.md", "bench/*.md", "docs/*.md", "docs/reference/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_every_block_is_of_a_kind_that_something_runs(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = blocks(page)
+    assert 2 * len(found) == len(re.findall(r"^ *```", text, re.M))
+    for block in found:
+        [kind, *_] = block.words.split() or [""]
+        assert kind in KINDS or (kind == "" and page in PLAIN), f"{page}, line {block.line}"
+    if page.startswith(("docs/reference", "client", "bench", "CONTRIBUTING")):  # whose programs nobody would run
+        assert not [block for block in found if block.words == "python"]
 
 
 def test_every_page_can_be_reached_from_the_first():

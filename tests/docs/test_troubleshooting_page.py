@@ -1,12 +1,12 @@
-"""docs/troubleshooting.md and docs/debugging.md: their commands exist and run, and every code has its place."""
+"""docs/troubleshooting.md: its commands run, and every code has its place."""
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 from cli.live_server import live
+from cli.talking import meanwhile, unused_port
 from command_line import run
+from pages import arguments, blocks, inline_commands, read
 from recordings import optional
 from tools.captures import Connection, capture
 
@@ -16,10 +16,8 @@ from ecgframe.tools.error_report import ADVICE
 
 optional("websockets")
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-DEBUGGING = (DOCS / "debugging.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```\n(ecgframe .*?)^```$", PAGE, re.M | re.S)
+PAGE = read("docs/troubleshooting.md")
+BLOCKS = [block.text for block in blocks("docs/troubleshooting.md")]
 SPECIFIED = ("Version mismatch", "Checksum errors", "Compression failures", "Memory issues")
 
 
@@ -56,30 +54,40 @@ def test_every_section_has_its_command():
         assert len(re.findall(r"^```\necgframe ", section, re.M)) == 1, section.splitlines()[0]
 
 
-COMMANDS = {line for block in BLOCKS for line in block.splitlines()} | {one.command for one in ADVICE.values()}
+IN_BLOCKS = {line for block in BLOCKS for line in block.splitlines()}
+COMMANDS = IN_BLOCKS | set(inline_commands("docs/troubleshooting.md")) | {one.command for one in ADVICE.values()}
+LISTENING = {command for command in COMMANDS if " proxy " in command}
+SERVING = {command for command in COMMANDS if " serve " in command}  # run by the test of the page about debugging
 
 
-@pytest.mark.parametrize("command", sorted(command for command in COMMANDS if " proxy " not in command))
+def test_a_command_stands_in_every_block():
+    assert all(command.startswith("ecgframe ") for command in IN_BLOCKS)
+
+
+def test_the_options_of_the_server_exist():
+    options = {word for command in SERVING for word in command.split() if word.startswith("--")}
+    assert options == {"--error-log", "--ring-seconds"}
+    assert options <= set(re.findall(r"--[a-z-]+", run("serve", "--help").output))
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS - LISTENING - SERVING))
 def test_its_commands_run(command, folder, server):
-    here = re.sub(r"--seconds \d+", "--seconds 0.3", command).replace(":8765/", f":{server.port}/")
-    arguments = shlex.split(here)[1:]
-    if arguments[0] == "watch" and "--seconds" not in arguments:
-        arguments += ["--seconds", "0.3"]
-    ran = run(*arguments, code=None)
+    ran = run(*arguments(command, server.port), code=None)
     assert ran.code in (0, 3), ran.output
     assert ran.output
 
 
-def test_the_commands_of_the_other_page_are_known():
+@pytest.mark.parametrize("command", sorted(LISTENING))
+def test_its_commands_that_listen_run(command, folder, server):
+    port = unused_port()
+    words = arguments(command.replace("8766", str(port)), server.port)
+    thread = meanwhile(port, lambda client: client.recv())
+    assert "1 good frames passed" in run(*words, "--force").output
+    thread.join()
+
+
+def test_the_commands_that_it_names_are_known():
     known = set(re.findall(r"^│ (\w+) ", run("--help").output, re.M))
-    named = set(re.findall(r"`ecgframe (\w+)", DEBUGGING + PAGE))
+    named = set(re.findall(r"`ecgframe (\w+)", PAGE + read("docs/debugging.md")))
     assert named <= known, named - known
     assert named >= {"inspect", "wireshark", "sizes", "proxy", "replay", "errors", "conformance", "top"}
-
-
-def test_the_output_that_is_shown_is_what_is_printed(server):
-    examples = re.findall(r"^```\n\$ ecgframe (.*?)\n(.*?)^```$", DEBUGGING, re.M | re.S)
-    assert len(examples) == 2
-    for command, shown in examples:
-        here = command.replace(":8765/", f":{server.port}/")
-        assert run(*shlex.split(here), code=None).output == shown

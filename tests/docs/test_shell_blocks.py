@@ -1,0 +1,109 @@
+"""What the pages tell to type into a shell: what is ours runs, what installs us names what exists."""
+
+import ast
+import re
+import shlex
+import tomllib
+
+import pytest
+from cli.live_server import live
+from command_line import run
+from pages import ROOT, arguments, blocks
+from recordings import optional
+
+from ecgframe.records import shipped_ecg
+
+optional("websockets")
+
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+COMMANDS = sorted(
+    {
+        (page, command.strip())
+        for page in PAGES
+        for block in blocks(page)
+        if block.words == "sh"
+        for line in block.text.splitlines()
+        for command in line.partition("  #")[0].split("&&")
+    }
+)
+NOT_OURS = {"python3 -m venv .venv", ". .venv/bin/activate", "pre-commit install"}
+OURS = re.compile(r"(?:\.|ecgframe)\[([\w,]+)\]")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def those(pattern):
+    """The commands that begin so."""
+    return [pytest.param(command, id=f"{page}: {command}") for page, command in COMMANDS if re.match(pattern, command)]
+
+
+INSTALLING = r"(?:\.venv/bin/)?pip install "
+SERVING = r"(?:\.venv/bin/)?ecgframe serve"
+WATCHING = r"ecgframe watch "
+TESTING = r"(?:\.venv/bin/)?pytest "
+NOX = r"nox( |$)"
+PROGRAMS = r"python (?:tests/|-m bench)"
+
+
+def test_every_command_has_its_test():
+    ours = re.compile("|".join([INSTALLING, SERVING, WATCHING, TESTING, NOX, PROGRAMS]))
+    assert {command for _, command in COMMANDS if not ours.match(command)} == NOT_OURS
+    assert len(COMMANDS) > 25
+
+
+@pytest.mark.parametrize("command", those(INSTALLING))
+def test_what_is_installed_exists(command):
+    wanted = [word for word in shlex.split(command)[2:] if not word.startswith("-")]
+    assert wanted
+    for word in wanted:
+        if word in {"nox", "pre-commit"}:
+            assert any(one.startswith(f"{word}>") for one in PROJECT["dependency-groups"]["tasks"])
+        else:
+            extras = OURS.fullmatch(word)[1].split(",")
+            assert set(extras) <= PROJECT["project"]["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize("command", those(SERVING))
+def test_a_server_comes_up(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if "100.hea" in command:
+        optional("wfdb")
+        write_record(tmp_path)
+    with live(*shlex.split(command)[2:]) as server:
+        assert server.streams == "ecg/1"
+
+
+def write_record(folder):
+    """A recording of somebody's: 100.hea, and its samples beside it."""
+    lead = shipped_ecg().signal[1].astype("<i2")
+    (folder / "100.hea").write_text(f"100 1 1000 {len(lead)}\n100.dat 16 800 16 0 0 0 0 II\n")
+    (folder / "100.dat").write_bytes(lead.tobytes())
+
+
+@pytest.mark.parametrize("command", those(WATCHING))
+def test_a_stream_is_watched(command):
+    with live() as server:
+        assert run(*arguments(command, server.port)).output
+
+
+@pytest.mark.parametrize("command", those(f"{TESTING}|{PROGRAMS}"))
+def test_what_is_run_is_there(command):
+    words = shlex.split(command)
+    paths = [word for word in words[1:] if "/" in word]
+    assert all((ROOT / path).exists() for path in paths)
+    if words[0] == "python":
+        program = ROOT / (paths[0] if paths else f"{words[2]}/__main__.py")
+        options = {word for word in words if word.startswith("--")}
+        assert options <= set(re.findall(r"--[a-z]+", program.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("command", those(NOX))
+def test_the_sessions_of_nox_exist(command):
+    sessions = sessions_of_nox()
+    words = shlex.split(command.partition(" -- ")[0])[1:]
+    assert {word.partition("-")[0] for word in words if not word.startswith("-")} <= sessions
+
+
+def sessions_of_nox():
+    """The names of the sessions that the noxfile defines."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    return {one.name for one in tree.body if isinstance(one, ast.FunctionDef) and one.decorator_list}
