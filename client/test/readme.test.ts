@@ -1,9 +1,14 @@
-/** The README's examples are read by the compiler, with the package's own types. */
+/** The README's examples are read by the compiler, with the package's own types, and run against the real server. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { transform } from "esbuild";
 import { expect, onTestFinished, test } from "vitest";
+import { WebSocket } from "ws";
+import * as ecgframe from "../src/index.js";
+import { Peer } from "./peer/peer.js";
+import { until } from "./services.js";
 
 const CLIENT = fileURLToPath(new URL("..", import.meta.url));
 const README = readFileSync(join(CLIENT, "README.md"), "utf8");
@@ -39,4 +44,42 @@ test("the examples compile", () => {
 
 test("one that does not is found out", () => {
   expect(compile(`${EXAMPLES[0]}\nservice.subscribe(7);`)).toContain("example.ts");
+});
+
+interface Left {
+  service: ecgframe.WebSocketBinaryService;
+  timestamp: bigint;
+}
+
+/** Runs all examples as one program, with what they leave to the reader; gives what they define. */
+async function run(url: string, readers: Record<string, unknown>): Promise<Left> {
+  const program = EXAMPLES.join("\n").replaceAll("ws://localhost:8765/ws", url);
+  const { code } = await transform(program, { loader: "ts", format: "esm" });
+  const body = code.replaceAll(/^import (\{.*?\}) from "ecgframe";$/gms, "const $1 = ecgframe;");
+  const AsyncFunction = Object.getPrototypeOf(run).constructor;
+  const names = ["ecgframe", ...Object.keys(readers)];
+  return new AsyncFunction(...names, `${body}return { service, timestamp };`)(ecgframe, ...Object.values(readers));
+}
+
+test("the examples run", async () => {
+  Object.assign(globalThis, { WebSocket }); // which a browser has
+  const peer = new Peer();
+  onTestFinished(() => peer.end());
+  const { port } = await peer.do("serve");
+  const drawn: ArrayLike<number | bigint>[] = [];
+  const states: string[] = [];
+  const { service, timestamp } = await run(`ws://127.0.0.1:${port}/ws`, {
+    draw: (samples: ArrayLike<number | bigint>) => drawn.push(samples),
+    drawGap: () => expect.unreachable(),
+    showConnection: (state: string) => states.push(state),
+    alert: { kind: "asystole", timestamp: 1.5 },
+  });
+  await peer.do("publish_numbers", { stream: "ecg/1", first: 7, last: 8, leads: 12, samples: 3 });
+  await until(() => drawn.length === 1);
+  expect(drawn).toEqual([Int16Array.of(7, 7, 7)]);
+  const received = (await peer.do("state")).received as { type: number; timestamp: string }[];
+  expect(received.map(({ type }) => type)).toEqual([ecgframe.MessageType.ECG_DATA, ecgframe.MessageType.ANOMALY_ALERT]);
+  expect(received[1].timestamp).toBe(String(timestamp));
+  await service.close();
+  expect(states).toEqual(["closed"]);
 });
