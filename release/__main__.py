@@ -3,8 +3,9 @@
     python -m release [--python PATH ...] [--whole] [--output FOLDER]
 
 The source archive twice, byte for byte the same; from it a wheel for each CPython from 3.11 on that is installed, and
-the plain one; each looked through, installed where there is no compiler, and tested from outside the sources. Ends with
-1 at the first thing that does not hold. Packages are taken from the index that pip is set up for.
+the plain one; each looked through, installed where there is no compiler, and tested from outside the sources. The
+README's first command as well, in the unpacked archive, where there is a compiler and little else. Ends with 1 at the
+first thing that does not hold. Packages are taken from the index that pip is set up for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import sdist, wheel
+from . import readme, sdist, wheel
 from .project import ROOT, group, oldest, project
 from .pythons import Python, examine, installed
 from .running import Failed, run, venv
@@ -67,12 +68,22 @@ class Rehearsal:
         self.say(archive.name, [f"{archive.stat().st_size / 1000:,.0f} kB", "twice the same"])
         self.archive, self.sources = archive, sdist.unpack(archive, self.work)
         with ThreadPoolExecutor(2) as pool:
+            typed = pool.submit(self.as_the_readme_says)
             jobs = [pool.submit(self.compiled, python) for python in self.pythons] + [pool.submit(self.plain)]
             try:
+                typed.result()
                 return [archive, *(job.result() for job in jobs)]
             except Failed:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def as_the_readme_says(self) -> None:
+        """The README's first command, typed where there is a compiler and little else; on Linux, where we know what."""
+        if sys.platform == "linux":
+            folder = self.work / "readme"
+            folder.mkdir()
+            sources = sdist.unpack(self.archive, folder)
+            self.say(self.archive.name, readme.try_first_command(self.pythons[-1], sources, folder / "programs"))
 
     def compiled(self, python: Python) -> Path:
         """The wheel of one interpreter, built and tried, beside the oldest NumPy where that can be had."""

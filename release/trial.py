@@ -7,12 +7,11 @@ import os
 import platform
 import re
 import shutil
-import subprocess
-import threading
 from pathlib import Path
 
+from .live import serve_and_watch
 from .project import group
-from .running import Failed, inherited, run, venv
+from .running import Failed, run, venv
 
 # Real tests of the codec and the house. What is slow, or needs what other packages ship, is left to the whole suite.
 QUICK = ("tests/codec", "tests/messages", "tests/test_house.py")
@@ -125,29 +124,5 @@ class Trial:
         return f"compare: {len(found) / 1000:.0f} kB of measurements" if json.loads(found) else ""
 
     def _serve_and_watch(self) -> str:
-        server = subprocess.Popen(
-            [self.programs / "ecgframe", "serve", "--port", "0"],
-            cwd=self.tests,
-            env=inherited(self.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        stop = threading.Timer(30, server.kill)  # whoever reads a server that says nothing waits for ever
-        stop.start()
-        try:
-            assert server.stdout is not None
-            live = next((found for line in server.stdout if (found := re.match(r"Live at (\S+): (\S+)", line))), None)
-            if live is None:
-                raise Failed("ecgframe serve did not come up")
-            watch = ("watch", live[1], live[2], "--seconds", "1", "--json")
-            said = self._command(*watch)
-        finally:
-            stop.cancel()
-            server.terminate()
-            server.communicate(timeout=10)
-        messages = sum(json.loads(line)["event"] == "message" for line in said.splitlines())
-        if not messages:
-            raise Failed(f"ecgframe watch saw no message of ecgframe serve: {said}")
-        return f"serve and watch: {messages} messages in a second"
+        ecgframe = self.programs / "ecgframe"
+        return serve_and_watch([ecgframe, "serve", "--port", "0"], ecgframe, self.tests, self.environment)
