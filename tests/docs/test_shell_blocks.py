@@ -1,4 +1,7 @@
-"""What the pages tell to type into a shell: what is ours runs, what installs us names what exists."""
+"""What the pages tell to type into a shell: what is ours runs, what installs us names what exists.
+
+The commands of debugging.md and troubleshooting.md run in tests of their own.
+"""
 
 import ast
 import re
@@ -8,7 +11,7 @@ import tomllib
 import pytest
 from cli.live_server import live
 from command_line import run
-from pages import ROOT, arguments, blocks
+from pages import ROOT, arguments, blocks, inline_commands, read
 from recordings import optional
 
 from ecgframe.records import shipped_ecg
@@ -107,3 +110,12 @@ def sessions_of_nox():
     """The names of the sessions that the noxfile defines."""
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     return {one.name for one in tree.body if isinstance(one, ast.FunctionDef) and one.decorator_list}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_that_it_names_are_known(page):
+    known = set(re.findall(r"^│ (\w+) ", run("--help").output, re.M))
+    assert known >= {"inspect", "serve", "top"}
+    assert set(re.findall(r"`ecgframe (\w+)", read(page))) <= known
+    if page not in {"docs/debugging.md", "docs/troubleshooting.md"}:
+        assert inline_commands(page) == []  # where nobody would run it

@@ -84,10 +84,3 @@ def test_its_commands_that_listen_run(command, folder, server):
     thread = meanwhile(port, lambda client: client.recv())
     assert "1 good frames passed" in run(*words, "--force").output
     thread.join()
-
-
-def test_the_commands_that_it_names_are_known():
-    known = set(re.findall(r"^│ (\w+) ", run("--help").output, re.M))
-    named = set(re.findall(r"`ecgframe (\w+)", PAGE + read("docs/debugging.md")))
-    assert named <= known, named - known
-    assert named >= {"inspect", "wireshark", "sizes", "proxy", "replay", "errors", "conformance", "top"}
