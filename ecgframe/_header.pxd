@@ -24,6 +24,7 @@ cdef class FlatBuffer:
     cpdef Header frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
     cpdef object view(self, Py_ssize_t start, Py_ssize_t stop)
     cpdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
+    cpdef bint repeats_last_four(self)
     cpdef int check_version(self, Py_ssize_t offset, frozenset versions) except -1
     cdef int check_payload(self, Py_ssize_t offset, Header header) except -1
 

@@ -355,7 +355,7 @@ class Codec:
             raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=8)
         return payload
 
-    def _inflated(self, header: Header, payload: memoryview, room: int) -> memoryview | bytes:
+    def _inflated(self, header: Header, payload: memoryview, room: int) -> Buffer:
         return inflate(payload, room) if header.bits & _COMPRESSED else payload
 
 

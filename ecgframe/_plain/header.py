@@ -93,6 +93,11 @@ class FlatBuffer:
         """Overwrite what stands at start; only where the buffer was asked to be writable."""
         self._octets[start : start + len(octets)] = octets
 
+    def repeats_last_four(self) -> bool:
+        """Whether the last four bytes stand together anywhere before, too."""
+        octets = bytes(self._octets)
+        return octets.find(octets[-4:]) < self.nbytes - 4
+
     def only_frame(self, max_payload: int) -> Header:
         """Checks 1 to 7 of the one frame that fills the buffer."""
         header = self.header_at(0, max_payload)

@@ -6,6 +6,8 @@ import zlib
 import numpy as np
 import oracle
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from verdicts import verdict
 
 from ecgframe import (
@@ -19,6 +21,7 @@ from ecgframe import (
     encode,
     pack,
 )
+from ecgframe._core import flatten
 
 COMPRESSED = oracle.COMPRESSED
 
@@ -187,26 +190,77 @@ def test_a_stream_of_many_flushed_blocks_is_read():
     assert decode(oracle.frame(2, 0x11, COMPRESSED, b"".join(pieces) + stream.flush())).data == "x" * 5000
 
 
-WHOLE = zlib.compress(pack("lead II " * 500))
+# One that expands as signals do, which is inflated at once, and one that expands far more, which is read as a stream.
+SIGNAL = zlib.compress(pack([round(float(x), 2) for x in np.sin(np.arange(100) / 7)]))
+REPEATED = zlib.compress(pack("lead II " * 500))
+each_stream = pytest.mark.parametrize("whole", [SIGNAL, REPEATED], ids=["signal", "repeated"])
 
 
-@pytest.mark.parametrize("cut", range(len(WHOLE)))
-def test_a_stream_cut_anywhere_is_refused(cut):
-    with pytest.raises(DecompressionFailed) as caught:
-        decode(oracle.frame(3, 0x11, COMPRESSED, WHOLE[:cut]))
-    assert caught.value.check == 9
+def test_signals_are_inflated_at_once(monkeypatch):
+    pytest.importorskip("deflate")
+    monkeypatch.delattr(compression, "_inflated_as_stream")
+    assert decode(oracle.frame(3, 0x11, COMPRESSED, SIGNAL)).data[7] == 0.84
+    with pytest.raises(NameError):
+        decode(oracle.frame(3, 0x11, COMPRESSED, REPEATED))
 
 
-@pytest.mark.parametrize("tail", [b"\0", b"\x78", WHOLE, bytes(100)])
-def test_bytes_after_the_stream_are_refused(tail):
-    with pytest.raises(DecompressionFailed) as caught:
-        decode(oracle.frame(3, 0x11, COMPRESSED, WHOLE + tail))
-    assert caught.value.check == 9
+@each_stream
+def test_a_stream_cut_anywhere_is_refused(whole):
+    for cut in range(len(whole)):
+        with pytest.raises(DecompressionFailed) as caught:
+            decode(oracle.frame(3, 0x11, COMPRESSED, whole[:cut]))
+        assert caught.value.check == 9
 
 
-def test_every_flipped_bit_of_a_stream_gets_the_oracles_verdict():
-    for bit in range(len(WHOLE) * 8):
-        spoilt = bytearray(WHOLE)
+@each_stream
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\x78", SIGNAL, bytes(100), noise(3000)])
+@pytest.mark.parametrize("ends_alike", [False, True])
+def test_bytes_after_the_stream_are_refused(whole, tail, ends_alike):
+    """Also where the payload ends with the right sum, as if the stream reached to there."""
+    if behind := tail + whole[-4:] * ends_alike:
+        with pytest.raises(DecompressionFailed) as caught:
+            decode(oracle.frame(3, 0x11, COMPRESSED, whole + behind))
+        assert caught.value.check == 9
+
+
+@pytest.mark.parametrize("behind", [2, 3])
+def test_a_sum_that_overlaps_the_right_one_does_not_pass_for_the_end_either(behind):
+    def ends_alike(data):
+        end = zlib.adler32(pack(data)).to_bytes(4, "big")
+        return end[behind:] == end[: 4 - behind]
+
+    data = next(filter(ends_alike, (random.Random(seed).randbytes(30) for seed in range(1_000_000))))
+    whole = zlib.compress(pack(data))
+    payload = whole + whole[-behind:]
+    assert payload[-4:] == whole[-4:]
+    assert decode(oracle.frame(3, 0x11, COMPRESSED, whole)).data == data
+    with pytest.raises(DecompressionFailed):
+        decode(oracle.frame(3, 0x11, COMPRESSED, payload))
+
+
+@given(st.lists(st.sampled_from(b"\0\1"), max_size=40).map(bytes))
+def test_four_bytes_are_found_wherever_they_stand(octets):
+    assert flatten(octets).repeats_last_four() == (len(octets) > 4 and octets[-4:] in octets[:-1])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "789c0dfe010400000080200000000000000000000000001800000000000000800100000000000000000000f001000000b20007030229",
+        "789cf5e0010400000080200000000000000000000000001800000000000000800100000000000000000000f0000000205907030229",
+    ],
+    ids=["distances", "lengths"],
+)
+def test_codes_for_more_than_there_is(more):
+    """zlib refuses them, libdeflate passes over what is never used. What is read is what was summed in either case."""
+    frame = oracle.frame(3, 0x11, COMPRESSED, bytes.fromhex(more))
+    assert verdict(decode, frame) == (0x103, 9) or decode(frame).data == "aaaa"
+
+
+@each_stream
+def test_every_flipped_bit_of_a_stream_gets_the_oracles_verdict(whole):
+    for bit in range(len(whole) * 8):
+        spoilt = bytearray(whole)
         spoilt[bit // 8] ^= 1 << bit % 8
         frame = oracle.frame(3, 0x11, COMPRESSED, spoilt, 1)
         assert verdict(decode, frame) == verdict(oracle.decode_frame, frame)
