@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgframe import Codec, Compression, MessageType
+from ecgframe import Codec, Compression, MessageType, pack, unpack
 
 
 def _optional(name):
@@ -46,6 +46,7 @@ class Peer:
         decode: bytes to message.
         returns: what becomes of a signal: "lists" or "arrays".
         installed: whether it can run here; the suites skip it otherwise.
+        message: of what ``decode`` returns, if that is more.
         into: a call that encodes a message into a bytearray, again and again; None where the peer has no such thing.
     """
 
@@ -54,6 +55,7 @@ class Peer:
     decode: Callable[[bytes], Any]
     returns: str
     installed: bool = True
+    message: Callable[[Any], Any] = lambda decoded: decoded
     into: Callable[[Any, bytearray], Callable[[], object]] | None = None
 
     def then_array(self, dtype: str) -> "Peer":
@@ -91,12 +93,27 @@ def ecgframe_peer(name: str = "ecgframe", kind: MessageType = MessageType.ECG_DA
     )
 
 
+def heartbeat_peer() -> Peer:
+    """Frames that carry next to nothing: what is decoded stays as it is, since asking for its payload would show."""
+    codec = Codec(compression=None)
+    peer = ecgframe_peer(kind=MessageType.HEARTBEAT)
+    return replace(peer, decode=codec.decode, message=lambda decoded: decoded.data)
+
+
 def _to_list(value: np.ndarray) -> list:
     return value.tolist()
 
 
 ECGFRAME = ecgframe_peer()
+HEARTBEAT = heartbeat_peer()
 ECGFRAME_COMPRESSED = ecgframe_peer("ecgframe, compressed", compression=Compression())
+ZLIB = Peer(
+    name="(zlib alone, of ecgframe's payload)",
+    encode=lambda message: zlib.compress(pack(message), 6),
+    decode=zlib.decompress,
+    returns="arrays",
+    message=unpack,
+)
 ECGFRAME_BINARY = ecgframe_peer("ecgframe, binary form", ndarray="binary")
 ECGFRAME_FROM_LISTS = ecgframe_peer("ecgframe, from plain lists", numeric_lists="ndarray")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgframe import Compression, MessageType, crc32
+from ecgframe import Compression, crc32
 
 from . import ecg, peers, plots
 from .measuring import Effort, Peak, Threads, Timing, by_threads, peak_of, time_together
@@ -36,7 +36,7 @@ COMPRESSED = [
     peers.ECGFRAME_COMPRESSED,
     peers.ecgframe_peer("ecgframe, binary form, compressed", ndarray="binary", compression=Compression()),
 ]
-HEARTBEAT = peers.ecgframe_peer(kind=MessageType.HEARTBEAT)
+HEARTBEAT = peers.HEARTBEAT
 BEAT = {"timestamp": 1705320000.25}
 MSGSPEC = peers.OTHERS[3]
 FLOOR = "(memcpy + CRC-32)"
@@ -142,7 +142,7 @@ def _all_peers() -> list[Peer]:
 
 
 def _squeezed() -> list[Peer]:
-    return [*COMPRESSED, *(peer.deflated() for peer in _installed([*peers.OTHERS, *peers.SCHEMAS]))]
+    return [*COMPRESSED, peers.ZLIB, *(peer.deflated() for peer in _installed([*peers.OTHERS, *peers.SCHEMAS]))]
 
 
 def _encode(size: ecg.Size, effort: Effort) -> Times:
@@ -180,7 +180,7 @@ def _both_ways(candidates: Sequence[Peer], message: dict[str, Any], effort: Effo
     dtype = message["signal"].dtype.name if "signal" in message else "float64"
     readers = {peer.name: peer.then_array(dtype) if "signal" in message else peer for peer in candidates}
     for name, reader in readers.items():
-        assert ecg.same(reader.decode(encoded[name]), message), name
+        assert ecg.same(reader.message(reader.decode(encoded[name])), message), name
     encode = time_together({peer.name: partial(peer.encode, message) for peer in candidates}, effort)
     decode = time_together({name: partial(readers[name].decode, encoded[name]) for name in readers}, effort)
     return {"encode": encode, "decode": decode}, {name: len(found) for name, found in encoded.items()}

@@ -51,6 +51,13 @@ def test_decode_makes_no_copy_of_the_samples(measure, size):
 
 
 @every_size
+def test_decode_nothing_but_the_signal(measure, size):
+    frame = BINARY.encode(MessageType.ECG_DATA, {"signal": ecg.signal(size, "float64"), "sampling_rate": 500.0})
+    message = measure(f"binary form, decode {size} float64", "ecgframe, signal and rate alone", BINARY.decode, frame)
+    assert np.array_equal(message.data["signal"], ecg.signal(size, "float64"))
+
+
+@every_size
 def test_split(measure, size):
     frame = BINARY.encode(MessageType.ECG_DATA, ecg.message(size, "float64"))
     header, payload = measure(f"split {size} float64", "split: header, CRC-32, view", BINARY.split, frame)
