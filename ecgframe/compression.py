@@ -44,7 +44,7 @@ LEVELS: Final = range(1, 10)
 SAMPLED_FROM: Final = 1 << 16
 """Bytes from which on a payload is sampled before it is deflated; a smaller one is sooner deflated than judged."""
 
-USUAL_EXPANSION: Final = 8
+_USUAL_EXPANSION: Final = 8
 """Times its deflated size that a payload has at most, inflated, to be inflated at once: float64 ECG has seven."""
 
 _WINDOW: Final = 256
@@ -118,7 +118,7 @@ def inflate(payload: memoryview, limit: int) -> bytes | bytearray:
 
 def _inflated_at_once(payload: memoryview, limit: int) -> bytearray | None:
     """By libdeflate, what expands as usual and is right; None where it is neither, or not for sure."""
-    room = min(limit, USUAL_EXPANSION * payload.nbytes)
+    room = min(limit, _USUAL_EXPANSION * payload.nbytes)
     if _inflate is None or room == 0:
         return None
     try:
