@@ -24,6 +24,14 @@ def serve(
     *,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 is any port that is free.")] = 8765,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Let web pages of that origin connect as well, as **https://monitor.example.org**; * is any. Without "
+            "it, the server's own and this machine's. Repeatable.",
+        ),
+    ] = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -106,6 +114,7 @@ def serve(
             alert_seconds=alerts,
             host=host,
             port=port,
+            allowed_origins=tuple(allow_origin or ()),
             redis=redis,
             max_connections=max_connections,
             ring_seconds=ring_seconds,

@@ -22,6 +22,7 @@ from .handler import WebSocketBinaryHandler
 from .hooks import OnError
 from .limits import Limits
 from .logs import logger
+from .origins import Origins
 from .pages import Pages
 from .player import Loop, Player
 
@@ -52,6 +53,7 @@ class LiveServer:
         alert_seconds: from one alert for demonstration to the next; 0 is none.
         host: to listen on.
         port: to listen on; 0 is any that is free.
+        allowed_origins: of web pages that may connect, besides the server's own and this machine's.
         limits: of the handler.
         backplane: to other servers; good for one run.
         on_error: the handler's hook.
@@ -64,6 +66,7 @@ class LiveServer:
     alert_seconds: float = 0.0
     host: str = "127.0.0.1"
     port: int = 0
+    allowed_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     backplane: Backplane = field(default_factory=LocalBackplane)
     on_error: OnError | None = None
@@ -110,7 +113,7 @@ class LiveServer:
             connections.add(connection)
             return connection
 
-        pages = Pages(handler, self.streams)
+        pages = Pages(handler, self.streams, Origins(self.allowed_origins, host=self.host))
         try:
             return await serve(
                 handler, self.host, self.port, process_request=pages, create_connection=create_connection

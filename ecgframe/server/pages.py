@@ -9,7 +9,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from ..libraries import MissingLibrary, library
+from .logs import logger
 from .monitor_files import HEADERS, MonitorFile, accepts_gzip, monitor_files
+from .origins import Origins
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -25,6 +27,7 @@ STREAMS: Final = "/streams"
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 NOTHING: Final = f"There is nothing here, but at {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS} and /.\n".encode()
+NOT_FROM_THERE: Final = "Pages of {origin} may not connect here; ecgframe serve --allow-origin {origin} lets them.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,12 @@ class Pages:
     Args:
         handler: whose numbers ``/metrics`` gives.
         streams: names of the streams that ``/`` and ``/streams`` list.
+        origins: of the web pages that may open WebSockets.
     """
 
-    def __init__(self, handler: HasStats, streams: Sequence[str]) -> None:
+    def __init__(self, handler: HasStats, streams: Sequence[str], origins: Origins | None = None) -> None:
         self._streams = streams
+        self._origins = origins or Origins()
         self._monitor = monitor_files()
         self._exposition: Exposition | None = None
         self._no_exposition = ""
@@ -61,8 +66,13 @@ class Pages:
         """The page that is asked for; None lets the WebSocket be opened."""
         path = request.path.partition("?")[0]
         if path == WEBSOCKET:
-            return None
-        answer = self._answer(path, request)
+            origin = _header(request, "Origin")
+            if self._origins.admits(origin, _header(request, "Host")):
+                return None
+            logger.warning("refused a page of %s", origin, extra={"origin": origin})
+            answer = _Answer(HTTPStatus.FORBIDDEN, NOT_FROM_THERE.format(origin=origin).encode())
+        else:
+            answer = self._answer(path, request)
         response = connection.respond(answer.status, "")
         response.body = answer.body
         headers = {"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff", **answer.headers}

@@ -1,0 +1,121 @@
+"""Which web pages may connect; what is said to those that may not, by a real server."""
+
+import asyncio
+
+import pytest
+from recordings import optional
+from running import run
+from server.engines import client
+
+from ecgframe import MessageType, decode, encode
+from ecgframe.records import shipped_ecg
+from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server.origins import Origins
+from ecgframe.server.player import Loop
+
+websockets = optional("websockets")
+
+OWN = "monitor.example.org:8765"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "http://localhost:5173",
+        "http://LOCALHOST",
+        "http://app.localhost:3000",
+        "http://127.0.0.1:8765",
+        "http://127.8.9.1",
+        "https://[::1]:8443",
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", ""])
+def test_this_machine_is_let_in(origin, host):
+    assert Origins(host=host).admits(origin, OWN)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "https://example.org",
+        "http://localhost.example.org",
+        "http://127.0.0.1.example.org:8765",
+        "http://127.0.0.1@example.org",
+        "http://10.0.0.7:8765",
+        "http://[::1",
+        "http://",
+        "monitor.example.org:8765",
+        "http://127.0.0.1:8765, https://example.org",
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_strangers_are_not(origin, host):
+    assert not Origins(["https://other.example.org"], host=host).admits(origin, OWN)
+
+
+def test_the_servers_own_page_is_where_others_can_connect():
+    own = f"http://{OWN}"
+    assert Origins(host="0.0.0.0").admits(own, OWN)
+    assert Origins(host="10.0.0.7").admits("http://10.0.0.7:8765", "10.0.0.7:8765")
+    assert not Origins(host="0.0.0.0").admits("http://monitor.example.org", OWN)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_a_name_that_was_made_to_point_here_is_no_own_page(host):
+    assert not Origins(host=host).admits(f"http://{OWN}", OWN)
+
+
+@pytest.mark.parametrize("allowed", ["https://example.org", "https://example.org/", "HTTPS://EXAMPLE.org", "*"])
+def test_what_is_allowed(allowed):
+    assert Origins([allowed]).admits("https://example.org", OWN)
+    assert Origins([allowed]).admits("http://example.org", OWN) == (allowed == "*")
+    assert Origins(["null"]).admits("null", OWN)
+
+
+@pytest.mark.parametrize(("origin", "answer"), [("https://example.org", "ERROR"), ("https://ward.example.org", "PONG")])
+def test_a_handler_refuses_pages_as_the_documentation_has_it(origin, answer):
+    from ecgframe.server.adapters.websockets import serve
+
+    origins = Origins(["https://ward.example.org"], host="0.0.0.0")
+
+    async def authenticate(request):
+        return origins.admits(request.headers.get("origin", ""), request.headers.get("host", ""))
+
+    async def connecting():
+        handler = WebSocketBinaryHandler(authenticate=authenticate)
+        async with handler, serve(handler, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with websockets.connect(url, origin=origin) as page:
+                await page.send(encode(MessageType.PING, None, version=1))
+                return {decode(await page.recv()).type.name for _ in range(1 if answer == "ERROR" else 2)}
+
+    assert answer in run(connecting())
+
+
+def test_a_server_tells_the_page_that_is_not_let_in():
+    from ecgframe.server.live import LiveServer
+
+    async def connecting(origin, **options):
+        stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+        server = LiveServer(loop=Loop(shipped_ecg()), streams=("ecg/1",), **options)
+        running = asyncio.create_task(server.run(stop, ready.set_result))
+        try:
+            async with client(await ready, origin=origin) as viewer:
+                await viewer.subscribe("ecg/1")
+                return None
+        except websockets.InvalidStatus as refused:
+            return refused.response.status_code, refused.response.body.decode()
+        finally:
+            stop.set()
+            await running
+
+    assert run(connecting("http://localhost:5173")) is None
+    assert run(connecting("https://example.org", allowed_origins=("https://example.org",))) is None
+    status, words = run(connecting("https://example.org"))
+    assert status == 403
+    assert words == (
+        "Pages of https://example.org may not connect here; "
+        "ecgframe serve --allow-origin https://example.org lets them.\n"
+    )
