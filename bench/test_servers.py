@@ -46,7 +46,7 @@ def test_fan_out(once, benchmark):
 
 @pytest.mark.parametrize("clients", [1, 16])
 def test_echo(once, benchmark, clients):
-    """With sixteen, a server does nothing but answer, and all shows that a handler does for a message: there is no bar."""
+    """With sixteen, a server does nothing but answer, and all that a handler does shows: there is no bar for that."""
     names = list(installed())
     rounds = once(
         "echo",
