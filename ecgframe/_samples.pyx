@@ -23,6 +23,10 @@ from ._numbers cimport (
     signed_size, unsigned_size, write_signed, write_unsigned,
 )
 
+from ._vectors cimport (
+    compresses, fill_permutations, read_permuted, size_counts, write_counts, write_permuted, write_with_one_store,
+)
+
 __all__ = []
 
 cdef enum:
@@ -197,80 +201,23 @@ cdef uint16_t double_to_half(double v) noexcept nogil:
     return <uint16_t>(sign + (<uint64_t>exponent << 10) + kept)
 
 
-# --- 64 bytes at a time ---
-
-cdef extern from *:
-    """
-    /* Floats, their tags and their byte order by permuting 64 bytes, on processors that do so in one instruction: seven
-       samples of 8 bytes a step, or twelve of 4. Each stops before it would read or write past n samples and returns
-       how many it has moved; the loops behind it move the rest, or all of them on other processors. */
-    #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
-    #include <immintrin.h>
-    #define ECGFRAME_PERMUTES __attribute__((target("avx512f,avx512bw,avx512vbmi")))
-
-    typedef struct { uint8_t to_wire[64], from_wire[64]; uint64_t tags; } ecgframe_permutation;
-    static ecgframe_permutation ecgframe_permutations[9];  /* by bytes of a sample: 4 and 8 */
-
-    static int ecgframe_fill_permutations(void) {
-        for (int size = 4; size <= 8; size += 4) {
-            ecgframe_permutation* of = &ecgframe_permutations[size];
-            for (int k = 0; k < 64; k++) {
-                int wide = size + 1;
-                of->to_wire[k] = k % wide ? size * (k / wide) + size - k % wide : 0;
-                of->from_wire[k] = wide * (k / size) + size - k % size;
-                of->tags |= (uint64_t)(k % wide == 0) << k;
-            }
-        }
-        return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi");
-    }
-
-    ECGFRAME_PERMUTES
-    static Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
-        const ecgframe_permutation* by = &ecgframe_permutations[size];
-        const __m512i order = _mm512_loadu_si512(by->to_wire);
-        const __m512i tags = _mm512_set1_epi8((char)tag);
-        const Py_ssize_t step = 64 / (size + 1);
-        Py_ssize_t i;
-        for (i = 0; i + 64 / size <= n; i += step) {
-            __m512i samples = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p + size * i));
-            _mm512_storeu_si512(out + (size + 1) * i, _mm512_mask_blend_epi8(by->tags, samples, tags));
-        }
-        return i;
-    }
-
-    ECGFRAME_PERMUTES
-    static Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
-        const ecgframe_permutation* by = &ecgframe_permutations[size];
-        const __m512i order = _mm512_loadu_si512(by->from_wire);
-        const __m512i tags = _mm512_set1_epi8((char)tag);
-        const Py_ssize_t step = 64 / (size + 1);
-        Py_ssize_t i;
-        for (i = 0; i + 64 / size <= n; i += step) {
-            __m512i numbers = _mm512_loadu_si512(p + (size + 1) * i);
-            if (by->tags & ~_mm512_cmpeq_epi8_mask(numbers, tags)) break;  /* another kind of number among them */
-            _mm512_storeu_si512(out + size * i, _mm512_permutexvar_epi8(order, numbers));
-        }
-        return i;
-    }
-    #else
-    static int ecgframe_fill_permutations(void) { return 0; }
-    static Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
-        return 0;
-    }
-    static Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
-        return 0;
-    }
-    #endif
-    """
-    bint fill_permutations "ecgframe_fill_permutations"() noexcept
-    Py_ssize_t write_permuted "ecgframe_write_permuted"(
-        uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag
-    ) noexcept nogil
-    Py_ssize_t read_permuted "ecgframe_read_permuted"(
-        const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag
-    ) noexcept nogil
+# --- many at a time ---
 
 cdef bint PERMUTES = fill_permutations()
+cdef bint COMPRESSES = compresses()
+
+
+cdef inline bint are_counts(SampleType t, bint swapped, Py_ssize_t stride) noexcept nogil:
+    """Whether samples lie in memory as ``size_counts`` and ``write_counts`` take them."""
+    return COMPRESSES and not swapped and is_integer(t) and item_size(t) > 1 and stride == item_size(t)
+
+
+cdef inline bint is_integer(SampleType t) noexcept nogil:
+    return is_signed(t) or t in (UINT8, UINT16, UINT32, UINT64)
+
+
+cdef inline bint is_signed(SampleType t) noexcept nogil:
+    return t in (INT8, INT16, INT32, INT64)
 
 
 # --- writing ---
@@ -279,17 +226,20 @@ cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n
     """Bytes that ``write_row`` will write."""
     cdef Py_ssize_t size = 0
     cdef Py_ssize_t i
+    cdef Py_ssize_t done = 0
     if t == BOOL:
         return n
     if t == FLOAT64:
         return 9 * n
     if t in (FLOAT16, FLOAT32):
         return 5 * n
-    if t in (INT8, INT16, INT32, INT64):
-        for i in range(n):
+    if are_counts(t, swapped, stride):
+        done = size_counts(p, n, <int>item_size(t), is_signed(t), &size)
+    if is_signed(t):
+        for i in range(done, n):
             size += signed_size(signed_item(t, p + i * stride, swapped))
     else:
-        for i in range(n):
+        for i in range(done, n):
             size += unsigned_size(unsigned_item(t, p + i * stride, swapped))
     return size
 
@@ -300,9 +250,13 @@ cdef uint8_t* write_row(
     cdef Py_ssize_t i
     if t == FLOAT64:
         return write_float64(swapped, out, p, n, stride)
+    if are_counts(t, swapped, stride):
+        i = write_counts(&out, end, p, n, <int>item_size(t), is_signed(t))
+        p += i * stride
+        n -= i
     if t == INT16 and not swapped:
         return write_signed_row(INT16, False, out, end, p, n, stride)
-    if t in (INT8, INT16, INT32, INT64):
+    if is_signed(t):
         return write_signed_row(t, swapped, out, end, p, n, stride)
     if t in (UINT8, UINT16, UINT32, UINT64):
         return write_unsigned_row(t, swapped, out, end, p, n, stride)
@@ -382,37 +336,6 @@ cdef uint8_t* write_float64(bint swapped, uint8_t* out, const char* p, Py_ssize_
             out[9 * i] = F64
             store64(out + 9 * i + 1, item64(p + i * stride, swapped))
     return out + 9 * n
-
-
-cdef extern from *:
-    """
-    /* Tag and sample in one 16-byte store, whose last 7 bytes the next one writes over, instead of two stores:
-       a fifth less time. Returns how many samples it wrote: all but the last, or none where the processor cannot. */
-    #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
-    #include <tmmintrin.h>
-    __attribute__((target("ssse3")))
-    static Py_ssize_t ecgframe_write_ssse3(uint8_t* out, const char* p, Py_ssize_t n) {
-        const __m128i reversed = _mm_setr_epi8(-1, 7, 6, 5, 4, 3, 2, 1, 0, -1, -1, -1, -1, -1, -1, -1);
-        const __m128i tag = _mm_setr_epi8((char)0xCB, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-        Py_ssize_t i;
-        for (i = 0; i < n - 1; i++) {
-            __m128i sample = _mm_loadl_epi64((const __m128i*)(p + 8 * i));
-            _mm_storeu_si128((__m128i*)(out + 9 * i), _mm_or_si128(_mm_shuffle_epi8(sample, reversed), tag));
-        }
-        return i;
-    }
-    static Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
-        return __builtin_cpu_supports("ssse3") ? ecgframe_write_ssse3(out, p, n) : 0;
-    }
-    #else
-    static Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
-        return 0;
-    }
-    #endif
-    """
-    Py_ssize_t write_with_one_store "ecgframe_write_with_one_store"(
-        uint8_t* out, const char* p, Py_ssize_t n
-    ) noexcept nogil
 
 
 # --- reading ---
