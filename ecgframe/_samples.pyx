@@ -24,7 +24,8 @@ from ._numbers cimport (
 )
 
 from ._vectors cimport (
-    compresses, fill_permutations, read_permuted, size_counts, write_counts, write_permuted, write_with_one_store,
+    compresses, fill_permutations, read_counts, read_permuted, size_counts, skip_counts, write_counts, write_permuted,
+    write_with_one_store,
 )
 
 __all__ = []
@@ -482,6 +483,9 @@ cdef Py_ssize_t read_narrow_integers(
     cdef int32_t v
     cdef Py_ssize_t i = 0
     narrow(t, &lowest, &highest)
+    if COMPRESSES and item_size(t) > 1:
+        i = read_counts(source, end, out, n, <int>item_size(t), is_signed(t))
+        p = source[0]
     while i < n and end - p >= 3:
         if p[0] < 0x80 or p[0] >= 0xE0:
             v = <int8_t>p[0]
@@ -668,6 +672,8 @@ cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth
     p = array_header(p, end, &n)
     if p == NULL or depth == 0:
         return NULL
+    if COMPRESSES:
+        p = skip_counts(p, end, &n)
     while n > 0:
         if p >= end:
             return NULL

@@ -188,8 +188,113 @@ cdef extern from *:
         }
         return i;
     }
+
+    /* The tags among the first 62 of 64 bytes, where numbers of at most three stand without a gap, and where the number
+       behind them starts; 0 where anything else stands among them. */
+    ECGFRAME_COMPRESSES
+    static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, int* next) {
+        const uint64_t looked_at = ((uint64_t)1 << 62) - 1;
+        uint64_t three = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xCD))
+            | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xD1));
+        uint64_t wide = three | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xCC))
+            | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xD0));
+        uint64_t one = _mm512_cmpgt_epi8_mask(bytes, _mm512_set1_epi8(-33));  /* -32 to 127 */
+        uint64_t known = wide | one, covered, alike;
+        wide &= looked_at;
+        for (;;) {  /* what only looks like a tag is covered by one before it; the first such is so by a true one */
+            covered = wide << 1 | (wide & three) << 2;
+            alike = wide & covered;
+            if (!alike) break;
+            wide &= ~(alike & -alike);
+        }
+        *next = 62 + __builtin_popcountll(covered >> 62);
+        return looked_at & ~covered & ~known ? 0 : looked_at & ~covered;
+    }
+
+    /* Past as many numbers as can be, of n; how many those were is subtracted from it. */
+    ECGFRAME_COMPRESSES
+    static const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
+        int next;
+        while (*n >= 62 && end - p >= 64) {
+            uint64_t tags = ecgframe_tags_of_counts(_mm512_loadu_si512(p), &next);
+            if (!tags) break;
+            *n -= __builtin_popcountll(tags);
+            p += next;
+        }
+        return p;
+    }
+
+    /* Thirty-two int16 as samples of any size, of which those in the mask are stored. */
+    ECGFRAME_COMPRESSES
+    static inline void ecgframe_store_counts(char* out, __m512i counts, __mmask32 stored, int size) {
+        if (size == 2) {
+            _mm512_mask_storeu_epi16(out, stored, counts);
+            return;
+        }
+        for (int half = 0; half < 2; half++, stored >>= 16, out += 16 * size) {
+            __m256i sixteen = half ? _mm512_extracti64x4_epi64(counts, 1) : _mm512_castsi512_si256(counts);
+            if (size == 4) {
+                _mm512_mask_storeu_epi32(out, (__mmask16)stored, _mm512_cvtepi16_epi32(sixteen));
+                continue;
+            }
+            _mm512_mask_storeu_epi64(
+                out, (__mmask8)stored, _mm512_cvtepi16_epi64(_mm256_castsi256_si128(sixteen)));
+            _mm512_mask_storeu_epi64(
+                out + 64, (__mmask8)(stored >> 8), _mm512_cvtepi16_epi64(_mm256_extracti128_si256(sixteen, 1)));
+        }
+    }
+
+    /* Numbers that an int16 can be, into integers of any size but one byte. It stops before others, and where fewer
+       than 62 samples or 66 bytes are left: so many are looked at. */
+    ECGFRAME_COMPRESSES
+    static Py_ssize_t ecgframe_read_counts(
+        const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
+    ) {
+        Py_ssize_t i = 0;
+        while (n - i >= 62 && end - *source >= 66) {
+            int next;
+            const uint8_t* p = *source;
+            __m512i bytes = _mm512_loadu_si512(p);
+            uint64_t tags = ecgframe_tags_of_counts(bytes, &next);
+            if (!tags) return i;
+            int found = __builtin_popcountll(tags);
+            __m512i first = _mm512_maskz_compress_epi8(tags, bytes);
+            __m512i second = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 1));
+            __m512i third = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 2));
+            for (int half = 0; 32 * half < found; half++) {
+                __m512i tag = _mm512_cvtepi8_epi16(half ? _mm512_extracti64x4_epi64(first, 1)
+                                                        : _mm512_castsi512_si256(first));
+                __m512i high = _mm512_cvtepi8_epi16(half ? _mm512_extracti64x4_epi64(second, 1)
+                                                         : _mm512_castsi512_si256(second));
+                __m512i low = _mm512_cvtepu8_epi16(half ? _mm512_extracti64x4_epi64(third, 1)
+                                                        : _mm512_castsi512_si256(third));
+                __m512i both = _mm512_or_si512(_mm512_slli_epi16(high, 8), low);
+                __mmask32 u8 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xCC));
+                __mmask32 i8 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xD0));
+                __mmask32 u16 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xCD));
+                __mmask32 i16 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xD1));
+                __m512i counts = _mm512_mask_mov_epi16(tag, i8, high);
+                counts = _mm512_mask_mov_epi16(counts, u8, _mm512_and_si512(high, _mm512_set1_epi16(0xFF)));
+                counts = _mm512_mask_mov_epi16(counts, u16 | i16, both);
+                int here = found - 32 * half;
+                __mmask32 stored = here >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << here) - 1;
+                __mmask32 negative = _mm512_movepi16_mask(counts) & stored;
+                if (negative & (is_signed ? u16 : stored)) return i;  /* above what an int16 can be, or below none */
+                ecgframe_store_counts(out + size * (i + 32 * half), counts, stored, size);
+            }
+            i += found;
+            *source = p + next;
+        }
+        return i;
+    }
     #else
     static int ecgframe_compresses(void) { return 0; }
+    static const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) { return p; }
+    static Py_ssize_t ecgframe_read_counts(
+        const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
+    ) {
+        return 0;
+    }
     static Py_ssize_t ecgframe_size_counts(const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes) {
         return 0;
     }
@@ -203,6 +308,12 @@ cdef extern from *:
     bint compresses "ecgframe_compresses"() noexcept
     Py_ssize_t size_counts "ecgframe_size_counts"(
         const char* p, Py_ssize_t n, int size, bint is_signed, Py_ssize_t* nbytes
+    ) noexcept nogil
+    const uint8_t* skip_counts "ecgframe_skip_counts"(
+        const uint8_t* p, const uint8_t* end, Py_ssize_t* n
+    ) noexcept nogil
+    Py_ssize_t read_counts "ecgframe_read_counts"(
+        const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, bint is_signed
     ) noexcept nogil
     Py_ssize_t write_counts "ecgframe_write_counts"(
         uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, bint is_signed

@@ -3,8 +3,9 @@
 import msgpack
 import numpy as np
 import pytest
+from verdicts import verdict
 
-from ecgframe import Codec, MessageType
+from ecgframe import Codec, InvalidDataFormat, MessageType
 
 CODEC = Codec(compression=None)
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i2", ">i4", ">u8"]
@@ -64,3 +65,49 @@ def test_nothing_is_written_behind_the_frame(dtype):
         tight = bytearray(len(frame))
         CODEC.encode_into(tight, 0, MessageType.ECG_DATA, samples, timestamp=1)
         assert tight == frame
+
+
+# Their bytes are the tags of wider numbers, so that where a number starts must be known from the one before it.
+LIKE_TAGS = [0xCC, 0xCD, 0xD0, 0xD1, -52, -51, -48, -47, 0x4CCD, 0x4DD1, 0xCCD0 - 2**16, 0xD1D1 - 2**16, 1, -1]
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "int64", ">i2"])
+def test_bytes_that_look_like_tags(dtype):
+    for seed in range(300):
+        samples = np.random.default_rng(seed).choice(LIKE_TAGS, 150).astype(dtype)
+        read = CODEC.unpack(packed(samples))
+        assert (read.dtype, read.tobytes()) == (samples.dtype, samples.tobytes())
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint64"])
+@pytest.mark.parametrize("other", [-1, -129, 300, 40_000, 70_000, 2**40, 3.0, 3.5, True, None, "x", [1]])
+def test_another_kind_of_number_at_every_place(dtype, other):
+    """It is read where it fits, and else named by its place; what stands before and behind it makes no difference."""
+    alone = verdict(CODEC.unpack, wrapped([other], dtype))
+    two_bytes = 200 if dtype.startswith("u") else -100
+    for length in (66, 130):
+        for place in range(length):
+            numbers = [(5, 60, two_bytes)[n % 3] for n in range(length)]
+            numbers[place] = other
+            payload = wrapped(numbers, dtype)
+            assert verdict(CODEC.unpack, payload) == alone
+            if alone is None:
+                assert CODEC.unpack(payload).tolist() == [int(number) for number in numbers]
+            elif place and not isinstance(other, (str, list)) and other is not None:
+                with pytest.raises(InvalidDataFormat, match=rf"\[{place}\]"):
+                    CODEC.unpack(payload)
+
+
+def wrapped(numbers, dtype):
+    return msgpack.packb({"__ndarray__": numbers, "dtype": dtype, "shape": [len(numbers)]})
+
+
+@pytest.mark.parametrize("numbers", [[5] * 140, [-100] * 140, [300] * 140, [5, -100, 300, -3000] * 35])
+def test_a_row_cut_anywhere_is_refused(numbers):
+    row = msgpack.packb(numbers)
+    for cut in range(1, len(row)):
+        for payload in (
+            b"\x83\xab__ndarray__" + row[:cut],
+            b"\x83\xa5dtype\xa5int16\xa5shape\x91\xcc\x8c\xab__ndarray__" + row[:cut],
+        ):
+            assert verdict(CODEC.unpack, payload) == (0x200, 11)
