@@ -41,8 +41,12 @@ NUMBERS = [bytes.fromhex(number) for number in (
     "cb47effffff0000000", "cb3e60000000000000", "cb406fe00000000000", "cb4070000000000000",
     "c0", "90", "9100", "a161", "80", "c1",
 )]
+COUNTS = [bytes.fromhex(number) for number in (
+    "05", "7f", "e0", "ff", "ccd0", "cc80", "d0cc", "d0d1", "cd4cd0", "cdcdd0", "d1d0cc", "d1cdcd", "d18000",
+)]
 # fmt: on
-"""Numbers in every width, at the edges of every dtype; the last few are none."""
+"""Numbers in every width, at the edges of every dtype; the last few are none. The counts fit into 16 bits, and
+hold bytes that look like tags."""
 
 
 class Reader(NamedTuple):
@@ -103,9 +107,11 @@ def wrapper_frame(rng):
     """An ndarray wrapper, sound or nearly: any form, any dtype, any numbers."""
     dtype = rng.choice(DTYPES)
     shape = [rng.randrange(4) for _ in range(rng.randrange(4))]
+    if rng.random() < 0.1:
+        shape = [rng.randrange(60, 150)]  # rows so long that they are moved many samples at a time
     count = math.prod(shape)
-    sort = rng.randrange(6)
-    pool = NUMBERS if sort == 0 else NUMBERS[:-6] if sort < 3 else [rng.choice(NUMBERS[:-6])]
+    sort = rng.randrange(7)
+    pool = NUMBERS if sort == 0 else NUMBERS[:-6] if sort < 3 else [rng.choice(NUMBERS[:-6])] if sort < 6 else COUNTS
     numbers = [rng.choice(pool) for _ in range(count)]
     form = rng.randrange(4)
     if form == 0:
