@@ -107,11 +107,9 @@ def wrapper_frame(rng):
     """An ndarray wrapper, sound or nearly: any form, any dtype, any numbers."""
     dtype = rng.choice(DTYPES)
     shape = [rng.randrange(4) for _ in range(rng.randrange(4))]
-    if rng.random() < 0.1:
-        shape = [rng.randrange(60, 150)]  # rows so long that they are moved many samples at a time
     count = math.prod(shape)
-    sort = rng.randrange(7)
-    pool = NUMBERS if sort == 0 else NUMBERS[:-6] if sort < 3 else [rng.choice(NUMBERS[:-6])] if sort < 6 else COUNTS
+    sort = rng.randrange(6)
+    pool = NUMBERS if sort == 0 else NUMBERS[:-6] if sort < 3 else [rng.choice(NUMBERS[:-6])]
     numbers = [rng.choice(pool) for _ in range(count)]
     form = rng.randrange(4)
     if form == 0:
@@ -128,6 +126,17 @@ def wrapper_frame(rng):
     rng.shuffle(entries)
     wrapper = b"\x83" + b"".join(entries)
     return oracle.frame(3, 1, 0, rng.choice([wrapper, deep(rng, wrapper), b"\x82\xa1s" + wrapper + b"\xa1n\x01"]), 7)
+
+
+def long_frame(rng):
+    """A row so long that it is moved many samples at a time: counts, floats, or one number that is none of them."""
+    pool = rng.choice([COUNTS, rng.sample(COUNTS, 2), [rng.choice(NUMBERS[:-6])]])
+    numbers = rng.choices(pool, k=rng.randrange(60, 150))
+    if rng.random() < 0.3:
+        numbers[rng.randrange(len(numbers))] = rng.choice(NUMBERS)
+    wrapper = b"\x83\xab__ndarray__" + nested(numbers, [len(numbers)])
+    wrapper += b"\xa5dtype" + oracle.SCALARS.pack(rng.choice(DTYPES)) + b"\xa5shape\x91\xcc" + bytes([len(numbers)])
+    return oracle.frame(3, 1, 0, wrapper, 7)
 
 
 def deep(rng, value):
@@ -161,6 +170,7 @@ def starts(rng):
         yield rng.choice(vectors)
         yield wrapper_frame(rng)
         yield list_frame(rng)
+        yield long_frame(rng)
 
 
 # --- running ---
