@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import socket
-
 import pytest
+from ports import unused_port
 
 
 @pytest.fixture(scope="package")
@@ -35,6 +34,4 @@ def open_monitor(browser):
 @pytest.fixture
 def free_port():
     """A port for a server that is to come back where it was."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return unused_port()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,14 +19,6 @@ optional("websockets")
 
 from websockets.exceptions import WebSocketException  # noqa: E402 - behind the skip
 from websockets.sync import client as sync_client  # noqa: E402
-
-
-def unused_port() -> int:
-    """A port at which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def meanwhile(port: int, talk: Callable[[Any], object], *, interrupts: bool = True) -> threading.Thread:

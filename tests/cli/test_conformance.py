@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 from cli.live_server import live
-from cli.talking import connecting_again, unused_port
+from cli.talking import connecting_again
 from command_line import run
+from ports import unused_port
 from recordings import optional
 
 from ecgframe.cli.conformance import EPILOG

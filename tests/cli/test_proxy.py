@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 from cli.live_server import ENVIRONMENT, live
-from cli.talking import meanwhile, unused_port
+from cli.talking import meanwhile
 from command_line import run
+from ports import unused_port
 from recordings import optional
 
 from ecgframe import MessageType, encode

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import sys
 import pytest
 from client.cutting_proxy import cutting_proxy
 from client.servers import NEGOTIATION, STREAM, impatient, scripted, serving, stay, until, url_of, websockets
+from ports import unused_port
 from recordings import uninstall
 from running import run
 
@@ -82,14 +82,9 @@ def test_a_callback_that_fails_is_told_to_the_event_loop_and_the_client_goes_on(
 # --- the first connection ---
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
-
-
 def test_a_first_connection_that_is_refused_is_not_tried_again():
     async def conversation():
-        client = impatient(url_of(free_port()))
+        client = impatient(url_of(unused_port()))
         with pytest.raises(OSError, match=r"refused|Connect call failed"):
             await client.open()
         assert client.state is State.CLOSED

@@ -7,10 +7,11 @@ from importlib.metadata import version
 
 import pytest
 from cli.live_server import live
-from cli.talking import connecting_again, meanwhile, unused_port
+from cli.talking import connecting_again, meanwhile
 from command_line import run
 from interpreter import python
 from pages import arguments, blocks, inline_commands, read
+from ports import unused_port
 from recordings import optional
 from tools.captures import Connection, capture
 from tools.tshark import Tshark

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-import socket
 import sys
 import urllib.request
 from pathlib import Path
 
+import ports
 import pytest
 from recordings import optional
 from running import run
@@ -76,5 +76,4 @@ def get(port, name):
 
 @pytest.fixture
 def unused_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    return ports.unused_port()

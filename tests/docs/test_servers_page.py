@@ -6,6 +6,7 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import ports
 import pytest
 from recordings import optional
 from running import run
@@ -66,7 +67,4 @@ def test_an_example_serves(name, tmp_path, unused_port):
 
 @pytest.fixture
 def unused_port():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    return ports.unused_port()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import unused_port
 
 PROGRAM = shutil.which("redis-server")
 
@@ -29,7 +30,7 @@ class RedisServer:
         self._directory = directory
         self._keeps = keeps
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = unused_port()
 
     @property
     def url(self) -> str:
@@ -101,10 +102,3 @@ def redis_server(directory: Path, *, keeps: bool = False, started: bool = True) 
         yield server
     finally:
         server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
