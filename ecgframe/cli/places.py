@@ -9,6 +9,7 @@ import typer
 
 WEBSOCKET = ("ws", "wss")
 METRICS = (*WEBSOCKET, "http", "https", "")
+EXAMPLE = "ws://127.0.0.1:8765/ws"
 
 
 def is_server(text: str) -> bool:
@@ -18,7 +19,7 @@ def is_server(text: str) -> bool:
 
 def server_address(text: str) -> str:
     """The address of a WebSocket server, as it was given; a usage error if it is none."""
-    return _address(text, WEBSOCKET, "ws://127.0.0.1:8765/ws")
+    return _address(text, WEBSOCKET)
 
 
 def optional_server_address(text: str | None) -> str | None:
@@ -33,7 +34,7 @@ def server_or_other(text: str) -> str:
 
 def metrics_address(text: str) -> str:
     """The address of a server or of its metrics; a usage error if it is none."""
-    return _address(text, METRICS, "ws://127.0.0.1:8765/ws")
+    return _address(text, METRICS)
 
 
 def listening_place(text: str) -> tuple[str, int]:
@@ -44,10 +45,10 @@ def listening_place(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def _address(text: str, schemes: Collection[str], example: str) -> str:
+def _address(text: str, schemes: Collection[str]) -> str:
     problem = _problem(text if "://" in text else f"//{text}", schemes)
     if problem is not None:
-        raise typer.BadParameter(f"{text!r} is no address of a server: {problem}; {example} is one")
+        raise typer.BadParameter(f"{text!r} is no address of a server: {problem}; {EXAMPLE} is one")
     return text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -41,19 +41,20 @@ class Origins:
         except ValueError:
             return False
         name = parts.hostname or ""
-        return is_loopback(name) or (parts.netloc.lower() == host.lower() and (self._has_names or _is_address(name)))
+        is_own = parts.netloc.lower() == host.lower() and (self._has_names or _address(name) is not None)
+        return is_own or is_loopback(name)
 
 
 def is_loopback(name: str) -> bool:
     """Whether a host is this machine, as seen from itself."""
-    if _is_address(name):
-        return ip_address(name).is_loopback
+    if address := _address(name):
+        return address.is_loopback
     return name.lower() == "localhost" or name.lower().endswith(".localhost")
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    """What the host is as an address; None where it is a name."""
     try:
-        ip_address(name)
+        return ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None

@@ -207,10 +207,7 @@ async def _is_refused_for_good(talker: Talker, code: ErrorCode) -> None:
 async def _acknowledges(talker: Talker) -> None:
     await _has(talker, Capability.ACK)
     alert = {"kind": "asystole", "timestamp": 1705314645.25}
-    stamp = await talker.say(MessageType.ANOMALY_ALERT, alert, flags=Flag.ACK_REQUIRED | Flag.PRIORITY)
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
-    expected = {"ack": stamp, "type": int(MessageType.ANOMALY_ALERT)}
-    require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
+    await _is_acknowledged(talker, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED | Flag.PRIORITY)
 
 
 @CLIENTS.case("4.2", "A message that comes again is acknowledged again", "Acknowledgement")
@@ -242,10 +239,7 @@ async def _reads_binary(talker: Talker) -> None:
 @CLIENTS.case("4.5", "A control message with ACK_REQUIRED is acknowledged as well", "Acknowledgement")
 async def _acknowledges_control(talker: Talker) -> None:
     await _has(talker, Capability.ACK)
-    stamp = await talker.say(MessageType.HEARTBEAT, None, flags=Flag.ACK_REQUIRED)
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
-    expected = {"ack": stamp, "type": int(MessageType.HEARTBEAT)}
-    require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
+    await _is_acknowledged(talker, MessageType.HEARTBEAT, None, Flag.ACK_REQUIRED)
 
 
 @CLIENTS.case("4.6", "What is refused is not acknowledged", "Acknowledgement")
@@ -254,6 +248,14 @@ async def _does_not_acknowledge_the_refused(talker: Talker) -> None:
     await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1"}, flags=Flag.ACK_REQUIRED)
     await talker.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS, among=_FROM_THE_CLIENT)
     await talker.expect_silence("what is refused is not to be acknowledged", among=_FROM_THE_CLIENT)
+
+
+async def _is_acknowledged(talker: Talker, type: MessageType, data: Any, flags: Flag) -> None:
+    """Say it; a PONG has to name it."""
+    stamp = await talker.say(type, data, flags=flags)
+    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    expected = {"ack": stamp, "type": int(type)}
+    require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
 
 
 async def _has(talker: Talker, capability: Capability) -> None:
