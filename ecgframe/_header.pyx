@@ -176,6 +176,14 @@ cdef FlatBuffer held(buffer, int flags):
     return flat
 
 
+cdef int hold_other(buffer, Py_buffer* source, int flags) except -1:
+    try:
+        return PyObject_GetBuffer(buffer, source, flags)
+    except ValueError as error:
+        # NumPy's word for what the buffer protocol calls a BufferError.
+        raise BufferError(f"only C-contiguous bytes will do: {error}") from None
+
+
 cdef bint stand_before(const uint8_t* p, const uint8_t* four) noexcept nogil:
     """Whether the four bytes stand anywhere from p on. Without a branch, so that compilers look at many at once."""
     cdef uint8_t a = four[0]
@@ -187,14 +195,6 @@ cdef bint stand_before(const uint8_t* p, const uint8_t* four) noexcept nogil:
     for i in range(four - p):
         found |= (p[i] == a) & (p[i + 1] == b) & (p[i + 2] == c) & (p[i + 3] == d)
     return found
-
-
-cdef int hold_other(buffer, Py_buffer* source, int flags) except -1:
-    try:
-        return PyObject_GetBuffer(buffer, source, flags)
-    except ValueError as error:
-        # NumPy's word for what the buffer protocol calls a BufferError.
-        raise BufferError(f"only C-contiguous bytes will do: {error}") from None
 
 
 cdef short_header(offset, available, size):

@@ -22,7 +22,6 @@ from ._numbers cimport (
     F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64, WIDEST,
     signed_size, unsigned_size, write_signed, write_unsigned,
 )
-
 from ._vectors cimport (
     compresses, fill_permutations, read_counts, read_permuted, size_counts, skip_counts, write_counts, write_permuted,
     write_with_one_store,

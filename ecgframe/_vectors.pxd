@@ -224,6 +224,11 @@ cdef extern from *:
         return p;
     }
 
+    ECGFRAME_COMPRESSES
+    static inline __m256i ecgframe_half(__m512i both, int upper) {
+        return upper ? _mm512_extracti64x4_epi64(both, 1) : _mm512_castsi512_si256(both);
+    }
+
     /* Thirty-two int16 as samples of any size, of which those in the mask are stored. */
     ECGFRAME_COMPRESSES
     static inline void ecgframe_store_counts(char* out, __m512i counts, __mmask32 stored, int size) {
@@ -232,7 +237,7 @@ cdef extern from *:
             return;
         }
         for (int half = 0; half < 2; half++, stored >>= 16, out += 16 * size) {
-            __m256i sixteen = half ? _mm512_extracti64x4_epi64(counts, 1) : _mm512_castsi512_si256(counts);
+            __m256i sixteen = ecgframe_half(counts, half);
             if (size == 4) {
                 _mm512_mask_storeu_epi32(out, (__mmask16)stored, _mm512_cvtepi16_epi32(sixteen));
                 continue;
@@ -262,12 +267,9 @@ cdef extern from *:
             __m512i second = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 1));
             __m512i third = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 2));
             for (int half = 0; 32 * half < found; half++) {
-                __m512i tag = _mm512_cvtepi8_epi16(half ? _mm512_extracti64x4_epi64(first, 1)
-                                                        : _mm512_castsi512_si256(first));
-                __m512i high = _mm512_cvtepi8_epi16(half ? _mm512_extracti64x4_epi64(second, 1)
-                                                         : _mm512_castsi512_si256(second));
-                __m512i low = _mm512_cvtepu8_epi16(half ? _mm512_extracti64x4_epi64(third, 1)
-                                                        : _mm512_castsi512_si256(third));
+                __m512i tag = _mm512_cvtepi8_epi16(ecgframe_half(first, half));
+                __m512i high = _mm512_cvtepi8_epi16(ecgframe_half(second, half));
+                __m512i low = _mm512_cvtepu8_epi16(ecgframe_half(third, half));
                 __m512i both = _mm512_or_si512(_mm512_slli_epi16(high, 8), low);
                 __mmask32 u8 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xCC));
                 __mmask32 i8 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xD0));
