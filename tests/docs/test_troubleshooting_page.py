@@ -4,9 +4,10 @@ import re
 
 import pytest
 from cli.live_server import live
-from cli.talking import meanwhile, unused_port
+from cli.talking import meanwhile
 from command_line import run
 from pages import arguments, blocks, inline_commands, read
+from ports import unused_port
 from recordings import optional
 from tools.captures import Connection, capture
 
