@@ -1,5 +1,16 @@
-"""CRC-32 (ISO-HDLC, the one of zlib) of bytes in memory."""
+"""CRC-32 (ISO-HDLC, the one of zlib) of bytes in memory, at once or as they come."""
 
 from libc.stdint cimport uint8_t, uint32_t
 
+
+cdef struct Sum:
+    # The CRC-32 of a payload, as far as it has been taken.
+    uint32_t checksum
+    Py_ssize_t nbytes
+
+
 cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0
+# Take in as much as makes n bytes from p on; nothing where no library does that without the GIL.
+cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil
+# The CRC-32 of n bytes from p on, of which the sum has taken in the first.
+cdef uint32_t completed(Sum* sum, const uint8_t* p, Py_ssize_t n) except? 0

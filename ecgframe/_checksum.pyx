@@ -1,9 +1,11 @@
-"""CRC-32 (ISO-HDLC, the one of zlib): by the fastest library where there is much to sum, by table where little."""
+"""CRC-32 (ISO-HDLC, the one of zlib), by the fastest library that is there."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 
 from ._lending cimport lend
+
+import zlib
 
 # zlib-ng sums 50 GB/s where zlib sums 4 to 6; the standard library stands in where no wheel of it exists.
 try:
@@ -15,8 +17,28 @@ __all__ = []
 
 cdef enum:
     SUM_BY_TABLE = 128
+    SUM_WITHOUT_GIL = 131072     # less is summed sooner than another thread takes the GIL over
 
-cdef object library_crc32 = _crc32
+ctypedef uint32_t (*Crc32)(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
+
+
+cdef Crc32 find_crc32_in_c():
+    """libdeflate's, of which C needs neither an object nor the GIL; NULL where its module shows it to nobody."""
+    cdef Crc32 found
+    cdef bytes sample = bytes(range(256)) * 4
+    try:
+        from ctypes import CDLL, c_void_p, cast
+
+        from deflate import _deflate
+
+        found = <Crc32><uintptr_t>cast(CDLL(_deflate.__file__).libdeflate_crc32, c_void_p).value
+    except (ImportError, OSError, AttributeError):
+        return NULL
+    return found if found(0, sample, len(sample)) == zlib.crc32(sample) else NULL
+
+
+cdef Crc32 crc32_in_c = find_crc32_in_c()
+cdef object crc32_in_python = _crc32
 
 # CRC_TABLE[k][b]: what byte b leaves of the remainder when k more bytes have followed it.
 cdef uint32_t CRC_TABLE[8][256]
@@ -42,13 +64,36 @@ fill_crc_table()
 
 
 cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
-    """By the library; by table where the payload is summed in less time than the library's call takes."""
+    return continued(0, p, n)
+
+
+cdef uint32_t completed(Sum* sum, const uint8_t* p, Py_ssize_t n) except? 0:
+    return continued(sum.checksum, p + sum.nbytes, n - sum.nbytes)
+
+
+cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    if crc32_in_c != NULL:
+        sum.checksum = crc32_in_c(sum.checksum, p + sum.nbytes, n - sum.nbytes)
+        sum.nbytes = n
+
+
+cdef uint32_t continued(uint32_t checksum, const uint8_t* p, Py_ssize_t n) except? 0:
+    if crc32_in_c == NULL:
+        return continued_in_python(checksum, p, n)
+    if n < SUM_WITHOUT_GIL:
+        return crc32_in_c(checksum, p, n)
+    with nogil:
+        return crc32_in_c(checksum, p, n)
+
+
+cdef uint32_t continued_in_python(uint32_t checksum, const uint8_t* p, Py_ssize_t n) except? 0:
+    """By table what is summed in less time than a call takes."""
     if n <= SUM_BY_TABLE:
-        return checksum_by_table(p, n)
+        return checksum_by_table(checksum, p, n)
     cdef Span span = Span.__new__(Span)
     span.start = p
     span.nbytes = n
-    return library_crc32(span)
+    return crc32_in_python(span, checksum)
 
 
 @cython.final
@@ -64,8 +109,8 @@ cdef class Span:
         lend(view, self, self.start, self.nbytes, flags)
 
 
-cdef uint32_t checksum_by_table(const uint8_t* p, Py_ssize_t n) noexcept nogil:
-    cdef uint32_t remainder = 0xFFFFFFFFU
+cdef uint32_t checksum_by_table(uint32_t checksum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    cdef uint32_t remainder = checksum ^ 0xFFFFFFFFU
     cdef const uint8_t* end = p + n
     while end - p >= 8:
         remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._pack import pack as pack_payload
     from ._pack import pack_frame, pack_into
     from ._unpack import unpack as unpack_payload
+    from ._unpack import unpack_checked
 else:
     try:
         from ._clock import Clock
@@ -33,6 +34,7 @@ else:
         from ._pack import pack as pack_payload
         from ._pack import pack_frame, pack_into
         from ._unpack import unpack as unpack_payload
+        from ._unpack import unpack_checked
 
         accelerated = True
     except ModuleNotFoundError:
@@ -43,6 +45,7 @@ else:
         from ._plain.pack import pack as pack_payload
         from ._plain.pack import pack_frame, pack_into
         from ._plain.unpack import unpack as unpack_payload
+        from ._plain.unpack import unpack_checked
 
         accelerated = False
 
@@ -60,5 +63,6 @@ __all__ = [
     "pack_frame",
     "pack_into",
     "pack_payload",
+    "unpack_checked",
     "unpack_payload",
 ]

@@ -6,7 +6,7 @@ from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ._checksum cimport checksum_of
+from ._checksum cimport Sum, completed, sum_up
 from ._header cimport FlatBuffer, flatten, header_size, write_header
 from ._lending cimport lend
 
@@ -33,12 +33,13 @@ cdef class Draft:
     """
 
     @staticmethod
-    cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes):
+    cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes, Sum sum):
         cdef Draft draft = Draft.__new__(Draft)
         draft.owner = owner
         draft.start = start
         draft.room = room
         draft.nbytes = nbytes
+        draft.sum = sum
         return draft
 
     def __getbuffer__(self, Py_buffer* view, int flags):
@@ -56,8 +57,9 @@ cdef class Draft:
             raise ValueError("a draft of its own bytes ends where they end; build_frame makes a shorter one")
         if flat.nbytes > self.nbytes:
             raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
-        copy(self.start + self.room, flat.start, flat.nbytes)
         self.nbytes = flat.nbytes
+        self.sum = Sum(0, 0)
+        copy_and_sum(self.start + self.room, flat, &self.sum)
         return 0
 
     cpdef object seal(self, int version, int type, int flags, uint64_t timestamp):
@@ -67,14 +69,16 @@ cdef class Draft:
             raise ValueError("this draft has been sealed before")
         if header_size(version) != self.room:
             raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
-        seal(self.start, self.nbytes, version, type, flags, timestamp)
+        seal(self.start, self.nbytes, &self.sum, version, type, flags, timestamp)
         self.owner = None
         return owner
 
 
-cdef int seal(uint8_t* frame, Py_ssize_t nbytes, int version, int type, int flags, uint64_t timestamp) except -1:
-    """Sum the payload of nbytes that stands behind the room for a header, and write the header in front of it."""
-    cdef uint32_t checksum = checksum_of(frame + header_size(version), nbytes)
+cdef int seal(
+    uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp
+) except -1:
+    """Sum what is left of the nbytes of payload behind the room for a header, and write the header in front of it."""
+    cdef uint32_t checksum = completed(sum, frame + header_size(version), nbytes)
     write_header(frame, version, type, flags, <uint32_t>nbytes, checksum, timestamp)
     return 0
 
@@ -92,16 +96,19 @@ cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, pa
     cdef Py_ssize_t room = header_size(version)
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
-    copy(out + room, flat.start, flat.nbytes)
-    write_header(out, version, type, flags, <uint32_t>flat.nbytes, checksum_of(flat.start, flat.nbytes), timestamp)
+    cdef Sum sum = Sum(0, 0)
+    copy_and_sum(out + room, flat, &sum)
+    seal(out, flat.nbytes, &sum, version, type, flags, timestamp)
     return frame
 
 
-cdef int copy(uint8_t* to, const uint8_t* source, Py_ssize_t n) except -1:
-    if n < COPY_WITHOUT_GIL:
-        if n:
-            memcpy(to, source, n)
-    else:
+cdef void copy_and_sum(uint8_t* payload, FlatBuffer flat, Sum* sum) noexcept:
+    """Large ones at once without the GIL: to take it back may cost a thread more than a copy or a sum does."""
+    cdef const uint8_t* source = flat.start
+    cdef Py_ssize_t n = flat.nbytes
+    if n >= COPY_WITHOUT_GIL:
         with nogil:
-            memcpy(to, source, n)
-    return 0
+            memcpy(payload, source, n)
+            sum_up(sum, payload, n)
+    elif n:
+        memcpy(payload, source, n)

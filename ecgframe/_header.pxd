@@ -21,12 +21,14 @@ cdef class FlatBuffer:
     cdef readonly Py_ssize_t nbytes
 
     cpdef Header only_frame(self, Py_ssize_t max_payload)
+    cpdef Header whole_frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
     cpdef Header frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
     cpdef object view(self, Py_ssize_t start, Py_ssize_t stop)
     cpdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload)
     cpdef bint repeats_last_four(self)
     cpdef int check_version(self, Py_ssize_t offset, frozenset versions) except -1
-    cdef int check_payload(self, Py_ssize_t offset, Header header) except -1
+    cdef int check_whole(self, Py_ssize_t offset, Header header) except -1
+    cpdef int check_sum(self, Py_ssize_t offset, Header header) except -1
 
 
 cdef class Header:
@@ -39,6 +41,7 @@ cdef class Header:
     cdef readonly Py_ssize_t size
 
 
+cdef int compare_sum(Py_ssize_t offset, Header header, uint32_t checksum) except -1
 cpdef FlatBuffer flatten(buffer)
 cpdef FlatBuffer flatten_writable(buffer)
 cpdef int octet(value, str what) except -1

@@ -64,7 +64,7 @@ cdef class FlatBuffer:
         return PyMemoryView_FromObject(self)[start:stop]
 
     cpdef Header only_frame(self, Py_ssize_t max_payload):
-        """Checks 1 to 7 of the one frame that fills the buffer."""
+        """Checks 1 to 6 of the one frame that fills the buffer: all but its sum."""
         cdef Header header = self.header_at(0, max_payload)
         cdef Py_ssize_t size = header.size + header.length
         if size < self.nbytes:
@@ -73,13 +73,19 @@ cdef class FlatBuffer:
                 "read frames laid end to end with decode_all",
                 check=5, offset=size,
             )
-        self.check_payload(0, header)
+        self.check_whole(0, header)
+        return header
+
+    cpdef Header whole_frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
+        """Checks 1 to 6 of the frame that starts at offset, whatever follows it."""
+        cdef Header header = self.header_at(offset, max_payload)
+        self.check_whole(offset, header)
         return header
 
     cpdef Header frame_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
         """Checks 1 to 7 of the frame that starts at offset, whatever follows it."""
-        cdef Header header = self.header_at(offset, max_payload)
-        self.check_payload(offset, header)
+        cdef Header header = self.whole_frame_at(offset, max_payload)
+        self.check_sum(offset, header)
         return header
 
     cpdef Header header_at(self, Py_ssize_t offset, Py_ssize_t max_payload):
@@ -119,8 +125,8 @@ cdef class FlatBuffer:
             )
         return 0
 
-    cdef int check_payload(self, Py_ssize_t offset, Header header) except -1:
-        """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
+    cdef int check_whole(self, Py_ssize_t offset, Header header) except -1:
+        """Checks 5 and 6: all there, and no flag that the version lacks."""
         cdef Py_ssize_t start = offset + header.size
         if header.length > self.nbytes - start:
             raise InvalidDataFormat(
@@ -133,14 +139,11 @@ cdef class FlatBuffer:
                 f"V{header.version} has no flag {FLAGS[forbidden].name} (byte {offset + 2})",
                 check=6, offset=offset + 2,
             )
-        cdef uint32_t checksum = checksum_of(self.start + start, header.length)
-        if checksum != header.checksum:
-            raise ChecksumMismatch(
-                f"the payload's CRC-32 is 0x{checksum:08x}, the header says 0x{header.checksum:08x} "
-                f"(byte {offset + 7})",
-                check=7, offset=offset + 7,
-            )
         return 0
+
+    cpdef int check_sum(self, Py_ssize_t offset, Header header) except -1:
+        """Check 7."""
+        return compare_sum(offset, header, checksum_of(self.start + offset + header.size, header.length))
 
 
 cpdef FlatBuffer flatten(buffer):
@@ -163,6 +166,16 @@ cpdef FlatBuffer flatten_writable(buffer):
         BufferError: the buffer is read-only, or its bytes do not lie end to end in C order.
     """
     return held(buffer, PyBUF_WRITABLE)
+
+
+cdef int compare_sum(Py_ssize_t offset, Header header, uint32_t checksum) except -1:
+    """Check 7 of a frame whose payload has this sum."""
+    if checksum != header.checksum:
+        raise ChecksumMismatch(
+            f"the payload's CRC-32 is 0x{checksum:08x}, the header says 0x{header.checksum:08x} (byte {offset + 7})",
+            check=7, offset=offset + 7,
+        )
+    return 0
 
 
 cdef FlatBuffer held(buffer, int flags):

@@ -16,10 +16,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ._bigendian cimport BIG_ENDIAN_HOST, store16, store32
+from ._checksum cimport Sum, sum_up
 from ._draft cimport Draft, seal
 from ._header cimport FlatBuffer, flatten, header_size
 from ._numbers cimport WIDEST, signed_size, unsigned_size, write_double, write_signed, write_unsigned
-from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, item_size, row_size, sample_type, write_row
+from ._samples cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, is_integer, item_size, row_size, sample_type, write_row
 
 import sys
 from datetime import datetime
@@ -100,6 +101,7 @@ cdef struct Writer:
     Py_ssize_t capacity
     Py_ssize_t room              # left blank at the start for the header
     Py_ssize_t limit             # bytes that the frame may have
+    Sum* sum                     # of what is written without the GIL, and all before it; NULL where nobody asks
     bint binary                  # ndarrays in the binary form
     int depth
     Py_ssize_t index[DEEPEST + 1]    # the way to the value being written, for errors:
@@ -109,7 +111,7 @@ cdef struct Writer:
 cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
     """The payload alone, as bytes."""
     cdef Writer w
-    begin(&w, 0, max_payload, binary)
+    begin(&w, 0, max_payload, binary, NULL)
     try:
         pack_value(&w, obj)
         return finished(&w)
@@ -122,17 +124,18 @@ cpdef object pack_frame(
 ):
     """A whole frame; or, where its payload has more than ``longest`` bytes, the draft of one, which may yet change."""
     cdef Writer w
+    cdef Sum sum = Sum(0, 0)
     cdef Py_ssize_t room = header_size(version)
-    begin(&w, room, max_payload, binary)
+    begin(&w, room, max_payload, binary, &sum)
     try:
         pack_value(&w, obj)
         if w.size - room <= longest:
-            seal(w.base, w.size - room, version, type, flags, timestamp)
+            seal(w.base, w.size - room, &sum, version, type, flags, timestamp)
             return finished(&w)
         frame = finished(&w)
     finally:
         Py_XDECREF(w.frame)
-    return Draft.around(frame, <uint8_t*>PyBytes_AS_STRING(frame), room, PyBytes_GET_SIZE(frame) - room)
+    return Draft.around(frame, <uint8_t*>PyBytes_AS_STRING(frame), room, PyBytes_GET_SIZE(frame) - room, sum)
 
 
 cpdef Draft pack_into(
@@ -144,17 +147,18 @@ cpdef Draft pack_into(
         BufferError: the buffer ends before the frame does.
     """
     cdef Writer w
+    cdef Sum sum = Sum(0, 0)
     if not 0 <= offset <= target.nbytes - room:
         raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
-    begin(&w, room, max_payload, binary)
+    begin(&w, room, max_payload, binary, &sum)
     w.fixed = True
     w.base = <uint8_t*>target.start + offset
     w.capacity = min(target.nbytes - offset, w.limit)
     pack_value(&w, obj)
-    return Draft.around(target, w.base, room, w.size - room)
+    return Draft.around(target, w.base, room, w.size - room, sum)
 
 
-cdef void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary) noexcept:
+cdef void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary, Sum* sum) noexcept:
     w.frame = NULL
     w.fixed = False
     w.base = w.scratch
@@ -162,6 +166,7 @@ cdef void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary)
     w.size = room
     w.room = room
     w.limit = room + max_payload
+    w.sum = sum
     w.binary = binary
     w.depth = 0
 
@@ -622,27 +627,41 @@ cdef int pack_shape(Writer* w, Py_buffer* view) except -1:
 
 
 cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
-    cdef Py_ssize_t size = 0
-    cdef uint8_t* out
-    cdef const uint8_t* end
+    cdef Py_ssize_t count = view.len // view.itemsize
+    cdef Py_ssize_t lists = lists_in(view, w.limit)
     cdef const char* samples = <const char*>view.buf
-    if lists_in(view, w.limit) + view.len // view.itemsize > w.limit - w.size:
+    if lists + count > w.limit - w.size:
         grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
-    if view.len // view.itemsize < SAMPLES_WITHOUT_GIL:
-        size = nested_size(view, 0, samples, t, swapped)
-        out = reserve_for_samples(w, size)
-        out = write_nested(out, w.base + w.capacity, view, 0, samples, t, swapped)
+    cdef uint8_t* out = reserve_for_samples(w, size_of_samples(view, t, swapped, lists))
+    cdef const uint8_t* end = w.base + w.capacity
+    if count < SAMPLES_WITHOUT_GIL:
+        out = write_nested(out, end, view, 0, samples, t, swapped)
     else:
         with nogil:
-            size = nested_size(view, 0, samples, t, swapped)
-        out = reserve_for_samples(w, size)
-        end = w.base + w.capacity
-        with nogil:
             out = write_nested(out, end, view, 0, samples, t, swapped)
+            if out != NULL:
+                sum_written(w, out)
     if out == NULL:
         raise changed(w)
     w.size = out - w.base
     return 0
+
+
+cdef void sum_written(Writer* w, const uint8_t* end) noexcept nogil:
+    """Sum the payload while the GIL is let go anyhow: to take it back once more can cost a thread more than the sum."""
+    cdef const uint8_t* payload = w.base + w.room
+    if w.sum != NULL:
+        sum_up(w.sum, payload, end - payload)
+
+
+cdef Py_ssize_t size_of_samples(Py_buffer* view, SampleType t, bint swapped, Py_ssize_t lists) noexcept:
+    """Bytes of the samples' list form: floats are counted, a row at a time, and integers looked at."""
+    cdef const char* samples = <const char*>view.buf
+    cdef Py_ssize_t steps = lists + (view.len // view.itemsize if is_integer(t) else 0)
+    if steps < SAMPLES_WITHOUT_GIL:
+        return nested_size(view, 0, samples, t, swapped)
+    with nogil:
+        return nested_size(view, 0, samples, t, swapped)
 
 
 cdef uint8_t* reserve_for_samples(Writer* w, Py_ssize_t size) except NULL:
@@ -740,7 +759,7 @@ cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) ex
         return 0
     cdef char* out = <char*>reserve(w, view.len)
     if little_endian and PyBuffer_IsContiguous(view, b"C"):
-        copy_bytes(out, <const char*>view.buf, view.len)
+        copy_bytes(w, out, <const char*>view.buf, view.len)
     else:
         # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
         destination = np.ndarray(
@@ -751,9 +770,10 @@ cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) ex
     return 0
 
 
-cdef void copy_bytes(char* out, const char* source, Py_ssize_t n) noexcept:
+cdef void copy_bytes(Writer* w, char* out, const char* source, Py_ssize_t n) noexcept:
     if n < BYTES_WITHOUT_GIL:
         memcpy(out, source, n)
     else:
         with nogil:
             memcpy(out, source, n)
+            sum_written(w, <const uint8_t*>out + n)

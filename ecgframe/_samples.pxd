@@ -56,6 +56,7 @@ cdef struct Survey:
 
 cdef Py_ssize_t item_size(SampleType t) noexcept nogil
 cdef SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogil
+cdef bint is_integer(SampleType t) noexcept nogil
 
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil
 cdef uint8_t* write_row(

@@ -212,7 +212,7 @@ cdef inline bint are_counts(SampleType t, bint swapped, Py_ssize_t stride) noexc
     return COMPRESSES and not swapped and is_integer(t) and item_size(t) > 1 and stride == item_size(t)
 
 
-cdef inline bint is_integer(SampleType t) noexcept nogil:
+cdef bint is_integer(SampleType t) noexcept nogil:
     return is_signed(t) or t in (UINT8, UINT16, UINT32, UINT64)
 
 

@@ -1,7 +1,8 @@
 from typing import Any
 
-from ._header import FlatBuffer
+from ._header import FlatBuffer, Header
 
-__all__ = ["unpack"]
+__all__ = ["unpack", "unpack_checked"]
 
 def unpack(flat: FlatBuffer, start: int, stop: int, numeric: bool) -> Any: ...
+def unpack_checked(flat: FlatBuffer, offset: int, header: Header, numeric: bool) -> Any: ...

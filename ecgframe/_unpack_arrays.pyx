@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memcmp, memset
 
 from ._bigendian cimport load16, load32
+from ._checksum cimport sum_up
 from ._lending cimport lend
 from ._reader cimport DEEPEST, TOO_DEEP, Reader, keys_to, refuse
 from ._samples cimport (
@@ -388,6 +389,8 @@ cdef object copy_samples(
             end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
         else:
             with nogil:
+                if r.sum != NULL:
+                    sum_up(r.sum, r.base, r.end - r.base)
                 end = fill(
                     dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
                 )

@@ -10,7 +10,7 @@ from ._draft cimport Draft, build_frame
 from ._header cimport FlatBuffer, Header, flatten, flatten_writable, octet
 from ._message cimport message_of
 from ._pack cimport pack as pack_payload, pack_frame, pack_into
-from ._unpack cimport unpack as unpack_payload
+from ._unpack cimport unpack as unpack_payload, unpack_checked
 
 
 cdef bytes _IS_TYPE
@@ -54,5 +54,8 @@ cdef class Codec:
 
     cdef int _check_version(self, FlatBuffer flat, Py_ssize_t offset) except -1
 
-    @cython.locals(plain=FlatBuffer, start=Py_ssize_t, stop=Py_ssize_t, nbytes=Py_ssize_t)
+    @cython.locals(plain=FlatBuffer, nbytes=Py_ssize_t)
     cdef object _message(self, FlatBuffer flat, Py_ssize_t offset, Header header, Py_ssize_t room)
+
+    @cython.locals(start=Py_ssize_t)
+    cdef object _restored(self, FlatBuffer flat, Py_ssize_t offset, Header header, Py_ssize_t room)

@@ -20,6 +20,7 @@ from ._core import (
     pack_frame,
     pack_into,
     pack_payload,
+    unpack_checked,
     unpack_payload,
 )
 from .compression import Compression, inflate, shrunk
@@ -279,7 +280,7 @@ class Codec:
         offset = 0
         while offset < flat.nbytes:
             self._check_version(flat, offset)
-            header = flat.frame_at(offset, self._max_payload)
+            header = flat.whole_frame_at(offset, self._max_payload)
             yield self._message(flat, offset, header, self._max_payload)
             offset += header.size + header.length
 
@@ -297,7 +298,7 @@ class Codec:
             item: Message | ProtocolError
             try:
                 self._check_version(flat, offset)
-                item = self._message(flat, offset, flat.frame_at(offset, self._max_payload), room)
+                item = self._message(flat, offset, flat.whole_frame_at(offset, self._max_payload), room)
             except ProtocolError as error:
                 item = error
             yield item
@@ -318,6 +319,7 @@ class Codec:
         flat = flatten(buffer)
         self._check_version(flat, 0)
         header = flat.only_frame(self._max_payload)
+        flat.check_sum(0, header)
         return header, flat.view(header.size, header.size + header.length)
 
     def unpack(self, buffer: Buffer) -> Any:
@@ -334,21 +336,27 @@ class Codec:
             flat.check_version(offset, self._versions)
 
     def _message(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Message:
-        start = offset + header.size
-        stop = start + header.length
         numeric = self._numeric and header.type in DATA_TYPES
         if header.length > room:
+            flat.check_sum(offset, header)
             raise MessageTooLarge(f"{header.length} bytes of payload, where the message has room for {room}", check=10)
         if header.bits & _TRANSFORMED:
-            plain = flatten(self._inflated(header, self._decrypted(header, flat.view(start, stop)), room))
+            plain = flatten(self._restored(flat, offset, header, room))
             data = unpack_payload(plain, 0, plain.nbytes, numeric)
             nbytes = plain.nbytes
         else:
-            data = unpack_payload(flat, start, stop, numeric)
+            data = unpack_checked(flat, offset, header, numeric)
             nbytes = header.length
         if self._validate:
             data = check_received(header.type, data)
         return message_of(header, data, nbytes)
+
+    def _restored(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
+        """The payload as it was before it was deflated and encrypted."""
+        flat.check_sum(offset, header)
+        start = offset + header.size
+        payload = flat.view(start, start + header.length)
+        return self._inflated(header, self._decrypted(header, payload), room)
 
     def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
         if header.bits & _ENCRYPTED:

@@ -99,7 +99,7 @@ class FlatBuffer:
         return octets.find(octets[-4:]) < self.nbytes - 4
 
     def only_frame(self, max_payload: int) -> Header:
-        """Checks 1 to 7 of the one frame that fills the buffer."""
+        """Checks 1 to 6 of the one frame that fills the buffer: all but its sum."""
         header = self.header_at(0, max_payload)
         size = header.size + header.length
         if size < self.nbytes:
@@ -109,13 +109,19 @@ class FlatBuffer:
                 check=5,
                 offset=size,
             )
-        self._check_payload(0, header)
+        self._check_whole(0, header)
+        return header
+
+    def whole_frame_at(self, offset: int, max_payload: int) -> Header:
+        """Checks 1 to 6 of the frame that starts at offset, whatever follows it."""
+        header = self.header_at(offset, max_payload)
+        self._check_whole(offset, header)
         return header
 
     def frame_at(self, offset: int, max_payload: int) -> Header:
         """Checks 1 to 7 of the frame that starts at offset, whatever follows it."""
-        header = self.header_at(offset, max_payload)
-        self._check_payload(offset, header)
+        header = self.whole_frame_at(offset, max_payload)
+        self.check_sum(offset, header)
         return header
 
     def header_at(self, offset: int, max_payload: int) -> Header:
@@ -154,8 +160,8 @@ class FlatBuffer:
             )
         return 0
 
-    def _check_payload(self, offset: int, header: Header) -> None:
-        """Checks 5 to 7: all there, no flag that the version lacks, and the sum right."""
+    def _check_whole(self, offset: int, header: Header) -> None:
+        """Checks 5 and 6: all there, and no flag that the version lacks."""
         start = offset + header.size
         if header.length > self.nbytes - start:
             raise InvalidDataFormat(
@@ -167,6 +173,10 @@ class FlatBuffer:
             raise InvalidDataFormat(
                 f"V{header.version} has no flag {Flag(forbidden).name} (byte {offset + 2})", check=6, offset=offset + 2
             )
+
+    def check_sum(self, offset: int, header: Header) -> int:
+        """Check 7."""
+        start = offset + header.size
         checksum = _crc32(self._octets[start : start + header.length])
         if checksum != header.checksum:
             raise ChecksumMismatch(
@@ -175,6 +185,7 @@ class FlatBuffer:
                 check=7,
                 offset=offset + 7,
             )
+        return 0
 
 
 def flatten(buffer: Buffer | FlatBuffer) -> FlatBuffer:

@@ -48,9 +48,9 @@ from .numbers import (
 )
 
 if TYPE_CHECKING:
-    from .header import FlatBuffer
+    from .header import FlatBuffer, Header
 
-__all__ = ["unpack"]
+__all__ = ["unpack", "unpack_checked"]
 
 _TOO_DEEP: Final = f"more than {MAX_DEPTH} arrays and maps inside one another"
 _NDARRAY, _DTYPE, _SHAPE = NDARRAY_KEY.encode(), DTYPE_KEY.encode(), SHAPE_KEY.encode()
@@ -71,6 +71,18 @@ def unpack(flat: FlatBuffer, start: int, stop: int, numeric: bool) -> Any:
         MessageTooLarge: (check 11) more arrays and maps than ``protocol.MAX_CONTAINERS``.
     """
     return None if start == stop else _Reader(flat.view(start, stop), numeric).only_value()
+
+
+def unpack_checked(flat: FlatBuffer, offset: int, header: Header, numeric: bool) -> Any:
+    """The same of the payload of the frame at offset, which is whole, once its sum is known to be right (check 7).
+
+    Raises:
+        ChecksumMismatch: (check 7) the payload was damaged.
+        InvalidDataFormat, MessageTooLarge: (check 11) as ``unpack`` does.
+    """
+    flat.check_sum(offset, header)
+    start = offset + header.size
+    return unpack(flat, start, start + header.length, numeric)
 
 
 class _Span(NamedTuple):

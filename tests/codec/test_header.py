@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import oracle
 import pytest
 
-import ecgframe
 from ecgframe import Flag, MessageType, decode, encode, split
 
 
@@ -84,17 +83,6 @@ def test_the_checksum_covers_the_payload_and_not_the_header():
     frame[18] = 2
     message = decode(frame)
     assert (message.type, message.timestamp) == (MessageType.PONG, 2)
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 255, 1024, 65_537, 1 << 20])
-def test_crc32_is_zlibs(size):
-    data = bytes(range(256)) * (size // 256 + 1)
-    assert ecgframe.crc32(data[:size]) == zlib.crc32(data[:size])
-    assert ecgframe.crc32(memoryview(data)[1 : 1 + size]) == zlib.crc32(data[1 : 1 + size])
-
-
-def test_crc32_of_the_check_string():
-    assert ecgframe.crc32(b"123456789") == 0xCBF43926
 
 
 @pytest.mark.parametrize("field", ["version", "type", "flags", "length", "checksum", "timestamp", "size"])
