@@ -107,7 +107,8 @@ def measure(effort: Effort) -> Results:
     beats = _installed([HEARTBEAT, *peers.OTHERS, peers.PROTOBUF])
     heartbeat, heartbeat_bytes = _both_ways(beats, BEAT, effort)
     packed = {
-        dtype: _both_ways(_squeezed(), ecg.message(ecg.ONE_SECOND, dtype), effort) for dtype in ("float64", "int16")
+        dtype: _both_ways(_squeezed(), ecg.message(ecg.ONE_SECOND, dtype), effort.for_long_calls())
+        for dtype in ("float64", "int16")
     }
     _tell("encode_into")
     into = _into(effort)
