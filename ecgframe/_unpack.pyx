@@ -16,7 +16,7 @@ from ._bigendian cimport load16, load32
 from ._checksum cimport Sum, completed
 from ._header cimport FlatBuffer, Header, compare_sum
 from ._reader cimport DEEPEST, TOO_DEEP, Reader, need, refuse, where
-from ._samples cimport FLOATING, SIGNED, UNSIGNED, Number, read_number
+from ._read_samples cimport FLOATING, SIGNED, UNSIGNED, Number, read_number
 from ._unpack_arrays cimport marker_at, read_number_list, read_wrapper, refuse_lying_wrapper
 
 from datetime import datetime

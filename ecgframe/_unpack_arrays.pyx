@@ -17,12 +17,12 @@ from ._bigendian cimport load16, load32
 from ._checksum cimport sum_up
 from ._lending cimport lend
 from ._reader cimport DEEPEST, TOO_DEEP, Reader, keys_to, refuse
-from ._samples cimport (
-    BOOL, FINE, FLOAT64, INT64, SIGNED, UINT64,
-    BOOL_AMONG_NUMBERS, CUT_SHORT, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE,
-    Fault, Number, SampleType, Survey,
-    array_header, item_size, predict_end, read_number, read_row, sample_type, skip_numbers, survey_row,
+from ._read_samples cimport (
+    BOOL_AMONG_NUMBERS, CUT_SHORT, FINE, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE, SIGNED,
+    Fault, Number, Survey,
+    array_header, predict_end, read_number, read_row, skip_numbers, survey_row,
 )
+from ._sample_types cimport BOOL, FLOAT64, INT64, UINT64, SampleType, item_size, sample_type
 
 import numpy as np
 

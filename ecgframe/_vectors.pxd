@@ -1,6 +1,6 @@
 """Rows of samples, many at a time, on processors that can: floats permuted, the counts of an ADC compressed.
 
-Each returns how many samples it has moved; the loops of ``_samples.pyx`` move the rest, or all of them on other
+Each returns how many samples it has moved; the loops that call them move the rest, or all of them on other
 processors. ECGFRAME_PORTABLE_LOOPS leaves them out.
 """
 
@@ -31,7 +31,7 @@ cdef extern from *:
     }
 
     ECGFRAME_PERMUTES
-    static Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
+    static inline Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
         const ecgframe_permutation* by = &ecgframe_permutations[size];
         const __m512i order = _mm512_loadu_si512(by->to_wire);
         const __m512i tags = _mm512_set1_epi8((char)tag);
@@ -45,7 +45,7 @@ cdef extern from *:
     }
 
     ECGFRAME_PERMUTES
-    static Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
+    static inline Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
         const ecgframe_permutation* by = &ecgframe_permutations[size];
         const __m512i order = _mm512_loadu_si512(by->from_wire);
         const __m512i tags = _mm512_set1_epi8((char)tag);
@@ -60,10 +60,10 @@ cdef extern from *:
     }
     #else
     static int ecgframe_fill_permutations(void) { return 0; }
-    static Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
+    static inline Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
         return 0;
     }
-    static Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
+    static inline Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
         return 0;
     }
     #endif
@@ -84,7 +84,7 @@ cdef extern from *:
     #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
     #include <tmmintrin.h>
     __attribute__((target("ssse3")))
-    static Py_ssize_t ecgframe_write_ssse3(uint8_t* out, const char* p, Py_ssize_t n) {
+    static inline Py_ssize_t ecgframe_write_ssse3(uint8_t* out, const char* p, Py_ssize_t n) {
         const __m128i reversed = _mm_setr_epi8(-1, 7, 6, 5, 4, 3, 2, 1, 0, -1, -1, -1, -1, -1, -1, -1);
         const __m128i tag = _mm_setr_epi8((char)0xCB, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         Py_ssize_t i;
@@ -94,11 +94,11 @@ cdef extern from *:
         }
         return i;
     }
-    static Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
+    static inline Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
         return __builtin_cpu_supports("ssse3") ? ecgframe_write_ssse3(out, p, n) : 0;
     }
     #else
-    static Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
+    static inline Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
         return 0;
     }
     #endif
@@ -149,7 +149,9 @@ cdef extern from *:
     }
 
     ECGFRAME_COMPRESSES
-    static Py_ssize_t ecgframe_size_counts(const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes) {
+    static inline Py_ssize_t ecgframe_size_counts(
+        const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes
+    ) {
         Py_ssize_t i;
         for (i = 0; i + 16 <= n; i += 16) {
             __m512i counts = ecgframe_load_counts(p + size * i, size, is_signed);
@@ -161,7 +163,7 @@ cdef extern from *:
     }
 
     ECGFRAME_COMPRESSES
-    static Py_ssize_t ecgframe_write_counts(
+    static inline Py_ssize_t ecgframe_write_counts(
         uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, int is_signed
     ) {
         const __m512i low_byte = _mm512_set1_epi32(0xFF);
@@ -213,7 +215,7 @@ cdef extern from *:
 
     /* Past as many numbers as can be, of n; how many those were is subtracted from it. */
     ECGFRAME_COMPRESSES
-    static const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
+    static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
         int next;
         while (*n >= 62 && end - p >= 64) {
             uint64_t tags = ecgframe_tags_of_counts(_mm512_loadu_si512(p), &next);
@@ -252,7 +254,7 @@ cdef extern from *:
     /* Numbers that an int16 can be, into integers of any size but one byte. It stops before others, and where fewer
        than 62 samples or 66 bytes are left: so many are looked at. */
     ECGFRAME_COMPRESSES
-    static Py_ssize_t ecgframe_read_counts(
+    static inline Py_ssize_t ecgframe_read_counts(
         const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
     ) {
         Py_ssize_t i = 0;
@@ -291,16 +293,18 @@ cdef extern from *:
     }
     #else
     static int ecgframe_compresses(void) { return 0; }
-    static const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) { return p; }
-    static Py_ssize_t ecgframe_read_counts(
+    static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) { return p; }
+    static inline Py_ssize_t ecgframe_read_counts(
         const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
     ) {
         return 0;
     }
-    static Py_ssize_t ecgframe_size_counts(const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes) {
+    static inline Py_ssize_t ecgframe_size_counts(
+        const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes
+    ) {
         return 0;
     }
-    static Py_ssize_t ecgframe_write_counts(
+    static inline Py_ssize_t ecgframe_write_counts(
         uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, int is_signed
     ) {
         return 0;

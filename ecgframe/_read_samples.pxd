@@ -1,23 +1,8 @@
-"""Samples between an ndarray's memory and MessagePack numbers: tight C loops, a row at a time, no Python object."""
+"""Samples from MessagePack numbers to an ndarray's memory: tight C loops, a row at a time, no Python object."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-
-cdef enum SampleType:
-    BOOL
-    INT8
-    INT16
-    INT32
-    INT64
-    UINT8
-    UINT16
-    UINT32
-    UINT64
-    FLOAT16
-    FLOAT32
-    FLOAT64
-    SAMPLE_TYPES
-    NO_SAMPLE_TYPE = -1
+from ._sample_types cimport SampleType
 
 
 cdef enum Fault:
@@ -53,15 +38,6 @@ cdef struct Survey:
     bint above_int64
     bint beyond_float64   # an integer that float64 cannot hold exactly
 
-
-cdef Py_ssize_t item_size(SampleType t) noexcept nogil
-cdef SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogil
-cdef bint is_integer(SampleType t) noexcept nogil
-
-cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil
-cdef uint8_t* write_row(
-    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
-) noexcept nogil
 
 cdef const uint8_t* read_number(const uint8_t* p, const uint8_t* end, Number* number) noexcept nogil
 cdef const uint8_t* read_row(

@@ -1,9 +1,7 @@
 # cython: cdivision=True
-"""Samples between an ndarray's memory and MessagePack numbers. See the .pxd for the map.
+"""Samples from MessagePack numbers to an ndarray's memory.
 
 A reader gets a pointer and the end of the buffer, never reads at or past the end, and returns where it stopped or NULL.
-A writer gets a pointer to room that has been reserved for what ``row_size`` said, and returns where it stopped. It gets
-the room's end, too, and returns NULL there: another thread may have made the integers longer since.
 Memory of arrays is touched by memcpy only: strides may leave samples unaligned.
 """
 
@@ -15,19 +13,18 @@ from libc.stdint cimport (
 )
 from libc.string cimport memcpy
 
-from ._bigendian cimport (
-    load16, load32, load64, store32, store64, swap16, swap32, swap64,
+from ._bigendian cimport load16, load32, load64
+from ._numbers cimport F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64
+from ._sample_types cimport (
+    BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, UINT8, UINT16, UINT32, UINT64, SampleType,
+    is_signed, item_size,
 )
-from ._numbers cimport (
-    F32, F64, FALSE, I8, I16, I32, I64, TRUE, U8, U16, U32, U64, WIDEST,
-    signed_size, unsigned_size, write_signed, write_unsigned,
-)
-from ._vectors cimport (
-    compresses, fill_permutations, read_counts, read_permuted, size_counts, skip_counts, write_counts, write_permuted,
-    write_with_one_store,
-)
+from ._vectors cimport compresses, fill_permutations, read_counts, read_permuted, skip_counts
 
 __all__ = []
+
+cdef bint PERMUTES = fill_permutations()
+cdef bint COMPRESSES = compresses()
 
 cdef enum:
     ARRAY16 = 0xDC
@@ -55,87 +52,7 @@ cdef void fill_width() noexcept:
 fill_width()
 
 
-# --- types ---
-
-cdef Py_ssize_t item_size(SampleType t) noexcept nogil:
-    if t in (BOOL, INT8, UINT8):
-        return 1
-    if t in (INT16, UINT16, FLOAT16):
-        return 2
-    if t in (INT32, UINT32, FLOAT32):
-        return 4
-    return 8
-
-
-cdef SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogil:
-    """The type of samples whose dtype has this ``kind``, NumPy's letter, and this size."""
-    if kind == c"b":
-        return BOOL
-    if kind == c"i":
-        return integer_type(itemsize, INT8)
-    if kind == c"u":
-        return integer_type(itemsize, UINT8)
-    return floating_type(itemsize) if kind == c"f" else NO_SAMPLE_TYPE
-
-
-cdef SampleType integer_type(Py_ssize_t itemsize, SampleType narrowest) noexcept nogil:
-    """INT8 or UINT8, or the wider one behind it in the list of types."""
-    if itemsize == 1:
-        return narrowest
-    if itemsize == 2:
-        return <SampleType>(<int>narrowest + 1)
-    if itemsize == 4:
-        return <SampleType>(<int>narrowest + 2)
-    return <SampleType>(<int>narrowest + 3) if itemsize == 8 else NO_SAMPLE_TYPE
-
-
-cdef SampleType floating_type(Py_ssize_t itemsize) noexcept nogil:
-    if itemsize == 2:
-        return FLOAT16
-    if itemsize == 4:
-        return FLOAT32
-    return FLOAT64 if itemsize == 8 else NO_SAMPLE_TYPE
-
-
-# --- memory ---
-
-cdef inline uint16_t item16(const char* p, bint swapped) noexcept nogil:
-    cdef uint16_t v
-    memcpy(&v, p, 2)
-    return swap16(v) if swapped else v
-
-
-cdef inline uint32_t item32(const char* p, bint swapped) noexcept nogil:
-    cdef uint32_t v
-    memcpy(&v, p, 4)
-    return swap32(v) if swapped else v
-
-
-cdef inline uint64_t item64(const char* p, bint swapped) noexcept nogil:
-    cdef uint64_t v
-    memcpy(&v, p, 8)
-    return swap64(v) if swapped else v
-
-
-cdef inline int64_t signed_item(SampleType t, const char* p, bint swapped) noexcept nogil:
-    if t == INT8:
-        return <int8_t>p[0]
-    if t == INT16:
-        return <int16_t>item16(p, swapped)
-    if t == INT32:
-        return <int32_t>item32(p, swapped)
-    return <int64_t>item64(p, swapped)
-
-
-cdef inline uint64_t unsigned_item(SampleType t, const char* p, bint swapped) noexcept nogil:
-    if t == UINT8:
-        return <uint8_t>p[0]
-    if t == UINT16:
-        return item16(p, swapped)
-    if t == UINT32:
-        return item32(p, swapped)
-    return item64(p, swapped)
-
+# --- numbers ---
 
 cdef inline double as_double(uint64_t bits) noexcept nogil:
     cdef double v
@@ -153,26 +70,6 @@ cdef inline float as_float(uint32_t bits) noexcept nogil:
     cdef float v
     memcpy(&v, &bits, 4)
     return v
-
-
-# --- half precision, which C has no type for ---
-
-cdef uint32_t half_to_float_bits(uint16_t half) noexcept nogil:
-    cdef uint32_t sign = <uint32_t>(half & 0x8000) << 16
-    cdef uint32_t exponent = (half >> 10) & 0x1F
-    cdef uint32_t fraction = half & 0x3FF
-    if exponent == 31:
-        return sign | 0x7F800000 | (fraction << 13)
-    if exponent:
-        return sign | ((exponent + 112) << 23) | (fraction << 13)
-    if not fraction:
-        return sign
-    # Subnormal: every one is a normal float32. Shift until the leading one is implicit.
-    exponent = 113
-    while not fraction & 0x400:
-        fraction <<= 1
-        exponent -= 1
-    return sign | (exponent << 23) | ((fraction & 0x3FF) << 13)
 
 
 cdef uint16_t double_to_half(double v) noexcept nogil:
@@ -201,144 +98,7 @@ cdef uint16_t double_to_half(double v) noexcept nogil:
     return <uint16_t>(sign + (<uint64_t>exponent << 10) + kept)
 
 
-# --- many at a time ---
-
-cdef bint PERMUTES = fill_permutations()
-cdef bint COMPRESSES = compresses()
-
-
-cdef inline bint are_counts(SampleType t, bint swapped, Py_ssize_t stride) noexcept nogil:
-    """Whether samples lie in memory as ``size_counts`` and ``write_counts`` take them."""
-    return COMPRESSES and not swapped and is_integer(t) and item_size(t) > 1 and stride == item_size(t)
-
-
-cdef bint is_integer(SampleType t) noexcept nogil:
-    return is_signed(t) or t in (UINT8, UINT16, UINT32, UINT64)
-
-
-cdef inline bint is_signed(SampleType t) noexcept nogil:
-    return t in (INT8, INT16, INT32, INT64)
-
-
-# --- writing ---
-
-cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
-    """Bytes that ``write_row`` will write."""
-    cdef Py_ssize_t size = 0
-    cdef Py_ssize_t i
-    cdef Py_ssize_t done = 0
-    if t == BOOL:
-        return n
-    if t == FLOAT64:
-        return 9 * n
-    if t in (FLOAT16, FLOAT32):
-        return 5 * n
-    if are_counts(t, swapped, stride):
-        done = size_counts(p, n, <int>item_size(t), is_signed(t), &size)
-    if is_signed(t):
-        for i in range(done, n):
-            size += signed_size(signed_item(t, p + i * stride, swapped))
-    else:
-        for i in range(done, n):
-            size += unsigned_size(unsigned_item(t, p + i * stride, swapped))
-    return size
-
-
-cdef uint8_t* write_row(
-    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
-) noexcept nogil:
-    cdef Py_ssize_t i
-    if t == FLOAT64:
-        return write_float64(swapped, out, p, n, stride)
-    if are_counts(t, swapped, stride):
-        i = write_counts(&out, end, p, n, <int>item_size(t), is_signed(t))
-        p += i * stride
-        n -= i
-    if t == INT16 and not swapped:
-        return write_signed_row(INT16, False, out, end, p, n, stride)
-    if is_signed(t):
-        return write_signed_row(t, swapped, out, end, p, n, stride)
-    if t in (UINT8, UINT16, UINT32, UINT64):
-        return write_unsigned_row(t, swapped, out, end, p, n, stride)
-    if t == FLOAT32:
-        i = 0
-        if PERMUTES and stride == 4 and not swapped:
-            i = write_permuted(out, p, n, 4, F32)
-            out += 5 * i
-        for i in range(i, n):
-            out[0] = F32
-            store32(out + 1, item32(p + i * stride, swapped))
-            out += 5
-    elif t == FLOAT16:
-        for i in range(n):
-            out[0] = F32
-            store32(out + 1, half_to_float_bits(item16(p + i * stride, swapped)))
-            out += 5
-    else:
-        for i in range(n):
-            out[i] = TRUE if p[i * stride] else FALSE
-        out += n
-    return out
-
-
-cdef inline uint8_t* write_signed_row(
-    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
-) noexcept nogil:
-    cdef int64_t v
-    cdef Py_ssize_t sure
-    cdef Py_ssize_t i = 0
-    while i < n:
-        sure = min(n, i + (end - out) // WIDEST)
-        while i < sure:                    # these fit whatever they are
-            out = write_signed(out, signed_item(t, p + i * stride, swapped))
-            i += 1
-        if i < n and end - out < WIDEST:
-            v = signed_item(t, p + i * stride, swapped)
-            if end - out < signed_size(v):
-                return NULL
-            out = write_signed(out, v)
-            i += 1
-    return out
-
-
-cdef inline uint8_t* write_unsigned_row(
-    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
-) noexcept nogil:
-    cdef uint64_t v
-    cdef Py_ssize_t sure
-    cdef Py_ssize_t i = 0
-    while i < n:
-        sure = min(n, i + (end - out) // WIDEST)
-        while i < sure:
-            out = write_unsigned(out, unsigned_item(t, p + i * stride, swapped))
-            i += 1
-        if i < n and end - out < WIDEST:
-            v = unsigned_item(t, p + i * stride, swapped)
-            if end - out < unsigned_size(v):
-                return NULL
-            out = write_unsigned(out, v)
-            i += 1
-    return out
-
-
-cdef uint8_t* write_float64(bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef Py_ssize_t done = 0
-    if stride == 8 and not swapped:
-        if PERMUTES:
-            done = write_permuted(out, p, n, 8, F64)
-        done += write_with_one_store(out + 9 * done, p + 8 * done, n - done)
-        for i in range(done, n):           # its own loop, so that the compiler sees a constant step
-            out[9 * i] = F64
-            store64(out + 9 * i + 1, item64(p + 8 * i, False))
-    else:
-        for i in range(n):
-            out[9 * i] = F64
-            store64(out + 9 * i + 1, item64(p + i * stride, swapped))
-    return out + 9 * n
-
-
-# --- reading ---
+# --- rows ---
 
 cdef const uint8_t* array_header(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) noexcept nogil:
     """Past an array's header, its length in n; NULL where none stands."""

@@ -1,0 +1,123 @@
+"""Where writing a payload has got to, and MessagePack's headers, which all who write to it share."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from ._bigendian cimport store16, store32
+from ._checksum cimport Sum
+from ._numbers cimport unsigned_size, write_unsigned
+
+cdef enum:
+    DEEPEST = 64
+    SCRATCH = 512
+    TAIL = 256                   # what usually follows the samples of a message
+
+
+cdef struct Writer:
+    uint8_t scratch[SCRATCH]     # where writing starts: most messages end before they need more
+    PyObject* frame              # bytes, and this is their only reference; NULL while the scratch suffices
+    uint8_t* base                # the scratch, or what the bytes hold, or the caller's buffer
+    bint fixed                   # the caller's buffer: it cannot grow
+    Py_ssize_t size
+    Py_ssize_t capacity
+    Py_ssize_t room              # left blank at the start for the header
+    Py_ssize_t limit             # bytes that the frame may have
+    Sum* sum                     # of what is written without the GIL, and all before it; NULL where nobody asks
+    bint binary                  # ndarrays in the binary form
+    int depth
+    Py_ssize_t index[DEEPEST + 1]    # the way to the value being written, for errors:
+    PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
+
+
+cdef bytes finished(Writer* w)
+
+cdef int grow(Writer* w, Py_ssize_t n) except -1
+cdef int foresee(Writer* w, Py_ssize_t n) except -1
+
+cdef int refuse_depth(Writer* w) except -1
+cdef where(Writer* w)
+
+cdef int long_header(Writer* w, Py_ssize_t n, uint8_t tag8) except -1
+cdef int sized_header(Writer* w, Py_ssize_t n, uint8_t tag, int width) except -1
+
+
+cdef inline void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary, Sum* sum) noexcept:
+    w.frame = NULL
+    w.fixed = False
+    w.base = w.scratch
+    w.capacity = min(SCRATCH, room + max_payload)
+    w.size = room
+    w.room = room
+    w.limit = room + max_payload
+    w.sum = sum
+    w.binary = binary
+    w.depth = 0
+
+
+cdef inline uint8_t* reserve(Writer* w, Py_ssize_t n) except NULL:
+    """Room for n more bytes, all of which will be written."""
+    if n > w.capacity - w.size:
+        grow(w, n)
+    return w.base + w.size
+
+
+cdef inline int leave_room_for(Writer* w, int levels) except -1:
+    return refuse_depth(w) if w.depth + levels > DEEPEST else 0
+
+
+cdef inline int pack_byte(Writer* w, uint8_t byte) except -1:
+    reserve(w, 1)[0] = byte
+    w.size += 1
+    return 0
+
+
+cdef inline int pack_raw(Writer* w, const char* source, Py_ssize_t size) except -1:
+    if size:
+        memcpy(reserve(w, size), source, size)
+        w.size += size
+    return 0
+
+
+cdef inline int str_header(Writer* w, Py_ssize_t n) except -1:
+    if n < 32:
+        return pack_byte(w, 0xA0 | <uint8_t>n)
+    return long_header(w, n, 0xD9)
+
+
+cdef inline int bin_header(Writer* w, Py_ssize_t n) except -1:
+    return long_header(w, n, 0xC4)
+
+
+cdef inline int pack_text(Writer* w, bytes text) except -1:
+    str_header(w, PyBytes_GET_SIZE(text))
+    return pack_raw(w, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef inline Py_ssize_t container_header_size(Py_ssize_t n) noexcept nogil:
+    return 1 if n < 16 else 3 if n < 0x10000 else 5
+
+
+cdef inline uint8_t* write_container_header(uint8_t* out, Py_ssize_t n, uint8_t fixed, uint8_t wide) noexcept nogil:
+    if n < 16:
+        out[0] = fixed | <uint8_t>n
+        return out + 1
+    if n < 0x10000:
+        out[0] = wide
+        store16(out + 1, <uint16_t>n)
+        return out + 3
+    out[0] = wide + 1
+    store32(out + 1, <uint32_t>n)
+    return out + 5
+
+
+cdef inline int container_header(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
+    """Of an array (0x90, 0xDC) or a map (0x80, 0xDE), in its shortest form."""
+    w.size = write_container_header(reserve(w, container_header_size(n)), n, fixed, wide) - w.base
+    return 0
+
+
+cdef inline int pack_unsigned(Writer* w, uint64_t number) except -1:
+    w.size = write_unsigned(reserve(w, unsigned_size(number)), number) - w.base
+    return 0
