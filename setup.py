@@ -87,6 +87,7 @@ class ReproducibleSdist(sdist):
 
 setup(
     cmdclass={"sdist": ReproducibleSdist},
+    options={"build": {"build_base": f"build/{BUILD}"}},  # lest one build link what another has compiled
     ext_modules=cythonize(
         [
             Extension(

@@ -1,6 +1,6 @@
 """MessagePack's numbers and arrays of them: where they end, what they hold, and the samples that they become.
 
-The plain twin of the reading half of ``_samples.pyx``. Nothing is given to the MessagePack library before a walk over
+The plain twin of ``_read_samples.pyx``. Nothing is given to the MessagePack library before a walk over
 its headers has found it whole, so that no length that lies is ever believed.
 """
 
