@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._header import Header, crc32, flatten, flatten_writable, octet
     from ._message import Message, message_of
     from ._pack import pack as pack_payload
-    from ._pack import pack_frame, pack_into
+    from ._pack import pack_frame, pack_frame_into
     from ._unpack import unpack as unpack_payload
     from ._unpack import unpack_checked
 else:
@@ -32,7 +32,7 @@ else:
         from ._header import Header, crc32, flatten, flatten_writable, octet
         from ._message import Message, message_of
         from ._pack import pack as pack_payload
-        from ._pack import pack_frame, pack_into
+        from ._pack import pack_frame, pack_frame_into
         from ._unpack import unpack as unpack_payload
         from ._unpack import unpack_checked
 
@@ -43,7 +43,7 @@ else:
         from ._plain.header import Header, crc32, flatten, flatten_writable, octet
         from ._plain.message import Message, message_of
         from ._plain.pack import pack as pack_payload
-        from ._plain.pack import pack_frame, pack_into
+        from ._plain.pack import pack_frame, pack_frame_into
         from ._plain.unpack import unpack as unpack_payload
         from ._plain.unpack import unpack_checked
 
@@ -61,7 +61,7 @@ __all__ = [
     "message_of",
     "octet",
     "pack_frame",
-    "pack_into",
+    "pack_frame_into",
     "pack_payload",
     "unpack_checked",
     "unpack_payload",

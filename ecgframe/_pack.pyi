@@ -3,10 +3,21 @@ from typing import Any
 from ._draft import Draft
 from ._header import FlatBuffer
 
-__all__ = ["pack", "pack_frame", "pack_into"]
+__all__ = ["pack", "pack_frame", "pack_frame_into"]
 
 def pack(obj: Any, max_payload: int, binary: bool) -> bytes: ...
-def pack_into(target: FlatBuffer, offset: int, room: int, obj: Any, max_payload: int, binary: bool) -> Draft: ...
 def pack_frame(
     version: int, type: int, flags: int, timestamp: int, obj: Any, max_payload: int, binary: bool, longest: int
 ) -> bytes | Draft: ...
+def pack_frame_into(
+    target: FlatBuffer,
+    offset: int,
+    version: int,
+    type: int,
+    flags: int,
+    timestamp: int,
+    obj: Any,
+    max_payload: int,
+    binary: bool,
+    longest: int,
+) -> int | Draft: ...

@@ -27,7 +27,7 @@ import numpy as np
 
 from .protocol import DATETIME_KEY, DTYPE_KINDS, MAX_SAMPLE_SIZE, UUID_KEY
 
-__all__ = ["pack", "pack_frame", "pack_into"]
+__all__ = ["pack", "pack_frame", "pack_frame_into"]
 
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(object items, Py_ssize_t i)
@@ -81,16 +81,18 @@ cpdef object pack_frame(
     return Draft.around(frame, <uint8_t*>PyBytes_AS_STRING(frame), room, PyBytes_GET_SIZE(frame) - room, sum)
 
 
-cpdef Draft pack_into(
-    FlatBuffer target, Py_ssize_t offset, Py_ssize_t room, obj, Py_ssize_t max_payload, bint binary
+cpdef object pack_frame_into(
+    FlatBuffer target, Py_ssize_t offset, int version, int type, int flags, uint64_t timestamp, obj,
+    Py_ssize_t max_payload, bint binary, Py_ssize_t longest,
 ):
-    """The same, its bytes within a writable buffer, from offset on.
+    """The same within a writable buffer, from offset on: how many bytes the frame has, or its draft.
 
     Raises:
         BufferError: the buffer ends before the frame does.
     """
     cdef Writer w
     cdef Sum sum = Sum(0, 0)
+    cdef Py_ssize_t room = header_size(version)
     if not 0 <= offset <= target.nbytes - room:
         raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
     begin(&w, room, max_payload, binary, &sum)
@@ -98,7 +100,10 @@ cpdef Draft pack_into(
     w.base = <uint8_t*>target.start + offset
     w.capacity = min(target.nbytes - offset, w.limit)
     pack_value(&w, obj)
-    return Draft.around(target, w.base, room, w.size - room, sum)
+    if w.size - room > longest:
+        return Draft.around(target, w.base, room, w.size - room, sum)
+    seal(w.base, w.size - room, &sum, version, type, flags, timestamp)
+    return w.size
 
 
 # --- values ---

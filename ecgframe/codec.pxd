@@ -6,15 +6,14 @@ from libc.stdint cimport uint64_t
 # codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
 from ._clock cimport Clock as CompiledClock
-from ._draft cimport Draft, build_frame
+from ._draft cimport build_frame
 from ._header cimport FlatBuffer, Header, flatten, flatten_writable, octet
 from ._message cimport message_of
-from ._pack cimport pack as pack_payload, pack_frame, pack_into
+from ._pack cimport pack as pack_payload, pack_frame, pack_frame_into
 from ._unpack cimport unpack as unpack_payload, unpack_checked
 
 
 cdef bytes _IS_TYPE
-cdef bytes _ROOM
 cdef bytes _SETTABLE
 cdef int _TRANSFORMED
 cdef int _COMPRESSED
@@ -38,7 +37,7 @@ cdef class Codec:
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame(self, int type, object data, int version, int flags, object timestamp)
 
-    @cython.locals(draft=Draft, stamp=uint64_t)
+    @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame_into(
         self, FlatBuffer target, Py_ssize_t offset, int type, object data, int version, int flags, object timestamp
     )

@@ -18,7 +18,7 @@ from ._core import (
     message_of,
     octet,
     pack_frame,
-    pack_into,
+    pack_frame_into,
     pack_payload,
     unpack_checked,
     unpack_payload,
@@ -30,7 +30,6 @@ from .protocol import (
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
     FLAG_SINCE,
-    HEADER_SIZES,
     LARGEST_LENGTH,
     LARGEST_TIMESTAMP,
     LAST_FATAL_CHECK,
@@ -69,7 +68,6 @@ _TRANSFORMED = _COMPRESSED | _ENCRYPTED
 _COMPRESSED_SINCE = FLAG_SINCE[Flag.COMPRESSED]
 # Tables of small numbers are bytes: an element of them is a C integer, and one of a tuple is an object.
 _IS_TYPE = bytes(number in {int(member) for member in MessageType} for number in range(256))
-_ROOM = bytes((0, *(HEADER_SIZES[version] for version in VERSIONS)))
 
 # What a caller may set, by version: the version's flags without the two that follow from what the codec does.
 _SETTABLE = bytes(
@@ -215,14 +213,18 @@ class Codec:
     ) -> int:
         stamp = self._stamp(version, timestamp)
         self._check_message(type, data, version, flags)
-        draft = pack_into(target, offset, _ROOM[version], data, self._max_payload, self._binary)
-        if draft.nbytes > self._longest_undeflated(version):
-            deflated = shrunk(draft.payload, self._level)
-            if deflated is not None:
-                draft.replace(deflated)
-                flags |= _COMPRESSED
-        draft.seal(version, type, flags, stamp)
-        return draft.room + draft.nbytes
+        longest = self._longest_undeflated(version)
+        written = pack_frame_into(
+            target, offset, version, type, flags, stamp, data, self._max_payload, self._binary, longest
+        )
+        if isinstance(written, int):
+            return written
+        deflated = shrunk(written.payload, self._level)
+        if deflated is not None:
+            written.replace(deflated)
+            flags |= _COMPRESSED
+        written.seal(version, type, flags, stamp)
+        return written.room + written.nbytes
 
     def _check_message(self, type: int, data: Any, version: int, flags: int) -> None:
         settable = _SETTABLE[version]

@@ -36,7 +36,7 @@ from .draft import Draft
 from .header import FlatBuffer, flatten
 from .numbers import F32, F64, FLOATS
 
-__all__ = ["pack", "pack_frame", "pack_into"]
+__all__ = ["pack", "pack_frame", "pack_frame_into"]
 
 _SCALARS: Final = frozenset({NoneType, bool, int, float, str, bytes})
 
@@ -55,16 +55,29 @@ def pack_frame(
     return draft if draft.nbytes > longest else draft.seal(version, type, flags, timestamp)
 
 
-def pack_into(target: FlatBuffer, offset: int, room: int, obj: Any, max_payload: int, binary: bool) -> Draft:
-    """The same, to be written into a buffer, from offset on.
+def pack_frame_into(
+    target: FlatBuffer,
+    offset: int,
+    version: int,
+    type: int,
+    flags: int,
+    timestamp: int,
+    obj: Any,
+    max_payload: int,
+    binary: bool,
+    longest: int,
+) -> int | Draft:
+    """The same within a writable buffer, from offset on: how many bytes the frame has, or its draft.
 
     Raises:
         BufferError: the buffer ends before the frame does.
     """
+    room = HEADER_SIZES[version]
     if not 0 <= offset <= target.nbytes - room:
         raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
     writer = _Writer(room, max_payload, binary, target.nbytes - offset - room)
-    return Draft(room, writer.payload_of(obj), target, offset)
+    draft = Draft(room, writer.payload_of(obj), target, offset)
+    return draft if draft.nbytes > longest else len(draft.seal(version, type, flags, timestamp))
 
 
 class _Writer:
