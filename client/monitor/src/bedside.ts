@@ -1,7 +1,7 @@
 /** The leads under one another, as a bedside monitor shows them: in two columns where there are many and room for it. */
 
 import { type Layout, rows } from "./layout.js";
-import { MARGIN, type Scale, second } from "./paper.js";
+import { MARGIN, type Scale, second } from "./scale.js";
 
 /** CSS pixels from which two columns are worth it. */
 const WIDE = 900;

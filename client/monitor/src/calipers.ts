@@ -2,7 +2,7 @@
 
 import type { Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
-import { millivolt, type Scale, second } from "./paper.js";
+import { millivolt, type Scale, second } from "./scale.js";
 
 /** A corner, in the signal's own measures: so it stays where it is when the paper scrolls. */
 export interface Corner {

@@ -4,7 +4,7 @@ import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
-import { GAINS, SPEEDS } from "./paper.js";
+import { GAINS, SPEEDS } from "./scale.js";
 import { CALIPER_STEPS, type Screen } from "./screen.js";
 import { type Settings, save, THEMES, VIEWS } from "./settings.js";
 import type { EcgSignal } from "./signal.js";

@@ -1,6 +1,6 @@
 /** Where on the paper which stretch of which lead is drawn. */
 
-import type { Scale } from "./paper.js";
+import type { Scale } from "./scale.js";
 
 /** One lead in a panel. Lengths are CSS pixels. */
 export interface Trace {

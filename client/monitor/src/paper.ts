@@ -1,32 +1,9 @@
-/** ECG paper: its scale, its grid of 1 mm and 5 mm, the calibration pulse of 1 mV. */
+/** ECG paper: its grid of 1 mm and 5 mm, the calibration pulse of 1 mV. */
 
 import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
+import { MARGIN, millivolt, type Scale } from "./scale.js";
 
-/** Millimetres of paper a second. */
-export const SPEEDS = [12.5, 25, 50] as const;
-/** Millimetres of paper a millivolt. */
-export const GAINS = [5, 10, 20] as const;
-
-export type Speed = (typeof SPEEDS)[number];
-export type Gain = (typeof GAINS)[number];
-
-/** What a second and a millivolt are on the screen. */
-export interface Scale {
-  readonly speed: Speed;
-  readonly gain: Gain;
-  /** CSS pixels to a millimetre of paper. */
-  readonly millimetre: number;
-}
-
-/** CSS pixels to a second. */
-export const second = (scale: Scale): number => scale.speed * scale.millimetre;
-
-/** CSS pixels to a millivolt. */
-export const millivolt = (scale: Scale): number => scale.gain * scale.millimetre;
-
-/** Millimetres left of a trace: the pulse of 5 mm, and some room. */
-export const MARGIN = 9;
 /** Millimetres that the calibration pulse is wide, and the paper before it. */
 const PULSE = { before: 1.5, wide: 4 };
 /** CSS pixels below which lines of 1 mm would be a grey. */

@@ -1,7 +1,7 @@
 /** What the viewer chose: kept in the browser, and to be had in the page's address (`?view=sheet&speed=50`). */
 
 import type { Theme } from "./palette.js";
-import { GAINS, type Gain, SPEEDS, type Speed } from "./paper.js";
+import { GAINS, type Gain, SPEEDS, type Speed } from "./scale.js";
 
 export type View = "sweep" | "sheet";
 

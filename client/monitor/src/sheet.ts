@@ -4,7 +4,7 @@
  */
 
 import { type Layout, type Panel, plainName, rhythmLead, rows } from "./layout.js";
-import { MARGIN, type Scale, second } from "./paper.js";
+import { MARGIN, type Scale, second } from "./scale.js";
 
 /** Seconds of a sheet. */
 export const SHEET = 10;

@@ -5,7 +5,7 @@
 
 import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
-import { millivolt, second } from "./paper.js";
+import { millivolt, second } from "./scale.js";
 import type { TraceBuffer } from "./trace-buffer.js";
 
 /** Seconds of blank paper before the head, at 25 mm/s: 8 mm. */

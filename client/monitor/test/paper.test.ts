@@ -3,7 +3,7 @@ import { bedside } from "../src/bedside.js";
 import { Calipers, describe as describeMeasure } from "../src/calipers.js";
 import type { Layout } from "../src/layout.js";
 import { rhythmLead } from "../src/layout.js";
-import { millivolt, second } from "../src/paper.js";
+import { millivolt, second } from "../src/scale.js";
 import { sheet } from "../src/sheet.js";
 
 const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
