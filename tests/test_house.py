@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import os
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -100,11 +101,11 @@ PUBLIC = {
 }
 
 
-def imports_of(path):
-    """The modules of this package that a file imports, wherever in it, by their names within the package."""
+def names_imported_in(tree, path):
+    """What a file imports of this package, wherever in it, by names within the package."""
     package = path.parent.relative_to(HOUSE).parts
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
             inside = ".".join(part for part in base if part)
@@ -121,7 +122,26 @@ def imports_of(path):
                 for alias in node.names
                 if alias.name.split(".")[0] == "ecgframe"
             }
-    return {name.split(".")[0] for name in found}
+    return found
+
+
+def imports_of(path):
+    """The floors that a file imports."""
+    return {name.split(".")[0] for name in names_imported_in(ast.parse(path.read_text()), path)}
+
+
+class WithoutTypes(ast.NodeTransformer):
+    """Leaves out what is imported for type checkers alone."""
+
+    def visit_If(self, node):
+        return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
+
+
+def modules_run_by(path):
+    """The files of this package that one imports when it runs, be it at once or in a function."""
+    names = names_imported_in(WithoutTypes().visit(ast.parse(path.read_text())), path)
+    places = {name.replace(".", "/") for name in names}
+    return {place if place in MODULES else f"{place}/__init__" for place in places} & MODULES.keys()
 
 
 def compiled_imports_of(path):
@@ -212,6 +232,13 @@ def test_only_the_command_line_imports_the_command_line():
             assert "cli" not in imports_of(path), name
 
 
+def test_imports_never_lead_back():
+    try:
+        TopologicalSorter({name: modules_run_by(path) for name, path in MODULES.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
 def test_every_module_is_known_to_this_test():
     known = set(CODEC_FLOORS) | UPPER_FLOORS
     assert {name.split("/")[0] for name in MODULES} <= known
@@ -220,6 +247,8 @@ def test_every_module_is_known_to_this_test():
 def test_the_imports_are_really_found(tmp_path):
     assert {"codec", "errors", "protocol"} <= imports_of(MODULES["__init__"])
     assert "errors" in imports_of(MODULES["codec"])
+    assert "compression" in modules_run_by(MODULES["codec"])
+    assert "session/__init__" in modules_run_by(MODULES["server/connection"])
 
 
 @pytest.mark.skipif(not COMPILED, reason="installed without its sources")

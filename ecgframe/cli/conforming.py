@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..tools.conformance.cases import Case, Result, Settings, Suite, Verdict
+from ..tools.conformance.cases import Case, Result, Suite, Verdict
+from ..tools.conformance.conversation import Settings
 from ..tools.conformance.of_clients import CLIENTS
 from ..tools.conformance.of_servers import SERVERS
 from ..tools.conformance.report import counted, html_report

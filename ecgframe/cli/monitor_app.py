@@ -13,7 +13,7 @@ from textual.widgets import Footer, Sparkline, Static
 
 from ..tools import ToolError
 from ..tools.readings import Performance, Reading, between, read_metrics
-from .monitoring import histograms, messages, state
+from .performance_views import histograms, messages, state
 
 PAST = 120
 """Looks that the line of rates shows."""

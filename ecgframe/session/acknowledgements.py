@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from .settings import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .outgoing import Outgoing
-
-REMEMBERED: Final = 1024
-"""Messages whose timestamps a receiver remembers, to tell one that was sent again: of those that the application
-works on, and of those that it has. So no more may wait for their acknowledgement at once."""
 
 
 @dataclass(slots=True)

@@ -18,9 +18,12 @@ from ..protocol import (
     VERSIONS,
     Capability,
 )
-from .acknowledgements import REMEMBERED
 
 MiB: Final = 1024 * 1024
+
+REMEMBERED: Final = 1024
+"""Messages whose timestamps a receiver remembers, to tell one that was sent again: of those that the application
+works on, and of those that it has. So no more may wait for their acknowledgement at once."""
 
 EVERYTHING: Final = frozenset(Capability) - {Capability.ENCRYPTION}
 """The capabilities that this package has."""

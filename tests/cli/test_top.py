@@ -13,7 +13,7 @@ from command_line import run
 from recordings import optional
 from rich.console import Console
 
-from ecgframe.cli.monitoring import bar, overview, short_time
+from ecgframe.cli.performance_views import bar, overview, short_time
 from ecgframe.cli.top import EPILOG
 from ecgframe.client import connect
 from ecgframe.tools.readings import Performance, Spread, metrics_url, read_metrics

@@ -24,7 +24,9 @@ from ecgframe.server.adapters.websockets import serve
 from ecgframe.session import RateLimit
 from ecgframe.session import Settings as SessionSettings
 from ecgframe.tools import ToolError
-from ecgframe.tools.conformance.cases import Case, Result, Said, Settings, Suite, Verdict, alike
+from ecgframe.tools.conformance.cases import Case, Result, Suite, Verdict
+from ecgframe.tools.conformance.conversation import Said, Settings
+from ecgframe.tools.conformance.judging import alike
 from ecgframe.tools.conformance.of_clients import CLIENTS
 from ecgframe.tools.conformance.of_servers import SERVERS
 from ecgframe.tools.conformance.report import counted, html_report

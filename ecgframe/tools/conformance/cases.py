@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-
-from ..abbreviation import in_words
-
-if TYPE_CHECKING:
-    from .talker import Talker
-
-
-LONGEST: Final = 120
-"""Characters of a payload that a reason quotes."""
+from .conversation import Said
+from .talker import Talker
 
 
 class Verdict(StrEnum):
@@ -25,67 +16,6 @@ class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
-
-
-class Failed(Exception):
-    """The peer breaks the rule. The text says what was expected, and what came."""
-
-
-class NotApplicable(Exception):
-    """The rule is about something that the peer does not offer, or that was not asked for."""
-
-
-def require(holds: object, words: str) -> None:
-    """Fail with these words unless it holds."""
-    if not holds:
-        raise Failed(words)
-
-
-def told(value: Any) -> str:
-    """A payload, short enough for a reason."""
-    words = in_words(value)
-    return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
-
-
-def alike(found: Any, expected: Any) -> bool:
-    """Whether they are equal in type and value, and of arrays in dtype and shape; all are like ``...``."""
-    if expected is ...:
-        return True
-    if isinstance(expected, np.ndarray):
-        same = isinstance(found, np.ndarray) and (found.dtype, found.shape) == (expected.dtype, expected.shape)
-        return same and bool(np.array_equal(found, expected))
-    return type(found) is type(expected) and bool(found == expected)
-
-
-class Said(NamedTuple):
-    """A message of a transcript.
-
-    Attributes:
-        seconds: after the beginning of the case.
-        ours: whether the suite said it.
-        octets: its bytes.
-        text: what else happened, such as a close; empty for messages.
-    """
-
-    seconds: float
-    ours: bool
-    octets: bytes
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a suite is run.
-
-    Attributes:
-        timeout: seconds to wait for an answer.
-        patience: seconds to wait for a heartbeat; a longer interval is not tested.
-        stream: name of a stream on which data comes by itself; None where there is none.
-    """
-
-    timeout: float = 2.0
-    patience: float = 3.0
-    stream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

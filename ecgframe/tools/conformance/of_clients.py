@@ -14,7 +14,8 @@ import numpy as np
 from ...codec import Codec
 from ...protocol import VERSIONS, Capability, CloseCode, ErrorCode, Flag, MessageType
 from ...session import microseconds
-from .cases import NotApplicable, Suite, alike, require, told
+from .cases import Suite
+from .judging import NotApplicable, alike, require, told
 from .server_frames import changed_payload, raw
 from .talker import Talker
 

@@ -24,7 +24,8 @@ from ...protocol import (
     Flag,
     MessageType,
 )
-from .cases import Failed, NotApplicable, Suite, alike, require, told
+from .cases import Suite
+from .judging import Failed, NotApplicable, alike, require, told
 from .server_frames import add_frame_cases, changed_payload
 from .server_streams import add_stream_cases, hear_data, streaming, subscribed
 from .talker import Talker

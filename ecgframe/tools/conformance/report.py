@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from ..abbreviation import in_words
 from ..examination import Examiner
 from ..sighting import Delivery
-from .cases import Result, Said, Verdict
+from .cases import Result, Verdict
+from .conversation import Said
 
 if TYPE_CHECKING:
     from ..examination import Examined

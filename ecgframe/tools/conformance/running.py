@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from ...libraries import library
 from ...protocol import CloseCode
 from .. import ToolError
-from .cases import Case, Failed, NotApplicable, Result, Settings, Verdict
+from .cases import Case, Result, Verdict
+from .conversation import Settings
+from .judging import Failed, NotApplicable
 from .talker import MORE_THAN_ANY, Talker
 
 if TYPE_CHECKING:

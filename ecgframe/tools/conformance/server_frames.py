@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..._core import build_frame
 from ...codec import Codec
 from ...protocol import MAX_DEPTH, CloseCode, ErrorCode, Flag, MessageType
-from .cases import NotApplicable, Suite, alike, require, told
+from .cases import Suite
+from .judging import NotApplicable, alike, require, told
 
 if TYPE_CHECKING:
     from .talker import Talker

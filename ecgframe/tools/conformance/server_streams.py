@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ...codec import Message
 from ...protocol import DATA_TYPES, Capability, ErrorCode, Flag, MessageType
 from ...session import microseconds
-from .cases import NotApplicable, Suite, alike, require
+from .cases import Suite
+from .judging import NotApplicable, alike, require
 
 if TYPE_CHECKING:
     from .talker import Talker

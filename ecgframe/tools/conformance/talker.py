@@ -16,7 +16,8 @@ from ...errors import ProtocolError
 from ...libraries import library
 from ...messages import check_received
 from ...protocol import DATA_TYPES, LATEST_VERSION, CloseCode, ErrorCode, Flag, MessageType
-from .cases import Failed, NotApplicable, Said, Settings
+from .conversation import Said, Settings
+from .judging import Failed, NotApplicable
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
