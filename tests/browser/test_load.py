@@ -29,16 +29,17 @@ def test_an_hour_of_signal_leaves_no_trace_in_memory(open_monitor, tmp_path):
     record = fifteen_leads()
     with live(saved(record, tmp_path), "--speed", 400, "--frame-ms", 1000, "--ring-seconds", 1) as server:
         monitor = open_monitor(server.port)
-        monitor.wait("s.end > 400000", 20)  # the rings are full, and everything has happened once
+        monitor.wait("s.end > 400000", 40)  # the rings are full, and everything has happened once
         session = monitor.page.context.new_cdp_session(monitor.page)
         first, begun = memory(session, monitor), monitor.state["end"]
-        monitor.wait(f"s.end > {HOUR}", 30)
+        monitor.wait(f"s.end > {HOUR}", 60)
         last, state = memory(session, monitor), monitor.state
         assert state["gaps"] == []
         Played(record).check(monitor.last_samples(20_000))
         monitor.check_quiet()
     print(f"{(state['end'] - begun) / 1e6:.1f} million samples a lead: {first / 1e6:.2f} MB, then {last / 1e6:.2f} MB")
-    assert last - first < 2_000_000  # frames on their way; all samples since then would be 190 million
+    # What differs is frames on their way, more on a busy machine; the samples since then are 190 million bytes.
+    assert last - first < 8_000_000
 
 
 def memory(session, monitor):
