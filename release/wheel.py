@@ -15,19 +15,6 @@ from .running import Failed, run
 WITH_PAGE, WITHOUT_PAGE = 2_000_000, 1_000_000  # bytes that a wheel may weigh
 PAGE = (".html", ".js", ".css", ".map", ".svg", ".png")
 NEWEST_GLIBC = (2, 28)  # of the manylinux image that releases are built in
-COMPILED = (
-    "_checksum",
-    "_clock",
-    "_draft",
-    "_header",
-    "_message",
-    "_pack",
-    "_reader",
-    "_samples",
-    "_unpack",
-    "_unpack_arrays",
-    "codec",
-)
 
 
 class Wheel(NamedTuple):
@@ -47,10 +34,12 @@ def build(python: Python, archive: Path, tools: Path, work: Path, epoch: str) ->
     sources = work / f"unpacked-{python.tag}"
     with zipfile.ZipFile(raw) as packed:
         packed.extractall(sources)
-    cores = sorted((sources / "ecgframe").glob("*.so"))
-    if {core.name.partition(".")[0] for core in cores} != set(COMPILED):
-        raise Failed(f"{raw.name} holds {', '.join(core.name for core in cores)} where {', '.join(COMPILED)} should be")
-    special = _check_instructions(cores, sources / "ecgframe")
+    package = sources / "ecgframe"
+    cores = sorted(package.glob("*.so"))
+    found, wanted = {core.name.partition(".")[0] for core in cores}, _compiled_modules(package)
+    if found != wanted:
+        raise Failed(f"{raw.name} has compiled {', '.join(sorted(found))} where it has {', '.join(sorted(wanted))}")
+    special = _check_instructions(cores, package)
     _refuse_numpy_abi(cores)
     wheel = _repair(raw, tools, work / f"repaired-{python.tag}")
     return Wheel(wheel, [*_check(wheel, tools), f"chosen at run time: {', '.join(special) or 'nothing'}"])
@@ -89,6 +78,12 @@ def _build(python: Path, archive: Path, folder: Path, epoch: str, kind: str) -> 
     )
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def _compiled_modules(package: Path) -> set[str]:
+    """Names of the modules whose sources are Cython, or Python with a face in C."""
+    in_cython = {source.stem for source in package.glob("*.pyx")}
+    return in_cython | {face.stem for face in package.glob("*.pxd") if face.with_suffix(".py").is_file()}
 
 
 def _check_instructions(cores: list[Path], sources: Path) -> list[str]:
