@@ -101,7 +101,7 @@ setup(
         ],
         compiler_directives={
             "language_level": 3,
-            "binding": True,
+            "binding": False,  # what Python can look into weighs a tenth of a wheel; codec.py and crc32 ask for it
             "annotation_typing": False,  # annotations are for people and mypy; C types stand in the .pxd files
             "freethreading_compatible": True,
             "linetrace": TRACED,

@@ -216,6 +216,7 @@ cdef short_header(offset, available, size):
     )
 
 
+@cython.binding(True)
 def crc32(buffer):
     """CRC-32 (ISO-HDLC, the one of zlib) of any C-contiguous buffer, at hardware speed.
 
@@ -333,9 +334,12 @@ cpdef int octet(value, str what) except -1:
         ValueError: outside 0 to 255.
     """
     cdef int overflow = 0
-    cdef long number
-    whole = value if PyLong_Check(value) else index(value)
-    number = PyLong_AsLongAndOverflow(whole, &overflow)
-    if overflow or not 0 <= number <= 255:
+    cdef long number = PyLong_AsLongAndOverflow(value, &overflow) if PyLong_Check(value) else -1
+    return <int>number if 0 <= number <= 255 else octet_of_other(value, what)
+
+
+cdef int octet_of_other(value, str what) except -1:
+    whole = index(value)
+    if not 0 <= whole <= 255:
         raise ValueError(f"{what} {int(whole)}: the header has one byte for it")
-    return <int>number
+    return whole

@@ -1,3 +1,4 @@
+# cython: binding=True
 """Codec: messages to frames and back.
 
 The only place where the order stands: pack, deflate, encrypt, sum on the way out; the reverse on the way in.
