@@ -2,6 +2,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from libc.string cimport memcpy
 
 from ._lending cimport lend
 
@@ -18,6 +19,7 @@ __all__ = []
 cdef enum:
     SUM_BY_TABLE = 128
     SUM_WITHOUT_GIL = 131072     # less is summed sooner than another thread takes the GIL over
+    COPY_WITHOUT_GIL = 65536
 
 ctypedef uint32_t (*Crc32)(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
 
@@ -60,7 +62,8 @@ cdef void fill_crc_table() noexcept:
             CRC_TABLE[k][i] = (remainder >> 8) ^ CRC_TABLE[0][remainder & 0xFF]
 
 
-fill_crc_table()
+if crc32_in_c == NULL:
+    fill_crc_table()
 
 
 cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
@@ -72,9 +75,19 @@ cdef uint32_t completed(Sum* sum, const uint8_t* p, Py_ssize_t n) except? 0:
 
 
 cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
-    if crc32_in_c != NULL:
+    if sum != NULL and crc32_in_c != NULL:
         sum.checksum = crc32_in_c(sum.checksum, p + sum.nbytes, n - sum.nbytes)
         sum.nbytes = n
+
+
+cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, const uint8_t* payload) noexcept:
+    """Both in one stretch without the GIL: to take it back may cost a thread more than a copy or a sum does."""
+    if n >= COPY_WITHOUT_GIL:
+        with nogil:
+            memcpy(to, source, n)
+            sum_up(sum, payload, to + n - payload)
+    elif n:
+        memcpy(to, source, n)
 
 
 cdef uint32_t continued(uint32_t checksum, const uint8_t* p, Py_ssize_t n) except? 0:

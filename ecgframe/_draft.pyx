@@ -4,9 +4,8 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
-from ._checksum cimport Sum, completed, sum_up
+from ._checksum cimport Sum, completed, copy_and_sum
 from ._header cimport FlatBuffer, flatten, header_size, write_header
 from ._lending cimport lend
 
@@ -14,9 +13,6 @@ from .errors import MessageTooLarge
 from .protocol import LARGEST_LENGTH
 
 __all__ = ["Draft", "build_frame"]
-
-cdef enum:
-    COPY_WITHOUT_GIL = 65536
 
 cdef object LENGTH_LIMIT = LARGEST_LENGTH
 
@@ -59,7 +55,7 @@ cdef class Draft:
             raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
         self.nbytes = flat.nbytes
         self.sum = Sum(0, 0)
-        copy_and_sum(self.start + self.room, flat, &self.sum)
+        copy_and_sum(self.start + self.room, flat.start, flat.nbytes, &self.sum, self.start + self.room)
         return 0
 
     cpdef object seal(self, int version, int type, int flags, uint64_t timestamp):
@@ -97,18 +93,6 @@ cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, pa
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
     cdef Sum sum = Sum(0, 0)
-    copy_and_sum(out + room, flat, &sum)
+    copy_and_sum(out + room, flat.start, flat.nbytes, &sum, out + room)
     seal(out, flat.nbytes, &sum, version, type, flags, timestamp)
     return frame
-
-
-cdef void copy_and_sum(uint8_t* payload, FlatBuffer flat, Sum* sum) noexcept:
-    """Large ones at once without the GIL: to take it back may cost a thread more than a copy or a sum does."""
-    cdef const uint8_t* source = flat.start
-    cdef Py_ssize_t n = flat.nbytes
-    if n >= COPY_WITHOUT_GIL:
-        with nogil:
-            memcpy(payload, source, n)
-            sum_up(sum, payload, n)
-    elif n:
-        memcpy(payload, source, n)

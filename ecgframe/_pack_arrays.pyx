@@ -6,10 +6,9 @@ from cpython.buffer cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy
 
 from ._bigendian cimport BIG_ENDIAN_HOST
-from ._checksum cimport sum_up
+from ._checksum cimport copy_and_sum, sum_up
 from ._sample_types cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, is_integer, item_size, sample_type
 from ._write_samples cimport row_size, write_row
 from ._writer cimport (
@@ -28,7 +27,6 @@ __all__ = []
 cdef enum:
     MOST_DIMENSIONS = 32
     SAMPLES_WITHOUT_GIL = 8192
-    BYTES_WITHOUT_GIL = 65536
 
 cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
 
@@ -124,24 +122,18 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
         grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
     cdef uint8_t* out = reserve_for_samples(w, size_of_samples(view, t, swapped, lists))
     cdef const uint8_t* end = w.base + w.capacity
+    cdef const uint8_t* payload = w.base + w.room
     if count < SAMPLES_WITHOUT_GIL:
         out = write_nested(out, end, view, 0, samples, t, swapped)
     else:
         with nogil:
             out = write_nested(out, end, view, 0, samples, t, swapped)
-            if out != NULL:
-                sum_written(w, out)
+            if out != NULL:                # summed in the same stretch, as ``copy_and_sum`` does
+                sum_up(w.sum, payload, out - payload)
     if out == NULL:
         raise changed(w)
     w.size = out - w.base
     return 0
-
-
-cdef void sum_written(Writer* w, const uint8_t* end) noexcept nogil:
-    """Sum the payload while the GIL is let go anyhow: to take it back once more can cost a thread more than the sum."""
-    cdef const uint8_t* payload = w.base + w.room
-    if w.sum != NULL:
-        sum_up(w.sum, payload, end - payload)
 
 
 cdef Py_ssize_t size_of_samples(Py_buffer* view, SampleType t, bint swapped, Py_ssize_t lists) noexcept:
@@ -247,23 +239,14 @@ cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) ex
     """The array's samples, little-endian and in C order, into the frame in one pass."""
     if view.len == 0:
         return 0
-    cdef char* out = <char*>reserve(w, view.len)
+    cdef uint8_t* out = reserve(w, view.len)
     if little_endian and PyBuffer_IsContiguous(view, b"C"):
-        copy_bytes(w, out, <const char*>view.buf, view.len)
+        copy_and_sum(out, view.buf, view.len, w.sum, w.base + w.room)
     else:
         # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
         destination = np.ndarray(
-            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(out, view.len, PyBUF_WRITE)
+            array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(<char*>out, view.len, PyBUF_WRITE)
         )
         np.copyto(destination, array)
     w.size += view.len
     return 0
-
-
-cdef void copy_bytes(Writer* w, char* out, const char* source, Py_ssize_t n) noexcept:
-    if n < BYTES_WITHOUT_GIL:
-        memcpy(out, source, n)
-    else:
-        with nogil:
-            memcpy(out, source, n)
-            sum_written(w, <const uint8_t*>out + n)

@@ -389,8 +389,7 @@ cdef object copy_samples(
             end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
         else:
             with nogil:
-                if r.sum != NULL:
-                    sum_up(r.sum, r.base, r.end - r.base)
+                sum_up(r.sum, r.base, r.end - r.base)
                 end = fill(
                     dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
                 )
