@@ -38,16 +38,15 @@ def test_an_hour_of_signal_leaves_no_trace_in_memory(open_monitor, tmp_path):
         Played(record).check(monitor.last_samples(20_000))
         monitor.check_quiet()
     print(f"{(state['end'] - begun) / 1e6:.1f} million samples a lead: {first / 1e6:.2f} MB, then {last / 1e6:.2f} MB")
-    # What differs is frames on their way, more on a busy machine; the samples since then are 190 million bytes.
-    assert last - first < 8_000_000
+    assert last - first < 2_000_000  # frames on their way; all samples since then would be 190 million
 
 
 def memory(session, monitor):
     """Bytes that the page holds once all is collected that nobody holds, array buffers included.
 
-    The least of a few looks: frames that are on their way are in memory as well, now more and now fewer.
+    The least of many looks: frames that are on their way are in memory as well, more of them on a busy machine.
     """
-    return min(held(session, monitor) for _ in range(4))
+    return min(held(session, monitor) for _ in range(12))
 
 
 def held(session, monitor):
