@@ -1,12 +1,15 @@
 """A frame may lie in any contiguous buffer."""
 
 import array
+import contextlib
+import ctypes
 import mmap
+import sys
 
 import numpy as np
 import pytest
 
-from ecgframe import MessageType, ProtocolError, crc32, decode, decode_all, encode, pack, split, unpack
+from ecgframe import Codec, MessageType, ProtocolError, crc32, decode, decode_all, encode, pack, split, unpack
 
 DATA = {"signal": np.arange(8, dtype="int16"), "text": "lead II"}
 
@@ -121,3 +124,22 @@ def test_no_buffer_is_held_after_plain_data_was_decoded():
     message = decode(frame)
     frame.append(0)
     assert message.data["blob"] == b"abc"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="since Python 3.12 nobody counts the references to None")
+@pytest.mark.parametrize(
+    "lender",
+    [
+        lambda: split(encode(MessageType.PING, 0))[1].obj,
+        lambda: decode(Codec(ndarray="binary").encode(MessageType.ECG_DATA, DATA)).data["signal"].base.obj,
+    ],
+    ids=["payload", "array"],
+)
+def test_a_refusal_of_writable_bytes_costs_no_reference_to_none(lender):
+    refuser = lender()
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        with contextlib.suppress(TypeError):
+            (ctypes.c_char * 1).from_buffer(refuser)
+        np.frombuffer(refuser, np.uint8)
+    assert abs(sys.getrefcount(None) - before) < 100
