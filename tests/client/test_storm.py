@@ -27,6 +27,7 @@ class Monitor:
         self.frames = 0
         self.alerts = 0
         self.ended = False
+        self.last = -1  # the frame after which nothing more comes, once it is known
         self._handler = handler
         self._alerts_every = alerts_every
 
@@ -36,6 +37,7 @@ class Monitor:
             if self._alerts_every and self.frames % self._alerts_every == 0:
                 await self.publish_alert()
             await asyncio.sleep(0.001)
+        self.last = self.frames
         await self.publish_frame()  # after the last cut, so that a viewer knows that it has all
 
     async def publish_frame(self) -> None:
@@ -62,7 +64,7 @@ class Monitor:
         assert alerts == list(range(self.alerts))
 
     def is_last(self, message):
-        return self.ended and message.data.get("sequence") == self.frames - 1
+        return message.data.get("sequence") == self.last
 
 
 async def take(messages, subscription, monitor, laziness=None):
@@ -70,7 +72,7 @@ async def take(messages, subscription, monitor, laziness=None):
         messages.append(message)
         if laziness and laziness.random() < 0.02:
             await asyncio.sleep(laziness.uniform(0, 0.02))
-        if monitor.is_last(message) and monitor.frames > 1:
+        if monitor.is_last(message):
             return
 
 
