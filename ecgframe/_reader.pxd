@@ -16,7 +16,6 @@ cdef struct Reader:
     const uint8_t* at
     const uint8_t* end
     PyObject* owner              # the buffer that base points into; borrowed
-    const uint8_t* owner_start
     Sum* sum                     # taken while samples are read without the GIL; NULL where nobody asks
     bint numeric                 # plain lists of numbers become ndarrays
     Py_ssize_t outstanding       # values that enclosing arrays and maps still owe, each of at least a byte

@@ -98,8 +98,7 @@ cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint 
         return None
     r.base = r.at = flat.start + start
     r.end = flat.start + stop
-    r.owner = lender(flat)
-    r.owner_start = flat.start
+    r.owner = <PyObject*>flat
     r.sum = sum
     r.numeric = numeric
     r.outstanding = 0
@@ -109,14 +108,6 @@ cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint 
     if r.at != r.end:
         refuse(&r, r.at, f"{r.end - r.at} bytes left over behind the value")
     return value
-
-
-cdef PyObject* lender(FlatBuffer flat) noexcept:
-    """Whose bytes arrays are views of: the received ``bytes`` themselves, or what makes other buffers read-only.
-
-    NumPy asks for writable bytes before it takes read-only ones, and bytes refuse that in half the time.
-    """
-    return <PyObject*>flat.source.obj if type(<object>flat.source.obj) is bytes else <PyObject*>flat
 
 
 # --- values ---
