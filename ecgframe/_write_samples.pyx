@@ -14,7 +14,7 @@ from ._numbers cimport (
     F32, F64, FALSE, TRUE, WIDEST, signed_size, unsigned_size, write_signed, write_unsigned,
 )
 from ._sample_types cimport (
-    BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, UINT8, UINT16, UINT32, UINT64, SampleType,
+    BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, SampleType,
     is_integer, is_signed, item_size,
 )
 from ._vectors cimport (
@@ -47,17 +47,14 @@ cdef inline uint64_t item64(const char* p, bint swapped) noexcept nogil:
     return swap64(v) if swapped else v
 
 
-cdef inline int64_t signed_item(SampleType t, const char* p, bint swapped) noexcept nogil:
+cdef inline uint64_t integer_item(SampleType t, const char* p, bint swapped) noexcept nogil:
+    """Its 64 bits in two's complement; whether they have a sign is the type's to say."""
     if t == INT8:
-        return <int8_t>p[0]
+        return <uint64_t><int8_t>p[0]
     if t == INT16:
-        return <int16_t>item16(p, swapped)
+        return <uint64_t><int16_t>item16(p, swapped)
     if t == INT32:
-        return <int32_t>item32(p, swapped)
-    return <int64_t>item64(p, swapped)
-
-
-cdef inline uint64_t unsigned_item(SampleType t, const char* p, bint swapped) noexcept nogil:
+        return <uint64_t><int32_t>item32(p, swapped)
     if t == UINT8:
         return <uint8_t>p[0]
     if t == UINT16:
@@ -95,7 +92,6 @@ cdef inline bint are_counts(SampleType t, bint swapped, Py_ssize_t stride) noexc
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
     """Bytes that ``write_row`` will write."""
     cdef Py_ssize_t size = 0
-    cdef Py_ssize_t i
     cdef Py_ssize_t done = 0
     if t == BOOL:
         return n
@@ -105,12 +101,22 @@ cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n
         return 5 * n
     if are_counts(t, swapped, stride):
         done = size_counts(p, n, <int>item_size(t), is_signed(t), &size)
-    if is_signed(t):
-        for i in range(done, n):
-            size += signed_size(signed_item(t, p + i * stride, swapped))
-    else:
-        for i in range(done, n):
-            size += unsigned_size(unsigned_item(t, p + i * stride, swapped))
+    p += done * stride
+    n -= done
+    if t == INT16 and not swapped:         # the two that come most often have loops without a choice
+        return size + integers_size(INT16, False, p, n, stride)
+    if t == INT64 and not swapped:
+        return size + integers_size(INT64, False, p, n, stride)
+    return size + integers_size(t, swapped, p, n, stride)
+
+
+cdef inline Py_ssize_t integers_size(
+    SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride
+) noexcept nogil:
+    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        size += integer_size(integer_item(t, p + i * stride, swapped), is_signed(t))
     return size
 
 
@@ -124,12 +130,12 @@ cdef uint8_t* write_row(
         i = write_counts(&out, end, p, n, <int>item_size(t), is_signed(t))
         p += i * stride
         n -= i
-    if t == INT16 and not swapped:
-        return write_signed_row(INT16, False, out, end, p, n, stride)
-    if is_signed(t):
-        return write_signed_row(t, swapped, out, end, p, n, stride)
-    if t in (UINT8, UINT16, UINT32, UINT64):
-        return write_unsigned_row(t, swapped, out, end, p, n, stride)
+    if t == INT16 and not swapped:         # as in row_size
+        return write_integers(INT16, False, out, end, p, n, stride)
+    if t == INT64 and not swapped:
+        return write_integers(INT64, False, out, end, p, n, stride)
+    if is_integer(t):
+        return write_integers(t, swapped, out, end, p, n, stride)
     if t == FLOAT32:
         i = 0
         if PERMUTES and stride == 4 and not swapped:
@@ -151,44 +157,32 @@ cdef uint8_t* write_row(
     return out
 
 
-cdef inline uint8_t* write_signed_row(
+cdef inline uint8_t* write_integers(
     SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil:
-    cdef int64_t v
+    cdef uint64_t bits
     cdef Py_ssize_t sure
     cdef Py_ssize_t i = 0
     while i < n:
         sure = min(n, i + (end - out) // WIDEST)
         while i < sure:                    # these fit whatever they are
-            out = write_signed(out, signed_item(t, p + i * stride, swapped))
+            out = write_integer(out, integer_item(t, p + i * stride, swapped), is_signed(t))
             i += 1
         if i < n and end - out < WIDEST:
-            v = signed_item(t, p + i * stride, swapped)
-            if end - out < signed_size(v):
+            bits = integer_item(t, p + i * stride, swapped)
+            if end - out < integer_size(bits, is_signed(t)):
                 return NULL
-            out = write_signed(out, v)
+            out = write_integer(out, bits, is_signed(t))
             i += 1
     return out
 
 
-cdef inline uint8_t* write_unsigned_row(
-    SampleType t, bint swapped, uint8_t* out, const uint8_t* end, const char* p, Py_ssize_t n, Py_ssize_t stride
-) noexcept nogil:
-    cdef uint64_t v
-    cdef Py_ssize_t sure
-    cdef Py_ssize_t i = 0
-    while i < n:
-        sure = min(n, i + (end - out) // WIDEST)
-        while i < sure:
-            out = write_unsigned(out, unsigned_item(t, p + i * stride, swapped))
-            i += 1
-        if i < n and end - out < WIDEST:
-            v = unsigned_item(t, p + i * stride, swapped)
-            if end - out < unsigned_size(v):
-                return NULL
-            out = write_unsigned(out, v)
-            i += 1
-    return out
+cdef inline int integer_size(uint64_t bits, bint has_sign) noexcept nogil:
+    return signed_size(<int64_t>bits) if has_sign else unsigned_size(bits)
+
+
+cdef inline uint8_t* write_integer(uint8_t* out, uint64_t bits, bint has_sign) noexcept nogil:
+    return write_signed(out, <int64_t>bits) if has_sign else write_unsigned(out, bits)
 
 
 cdef uint8_t* write_float64(bint swapped, uint8_t* out, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
