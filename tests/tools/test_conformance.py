@@ -97,6 +97,32 @@ def test_the_server_that_is_spoiled_below_passes_all_while_it_is_not():
     assert_all_pass_but(run(talk()), {"8.3", "8.4", "11.1", "11.2", "12.3", "13.1"})
 
 
+def test_a_server_may_ask_at_any_time():
+    asked = []
+
+    def asking(message, octets):
+        if message.type is MessageType.SUBSCRIPTION_ACK:
+            asked.append({"still there?": len(asked)})
+            return [encode(PING, asked[-1], version=octets[0]), octets]
+        return octets
+
+    answers = []
+
+    def note_answers(octets):
+        message = decode(octets)
+        if message.type is PONG:
+            answers.append(message.data)
+        return octets
+
+    async def talk():
+        async with serving(Spoilt(outgoing=asking, incoming=note_answers)) as url:
+            return await results_of(url, SERVERS.cases(("7.1", "7.2", "7.3")))
+
+    assert_all_pass_but(run(talk()), set())
+    assert asked
+    assert answers == asked
+
+
 @pytest.mark.parametrize("number", ["8.3", "8.4", "11.1", "11.2", "13.1"])
 def test_a_server_passes_where_what_is_tested_happens(number):
     happening = {

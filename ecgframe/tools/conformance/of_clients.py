@@ -23,7 +23,7 @@ CLIENTS: Final = Suite()
 
 _EVERYTHING: Final = [str(name) for name in Capability if name is not Capability.ENCRYPTION]
 _FROM_THE_CLIENT: Final = frozenset(
-    {MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE, MessageType.PING, MessageType.HEARTBEAT, MessageType.VERSION_CHECK}
+    {MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE, MessageType.HEARTBEAT, MessageType.VERSION_CHECK}
 )
 """What a client may say at any time once both have agreed."""
 

@@ -31,7 +31,7 @@ MORE_THAN_ANY: Final = 64 * 1024 * 1024
 """Bytes of a message that the suite reads, whatever limit it plays."""
 
 _UNASKED: Final = DATA_TYPES | {MessageType.HEARTBEAT}
-"""What a peer may say at any time."""
+"""What a peer may say at any time, beside PING, which is answered before a case gets to see it."""
 
 
 class Talker:
@@ -188,7 +188,7 @@ class Talker:
                     octets = await self._websocket.recv()
             except TimeoutError:
                 continue
-            self._take(octets)
+            await self._take(octets)
             return
         raise TimeoutError
 
@@ -315,7 +315,7 @@ class Talker:
 
     # --- what was said ---
 
-    def _take(self, octets: bytes | str) -> None:
+    async def _take(self, octets: bytes | str) -> None:
         if isinstance(octets, str):
             self._write_down(False, octets.encode(), "text message")
             raise Failed("a text message came; frames travel in binary ones")
@@ -330,7 +330,10 @@ class Talker:
                     item.data = check_received(item.type, item.data)
                 except ProtocolError as error:
                     raise Failed(f"a message came that is not what its type requires: {error}") from error
-            self._heard.append(item)
+            if item.type is MessageType.PING:  # a peer may ask at any time, a slow suite above all
+                await self.say(MessageType.PONG, item.data)
+            else:
+                self._heard.append(item)
 
     def _write_down(self, ours: bool, octets: bytes, text: str = "") -> None:
         self.transcript.append(Said(self.elapsed, ours, octets, text))
