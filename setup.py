@@ -24,6 +24,7 @@ BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
 SOURCES = [
+    "_turns.pyx",
     "_checksum.pyx",
     "_clock.pyx",
     "_header.pyx",

@@ -469,8 +469,8 @@ def _two_threads(threads: Mapping[str, Threads]) -> Iterator[str]:
     yield f"""## Two threads
 
 The same call on {ecg.TEN_SECONDS} float64 by one thread, and by two at once; 2.00 would be twice the work in the same
-time, 1.00 is what a library reaches that holds the interpreter's lock throughout. A thread that waits for that lock has
-to be woken up, which takes longer than a short call where the machine is a virtual one: then the long calls gain most.
+time, 1.00 is what a library reaches that holds the interpreter's lock throughout. The longer a call does without that
+lock, the more it gains.
 """
     rows = [
         [name, f"{found.one:,.0f}", f"{found.two:,.0f}", f"{found.two / found.one:.2f}"]

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
 
 from ._lending cimport lend
+from ._turns cimport await_turn, give_turn
 
 import zlib
 
@@ -84,8 +85,10 @@ cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, 
     """Both in one stretch without the GIL: to take it back may cost a thread more than a copy or a sum does."""
     if n >= COPY_WITHOUT_GIL:
         with nogil:
+            give_turn()
             memcpy(to, source, n)
             sum_up(sum, payload, to + n - payload)
+            await_turn()
     elif n:
         memcpy(to, source, n)
 
@@ -96,7 +99,10 @@ cdef uint32_t continued(uint32_t checksum, const uint8_t* p, Py_ssize_t n) excep
     if n < SUM_WITHOUT_GIL:
         return crc32_in_c(checksum, p, n)
     with nogil:
-        return crc32_in_c(checksum, p, n)
+        give_turn()
+        checksum = crc32_in_c(checksum, p, n)
+        await_turn()
+    return checksum
 
 
 cdef uint32_t continued_in_python(uint32_t checksum, const uint8_t* p, Py_ssize_t n) except? 0:

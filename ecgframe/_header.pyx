@@ -15,6 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ._bigendian cimport load32, load64, store32, store64
 from ._checksum cimport checksum_of
 from ._lending cimport lend
+from ._turns cimport await_turn, give_turn
 
 from operator import index
 
@@ -112,8 +113,12 @@ cdef class FlatBuffer:
 
     cpdef bint repeats_last_four(self):
         """Whether the last four bytes stand together anywhere before, too."""
+        cdef bint found
         with nogil:
-            return self.nbytes > 4 and stand_before(self.start, self.start + self.nbytes - 4)
+            give_turn()
+            found = self.nbytes > 4 and stand_before(self.start, self.start + self.nbytes - 4)
+            await_turn()
+        return found
 
     cpdef int check_version(self, Py_ssize_t offset, frozenset versions) except -1:
         """Check 2 of a receiver that knows these versions alone. What check 1 is to find, and it does not, passes."""

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._bigendian cimport BIG_ENDIAN_HOST
 from ._checksum cimport copy_and_sum, sum_up
 from ._sample_types cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, is_integer, item_size, sample_type
+from ._turns cimport await_turn, give_turn
 from ._write_samples cimport row_size, write_row
 from ._writer cimport (
     TAIL, Writer, bin_header, container_header, container_header_size, foresee, grow, leave_room_for, pack_byte,
@@ -127,9 +128,11 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
         out = write_nested(out, end, view, 0, samples, t, swapped)
     else:
         with nogil:
+            give_turn()
             out = write_nested(out, end, view, 0, samples, t, swapped)
             if out != NULL:                # summed in the same stretch, as ``copy_and_sum`` does
                 sum_up(w.sum, payload, out - payload)
+            await_turn()
     if out == NULL:
         raise changed(w)
     w.size = out - w.base
@@ -140,10 +143,14 @@ cdef Py_ssize_t size_of_samples(Py_buffer* view, SampleType t, bint swapped, Py_
     """Bytes of the samples' list form: floats are counted, a row at a time, and integers looked at."""
     cdef const char* samples = <const char*>view.buf
     cdef Py_ssize_t steps = lists + (view.len // view.itemsize if is_integer(t) else 0)
+    cdef Py_ssize_t size
     if steps < SAMPLES_WITHOUT_GIL:
         return nested_size(view, 0, samples, t, swapped)
     with nogil:
-        return nested_size(view, 0, samples, t, swapped)
+        give_turn()
+        size = nested_size(view, 0, samples, t, swapped)
+        await_turn()
+    return size
 
 
 cdef uint8_t* reserve_for_samples(Writer* w, Py_ssize_t size) except NULL:

@@ -23,6 +23,7 @@ from ._read_samples cimport (
     array_header, predict_end, read_number, read_row, skip_numbers, survey_row,
 )
 from ._sample_types cimport BOOL, FLOAT64, INT64, UINT64, SampleType, item_size, sample_type
+from ._turns cimport await_turn, give_turn
 
 import numpy as np
 
@@ -389,10 +390,12 @@ cdef object copy_samples(
             end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
         else:
             with nogil:
+                give_turn()
                 sum_up(r.sum, r.base, r.end - r.base)
                 end = fill(
                     dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
                 )
+                await_turn()
     finally:
         PyBuffer_Release(&target)
     if end != w.samples_end:

@@ -96,6 +96,39 @@ def test_one_buffer_is_read_by_all():
     frame.append(0)
 
 
+@pytest.mark.parametrize("options", [{"ndarray": "list"}, {"ndarray": "binary"}], ids=str)
+@pytest.mark.parametrize("dtype", ["int16", "float64"])
+def test_large_frames_come_out_whole(options, dtype):
+    codec = Codec(compression=None, **options)
+
+    def work(n):
+        signal = np.full((12, 5000), n, dtype)
+        for turn in range(20):
+            signal[turn % 12, turn] = turn
+            decoded = codec.decode(codec.encode(MessageType.ECG_DATA, {"signal": signal, "sampling_rate": 500}))
+            assert np.array_equal(decoded.data["signal"], signal)
+
+    together(work)
+
+
+def test_a_thread_that_does_something_else_after_a_large_frame_holds_nobody_up():
+    codec, frames = Codec(compression=None), []
+    sent, done = threading.Event(), threading.Event()
+
+    def send_and_stay():
+        frames.append(codec.encode(MessageType.ECG_DATA, {"signal": np.zeros((12, 5000))}))
+        sent.set()
+        done.wait()
+
+    thread = threading.Thread(target=send_and_stay)
+    thread.start()
+    sent.wait()
+    for _ in range(100):
+        assert not codec.decode(frames[0]).data["signal"].any()
+    done.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("dtype", ["int16", "int64", "uint32"])
 def test_an_array_that_another_thread_writes_to_is_sent_as_it_was_at_some_time_or_not_at_all(dtype):
     samples = np.zeros((2, 10_000), dtype)
