@@ -17,7 +17,7 @@ from ._numbers cimport WIDEST, signed_size, write_double, write_signed
 from ._pack_arrays cimport pack_ndarray
 from ._writer cimport (
     TAIL, Writer, begin, bin_header, container_header, finished, foresee, leave_room_for, pack_byte, pack_raw,
-    pack_text, pack_unsigned, reserve, str_header, where,
+    pack_text, pack_unsigned, pack_utf8, reserve, where,
 )
 
 from datetime import datetime
@@ -214,8 +214,7 @@ cdef int pack_str(Writer* w, value) except -1:
         if text == NULL:
             PyErr_Clear()
             refuse_text(w, value)
-    str_header(w, size)
-    return pack_raw(w, text, size)
+    return pack_utf8(w, text, size)
 
 
 cdef int refuse_text(Writer* w, value) except -1:

@@ -80,19 +80,24 @@ cdef inline int pack_raw(Writer* w, const char* source, Py_ssize_t size) except 
     return 0
 
 
-cdef inline int str_header(Writer* w, Py_ssize_t n) except -1:
-    if n < 32:
-        return pack_byte(w, 0xA0 | <uint8_t>n)
-    return long_header(w, n, 0xD9)
-
-
 cdef inline int bin_header(Writer* w, Py_ssize_t n) except -1:
     return long_header(w, n, 0xC4)
 
 
+cdef inline int pack_utf8(Writer* w, const char* text, Py_ssize_t size) except -1:
+    cdef uint8_t* out
+    if size >= 32:
+        long_header(w, size, 0xD9)
+        return pack_raw(w, text, size)
+    out = reserve(w, 1 + size)             # header and text at once: nearly all keys are this short
+    out[0] = 0xA0 | <uint8_t>size
+    memcpy(out + 1, text, size)
+    w.size += 1 + size
+    return 0
+
+
 cdef inline int pack_text(Writer* w, bytes text) except -1:
-    str_header(w, PyBytes_GET_SIZE(text))
-    return pack_raw(w, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    return pack_utf8(w, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
 
 cdef inline Py_ssize_t container_header_size(Py_ssize_t n) noexcept nogil:
