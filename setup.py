@@ -14,6 +14,7 @@ import gzip
 import os
 import sys
 import tarfile
+from pathlib import Path
 from typing import Any
 
 from Cython.Build import cythonize
@@ -23,25 +24,9 @@ from setuptools.command.sdist import sdist
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
-SOURCES = [
-    "_turns.pyx",
-    "_checksum.pyx",
-    "_clock.pyx",
-    "_header.pyx",
-    "_draft.pyx",
-    "_message.pyx",
-    "_write_samples.pyx",
-    "_read_samples.pyx",
-    "_writer.pyx",
-    "_pack_arrays.pyx",
-    "_pack.pyx",
-    "_reader.pyx",
-    "_unpack_arrays.pyx",
-    "_unpack.pyx",
-    "codec.py",
-]
-if COVERAGE == "python":
-    SOURCES.remove("codec.py")
+SOURCES = sorted(kernel.name for kernel in Path("ecgframe").glob("*.pyx"))
+if COVERAGE != "python":
+    SOURCES.append("codec.py")
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
 if "clang" in os.environ.get("CC", ""):  # which minds, other than gcc, that Python calls functions by another type
