@@ -92,7 +92,7 @@ cdef inline bint are_counts(SampleType t, bint swapped, Py_ssize_t stride) noexc
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
     """Bytes that ``write_row`` will write."""
     cdef Py_ssize_t size = 0
-    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t done
     if t == BOOL:
         return n
     if t == FLOAT64:
@@ -101,8 +101,8 @@ cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n
         return 5 * n
     if are_counts(t, swapped, stride):
         done = size_counts(p, n, <int>item_size(t), is_signed(t), &size)
-    p += done * stride
-    n -= done
+        p += done * stride
+        n -= done
     if t == INT16 and not swapped:         # the two that come most often have loops without a choice
         return size + integers_size(INT16, False, p, n, stride)
     if t == INT64 and not swapped:
