@@ -120,13 +120,19 @@ def test_a_thread_that_does_something_else_after_a_large_frame_holds_nobody_up()
         sent.set()
         done.wait()
 
-    thread = threading.Thread(target=send_and_stay)
-    thread.start()
-    sent.wait()
-    for _ in range(100):
-        assert not codec.decode(frames[0]).data["signal"].any()
+    def read():
+        sent.wait()
+        for _ in range(100):
+            assert not codec.decode(frames[0]).data["signal"].any()
+
+    sender = threading.Thread(target=send_and_stay, daemon=True)
+    reader = threading.Thread(target=read, daemon=True)  # lest a reader that is held up hold up the tests
+    sender.start()
+    reader.start()
+    reader.join(20)
+    assert not reader.is_alive()
     done.set()
-    thread.join()
+    sender.join()
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int64", "uint32"])
