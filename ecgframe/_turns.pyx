@@ -4,7 +4,7 @@ Between two such stretches a thread has the GIL for a microsecond or two. Anothe
 sleep, and to be woken takes longer than most frames. So who comes back waits here first, awake, until the turn is
 given; for a bounded time, since its owner may be busy with something else by now.
 
-It is advice and no lock: what has to be safe, the GIL makes safe.
+It is advice and no lock: what has to be safe, the GIL makes safe. Without a GIL, and on Windows, it does nothing.
 """
 
 __all__ = []
