@@ -75,7 +75,8 @@ class Conversation:
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_at = 0.0  # uvloop's handles do not all know when they are due
         self._closing: Close | None = None
         self._abortion: asyncio.TimerHandle | None = None
         self._next_ping: float | None = None
@@ -278,10 +279,11 @@ class Conversation:
         if self.over or not times:
             return
         # A deadline that has moved on is found out when the alarm rings.
-        if self._alarm is None or min(times) < self._alarm.when():
+        if self._alarm is None or min(times) < self._alarm_at:
             if self._alarm:
                 self._alarm.cancel()
-            self._alarm = self._loop.call_at(min(times), self._ring)
+            self._alarm_at = min(times)
+            self._alarm = self._loop.call_at(self._alarm_at, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

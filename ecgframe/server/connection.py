@@ -104,7 +104,8 @@ class Connection:
         self._has_left = False
         self._is_paused = False
         self._closer: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # uvloop's handles do not all know when they are due
 
     async def run(self) -> None:
         """Serve the peer until it is gone. Nothing of the connection is left behind, however it ends."""
@@ -274,9 +275,10 @@ class Connection:
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._timer_at <= deadline:
                 return
             self._timer.cancel()
+        self._timer_at = deadline
         self._timer = self._loop.call_at(deadline, self._on_time)
 
     def _on_time(self) -> None:
