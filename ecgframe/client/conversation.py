@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from ..protocol import HEADER_SIZES, CloseCode, Flag, MessageType
+from ..protocol import CloseCode, Flag, MessageType
 from ..session import Acknowledged, ErrorReceived, Event, FrameRefused, Negotiated, RoundTrip, Undelivered
 from .mailbox import Crowd
 from .reconnection import as_error
@@ -110,7 +110,7 @@ class Conversation:
     @property
     def timed(self) -> bool:
         """Whether the server's messages have timestamps."""
-        return HEADER_SIZES[self.session.version] > HEADER_SIZES[1]
+        return self.session.timed
 
     @property
     def lasted(self) -> float:

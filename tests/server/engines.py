@@ -187,9 +187,14 @@ class PlainClient:
         assert frame.type == TYPES[type], frame
         return frame.data
 
-    async def subscribe(self, stream: str) -> None:
+    async def subscribe(self, stream: str) -> float | None:
+        """The place at which the stream begins for this client, in seconds; None where it is watched already."""
         await self.send("SUBSCRIBE", {"stream": stream})
-        assert await self.expect("SUBSCRIPTION_ACK") == {"stream": stream, "status": "subscribed"}
+        answer = await self.expect("SUBSCRIPTION_ACK")
+        start = answer.pop("from", None)
+        assert answer == {"stream": stream, "status": "subscribed"}
+        assert start is None or isinstance(start, float)
+        return start
 
     async def flush(self) -> None:
         """Wait until the server has dealt with all that was sent."""
