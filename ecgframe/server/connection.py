@@ -15,6 +15,7 @@ from ..session import (
     Event,
     FrameRefused,
     Negotiated,
+    PingUnanswered,
     Received,
     ServerSession,
     Settings,
@@ -202,7 +203,7 @@ class Connection:
             else:
                 observe(len(message))
                 self._attend(session.receive(message, now), now, message)
-            if session.has_waiting or session.closing:
+            if self.outlet.has_more or session.closing:
                 self.outlet.pump(now)
             if self._inbox.is_full and not session.closing:
                 await self._wait_for_the_application()
@@ -233,6 +234,8 @@ class Connection:
             case Undelivered():
                 self._log.undelivered(event)
                 self._shared.hooks.give_up(self.info, event)
+            case PingUnanswered():
+                self._log.answers_no_ping(event)
             case ErrorReceived(code=code):
                 self._log.reported(code)
 

@@ -9,7 +9,7 @@ from .logs import log_failure, logger
 
 if TYPE_CHECKING:
     from ..protocol import CloseCode, ErrorCode, MessageType
-    from ..session import FrameRefused, Negotiated, ServerSession, Undelivered
+    from ..session import FrameRefused, Negotiated, PingUnanswered, ServerSession, Undelivered
     from .info import ConnectionInfo
 
 DROP_LOG_PAUSE: Final = 1.0
@@ -82,6 +82,17 @@ class ConnectionLog:
             type=event.type.name,
             timestamp=event.timestamp,
             attempts=event.attempts,
+        )
+
+    def answers_no_ping(self, event: PingUnanswered) -> None:
+        """The peer no longer tells how far it has read."""
+        self._tell(
+            logging.WARNING,
+            "connection %s answers PING no more, for %.0f s: alerts may have to wait behind waveforms on their way",
+            self._info.id,
+            event.seconds,
+            seconds=event.seconds,
+            on_its_way=event.on_its_way,
         )
 
     def slow(self, type: MessageType, seconds: float) -> None:

@@ -80,3 +80,8 @@ class ConnectionInfo:
     def dropped(self) -> int:
         """Frames that were dropped because the peer did not keep up."""
         return self._connection.session.tally.dropped
+
+    @property
+    def bytes_on_their_way(self) -> int:
+        """Bytes that were sent and are not known to have arrived; 0 where the peer has never answered a PING."""
+        return self._connection.session.on_its_way

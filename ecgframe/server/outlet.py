@@ -81,11 +81,19 @@ class Outlet:
             self._send_now(now)
             if lags:
                 self._rearm()
-            if self._has_more:
+            if self.has_more:
                 self._is_writing = True
                 self.writer = begin(self._write())
+            elif self.session.holds_data:
+                self._rearm()
+                self._log.drops(self.session.tally.dropped, now)
         if self.session.closing:
             self._close()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something can be sent now."""
+        return not self._is_lost and (self.session.has_waiting or self._may_catch_up)
 
     def bring_up_to_date(self, stream: Stream) -> None:
         """Send the viewer what it is behind with, piece by piece. Call ``pump`` afterwards."""
@@ -106,8 +114,8 @@ class Outlet:
         self._link.abort()
 
     @property
-    def _has_more(self) -> bool:
-        return not self._is_lost and (self.session.has_waiting or bool(self._lagging))
+    def _may_catch_up(self) -> bool:
+        return bool(self._lagging) and not self.session.holds_data
 
     def _send_now(self, now: float) -> None:
         session, link = self.session, self._link
@@ -115,7 +123,7 @@ class Outlet:
             message = session.next_message(now)
             if message is not None:
                 self._write_now(message)
-            elif not (self._lagging and self._catch_up(now)):
+            elif not (self._may_catch_up and self._catch_up(now)):
                 break
 
     def _write_now(self, message: bytes) -> None:
@@ -131,7 +139,7 @@ class Outlet:
         """Send what waits, as fast as the link takes it."""
         link = self._link
         try:
-            while self._has_more:
+            while self.has_more:
                 await link.writable()  # only then is it decided what goes next, so that an alert comes first
                 if link.can_write:
                     self._send_now(self._now())
@@ -150,7 +158,7 @@ class Outlet:
         message = self.session.next_message(now)
         if message is not None:
             await self._link.send(message)
-        else:
+        elif self._may_catch_up:
             self._catch_up(now)
 
     def _catch_up(self, now: float) -> bool:

@@ -133,6 +133,8 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _gauge("queue_bytes", "Bytes that wait to be sent, over all connections.", queues["bytes"])
     yield _gauge("queue_longest_frames", "Frames in the longest queue of a connection.", queues["longest_frames"])
     yield _gauge("queue_longest_bytes", "Bytes in the largest queue of a connection.", queues["longest_bytes"])
+    yield _gauge("on_their_way_bytes", "Bytes sent and not known to have arrived.", queues["on_their_way_bytes"])
+    yield _gauge("connections_held", "Connections that are to read before they get more data.", queues["held"])
     yield _counter("frames_dropped", "Frames dropped because a viewer did not keep up.", stats["dropped"])
     yield _counter("messages_resent", "Messages sent again for want of an acknowledgement.", stats["resent"])
     yield _counter("messages_acknowledged", "Messages that peers acknowledged.", stats["acknowledged"])

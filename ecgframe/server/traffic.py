@@ -124,4 +124,6 @@ def _queues(connections: Collection[Connection]) -> dict[str, int]:
         "bytes": sum(nbytes),
         "longest_frames": max(frames, default=0),
         "longest_bytes": max(nbytes, default=0),
+        "on_their_way_bytes": sum(connection.session.on_its_way for connection in connections),
+        "held": sum(connection.session.holds_data for connection in connections),
     }

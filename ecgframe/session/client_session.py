@@ -32,6 +32,7 @@ class ClientSession(Session):
 
     def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
         super().__init__(settings, wall)
+        self._window.turn_off()  # a client's own data is for its server alone, which reads it as it comes
         self._give_up_waiting_at = inf
 
     def start(self, now: float) -> None:

@@ -130,6 +130,19 @@ class RoundTrip:
 
 
 @dataclass(frozen=True, slots=True)
+class PingUnanswered:
+    """The peer has answered PINGs before, and does no more, though it is there: no data waits for its answers now.
+
+    Attributes:
+        seconds: for which the last one was not answered.
+        on_its_way: bytes that were sent and are not known to have arrived.
+    """
+
+    seconds: float
+    on_its_way: int
+
+
+@dataclass(frozen=True, slots=True)
 class VersionChecked:
     """The peer's answer to a VERSION_CHECK."""
 
@@ -149,5 +162,6 @@ Event = (
     | ErrorReceived
     | FrameRefused
     | RoundTrip
+    | PingUnanswered
     | VersionChecked
 )

@@ -66,6 +66,16 @@ class SendQueue:
         """Whether there are frames to send, or losses to tell of."""
         return bool(self.frames or self.losses)
 
+    @property
+    def has_urgent(self) -> bool:
+        """Whether there are frames to send that wait for no data: urgent and control messages."""
+        return any(self._tiers[: Tier.DATA])
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are other frames."""
+        return bool(self._tiers[Tier.DATA])
+
     def put(self, outgoing: Outgoing) -> int:
         """Let a frame wait, and drop the oldest waveforms as far as the room asks for it.
 
@@ -78,6 +88,10 @@ class SendQueue:
         self._tiers[outgoing.tier].append(outgoing)
         self._count(outgoing, 1)
         return self._make_room() if self._is_over() else 0
+
+    def pop_urgent(self) -> Outgoing | None:
+        """Take the next frame that is no data; None when none waits."""
+        return self.pop() if self.has_urgent else None
 
     def pop(self) -> Outgoing | None:
         """Take the next frame, urgent ones first; None when nothing waits."""

@@ -9,6 +9,7 @@ from .acknowledgements import Unacknowledged, Waiting
 from .events import Event, Undelivered
 from .outgoing import TIMED_VERSIONS, Encoding, Outgoing, Tier, encode_outgoing, encoding_for
 from .send_queue import Loss, SendQueue
+from .send_window import SendWindow
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Sender:
         self._wall = wall
         self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
         self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
+        self._window = SendWindow()
         self._max_payload_of_peer: int | None = None
         self._sent_at = 0.0
         self._speak(1, frozenset())
@@ -61,20 +63,38 @@ class Sender:
     def next_message(self, now: float) -> bytes | None:
         """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
         message = self._next_message(now)
-        self.has_waiting = self._queue.has_waiting
+        self._note_waiting()
         return message
 
     def _next_message(self, now: float) -> bytes | None:
+        window = self._window
+        if window.room < 0 and self._queue.has_data:
+            window.look(now)
+        if window.is_to_ask:
+            return self._ask_how_far_it_is(now)
+        if window.is_full:
+            urgent = self._queue.pop_urgent()
+            return None if urgent is None else self._sent_alone(urgent, now)
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
         outgoing = self._queue.pop()
         if outgoing is None:
             return None
-        self._note_sent(outgoing, now)
         # A deflated frame travels alone: a receiver bounds what the frames of one message may inflate to.
         if outgoing.deflated or not (self._batches and self._queue.frames):
-            return outgoing.frame
+            return self._sent_alone(outgoing, now)
+        self._note_sent(outgoing, now)
         return self._batch_from(outgoing, now)
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether data waits for the peer to tell how far it has read; see ``SendWindow``."""
+        return self._window.is_full
+
+    @property
+    def on_its_way(self) -> int:
+        """Bytes that were sent and are not known to have arrived; 0 where the peer has never answered a PING."""
+        return self._window.on_its_way
 
     @property
     def queued_frames(self) -> int:
@@ -131,7 +151,7 @@ class Sender:
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
-        self.has_waiting = True
+        self._note_waiting()
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
@@ -145,6 +165,12 @@ class Sender:
         """
         if self.has_waiting or outgoing.acknowledged or self.closing:
             return False
+        window = self._window
+        if window.room < 0:
+            window.look(now)
+            if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer goes first
+                return False
+        window.room -= outgoing.nbytes
         self._sent_at = now
         self.passed += 1
         return True
@@ -153,7 +179,7 @@ class Sender:
         """Close the connection once urgent and control messages have left; data that waits is let go."""
         if not self.closing:
             self._queue.let_data_go()
-            self.has_waiting = self._queue.has_waiting
+            self._note_waiting()
             self.closing = Close(code, _reason(reason))
 
     # --- frames on their way ---
@@ -172,7 +198,22 @@ class Sender:
             max_payload=max_payload,
         )
 
+    def _note_waiting(self) -> None:
+        queue = self._queue
+        window = self._window
+        self.has_waiting = window.is_to_ask or (queue.has_urgent if window.is_full else queue.has_waiting)
+
+    def _ask_how_far_it_is(self, now: float) -> bytes:
+        """The PING that asks the peer how far it has read."""
+        outgoing = self._encoded(MessageType.PING, {"sent": self._window.asked(now)})
+        return self._sent_alone(outgoing, now)
+
+    def _sent_alone(self, outgoing: Outgoing, now: float) -> bytes:
+        self._note_sent(outgoing, now)
+        return outgoing.frame
+
     def _note_sent(self, outgoing: Outgoing, now: float) -> None:
+        self._window.room -= outgoing.nbytes
         self._sent_at = now
         self.tally.sent[outgoing.type] += 1
         self.tally.sent_bytes += outgoing.nbytes
@@ -193,9 +234,7 @@ class Sender:
 
     def _loss_notice(self, stream: str | None, loss: Loss, now: float) -> bytes:
         """The ERROR that tells the peer of frames it could not take."""
-        outgoing = self._encoded(MessageType.ERROR, _loss_error(stream, loss))
-        self._note_sent(outgoing, now)
-        return outgoing.frame
+        return self._sent_alone(self._encoded(MessageType.ERROR, _loss_error(stream, loss)), now)
 
     def _send_again(self, waiting: Waiting, events: list[Event]) -> None:
         outgoing = waiting.outgoing

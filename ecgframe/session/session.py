@@ -45,6 +45,7 @@ from .events import (
     Event,
     FrameRefused,
     Negotiated,
+    PingUnanswered,
     Received,
     RoundTrip,
     Undelivered,
@@ -114,7 +115,7 @@ class Session(Sender, ABC):
         established: whether the peer has said how it talks.
         negotiated: whether it has done so by negotiating.
         closing: how to close the connection once nothing more is to be sent; None while it goes on.
-        has_waiting: whether ``next_message`` has something to give.
+        has_waiting: whether ``next_message`` has something to give now.
         passed: how many frames did not have to wait; see ``passes``.
         tally: what has been received, and sent by ``next_message``.
     """
@@ -184,8 +185,10 @@ class Session(Sender, ABC):
         if self.closing:
             return None
         times = [self._silent_after(SILENT_INTERVALS if self._asked else SILENT_INTERVALS - 1)]
-        if not self._queue.frames:
+        if not self.has_waiting:
             times.append(self._sent_at + self._heartbeat_interval)
+        if self._window.is_full:
+            times.append(min(self._window.opens_at, self._answers_no_ping_after()))
         if (due := self._unacknowledged.deadline()) is not None:
             times.append(due)
         return min(times)
@@ -203,9 +206,23 @@ class Session(Sender, ABC):
         if not self._asked and now >= self._silent_after(SILENT_INTERVALS - 1):
             self._asked = True  # an old viewer may have nothing to say, and answers all the same
             self._say(MessageType.PING, None)
-        if not self._queue.frames and now >= self._sent_at + self._heartbeat_interval:
+        if self._window.is_full:
+            self._wait_no_longer(now, events)
+        if not self.has_waiting and now >= self._sent_at + self._heartbeat_interval:
             self._say(MessageType.HEARTBEAT, None)
         return events
+
+    def _answers_no_ping_after(self) -> float:
+        return self._window.probe_sent_at + SILENT_INTERVALS * self._heartbeat_interval
+
+    def _wait_no_longer(self, now: float, events: list[Event]) -> None:
+        """Send data although the peer has not answered, where it never may."""
+        if now >= self._answers_no_ping_after():
+            events.append(PingUnanswered(now - self._window.probe_sent_at, self.on_its_way))
+            self._window.turn_off()
+        else:
+            self._window.look(now)
+        self._note_waiting()
 
     def lost(self) -> list[Event]:
         """The connection is gone: what nobody acknowledged is given up, and what was sent too late to leave."""
@@ -353,6 +370,8 @@ class Session(Sender, ABC):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
                 events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
+        elif self._window.answered(data.get("sent"), now):
+            self._note_waiting()
         elif self._ping and _is_number(data.get("ping")) and data["ping"] == self._ping[0]:
             events.append(_round_trip(self._ping, message, now))
             self._ping = None

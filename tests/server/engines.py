@@ -176,11 +176,15 @@ class PlainClient:
         await self.connection.send(oracle.encode_frame(TYPES[type], data, 3, flags, timestamp))
 
     async def receive(self) -> oracle.Frame:
-        """The next frame that is no heartbeat."""
-        while not self.waiting:
-            frames = oracle.decode_frames(await self.connection.recv(), 2**32)
-            self.waiting = [frame for frame in frames if frame.type != TYPES["HEARTBEAT"]]
-        return self.waiting.pop(0)
+        """The next frame that is no heartbeat; what the server asks is answered in its place, as every peer does."""
+        while True:
+            if not self.waiting:
+                self.waiting = list(oracle.decode_frames(await self.connection.recv(), 2**32))
+            frame = self.waiting.pop(0)
+            if frame.type == TYPES["PING"]:
+                await self.send("PONG", frame.data)
+            elif frame.type != TYPES["HEARTBEAT"]:
+                return frame
 
     async def expect(self, type: str) -> Any:
         frame = await self.receive()

@@ -90,6 +90,8 @@ def test_both_forms_say_everything(accept):
         ("ecgframe_queue_bytes",): 0,
         ("ecgframe_queue_longest_frames",): 0,
         ("ecgframe_queue_longest_bytes",): 0,
+        ("ecgframe_on_their_way_bytes",): 0,
+        ("ecgframe_connections_held",): 0,
         ("ecgframe_frames_dropped_total",): 11,
         ("ecgframe_messages_resent_total",): 12,
         ("ecgframe_messages_undelivered_total",): 13,

@@ -1,0 +1,160 @@
+"""How much may be on its way to a peer: data beyond that waits in the queue, where alerts overtake it.
+
+What stands between two peers (proxies, kernels, TLS) takes megabytes before it stops taking more, and nothing overtakes
+what it has taken. So the sender asks now and then, by a PING, how far the peer has read: a PONG tells that all that
+was sent before its PING has arrived. The window is sized by the rate and the round trip that this measures.
+
+A peer that takes all that there is for it is asked every few seconds only: between two answers it counts as reading on
+at the rate that the last ones have shown. What is sent faster than that, and an answer that is late, count in full.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+FIRST_PROBE: Final = 4 * 1024
+"""Bytes after which a peer is asked for the first time: few are on their way then, and the path's round trip shows."""
+
+SMALLEST: Final = 64 * 1024
+"""Bytes that may be on their way in any case."""
+
+LARGEST: Final = 4 * 1024 * 1024
+"""Bytes that may be on their way at most."""
+
+BUSY: Final = 1.5
+"""Shortest round trips of the measured rate that keep a path busy on which more waits than it takes."""
+
+PATIENCE: Final = 0.05
+"""Seconds beyond twice the shortest round trip after which an answer is late."""
+
+TRUSTED: Final = 2.0
+"""Seconds after an answer in which the peer counts as reading on at the rate that it has shown."""
+
+GRACE: Final = 0.5
+"""Seconds for which data waits for the first answer of a peer; one that answers later, or never, gets it all."""
+
+_UNLIMITED: Final = 1 << 62
+
+
+class SendWindow:
+    """What is on its way to one peer. Off until the peer has answered once, but for a moment when it is first asked.
+
+    ``room`` is what may be sent without another thought: whoever sends takes from it what it sends. Once it is used up,
+    ``look`` says how it goes on.
+
+    Attributes:
+        room: bytes; below 0 where ``look`` is to be called before data is sent.
+        limit: bytes that may be on their way.
+        is_on: whether the peer has answered.
+        is_full: whether data has to wait for an answer.
+        is_to_ask: whether the peer is to be asked, before anything else is sent.
+        probe: what the peer was asked last and has not answered yet: the bytes sent until then; None where it has.
+        probe_sent_at: when that was, in seconds.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_arrived_at",
+        "_given",
+        "_last_rate",
+        "_rate",
+        "_sent",
+        "_shortest",
+        "is_full",
+        "is_on",
+        "is_to_ask",
+        "limit",
+        "probe",
+        "probe_sent_at",
+        "room",
+    )
+
+    def __init__(self) -> None:
+        self.room = self._given = FIRST_PROBE
+        self.limit = SMALLEST
+        self.is_on = False
+        self.is_full = False
+        self.is_to_ask = False
+        self.probe: int | None = None
+        self.probe_sent_at = 0.0
+        self._sent = 0
+        self._arrived = 0
+        self._arrived_at = 0.0
+        self._rate = 0.0
+        self._last_rate = 0.0
+        self._shortest = 0.0
+
+    @property
+    def on_its_way(self) -> int:
+        """Bytes that were sent and are not known to have arrived. 0 while the window is off."""
+        return self._sent + self._given - self.room - self._arrived if self.is_on else 0
+
+    @property
+    def opens_at(self) -> float:
+        """When data waits no longer for the first answer, in seconds; infinity where it waits for others."""
+        return inf if self.is_on else self.probe_sent_at + GRACE
+
+    def look(self, now: float) -> None:
+        """Say how it goes on at ``now``, in seconds: ``room``, ``is_full`` and ``is_to_ask`` are set anew."""
+        self._sent += self._given - self.room
+        if self.is_on:
+            self._look_how_far_it_is(now)
+        elif self.probe is None:
+            self.is_to_ask = True
+            self._give(0)
+        else:
+            room = SMALLEST - self._sent
+            self.is_full = room < 0 and now < self.opens_at
+            self._give(-1 if self.is_full else room if room >= 0 else _UNLIMITED)
+
+    def _look_how_far_it_is(self, now: float) -> None:
+        on_its_way = self._sent - self._arrived
+        if not self._is_late(now):
+            on_its_way = max(0, on_its_way - round(self._rate * (now - self._arrived_at)))
+        self.is_full = on_its_way >= self.limit
+        if self.probe is not None:
+            # It is looked often whether the answer takes too long.
+            self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
+        else:
+            self.is_to_ask = on_its_way >= self.limit // 2 or now >= self._arrived_at + TRUSTED
+            self._give(0 if self.is_to_ask else self.limit // 2 - on_its_way)
+
+    def _is_late(self, now: float) -> bool:
+        return self.probe is not None and now - self.probe_sent_at > 2 * self._shortest + PATIENCE
+
+    def asked(self, now: float) -> int:
+        """Note that the peer is asked now. Returns what to ask: the bytes sent so far."""
+        self.probe = self._sent + self._given - self.room
+        self.probe_sent_at = now
+        self.is_to_ask = False
+        self.look(now)
+        return self.probe
+
+    def answered(self, probe: object, now: float) -> bool:
+        """Note an answer. Tells whether it was one to what was asked."""
+        if self.probe is None or probe != self.probe:
+            return False
+        elapsed = now - self.probe_sent_at
+        if self.is_on:
+            # Of the last two, since an answer that was soon asked for covers little.
+            rate = (self.probe - self._arrived) / max(now - self._arrived_at, 1e-6)
+            self._rate, self._last_rate = max(rate, self._last_rate), rate
+            self._shortest = min(self._shortest, elapsed)
+            self.limit = min(max(SMALLEST, round(BUSY * self._rate * self._shortest)), LARGEST)
+        else:
+            self.is_on = True
+            self._shortest = elapsed
+        self._arrived, self.probe = self.probe, None
+        self._arrived_at = now
+        self.look(now)
+        return True
+
+    def turn_off(self) -> None:
+        """Hold nothing back any longer, and ask no more."""
+        self.is_on = self.is_full = self.is_to_ask = False
+        self.probe = self._sent
+        self._give(_UNLIMITED)
+
+    def _give(self, room: int) -> None:
+        self.room = self._given = room
