@@ -4,6 +4,9 @@ What stands between two peers (proxies, kernels, TLS) takes megabytes before it 
 what it has taken. So the sender asks now and then, by a PING, how far the peer has read: a PONG tells that all that
 was sent before its PING has arrived. The window is sized by the rate and the round trip that this measures.
 
+On a path that is kept busy every answer waits behind data, and the round trip looks longer than it is. So where the
+window has grown and is full, all that is on its way may arrive once in a while, and the next PING has a free path.
+
 A peer that takes all that there is for it is asked every few seconds only: between two answers it counts as reading on
 at the rate that the last ones have shown. What is sent faster than that, and an answer that is late, count in full.
 """
@@ -27,6 +30,9 @@ BUSY: Final = 1.5
 
 PATIENCE: Final = 0.05
 """Seconds beyond twice the shortest round trip after which an answer is late."""
+
+FREE_PATH_EVERY: Final = 10.0
+"""Seconds after which the round trip is measured on a free path again, where the window is full and has grown."""
 
 TRUSTED: Final = 2.0
 """Seconds after an answer in which the peer counts as reading on at the rate that it has shown."""
@@ -56,8 +62,12 @@ class SendWindow:
     __slots__ = (
         "_arrived",
         "_arrived_at",
+        "_arrived_before",
+        "_before",
+        "_emptying",
+        "_free_at",
         "_given",
-        "_last_rate",
+        "_is_free",
         "_rate",
         "_sent",
         "_shortest",
@@ -82,8 +92,15 @@ class SendWindow:
         self._arrived = 0
         self._arrived_at = 0.0
         self._rate = 0.0
-        self._last_rate = 0.0
+        self._arrived_before = 0
+        self._before = 0.0
         self._shortest = 0.0
+        self._emptying = 0
+        """Answers until all has arrived that is on its way now; data waits for them. 0 while it does not."""
+        self._is_free = False
+        """Whether the PING that is on its way, or goes out next, has a free path."""
+        self._free_at: float | None = None
+        """When the path was free last; None before."""
 
     @property
     def on_its_way(self) -> int:
@@ -113,12 +130,25 @@ class SendWindow:
         if not self._is_late(now):
             on_its_way = max(0, on_its_way - round(self._rate * (now - self._arrived_at)))
         self.is_full = on_its_way >= self.limit
-        if self.probe is not None:
+        if self._is_to_empty(on_its_way, now):
+            self._emptying = 1 if self.probe is None else 2
+        if self._emptying:
+            self.is_full = True
+            self.is_to_ask = self.probe is None
+            self._give(-1)
+        elif self.probe is not None:
             # It is looked often whether the answer takes too long.
             self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
         else:
             self.is_to_ask = on_its_way >= self.limit // 2 or now >= self._arrived_at + TRUSTED
             self._give(0 if self.is_to_ask else self.limit // 2 - on_its_way)
+
+    def _is_to_empty(self, on_its_way: int, now: float) -> bool:
+        if self._emptying or self.limit == SMALLEST:
+            return False
+        if self._free_at is None:
+            return on_its_way >= SMALLEST
+        return self.is_full and now >= self._free_at + FREE_PATH_EVERY
 
     def _is_late(self, now: float) -> bool:
         return self.probe is not None and now - self.probe_sent_at > 2 * self._shortest + PATIENCE
@@ -137,22 +167,34 @@ class SendWindow:
             return False
         elapsed = now - self.probe_sent_at
         if self.is_on:
-            # Of the last two, since an answer that was soon asked for covers little.
-            rate = (self.probe - self._arrived) / max(now - self._arrived_at, 1e-6)
-            self._rate, self._last_rate = max(rate, self._last_rate), rate
+            # Over the last two answers: one that was soon asked for covers little, and one behind an answer that was
+            # heard late covers much, since what it tells of took longer than it seems.
+            if self._is_free:
+                self._arrived_before, self._before = self.probe, now
+            else:
+                self._rate = (self.probe - self._arrived_before) / max(now - self._before, 1e-6)
+                self._arrived_before, self._before = self._arrived, self._arrived_at
             self._shortest = min(self._shortest, elapsed)
             self.limit = min(max(SMALLEST, round(BUSY * self._rate * self._shortest)), LARGEST)
         else:
             self.is_on = True
             self._shortest = elapsed
+            self._arrived_before, self._before = self.probe, now
         self._arrived, self.probe = self.probe, None
         self._arrived_at = now
+        self._is_free = self._emptying == 1
+        self._emptying = max(0, self._emptying - 1)
         self.look(now)
+        if self._is_free:
+            self._free_at = now
+            self.is_to_ask = True
+            self._give(0)
         return True
 
     def turn_off(self) -> None:
         """Hold nothing back any longer, and ask no more."""
         self.is_on = self.is_full = self.is_to_ask = False
+        self._emptying = 0
         self.probe = self._sent
         self._give(_UNLIMITED)
 

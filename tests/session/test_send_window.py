@@ -29,6 +29,9 @@ class Path:
         rate: bytes a second that the viewer reads.
         delay: seconds from either end to the other.
         answers: whether the viewer answers PING.
+
+    Attributes:
+        read_at: when the viewer has read, or goes on to read, what came last.
     """
 
     def __init__(self, theirs: Side, rate: float, delay: float = 0.0, *, answers: bool = True) -> None:
@@ -41,7 +44,7 @@ class Path:
         self.back: deque[tuple[float, bytes]] = deque()
         self.arrived: list[oracle.Frame] = []
         self.longest = 0
-        self._read_at = 0.0
+        self.read_at = 0.0
         self._heard_at = 0.0
 
     @property
@@ -75,7 +78,7 @@ class Path:
     def _next_moments(self) -> list[float]:
         moments = [self._heard_at + 10, *[moment for moment, _ in list(self.back)[:1]]]
         if self.taken:
-            moments.append(max(self.taken[0][0], self._read_at) + len(self.taken[0][1]) / self.rate)
+            moments.append(max(self.taken[0][0], self.read_at) + len(self.taken[0][1]) / self.rate)
         if (deadline := self.theirs.session.deadline()) is not None:
             moments.append(deadline)
         return moments
@@ -87,10 +90,10 @@ class Path:
         while self.back and self.back[0][0] <= self.clock.now:
             self.theirs.hears(self.back.popleft()[1])
         while self.taken:
-            read_at = max(self.taken[0][0], self._read_at) + len(self.taken[0][1]) / self.rate
+            read_at = max(self.taken[0][0], self.read_at) + len(self.taken[0][1]) / self.rate
             if read_at > self.clock.now + 1e-9:
                 return
-            self._read_at = read_at
+            self.read_at = read_at
             for frame in oracle.decode_frames(self.taken.popleft()[1]):
                 if frame.type != T["PING"]:
                     self.arrived.append(frame)
@@ -130,6 +133,50 @@ def test_an_alert_waits_for_little_whatever_takes_the_rest(version, rate):
     assert position <= 100
     assert path.longest <= 2 * SMALLEST
     assert path.numbers() == list(range(4000))
+
+
+@pytest.mark.parametrize("busy", [0.07, 0.3, 0.45])
+def test_a_viewer_that_is_busy_at_first_is_not_taken_for_one_far_away(busy):
+    """Its first answer is late, and all others wait behind data: nothing tells by itself how long the path is."""
+    theirs = agreed()
+    path = Path(theirs, 1_000_000)
+    path.read_at = theirs.clock.now + busy
+    for number in range(4000):
+        send(theirs, number)
+        path.write()
+    path.pass_on(busy + 1)
+    before = len(path.arrived)
+    theirs.session.send(MessageType.ANOMALY_ALERT, ALERT, stream=STREAM)
+    path.drain()
+    assert [frame.type for frame in path.arrived[before:]].index(T["ANOMALY_ALERT"]) <= 70
+    assert path.longest <= 2 * SMALLEST
+    assert path.numbers() == list(range(4000))
+
+
+def test_a_path_that_becomes_shorter_is_found_out():
+    theirs = agreed()
+    path = Path(theirs, 2_000_000, 0.1)
+    for number in range(40_000):
+        send(theirs, number)
+    path.pass_on(5)
+    assert path.on_its_way > 2 * SMALLEST
+    path.delay = 0.001
+    path.pass_on(11)
+    path.longest = 0
+    path.pass_on(1)
+    assert theirs.session.queued_frames > 1000
+    assert path.longest <= 2 * SMALLEST
+
+
+def test_alerts_do_not_keep_data_waiting_where_the_path_is_measured():
+    theirs = agreed()
+    path = Path(theirs, 2_000_000, 0.1)
+    for number in range(8000):
+        send(theirs, number)
+    for _ in range(1500):
+        theirs.session.send(MessageType.ANOMALY_ALERT, ALERT | {"x": os.urandom(3000)}, stream=STREAM)
+        path.pass_on(0.01)
+    assert path.numbers() == list(range(8000))
 
 
 def test_a_viewer_that_was_quick_and_becomes_slow():
