@@ -39,6 +39,7 @@ napoleon_use_ivar = True  # else each attribute would be described twice
 def setup(app: Sphinx) -> None:
     """What the pages hold that Sphinx does not know by itself."""
     app.add_lexer("frame", TextLexer)  # a frame in hex, which the tests read
+    app.add_lexer("haproxy", TextLexer)  # which Pygments does not know
     app.connect("include-read", link_within_the_site)
 
 

@@ -62,6 +62,10 @@ KINDS = {
     "python": "test_readme.py, the test of the page, or test_the_programs_of_a_page_run",
     "sh": "test_shell_blocks.py",
     "frame": "test_protocol_page.py",
+    "nginx": "server/test_proxies.py",
+    "haproxy": "server/test_proxies.py",
+    "caddy": "server/test_proxies.py",
+    "yaml": "nobody: docs/proxies.md says so",
     "ts": "client/test/readme.test.ts",
     "{eval-rst}": "sphinx",
     "{include}": "sphinx",
@@ -87,6 +91,8 @@ def test_every_block_is_of_a_kind_that_something_runs(page):
     for block in found:
         [kind, *_] = block.words.split() or [""]
         assert kind in KINDS or (kind == "" and page in PLAIN), f"{page}, line {block.line}"
+    if page != "docs/proxies.md":
+        assert not {"nginx", "haproxy", "caddy", "yaml"} & {block.words for block in found}
     if page.startswith(("docs/reference", "client", "bench", "CONTRIBUTING")):  # whose programs nobody would run
         assert not [block for block in found if block.words == "python"]
 

@@ -1,0 +1,283 @@
+"""The server behind nginx, HAProxy and Caddy: at their defaults, and as docs/proxies.md sets them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from certificates import certificate
+from client.servers import impatient
+from ports import unused_port
+from running import run
+from server.engines import ENGINES, Port, client, client_context, until, websockets
+from server.proxies import KINDS, proxy
+
+from ecgframe import MessageType
+from ecgframe.client import State
+from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server.adapters.websockets import serve
+from ecgframe.server.origins import Origins
+from ecgframe.session import Settings
+
+STREAM = "ecg/bed-7"
+HEARTBEAT = 0.2
+IDLE = 0.8
+BURST = 4000
+RATE = 1e6
+SLOW_VIEWER = Path(__file__).with_name("slow_viewer.py")
+UNCOMPRESSED = Settings(rate_limit=None, compression=None)
+BACKLOG = Settings(rate_limit=None, compression=None, queue_frames=20_000, queue_bytes=1 << 26)
+
+# Every proxy with both kinds of adapter: those that write at once, and those that can only be awaited.
+CASES = [
+    pytest.param(name, engine, tls, page, id=f"{name}-{engine}-{'wss' if tls else 'ws'}{'-page' if page else ''}")
+    for name in KINDS
+    for engine in ("websockets", "starlette")
+    for tls in (False, True)
+    for page in (False, True)
+    if not page or (engine == "websockets") == tls  # what the page sets is told apart by neither
+]
+each_case = pytest.mark.parametrize(("name", "engine", "tls", "page"), CASES)
+each_proxy = pytest.mark.parametrize("name", list(KINDS))
+
+
+@asynccontextmanager
+async def behind(name, directory, engine="websockets", *, page=False, idle=None, **options):
+    """A handler on a server behind a proxy; gives both."""
+    async with WebSocketBinaryHandler(**options) as handler, ENGINES[engine](handler) as port:
+        with proxy(name, directory, port, page=page, idle=idle) as running:
+            yield handler, running
+
+
+@each_case
+def test_frames_and_alerts_arrive_at_once_while_the_viewer_sends_nothing(name, engine, tls, page, tmp_path):
+    async def conversation():
+        async with (
+            behind(name, tmp_path, engine, page=page, settings=UNCOMPRESSED) as (handler, running),
+            client(running.port(tls)) as viewer,
+        ):
+            await viewer.subscribe(STREAM)
+            late = []
+            for number in range(30):
+                type = MessageType.ANOMALY_ALERT if number % 10 == 5 else MessageType.ECG_DATA
+                filling = os.urandom(300_000 if number == 15 else 700)
+                alert = {"kind": "VT", "timestamp": 0.0} if type is MessageType.ANOMALY_ALERT else {}
+                began = time.perf_counter()
+                await handler.publish(STREAM, type, alert | {"n": number, "filling": filling})
+                assert (await viewer.expect(type.name))["n"] == number
+                late.append(time.perf_counter() - began)
+            # A processor that is shared makes any single frame late; what is held up on purpose is later by far.
+            assert statistics.median(late) < 0.02
+            assert max(late) < 0.2
+
+    run(conversation())
+
+
+@each_case
+def test_an_alert_overtakes_what_waits_for_a_slow_viewer(name, engine, tls, page, tmp_path):
+    """Proxies and kernels take megabytes, in which nothing overtakes: so no more than little is on its way."""
+
+    async def conversation():
+        async with behind(name, tmp_path, engine, page=page, settings=BACKLOG) as (handler, running):
+            async with slow_viewer(running.port(tls), handler) as viewer:
+                for number in range(BURST):
+                    await handler.publish(STREAM, MessageType.ECG_DATA, {"n": number, "filling": os.urandom(980)})
+                await handler.publish(STREAM, MessageType.ANOMALY_ALERT, {"kind": "VT", "timestamp": time.monotonic()})
+                queued = handler.connections()[0].queued_frames
+                told = json.loads((await viewer.communicate())[0])
+            ahead = sum(came > told["published"] for came in told["frames"])
+            print(f"{ahead} frames, {told['alert'] - told['published']:.3f} s")
+            assert ahead <= 100
+            assert told["alert"] - told["published"] < 0.5
+            assert queued > BURST // 4  # it is slow
+
+    run(conversation())
+
+
+@each_proxy
+def test_the_client_comes_back_when_the_server_behind_the_proxy_is_restarted(name, tmp_path):
+    """Meanwhile the proxy answers in its place, that there is none."""
+
+    async def conversation():
+        target = unused_port()
+        with proxy(name, tmp_path, target) as running:
+            url = f"{running.port(False).url}/ws"
+            async with AsyncExitStack() as first:
+                handler = await first.enter_async_context(WebSocketBinaryHandler())
+                await first.enter_async_context(serve(handler, "127.0.0.1", target))
+                async with impatient(url) as viewer, viewer.subscribe(STREAM) as stream:
+                    await until(lambda: stream.status == "subscribed")
+                    await first.aclose()
+                    with pytest.raises(websockets.InvalidStatus, match=r"HTTP 50[23]"):
+                        await websockets.connect(url)
+                    assert viewer.state is State.RECONNECTING
+                    async with WebSocketBinaryHandler() as second, serve(second, "127.0.0.1", target):
+                        await until(lambda: any(one.streams for one in second.connections()))
+                        await second.publish(STREAM, MessageType.ECG_DATA, {"n": 1})
+                        assert (await anext(stream)).data["n"] == 1
+
+    run(conversation())
+
+
+@each_proxy
+def test_a_handshake_that_stays_half_open_stays_at_the_proxy(name, tmp_path):
+    async def conversation():
+        heads = []
+
+        async def accept(reader, writer):
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+            with proxy(name, tmp_path, server.sockets[0].getsockname()[1]) as running:
+                port = int(running.port(False))
+                half, whole = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+                half[1].write(b"GET /half HTTP/1.1\r\nHost: ecg.example.org\r\n")
+                whole[1].write(b"GET /whole HTTP/1.1\r\nHost: ecg.example.org\r\n\r\n")
+                assert b" 200 " in await whole[0].readline()
+                assert [head.split()[1] for head in heads] == [b"/whole"]
+                half[1].write(b"\r\n")
+                assert b" 200 " in await half[0].readline()
+                for _, writer in (half, whole):
+                    writer.close()
+
+    run(conversation())
+
+
+@asynccontextmanager
+async def slow_viewer(port: Port, handler: WebSocketBinaryHandler, *, answers: bool = True):
+    """A process that watches the stream at 1 MB/s; it is subscribed, and ends when an alert has come."""
+    viewer = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SLOW_VIEWER),
+        f"{port.url}/ws",
+        str(RATE),
+        "PONG" if answers else "SILENT",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "SSL_CERT_FILE": str(certificate()[2])},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        await until(lambda: viewer.returncode is not None or any(one.streams for one in handler.connections()))
+        yield viewer
+    finally:
+        if viewer.returncode is None:
+            viewer.kill()
+        await viewer.wait()
+
+
+@each_case
+def test_the_client_goes_on_without_a_gap_when_the_proxy_is_restarted(name, engine, tls, page, tmp_path):
+    async def conversation():
+        async with behind(name, tmp_path, engine, page=page, settings=UNCOMPRESSED) as (handler, running):
+            port = running.port(tls)
+            async with impatient(f"{port.url}/ws", **port.tls) as viewer, viewer.subscribe(STREAM) as stream:
+                published = 0
+
+                async def publish():
+                    nonlocal published
+                    for _ in range(20):
+                        await handler.publish(STREAM, MessageType.ECG_DATA, {"n": published})
+                        published += 1
+
+                for _ in range(2):
+                    await publish()
+                    running.kill()
+                    await publish()
+                    await until(lambda: viewer.state is not State.CONNECTED)
+                    running.start()
+                    await publish()
+                    await until(lambda: viewer.state is State.CONNECTED)
+                got = [(await anext(stream)).data["n"] for _ in range(published)]
+                assert got == list(range(published))
+                assert stream.gap_count == 0
+                assert viewer.stats()["connections"] == 3
+
+    run(conversation())
+
+
+@each_proxy
+def test_heartbeats_keep_an_idle_connection_open(name, tmp_path):
+    async def conversation():
+        settings = Settings(heartbeat_interval=HEARTBEAT)
+        async with behind(name, tmp_path, idle=IDLE, settings=settings) as (_, running):
+            port = running.port(True)
+            async with impatient(f"{port.url}/ws", **port.tls) as viewer, viewer.subscribe(STREAM):
+                await until(lambda: viewer.stats()["received"].get("HEARTBEAT", 0) > 2 * IDLE / HEARTBEAT)
+                assert viewer.stats()["connections"] == 1
+
+    run(conversation())
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])  # Caddy lets what was upgraded be idle for as long as it likes
+def test_without_heartbeats_in_time_an_idle_connection_is_closed(name, tmp_path):
+    """So it is the heartbeats that keep the other one open."""
+
+    async def conversation():
+        async with (
+            behind(name, tmp_path, idle=IDLE, settings=Settings(heartbeat_interval=60.0)) as (_, running),
+            client(running.port(False)) as viewer,
+        ):
+            began = time.monotonic()
+            await viewer.connection.wait_closed()
+            assert 0.5 * IDLE < time.monotonic() - began < 5 * IDLE
+
+    run(conversation())
+
+
+def headers_of_the_browser(name, directory, engine="websockets", *, page, tls):
+    """The request that ``authenticate`` sees of a browser that claims to come from elsewhere, and its origin."""
+    seen = []
+
+    async def authenticate(request):
+        seen.append(request)
+        return True
+
+    async def conversation():
+        async with behind(name, directory, engine, page=page, authenticate=authenticate) as (_, running):
+            port = running.port(tls)
+            host = f"ecg.example.org:{int(port)}"
+            options = {"ssl": client_context(), "server_hostname": "127.0.0.1"} if tls else {}
+            async with websockets.connect(
+                f"{'wss' if tls else 'ws'}://{host}/ws",
+                host="127.0.0.1",
+                port=int(port),
+                origin=f"{'https' if tls else 'http'}://{host}",
+                additional_headers={"X-Forwarded-For": "203.0.113.66"},
+                **options,
+            ):
+                await until(lambda: seen)
+        return seen[0], host
+
+    return run(conversation())
+
+
+@each_proxy
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_page_is_known_by_its_origin(name, tls, tmp_path):
+    request, host = headers_of_the_browser(name, tmp_path, page=True, tls=tls)
+    assert request.headers["host"] == host
+    assert Origins(host="0.0.0.0").admits(request.headers["origin"], request.headers["host"])
+    assert not Origins(host="0.0.0.0").admits("https://elsewhere.example.org", request.headers["host"])
+
+
+@each_proxy
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_the_page_has_the_viewers_address_in_place_of_what_the_viewer_claims(name, tls, tmp_path):
+    request, _ = headers_of_the_browser(name, tmp_path, page=True, tls=tls)
+    assert request.headers["x-forwarded-for"] == "127.0.0.1"
+    assert request.headers["x-forwarded-proto"] == ("https" if tls else "http")
+
+
+@each_proxy
+def test_at_its_defaults_only_caddy_does(name, tmp_path):
+    request, host = headers_of_the_browser(name, tmp_path, page=False, tls=False)
+    assert request.headers["x-forwarded-for"] == ("127.0.0.1" if name == "caddy" else "203.0.113.66")
+    assert (request.headers["host"] == host) is (name != "nginx")  # which tells the server its own address
