@@ -4,20 +4,30 @@
  * The messages of a stream have rising timestamps, and arrive in that order but for the urgent ones, which overtake.
  * So the place is the timestamp of the last message in line, and the timestamps of those that came ahead of it.
  * Times are in microseconds since 1970.
+ *
+ * A timestamp names a message; it does not tell whether the message came before. The server's clock may be set back,
+ * and what follows is then new, though its timestamps are earlier. So only a message whose own timestamp is remembered
+ * counts as a duplicate, and timestamps that go back are told as a gap.
  */
+import type { DateTime } from "./date-time.js";
+import { dateTime, microseconds } from "./moments.js";
 import { Flag, MessageType } from "./protocol.js";
 import type { Message } from "./protocol-handler.js";
 
 /** By how much to go back where the place is only known by a clock: the clocks differ, the network delays. */
 const MARGIN = 1_000_000n;
-/** Messages ahead of the line whose timestamps are remembered. */
-const REMEMBERED_AHEAD = 1024;
+/** Messages in line, and messages ahead of it, whose timestamps are remembered. */
+const REMEMBERED = 1024;
 /** Notices of dropped frames that may wait until the line has passed them. */
 const MOST_NOTICES = 64;
 /** Flags of messages whose timestamps do not tell how far the stream has come; nor do those of alerts. */
 const OUT_OF_LINE = Flag.PRIORITY | Flag.BROADCAST;
 
-/** Messages of a stream that this viewer will not get. */
+/**
+ * Messages of a stream that this viewer will not get, or may not get.
+ *
+ * Where the server's clock went back in between, `to` is earlier than `from`.
+ */
 export interface Gap {
   readonly stream: string;
   /** None is missing before: the timestamp of the first lost message, or of the last one before the gap. */
@@ -40,67 +50,102 @@ const NEW: Taken = { gaps: [], isNew: true };
 export class Place {
   readonly #stream: string;
   /** Everything up to here is had; null where nothing is known yet. */
-  #until: bigint | null;
-  /** Whether that is the timestamp of a message that came, so that no other is to come before it. */
+  #until: bigint | null = null;
+  /** Whether that names a message, or is a place that the server gave, so that no other is to come before it. */
   #exact = false;
   #margin = 0n;
+  /** Timestamps of the last messages in line, oldest first. */
+  #seen = new Set<bigint>();
   #ahead = new Set<bigint>();
   #notices: Gap[] = [];
+  /** What the server's clock is ahead of the one that gives `now`; used where messages have no timestamps. */
+  #offset = 0n;
 
-  /** @param since timestamp of the last message that the viewer has already */
-  constructor(stream: string, since: bigint | null = null) {
+  /** @param since timestamp of the last message that the viewer has already, or a moment by the server's clock */
+  constructor(stream: string, since: bigint | Date | null = null) {
     this.#stream = stream;
-    this.#until = since;
+    if (typeof since === "bigint") {
+      this.#reach(since, true);
+      this.#remember(since);
+    } else if (since !== null) {
+      this.#until = microseconds(since);
+    }
   }
 
-  /** From where to go on over a new connection; null where nothing is known yet. */
-  since(): bigint | null {
-    return this.#until === null ? null : larger(this.#until - this.#margin, 0n);
+  /**
+   * From where to go on over a new connection; null where nothing is known yet.
+   *
+   * An integer names a message, or the place just before one; a date is a moment by the server's clock.
+   */
+  since(): bigint | DateTime | null {
+    if (this.#until === null) return null;
+    return this.#exact ? this.#until : dateTime(larger(this.#until - this.#margin, 0n));
   }
 
-  /** Notes that a message came, at `now`. */
+  /**
+   * Notes that a message came.
+   *
+   * @param now by a clock of this machine that nobody sets; needed for messages without timestamps
+   */
   take(message: Message, now: bigint): Taken {
     const { timestamp } = message;
     if (timestamp === null) {
-      this.#reach(now, false);
+      this.#reach(now + this.#offset, false);
       return NEW;
     }
     if (message.flags & OUT_OF_LINE || message.type === MessageType.ANOMALY_ALERT) {
       return this.#goesAhead(timestamp) ? NEW : NOT_NEW;
     }
-    if (this.#exact && this.#until !== null && timestamp <= this.#until) return NOT_NEW;
+    if (this.#seen.has(timestamp)) return NOT_NEW;
+    const gaps =
+      this.#exact && this.#until !== null && timestamp <= this.#until
+        ? [...this.ended(), this.#wentBack(this.#until, timestamp)]
+        : this.#passedNotices(timestamp);
     this.#reach(timestamp, true);
-    return this.#notices.length ? { gaps: this.#passedNotices(timestamp), isNew: true } : NEW;
+    this.#remember(timestamp);
+    return gaps.length ? { gaps, isNew: true } : NEW;
   }
 
   /**
    * Notes that the server has granted the subscription, over a new connection. Gives what is lost.
    *
-   * @param from the moment from which messages follow, where some before it are lost
-   * @param timestamp of the server's answer
+   * @param from the moment from which messages follow: where the viewer begins, or where the server cannot vouch that
+   *   none before it is missing
+   * @param timestamp of the server's answer; null where messages have none on this connection
+   * @param now as for `take`
    */
-  answered(from: bigint | null, timestamp: bigint): Gap[] {
+  answered(from: bigint | null, timestamp: bigint | null, now: bigint): Gap[] {
     const gaps = this.#halfPassedNotices();
-    if (this.#until === null) {
+    const until = this.#until;
+    if (from === null) {
       // Whatever is published from now on is this viewer's, even if the connection goes before the first came.
-      this.#until = timestamp;
-      this.#margin = MARGIN;
-    } else if (from !== null && from > this.#until + 1n) {
-      gaps.push({ stream: this.#stream, from: this.#until, to: from, frames: null });
-      this.#until = from - 1n;
-      this.#margin = 0n;
-      this.#ahead = new Set([...this.#ahead].filter((ahead) => ahead >= from));
+      if (until === null) this.#reach(timestamp ?? now + this.#offset, false);
+      return gaps;
     }
+    if (timestamp === null) this.#offset = from - now;
+    if (until !== null && from > until + 1n) {
+      gaps.push({ stream: this.#stream, from: until, to: from, frames: null });
+      this.#seen.clear();
+      this.#ahead = new Set([...this.#ahead].filter((ahead) => ahead >= from));
+    } else if (until !== null && from <= until) {
+      gaps.push(this.#wentBack(until, from));
+    }
+    this.#reach(larger(from - 1n, 0n), timestamp !== null);
     return gaps;
   }
 
-  /** Notes that the stream goes on at `now`, from a server that does not resume. Gives what is lost. */
+  /**
+   * Notes that the stream goes on, from a server that does not resume. Gives what is lost.
+   *
+   * @param now as for `take`
+   */
   startedAnew(now: bigint): Gap[] {
     const gaps = this.#halfPassedNotices();
+    const start = now + this.#offset;
     if (this.#until !== null) {
-      gaps.push({ stream: this.#stream, from: this.#until, to: larger(now, this.#until), frames: null });
+      gaps.push({ stream: this.#stream, from: this.#until, to: larger(start, this.#until), frames: null });
     }
-    this.#reach(now, false);
+    this.#reach(start, false);
     return gaps;
   }
 
@@ -127,6 +172,18 @@ export class Place {
     return notices;
   }
 
+  /** The server's clock went back: nothing that was known of its messages holds for those that follow. */
+  #wentBack(from: bigint, to: bigint): Gap {
+    this.#seen.clear();
+    this.#ahead.clear();
+    return { stream: this.#stream, from, to, frames: null };
+  }
+
+  #remember(timestamp: bigint): void {
+    this.#seen.add(timestamp);
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value as bigint);
+  }
+
   #reach(until: bigint, exact: boolean): void {
     this.#until = until;
     this.#exact = exact;
@@ -138,7 +195,7 @@ export class Place {
   #goesAhead(timestamp: bigint): boolean {
     if (this.#ahead.has(timestamp)) return false;
     this.#ahead.add(timestamp);
-    if (this.#ahead.size > REMEMBERED_AHEAD) {
+    if (this.#ahead.size > REMEMBERED) {
       // That many overtook a message that still waits? Rather, nothing is in line: the stream is all alerts.
       const oldest = [...this.#ahead].reduce((a, b) => (a < b ? a : b));
       this.#ahead.delete(oldest);
@@ -148,6 +205,7 @@ export class Place {
   }
 
   #passedNotices(until: bigint): Gap[] {
+    if (!this.#notices.length) return [];
     const passed = this.#notices.filter((gap) => gap.to < until);
     this.#notices = this.#notices.filter((gap) => gap.to >= until);
     return passed;
@@ -164,12 +222,14 @@ export class Place {
   }
 }
 
-function joinedGap(one: Gap, other: Gap): Gap {
+/** One gap in place of two, the first of which was told first. */
+function joinedGap(first: Gap, second: Gap): Gap {
+  const wentBack = first.to < first.from || second.to < second.from;
   return {
-    stream: one.stream,
-    from: one.from < other.from ? one.from : other.from,
-    to: larger(one.to, other.to),
-    frames: one.frames === null || other.frames === null ? null : one.frames + other.frames,
+    stream: first.stream,
+    from: wentBack || first.from < second.from ? first.from : second.from,
+    to: wentBack ? second.to : larger(first.to, second.to),
+    frames: first.frames === null || second.frames === null ? null : first.frames + second.frames,
   };
 }
 

@@ -22,3 +22,8 @@ export function microsecondsNow(): bigint {
   if (Math.abs(origin + fine - wall) > FARTHEST) origin = wall - fine;
   return BigInt(Math.round((origin + fine) * 1000));
 }
+
+/** The same by a clock that nobody sets: it told the time of this machine when the page or program began. */
+export function steadyMicroseconds(): bigint {
+  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000));
+}

@@ -10,8 +10,12 @@ export type StreamMessage = Message<Record<string, unknown>>;
 export type StreamCallback = (message: StreamMessage) => void | Promise<void>;
 
 export interface SubscribeOptions {
-  /** Timestamp of the last message that is there already, in microseconds since 1970: what came after it is sent first. */
-  readonly since?: bigint;
+  /**
+   * What came after it is sent first: after the message of this timestamp, in microseconds since 1970, which is there
+   * already; or after this moment, approximately, by the server's clock. Where the server cannot tell what came after
+   * it, it sends all that it has, behind a gap.
+   */
+  readonly since?: bigint | Date;
   /** Called with what can no longer be had, between the message before and the one behind. */
   readonly onGap?: (gap: Gap) => void;
 }
