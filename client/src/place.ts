@@ -14,7 +14,7 @@ import { dateTime, microseconds } from "./moments.js";
 import { Flag, MessageType } from "./protocol.js";
 import type { Message } from "./protocol-handler.js";
 
-/** By how much to go back where the place is only known by a clock: the clocks differ, the network delays. */
+/** By how much to go back where the place is only known by a clock: the network delays. */
 const MARGIN = 1_000_000n;
 /** Messages in line, and messages ahead of it, whose timestamps are remembered. */
 const REMEMBERED = 1024;
@@ -50,102 +50,96 @@ const NEW: Taken = { gaps: [], isNew: true };
 export class Place {
   readonly #stream: string;
   /** Everything up to here is had; null where nothing is known yet. */
-  #until: bigint | null = null;
-  /** Whether that names a message, or is a place that the server gave, so that no other is to come before it. */
+  #until: bigint | null;
+  /** Whether that is the timestamp of a message that came, or a place that the server has named. */
   #exact = false;
+  /** Whether that is known by a clock only. */
+  #isMoment: boolean;
   #margin = 0n;
-  /** Timestamps of the last messages in line, oldest first. */
+  /** Timestamps of the last messages in line, since the clock last went back, oldest first. */
   #seen = new Set<bigint>();
   #ahead = new Set<bigint>();
   #notices: Gap[] = [];
-  /** What the server's clock is ahead of the one that gives `now`; used where messages have no timestamps. */
-  #offset = 0n;
 
   /** @param since timestamp of the last message that the viewer has already, or a moment by the server's clock */
   constructor(stream: string, since: bigint | Date | null = null) {
     this.#stream = stream;
-    if (typeof since === "bigint") {
-      this.#reach(since, true);
-      this.#remember(since);
-    } else if (since !== null) {
-      this.#until = microseconds(since);
-    }
+    this.#until = since instanceof Date ? microseconds(since) : since;
+    this.#isMoment = since instanceof Date;
   }
 
-  /**
-   * From where to go on over a new connection; null where nothing is known yet.
-   *
-   * An integer names a message, or the place just before one; a date is a moment by the server's clock.
-   */
-  since(): bigint | DateTime | null {
-    if (this.#until === null) return null;
-    return this.#exact ? this.#until : dateTime(larger(this.#until - this.#margin, 0n));
+  /** From where to go on over a new connection; null where nothing is known yet. */
+  since(): bigint | null {
+    return this.#until === null ? null : larger(this.#until - this.#margin, 0n);
   }
 
-  /**
-   * Notes that a message came.
-   *
-   * @param now by a clock of this machine that nobody sets; needed for messages without timestamps
-   */
+  /** `since` as the server is to be asked: an integer names a message, a date is a moment. */
+  asksSince(): bigint | DateTime | null {
+    const since = this.since();
+    return since === null || !this.#isMoment ? since : dateTime(since);
+  }
+
+  /** Notes that a message came, at `now` by the server's clock. */
   take(message: Message, now: bigint): Taken {
     const { timestamp } = message;
     if (timestamp === null) {
-      this.#reach(now + this.#offset, false);
+      this.#reachMoment(now);
       return NEW;
     }
     if (message.flags & OUT_OF_LINE || message.type === MessageType.ANOMALY_ALERT) {
       return this.#goesAhead(timestamp) ? NEW : NOT_NEW;
     }
-    if (this.#seen.has(timestamp)) return NOT_NEW;
-    const gaps =
-      this.#exact && this.#until !== null && timestamp <= this.#until
-        ? [...this.ended(), this.#wentBack(this.#until, timestamp)]
-        : this.#passedNotices(timestamp);
-    this.#reach(timestamp, true);
-    this.#remember(timestamp);
-    return gaps.length ? { gaps, isNew: true } : NEW;
+    if (this.#exact && this.#until !== null && timestamp <= this.#until) {
+      if (this.#seen.has(timestamp)) return NOT_NEW;
+      const gaps = [...this.ended(), { stream: this.#stream, from: this.#until, to: timestamp, frames: null }];
+      this.#seen.clear(); // no timestamp from before tells anything of what comes now
+      this.#ahead.clear();
+      this.#reach(timestamp);
+      return { gaps, isNew: true };
+    }
+    this.#reach(timestamp);
+    return this.#notices.length ? { gaps: this.#passedNotices(timestamp), isNew: true } : NEW;
   }
 
   /**
    * Notes that the server has granted the subscription, over a new connection. Gives what is lost.
    *
-   * @param from the moment from which messages follow: where the viewer begins, or where the server cannot vouch that
-   *   none before it is missing
-   * @param timestamp of the server's answer; null where messages have none on this connection
-   * @param now as for `take`
+   * @param from the moment from which messages follow: where the stream begins for this viewer, or, where it was had
+   *   before, from where the server can vouch for it again
+   * @param timestamp of the server's answer
    */
-  answered(from: bigint | null, timestamp: bigint | null, now: bigint): Gap[] {
+  answered(from: bigint | null, timestamp: bigint): Gap[] {
     const gaps = this.#halfPassedNotices();
-    const until = this.#until;
-    if (from === null) {
+    if (this.#until === null) {
       // Whatever is published from now on is this viewer's, even if the connection goes before the first came.
-      if (until === null) this.#reach(timestamp ?? now + this.#offset, false);
-      return gaps;
+      if (from === null) this.#reachMoment(timestamp);
+      else this.#goOnAfter(from - 1n);
+    } else if (from !== null) {
+      if (from !== this.#until + 1n) {
+        gaps.push({ stream: this.#stream, from: this.#until, to: from, frames: null });
+        this.#seen.clear();
+        if (from <= this.#until) this.#ahead.clear(); // the server's clock went back
+      }
+      this.#goOnAfter(from - 1n);
     }
-    if (timestamp === null) this.#offset = from - now;
-    if (until !== null && from > until + 1n) {
-      gaps.push({ stream: this.#stream, from: until, to: from, frames: null });
-      this.#seen.clear();
-      this.#ahead = new Set([...this.#ahead].filter((ahead) => ahead >= from));
-    } else if (until !== null && from <= until) {
-      gaps.push(this.#wentBack(until, from));
-    }
-    this.#reach(larger(from - 1n, 0n), timestamp !== null);
     return gaps;
   }
 
-  /**
-   * Notes that the stream goes on, from a server that does not resume. Gives what is lost.
-   *
-   * @param now as for `take`
-   */
+  /** Notes the same over a connection whose messages have no timestamps, at `now` by the server's clock. */
+  answeredUntimed(from: bigint | null, now: bigint): Gap[] {
+    const wasNew = this.#until === null;
+    const gaps = this.answered(from, now);
+    if (wasNew) this.#reachMoment(now);
+    return gaps;
+  }
+
+  /** Notes that the stream goes on at `now`, from a server that does not resume. Gives what is lost. */
   startedAnew(now: bigint): Gap[] {
     const gaps = this.#halfPassedNotices();
-    const start = now + this.#offset;
     if (this.#until !== null) {
-      gaps.push({ stream: this.#stream, from: this.#until, to: larger(start, this.#until), frames: null });
+      gaps.push({ stream: this.#stream, from: this.#until, to: larger(now, this.#until), frames: null });
     }
-    this.#reach(start, false);
+    this.#reachMoment(now);
     return gaps;
   }
 
@@ -172,23 +166,28 @@ export class Place {
     return notices;
   }
 
-  /** The server's clock went back: nothing that was known of its messages holds for those that follow. */
-  #wentBack(from: bigint, to: bigint): Gap {
-    this.#seen.clear();
-    this.#ahead.clear();
-    return { stream: this.#stream, from, to, frames: null };
-  }
-
-  #remember(timestamp: bigint): void {
-    this.#seen.add(timestamp);
+  /** A message in line came. */
+  #reach(until: bigint): void {
+    this.#seen.add(until);
     if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value as bigint);
+    this.#goOnAfter(until);
   }
 
-  #reach(until: bigint, exact: boolean): void {
+  /** The stream has come so far, by the server's clock. */
+  #reachMoment(until: bigint): void {
     this.#until = until;
-    this.#exact = exact;
-    this.#margin = exact ? 0n : MARGIN;
-    if (exact) for (const ahead of this.#ahead) if (ahead <= until) this.#ahead.delete(ahead);
+    this.#exact = false;
+    this.#isMoment = true;
+    this.#margin = MARGIN;
+  }
+
+  /** All up to here is had or told as lost. */
+  #goOnAfter(until: bigint): void {
+    this.#until = until;
+    this.#exact = true;
+    this.#isMoment = false;
+    this.#margin = 0n;
+    for (const ahead of this.#ahead) if (ahead <= until) this.#ahead.delete(ahead);
   }
 
   /** Remembers a message ahead of the line; false if it is remembered already. */
@@ -199,13 +198,12 @@ export class Place {
       // That many overtook a message that still waits? Rather, nothing is in line: the stream is all alerts.
       const oldest = [...this.#ahead].reduce((a, b) => (a < b ? a : b));
       this.#ahead.delete(oldest);
-      if (this.#until === null || oldest > this.#until) this.#reach(oldest, true);
+      if (this.#until === null || oldest > this.#until) this.#reach(oldest);
     }
     return true;
   }
 
   #passedNotices(until: bigint): Gap[] {
-    if (!this.#notices.length) return [];
     const passed = this.#notices.filter((gap) => gap.to < until);
     this.#notices = this.#notices.filter((gap) => gap.to >= until);
     return passed;

@@ -23,7 +23,7 @@ export function microsecondsNow(): bigint {
   return BigInt(Math.round((origin + fine) * 1000));
 }
 
-/** The same by a clock that nobody sets: it told the time of this machine when the page or program began. */
+/** Microseconds since 1970, by this machine's clock as it was when the page or program began: it is never set. */
 export function steadyMicroseconds(): bigint {
   return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000));
 }

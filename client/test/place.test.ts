@@ -15,12 +15,16 @@ function taken(place: Place, timestamp: bigint | null, { now = 0n, type = 1, fla
   return [...gaps.map(({ from, to }) => [from, to]), ...(isNew ? ["message"] : [])];
 }
 
-function answered(place: Place, from: bigint | null, timestamp: bigint | null = 0n, now = 0n): unknown[] {
-  return place.answered(from, timestamp, now).map(({ from, to, frames }) => (frames === null ? [from, to] : frames));
+function answered(place: Place, from: bigint | null, timestamp = 0n): unknown[] {
+  return told(place.answered(from, timestamp));
+}
+
+function told(gaps: readonly Gap[]): unknown[] {
+  return gaps.map(({ from, to }) => [from, to]);
 }
 
 function text(place: Place): string | undefined {
-  const since = place.since();
+  const since = place.asksSince();
   return since instanceof DateTime ? since.text : undefined;
 }
 
@@ -67,13 +71,18 @@ describe("a message in line", () => {
     expect(taken(place, 98n * SECOND)).toEqual([[99n * SECOND, 98n * SECOND], "message"]);
   });
 
-  test("goes back behind a place that the server gave, or that the application named", () => {
-    const given = new Place("ecg");
-    answered(given, 101n);
-    expect(taken(given, 100n)).toEqual([[100n, 100n], "message"]);
-    expect(taken(new Place("ecg", 100n), 99n)).toEqual([[100n, 99n], "message"]);
-    expect(taken(new Place("ecg", 100n), 100n)).toEqual([]);
-    expect(taken(new Place("ecg", new Date(1000)), 1n)).toEqual(["message"]);
+  test("goes back behind a place that the server gave", () => {
+    const place = new Place("ecg");
+    answered(place, 101n);
+    expect(taken(place, 100n)).toEqual([[100n, 100n], "message"]);
+  });
+
+  test("may be any behind a place that the application named", () => {
+    for (const since of [100n, new Date(1000)]) {
+      const place = new Place("ecg", since);
+      expect(taken(place, 1n)).toEqual(["message"]);
+      expect(taken(place, 1n)).toEqual([]);
+    }
   });
 
   test("is remembered among the last 1,024", () => {
@@ -163,39 +172,38 @@ describe("an answer to a viewer that comes back", () => {
 });
 
 describe("where messages have no timestamps", () => {
-  test("the place is the server's clock, counted on here", () => {
+  test("the place is a moment by the server's clock, and a second before it", () => {
     const place = new Place("ecg");
-    const now = 7n * SECOND;
-    expect(answered(place, 1_700_000_000_000_001n, null, now)).toEqual([]);
-    expect(text(place)).toBe("2023-11-14T22:13:19+00:00");
-    expect(taken(place, null, { now: now + 60n * SECOND })).toEqual(["message"]);
-    expect(text(place)).toBe("2023-11-14T22:14:19.000001+00:00");
-    expect(answered(place, null, null, now + 61n * SECOND)).toEqual([]);
-    expect(text(place)).toBe("2023-11-14T22:14:19.000001+00:00");
+    expect(told(place.answeredUntimed(1_700_000_000_000_001n, 1_700_000_000_000_001n))).toEqual([]);
+    expect(text(place)).toBe("2023-11-14T22:13:19.000001+00:00");
+    expect(taken(place, null, { now: 1_700_000_060_000_000n })).toEqual(["message"]);
+    expect(text(place)).toBe("2023-11-14T22:14:19+00:00");
+    expect(told(place.answeredUntimed(null, 1_700_000_090_000_000n))).toEqual([]);
+    expect(text(place)).toBe("2023-11-14T22:14:19+00:00");
   });
 
-  test("a server that is back with another clock is counted on by that one", () => {
+  test("a server that is back with another clock is a gap", () => {
     const place = new Place("ecg");
-    answered(place, 1000n * SECOND, null, 0n);
-    taken(place, null, { now: 5n * SECOND });
-    expect(answered(place, 500n * SECOND, null, 6n * SECOND)).toEqual([[1005n * SECOND, 500n * SECOND]]);
-    taken(place, null, { now: 16n * SECOND });
-    expect(text(place)).toBe("1970-01-01T00:08:29+00:00");
-    expect(answered(place, 900n * SECOND, null, 17n * SECOND)).toEqual([[510n * SECOND, 900n * SECOND]]);
-    expect(answered(place, 900n * SECOND, null, 18n * SECOND)).toEqual([]);
+    place.answeredUntimed(1000n * SECOND, 1000n * SECOND);
+    taken(place, null, { now: 1005n * SECOND });
+    expect(told(place.answeredUntimed(500n * SECOND, 500n * SECOND))).toEqual([[1005n * SECOND, 500n * SECOND]]);
+    taken(place, null, { now: 510n * SECOND });
+    expect(told(place.answeredUntimed(900n * SECOND, 900n * SECOND))).toEqual([[510n * SECOND, 900n * SECOND]]);
+    expect(told(place.answeredUntimed(900n * SECOND, 901n * SECOND))).toEqual([]);
   });
 
-  test("a server that does not say where it is is taken for as late as this machine was at the start", () => {
+  test("a server that does not resume begins anew now", () => {
     const place = new Place("ecg");
-    expect(answered(place, null, null, 1000n * SECOND)).toEqual([]);
-    expect(text(place)).toBe("1970-01-01T00:16:39+00:00");
-    expect(place.startedAnew(1010n * SECOND)).toMatchObject([{ from: 1000n * SECOND, to: 1010n * SECOND }]);
+    expect(told(place.startedAnew(1000n * SECOND))).toEqual([]);
+    expect(told(place.startedAnew(1010n * SECOND))).toEqual([[1000n * SECOND, 1010n * SECOND]]);
+    expect(told(place.startedAnew(900n * SECOND))).toEqual([[1010n * SECOND, 1010n * SECOND]]);
+    expect(text(place)).toBe("1970-01-01T00:14:59+00:00");
   });
 });
 
 describe("what the application names", () => {
   test("is a message where it is a number, a moment where it is a date", () => {
-    expect(new Place("ecg", 123n).since()).toBe(123n);
+    expect(new Place("ecg", 123n).asksSince()).toBe(123n);
     expect(text(new Place("ecg", new Date(1_700_000_000_250)))).toBe("2023-11-14T22:13:20.250000+00:00");
     expect(text(new Place("ecg", new DateTime("2023-11-14T23:13:20.000007+01:00")))).toBe(
       "2023-11-14T22:13:20.000007+00:00",
@@ -280,7 +288,8 @@ const steps = fc.oneof(
     timestamp: fc.option(moment, { freq: 6 }),
     now: moment,
   }),
-  fc.record({ do: fc.constant("answered"), start: fc.option(moment), timestamp: fc.option(moment), now: moment }),
+  fc.record({ do: fc.constant("answered"), start: fc.option(moment), timestamp: moment }),
+  fc.record({ do: fc.constant("answered_untimed"), start: fc.option(moment), now: moment }),
   fc.record({ do: fc.constant("started_anew"), now: moment }),
   fc
     .record({ do: fc.constant("noticed"), start: moment, length: moment, frames: fc.nat(9), timed: fc.boolean() })
@@ -297,7 +306,7 @@ describe("as in Python", () => {
         "ecg",
         typeof since === "number" ? BigInt(since) : since === null ? null : new Date(since),
       );
-      const told = course.map((step) => [done(place, step as unknown as Step), placeTold(place.since())]);
+      const told = course.map((step) => [done(place, step as unknown as Step), placeTold(place)]);
       expect(told).toEqual((await peer.do("place", { since, steps: course })).told);
     });
     await fc.assert(property, { numRuns: 1000 });
@@ -320,7 +329,7 @@ describe("as in Python", () => {
     }));
     const course = [...alerts, ...notices, { do: "take", type: 1, flags: 0, timestamp: 9000, now: 0 }];
     const place = new Place("ecg");
-    const told = course.map((step) => [done(place, step as unknown as Step), placeTold(place.since())]);
+    const told = course.map((step) => [done(place, step as unknown as Step), placeTold(place)]);
     expect(told).toEqual((await peer.do("place", { since: null, steps: course })).told);
   });
 });
@@ -332,7 +341,9 @@ function done(place: Place, step: Step): unknown {
       return [...gaps.map(gapTold), ...(isNew ? ["message"] : [])];
     }
     case "answered":
-      return place.answered(moments(step.start), moments(step.timestamp), BigInt(step.now)).map(gapTold);
+      return place.answered(microsecondsOf(step.start), BigInt(step.timestamp as number)).map(gapTold);
+    case "answered_untimed":
+      return place.answeredUntimed(microsecondsOf(step.start), BigInt(step.now)).map(gapTold);
     case "started_anew":
       return place.startedAnew(BigInt(step.now)).map(gapTold);
     default: {
@@ -342,7 +353,7 @@ function done(place: Place, step: Step): unknown {
   }
 }
 
-function moments(value: number | null): bigint | null {
+function microsecondsOf(value: number | null): bigint | null {
   return value === null ? null : BigInt(value);
 }
 
@@ -370,6 +381,8 @@ function gapTold({ from, to, frames }: Gap): unknown {
   return [Number(from), Number(to), frames];
 }
 
-function placeTold(since: bigint | DateTime | null): number | string | null {
-  return typeof since === "bigint" ? Number(since) : (since?.text ?? null);
+function placeTold(place: Place): unknown {
+  const asked = place.asksSince();
+  const since = place.since();
+  return [since === null ? null : Number(since), asked instanceof DateTime ? asked.text : null];
 }

@@ -148,14 +148,14 @@ export class StreamModel {
 
   #connect(): void {
     if (this.#wire !== null) return;
-    const since = this.#place.since();
+    const since = this.#place.asksSince();
+    if (since instanceof Date) throw new Error("a place that the server gave is exact");
     if (since === null) {
       this.#begun = this.#published.length;
       this.#answer(this.#newest + 1n);
       this.#wire = [];
       return;
     }
-    if (typeof since !== "bigint") throw new Error("a place that the server gave is exact");
     const isKnown = since === this.#floor || this.#kept.some(({ timestamp }) => timestamp === since);
     const after = isKnown ? since : this.#floor;
     this.#answer(isKnown ? null : after + 1n);
@@ -163,7 +163,7 @@ export class StreamModel {
   }
 
   #answer(from: bigint | null): void {
-    for (const gap of this.#place.answered(from, this.#now(), 0n)) this.#seen.push(gap);
+    for (const gap of this.#place.answered(from, this.#now())) this.#seen.push(gap);
   }
 
   #deliver(message: Published): void {

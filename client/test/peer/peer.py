@@ -75,7 +75,7 @@ class Peer:
     async def place(self, *, since, steps):
         """What a viewer's place in a stream makes of a course of events."""
         place = Place("ecg", _moment(since))
-        return {"told": [[_step(place, **step), _place_told(place.since())] for step in steps]}
+        return {"told": [[_step(place, **step), _place_told(place)] for step in steps]}
 
     # --- a server ---
 
@@ -170,7 +170,9 @@ def _step(place: Place, *, do: str, **given: Any) -> Any:
             message = Message(MessageType(given["type"]), None, 3, Flag(given["flags"]), given["timestamp"])
             return [_told(item) for item in place.take(message, given["now"])]
         case "answered":
-            return [_told(gap) for gap in place.answered(given["start"], given["timestamp"], given["now"])]
+            return [_told(gap) for gap in place.answered(given["start"], given["timestamp"])]
+        case "answered_untimed":
+            return [_told(gap) for gap in place.answered_untimed(given["start"], given["now"])]
         case "started_anew":
             return [_told(gap) for gap in place.started_anew(given["now"])]
         case "noticed":
@@ -183,8 +185,9 @@ def _moment(since: int | str | None) -> int | datetime | None:
     return datetime.fromisoformat(since) if isinstance(since, str) else since
 
 
-def _place_told(since: int | datetime | None) -> int | str | None:
-    return since.isoformat() if isinstance(since, datetime) else since
+def _place_told(place: Place) -> list[int | str | None]:
+    asked = place.asks_since()
+    return [place.since(), asked.isoformat() if isinstance(asked, datetime) else None]
 
 
 def _told(item: Message | Gap) -> Any:
