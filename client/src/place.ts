@@ -115,11 +115,13 @@ export class Place {
       if (from === null) this.#reachMoment(timestamp);
       else this.#goOnAfter(from - 1n);
     } else if (from !== null) {
-      if (from !== this.#until + 1n) {
+      // A place that is known by a clock lies within the margin: only what is before that went back.
+      const wentBack = from <= this.#until - this.#margin;
+      if (wentBack || from > this.#until + 1n) {
         gaps.push({ stream: this.#stream, from: this.#until, to: from, frames: null });
-        this.#seen.clear();
-        if (from <= this.#until) this.#ahead.clear(); // the server's clock went back
       }
+      if (wentBack) this.#ahead.clear();
+      this.#seen.clear();
       this.#goOnAfter(from - 1n);
     }
     return gaps;

@@ -126,10 +126,23 @@ describe("an answer to a viewer that comes back", () => {
   test("with the very next place does, too", () => {
     const place = back();
     expect(answered(place, 201n)).toEqual([]);
-    expect(taken(place, 200n)).toEqual([]);
-    const unsure = back(false);
-    expect(answered(unsure, 5n * SECOND + 1n)).toEqual([]);
-    expect(unsure.since()).toBe(5n * SECOND);
+    expect(place.asksSince()).toBe(200n);
+  });
+
+  test("with a place within the margin does as well, where the one before was known by a clock", () => {
+    for (const [from, gaps] of [
+      [5n * SECOND + 2n, [[5n * SECOND, 5n * SECOND + 2n]]],
+      [5n * SECOND + 1n, []],
+      [4n * SECOND + 1n, []],
+      [4n * SECOND, [[5n * SECOND, 4n * SECOND]]],
+    ] as const) {
+      const place = back(false);
+      taken(place, 9n * SECOND, { type: MessageType.ANOMALY_ALERT });
+      expect(answered(place, from)).toEqual(gaps);
+      expect(place.asksSince()).toBe(from - 1n);
+      const isForgotten = from === 4n * SECOND;
+      expect(taken(place, 9n * SECOND, { type: MessageType.ANOMALY_ALERT })).toEqual(isForgotten ? ["message"] : []);
+    }
   });
 
   test("with a later one tells what is between, and remembers what came ahead of that", () => {
