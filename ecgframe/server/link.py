@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-WRITE_LIMIT: Final = 0
+WRITE_LIMIT: Final = 1
 """Bytes in the transport's buffer above which a link takes no more, unless the server is configured otherwise: what
 the kernel does not take at once waits in the handler's queue, where alerts overtake it."""
 

@@ -72,7 +72,7 @@ async def on_starlette(
 @asynccontextmanager
 async def on_aiohttp(handler: WebSocketBinaryHandler, *, connection_id: str | None = None) -> AsyncIterator[int]:
     web = optional("aiohttp.web")
-    from ecgframe.server.adapters.aiohttp import accept
+    from ecgframe.server.adapters.aiohttp import accept, listen
 
     async def live(request: Any) -> Any:
         return await accept(handler, request, connection_id)
@@ -81,7 +81,7 @@ async def on_aiohttp(handler: WebSocketBinaryHandler, *, connection_id: str | No
     app.router.add_get("/{path:.*}", live)
     runner = web.AppRunner(app, shutdown_timeout=5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.SockSite(runner, listen("127.0.0.1", 0))
     await site.start()
     try:
         yield runner.addresses[0][1]
