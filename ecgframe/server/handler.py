@@ -18,6 +18,7 @@ from .info import ConnectionInfo
 from .limits import Limits
 from .logs import logger
 from .open_files import LimitWatch
+from .pace import Pace
 from .requests import Requests
 from .ring import CANONICAL, Publication
 from .streams import Streams
@@ -92,6 +93,7 @@ class WebSocketBinaryHandler:
             wall=self._wall,
             hooks=hooks,
             traffic=self._traffic,
+            pace=Pace(),
             serve=requests.serve,
         )
         self._connections: dict[str, Connection] = {}

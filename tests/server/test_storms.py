@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import selectors
 import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from itertools import pairwise
 from multiprocessing import get_context
 
@@ -17,8 +18,13 @@ from running import run
 from server.crowded_server import STREAM
 from server.engines import ENGINES, client, until
 
+from ecgframe import MessageType
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.adapters.listening import ACCEPTS, ListeningSocket, listen
+from ecgframe.server.event_loop import EVENTS, FewAtATime, new_event_loop
+from ecgframe.server.pace import Pace
+from ecgframe.server.stream import Stream
+from ecgframe.session import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the limit of open files is one of Unix")
 
@@ -225,3 +231,165 @@ def test_a_server_may_begin_later(engine):
                 await viewer.subscribe(STREAM)
 
     run(serving())
+
+
+# --- a ward that comes back ---
+
+
+each_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
+RATHER_MANY = 300
+"""Frames: more than a piece of a backlog, and than is sent in one turn."""
+
+
+def serving(engine, conversation):
+    async def serve():
+        handler = WebSocketBinaryHandler(settings=Settings(rate_limit=None, compression=None))
+        async with handler, engine(handler) as port:
+            for number in range(RATHER_MANY):
+                await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}, "number": number})
+            await conversation(handler, port)
+            await handler.close()
+
+    run(serve(), 60)
+
+
+async def gets_all(viewer, first, end):
+    for number in range(first, end):
+        assert (await viewer.expect("FEATURE_DATA"))["number"] == number
+
+
+@each_engine
+def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(engine, monkeypatch):
+    async def conversation(handler, port):
+        loop, turn, caught_up_in = asyncio.get_running_loop(), 0, []
+        catch_up = Stream.catch_up
+
+        def count():
+            nonlocal turn
+            turn += 1
+            loop.call_soon(count)
+
+        def counted(self, viewer, now):
+            caught_up_in.append(turn)
+            catch_up(self, viewer, now)
+
+        monkeypatch.setattr(Stream, "catch_up", counted)
+        async with AsyncExitStack() as stack:
+            viewers = [await stack.enter_async_context(client(port)) for _ in range(20)]
+            count()
+            for viewer in viewers:
+                await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": 0})
+            for number in range(RATHER_MANY, RATHER_MANY + 50):
+                await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}, "number": number})
+                await asyncio.sleep(0)
+            for viewer in viewers:
+                await viewer.expect("SUBSCRIPTION_ACK")
+            for viewer in viewers:
+                await gets_all(viewer, 0, RATHER_MANY + 50)
+        assert len(caught_up_in) >= 20 * RATHER_MANY // 64
+        assert len(set(caught_up_in)) == len(caught_up_in)
+
+    serving(engine, conversation)
+
+
+@each_engine
+def test_what_is_published_now_does_not_wait_for_a_turn(engine, monkeypatch):
+    """Neither an alert on the stream with which a viewer catches up, nor a frame of another stream."""
+
+    async def conversation(handler, port):
+        loop = asyncio.get_running_loop()
+        others_go = [loop.create_future() for _ in range(20)]
+        turns = iter(others_go)
+        monkeypatch.setattr(Pace, "take", lambda self: next(turns))
+        async with client(port) as viewer:
+            await viewer.subscribe("another")
+            await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": 0})
+            await viewer.expect("SUBSCRIPTION_ACK")
+            await until(lambda: handler.stats()["streams"][STREAM]["viewers"])
+            await handler.publish(STREAM, MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5})
+            assert (await viewer.expect("ANOMALY_ALERT"))["kind"] == "asystole"
+            await handler.publish("another", MessageType.FEATURE_DATA, {"features": {}, "number": -1})
+            assert (await viewer.expect("FEATURE_DATA"))["number"] == -1
+            for future in others_go:
+                if not future.done():
+                    future.set_result(None)
+            await gets_all(viewer, 0, RATHER_MANY)
+
+    serving(engine, conversation)
+
+
+@each_engine
+def test_who_waits_for_a_turn_is_told_at_once_that_the_server_goes_away(engine, monkeypatch):
+    async def conversation(handler, port):
+        monkeypatch.setattr(Pace, "take", lambda self: asyncio.get_running_loop().create_future())
+        async with client(port) as viewer:
+            await viewer.send("SUBSCRIBE", {"stream": STREAM, "since": 0})
+            await viewer.expect("SUBSCRIPTION_ACK")
+            began = time.monotonic()
+            closing = asyncio.create_task(handler.close())
+            assert (await viewer.closed())[0] == 1001
+            await closing
+            assert time.monotonic() - began < handler.limits.close_seconds / 2
+
+    serving(engine, conversation)
+
+
+def test_turns_go_round_and_one_that_is_given_up_costs_nothing():
+    async def taking():
+        pace, turn, got = Pace(), 0, []
+        assert pace.take() is None
+        turns = [pace.take() for _ in range(4)]
+        turns[1].cancel()
+        while len(got) < 3:
+            await asyncio.sleep(0)
+            turn += 1
+            got += [(turn, number) for number in (0, 2, 3) if turns[number].done() and number not in dict(got).values()]
+            assert turn < 20
+        assert [number for _, number in got] == [0, 2, 3]
+        assert len({turn for turn, _ in got}) == 3
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert pace.take() is None
+
+    run(taking())
+
+
+# --- the event loop ---
+
+
+def test_a_few_sockets_are_attended_to_in_a_turn_and_all_in_their_turn():
+    selector, pairs = FewAtATime(), [socket.socketpair() for _ in range(3 * EVENTS)]
+    try:
+        for ours, theirs in pairs:
+            theirs.send(b"x")
+            selector.register(ours, selectors.EVENT_READ)
+        found = [selector.select(0) for _ in range(6)]
+        assert {len(ready) for ready in found} == {EVENTS}
+        for part in (found[:3], found[3:]):
+            assert {key.fileobj for ready in part for key, _ in ready} == {ours for ours, _ in pairs}
+        for ours, _ in pairs[1:]:
+            ours.recv(1)
+        assert [key.fileobj for key, _ in selector.select(0)] == [pairs[0][0]]
+    finally:
+        selector.close()
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
+
+
+@each_engine
+def test_every_engine_runs_on_that_loop(engine):
+    async def serve():
+        async with WebSocketBinaryHandler() as handler, engine(handler) as port:
+            viewers = 2 * EVENTS
+            async with AsyncExitStack() as stack:
+                there = [await stack.enter_async_context(client(port)) for _ in range(viewers)]
+                for viewer in there:
+                    await viewer.subscribe(STREAM)
+                await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}, "number": 0})
+                for viewer in there:
+                    await gets_all(viewer, 0, 1)
+            await handler.close()
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(asyncio.wait_for(serve(), 30))
