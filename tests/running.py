@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
-def run(coroutine: Coroutine[Any, Any, Result], timeout: float = 30) -> Result:
-    """What the coroutine returns.
+def run(
+    coroutine: Coroutine[Any, Any, Result],
+    timeout: float = 30,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Result:
+    """What the coroutine returns, run by asyncio's event loop or by the one that ``loop_factory`` makes.
 
     Raises:
         TimeoutError: it took longer than ``timeout`` seconds.
@@ -24,7 +28,8 @@ def run(coroutine: Coroutine[Any, Any, Result], timeout: float = 30) -> Result:
         async with asyncio.timeout(timeout):
             return await coroutine
 
-    result = asyncio.run(limited(), debug=False)
+    with asyncio.Runner(loop_factory=loop_factory, debug=False) as runner:
+        result = runner.run(limited())
     gc.collect()  # a task tells of an exception that nobody asked for when it is collected
     assert not unhandled, "\n".join(unhandled)
     return result

@@ -20,7 +20,6 @@ from ..session import (
     Settings,
     SubscriptionAnswered,
     Undelivered,
-    microseconds,
 )
 from .clock_offset import ClockOffset
 from .errors import NotAcknowledged
@@ -180,9 +179,10 @@ class Client:
 
         After a broken connection the server sends again what came after the last message here; the server's own
         memory bounds how far that goes back. Each message comes once and in order, urgent ones ahead; what is lost for
-        good is a ``Gap``. Over V1 and V2, messages have no timestamps, and the stream goes on by the clock of this
-        machine, from a second before the last message came: approximately, and some may come twice. A server of
-        old that never negotiates does not resume at all; what it sent meanwhile is a gap.
+        good is a ``Gap``. So it is where the server was started again with another clock: no clock decides what came
+        before. Over V1 and V2, messages have no timestamps, and the stream goes on by the server's clock, from a second
+        before the last message came: approximately, and some may come twice. A server of old that never negotiates
+        does not resume at all; what it sent meanwhile is a gap.
 
         When the application takes messages more slowly than they come, the client stops reading: the server then drops
         old waveforms and says so. It is one connection, so a subscription that nobody takes messages from stops all the
@@ -191,8 +191,9 @@ class Client:
         Args:
             stream: its name.
             since: timestamp of the last message that is there already, in microseconds since 1970 as in
-                ``Message.timestamp``, or a datetime (UTC, if it does not say). What came after it is sent first. None
-                for what is published from now on.
+                ``Message.timestamp``: what came after it is sent first, and where the server knows no such message, a
+                ``Gap`` and then all that it keeps. Or a datetime (UTC, if it does not say), a moment by the server's
+                clock. None for what is published from now on.
             capacity: messages that may wait to be taken before the client stops reading.
             on_gap: called with each ``Gap`` when the iterator passes it.
 
@@ -211,7 +212,7 @@ class Client:
         if not 0 < len(stream) <= MAX_STREAM_NAME:
             raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
         return self._switchboard.subscribe(
-            stream, since=_moment(since), capacity=_checked_capacity(capacity), on_gap=on_gap
+            stream, since=_since(since), capacity=_checked_capacity(capacity), on_gap=on_gap
         )
 
     async def unsubscribe(self, stream: str) -> None:
@@ -433,10 +434,8 @@ _HEEDED: Final[dict[type, Callable[[Client, Conversation, Any], None]]] = {
 }
 
 
-def _moment(since: int | datetime | None) -> int | None:
-    if isinstance(since, datetime):
-        return microseconds(since)
-    if since is not None and (not isinstance(since, int) or isinstance(since, bool)):
+def _since(since: int | datetime | None) -> int | datetime | None:
+    if since is not None and (not isinstance(since, (int, datetime)) or isinstance(since, bool)):
         raise TypeError(f"since is microseconds since 1970 (an int) or a datetime, not {since!r}")
     return since
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from ..protocol import HEADER_SIZES, CloseCode, Flag, MessageType
+from ..protocol import CloseCode, Flag, MessageType
 from ..session import Acknowledged, ErrorReceived, Event, FrameRefused, Negotiated, RoundTrip, Undelivered
 from .mailbox import Crowd
 from .reconnection import as_error
@@ -75,7 +75,8 @@ class Conversation:
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_at = 0.0  # uvloop's handles do not all know when they are due
         self._closing: Close | None = None
         self._abortion: asyncio.TimerHandle | None = None
         self._next_ping: float | None = None
@@ -109,7 +110,7 @@ class Conversation:
     @property
     def timed(self) -> bool:
         """Whether the server's messages have timestamps."""
-        return HEADER_SIZES[self.session.version] > HEADER_SIZES[1]
+        return self.session.timed
 
     @property
     def lasted(self) -> float:
@@ -278,10 +279,11 @@ class Conversation:
         if self.over or not times:
             return
         # A deadline that has moved on is found out when the alarm rings.
-        if self._alarm is None or min(times) < self._alarm.when():
+        if self._alarm is None or min(times) < self._alarm_at:
             if self._alarm:
                 self._alarm.cancel()
-            self._alarm = self._loop.call_at(min(times), self._ring)
+            self._alarm_at = min(times)
+            self._alarm = self._loop.call_at(self._alarm_at, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

@@ -12,6 +12,7 @@ from .place import Gap, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
     from typing import Self
 
     from ..codec import Message
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 KEPT_GAPS: Final = 1000
 """Gaps that a subscription remembers; it counts them all."""
+
+_STARTED_AT: Final = (time.time_ns() - time.monotonic_ns()) // 1000
 
 Status = Literal["asked", "subscribed", "unsubscribed", "denied", "closed"]
 
@@ -52,7 +55,7 @@ class Subscription(Mailbox):
         owner: Owner,
         stream: str,
         *,
-        since: int | None,
+        since: int | datetime | None,
         capacity: int,
         on_gap: Callable[[Gap], object] | None,
     ) -> None:
@@ -66,6 +69,8 @@ class Subscription(Mailbox):
         self.place = Place(stream, since)
         self._on_gap = on_gap
         self._answered = asyncio.Event()
+        self._clock_offset = 0
+        """The server's clock minus this machine's steady one, in microseconds, where messages have no timestamps."""
         self._pauses: Iterator[float] | None = None
 
     def __repr__(self) -> str:
@@ -101,7 +106,7 @@ class Subscription(Mailbox):
 
     def deliver(self, message: Message, conversation: Conversation) -> None:
         """A message of this stream came."""
-        items = self.place.take(message, now())
+        items = self.place.take(message, self._server_now())
         if not items:
             self.duplicates += 1
             self.came_again(message, conversation)
@@ -127,13 +132,18 @@ class Subscription(Mailbox):
         self.status = "subscribed"
         self._answered.set()
         self._pauses = None
-        self._put_gaps(self.place.answered(start, now() if timestamp is None else timestamp))
+        if timestamp is not None:
+            self._put_gaps(self.place.answered(start, timestamp))
+            return
+        if start is not None:
+            self._clock_offset = start - steady_now()
+        self._put_gaps(self.place.answered_untimed(start, self._server_now()))
 
     def granted_by_an_old_server(self) -> None:
         """The server has been asked, and may or may not answer; it goes on from now in any case."""
         self.status = "subscribed"
         self._answered.set()
-        self._put_gaps(self.place.started_anew(now()))
+        self._put_gaps(self.place.started_anew(self._server_now()))
 
     def dropped_by_server(self, start: int, stop: int, frames: int, *, timed: bool) -> None:
         """The server has dropped frames. See ``Place.noticed``."""
@@ -150,6 +160,9 @@ class Subscription(Mailbox):
             self._put_gaps(self.place.ended())
         super().end(failure, empty=empty)
         self._answered.set()
+
+    def _server_now(self) -> int:
+        return steady_now() + self._clock_offset
 
     def _put_gaps(self, gaps: Iterable[Gap]) -> None:
         for gap in gaps:
@@ -173,6 +186,6 @@ class Subscription(Mailbox):
             self._on_gap(gap)
 
 
-def now() -> int:
-    """Microseconds since 1970, by this machine's clock."""
-    return time.time_ns() // 1000
+def steady_now() -> int:
+    """Microseconds since 1970, by this machine's clock as it was when the program began: it is never set."""
+    return _STARTED_AT + time.monotonic_ns() // 1000

@@ -16,6 +16,7 @@ from .subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from ..codec import Message
     from .conversation import Conversation
@@ -53,7 +54,7 @@ class Switchboard:
     # --- what the application does ---
 
     def subscribe(
-        self, stream: str, *, since: int | None, capacity: int, on_gap: Callable[[Gap], object] | None
+        self, stream: str, *, since: int | datetime | None, capacity: int, on_gap: Callable[[Gap], object] | None
     ) -> Subscription:
         """A new subscription, asked for at once if there is a connection.
 
@@ -187,7 +188,7 @@ class Switchboard:
         stream = subscription.stream
         conversation.asked.add(stream)
         if conversation.session.negotiated:
-            conversation.session.subscribe(stream, subscription.place.since())
+            conversation.session.subscribe(stream, subscription.place.asks_since())
         else:
             conversation.session.subscribe(stream)
             subscription.granted_by_an_old_server()

@@ -40,12 +40,13 @@ class Backplane(Protocol):
 
         Args:
             stream: that this server has joined.
-            timestamp: in microseconds since 1970, larger than that of any other message of this server's.
+            timestamp: in microseconds since 1970, by the clock of ``now``; larger than that of any other message of
+                this server's.
             frame: as ``Deliver`` takes it.
 
         Returns:
-            The timestamp under which it was delivered: the given one, or a later one where another server's message
-            came first.
+            The timestamp under which it was delivered: the given one, or another one where another server's message
+            came first or the engine's clock says something else.
         """
 
     async def join(self, stream: str, since: int) -> int:
@@ -60,6 +61,19 @@ class Backplane(Protocol):
         Returns:
             The timestamp after which nothing is missing in what was delivered: ``since``, or a later one where the
             engine does not reach back so far; ``NO_PAST`` where it keeps nothing.
+        """
+
+    async def catch_up(self, stream: str) -> bool:
+        """Have all delivered here that was published on the stream anywhere before this was called.
+
+        Returns:
+            Whether it is; False where that cannot be known, since the engine does not answer.
+        """
+
+    def now(self) -> int | None:
+        """The time by the engine's clock, in microseconds since 1970, where that is what gives messages their place.
+
+        None where it is the clock of the server that publishes.
         """
 
     def leave(self, stream: str) -> None:
@@ -96,6 +110,13 @@ class LocalBackplane:
     async def join(self, stream: str, since: int) -> int:
         """There is no past here that the handler does not have itself."""
         return NO_PAST
+
+    async def catch_up(self, stream: str) -> bool:
+        """There are no other servers."""
+        return True
+
+    def now(self) -> None:
+        """The server's own clock gives the time."""
 
     def leave(self, stream: str) -> None:
         """There is nothing to leave."""

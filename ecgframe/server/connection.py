@@ -31,11 +31,9 @@ from .link import Link
 from .outlet import Outlet
 from .pace import Pace
 from .stream import Stream
+from .streams import StreamClock
 from .tasks import begin
 from .traffic import Traffic
-
-CLOCK_MARGIN: Final = 1_000_000
-"""Microseconds by which the clocks of two servers may differ: by so much may ``since`` lie in the future."""
 
 NO_CLOSE: Final = 1006
 """What RFC 6455 says for a connection that ended without a close frame."""
@@ -107,7 +105,8 @@ class Connection:
         self._has_left = False
         self._is_paused = False
         self._closer: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # uvloop's handles do not all know when they are due
 
     async def run(self) -> None:
         """Serve the peer until it is gone. Nothing of the connection is left behind, however it ends."""
@@ -126,20 +125,37 @@ class Connection:
 
     # --- streams ---
 
-    def subscribe(self, stream: Stream, since: int | None) -> None:
+    def subscribe(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> None:
         """Watch a stream. From here to the end nothing waits, so that no message is missed or sent twice."""
         if not self.is_open:
             return
-        name = stream.name
+        name, since = stream.name, request.since
         if name in self.subscriptions and since is None:
             self.session.answer_subscription(name, "subscribed")
         else:
-            start = stream.add(self.outlet, since if since is None else min(since, self._shared.wall() + CLOCK_MARGIN))
+            if since is None:
+                start = self._follow(stream, clock)
+            elif request.is_moment or not self.session.timed:
+                start = stream.resume_at(self.outlet, since, clock.now)
+            elif clock.is_shared:
+                start = stream.resume_shared(self.outlet, since, clock.now, is_whole=clock.is_whole)
+            else:
+                start = stream.resume_after(self.outlet, since)
             self.session.answer_subscription(name, "subscribed", start=start)
             self.subscriptions[name] = stream
             if stream.is_behind(self.outlet):
                 self.outlet.bring_up_to_date(stream)
         self.outlet.flush()
+
+    def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
+        """Watch from now on. A peer that can come back is told its place, which without timestamps is the time."""
+        start = stream.follow(self.outlet)
+        if not self.session.negotiated:
+            return None
+        if not self.session.timed:
+            return max(start, clock.now)
+        # Where nothing is kept, other servers may not know that place, but they know the time of this answer.
+        return None if clock.is_shared and not stream.ring else start
 
     def unsubscribe(self, name: str) -> None:
         """Watch it no more."""
@@ -277,9 +293,10 @@ class Connection:
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._timer_at <= deadline:
                 return
             self._timer.cancel()
+        self._timer_at = deadline
         self._timer = self._loop.call_at(deadline, self._on_time)
 
     def _on_time(self) -> None:

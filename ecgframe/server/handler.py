@@ -8,7 +8,6 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .._core import Clock
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, CloseCode, Flag, MessageType
 from ..session import Outgoing, RateLimit, Settings, encode_outgoing
 from .backplane import LocalBackplane
@@ -22,9 +21,12 @@ from .pace import Pace
 from .requests import Requests
 from .ring import CANONICAL, Publication
 from .streams import Streams
+from .timestamps import Timestamps
 from .traffic import Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..codec import Message
     from .backplane import Backplane
     from .link import Link
@@ -58,6 +60,8 @@ class WebSocketBinaryHandler:
         on_message: takes the data messages of peers. Those of one peer come one after the other.
         on_undelivered: is told of messages that a peer was to acknowledge and did not.
         on_error: is told of each error that a peer is answered; ``ecgframe.tools.error_log`` keeps them.
+        clock: gives microseconds since 1970, for timestamps; the system's clock by default. A backplane that has a
+            clock of its own, as Redis has, goes before it.
     """
 
     def __init__(
@@ -71,11 +75,13 @@ class WebSocketBinaryHandler:
         on_message: OnMessage | None = None,
         on_undelivered: OnUndelivered | None = None,
         on_error: OnError | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
-        self._wall = Clock().next
+        self._timestamps = Timestamps(clock, self._backplane)
+        self._wall = self._timestamps.next
         self._traffic = Traffic()
         self._streams = Streams(self.limits, self._backplane, self._wall, self._traffic.note_sent)
         hooks = Hooks(
@@ -204,6 +210,7 @@ class WebSocketBinaryHandler:
             **self._traffic.stats(self._connections.values()),
             "streams": self._streams.stats(),
             "backplane": self._backplane.stats(),
+            "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
         }
 
     async def close(self, code: CloseCode = CloseCode.GOING_AWAY, reason: str = "the server goes away") -> None:
@@ -350,6 +357,7 @@ class WebSocketBinaryHandler:
             logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
             return
         now = self._now()
+        self._timestamps.watch(now)
         if stream == EVERYONE:
             self._deliver_to_all(publication, self._senders.get(frame), now)
         elif entry := self._streams.get(stream):

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 
 WRITE_LIMIT: Final = 1
-"""Bytes in the transport's buffer above which a link takes no more, unless the server is configured otherwise: what
-the kernel does not take at once waits in the handler's queue, where alerts overtake it."""
+"""Bytes in the transport's buffer from which a link takes no more, unless the server is configured otherwise: what the
+kernel does not take at once waits in the handler's queue, where alerts overtake it. Not 0: asyncio's TLS transport
+pauses its writer from this many bytes on, so that 0 would pause it for good."""
 
 UNSENT_LIMIT: Final = 16 * 1024
 """Bytes that the kernel takes beyond those on their way to the peer."""

@@ -49,7 +49,18 @@ class HandlerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of them, as they stand now."""
         stats = self._handler.stats()
-        for family in (_messages, _sizes, _compression, _errors, _latency, _queues, _connections, _streams, _backplane):
+        for family in (
+            _messages,
+            _sizes,
+            _compression,
+            _errors,
+            _latency,
+            _queues,
+            _connections,
+            _streams,
+            _backplane,
+            _clock,
+        ):
             yield from family(stats)
 
 
@@ -157,6 +168,13 @@ def _backplane(stats: Stats) -> Iterator[Metric]:
             yield _counter(f"backplane_{name.removesuffix('_total')}", what, value)
         else:
             yield _gauge(f"backplane_{name}", what, value)
+
+
+def _clock(stats: Stats) -> Iterator[Metric]:
+    clock = stats["clock"]
+    yield _counter("clock_steps", "Times that the clock of the machine was set while the server ran.", clock["steps"])
+    what = "Seconds by which timestamps are ahead of the clock, since it was set back."
+    yield _gauge("timestamps_ahead_seconds", what, clock["ahead_seconds"])
 
 
 def _counter(name: str, what: str, value: float) -> Metric:

@@ -68,19 +68,20 @@ class Requests:
             if self._hooks.on_message is not None:
                 await self._hooks.on_message(connection.info, message)
         elif isinstance(event, SubscribeRequested):
-            await self._subscribe(connection, event.stream, event.since)
+            await self._subscribe(connection, event)
         elif isinstance(event, UnsubscribeRequested):
             connection.unsubscribe(event.stream)
 
     # --- subscriptions ---
 
-    async def _subscribe(self, connection: Connection, name: str, since: int | None) -> None:
+    async def _subscribe(self, connection: Connection, request: SubscribeRequested) -> None:
+        name = request.stream
         if (code := self._out_of_bounds(connection, name)) is not None:
             connection.deny(name[: self._limits.stream_name], code)
         elif not await self._hooks.may(connection.info, "subscribe", name):
             connection.deny(name, ErrorCode.PERMISSION_DENIED)
         else:
-            await self._join(connection, name, since)
+            await self._join(connection, request)
 
     def _out_of_bounds(self, connection: Connection, name: str) -> ErrorCode | None:
         if not self._is_name(name):
@@ -90,11 +91,12 @@ class Requests:
             return ErrorCode.RATE_LIMIT_EXCEEDED
         return None
 
-    async def _join(self, connection: Connection, name: str, since: int | None) -> None:
+    async def _join(self, connection: Connection, request: SubscribeRequested) -> None:
+        name = request.stream
         try:
             with self._streams.hold(name) as stream:
                 await self._streams.join(stream)
-                connection.subscribe(stream, since)
+                connection.subscribe(stream, request, await self._streams.catch_up(stream, request.since))
         except TooManyStreams:
             connection.deny(name, ErrorCode.RATE_LIMIT_EXCEEDED)
         except Exception as error:

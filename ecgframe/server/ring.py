@@ -190,9 +190,9 @@ class Ring:
         return self.end - len(self._publications)
 
     @property
-    def newest(self) -> int | None:
-        """Timestamp of the newest publication that is kept."""
-        return self._publications[-1].timestamp if self._publications else None
+    def oldest(self) -> int | None:
+        """Timestamp of the oldest publication that is kept."""
+        return self._publications[0].timestamp if self._publications else None
 
     @property
     def span(self) -> float:
@@ -237,6 +237,20 @@ class Ring:
     def raise_floor(self, timestamp: int) -> None:
         """Note that publications up to that timestamp may be missing here."""
         self.floor = max(self.floor, timestamp)
+
+    def knows(self, timestamp: int) -> bool:
+        """Tell whether that is a place in this stream: of a message that is kept, or the last one before these."""
+        if timestamp == self.floor:
+            return True
+        for publication in reversed(self._publications):
+            if publication.timestamp <= timestamp:
+                return publication.timestamp == timestamp
+        return False
+
+    @property
+    def latest(self) -> int:
+        """The latest place in this stream: of the newest message, or the last one before those that were kept."""
+        return self._publications[-1].timestamp if self._publications else self.floor
 
     def number_after(self, timestamp: int) -> int:
         """Number of the first publication that is later than that; ``end`` if none is."""

@@ -119,26 +119,84 @@ class Stream:
         self.ring.trim(now)
         return taken
 
-    def add(self, viewer: Viewer, since: int | None) -> int | None:
-        """Let a connection watch, from the message after ``since`` on; without it, from now on.
+    def follow(self, viewer: Viewer) -> int:
+        """Let a connection watch, from now on.
 
         Returns:
-            Where messages after ``since`` may be lost: the moment from which on none is. Not the time of the first
-            message that follows: a viewer who has all until shortly before that would take the pause for a loss.
+            The moment from which it gets what is published, in microseconds since 1970.
         """
         self.remove(viewer)
-        if since is None:
-            self._live[viewer] = None
-            return None
+        self._live[viewer] = None
+        return self.ring.latest + 1
+
+    def resume_after(self, viewer: Viewer, since: int) -> int | None:
+        """Let a connection watch from the message of that timestamp on.
+
+        A timestamp that is none of this stream's tells nothing of what the viewer has: a server with another clock may
+        have given it. Such a viewer is sent all that is kept.
+
+        Args:
+            viewer: that has the message already.
+            since: its timestamp, in microseconds since 1970.
+
+        Returns:
+            None where the message is known, so that nothing is missing. Else the moment from which on nothing is.
+        """
+        self.remove(viewer)
         ring = self.ring
-        backlog = Backlog(ring.number_after(since), max(since, ring.floor))
-        if backlog.next < ring.end:
-            self._backlogs[viewer] = backlog
-        elif since == ring.newest:
-            self._live[viewer] = None
-        else:
+        if ring.knows(since):
+            self._send_from(viewer, ring.number_after(since), since)
+            return None
+        self._send_from(viewer, ring.first, ring.floor)
+        return ring.floor + 1
+
+    def resume_shared(self, viewer: Viewer, since: int, now: int, *, is_whole: bool) -> int | None:
+        """The same where one clock gives all servers their timestamps, so that places between two messages count.
+
+        Args:
+            viewer: that has the message already.
+            since: its timestamp, in microseconds since 1970.
+            now: by that clock.
+            is_whole: whether all that was published on any server until now is here.
+
+        Returns:
+            As ``resume_after`` does.
+        """
+        ring = self.ring
+        if not is_whole and ring.latest < since <= now:
+            self.remove(viewer)
             self._ahead[viewer] = since
-        return None if since >= ring.floor else ring.floor + 1
+            return None
+        if ring.floor <= since < (ring.oldest or now):  # before all that is kept, and what came before is not missing
+            self.remove(viewer)
+            self._send_from(viewer, ring.first, since)
+            return None
+        return self.resume_after(viewer, since)
+
+    def resume_at(self, viewer: Viewer, moment: int, now: int) -> int | None:
+        """Let a connection watch from a moment on, by the clock that gives this stream its timestamps.
+
+        Args:
+            viewer: whose messages have no timestamps, or who asks for a time.
+            moment: in microseconds since 1970.
+            now: by that clock.
+
+        Returns:
+            None where all from that moment on is here. Else the moment from which on it is.
+        """
+        self.remove(viewer)
+        ring = self.ring
+        if ring.floor <= moment <= max(now, ring.latest):
+            self._send_from(viewer, ring.number_after(moment), moment)
+            return None
+        self._send_from(viewer, ring.first, ring.floor)
+        return ring.floor + 1
+
+    def _send_from(self, viewer: Viewer, number: int, last: int) -> None:
+        if number < self.ring.end:
+            self._backlogs[viewer] = Backlog(number, last)
+        else:
+            self._live[viewer] = None
 
     def remove(self, viewer: Viewer) -> None:
         """Let it watch no more."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .backplane import NO_PAST, Backplane
 from .limits import Limits
@@ -20,6 +20,20 @@ FLOORS: Final = 4096
 
 class TooManyStreams(RuntimeError):
     """The server remembers as many streams as it may, so no other one can be begun."""
+
+
+class StreamClock(NamedTuple):
+    """What gives the messages of a stream their timestamps.
+
+    Attributes:
+        now: by that clock, in microseconds since 1970.
+        is_shared: whether it is the one clock of several servers, and not this server's own.
+        is_whole: whether all that was published on any server until now has been delivered here.
+    """
+
+    now: int
+    is_shared: bool
+    is_whole: bool
 
 
 class Streams:
@@ -82,6 +96,20 @@ class Streams:
         # Shielded: one viewer that goes away meanwhile does not take the stream from the others.
         await asyncio.shield(stream.joining)
 
+    async def catch_up(self, stream: Stream, since: int | None) -> StreamClock:
+        """Have what other servers published until now delivered here, where a viewer may know of more than this server.
+
+        Args:
+            stream: that the backplane follows.
+            since: timestamp of the last message that the viewer has.
+
+        Returns:
+            The clock of the stream, afterwards.
+        """
+        is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
+        shared = self._backplane.now()
+        return StreamClock(self._wall() if shared is None else shared, shared is not None, is_whole)
+
     def close(self) -> None:
         """Forget all."""
         for stream in self._streams.values():
@@ -119,7 +147,8 @@ class Streams:
 
     async def _join(self, stream: Stream) -> None:
         try:
-            since = self._wall() - round(self._limits.ring_seconds * 1_000_000)
+            now = self._backplane.now() or self._wall()
+            since = max(0, now - round(self._limits.ring_seconds * 1_000_000))
             async with asyncio.timeout(self._limits.hook_seconds):
                 complete_after = await self._backplane.join(stream.name, since)
         finally:

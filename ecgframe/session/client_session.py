@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,17 +51,17 @@ class ClientSession(Session):
             self._assume(min(self.settings.versions), events)
         return events + super().tick(now)
 
-    def subscribe(self, stream: str, since: int | None = None) -> None:
+    def subscribe(self, stream: str, since: int | datetime | None = None) -> None:
         """Ask for a stream; ``SubscriptionAnswered`` follows.
 
         Args:
             stream: its name.
             since: timestamp of the last message without PRIORITY that this side has, in microseconds since 1970: what
-                came after it is sent first.
+                came after it is sent first. Or a date: a moment by the server's clock.
         """
         request: dict[str, Any] = {"stream": stream}
         if since is not None:
-            request["since"] = seconds(since)
+            request["since"] = since if isinstance(since, datetime) else seconds(since)
         self._say(MessageType.SUBSCRIBE, request)
 
     def unsubscribe(self, stream: str) -> None:

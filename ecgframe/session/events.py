@@ -36,10 +36,17 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class SubscribeRequested:
-    """The peer wants a stream; ``Session.answer_subscription`` answers. ``since`` is in microseconds since 1970."""
+    """The peer wants a stream; ``Session.answer_subscription`` answers.
+
+    Attributes:
+        stream: its name.
+        since: microseconds since 1970; None for what is published from now on.
+        is_moment: whether ``since`` was a date, a moment by this side's clock. A number names a message.
+    """
 
     stream: str
     since: int | None
+    is_moment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ class SubscriptionAnswered:
         stream: its name.
         status: "subscribed", "unsubscribed" or "denied".
         code: why it was denied, one of the error codes.
-        start: the moment from which messages follow, in microseconds since 1970, where some before it are lost.
+        start: the moment from which messages follow, in microseconds since 1970. Where the stream was asked for since
+            some message, the server cannot vouch for what was before; None where it can.
         timestamp: of the answer, by the server's clock, in microseconds since 1970; None before V3.
     """
 

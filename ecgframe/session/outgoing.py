@@ -30,7 +30,7 @@ _COMPRESSED: Final = int(Flag.COMPRESSED)
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
 """Negotiation, since nothing may be said before it in what it agrees on."""
 
-_TIMED: Final = frozenset(version for version, size in HEADER_SIZES.items() if size > HEADER_SIZES[1])
+TIMED_VERSIONS: Final = frozenset(version for version, size in HEADER_SIZES.items() if size > HEADER_SIZES[1])
 """The versions whose header has a timestamp."""
 
 
@@ -149,7 +149,7 @@ def encode_outgoing(
     limit = settings.max_payload if max_payload is None else max_payload
     codec = _codec(encoding, settings.compression, limit)
     bits = int(flags) & encoding.flags
-    timed = encoding.version in _TIMED
+    timed = encoding.version in TIMED_VERSIONS
     frame = codec.encode(type, data, flags=bits, timestamp=timestamp if timed else None)
     # Old peers get what is urgent first, although they have no flag for it, hence the flags as they were meant. But a
     # viewer that resumes by timestamps must see what overtook: without the flag, the message stays in line.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..protocol import LARGEST_LENGTH, MAX_BATCH_FRAMES, Capability, CloseCode, ErrorCode, Flag, MessageType
 from .acknowledgements import Unacknowledged, Waiting
 from .events import Event, Undelivered
-from .outgoing import Encoding, Outgoing, Tier, encode_outgoing, encoding_for
+from .outgoing import TIMED_VERSIONS, Encoding, Outgoing, Tier, encode_outgoing, encoding_for
 from .send_queue import Loss, SendQueue
 from .tally import Tally
 
@@ -50,6 +50,11 @@ class Sender:
         self.capabilities = capabilities
         self.encoding = encoding_for(version, capabilities)
         self._batches = Capability.BATCH in capabilities
+
+    @property
+    def timed(self) -> bool:
+        """Whether frames have timestamps in their headers."""
+        return self.version in TIMED_VERSIONS
 
     # --- what the owner's loop calls ---
 

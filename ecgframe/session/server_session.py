@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion
@@ -36,7 +37,10 @@ class ServerSession(Session):
 
     def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         since = data.get("since")
-        events.append(SubscribeRequested(data["stream"], None if since is None else microseconds(since)))
+        if since is None:
+            events.append(SubscribeRequested(data["stream"], None))
+        else:
+            events.append(SubscribeRequested(data["stream"], microseconds(since), isinstance(since, datetime)))
 
     def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         events.append(UnsubscribeRequested(data["stream"]))

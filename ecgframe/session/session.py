@@ -240,7 +240,8 @@ class Session(Sender, ABC):
             stream: its name.
             status: what became of it.
             code: why it was denied.
-            start: the moment from which messages follow, in microseconds since 1970, where some before are lost.
+            start: the moment from which messages follow, in microseconds since 1970, where this is a new subscription
+                or some message before may be lost.
         """
         answer: dict[str, Any] = {"stream": stream, "status": status}
         if code is not None:

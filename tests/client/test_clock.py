@@ -9,7 +9,7 @@ from running import run
 
 from ecgframe import MessageType
 from ecgframe.client.clock_offset import KEPT, ClockOffset
-from ecgframe.client.subscription import now
+from ecgframe.client.subscription import steady_now as now
 from ecgframe.session import RoundTrip, Settings
 
 DELAY = 0.02

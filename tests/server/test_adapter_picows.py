@@ -271,3 +271,21 @@ def test_noise_is_survived():
         await until(lambda: not handler.connections())
 
     serving(conversation)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_what_comes_while_reading_is_paused_is_read_afterwards(tls):
+    """More comes at once than may wait, so that reading pauses; then the peer is silent, and nothing else wakes it."""
+
+    async def conversation():
+        async def answer(connection, message):
+            await handler.send_message(connection.id, message.type, message.data)
+
+        async with WebSocketBinaryHandler(on_message=answer) as handler, on_picows(handler, tls=tls) as port:
+            for _ in range(30):
+                async with client(port) as peer:
+                    for number in range(100):
+                        await peer.send("ECG_DATA", {"signal": list(range(40)), "sampling_rate": 250, "n": number})
+                    assert [(await peer.expect("ECG_DATA"))["n"] for _ in range(100)] == list(range(100))
+
+    run(conversation())

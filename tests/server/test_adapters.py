@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import pytest
 from running import run
-from server.engines import ENGINES, TYPES, client, until, websockets
+from server.engines import TYPES, client, each_way, until, websockets
 
 from ecgframe import Flag, MessageType
 from ecgframe.server import Limits, UnknownConnection, WebSocketBinaryHandler
@@ -19,19 +19,17 @@ ECG = {"signal": np.arange(24, dtype="float32").reshape(2, 12), "sampling_rate":
 ALERT = {"kind": "asystole", "timestamp": 1705314645.5}
 UNHURRIED = Settings(rate_limit=None)
 
-each_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 
-
-def serving(engine, conversation, *, connection_id=None, timeout=30, **options):
-    """Run a conversation with a handler behind that engine: ``await conversation(handler, port)``."""
+def serving(way, conversation, *, connection_id=None, timeout=30, **options):
+    """Run a conversation with a handler reached that way: ``await conversation(handler, port)``."""
 
     async def serve():
         handler = WebSocketBinaryHandler(**options)
-        async with handler, engine(handler, connection_id=connection_id) as port:
+        async with handler, way(handler, connection_id=connection_id) as port:
             await conversation(handler, port)
             await handler.close()
 
-    run(serve(), timeout)
+    run(serve(), timeout, way.loop_factory)
 
 
 async def echo_to(handler_of, connection, message):
@@ -41,8 +39,8 @@ async def echo_to(handler_of, connection, message):
 # --- talking ---
 
 
-@each_engine
-def test_what_is_published_arrives_in_order(engine):
+@each_way
+def test_what_is_published_arrives_in_order(way):
     async def conversation(handler, port):
         async with client(port) as one, client(port) as other:
             await one.subscribe(STREAM)
@@ -56,11 +54,11 @@ def test_what_is_published_arrives_in_order(engine):
                     assert oracle.same(data, ECG | {"sequence": sequence, "stream": STREAM})
             assert handler.stats()["dropped"] == 0
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_an_alert_arrives_as_what_it_is(engine):
+@each_way
+def test_an_alert_arrives_as_what_it_is(way):
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -72,11 +70,11 @@ def test_an_alert_arrives_as_what_it_is(engine):
                 ALERT | {"stream": STREAM},
             )
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_an_application_can_answer(engine):
+@each_way
+def test_an_application_can_answer(way):
     answering = None
 
     async def answer(connection, message):
@@ -91,11 +89,11 @@ def test_an_application_can_answer(engine):
             for sequence in range(100):
                 assert oracle.same(await peer.expect("ECG_DATA"), ECG | {"sequence": sequence})
 
-    serving(engine, conversation, on_message=answer)
+    serving(way, conversation, on_message=answer)
 
 
-@each_engine
-def test_a_connection_can_have_a_name(engine):
+@each_way
+def test_a_connection_can_have_a_name(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             assert [connection.id for connection in handler.connections()] == ["client_123"]
@@ -105,11 +103,11 @@ def test_a_connection_can_have_a_name(engine):
         with pytest.raises(UnknownConnection, match="client_123"):
             await handler.send_message("client_123", MessageType.FEATURE_DATA, {"features": {"rate": 72}})
 
-    serving(engine, conversation, connection_id="client_123")
+    serving(way, conversation, connection_id="client_123")
 
 
-@each_engine
-def test_hooks_see_the_request(engine):
+@each_way
+def test_hooks_see_the_request(way):
     requests = []
 
     async def authenticate(request):
@@ -129,23 +127,23 @@ def test_hooks_see_the_request(engine):
         assert request.headers["host"] == f"127.0.0.1:{port}"
         assert request.peer == connection.peer
 
-    serving(engine, conversation, authenticate=authenticate)
+    serving(way, conversation, authenticate=authenticate)
 
 
-@each_engine
-def test_nothing_is_deflated_twice(engine):
+@each_way
+def test_nothing_is_deflated_twice(way):
     async def conversation(handler, port):
         async with client(port, compression="deflate") as peer:
             assert "Sec-WebSocket-Extensions" not in peer.connection.response.headers
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
 # --- sizes and shapes ---
 
 
-@each_engine
-def test_large_frames_pass_up_to_the_limit(engine):
+@each_way
+def test_large_frames_pass_up_to_the_limit(way):
     limit = 1024 * 1024
     settings = Settings(max_payload=limit, rate_limit=None, compression=None)
     noise = os.urandom(limit - 100)
@@ -166,11 +164,11 @@ def test_large_frames_pass_up_to_the_limit(engine):
             await peer.connection.send(whole)
             assert await peer.expect("ECG_DATA") == bytes(limit - 5)
 
-    serving(engine, conversation, settings=settings, on_message=answer)
+    serving(way, conversation, settings=settings, on_message=answer)
 
 
-@each_engine
-def test_what_is_larger_than_the_limit_is_refused_before_it_is_there(engine):
+@each_way
+def test_what_is_larger_than_the_limit_is_refused_before_it_is_there(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             beginning = b"\x82\xff" + (2**40).to_bytes(8) + bytes(4)  # a terabyte is announced, and none of it follows
@@ -178,22 +176,22 @@ def test_what_is_larger_than_the_limit_is_refused_before_it_is_there(engine):
             assert (await peer.closed())[0] == 1009
         await until(lambda: handler.stats()["connections"]["closed"] == {"1009": 1})
 
-    serving(engine, conversation, settings=Settings(max_payload=64 * 1024))
+    serving(way, conversation, settings=Settings(max_payload=64 * 1024))
 
 
-@each_engine
-def test_fragments_are_one_message(engine):
+@each_way
+def test_fragments_are_one_message(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             frame = oracle.encode_frame(TYPES["PING"], {"some": "text"}, 3)
             await peer.connection.send([frame[:5], b"", frame[5:20], frame[20:]])
             assert await peer.expect("PONG") == {"some": "text"}
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_fragments_do_not_add_up_beyond_the_limit(engine):
+@each_way
+def test_fragments_do_not_add_up_beyond_the_limit(way):
     async def conversation(handler, port):
         async with client(port) as peer:
 
@@ -206,26 +204,26 @@ def test_fragments_do_not_add_up_beyond_the_limit(engine):
             assert (await peer.closed())[0] in (1009, 1006)  # a reset may overtake the close frame
         await until(lambda: not handler.connections())
 
-    serving(engine, conversation, settings=Settings(max_payload=64 * 1024, rate_limit=None))
+    serving(way, conversation, settings=Settings(max_payload=64 * 1024, rate_limit=None))
 
 
-@each_engine
-def test_text_is_refused(engine):
+@each_way
+def test_text_is_refused(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.connection.send("hello")
             assert (await peer.expect("ERROR"))["code"] == 0x200
             await peer.flush()
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
 # --- ending ---
 
 
-@each_engine
+@each_way
 @pytest.mark.parametrize("code", [1000, 1001, 3999, 4000])
-def test_a_peer_that_closes_is_gone(engine, code):
+def test_a_peer_that_closes_is_gone(way, code):
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.subscribe(STREAM)
@@ -234,11 +232,11 @@ def test_a_peer_that_closes_is_gone(engine, code):
         await until(lambda: handler.stats()["connections"]["closed"] == {str(code): 1})
         assert handler.stats()["streams"].get(STREAM, {"viewers": 0})["viewers"] == 0
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_a_handler_that_closes_says_why(engine):
+@each_way
+def test_a_handler_that_closes_says_why(way):
     async def conversation(handler, port):
         async with client(port) as one, client(port) as other:
             closing = asyncio.create_task(handler.close(reason="the ward closes"))
@@ -247,48 +245,48 @@ def test_a_handler_that_closes_says_why(engine):
             await closing
         assert handler.stats()["connections"]["closed"] == {"1001": 2}
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_who_is_not_let_in_is_told(engine):
+@each_way
+def test_who_is_not_let_in_is_told(way):
     async def authenticate(request):
         return None
 
     async def conversation(handler, port):
-        async with websockets.connect(f"ws://127.0.0.1:{port}/ws", compression=None) as connection:
+        async with websockets.connect(f"{port.url}/ws", compression=None, **port.tls) as connection:
             error = oracle.decode_frame(await connection.recv())
             assert (error.type, error.data["code"]) == (TYPES["ERROR"], 0x202)
             await connection.wait_closed()
             assert connection.close_code == 1008
 
-    serving(engine, conversation, authenticate=authenticate)
+    serving(way, conversation, authenticate=authenticate)
 
 
-@each_engine
-def test_one_too_many_is_sent_away(engine):
+@each_way
+def test_one_too_many_is_sent_away(way):
     async def conversation(handler, port):
-        async with client(port), websockets.connect(f"ws://127.0.0.1:{port}/ws", compression=None) as one_too_many:
+        async with client(port), websockets.connect(f"{port.url}/ws", compression=None, **port.tls) as one_too_many:
             await one_too_many.wait_closed()
             assert one_too_many.close_code == 1013
             assert len(handler.connections()) == 1
 
-    serving(engine, conversation, limits=Limits(connections=1))
+    serving(way, conversation, limits=Limits(connections=1))
 
 
-@each_engine
-def test_a_broken_frame_ends_the_conversation(engine):
+@each_way
+def test_a_broken_frame_ends_the_conversation(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.connection.send(b"\x09" * 40)
             assert (await peer.expect("ERROR"))["code"] == 0x100
             assert (await peer.closed())[0] == 1002
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_a_peer_that_vanishes_takes_nobody_with_it(engine):
+@each_way
+def test_a_peer_that_vanishes_takes_nobody_with_it(way):
     async def conversation(handler, port):
         async with client(port) as stays:
             await stays.subscribe(STREAM)
@@ -305,14 +303,14 @@ def test_a_peer_that_vanishes_takes_nobody_with_it(engine):
             await until(lambda: len(handler.connections()) == 1)
             assert handler.stats()["streams"][STREAM]["viewers"] == 1
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
 # --- pressure ---
 
 
-@each_engine
-def test_a_flood_is_not_read_faster_than_it_is_taken(engine):
+@each_way
+def test_a_flood_is_not_read_faster_than_it_is_taken(way):
     """The application takes nothing; after a while the peer's network is full, and stays so."""
     gate, taken = asyncio.Event(), []
 
@@ -337,11 +335,11 @@ def test_a_flood_is_not_read_faster_than_it_is_taken(engine):
             assert taken == list(range(sequence))
             await peer.flush()
 
-    serving(engine, conversation, timeout=60, settings=UNHURRIED, on_message=take)
+    serving(way, conversation, timeout=60, settings=UNHURRIED, on_message=take)
 
 
-@each_engine
-def test_a_viewer_that_does_not_read_costs_only_itself(engine):
+@each_way
+def test_a_viewer_that_does_not_read_costs_only_itself(way):
     settings = Settings(queue_frames=100, rate_limit=None, compression=None)
     noise = {"signal": np.random.default_rng(1).normal(size=250), "sampling_rate": 250}
 
@@ -373,11 +371,11 @@ def test_a_viewer_that_does_not_read_costs_only_itself(engine):
             got.remove("alert")
             assert got == sorted(set(got))
 
-    serving(engine, conversation, timeout=60, settings=settings)
+    serving(way, conversation, timeout=60, settings=settings)
 
 
-@each_engine
-def test_a_viewer_that_never_reads_again_is_let_go(engine):
+@each_way
+def test_a_viewer_that_never_reads_again_is_let_go(way):
     """Alerts are never dropped, so a viewer that does not even take those is closed; and not waited for."""
     settings = Settings(queue_frames=20, rate_limit=None)
     big = ALERT | {"message": os.urandom(20_000).hex()}
@@ -395,11 +393,11 @@ def test_a_viewer_that_never_reads_again_is_let_go(engine):
             await until(lambda: handler.stats()["connections"]["closed"] == {"1013": 1})
             stalls.connection.transport.abort()
 
-    serving(engine, conversation, timeout=60, settings=settings, limits=Limits(close_seconds=0.5))
+    serving(way, conversation, timeout=60, settings=settings, limits=Limits(close_seconds=0.5))
 
 
-@each_engine
-def test_who_floods_is_slowed_down(engine):
+@each_way
+def test_who_floods_is_slowed_down(way):
     settings = Settings(rate_limit=RateLimit(frames=10, frames_burst=20), max_payload=1024 * 1024)
 
     async def conversation(handler, port):
@@ -408,7 +406,7 @@ def test_who_floods_is_slowed_down(engine):
                 await peer.send("HEARTBEAT", None)
             assert (await peer.expect("ERROR"))["code"] == 0x204
 
-    serving(engine, conversation, settings=settings)
+    serving(way, conversation, settings=settings)
 
 
 def local_port(peer):

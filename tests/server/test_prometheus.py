@@ -45,7 +45,11 @@ class Counted:
         self.backplane = {"up": True, "lag_seconds": 0.002, "lost_total": 9}
 
     def stats(self):
-        return self.traffic.stats([]) | {"streams": self.streams, "backplane": self.backplane}
+        return self.traffic.stats([]) | {
+            "streams": self.streams,
+            "backplane": self.backplane,
+            "clock": {"steps": 2, "ahead_seconds": 1.5},
+        }
 
 
 def parsed(handler, accept="text/plain"):
@@ -104,6 +108,8 @@ def test_both_forms_say_everything(accept):
         ("ecgframe_backplane_up",): 1,
         ("ecgframe_backplane_lag_seconds",): 0.002,
         ("ecgframe_backplane_lost_total",): 9,
+        ("ecgframe_clock_steps_total",): 2,
+        ("ecgframe_timestamps_ahead_seconds",): 1.5,
     }
 
 

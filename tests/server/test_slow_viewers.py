@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import oracle
 import pytest
 from running import run
-from server.engines import ENGINES, TYPES, client, on_websockets, until, websockets
+from server.engines import ENGINES, TYPES, Way, client, each_way, on_websockets, until, websockets
 
 from ecgframe import MessageType
 from ecgframe.server import Limits, Link, Request, WebSocketBinaryHandler
@@ -24,13 +24,16 @@ STREAM = "ecg/bed-7"
 ALERT = {"kind": "asystole", "timestamp": 1705314645.5}
 
 
-def serving(conversation, *, timeout=60, engine=on_websockets, **options):
+PLAIN = Way(on_websockets)
+
+
+def serving(conversation, *, timeout=60, way=PLAIN, **options):
     async def serve():
-        async with WebSocketBinaryHandler(**options) as handler, engine(handler) as port:
+        async with WebSocketBinaryHandler(**options) as handler, way(handler) as port:
             await conversation(handler, port)
             await handler.close()
 
-    run(serve(), timeout)
+    run(serve(), timeout, way.loop_factory)
 
 
 @asynccontextmanager
@@ -57,8 +60,8 @@ async def publish_until_waiting(handler, info, frames):
     return sent
 
 
-@pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
-def test_an_alert_overtakes_ten_thousand_waiting_frames(engine):
+@each_way
+def test_an_alert_overtakes_ten_thousand_waiting_frames(way):
     settings = Settings(queue_frames=20_000, queue_bytes=64 * 1024 * 1024, rate_limit=None, compression=None)
 
     async def conversation(handler, port):
@@ -76,7 +79,7 @@ def test_an_alert_overtakes_ten_thousand_waiting_frames(engine):
             assert numbers == list(range(sent))
             assert info.dropped == 0
 
-    serving(conversation, engine=engine, settings=settings)
+    serving(conversation, way=way, settings=settings)
 
 
 @pytest.mark.parametrize("engine", ["websockets", "picows", "aiohttp"])  # uvicorn's own buffer cannot be set
@@ -92,7 +95,7 @@ def test_the_network_holds_little_of_what_waits(engine):
             assert (sent - info.queued_frames) * 2000 < 40 * 1024
             viewer.connection.transport.abort()
 
-    serving(conversation, engine=ENGINES[engine], settings=settings)
+    serving(conversation, way=Way(ENGINES[engine]), settings=settings)
 
 
 class DeafLink(Link):
@@ -238,9 +241,9 @@ def test_heartbeats_go_out_when_nothing_else_does_and_a_silent_peer_is_let_go():
 # --- dying ---
 
 
-@pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
+@each_way
 @pytest.mark.parametrize("seed", range(2))
-def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(engine, seed):
+def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(way, seed):
     """Peers vanish while they subscribe, publish, are answered, are behind, wait for a slow hook."""
     chance = random.Random(seed)
 
@@ -299,7 +302,7 @@ def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(engine, seed
 
     settings = Settings(queue_frames=20, rate_limit=None, compression=None)
     limits = Limits(close_seconds=0.5, hook_seconds=1)
-    serving(conversation, engine=engine, settings=settings, limits=limits, authorize=authorize, on_message=on_message)
+    serving(conversation, way=way, settings=settings, limits=limits, authorize=authorize, on_message=on_message)
 
 
 def tasks_of_the_server():

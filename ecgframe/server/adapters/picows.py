@@ -239,10 +239,16 @@ async def serve(
         links[link] = asyncio.create_task(_attend(handler, link, connection_id and connection_id(link.request)))
         links[link].add_done_callback(lambda _: links.pop(link))
 
-    own = {"max_frame_size": handler.max_message, "enable_auto_pong": False, "read_buffer_init_size": READ_BUFFER}
-    server = await picows.ws_create_server(
-        listener, host, port, backlog=listening.ACCEPTS, start_serving=False, **(own | options)
-    )
+    own: dict[str, Any] = {
+        "max_frame_size": handler.max_message,
+        "enable_auto_pong": False,
+        "read_buffer_init_size": READ_BUFFER,
+    }
+    if options.get("ssl"):
+        # aiofastnet 1.2 may keep what it has decrypted after reading was paused, until the peer sends something else.
+        own["use_aiofastnet"] = False
+    begins_later = {"backlog": listening.ACCEPTS, "start_serving": False}
+    server = await picows.ws_create_server(listener, host, port, **(own | options | begins_later))
     try:
         await listening.begin_serving(server, backlog, start=start_serving)
         yield server

@@ -1,20 +1,23 @@
 """Several servers joined by Redis Streams.
 
-Each stream of messages is one stream in Redis, an entry a message, whose id is the message's timestamp. All servers
-deliver what they read there, their own messages too: so they agree on one order and one timestamp for each message.
-While Redis is away, a server delivers its own messages itself and keeps them for Redis.
+Each stream of messages is one stream in Redis, an entry a message, whose id is the message's timestamp: the time by
+Redis' clock, whatever the clocks of the servers say. All servers deliver what they read there, their own messages too:
+so they agree on one order and one timestamp for each message. While Redis is away, a server delivers its own messages
+itself, by what it last knew of Redis' clock, and keeps them for Redis.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import time
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ..backplane import Deliver
 from ..logs import log_failure, logger
+from .clock import RedisClock
 from .commands import CONNECT, Commands, Keys, is_absence, own_pool, pauses, two_clients
 from .outbox import Message, Outbox
 from .reader import Reader
@@ -22,6 +25,8 @@ from .stream import FollowedStream, FollowedStreams
 from .writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis
 
 MiB: Final = 1024 * 1024
@@ -51,6 +56,7 @@ class RedisBackplane:
         max_bytes: that Redis keeps at most of one stream.
         outbox_bytes: that this server keeps at most for Redis, all streams together.
         patience: seconds without an answer after which Redis counts as away.
+        clock: this server's, in microseconds since 1970; the system's by default.
 
     Raises:
         MissingLibrary: redis-py is not installed.
@@ -66,6 +72,7 @@ class RedisBackplane:
         max_bytes: int = 16 * MiB,
         outbox_bytes: int = 64 * MiB,
         patience: float = 0.5,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         bounds = {"seconds": seconds, "max_bytes": max_bytes, "outbox_bytes": outbox_bytes, "patience": patience}
         for name, value in bounds.items():
@@ -79,18 +86,20 @@ class RedisBackplane:
         self._patience = patience
         self._streams = FollowedStreams(self._make_stream)
         self._outbox = Outbox(seconds, outbox_bytes)
-        self._reader = Reader(self._streams, patience, self._has_read)
+        self._clock = RedisClock(clock or _system_clock)
+        self._reader = Reader(self._streams, self._clock, patience, self._has_read)
         self._writer = Writer(self._streams, self._outbox, patience, self._has_written)
         self._deliver: Deliver | None = None
         self._running: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
+        self._news = asyncio.Event()
+        self._commands: Commands | None = None
         self._connected = False
         self._up = False
         self._closing = False
         self._life: str | None = None  # of the Redis that was read
         self._last_number = 0
         self._times_up = 0
-        self._restamped = 0
         self._rewritten = 0
 
     async def open(self, deliver: Deliver) -> None:
@@ -112,7 +121,29 @@ class RedisBackplane:
         followed = self._follow(stream, since)
         if self._connected:
             await followed.settled.wait()
-        return since if followed.reach is None else max(since, followed.reach)
+        return since if followed.reach is None else followed.reach
+
+    async def catch_up(self, stream: str) -> bool:
+        """Have all delivered here that Redis has of the stream. See ``Backplane.catch_up``."""
+        followed = self._streams.get(stream)
+        if followed is None or self._commands is None or not self._up:
+            return False
+        with suppress(Exception):  # Redis is away, then: the reader and the writer find that out, and say so
+            async with asyncio.timeout(self._patience):
+                last = await self._commands.last_id(stream)
+                while self._up and followed in self._streams:
+                    if last is None or followed.has_read(last):
+                        return True
+                    self._news.clear()
+                    await self._news.wait()
+        return False
+
+    def now(self) -> int:
+        """The time by Redis' clock, by which messages get their timestamps; see ``Backplane.now``.
+
+        As long as Redis was never there, it is this server's own.
+        """
+        return self._clock.now()
 
     def leave(self, stream: str) -> None:
         """Follow a stream no more, once what is being published on it here is delivered."""
@@ -128,15 +159,13 @@ class RedisBackplane:
             await followed.settled.wait()
             followed = self._follow(stream, timestamp - 1)  # it may have been left meanwhile
         self._last_number += 1
-        message = Message(self._last_number, stream, timestamp, frame)
+        message = Message(self._last_number, stream, self._clock.corrected(timestamp), frame)
         followed.pending[message.number] = message
         self._writer.add(message)
         if not self._up:
             followed.deliver_pending()
         self._writer.shrink()
-        delivered = await asyncio.shield(message.delivery)
-        self._restamped += delivered != timestamp
-        return delivered
+        return await asyncio.shield(message.delivery)
 
     async def close(self) -> None:
         """End. What waits is still written, if Redis takes it within ``patience``."""
@@ -158,9 +187,10 @@ class RedisBackplane:
 
         Returns:
             up: whether messages go through Redis. streams: that are followed. outbox_frames, outbox_bytes: that wait
-            for Redis. lag_seconds: from the timestamp of the last message to its being read here, by this server's
-            clock. And since the start: lost_total: messages that other servers will not get. restamped_total: messages
-            that got another timestamp than they were published with. rewritten_total: messages that Redis had lost.
+            for Redis. lag_seconds: from the timestamp of the last message to its being read here. clock_skew_seconds:
+            this server's clock minus Redis', by which messages get their timestamps. And since the start: lost_total:
+            messages that other servers will not get. restamped_total: messages that were delivered here without Redis
+            and that other servers get under another timestamp. rewritten_total: messages that Redis had lost.
             refused_total: entries of Redis that no backplane had written. reconnections_total.
         """
         return {
@@ -170,7 +200,8 @@ class RedisBackplane:
             "outbox_bytes": self._outbox.waiting_bytes,
             "lag_seconds": self._reader.lag,
             "lost_total": self._writer.lost,
-            "restamped_total": self._restamped + self._writer.restamped,
+            "clock_skew_seconds": self._clock.skew,
+            "restamped_total": self._writer.restamped,
             "rewritten_total": self._rewritten,
             "refused_total": self._reader.refused,
             "reconnections_total": max(0, self._times_up - 1),
@@ -209,16 +240,32 @@ class RedisBackplane:
         """
         async with asyncio.timeout(CONNECT) as connecting, two_clients(self._pool) as (writing, reading):
             commands = Commands(
-                writing, reading, keys=self._keys, origin=self._origin, kept=self._kept, max_bytes=self._max_bytes
+                writing,
+                reading,
+                keys=self._keys,
+                origin=self._origin,
+                kept=self._kept,
+                max_bytes=self._max_bytes,
+                clock=self._clock,
             )
+            before = None if self._clock.is_known else self._clock.now()
+            await commands.ask_time()
             life = await commands.life()
             marks = await commands.marks(self._outbox.last_written())
             connecting.reschedule(None)
+            if before is not None:
+                self._take_over_clock(self._clock.now() - before)
             self._come_back(life, marks)
+            self._commands = commands
             async with asyncio.TaskGroup() as both:
                 reading_on = both.create_task(self._reader.run(commands))
                 await self._writer.run(commands)
                 reading_on.cancel()
+
+    def _take_over_clock(self, ahead: int) -> None:
+        """What was to be followed by this server's clock is followed by Redis', which is ahead by that."""
+        for followed in self._streams:
+            followed.shift(ahead)
 
     def _come_back(self, life: str | None, marks: dict[str, int]) -> None:
         self._connected = True
@@ -230,6 +277,7 @@ class RedisBackplane:
         self._up_if_even()
 
     def _has_read(self) -> None:
+        self._news.set()
         self._writer.shrink()
         self._up_if_even()
 
@@ -261,7 +309,13 @@ class RedisBackplane:
     def _alone(self) -> None:
         """Deliver here what waits to be read from Redis."""
         self._up = self._connected = False
+        self._commands = None
+        self._news.set()
         for followed in self._streams:
             followed.settled.set()
             followed.deliver_pending()
             self._streams.drop_if_left(followed)
+
+
+def _system_clock() -> int:
+    return time.time_ns() // 1000

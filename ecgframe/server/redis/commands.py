@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
+from .clock import RedisClock
 from .outbox import Message
 from .script import WRITE
 
@@ -108,10 +109,19 @@ class Commands:
         origin: names this server.
         kept: microseconds that a stream keeps.
         max_bytes: that a stream keeps at most.
+        clock: is told the time by Redis' clock.
     """
 
     def __init__(
-        self, writing: redis.Redis, reading: redis.Redis, *, keys: Keys, origin: bytes, kept: int, max_bytes: int
+        self,
+        writing: redis.Redis,
+        reading: redis.Redis,
+        *,
+        keys: Keys,
+        origin: bytes,
+        kept: int,
+        max_bytes: int,
+        clock: RedisClock,
     ) -> None:
         self._writing = writing
         self._reading = reading
@@ -120,7 +130,20 @@ class Commands:
         self._expiry = math.ceil(kept / 500)  # ms: twice as long, so that a mark outlives what a server keeps
         self._limits = (origin, kept, max_bytes, self._expiry)
         self._script = writing.register_script(WRITE)
+        self._clock = clock
         self._rung = b"0-0"
+
+    async def ask_time(self) -> None:
+        """Have the clock told what time it is."""
+        asked_at = asyncio.get_running_loop().time()
+        seconds, microseconds = await self._reading.time()
+        self._clock.note(seconds * 1_000_000 + microseconds, asked_at)
+
+    async def last_id(self, stream: str) -> bytes | None:
+        """The id of the stream's latest entry; None where there is none."""
+        entries: Any = await self._writing.xrevrange(self._keys.stream(stream), count=1)
+        last: bytes | None = entries[0][0] if entries else None
+        return last
 
     async def life(self) -> str | None:
         """Names the server from its start to its end; None where it does not tell."""
@@ -155,7 +178,9 @@ class Commands:
         for message, wanted in zip(messages, times, strict=True):
             keys += self._keys.stream(message.stream), self._keys.mark(message.stream)
             arguments += message.number, wanted, message.frame
-        answers: list[int | bytes] = await self._script(keys=keys, args=arguments)
+        asked_at = asyncio.get_running_loop().time()
+        redis_now, *answers = await self._script(keys=keys, args=arguments)
+        self._clock.note(redis_now, asked_at)
         return [_time_or_none(answer) for answer in answers]
 
     async def ring(self) -> None:
@@ -195,12 +220,14 @@ class Commands:
         raise Refused("there was a key that is not a stream")
 
     async def reach(self, key: bytes, since: int) -> int:
-        """The timestamp after which Redis has everything, at the earliest ``since``, in microseconds.
+        """The timestamp after which Redis has everything that is later than ``since``, in microseconds.
+
+        Where it has nothing that is later, that is the timestamp of the latest message there was, if it is known.
 
         Raises:
             WrongKind: the key holds something else than a stream.
         """
-        within = max(since, time.time_ns() // 1000 - self._kept)
+        within = max(since, self._clock.now() - self._kept)
         try:
             info: Any = await self._reading.xinfo_stream(key)
         except redis.ResponseError as error:
@@ -209,10 +236,10 @@ class Commands:
             if "no such key" not in str(error):
                 raise
             return within
-        first = info["first-entry"]
-        before_first = _time(first[0]) - 1 if first else _time(info["last-generated-id"])
+        first, last = info["first-entry"], _time(info["last-generated-id"])
+        before_first = _time(first[0]) - 1 if first else last
         trimmed = info.get("entries-added") != info["length"]  # Redis before 7.0 does not say
-        return max(since, before_first if trimmed else min(before_first, within))
+        return min(last, max(since, before_first if trimmed else min(before_first, within)))
 
 
 @asynccontextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Final
 
 from ..logs import logger
+from .clock import RedisClock
 from .commands import Commands, Entries, WrongKind
 from .stream import FollowedStream, FollowedStreams, ForeignEntry
 
@@ -23,16 +23,20 @@ class Reader:
 
     Args:
         streams: that are followed.
+        clock: Redis'.
         patience: seconds within which Redis answers.
         after_reading: is called after each answer.
 
     Attributes:
         refused: entries that no backplane had written.
-        lag: seconds from the timestamp of the last message to its being read.
+        lag: seconds from the timestamp of the last message to its being read, by Redis' clock.
     """
 
-    def __init__(self, streams: FollowedStreams, patience: float, after_reading: Callable[[], None]) -> None:
+    def __init__(
+        self, streams: FollowedStreams, clock: RedisClock, patience: float, after_reading: Callable[[], None]
+    ) -> None:
         self._streams = streams
+        self._clock = clock
         self._patience = patience
         self._after_reading = after_reading
         self._waiting: asyncio.Timeout | None = None
@@ -49,6 +53,9 @@ class Reader:
             streams = {one.key: one for one in self._streams if one.readable}
             count = max(1, ENTRIES_A_READ // max(1, len(streams)))
             try:
+                if self._clock.is_stale:
+                    async with asyncio.timeout(self._patience):
+                        await commands.ask_time()
                 await self._ask_how_far_they_reach(commands, streams)
                 found = await self._read(commands, streams, count)
             except WrongKind as error:
@@ -91,7 +98,7 @@ class Reader:
             except ForeignEntry as error:
                 self._refuse(followed, entry_id, error)
             else:
-                self.lag = time.time() - entry.time / 1_000_000
+                self.lag = (self._clock.now() - entry.time) / 1_000_000
         self._streams.drop_if_left(followed)
 
     def _refuse(self, followed: FollowedStream, entry_id: bytes, error: ForeignEntry) -> None:

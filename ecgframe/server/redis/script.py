@@ -60,7 +60,8 @@ local function write(stream, mark, number, time, frame)
     return time
 end
 
-local answers = {}
+local clock = redis.call('TIME')
+local answers = {tonumber(clock[1]) * 1000000 + tonumber(clock[2])}
 for i = 1, #KEYS, 2 do
     local at = 5 + (i - 1) / 2 * 3
     answers[#answers + 1] = write(KEYS[i], KEYS[i + 1], ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2])
@@ -73,6 +74,7 @@ Keys: for each message its stream, and the mark of this server in that stream: t
 Arguments: the server's origin; microseconds and bytes that a stream keeps; milliseconds after which a stream that
 nobody writes to is gone; then for each message its number, its timestamp, its frame.
 
-Each answer is the timestamp under which the message is in the stream, 0 where it was there before, or the text of
-what Redis says against it. A timestamp that is not later than all before it becomes the next one that is.
+The first answer is the time by Redis' clock, in microseconds. Each other one is the timestamp under which a message is
+in the stream, 0 where it was there before, or the text of what Redis says against it. A timestamp that is not later
+than all before it becomes the next one that is.
 """

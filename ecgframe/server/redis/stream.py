@@ -115,6 +115,17 @@ class FollowedStream:
         """The earliest timestamp that the next message can have."""
         return self._last + 1
 
+    def shift(self, microseconds: int) -> None:
+        """The clock by which it is followed turns out to be that much ahead. Nothing was read yet."""
+        self.since = max(0, self.since + microseconds)
+        self.position = b"%d-0" % self.since
+        if self._earliest is None:  # nothing was delivered here either
+            self._last = self.since
+
+    def has_read(self, entry_id: bytes) -> bool:
+        """Whether all up to that entry was read."""
+        return _numbers_of(self.position) >= _numbers_of(entry_id)
+
     def catch_up(self, *, anew: bool) -> None:
         """Redis is there again: what it has is to be read first.
 
@@ -174,6 +185,11 @@ class FollowedStream:
         self._numbers[origin] = number
         if len(self._numbers) > REMEMBERED_ORIGINS:
             del self._numbers[next(iter(self._numbers))]
+
+
+def _numbers_of(entry_id: bytes) -> tuple[int, int]:
+    time, _, sequence = entry_id.partition(b"-")
+    return int(time), int(sequence)
 
 
 class FollowedStreams:
