@@ -45,9 +45,7 @@ class Opening:
     cost: float
 
 
-async def openings(
-    names: Sequence[str], *, viewers: int, rounds: int, tls: bool = False, backlog: bool = True
-) -> dict[str, list[Opening]]:
+async def openings(names: Sequence[str], *, viewers: int, rounds: int, tls: bool = False) -> dict[str, list[Opening]]:
     """Have so many viewers connect to each server at once, in turn, until each has all that comes first."""
     found: dict[str, list[Opening]] = {name: [] for name in names}
     async with _stations(names, tls) as (stations, certificate, core):
@@ -231,6 +229,11 @@ class _Away:
         finally:
             loop.remove_reader(self._pipe.fileno())
         return self._pipe.recv()
+
+
+def excess(found: dict[str, list[Opening]], name: str, base: str) -> float:
+    """Seconds by which a server took longer than another one: the median of the differences, round by round."""
+    return median(one.seconds - other.seconds for one, other in zip(found[name], found[base], strict=True))
 
 
 # --- the other processes ---

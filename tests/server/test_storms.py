@@ -16,7 +16,7 @@ from interpreter import PACKAGES, TESTS
 from recordings import optional
 from running import run
 from server.crowded_server import STREAM
-from server.engines import ENGINES, client, until
+from server.engines import ENGINES, client, each_way, until
 
 from ecgframe import MessageType
 from ecgframe.server import WebSocketBinaryHandler
@@ -236,21 +236,20 @@ def test_a_server_may_begin_later(engine):
 # --- a ward that comes back ---
 
 
-each_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 RATHER_MANY = 300
 """Frames: more than a piece of a backlog, and than is sent in one turn."""
 
 
-def serving(engine, conversation):
+def serving(way, conversation):
     async def serve():
         handler = WebSocketBinaryHandler(settings=Settings(rate_limit=None, compression=None))
-        async with handler, engine(handler) as port:
+        async with handler, way(handler) as port:
             for number in range(RATHER_MANY):
                 await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}, "number": number})
             await conversation(handler, port)
             await handler.close()
 
-    run(serve(), 60)
+    run(serve(), 60, way.loop_factory)
 
 
 async def gets_all(viewer, first, end):
@@ -258,8 +257,8 @@ async def gets_all(viewer, first, end):
         assert (await viewer.expect("FEATURE_DATA"))["number"] == number
 
 
-@each_engine
-def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(engine, monkeypatch):
+@each_way
+def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(way, monkeypatch):
     async def conversation(handler, port):
         loop, turn, caught_up_in = asyncio.get_running_loop(), 0, []
         catch_up = Stream.catch_up
@@ -289,11 +288,11 @@ def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(engine, m
         assert len(caught_up_in) >= 20 * RATHER_MANY // 64
         assert len(set(caught_up_in)) == len(caught_up_in)
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_what_is_published_now_does_not_wait_for_a_turn(engine, monkeypatch):
+@each_way
+def test_what_is_published_now_does_not_wait_for_a_turn(way, monkeypatch):
     """Neither an alert on the stream with which a viewer catches up, nor a frame of another stream."""
 
     async def conversation(handler, port):
@@ -315,11 +314,11 @@ def test_what_is_published_now_does_not_wait_for_a_turn(engine, monkeypatch):
                     future.set_result(None)
             await gets_all(viewer, 0, RATHER_MANY)
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
-@each_engine
-def test_who_waits_for_a_turn_is_told_at_once_that_the_server_goes_away(engine, monkeypatch):
+@each_way
+def test_who_waits_for_a_turn_is_told_at_once_that_the_server_goes_away(way, monkeypatch):
     async def conversation(handler, port):
         monkeypatch.setattr(Pace, "take", lambda self: asyncio.get_running_loop().create_future())
         async with client(port) as viewer:
@@ -331,7 +330,7 @@ def test_who_waits_for_a_turn_is_told_at_once_that_the_server_goes_away(engine, 
             await closing
             assert time.monotonic() - began < handler.limits.close_seconds / 2
 
-    serving(engine, conversation)
+    serving(way, conversation)
 
 
 def test_turns_go_round_and_one_that_is_given_up_costs_nothing():
@@ -377,7 +376,7 @@ def test_a_few_sockets_are_attended_to_in_a_turn_and_all_in_their_turn():
                 sock.close()
 
 
-@each_engine
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 def test_every_engine_runs_on_that_loop(engine):
     async def serve():
         async with WebSocketBinaryHandler() as handler, engine(handler) as port:
@@ -391,5 +390,4 @@ def test_every_engine_runs_on_that_loop(engine):
                     await gets_all(viewer, 0, 1)
             await handler.close()
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(asyncio.wait_for(serve(), 30))
+    run(serve(), loop_factory=new_event_loop)
