@@ -17,6 +17,7 @@ from recordings import optional
 from running import run
 from server.crowded_server import STREAM
 from server.engines import ENGINES, client, each_way, until
+from server.redis_server import redis_server
 
 from ecgframe import MessageType
 from ecgframe.server import WebSocketBinaryHandler
@@ -29,6 +30,7 @@ from ecgframe.session import Settings
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the limit of open files is one of Unix")
 
 FILES = 60
+WAIT = "those that are open are served: Too many open files; raise the limit of open files, which is 60"
 LOOPS = [(engine, "asyncio") for engine in ENGINES] + [(engine, "uvloop") for engine in ENGINES]
 
 
@@ -61,9 +63,35 @@ def test_where_open_files_run_out_viewers_notice_nothing(engine, loop, tmp_path)
         times = run(watching(port))
     lines = log.read_text().splitlines()
     assert 1 <= len(lines) <= times + 1
-    assert all("Too many open files; raise the limit of open files, which is 60" in line for line in lines)
+    assert all(WAIT in line for line in lines)
     told = [float(line.split()[0]) for line in lines]
     assert all(later - earlier > 0.99 for earlier, later in pairwise(told))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_viewers_leave_is_enough_for_redis(engine, tmp_path):
+    """A connection to Redis that breaks is made anew while viewers have all the files that they may have."""
+
+    async def watching(port, redis):
+        async with client(port) as viewer:
+            await viewer.subscribe(STREAM)
+            watch = Watch(viewer)
+            with crowd(port, 2 * files):
+                await watch.until(lambda features: features["up"] and features["failed"])
+                redis.kill()
+                failed = (await watch.until(lambda features: not features["up"]))["failed"]
+                await watch.until(lambda features: features["failed"] >= failed + 2)  # viewers have what Redis had
+                redis.start()
+                async with asyncio.timeout(5):
+                    await watch.until(lambda features: features["up"])
+
+    optional("redis")
+    files = 160  # of which ten are not for viewers
+    with (
+        redis_server(tmp_path) as redis,
+        crowded_server(engine, tmp_path / "log", "asyncio", redis.url, files=files) as port,
+    ):
+        run(watching(port, redis))
 
 
 class Watch:
@@ -71,6 +99,11 @@ class Watch:
 
     def __init__(self, viewer):
         self.viewer = viewer
+
+    async def until(self, condition):
+        while not condition(features := (await self.viewer.expect("FEATURE_DATA"))["features"]):
+            pass
+        return features
 
     async def frames(self, count):
         found = []
@@ -93,11 +126,10 @@ def failed(frames):
 
 
 @contextmanager
-def crowded_server(engine, log, loop):
+def crowded_server(engine, log, loop="asyncio", *redis, files=FILES):
     optional(engine)
-    if loop != "asyncio":
-        pytest.importorskip(loop)
-    arguments = [engine, str(FILES), str(log), *([loop] if loop != "asyncio" else [])]
+    optional(loop)
+    arguments = [engine, str(files), str(log), loop, *redis]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGES, TESTS)))}
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "server.crowded_server", *arguments],
