@@ -30,6 +30,7 @@ from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link
 from .outlet import Outlet
+from .pace import Pace
 from .stream import Stream
 from .streams import StreamClock
 from .tasks import begin
@@ -51,6 +52,7 @@ class Shared:
         wall: gives microseconds since 1970, each time more than the last.
         hooks: the application's.
         traffic: where all is counted.
+        pace: of those who catch up.
         serve: does what an event asks for; may raise, and the peer is told.
     """
 
@@ -59,6 +61,7 @@ class Shared:
     wall: Callable[[], int]
     hooks: Hooks
     traffic: Traffic
+    pace: Pace
     serve: Callable[[Connection, Event], Awaitable[None]]
 
 
@@ -89,7 +92,7 @@ class Connection:
         self.session = ServerSession(shared.settings, shared.wall)
         self.info = ConnectionInfo(self)
         self._log = ConnectionLog(self.info)
-        self.outlet = Outlet(self.session, link, self._log, rearm=self._rearm, close=self._begin_closing)
+        self.outlet = Outlet(self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing)
         self.identity: object = None
         self.is_open = False
         self.connected_at = shared.wall()

@@ -16,6 +16,8 @@ from .hooks import Authenticate, Authorize, Hooks, OnError, OnMessage, OnUndeliv
 from .info import ConnectionInfo
 from .limits import Limits
 from .logs import logger
+from .open_files import LimitWatch
+from .pace import Pace
 from .requests import Requests
 from .ring import CANONICAL, Publication
 from .streams import Streams
@@ -97,6 +99,7 @@ class WebSocketBinaryHandler:
             wall=self._wall,
             hooks=hooks,
             traffic=self._traffic,
+            pace=Pace(),
             serve=requests.serve,
         )
         self._connections: dict[str, Connection] = {}
@@ -106,6 +109,7 @@ class WebSocketBinaryHandler:
         self._is_closed = False
         self._deserted = asyncio.Event()
         self._breathed_at = 0.0
+        self._files = LimitWatch()
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -223,6 +227,7 @@ class WebSocketBinaryHandler:
             await self._desertion(self.limits.close_seconds)
         if self._is_open:
             self._is_open = False
+            self._files.stop()
             self._streams.close()
             await self._backplane.close()
 
@@ -299,6 +304,7 @@ class WebSocketBinaryHandler:
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
         await self._backplane.join(EVERYONE, self._wall())
+        self._files.start()
         self._is_open = True
 
     async def _desertion(self, seconds: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .tasks import begin
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from ..session import Outgoing, ServerSession
     from .connection_log import ConnectionLog
     from .link import Link
+    from .pace import Pace
     from .stream import Stream
+
+SENT_IN_A_TURN: Final = 16
+"""Messages that a viewer who catches up is sent in its turn by a link that can only be awaited."""
 
 
 class Outlet:
@@ -21,12 +25,13 @@ class Outlet:
 
     What is to be sent goes out at once where the link can take it (``pump``). A viewer that is behind, and one whose
     link can only be awaited, has a task that sends what waits as fast as the link takes it; it ends when nothing
-    waits.
+    waits. While it catches up with a stream, it takes turns with the others that do.
 
     Args:
         session: gives what is to be sent, next.
         link: takes it.
         log: is told when the link breaks, and of dropped frames.
+        pace: gives the turns, to all connections of the handler.
         rearm: has the session's deadline looked at anew.
         close: begins to close the connection; may be called again.
 
@@ -40,6 +45,7 @@ class Outlet:
         session: ServerSession,
         link: Link,
         log: ConnectionLog,
+        pace: Pace,
         *,
         rearm: Callable[[], None],
         close: Callable[[], None],
@@ -48,6 +54,8 @@ class Outlet:
         self.writer: asyncio.Task[None] | None = None
         self._link = link
         self._log = log
+        self._pace = pace
+        self._turn: asyncio.Future[None] | None = None
         self._rearm = rearm
         self._close = close
         self._now = asyncio.get_running_loop().time
@@ -77,16 +85,17 @@ class Outlet:
     def pump(self, now: float) -> None:
         """Send as much of what waits as the link takes now; leave the rest to a task."""
         if not self._is_writing:
-            lags = bool(self._lagging)
             self._send_now(now)
-            if lags:
-                self._rearm()
             if self.has_more:
                 self._is_writing = True
                 self.writer = begin(self._write())
             elif self.session.holds_data:
                 self._rearm()
                 self._log.drops(self.session.tally.dropped, now)
+        elif self._turn is not None and not self._turn.done():  # what waits now does not wait for the turn
+            self._send_now(now)
+            if self.session.has_waiting or self.session.closing:
+                self._turn.set_result(None)
         if self.session.closing:
             self._close()
 
@@ -115,16 +124,15 @@ class Outlet:
 
     @property
     def _may_catch_up(self) -> bool:
-        return bool(self._lagging) and not self.session.holds_data
+        return bool(self._lagging) and not self.session.holds_data and not self.session.closing
 
     def _send_now(self, now: float) -> None:
         session, link = self.session, self._link
         while link.can_write and not self._is_lost:
             message = session.next_message(now)
-            if message is not None:
-                self._write_now(message)
-            elif not (self._may_catch_up and self._catch_up(now)):
+            if message is None:
                 break
+            self._write_now(message)
 
     def _write_now(self, message: bytes) -> None:
         try:
@@ -141,25 +149,35 @@ class Outlet:
         try:
             while self.has_more:
                 await link.writable()  # only then is it decided what goes next, so that an alert comes first
+                if self._may_catch_up:
+                    await self._take_turn()
+                    if self._may_catch_up and not self.session.has_waiting:
+                        self._catch_up(self._now())
                 if link.can_write:
                     self._send_now(self._now())
+                    self._rearm()
                 else:
-                    await self._send_next()
-                self._rearm()
+                    await self._send_some()
                 self._log.drops(self.session.tally.dropped, self._now())
         except Exception as error:
             self.lose(error)
         else:
             self._is_writing = self._is_lost
 
-    async def _send_next(self) -> None:
-        """Send one message by a link that can only be awaited."""
-        now = self._now()
-        message = self.session.next_message(now)
-        if message is not None:
+    async def _take_turn(self) -> None:
+        """Wait for a turn, or for what is to be sent without one."""
+        self._turn = self._pace.take()
+        if self._turn is not None:
+            await self._turn
+
+    async def _send_some(self) -> None:
+        """Send some messages by a link that can only be awaited."""
+        for _ in range(SENT_IN_A_TURN):
+            message = self.session.next_message(self._now())
+            if message is None:
+                break
             await self._link.send(message)
-        elif self._may_catch_up:
-            self._catch_up(now)
+            self._rearm()
 
     def _catch_up(self, now: float) -> bool:
         """Queue a piece of what is missing of a stream. Tells whether something waits now."""
