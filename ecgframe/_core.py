@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._message import Message, message_of
     from ._pack import pack as pack_payload
     from ._pack import pack_frame, pack_frame_into
+    from ._rests import work_in_background
     from ._unpack import unpack as unpack_payload
     from ._unpack import unpack_checked
 else:
@@ -33,6 +34,7 @@ else:
         from ._message import Message, message_of
         from ._pack import pack as pack_payload
         from ._pack import pack_frame, pack_frame_into
+        from ._rests import work_in_background
         from ._unpack import unpack as unpack_payload
         from ._unpack import unpack_checked
 
@@ -44,6 +46,7 @@ else:
         from ._plain.message import Message, message_of
         from ._plain.pack import pack as pack_payload
         from ._plain.pack import pack_frame, pack_frame_into
+        from ._plain.rests import work_in_background
         from ._plain.unpack import unpack as unpack_payload
         from ._plain.unpack import unpack_checked
 
@@ -65,4 +68,5 @@ __all__ = [
     "pack_payload",
     "unpack_checked",
     "unpack_payload",
+    "work_in_background",
 ]
