@@ -18,7 +18,7 @@ accelerated: bool
 
 if TYPE_CHECKING:
     from ._clock import Clock
-    from ._draft import build_frame
+    from ._draft import Draft, build_frame, draft_around
     from ._header import Header, crc32, flatten, flatten_writable, octet
     from ._message import Message, message_of
     from ._pack import pack as pack_payload
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     try:
         from ._clock import Clock
-        from ._draft import build_frame
+        from ._draft import Draft, build_frame, draft_around
         from ._header import Header, crc32, flatten, flatten_writable, octet
         from ._message import Message, message_of
         from ._pack import pack as pack_payload
@@ -41,7 +41,7 @@ else:
         accelerated = True
     except ModuleNotFoundError:
         from ._plain.clock import Clock
-        from ._plain.draft import build_frame
+        from ._plain.draft import Draft, build_frame, draft_around
         from ._plain.header import Header, crc32, flatten, flatten_writable, octet
         from ._plain.message import Message, message_of
         from ._plain.pack import pack as pack_payload
@@ -54,10 +54,12 @@ else:
 
 __all__ = [
     "Clock",
+    "Draft",
     "Header",
     "Message",
     "accelerated",
     "build_frame",
+    "draft_around",
     "crc32",
     "flatten",
     "flatten_writable",

@@ -15,7 +15,7 @@ from .events import (
     UnsubscribeRequested,
     VersionChecked,
 )
-from .outgoing import Encoding, Outgoing, encode_outgoing
+from .outgoing import Encoding, Outgoing, PreparedOutgoing, encode_outgoing, prepare_outgoing
 from .send_queue import Loss
 from .sender import Close
 from .server_session import ServerSession
@@ -35,6 +35,7 @@ __all__ = [
     "Loss",
     "Negotiated",
     "Outgoing",
+    "PreparedOutgoing",
     "RateLimit",
     "Received",
     "RoundTrip",
@@ -49,5 +50,6 @@ __all__ = [
     "VersionChecked",
     "encode_outgoing",
     "microseconds",
+    "prepare_outgoing",
     "seconds",
 ]
