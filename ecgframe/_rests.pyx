@@ -81,5 +81,5 @@ cdef void rest_if_due() noexcept:
 
 
 def work_in_background():
-    """This thread works for an event loop in another one, which goes first from now on."""
+    """Have this thread work for an event loop in another one, which goes first from now on."""
     set_background()
