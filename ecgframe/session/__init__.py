@@ -1,6 +1,7 @@
 """One side of a conversation, without I/O: ``ServerSession`` and ``ClientSession``."""
 
 from .client_session import ClientSession
+from .decoding import Decoding
 from .events import (
     Acknowledged,
     ErrorReceived,
@@ -28,6 +29,7 @@ __all__ = [
     "Acknowledged",
     "ClientSession",
     "Close",
+    "Decoding",
     "Encoding",
     "ErrorReceived",
     "Event",

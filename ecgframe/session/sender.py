@@ -72,6 +72,11 @@ class Sender:
         return self._batch_from(outgoing, now)
 
     @property
+    def max_payload_of_peer(self) -> int | None:
+        """Bytes that a payload for this peer may have; None where it has not said."""
+        return self._max_payload_of_peer
+
+    @property
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames
