@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .portions import LARGE, Portions
 from .tasks import begin
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Outlet:
         self._now = asyncio.get_running_loop().time
         self._lagging: deque[Stream] = deque()
         self._is_writing = False
+        self._portions: Portions | None = None
         self._is_lost = False
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
@@ -70,6 +72,17 @@ class Outlet:
             self._rearm()
         return False
 
+    def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
+        """Queue a large frame, and leave it to a task, which writes large frames when it is given the turn for it."""
+        self._portions = portions
+        self.session.enqueue(outgoing)
+        if outgoing.acknowledged:
+            self._rearm()
+        if not self._is_writing and self._has_more:
+            self._begin_to_write()
+        if self.session.closing:
+            self._close()
+
     def flush(self) -> None:
         """Send what can be sent at once."""
         self.pump(self._now())
@@ -82,8 +95,7 @@ class Outlet:
             if lags:
                 self._rearm()
             if self._has_more:
-                self._is_writing = True
-                self.writer = begin(self._write())
+                self._begin_to_write()
         if self.session.closing:
             self._close()
 
@@ -127,12 +139,18 @@ class Outlet:
             if self._link.is_closing:  # a transport takes all that is written to it when its peer has gone
                 self.lose(ConnectionResetError("the peer is gone"))
 
+    def _begin_to_write(self) -> None:
+        self._is_writing = True
+        self.writer = begin(self._write())
+
     async def _write(self) -> None:
         """Send what waits, as fast as the link takes it."""
         link = self._link
         try:
             while self._has_more:
                 await link.writable()  # only then is it decided what goes next, so that an alert comes first
+                if self._portions is not None and self.session.queued_bytes > LARGE:
+                    await self._portions.turn()
                 if link.can_write:
                     self._send_now(self._now())
                 else:
@@ -157,9 +175,7 @@ class Outlet:
         """Queue a piece of what is missing of a stream. Tells whether something waits now."""
         while self._lagging:
             stream = self._lagging.popleft()
-            if stream.is_behind(self):
-                stream.catch_up(self, now)
-            if stream.is_behind(self):
+            if stream.is_behind(self) and stream.catch_up(self, now):
                 self._lagging.append(stream)
             if self.session.has_waiting:
                 return True
