@@ -55,6 +55,7 @@ class Outlet:
         self._lagging: deque[Stream] = deque()
         self._is_writing = False
         self._portions: Portions | None = None
+        self._turn: asyncio.Future[bool] | None = None
         self._is_lost = False
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
@@ -68,6 +69,8 @@ class Outlet:
             return True
         self.session.enqueue(outgoing)
         self.pump(now)
+        if self._turn is not None and not self._next_is_large:
+            self._send_ahead(now)
         if outgoing.acknowledged:
             self._rearm()
         return False
@@ -121,9 +124,25 @@ class Outlet:
     def _has_more(self) -> bool:
         return not self._is_lost and (self.session.has_waiting or bool(self._lagging))
 
-    def _send_now(self, now: float) -> None:
+    def _send_ahead(self, now: float) -> None:
+        """Send an alert at once, while a large frame waits for its turn."""
+        if self._link.can_write:
+            self._send_now(now)
+        elif self._turn is not None and not self._turn.done():
+            self._turn.set_result(False)  # the task sends it, and asks for another turn
+
+    @property
+    def _next_is_large(self) -> bool:
+        """Whether what goes next is to be written in its turn."""
+        return self._portions is not None and self.session.next_bytes > LARGE
+
+    def _send_now(self, now: float, has_turn: bool = False) -> None:
         session, link = self.session, self._link
         while link.can_write and not self._is_lost:
+            if self._portions is not None and self._next_is_large:
+                if not has_turn:
+                    break
+                has_turn = False
             message = session.next_message(now)
             if message is not None:
                 self._write_now(message)
@@ -149,10 +168,15 @@ class Outlet:
         try:
             while self._has_more:
                 await link.writable()  # only then is it decided what goes next, so that an alert comes first
-                if self._portions is not None and self.session.queued_bytes > LARGE:
-                    await self._portions.turn()
+                has_turn = False
+                if self._portions is not None and self._next_is_large:
+                    self._turn = self._portions.ask()
+                    has_turn = await self._turn
+                    self._turn = None
+                    if not has_turn:
+                        continue
                 if link.can_write:
-                    self._send_now(self._now())
+                    self._send_now(self._now(), has_turn)
                 else:
                     await self._send_next()
                 self._rearm()

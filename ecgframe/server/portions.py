@@ -23,17 +23,20 @@ class Portions:
 
     def __init__(self) -> None:
         self._is_giving = False
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
 
-    async def turn(self) -> None:
-        """Wait for the turn. It is over with what the caller does before it waits for anything else."""
+    def ask(self) -> asyncio.Future[bool]:
+        """Ask for the turn: True once it is given. It is over with what is done before anything else is awaited.
+
+        Who wants it no more sets the future to False.
+        """
         loop = asyncio.get_running_loop()
-        given: asyncio.Future[None] = loop.create_future()
+        given: asyncio.Future[bool] = loop.create_future()
         if not self._is_giving:
             self._is_giving = True
             loop.call_soon(self._give, loop)
         self._waiting.append(given)
-        await given
+        return given
 
     def _give(self, loop: asyncio.AbstractEventLoop, pause: int = 0) -> None:
         if pause:
@@ -41,8 +44,8 @@ class Portions:
             return
         while self._waiting:
             given = self._waiting.popleft()
-            if not given.done():  # else cancelled
-                given.set_result(None)
+            if not given.done():  # else it is not wanted any more
+                given.set_result(True)
                 loop.call_soon(self._give, loop, PAUSE - 1)
                 return
         self._is_giving = False

@@ -77,6 +77,12 @@ class Sender:
         return self._max_payload_of_peer
 
     @property
+    def next_bytes(self) -> int:
+        """Bytes of the frame that goes next; 0 where none waits."""
+        outgoing = self._queue.peek()
+        return 0 if outgoing is None else outgoing.nbytes
+
+    @property
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames

@@ -26,6 +26,7 @@ class MemoryLink(Link):
     def __init__(self, copying: float = 0.0) -> None:
         self.request = Request(headers={})
         self.sent: list[bytes] = []
+        self.first: dict[int, float] = {}  # when the first message of each type was sent
         self.is_gone = False
         self.may_write = asyncio.Event()
         self.may_write.set()
@@ -40,6 +41,7 @@ class MemoryLink(Link):
         if self._copying:
             time.sleep(self._copying * len(message))
         self.sent.append(message)
+        self.first.setdefault(message[1], time.perf_counter())
 
     async def writable(self) -> None:
         await self.may_write.wait()
