@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ..background.threads import DECODED_AT_ONCE, in_thread
 from ..errors import ERRORS, ProtocolError
 from ..protocol import CloseCode, ErrorCode
 from ..session import (
     Acknowledged,
+    Decoding,
     ErrorReceived,
     Event,
     FrameRefused,
@@ -205,7 +207,12 @@ class Connection:
                 self._attend(session.receive_text(now), now, message)
             else:
                 observe(len(message))
-                self._attend(session.receive(message, now), now, message)
+                events = session.begin_to_receive(message, now, DECODED_AT_ONCE)
+                if isinstance(events, Decoding):
+                    await in_thread(events.run)
+                    now = self.now()
+                    events = session.finish_receiving(events, now)
+                self._attend(events, now, message)
             if self.outlet.has_more or session.closing:
                 self.outlet.pump(now)
             if self._inbox.is_full and not session.closing:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from .portions import LARGE, Portions
 from .tasks import begin
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Outlet:
         self._now = asyncio.get_running_loop().time
         self._lagging: deque[Stream] = deque()
         self._is_writing = False
+        self._portions: Portions | None = None
+        self._portion: asyncio.Future[bool] | None = None
         self._is_lost = False
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
@@ -74,9 +77,22 @@ class Outlet:
             return True
         self.session.enqueue(outgoing)
         self.pump(now)
+        if self._portion is not None and not self._next_is_large:
+            self._send_ahead(now)
         if outgoing.acknowledged:
             self._rearm()
         return False
+
+    def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
+        """Queue a large frame, and leave it to a task, which writes large frames when it is given the turn for it."""
+        self._portions = portions
+        self.session.enqueue(outgoing)
+        if outgoing.acknowledged:
+            self._rearm()
+        if not self._is_writing and self.has_more:
+            self._begin_to_write()
+        if self.session.closing:
+            self._close()
 
     def flush(self) -> None:
         """Send what can be sent at once."""
@@ -87,8 +103,7 @@ class Outlet:
         if not self._is_writing:
             self._send_now(now)
             if self.has_more:
-                self._is_writing = True
-                self.writer = begin(self._write())
+                self._begin_to_write()
             elif self.session.holds_data:
                 self._rearm()
                 self._log.drops(self.session.tally.dropped, now)
@@ -126,9 +141,25 @@ class Outlet:
     def _may_catch_up(self) -> bool:
         return bool(self._lagging) and not self.session.holds_data and not self.session.closing
 
-    def _send_now(self, now: float) -> None:
+    def _send_ahead(self, now: float) -> None:
+        """Send an alert at once, while a large frame waits for its turn."""
+        if self._link.can_write:
+            self._send_now(now)
+        elif self._portion is not None and not self._portion.done():
+            self._portion.set_result(False)  # the task sends it, and asks for another turn
+
+    @property
+    def _next_is_large(self) -> bool:
+        """Whether what goes next is to be written in its turn."""
+        return self._portions is not None and self.session.next_bytes > LARGE
+
+    def _send_now(self, now: float, has_portion: bool = False) -> None:
         session, link = self.session, self._link
         while link.can_write and not self._is_lost:
+            if self._portions is not None and self._next_is_large:
+                if not has_portion:
+                    break
+                has_portion = False
             message = session.next_message(now)
             if message is None:
                 break
@@ -143,6 +174,10 @@ class Outlet:
             if self._link.is_closing:  # a transport takes all that is written to it when its peer has gone
                 self.lose(ConnectionResetError("the peer is gone"))
 
+    def _begin_to_write(self) -> None:
+        self._is_writing = True
+        self.writer = begin(self._write())
+
     async def _write(self) -> None:
         """Send what waits, as fast as the link takes it."""
         link = self._link
@@ -153,8 +188,15 @@ class Outlet:
                     await self._take_turn()
                     if self._may_catch_up and not self.session.has_waiting:
                         self._catch_up(self._now())
+                has_portion = False
+                if self._portions is not None and self._next_is_large:
+                    self._portion = self._portions.ask()
+                    has_portion = await self._portion
+                    self._portion = None
+                    if not has_portion:
+                        continue
                 if link.can_write:
-                    self._send_now(self._now())
+                    self._send_now(self._now(), has_portion)
                     self._rearm()
                 else:
                     await self._send_some()
@@ -178,14 +220,14 @@ class Outlet:
                 break
             await self._link.send(message)
             self._rearm()
+            if self._next_is_large:
+                break
 
     def _catch_up(self, now: float) -> bool:
         """Queue a piece of what is missing of a stream. Tells whether something waits now."""
         while self._lagging:
             stream = self._lagging.popleft()
-            if stream.is_behind(self):
-                stream.catch_up(self, now)
-            if stream.is_behind(self):
+            if stream.is_behind(self) and stream.catch_up(self, now):
                 self._lagging.append(stream)
             if self.session.has_waiting:
                 return True

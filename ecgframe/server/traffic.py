@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..codec import Codec
 from ..metrics import BYTES, SECONDS, Histogram
 from ..protocol import LARGEST_LENGTH, MessageType
-from ..session import Outgoing, Tally
+from ..session import Outgoing, PreparedOutgoing, Tally
 from .open_files import failed_accepts
 
 if TYPE_CHECKING:
@@ -72,6 +72,17 @@ class Traffic:
             self.deflated += 1
             self.before += len(_codec.pack(data))
             self.after += _codec.split(outgoing.frame)[1].nbytes
+
+    def note_prepared(self, prepared: PreparedOutgoing) -> None:
+        """Count how much smaller a large frame became, if it was deflated."""
+        if prepared.deflated:
+            self.deflated += 1
+            self.before += prepared.packed
+            self.after += prepared.nbytes
+
+    def note_other_encoding(self) -> None:
+        """Count a frame that was made of a large publication for viewers that need another encoding."""
+        self.encoded += 1
 
     def stats(self, open_connections: Collection[Connection]) -> dict[str, Any]:
         """All of it as plain numbers, together with what the open connections have counted so far."""
