@@ -8,6 +8,7 @@ so the libraries send none.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from ecgframe.server import Settings, WebSocketBinaryHandler
 STREAM = "ecg/bed-7"
 VIEWER = ["timestamps", "priority", "ndarray-bin"]
 """Capabilities of the viewers. Without compression and batches, so that all servers send the same bytes."""
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted, of all servers alike."""
 
 CODEC = Codec(ndarray="binary", compression=None)
 NAMES = {
@@ -58,6 +62,28 @@ def opening(*, subscribes: bool = True) -> list[bytes]:
     answer = {"version": 3, "capabilities": VIEWER}
     words = [CODEC.encode(MessageType.PROTOCOL_NEGOTIATION, answer, version=1)]
     return words + [CODEC.encode(MessageType.SUBSCRIBE, {"stream": STREAM})] * subscribes
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a server shows to those who come by TLS.
+
+    Attributes:
+        chain: path of the certificate.
+        key: path of its private key.
+    """
+
+    chain: str
+    key: str
+
+    def context(self) -> ssl.SSLContext:
+        found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        found.load_cert_chain(self.chain, self.key)
+        return found
+
+
+def _secure(tls: Certificate | None) -> dict[str, Any]:
+    return {"ssl": tls.context()} if tls else {}
 
 
 @dataclass
@@ -95,7 +121,7 @@ def installed() -> dict[str, Engine]:
 
 
 @asynccontextmanager
-async def _websockets(**_: Any) -> AsyncIterator[Station]:
+async def _websockets(*, tls: Certificate | None = None, **_: Any) -> AsyncIterator[Station]:
     import websockets
 
     connections = set()
@@ -113,12 +139,13 @@ async def _websockets(**_: Any) -> AsyncIterator[Station]:
     async def publish() -> None:
         websockets.broadcast(connections, frame())
 
-    async with websockets.serve(serve, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+    options = {"compression": None, "ping_interval": None, "backlog": BACKLOG, **_secure(tls)}
+    async with websockets.serve(serve, "127.0.0.1", 0, **options) as server:
         yield Station(next(iter(server.sockets)).getsockname()[1], publish)
 
 
 @asynccontextmanager
-async def _picows(**_: Any) -> AsyncIterator[Station]:
+async def _picows(*, tls: Certificate | None = None, **_: Any) -> AsyncIterator[Station]:
     import picows
 
     binary, transports = picows.WSMsgType.BINARY, set()
@@ -142,7 +169,7 @@ async def _picows(**_: Any) -> AsyncIterator[Station]:
         for transport in transports:
             transport.send(binary, frame())
 
-    server = await picows.ws_create_server(lambda request: Echo(), "127.0.0.1", 0)
+    server = await picows.ws_create_server(lambda request: Echo(), "127.0.0.1", 0, backlog=BACKLOG, **_secure(tls))
     try:
         yield Station(server.sockets[0].getsockname()[1], publish)
     finally:
@@ -172,23 +199,26 @@ def _station(handler: WebSocketBinaryHandler, port: int) -> Station:
 
 
 @asynccontextmanager
-async def _on_websockets(**settings: Any) -> AsyncIterator[Station]:
+async def _on_websockets(*, tls: Certificate | None = None, **settings: Any) -> AsyncIterator[Station]:
     from ecgframe.server.adapters.websockets import serve
 
-    async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0, ping_interval=None) as server:
+    options = {"ping_interval": None, **_secure(tls)}
+    async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0, **options) as server:
         yield _station(handler, next(iter(server.sockets)).getsockname()[1])
 
 
 @asynccontextmanager
-async def _on_picows(**settings: Any) -> AsyncIterator[Station]:
+async def _on_picows(*, tls: Certificate | None = None, **settings: Any) -> AsyncIterator[Station]:
     from ecgframe.server.adapters.picows import serve
 
-    async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0) as server:
+    async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0, **_secure(tls)) as server:
         yield _station(handler, server.sockets[0].getsockname()[1])
 
 
 @asynccontextmanager
-async def _on_starlette(*, listener: socket.socket | None = None, **settings: Any) -> AsyncIterator[Station]:
+async def _on_starlette(
+    *, listener: socket.socket | None = None, tls: Certificate | None = None, **settings: Any
+) -> AsyncIterator[Station]:
     import uvicorn
     from starlette.applications import Starlette
     from starlette.routing import WebSocketRoute
@@ -203,6 +233,8 @@ async def _on_starlette(*, listener: socket.socket | None = None, **settings: An
         listener = listener or listen("127.0.0.1", 0)
         app = Starlette(routes=[WebSocketRoute("/ws", live)])
         options = {"ws_max_size": handler.max_message, "ws_per_message_deflate": False, "ws_ping_interval": None}
+        if tls:
+            options |= {"ssl_certfile": tls.chain, "ssl_keyfile": tls.key}
         server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, log_level="error", **options))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -213,10 +245,10 @@ async def _on_starlette(*, listener: socket.socket | None = None, **settings: An
 
 
 @asynccontextmanager
-async def _on_aiohttp(**settings: Any) -> AsyncIterator[Station]:
+async def _on_aiohttp(*, tls: Certificate | None = None, **settings: Any) -> AsyncIterator[Station]:
     from aiohttp import web
 
-    from ecgframe.server.adapters.aiohttp import accept
+    from ecgframe.server.adapters.aiohttp import accept, listen
 
     async with _handler(**settings) as handler:
 
@@ -227,7 +259,7 @@ async def _on_aiohttp(**settings: Any) -> AsyncIterator[Station]:
         app.router.add_get("/ws", live)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.SockSite(runner, listen("127.0.0.1", 0), ssl_context=tls and tls.context()).start()
         try:
             yield _station(handler, runner.addresses[0][1])
         finally:

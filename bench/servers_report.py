@@ -13,12 +13,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import live
+from ecgframe.server.event_loop import new_event_loop
+
+from . import live, storms
 from .engines import NAMES, frame, installed
 from .report import _processor, _table
 
 HANDLERS = [name for name in NAMES if name.startswith("handler")]
 BARE = "websockets"
+LIBRARIES = {"handler on websockets": "websockets", "handler on picows": "picows"}
+"""What a handler's opening of connections is compared with."""
 HEAD = ["", "median", "best", "of `websockets` alone", "processor time of the server for each"]
 RATE = 40
 """Frames a second past a viewer that does not read: more than its queue holds come in a minute."""
@@ -32,6 +36,8 @@ def measure(rounds: int, seconds: float) -> Iterator[str]:
     echo = {clients: asyncio.run(live.echo(names, clients=clients, times=2000, rounds=rounds)) for clients in (1, 16)}
     stalled = dict(zip(handlers, _each_in_a_process(_stalled, [(name, seconds) for name in handlers]), strict=True))
     alerts = {name: asyncio.run(live.alert(name, queued=10_000, bytes_a_second=1_000_000)) for name in handlers}
+    storm = {tls: asyncio.run(storms.openings(names, viewers=500, rounds=rounds, tls=tls)) for tls in (False, True)}
+    returns = {name: _returns(name) for name in names}
     yield from _top()
     yield "## Fan-out\n\nFrames delivered a second, one stream to 500 viewers; median and best of the rounds.\n"
     yield from _table(HEAD, list(_rounds(fan_out)))
@@ -51,6 +57,44 @@ def measure(rounds: int, seconds: float) -> Iterator[str]:
             for name, one in alerts.items()
         ],
     )
+    for tls, found in storm.items():
+        yield f"## 500 viewers who open at once, {'by TLS' if tls else 'without TLS'}\n"
+        yield "From the first SYN until all are in; all servers let 4,096 connections wait.\n"
+        yield from _table(
+            ["", "median", "best", "more than the library alone", "processor time"], list(_openings(found))
+        )
+    yield f"""## A ward of 500 that comes back by TLS, 10 s behind
+
+{storms.RATE} frames a second. How late they are for one more viewer, who watches live, until all are up to date; a bare
+library only opens the connections. First on asyncio's event loop, then on `ecgframe.server.event_loop`'s.
+"""
+    head = ["median", "most", "all up to date after"]
+    yield from _table(["", *head, *head], [_late(name, one) for name, one in returns.items()])
+
+
+def _returns(name: str) -> list[storms.Return]:
+    """On asyncio's event loop, and on ours."""
+    found = []
+    for factory in (None, new_event_loop):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            found.append(runner.run(storms.ward_returns(name, viewers=500, behind=10)))
+    return found
+
+
+def _openings(found: dict[str, list[storms.Opening]]) -> Iterator[list[str]]:
+    for name, rounds in found.items():
+        base = LIBRARIES.get(name)
+        more = f"{storms.excess(found, name, base):+.2f} s" if base else ""
+        times = [one.seconds for one in rounds]
+        cost = median(one.cost for one in rounds)
+        yield [NAMES[name], f"{median(times):.2f} s", f"{min(times):.2f} s", more, f"{1e3 * cost:.0f} ms"]
+
+
+def _late(name: str, found: list[storms.Return]) -> list[str]:
+    cells = [NAMES[name]]
+    for one in found:
+        cells += [f"{1e3 * median(one.late):.0f} ms", f"{1e3 * max(one.late):.0f} ms", f"{one.seconds:.1f} s"]
+    return cells
 
 
 def _each_in_a_process(

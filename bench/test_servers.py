@@ -5,14 +5,18 @@ down.
 """
 
 import asyncio
+from statistics import median
 
 import pytest
 
-from bench import live
+from bench import live, storms
 from bench.engines import installed
 
 FAN_OUT_BAR, ECHO_BAR = 0.8, 0.7
 """Of what the library delivers, and answers a peer that waits for it, alone."""
+
+MOST_EXCESS = 0.3
+"""Seconds that 500 viewers who open at once may wait longer than for the library alone."""
 
 UNDER_WAY = 80
 """Frames of 2.3 kB that the kernels of both sides and a library's buffer may hold; under uvicorn they hold most."""
@@ -80,3 +84,29 @@ def test_an_alert_behind_a_backlog(once, name):
         {"name": name, "queued": 10_000, "bytes_a_second": 1_000_000},
     )
     assert found.behind < UNDER_WAY
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_viewers_who_open_at_once(once, benchmark, tls):
+    names = [name for name in installed() if name.partition("handler on ")[2] in ("", "websockets", "picows")]
+    found = once(
+        "openings",
+        storms.openings,
+        {"names": names, "viewers": 20, "rounds": 1, "tls": tls},
+        {"names": names, "viewers": 500, "rounds": 10, "tls": tls},
+    )
+    if not benchmark.disabled:
+        for library in ("websockets", "picows"):
+            assert storms.excess(found, f"handler on {library}", library) <= MOST_EXCESS
+
+
+@pytest.mark.parametrize("name", [name for name in installed() if name.startswith("handler")])
+def test_a_ward_that_comes_back(once, benchmark, name):
+    found = once(
+        "ward",
+        storms.ward_returns,
+        {"name": name, "viewers": 10, "behind": 1},
+        {"name": name, "viewers": 500, "behind": 10},
+    )
+    if not benchmark.disabled:
+        assert median(found.late) < 0.05

@@ -3,6 +3,10 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 
+cdef enum:
+    COPY_WITHOUT_GIL = 65536     # bytes
+
+
 cdef struct Sum:
     # The CRC-32 of a payload, as far as it has been taken.
     uint32_t checksum

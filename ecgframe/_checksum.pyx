@@ -20,7 +20,6 @@ __all__ = []
 cdef enum:
     SUM_BY_TABLE = 128
     SUM_WITHOUT_GIL = 131072     # less is summed sooner than another thread takes the GIL over
-    COPY_WITHOUT_GIL = 65536
 
 ctypedef uint32_t (*Crc32)(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
 

@@ -18,32 +18,35 @@ accelerated: bool
 
 if TYPE_CHECKING:
     from ._clock import Clock
-    from ._draft import build_frame
+    from ._draft import Draft, build_frame, draft_around
     from ._header import Header, crc32, flatten, flatten_writable, octet
     from ._message import Message, message_of
     from ._pack import pack as pack_payload
     from ._pack import pack_frame, pack_frame_into
+    from ._rests import work_in_background
     from ._unpack import unpack as unpack_payload
     from ._unpack import unpack_checked
 else:
     try:
         from ._clock import Clock
-        from ._draft import build_frame
+        from ._draft import Draft, build_frame, draft_around
         from ._header import Header, crc32, flatten, flatten_writable, octet
         from ._message import Message, message_of
         from ._pack import pack as pack_payload
         from ._pack import pack_frame, pack_frame_into
+        from ._rests import work_in_background
         from ._unpack import unpack as unpack_payload
         from ._unpack import unpack_checked
 
         accelerated = True
     except ModuleNotFoundError:
         from ._plain.clock import Clock
-        from ._plain.draft import build_frame
+        from ._plain.draft import Draft, build_frame, draft_around
         from ._plain.header import Header, crc32, flatten, flatten_writable, octet
         from ._plain.message import Message, message_of
         from ._plain.pack import pack as pack_payload
         from ._plain.pack import pack_frame, pack_frame_into
+        from ._plain.rests import work_in_background
         from ._plain.unpack import unpack as unpack_payload
         from ._plain.unpack import unpack_checked
 
@@ -51,10 +54,12 @@ else:
 
 __all__ = [
     "Clock",
+    "Draft",
     "Header",
     "Message",
     "accelerated",
     "build_frame",
+    "draft_around",
     "crc32",
     "flatten",
     "flatten_writable",
@@ -65,4 +70,5 @@ __all__ = [
     "pack_payload",
     "unpack_checked",
     "unpack_payload",
+    "work_in_background",
 ]

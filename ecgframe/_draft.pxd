@@ -16,9 +16,11 @@ cdef class Draft:
     cdef Draft around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes, Sum sum)
     cpdef object seal(self, int version, int type, int flags, uint64_t timestamp)
     cpdef int replace(self, deflated) except -1
+    cpdef int sum_now(self) except -1
 
 
 cdef int seal(
     uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp
 ) except -1
+cpdef Draft draft_around(int version, payload)
 cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload)

@@ -12,7 +12,7 @@ from ._lending cimport lend
 from .errors import MessageTooLarge
 from .protocol import LARGEST_LENGTH
 
-__all__ = ["Draft", "build_frame"]
+__all__ = ["Draft", "build_frame", "draft_around"]
 
 cdef object LENGTH_LIMIT = LARGEST_LENGTH
 
@@ -58,6 +58,12 @@ cdef class Draft:
         copy_and_sum(self.start + self.room, flat.start, flat.nbytes, &self.sum, self.start + self.room)
         return 0
 
+    cpdef int sum_now(self) except -1:
+        """Sum the payload, so that ``seal`` has nothing left to do but the header."""
+        self.sum.checksum = completed(&self.sum, self.start + self.room, self.nbytes)
+        self.sum.nbytes = self.nbytes
+        return 0
+
     cpdef object seal(self, int version, int type, int flags, uint64_t timestamp):
         """Sum the payload, write the header in front of it, and give away what the frame lies in."""
         owner = self.owner
@@ -79,6 +85,24 @@ cdef int seal(
     return 0
 
 
+cpdef Draft draft_around(int version, payload):
+    """The draft of a frame around a payload that is already as it shall travel, with a copy of it."""
+    cdef FlatBuffer flat = checked(payload)
+    cdef Py_ssize_t room = header_size(version)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
+    cdef Sum sum = Sum(0, 0)
+    copy_and_sum(out + room, flat.start, flat.nbytes, &sum, out + room)
+    return Draft.around(frame, out, room, flat.nbytes, sum)
+
+
+cdef FlatBuffer checked(payload):
+    cdef FlatBuffer flat = flatten(payload)
+    if flat.nbytes > LENGTH_LIMIT:
+        raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the header's length field ends at {LENGTH_LIMIT}")
+    return flat
+
+
 cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload):
     """One frame around a payload that is already as it shall travel, in one allocation and one copy.
 
@@ -86,9 +110,7 @@ cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, pa
         timestamp: microseconds since the Unix epoch; ignored before V3.
         payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
     """
-    cdef FlatBuffer flat = flatten(payload)
-    if flat.nbytes > LENGTH_LIMIT:
-        raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the header's length field ends at {LENGTH_LIMIT}")
+    cdef FlatBuffer flat = checked(payload)
     cdef Py_ssize_t room = header_size(version)
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)

@@ -15,9 +15,10 @@ from ._draft cimport Draft, seal
 from ._header cimport FlatBuffer, flatten, header_size
 from ._numbers cimport WIDEST, signed_size, write_double, write_signed
 from ._pack_arrays cimport pack_ndarray
+from ._rests cimport count_values
 from ._writer cimport (
-    TAIL, Writer, begin, bin_header, container_header, finished, foresee, leave_room_for, pack_byte, pack_raw,
-    pack_text, pack_unsigned, pack_utf8, reserve, where,
+    TAIL, Writer, begin, bin_header, container_header, finished, foresee, grow, leave_room_for, pack_byte, pack_raw,
+    pack_text, pack_unsigned, pack_utf8, reserve, sized_header, where,
 )
 
 from datetime import datetime
@@ -39,14 +40,20 @@ cdef extern from "Python.h":
     void* PyUnicode_1BYTE_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size)
+    object PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t end)
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object number) except? 0xFFFFFFFFFFFFFFFF
+
+cdef enum:
+    NUMBERS_AT_ONCE = 16384
+    LETTERS_AT_ONCE = 65536      # more than this many have a length of 32 bits, whatever they are
 
 cdef type ndarray = np.ndarray
 cdef type generic = np.generic
 cdef type datetime_type = datetime
 cdef type uuid_type = UUID
 
+cdef frozenset NUMBERS = frozenset([np.dtype(code).type for code in "? b h i l q B H I L Q e f d".split()])
 cdef bytes DATETIME = DATETIME_KEY.encode()
 cdef bytes UUID_TEXT = UUID_KEY.encode()
 
@@ -164,6 +171,8 @@ cdef int pack_rarer(Writer* w, value) except -1:
 
 cdef bint is_number(value):
     """Whether a NumPy scalar travels as the Python value it holds; a timedelta64, an integer to NumPy, does not."""
+    if type(value) in NUMBERS:             # nearly all of them: to ask a dtype takes ten times as long
+        return True
     return isinstance(value, generic) and value.dtype.kind in DTYPE_KINDS and value.dtype.itemsize <= MAX_SAMPLE_SIZE
 
 
@@ -209,12 +218,42 @@ cdef int pack_str(Writer* w, value) except -1:
     if PyUnicode_IS_COMPACT_ASCII(value):
         text = <const char*>PyUnicode_1BYTE_DATA(value)
         size = PyUnicode_GET_LENGTH(value)
+    elif PyUnicode_GET_LENGTH(value) > LETTERS_AT_ONCE:
+        return pack_long_text(w, value)
     else:
         text = PyUnicode_AsUTF8AndSize(value, &size)
         if text == NULL:
             PyErr_Clear()
             refuse_text(w, value)
     return pack_utf8(w, text, size)
+
+
+cdef int pack_long_text(Writer* w, value) except -1:
+    """Part by part, since the whole of it would keep the GIL for long."""
+    cdef Py_ssize_t n = PyUnicode_GET_LENGTH(value)
+    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t part_size = 0
+    cdef Py_ssize_t i
+    cdef const char* text
+    if n > w.limit - w.size:
+        grow(w, n)                         # a byte a letter is more than there is: too large, said at once
+    for i in range(0, n, LETTERS_AT_ONCE):
+        if PyUnicode_AsUTF8AndSize(PyUnicode_Substring(value, i, i + LETTERS_AT_ONCE), &part_size) == NULL:
+            PyErr_Clear()
+            refuse_text(w, value)
+        size += part_size
+        count_values(&w.values_left, LETTERS_AT_ONCE)
+    sized_header(w, size, 0xDB, 4)
+    foresee(w, size)
+    reserve(w, size)
+    for i in range(0, n, LETTERS_AT_ONCE):
+        part = PyUnicode_Substring(value, i, i + LETTERS_AT_ONCE)
+        text = PyUnicode_AsUTF8AndSize(part, &part_size)
+        if text == NULL:
+            raise MemoryError
+        pack_raw(w, text, part_size)
+        count_values(&w.values_left, LETTERS_AT_ONCE)
+    return 0
 
 
 cdef int refuse_text(Writer* w, value) except -1:
@@ -273,6 +312,7 @@ cdef int pack_map(Writer* w, dict value) except -1:
         else:
             pack_rarer_key(w, level, key)
         pack_value(w, item)
+        count_values(&w.values_left, 1)
     w.depth = level - 1
     if left:                               # entries gone and others come, which the iteration does not notice
         raise RuntimeError(f"{where(w)}: the map changed while it was packed")
@@ -293,18 +333,22 @@ cdef int pack_rarer_key(Writer* w, int level, key) except -1:
 cdef int pack_list(Writer* w, list value) except -1:
     cdef Py_ssize_t n = len(value)
     cdef Py_ssize_t i
+    cdef Py_ssize_t first
     enter(w, n, 0x90, 0xDC)
     cdef int level = w.depth
     if n and type(value[0]) is float:
         foresee(w, 9 * n + TAIL)
     i = 0
-    # An element may run Python code when packed (a subclass's isoformat, say) and change the list.
+    # An element may run Python code when packed (a subclass's isoformat, say) and change the list; so may another
+    # thread when this one rests.
     while i < n and len(value) == n:
+        first = i
         i = pack_numbers(w, value, i)
         if i < n:
             w.index[level] = i
             pack_value(w, value[i])
             i += 1
+        count_values(&w.values_left, i - first + 1)
     if len(value) != n:
         raise RuntimeError(f"{where(w)}: the list changed size while it was packed")
     w.depth = level - 1
@@ -312,14 +356,15 @@ cdef int pack_list(Writer* w, list value) except -1:
 
 
 cdef Py_ssize_t pack_numbers(Writer* w, list value, Py_ssize_t i) except -1:
-    """The floats and ints that stand at i and behind it, as many as there is room for; the index behind them."""
+    """The floats and ints that stand at i and behind it, as many as there is room for, but not for long; the index
+    behind them."""
     cdef uint8_t* out = w.base + w.size
     cdef PyObject* item
     cdef int64_t number
     cdef int overflow = 0
     cdef Py_ssize_t end
     with cython.critical_section(value):   # borrowed references: nobody may touch the list meanwhile
-        end = min(PyList_GET_SIZE(value), i + (w.capacity - w.size) // WIDEST)
+        end = min(PyList_GET_SIZE(value), i + min((w.capacity - w.size) // WIDEST, NUMBERS_AT_ONCE))
         while i < end:
             item = PyList_GET_ITEM(value, i)
             if PyFloat_CheckExact(<object>item):
@@ -343,5 +388,6 @@ cdef int pack_tuple(Writer* w, tuple value) except -1:
     for i in range(len(value)):
         w.index[level] = i
         pack_value(w, value[i])
+        count_values(&w.values_left, 1)
     w.depth = level - 1
     return 0

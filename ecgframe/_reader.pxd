@@ -20,6 +20,7 @@ cdef struct Reader:
     bint numeric                 # plain lists of numbers become ndarrays
     Py_ssize_t outstanding       # values that enclosing arrays and maps still owe, each of at least a byte
     Py_ssize_t containers
+    Py_ssize_t values_left       # to be read until the next look whether others want the GIL
     int depth
     Py_ssize_t index[DEEPEST + 1]    # the way to the value being read, for errors:
     PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index

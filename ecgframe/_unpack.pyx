@@ -17,6 +17,7 @@ from ._checksum cimport Sum, completed
 from ._header cimport FlatBuffer, Header, compare_sum
 from ._reader cimport DEEPEST, TOO_DEEP, Reader, need, refuse, where
 from ._read_samples cimport FLOATING, SIGNED, UNSIGNED, Number, read_number
+from ._rests cimport VALUES_BETWEEN_LOOKS, count_values
 from ._unpack_arrays cimport marker_at, read_number_list, read_wrapper, refuse_lying_wrapper
 
 from datetime import datetime
@@ -103,6 +104,7 @@ cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint 
     r.numeric = numeric
     r.outstanding = 0
     r.containers = 0
+    r.values_left = VALUES_BETWEEN_LOOKS
     r.depth = 0
     value = read_value(&r)
     if r.at != r.end:
@@ -248,6 +250,7 @@ cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
         item = read_value(r)
         Py_INCREF(item)
         PyList_SET_ITEM(items, i, item)
+        count_values(&r.values_left, 1)
     r.depth = level - 1
     return items
 
@@ -287,6 +290,7 @@ cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
         r.key[level] = <PyObject*>key
         r.outstanding -= 1
         items[key] = read_value(r)
+        count_values(&r.values_left, 1)
     r.depth = level - 1
     if len(items) != n:
         refuse(r, start, "a map names the same key twice")

@@ -6,8 +6,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ._bigendian cimport store16, store32
-from ._checksum cimport Sum
+from ._checksum cimport COPY_WITHOUT_GIL, Sum, copy_and_sum
 from ._numbers cimport unsigned_size, write_unsigned
+from ._rests cimport VALUES_BETWEEN_LOOKS
 
 cdef enum:
     DEEPEST = 64
@@ -26,6 +27,7 @@ cdef struct Writer:
     Py_ssize_t limit             # bytes that the frame may have
     Sum* sum                     # of what is written without the GIL, and all before it; NULL where nobody asks
     bint binary                  # ndarrays in the binary form
+    Py_ssize_t values_left       # to be packed until the next look whether others want the GIL
     int depth
     Py_ssize_t index[DEEPEST + 1]    # the way to the value being written, for errors:
     PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
@@ -53,6 +55,7 @@ cdef inline void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint 
     w.limit = room + max_payload
     w.sum = sum
     w.binary = binary
+    w.values_left = VALUES_BETWEEN_LOOKS
     w.depth = 0
 
 
@@ -74,8 +77,13 @@ cdef inline int pack_byte(Writer* w, uint8_t byte) except -1:
 
 
 cdef inline int pack_raw(Writer* w, const char* source, Py_ssize_t size) except -1:
+    cdef uint8_t* out
     if size:
-        memcpy(reserve(w, size), source, size)
+        out = reserve(w, size)
+        if size < COPY_WITHOUT_GIL:
+            memcpy(out, source, size)
+        else:
+            copy_and_sum(out, source, size, w.sum, w.base + w.room)
         w.size += size
     return 0
 

@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 # codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
 from ._clock cimport Clock as CompiledClock
-from ._draft cimport build_frame
+from ._draft cimport Draft, build_frame, draft_around
 from ._header cimport FlatBuffer, Header, flatten, flatten_writable, octet
 from ._message cimport message_of
 from ._pack cimport pack as pack_payload, pack_frame, pack_frame_into
@@ -36,6 +36,9 @@ cdef class Codec:
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame(self, int type, object data, int version, int flags, object timestamp)
+
+    @cython.locals(packed=Py_ssize_t)
+    cdef object _prepared(self, int type, object data, int version, int flags)
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame_into(

@@ -14,6 +14,7 @@ from ._core import (
     Clock,
     Message,
     build_frame,
+    draft_around,
     flatten,
     flatten_writable,
     message_of,
@@ -46,6 +47,7 @@ __all__ = [
     "Message",
     "NdarrayForm",
     "NumericLists",
+    "PreparedFrame",
     "decode",
     "decode_all",
     "encode",
@@ -57,6 +59,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from ._draft import Draft
     from ._header import FlatBuffer, Header
 
 NdarrayForm = Literal["list", "binary"]
@@ -80,6 +83,40 @@ _SETTABLE = bytes(
         ),
     )
 )
+
+
+class PreparedFrame:
+    """A frame that lacks its timestamp alone: ``Codec.prepare`` makes it.
+
+    Attributes:
+        flags: of its header, COMPRESSED among them where its payload is deflated.
+        packed: bytes of its payload before deflating.
+        nbytes: of its payload as it travels.
+    """
+
+    __slots__ = ("_draft", "_type", "_version", "flags", "nbytes", "packed")
+
+    def __init__(self, draft: Draft, version: int, type: int, flags: int, packed: int) -> None:
+        self.flags = flags
+        self.packed = packed
+        self.nbytes = draft.nbytes
+        self._draft = draft
+        self._version = version
+        self._type = type
+
+    def seal(self, timestamp: int | None) -> bytes:
+        """The frame, once. What is left to be done takes no longer for a large one than for a small one.
+
+        Args:
+            timestamp: microseconds since the Unix epoch; None before V3, and there alone.
+
+        Raises:
+            ValueError: a timestamp that cannot be, or a frame that has been sealed before.
+        """
+        if (timestamp is None) != (self._version < 3):
+            raise ValueError(f"a V{self._version} frame has {'no' if self._version < 3 else 'a'} timestamp")
+        stamp = 0 if timestamp is None else _checked_timestamp(timestamp)
+        return self._draft.seal(self._version, self._type, self.flags, stamp)
 
 
 class Codec:
@@ -162,6 +199,18 @@ class Codec:
         """
         return self._frame(octet(type, "message type"), data, self._or_own(version), octet(flags, "flags"), timestamp)
 
+    def prepare(
+        self, type: MessageType | int, data: Any, *, version: int | None = None, flags: Flag | int = 0
+    ) -> PreparedFrame:
+        """One frame but for its timestamp, which is left to ``PreparedFrame.seal``.
+
+        For large messages that one thread packs and deflates while another one goes on sending: the timestamp is to be
+        of the moment at which the message is sent.
+
+        Args and errors are those of ``encode``.
+        """
+        return self._prepared(octet(type, "message type"), data, self._or_own(version), octet(flags, "flags"))
+
     def encode_into(
         self,
         buffer: Buffer,
@@ -209,6 +258,19 @@ class Codec:
             return build_frame(version, type, flags | _COMPRESSED, stamp, deflated)
         return frame.seal(version, type, flags, stamp)
 
+    def _prepared(self, type: int, data: Any, version: int, flags: int) -> PreparedFrame:
+        self._check_message(type, data, version, flags)
+        draft = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1)
+        assert not isinstance(draft, bytes), "no payload is as short as that"
+        packed = draft.nbytes
+        if packed > self._longest_undeflated(version):
+            deflated = shrunk(draft.payload, self._level)
+            if deflated is not None:
+                draft = draft_around(version, deflated)
+                flags |= _COMPRESSED
+        draft.sum_now()
+        return PreparedFrame(draft, version, type, flags, packed)
+
     def _frame_into(
         self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int | None
     ) -> int:
@@ -254,9 +316,7 @@ class Codec:
             return 0
         if timestamp is None:
             return self._clock.next()
-        if not 0 <= timestamp <= LARGEST_TIMESTAMP:
-            raise ValueError(f"a timestamp is microseconds since 1970 in 64 bits, not {timestamp}")
-        return index(timestamp)
+        return _checked_timestamp(timestamp)
 
     # --- receiving: sum, decrypt, inflate, unpack ---
 
@@ -374,6 +434,12 @@ def _known_version(version: int) -> int:
     if version not in VERSIONS:
         raise ValueError(f"protocol version {version!r} is none of {VERSIONS}")
     return index(version)
+
+
+def _checked_timestamp(timestamp: int) -> int:
+    if not 0 <= timestamp <= LARGEST_TIMESTAMP:
+        raise ValueError(f"a timestamp is microseconds since 1970 in 64 bits, not {timestamp}")
+    return index(timestamp)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -35,6 +35,7 @@ UPPER_FLOORS = {
     "cli",
     "records",
     "frame_file",
+    "background",
     "libraries",
     "server",
     "client",
@@ -67,7 +68,17 @@ LOADED_WHEN_ASKED = {
     "textual",
 }
 SESSION_MAY_IMPORT = {"session", "_core", "_rules", "codec", "compression", "errors", "messages", "protocol"}
-CLIENT_MAY_IMPORT = {"client", "session", "_core", "codec", "errors", "messages", "protocol", "libraries"}
+CLIENT_MAY_IMPORT = {
+    "client",
+    "session",
+    "_core",
+    "codec",
+    "background",
+    "errors",
+    "messages",
+    "protocol",
+    "libraries",
+}
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics", "compression"}
 SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file"}
 

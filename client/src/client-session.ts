@@ -45,7 +45,7 @@ export type SessionEvent =
       stream: string;
       status: SubscriptionAnswer["status"];
       code: number | null;
-      /** The moment from which messages follow, where some before it are lost; microseconds since 1970. */
+      /** The moment from which messages follow, where the server says so; microseconds since 1970. */
       from: bigint | null;
       timestamp: bigint | null;
     }
@@ -247,9 +247,10 @@ export class ClientSession {
     this.#say(MessageType.PONG, { ack: message.timestamp, type: message.type });
   }
 
-  /** Asks for a stream, from behind the moment `since`; an answer follows. */
-  subscribe(stream: string, since: bigint | null): void {
-    this.#say(MessageType.SUBSCRIBE, since === null ? { stream } : { stream, since: seconds(since) });
+  /** Asks for a stream, from behind the message that an integer names, or behind a moment; an answer follows. */
+  subscribe(stream: string, since: bigint | Date | null): void {
+    const wanted = typeof since === "bigint" ? seconds(since) : since;
+    this.#say(MessageType.SUBSCRIBE, wanted === null ? { stream } : { stream, since: wanted });
   }
 
   /** Gives a stream up; an answer follows. */

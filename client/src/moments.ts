@@ -4,6 +4,9 @@ import { LARGEST_TIMESTAMP } from "./protocol.js";
 /** Moments: on the wire Unix seconds or a date, inside whole microseconds since 1970, as version 3 headers have them. */
 export type Moment = number | bigint | Date;
 
+/** The last microsecond of the year 9999. */
+const END_OF_DATES = 253_402_300_799_999_999n;
+
 /** The moment in whole microseconds since 1970; what a 64-bit timestamp cannot say becomes the nearest that it can. */
 export function microseconds(time: Moment): bigint {
   if (time instanceof Date) {
@@ -17,6 +20,14 @@ export function microseconds(time: Moment): bigint {
 /** The moment in Unix seconds, as it stands in payloads. */
 export function seconds(timestamp: bigint): number {
   return Number(timestamp) / 1e6;
+}
+
+/** The moment as a date, to the microsecond. One beyond the year 9999, which no date can say, becomes its end. */
+export function dateTime(timestamp: bigint): DateTime {
+  const moment = timestamp < END_OF_DATES ? timestamp : END_OF_DATES;
+  const whole = new Date(Number(moment / 1_000_000n) * 1000).toISOString().slice(0, "2026-01-01T00:00:00".length);
+  const fraction = String(moment % 1_000_000n).padStart(6, "0");
+  return new DateTime(`${whole}${fraction === "000000" ? "" : `.${fraction}`}+00:00`);
 }
 
 function clamped(timestamp: bigint): bigint {

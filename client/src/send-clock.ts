@@ -22,3 +22,8 @@ export function microsecondsNow(): bigint {
   if (Math.abs(origin + fine - wall) > FARTHEST) origin = wall - fine;
   return BigInt(Math.round((origin + fine) * 1000));
 }
+
+/** Microseconds since 1970, by this machine's clock as it was when the page or program began: it is never set. */
+export function steadyMicroseconds(): bigint {
+  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000));
+}

@@ -2,6 +2,7 @@ import { ProtocolError } from "./errors.js";
 import { type Gap, Place } from "./place.js";
 import { ErrorCode } from "./protocol.js";
 import type { Message } from "./protocol-handler.js";
+import { steadyMicroseconds } from "./send-clock.js";
 
 /** A message of a stream. */
 export type StreamMessage = Message<Record<string, unknown>>;
@@ -10,8 +11,12 @@ export type StreamMessage = Message<Record<string, unknown>>;
 export type StreamCallback = (message: StreamMessage) => void | Promise<void>;
 
 export interface SubscribeOptions {
-  /** Timestamp of the last message that is there already, in microseconds since 1970: what came after it is sent first. */
-  readonly since?: bigint;
+  /**
+   * What came after it is sent first: after the message of this timestamp, in microseconds since 1970, which is there
+   * already; or after this moment, approximately, by the server's clock. Where the server cannot tell what came after
+   * it, it sends all that it has, behind a gap.
+   */
+  readonly since?: bigint | Date;
   /** Called with what can no longer be had, between the message before and the one behind. */
   readonly onGap?: (gap: Gap) => void;
 }
@@ -48,6 +53,8 @@ export class FollowedStream implements Subscription {
   duplicates = 0;
   /** How often a server in trouble has been asked again. */
   attempts = 0;
+  /** The server's clock minus this machine's steady one, in microseconds, where messages have no timestamps. */
+  #clockOffset = 0n;
   readonly #onGap: ((gap: Gap) => void) | undefined;
   readonly #leave: (stream: FollowedStream) => Promise<void>;
   #settle: { grant: () => void; deny: (error: Error) => void } = { grant: () => {}, deny: () => {} };
@@ -71,6 +78,18 @@ export class FollowedStream implements Subscription {
 
   unsubscribe(): Promise<void> {
     return this.#leave(this);
+  }
+
+  /** Now by the server's clock, as it is counted on here: setting this machine's clock does not change it. */
+  serverNow(): bigint {
+    return steadyMicroseconds() + this.#clockOffset;
+  }
+
+  /** The server has granted it, with an answer of that timestamp; null where messages have none. Gives what is lost. */
+  answered(from: bigint | null, timestamp: bigint | null): Gap[] {
+    if (timestamp !== null) return this.place.answered(from, timestamp);
+    if (from !== null) this.#clockOffset = from - steadyMicroseconds();
+    return this.place.answeredUntimed(from, this.serverNow());
   }
 
   grant(): void {

@@ -5,7 +5,6 @@ import { microseconds } from "./moments.js";
 import type { Gap } from "./place.js";
 import { ErrorCode, MAX_STREAM_NAME } from "./protocol.js";
 import type { Message } from "./protocol-handler.js";
-import { microsecondsNow } from "./send-clock.js";
 import { FollowedStream, type StreamCallback, type SubscribeOptions, type Subscription } from "./subscription.js";
 
 type Answered = Extract<SessionEvent, { kind: "answered" }>;
@@ -106,7 +105,7 @@ export class Switchboard {
   take(message: Message): { followed: FollowedStream | null; isNew: boolean } {
     const followed = this.#find(message);
     if (!followed) return { followed: null, isNew: true };
-    const { gaps, isNew } = followed.place.take(message, microsecondsNow());
+    const { gaps, isNew } = followed.place.take(message, followed.serverNow());
     this.#tellGaps(followed, gaps);
     if (isNew) followed.received++;
     else followed.duplicates++;
@@ -145,13 +144,13 @@ export class Switchboard {
   #ask(followed: FollowedStream, { connection, asked }: Requests): void {
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.place.since());
+      connection.session.subscribe(followed.stream, followed.place.asksSince());
     } else {
       // It has been asked, and may or may not answer; it goes on from now in any case.
       connection.session.subscribe(followed.stream, null);
       followed.grant();
       this.#owner.granted(followed.stream, null);
-      this.#tellGaps(followed, followed.place.startedAnew(microsecondsNow()));
+      this.#tellGaps(followed, followed.place.startedAnew(followed.serverNow()));
     }
     connection.stir();
   }
@@ -160,7 +159,7 @@ export class Switchboard {
     if (answer.status === "subscribed") {
       followed.grant();
       this.#owner.granted(followed.stream, answer.from);
-      this.#tellGaps(followed, followed.place.answered(answer.from, answer.timestamp ?? microsecondsNow()));
+      this.#tellGaps(followed, followed.answered(answer.from, answer.timestamp));
     } else if (answer.code === null && followed.wasGranted) {
       this.#askLater(followed);
     } else {

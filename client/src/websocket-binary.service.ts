@@ -103,7 +103,13 @@ export interface ServiceEvents {
   error: { readonly error: Error; readonly frame?: Uint8Array };
   /** A WebSocket message as it passed: a frame, or several end to end. `at` is in milliseconds since 1970. */
   frame: { readonly direction: "in" | "out"; readonly bytes: Uint8Array; readonly at: number };
-  /** A stream was granted, the first time or again; what lies before `from` (microseconds since 1970) is lost. */
+  /**
+   * A stream was granted, the first time or again; `from` is in microseconds since 1970, by the server's clock.
+   *
+   * Without `since`, the first time: the moment from which this viewer gets everything, and nothing is lost; null where
+   * the server does not say. Afterwards, and with `since`: null where the server vouches that nothing is missing, or
+   * does not resume; else the moment from which it sends everything, and what is lost before it is told by `loss`.
+   */
   subscribed: { readonly stream: string; readonly from: bigint | null };
   /** Messages of a followed stream that cannot be had any more, at the place where they are missing. */
   loss: Gap;
@@ -235,8 +241,9 @@ export class WebSocketBinaryService {
    * Follows a stream. It may be asked for before there is a connection, and is asked for again over each one.
    *
    * After a broken connection the server sends again what came after the last message here; its own memory bounds how
-   * far that goes back. What is lost for good is told by `loss`, and to `onGap`. Over versions 1 and 2, messages have no
-   * timestamps, and the stream goes on by the clock of this machine: approximately, and some may come twice.
+   * far that goes back. What is lost for good is told by `loss`, and to `onGap`, where the server's clock was set
+   * meanwhile, too. Over versions 1 and 2, messages have no timestamps, and the stream goes on by the server's clock as
+   * it is counted on here: approximately, and some may come twice.
    *
    * @throws Error where the name is none, or the stream is followed already
    */

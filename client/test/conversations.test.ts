@@ -1,8 +1,9 @@
 /** What no real server of this package says: old servers, hostile ones, silent ones, and notices in a certain order. */
 import { deflateSync } from "node:zlib";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   Capability,
+  DateTime,
   Flag,
   MessageType,
   NdArray,
@@ -375,29 +376,164 @@ describe("where a stream goes on", () => {
     expect(errors).toEqual([]);
   });
 
-  test.each([1, 2] as const)("over version %i it is known by the clock", async (version) => {
-    const asked: Record<string, unknown>[] = [];
+  test("is where the server says that a new viewer begins, and nothing is lost there", async () => {
+    const asked: unknown[] = [];
     const url = await scripted(
       async (talk) => {
-        await talk.negotiate({ versions: [version] });
-        asked.push(await talk.grant());
-        talk.ecg(1);
-        await until(() => numbers.length === 1);
+        await talk.negotiate();
+        asked.push(await talk.grant({ from: 1_700_000_000.000001 }));
+        await until(() => subscription.status === "subscribed");
       },
       async (talk) => {
-        await talk.negotiate({ versions: [version] });
+        await talk.negotiate();
         asked.push(await talk.grant());
-        talk.ecg(2);
+        talk.ecg(1, { timestamp: 1_700_000_000n * SECOND + 1n });
         await talk.stay();
       },
     );
     const service = impatient();
     const numbers: number[] = [];
-    service.subscribe("ecg/1", (message) => void numbers.push(numberOf(message)));
+    const [granted, losses] = [collected(service, "subscribed"), collected(service, "loss")];
+    const subscription = service.subscribe("ecg/1", (message) => void numbers.push(numberOf(message)));
     await service.connect(url);
-    await until(() => numbers.length === 2);
-    expect(asked[0]).toEqual({ stream: "ecg/1" });
-    expect(Math.abs(Date.now() / 1000 - 1 - (asked[1].since as number))).toBeLessThan(5);
+    await until(() => numbers.length === 1);
+    expect(asked).toEqual([{ stream: "ecg/1" }, { stream: "ecg/1", since: 1_700_000_000 }]);
+    expect(granted.map(({ from }) => from)).toEqual([1_700_000_000n * SECOND + 1n, null]);
+    expect(losses).toEqual([]);
+  });
+
+  test.each([
+    ["that names a message", 1_700_000_000_000_007n, 1_700_000_000.000007],
+    ["that is a moment", new DateTime("2023-11-14T22:13:20.000007Z"), "2023-11-14T22:13:20.000007+00:00"],
+    ["that is a moment in milliseconds", new Date(1_700_000_000_250), "2023-11-14T22:13:20.250000+00:00"],
+  ])("is asked for by a since %s", async (_, since, expected) => {
+    const asked: unknown[] = [];
+    const url = await scripted(async (talk) => {
+      await talk.negotiate();
+      const wanted = (await talk.grant()).since;
+      asked.push(wanted instanceof DateTime ? wanted.text : wanted);
+      await talk.stay();
+    });
+    const service = impatient();
+    const subscription = service.subscribe("ecg/1", () => {}, { since });
+    await service.connect(url);
+    await subscription.granted;
+    expect(asked).toEqual([expected]);
+  });
+
+  test("is where the server says, when it is back with its clock set back", async () => {
+    const asked: unknown[] = [];
+    const url = await scripted(
+      async (talk) => {
+        await talk.negotiate();
+        await talk.grant({ from: 9000 });
+        talk.ecg(1, { timestamp: 10_000n * SECOND });
+        talk.ecg(2, { timestamp: 10_001n * SECOND });
+        await until(() => course.length === 2);
+      },
+      async (talk) => {
+        await talk.negotiate();
+        asked.push((await talk.grant({ from: 6400 })).since);
+        talk.ecg(3, { timestamp: 6400n * SECOND });
+        talk.ecg(4, { timestamp: 6401n * SECOND });
+        talk.ecg(4, { timestamp: 6401n * SECOND });
+        await until(() => course.length === 5);
+      },
+      async (talk) => {
+        await talk.negotiate();
+        asked.push((await talk.grant()).since);
+        talk.ecg(4, { timestamp: 6401n * SECOND });
+        talk.ecg(5, { timestamp: 6402n * SECOND });
+        await talk.stay();
+      },
+    );
+    const service = impatient();
+    const course: unknown[] = [];
+    const losses = collected(service, "loss");
+    const subscription = service.subscribe("ecg/1", (message) => void course.push(numberOf(message)), {
+      onGap: ({ from, to, frames }) => void course.push([from / SECOND, to / SECOND, frames]),
+    });
+    await service.connect(url);
+    await until(() => course.length === 6);
+    expect(course).toEqual([1, 2, [10_001n, 6400n, null], 3, 4, 5]);
+    expect(asked).toEqual([10_001, 6401]);
+    expect(subscription).toMatchObject({ received: 5, duplicates: 2 });
+    expect(losses).toMatchObject([{ from: 10_001n * SECOND, to: 6400n * SECOND }]);
+  });
+
+  test("goes back with the server's clock, also while the connection stands", async () => {
+    const url = await scripted(async (talk) => {
+      await talk.negotiate();
+      await talk.grant({ from: 1 });
+      for (const [number, at] of [10, 20, 5, 6].entries()) talk.ecg(number, { timestamp: BigInt(at) * SECOND });
+      await talk.stay();
+    });
+    const service = impatient();
+    const course: unknown[] = [];
+    const subscription = service.subscribe("ecg/1", (message) => void course.push(numberOf(message)));
+    service.on("loss", ({ from, to }) => course.push([from, to]));
+    await service.connect(url);
+    await until(() => course.length === 5);
+    expect(course).toEqual([0, 1, [20n * SECOND, 5n * SECOND], 2, 3]);
+    expect(subscription.duplicates).toBe(0);
+  });
+
+  test.each([1, 2] as const)(
+    "over version %i it is known by the server's clock, whatever ours does",
+    async (version) => {
+      const asked: Record<string, unknown>[] = [];
+      let clock = Date.now();
+      const steady = performance.now();
+      const url = await scripted(
+        async (talk) => {
+          await talk.negotiate({ versions: [version] });
+          asked.push(await talk.grant({ from: 1_000_000 }));
+          await until(() => service.negotiated !== null && subscription.status === "subscribed");
+          clock += 3_600_000; // ours is set
+          talk.ecg(1);
+          await until(() => numbers.length === 1);
+        },
+        async (talk) => {
+          await talk.negotiate({ versions: [version] });
+          asked.push(await talk.grant());
+          talk.ecg(2);
+          await talk.stay();
+        },
+      );
+      vi.spyOn(Date, "now").mockImplementation(() => clock);
+      onTestFinished(() => void vi.restoreAllMocks());
+      const service = impatient();
+      const numbers: number[] = [];
+      const subscription = service.subscribe("ecg/1", (message) => void numbers.push(numberOf(message)));
+      await service.connect(url);
+      await until(() => numbers.length === 2);
+      expect(asked[0]).toEqual({ stream: "ecg/1" });
+      const since = (asked[1].since as DateTime).getTime() / 1000 + 1;
+      expect(since).toBeGreaterThanOrEqual(1_000_000);
+      expect(since).toBeLessThan(1_000_000.001 + (performance.now() - steady) / 1000);
+    },
+  );
+
+  test("over version 1, from a server that does not say where it is, it is known by our clock", async () => {
+    const asked: Record<string, unknown>[] = [];
+    const url = await scripted(
+      async (talk) => {
+        await talk.negotiate({ versions: [1] });
+        asked.push(await talk.grant());
+        await until(() => subscription.status === "subscribed");
+      },
+      async (talk) => {
+        await talk.negotiate({ versions: [1] });
+        asked.push(await talk.grant());
+        await talk.stay();
+      },
+    );
+    const service = impatient();
+    const subscription = service.subscribe("ecg/1", () => {});
+    await service.connect(url);
+    await until(() => asked.length === 2);
+    const since = (asked[1].since as DateTime).getTime();
+    expect(Math.abs(Date.now() - 1000 - since)).toBeLessThan(5000);
   });
 
   test("a server that has granted a stream and is in trouble is asked again", async () => {

@@ -14,7 +14,7 @@ from .header import FlatBuffer, crc32, flatten, header_bytes
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Draft", "build_frame"]
+__all__ = ["Draft", "build_frame", "draft_around"]
 
 
 @final
@@ -28,7 +28,7 @@ class Draft:
         offset: byte of the target where the frame starts.
     """
 
-    __slots__ = ("_offset", "_sealed", "_target", "payload", "room")
+    __slots__ = ("_checksum", "_offset", "_sealed", "_target", "payload", "room")
 
     def __init__(self, room: int, payload: bytes, target: FlatBuffer | None = None, offset: int = 0) -> None:
         self.room = room
@@ -36,6 +36,7 @@ class Draft:
         self._target = target
         self._offset = offset
         self._sealed = False
+        self._checksum: int | None = None
 
     @property
     def nbytes(self) -> int:
@@ -53,6 +54,11 @@ class Draft:
         if flat.nbytes > self.nbytes:
             raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
         self.payload = flat.view(0, flat.nbytes)
+        self._checksum = None
+
+    def sum_now(self) -> None:
+        """Sum the payload, so that ``seal`` has nothing left to do but the header, and a copy."""
+        self._checksum = crc32(self.payload)
 
     def seal(self, version: int, type: int, flags: int, timestamp: int) -> bytes:
         """Sum the payload, write the header in front of it, and give the finished frame away."""
@@ -60,7 +66,9 @@ class Draft:
             raise ValueError("this draft has been sealed before")
         if HEADER_SIZES[version] != self.room:
             raise ValueError(f"the draft leaves {self.room} bytes for a header; V{version} has {HEADER_SIZES[version]}")
-        frame = build_frame(version, type, flags, timestamp, self.payload)
+        checksum = crc32(self.payload) if self._checksum is None else self._checksum
+        header = header_bytes(version, type, flags, timestamp, length=self.nbytes, checksum=checksum)
+        frame = b"".join((header, self.payload))
         if self._target is not None:
             self._target.write(self._offset, frame)
         self._sealed = True
@@ -77,9 +85,24 @@ def build_frame(version: int, type: int, flags: int, timestamp: int, payload: Bu
         timestamp: microseconds since the Unix epoch; ignored before V3.
         payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
     """
+    octets = _checked(payload)
+    header = header_bytes(version, type, flags, timestamp, length=octets.nbytes, checksum=crc32(octets))
+    return b"".join((header, octets))
+
+
+def draft_around(version: int, payload: Buffer) -> Draft:
+    """The draft of a frame around a payload that is already as it shall travel, with a copy of it.
+
+    Args:
+        version: protocol version, which says how long the header is.
+        payload: any C-contiguous buffer.
+    """
+    return Draft(HEADER_SIZES[version], bytes(_checked(payload)))
+
+
+def _checked(payload: Buffer) -> memoryview:
     flat = flatten(payload)
     octets = flat.view(0, flat.nbytes)
     if octets.nbytes > LARGEST_LENGTH:
         raise MessageTooLarge(f"a payload of {octets.nbytes} bytes; the header's length field ends at {LARGEST_LENGTH}")
-    header = header_bytes(version, type, flags, timestamp, length=octets.nbytes, checksum=crc32(octets))
-    return b"".join((header, octets))
+    return octets

@@ -39,6 +39,7 @@ from .numbers import F32, F64, FLOATS
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
 
 _SCALARS: Final = frozenset({NoneType, bool, int, float, str, bytes})
+_LONG_TEXT: Final = 65536
 
 
 def pack(obj: Any, max_payload: int, binary: bool) -> bytes:
@@ -150,6 +151,8 @@ class _Writer:
         raise TypeError(f"{self._where()}: cannot pack {kind.__module__}.{kind.__qualname__}{hint}")
 
     def _scalar(self, value: Any) -> None:
+        if isinstance(value, str) and len(value) > max(self._limit - self._size, _LONG_TEXT):
+            self._leave_bytes_for(len(value))  # said before it is looked at
         try:
             piece = self._packer.pack(value)
         except OverflowError:

@@ -11,6 +11,7 @@ from ..errors import MessageTooLarge
 from ..records import Record, RecordError
 from ..records.seam import seamless
 from ..server import Backplane, Limits, LocalBackplane
+from ..server.event_loop import new_event_loop
 from ..server.hooks import OnError
 from ..server.live import LiveServer
 from ..server.pages import WEBSOCKET
@@ -62,7 +63,8 @@ def serve_live(
     )
     ending = _ending(record, samples, whole)
     try:
-        asyncio.run(_run(server, ending))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_run(server, ending))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
 

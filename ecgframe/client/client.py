@@ -24,6 +24,7 @@ from ..session import (
 from .clock_offset import ClockOffset
 from .errors import NotAcknowledged
 from .line import Line, State
+from .outbound import Outbound
 from .reconnection import as_error
 from .switchboard import Switchboard
 
@@ -114,6 +115,7 @@ class Client:
         delays = websockets_options.setdefault("reconnect_delays", backoff)
         self._switchboard = Switchboard(delays)
         self._offset = ClockOffset()
+        self._outbound = Outbound()
         self._line = Line(
             url,
             self._settings,
@@ -280,11 +282,15 @@ class Client:
         wanted = Flag(flags) | (Flag.ACK_REQUIRED if acknowledged else Flag(0))
         timestamp = self._line.wall()
         attempts = 0
-        while True:
+
+        async def ready() -> Conversation:
             conversation = await self._line.ready(timeout, room=True)
             if acknowledged and Capability.ACK not in conversation.session.capabilities:
                 raise ValueError(f"the server has no acknowledgements (it speaks V{conversation.session.version})")
-            receipt = conversation.send(type, data, wanted, timestamp)
+            return conversation
+
+        while True:
+            conversation, receipt = await self._outbound.send(type, data, wanted, timestamp, ready)
             if not (acknowledged and receipt):
                 return timestamp
             with conversation.awaiting():

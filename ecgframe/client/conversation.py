@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from ..protocol import CloseCode, Flag, MessageType
-from ..session import Acknowledged, ErrorReceived, Event, FrameRefused, Negotiated, RoundTrip, Undelivered
+from ..background.threads import DECODED_AT_ONCE, in_thread
+from ..protocol import CloseCode
+from ..session import (
+    Acknowledged,
+    Decoding,
+    ErrorReceived,
+    Event,
+    FrameRefused,
+    Negotiated,
+    RoundTrip,
+    Undelivered,
+)
 from .mailbox import Crowd
 from .reconnection import as_error
 
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from ..errors import ProtocolError
-    from ..session import ClientSession, Close
+    from ..session import ClientSession, Close, Outgoing
 
     Heed = Callable[["Conversation", Event], None]
     """What is done about an event, and which conversation it is of."""
@@ -167,13 +177,14 @@ class Conversation:
         self._progress.clear()
         await self._progress.wait()
 
-    def send(self, type: MessageType, data: Any, flags: Flag, timestamp: int) -> Receipt | None:
-        """Send a message.
+    def send(self, outgoing: Outgoing) -> Receipt | None:
+        """Send a message that is encoded for this conversation.
 
         Returns:
             What becomes of it, if the server is to acknowledge it.
         """
-        outgoing = self.session.send(type, data, flags=flags, timestamp=timestamp)
+        timestamp = outgoing.timestamp
+        self.session.enqueue(outgoing)
         receipt: Receipt | None = None
         if outgoing.acknowledged:
             receipt = self._receipts[timestamp] = self._loop.create_future()
@@ -210,7 +221,13 @@ class Conversation:
                     return
                 data = await self._websocket.recv()
                 now = self._loop.time()
-                events = self.session.receive_text(now) if isinstance(data, str) else self.session.receive(data, now)
+                if isinstance(data, str):
+                    events: list[Event] | Decoding = self.session.receive_text(now)
+                else:
+                    events = self.session.begin_to_receive(data, now, DECODED_AT_ONCE)
+                if isinstance(events, Decoding):
+                    await in_thread(events.run)
+                    events = self.session.finish_receiving(events, self._loop.time())
                 self._tell(events)
                 if self.session.has_waiting or self.session.closing:  # otherwise the alarm is early at worst
                     self.stir()

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ..background.threads import DECODED_AT_ONCE, in_thread
 from ..errors import ERRORS, ProtocolError
 from ..protocol import CloseCode, ErrorCode
 from ..session import (
     Acknowledged,
+    Decoding,
     ErrorReceived,
     Event,
     FrameRefused,
@@ -30,6 +32,7 @@ from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link
 from .outlet import Outlet
+from .pace import Pace
 from .stream import Stream
 from .streams import StreamClock
 from .tasks import begin
@@ -51,6 +54,7 @@ class Shared:
         wall: gives microseconds since 1970, each time more than the last.
         hooks: the application's.
         traffic: where all is counted.
+        pace: of those who catch up.
         serve: does what an event asks for; may raise, and the peer is told.
     """
 
@@ -59,6 +63,7 @@ class Shared:
     wall: Callable[[], int]
     hooks: Hooks
     traffic: Traffic
+    pace: Pace
     serve: Callable[[Connection, Event], Awaitable[None]]
 
 
@@ -89,7 +94,7 @@ class Connection:
         self.session = ServerSession(shared.settings, shared.wall)
         self.info = ConnectionInfo(self)
         self._log = ConnectionLog(self.info)
-        self.outlet = Outlet(self.session, link, self._log, rearm=self._rearm, close=self._begin_closing)
+        self.outlet = Outlet(self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing)
         self.identity: object = None
         self.is_open = False
         self.connected_at = shared.wall()
@@ -202,7 +207,12 @@ class Connection:
                 self._attend(session.receive_text(now), now, message)
             else:
                 observe(len(message))
-                self._attend(session.receive(message, now), now, message)
+                events = session.begin_to_receive(message, now, DECODED_AT_ONCE)
+                if isinstance(events, Decoding):
+                    await in_thread(events.run)
+                    now = self.now()
+                    events = session.finish_receiving(events, now)
+                self._attend(events, now, message)
             if self.outlet.has_more or session.closing:
                 self.outlet.pump(now)
             if self._inbox.is_full and not session.closing:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ..background.lanes import Lanes
+from ..background.threads import ENCODED_AT_ONCE, in_thread
+from ..errors import MessageTooLarge
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, CloseCode, Flag, MessageType
-from ..session import Outgoing, RateLimit, Settings, encode_outgoing
+from ..session import Encoding, Outgoing, PreparedOutgoing, RateLimit, Settings, encode_outgoing, prepare_outgoing
 from .backplane import LocalBackplane
 from .connection import Connection, Shared
+from .encodings import Encodings
+from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, OnError, OnMessage, OnUndelivered
 from .info import ConnectionInfo
 from .limits import Limits
 from .logs import logger
+from .open_files import LimitWatch
+from .pace import Pace
+from .portions import Portions
 from .requests import Requests
 from .ring import CANONICAL, Publication
 from .streams import Streams
@@ -81,7 +90,12 @@ class WebSocketBinaryHandler:
         self._timestamps = Timestamps(clock, self._backplane)
         self._wall = self._timestamps.next
         self._traffic = Traffic()
-        self._streams = Streams(self.limits, self._backplane, self._wall, self._traffic.note_sent)
+        encodings = Encodings(self._traffic.note_other_encoding)
+        portions, note_sent = Portions(), self._traffic.note_sent
+        self._streams = Streams(self.limits, self._backplane, self._wall, encodings, portions, note_sent)
+        self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
+        self._lanes = Lanes()
+        self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)
         hooks = Hooks(
             seconds=self.limits.hook_seconds,
             authenticate=authenticate,
@@ -97,15 +111,17 @@ class WebSocketBinaryHandler:
             wall=self._wall,
             hooks=hooks,
             traffic=self._traffic,
+            pace=Pace(),
             serve=requests.serve,
         )
         self._connections: dict[str, Connection] = {}
-        self._senders: dict[bytes, Connection] = {}
+        self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
         self._is_open = False
         self._is_closed = False
         self._deserted = asyncio.Event()
         self._breathed_at = 0.0
+        self._files = LimitWatch()
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -140,14 +156,10 @@ class WebSocketBinaryHandler:
         connection = self._connections.get(connection_id)
         if connection is None or not connection.is_open:
             raise UnknownConnection(f"no open connection has the id {connection_id!r}")
-        outgoing = encode_outgoing(
-            connection.session.encoding,
-            _type(message_type),
-            data,
-            timestamp=self._wall(),
-            settings=self.settings,
-            flags=flags,
-        )
+        type = _type(message_type)
+        outgoing = self._encode_at_once(connection, connection.session.encoding, type, data, flags)
+        if outgoing is None:
+            return await self._send_large(connection, type, data, flags)
         now = connection.now()
         self._traffic.note_sent(outgoing, 1, connection.outlet.take(outgoing, now))
         if now >= self._breathed_at + BREATH:
@@ -158,7 +170,8 @@ class WebSocketBinaryHandler:
         """Send a message to all that watch a stream, on all servers, and keep it a while for those that come back.
 
         It is encoded once for each encoding in use. A map without a "stream" gets the stream's name under that key.
-        An ANOMALY_ALERT is sent with PRIORITY. The data may be changed once this has returned.
+        An ANOMALY_ALERT is sent with PRIORITY. The data may be changed once this has returned: what is large is encoded
+        in a thread. What is published on the stream after it waits for it, unless it is urgent and this is not.
 
         Args:
             stream: its name; at most ``Limits.stream_name`` characters.
@@ -178,13 +191,18 @@ class WebSocketBinaryHandler:
         started = perf_counter()
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
-        if isinstance(data, dict) and "stream" not in data:
+        lacks_name = isinstance(data, dict) and "stream" not in data
+        if lacks_name and len(data) <= ENCODED_AT_ONCE:  # copying a larger one takes long, too
             data = {**data, "stream": stream}
+            lacks_name = False
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
-            frame = self._encode(message_type, data, flags)
-            timestamp = await self._backplane.publish(stream, frame.timestamp, frame.frame)
+            outgoing = None if lacks_name else self._encode(stream, message_type, data, flags)
+            if outgoing is None:
+                timestamp = await self._publish_large(stream, message_type, data, flags, lacks_name=lacks_name)
+            else:
+                timestamp = await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
         self._traffic.publish_seconds.observe(perf_counter() - started)
         await self._breathe(self._now())
         return timestamp
@@ -223,6 +241,7 @@ class WebSocketBinaryHandler:
             await self._desertion(self.limits.close_seconds)
         if self._is_open:
             self._is_open = False
+            self._files.stop()
             self._streams.close()
             await self._backplane.close()
 
@@ -299,6 +318,7 @@ class WebSocketBinaryHandler:
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
         await self._backplane.join(EVERYONE, self._wall())
+        self._files.start()
         self._is_open = True
 
     async def _desertion(self, seconds: float) -> bool:
@@ -322,26 +342,94 @@ class WebSocketBinaryHandler:
     ) -> int:
         started = perf_counter()
         await self._open()
-        outgoing = self._encode(message_type, data, flags | Flag.BROADCAST)
-        if sender is not None:
-            self._senders[outgoing.frame] = sender
-        try:
-            timestamp = await self._backplane.publish(EVERYONE, outgoing.timestamp, outgoing.frame)
-        finally:
-            self._senders.pop(outgoing.frame, None)
+        flags |= Flag.BROADCAST
+        outgoing = self._encode(EVERYONE, message_type, data, flags)
+        if outgoing is None:
+            timestamp = await self._publish_large(EVERYONE, message_type, data, flags, sender=sender)
+        else:
+            timestamp = await self._publish_to_all(outgoing, sender)
         self._traffic.publish_seconds.observe(perf_counter() - started)
         await self._breathe(self._now())
         return timestamp
 
-    def _encode(self, message_type: MessageType, data: Any, flags: Flag | int) -> Outgoing:
-        type = _type(message_type)
-        if type not in DATA_TYPES:
-            raise ValueError(f"{type.name} is part of the conversation itself; data messages can be sent to many")
-        if type is MessageType.ANOMALY_ALERT:
-            flags |= Flag.PRIORITY
-        outgoing = encode_outgoing(CANONICAL, type, data, timestamp=self._wall(), settings=self.settings, flags=flags)
-        self._traffic.note_encoded(outgoing, data)
+    async def _publish_to_all(self, outgoing: Outgoing, sender: Connection | None) -> int:
+        key = _header_of(outgoing.frame)
+        if sender is not None:
+            self._senders[key] = sender
+        try:
+            return await self._backplane.publish(EVERYONE, outgoing.timestamp, outgoing.frame)
+        finally:
+            self._senders.pop(key, None)
+
+    def _encode(self, stream: str, message_type: MessageType | int, data: Any, flags: Flag | int) -> Outgoing | None:
+        """The message as it is published now; None where it is large, or has to wait for one that is."""
+        type, flags = _for_many(message_type, flags)
+        outgoing = self._encode_at_once(stream, CANONICAL, type, data, flags)
+        if outgoing is not None and outgoing.deflated:
+            self._traffic.note_encoded(outgoing, data)
         return outgoing
+
+    def _encode_at_once(
+        self, to: str | Connection, encoding: Encoding, type: MessageType, data: Any, flags: Flag | int
+    ) -> Outgoing | None:
+        if self._lanes.taken and _lane(to, type, flags) in self._lanes.taken:
+            return None
+        try:
+            return encode_outgoing(
+                encoding,
+                type,
+                data,
+                timestamp=self._wall(),
+                settings=self.settings,
+                flags=flags,
+                max_payload=self._at_once,
+            )
+        except MessageTooLarge:
+            if self._at_once == self.settings.max_payload:
+                raise
+            return None
+
+    # --- large messages, which a thread encodes ---
+
+    async def _publish_large(
+        self,
+        stream: str,
+        message_type: MessageType | int,
+        data: Any,
+        flags: Flag | int,
+        *,
+        sender: Connection | None = None,
+        lacks_name: bool = False,
+    ) -> int:
+        """Publish what may be large once all before it on the stream is published; what comes after it waits for it.
+
+        But nothing urgent waits for what is not.
+        """
+        type, flags = _for_many(message_type, flags)
+        async with self._lanes.turn(_lane(stream, type, flags)):
+            prepare = partial(_prepare_named, stream) if lacks_name else prepare_outgoing
+            prepared = await in_thread(prepare, CANONICAL, type, data, settings=self.settings, flags=flags)
+            await self._open()
+            # Now, not before: what other streams published meanwhile has its timestamps already.
+            outgoing = prepared.seal(self._wall())
+            self._traffic.note_prepared(prepared)
+            if stream == EVERYONE:
+                return await self._publish_to_all(outgoing, sender)
+            return await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
+
+    async def _send_large(self, connection: Connection, type: MessageType, data: Any, flags: Flag | int) -> int:
+        """The same to one connection."""
+        async with self._lanes.turn(_lane(connection, type, flags)):
+            while True:
+                encoding = connection.session.encoding
+                prepared = await in_thread(prepare_outgoing, encoding, type, data, settings=self.settings, flags=flags)
+                if not connection.is_open:
+                    raise UnknownConnection(f"the connection {connection.id!r} has gone meanwhile")
+                if connection.session.encoding is encoding:  # else both sides have agreed on another one meanwhile
+                    break
+            outgoing = prepared.seal(self._wall())
+            self._fan_out.write(outgoing, [connection.outlet], connection.now())
+            return outgoing.timestamp
 
     def _deliver(self, stream: str, timestamp: int, frame: bytes) -> None:
         """A message arrived from the backplane: from this server, or from another one."""
@@ -353,22 +441,61 @@ class WebSocketBinaryHandler:
         now = self._now()
         self._timestamps.watch(now)
         if stream == EVERYONE:
-            self._deliver_to_all(publication, self._senders.get(frame), now)
+            self._deliver_to_all(publication, self._senders.get(_header_of(frame)), now)
         elif entry := self._streams.get(stream):
             entry.deliver(publication, now)
         self._traffic.encoded += publication.encodings
 
     def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
-        for connection in list(self._connections.values()):
-            if connection.is_open and connection is not sender:
-                outgoing = publication.outgoing(connection.session.encoding)
-                self._traffic.note_sent(outgoing, 1, connection.outlet.take(outgoing, now))
+        viewers = [
+            connection.outlet
+            for connection in self._connections.values()
+            if connection.is_open and connection is not sender
+        ]
+        self._fan_out.send(publication, viewers, now)
 
     async def _breathe(self, now: float) -> None:
         """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""
         if now >= self._breathed_at + BREATH:
             self._breathed_at = now  # before the pause, in which others would take one as well
             await asyncio.sleep(0)
+
+
+def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType, Flag | int]:
+    type = _type(number)
+    if type not in DATA_TYPES:
+        raise ValueError(f"{type.name} is part of the conversation itself; data messages can be sent to many")
+    if type is MessageType.ANOMALY_ALERT:
+        flags |= Flag.PRIORITY
+    return type, flags
+
+
+def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[object, bool]:
+    """Messages to one stream or connection go in order; those that are urgent among themselves, as everywhere."""
+    return to, bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
+
+
+def _prepare_named(
+    stream: str, encoding: Encoding, type: MessageType, data: dict[Any, Any], *, settings: Settings, flags: Flag | int
+) -> PreparedOutgoing:
+    """``prepare_outgoing`` of the map with the stream's name.
+
+    The copy is made and freed entry by entry: in one go, it would hold up the other threads.
+    """
+    named: dict[Any, Any] = {}
+    for key, value in data.items():
+        named[key] = value  # noqa: PERF403 - as above
+    named["stream"] = stream
+    try:
+        return prepare_outgoing(encoding, type, named, settings=settings, flags=flags)
+    finally:
+        while named:
+            named.popitem()
+
+
+def _header_of(frame: bytes) -> bytes:
+    """What names a frame: to hash a large one takes long."""
+    return frame[: HEADER_SIZES[LATEST_VERSION]]
 
 
 def _type(number: MessageType | int) -> MessageType:

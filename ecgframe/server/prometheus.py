@@ -150,6 +150,8 @@ def _connections(stats: Stats) -> Iterator[Metric]:
     )
     yield _counter("connections_accepted", "Connections accepted.", connections["accepted"])
     yield _counter("connections_refused", "Connections refused.", connections["refused"])
+    failed = connections["accepts_failed"]
+    yield _counter("accepts_failed", "Attempts to accept a connection that failed for want of open files.", failed)
     yield _by_label("connections_closed", "Connections closed, by close code.", "code", connections["closed"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
+from ..background.threads import DECODED_AT_ONCE, in_thread, let_go
 from ..codec import Message
 from ..errors import PermissionDenied, RateLimitExceeded
 from ..protocol import ErrorCode, Flag, MessageType
@@ -67,6 +68,8 @@ class Requests:
                 await self._pass_on(connection, message)
             if self._hooks.on_message is not None:
                 await self._hooks.on_message(connection.info, message)
+            elif message.nbytes > DECODED_AT_ONCE:  # nobody else has it; and to free what it holds takes long, too
+                in_thread(let_go, message.data)
         elif isinstance(event, SubscribeRequested):
             await self._subscribe(connection, event)
         elif isinstance(event, UnsubscribeRequested):

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from .._core import build_frame
+from ..background.threads import ENCODED_AT_ONCE, let_go
 from ..codec import Codec
 from ..errors import MessageTooLarge
 from ..protocol import LARGEST_LENGTH, LATEST_VERSION, ErrorCode, MessageType
@@ -19,6 +20,7 @@ CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and go from server to server: what a peer of today understands."""
 
 _reader: Final = Codec(max_payload=LARGEST_LENGTH)  # what the server itself has encoded is within its limit
+_small_reader: Final = Codec(max_payload=ENCODED_AT_ONCE)
 
 
 class Publication:
@@ -36,6 +38,7 @@ class Publication:
         arrived: when the ring got it, in seconds of the loop's clock.
         nbytes: of all its frames.
         urgent: whether it overtakes what waits.
+        is_large: whether it may be that to encode it in another way takes long; ``takes_long`` tells.
         kept: whether a ring holds it.
 
     Raises:
@@ -44,9 +47,11 @@ class Publication:
 
     __slots__ = (
         "_frames",
+        "_inflates_large",
         "_settings",
         "arrived",
         "flags",
+        "is_large",
         "kept",
         "nbytes",
         "number",
@@ -67,11 +72,13 @@ class Publication:
         self.flags = header.bits & CANONICAL.flags
         self.urgent = outgoing.tier is Tier.URGENT
         self.nbytes = outgoing.nbytes
+        self.is_large = outgoing.deflated or outgoing.nbytes > ENCODED_AT_ONCE
+        self._inflates_large: bool | None = None
         self.number = 0
         self.arrived = 0.0
         self.kept = False
         self._settings = settings
-        self._frames = {CANONICAL: outgoing, self._needed(CANONICAL): outgoing}
+        self._frames = {CANONICAL: outgoing, self.needed(CANONICAL): outgoing}
 
     @property
     def frame(self) -> bytes:
@@ -87,33 +94,59 @@ class Publication:
         """The frame for every peer of that encoding. Where it would be too large, an ERROR in its place."""
         return self._frames.get(encoding) or self._encoded(encoding)
 
+    def takes_long(self, encoding: Encoding) -> bool:
+        """Whether ``outgoing`` would have to encode it first, and that holds up an event loop."""
+        if not self.is_large or encoding in self._frames or self.needed(encoding) in self._frames:
+            return False
+        return len(self.frame) > ENCODED_AT_ONCE or self._is_large_inflated()
+
+    def keep(self, encoding: Encoding, outgoing: Outgoing) -> None:
+        """Keep a frame that ``encode`` made."""
+        needed = self.needed(encoding)
+        if needed not in self._frames:
+            self._frames[needed] = outgoing
+            self.nbytes += outgoing.nbytes
+        self._frames[encoding] = self._frames[needed]
+
     def strip(self) -> int:
         """Keep only the frame in ``CANONICAL``, of which others can be made again. Returns the bytes that are freed."""
         outgoing = self._frames[CANONICAL]
         freed = self.nbytes - outgoing.nbytes
         self.nbytes = outgoing.nbytes
-        self._frames = {CANONICAL: outgoing, self._needed(CANONICAL): outgoing}
+        self._frames = {CANONICAL: outgoing, self.needed(CANONICAL): outgoing}
         return freed
 
     def _encoded(self, encoding: Encoding) -> Outgoing:
-        needed = self._needed(encoding)
-        outgoing = self._frames.get(needed)
-        if outgoing is None:
-            outgoing = self._frames[needed] = self._encode(needed)
-            self.nbytes += outgoing.nbytes
-        self._frames[encoding] = outgoing
+        needed = self.needed(encoding)
+        outgoing = self._frames.get(needed) or self.encode(needed)
+        self.keep(encoding, outgoing)
         return outgoing
 
-    def _needed(self, encoding: Encoding) -> Encoding:
+    def _is_large_inflated(self) -> bool:
+        """Whether it is large before deflating: up to a thousand times what it looks like."""
+        if self._inflates_large is None:
+            try:
+                _small_reader.decode(self.frame)
+            except MessageTooLarge:
+                self._inflates_large = True
+            else:
+                self._inflates_large = False
+        return self._inflates_large
+
+    def needed(self, encoding: Encoding) -> Encoding:
         """The encoding without the flags that this message does not have: so fewer encodings differ."""
         return encoding._replace(flags=encoding.flags & self.flags)
 
-    def _encode(self, encoding: Encoding) -> Outgoing:
+    def encode(self, encoding: Encoding) -> Outgoing:
+        """The frame for peers of that encoding, which is not kept. May be called in any thread."""
         data = _reader.decode(self.frame).data
         try:
             return self._encode_as(encoding, self.type, data, self.flags)
         except MessageTooLarge as error:
             return self._encode_as(encoding, MessageType.ERROR, _loss(self, str(error)), 0)
+        finally:
+            if self.is_large:
+                let_go(data)
 
     def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int) -> Outgoing:
         return encode_outgoing(
@@ -213,10 +246,14 @@ class Ring:
         """The publication in that encoding, kept with it from now on."""
         before = publication.nbytes
         outgoing = publication.outgoing(encoding)
-        if publication.kept and publication.nbytes > before:
-            self._grow(publication.nbytes - before)
-            self._stripped = min(self._stripped, publication.number)
+        self._note_growth(publication, before)
         return outgoing
+
+    def keep(self, publication: Publication, encoding: Encoding, outgoing: Outgoing) -> None:
+        """Keep with a publication what it was encoded to elsewhere."""
+        before = publication.nbytes
+        publication.keep(encoding, outgoing)
+        self._note_growth(publication, before)
 
     def trim(self, now: float) -> None:
         """Let go what is too old; where there is too much, first what can be made again, then the oldest."""
@@ -264,6 +301,11 @@ class Ring:
     def start_from(self, number: int) -> Iterator[Publication]:
         """The publications from that number on."""
         return islice(self._publications, max(0, number - self.first), None)
+
+    def _note_growth(self, publication: Publication, before: int) -> None:
+        if publication.kept and publication.nbytes > before:
+            self._grow(publication.nbytes - before)
+            self._stripped = min(self._stripped, publication.number)
 
     def _is_over(self) -> bool:
         return self.nbytes > self._limit or self._room.is_short(self.nbytes)

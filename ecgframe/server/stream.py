@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
-from operator import attrgetter
 from typing import Final, Protocol
 
 from ..protocol import ErrorCode
-from ..session import Encoding, Loss, Outgoing, ServerSession
+from ..session import Loss, Outgoing, ServerSession
 from ..session.outgoing import Tier
+from .encodings import Encodings
+from .fan_out import FanOut, NoteSent
+from .fan_out import Viewer as UpToDateViewer
+from .portions import Portions
 from .ring import Publication, Ring
 
 CHUNK_FRAMES: Final = 64
@@ -20,22 +22,15 @@ CHUNK_FRAMES: Final = 64
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes of a backlog after which no further frame is queued at once."""
 
-NoteSent = Callable[[Outgoing, int, int], None]
-"""Is told to how many viewers a frame went, and to how many of them without being queued."""
 
-_encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
-
-
-class Viewer(Protocol):
+class Viewer(UpToDateViewer, Protocol):
     """A connection, as far as a stream knows it."""
-
-    session: ServerSession
-
-    def take(self, outgoing: Outgoing, now: float) -> bool:
-        """Send a frame that is encoded for the session, or queue it. Tells whether it was sent without queueing."""
 
     def pump(self, now: float) -> None:
         """Send what is queued, as far as it can be sent at once."""
+
+    def bring_up_to_date(self, stream: Stream) -> None:
+        """Call ``catch_up`` of the stream whenever nothing is queued, for as long as that says so."""
 
 
 class Backlog:
@@ -45,14 +40,16 @@ class Backlog:
         next: number of the publication that it gets next.
         last: timestamp of the one that it got last.
         overtaken: numbers of urgent publications that it got ahead of their turn.
+        encoded: the next publication for this viewer, by its number, where that had to be encoded first.
     """
 
-    __slots__ = ("last", "next", "overtaken")
+    __slots__ = ("encoded", "last", "next", "overtaken")
 
     def __init__(self, next: int, last: int) -> None:
         self.next = next
         self.last = last
         self.overtaken: set[int] = set()
+        self.encoded: dict[int, Outgoing] = {}
 
 
 class Stream:
@@ -66,6 +63,8 @@ class Stream:
         name: its name.
         ring: its own.
         known_after: microseconds since 1970: whatever was published here later, the stream's ring has had.
+        encodings: makes the frames that take long.
+        portions: of all large frames of the server.
         note_sent: is told of each frame.
         forget: is called when nobody would miss the stream any more.
 
@@ -77,6 +76,8 @@ class Stream:
     __slots__ = (
         "_ahead",
         "_backlogs",
+        "_encodings",
+        "_fan_out",
         "_forget",
         "_holders",
         "_live",
@@ -89,7 +90,14 @@ class Stream:
     )
 
     def __init__(
-        self, name: str, ring: Ring, known_after: int, note_sent: NoteSent, forget: Callable[[Stream], None]
+        self,
+        name: str,
+        ring: Ring,
+        known_after: int,
+        encodings: Encodings,
+        portions: Portions,
+        note_sent: NoteSent,
+        forget: Callable[[Stream], None],
     ) -> None:
         self.name = name
         self.ring = ring
@@ -97,6 +105,8 @@ class Stream:
         self._holders = 0
         self.joined = False
         self.joining: asyncio.Task[None] | None = None
+        self._encodings = encodings
+        self._fan_out = FanOut(encodings, portions, ring.frame, ring.keep, note_sent)
         self._note_sent = note_sent
         self._forget = forget
         self._live: dict[Viewer, None] = {}
@@ -109,11 +119,13 @@ class Stream:
         return len(self._live) + len(self._backlogs) + len(self._ahead)
 
     def deliver(self, publication: Publication, now: float) -> int:
-        """Keep a publication and send it to all viewers. Returns how many got it now."""
+        """Keep a publication and send it to all viewers. Returns to how many it goes now."""
         self.ring.append(publication, now)
         if self._ahead:
             self._await_no_longer(publication.timestamp)
-        taken = self._fan_out(publication, list(self._live), now)
+        viewers = list(self._live)
+        self._fan_out.send(publication, viewers, now)
+        taken = len(viewers)
         if publication.urgent and self._backlogs:
             taken += self._send_ahead(publication, now)
         self.ring.trim(now)
@@ -203,6 +215,7 @@ class Stream:
         self._live.pop(viewer, None)
         self._backlogs.pop(viewer, None)
         self._ahead.pop(viewer, None)
+        self._fan_out.forget(viewer)
         self.forget_if_idle()
 
     @contextmanager
@@ -224,19 +237,30 @@ class Stream:
         """Tell whether the viewer still has a backlog."""
         return viewer in self._backlogs
 
-    def catch_up(self, viewer: Viewer, now: float) -> None:
-        """Queue the next piece of a viewer's backlog, which has nothing waiting."""
+    def catch_up(self, viewer: Viewer, now: float) -> bool:
+        """Queue the next piece of a viewer's backlog, which has nothing waiting. Tells whether to call this again.
+
+        Not so where the viewer is up to date, and where something has to be encoded for it first, which then has it
+        go on.
+        """
         backlog = self._backlogs[viewer]
         session = viewer.session
         if backlog.next < self.ring.first:
             self._tell_loss(session, backlog)
+        goes_on = True
         for publication in self.ring.start_from(backlog.next):
+            is_overtaken = publication.number in backlog.overtaken
+            encoded = backlog.encoded.pop(publication.number, None)
+            if not is_overtaken and encoded is None and publication.takes_long(session.encoding):
+                self._have_encoded(publication, viewer, backlog)
+                goes_on = False
+                break
             backlog.next = publication.number + 1
             backlog.last = publication.timestamp
-            if publication.number in backlog.overtaken:
+            if is_overtaken:
                 backlog.overtaken.remove(publication.number)
                 continue
-            outgoing = self.ring.frame(publication, session.encoding)
+            outgoing = encoded or self.ring.frame(publication, session.encoding)
             session.enqueue(outgoing)
             self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
@@ -244,15 +268,26 @@ class Stream:
         if backlog.next == self.ring.end:
             del self._backlogs[viewer]
             self._live[viewer] = None
+            goes_on = False
         self.ring.trim(now)
+        return goes_on
 
-    def _fan_out(self, publication: Publication, viewers: list[Viewer], now: float) -> int:
-        """Send it, encoded once for each encoding; viewers of one encoding mostly stand side by side."""
-        for encoding, group in groupby(viewers, _encoding_of):
-            outgoing = self.ring.frame(publication, encoding)
-            sent = [viewer.take(outgoing, now) for viewer in group]
-            self._note_sent(outgoing, len(sent), sum(sent))
-        return len(viewers)
+    def _have_encoded(self, publication: Publication, viewer: Viewer, backlog: Backlog) -> None:
+        """Have the viewer go on with its backlog once a publication is encoded for it."""
+        encoding = viewer.session.encoding
+
+        def go_on(outgoing: Outgoing | None) -> None:
+            if self._backlogs.get(viewer) is not backlog:
+                return  # it has left the stream, or come anew
+            if outgoing is None:  # which a log says
+                backlog.next = publication.number + 1
+            elif viewer.session.encoding is encoding:
+                self.ring.keep(publication, encoding, outgoing)
+                backlog.encoded[publication.number] = outgoing  # the ring may let it go before its turn comes
+            viewer.bring_up_to_date(self)
+            viewer.pump(asyncio.get_running_loop().time())
+
+        self._encodings.prepare(publication, encoding, go_on)
 
     def _await_no_longer(self, timestamp: int) -> None:
         """What comes now is new to viewers that knew more than the ring."""
@@ -274,6 +309,8 @@ class Stream:
         for publication in self.ring.start_from(backlog.next):
             if not publication.urgent or publication.number in backlog.overtaken:
                 continue
+            if publication.takes_long(session.encoding):
+                break  # it gets it in its turn
             outgoing = self.ring.frame(publication, session.encoding)
             # A viewer that could not tell, and resumes by timestamps, gets it in its turn; so it is with a flood.
             if outgoing.tier is not Tier.URGENT or _is_half_full(session):

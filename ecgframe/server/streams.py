@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from .backplane import NO_PAST, Backplane
+from .encodings import Encodings
+from .fan_out import NoteSent
 from .limits import Limits
+from .portions import Portions
 from .ring import Ring, Room
-from .stream import NoteSent, Stream
+from .stream import Stream
 from .tasks import begin
 
 FLOORS: Final = 4096
@@ -43,13 +46,23 @@ class Streams:
         limits: how many, and how much they keep.
         backplane: is told which streams to follow.
         wall: gives microseconds since 1970.
-        note_sent: as ``Stream`` has it.
+        encodings: as ``Stream`` has it, and so with the next two.
     """
 
-    def __init__(self, limits: Limits, backplane: Backplane, wall: Callable[[], int], note_sent: NoteSent) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        backplane: Backplane,
+        wall: Callable[[], int],
+        encodings: Encodings,
+        portions: Portions,
+        note_sent: NoteSent,
+    ) -> None:
         self._limits = limits
         self._backplane = backplane
         self._wall = wall
+        self._encodings = encodings
+        self._portions = portions
         self._note_sent = note_sent
         self._room = Room(limits.rings_bytes)
         self._streams: dict[str, Stream] = {}
@@ -141,7 +154,9 @@ class Streams:
             raise TooManyStreams(f"{len(self._streams)} streams are there already, as many as the limits allow")
         known_after = self._floors.pop(name, 0) or self._wall()
         ring = Ring(self._limits.ring_seconds, self._limits.ring_bytes, self._room)
-        stream = self._streams[name] = Stream(name, ring, known_after, self._note_sent, self._forget)
+        stream = self._streams[name] = Stream(
+            name, ring, known_after, self._encodings, self._portions, self._note_sent, self._forget
+        )
         self._sweep_later()
         return stream
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..codec import Codec
 from ..metrics import BYTES, SECONDS, Histogram
 from ..protocol import LARGEST_LENGTH, MessageType
-from ..session import Outgoing, Tally
+from ..session import Outgoing, PreparedOutgoing, Tally
+from .open_files import failed_accepts
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -25,6 +26,7 @@ class Traffic:
 
     Attributes:
         accepted: connections.
+        failed_accepts: of the process, before the handler was made.
         refused: connections that were refused: too many, a name that is taken, or not authenticated.
         closed: connections by close code, as text.
         tally: of the sessions that are over, and what has passed the queues of all.
@@ -54,6 +56,7 @@ class Traffic:
     deflated: int = 0
     before: int = 0
     after: int = 0
+    failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
     started_at: float = field(default_factory=monotonic)
 
     def note_sent(self, outgoing: Outgoing, viewers: int, passed: int) -> None:
@@ -70,6 +73,17 @@ class Traffic:
             self.before += len(_codec.pack(data))
             self.after += _codec.split(outgoing.frame)[1].nbytes
 
+    def note_prepared(self, prepared: PreparedOutgoing) -> None:
+        """Count how much smaller a large frame became, if it was deflated."""
+        if prepared.deflated:
+            self.deflated += 1
+            self.before += prepared.packed
+            self.after += prepared.nbytes
+
+    def note_other_encoding(self) -> None:
+        """Count a frame that was made of a large publication for viewers that need another encoding."""
+        self.encoded += 1
+
     def stats(self, open_connections: Collection[Connection]) -> dict[str, Any]:
         """All of it as plain numbers, together with what the open connections have counted so far."""
         tally = self._total(connection.session.tally for connection in open_connections)
@@ -79,6 +93,7 @@ class Traffic:
                 "open": len(open_connections),
                 "accepted": self.accepted,
                 "refused": self.refused,
+                "accepts_failed": failed_accepts.count - self.failed_accepts,
                 "closed": dict(self.closed),
                 "by_version": _by_version(open_connections),
             },

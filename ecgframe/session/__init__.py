@@ -1,6 +1,7 @@
 """One side of a conversation, without I/O: ``ServerSession`` and ``ClientSession``."""
 
 from .client_session import ClientSession
+from .decoding import Decoding
 from .events import (
     Acknowledged,
     ErrorReceived,
@@ -16,7 +17,7 @@ from .events import (
     UnsubscribeRequested,
     VersionChecked,
 )
-from .outgoing import Encoding, Outgoing, encode_outgoing
+from .outgoing import Encoding, Outgoing, PreparedOutgoing, encode_outgoing, prepare_outgoing
 from .send_queue import Loss
 from .sender import Close
 from .server_session import ServerSession
@@ -29,6 +30,7 @@ __all__ = [
     "Acknowledged",
     "ClientSession",
     "Close",
+    "Decoding",
     "Encoding",
     "ErrorReceived",
     "Event",
@@ -37,6 +39,7 @@ __all__ = [
     "Negotiated",
     "Outgoing",
     "PingUnanswered",
+    "PreparedOutgoing",
     "RateLimit",
     "Received",
     "RoundTrip",
@@ -51,5 +54,6 @@ __all__ = [
     "VersionChecked",
     "encode_outgoing",
     "microseconds",
+    "prepare_outgoing",
     "seconds",
 ]

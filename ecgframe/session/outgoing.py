@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._core import flatten
-from ..codec import Codec
+from ..codec import Codec, PreparedFrame
 from ..protocol import (
     CAPABILITY_OF_FLAG,
     DATA_TYPES,
@@ -157,6 +157,59 @@ def encode_outgoing(
     if encoding.compressed:
         meant |= flatten(frame).header_at(0, LARGEST_LENGTH).bits & _COMPRESSED
     return Outgoing(frame, type, meant, timestamp, stream, in_line=timed and not bits & _PRIORITY)
+
+
+class PreparedOutgoing:
+    """An ``Outgoing`` that lacks its timestamp alone: ``prepare_outgoing`` makes it.
+
+    Attributes:
+        packed: bytes of its payload before deflating.
+        nbytes: of its payload as it travels.
+        deflated: whether the two differ.
+    """
+
+    __slots__ = ("_encoding", "_frame", "_meant", "_type", "deflated", "nbytes", "packed")
+
+    def __init__(self, encoding: Encoding, type: MessageType, frame: PreparedFrame, meant: int) -> None:
+        self._encoding = encoding
+        self._type = type
+        self._frame = frame
+        self._meant = meant
+        self.packed = frame.packed
+        self.nbytes = frame.nbytes
+        self.deflated = bool(frame.flags & _COMPRESSED)
+
+    def seal(self, timestamp: int, stream: str | None = None) -> Outgoing:
+        """The message as it was sent at that moment, once. It takes no longer for a large one than for a small one.
+
+        Args:
+            timestamp: in microseconds since 1970, later than that of any other message of this sender.
+            stream: on which it is published.
+        """
+        timed = self._encoding.version in TIMED_VERSIONS
+        bits = self._frame.flags
+        frame = self._frame.seal(timestamp if timed else None)
+        in_line = timed and not bits & _PRIORITY  # as ``encode_outgoing`` has it
+        return Outgoing(frame, self._type, bits | self._meant, timestamp, stream, in_line=in_line)
+
+
+def prepare_outgoing(
+    encoding: Encoding,
+    type: MessageType,
+    data: Any,
+    *,
+    settings: Settings,
+    flags: Flag | int = 0,
+    max_payload: int | None = None,
+) -> PreparedOutgoing:
+    """The message as ``encode_outgoing`` makes it, but for its timestamp: all that takes long.
+
+    It may be called in any thread. Arguments and errors are those of ``encode_outgoing``.
+    """
+    limit = settings.max_payload if max_payload is None else max_payload
+    bits = int(flags) & encoding.flags
+    frame = _codec(encoding, settings.compression, limit).prepare(type, data, flags=bits)
+    return PreparedOutgoing(encoding, type, frame, int(flags) & _PRIORITY)
 
 
 @lru_cache(maxsize=64)  # bounded: a peer's max_payload is the peer's word

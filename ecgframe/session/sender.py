@@ -97,6 +97,19 @@ class Sender:
         return self._window.on_its_way
 
     @property
+    def max_payload_of_peer(self) -> int | None:
+        """Bytes that a payload for this peer may have; None where it has not said."""
+        return self._max_payload_of_peer
+
+    @property
+    def next_bytes(self) -> int:
+        """Bytes of the frame that goes next; 0 where none waits that may go now."""
+        if self._window.is_full and not self._queue.has_urgent:
+            return 0
+        outgoing = self._queue.peek()
+        return 0 if outgoing is None else outgoing.nbytes
+
+    @property
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames

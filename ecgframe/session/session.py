@@ -39,6 +39,7 @@ from ..protocol import (
     MessageType,
 )
 from .acknowledgements import Seen
+from .decoding import Decoding
 from .events import (
     Acknowledged,
     ErrorReceived,
@@ -124,12 +125,9 @@ class Session(Sender, ABC):
         super().__init__(settings, wall)
         self.established = False
         self.negotiated = False
-        self._codec = Codec(
-            max_payload=settings.max_payload,
-            numeric_lists=settings.numeric_lists,
-            validate=settings.validate,
-            versions={*settings.versions, VERSION_OF_NEGOTIATION},
-        )
+        self._codec = self._make_codec(settings.max_payload)
+        self._small_codec: Codec | None = None
+        self._is_decoding = False
         self._seen = Seen()
         self._admission = Admission(settings.rate_limit) if settings.rate_limit else None
         self._budget = ErrorBudget()
@@ -152,19 +150,50 @@ class Session(Sender, ABC):
         Whatever it holds, nothing is raised: the peer is told of errors, and the owner by ``FrameRefused`` and
         ``closing``. Arrays in binary form are views of ``data``, which must not change afterwards.
         """
-        nbytes = self._hearing = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
-        self._heard_at = now
-        self._asked = False
-        self.tally.received_bytes += nbytes
+        nbytes = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         events: list[Event] = []
-        if self.closing:
-            return events
-        if self._admission and not self._admission.admits_message(nbytes, now):
-            self._too_fast(nbytes, now, events)
-        elif nbytes == 0:
-            self._refuse_frame(InvalidDataFormat("a message without any frame", check=1), 0, now, events)
-        else:
+        if self._admit(nbytes, now, events):
             self._receive_frames(data, nbytes, now, events)
+        return events
+
+    def begin_to_receive(self, data: Buffer, now: float, at_once: int) -> list[Event] | Decoding:
+        """As ``receive``, for an owner who has threads.
+
+        Args:
+            data: as ``receive`` takes it.
+            now: as everywhere.
+            at_once: bytes of payloads, as they travel and inflated, up to which they are decoded here.
+
+        Returns:
+            The events; or, for a larger message, what is to be run in a thread and then given to ``finish_receiving``,
+            before anything else is received.
+        """
+        nbytes = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
+        events: list[Event] = []
+        if not self._admit(nbytes, now, events):
+            return events
+        if nbytes > at_once:
+            return self._decoding(data, nbytes)
+        if self._small_codec is None:
+            self._small_codec = self._make_codec(min(at_once, self.settings.max_payload))
+        try:
+            message = self._small_codec.decode(data)
+        except MessageTooLarge:
+            return self._decoding(data, nbytes)
+        except ProtocolError:
+            self._receive_batch(data, nbytes, now, events)
+        else:
+            self._receive_frame(message, nbytes, now, events)
+        return events
+
+    def finish_receiving(self, decoding: Decoding, now: float) -> list[Event]:
+        """What came of a large message. The peer is not silent for what it took to decode it."""
+        events: list[Event] = []
+        self._is_decoding = False
+        self.heard(now)
+        for count, item in enumerate(decoding.items):
+            if self.closing or not self._receive_item(count, item, decoding.nbytes, now, events):
+                break
         return events
 
     def receive_text(self, now: float) -> list[Event]:
@@ -198,6 +227,8 @@ class Session(Sender, ABC):
         events: list[Event] = []
         if self.closing:
             return events
+        if self._is_decoding:  # nothing is read meanwhile
+            self.heard(now)
         if now >= self._silent_after(SILENT_INTERVALS):
             self._abandon(CloseCode.INTERNAL, f"not a word for {now - self._heard_at:.0f} s")
             return events
@@ -288,6 +319,19 @@ class Session(Sender, ABC):
 
     # --- receiving ---
 
+    def _decoding(self, data: Buffer, nbytes: int) -> Decoding:
+        self._is_decoding = True
+        return Decoding(self._codec, data, nbytes)
+
+    def _make_codec(self, max_payload: int) -> Codec:
+        settings = self.settings
+        return Codec(
+            max_payload=max_payload,
+            numeric_lists=settings.numeric_lists,
+            validate=settings.validate,
+            versions={*settings.versions, VERSION_OF_NEGOTIATION},
+        )
+
     def _hear(self, now: float) -> None:
         self._heard_at = now
         self._asked = False
@@ -295,6 +339,22 @@ class Session(Sender, ABC):
     def _silent_after(self, intervals: int) -> float:
         """When nothing was heard for so many heartbeat intervals."""
         return self._heard_at + intervals * self._heartbeat_interval
+
+    def _admit(self, nbytes: int, now: float, events: list[Event]) -> bool:
+        """Note that a message came; tell whether it is to be decoded."""
+        self._hearing = nbytes
+        self._heard_at = now
+        self._asked = False
+        self.tally.received_bytes += nbytes
+        if self.closing:
+            return False
+        if self._admission and not self._admission.admits_message(nbytes, now):
+            self._too_fast(nbytes, now, events)
+            return False
+        if nbytes == 0:
+            self._refuse_frame(InvalidDataFormat("a message without any frame", check=1), 0, now, events)
+            return False
+        return True
 
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
         try:
@@ -305,10 +365,17 @@ class Session(Sender, ABC):
             self._receive_frame(message, nbytes, now, events)
 
     def _receive_batch(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
-        too_many = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=4)
         for count, item in enumerate(self._codec.decode_each(data)):
-            if not self._receive_frame(item if count < MAX_BATCH_FRAMES else too_many, nbytes, now, events):
+            if not self._receive_item(count, item, nbytes, now, events):
                 return
+
+    def _receive_item(
+        self, count: int, item: Message | ProtocolError, nbytes: int, now: float, events: list[Event]
+    ) -> bool:
+        """Accept or refuse what is the next of several frames. Tells whether those behind it are to be looked at."""
+        if count == MAX_BATCH_FRAMES:
+            item = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=4)
+        return self._receive_frame(item, nbytes, now, events)
 
     def _receive_frame(self, item: Message | ProtocolError, nbytes: int, now: float, events: list[Event]) -> bool:
         """Accept a frame, or refuse it. Tells whether those behind it are to be looked at."""

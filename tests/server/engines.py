@@ -108,7 +108,7 @@ async def on_aiohttp(
     handler: WebSocketBinaryHandler, *, connection_id: str | None = None, tls: bool = False
 ) -> AsyncIterator[Port]:
     web = optional("aiohttp.web")
-    from ecgframe.server.adapters.aiohttp import accept
+    from ecgframe.server.adapters.aiohttp import accept, listen
 
     async def live(request: Any) -> Any:
         return await accept(handler, request, connection_id)
@@ -117,7 +117,7 @@ async def on_aiohttp(
     app.router.add_get("/{path:.*}", live)
     runner = web.AppRunner(app, shutdown_timeout=5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context() if tls else None)
+    site = web.SockSite(runner, listen("127.0.0.1", 0), ssl_context=server_context() if tls else None)
     await site.start()
     try:
         yield _port(runner.addresses[0][1], tls)

@@ -25,6 +25,7 @@ class Counted:
     def __init__(self) -> None:
         self.traffic = traffic = Traffic()
         traffic.accepted, traffic.refused = 7, 1
+        traffic.failed_accepts -= 5
         traffic.closed.update({"1000": 3, "1013": 1})
         traffic.tally.sent.update({MessageType.ECG_DATA: 41, MessageType.HEARTBEAT: 2})
         traffic.tally.received.update({MessageType.SUBSCRIBE: 3})
@@ -99,6 +100,7 @@ def test_both_forms_say_everything(accept):
         ("ecgframe_connections",): 0,
         ("ecgframe_connections_accepted_total",): 7,
         ("ecgframe_connections_refused_total",): 1,
+        ("ecgframe_accepts_failed_total",): 5,
         ("ecgframe_connections_closed_total", "1000"): 3,
         ("ecgframe_connections_closed_total", "1013"): 1,
         ("ecgframe_streams",): 2,

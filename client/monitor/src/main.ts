@@ -71,8 +71,10 @@ let subscribedAt = Number.POSITIVE_INFINITY;
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
-  const since = BigInt(Math.round((wall() - HISTORY) * 1e6));
-  const mine = service.subscribe(name, take, { since });
+  const mine = service.subscribe(name, take, {
+    since: new Date(1000 * (wall() - HISTORY)),
+    onGap: ({ from, to }) => signal?.interrupt(to < from),
+  });
   mine.granted.catch((error: Error) => {
     if (mine === subscription) presence.refused(error.message);
   });

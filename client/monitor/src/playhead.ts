@@ -4,6 +4,9 @@
  * Frames come in jerks; the network delays some of them. The earliest arrivals of late tell how the sender's clock runs
  * against ours. The head follows that line one and a half frames behind, so that a frame may be half its length late
  * before anything is seen. Where nothing arrives, the head runs on, and what it passes over is blank.
+ *
+ * Where all that arrives is late, the line was wrong, or is no longer right: what arrives earliest is the line then. So
+ * the head is never for long where nothing is to be seen, whatever was made of the time between two frames.
  */
 
 /** Frames behind the line of the earliest arrivals. */
@@ -14,6 +17,9 @@ const LEAST_BEHIND = 0.035;
 const SLEW = 0.25;
 /** Seconds off its line from which the head jumps: after a hidden tab, a new stream, a clock that was set. */
 const JUMP = 1;
+/** Seconds behind the line from which a frame is late, and seconds after which there is another line if all are. */
+const LATE = 0.25;
+const PATIENCE = 1;
 /** Seconds a second by which the line falls back, so that it follows a network that has become slower. */
 const FORGETTING = 0.002;
 
@@ -24,6 +30,9 @@ export class Playhead {
   #frame = 0;
   #line = Number.NEGATIVE_INFINITY;
   #lineAt = 0;
+  /** Since when all that arrives is late, and by how many samples the least; NaN where it is not. */
+  #lateSince = Number.NaN;
+  #least = Number.NaN;
   #now = 0;
 
   /**
@@ -42,7 +51,24 @@ export class Playhead {
     }
     this.#frame += (samples - this.#frame) * (this.#frame === 0 ? 1 : 0.1);
     const fallen = this.#lineAtTime(now) - FORGETTING * rate * Math.min(1, samples / rate);
-    this.#place(Math.max(end, fallen), now);
+    this.#place(end >= fallen - LATE * rate ? this.#onTime(end, fallen) : this.#late(end, fallen, now), now);
+  }
+
+  #onTime(end: number, fallen: number): number {
+    this.#lateSince = Number.NaN;
+    return Math.max(end, fallen);
+  }
+
+  #late(end: number, fallen: number, now: number): number {
+    const by = fallen - end;
+    if (Number.isNaN(this.#lateSince)) {
+      this.#lateSince = now;
+      this.#least = by;
+    }
+    this.#least = Math.min(this.#least, by);
+    if (now - this.#lateSince < PATIENCE) return fallen;
+    this.#lateSince = Number.NaN;
+    return fallen - this.#least;
   }
 
   /** Move on to now. Returns whether it jumped. */

@@ -25,8 +25,18 @@ export interface EcgFrame {
 /** Seconds that can be scrolled back, and bytes that they may take at the most. */
 const KEPT = 120;
 const KEPT_BYTES = 48 * 1024 * 1024;
+/** Stretches of which is known when they were taken. */
+const STRETCHES_KEPT = 64;
 /** R peaks that are remembered until the screen comes to them. */
 const PEAKS_KEPT = 64;
+
+/** Samples without a gap, and when one of them was taken. */
+interface Stretch {
+  readonly begin: number;
+  sample: number;
+  /** Unix seconds; NaN where the stream does not say. */
+  timestamp: number;
+}
 
 export class EcgSignal {
   readonly buffer: TraceBuffer;
@@ -40,8 +50,8 @@ export class EcgSignal {
   /** The lead of which the beats are counted. */
   readonly rhythm: number;
   #timeline = new Timeline();
-  #timestamp = Number.NaN;
-  #timestampOf = 0;
+  /** The newest last: each goes on to the next one, and has a clock of its own. */
+  readonly #stretches: Stretch[] = [];
 
   constructor(frame: EcgFrame) {
     const { leads, samplingRate } = frame;
@@ -68,13 +78,18 @@ export class EcgSignal {
     );
   }
 
+  /** The service tells that messages may be missing before the next frame, and whether the server's clock went back. */
+  interrupt(clockWentBack: boolean): void {
+    this.#timeline.interrupt(clockWentBack);
+  }
+
   /**
    * Take a frame.
    *
    * @param now when it arrived, in seconds of a clock that never steps back.
    */
   take(frame: EcgFrame, now: number): void {
-    const missing = this.#timeline.follow(frame);
+    const missing = this.#timeline.follow(frame, now);
     if (missing > 0) {
       this.gaps += 1;
       this.missing += missing;
@@ -83,17 +98,25 @@ export class EcgSignal {
     }
     const first = this.buffer.end;
     this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
-    if (frame.timestamp !== null) {
-      this.#timestamp = frame.timestamp;
-      this.#timestampOf = first;
-    }
+    this.#noteTime(first, frame.timestamp, missing > 0);
     this.head.arrived(this.buffer.end, frame.samples, this.#timeline.rate, now);
     this.#countBeats(Math.max(first, this.buffer.start));
   }
 
   /** When a sample was taken, in Unix seconds; NaN where the stream does not say. */
   timeOf(sample: number): number {
-    return this.#timestamp + (sample - this.#timestampOf) / this.#timeline.rate;
+    const stretch = this.#stretches.findLast(({ begin }) => begin <= sample) ?? this.#stretches[0];
+    return stretch === undefined ? Number.NaN : stretch.timestamp + (sample - stretch.sample) / this.#timeline.rate;
+  }
+
+  #noteTime(sample: number, timestamp: number | null, isBehindGap: boolean): void {
+    let stretch = this.#stretches.at(-1);
+    if (stretch === undefined || isBehindGap) {
+      stretch = { begin: sample, sample, timestamp: this.timeOf(sample) };
+      this.#stretches.push(stretch);
+      if (this.#stretches.length > STRETCHES_KEPT) this.#stretches.shift();
+    }
+    if (timestamp !== null) Object.assign(stretch, { sample, timestamp });
   }
 
   /** Beats a minute; NaN where none can be told. */

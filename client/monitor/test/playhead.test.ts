@@ -60,6 +60,29 @@ describe("the playhead", () => {
     for (const { at, end } of drifting) expect(at).toBeLessThan(end);
   });
 
+  it("comes back to frames that are late for good, and stays with them", () => {
+    for (const late of [0.4, 2, 30]) {
+      const seen = play(60, (frame) => 1 + frame * 0.05 + (frame > 100 ? late : 0));
+      const since = 1 + 100 * 0.05 + late;
+      for (const { now, at, end } of seen.filter(({ now }) => now > since + 4)) {
+        expect(at).toBeLessThan(end);
+        expect(end - at).toBeLessThan(6 * FRAME);
+        expect(now).toBeGreaterThan(since);
+      }
+    }
+  });
+
+  it("waits for frames that were held up, and come all at once or one after the other", () => {
+    for (const each of [0, 0.01]) {
+      const seen = play(8, (frame) => {
+        const at = 0.5 + frame * 0.05;
+        return at > 3 && at < 5 ? 5 + each * (frame - 51) : at;
+      });
+      const steps = seen.slice(1).map(({ at }, index) => at - seen[index].at);
+      expect(Math.min(...steps)).toBeGreaterThan(0);
+    }
+  });
+
   it("jumps after a pause of the display", () => {
     const head = new Playhead();
     head.arrived(50, FRAME, RATE, 0);

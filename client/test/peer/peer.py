@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ class Peer:
 
     async def place(self, *, since, steps):
         """What a viewer's place in a stream makes of a course of events."""
-        place = Place("ecg", None if since is None else int(since))
-        return {"told": [[_step(place, **step), place.since()] for step in steps]}
+        place = Place("ecg", _moment(since))
+        return {"told": [[_step(place, **step), _place_told(place)] for step in steps]}
 
     # --- a server ---
 
@@ -170,12 +171,23 @@ def _step(place: Place, *, do: str, **given: Any) -> Any:
             return [_told(item) for item in place.take(message, given["now"])]
         case "answered":
             return [_told(gap) for gap in place.answered(given["start"], given["timestamp"])]
+        case "answered_untimed":
+            return [_told(gap) for gap in place.answered_untimed(given["start"], given["now"])]
         case "started_anew":
             return [_told(gap) for gap in place.started_anew(given["now"])]
         case "noticed":
             gap = place.noticed(given["start"], given["stop"], given["frames"], timed=given["timed"])
             return [] if gap is None else [_told(gap)]
     raise ValueError(do)
+
+
+def _moment(since: int | str | None) -> int | datetime | None:
+    return datetime.fromisoformat(since) if isinstance(since, str) else since
+
+
+def _place_told(place: Place) -> list[int | str | None]:
+    asked = place.asks_since()
+    return [place.since(), asked.isoformat() if isinstance(asked, datetime) else None]
 
 
 def _told(item: Message | Gap) -> Any:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from ...libraries import library
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
 from .address import address
+from .listening import listen
+
+__all__ = ["WRITE_LIMIT", "AiohttpLink", "accept", "listen"]
 
 if TYPE_CHECKING:
     from aiohttp import web

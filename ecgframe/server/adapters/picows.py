@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...libraries import library
 from ...protocol import CloseCode
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from . import listening
 from .address import address
 from .arrivals import Arrivals
 
@@ -208,7 +209,9 @@ async def serve(
     host: str | None = None,
     port: int | None = None,
     *,
+    backlog: int = listening.BACKLOG,
     connection_id: Callable[[Request], str | None] | None = None,
+    start_serving: bool = True,
     **options: Any,
 ) -> AsyncIterator[asyncio.Server]:
     """Serve a handler until the block is left; then its connections are closed with 1001.
@@ -217,8 +220,10 @@ async def serve(
         handler: of every connection, whatever its path; it stays open.
         host: to listen on, all interfaces by default.
         port: to listen on, 0 for any that is free.
+        backlog: connections that may wait to be accepted.
         connection_id: gives the id by which ``handler.send_message`` finds the connection that a request opens; without
             it, and where it gives None, one is made up.
+        start_serving: whether to accept connections from the beginning.
         options: for ``picows.ws_create_server`` and asyncio's ``create_server``, such as ``ssl`` or ``sock``.
 
     Raises:
@@ -242,8 +247,10 @@ async def serve(
     if options.get("ssl"):
         # aiofastnet 1.2 may keep what it has decrypted after reading was paused, until the peer sends something else.
         own["use_aiofastnet"] = False
-    server = await picows.ws_create_server(listener, host, port, **(own | options))
+    begins_later = {"backlog": listening.ACCEPTS, "start_serving": False}
+    server = await picows.ws_create_server(listener, host, port, **(own | options | begins_later))
     try:
+        await listening.begin_serving(server, backlog, start=start_serving)
         yield server
     finally:
         server.close()

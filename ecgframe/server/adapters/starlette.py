@@ -13,14 +13,14 @@ ASGI shows neither the socket nor its buffers, so what can be set stands in the 
 from __future__ import annotations
 
 import asyncio
-import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..link import Link, Request, keep_unsent_low
+from ..link import Link, Request
 from .address import address
+from .listening import listen
 
-_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
+__all__ = ["StarletteLink", "accept", "listen"]
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -38,31 +38,6 @@ async def accept(handler: WebSocketBinaryHandler, websocket: WebSocket, connecti
     """
     await websocket.accept()
     await handler.handle(StarletteLink(websocket), connection_id=connection_id)
-
-
-def listen(host: str, port: int, *, backlog: int = 2048, stall_seconds: float = 30.0) -> socket.socket:
-    """A listening socket that hands good habits down to its connections, where the system can.
-
-    An ASGI server does not let an application set how much waits in the kernel, where an alert cannot overtake it, nor
-    drop a peer that reads no more; connections take both over from the socket that they come from. Give it to uvicorn:
-    ``uvicorn.Server(uvicorn.Config(app, ...)).run(sockets=[listen("0.0.0.0", 8000)])``.
-
-    Args:
-        host: to listen on, a name or an address.
-        port: to listen on, 0 for any that is free.
-        backlog: connections that may wait to be accepted.
-        stall_seconds: after which a peer that takes nothing of what waits for it is dropped.
-
-    Raises:
-        OSError: the port is taken, or the host is not of this machine.
-    """
-    [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    listener = socket.create_server(address, family=family, backlog=backlog)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # servers that get it as a descriptor leave that out
-    keep_unsent_low(listener)
-    if _USER_TIMEOUT is not None:
-        listener.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, round(stall_seconds * 1000))
-    return listener
 
 
 class StarletteLink(Link):

@@ -6,11 +6,13 @@ async with WebSocketBinaryHandler() as handler, serve(handler, "0.0.0.0", 8000) 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ...libraries import library
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from . import listening
 from .address import address
 
 if TYPE_CHECKING:
@@ -27,13 +29,23 @@ else:
 _OPEN = websockets.State.OPEN
 
 
-def serve(handler: WebSocketBinaryHandler, host: str | None = None, port: int | None = None, **options: Any) -> Server:
+def serve(
+    handler: WebSocketBinaryHandler,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    backlog: int = listening.BACKLOG,
+    start_serving: bool = True,
+    **options: Any,
+) -> Server:
     """A websockets server whose connections are all the handler's.
 
     Args:
         handler: whose connections they become. It is not closed with the server.
         host: to listen on.
         port: to listen on.
+        backlog: connections that may wait to be accepted.
+        start_serving: whether to accept connections from the beginning.
         options: for ``websockets.serve``: ``ssl``, ``process_request``, ``sock``... Compression is off unless asked
             for here: frames are compressed already.
 
@@ -50,7 +62,17 @@ def serve(handler: WebSocketBinaryHandler, host: str | None = None, port: int | 
         "write_limit": WRITE_LIMIT,
         "ping_interval": None,  # the protocol's own heartbeats tell who is there
     }
-    return websockets.serve(serve_connection, host, port, **{**defaults, **options})
+    own = {"backlog": listening.ACCEPTS, "start_serving": False}
+    server = websockets.serve(serve_connection, host, port, **{**defaults, **options, **own})
+    create = server.create_server
+
+    async def create_server() -> asyncio.Server:
+        created = await (create() if callable(create) else create)
+        return await listening.begin_serving(created, backlog, start=start_serving)
+
+    # a function since websockets 17, what it returns until then
+    server.create_server = create_server if callable(create) else create_server()
+    return server
 
 
 async def accept(

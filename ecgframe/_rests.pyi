@@ -1,0 +1,3 @@
+__all__ = ["work_in_background"]
+
+def work_in_background() -> None: ...

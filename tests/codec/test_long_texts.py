@@ -1,0 +1,40 @@
+"""Texts that are packed part by part: the same bytes as in one go, and the same refusals."""
+
+import msgpack
+import pytest
+
+from ecgframe import Codec, MessageTooLarge, MessageType
+
+PART = 65536
+"""Letters."""
+
+CODEC = Codec(compression=None)
+
+
+@pytest.mark.parametrize("length", [PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 1, 3 * PART + 7])
+@pytest.mark.parametrize("letters", ["a", "aä", "€", "a😀", "\x00\x7f\x80\u07ff\u0800\uffff\U00010000\U0010ffff"])
+def test_any_letters_in_any_number(length, letters):
+    text = (letters * length)[:length]
+    packed = CODEC.pack({"t": text, "u": text})
+    assert packed == msgpack.packb({"t": text, "u": text})
+    frame = CODEC.encode(MessageType.PING, {"t": text, "u": text}, timestamp=1)
+    assert CODEC.decode(frame).data == {"t": text, "u": text}
+    buffer = bytearray(len(frame))
+    assert CODEC.encode_into(buffer, 0, MessageType.PING, {"t": text, "u": text}, timestamp=1) == len(frame)
+    assert buffer == frame
+    with pytest.raises(BufferError, match=r'data\["u"\]: the buffer ends 1 bytes'):
+        CODEC.encode_into(bytearray(len(frame) - 1), 0, MessageType.PING, {"t": text, "u": text}, timestamp=1)
+
+
+@pytest.mark.parametrize("at", [0, PART - 1, PART, 2 * PART + 10])
+def test_half_a_letter_is_refused_wherever_it_stands(at):
+    text = "ä" * at + "\ud800" + "ä" * PART
+    with pytest.raises(ValueError, match=rf"data: the text has no UTF-8 form .*position {at}"):
+        CODEC.pack(text)
+
+
+def test_what_is_too_long_is_told_before_it_is_looked_at():
+    with pytest.raises(MessageTooLarge, match="the limit of 100000 bytes at data"):
+        Codec(max_payload=100_000).pack("ä" * 100_001 + "\ud800")
+    with pytest.raises(MessageTooLarge, match="the limit of 150000 bytes at data"):
+        Codec(max_payload=150_000).pack("ä" * 100_000)

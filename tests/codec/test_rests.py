@@ -1,0 +1,120 @@
+"""Other threads have their turn while one packs or reads a million values."""
+
+import contextlib
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import ecgframe
+from ecgframe import Codec, MessageType
+from ecgframe._core import work_in_background
+
+CODEC = Codec(compression=None, max_payload=64 * 1024 * 1024)
+COUNT = 1_500_000
+LONGEST = 0.05
+"""Seconds; without rests it is the whole of the work, 5 to 20 times as long."""
+
+VALUES = {
+    "nothings": lambda: [None] * 8 * COUNT,
+    "integers": lambda: [100_000, -7] * COUNT,
+    "texts": lambda: ["ab"] * 4 * COUNT,
+    "NumPy's bools": lambda: [np.True_] * (COUNT // 2),
+    "maps": lambda: [{"a": 1}] * COUNT,
+    "a tuple": lambda: (None,) * 8 * COUNT,
+    "a map": lambda: dict.fromkeys(range(COUNT)),
+}
+
+
+def longest_wait_during(work):
+    """Seconds for which a thread that wants to run all the time did not."""
+    longest, over = 0.0, threading.Event()
+
+    def run():
+        try:
+            work()
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=run)
+    before = time.perf_counter()
+    thread.start()
+    while not over.is_set():
+        time.sleep(0.001)
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+    thread.join()
+    return longest
+
+
+def is_short(work):
+    """Whether it is, at one of five attempts: a busy machine makes threads wait as well."""
+    return any(longest_wait_during(work) < LONGEST for _ in range(5))
+
+
+@pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
+@pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
+def test_packing_lets_others_in(make):
+    values = make()
+    assert is_short(lambda: CODEC.pack(values))
+
+
+@pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
+def test_so_does_reading_and_what_works_in_the_background():
+    payload = CODEC.pack([None] * 8 * COUNT)
+
+    def read():
+        work_in_background()
+        CODEC.unpack(payload)
+
+    assert is_short(lambda: CODEC.unpack(payload))
+    assert is_short(read)
+
+
+@pytest.mark.parametrize("change", [list.clear, lambda items: items.append(1), lambda items: items.pop()])
+def test_a_list_that_changes_meanwhile_is_refused_or_packed_as_it_was(change):
+    for _ in range(10):
+        items = [1.5, None, "a"] * 100_000
+        whole = CODEC.pack(items)
+        outcome = []
+
+        def pack(items=items, outcome=outcome):
+            work_in_background()
+            with contextlib.suppress(RuntimeError):
+                outcome.append(CODEC.pack({"items": items}))
+
+        thread = threading.Thread(target=pack)
+        thread.start()
+        time.sleep(0.002)
+        change(items)
+        thread.join()
+        for payload in outcome:
+            found = CODEC.unpack(payload)["items"]
+            assert found == CODEC.unpack(whole) or found == items
+
+
+def test_so_is_a_map():
+    for attempt in range(10):
+        entries = {number: [number] for number in range(200_000)}
+        outcome = []
+
+        def pack(entries=entries, outcome=outcome):
+            work_in_background()
+            with contextlib.suppress(RuntimeError):
+                outcome.append(CODEC.pack(entries))
+
+        thread = threading.Thread(target=pack)
+        thread.start()
+        time.sleep(0.002)
+        if attempt % 2:
+            entries.clear()
+        else:
+            entries["new"] = 1
+        thread.join()
+        for payload in outcome:
+            assert len(CODEC.unpack(payload)) in (0, 200_000, 200_001)
+
+
+def test_the_type_of_a_message_is_no_matter():
+    assert CODEC.decode(CODEC.encode(MessageType.ECG_DATA, {"x": [None] * 5000})).data == {"x": [None] * 5000}
