@@ -17,11 +17,11 @@ from client.servers import impatient
 from ports import unused_port
 from running import run
 from server.engines import ENGINES, Port, client, client_context, until, websockets
-from server.proxies import KINDS, proxy
+from server.proxies import KINDS, page_blocks, proxy
 
 from ecgframe import MessageType
 from ecgframe.client import State
-from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server import Request, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.server.origins import Origins
 from ecgframe.session import Settings
@@ -281,3 +281,19 @@ def test_at_its_defaults_only_caddy_does(name, tmp_path):
     request, host = headers_of_the_browser(name, tmp_path, page=False, tls=False)
     assert request.headers["x-forwarded-for"] == ("127.0.0.1" if name == "caddy" else "203.0.113.66")
     assert (request.headers["host"] == host) is (name != "nginx")  # which tells the server its own address
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+@pytest.mark.parametrize("page", [False, True], ids=["defaults", "page"])
+def test_uvicorn_believes_what_the_proxy_passes_on(name, page, tmp_path):
+    request, _ = headers_of_the_browser(name, tmp_path, "starlette", page=page, tls=False)
+    assert request.peer == ("127.0.0.1:0" if page else "203.0.113.66:0")
+
+
+def test_the_program_of_the_page_believes_proxies_only():
+    names: dict = {}
+    exec(page_blocks("python")[0], names)
+    headers = {"x-forwarded-for": "203.0.113.66, 10.20.0.7"}
+    assert names["address_of_viewer"](Request(headers=headers, peer="127.0.0.1:50000")) == "10.20.0.7"
+    assert names["address_of_viewer"](Request(headers=headers, peer="10.9.0.1:50000")) == "10.9.0.1"
+    assert names["address_of_viewer"](Request(headers={}, peer="127.0.0.1:50000")) == "127.0.0.1"
