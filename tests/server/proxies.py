@@ -233,11 +233,15 @@ class Proxy:
             assert time.monotonic() < give_up, f"{self._command} does not listen:\n{self._log.read_text()}"
             time.sleep(0.01)
 
-    def kill(self) -> None:
-        """End it and all of its workers at once."""
+    def stop(self) -> None:
+        """End it with all of its connections, as a restart of its unit does; with force where it takes long."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.terminate()
+            try:
+                self._process.wait(2)  # so that nginx ends its workers, and waits for them
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
             self._process = None
             while _listens(self._setup.plain) or _listens(self._setup.secure):
                 time.sleep(0.01)
@@ -274,4 +278,4 @@ def proxy(name: str, directory: Path, target: int, *, page: bool = False, idle: 
         running.start()
         yield running
     finally:
-        running.kill()
+        running.stop()

@@ -189,7 +189,7 @@ def test_the_client_goes_on_without_a_gap_when_the_proxy_is_restarted(name, engi
 
                 for _ in range(2):
                     await publish()
-                    running.kill()
+                    running.stop()
                     await publish()
                     await until(lambda: viewer.state is not State.CONNECTED)
                     running.start()
