@@ -16,7 +16,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-FIRST_PROBE: Final = 4 * 1024
+FIRST_PROBE: Final = 16 * 1024
 """Bytes after which a peer is asked for the first time: few are on their way then, and the path's round trip shows."""
 
 SMALLEST: Final = 64 * 1024
@@ -37,7 +37,7 @@ FREE_PATH_EVERY: Final = 10.0
 TRUSTED: Final = 2.0
 """Seconds after an answer in which the peer counts as reading on at the rate that it has shown."""
 
-GRACE: Final = 0.5
+GRACE: Final = 1.0
 """Seconds for which data waits for the first answer of a peer; one that answers later, or never, gets it all."""
 
 _UNLIMITED: Final = 1 << 62
