@@ -12,6 +12,8 @@ each time. So a thread that works for one says so with ``work_in_background``: i
 enough that a thread that waits wakes up and has the GIL.
 """
 
+cimport cython
+
 __all__ = ["work_in_background"]
 
 cdef extern from *:
@@ -80,6 +82,7 @@ cdef void rest_if_due() noexcept:
         note_rest()
 
 
+@cython.binding(True)    # a function without arguments has no signature otherwise
 def work_in_background():
     """Have this thread work for an event loop in another one, which goes first from now on."""
     set_background()
