@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,7 +15,6 @@ from websockets.exceptions import InvalidURI, WebSocketException
 
 from ..client import Gap, State, connect
 from ..protocol import MAX_STREAM_NAME
-from ..session import microseconds
 from .observation import Observation
 from .stopping import stop_signals
 from .views import JsonLines, Lines, LiveTable, View
@@ -123,14 +122,13 @@ class Watcher:
             self._seen.nbytes = self._client.stats()["received_bytes"]
             self._view.refresh(self._client, self._seen)
 
-    async def _begin(self) -> int | None:
-        """The timestamp from which on, by the server's clock."""
-        if self._since is None:
-            return None
-        if isinstance(self._since, datetime):
-            return microseconds(self._since)
+    async def _begin(self) -> datetime | None:
+        """The moment from which on, by the server's clock."""
+        if self._since is None or isinstance(self._since, datetime):
+            return self._since
         await self._client.ping()
-        return microseconds(time.time() + (self._client.clock_offset or 0.0) - self._since)
+        moment = time.time() + (self._client.clock_offset or 0.0) - self._since
+        return datetime.fromtimestamp(max(moment, 0.0), UTC)
 
     def _latency(self, message: Message) -> float | None:
         """Seconds from sending to now; None where nobody knows, and for what was sent before this connection stood."""
