@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -164,7 +165,7 @@ async def _play(station: Station, due: _Due, play: Callable[[], Any]) -> None:
 
 
 def _come_back(since: int) -> list[bytes]:
-    request = {"stream": STREAM, "since": since / 1e6}
+    request = {"stream": STREAM, "since": datetime.fromtimestamp(since / 1e6, UTC)}
     return [*opening(subscribes=False), CODEC.encode(MessageType.SUBSCRIBE, request)]
 
 
@@ -254,11 +255,11 @@ def _client_context(certificate: Certificate | None) -> ssl.SSLContext | None:
 
 
 class _Viewer(asyncio.Protocol):
-    """Opens a WebSocket, says what it is told once it is open, and reads.
+    """Opens a WebSocket, says what it is told once it is open, reads, and answers PING.
 
     Args:
         says: messages.
-        heard: called with each message, and with None when it is open.
+        heard: called with each message but those, and with None when it is open.
     """
 
     def __init__(self, says: Sequence[bytes], heard: Callable[[bytes | None], None]) -> None:
@@ -287,7 +288,11 @@ class _Viewer(asyncio.Protocol):
                 self.transport.write(websocket_frame(words))
         rest = self.received
         while first := first_message(rest):
-            self.heard(first[0])
+            if first[0][:2] == bytes([3, MessageType.PING]):
+                pong = CODEC.encode(MessageType.PONG, CODEC.decode(first[0]).data)
+                self.transport.write(websocket_frame(pong))
+            else:
+                self.heard(first[0])
             rest = rest[first[1] :]
         self.received = rest
 

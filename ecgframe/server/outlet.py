@@ -205,6 +205,8 @@ class Outlet:
             self.lose(error)
         else:
             self._is_writing = self._is_lost
+            if self.session.holds_data:  # until the peer answers, or time is up
+                self._rearm()
 
     async def _take_turn(self) -> None:
         """Wait for a turn, or for what is to be sent without one."""

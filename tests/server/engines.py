@@ -169,6 +169,7 @@ class PlainClient:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
+        self.answers = True
         self.waiting: list[oracle.Frame] = []
 
     async def send(self, type: str, data: Any, *, flags: int = 0, timestamp: int | None = None) -> None:
@@ -182,7 +183,8 @@ class PlainClient:
                 self.waiting = list(oracle.decode_frames(await self.connection.recv(), 2**32))
             frame = self.waiting.pop(0)
             if frame.type == TYPES["PING"]:
-                await self.send("PONG", frame.data)
+                if self.answers:
+                    await self.send("PONG", frame.data)
             elif frame.type != TYPES["HEARTBEAT"]:
                 return frame
 

@@ -124,6 +124,24 @@ def test_what_waits_leaves_as_the_viewer_takes_it(way):
 
 
 @each_way
+def test_a_viewer_that_answers_no_ping_gets_it_all_after_a_moment(way):
+    """Nothing comes from it, so nothing but time lets the server go on."""
+
+    async def conversation():
+        handler = WebSocketBinaryHandler(settings=UNCOMPRESSED)
+        async with handler, way(handler) as port, client(port) as viewer:
+            await viewer.subscribe(STREAM)
+            viewer.answers = False
+            for number in range(300):
+                await handler.publish(STREAM, MessageType.ECG_DATA, {"n": number, "filling": os.urandom(1000)})
+            async with asyncio.timeout(5):
+                for number in range(300):
+                    assert (await viewer.expect("ECG_DATA"))["n"] == number
+
+    run(conversation(), loop_factory=way.loop_factory)
+
+
+@each_way
 def test_the_client_goes_on_without_a_gap_when_its_connection_is_cut(way):
     async def conversation():
         handler = WebSocketBinaryHandler(settings=UNCOMPRESSED)
