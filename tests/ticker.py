@@ -15,7 +15,7 @@ from pathlib import Path
 LONGEST = 0.020
 """Seconds for which nothing of ours may hold up a loop."""
 
-ATTEMPTS = 6
+ATTEMPTS = 20
 """A machine that does something else holds up a loop as well, but not each time."""
 
 _INTERVAL = 0.005
