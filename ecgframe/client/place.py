@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ..protocol import Flag, MessageType
+from ..session import microseconds
 
 if TYPE_CHECKING:
     from ..codec import Message
@@ -79,7 +80,7 @@ class Place:
 
     def __init__(self, stream: str, since: int | datetime | None = None) -> None:
         self._stream = stream
-        self._until = _microseconds(since) if isinstance(since, datetime) else since
+        self._until = microseconds(since) if isinstance(since, datetime) else since
         """Everything up to here is had. In microseconds since 1970."""
         self._exact = False
         """Whether that is the timestamp of a message that came, or a place that the server has named."""
@@ -253,9 +254,3 @@ class Place:
         if until is None:
             return []
         return [Gap(self._stream, gap.start, min(gap.stop, until), None) for gap in notices if gap.start <= until]
-
-
-def _microseconds(moment: datetime) -> int:
-    """Since 1970; a date without a zone counts as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0, (aware - _EPOCH) // timedelta(microseconds=1))

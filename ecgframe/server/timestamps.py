@@ -36,7 +36,7 @@ class Timestamps:
 
     def __init__(self, clock: Callable[[], int] | None, backplane: Backplane) -> None:
         self.steps = 0
-        self._wall = clock or _system_clock
+        self._wall = clock or system_clock
         self._last = 0
         self._source = self._wall if backplane.now() is None else self._shared(backplane)
         self.next: Callable[[], int] = self._rising
@@ -88,5 +88,6 @@ class Timestamps:
         return now
 
 
-def _system_clock() -> int:
+def system_clock() -> int:
+    """Microseconds since 1970."""
     return time.time_ns() // 1000

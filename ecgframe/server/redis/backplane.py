@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ..backplane import Deliver
 from ..logs import log_failure, logger
+from ..timestamps import system_clock
 from .clock import RedisClock
 from .commands import CONNECT, Commands, Keys, is_absence, own_pool, pauses, two_clients
 from .outbox import Message, Outbox
@@ -86,7 +86,7 @@ class RedisBackplane:
         self._patience = patience
         self._streams = FollowedStreams(self._make_stream)
         self._outbox = Outbox(seconds, outbox_bytes)
-        self._clock = RedisClock(clock or _system_clock)
+        self._clock = RedisClock(clock or system_clock)
         self._reader = Reader(self._streams, self._clock, patience, self._has_read)
         self._writer = Writer(self._streams, self._outbox, patience, self._has_written)
         self._deliver: Deliver | None = None
@@ -315,7 +315,3 @@ class RedisBackplane:
             followed.settled.set()
             followed.deliver_pending()
             self._streams.drop_if_left(followed)
-
-
-def _system_clock() -> int:
-    return time.time_ns() // 1000
