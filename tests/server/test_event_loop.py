@@ -214,6 +214,7 @@ def test_what_is_published_after_a_large_message_waits_for_it_on_its_stream_alon
             assert numbers_of(other) == [0]
             assert numbers_of(link, ALERT) == [9]
             stamps = [await task for task in (first, *behind, late)]
+            await until(lambda: link.count(ECG) == 4)
             assert numbers_of(link) == [0, 1, 2, 3]
             assert [message.timestamp for message in link.messages(ECG)] == stamps == sorted(stamps)
             assert elsewhere < alert < stamps[0]  # by the moment at which each was published

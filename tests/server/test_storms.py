@@ -15,6 +15,7 @@ import pytest
 from interpreter import PACKAGES, TESTS
 from recordings import optional
 from running import run
+from server.accepting import send_type
 from server.crowded_server import STREAM
 from server.engines import ENGINES, client, each_way, until, websockets
 from server.redis_server import redis_server
@@ -212,17 +213,12 @@ def test_outside_of_an_event_loop_it_is_a_socket_like_any_other():
 
 def test_it_goes_to_another_process_as_uvicorn_sends_it():
     with closing(listen("127.0.0.1", 0)) as listener:
-        process = get_context("spawn").Process(target=_accept_one, args=(listener,))
+        process = get_context("spawn").Process(target=send_type, args=(listener,))
         process.start()
         with socket.create_connection(listener.getsockname(), timeout=30) as sock:
             assert sock.recv(100) == b"ListeningSocket"
         process.join(30)
         assert process.exitcode == 0
-
-
-def _accept_one(listener):
-    with closing(listener), listener.accept()[0] as connection:
-        connection.sendall(type(listener).__name__.encode())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", None])

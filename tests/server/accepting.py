@@ -1,0 +1,12 @@
+"""What another process does with a listening socket that it is given; a process that is spawned imports it by name."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+
+def send_type(listener: socket.socket) -> None:
+    """Accept one connection and send the name of the listening socket's type over it."""
+    with closing(listener), listener.accept()[0] as connection:
+        connection.sendall(type(listener).__name__.encode())
