@@ -270,6 +270,7 @@ def test_an_error_goes_to_its_caller_alone():
             assert [type(one) for one in done] == [int, TypeError, int, MessageTooLarge, int]
             assert 'data["leads"][0]' in str(done[1])
             assert "the limit of 16777216 bytes" in str(done[3])
+            await until(lambda: link.count(ECG) == 3)
             assert numbers_of(link) == [0, 2, 3]
             with pytest.raises(ValueError, match="HEARTBEAT is part of the conversation"):
                 await handler.publish(STREAM, MessageType.HEARTBEAT, bytes(MiB))
