@@ -15,11 +15,14 @@ import { ecgFrame } from "./feed.js";
 import { FrameLog } from "./frame-log.js";
 import { Heart } from "./heart.js";
 import { installHook } from "./hook.js";
+import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { Presence } from "./presence.js";
+import { Reconnecting } from "./reconnecting.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
-import { load } from "./settings.js";
+import { type ServerAddress, serverAddress } from "./server-address.js";
+import { keepInAddress, load } from "./settings.js";
 import { type EcgFrame, EcgSignal } from "./signal.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
@@ -33,13 +36,21 @@ const HISTORY = 12;
 /** Seconds until the first connection is tried again. */
 const RETRY = 3;
 
+/** Milliseconds between two looks at which streams there are. */
+const LIST = 5000;
+
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
 
-const address = new URL("ws", location.href);
-address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-address.search = "";
+let signal: EcgSignal | null = null;
+let subscription: Subscription | null = null;
+let subscribedAt = Number.POSITIVE_INFINITY;
+/** Of the last message of the stream that was taken, in microseconds. */
+let lastTaken: bigint | null = null;
+let firstConnection: ReturnType<typeof setTimeout> | undefined;
+let firstConnectionAt: number | null = null;
+
 const service = new WebSocketBinaryService();
 const status = new Status();
 const alerts = new Alerts();
@@ -55,24 +66,32 @@ const screen = new Screen(
   {
     paper: element("paper", HTMLCanvasElement),
     traces: element("traces", HTMLCanvasElement),
+    labels: element("labels", HTMLCanvasElement),
     overlay: element("overlay", HTMLCanvasElement),
   },
   settings,
 );
 const review = new ReviewBar(screen);
-const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), watch);
-const controls = new Controls(screen, alerts, analyzer, chooser, settings, () => review.update(signal));
+const reconnecting = new Reconnecting(reconnect);
+const overflow = new Overflow();
+const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), (name, byHand) => {
+  if (byHand) keepInAddress({ stream: name });
+  watch(name);
+});
+const controls = new Controls(screen, alerts, analyzer, chooser, settings, overflow, () => review.update(signal));
 
-let signal: EcgSignal | null = null;
-let subscription: Subscription | null = null;
-let subscribedAt = Number.POSITIVE_INFINITY;
-
-/** Watch this stream in place of the one before, from a while ago on, so that there is a page to see at once. */
+/** Watch this stream in place of the one before. */
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
+  subscribe(name);
+}
+
+/** From the last message that is here on, or from a while ago, so that there is a page to see at once. */
+function subscribe(name: string): void {
+  const since = lastTaken === null ? 1000 * (wall() - HISTORY) : Number(lastTaken / 1000n);
   const mine = service.subscribe(name, take, {
-    since: new Date(1000 * (wall() - HISTORY)),
+    since: new Date(since),
     onGap: ({ from, to }) => signal?.interrupt(to < from),
   });
   mine.granted.catch((error: Error) => {
@@ -83,6 +102,7 @@ function watch(name: string): void {
 
 function forget(): void {
   signal = null;
+  lastTaken = null;
   screen.show(null);
   heart.clear();
   status.clear();
@@ -91,6 +111,8 @@ function forget(): void {
 
 function take(message: Message): void {
   if (message.type !== MessageType.ECG_DATA) return;
+  if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with it
+  lastTaken = message.timestamp;
   try {
     keep(ecgFrame(message));
     measureLatency(message);
@@ -106,7 +128,7 @@ function keep(frame: EcgFrame): void {
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
     signal = new EcgSignal(frame);
-    screen.show(signal);
+    screen.continueWith(signal);
     controls.describe(signal);
   }
   signal.take(frame, now);
@@ -120,6 +142,9 @@ function measureLatency(message: Message): void {
   if (sent > subscribedAt) status.travelled(Math.max(0, wall() - sent));
 }
 
+document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
+  if (effectiveDirective === "connect-src") presence.refused(`this page may not connect to ${blockedURI}`);
+});
 service.on("message", (message) => {
   status.received(message);
   if (message.type === MessageType.ANOMALY_ALERT) alerts.add(readAlert(message.data, wall()));
@@ -134,11 +159,45 @@ service.on("error", ({ error }) => log.blame(error.message));
 
 /** Connect, and watch; the service itself connects anew only where there was a connection. */
 function connect(): void {
-  watch(chooser.value);
-  service.connect(address.href).catch((error: Error) => {
+  if (server === null) return;
+  clearTimeout(firstConnection);
+  firstConnectionAt = null;
+  // Where a connection came to its end for good, so did the subscription; what was received stays.
+  if (chooser.value !== "" && subscription?.status !== "asked") subscribe(chooser.value);
+  service.connect(server.socket.href).catch((error: Error) => {
     presence.refused(error.message);
-    setTimeout(connect, 1000 * RETRY);
+    firstConnectionAt = Date.now() + 1000 * RETRY;
+    firstConnection = setTimeout(connect, 1000 * RETRY);
   });
+}
+
+/** Connect at once, whatever is waited for. */
+function reconnect(): void {
+  if (service.state === "closed" || service.state === "idle") connect();
+  else service.reconnect();
+}
+
+/** Where the server is; null where the page's address names one that is none, which the page says. */
+function findServer(): ServerAddress | null {
+  try {
+    const found = serverAddress(new URL(location.href));
+    const shown = element("server", HTMLElement);
+    shown.hidden = found.shown === "";
+    shown.title = found.socket.href;
+    shown.textContent = found.shown;
+    return found;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    presence.refused(error.message);
+    return null;
+  }
+}
+
+/** Look again which streams there are. */
+async function list(): Promise<void> {
+  if (server === null) return;
+  if (!document.hidden || chooser.value === "") chooser.offer(await listStreams(server.streams));
+  setTimeout(list, LIST);
 }
 
 function display(at: number): void {
@@ -153,6 +212,11 @@ function tick(): void {
   const now = steady();
   const { reconnections, droppedByServer } = service.statistics;
   presence.update(now);
+  reconnecting.update({
+    isApart: service.state !== "open",
+    next: service.nextAttempt ?? firstConnectionAt,
+    absence: chooser.absence,
+  });
   if (presence.isLost) heart.clear();
   review.update(signal);
   analyzer.update(now, screen.review !== null);
@@ -164,8 +228,9 @@ function tick(): void {
   });
 }
 
+const server = findServer();
 connect();
-void listStreams(new URL("streams", location.href)).then((names) => chooser.offer(names));
+void list();
 installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => signal });
 requestAnimationFrame(display);
 setInterval(tick, TICK);

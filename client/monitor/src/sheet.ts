@@ -3,7 +3,7 @@
  * strip with the rhythm below, ten seconds wide.
  */
 
-import { type Layout, type Panel, plainName, rhythmLead, rows } from "./layout.js";
+import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, plainName, rhythmLead, rows } from "./layout.js";
 import { MARGIN, type Scale, second } from "./scale.js";
 
 /** Seconds of a sheet. */
@@ -14,7 +14,8 @@ const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "
 /** CSS pixels to a millimetre: below the least, the sheet is wider than the screen and scrolls. */
 const MILLIMETRE = { least: 2.5, most: 8 };
 /** Millimetres of height for a row: where there is no room for the least, the sheet scrolls. */
-const ROW = { least: 16, most: 34 };
+const TALLEST_ROW = 34;
+const LEAST_ROW = 16;
 
 export function sheet(
   names: readonly string[],
@@ -27,10 +28,15 @@ export function sheet(
   const strip = leads.length > ROWS ? 1 : 0;
   const rowCount = Math.min(ROWS, leads.length) + strip;
   const wanted = MARGIN + SHEET * scale.speed + 2;
-  const fits = Math.min(width / wanted, height / (rowCount * ROW.least));
+  const room = Math.max(1, height - FOOT);
+  const least = Math.max(LEAST_ROW, leastRow(scale.gain));
+  const fits = Math.min(width / wanted, room / (rowCount * least));
   const millimetre = Math.max(MILLIMETRE.least, Math.min(MILLIMETRE.most, Math.floor(fits * 2) / 2));
   const full: Scale = { ...scale, millimetre };
-  const row = Math.max(ROW.least, Math.min(height / rowCount / millimetre, ROW.most)) * millimetre;
+  // The paper of few leads is as high as the page: there is nothing else to show.
+  const most = strip === 0 ? Number.POSITIVE_INFINITY : Math.max(TALLEST_ROW, least);
+  const row = Math.max(least, Math.min(room / rowCount / millimetre, most)) * millimetre;
+  const above = aboveBaseline(scale.gain) * millimetre;
   const left = MARGIN * millimetre;
   const wide = (SHEET / columns) * second(full);
   const panels: Panel[] = Array.from({ length: columns }, (_, column) => ({
@@ -40,16 +46,16 @@ export function sheet(
     height: row * (rowCount - strip),
     begin: (column * SHEET) / columns,
     seconds: SHEET / columns,
-    traces: rows(leads.slice(column * ROWS, (column + 1) * ROWS), names, 0, row, column === 0),
+    traces: rows(leads.slice(column * ROWS, (column + 1) * ROWS), names, 0, row, column === 0, above),
   }));
   if (strip === 1) {
     const y = row * (rowCount - 1);
-    const traces = rows([rhythmLead(names)], names, y, row, true);
+    const traces = rows([rhythmLead(names)], names, y, row, true, above);
     panels.push({ x: left, y, width: SHEET * second(full), height: row, begin: 0, seconds: SHEET, traces });
   }
   return {
     width: Math.round(wanted * millimetre),
-    height: Math.round(row * rowCount),
+    height: Math.round(row * rowCount) + FOOT,
     scale: full,
     period: SHEET,
     panels,
