@@ -19,7 +19,7 @@ const AMPLE_ROW = 30;
 /** Seconds that a line shows at the least, where millimetres grow. */
 const AMPLE_TIME = 8;
 /** Lines of a lead that is alone: so many at the most, each of so many millimetres. */
-const LINES = { most: 4, height: 36 };
+const LINES = { most: 5, height: 26 };
 
 export function bedside(
   names: readonly string[],
@@ -43,23 +43,25 @@ export function bedside(
   const seconds = (column - margin) / second(full);
   const above = aboveBaseline(scale.gain) * millimetre;
   const leads = names.map((_, lead) => lead);
-  const panel = (x: number, y: number, height: number, begin: number, shown: readonly number[]): Panel => ({
-    x: x + margin,
-    y,
-    width: column - margin,
-    height,
-    begin,
-    seconds,
-    traces: rows(shown, names, y, height / shown.length, true, above),
-  });
   const lines =
     names.length === 1 ? Math.max(1, Math.min(LINES.most, Math.floor(high / (LINES.height * millimetre)))) : 1;
-  const panels =
-    lines > 1
-      ? Array.from({ length: lines }, (_, line) => panel(0, (line * high) / lines, high / lines, line * seconds, leads))
-      : Array.from({ length: columns }, (_, index) =>
-          panel(index * column, 0, high, 0, leads.slice(index * perColumn, (index + 1) * perColumn)),
-        );
+  const row = high / (lines * perColumn);
+  const panels = Array.from({ length: lines * columns }, (_, index): Panel => {
+    const line = Math.floor(index / columns);
+    const place = index % columns;
+    const shown = leads.slice(place * perColumn, (place + 1) * perColumn);
+    const y = line * row;
+    const isLast = line === lines - 1;
+    return {
+      x: place * column + margin,
+      y,
+      width: column - margin,
+      height: perColumn * row + (isLast ? FOOT : 0), // a deep wave of the last row goes on through the foot
+      begin: line * seconds,
+      seconds,
+      traces: rows(shown, names, y, row, true, above),
+    };
+  });
   return { width, height: high + FOOT, scale: full, period: lines * seconds, panels };
 }
 

@@ -37,7 +37,7 @@ const HISTORY = 12;
 const RETRY = 3;
 
 /** Milliseconds between two looks at which streams there are. */
-const LIST = 5000;
+const LIST = 3000;
 
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;

@@ -39,7 +39,7 @@ export class ReviewBar {
     }
     const { from, to } = this.screen.scrollable;
     const first = review?.first ?? to;
-    set(this.#scroll, "min", from);
+    set(this.#scroll, "min", Math.min(from, to - 1)); // where there is nothing to scroll, the end is at the right all the same
     set(this.#scroll, "max", to);
     set(this.#scroll, "value", first);
     const text = review === null ? this.#live(signal) : this.#frozen(review.signal, review.first, to);
