@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
 
-from cli.live_server import live
-from interpreter import PACKAGES
-from ports import unused_port
+from cli.live_server import ENVIRONMENT, live
 
 from browser.own_server import OwnServer
 
@@ -71,13 +71,13 @@ def test_a_choice_on_the_page_is_not_contradicted_by_its_address(open_monitor):
 @contextmanager
 def proxy(target):
     """``ecgframe proxy`` to a port; gives its own."""
-    port = unused_port()
-    command = [sys.executable, "-P", "-m", "ecgframe", "proxy", str(port), f"ws://127.0.0.1:{target}", "--quiet"]
-    with subprocess.Popen(command, env={"PYTHONPATH": str(PACKAGES)}, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-P", "-m", "ecgframe", "proxy", "0", f"ws://127.0.0.1:{target}", "--quiet"]
+    with subprocess.Popen(command, env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline()  # it says where it listens
-            yield port
+            assert process.stderr is not None
+            found = re.match(r"Listening at ws://127.0.0.1:(\d+)", process.stderr.readline())
+            assert found is not None
+            yield int(found[1])
         finally:
             process.terminate()
 

@@ -136,12 +136,18 @@ export class Screen {
       return;
     }
     this.freeze();
-    const rhythm = this.review?.signal.rhythm;
-    const index = this.layout?.panels.findLastIndex(({ traces }) => traces.some(({ lead }) => lead === rhythm)) ?? -1;
-    const panel = this.layout?.panels[index];
-    if (this.review === null || this.layout === null || panel === undefined || rhythm === undefined) return;
-    const middle = this.review.first + (panel.begin + panel.seconds / 2) * this.review.buffer.samplingRate;
-    const half = samplesOf(10, this.layout.scale, this.review.buffer.samplingRate);
+    const { review, layout } = this;
+    if (review === null || layout === null) return;
+    const { rhythm } = review.signal;
+    const middleOf = (panel: Panel): number =>
+      review.first + (panel.begin + panel.seconds / 2) * review.buffer.samplingRate;
+    const having = layout.panels.filter(({ traces }) => traces.some(({ lead }) => lead === rhythm));
+    // Where there is something to measure: the last lines of the page may be blank still.
+    const panel = having.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? having[0];
+    if (panel === undefined) return;
+    const index = layout.panels.indexOf(panel);
+    const middle = middleOf(panel);
+    const half = samplesOf(10, layout.scale, review.buffer.samplingRate);
     const corner = (sample: number, millivolts: number): Corner => ({ sample: Math.round(sample), millivolts });
     this.calipers = new Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
   }
@@ -290,15 +296,27 @@ export class Screen {
   }
 
   #drawCalipers(layout: Layout): void {
-    const panel = layout.panels[this.calipers?.panel ?? -1];
     const { calipers, review } = this;
-    if (calipers === null || panel === undefined || review === null) return;
+    if (calipers === null || review === null) return;
+    const panel = this.#caliperPanel(layout, calipers, review);
+    if (panel === undefined) return;
     const step = second(layout.scale) / review.buffer.samplingRate;
     const left = panel.x - panel.begin * second(layout.scale);
     const x = (sample: number): number => left + (sample - review.first) * step;
     this.#overlay.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
     drawCalipers(this.#overlay, calipers, panel, layout.scale, PALETTES[this.#settings.theme], x, this.reading);
     this.#overlayUsed = true;
+  }
+
+  /** Where the calipers are to be seen: where they were put, or, on a page that has another form by now, where their time is. */
+  #caliperPanel(layout: Layout, { panel, lead, corners, active }: Calipers, review: Review): Panel | undefined {
+    const time = (corners[active].sample - review.first) / review.buffer.samplingRate;
+    const fits = (candidate: Panel | undefined): candidate is Panel =>
+      candidate?.traces.some((trace) => trace.lead === lead) === true &&
+      time >= candidate.begin &&
+      time <= candidate.begin + candidate.seconds;
+    const put = layout.panels[panel];
+    return fits(put) ? put : layout.panels.find(fits);
   }
 
   /** The panel and the lead nearest to a place. */
