@@ -189,6 +189,7 @@ function findServer(): ServerAddress | null {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     presence.refused(error.message);
+    element("reconnect", HTMLButtonElement).hidden = true; // there is nothing to connect to
     return null;
   }
 }

@@ -257,6 +257,7 @@ export class Screen {
     // What scrolls has to be reached by keyboard; what does not is only in the way there.
     const scrolls = layout.width > width || layout.height > height;
     this.scroller.classList.toggle("scroll", scrolls);
+    this.scroller.classList.toggle("tall", layout.height > height);
     if (scrolls) this.scroller.tabIndex = 0;
     else this.scroller.removeAttribute("tabindex");
     const palette = PALETTES[this.#settings.theme];
