@@ -45,7 +45,7 @@ const ROOM = { above: 1.5, below: 5 };
 export const aboveBaseline = (gain: Gain): number => gain + ROOM.above;
 
 /** Millimetres of height that a row takes at the least. */
-export const leastRow = (gain: Gain): number => aboveBaseline(gain) + Math.max(ROOM.below, 0.4 * gain);
+export const leastRow = (gain: Gain): number => aboveBaseline(gain) + ROOM.below;
 
 /**
  * Traces of equal height from top to bottom of a panel.

@@ -54,8 +54,8 @@ export class Screen {
     readonly canvases: {
       readonly paper: HTMLCanvasElement;
       readonly traces: HTMLCanvasElement;
-      readonly labels: HTMLCanvasElement;
       readonly overlay: HTMLCanvasElement;
+      readonly labels: HTMLCanvasElement;
     },
     settings: Settings,
   ) {
