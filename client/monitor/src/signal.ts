@@ -1,8 +1,8 @@
 /** One stream as the page holds it: its samples, where they belong in time, its beats. */
 
+import { type Beat, HeartDetector, type HeartStatus } from "../../src/features/index.js";
 import { rhythmLead } from "./layout.js";
 import { Playhead } from "./playhead.js";
-import { RPeaks } from "./r-peaks.js";
 import { Timeline } from "./timeline.js";
 import { TraceBuffer } from "./trace-buffer.js";
 
@@ -25,6 +25,8 @@ export interface EcgFrame {
 /** Seconds that can be scrolled back, and bytes that they may take at the most. */
 const KEPT = 120;
 const KEPT_BYTES = 48 * 1024 * 1024;
+/** Hz at which beats are found. */
+const RATES = { lowest: 100, highest: 10_000 };
 /** Stretches of which is known when they were taken. */
 const STRETCHES_KEPT = 64;
 /** R peaks that are remembered until the screen comes to them. */
@@ -41,14 +43,13 @@ interface Stretch {
 export class EcgSignal {
   readonly buffer: TraceBuffer;
   readonly head = new Playhead();
-  readonly beats: RPeaks;
+  /** Null where the sampling rate is none that beats can be found at. */
+  readonly #detector: HeartDetector | null;
   /** Gaps since the beginning, and the samples missing in them. */
   gaps = 0;
   missing = 0;
   /** Numbers of the samples of the latest R peaks. */
   readonly peaks: number[] = [];
-  /** The lead of which the beats are counted. */
-  readonly rhythm: number;
   #timeline = new Timeline();
   /** The newest last: each goes on to the next one, and has a clock of its own. */
   readonly #stretches: Stretch[] = [];
@@ -61,11 +62,8 @@ export class EcgSignal {
       samplingRate,
       Math.max(1, Math.min(Math.ceil(KEPT * samplingRate), affordable)),
     );
-    this.rhythm = rhythmLead(leads);
-    this.beats = new RPeaks(samplingRate, (sample) => {
-      this.peaks.push(sample);
-      if (this.peaks.length > PEAKS_KEPT) this.peaks.shift();
-    });
+    const isFit = samplingRate >= RATES.lowest && samplingRate <= RATES.highest && leads.length > 0;
+    this.#detector = isFit ? new HeartDetector(samplingRate, leads) : null;
   }
 
   /** Whether a frame goes on with what is here: the same leads at the same rate. */
@@ -94,13 +92,13 @@ export class EcgSignal {
       this.gaps += 1;
       this.missing += missing;
       this.buffer.skip(missing);
-      this.beats.reset();
+      this.#note(this.#detector?.skip(missing) ?? []);
     }
     const first = this.buffer.end;
     this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
     this.#noteTime(first, frame.timestamp, missing > 0);
     this.head.arrived(this.buffer.end, frame.samples, this.#timeline.rate, now);
-    this.#countBeats(Math.max(first, this.buffer.start));
+    this.#note(this.#detector?.feed(physical(frame)) ?? []);
   }
 
   /** When a sample was taken, in Unix seconds; NaN where the stream does not say. */
@@ -119,18 +117,34 @@ export class EcgSignal {
     if (timestamp !== null) Object.assign(stretch, { sample, timestamp });
   }
 
-  /** Beats a minute; NaN where none can be told. */
-  get rate(): number {
-    const silent = this.beats.silence > SILENT * this.buffer.samplingRate;
-    return silent ? Number.NaN : this.beats.rate;
+  /** What the detector tells of the heart and of the leads; null where it cannot follow this signal. */
+  get heart(): HeartStatus | null {
+    return this.#detector?.status ?? null;
   }
 
-  #countBeats(from: number): void {
-    const { buffer } = this;
-    const ring = buffer.ring(this.rhythm);
-    for (let sample = from; sample < buffer.end; sample += 1) this.beats.push(sample, ring[sample % buffer.capacity]);
+  /** Beats a minute; NaN where none can be told. */
+  get rate(): number {
+    return this.heart?.rateBpm ?? Number.NaN;
+  }
+
+  /** The lead in which beats are counted. */
+  get rhythm(): number {
+    return this.heart?.lead ?? rhythmLead(this.buffer.leads);
+  }
+
+  #note(beats: readonly Beat[]): void {
+    for (const { sample } of beats) this.peaks.push(sample);
+    this.peaks.splice(0, this.peaks.length - PEAKS_KEPT);
   }
 }
 
-/** Seconds without a beat after which a rate is no longer told. */
-const SILENT = 4;
+/** The samples of a frame in its units, a row for each lead. */
+function physical(frame: EcgFrame): Float64Array[] {
+  const { signal, samples, gain, baseline, leads } = frame;
+  return leads.map((_, lead) => {
+    const row = new Float64Array(samples);
+    for (let index = 0; index < samples; index += 1)
+      row[index] = (Number(signal[lead * samples + index]) - baseline[lead]) / gain[lead];
+    return row;
+  });
+}

@@ -60,7 +60,8 @@ describe("a signal whose server is back with another clock", () => {
           expect(head).toBeLessThan(end);
           expect(end - head).toBeLessThan(0.5 * RATE);
         }
-        expect(seen.filter(({ now, rate }) => now > 12.1 && now < 14 && !Number.isNaN(rate))).toEqual([]);
+        const told = seen.filter(({ rate }) => !Number.isNaN(rate));
+        expect(told.filter(({ rate }) => Math.abs(rate - 60) > 2)).toEqual([]);
         expect(seen.at(-1)?.rate).toBeCloseTo(60, 0);
       }
     });
