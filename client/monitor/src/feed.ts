@@ -1,7 +1,7 @@
 /** From messages of the protocol to what the page draws: all in millivolts, whatever they came in. */
 
 import { ecgData, type Message } from "../../src/index.js";
-import type { EcgFrame } from "./signal.js";
+import type { EcgFrame, LeadQuality, ToldBySender } from "./signal.js";
 
 /** Of units that are voltages, by their names in small letters, how many go into a millivolt. */
 const PER_MILLIVOLT: Readonly<Record<string, number>> = { v: 0.001, mv: 1, uv: 1000, µv: 1000, μv: 1000, nv: 1e6 };
@@ -26,6 +26,34 @@ export function ecgFrame(message: Message): EcgFrame {
     baseline,
     sequence,
     timestamp: timestampMs === null ? null : timestampMs / 1000,
+    told: toldBySender(message.data, rows),
+  };
+}
+
+/** Words of which a line has room. */
+const LONGEST = 60;
+/** What senders call the state of a lead, by small letters. */
+const QUALITIES: Readonly<Record<string, LeadQuality>> = {
+  ok: "ok",
+  on: "ok",
+  off: "off",
+  saturated: "saturated",
+  noisy: "noisy",
+};
+
+/**
+ * Fields that the protocol leaves to the sender, and that the page shows where they are there (docs/monitor.md): `filter`
+ * and `pacing`, which are text, and `lead_status`, a list with a word for each lead.
+ */
+function toldBySender(data: unknown, leads: number): ToldBySender {
+  const { filter, pacing, lead_status: states } = isRecord(data) ? data : {};
+  const text = (value: unknown): string | null =>
+    typeof value === "string" && value.trim() !== "" ? value.trim().slice(0, LONGEST) : null;
+  const isList = Array.isArray(states) && states.length === leads;
+  return {
+    filter: text(filter),
+    pacing: typeof pacing === "boolean" ? (pacing ? "on" : "off") : text(pacing),
+    leads: isList ? states.map((state) => QUALITIES[String(state).trim().toLowerCase()] ?? null) : null,
   };
 }
 

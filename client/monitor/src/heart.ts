@@ -1,36 +1,80 @@
-/** The heart rate, and a heart that beats when the screen comes to an R peak. */
+/**
+ * The heart rate, and a heart that beats when the screen comes to an R peak. A rate stands there only while there are
+ * beats, and is never faster than the silence since the last one allows; asystole and fibrillation take its place, in
+ * red, for as long as they last.
+ */
 
 import { element, setText } from "./dom.js";
 import type { EcgSignal } from "./signal.js";
 
-/** Seconds between two looks at the rate. */
+/** Seconds between two looks at a rate that is allowed; one that is not goes at once. */
 const PAUSE = 0.5;
+/** Seconds for which the page says that the heart beats again. */
+const RELIEF = 8;
+const NO_RATE = "––";
+
+const ALARMS = { asystole: "Asystole", fibrillation: "Ventricular fibrillation?" } as const;
 
 export class Heart {
+  readonly #box = element("vital", HTMLElement);
   readonly #rate = element("rate", HTMLOutputElement);
   readonly #lead = element("rhythm", HTMLElement);
   readonly #heart = element("heart", SVGElement);
+  readonly #words = element("rhythm-words", HTMLElement);
+  readonly #name = element("rhythm-name", HTMLElement);
+  readonly #length = element("rhythm-length", HTMLElement);
+  readonly #said = element("rhythm-said", HTMLElement);
   #beaten = 0;
   #next = 0;
+  #alarm = "";
+  #relievedAt = Number.NEGATIVE_INFINITY;
 
-  /** Show the rate, and a beat where there is one. */
-  update(signal: EcgSignal, now: number): void {
+  /** A beat where the screen comes to one; to be called for each frame of the display. */
+  beat(signal: EcgSignal): void {
     const { position } = signal.head;
     const passed = signal.peaks.findLast((peak) => peak <= position) ?? 0;
-    if (passed !== this.#beaten) {
-      this.#beaten = passed;
-      this.#heart.classList.remove("beat");
-      requestAnimationFrame(() => this.#heart.classList.add("beat"));
-    }
-    if (now < this.#next) return;
-    this.#next = now + PAUSE;
-    const { rate } = signal;
-    setText(this.#rate, Number.isNaN(rate) ? "––" : String(Math.round(rate)));
-    setText(this.#lead, signal.buffer.leads[signal.rhythm]);
+    if (passed === this.#beaten) return;
+    this.#beaten = passed;
+    this.#heart.classList.remove("beat");
+    requestAnimationFrame(() => this.#heart.classList.add("beat"));
+  }
+
+  /** Show the rate, or the words that stand in its place. */
+  update(signal: EcgSignal, now: number): void {
+    this.#showRate(signal, now);
+    const { rhythm, secondsSinceBeat } = signal.heart;
+    const alarm = rhythm === "asystole" || rhythm === "fibrillation" ? ALARMS[rhythm] : "";
+    const seconds = Math.floor(secondsSinceBeat ?? signal.seconds);
+    if (alarm === "" && this.#alarm !== "" && rhythm === "beating") this.#relievedAt = now;
+    this.#say(alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "", now);
   }
 
   /** There is no signal any more. */
   clear(): void {
-    setText(this.#rate, "––");
+    this.#next = 0;
+    setText(this.#rate, NO_RATE);
+    this.#say("", "", Number.POSITIVE_INFINITY);
+  }
+
+  #showRate(signal: EcgSignal, now: number): void {
+    const allowed = signal.rateAt(now);
+    const shown = Number(this.#rate.textContent);
+    const text = Number.isNaN(allowed) ? NO_RATE : String(Math.round(allowed));
+    const isTooFast = Number.isNaN(allowed) || !(shown <= allowed + 0.5);
+    if (now < this.#next && !isTooFast) return;
+    this.#next = now + PAUSE;
+    setText(this.#rate, text);
+    setText(this.#lead, signal.heart.lead || "no lead");
+  }
+
+  #say(alarm: string, length: string, now: number): void {
+    const isRelief = alarm === "" && now < this.#relievedAt + RELIEF;
+    this.#box.dataset.state = alarm !== "" ? "alarm" : isRelief ? "relief" : "";
+    this.#words.hidden = alarm === "" && !isRelief;
+    setText(this.#name, isRelief ? "Beats again" : length === "" ? alarm : `${alarm}:`);
+    setText(this.#length, length);
+    // Said once, at the beginning and at the end: a voice that counts seconds would drown out everything else.
+    if (alarm !== this.#alarm) setText(this.#said, alarm !== "" ? [alarm, length].filter(Boolean).join(": ") : isRelief ? "The heart beats again." : "");
+    this.#alarm = alarm;
   }
 }

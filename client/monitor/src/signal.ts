@@ -20,6 +20,17 @@ export interface EcgFrame {
   readonly sequence: number | null;
   /** Of the first sample, in Unix seconds. */
   readonly timestamp: number | null;
+  readonly told: ToldBySender;
+}
+
+export type LeadQuality = "ok" | "off" | "saturated" | "noisy";
+
+/** What a message may say beyond the protocol's own fields; null where it does not. */
+export interface ToldBySender {
+  readonly filter: string | null;
+  readonly pacing: string | null;
+  /** One a lead; null where the sender's word for it is not known. */
+  readonly leads: readonly (LeadQuality | null)[] | null;
 }
 
 /** Seconds that can be scrolled back, and bytes that they may take at the most. */
