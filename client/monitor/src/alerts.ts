@@ -172,7 +172,8 @@ function isRepeated(one: Alert, other: Alert): boolean {
 function isSame(one: Alert, other: Alert): boolean {
   if (one.kind !== other.kind || one.stream !== other.stream || one.lead !== other.lead) return false;
   if (one.start === null || other.start === null) return false;
-  if (other.end !== null) return one.start <= other.end + SAME && (one.end ?? Number.POSITIVE_INFINITY) >= other.start - SAME;
+  if (other.end !== null)
+    return one.start <= other.end + SAME && (one.end ?? Number.POSITIVE_INFINITY) >= other.start - SAME;
   const isNews = other.origins.some((origin) => !one.origins.includes(origin));
   return isNews && Math.abs(one.start - other.start) <= SAME;
 }

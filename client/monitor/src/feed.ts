@@ -42,17 +42,20 @@ const QUALITIES: Readonly<Record<string, LeadQuality>> = {
 };
 
 /**
- * Fields that the protocol leaves to the sender, and that the page shows where they are there (docs/monitor.md): `filter`
- * and `pacing`, which are text, and `lead_status`, a list with a word for each lead.
+ * Fields that the protocol leaves to the sender, and that the page reads where they are there (docs/monitor.md): `filter`,
+ * text; `pacing`, text, true or false, or the places of the spikes in this message; `lead_status`, a word for each lead.
  */
 function toldBySender(data: unknown, leads: number): ToldBySender {
   const { filter, pacing, lead_status: states } = isRecord(data) ? data : {};
   const text = (value: unknown): string | null =>
     typeof value === "string" && value.trim() !== "" ? value.trim().slice(0, LONGEST) : null;
   const isList = Array.isArray(states) && states.length === leads;
+  const spikes = Array.isArray(pacing) ? pacing.filter((place) => Number.isInteger(place)).map(Number) : null;
   return {
     filter: text(filter),
-    pacing: typeof pacing === "boolean" ? (pacing ? "on" : "off") : text(pacing),
+    pacing:
+      typeof pacing === "boolean" ? (pacing ? "on" : "off") : spikes === null ? text(pacing) : "spikes are marked",
+    spikes,
     leads: isList ? states.map((state) => QUALITIES[String(state).trim().toLowerCase()] ?? null) : null,
   };
 }

@@ -48,6 +48,11 @@ export class Findings {
     return [...this.#rhythm(state, now), ...this.#leadsOn(state, now), ...this.#leadsOff(state, now)];
   }
 
+  /** All are over, for this reason: nobody looks any more. */
+  end(why: string, now: number): Finding[] {
+    return [...this.open].map((finding) => this.#close(finding, now, why));
+  }
+
   #rhythm({ rhythm, secondsSinceBeat, lead }: HeartState, now: number): Finding[] {
     const kind = rhythm === "asystole" || rhythm === "fibrillation" ? RHYTHMS[rhythm] : null;
     const last = this.open.find((finding) => finding.kind !== "lead_off");
@@ -60,7 +65,9 @@ export class Findings {
     if (kind !== null) {
       const start = kind === "asystole" ? Math.max(0, now - (secondsSinceBeat ?? now)) : now;
       const message = kind === "asystole" ? "no beat" : "ventricular fibrillation?";
-      changed.push(this.#begin({ kind, severity: "critical", start, at: now, leads: lead === "" ? [] : [lead], message }));
+      changed.push(
+        this.#begin({ kind, severity: "critical", start, at: now, leads: lead === "" ? [] : [lead], message }),
+      );
     }
     return changed;
   }

@@ -74,7 +74,11 @@ export class Heart {
     setText(this.#name, isRelief ? "Beats again" : length === "" ? alarm : `${alarm}:`);
     setText(this.#length, length);
     // Said once, at the beginning and at the end: a voice that counts seconds would drown out everything else.
-    if (alarm !== this.#alarm) setText(this.#said, alarm !== "" ? [alarm, length].filter(Boolean).join(": ") : isRelief ? "The heart beats again." : "");
+    if (alarm !== this.#alarm)
+      setText(
+        this.#said,
+        alarm !== "" ? [alarm, length].filter(Boolean).join(": ") : isRelief ? "The heart beats again." : "",
+      );
     this.#alarm = alarm;
   }
 }

@@ -37,7 +37,8 @@ export class SignalLine {
   }
 }
 
-function sourceOf({ heart, quality }: EcgSignal): string {
+function sourceOf({ heart, quality, refusal }: EcgSignal): string {
+  if (refusal !== "") return refusal;
   if (heart.lead === "") return "No heart rate: no lead is usable";
   const usable = quality.filter((one) => one === "ok").length;
   const leads = usable === quality.length ? "" : ` · ${usable} of ${quality.length} leads usable`;
@@ -59,5 +60,7 @@ function listed(names: readonly string[]): string {
 }
 
 function saidBySender({ told }: EcgSignal): string {
-  return [`Filter: ${told.filter ?? "not told"}`, told.pacing === null ? "" : `Pacing: ${told.pacing}`].filter(Boolean).join(" · ");
+  return [`Filter: ${told.filter ?? "not told"}`, told.pacing === null ? "" : `Pacing: ${told.pacing}`]
+    .filter(Boolean)
+    .join(" · ");
 }

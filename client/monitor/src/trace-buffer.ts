@@ -111,7 +111,8 @@ export class TraceBuffer {
     for (let sample = first; sample < this.end; sample += 1) {
       const place = sample % this.capacity;
       const without = this.#rows.flatMap((row, lead) => (Number.isNaN(row[place]) ? [lead] : []));
-      if (without.length < leads) for (const lead of without) extend(this.#leadGaps, { from: sample, to: sample + 1, lead });
+      if (without.length < leads)
+        for (const lead of without) extend(this.#leadGaps, { from: sample, to: sample + 1, lead });
       else {
         missing += 1;
         extend(this.#gaps, { from: sample, to: sample + 1 });

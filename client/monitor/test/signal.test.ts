@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type EcgFrame, EcgSignal } from "../src/signal.js";
+import { type EcgFrame, EcgSignal, NOTHING_TOLD } from "../src/signal.js";
 
 const RATE = 500;
 const SAMPLES = 25;
@@ -19,6 +19,7 @@ function frame(sequence: number | null, at: number, timestamp: number | null): E
     baseline: [0],
     sequence,
     timestamp,
+    told: NOTHING_TOLD,
   };
 }
 
