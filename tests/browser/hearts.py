@@ -57,7 +57,9 @@ def pacing_spikes(bpm: float, seconds: float) -> Signal:
 def fibrillation(seconds: float) -> Signal:
     """A wave of 4 to 6 Hz that is never twice as high, nor twice as long."""
     time = np.arange(round(seconds * RATE)) / RATE
-    phase = 2 * np.pi * np.cumsum(5 + 0.7 * np.sin(2 * np.pi * 0.31 * time) + 0.3 * np.sin(2 * np.pi * 0.83 * time)) / RATE
+    phase = (
+        2 * np.pi * np.cumsum(5 + 0.7 * np.sin(2 * np.pi * 0.31 * time) + 0.3 * np.sin(2 * np.pi * 0.83 * time)) / RATE
+    )
     height = 0.45 + 0.15 * np.sin(2 * np.pi * 0.47 * time) + 0.08 * np.sin(2 * np.pi * 1.1 * time)
     return height * (np.sin(phase) + 0.25 * np.sin(2.13 * phase + 1))
 

@@ -110,7 +110,9 @@ def test_what_is_no_beat_has_no_rate_and_words_within_four_seconds(looks, heart,
 
 def test_words_go_when_the_heart_beats_again(looks, heart):
     for name in ("before P waves", "before pacing spikes", "80"):
-        assert not [look for look in during(looks, heart, name, 6) if re.search("asystole|fibrillation", look.said, re.I)]
+        assert not [
+            look for look in during(looks, heart, name, 6) if re.search("asystole|fibrillation", look.said, re.I)
+        ]
 
 
 def test_no_rate_is_faster_than_the_silence_allows(looks, heart):
