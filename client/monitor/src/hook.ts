@@ -4,7 +4,8 @@
  */
 
 import type { WebSocketBinaryService } from "../../src/index.js";
-import type { Alert, Alerts } from "./alerts.js";
+import type { Alert } from "./alert-history.js";
+import type { Alerts } from "./alerts.js";
 import type { HeartState } from "./findings.js";
 import type { Pace } from "./pace.js";
 import type { Presence } from "./presence.js";

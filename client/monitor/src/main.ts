@@ -7,7 +7,8 @@ import {
   type Subscription,
   WebSocketBinaryService,
 } from "../../src/index.js";
-import { Alerts, foundAlert, readAlert } from "./alerts.js";
+import { foundAlert, readAlert } from "./alert-history.js";
+import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
 import { Controls } from "./controls.js";
 import { element } from "./dom.js";

@@ -61,7 +61,8 @@ describe("a signal whose server is back with another clock", () => {
           expect(head).toBeLessThan(end);
           expect(end - head).toBeLessThan(0.5 * RATE);
         }
-        expect(seen.filter(({ now, rate }) => now > 12.1 && now < 14 && !Number.isNaN(rate))).toEqual([]);
+        // What is lost is no silence of the heart, and makes no interval.
+        for (const { rate } of seen) if (!Number.isNaN(rate)) expect(rate).toBeCloseTo(60, 0);
         expect(seen.at(-1)?.rate).toBeCloseTo(60, 0);
       }
     });

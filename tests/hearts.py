@@ -1,4 +1,4 @@
-"""Hearts for the page to look at, made of numbers: beats, and what is easily taken for beats. Millivolts at 250 Hz."""
+"""Hearts made of numbers: beats, and what is easily taken for beats. Millivolts at 250 Hz."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from browser.monitor import saved
-from ecgframe.records import Record
+from ecgframe.records import Record, write_record
 
 RATE = 250
 LEADS = {"I": 0.7, "II": 1.0, "V2": -0.8}
@@ -114,4 +113,7 @@ class Heart:
 
 def recorded(signal: Signal, directory: Path) -> Path:
     """A file of these leads, in millivolts; NaN is a sample that is missing."""
-    return saved(Record(signal, RATE, tuple(LEADS), "mV", None, None, "made"), directory)
+    path = directory / "heart.npz"
+    with path.open("wb") as file:
+        write_record(Record(signal, RATE, tuple(LEADS), "mV", None, None, "made"), file, ".npz")
+    return path
