@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 from cli.live_server import live
-
 from hearts import RATE, Heart, fibrillation, p_waves, pacing_spikes, recorded, sinus
 
 SPEED = 6

@@ -1,4 +1,4 @@
-"""Episodes of asystole, fibrillation and leads that are off. The monitor's page is held to the same cases, in TypeScript."""
+"""Episodes of asystole, fibrillation and leads that are off. The monitor is held to the same cases, in TypeScript."""
 
 import json
 from dataclasses import asdict

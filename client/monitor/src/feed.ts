@@ -41,6 +41,14 @@ const QUALITIES: Readonly<Record<string, LeadQuality>> = {
   noisy: "noisy",
 };
 
+/** A filter may be text, a list of it, or names with values, as `{ highpass: 0.05 }`. */
+function inWords(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inWords).filter(Boolean).join(", ");
+  if (!isRecord(value)) return value;
+  const entries = value instanceof Map ? [...value] : Object.entries(value);
+  return entries.map(([name, each]) => `${name} ${each}`).join(", ");
+}
+
 /**
  * Fields that the protocol leaves to the sender, and that the page reads where they are there (docs/monitor.md): `filter`,
  * text; `pacing`, text, true or false, or the places of the spikes in this message; `lead_status`, a word for each lead.
@@ -52,7 +60,7 @@ function toldBySender(data: unknown, leads: number): ToldBySender {
   const isList = Array.isArray(states) && states.length === leads;
   const spikes = Array.isArray(pacing) ? pacing.filter((place) => Number.isInteger(place)).map(Number) : null;
   return {
-    filter: text(filter),
+    filter: text(inWords(filter)),
     pacing:
       typeof pacing === "boolean" ? (pacing ? "on" : "off") : spikes === null ? text(pacing) : "spikes are marked",
     spikes,

@@ -26,7 +26,8 @@ export class Heart {
   readonly #said = element("rhythm-said", HTMLElement);
   #beaten = 0;
   #next = 0;
-  #alarm = "";
+  /** The words in red; empty where there are none. */
+  alarm = "";
   #relievedAt = Number.NEGATIVE_INFINITY;
 
   /** A beat where the screen comes to one; to be called for each frame of the display. */
@@ -45,7 +46,7 @@ export class Heart {
     const { rhythm, secondsSinceBeat } = signal.heart;
     const alarm = rhythm === "asystole" || rhythm === "fibrillation" ? ALARMS[rhythm] : "";
     const seconds = Math.floor(secondsSinceBeat ?? signal.seconds);
-    if (alarm === "" && this.#alarm !== "" && rhythm === "beating") this.#relievedAt = now;
+    if (alarm === "" && this.alarm !== "" && rhythm === "beating") this.#relievedAt = now;
     this.#say(alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "", now);
   }
 
@@ -74,11 +75,11 @@ export class Heart {
     setText(this.#name, isRelief ? "Beats again" : length === "" ? alarm : `${alarm}:`);
     setText(this.#length, length);
     // Said once, at the beginning and at the end: a voice that counts seconds would drown out everything else.
-    if (alarm !== this.#alarm)
+    if (alarm !== this.alarm)
       setText(
         this.#said,
         alarm !== "" ? [alarm, length].filter(Boolean).join(": ") : isRelief ? "The heart beats again." : "",
       );
-    this.#alarm = alarm;
+    this.alarm = alarm;
   }
 }

@@ -179,6 +179,7 @@ function tick(): void {
   const { reconnections, droppedByServer } = service.statistics;
   presence.update(now);
   look();
+  if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
   review.update(signal);
   analyzer.update(now, screen.review !== null);

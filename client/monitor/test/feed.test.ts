@@ -63,6 +63,7 @@ describe("a frame of ECG", () => {
       spikes: null,
       leads: ["off", "ok"],
     });
+    expect(told({ filter: { highpass: 0.05, lowpass: 150 } }).filter).toBe("highpass 0.05, lowpass 150");
     expect(told({ pacing: [1, 2] })).toMatchObject({ pacing: "spikes are marked", spikes: [1, 2] });
     expect(told({ filter: 7, pacing: "", lead_status: ["off"] })).toEqual(NOTHING_TOLD);
     expect(told({ lead_status: ["loose", "saturated"] }).leads).toEqual([null, "saturated"]);
