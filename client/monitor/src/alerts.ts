@@ -37,7 +37,7 @@ export class Alerts {
     this.#banner.hidden = shown === undefined;
     if (shown !== undefined) {
       this.#banner.dataset.severity = shown.severity;
-      setText(this.#kind, `${shown.severity.toUpperCase()}: ${nameOf(shown)}`);
+      setText(this.#kind, nameOf(shown).replace(shown.severity, shown.severity.toUpperCase()));
       const more = this.#history.unseen.length - 1;
       setText(this.#text, [summary(shown), more > 0 ? `${more} more` : ""].filter(Boolean).join(" · "));
     }
@@ -48,23 +48,25 @@ export class Alerts {
   }
 }
 
-function nameOf({ kind }: Alert): string {
-  return kind.replaceAll("_", " ");
+/** As `critical: asystole`, or `critical, over: asystole`. */
+function nameOf({ severity, kind, end }: Alert): string {
+  return `${severity}${end === null ? "" : ", over"}: ${kind.replaceAll("_", " ")}`;
 }
 
 function summary(alert: Alert): string {
   const confidence = alert.confidence === null ? "" : `${Math.round(alert.confidence * 100)} % sure`;
-  const lead = alert.lead === "" ? "" : `lead ${alert.lead}`;
-  const time = clockTime(alert.timestamp ?? alert.shownAt);
-  return [alert.text, spanOf(alert), alert.stream, lead, confidence, time, originOf(alert)].filter(Boolean).join(" · ");
+  const lead = alert.lead === "" || alert.text.includes(alert.lead) ? "" : `lead ${alert.lead}`;
+  const time = alert.start === null ? clockTime(alert.timestamp ?? alert.shownAt) : "";
+  const text = alert.text === alert.ending ? "" : alert.text; // of some, only the end is known
+  return [text, spanOf(alert), alert.stream, lead, confidence, time, originOf(alert)].filter(Boolean).join(" · ");
 }
 
 /** From when to when, and how it ended. */
-function spanOf({ start, end, ending, text }: Alert): string {
+function spanOf({ start, end, ending }: Alert): string {
   if (start === null) return "";
   const since = `since ${timeOfDay(start)}`;
   if (end === null) return since;
-  return [`${timeOfDay(start)} to ${timeOfDay(end)}, over`, ending === text ? "" : ending].filter(Boolean).join(": ");
+  return [`${timeOfDay(start)} to ${timeOfDay(end)}`, ending].filter(Boolean).join(", ");
 }
 
 function timeOfDay(seconds: number): string {
@@ -79,6 +81,6 @@ function originOf({ origins }: Alert): string {
 function item(alert: Alert): HTMLLIElement {
   const made = make("li");
   made.dataset.severity = alert.severity;
-  made.append(make("strong", `${alert.severity}: ${nameOf(alert)}`), make("br"), make("span", summary(alert)));
+  made.append(make("strong", nameOf(alert)), make("br"), make("span", summary(alert)));
   return made;
 }

@@ -64,7 +64,7 @@ export class Findings {
     } else if (kind === null) return [];
     if (kind !== null) {
       const start = kind === "asystole" ? Math.max(0, now - (secondsSinceBeat ?? now)) : now;
-      const message = kind === "asystole" ? "no beat" : "ventricular fibrillation?";
+      const message = kind === "asystole" ? "no beat" : "waves without beats: a suspicion";
       changed.push(
         this.#begin({ kind, severity: "critical", start, at: now, leads: lead === "" ? [] : [lead], message }),
       );

@@ -5,7 +5,7 @@
  */
 
 import { element, setText } from "./dom.js";
-import type { EcgSignal } from "./signal.js";
+import type { EcgSignal, LeadQuality } from "./signal.js";
 
 /** Seconds between two looks at a rate that is allowed; one that is not goes at once. */
 const PAUSE = 0.5;
@@ -45,16 +45,20 @@ export class Heart {
     this.#showRate(signal, now);
     const { rhythm, secondsSinceBeat } = signal.heart;
     const alarm = rhythm === "asystole" || rhythm === "fibrillation" ? ALARMS[rhythm] : "";
-    const seconds = Math.floor(secondsSinceBeat ?? signal.seconds);
     if (alarm === "" && this.alarm !== "" && rhythm === "beating") this.#relievedAt = now;
-    this.#say(alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "", now);
+    const seconds = Math.floor(secondsSinceBeat ?? signal.seconds);
+    if (alarm !== "") this.#say("alarm", alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "");
+    else if (rhythm === "unknown" && !signal.quality.includes("ok"))
+      this.#say("blind", reasonOf(signal), "no heart rate");
+    else if (now < this.#relievedAt + RELIEF && rhythm === "beating") this.#say("relief", "Beats again", "");
+    else this.#say("", "", "");
   }
 
   /** There is no signal any more. */
   clear(): void {
     this.#next = 0;
     setText(this.#rate, NO_RATE);
-    this.#say("", "", Number.POSITIVE_INFINITY);
+    this.#say("", "", "");
   }
 
   #showRate(signal: EcgSignal, now: number): void {
@@ -68,18 +72,23 @@ export class Heart {
     setText(this.#lead, signal.heart.lead || "no lead");
   }
 
-  #say(alarm: string, length: string, now: number): void {
-    const isRelief = alarm === "" && now < this.#relievedAt + RELIEF;
-    this.#box.dataset.state = alarm !== "" ? "alarm" : isRelief ? "relief" : "";
-    this.#words.hidden = alarm === "" && !isRelief;
-    setText(this.#name, isRelief ? "Beats again" : length === "" ? alarm : `${alarm}:`);
+  #say(state: "" | "alarm" | "blind" | "relief", name: string, length: string): void {
+    const alarm = state === "alarm" ? name : "";
+    this.#box.dataset.state = state;
+    this.#words.hidden = state === "";
+    setText(this.#name, length === "" ? name : `${name}:`);
     setText(this.#length, length);
     // Said once, at the beginning and at the end: a voice that counts seconds would drown out everything else.
     if (alarm !== this.alarm)
-      setText(
-        this.#said,
-        alarm !== "" ? [alarm, length].filter(Boolean).join(": ") : isRelief ? "The heart beats again." : "",
-      );
+      setText(this.#said, state === "relief" ? "The heart beats again." : [alarm, length].filter(Boolean).join(": "));
     this.alarm = alarm;
   }
+}
+
+/** Why no lead can be used. */
+function reasonOf({ quality }: EcgSignal): string {
+  const all = (one: LeadQuality): boolean => quality.every((other) => other === one);
+  if (all("off")) return quality.length > 1 ? "Leads off" : "Lead off";
+  if (all("saturated")) return "Saturated";
+  return all("noisy") ? "Noise" : "No usable lead";
 }
