@@ -449,12 +449,11 @@ def test_beats_and_alerts_of_what_is_played_are_published_with_detect(tmp_path):
     assert {message["stream"] for message in (*features, begun, ended)} == {"ecg/1"}
     assert (begun["kind"], begun["severity"], begun["lead"]) == ("asystole", "critical", "II")
     assert (ended["kind"], ended["severity"], ended["start"]) == ("asystole", "info", begun["start"])
-    assert begun["timestamp"] - begun["start"] == pytest.approx(4 / 8, abs=0.1)
+    assert 3.5 / 8 < begun["timestamp"] - begun["start"] < 4.1 / 8
     rates = [message["features"]["heart_rate"] for message in features if message["timestamp"] < begun["start"] - 0.2]
     assert np.nanmedian(rates) == pytest.approx(75, abs=1)
 
 
 def test_there_is_nothing_to_search_where_nothing_is_played():
-    done = command("serve", "--streams", 0, "--redis", "redis://localhost", "--detect")
-    assert done.returncode == 2
-    assert "--detect" in done.stderr
+    done = command("serve", "--streams", 0, "--redis", "redis://localhost", "--detect", code=2)
+    assert "--detect" in done.output
