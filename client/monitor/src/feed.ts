@@ -18,6 +18,7 @@ export function ecgFrame(message: Message): EcgFrame {
   const [rows, samples] = signal.shape;
   const scale = PER_MILLIVOLT[units?.trim().toLowerCase() ?? "mv"] ?? (gain === null ? ASSUMED_GAIN : 1);
   return {
+    isGuessed: units !== null && PER_MILLIVOLT[units.trim().toLowerCase()] === undefined,
     signal: signal.data,
     samples,
     samplingRate,

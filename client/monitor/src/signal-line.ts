@@ -59,8 +59,7 @@ function listed(names: readonly string[]): string {
   return more > 0 ? `${names.slice(0, NAMED).join(", ")} and ${more} more` : names.join(", ");
 }
 
-function saidBySender({ told }: EcgSignal): string {
-  return [`Filter: ${told.filter ?? "not told"}`, told.pacing === null ? "" : `Pacing: ${told.pacing}`]
-    .filter(Boolean)
-    .join(" · ");
+function saidBySender({ told, isGuessed }: EcgSignal): string {
+  const said = [isGuessed ? "Amplitude guessed: the units are no voltage" : "", `Filter: ${told.filter ?? "not told"}`];
+  return [...said, told.pacing === null ? "" : `Pacing: ${told.pacing}`].filter(Boolean).join(" · ");
 }

@@ -22,6 +22,8 @@ export interface EcgFrame {
   /** Of the first sample, in Unix seconds. */
   readonly timestamp: number | null;
   readonly told: ToldBySender;
+  /** Whether the units are no voltage, so that nobody knows what a millivolt is. */
+  readonly isGuessed: boolean;
 }
 
 export type LeadQuality = "ok" | "off" | "saturated" | "noisy";
@@ -66,6 +68,8 @@ export class EcgSignal {
   readonly rhythm: number;
   /** What the newest message says beyond the protocol's own fields. */
   told = NOTHING_TOLD;
+  /** Whether its millivolts are a guess. */
+  isGuessed = false;
   /** Null where the sampling rate is out of the detector's range. */
   readonly #detector: HeartDetector | null;
   #status: HeartStatus | null = null;
@@ -124,6 +128,7 @@ export class EcgSignal {
     this.#arrived = now;
     this.#frameSeconds = frame.samples / this.#timeline.rate;
     this.told = frame.told;
+    this.isGuessed = frame.isGuessed;
     this.#countBeats(frame);
   }
 
@@ -148,13 +153,10 @@ export class EcgSignal {
     return this.#status?.rateBpm ?? Number.NaN;
   }
 
-  /** Beats a minute at that time: while nothing comes, the time that passes is one without a beat as well. */
+  /** Beats a minute as they are known at that time: where nothing comes, nothing is known of the heart, after a moment. */
   rateAt(now: number): number {
-    const seconds = this.#status?.secondsSinceBeat ?? Number.NaN;
     const waited = now - this.#arrived - FRAMES_WAITED * this.#frameSeconds;
-    if (waited <= 0) return this.rate;
-    const limit = 60 / (seconds + (waited * this.#timeline.rate) / this.buffer.samplingRate);
-    return Math.min(this.rate, limit);
+    return waited > SECONDS_WAITED ? Number.NaN : this.rate;
   }
 
   /** Seconds of signal so far, missing ones among them. */
@@ -207,8 +209,9 @@ export class EcgSignal {
   }
 }
 
-/** Frames that may be on their way before the page takes it for silence. */
-const FRAMES_WAITED = 3;
+/** Seconds, and frames besides, that may be on their way before a rate is an old one. */
+const SECONDS_WAITED = 1;
+const FRAMES_WAITED = 2;
 
 function detectorFor(samplingRate: number, leads: readonly string[]): HeartDetector | null {
   try {

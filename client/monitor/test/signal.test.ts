@@ -20,6 +20,7 @@ function frame(sequence: number | null, at: number, timestamp: number | null): E
     sequence,
     timestamp,
     told: NOTHING_TOLD,
+    isGuessed: false,
   };
 }
 
