@@ -61,13 +61,15 @@ class Envelope:
     def peaks(self, count: int) -> list[tuple[int, int]]:
         """The envelope's peaks that are certain since `count` samples: lead and place (from the end, negative).
 
-        A peak is as high as all that comes within `apart`, and comes more than `apart` after the peak before it.
+        Nothing within half of `apart` after a peak is higher, nothing within `apart` is much higher, and it comes more
+        than `apart` after the peak before it.
         """
         apart, rise = self.apart, self.rise
         recent = self.height[:, -count - apart - rise :]
-        windows = np.lib.stride_tricks.sliding_window_view(recent[:, rise:], apart + 1, axis=1)
         centre = recent[:, rise : rise + count]
-        leads, places = np.nonzero((centre == windows.max(2)) & (centre > recent[:, rise - 1 : rise + count - 1]))
+        windows = np.lib.stride_tricks.sliding_window_view(recent[:, rise:], apart + 1, axis=1)
+        is_peak = (centre > recent[:, rise - 1 : rise + count - 1]) & (centre == windows[:, :, : apart // 2 + 1].max(2))
+        leads, places = np.nonzero(is_peak & (8 * centre >= 7 * windows.max(2)))
         self._since_peak += count
         found = []
         for lead, place in zip(leads.tolist(), places.tolist(), strict=True):

@@ -1,9 +1,9 @@
 """Whether three seconds of a lead look like ventricular fibrillation.
 
-Fibrillation has no isoelectric stretch (Thakor et al., IEEE Trans. Biomed. Eng. 37:837, 1990; Arafat et al., Signal Image
-Video Process. 5:331, 2011), no steep complex, and most of its power from 3 to 9 Hz (Kuo and Dillman, Computers in
-Cardiology 1978:347); and no period, unlike a ventricular tachycardia (autocorrelation: Chen et al., IEEE Trans. Biomed. Eng.
-34:909, 1987).
+Fibrillation has no isoelectric stretch (Thakor et al., IEEE Trans. Biomed. Eng. 37:837, 1990; Arafat et al., Signal
+Image Video Process. 5:331, 2011), no steep complex, and most of its power from 3 to 9 Hz (Kuo and Dillman, Computers in
+Cardiology 1978:347); and no period, unlike a ventricular tachycardia (autocorrelation: Chen et al., IEEE Trans. Biomed.
+Eng. 34:909, 1987).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from .fibrillation import FibrillationTest
 from .heart_rate import HeartRate
 from .lead_choice import LeadChoice
 from .lead_quality import LeadQuality
-from .qrs import QrsDetector, Wave
+from .qrs import FAINTEST, REFRACTORY, QrsDetector, Wave
 from .status import Beat, HeartStatus, Rhythm, SignalQuality
 
 SILENT = 3.7
@@ -198,9 +199,9 @@ class HeartDetector:
             qrs.note_quiet(quiet[lead])
             judged = self._qualities[lead].judge(qrs.quiet / envelope.height_scale, flat_after)
             qrs.is_noisy = judged == SignalQuality.NOISY
-            if lost[lead]:
+            if lost[lead] or judged == SignalQuality.SATURATED:
                 self._gaps[lead].append(self._now)
-                self._lost_since[lead] += lost[lead] // self._conditioner.factor
+            self._lost_since[lead] += lost[lead] // self._conditioner.factor
 
     def _note(self, lead: int, wave: Wave | None) -> None:
         if wave is not None:
@@ -212,13 +213,13 @@ class HeartDetector:
         if self._rhythm == Rhythm.FIBRILLATION and self._looks > 0:
             self._unconfirmed.clear()
             return []
-        earliest = self._last if not self._unconfirmed else self._unconfirmed[-1]
-        after = -1 if earliest is None else earliest.sample + int(0.18 * self._rate)
-        new = sorted((wave for wave in self._waves[self._choice.lead] if wave.sample > after), key=lambda w: w.sample)
-        new = [wave for wave in new if wave.sample > self._ignored_until]
+        earliest = self._unconfirmed[-1] if self._unconfirmed else self._last
+        after = -1 if earliest is None else earliest.sample + int(REFRACTORY * self._rate)
+        after = max(after, self._ignored_until)
+        new = [wave for wave in self._waves[self._choice.lead] if wave.sample > after]
         if not new:
             return []
-        self._unconfirmed += new
+        self._unconfirmed += sorted(new, key=lambda wave: wave.sample)
         if not self._is_confirmed():
             return []
         beats = [self._count(wave) for wave in self._unconfirmed]
@@ -235,7 +236,7 @@ class HeartDetector:
         if self._rhythm == Rhythm.ASYSTOLE:
             strong = waves[-1].amplitude >= STRONG and waves[-1].stands_out >= STRONG_OUT_OF_NOISE
             return strong or len(waves) >= RESUMED
-        intervals = [later.sample - wave.sample for wave, later in zip(waves, waves[1:], strict=False)][-RESUMED:]
+        intervals = [later.sample - wave.sample for wave, later in pairwise(waves)][-RESUMED:]
         return (
             len(intervals) == RESUMED
             and min(intervals) >= SHORTEST_AGAIN * self._rate
@@ -271,11 +272,12 @@ class HeartDetector:
             self._looks = max(self._looks, 0) + 1
         else:
             self._looks = min(self._looks, 0) - 1
-        if self._looks >= SEEN and self._rhythm != Rhythm.FIBRILLATION:
-            self._rhythm = Rhythm.FIBRILLATION
+        if self._looks < SEEN:
+            return
+        if self._rhythm != Rhythm.FIBRILLATION:
             self._heart_rate.clear()
-        if self._looks >= SEEN:
-            self._ignored_until = self._now
+        self._rhythm = Rhythm.FIBRILLATION
+        self._ignored_until = self._now
 
     def _judge_rhythm(self) -> None:
         quality = self._qualities[self._choice.lead].quality
@@ -299,9 +301,11 @@ class HeartDetector:
 
     def _become_unknown(self) -> None:
         self._usable_since = None
+        self._lost_since = [0] * len(self.leads)
         self._rhythm = Rhythm.UNKNOWN
         self._unconfirmed.clear()
-        if self._last is None or self._now - self._last.sample > SILENT_IF_SLOW * self._rate:
+        is_forgotten = self._qualities[self._choice.lead].lost >= FORGOTTEN
+        if self._last is None or is_forgotten or self._now - self._last.sample > SILENT_IF_SLOW * self._rate:
             self._heart_rate.clear()
 
     def _silence(self) -> int:
@@ -319,11 +323,12 @@ class HeartDetector:
     def _first_rise(self) -> int | None:
         """The working sample at which a wave began that may yet be a beat."""
         lead, envelope = self._choice.lead, self._envelope
-        last = self._qrs[lead].last
-        begin = 2 * envelope.apart if last is None else min(2 * envelope.apart, self._now - last.decided - envelope.apart)
+        qrs = self._qrs[lead]
+        since = None if qrs.last is None else self._now - qrs.last.decided
+        begin = 2 * envelope.apart if since is None else min(2 * envelope.apart, since - envelope.apart)
         if begin <= 0:
             return None
-        threshold = max(self._qrs[lead].threshold(None if last is None else self._now - last.decided), 0.07 * envelope.height_scale)
+        threshold = max(qrs.threshold(since), FAINTEST * envelope.height_scale)
         above = np.flatnonzero(envelope.height[lead, -begin:] >= threshold)
         return None if not len(above) else self._now - begin + int(above[0])
 
@@ -335,7 +340,9 @@ class HeartDetector:
         begin = last.decided if gap_end < last.sample else max(last.decided, gap_end)
         until = self._now if self._rising is None else self._rising
         if until - begin > interval:
-            late = self._conditioner.delay / self._conditioner.factor
-            pending = (self._samples / self._conditioner.factor - self._now) if self._rising is None else 0.0
-            interval = max(interval, until + pending + late - max(last.sample, begin if begin > last.decided else 0))
+            factor, delay = self._conditioner.factor, self._conditioner.delay
+            waiting = self._samples / factor - self._now if self._rising is None else 0.0
+            interval = max(
+                interval, until + waiting + delay / factor - (begin if begin > last.decided else last.sample)
+            )
         return 60 * self._rate / interval

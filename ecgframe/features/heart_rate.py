@@ -16,7 +16,7 @@ SLOWER, SLOWER_IN = 1.25, 2
 
 
 class HeartRate:
-    """The mean of the last intervals, which a new rate replaces within three beats. The mean of a bigeminy is its rate."""
+    """The mean of the last intervals, a bigeminy's too. A new rate takes its place within three beats."""
 
     def __init__(self) -> None:
         self._intervals: deque[int] = deque(maxlen=REMEMBERED)

@@ -29,7 +29,8 @@ class LeadQuality:
 
     def __init__(self, hop_seconds: float) -> None:
         self._hop_seconds = hop_seconds
-        self._lost = OFF_AFTER
+        self.lost = OFF_AFTER
+        """Seconds without samples, up to now."""
         self._flat = 0.0
         self._value = 0
         self._levels: deque[int] = deque(maxlen=LEVEL_HOPS)
@@ -40,7 +41,7 @@ class LeadQuality:
     @property
     def is_moving(self) -> bool:
         """Whether there is a signal, and not one value."""
-        return self._lost == 0 and self._flat == 0
+        return self.lost == 0 and self._flat == 0
 
     def follow(self, lowest: int, highest: int, is_lost: bool, changes: int) -> None:
         """Go on by one hop.
@@ -53,9 +54,9 @@ class LeadQuality:
         """
         self._changes.append(changes)
         if is_lost:
-            self._lost += self._hop_seconds
+            self.lost += self._hop_seconds
         else:
-            self._lost = 0.0
+            self.lost = 0.0
             self._follow_level(lowest, highest)
 
     def judge(self, quiet: float, flat_after: float) -> SignalQuality:
@@ -79,7 +80,7 @@ class LeadQuality:
         self._levels.append((lowest + highest) // 2)
 
     def _judge(self, quiet: float, flat_after: float) -> SignalQuality:
-        if self._lost >= OFF_AFTER:
+        if self.lost >= OFF_AFTER:
             return SignalQuality.OFF
         if self._is_extreme and self._flat >= SATURATED_AFTER:
             return SignalQuality.SATURATED

@@ -29,8 +29,8 @@ REFRACTORY = 0.18
 T_WAVE = 0.36
 """Seconds after a beat in which a wave of less than half its slope is its T wave."""
 LATE_T_WAVE, LATE_SLOPE, LATE_INTERVALS, LATE_AMPLITUDE = 0.5, 0.42, 0.62, 1.2
-"""Seconds after a beat, and share of the interval, within which a wave of that share of its slope, and not much larger, is
-a late T wave."""
+"""Seconds after a beat in which a wave is its late T wave: of less than that share of its slope, before that share of
+the interval, and not much larger."""
 FLANK = 0.5
 """Share of its slope by which a wave rises more than it falls, or falls more: it is half of a wide one."""
 OVERDUE = 1.5
@@ -41,8 +41,8 @@ ONE_SIDED = 0.12
 """Of its steepest slope that a wave must have in the other direction too: a mere step is none."""
 AROUND = 0.1
 """Seconds on both sides of a wave in which its other side is looked for."""
-QUIET_HOPS = 40
-"""Hops (2.4 s) whose quietest quarter tells the noise between the beats."""
+QUIET_HOPS, QUIET_EVERY = 40, 4
+"""Hops (2.4 s) whose quietest quarter tells the noise between the beats, and hops after which it is looked for again."""
 
 
 @dataclass(slots=True)
@@ -77,34 +77,29 @@ class QrsDetector:
         self._noise: deque[int] = deque(maxlen=REMEMBERED)
         self._intervals: deque[int] = deque(maxlen=REMEMBERED)
         self._quiet: deque[int] = deque(maxlen=QUIET_HOPS)
+        self._hops = 0
+        self.quiet = 0
+        """The envelope between the beats."""
 
     def note_quiet(self, height: int) -> None:
         """The lowest envelope of one hop."""
         self._quiet.append(height)
-
-    @property
-    def quiet(self) -> int:
-        """The envelope between the beats."""
-        return sorted(self._quiet)[len(self._quiet) // 4] if self._quiet else 0
+        if self._hops % QUIET_EVERY == 0:
+            self.quiet = sorted(self._quiet)[len(self._quiet) // 4]
+        self._hops += 1
 
     def judge(self, envelope: Envelope, place: int, now: int) -> Wave | None:
         """Whether the envelope's peak at this place (from the end) is a beat; `now` is the number of samples so far."""
         height = int(envelope.height[self.lead, place])
-        if height < FAINTEST * envelope.height_scale:
+        wave = None if height < FAINTEST * envelope.height_scale else self._measure(envelope, place, now, height)
+        if wave is None or wave.amplitude < SMALLEST or self._drowns(wave):
             self._noise.append(height)
             return None
-        wave = self._measure(envelope, place, now, height)
-        if wave is None or wave.amplitude < SMALLEST:
-            self._noise.append(height)
-            return None
-        if (wave.amplitude < SMALL or self.is_noisy) and wave.stands_out < OUT_OF_NOISE:
-            self._noise.append(height)
-            return None
-        since = None if self.last is None else wave.decided - self.last.decided
-        if since is not None and since < REFRACTORY * self.rate:
-            return None
-        if since is not None and self.last is not None and self._is_t_wave(wave, since, self.last):
-            return None
+        since = None
+        if self.last is not None:
+            since = wave.decided - self.last.decided
+            if since < REFRACTORY * self.rate or self._is_t_wave(wave, since, self.last):
+                return None
         if height >= self.threshold(since):
             return self._accept(wave)
         self._noise.append(height)
@@ -124,6 +119,10 @@ class QrsDetector:
         if wave.height < self.threshold(wave.decided - last.decided) / 2:
             return None
         return self._accept(wave)
+
+    def _drowns(self, wave: Wave) -> bool:
+        """Whether it cannot be told from the noise."""
+        return (wave.amplitude < SMALL or self.is_noisy) and wave.stands_out < OUT_OF_NOISE
 
     def _is_t_wave(self, wave: Wave, since: int, last: Wave) -> bool:
         if since < T_WAVE * self.rate:

@@ -23,7 +23,7 @@ class SignalQuality(StrEnum):
 
     OK = "ok"
     OFF = "off"
-    """No samples (NaN, lost) for half a second, or the same value to 2 µV for two seconds, or 3.6 if all leads are so."""
+    """No samples (NaN, lost) for half a second, or one value (to 2 µV) for 2 s, or for 3.6 s where all leads are so."""
     SATURATED = "saturated"
     """At the end of the amplifier's range: the same extreme value for a tenth of a second."""
     NOISY = "noisy"

@@ -18,7 +18,7 @@ export type Rhythm = (typeof Rhythm)[keyof typeof Rhythm];
 /**
  * What a lead is good for.
  *
- * - `off`: no samples (NaN, lost) for half a second, or the same value to the microvolt for two seconds
+ * - `off`: no samples (NaN, lost) for half a second, or one value (to 2 µV) for 2 s, or for 3.6 s where all leads are so
  * - `saturated`: at the end of the amplifier's range, the same extreme value for a tenth of a second
  * - `noisy`: noise that beats cannot be told from
  */
