@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -18,6 +19,9 @@ OFF_SECONDS: Final = 1.0
 
 ON_SECONDS: Final = 2.0
 """The leads of an episode are on for so long before it is over."""
+
+STILL_SECONDS: Final = 1.0
+"""A heart is still for so long after a fibrillation before that is asystole: the beats may come that ended it."""
 
 _KINDS: Final[dict[Rhythm, Kind]] = {
     Rhythm.ASYSTOLE: "asystole",
@@ -59,6 +63,7 @@ class Findings:
         self._off: list[Finding] = []
         self._off_since: dict[str, float] = {}
         self._on_since: dict[str, float] = {}
+        self._still_since: float | None = None
 
     @property
     def open(self) -> tuple[Finding, ...]:
@@ -82,8 +87,14 @@ class Findings:
 
     def _follow_rhythm(self, status: HeartStatus, now: float) -> list[Finding]:
         kind, last = _KINDS.get(status.rhythm), self._rhythm
+        if kind != "asystole":
+            self._still_since = None
         if kind == (last.kind if last else None):
             return []
+        if last is not None and (last.kind, kind) == ("ventricular_fibrillation", "asystole"):
+            self._still_since = now if self._still_since is None else self._still_since
+            if now - self._still_since < STILL_SECONDS:
+                return []
         changed = []
         if last is not None:
             changed.append(self._ended(last, now, _ending(status.rhythm, now - last.start)))
@@ -131,7 +142,7 @@ class Findings:
 
 
 def _ending(rhythm: Rhythm, seconds: float) -> str:
-    after = f"after {seconds:.0f} s"
+    after = f"after {math.floor(seconds + 0.5)} s"
     if rhythm is Rhythm.BEATING:
         return f"beats again {after}"
     if rhythm is Rhythm.UNKNOWN:

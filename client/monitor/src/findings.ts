@@ -34,6 +34,9 @@ export interface Finding {
 const OFF = 1;
 const ON = 2;
 
+/** Seconds for which a heart is still after a fibrillation before that is asystole: the beats may come that ended it. */
+const STILL = 1;
+
 const RHYTHMS = { asystole: "asystole", fibrillation: "ventricular_fibrillation" } as const;
 
 export class Findings {
@@ -42,6 +45,12 @@ export class Findings {
   /** Since when each lead has been off, or on again. */
   readonly #offSince = new Map<string, number>();
   readonly #onSince = new Map<string, number>();
+  #stillSince: number | null = null;
+
+  /** Asystole or fibrillation, while it lasts. */
+  get rhythm(): Finding | undefined {
+    return this.open.find(({ kind }) => kind !== "lead_off");
+  }
 
   /** Look at the state at that second of the signal. Returns what has begun or ended now. */
   update(state: HeartState, now: number): Finding[] {
@@ -55,8 +64,13 @@ export class Findings {
 
   #rhythm({ rhythm, secondsSinceBeat, lead }: HeartState, now: number): Finding[] {
     const kind = rhythm === "asystole" || rhythm === "fibrillation" ? RHYTHMS[rhythm] : null;
-    const last = this.open.find((finding) => finding.kind !== "lead_off");
+    const last = this.rhythm;
+    if (kind !== "asystole") this.#stillSince = null;
     if (last?.kind === kind) return [];
+    if (last?.kind === "ventricular_fibrillation" && kind === "asystole") {
+      this.#stillSince ??= now;
+      if (now - this.#stillSince < STILL) return [];
+    }
     const changed: Finding[] = [];
     if (last !== undefined) {
       const seconds = now - last.start;

@@ -5,6 +5,7 @@
  */
 
 import { element, setText } from "./dom.js";
+import type { Finding } from "./findings.js";
 import type { EcgSignal, LeadQuality } from "./signal.js";
 
 /** Seconds between two looks at a rate that is allowed; one that is not goes at once. */
@@ -13,7 +14,7 @@ const PAUSE = 0.5;
 const RELIEF = 8;
 const NO_RATE = "––";
 
-const ALARMS = { asystole: "Asystole", fibrillation: "Ventricular fibrillation?" } as const;
+const ALARMS = { asystole: "Asystole", ventricular_fibrillation: "Ventricular fibrillation?", lead_off: "" } as const;
 
 export class Heart {
   readonly #box = element("vital", HTMLElement);
@@ -40,11 +41,11 @@ export class Heart {
     requestAnimationFrame(() => this.#heart.classList.add("beat"));
   }
 
-  /** Show the rate, or the words that stand in its place. */
-  update(signal: EcgSignal, now: number): void {
+  /** Show the rate, or the words that stand in its place: those of asystole or fibrillation while that lasts. */
+  update(signal: EcgSignal, episode: Finding | undefined, now: number): void {
     this.#showRate(signal, now);
     const { rhythm, secondsSinceBeat } = signal.heart;
-    const alarm = rhythm === "asystole" || rhythm === "fibrillation" ? ALARMS[rhythm] : "";
+    const alarm = episode === undefined ? "" : ALARMS[episode.kind];
     if (alarm === "" && this.alarm !== "" && rhythm === "beating") this.#relievedAt = now;
     const seconds = Math.floor(secondsSinceBeat ?? signal.seconds);
     if (alarm !== "") this.#say("alarm", alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "");
@@ -62,13 +63,11 @@ export class Heart {
   }
 
   #showRate(signal: EcgSignal, now: number): void {
-    const allowed = signal.rateAt(now);
-    const shown = Number(this.#rate.textContent);
-    const text = Number.isNaN(allowed) ? NO_RATE : String(Math.round(allowed));
-    const isTooFast = Number.isNaN(allowed) || !(shown <= allowed + 0.5);
+    const rate = Math.round(signal.rateAt(now));
+    const isTooFast = Number.isNaN(rate) || !(Number(this.#rate.textContent) <= rate);
     if (now < this.#next && !isTooFast) return;
     this.#next = now + PAUSE;
-    setText(this.#rate, text);
+    setText(this.#rate, Number.isNaN(rate) ? NO_RATE : String(rate));
     setText(this.#lead, signal.heart.lead || "no lead");
   }
 

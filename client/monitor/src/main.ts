@@ -171,7 +171,7 @@ function display(at: number): void {
 /** What stands on the page of the heart; while the page is hidden and nothing is drawn, too. */
 function look(): void {
   if (signal === null || presence.isLost) heart.clear();
-  else heart.update(signal, steady());
+  else heart.update(signal, findings.rhythm, steady());
 }
 
 function tick(): void {
