@@ -74,7 +74,7 @@ class Envelope:
         found = []
         for lead, place in zip(leads.tolist(), places.tolist(), strict=True):
             since = int(self._since_peak[lead]) - (count - place)
-            if since > apart and recent[lead, place + rise] > recent[lead, place : place + rise].max():
+            if since > apart and recent[lead, place + rise] > np.max(recent[lead, place : place + rise]):
                 found.append((lead, place - count - apart))
                 self._since_peak[lead] = count - place
         return found

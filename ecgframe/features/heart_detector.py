@@ -40,8 +40,8 @@ LOOK_EVERY = 4
 """Hops from one look for fibrillation to the next."""
 SEEN, GONE = 2, 6
 """Looks in a row that make a fibrillation, and that end it."""
-GAP_HOPS = 64
-"""Hops with a gap that are remembered."""
+GAP_HOPS, WAVES = 64, 32
+"""Hops with a gap that are remembered, and beats of each lead."""
 ENDLESS = 12.0
 """Seconds of a gap after which more of it changes nothing but the clock."""
 
@@ -88,7 +88,7 @@ class HeartDetector:
         """Of each lead, the ends of the hops in which samples were lost, in working samples."""
         self._lost_since = [0] * count
         """Working samples lost in each lead since the last beat."""
-        self._waves: list[deque[Wave]] = [deque(maxlen=2 * GAP_HOPS) for _ in range(count)]
+        self._waves: list[deque[Wave]] = [deque(maxlen=WAVES) for _ in range(count)]
         self._last: Wave | None = None
         self._unconfirmed: list[Wave] = []
         self._rhythm = Rhythm.UNKNOWN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 
 from .qrs import Wave
 from .status import SignalQuality
@@ -58,7 +59,8 @@ class LeadChoice:
             self.lead = max(leads, key=lambda lead: (_amplitude(waves[lead]), -lead))
 
     def _recent(self, now: int, waves: deque[Wave]) -> int:
-        return sum(wave.sample > now - RECENT * self._rate for wave in waves)
+        earliest = now - RECENT * self._rate
+        return sum(1 for _ in takewhile(lambda wave: wave.sample > earliest, reversed(waves)))
 
     def _is_silent(self, now: int, waves: deque[Wave]) -> bool:
         return not waves or now - waves[-1].sample > SILENT * self._rate

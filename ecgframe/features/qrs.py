@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from .envelope import Envelope
 
 SMALLEST = 0.27
@@ -42,7 +44,7 @@ ONE_SIDED = 0.12
 AROUND = 0.1
 """Seconds on both sides of a wave in which its other side is looked for."""
 QUIET_HOPS, QUIET_EVERY = 40, 4
-"""Hops (2.4 s) whose quietest quarter tells the noise between the beats, and hops after which it is looked for again."""
+"""Hops (2.4 s) whose quietest quarter tells the noise between the beats, and hops after which it is told anew."""
 
 
 @dataclass(slots=True)
@@ -155,15 +157,15 @@ class QrsDetector:
         end = envelope.height.shape[1] + place + 1
         reach = envelope.window + 2 * envelope.mean
         slopes = envelope.slope[self.lead, end - envelope.window : end]
-        rise, fall = int(slopes.max()), -int(slopes.min())
+        rise, fall = int(np.max(slopes)), -int(np.min(slopes))
         slope = max(rise, fall)
         flank = 0 if abs(rise - fall) < FLANK * slope else 1 if rise > fall else -1
         around = int(AROUND * self.rate + 0.5)
         wider = envelope.slope[self.lead, end - envelope.window - around : end + around]
-        if min(int(wider.max()), -int(wider.min())) < ONE_SIDED * slope:
+        if min(int(np.max(wider)), -int(np.min(wider))) < ONE_SIDED * slope:
             return None
         smooth = envelope.smooth[self.lead, end - envelope.window - envelope.mean : end]
-        amplitude = (int(smooth.max()) - int(smooth.min())) / envelope.scale
+        amplitude = int(np.ptp(smooth)) / envelope.scale
         signal = envelope.signal[self.lead, end - reach : end].tolist()
         level = sorted(envelope.signal[self.lead, end - reach - around : end + around].tolist())[
             (reach + 2 * around) // 2

@@ -37,7 +37,7 @@ const SEEN = 2;
 const GONE = 6;
 /** Hops with a gap that are remembered, and beats of each lead. */
 const GAP_HOPS = 64;
-const WAVES = 128;
+const WAVES = 32;
 /** Seconds of a gap after which more of it changes nothing but the clock. */
 const ENDLESS = 12;
 

@@ -73,10 +73,10 @@ export class LeadChoice {
   }
 
   #recent(now: number, waves: readonly Wave[]): number {
-    let count = 0;
-    for (let index = waves.length - 1; index >= 0; index -= 1)
-      if (waves[index].sample > now - RECENT * this.rate) count += 1;
-    return count;
+    const earliest = now - RECENT * this.rate;
+    let first = waves.length;
+    while (first > 0 && waves[first - 1].sample > earliest) first -= 1;
+    return waves.length - first;
   }
 
   #isSilent(now: number, waves: readonly Wave[]): boolean {
