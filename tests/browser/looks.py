@@ -64,7 +64,7 @@ class Session:
     state: dict[str, Any]
 
     def during(self, name: str, after: float = 0.0) -> list[Look]:
-        """The looks at a stretch, from so many seconds after its beginning on; before its end where that is negative."""
+        """The looks at a stretch, from so many seconds after its beginning on; where negative, before its end."""
         begin, end = self.heart.begins[name], self.heart.ends[name]
         first = begin + after if after >= 0 else end + after
         found = [look for look in self.looks if first < look.second < end]

@@ -76,7 +76,8 @@ def test_leads_that_are_all_off_are_no_asystole(seen):
 
 
 def test_missing_samples_are_gaps_and_make_no_rate(seen):
-    rates = {look.rate for look in seen.during("missing", 6)}
+    last = seen.heart.ends["missing"] - 1.5  # then the silence of the next stretch begins
+    rates = {look.rate for look in seen.during("missing", 6) if look.second < last}
     assert all(rate.isdigit() and abs(int(rate) - 61) <= 2 for rate in rates), rates
     begin, end = (RATE * place["missing"] for place in (seen.heart.begins, seen.heart.ends))
     gaps = [gap for gap in seen.state["gaps"] if begin <= gap["from"] < end]
