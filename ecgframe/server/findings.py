@@ -104,7 +104,7 @@ class Findings:
     def _begun(self, kind: Kind, status: HeartStatus, now: float) -> Finding:
         leads = (self._leads[status.lead],) if status.signal_quality[status.lead] is SignalQuality.OK else ()
         if kind != "asystole":
-            return Finding(kind, now, None, now, leads, "waves without beats: a suspicion")
+            return Finding(kind, now, None, now, leads, "waves without beats")
         since = now if status.seconds_since_beat is None else status.seconds_since_beat
         return Finding(kind, max(0.0, now - since), None, now, leads, "no beat")
 

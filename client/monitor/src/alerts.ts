@@ -37,6 +37,7 @@ export class Alerts {
     this.#banner.hidden = shown === undefined;
     if (shown !== undefined) {
       this.#banner.dataset.severity = shown.severity;
+      this.#banner.classList.toggle("over", shown.end !== null);
       setText(this.#kind, nameOf(shown).replace(shown.severity, shown.severity.toUpperCase()));
       const more = this.#history.unseen.length - 1;
       setText(this.#text, [summary(shown), more > 0 ? `${more} more` : ""].filter(Boolean).join(" · "));
@@ -74,7 +75,7 @@ function timeOfDay(seconds: number): string {
 }
 
 function originOf({ origins }: Alert): string {
-  if (origins.length > 1) return "found by this page, and sent by the server";
+  if (origins.length > 1) return "found by page and server";
   return origins[0] === "page" ? "found by this page" : "sent by the server";
 }
 

@@ -78,7 +78,7 @@ export class Findings {
     } else if (kind === null) return [];
     if (kind !== null) {
       const start = kind === "asystole" ? Math.max(0, now - (secondsSinceBeat ?? now)) : now;
-      const message = kind === "asystole" ? "no beat" : "waves without beats: a suspicion";
+      const message = kind === "asystole" ? "no beat" : "waves without beats";
       changed.push(
         this.#begin({ kind, severity: "critical", start, at: now, leads: lead === "" ? [] : [lead], message }),
       );

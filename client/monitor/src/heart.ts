@@ -75,6 +75,7 @@ export class Heart {
     const alarm = state === "alarm" ? name : "";
     this.#box.dataset.state = state;
     this.#words.hidden = state === "";
+    this.#words.classList.toggle("long", name === ALARMS.ventricular_fibrillation);
     setText(this.#name, length === "" ? name : `${name}:`);
     setText(this.#length, length);
     // Said once, at the beginning and at the end: a voice that counts seconds would drown out everything else.

@@ -37,12 +37,12 @@ export class SignalLine {
   }
 }
 
-function sourceOf({ heart, quality, refusal }: EcgSignal): string {
+function sourceOf({ heart, quality, rate, refusal }: EcgSignal): string {
   if (refusal !== "") return refusal;
   if (heart.lead === "") return "No heart rate: no lead is usable";
   const usable = quality.filter((one) => one === "ok").length;
   const leads = usable === quality.length ? "" : ` · ${usable} of ${quality.length} leads usable`;
-  return `Heart rate from lead ${heart.lead}${leads}`;
+  return `${Number.isNaN(rate) ? "No heart rate: beats are sought in" : "Heart rate from"} lead ${heart.lead}${leads}`;
 }
 
 function faultsOf({ buffer, quality }: EcgSignal): { quality: LeadQuality; text: string }[] {
