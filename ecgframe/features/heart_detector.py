@@ -15,7 +15,7 @@ from .fibrillation import FibrillationTest
 from .heart_rate import HeartRate
 from .lead_choice import LeadChoice
 from .lead_quality import LeadQuality
-from .qrs import FAINTEST, REFRACTORY, QrsDetector, Wave
+from .qrs import FAINTEST, QrsDetector, Wave
 from .status import Beat, HeartStatus, Rhythm, SignalQuality
 
 SILENT = 3.7
@@ -30,6 +30,8 @@ RESUMED = 3
 """Beats in a row that end an asystole or a fibrillation."""
 STRONG, STRONG_OUT_OF_NOISE = 0.5, 8.0
 """One beat of so many mV, and so many times the envelope between the beats, ends an asystole too."""
+SAME_BEAT = 0.1
+"""Seconds within which waves in two leads are one beat."""
 FORGOTTEN = 2.0
 """Seconds of a gap after which the intervals before it tell nothing any more."""
 SHORTEST_AGAIN = 0.28
@@ -214,12 +216,15 @@ class HeartDetector:
             self._unconfirmed.clear()
             return []
         earliest = self._unconfirmed[-1] if self._unconfirmed else self._last
-        after = -1 if earliest is None else earliest.sample + int(REFRACTORY * self._rate)
-        after = max(after, self._ignored_until)
-        new = [wave for wave in self._waves[self._choice.lead] if wave.sample > after]
+        after = -1 if earliest is None else earliest.decided + int(SAME_BEAT * self._rate)
+        new = [
+            wave
+            for wave in self._waves[self._choice.lead]
+            if wave.decided > after and wave.sample > self._ignored_until
+        ]
         if not new:
             return []
-        self._unconfirmed += sorted(new, key=lambda wave: wave.sample)
+        self._unconfirmed += sorted(new, key=lambda wave: wave.decided)
         if not self._is_confirmed():
             return []
         beats = [self._count(wave) for wave in self._unconfirmed]
@@ -293,7 +298,9 @@ class HeartDetector:
             self._heart_rate.clear()
         if self._silence() - gap < self._longest_silence():
             return
-        self._heart_rate.clear()
+        intervals = self._heart_rate.last
+        if not intervals or intervals[-1] < SLOW * self._rate or self._silence() - gap > SILENT_IF_SLOW * self._rate:
+            self._heart_rate.clear()
         if quality == SignalQuality.NOISY and self._rhythm != Rhythm.ASYSTOLE:
             self._rhythm = Rhythm.UNKNOWN
         elif quality == SignalQuality.OK:

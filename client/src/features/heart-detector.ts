@@ -7,7 +7,7 @@ import { HeartRate } from "./heart-rate.js";
 import { LeadChoice } from "./lead-choice.js";
 import { LeadQuality } from "./lead-quality.js";
 import { remember } from "./numbers.js";
-import { FAINTEST, QrsDetector, REFRACTORY, type Wave } from "./qrs.js";
+import { FAINTEST, QrsDetector, type Wave } from "./qrs.js";
 import { type Beat, type HeartStatus, Rhythm, SignalQuality } from "./status.js";
 
 /** Seconds of signal without a beat that are an asystole: with the time it takes to see a beat, less than 4 s. */
@@ -24,6 +24,8 @@ const RESUMED = 3;
 /** One beat of so many mV, and so many times the envelope between the beats, ends an asystole too. */
 const STRONG = 0.5;
 const STRONG_OUT_OF_NOISE = 8;
+/** Seconds within which waves in two leads are one beat. */
+const SAME_BEAT = 0.1;
 /** Seconds of a gap after which the intervals before it tell nothing any more. */
 const FORGOTTEN = 2;
 /** Seconds between the beats that end a fibrillation, at the least. */
@@ -246,11 +248,10 @@ export class HeartDetector {
       return;
     }
     const earliest = this.#unconfirmed.at(-1) ?? this.#last;
-    const after = earliest === null ? -1 : earliest.sample + Math.floor(REFRACTORY * this.#conditioning.rate);
-    const from = Math.max(after, this.#ignoredUntil);
-    const fresh = this.#chosen.waves.filter((wave) => wave.sample > from);
+    const after = earliest === null ? -1 : earliest.decided + Math.floor(SAME_BEAT * this.#conditioning.rate);
+    const fresh = this.#chosen.waves.filter((wave) => wave.decided > after && wave.sample > this.#ignoredUntil);
     if (fresh.length === 0) return;
-    this.#unconfirmed.push(...fresh.sort((one, other) => one.sample - other.sample));
+    this.#unconfirmed.push(...fresh.sort((one, other) => one.decided - other.decided));
     if (!this.#isConfirmed()) return;
     for (const wave of this.#unconfirmed) beats.push(this.#count(wave));
     this.#unconfirmed = [];
@@ -325,7 +326,9 @@ export class HeartDetector {
     const gap = this.#chosen.lostSince;
     if (gap > FORGOTTEN * this.#conditioning.rate) this.#heartRate.clear();
     if (this.#silence() - gap < this.#longestSilence()) return;
-    this.#heartRate.clear();
+    const newest = this.#heartRate.last.at(-1) ?? 0;
+    const isSlow = newest >= SLOW * this.#conditioning.rate;
+    if (!isSlow || this.#silence() - gap > SILENT_IF_SLOW * this.#conditioning.rate) this.#heartRate.clear();
     if (quality === SignalQuality.NOISY && this.#rhythm !== Rhythm.ASYSTOLE) this.#rhythm = Rhythm.UNKNOWN;
     else if (quality === SignalQuality.OK) this.#rhythm = Rhythm.ASYSTOLE;
   }

@@ -22,7 +22,7 @@ const SHARE = 0.3;
 /** Beats, and peaks of noise, of which the median is taken. */
 const REMEMBERED = 8;
 /** Seconds after a beat in which there cannot be another. */
-export const REFRACTORY = 0.18;
+const REFRACTORY = 0.18;
 /** Seconds after a beat in which a wave of less than half its slope is its T wave. */
 const T_WAVE = 0.36;
 /**
