@@ -64,9 +64,18 @@ export class TraceBuffer {
     return sample < this.start || sample >= this.end ? Number.NaN : this.ring(lead)[sample % this.capacity];
   }
 
-  /** A copy of the samples `[from, to)` of a lead. */
+  /** A copy of the samples `[from, to)` of a lead; NaN where one is not there. */
   slice(lead: number, from: number, to: number): Float32Array {
-    return Float32Array.from({ length: Math.max(0, to - from) }, (_, index) => this.at(lead, from + index));
+    const copy = new Float32Array(Math.max(0, to - from)).fill(Number.NaN);
+    const row = this.#rows[lead];
+    const first = Math.max(from, this.start);
+    const last = Math.min(to, this.end);
+    if (row === undefined || last <= first) return copy;
+    const place = first % this.capacity;
+    const head = Math.min(last - first, this.capacity - place);
+    copy.set(row.subarray(place, place + head), first - from);
+    copy.set(row.subarray(0, last - first - head), first - from + head);
+    return copy;
   }
 
   /**
