@@ -36,6 +36,7 @@ UPPER_FLOORS = {
     "records",
     "features",
     "frame_file",
+    "features",
     "background",
     "libraries",
     "server",
@@ -81,7 +82,7 @@ CLIENT_MAY_IMPORT = {
     "libraries",
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics", "compression"}
-SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file"}
+SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file", "features"}
 
 PUBLIC = {
     "encode",

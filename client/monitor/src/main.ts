@@ -7,11 +7,13 @@ import {
   type Subscription,
   WebSocketBinaryService,
 } from "../../src/index.js";
-import { Alerts, readAlert } from "./alerts.js";
+import { foundAlert, readAlert } from "./alert-history.js";
+import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
 import { Controls } from "./controls.js";
 import { element } from "./dom.js";
 import { ecgFrame } from "./feed.js";
+import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
 import { Heart } from "./heart.js";
 import { installHook } from "./hook.js";
@@ -21,6 +23,7 @@ import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
 import { load } from "./settings.js";
 import { type EcgFrame, EcgSignal } from "./signal.js";
+import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
 
@@ -46,6 +49,7 @@ const alerts = new Alerts();
 const log = new FrameLog();
 const analyzer = new Analyzer(log);
 const heart = new Heart();
+const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
 const settings = load(location.search, localStorage);
@@ -64,13 +68,17 @@ const chooser = new StreamChooser(new URLSearchParams(location.search).get("stre
 const controls = new Controls(screen, alerts, analyzer, chooser, settings, () => review.update(signal));
 
 let signal: EcgSignal | null = null;
+let findings = new Findings();
 let subscription: Subscription | null = null;
+/** The stream that `signal` and `findings` are of. */
+let watched = "";
 let subscribedAt = Number.POSITIVE_INFINITY;
 
 /** Watch this stream in place of the one before, from a while ago on, so that there is a page to see at once. */
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
+  watched = name;
   const mine = service.subscribe(name, take, {
     since: new Date(1000 * (wall() - HISTORY)),
     onGap: ({ from, to }) => signal?.interrupt(to < from),
@@ -82,6 +90,8 @@ function watch(name: string): void {
 }
 
 function forget(): void {
+  tell(findings.end("no longer watched", signal?.seconds ?? 0));
+  findings = new Findings();
   signal = null;
   screen.show(null);
   heart.clear();
@@ -105,12 +115,20 @@ function keep(frame: EcgFrame): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
+    tell(findings.end("the signal is another one from here on", signal?.seconds ?? 0));
     signal = new EcgSignal(frame);
     screen.show(signal);
     controls.describe(signal);
   }
   signal.take(frame, now);
+  tell(findings.update(signal.heart, signal.seconds));
   presence.arrived(now, frame.samples / frame.samplingRate);
+}
+
+/** Put what this page found itself among the alerts. */
+function tell(found: readonly Finding[]): void {
+  const timeOf = (second: number): number => signal?.timeOf(second * signal.buffer.samplingRate) ?? Number.NaN;
+  for (const finding of found) alerts.add(foundAlert(finding, watched, timeOf, wall()));
 }
 
 /** Not of what was kept for us while we were away: that is late by nature. */
@@ -145,15 +163,24 @@ function display(at: number): void {
   requestAnimationFrame(display);
   const began = performance.now();
   screen.draw(at / 1000);
-  if (signal !== null && !presence.isLost) heart.update(signal, at / 1000);
+  if (signal !== null && !presence.isLost) heart.beat(signal);
+  look();
   pace.note(at, performance.now() - began);
+}
+
+/** What stands on the page of the heart; while the page is hidden and nothing is drawn, too. */
+function look(): void {
+  if (signal === null || presence.isLost) heart.clear();
+  else heart.update(signal, findings.rhythm, steady());
 }
 
 function tick(): void {
   const now = steady();
   const { reconnections, droppedByServer } = service.statistics;
   presence.update(now);
-  if (presence.isLost) heart.clear();
+  look();
+  if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
+  signalLine.update(presence.isLost ? null : signal);
   review.update(signal);
   analyzer.update(now, screen.review !== null);
   status.update(now, {

@@ -1,6 +1,7 @@
 /** One stream as the page holds it: its samples, where they belong in time, its beats. */
 
-import { type Beat, HeartDetector, type HeartStatus } from "../../src/features/index.js";
+import { HeartDetector, type HeartStatus, Rhythm } from "../../src/features/index.js";
+import type { HeartState } from "./findings.js";
 import { rhythmLead } from "./layout.js";
 import { Playhead } from "./playhead.js";
 import { Timeline } from "./timeline.js";
@@ -20,16 +21,31 @@ export interface EcgFrame {
   readonly sequence: number | null;
   /** Of the first sample, in Unix seconds. */
   readonly timestamp: number | null;
+  readonly told: ToldBySender;
+  /** Whether the units are no voltage, so that nobody knows what a millivolt is. */
+  readonly isGuessed: boolean;
 }
+
+export type LeadQuality = "ok" | "off" | "saturated" | "noisy";
+
+/** What a message may say beyond the protocol's own fields; null where it does not. */
+export interface ToldBySender {
+  readonly filter: string | null;
+  readonly pacing: string | null;
+  /** Samples of the message in which the device has seen pacing spikes. */
+  readonly spikes: readonly number[] | null;
+  /** One a lead; null where the sender's word for it is not known. */
+  readonly leads: readonly (LeadQuality | null)[] | null;
+}
+
+export const NOTHING_TOLD: ToldBySender = { filter: null, pacing: null, spikes: null, leads: null };
 
 /** Seconds that can be scrolled back, and bytes that they may take at the most. */
 const KEPT = 120;
 const KEPT_BYTES = 48 * 1024 * 1024;
-/** Hz at which beats are found. */
-const RATES = { lowest: 100, highest: 10_000 };
 /** Stretches of which is known when they were taken. */
 const STRETCHES_KEPT = 64;
-/** R peaks that are remembered until the screen comes to them. */
+/** The latest R peaks. */
 const PEAKS_KEPT = 64;
 
 /** Samples without a gap, and when one of them was taken. */
@@ -43,13 +59,22 @@ interface Stretch {
 export class EcgSignal {
   readonly buffer: TraceBuffer;
   readonly head = new Playhead();
-  /** Null where the sampling rate is none that beats can be found at. */
-  readonly #detector: HeartDetector | null;
   /** Gaps since the beginning, and the samples missing in them. */
   gaps = 0;
   missing = 0;
-  /** Numbers of the samples of the latest R peaks. */
+  /** Numbers of the samples of the latest R peaks, in order. */
   readonly peaks: number[] = [];
+  /** The lead that shows the rhythm best by its name: that of a sheet's strip, and where calipers begin. */
+  readonly rhythm: number;
+  /** What the newest message says beyond the protocol's own fields. */
+  told = NOTHING_TOLD;
+  /** Whether its millivolts are a guess. */
+  isGuessed = false;
+  /** Null where the sampling rate is out of the detector's range. */
+  readonly #detector: HeartDetector | null;
+  #status: HeartStatus | null = null;
+  #arrived = 0;
+  #frameSeconds = 0;
   #timeline = new Timeline();
   /** The newest last: each goes on to the next one, and has a clock of its own. */
   readonly #stretches: Stretch[] = [];
@@ -62,8 +87,8 @@ export class EcgSignal {
       samplingRate,
       Math.max(1, Math.min(Math.ceil(KEPT * samplingRate), affordable)),
     );
-    const isFit = samplingRate >= RATES.lowest && samplingRate <= RATES.highest && leads.length > 0;
-    this.#detector = isFit ? new HeartDetector(samplingRate, leads) : null;
+    this.rhythm = rhythmLead(leads);
+    this.#detector = detectorFor(samplingRate, leads);
   }
 
   /** Whether a frame goes on with what is here: the same leads at the same rate. */
@@ -92,13 +117,19 @@ export class EcgSignal {
       this.gaps += 1;
       this.missing += missing;
       this.buffer.skip(missing);
-      this.#note(this.#detector?.skip(missing) ?? []);
+      this.#note(this.#detector?.skip(missing));
     }
     const first = this.buffer.end;
-    this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
+    const without = this.buffer.gaps.length;
+    this.missing += this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
+    this.gaps += Math.max(0, this.buffer.gaps.length - without);
     this.#noteTime(first, frame.timestamp, missing > 0);
     this.head.arrived(this.buffer.end, frame.samples, this.#timeline.rate, now);
-    this.#note(this.#detector?.feed(physical(frame)) ?? []);
+    this.#arrived = now;
+    this.#frameSeconds = frame.samples / this.#timeline.rate;
+    this.told = frame.told;
+    this.isGuessed = frame.isGuessed;
+    this.#countBeats(frame);
   }
 
   /** When a sample was taken, in Unix seconds; NaN where the stream does not say. */
@@ -117,34 +148,76 @@ export class EcgSignal {
     if (timestamp !== null) Object.assign(stretch, { sample, timestamp });
   }
 
-  /** What the detector tells of the heart and of the leads; null where it cannot follow this signal. */
-  get heart(): HeartStatus | null {
-    return this.#detector?.status ?? null;
-  }
-
-  /** Beats a minute; NaN where none can be told. */
+  /** Beats a minute after the newest sample; NaN where none can be told. */
   get rate(): number {
-    return this.heart?.rateBpm ?? Number.NaN;
+    return this.#status?.rateBpm ?? Number.NaN;
   }
 
-  /** The lead in which beats are counted. */
-  get rhythm(): number {
-    return this.heart?.lead ?? rhythmLead(this.buffer.leads);
+  /** Beats a minute as they are known at that time: where nothing comes, nothing is known of the heart, after a moment. */
+  rateAt(now: number): number {
+    const waited = now - this.#arrived - FRAMES_WAITED * this.#frameSeconds;
+    return waited > SECONDS_WAITED ? Number.NaN : this.rate;
   }
 
-  #note(beats: readonly Beat[]): void {
-    for (const { sample } of beats) this.peaks.push(sample);
+  /** Seconds of signal so far, missing ones among them. */
+  get seconds(): number {
+    return this.buffer.end / this.buffer.samplingRate;
+  }
+
+  /** What the heart does after the newest sample. */
+  get heart(): HeartState {
+    const { leads } = this.buffer;
+    const { quality } = this;
+    const rhythm = this.#status?.rhythm ?? Rhythm.UNKNOWN;
+    const lead = this.#status?.lead ?? -1;
+    const isUsable = quality[lead] === "ok";
+    return {
+      rhythm,
+      secondsSinceBeat: this.#status?.secondsSinceBeat ?? null,
+      lead: isUsable ? leads[lead] : "",
+      off: leads.filter((_, index) => quality[index] === "off"),
+    };
+  }
+
+  /** What each lead is good for: as the message says, or else as the signal shows. */
+  get quality(): readonly LeadQuality[] {
+    return this.buffer.leads.map((_, lead) => this.told.leads?.[lead] ?? this.#status?.signalQuality[lead] ?? "ok");
+  }
+
+  /** Why there can be no rate of this signal at all; empty where there can. */
+  get refusal(): string {
+    return this.#detector === null ? `no heart rate at ${this.buffer.samplingRate} Hz` : "";
+  }
+
+  #countBeats(frame: EcgFrame): void {
+    if (this.#detector === null) return;
+    const { buffer, told } = this;
+    const first = buffer.end - frame.samples;
+    // What the device calls off is not listened to, whatever it sends of it.
+    const rows = buffer.leads.map((_, lead) =>
+      told.leads?.[lead] === "off"
+        ? new Float32Array(frame.samples).fill(Number.NaN)
+        : buffer.slice(lead, first, buffer.end),
+    );
+    this.#note(this.#detector.feed(rows, told.spikes));
+    this.#status = this.#detector.status;
+  }
+
+  #note(beats: readonly { readonly sample: number }[] = []): void {
+    this.peaks.push(...beats.map(({ sample }) => sample));
     this.peaks.splice(0, this.peaks.length - PEAKS_KEPT);
   }
 }
 
-/** The samples of a frame in its units, a row for each lead. */
-function physical(frame: EcgFrame): Float64Array[] {
-  const { signal, samples, gain, baseline, leads } = frame;
-  return leads.map((_, lead) => {
-    const row = new Float64Array(samples);
-    for (let index = 0; index < samples; index += 1)
-      row[index] = (Number(signal[lead * samples + index]) - baseline[lead]) / gain[lead];
-    return row;
-  });
+/** Seconds, and frames besides, that may be on their way before a rate is an old one. */
+const SECONDS_WAITED = 1;
+const FRAMES_WAITED = 2;
+
+function detectorFor(samplingRate: number, leads: readonly string[]): HeartDetector | null {
+  try {
+    return new HeartDetector(samplingRate, leads);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
