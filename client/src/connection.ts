@@ -152,25 +152,25 @@ export class Connection {
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : null;
     if (bytes) this.#owner.passed("in", bytes);
     const events = bytes ? this.session.receive(bytes, at) : this.session.receiveText(at);
-    this.#tell(events, bytes);
+    this.#tell(events, bytes, at);
     // A page in the background may not be woken in time, but what comes wakes it.
     if (at >= this.#alarmAt) this.#ring();
     else this.stir();
   }
 
-  #tell(events: readonly SessionEvent[], bytes: Uint8Array | null): void {
+  #tell(events: readonly SessionEvent[], bytes: Uint8Array | null, at: number): void {
     for (const event of events) {
       if (this.#over) return; // the application has let it go meanwhile
-      if (event.kind === "negotiated") this.#established();
+      if (event.kind === "negotiated") this.#established(at);
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
       this.#owner.heed(event, bytes);
     }
   }
 
-  #established(): void {
-    this.#establishedAt ??= now();
-    this.#nextPing = now();
+  #established(at: number): void {
+    this.#establishedAt ??= at;
+    this.#pingAgain(at); // ahead of all requests: an answer behind a history would tell little of the server's clock
   }
 
   // --- the clock ---
@@ -194,7 +194,7 @@ export class Connection {
     }
     const at = now();
     if (at >= this.#nextPing) this.#pingAgain(at);
-    this.#tell(this.session.tick(at), null);
+    this.#tell(this.session.tick(at), null, at);
     this.stir();
   }
 

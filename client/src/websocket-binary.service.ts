@@ -90,8 +90,10 @@ export interface Statistics {
   readonly lastHeard: number | null;
   /** Seconds that the last round trip took. */
   readonly roundTrip: number | null;
-  /** The server's clock minus ours, in seconds. */
+  /** The server's clock minus ours, in seconds; null if the server has not said, or our clock was set since. */
   readonly clockOffset: number | null;
+  /** By how many seconds `clockOffset` may be wrong. */
+  readonly clockError: number | null;
 }
 
 export interface ServiceEvents {
@@ -185,6 +187,7 @@ export class WebSocketBinaryService {
       reconnections: Math.max(0, connections - 1),
       roundTrip: this.#offset.roundTrip,
       clockOffset: this.#offset.seconds,
+      clockError: this.#offset.error,
     };
   }
 
@@ -452,8 +455,8 @@ export class WebSocketBinaryService {
       isTaken = false;
       callSafely(() => {
         const done = followed.callback(message as StreamMessage);
-        if (done) done.then(() => this.#acknowledge(connection, message), reportLater);
-        else isTaken = true;
+        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message), reportLater);
+        else isTaken = true; // whatever it returned
       });
     }
     this.#events.emit("message", message);
@@ -511,6 +514,14 @@ function inSeconds(options: ServiceOptions, name: Times): Partial<Settings> {
   if (milliseconds === undefined) return {};
   if (!(milliseconds > 0)) throw new RangeError(`${name} is a number of milliseconds above 0`);
   return { [name]: milliseconds / 1000 };
+}
+
+/** Whether a handler gave a promise, of whatever library; `() => count++` gives a number, which means nothing. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    ((typeof value === "object" && value !== null) || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
 }
 
 function reportLater(error: unknown): void {

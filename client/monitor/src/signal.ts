@@ -95,6 +95,7 @@ export class EcgSignal {
       this.missing += missing;
       this.buffer.skip(missing);
       this.beats.reset();
+      this.head.interrupted();
     }
     const first = this.buffer.end;
     this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);

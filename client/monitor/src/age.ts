@@ -1,0 +1,104 @@
+/**
+ * How old what is seen is: by the clocks where they are known, else what can be said without.
+ *
+ * A frame tells when its first sample was taken, by the clock of its source, and when it was sent, by the server's. The
+ * server's clock is known from round trips, up to an error. Where a frame was taken later than now, the clock of its
+ * source is off, and its age is not known. Without timestamps, or without the server's clock, only what comes later than
+ * the earliest does is known to be late.
+ */
+
+/** What is known of the server's clock: how far it is ahead of ours, and by how much that may be wrong. */
+export interface ServerClock {
+  readonly offset: number;
+  readonly error: number;
+}
+
+/** A frame, and when it came. */
+export interface Arrival {
+  /** Numbers of its first sample and of the one after its last. */
+  readonly first: number;
+  readonly end: number;
+  /** Samples a second of real time. */
+  readonly rate: number;
+  /** When its first sample was taken, in Unix seconds by the source's clock; null where it does not say. */
+  readonly taken: number | null;
+  /** When it was sent, in Unix seconds by the server's clock; null where frames have no timestamps. */
+  readonly sent: number | null;
+  /** When it came, in Unix seconds by our clock. */
+  readonly at: number;
+}
+
+/** Whose timestamps tell. */
+export type Teller = "source" | "server";
+
+/** Times are in seconds. */
+export type Seen =
+  /** So old, by these timestamps; wrong by `error` at most. `sent` ago the server sent it. */
+  | { readonly kind: "age"; readonly seconds: number; readonly error: number; by: Teller; readonly sent: number | null }
+  /** Its clock is so far ahead of ours that its timestamps tell no age. */
+  | { readonly kind: "ahead"; readonly seconds: number; readonly by: Teller; readonly sent: number | null }
+  /** Nobody tells; it is so much later than the earliest came. */
+  | { readonly kind: "unknown"; readonly late: number };
+
+/** Seconds by which timestamps may lie in the future, beyond the error of the clock: they are made by timers. */
+const PUNCTUAL = 0.1;
+/** Frames that are remembered until the screen comes to them; more may wait where it stands still, and are passed over. */
+const KEPT = 4096;
+/** Share by which the earliest arrivals count less with time: clocks of devices are wrong by less. */
+const FORGETTING = 0.002;
+
+export class Age {
+  /** Those on the screen and behind it, the oldest first. */
+  #arrivals: Arrival[] = [];
+  /** Number of the sample that would come now, were all as early as the earliest. */
+  #line = Number.NEGATIVE_INFINITY;
+  #lineAt = 0;
+
+  /** Another stream. */
+  clear(): void {
+    this.#arrivals = [];
+    this.#line = Number.NEGATIVE_INFINITY;
+  }
+
+  /** A frame came. @param steady now, in seconds of a clock that never steps back */
+  arrived(arrival: Arrival, steady: number): void {
+    this.#line = Math.max(arrival.end, this.#lineAtTime(steady, arrival.rate));
+    this.#lineAt = steady;
+    this.#arrivals.push(arrival);
+    if (this.#arrivals.length > KEPT) this.#arrivals.shift();
+  }
+
+  /**
+   * How old what the screen shows last is. Null before the first frame.
+   *
+   * @param position number of the sample at which the screen is.
+   * @param now in Unix seconds by our clock.
+   * @param steady now, by the clock of the arrivals.
+   * @param server what is known of the server's clock; null where it does not say.
+   */
+  at(position: number, now: number, steady: number, server: ServerClock | null): Seen | null {
+    while (this.#arrivals.length > 1 && this.#arrivals[1].first <= position) this.#arrivals.shift();
+    const shown = this.#arrivals.at(0);
+    const newest = this.#arrivals.at(-1);
+    if (shown === undefined || newest === undefined) return null;
+    const unknown: Seen = {
+      kind: "unknown",
+      late: Math.max(0, this.#lineAtTime(steady, newest.rate) - position) / newest.rate,
+    };
+    if (server === null) return unknown;
+    const from = Math.max(0, position - shown.first) / shown.rate;
+    const sent = shown.sent === null ? null : now + server.offset - shown.sent;
+    // What was sent was taken before: of a frame whose source does not say, the last sample was at the latest.
+    const own = shown.taken ?? (shown.sent === null ? null : shown.sent - (shown.end - shown.first) / shown.rate);
+    if (own === null) return unknown;
+    const by = shown.taken === null ? "server" : "source";
+    const seconds = now + server.offset - own - from;
+    const early = own + (shown.end - shown.first) / shown.rate - (shown.at + server.offset);
+    if (early > server.error + PUNCTUAL) return { kind: "ahead", seconds: early, by, sent };
+    return { kind: "age", seconds, error: server.error, by, sent };
+  }
+
+  #lineAtTime(steady: number, rate: number): number {
+    return this.#line + (steady - this.#lineAt) * rate * (1 - FORGETTING);
+  }
+}
