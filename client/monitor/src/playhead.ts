@@ -53,6 +53,7 @@ export class Playhead {
   #delay = 0;
   #told = Number.NaN;
   #otherSince = Number.NaN;
+  #least = 0;
   #now = 0;
   #movedUnseen = false;
 
@@ -134,13 +135,18 @@ export class Playhead {
     if (Math.abs(changed) < CHANGE) {
       this.#told += changed * Math.min(1, seconds / DRIFTING); // so that many small steps at once are a change
       this.#otherSince = Number.NaN;
-    } else if (Number.isNaN(this.#otherSince)) {
-      this.#otherSince = now;
-    } else if (now - this.#otherSince >= LASTING) {
-      if (!Number.isNaN(this.#told)) this.change = { seconds: changed, at: now };
-      this.#told = this.#delay;
-      this.#otherSince = Number.NaN;
+      return;
     }
+    if (Number.isNaN(this.#otherSince)) {
+      this.#otherSince = now;
+      this.#least = this.#delay;
+    }
+    this.#least = Math.min(this.#least, this.#delay); // what is more, is jitter
+    if (now - this.#otherSince < LASTING) return;
+    const lasting = this.#least - this.#told;
+    if (Math.abs(lasting) >= CHANGE) this.change = { seconds: lasting, at: now };
+    this.#told = this.#least;
+    this.#otherSince = Number.NaN;
   }
 
   #lineAtTime(now: number): number {
