@@ -17,7 +17,7 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-export type WebSocketConstructor = new (url: string) => WebSocketLike;
+export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** What a connection tells its owner. */
 export interface ConnectionOwner {
@@ -73,9 +73,10 @@ export class Connection {
   #alarm: ReturnType<typeof setTimeout> | undefined;
   #alarmAt = Number.POSITIVE_INFINITY;
 
-  /** Opens a WebSocket. @param connectTimeout seconds that it may take to open */
+  /** Opens a WebSocket. @param protocols that are offered @param connectTimeout seconds that it may take to open */
   constructor(
     url: string,
+    protocols: readonly string[],
     WebSocket: WebSocketConstructor,
     settings: Settings,
     clock: SendClock,
@@ -85,7 +86,7 @@ export class Connection {
     this.#owner = owner;
     this.#settings = settings;
     this.session = new ClientSession(settings, clock);
-    this.#socket = new WebSocket(url);
+    this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();
     this.#socket.onmessage = (event: { data: unknown }) => this.#receive(event.data);

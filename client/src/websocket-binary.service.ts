@@ -49,6 +49,11 @@ export interface ServiceOptions {
   readonly reconnect?: Partial<Backoff> | false;
   /** What may wait for a connection. */
   readonly outbox?: { readonly messages?: number; readonly bytes?: number };
+  /**
+   * Subprotocols to offer, such as `["ecgframe", "bearer." + token]`: what a browser can send in place of an
+   * `Authorization` header. A function is called for each connection, so that a token can be a fresh one.
+   */
+  readonly protocols?: readonly string[] | (() => readonly string[]);
   /** The class of WebSocket, where there is no global one. */
   readonly WebSocket?: WebSocketConstructor;
 }
@@ -131,6 +136,7 @@ export class WebSocketBinaryService {
   readonly #backoff: Backoff | null;
   readonly #connectTimeout: number;
   readonly #WebSocket: WebSocketConstructor | undefined;
+  readonly #protocols: () => readonly string[];
   readonly #clock = new SendClock();
   readonly #events = new Emitter<ServiceEvents>();
   readonly #switchboard: Switchboard;
@@ -161,6 +167,8 @@ export class WebSocketBinaryService {
   constructor(options: ServiceOptions = {}) {
     this.#settings = settingsOf(options);
     this.#backoff = options.reconnect === false ? null : { ...DEFAULT_BACKOFF, ...options.reconnect };
+    const protocols = options.protocols ?? [];
+    this.#protocols = typeof protocols === "function" ? protocols : () => protocols;
     this.#connectTimeout = (options.connectTimeout ?? 1000 * CONNECT_TIMEOUT) / 1000;
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
     this.#outbox = new Outbox(this.#settings.acknowledgementAttempts, { ...DEFAULT_OUTBOX, ...options.outbox });
@@ -317,6 +325,7 @@ export class WebSocketBinaryService {
     try {
       this.#connection = new Connection(
         this.#url,
+        this.#protocols(),
         this.#WebSocket as WebSocketConstructor,
         this.#settings,
         this.#clock,
@@ -324,7 +333,7 @@ export class WebSocketBinaryService {
         this.#owner,
       );
     } catch (error) {
-      this.#finish(new ConnectionLost((error as Error).message)); // not a URL that a WebSocket takes
+      this.#finish(new ConnectionLost((error as Error).message)); // not a URL, or no subprotocols, that a WebSocket takes
     }
   }
 
