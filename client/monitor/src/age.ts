@@ -40,7 +40,7 @@ export type Seen =
   /** Nobody tells; it is so much later than the earliest came. */
   | { readonly kind: "unknown"; readonly late: number };
 
-/** Seconds by which timestamps may lie in the future, beyond the error of the clock: they are made by timers. */
+/** Seconds by which timestamps may lie in the future: they are made by timers. */
 const PUNCTUAL = 0.1;
 /** Frames that are remembered until the screen comes to them; more may wait where it stands still, and are passed over. */
 const KEPT = 4096;
@@ -93,8 +93,11 @@ export class Age {
     if (own === null) return unknown;
     const by = shown.taken === null ? "server" : "source";
     const seconds = now + server.offset - own - from;
-    const early = own + (shown.end - shown.first) / shown.rate - (shown.at + server.offset);
-    if (early > server.error + PUNCTUAL) return { kind: "ahead", seconds: early, by, sent };
+    // The last sample was taken before the frame was sent, and both were before it came.
+    const last = own + (shown.end - shown.first) / shown.rate;
+    const came = shown.at + server.offset + server.error;
+    const early = last - Math.min(came, shown.sent ?? came);
+    if (early > PUNCTUAL) return { kind: "ahead", seconds: early, by, sent };
     return { kind: "age", seconds, error: server.error, by, sent };
   }
 

@@ -26,6 +26,8 @@ const GIVING_UP = 0.01;
 /** Seconds by which the delay has to change, and for how long, before that is told. */
 const CHANGE = 0.1;
 const LASTING = 1;
+/** Seconds until there is a delay that could change: a page that is opened has much to do. */
+const BEGINNING = 3;
 /** Seconds within which a drift of the delay is forgotten: that of two clocks is told by nobody. */
 const DRIFTING = 10;
 
@@ -142,7 +144,7 @@ export class Playhead {
       this.#least = this.#delay;
     }
     this.#least = Math.min(this.#least, this.#delay); // what is more, is jitter
-    if (now - this.#otherSince < LASTING) return;
+    if (now - this.#otherSince < (Number.isNaN(this.#told) ? BEGINNING : LASTING)) return;
     const lasting = this.#least - this.#told;
     if (Math.abs(lasting) >= CHANGE) this.change = { seconds: lasting, at: now };
     this.#told = this.#least;

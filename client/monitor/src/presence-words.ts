@@ -20,7 +20,7 @@ const SAME = 1;
 /** Share of an age by which it may be wrong without that being said. */
 const EXACT = 0.1;
 
-/** As `24 s`, `about 24 s`, `at least 24 s`. */
+/** As `24 s`, `up to 24 s`, `at least 24 s`. */
 export function ageInWords(seen: Seen): string {
   switch (seen.kind) {
     case "age": {
@@ -33,6 +33,11 @@ export function ageInWords(seen: Seen): string {
     case "unknown":
       return `at least ${duration(seen.late)}`;
   }
+}
+
+/** The same for the badge, which is short: `24 s`, `≤ 24 s`, `≥ 24 s`. */
+export function ageInSigns(seen: Seen): string {
+  return ageInWords(seen).replace("up to", "≤").replace("at least", "≥");
 }
 
 /** Why it is not called live: sentences. */

@@ -2,7 +2,7 @@
 
 import type { Seen } from "./age.js";
 import { element, setText } from "./dom.js";
-import { ageInWords, changeInWords, type Knowledge, reasonInWords } from "./presence-words.js";
+import { ageInSigns, changeInWords, type Knowledge, reasonInWords } from "./presence-words.js";
 
 export type { Knowledge } from "./presence-words.js";
 
@@ -118,7 +118,7 @@ export class Presence {
   }
 
   #stateOf(seen: Seen): State {
-    const limit = this.state === "live" || this.state === "connecting" ? LIVE : LIVE_AGAIN;
+    const limit = this.state === "delayed" || this.state === "old" ? LIVE_AGAIN : LIVE;
     const late = latenessOf(seen);
     if (late > limit) return late < OLD ? "delayed" : "old";
     if (seen.kind === "age") return "live";
@@ -145,7 +145,7 @@ export class Presence {
       case "unknown":
         return "Age unknown";
       default:
-        return seen === null ? "Delayed" : `Delayed ${ageInWords(seen)}`;
+        return seen === null ? "Delayed" : `Delayed ${ageInSigns(seen)}`;
     }
   }
 
@@ -155,7 +155,7 @@ export class Presence {
     const isSaid = this.state === "live" || this.state === "connecting" || this.state === "lost" || seen === null;
     const words = [
       isSaid ? "" : reasonInWords(seen, knowledge),
-      isNew && this.state !== "lost" ? changeInWords(change.seconds) : "",
+      isNew && this.state === "live" ? changeInWords(change.seconds) : "",
     ].filter((text) => text !== "");
     this.#age.hidden = words.length === 0;
     this.#age.dataset.state = this.state;
