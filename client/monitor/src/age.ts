@@ -37,11 +37,17 @@ export type Seen =
   | { readonly kind: "age"; readonly seconds: number; readonly error: number; by: Teller; readonly sent: number | null }
   /** Its clock is so far ahead of ours that its timestamps tell no age. */
   | { readonly kind: "ahead"; readonly seconds: number; readonly by: Teller; readonly sent: number | null }
+  /** Its clock was set by so much, forward or, where negative, back, and may have been right before or be so now. */
+  | { readonly kind: "set"; readonly seconds: number; readonly sent: number | null }
   /** Nobody tells; it is so much later than the earliest came. */
   | { readonly kind: "unknown"; readonly late: number };
 
 /** Seconds by which timestamps may lie in the future: they are made by timers. */
 const PUNCTUAL = 0.1;
+/** Seconds by which the timestamps of two frames that follow one another may be off where no clock was set. */
+const STEP = 1;
+/** Seconds of age that are believed of a clock that was set: it was set right. */
+const BELIEVED = 2;
 /** Frames that are remembered until the screen comes to them; more may wait where it stands still, and are passed over. */
 const KEPT = 4096;
 /** Share by which the earliest arrivals count less with time: clocks of devices are wrong by less. */
@@ -53,10 +59,13 @@ export class Age {
   /** Number of the sample that would come now, were all as early as the earliest. */
   #line = Number.NEGATIVE_INFINITY;
   #lineAt = 0;
+  /** By how many seconds the clock of the source was set since. */
+  #set = 0;
 
   /** Another stream. */
   clear(): void {
     this.#arrivals = [];
+    this.#set = 0;
     this.#line = Number.NEGATIVE_INFINITY;
   }
 
@@ -64,6 +73,7 @@ export class Age {
   arrived(arrival: Arrival, steady: number): void {
     this.#line = Math.max(arrival.end, this.#lineAtTime(steady, arrival.rate));
     this.#lineAt = steady;
+    this.#noteStep(arrival);
     this.#arrivals.push(arrival);
     if (this.#arrivals.length > KEPT) this.#arrivals.shift();
   }
@@ -98,7 +108,21 @@ export class Age {
     const came = shown.at + server.offset + server.error;
     const early = last - Math.min(came, shown.sent ?? came);
     if (early > PUNCTUAL) return { kind: "ahead", seconds: early, by, sent };
+    if (this.#set !== 0 && seconds > BELIEVED) return { kind: "set", seconds: this.#set, sent };
     return { kind: "age", seconds, error: server.error, by, sent };
+  }
+
+  /** Samples that follow one another were taken one after the other, whatever the clock says. */
+  #noteStep(arrival: Arrival): void {
+    const last = this.#arrivals.at(-1);
+    if (last === undefined || last.taken === null || arrival.taken === null) return;
+    if (last.end !== arrival.first) {
+      this.#set = 0; // behind a gap there may be another source
+      return;
+    }
+    const by = arrival.taken - (last.taken + (last.end - last.first) / last.rate);
+    // One that is played faster than life is ahead by little, frame by frame.
+    if (Math.abs(by) > STEP + (last.end - last.first) / last.rate) this.#set += by;
   }
 
   #lineAtTime(steady: number, rate: number): number {

@@ -29,6 +29,7 @@ export function ageInWords(seen: Seen): string {
       return isExact ? duration(seen.seconds) : `up to ${duration(seen.seconds + seen.error)}`;
     }
     case "ahead":
+    case "set":
       return `at least ${duration(seen.sent ?? 0)}`;
     case "unknown":
       return `at least ${duration(seen.late)}`;
@@ -47,8 +48,11 @@ export function reasonInWords(seen: Seen, { roundTrip, version }: Knowledge): st
       return `What you see is ${ageInWords(seen)} old. ${whereLate(seen.seconds, seen.sent)}`;
     case "ahead": {
       const whose = seen.by === "source" ? "source" : "server";
-      const sent = seen.sent === null ? "" : ` The server sent it ${duration(Math.max(0, seen.sent))} ago.`;
-      return `Clock of the ${whose} ${duration(seen.seconds)} ahead: how old the signal is cannot be told.${sent}`;
+      return `Clock of the ${whose} ${duration(seen.seconds)} ahead: how old the signal is cannot be told.${sent(seen.sent)}`;
+    }
+    case "set": {
+      const set = `set ${seen.seconds < 0 ? "back" : "forward"} by ${duration(Math.abs(seen.seconds))}`;
+      return `Clock of the source ${set}: how old the signal is cannot be told.${sent(seen.sent)}`;
     }
     case "unknown": {
       const late = seen.late > SAME ? ` It comes at least ${duration(seen.late)} later than it did.` : "";
@@ -60,6 +64,10 @@ export function reasonInWords(seen: Seen, { roundTrip, version }: Knowledge): st
       return `How old the signal is cannot be told: ${why}.${late}${trip}`;
     }
   }
+}
+
+function sent(ago: number | null): string {
+  return ago === null ? "" : ` The server sent it ${duration(Math.max(0, ago))} ago.`;
 }
 
 function whereLate(seconds: number, sent: number | null): string {

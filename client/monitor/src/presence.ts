@@ -122,7 +122,7 @@ export class Presence {
     const late = latenessOf(seen);
     if (late > limit) return late < OLD ? "delayed" : "old";
     if (seen.kind === "age") return "live";
-    return seen.kind === "ahead" ? "clock" : "unknown";
+    return seen.kind === "unknown" ? "unknown" : "clock";
   }
 
   #enter(state: State): void {
@@ -185,6 +185,7 @@ function latenessOf(seen: Seen): number {
     case "age":
       return seen.seconds + seen.error;
     case "ahead":
+    case "set":
       return seen.sent ?? 0;
     case "unknown":
       return seen.late;

@@ -91,6 +91,29 @@ describe("the age of what is seen", () => {
     }
   });
 
+  it.each([-3600, -40])("tells a source whose clock is set by %d s while it sends, and no age", (step) => {
+    const age = new Age();
+    const known = { offset: 0, error: 0.02 };
+    const said: (Seen | null)[] = [];
+    const send = (number: number, source: number): void => {
+      const taken = DAY + number * FRAME;
+      const at = taken + FRAME + 0.01;
+      const place = { first: number * SAMPLES, end: (number + 1) * SAMPLES, rate: RATE };
+      age.arrived({ ...place, taken: taken + source, sent: taken + FRAME, at }, at - DAY);
+      said.push(age.at((number + 1) * SAMPLES, at, at - DAY, known));
+    };
+    for (let number = 0; number < 20; number += 1) send(number, 0);
+    expect(said.every((seen) => seen?.kind === "age")).toBe(true);
+    for (let number = 20; number < 40; number += 1) send(number, step);
+    const last = said.at(-1);
+    expect(last?.kind === "set" && last.seconds).toBeCloseTo(step, 3);
+    expect(last && reasonInWords(last, { seen: last, roundTrip: null, version: 3, change: null })).toMatch(
+      /^Clock of the source set back by \d+ (s|min): how old the signal is cannot be told. The server sent it 0.01 s ago.$/,
+    );
+    for (let number = 40; number < 60; number += 1) send(number, 0); // set right again
+    expect(said.at(-1)?.kind).toBe("age");
+  });
+
   it("tells a source that is behind from a link that is slow", () => {
     const [seen] = watched(2, { source: -40 }).slice(-1);
     expect(seen.kind === "age" && Math.round(seen.seconds)).toBe(40);
