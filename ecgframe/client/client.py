@@ -77,8 +77,9 @@ def connect(
             either callback goes to the event loop's exception handler, and the client goes on.
         websockets_options: what ``websockets.asyncio.client.connect`` takes: ``ssl``, ``additional_headers``,
             ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Frames are
-            compressed already, so there is no ``compression``. ``ping_interval`` is None by default: the protocol has its own heartbeat, and
-            a WebSocket ping cannot tell a dead server from an application that takes no messages.
+            compressed already, so there is no ``compression``. ``ping_interval`` is None by default: the protocol has
+            its own heartbeat, and a WebSocket ping cannot tell a dead server from an application that takes no
+            messages.
 
     Raises:
         TypeError: an option that cannot be.
