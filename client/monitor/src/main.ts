@@ -7,6 +7,8 @@ import {
   type Subscription,
   WebSocketBinaryService,
 } from "../../src/index.js";
+import { microsecondsNow } from "../../src/send-clock.js";
+import { Age, type Seen, type ServerClock } from "./age.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
@@ -33,12 +35,20 @@ const TICK = 100;
 /** Seconds of a stream that are asked for when it is chosen: a page and a little more. */
 const HISTORY = 12;
 
+/** Seconds without a frame of the display after which the page counts as hidden. */
+const HIDDEN = 0.25;
+
+/** Seconds between two looks at the server's clock while what is seen is not known to be live. */
+const ASKING = 2;
+
 /** Seconds until the first connection is tried again. */
 const RETRY = 3;
 
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
+/** Unix seconds of this machine's clock as it is set now: the one that is compared with the server's. */
+const clock = (): number => Number(microsecondsNow()) / 1e6;
 
 const address = new URL("ws", location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -52,6 +62,7 @@ const heart = new Heart();
 const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
+const age = new Age();
 const settings = load(location.search, localStorage);
 const screen = new Screen(
   element("stage", HTMLElement),
@@ -73,6 +84,8 @@ let subscription: Subscription | null = null;
 /** The stream that `signal` and `findings` are of. */
 let watched = "";
 let subscribedAt = Number.POSITIVE_INFINITY;
+let displayedAt = Number.NEGATIVE_INFINITY;
+let askedAt = Number.NEGATIVE_INFINITY;
 
 /** Watch this stream in place of the one before, from a while ago on, so that there is a page to see at once. */
 function watch(name: string): void {
@@ -96,13 +109,14 @@ function forget(): void {
   screen.show(null);
   heart.clear();
   status.clear();
+  age.clear();
   presence.watching(steady());
 }
 
 function take(message: Message): void {
   if (message.type !== MessageType.ECG_DATA) return;
   try {
-    keep(ecgFrame(message));
+    keep(ecgFrame(message), message.timestamp);
     measureLatency(message);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -111,7 +125,7 @@ function take(message: Message): void {
 }
 
 /** Put a frame where the display will find it. */
-function keep(frame: EcgFrame): void {
+function keep(frame: EcgFrame, timestamp: bigint | null): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
@@ -119,9 +133,14 @@ function keep(frame: EcgFrame): void {
     signal = new EcgSignal(frame);
     screen.show(signal);
     controls.describe(signal);
+    age.clear();
   }
   signal.take(frame, now);
   tell(findings.update(signal.heart, signal.seconds));
+  const { end } = signal.buffer;
+  const sent = timestamp === null ? null : Number(timestamp) / 1e6;
+  const place = { first: end - frame.samples, end, rate: frame.samplingRate };
+  age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
   presence.arrived(now, frame.samples / frame.samplingRate);
 }
 
@@ -134,8 +153,29 @@ function tell(found: readonly Finding[]): void {
 /** Not of what was kept for us while we were away: that is late by nature. */
 function measureLatency(message: Message): void {
   if (message.timestamp === null) return;
-  const sent = Number(message.timestamp) / 1e6 - (service.statistics.clockOffset ?? 0);
-  if (sent > subscribedAt) status.travelled(Math.max(0, wall() - sent));
+  const { clockOffset } = service.statistics;
+  if (clockOffset === null) return;
+  const sent = Number(message.timestamp) / 1e6 - clockOffset;
+  if (sent > subscribedAt) status.travelled(clock() - sent);
+}
+
+function serverClock(): ServerClock | null {
+  const { clockOffset: offset, clockError: error } = service.statistics;
+  return offset === null || error === null ? null : { offset, error };
+}
+
+/** How old what the screen shows is; its clocks are asked for again where that is more, or less, than it should be. */
+function seen(now: number): Seen | null {
+  if (signal === null) return null;
+  if (now - displayedAt > HIDDEN) signal.head.advanceUnseen(now);
+  const { position } = signal.head;
+  const { end } = signal.buffer;
+  const found = age.at(Number.isNaN(position) ? end : Math.min(position, end), clock(), now, serverClock());
+  if (!presence.isLive && service.state === "open" && now - askedAt > ASKING) {
+    askedAt = now;
+    service.ping().catch(() => {}); // a connection that has gone is told elsewhere
+  }
+  return found;
 }
 
 service.on("message", (message) => {
@@ -145,7 +185,7 @@ service.on("message", (message) => {
 service.on("state", ({ state }) => presence.linked(state));
 service.on("negotiated", ({ version, capabilities }) => status.negotiated(version, [...capabilities].sort()));
 service.on("subscribed", () => {
-  subscribedAt = wall();
+  subscribedAt = clock();
 });
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => log.blame(error.message));
@@ -162,6 +202,7 @@ function connect(): void {
 function display(at: number): void {
   requestAnimationFrame(display);
   const began = performance.now();
+  displayedAt = at / 1000;
   screen.draw(at / 1000);
   if (signal !== null && !presence.isLost) heart.beat(signal);
   look();
@@ -176,8 +217,13 @@ function look(): void {
 
 function tick(): void {
   const now = steady();
-  const { reconnections, droppedByServer } = service.statistics;
-  presence.update(now);
+  const { reconnections, droppedByServer, roundTrip } = service.statistics;
+  presence.update(now, {
+    seen: seen(now),
+    roundTrip,
+    version: service.negotiated?.version ?? null,
+    change: signal?.head.change ?? null,
+  });
   look();
   if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
