@@ -149,6 +149,7 @@ export class WebSocketBinaryService {
   #patience: Patience | null = null;
   #offset = new ClockOffset();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #nextAttempt: number | null = null;
   #opening: { resolve: (negotiated: Negotiated) => void; reject: (error: Error) => void } | null = null;
   #closed: (() => void)[] = [];
   #pongs: ((seconds: number | null) => void)[] = [];
@@ -178,6 +179,11 @@ export class WebSocketBinaryService {
 
   get state(): ServiceState {
     return this.#state;
+  }
+
+  /** When the next connection is tried, in milliseconds since 1970; null where none is waited for. */
+  get nextAttempt(): number | null {
+    return this.#nextAttempt;
   }
 
   /** What was agreed on with the server; null without a connection. */
@@ -322,6 +328,7 @@ export class WebSocketBinaryService {
   // --- the connection ---
 
   #open(): void {
+    this.#nextAttempt = null;
     try {
       this.#connection = new Connection(
         this.#url,
@@ -376,6 +383,7 @@ export class WebSocketBinaryService {
       return;
     }
     const pause = this.#patience.pause(lasted, code !== null || !opened);
+    this.#nextAttempt = Date.now() + pause;
     this.#timer = setTimeout(() => this.#open(), pause);
     this.#enter("reconnecting");
   }
@@ -383,6 +391,7 @@ export class WebSocketBinaryService {
   /** There will be no other connection. */
   #finish(error: ConnectionLost): void {
     clearTimeout(this.#timer);
+    this.#nextAttempt = null;
     const isWanted = this.#closed.length > 0;
     const opening = this.#opening;
     this.#opening = null;

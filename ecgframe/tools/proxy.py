@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..libraries import library
 from . import ToolError
 from .faults import BadLine, Faults
+from .http_pages import fetch_page
 from .listening import address
 from .sighting import Delivery, Origin, Remark, Sighting
 from .tap import LARGEST_MESSAGE
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
     from websockets.asyncio.server import serve as serve_websockets
     from websockets.exceptions import ConnectionClosed, WebSocketException
+    from websockets.http11 import Request, Response
     from websockets.typing import Subprotocol
 else:
     library("websockets", extra="tools", purpose="a proxy")
@@ -69,11 +71,18 @@ class Proxy:
                 compression=None,
                 ping_interval=None,
                 max_size=LARGEST_MESSAGE,
+                process_request=self._pages,
                 select_subprotocol=_first,
                 server_header=None,
             )
         except OSError as error:
             raise ToolError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
+
+    async def _pages(self, client: ServerConnection, request: Request) -> Response | None:
+        """Pass on what is no WebSocket: the target's monitor, and its list of streams. Nothing of it is shown."""
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            return None
+        return await asyncio.to_thread(fetch_page, client, self._target, request)
 
     async def _relay(self, client: ServerConnection) -> None:
         url = _url(self._target, client)

@@ -19,11 +19,14 @@ import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
 import { Heart } from "./heart.js";
 import { installHook } from "./hook.js";
+import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { Presence } from "./presence.js";
+import { Reconnecting } from "./reconnecting.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
-import { load } from "./settings.js";
+import { type ServerAddress, serverAddress } from "./server-address.js";
+import { keepInAddress, load } from "./settings.js";
 import { type EcgFrame, EcgSignal } from "./signal.js";
 import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
@@ -44,15 +47,28 @@ const ASKING = 2;
 /** Seconds until the first connection is tried again. */
 const RETRY = 3;
 
+/** Milliseconds between two looks at which streams there are. */
+const LIST = 3000;
+
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
 /** Unix seconds of this machine's clock as it is set now: the one that is compared with the server's. */
 const clock = (): number => Number(microsecondsNow()) / 1e6;
 
-const address = new URL("ws", location.href);
-address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-address.search = "";
+let signal: EcgSignal | null = null;
+let findings = new Findings();
+/** The stream that `signal` and `findings` are of. */
+let watched = "";
+let displayedAt = Number.NEGATIVE_INFINITY;
+let askedAt = Number.NEGATIVE_INFINITY;
+let subscription: Subscription | null = null;
+let subscribedAt = Number.POSITIVE_INFINITY;
+/** Of the last message of the stream that was taken, in microseconds. */
+let lastTaken: bigint | null = null;
+let firstConnection: ReturnType<typeof setTimeout> | undefined;
+let firstConnectionAt: number | null = null;
+
 const service = new WebSocketBinaryService();
 const status = new Status();
 const alerts = new Alerts();
@@ -70,30 +86,33 @@ const screen = new Screen(
   {
     paper: element("paper", HTMLCanvasElement),
     traces: element("traces", HTMLCanvasElement),
+    labels: element("labels", HTMLCanvasElement),
     overlay: element("overlay", HTMLCanvasElement),
   },
   settings,
 );
 const review = new ReviewBar(screen);
-const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), watch);
-const controls = new Controls(screen, alerts, analyzer, chooser, settings, () => review.update(signal));
+const reconnecting = new Reconnecting(reconnect);
+const overflow = new Overflow();
+const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), (name, byHand) => {
+  if (byHand) keepInAddress({ stream: name });
+  watch(name);
+});
+const controls = new Controls(screen, alerts, analyzer, chooser, settings, overflow, () => review.update(signal));
 
-let signal: EcgSignal | null = null;
-let findings = new Findings();
-let subscription: Subscription | null = null;
-/** The stream that `signal` and `findings` are of. */
-let watched = "";
-let subscribedAt = Number.POSITIVE_INFINITY;
-let displayedAt = Number.NEGATIVE_INFINITY;
-let askedAt = Number.NEGATIVE_INFINITY;
-
-/** Watch this stream in place of the one before, from a while ago on, so that there is a page to see at once. */
+/** Watch this stream in place of the one before. */
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
   watched = name;
+  subscribe(name);
+}
+
+/** From the last message that is here on, or from a while ago, so that there is a page to see at once. */
+function subscribe(name: string): void {
+  const since = lastTaken === null ? 1000 * (wall() - HISTORY) : Number(lastTaken / 1000n);
   const mine = service.subscribe(name, take, {
-    since: new Date(1000 * (wall() - HISTORY)),
+    since: new Date(since),
     onGap: ({ from, to }) => signal?.interrupt(to < from),
   });
   mine.granted.catch((error: Error) => {
@@ -106,6 +125,7 @@ function forget(): void {
   tell(findings.end("no longer watched", signal?.seconds ?? 0));
   findings = new Findings();
   signal = null;
+  lastTaken = null;
   screen.show(null);
   heart.clear();
   status.clear();
@@ -115,6 +135,8 @@ function forget(): void {
 
 function take(message: Message): void {
   if (message.type !== MessageType.ECG_DATA) return;
+  if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with it
+  lastTaken = message.timestamp;
   try {
     keep(ecgFrame(message), message.timestamp);
     measureLatency(message);
@@ -131,7 +153,7 @@ function keep(frame: EcgFrame, timestamp: bigint | null): void {
   if (signal === null || !signal.fits(frame)) {
     tell(findings.end("the signal is another one from here on", signal?.seconds ?? 0));
     signal = new EcgSignal(frame);
-    screen.show(signal);
+    screen.continueWith(signal);
     controls.describe(signal);
     age.clear();
   }
@@ -178,6 +200,9 @@ function seen(now: number): Seen | null {
   return found;
 }
 
+document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
+  if (effectiveDirective === "connect-src") presence.refused(`this page may not connect to ${blockedURI}`);
+});
 service.on("message", (message) => {
   status.received(message);
   if (message.type === MessageType.ANOMALY_ALERT) alerts.add(readAlert(message.data, wall()));
@@ -192,11 +217,46 @@ service.on("error", ({ error }) => log.blame(error.message));
 
 /** Connect, and watch; the service itself connects anew only where there was a connection. */
 function connect(): void {
-  watch(chooser.value);
-  service.connect(address.href).catch((error: Error) => {
+  if (server === null) return;
+  clearTimeout(firstConnection);
+  firstConnectionAt = null;
+  // Where a connection came to its end for good, so did the subscription; what was received stays.
+  if (chooser.value !== "" && subscription?.status !== "asked") subscribe(chooser.value);
+  service.connect(server.socket.href).catch((error: Error) => {
     presence.refused(error.message);
-    setTimeout(connect, 1000 * RETRY);
+    firstConnectionAt = Date.now() + 1000 * RETRY;
+    firstConnection = setTimeout(connect, 1000 * RETRY);
   });
+}
+
+/** Connect at once, whatever is waited for. */
+function reconnect(): void {
+  if (service.state === "closed" || service.state === "idle") connect();
+  else service.reconnect();
+}
+
+/** Where the server is; null where the page's address names one that is none, which the page says. */
+function findServer(): ServerAddress | null {
+  try {
+    const found = serverAddress(new URL(location.href));
+    const shown = element("server", HTMLElement);
+    shown.hidden = found.shown === "";
+    shown.title = found.socket.href;
+    shown.textContent = found.shown;
+    return found;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    presence.refused(error.message);
+    element("reconnect", HTMLButtonElement).hidden = true; // there is nothing to connect to
+    return null;
+  }
+}
+
+/** Look again which streams there are. */
+async function list(): Promise<void> {
+  if (server === null) return;
+  if (!document.hidden || chooser.value === "") chooser.offer(await listStreams(server.streams));
+  setTimeout(list, LIST);
 }
 
 function display(at: number): void {
@@ -224,6 +284,11 @@ function tick(): void {
     version: service.negotiated?.version ?? null,
     change: signal?.head.change ?? null,
   });
+  reconnecting.update({
+    isApart: service.state !== "open",
+    next: service.nextAttempt ?? firstConnectionAt,
+    absence: chooser.absence,
+  });
   look();
   if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
@@ -237,8 +302,9 @@ function tick(): void {
   });
 }
 
+const server = findServer();
 connect();
-void listStreams(new URL("streams", location.href)).then((names) => chooser.offer(names));
+void list();
 installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => signal });
 requestAnimationFrame(display);
 setInterval(tick, TICK);
