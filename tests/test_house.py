@@ -34,7 +34,9 @@ CODEC_FLOORS = [
 UPPER_FLOORS = {
     "cli",
     "records",
+    "features",
     "frame_file",
+    "features",
     "background",
     "libraries",
     "server",
@@ -80,7 +82,7 @@ CLIENT_MAY_IMPORT = {
     "libraries",
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics", "compression"}
-SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file"}
+SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file", "features"}
 
 PUBLIC = {
     "encode",

@@ -59,9 +59,18 @@ def serve(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Send an alert for demonstration every so many seconds, which says of itself that it is one; 0: none.",
+            help="Send an alert for demonstration every so many seconds, by the clock, which says of itself that it is "
+            "one; 0: none. Alerts of what is in the signal: **--detect**.",
         ),
     ] = 0,
+    detect: Annotated[
+        bool,
+        typer.Option(
+            "--detect",
+            help="Find heartbeats in what is played: publish heart rate and R peaks, and alerts of asystole, "
+            "ventricular fibrillation and leads that are off.",
+        ),
+    ] = False,
     redis: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Share the streams with other servers through Redis, as redis://localhost."),
@@ -100,6 +109,8 @@ def serve(
     """
     if streams == 0 and redis is None:
         raise typer.BadParameter("without --redis, 0 streams leave nothing to see", param_hint="--streams")
+    if streams == 0 and detect:
+        raise typer.BadParameter("seeks in what this server plays, which is nothing", param_hint="--detect")
     if error_payloads and error_log is None:
         raise typer.BadParameter("goes with --error-log", param_hint="--error-payloads")
     with plain_errors(), log_to_stderr(log_level, log_json):
@@ -112,6 +123,7 @@ def serve(
             speed=speed,
             whole=whole,
             alert_seconds=alerts,
+            detect=detect,
             host=host,
             port=port,
             allowed_origins=tuple(allow_origin or ()),

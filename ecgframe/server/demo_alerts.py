@@ -1,4 +1,7 @@
-"""Alerts for a demonstration: to see what a viewer does with one, where no detector runs. They say so themselves."""
+"""Alerts for a demonstration, by the clock: to see what a viewer does with one. They say so themselves.
+
+What is in the signal is for ``detection.py`` to tell.
+"""
 
 from __future__ import annotations
 

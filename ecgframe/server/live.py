@@ -18,6 +18,7 @@ from ..protocol import CloseCode
 from .adapters.websockets import serve
 from .backplane import Backplane, LocalBackplane
 from .demo_alerts import DemoAlerts
+from .detection import HeartDetection
 from .handler import WebSocketBinaryHandler
 from .hooks import OnError
 from .limits import Limits
@@ -51,6 +52,7 @@ class LiveServer:
         frame_seconds: the length of a frame.
         speed: how many times as fast as it was recorded.
         alert_seconds: from one alert for demonstration to the next; 0 is none.
+        detect: whether heartbeats are sought in what is played, and published with alerts on the same streams.
         host: to listen on.
         port: to listen on; 0 is any that is free.
         allowed_origins: of web pages that may connect, besides the server's own and this machine's.
@@ -64,6 +66,7 @@ class LiveServer:
     frame_seconds: Fraction = Fraction(1, 20)
     speed: float = 1.0
     alert_seconds: float = 0.0
+    detect: bool = False
     host: str = "127.0.0.1"
     port: int = 0
     allowed_origins: tuple[str, ...] = ()
@@ -102,7 +105,8 @@ class LiveServer:
 
     def _playing(self, handler: WebSocketBinaryHandler) -> list[Player | DemoAlerts]:
         """What is to run as long as the server does."""
-        player = Player(self.loop, self.streams, handler.publish, frame_seconds=self.frame_seconds, speed=self.speed)
+        publish = HeartDetection(handler.publish, on_refused=_warn).publish if self.detect else handler.publish
+        player = Player(self.loop, self.streams, publish, frame_seconds=self.frame_seconds, speed=self.speed)
         if self.alert_seconds <= 0:
             return [player]
         return [player, DemoAlerts(self.streams, handler.publish, seconds=self.alert_seconds)]
@@ -120,6 +124,10 @@ class LiveServer:
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
+
+
+def _warn(stream: str, why: str) -> None:
+    logger.warning("no heartbeats are sought in %s: %s", stream, why, extra={"stream": stream})
 
 
 async def _end(server: Server, connections: Iterable[ServerConnection]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ..libraries import library
@@ -92,7 +92,7 @@ class Proxy:
                 compression=None,
                 ping_interval=None,
                 max_size=LARGEST_MESSAGE,
-                subprotocols=[client.subprotocol] if client.subprotocol else None,
+                subprotocols=_offered(client) or None,
                 additional_headers=_headers(client),
                 user_agent_header=None,
                 proxy=None,
@@ -182,6 +182,14 @@ class _Way:
 
 def _first(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return offered[0] if offered else None
+
+
+def _offered(client: ServerConnection) -> list[Subprotocol]:
+    """All that the client offers: one may be the token by which the target knows it."""
+    if client.request is None:
+        return []
+    lines = client.request.headers.get_all("Sec-WebSocket-Protocol")
+    return [cast("Subprotocol", name) for line in lines for part in line.split(",") if (name := part.strip())]
 
 
 def _url(target: str, client: ServerConnection) -> str:

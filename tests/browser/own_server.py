@@ -1,102 +1,100 @@
-"""A server within the test: its streams come and go, their leads have whatever names, and it can be cut off."""
+"""A server of the monitor whose source, or whose version of the protocol, is another than that of ``ecgframe serve``.
+
+On a thread: the browser's driver has this one's event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Sequence
-from itertools import count
-
-import numpy as np
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from ecgframe import MessageType
+from ecgframe.records import shipped_ecg
 from ecgframe.server import WebSocketBinaryHandler
-from ecgframe.server.adapters.websockets import serve as serve_handler
+from ecgframe.server.adapters.websockets import serve
+from ecgframe.server.origins import Origins
 from ecgframe.server.pages import Pages
+from ecgframe.server.player import Loop, Player
+from ecgframe.session import Settings
 
-RATE = 250
-FRAME = 25
-"""Samples a second, and in a frame."""
+STREAMS = ("ecg/1",)
+
+
+class Source:
+    """What is published, which a test may change while it runs.
+
+    Attributes:
+        ahead: seconds by which its clock is; None where it sends no timestamps.
+        losing: frames that are still to be lost.
+    """
+
+    def __init__(self, ahead: float | None) -> None:
+        self.ahead = ahead
+        self.losing = 0
+
+    def changed(self, data: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A frame as it is published; None where it is lost."""
+        if self.losing > 0:
+            self.losing -= 1
+            return None
+        if self.ahead is None:
+            return {name: value for name, value in data.items() if name != "timestamp"}
+        return {**data, "timestamp": data["timestamp"] + self.ahead}
 
 
 class OwnServer:
-    """Runs on a thread, within ``with``; the browser's driver has this one's event loop.
-
-    Args:
-        streams: names of the streams that it lists and plays, and of the leads of each.
-
-    Attributes:
-        streams: the same; what a test adds is listed and played from then on.
-        port: where it listens.
-        silent: streams that it lists and does not play.
+    """Attributes:
+    port: of the server.
+    source: of its stream.
     """
 
-    def __init__(self, streams: dict[str, Sequence[str]], *, silent: Sequence[str] = ()) -> None:
-        self.streams = dict(streams)
-        self.silent = silent
+    def __init__(self, ahead: float | None, versions: tuple[int, ...]) -> None:
+        self.source = Source(ahead)
         self.port = 0
+        self._versions = versions
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._loop = asyncio.new_event_loop()
+        self._ending = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run()])
 
-    def __enter__(self) -> OwnServer:
+    def start(self) -> None:
+        """Returns once viewers can come."""
         self._thread.start()
-        assert self._ready.wait(10)
-        return self
+        assert self._ready.wait(20)
 
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+    def end(self) -> None:
+        """Returns once it has ended."""
+        self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
+        self._loop.close()
 
     async def _run(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with (
-            WebSocketBinaryHandler() as handler,
-            serve_handler(handler, "127.0.0.1", 0, process_request=Pages(handler, _Names(self.streams))) as server,
-        ):
-            self.port = server.sockets[0].getsockname()[1]
-            self._ready.set()
-            await self._play(handler)
+        settings = Settings(versions=self._versions)
+        async with WebSocketBinaryHandler(settings=settings) as handler:
 
-    async def _play(self, handler: WebSocketBinaryHandler) -> None:
-        began = self._loop.time()
-        wall = time.time()
-        for number in count():
-            due = number * FRAME / RATE
-            for stream, leads in list(self.streams.items()):
-                if stream not in self.silent:
-                    await handler.publish(stream, MessageType.ECG_DATA, _frame(leads, number, wall + due))
-            try:
-                async with asyncio.timeout(max(0.0, began + due + FRAME / RATE - self._loop.time())):
-                    await self._stop.wait()
-                return
-            except TimeoutError:
-                continue
+            async def publish(stream: str, type: MessageType, data: Mapping[str, Any]) -> None:
+                if (changed := self.source.changed(data)) is not None:
+                    await handler.publish(stream, type, changed)
+
+            pages = Pages(handler, STREAMS, Origins((), host="127.0.0.1"))
+            async with serve(handler, "127.0.0.1", 0, process_request=pages) as server:
+                self.port = server.sockets[0].getsockname()[1]
+                record = shipped_ecg().take(["II"])
+                playing = asyncio.create_task(Player(Loop(record, None), STREAMS, publish).run())
+                self._ready.set()
+                await self._ending.wait()
+                playing.cancel()
 
 
-class _Names(Sequence[str]):
-    """The names of the streams as they are now."""
-
-    def __init__(self, streams: dict[str, Sequence[str]]) -> None:
-        self._streams = streams
-
-    def __len__(self) -> int:
-        return len(self._streams)
-
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        return list(self._streams)[place]
-
-
-def _frame(leads: Sequence[str], number: int, timestamp: float) -> dict[str, object]:
-    samples = np.arange(number * FRAME, (number + 1) * FRAME)
-    beat = np.where(samples % RATE < 5, 200, 0).astype(np.int16)
-    return {
-        "signal": np.tile(beat, (len(leads), 1)),
-        "sampling_rate": RATE,
-        "timestamp": timestamp,
-        "leads": list(leads),
-        "units": "mV",
-        "gain": [200.0] * len(leads),
-        "baseline": [0] * len(leads),
-        "sequence": number,
-    }
+@contextmanager
+def own_server(*, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3)) -> Iterator[OwnServer]:
+    """Such a server, until the block is left."""
+    server = OwnServer(ahead, versions)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.end()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from cli.live_server import ENVIRONMENT, live
 
-from browser.own_server import OwnServer
+from browser.changing_server import OwnServer
 
 
 def test_the_page_opens_on_the_first_stream_that_the_server_names(open_monitor):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from cli.live_server import LiveServer, live
 from command_line import run as command
+from hearts import Heart, recorded, sinus
 from recordings import optional, uninstall
 from running import run
 from server.engines import TYPES, client
@@ -296,6 +297,7 @@ def test_alerts_for_demonstration_say_that_they_are():
 # --- how it ends ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_viewers_are_told_when_it_ends(number):
     async def watching(server):
@@ -393,6 +395,7 @@ def test_without_a_library_it_says_what_to_install(monkeypatch, library, argumen
 # --- with others ---
 
 
+@pytest.mark.slow
 def test_without_redis_local_viewers_are_served(counting):
     optional("redis")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -404,6 +407,7 @@ def test_without_redis_local_viewers_are_served(counting):
     assert numbers == list(range(numbers[0], numbers[0] + 5))
 
 
+@pytest.mark.slow
 def test_viewers_of_one_server_see_what_another_plays(counting, tmp_path):
     optional("redis")
     with (
@@ -420,3 +424,39 @@ def test_viewers_of_one_server_see_what_another_plays(counting, tmp_path):
 def test_a_url_that_is_none():
     optional("redis")
     assert "--redis" in command("serve", "--redis", "localhost", code=2).output
+
+
+# --- what is found in it ---
+
+
+def test_beats_and_alerts_of_what_is_played_are_published_with_detect(tmp_path):
+    heart = Heart()
+    heart.beat("before", 75, 14)
+    heart.add("asystole", 0 * sinus(75, 10))
+    heart.beat("after", 75, 10)
+
+    async def watching(port):
+        async with client(port, capabilities=BINARY) as viewer:
+            await viewer.subscribe("ecg/1")
+            features, alerts = [], []
+            while len(alerts) < 2:
+                frame = await viewer.receive()
+                if frame.type == TYPES["FEATURE_DATA"]:
+                    features.append(frame.data)
+                elif frame.type == TYPES["ANOMALY_ALERT"]:
+                    alerts.append(frame.data)
+            return features, alerts
+
+    with live(recorded(heart.signal(), tmp_path), "--whole", "--speed", 8, "--detect") as server:
+        features, [begun, ended] = run(watching(server.port))
+    assert {message["stream"] for message in (*features, begun, ended)} == {"ecg/1"}
+    assert (begun["kind"], begun["severity"], begun["lead"]) == ("asystole", "critical", "II")
+    assert (ended["kind"], ended["severity"], ended["start"]) == ("asystole", "info", begun["start"])
+    assert 3.5 / 8 < begun["timestamp"] - begun["start"] < 4.1 / 8
+    rates = [message["features"]["heart_rate"] for message in features if message["timestamp"] < begun["start"] - 0.2]
+    assert np.nanmedian(rates) == pytest.approx(75, abs=1)
+
+
+def test_there_is_nothing_to_search_where_nothing_is_played():
+    done = command("serve", "--streams", 0, "--redis", "redis://localhost", "--detect", code=2)
+    assert "--detect" in done.output

@@ -73,17 +73,19 @@ def test_the_path_the_query_and_some_headers_are_passed_on():
 
     async def note(connection):
         request = connection.request
-        asked.append((request.path, request.headers.get("Authorization"), connection.subprotocol))
+        offered = request.headers.get("Sec-WebSocket-Protocol")
+        asked.append((request.path, request.headers.get("Authorization"), offered, connection.subprotocol))
 
     async def talk():
         async with proxied(note, subprotocols=["ecgframe"]) as (url, _):
             headers = {"Authorization": "Bearer 7"}
-            async with connect(f"{url}/ws?room=1", additional_headers=headers, subprotocols=["ecgframe"]) as client:
+            offered = ["ecgframe", "bearer.abc"]
+            async with connect(f"{url}/ws?room=1", additional_headers=headers, subprotocols=offered) as client:
                 assert client.subprotocol == "ecgframe"
                 await client.wait_closed()
 
     run(talk())
-    assert asked == [("/ws?room=1", "Bearer 7", "ecgframe")]
+    assert asked == [("/ws?room=1", "Bearer 7", "ecgframe, bearer.abc", "ecgframe")]
 
 
 def test_what_is_no_websocket_is_asked_of_the_target_and_is_not_seen():

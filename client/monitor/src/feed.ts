@@ -1,7 +1,7 @@
 /** From messages of the protocol to what the page draws: all in millivolts, whatever they came in. */
 
 import { ecgData, type Message } from "../../src/index.js";
-import type { EcgFrame } from "./signal.js";
+import type { EcgFrame, LeadQuality, ToldBySender } from "./signal.js";
 
 /** Of units that are voltages, by their names in small letters, how many go into a millivolt. */
 const PER_MILLIVOLT: Readonly<Record<string, number>> = { v: 0.001, mv: 1, uv: 1000, µv: 1000, μv: 1000, nv: 1e6 };
@@ -18,6 +18,7 @@ export function ecgFrame(message: Message): EcgFrame {
   const [rows, samples] = signal.shape;
   const scale = PER_MILLIVOLT[units?.trim().toLowerCase() ?? "mv"] ?? (gain === null ? ASSUMED_GAIN : 1);
   return {
+    isGuessed: units !== null && PER_MILLIVOLT[units.trim().toLowerCase()] === undefined,
     signal: signal.data,
     samples,
     samplingRate,
@@ -26,6 +27,45 @@ export function ecgFrame(message: Message): EcgFrame {
     baseline,
     sequence,
     timestamp: timestampMs === null ? null : timestampMs / 1000,
+    told: toldBySender(message.data, rows),
+  };
+}
+
+/** Words of which a line has room. */
+const LONGEST = 60;
+/** What senders call the state of a lead, by small letters. */
+const QUALITIES: Readonly<Record<string, LeadQuality>> = {
+  ok: "ok",
+  on: "ok",
+  off: "off",
+  saturated: "saturated",
+  noisy: "noisy",
+};
+
+/** A filter may be text, a list of it, or names with values, as `{ highpass: 0.05 }`. */
+function inWords(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inWords).filter(Boolean).join(", ");
+  if (!isRecord(value)) return value;
+  const entries = value instanceof Map ? [...value] : Object.entries(value);
+  return entries.map(([name, each]) => `${name} ${each}`).join(", ");
+}
+
+/**
+ * Fields that the protocol leaves to the sender, and that the page reads where they are there (docs/monitor.md): `filter`,
+ * text; `pacing`, text, true or false, or the places of the spikes in this message; `lead_status`, a word for each lead.
+ */
+function toldBySender(data: unknown, leads: number): ToldBySender {
+  const { filter, pacing, lead_status: states } = isRecord(data) ? data : {};
+  const text = (value: unknown): string | null =>
+    typeof value === "string" && value.trim() !== "" ? value.trim().slice(0, LONGEST) : null;
+  const isList = Array.isArray(states) && states.length === leads;
+  const spikes = Array.isArray(pacing) ? pacing.filter((place) => Number.isInteger(place)).map(Number) : null;
+  return {
+    filter: text(inWords(filter)),
+    pacing:
+      typeof pacing === "boolean" ? (pacing ? "on" : "off") : spikes === null ? text(pacing) : "spikes are marked",
+    spikes,
+    leads: isList ? states.map((state) => QUALITIES[String(state).trim().toLowerCase()] ?? null) : null,
   };
 }
 

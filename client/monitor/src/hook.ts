@@ -4,11 +4,13 @@
  */
 
 import type { WebSocketBinaryService } from "../../src/index.js";
-import type { Alert, Alerts } from "./alerts.js";
+import type { Alert } from "./alert-history.js";
+import type { Alerts } from "./alerts.js";
+import type { HeartState } from "./findings.js";
 import type { Pace } from "./pace.js";
 import type { Presence } from "./presence.js";
 import type { Screen } from "./screen.js";
-import type { EcgSignal } from "./signal.js";
+import type { EcgSignal, LeadQuality } from "./signal.js";
 import type { Gap } from "./trace-buffer.js";
 
 interface Parts {
@@ -39,6 +41,9 @@ export interface MonitorHook {
     readonly shown: { readonly from: number; readonly to: number };
     readonly gaps: readonly Gap[];
     readonly rate: number;
+    readonly heart: HeartState | null;
+    /** Of each lead, in their order. */
+    readonly quality: readonly LeadQuality[];
     readonly peaks: readonly number[];
     readonly reading: string;
     readonly reconnections: number;
@@ -81,6 +86,8 @@ export function installHook(parts: Parts): void {
         shown: screen.sweep.shown,
         gaps: buffer?.gaps ?? [],
         rate: signal?.rate ?? Number.NaN,
+        heart: signal?.heart ?? null,
+        quality: [...(signal?.quality ?? [])],
         peaks: [...(signal?.peaks ?? [])],
         reading: screen.reading,
         reconnections: service.statistics.reconnections,

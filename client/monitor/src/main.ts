@@ -7,11 +7,15 @@ import {
   type Subscription,
   WebSocketBinaryService,
 } from "../../src/index.js";
-import { Alerts, readAlert } from "./alerts.js";
+import { microsecondsNow } from "../../src/send-clock.js";
+import { Age, type Seen, type ServerClock } from "./age.js";
+import { foundAlert, readAlert } from "./alert-history.js";
+import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
 import { Controls } from "./controls.js";
 import { element } from "./dom.js";
 import { ecgFrame } from "./feed.js";
+import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
 import { Heart } from "./heart.js";
 import { installHook } from "./hook.js";
@@ -24,6 +28,7 @@ import { Screen } from "./screen.js";
 import { type ServerAddress, serverAddress } from "./server-address.js";
 import { keepInAddress, load } from "./settings.js";
 import { type EcgFrame, EcgSignal } from "./signal.js";
+import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
 
@@ -32,6 +37,12 @@ const TICK = 100;
 
 /** Seconds of a stream that are asked for when it is chosen: a page and a little more. */
 const HISTORY = 12;
+
+/** Seconds without a frame of the display after which the page counts as hidden. */
+const HIDDEN = 0.25;
+
+/** Seconds between two looks at the server's clock while what is seen is not known to be live. */
+const ASKING = 2;
 
 /** Seconds until the first connection is tried again. */
 const RETRY = 3;
@@ -42,8 +53,15 @@ const LIST = 3000;
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
+/** Unix seconds of this machine's clock as it is set now: the one that is compared with the server's. */
+const clock = (): number => Number(microsecondsNow()) / 1e6;
 
 let signal: EcgSignal | null = null;
+let findings = new Findings();
+/** The stream that `signal` and `findings` are of. */
+let watched = "";
+let displayedAt = Number.NEGATIVE_INFINITY;
+let askedAt = Number.NEGATIVE_INFINITY;
 let subscription: Subscription | null = null;
 let subscribedAt = Number.POSITIVE_INFINITY;
 /** Of the last message of the stream that was taken, in microseconds. */
@@ -57,8 +75,10 @@ const alerts = new Alerts();
 const log = new FrameLog();
 const analyzer = new Analyzer(log);
 const heart = new Heart();
+const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
+const age = new Age();
 const settings = load(location.search, localStorage);
 const screen = new Screen(
   element("stage", HTMLElement),
@@ -84,6 +104,7 @@ const controls = new Controls(screen, alerts, analyzer, chooser, settings, overf
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
+  watched = name;
   subscribe(name);
 }
 
@@ -101,11 +122,14 @@ function subscribe(name: string): void {
 }
 
 function forget(): void {
+  tell(findings.end("no longer watched", signal?.seconds ?? 0));
+  findings = new Findings();
   signal = null;
   lastTaken = null;
   screen.show(null);
   heart.clear();
   status.clear();
+  age.clear();
   presence.watching(steady());
 }
 
@@ -114,7 +138,7 @@ function take(message: Message): void {
   if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with it
   lastTaken = message.timestamp;
   try {
-    keep(ecgFrame(message));
+    keep(ecgFrame(message), message.timestamp);
     measureLatency(message);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -123,23 +147,57 @@ function take(message: Message): void {
 }
 
 /** Put a frame where the display will find it. */
-function keep(frame: EcgFrame): void {
+function keep(frame: EcgFrame, timestamp: bigint | null): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
+    tell(findings.end("the signal is another one from here on", signal?.seconds ?? 0));
     signal = new EcgSignal(frame);
     screen.continueWith(signal);
     controls.describe(signal);
+    age.clear();
   }
   signal.take(frame, now);
+  tell(findings.update(signal.heart, signal.seconds));
+  const { end } = signal.buffer;
+  const sent = timestamp === null ? null : Number(timestamp) / 1e6;
+  const place = { first: end - frame.samples, end, rate: frame.samplingRate };
+  age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
   presence.arrived(now, frame.samples / frame.samplingRate);
+}
+
+/** Put what this page found itself among the alerts. */
+function tell(found: readonly Finding[]): void {
+  const timeOf = (second: number): number => signal?.timeOf(second * signal.buffer.samplingRate) ?? Number.NaN;
+  for (const finding of found) alerts.add(foundAlert(finding, watched, timeOf, wall()));
 }
 
 /** Not of what was kept for us while we were away: that is late by nature. */
 function measureLatency(message: Message): void {
   if (message.timestamp === null) return;
-  const sent = Number(message.timestamp) / 1e6 - (service.statistics.clockOffset ?? 0);
-  if (sent > subscribedAt) status.travelled(Math.max(0, wall() - sent));
+  const { clockOffset } = service.statistics;
+  if (clockOffset === null) return;
+  const sent = Number(message.timestamp) / 1e6 - clockOffset;
+  if (sent > subscribedAt) status.travelled(clock() - sent);
+}
+
+function serverClock(): ServerClock | null {
+  const { clockOffset: offset, clockError: error } = service.statistics;
+  return offset === null || error === null ? null : { offset, error };
+}
+
+/** How old what the screen shows is; its clocks are asked for again where that is more, or less, than it should be. */
+function seen(now: number): Seen | null {
+  if (signal === null) return null;
+  if (now - displayedAt > HIDDEN) signal.head.advanceUnseen(now);
+  const { position } = signal.head;
+  const { end } = signal.buffer;
+  const found = age.at(Number.isNaN(position) ? end : Math.min(position, end), clock(), now, serverClock());
+  if (!presence.isLive && service.state === "open" && now - askedAt > ASKING) {
+    askedAt = now;
+    service.ping().catch(() => {}); // a connection that has gone is told elsewhere
+  }
+  return found;
 }
 
 document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
@@ -152,7 +210,7 @@ service.on("message", (message) => {
 service.on("state", ({ state }) => presence.linked(state));
 service.on("negotiated", ({ version, capabilities }) => status.negotiated(version, [...capabilities].sort()));
 service.on("subscribed", () => {
-  subscribedAt = wall();
+  subscribedAt = clock();
 });
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => log.blame(error.message));
@@ -204,21 +262,36 @@ async function list(): Promise<void> {
 function display(at: number): void {
   requestAnimationFrame(display);
   const began = performance.now();
+  displayedAt = at / 1000;
   screen.draw(at / 1000);
-  if (signal !== null && !presence.isLost) heart.update(signal, at / 1000);
+  if (signal !== null && !presence.isLost) heart.beat(signal);
+  look();
   pace.note(at, performance.now() - began);
+}
+
+/** What stands on the page of the heart; while the page is hidden and nothing is drawn, too. */
+function look(): void {
+  if (signal === null || presence.isLost) heart.clear();
+  else heart.update(signal, findings.rhythm, steady());
 }
 
 function tick(): void {
   const now = steady();
-  const { reconnections, droppedByServer } = service.statistics;
-  presence.update(now);
+  const { reconnections, droppedByServer, roundTrip } = service.statistics;
+  presence.update(now, {
+    seen: seen(now),
+    roundTrip,
+    version: service.negotiated?.version ?? null,
+    change: signal?.head.change ?? null,
+  });
   reconnecting.update({
     isApart: service.state !== "open",
     next: service.nextAttempt ?? firstConnectionAt,
     absence: chooser.absence,
   });
-  if (presence.isLost) heart.clear();
+  look();
+  if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
+  signalLine.update(presence.isLost ? null : signal);
   review.update(signal);
   analyzer.update(now, screen.review !== null);
   status.update(now, {

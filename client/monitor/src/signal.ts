@@ -1,8 +1,9 @@
 /** One stream as the page holds it: its samples, where they belong in time, its beats. */
 
+import { HeartDetector, type HeartStatus, Rhythm } from "../../src/features/index.js";
+import type { HeartState } from "./findings.js";
 import { rhythmLead } from "./layout.js";
 import { Playhead } from "./playhead.js";
-import { RPeaks } from "./r-peaks.js";
 import { Timeline } from "./timeline.js";
 import { TraceBuffer } from "./trace-buffer.js";
 
@@ -20,14 +21,31 @@ export interface EcgFrame {
   readonly sequence: number | null;
   /** Of the first sample, in Unix seconds. */
   readonly timestamp: number | null;
+  readonly told: ToldBySender;
+  /** Whether the units are no voltage, so that nobody knows what a millivolt is. */
+  readonly isGuessed: boolean;
 }
+
+export type LeadQuality = "ok" | "off" | "saturated" | "noisy";
+
+/** What a message may say beyond the protocol's own fields; null where it does not. */
+export interface ToldBySender {
+  readonly filter: string | null;
+  readonly pacing: string | null;
+  /** Samples of the message in which the device has seen pacing spikes. */
+  readonly spikes: readonly number[] | null;
+  /** One a lead; null where the sender's word for it is not known. */
+  readonly leads: readonly (LeadQuality | null)[] | null;
+}
+
+export const NOTHING_TOLD: ToldBySender = { filter: null, pacing: null, spikes: null, leads: null };
 
 /** Seconds that can be scrolled back, and bytes that they may take at the most. */
 const KEPT = 120;
 const KEPT_BYTES = 48 * 1024 * 1024;
 /** Stretches of which is known when they were taken. */
 const STRETCHES_KEPT = 64;
-/** R peaks that are remembered until the screen comes to them. */
+/** The latest R peaks. */
 const PEAKS_KEPT = 64;
 
 /** Samples without a gap, and when one of them was taken. */
@@ -41,14 +59,22 @@ interface Stretch {
 export class EcgSignal {
   readonly buffer: TraceBuffer;
   readonly head = new Playhead();
-  readonly beats: RPeaks;
   /** Gaps since the beginning, and the samples missing in them. */
   gaps = 0;
   missing = 0;
-  /** Numbers of the samples of the latest R peaks. */
+  /** Numbers of the samples of the latest R peaks, in order. */
   readonly peaks: number[] = [];
-  /** The lead of which the beats are counted. */
+  /** The lead that shows the rhythm best by its name: that of a sheet's strip, and where calipers begin. */
   readonly rhythm: number;
+  /** What the newest message says beyond the protocol's own fields. */
+  told = NOTHING_TOLD;
+  /** Whether its millivolts are a guess. */
+  isGuessed = false;
+  /** Null where the sampling rate is out of the detector's range. */
+  readonly #detector: HeartDetector | null;
+  #status: HeartStatus | null = null;
+  #arrived = 0;
+  #frameSeconds = 0;
   #timeline = new Timeline();
   /** The newest last: each goes on to the next one, and has a clock of its own. */
   readonly #stretches: Stretch[] = [];
@@ -62,10 +88,7 @@ export class EcgSignal {
       Math.max(1, Math.min(Math.ceil(KEPT * samplingRate), affordable)),
     );
     this.rhythm = rhythmLead(leads);
-    this.beats = new RPeaks(samplingRate, (sample) => {
-      this.peaks.push(sample);
-      if (this.peaks.length > PEAKS_KEPT) this.peaks.shift();
-    });
+    this.#detector = detectorFor(samplingRate, leads);
   }
 
   /** Whether a frame goes on with what is here: the same leads at the same rate. */
@@ -94,13 +117,20 @@ export class EcgSignal {
       this.gaps += 1;
       this.missing += missing;
       this.buffer.skip(missing);
-      this.beats.reset();
+      this.#note(this.#detector?.skip(missing));
+      this.head.interrupted();
     }
     const first = this.buffer.end;
-    this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
+    const without = this.buffer.gaps.length;
+    this.missing += this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
+    this.gaps += Math.max(0, this.buffer.gaps.length - without);
     this.#noteTime(first, frame.timestamp, missing > 0);
     this.head.arrived(this.buffer.end, frame.samples, this.#timeline.rate, now);
-    this.#countBeats(Math.max(first, this.buffer.start));
+    this.#arrived = now;
+    this.#frameSeconds = frame.samples / this.#timeline.rate;
+    this.told = frame.told;
+    this.isGuessed = frame.isGuessed;
+    this.#countBeats(frame);
   }
 
   /** When a sample was taken, in Unix seconds; NaN where the stream does not say. */
@@ -119,18 +149,76 @@ export class EcgSignal {
     if (timestamp !== null) Object.assign(stretch, { sample, timestamp });
   }
 
-  /** Beats a minute; NaN where none can be told. */
+  /** Beats a minute after the newest sample; NaN where none can be told. */
   get rate(): number {
-    const silent = this.beats.silence > SILENT * this.buffer.samplingRate;
-    return silent ? Number.NaN : this.beats.rate;
+    return this.#status?.rateBpm ?? Number.NaN;
   }
 
-  #countBeats(from: number): void {
-    const { buffer } = this;
-    const ring = buffer.ring(this.rhythm);
-    for (let sample = from; sample < buffer.end; sample += 1) this.beats.push(sample, ring[sample % buffer.capacity]);
+  /** Beats a minute as they are known at that time: where nothing comes, nothing is known of the heart, after a moment. */
+  rateAt(now: number): number {
+    const waited = now - this.#arrived - FRAMES_WAITED * this.#frameSeconds;
+    return waited > SECONDS_WAITED ? Number.NaN : this.rate;
+  }
+
+  /** Seconds of signal so far, missing ones among them. */
+  get seconds(): number {
+    return this.buffer.end / this.buffer.samplingRate;
+  }
+
+  /** What the heart does after the newest sample. */
+  get heart(): HeartState {
+    const { leads } = this.buffer;
+    const { quality } = this;
+    const rhythm = this.#status?.rhythm ?? Rhythm.UNKNOWN;
+    const lead = this.#status?.lead ?? -1;
+    const isUsable = quality[lead] === "ok";
+    return {
+      rhythm,
+      secondsSinceBeat: this.#status?.secondsSinceBeat ?? null,
+      lead: isUsable ? leads[lead] : "",
+      off: leads.filter((_, index) => quality[index] === "off"),
+    };
+  }
+
+  /** What each lead is good for: as the message says, or else as the signal shows. */
+  get quality(): readonly LeadQuality[] {
+    return this.buffer.leads.map((_, lead) => this.told.leads?.[lead] ?? this.#status?.signalQuality[lead] ?? "ok");
+  }
+
+  /** Why there can be no rate of this signal at all; empty where there can. */
+  get refusal(): string {
+    return this.#detector === null ? `no heart rate at ${this.buffer.samplingRate} Hz` : "";
+  }
+
+  #countBeats(frame: EcgFrame): void {
+    if (this.#detector === null) return;
+    const { buffer, told } = this;
+    const first = buffer.end - frame.samples;
+    // What the device calls off is not listened to, whatever it sends of it.
+    const rows = buffer.leads.map((_, lead) =>
+      told.leads?.[lead] === "off"
+        ? new Float32Array(frame.samples).fill(Number.NaN)
+        : buffer.slice(lead, first, buffer.end),
+    );
+    this.#note(this.#detector.feed(rows, told.spikes));
+    this.#status = this.#detector.status;
+  }
+
+  #note(beats: readonly { readonly sample: number }[] = []): void {
+    this.peaks.push(...beats.map(({ sample }) => sample));
+    this.peaks.splice(0, this.peaks.length - PEAKS_KEPT);
   }
 }
 
-/** Seconds without a beat after which a rate is no longer told. */
-const SILENT = 4;
+/** Seconds, and frames besides, that may be on their way before a rate is an old one. */
+const SECONDS_WAITED = 1;
+const FRAMES_WAITED = 2;
+
+function detectorFor(samplingRate: number, leads: readonly string[]): HeartDetector | null {
+  try {
+    return new HeartDetector(samplingRate, leads);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}

@@ -138,6 +138,9 @@ export class Sweep {
     for (const gap of buffer.gaps) {
       this.#hatch(this.context, Math.max(from, gap.from), Math.min(to, gap.to));
     }
+    for (const gap of buffer.leadGaps) {
+      this.#hatch(this.context, Math.max(from, gap.from), Math.min(to, gap.to), gap.lead);
+    }
     this.context.strokeStyle = palette.trace;
     this.context.lineWidth = LINE;
     this.context.lineJoin = "round";
@@ -203,10 +206,16 @@ export class Sweep {
     context.restore();
   }
 
-  #hatch(context: CanvasRenderingContext2D, from: number, to: number): void {
+  /** @param lead whose row alone is hatched; all of them by default. */
+  #hatch(context: CanvasRenderingContext2D, from: number, to: number, lead?: number): void {
     if (to <= from || this.#hatching === null) return;
     context.fillStyle = this.#hatching;
-    this.#boxes(from, to, (x, width, panel) => context.fillRect(x, panel.y, width, panel.height));
+    this.#boxes(from, to, (x, width, panel) => {
+      const rows = panel.traces.flatMap((trace, row) => (lead === undefined || trace.lead === lead ? [row] : []));
+      const height = panel.height / panel.traces.length;
+      if (lead === undefined) context.fillRect(x, panel.y, width, panel.height);
+      else for (const row of rows) context.fillRect(x, panel.y + row * height, width, height);
+    });
   }
 
   /** Call `visit` with each box that the stretch takes on the page. */

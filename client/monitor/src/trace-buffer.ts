@@ -11,14 +11,20 @@ export interface Gap {
   readonly to: number;
 }
 
+/** A stretch of which one lead is missing, and not all of them. */
+export interface LeadGap extends Gap {
+  readonly lead: number;
+}
+
 /** How many gaps are remembered: more than fit on any screen. */
-const GAPS_KEPT = 64;
+const GAPS_KEPT = 4096;
 
 export class TraceBuffer {
   /** Number of the sample that comes next. */
   end = 0;
   readonly #rows: Float32Array[];
   #gaps: Gap[] = [];
+  #leadGaps: LeadGap[] = [];
 
   /**
    * @param leads their names, in order.
@@ -43,6 +49,11 @@ export class TraceBuffer {
     return this.#gaps;
   }
 
+  /** Likewise, what is missing of single leads. */
+  get leadGaps(): readonly LeadGap[] {
+    return this.#leadGaps;
+  }
+
   /** The ring of one lead: sample `n` stands at `n % capacity`. For drawing; not to be kept or changed. */
   ring(lead: number): Float32Array {
     return this.#rows[lead];
@@ -53,13 +64,22 @@ export class TraceBuffer {
     return sample < this.start || sample >= this.end ? Number.NaN : this.ring(lead)[sample % this.capacity];
   }
 
-  /** A copy of the samples `[from, to)` of a lead. */
+  /** A copy of the samples `[from, to)` of a lead; NaN where one is not there. */
   slice(lead: number, from: number, to: number): Float32Array {
-    return Float32Array.from({ length: Math.max(0, to - from) }, (_, index) => this.at(lead, from + index));
+    const copy = new Float32Array(Math.max(0, to - from)).fill(Number.NaN);
+    const row = this.#rows[lead];
+    const first = Math.max(from, this.start);
+    const last = Math.min(to, this.end);
+    if (row === undefined || last <= first) return copy;
+    const place = first % this.capacity;
+    const head = Math.min(last - first, this.capacity - place);
+    copy.set(row.subarray(place, place + head), first - from);
+    copy.set(row.subarray(0, last - first - head), first - from + head);
+    return copy;
   }
 
   /**
-   * Append samples.
+   * Append samples; those that are NaN are missing. Returns how many are missing of all leads.
    *
    * @param signal one number after the other, `[leads, samples]` in C order.
    * @param samples of each lead.
@@ -71,20 +91,43 @@ export class TraceBuffer {
     samples: number,
     gain: ArrayLike<number>,
     baseline: ArrayLike<number>,
-  ): void {
+  ): number {
     const skipped = Math.max(0, samples - this.capacity);
+    let hasMissing = false;
     for (const [lead, row] of this.#rows.entries()) {
       const scale = gain[lead];
       const zero = baseline[lead];
       let place = (this.end + skipped) % this.capacity;
       const last = (lead + 1) * samples;
       for (let index = lead * samples + skipped; index < last; index += 1) {
-        row[place] = (Number(signal[index]) - zero) / scale;
+        const value = (Number(signal[index]) - zero) / scale;
+        row[place] = value;
+        hasMissing ||= Number.isNaN(value);
         place = place + 1 === this.capacity ? 0 : place + 1;
       }
     }
+    const first = this.end + skipped;
     this.end += samples;
+    const missing = hasMissing ? this.#noteMissing(first) : 0;
     this.#forgetGaps();
+    return missing;
+  }
+
+  /** Find what is missing of the samples from `first` on. */
+  #noteMissing(first: number): number {
+    const leads = this.#rows.length;
+    let missing = 0;
+    for (let sample = first; sample < this.end; sample += 1) {
+      const place = sample % this.capacity;
+      const without = this.#rows.flatMap((row, lead) => (Number.isNaN(row[place]) ? [lead] : []));
+      if (without.length < leads)
+        for (const lead of without) extend(this.#leadGaps, { from: sample, to: sample + 1, lead });
+      else {
+        missing += 1;
+        extend(this.#gaps, { from: sample, to: sample + 1 });
+      }
+    }
+    return missing;
   }
 
   /** Append samples that are missing. */
@@ -107,12 +150,21 @@ export class TraceBuffer {
     for (const [lead, row] of this.#rows.entries()) copy.ring(lead).set(row);
     copy.end = this.end;
     copy.#gaps = [...this.#gaps];
+    copy.#leadGaps = [...this.#leadGaps];
     return copy;
   }
 
   #forgetGaps(): void {
-    while (this.#gaps.length > GAPS_KEPT || (this.#gaps[0]?.to ?? Number.POSITIVE_INFINITY) <= this.start) {
-      this.#gaps.shift();
+    for (const gaps of [this.#gaps, this.#leadGaps]) {
+      while (gaps.length > GAPS_KEPT || (gaps[0]?.to ?? Number.POSITIVE_INFINITY) <= this.start) gaps.shift();
     }
   }
+}
+
+/** Add a gap that begins where another one ends to that, or else at the end of the list. */
+function extend<G extends Gap & { readonly lead?: number }>(gaps: G[], gap: G): void {
+  const place = gaps.findLastIndex((one) => one.lead === gap.lead);
+  const last = gaps[place];
+  if (last !== undefined && last.to === gap.from) gaps[place] = { ...last, to: gap.to };
+  else gaps.push(gap);
 }

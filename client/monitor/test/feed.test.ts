@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Message, MessageType, NdArray, ProtocolError } from "../../src/index.js";
 import { ASSUMED_GAIN, ecgFrame, secondsOf } from "../src/feed.js";
 import { jsonLength } from "../src/json-cost.js";
+import { NOTHING_TOLD } from "../src/signal.js";
 
 function message(data: unknown): Message {
   return { type: MessageType.ECG_DATA, version: 3, flags: 0, timestamp: 1n, data, frameBytes: 100, payloadBytes: 80 };
@@ -21,6 +22,8 @@ describe("a frame of ECG", () => {
       ...LEADS,
       sequence: 3,
       timestamp: 12.5,
+      told: NOTHING_TOLD,
+      isGuessed: false,
     });
     expect(frame.signal).toBe(COUNTS.data);
   });
@@ -51,6 +54,22 @@ describe("a frame of ECG", () => {
     ];
     expect(gains.map(gainOf)).toEqual([1000, 1000, 0.001, 200, 2000]);
     expect(gainOf({ units: "counts" })).toBe(ASSUMED_GAIN);
+    const isGuessed = (units: string) => ecgFrame(message({ signal: [1], sampling_rate: 250, units })).isGuessed;
+    expect(["uV", "counts", "mmHg"].map(isGuessed)).toEqual([false, true, true]);
+  });
+
+  it("has what the sender says of filter, pacing and leads, where it is in words that are known", () => {
+    const told = (fields: object) => ecgFrame(message({ signal: COUNTS, sampling_rate: 250, ...fields })).told;
+    expect(told({ filter: " 0.05-150 Hz ", pacing: true, lead_status: ["off", "OK"] })).toEqual({
+      filter: "0.05-150 Hz",
+      pacing: "on",
+      spikes: null,
+      leads: ["off", "ok"],
+    });
+    expect(told({ filter: { highpass: 0.05, lowpass: 150 } }).filter).toBe("highpass 0.05, lowpass 150");
+    expect(told({ pacing: [1, 2] })).toMatchObject({ pacing: "spikes are marked", spikes: [1, 2] });
+    expect(told({ filter: 7, pacing: "", lead_status: ["off"] })).toEqual(NOTHING_TOLD);
+    expect(told({ lead_status: ["loose", "saturated"] }).leads).toEqual([null, "saturated"]);
   });
 
   it("is refused where the fields do not fit", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type EcgFrame, EcgSignal } from "../src/signal.js";
+import { type EcgFrame, EcgSignal, NOTHING_TOLD } from "../src/signal.js";
 
 const RATE = 500;
 const SAMPLES = 25;
@@ -19,6 +19,8 @@ function frame(sequence: number | null, at: number, timestamp: number | null): E
     baseline: [0],
     sequence,
     timestamp,
+    told: NOTHING_TOLD,
+    isGuessed: false,
   };
 }
 
@@ -60,7 +62,8 @@ describe("a signal whose server is back with another clock", () => {
           expect(head).toBeLessThan(end);
           expect(end - head).toBeLessThan(0.5 * RATE);
         }
-        expect(seen.filter(({ now, rate }) => now > 12.1 && now < 14 && !Number.isNaN(rate))).toEqual([]);
+        // What is lost is no silence of the heart, and makes no interval.
+        for (const { rate } of seen) if (!Number.isNaN(rate)) expect(rate).toBeCloseTo(60, 0);
         expect(seen.at(-1)?.rate).toBeCloseTo(60, 0);
       }
     });

@@ -77,3 +77,39 @@ describe("the trace buffer", () => {
     expect(Array.from(frozen.slice(0, 0, 4))).toEqual([1, 2, 3, 4]);
   });
 });
+
+describe("samples that a message marks as missing", () => {
+  const signal = (rows: readonly (readonly number[])[]) => Float32Array.from(rows.flat());
+  const { NaN: gone } = Number;
+
+  it("are gaps where all leads lack them, joined over messages, and gaps of a lead where it alone does", () => {
+    const buffer = new TraceBuffer(["I", "II"], 250, 100);
+    const missing = [
+      buffer.append(
+        signal([
+          [1, gone, gone, gone],
+          [1, 2, gone, gone],
+        ]),
+        4,
+        [1, 1],
+        [0, 0],
+      ),
+      buffer.append(
+        signal([
+          [gone, 2, 3, 4],
+          [gone, 2, gone, 4],
+        ]),
+        4,
+        [1, 1],
+        [0, 0],
+      ),
+    ];
+    expect(missing).toEqual([2, 1]);
+    expect(buffer.gaps).toEqual([{ from: 2, to: 5 }]);
+    expect(buffer.leadGaps).toEqual([
+      { from: 1, to: 2, lead: 0 },
+      { from: 6, to: 7, lead: 1 },
+    ]);
+    expect(buffer.snapshot().leadGaps).toEqual(buffer.leadGaps);
+  });
+});

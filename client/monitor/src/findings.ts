@@ -1,0 +1,137 @@
+/**
+ * What the state of a heart gives rise to: asystole, fibrillation and leads that are off, as episodes with a beginning and
+ * an end. `ecgframe/server/findings.py` does the same for servers, so that both tell of one episode in the same words.
+ */
+
+export type FindingKind = "asystole" | "ventricular_fibrillation" | "lead_off";
+
+/** The state of a heart after so many samples. */
+export interface HeartState {
+  readonly rhythm: "unknown" | "beating" | "asystole" | "fibrillation";
+  /** Seconds since the last beat; null where there was none. */
+  readonly secondsSinceBeat: number | null;
+  /** Name of the lead in which beats are sought; empty where no lead can be used. */
+  readonly lead: string;
+  /** Names of the leads that are off. */
+  readonly off: readonly string[];
+}
+
+export interface Finding {
+  readonly kind: FindingKind;
+  readonly severity: "critical" | "warning";
+  /** Seconds of the signal, counted from its first sample: when it began, and ended; null while it lasts. */
+  readonly start: number;
+  end: number | null;
+  /** When it was found. */
+  readonly at: number;
+  readonly leads: readonly string[];
+  /** For the reader: at its beginning, and at its end. */
+  readonly message: string;
+  ending: string;
+}
+
+/** Seconds for which a lead is off before that is an episode, and on before the episode is over: loose contacts flicker. */
+const OFF = 1;
+const ON = 2;
+
+/** Seconds for which a heart is still after a fibrillation before that is asystole: the beats may come that ended it. */
+const STILL = 1;
+
+const RHYTHMS = { asystole: "asystole", fibrillation: "ventricular_fibrillation" } as const;
+
+export class Findings {
+  /** Those that last. */
+  readonly open: Finding[] = [];
+  /** Since when each lead has been off, or on again. */
+  readonly #offSince = new Map<string, number>();
+  readonly #onSince = new Map<string, number>();
+  #stillSince: number | null = null;
+
+  /** Asystole or fibrillation, while it lasts. */
+  get rhythm(): Finding | undefined {
+    return this.open.find(({ kind }) => kind !== "lead_off");
+  }
+
+  /** Look at the state at that second of the signal. Returns what has begun or ended now. */
+  update(state: HeartState, now: number): Finding[] {
+    return [...this.#rhythm(state, now), ...this.#leadsOn(state, now), ...this.#leadsOff(state, now)];
+  }
+
+  /** All are over, for this reason: nobody looks any more. */
+  end(why: string, now: number): Finding[] {
+    return [...this.open].map((finding) => this.#close(finding, now, why));
+  }
+
+  #rhythm({ rhythm, secondsSinceBeat, lead }: HeartState, now: number): Finding[] {
+    const kind = rhythm === "asystole" || rhythm === "fibrillation" ? RHYTHMS[rhythm] : null;
+    const last = this.rhythm;
+    if (kind !== "asystole") this.#stillSince = null;
+    if (last?.kind === kind) return [];
+    if (last?.kind === "ventricular_fibrillation" && kind === "asystole") {
+      this.#stillSince ??= now;
+      if (now - this.#stillSince < STILL) return [];
+    }
+    const changed: Finding[] = [];
+    if (last !== undefined) {
+      const seconds = now - last.start;
+      changed.push(this.#close(last, now, endingOf(rhythm, seconds)));
+    } else if (kind === null) return [];
+    if (kind !== null) {
+      const start = kind === "asystole" ? Math.max(0, now - (secondsSinceBeat ?? now)) : now;
+      const message = kind === "asystole" ? "no beat" : "waves without beats";
+      changed.push(
+        this.#begin({ kind, severity: "critical", start, at: now, leads: lead === "" ? [] : [lead], message }),
+      );
+    }
+    return changed;
+  }
+
+  /** Leads that were off together are one episode, which lasts until all of them are on again. */
+  #leadsOff({ off }: HeartState, now: number): Finding[] {
+    const known = new Set(this.#leadEpisodes.flatMap(({ leads }) => leads));
+    for (const lead of this.#offSince.keys()) if (!off.includes(lead)) this.#offSince.delete(lead);
+    for (const lead of off) if (!this.#offSince.has(lead)) this.#offSince.set(lead, now);
+    const fresh = off.filter((lead) => !known.has(lead));
+    const since = fresh.map((lead) => this.#offSince.get(lead) ?? now);
+    if (fresh.length === 0 || now - Math.min(...since) < OFF) return [];
+    const message = `${fresh.length > 1 ? "leads" : "lead"} off: ${fresh.join(", ")}`;
+    return [
+      this.#begin({ kind: "lead_off", severity: "warning", start: Math.min(...since), at: now, leads: fresh, message }),
+    ];
+  }
+
+  #leadsOn({ off }: HeartState, now: number): Finding[] {
+    for (const lead of off) this.#onSince.delete(lead);
+    const over = this.#leadEpisodes.filter(({ leads }) => {
+      if (leads.some((lead) => off.includes(lead))) return false;
+      for (const lead of leads) if (!this.#onSince.has(lead)) this.#onSince.set(lead, now);
+      return leads.every((lead) => now - (this.#onSince.get(lead) ?? now) >= ON);
+    });
+    return over.map((finding) => this.#close(finding, now, "on again"));
+  }
+
+  get #leadEpisodes(): Finding[] {
+    return this.open.filter(({ kind }) => kind === "lead_off");
+  }
+
+  #begin(finding: Omit<Finding, "end" | "ending">): Finding {
+    const made = { ...finding, end: null, ending: "" };
+    this.open.push(made);
+    return made;
+  }
+
+  #close(finding: Finding, now: number, ending: string): Finding {
+    this.open.splice(this.open.indexOf(finding), 1);
+    for (const lead of finding.leads) this.#onSince.delete(lead);
+    finding.end = now;
+    finding.ending = ending;
+    return finding;
+  }
+}
+
+function endingOf(rhythm: HeartState["rhythm"], seconds: number): string {
+  const after = `after ${Math.round(seconds)} s`;
+  if (rhythm === "beating") return `beats again ${after}`;
+  if (rhythm === "unknown") return `can no longer be told, ${after}: no lead is usable`;
+  return `${rhythm === "asystole" ? "asystole" : "ventricular fibrillation?"} ${after}`;
+}

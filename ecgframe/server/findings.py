@@ -1,0 +1,150 @@
+"""What the state of a heart gives rise to: asystole, fibrillation and leads that are off, as episodes.
+
+``client/monitor/src/findings.ts`` does the same for the monitor's page: both tell of one episode in the same words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from ..features import HeartStatus, Rhythm, SignalQuality
+
+Kind = Literal["asystole", "ventricular_fibrillation", "lead_off"]
+
+OFF_SECONDS: Final = 1.0
+"""A lead is off for so long before that is an episode: loose contacts flicker."""
+
+ON_SECONDS: Final = 2.0
+"""The leads of an episode are on for so long before it is over."""
+
+STILL_SECONDS: Final = 1.0
+"""A heart is still for so long after a fibrillation before that is asystole: the beats may come that ended it."""
+
+_KINDS: Final[dict[Rhythm, Kind]] = {
+    Rhythm.ASYSTOLE: "asystole",
+    Rhythm.FIBRILLATION: "ventricular_fibrillation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An episode, at its beginning or at its end.
+
+    Attributes:
+        kind: what was found.
+        start: second of the signal, counted from its first sample, at which it began.
+        end: second at which it ended; None while it lasts.
+        at: second at which that was found.
+        leads: those concerned: the one in which there is no beat, or those that are off.
+        message: for the reader.
+    """
+
+    kind: Kind
+    start: float
+    end: float | None
+    at: float
+    leads: tuple[str, ...]
+    message: str
+
+
+class Findings:
+    """Turns states of one heart into episodes.
+
+    Args:
+        leads: names of the leads, in the detector's order.
+    """
+
+    def __init__(self, leads: Sequence[str]) -> None:
+        self._leads = tuple(leads)
+        self._rhythm: Finding | None = None
+        self._off: list[Finding] = []
+        self._off_since: dict[str, float] = {}
+        self._on_since: dict[str, float] = {}
+        self._still_since: float | None = None
+
+    @property
+    def open(self) -> tuple[Finding, ...]:
+        """The episodes that last, as they were told at their beginning."""
+        return (*([self._rhythm] if self._rhythm else []), *self._off)
+
+    def update(self, status: HeartStatus, now: float) -> list[Finding]:
+        """Look at the state at that second of the signal. Returns what has begun or ended now."""
+        off = [
+            name
+            for name, quality in zip(self._leads, status.signal_quality, strict=True)
+            if quality is SignalQuality.OFF
+        ]
+        return [*self._follow_rhythm(status, now), *self._leads_on(off, now), *self._leads_off(off, now)]
+
+    def close(self, why: str, now: float) -> list[Finding]:
+        """End all episodes, for this reason. Returns them."""
+        ended = [self._ended(finding, now, why) for finding in self.open]
+        self._rhythm, self._off = None, []
+        return ended
+
+    def _follow_rhythm(self, status: HeartStatus, now: float) -> list[Finding]:
+        kind, last = _KINDS.get(status.rhythm), self._rhythm
+        if kind != "asystole":
+            self._still_since = None
+        if kind == (last.kind if last else None):
+            return []
+        if last is not None and (last.kind, kind) == ("ventricular_fibrillation", "asystole"):
+            self._still_since = now if self._still_since is None else self._still_since
+            if now - self._still_since < STILL_SECONDS:
+                return []
+        changed = []
+        if last is not None:
+            changed.append(self._ended(last, now, _ending(status.rhythm, now - last.start)))
+        self._rhythm = None if kind is None else self._begun(kind, status, now)
+        return [*changed, *([self._rhythm] if self._rhythm else [])]
+
+    def _begun(self, kind: Kind, status: HeartStatus, now: float) -> Finding:
+        leads = (self._leads[status.lead],) if status.signal_quality[status.lead] is SignalQuality.OK else ()
+        if kind != "asystole":
+            return Finding(kind, now, None, now, leads, "waves without beats")
+        since = now if status.seconds_since_beat is None else status.seconds_since_beat
+        return Finding(kind, max(0.0, now - since), None, now, leads, "no beat")
+
+    def _leads_off(self, off: Sequence[str], now: float) -> list[Finding]:
+        """Leads that are off together are one episode, which lasts until all of them are on again."""
+        known = {name for finding in self._off for name in finding.leads}
+        self._off_since = {name: self._off_since.get(name, now) for name in off}
+        fresh = tuple(name for name in off if name not in known)
+        since = min((self._off_since[name] for name in fresh), default=now)
+        if not fresh or now - since < OFF_SECONDS:
+            return []
+        message = f"{'leads' if len(fresh) > 1 else 'lead'} off: {', '.join(fresh)}"
+        finding = Finding("lead_off", since, None, now, fresh, message)
+        self._off.append(finding)
+        return [finding]
+
+    def _leads_on(self, off: Sequence[str], now: float) -> list[Finding]:
+        for name in off:
+            self._on_since.pop(name, None)
+        over = []
+        for finding in self._off:
+            if any(name in off for name in finding.leads):
+                continue
+            since = [self._on_since.setdefault(name, now) for name in finding.leads]
+            if all(now - moment >= ON_SECONDS for moment in since):
+                over.append(finding)
+        self._off = [finding for finding in self._off if finding not in over]
+        return [self._ended(finding, now, "on again") for finding in over]
+
+    def _ended(self, finding: Finding, now: float, message: str) -> Finding:
+        if finding.kind == "lead_off":
+            for name in finding.leads:
+                self._on_since.pop(name, None)
+        return replace(finding, end=now, at=now, message=message)
+
+
+def _ending(rhythm: Rhythm, seconds: float) -> str:
+    after = f"after {math.floor(seconds + 0.5)} s"
+    if rhythm is Rhythm.BEATING:
+        return f"beats again {after}"
+    if rhythm is Rhythm.UNKNOWN:
+        return f"can no longer be told, {after}: no lead is usable"
+    return f"{'asystole' if rhythm is Rhythm.ASYSTOLE else 'ventricular fibrillation?'} {after}"

@@ -1,0 +1,86 @@
+"""docs/alerts.md: the server of one's own finds heartbeats, and the fields that are told are those that are sent."""
+
+import asyncio
+import json
+import re
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import ports
+from hearts import LEADS, RATE, Heart, sinus
+from recordings import optional
+from running import run
+from server.engines import TYPES, client
+
+PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
+
+
+def post(port, data):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/ecg/bed-7", json.dumps(data).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+
+async def up(port):
+    """Wait until something listens there."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return await writer.wait_closed()
+
+
+def rows(heading):
+    """The fields of a table, by what stands in its first column."""
+    section = PAGE.split(heading)[1].split("\n\n")[1]
+    return {name for row in section.splitlines()[2:] for name in re.findall(r"`([\w.]+)`", row.split("|")[1])}
+
+
+def test_a_server_of_your_own_publishes_what_it_finds(tmp_path):
+    for library in ("fastapi", "uvicorn", "websockets"):
+        optional(library)
+    [code] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    port = ports.unused_port()
+    program = tmp_path / "program.py"
+    program.write_text(code.replace("8000", str(port)), encoding="utf-8")
+    heart = Heart()
+    heart.beat("beats", 75, 12)
+    heart.add("none", 0 * sinus(75, 8))
+    signal = np.round(heart.signal(), 4)
+
+    async def ask():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(program), env={"PYTHONPATH": ":".join(sys.path)}, stdout=-3, stderr=-3
+        )
+        try:
+            await up(port)
+            async with client(port) as viewer:
+                await viewer.subscribe("ecg/bed-7")
+                for number in range(20):
+                    samples = signal[:, number * RATE : (number + 1) * RATE].tolist()
+                    data = {"signal": samples, "sampling_rate": RATE, "leads": list(LEADS), "sequence": number}
+                    await asyncio.to_thread(post, port, {**data, "timestamp": 1.7e9 + number})
+                found = []
+                while not found or found[-1].type != TYPES["ANOMALY_ALERT"]:
+                    frame = await viewer.receive()
+                    if frame.type in (TYPES["FEATURE_DATA"], TYPES["ANOMALY_ALERT"]):
+                        found.append(frame)
+                return found
+        finally:
+            process.terminate()
+            await process.wait()
+
+    *features, alert = [frame.data for frame in run(ask(), timeout=60)]
+    assert (alert["kind"], alert["severity"], alert["stream"]) == ("asystole", "critical", "ecg/bed-7")
+    assert any(abs(one["features"]["heart_rate"] - 75) < 2 for one in features)
+    told = {f"features.{name}" for name in features[-1]["features"]} | (features[-1].keys() - {"features", "stream"})
+    assert told == rows("FEATURE_DATA comes")
+    assert alert.keys() - {"stream"} == rows("ANOMALY_ALERT comes") - {"end"}

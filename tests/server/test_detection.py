@@ -1,0 +1,209 @@
+"""What a server finds in the streams that it publishes: beats with their moments, alarms with beginning and end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hearts import LEADS, RATE, Heart, electrode_noise, sinus
+from running import run
+
+from ecgframe.messages import check_sent
+from ecgframe.protocol import MessageType
+from ecgframe.server.detection import HeartDetection, StreamDetection
+from ecgframe.server.ecg_payload import NotDetectable, millivolts
+
+BEGAN = 1.7e9
+SAMPLES = 25
+"""Of a message."""
+
+
+def payloads(values, *, speed=1.0, **fields):
+    """The messages of values [leads, samples] in mV."""
+    for number, first in enumerate(range(0, values.shape[1], SAMPLES)):
+        yield {
+            "signal": values[:, first : first + SAMPLES],
+            "sampling_rate": RATE,
+            "leads": list(LEADS),
+            "units": "mV",
+            "sequence": number,
+            "timestamp": BEGAN + first / RATE / speed,
+            **fields,
+        }
+
+
+def taken(messages, detection=None):
+    """What is found in them, checked as what a handler sends is: features, alerts."""
+    detection = detection or StreamDetection()
+    found = [one for message in messages for one in detection.take(message)]
+    for type, data in found:
+        check_sent(type, data)
+    return tuple([data for type, data in found if type == wanted] for wanted in (MessageType.FEATURE_DATA, ALERT))
+
+
+ALERT = MessageType.ANOMALY_ALERT
+
+
+def peaks(features):
+    return np.concatenate([message["features"]["r_peaks"] for message in features])
+
+
+@pytest.fixture(scope="module")
+def stopping():
+    """Beats for 20 s, none for 12 s, beats for 12 s."""
+    heart = Heart()
+    heart.beat("before", 75, 20)
+    heart.add("asystole", 0 * sinus(75, 12))
+    heart.beat("after", 75, 12)
+    return heart
+
+
+@pytest.mark.parametrize("speed", [1, 4])
+def test_every_beat_is_told_once_with_its_moment(speed):
+    heart = Heart()
+    heart.beat("all", 72, 30)
+    features, alerts = taken(payloads(heart.signal(), speed=speed))
+    assert alerts == []
+    expected = BEGAN + np.array(heart.beats)[:-1] / speed
+    told = peaks(features)
+    late = told[told > BEGAN + 3 / speed]  # a detector may need seconds to learn
+    for moment in expected[expected > BEGAN + 3 / speed]:
+        assert np.sum(np.abs(late - moment) < 0.02 / speed) == 1, moment
+    assert len(late) <= len(expected)
+    rates = [message["features"]["heart_rate"] for message in features if message["timestamp"] > BEGAN + 8 / speed]
+    assert rates == pytest.approx([72] * len(rates), abs=1)
+    assert features[-1]["lead"] == "II"
+    # Each describes the signal from the one before it on.
+    ends = [message["timestamp"] + message["window"] / speed for message in features]
+    assert [message["timestamp"] for message in features[1:]] == pytest.approx(ends[:-1], abs=1e-3)
+
+
+def test_asystole_is_an_alert_with_its_beginning_and_one_with_its_end(stopping):
+    features, alerts = taken(payloads(stopping.signal()))
+    begun, ended = alerts
+    last = BEGAN + stopping.last_beat(30)
+    assert (begun["kind"], begun["severity"], begun["lead"]) == ("asystole", "critical", "II")
+    assert begun["start"] == pytest.approx(last, abs=0.02)
+    assert 3.5 < begun["timestamp"] - begun["start"] <= 4
+    assert (ended["kind"], ended["severity"], ended["start"]) == ("asystole", "info", begun["start"])
+    assert ended["end"] == pytest.approx(BEGAN + stopping.begins["after"], abs=4)
+    assert ended["message"].startswith("beats again after ")
+    silent = [m["features"]["heart_rate"] for m in features if begun["timestamp"] < m["timestamp"] < ended["end"] - 1.5]
+    assert len(silent) >= 3
+    assert np.isnan(silent).all()
+
+
+def test_leads_that_are_off_are_a_warning_and_another_lead_is_taken():
+    heart = Heart()
+    heart.beat("all", 75, 30)
+    signal = heart.signal()
+    signal[1, 10 * RATE : 20 * RATE] = np.nan
+    features, alerts = taken(payloads(signal))
+    begun, ended = alerts
+    assert (begun["kind"], begun["severity"], begun["lead"]) == ("lead_off", "warning", "II")
+    assert begun["message"] == "lead off: II"
+    assert begun["start"] == pytest.approx(BEGAN + 10.5, abs=0.6)
+    assert ended["end"] == pytest.approx(BEGAN + 22, abs=1.5)
+    assert {message["lead"] for message in features if BEGAN + 13 < message["timestamp"] < BEGAN + 19} <= {"I", "V2"}
+
+
+def test_a_lead_that_the_device_calls_off_is_not_listened_to():
+    heart = Heart()
+    heart.beat("all", 75, 15)
+    features, alerts = taken(payloads(heart.signal(), lead_status=["ok", "off", "ok"]))
+    assert [alert["lead"] for alert in alerts] == ["II"]
+    assert features[-1]["lead"] in {"I", "V2"}
+    assert features[-1]["features"]["heart_rate"] == pytest.approx(75, abs=1)
+
+
+def test_a_message_that_is_lost_costs_one_interval_and_no_rate():
+    heart = Heart()
+    heart.beat("all", 75, 30)
+    kept = [message for message in payloads(heart.signal()) if message["sequence"] % 40 != 7]
+    features, alerts = taken(kept)
+    assert alerts == []
+    rates = [message["features"]["heart_rate"] for message in features if message["timestamp"] > BEGAN + 8]
+    assert rates == pytest.approx([75] * len(rates), abs=2)
+    told = peaks(features)
+    for moment in told[told > BEGAN + 3]:
+        assert min(abs(BEGAN + np.array(heart.beats) - moment)) < 0.02
+
+
+def test_another_signal_and_a_long_interruption_begin_anew(stopping):
+    detection = StreamDetection()
+    silent = list(payloads(stopping.signal()[:, : 26 * RATE]))
+    _, [begun] = taken(silent, detection)
+    later = [{**message, "sequence": message["sequence"] + 10_000} for message in silent[:40]]
+    _, [ended] = taken(later, detection)
+    assert (ended["start"], ended["message"]) == (begun["start"], "the signal was interrupted")
+    _, alerts = taken([{**silent[0], "leads": ["A", "B", "C"]}], detection)
+    assert alerts == []
+
+
+def test_streams_without_timestamps_have_alerts_all_the_same(stopping):
+    messages = [{key: message[key] for key in ("signal", "sampling_rate")} for message in payloads(stopping.signal())]
+    features, alerts = taken(messages, StreamDetection(wall=lambda: 12.5))
+    assert [(alert["timestamp"], "start" in alert) for alert in alerts] == [(12.5, False)] * 2
+    assert len(peaks(features)) == 0
+    assert any(message["features"]["rr_intervals"].size for message in features)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"signal": [1, 2]}, [[1, 2]]),
+        ({"signal": [[1000, 2000]], "units": "uV"}, [[1, 2]]),
+        ({"signal": [[0.001]], "units": "V"}, [[1]]),
+        ({"signal": np.array([[10, 30], [10, 30]], "i2"), "gain": [10, 20], "baseline": [0, 10]}, [[1, 3], [0, 1]]),
+        ({"signal": np.array([2200], "i2"), "gain": 2, "baseline": 200, "units": "µV"}, [[1]]),
+    ],
+)
+def test_payloads_are_read_in_millivolts(fields, expected):
+    np.testing.assert_allclose(millivolts(fields), expected)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"units": "counts"}, {"units": "mmHg"}, {"sampling_rate": 20}, {"gain": [1, 2]}, {"signal": "x"}]
+)
+def test_what_cannot_be_judged_is_published_and_said_once(fields):
+    published, refused = [], []
+
+    async def publishing():
+        async def publish(stream, type, data):
+            published.append((stream, type))
+            return len(published)
+
+        detection = HeartDetection(publish, on_refused=lambda *why: refused.append(why))
+        for message in payloads(np.zeros((3, 500)), **fields):
+            assert await detection.publish("a", MessageType.ECG_DATA, message) == len(published)
+        await detection.publish("a", MessageType.ANOMALY_ALERT, {"kind": "x", "timestamp": 1.0})
+
+    run(publishing())
+    assert published == [("a", MessageType.ECG_DATA)] * 20 + [("a", MessageType.ANOMALY_ALERT)]
+    [(stream, why)] = refused
+    assert stream == "a"
+    assert why
+    with pytest.raises(NotDetectable):
+        StreamDetection().take(next(payloads(np.zeros((3, 500)), **fields)))
+
+
+def test_the_message_goes_out_first_and_each_stream_has_its_own_heart(stopping):
+    published = []
+
+    async def publishing():
+        async def publish(stream, type, data):
+            published.append((stream, type, data))
+
+        detection = HeartDetection(publish)
+        noise = np.stack([electrode_noise(26 * RATE, seed) for seed in range(3)])
+        for one, other in zip(payloads(stopping.signal()), payloads(noise), strict=False):
+            await detection.publish("beats", MessageType.ECG_DATA, one)
+            await detection.publish("none", MessageType.ECG_DATA, other)
+
+    run(publishing())
+    assert [type for _, type, _ in published[:2]] == [MessageType.ECG_DATA] * 2
+    rates = {stream: [] for stream in ("beats", "none")}
+    for stream, type, data in published:
+        if type == MessageType.FEATURE_DATA:
+            rates[stream].append(data["features"]["heart_rate"])
+    assert np.isnan(rates["none"]).all()
+    assert np.nanmedian(rates["beats"]) == pytest.approx(75, abs=1)
