@@ -4,6 +4,7 @@ import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
+import type { PrintDialog } from "./print/dialog.js";
 import { GAINS, SPEEDS } from "./scale.js";
 import { CALIPER_STEPS, type Screen } from "./screen.js";
 import { type Settings, save, THEMES, VIEWS } from "./settings.js";
@@ -27,6 +28,7 @@ export class Controls {
     readonly alerts: Alerts,
     readonly analyzer: Analyzer,
     readonly chooser: StreamChooser,
+    readonly paper: PrintDialog,
     settings: Settings,
     readonly changed: () => void,
   ) {
@@ -128,6 +130,7 @@ export class Controls {
       { keys: ["a", "A"], shown: "A", does: "the alert was seen", run: () => this.alerts.markSeen() },
       { keys: ["l", "L"], shown: "L", does: "list of alerts", run: () => this.#togglePanel("alerts") },
       { keys: ["f", "F"], shown: "F", does: "last frames, decoded", run: () => this.#togglePanel("frames") },
+      { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
       { keys: ["Escape"], shown: "Esc", does: "calipers away, go on live, close panels", run: () => this.#leave() },
       { keys: ["?"], does: "these keys", run: () => this.#toggleHelp() },

@@ -17,6 +17,8 @@ import { Heart } from "./heart.js";
 import { installHook } from "./hook.js";
 import { Pace } from "./pace.js";
 import { Presence } from "./presence.js";
+import { PrintDialog } from "./print/dialog.js";
+import { Origin } from "./print/origin.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
 import { load } from "./settings.js";
@@ -61,7 +63,20 @@ const screen = new Screen(
 );
 const review = new ReviewBar(screen);
 const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), watch);
-const controls = new Controls(screen, alerts, analyzer, chooser, settings, () => review.update(signal));
+const origin = new Origin();
+const paper = new PrintDialog({
+  screen,
+  origin,
+  stream: () => chooser.value,
+  signal: () => signal,
+  condition: (shown) => ({
+    isLost: presence.isLost,
+    badge: element("connection", HTMLElement).textContent ?? "",
+    age: wall() + (service.statistics.clockOffset ?? 0) - shown.timeOf(shown.buffer.end),
+  }),
+  now: wall,
+});
+const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, () => review.update(signal));
 
 let signal: EcgSignal | null = null;
 let subscription: Subscription | null = null;
@@ -92,7 +107,7 @@ function forget(): void {
 function take(message: Message): void {
   if (message.type !== MessageType.ECG_DATA) return;
   try {
-    keep(ecgFrame(message));
+    keep(ecgFrame(message), message.data);
     measureLatency(message);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -101,15 +116,17 @@ function take(message: Message): void {
 }
 
 /** Put a frame where the display will find it. */
-function keep(frame: EcgFrame): void {
+function keep(frame: EcgFrame, fields: unknown): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
     signal = new EcgSignal(frame);
+    origin.clear();
     screen.show(signal);
     controls.describe(signal);
   }
   signal.take(frame, now);
+  origin.note(signal.buffer.end - frame.samples, frame, fields);
   presence.arrived(now, frame.samples / frame.samplingRate);
 }
 
