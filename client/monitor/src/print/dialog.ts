@@ -265,7 +265,7 @@ export class PrintDialog {
     const form = make("form");
     form.method = "dialog";
     form.append(make("button", "Close"));
-    dialog.append(title, this.#about, fields, this.#preview, this.#notes, this.#actions, this.#status, hint, form);
+    dialog.append(title, this.#about, fields, this.#actions, this.#status, this.#preview, this.#notes, hint, form);
     this.#pages.id = "print-pages";
     document.body.append(dialog, this.#pages);
   }

@@ -7,20 +7,25 @@ import { missingOf, missingOfAll, PAGE, peaksOf, rateOf, type Strip } from "./st
 import { clean, day, fitText, type Measure, timeOfDay, wrap, zone } from "./text.js";
 
 /** Millimetres. */
-const TOP = 9;
+const TOP = 8;
 const HEAD = 21;
-const FOOT = 22;
+const FOOT = 21;
 /** Left of the traces, for the pulse: two big squares, so that the traces begin on a strong line. */
 const LEFT = 10;
 const PULSE = { begin: 1, rise: 2.5, wide: 5, end: 9 };
 const TRACE = 0.25;
 const SIZES = { head: 4.2, text: 2.9, lead: 3.2, note: 2.4, gap: 2.2 };
+/** Share of a row that is above its 0 mV. */
+const ABOVE = 0.56;
+/** Millimetres above 0 mV at which a name stands at the most: not far from its trace. */
+const NAME_ABOVE = 18;
 /** Lines of notes below the paper. */
-const NOTES = 5;
+const NOTES = 4;
 const COLOURS = {
   fine: "#f8d4cf",
   bold: "#e79c94",
   ink: "#000000",
+  lead: "#1d3f8f",
   quiet: "#444444",
   alarm: "#b00010",
   gap: "#8a8a8a",
@@ -82,6 +87,8 @@ class Page {
   readonly #marks: Mark[] = [];
   readonly #notes: string[] = [];
   readonly #grid: Box;
+  /** Millimetres from the top of the grid to the first 0 mV, and from one row to the next. */
+  readonly #first: number;
   readonly #row: number;
 
   constructor(
@@ -90,7 +97,11 @@ class Page {
   ) {
     const { sheet, options } = content;
     this.#grid = gridOf(options.paper);
-    this.#row = this.#grid.height / (sheet.rows + (sheet.strip === null ? 0 : 1));
+    const rows = sheet.rows + (sheet.strip === null ? 0 : 1);
+    const even = this.#grid.height / rows;
+    // The first pulse has to stand on the paper, however many rows there are.
+    this.#first = Math.max(ABOVE * even, options.gain + 1);
+    this.#row = rows === 1 ? even : (this.#grid.height - (1 - ABOVE) * even - this.#first) / (rows - 1);
   }
 
   draw(): Drawing {
@@ -99,9 +110,14 @@ class Page {
     this.#drawGrid();
     const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
     for (const cell of cells) this.#hatch(cell);
-    for (const cell of cells) if (cell.column === 0) this.#pulse(this.#baseline(cell.row), options.gain);
-    const beyond = cells.filter((cell) => this.#trace(cell)).map(({ name }) => name);
+    // Where rows are narrow, every second has a pulse: it must not touch the one above.
+    const every = this.#row < options.gain + 2 ? 2 : 1;
+    for (const { column, row } of cells) {
+      if (column === 0 && row % every === 0) this.#pulse(this.#baseline(row), options.gain);
+    }
+    // Names first: no letter hides a trace.
     for (const cell of cells) this.#label(cell);
+    const beyond = cells.filter((cell) => this.#trace(cell)).map(({ name }) => name);
     this.#head();
     this.#note(cells, beyond);
     this.#foot();
@@ -113,21 +129,23 @@ class Page {
 
   #drawGrid(): void {
     const { x, y, width, height } = this.#grid;
-    const lines = (every: number, skip: number): number[][] => {
-      const found: number[][] = [];
-      for (let at = 0; at <= width + 1e-6; at += every)
-        if (at % skip !== 0) found.push([x + at, y, x + at, y + height]);
-      for (let at = 0; at <= height + 1e-6; at += every)
-        if (at % skip !== 0) found.push([x, y + at, x + width, y + at]);
-      return found;
+    const lines = (isWanted: (at: number) => boolean): number[][] => {
+      const upTo = (length: number): number[] =>
+        Array.from({ length: Math.round(length) + 1 }, (_, at) => at).filter(isWanted);
+      return [
+        ...upTo(width).map((at) => [x + at, y, x + at, y + height]),
+        ...upTo(height).map((at) => [x, y + at, x + width, y + at]),
+      ];
     };
-    this.#line("fine", lines(1, 5), 0.1, COLOURS.fine);
+    this.#line(
+      "fine",
+      lines((at) => at % 5 !== 0),
+      0.1,
+      COLOURS.fine,
+    );
     this.#line(
       "bold",
-      lines(5, Number.POSITIVE_INFINITY).concat([
-        [x, y, x + width, y],
-        [x, y, x, y + height],
-      ]),
+      lines((at) => at % 5 === 0),
       0.2,
       COLOURS.bold,
     );
@@ -158,7 +176,14 @@ class Page {
 
   /** Where 0 mV of a row is: on a line of the grid. */
   #baseline(row: number): number {
-    return this.#grid.y + Math.round((row + 0.56) * this.#row);
+    return this.#grid.y + Math.round(this.#first + row * this.#row);
+  }
+
+  /** Upper and lower edge of a row, within the grid. */
+  #edges(row: number): { top: number; bottom: number } {
+    const { y, height } = this.#grid;
+    const top = this.#baseline(row) - ABOVE * this.#row;
+    return { top: Math.max(y, top), bottom: Math.min(y + height, top + this.#row) };
   }
 
   /** Left edge, and the samples, of a cell. */
@@ -218,14 +243,15 @@ class Page {
     const size = Math.min(SIZES.lead, this.#row * 0.26);
     const fitted = fitText(cell.name, wide - 3, size, this.measure, true);
     if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}`);
-    const y = Math.max(this.#grid.y + this.#row * cell.row + size, this.#baseline(cell.row) - this.#row * 0.5 + size);
-    this.#text(fitted.text, x + 1, y, fitted.size, { isBold: true, hasEdge: true, role: "lead" });
+    const above = Math.min(this.#baseline(cell.row) - this.#edges(cell.row).top, NAME_ABOVE);
+    const y = this.#baseline(cell.row) - above + size + 0.5;
+    this.#text(fitted.text, x + 1, y, fitted.size, { isBold: true, colour: COLOURS.lead, hasEdge: true, role: "lead" });
   }
 
   #hatch(cell: Cell): void {
     const { strip, from: pageFrom, to: pageTo } = this.content;
     const { x, wide, from, to } = this.#stretch(cell);
-    const [top, bottom] = [this.#grid.y + cell.row * this.#row + 0.4, this.#grid.y + (cell.row + 1) * this.#row - 0.4];
+    const { top, bottom } = this.#edges(cell.row);
     for (const gap of missingOf(strip.buffer, cell.lead, from, to)) {
       const left = Math.max(x, this.#x(gap.from));
       const right = Math.min(x + wide, this.#x(gap.to));
@@ -275,7 +301,7 @@ class Page {
         x: x + 98,
         width: 86,
         lines: [
-          isTimed ? `${day(begin)}  ${timeOfDay(begin)}` : "Date and time not stated",
+          isTimed ? `${day(begin)} ${timeOfDay(begin)}` : "Date and time not stated",
           isTimed ? `to ${timeOfDay(end)} ${zone(begin)}` : `${((to - from) / strip.buffer.samplingRate).toFixed(2)} s`,
           `Page ${number} of ${count}${leads} · printed ${day(printed)} ${timeOfDay(printed).slice(0, 8)}`,
         ],
@@ -284,7 +310,7 @@ class Page {
         x: x + 188,
         width: width - 188,
         lines: [
-          `${SPEED} mm/s   ${options.gain} mm/mV`,
+          `${SPEED} mm/s · ${options.gain} mm/mV`,
           filter === "" ? "Filter not stated" : `Filter ${filter}`,
           `When taken: ${strip.state}`,
         ],

@@ -8,6 +8,8 @@ const UNFIT = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const ELLIPSIS = "…";
 /** Share of its size to which a text is made smaller before it is cut. */
 const SMALLEST = 0.75;
+/** Characters that are looked at: no paper has room for more. */
+const LONGEST = 1000;
 
 /** The text on one line, with `\ufffd` for each character that could break it or its order. */
 export function clean(text: string): string {
@@ -24,32 +26,49 @@ export interface Fitted {
 /** The text at the size at which it fits into a width, smaller or cut where it has to be. Lengths are millimetres. */
 export function fitText(text: string, width: number, size: number, measure: Measure, isBold = false): Fitted {
   const full = clean(text);
-  const needed = full.length > 1000 ? Number.POSITIVE_INFINITY : measure(full, size, isBold);
+  const needed = full.length > LONGEST ? Number.POSITIVE_INFINITY : measure(full, size, isBold);
   if (needed <= width) return { text: full, size, isCut: false };
   const smaller = Math.max(SMALLEST, width / needed) * size;
   if (needed * (smaller / size) <= width) return { text: full, size: smaller, isCut: false };
-  const characters = Array.from(full.slice(0, 1000));
-  let [fits, fitsNot] = [0, characters.length];
-  while (fitsNot - fits > 1) {
-    const middle = (fits + fitsNot) >> 1;
-    if (measure(characters.slice(0, middle).join("") + ELLIPSIS, smaller, isBold) <= width) fits = middle;
-    else fitsNot = middle;
-  }
-  return { text: characters.slice(0, fits).join("") + ELLIPSIS, size: smaller, isCut: true };
+  const cut = prefix(full, (text) => measure(text + ELLIPSIS, smaller, isBold) <= width);
+  return { text: cut + ELLIPSIS, size: smaller, isCut: true };
 }
 
 /** The text on as many lines as it needs, each within the width: at spaces, and where there is none, anywhere. */
 export function wrap(text: string, width: number, size: number, measure: Measure): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of clean(text).split(" ")) {
+  for (let word of shortened(clean(text)).split(" ")) {
     const longer = line === "" ? word : `${line} ${word}`;
-    if (line !== "" && measure(longer, size) > width) {
-      lines.push(line);
-      line = word;
-    } else line = longer;
+    if (measure(longer, size) <= width) {
+      line = longer;
+      continue;
+    }
+    if (line !== "") lines.push(line);
+    while (word.length > 1 && measure(word, size) > width) {
+      const part = prefix(word, (start) => measure(start, size) <= width) || word.slice(0, 1);
+      lines.push(part);
+      word = word.slice(part.length);
+    }
+    line = word;
   }
-  return [...lines, line].map((each) => fitText(each, width, size, measure).text);
+  return [...lines, line];
+}
+
+/** The longest beginning of a text that fits, of whole characters. */
+function prefix(text: string, fits: (start: string) => boolean): string {
+  const characters = Array.from(text.slice(0, LONGEST));
+  let [most, tooMany] = [0, characters.length + 1];
+  while (tooMany - most > 1) {
+    const middle = (most + tooMany) >> 1;
+    if (fits(characters.slice(0, middle).join(""))) most = middle;
+    else tooMany = middle;
+  }
+  return characters.slice(0, most).join("");
+}
+
+function shortened(text: string): string {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text;
 }
 
 const two = (value: number): string => String(value).padStart(2, "0");
