@@ -214,7 +214,7 @@ describe("a page", () => {
       signal: (lead, sample) => (lead === 1 && sample >= 500 && sample < 800 ? Number.NaN : 0.5),
     });
     const [page] = drawn(one, { arrangement: "single" });
-    const areas = page.marks.filter(({ kind }) => kind === "area");
+    const areas = page.marks.filter(({ role }) => role === "gap");
     expect(areas).toHaveLength(1);
     const grid = gridOf("a4");
     expect(areas[0]).toMatchObject({ x: expect.closeTo(grid.x + 10 + 50, 6), width: expect.closeTo(30, 6) });
@@ -225,7 +225,7 @@ describe("a page", () => {
     const all = strip({ leads: ["I", "II"], seconds: 5 });
     all.buffer.skip(250);
     const [gap] = drawn({ ...all, to: all.buffer.end }, { arrangement: "single" });
-    expect(gap.marks.filter(({ kind }) => kind === "area")).toHaveLength(2);
+    expect(gap.marks.filter(({ role }) => role === "gap")).toHaveLength(2);
     expect(words(gap)).toContain("(all leads)");
     expect(words(gap)).toContain("The strip ends after 6.00 s of this page.");
   });

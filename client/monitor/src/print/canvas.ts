@@ -65,11 +65,6 @@ function drawLines(context: CanvasRenderingContext2D, { lines, width, colour, cl
 function drawText(context: CanvasRenderingContext2D, mark: Writing): void {
   context.font = `${mark.isBold ? 700 : 400} ${mark.size}px ${FONT}`;
   context.textAlign = mark.anchor === "middle" ? "center" : mark.anchor;
-  if (mark.hasEdge) {
-    context.strokeStyle = "#ffffff";
-    context.lineWidth = mark.size * 0.28;
-    context.strokeText(mark.text, mark.x, mark.y);
-  }
   context.fillStyle = mark.colour;
   context.fillText(mark.text, mark.x, mark.y);
 }

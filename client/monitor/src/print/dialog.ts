@@ -133,7 +133,8 @@ export class PrintDialog {
   #stripNow(before: Strip | null): Strip | null {
     const { screen, origin, stream, condition } = this.parts;
     const signal = this.parts.signal();
-    const seconds = Number(this.#length.value) || Number.POSITIVE_INFINITY;
+    const chosen = this.#length.value;
+    const seconds = chosen === "0" ? Number.POSITIVE_INFINITY : Number(chosen || PAGE);
     const first = screen.review?.first ?? Number.POSITIVE_INFINITY;
     if (before !== null) return { ...before, ...clipped(before, first, seconds) };
     if (signal === null || signal.buffer.end === signal.buffer.start) return null;

@@ -35,8 +35,6 @@ export interface Writing {
   readonly isBold: boolean;
   readonly colour: string;
   readonly anchor: "start" | "middle" | "end";
-  /** A white edge around the letters, so that they can be read on a trace. */
-  readonly hasEdge: boolean;
   readonly role: string;
 }
 

@@ -245,7 +245,8 @@ class Page {
     if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}`);
     const above = Math.min(this.#baseline(cell.row) - this.#edges(cell.row).top, NAME_ABOVE);
     const y = this.#baseline(cell.row) - above + size + 0.5;
-    this.#text(fitted.text, x + 1, y, fitted.size, { isBold: true, colour: COLOURS.lead, hasEdge: true, role: "lead" });
+    this.#ground(x + 1, y, fitted.size, this.measure(fitted.text, fitted.size, true));
+    this.#text(fitted.text, x + 1, y, fitted.size, { isBold: true, colour: COLOURS.lead, role: "lead" });
   }
 
   #hatch(cell: Cell): void {
@@ -261,9 +262,11 @@ class Page {
       this.#marks.push(area);
       this.#line("hatch", hatching(box), HATCH.width, COLOURS.gap, box);
       const text = `missing ${((gap.to - gap.from) / strip.buffer.samplingRate).toFixed(2)} s`;
-      if (this.measure(text, SIZES.gap) > box.width - 1) continue;
+      const needed = this.measure(text, SIZES.gap);
+      if (needed > box.width - 1) continue;
       const middle = left + box.width / 2;
-      this.#text(text, middle, bottom - 1, SIZES.gap, { anchor: "middle", hasEdge: true, role: "gap-text" });
+      this.#ground(middle - needed / 2, bottom - 1, SIZES.gap, needed);
+      this.#text(text, middle, bottom - 1, SIZES.gap, { anchor: "middle", role: "gap-text" });
     }
     if (pageTo - pageFrom >= Math.floor(PAGE * strip.buffer.samplingRate)) return;
     const end = this.#x(pageTo);
@@ -394,8 +397,14 @@ class Page {
     if (lines.length > 0) this.#marks.push(mark);
   }
 
+  /** White behind letters, so that the grid does not run through them. */
+  #ground(x: number, y: number, size: number, width: number): void {
+    const box = { x: x - 0.3, y: y - 0.85 * size, width: width + 0.6, height: 1.1 * size };
+    this.#marks.push({ kind: "area", ...box, colour: "#ffffff", role: "ground" });
+  }
+
   #text(text: string, x: number, y: number, size: number, rest: Partial<Writing>): void {
-    const usual = { isBold: false, colour: COLOURS.ink, anchor: "start", hasEdge: false, role: "text" } as const;
+    const usual = { isBold: false, colour: COLOURS.ink, anchor: "start", role: "text" } as const;
     this.#marks.push({ kind: "text", text, x, y, size, ...usual, ...rest });
   }
 }

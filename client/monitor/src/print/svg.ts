@@ -59,10 +59,7 @@ function data(line: readonly number[]): string {
   return parts.join("");
 }
 
-function ofText({ text, x, y, size, isBold, colour, anchor, hasEdge, role }: Writing): SVGElement {
-  const edge = hasEdge
-    ? { stroke: "#ffffff", "stroke-width": size * 0.28, "stroke-linejoin": "round", "paint-order": "stroke" }
-    : {};
+function ofText({ text, x, y, size, isBold, colour, anchor, role }: Writing): SVGElement {
   const made = make("text", {
     x,
     y,
@@ -71,7 +68,6 @@ function ofText({ text, x, y, size, isBold, colour, anchor, hasEdge, role }: Wri
     "font-weight": isBold ? 700 : 400,
     "text-anchor": anchor,
     fill: colour,
-    ...edge,
     class: role,
   });
   made.textContent = text;
