@@ -236,6 +236,8 @@ describe("a page", () => {
     );
     expect(words(page)).toContain("Reaches beyond the paper, and is cut there: I.");
     expect(words(page)).toContain('unit "counts" is not a voltage');
+    const [fast] = drawn({ ...strip(), timeOf: (sample) => START + sample / 1000 });
+    expect(words(fast)).toContain("By the stream's own clock these 10.00 s took 2.50 s.");
   });
 
   it("has ten seconds each, one after the other", () => {

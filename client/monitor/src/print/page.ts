@@ -19,6 +19,8 @@ const SIZES = { head: 4.2, text: 2.9, lead: 3.2, note: 2.4, gap: 2.2 };
 const ABOVE = 0.56;
 /** Millimetres above 0 mV at which a name stands at the most: not far from its trace. */
 const NAME_ABOVE = 18;
+/** Millimetres that a name is wide at the most: the rest of the row belongs to the trace. */
+const NAME_WIDE = 60;
 /** Lines of notes below the paper. */
 const NOTES = 4;
 const COLOURS = {
@@ -34,6 +36,8 @@ const GAP_GROUND = "#eeeeee";
 
 /** Millimetres between the lines of a hatching, and how wide they are. */
 const HATCH = { step: 1.5, width: 0.15 };
+/** Share by which the clock of the stream may differ from its sampling rate before it is told. */
+const CLOCKS_DIFFER = 0.02;
 /** Gaps that are named one by one; the others are counted. */
 const NAMED = 4;
 
@@ -241,7 +245,7 @@ class Page {
   #label(cell: Cell): void {
     const { x, wide } = this.#stretch(cell);
     const size = Math.min(SIZES.lead, this.#row * 0.26);
-    const fitted = fitText(cell.name, wide - 3, size, this.measure, true);
+    const fitted = fitText(cell.name, Math.min(wide - 3, NAME_WIDE), size, this.measure, true);
     if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}`);
     const above = Math.min(this.#baseline(cell.row) - this.#edges(cell.row).top, NAME_ABOVE);
     const y = this.#baseline(cell.row) - above + size + 0.5;
@@ -356,6 +360,10 @@ class Page {
     }
     if (to - from < Math.floor(PAGE * rate))
       notes.push(`The strip ends after ${((to - from) / rate).toFixed(2)} s of this page.`);
+    const took = strip.timeOf(to) - strip.timeOf(from);
+    if (Math.abs(took * rate - (to - from)) > CLOCKS_DIFFER * (to - from)) {
+      notes.push(`By the stream's own clock these ${((to - from) / rate).toFixed(2)} s took ${took.toFixed(2)} s.`);
+    }
     if (beyond.length > 0) notes.push(`Reaches beyond the paper, and is cut there: ${listed(beyond)}.`);
     if (sheet.columns > 1) {
       const seconds = Number((PAGE / sheet.columns).toFixed(2));
