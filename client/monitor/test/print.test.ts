@@ -55,6 +55,7 @@ function strip(made: Made = {}): Strip {
     buffer,
     from: 0,
     to: samples,
+    newest: samples,
     origin,
     rhythm: Math.max(0, leads.indexOf("II")),
     state: "live",
@@ -176,7 +177,7 @@ describe("a page", () => {
           expect(mark.y).toBeLessThan(page.height - 4);
           expect(mark.x + measure(mark.text, mark.size)).toBeLessThan(page.width);
         }
-        expect(words(page)).toMatch(/more notes do not fit|Name in full/);
+        expect(words(page)).toMatch(/There is more to say than fits|Name in full/);
       }
     }
   });
@@ -237,6 +238,7 @@ describe("a page", () => {
     expect(words(page)).toContain("Reaches beyond the paper, and is cut there: I.");
     expect(words(page)).toContain('unit "counts" is not a voltage');
     const [fast] = drawn({ ...strip(), timeOf: (sample) => START + sample / 1000 });
+    expect(words(drawn({ ...strip(), newest: 2500 + 62 * 250 })[0])).toContain("ended 62 s before the newest sample");
     expect(words(fast)).toContain("By the stream's own clock these 10.00 s took 2.50 s.");
   });
 

@@ -148,6 +148,7 @@ export class PrintDialog {
       timeOf: timesNow(signal, buffer),
       from: buffer.start,
       to: buffer.end,
+      newest: signal.buffer.end,
       state: text,
       isLive,
     };

@@ -36,6 +36,7 @@ export function facts(strip: Strip): [string, string][] {
     ["start", startOf(strip) || "not stated"],
     ["seconds", String((to - from) / buffer.samplingRate)],
     ["signal when taken", clean(state)],
+    ["end before the newest sample then, s", String((strip.newest - to) / buffer.samplingRate)],
     ...(guess === "" ? [] : [["amplitude", guess] as [string, string]]),
     ["missing", missingText(strip)],
   ];

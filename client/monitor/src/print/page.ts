@@ -4,7 +4,7 @@ import type { Gain } from "../scale.js";
 import { arrange, type Cell, hasCabrera, PAPERS, type Sheet, type SheetOptions, SPEED } from "./arrange.js";
 import type { Area, Box, Drawing, Lines, Mark, Writing } from "./drawing.js";
 import { missingOf, missingOfAll, PAGE, peaksOf, rateOf, type Strip } from "./strip.js";
-import { clean, day, fitText, type Measure, timeOfDay, wrap, zone } from "./text.js";
+import { clean, day, fitText, type Measure, span, timeOfDay, wrap, zone } from "./text.js";
 
 /** Millimetres. */
 const TOP = 8;
@@ -36,8 +36,11 @@ const GAP_GROUND = "#eeeeee";
 
 /** Millimetres between the lines of a hatching, and how wide they are. */
 const HATCH = { step: 1.5, width: 0.15 };
+const REST = "There is more to say than fits here: the CSV file has all names, and all that is missing, in full.";
 /** Share by which the clock of the stream may differ from its sampling rate before it is told. */
 const CLOCKS_DIFFER = 0.02;
+/** Millimetres that a gap is wide at the least: one sample would not be seen. */
+const LEAST_GAP = 0.4;
 /** Gaps that are named one by one; the others are counted. */
 const NAMED = 4;
 
@@ -246,7 +249,7 @@ class Page {
     const { x, wide } = this.#stretch(cell);
     const size = Math.min(SIZES.lead, this.#row * 0.26);
     const fitted = fitText(cell.name, Math.min(wide - 3, NAME_WIDE), size, this.measure, true);
-    if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}`);
+    if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}.`);
     const above = Math.min(this.#baseline(cell.row) - this.#edges(cell.row).top, NAME_ABOVE);
     const y = this.#baseline(cell.row) - above + size + 0.5;
     this.#ground(x + 1, y, fitted.size, this.measure(fitted.text, fitted.size, true));
@@ -257,10 +260,11 @@ class Page {
     const { strip, from: pageFrom, to: pageTo } = this.content;
     const { x, wide, from, to } = this.#stretch(cell);
     const { top, bottom } = this.#edges(cell.row);
-    for (const gap of missingOf(strip.buffer, cell.lead, from, to)) {
+    // Without the one sample more that the line has.
+    const inside = Math.min(to, from + Math.ceil((wide / SPEED) * strip.buffer.samplingRate - 1e-9));
+    for (const gap of missingOf(strip.buffer, cell.lead, from, inside)) {
       const left = Math.max(x, this.#x(gap.from));
-      const right = Math.min(x + wide, this.#x(gap.to));
-      if (right <= left) continue;
+      const right = Math.max(left + LEAST_GAP, Math.min(x + wide, this.#x(gap.to)));
       const box = { x: left, y: top, width: right - left, height: bottom - top };
       const area: Area = { kind: "area", ...box, colour: GAP_GROUND, role: "gap" };
       this.#marks.push(area);
@@ -330,7 +334,7 @@ class Page {
         const isAlarm = index === 2 && column === columns[2] && !strip.isLive;
         const isBold = isFirst || isAlarm;
         const fitted = fitText(line, column.width, size, this.measure, isBold);
-        if (fitted.isCut) this.#notes.push(`In full: ${line}`);
+        if (fitted.isCut) this.#notes.push(`In full: ${line}.`);
         const y = TOP + 4 + index * 5.4;
         this.#text(fitted.text, column.x, y, fitted.size, {
           isBold,
@@ -360,6 +364,8 @@ class Page {
     }
     if (to - from < Math.floor(PAGE * rate))
       notes.push(`The strip ends after ${((to - from) / rate).toFixed(2)} s of this page.`);
+    const behind = (strip.newest - strip.to) / rate;
+    if (behind >= 1) notes.push(`When it was taken, the strip ended ${span(behind)} before the newest sample.`);
     const took = strip.timeOf(to) - strip.timeOf(from);
     if (Math.abs(took * rate - (to - from)) > CLOCKS_DIFFER * (to - from)) {
       notes.push(`By the stream's own clock these ${((to - from) / rate).toFixed(2)} s took ${took.toFixed(2)} s.`);
@@ -382,15 +388,8 @@ class Page {
   #foot(): void {
     const { x, y, width, height } = this.#grid;
     const line = SIZES.note * 1.22;
-    const lines: string[] = [];
-    let left = 0;
-    for (const note of this.#notes) {
-      if (lines.length < NOTES)
-        lines.push(...wrap(note, width, SIZES.note, this.measure).slice(0, NOTES - lines.length));
-      else left += 1;
-    }
-    if (left > 0)
-      lines[NOTES - 1] = `${left + 1} more notes do not fit on this page; the CSV file has all names in full.`;
+    const lines = wrap(this.#notes.join(" "), width, SIZES.note, this.measure);
+    if (lines.length > NOTES) lines.splice(NOTES - 1, lines.length, REST);
     for (const [index, text] of lines.entries()) {
       this.#text(text, x, y + height + 3.4 + index * line, SIZES.note, { colour: COLOURS.quiet, role: "note" });
     }

@@ -19,6 +19,8 @@ export interface Strip {
   /** Samples `[from, to)`. */
   readonly from: number;
   readonly to: number;
+  /** Number of the sample after the newest, when the strip was taken. */
+  readonly newest: number;
   readonly origin: Origin;
   /** The lead of the rhythm. */
   readonly rhythm: number;
