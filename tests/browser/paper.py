@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,41 +12,37 @@ from recordings import optional
 pdfium = optional("pypdfium2", extra="browser")
 
 INCH = 25.4
-DPI = 400
+DPI = 300
+PER_MILLIMETRE = DPI / INCH
 
 Pixels = npt.NDArray[np.uint8]
 
 
-class Sheet(NamedTuple):
+class Sheet:
     """A page as it comes out of a printer.
 
     Attributes:
-        pixels: [rows, columns, 3].
-        per_millimetre: pixels.
         text: all of it that a reader can select.
         pictures: how many bitmaps the page holds.
         width: of the paper, in millimetres.
         height: likewise.
     """
 
-    pixels: Pixels
-    per_millimetre: float
-    text: str
-    pictures: int
-    width: float
-    height: float
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self.text: str = page.get_textpage().get_text_range()
+        self.pictures = sum(thing.type == pdfium.raw.FPDF_PAGEOBJ_IMAGE for thing in page.get_objects())
+        self.width, self.height = (points / 72 * INCH for points in page.get_size())
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """[rows, columns, 3] at 300 dpi."""
+        return np.asarray(self._page.render(scale=DPI / 72).to_pil().convert("RGB"))
 
 
 def printed(pdf: bytes) -> list[Sheet]:
-    """The pages of a PDF at 400 dpi."""
-    sheets = []
-    for page in pdfium.PdfDocument(pdf):
-        pixels = np.asarray(page.render(scale=DPI / 72).to_pil().convert("RGB"))
-        kinds = [thing.type for thing in page.get_objects()]
-        width, height = (points / 72 * INCH for points in page.get_size())
-        text = page.get_textpage().get_text_range()
-        sheets.append(Sheet(pixels, DPI / INCH, text, kinds.count(pdfium.raw.FPDF_PAGEOBJ_IMAGE), width, height))
-    return sheets
+    """The pages of a PDF."""
+    return [Sheet(page) for page in pdfium.PdfDocument(pdf)]
 
 
 class Measured(NamedTuple):
@@ -61,7 +58,7 @@ class Measured(NamedTuple):
     pulses: list[tuple[float, float, float]]
 
 
-def measure(pixels: Pixels, per_millimetre: float) -> Measured:
+def measure(pixels: Pixels, per_millimetre: float = PER_MILLIMETRE) -> Measured:
     """The grid and the calibration pulses of a sheet: what is red is grid, what is black is pulse or trace."""
     red, green, blue = (pixels[..., colour].astype(int) for colour in range(3))
     strong = (red - green > 40) & (green < 185)
@@ -100,7 +97,7 @@ def ink_off(sheet: Sheet, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArr
     """How far each of these points, in millimetres, is from the nearest black in its column of pixels."""
     black = (sheet.pixels < 110).all(axis=2)
     found = []
-    for across, down in zip(x * sheet.per_millimetre, y * sheet.per_millimetre, strict=True):
+    for across, down in zip(x * PER_MILLIMETRE, y * PER_MILLIMETRE, strict=True):
         column = np.flatnonzero(black[:, round(across)])
-        found.append(np.abs(column - down).min() / sheet.per_millimetre if len(column) else np.inf)
+        found.append(np.abs(column - down).min() / PER_MILLIMETRE if len(column) else np.inf)
     return np.array(found)
