@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import signal
+import time
 import zipfile
 
 import numpy as np
@@ -13,6 +14,7 @@ from cli.live_server import LiveServer, live
 from recordings import optional
 
 from browser.monitor import PHONE, Played, fifteen_leads, saved
+from browser.own_server import publishing
 from browser.paper import PER_MILLIMETRE, ink_off, measure, printed
 from browser.test_use import AXE, check_accessible
 from ecgframe.records import Record, read_record, shipped_ecg
@@ -246,3 +248,53 @@ def test_a_strip_of_a_signal_that_is_lost_says_so_and_no_signal_prints_no_ecg(op
         assert elsewhere.page.is_disabled("#save-csv")
         [sheet] = pdf_of(elsewhere)
         assert "there is no ECG to print" in sheet.text
+
+
+def test_a_sheet_has_what_the_messages_say_and_the_age_of_old_data(open_monitor, tmp_path):
+    """Data 24 s old, whose gain changes: what is drawn is late, and no calibration holds for all of it."""
+    rate, samples = 500, 50
+    began = time.time() - 24
+
+    def message(number):
+        gain = 1000 if number % 2 else 500
+        wave = np.sin(np.arange(number * samples, (number + 1) * samples) / 20)
+        return {
+            "signal": np.round(gain * np.stack([wave, -wave])).astype(np.int16),
+            "sampling_rate": rate,
+            "timestamp": began + number * samples / rate,
+            "sequence": number,
+            "leads": ["I", "II"],
+            "units": "mV",
+            "gain": gain,
+            "patient_id": 4711,
+            "device_id": "cart 3",
+            "filter": {"highpass": "0.05 Hz", "lowpass": "150 Hz"},
+        }
+
+    with publishing(message, samples / rate) as port:
+        monitor = open_monitor(port)
+        monitor.wait("s.end > 600")
+        page = monitor.page
+        page.keyboard.press("e")
+        [sheet] = pdf_of(monitor)
+        said = " ".join(sheet.text.split())
+        for words in (
+            "Patient 4711",
+            "device cart 3",
+            "Filter highpass 0.05 Hz, lowpass 150 Hz",
+            "The strip ends after",
+        ):
+            assert words in said
+        age = re.search(r"When taken: delayed (\d+) s", said)
+        assert age is not None
+        assert 23 <= int(age[1]) <= 40
+        assert "rounded to steps of 0.00005 mV" in page.text_content("#print .notes")
+        record, path = wfdb_of(monitor, tmp_path)
+        start = page.evaluate("window.ecgframe.state.start")
+        expected = monitor.samples(start, start + record.samples)
+        np.testing.assert_allclose(record.physical(), expected, atol=0.5 / 20_000 + 1e-6)
+        header = path.with_suffix(".hea").read_text()
+        for line in ("# patient: 4711", "# filter: highpass 0.05 Hz, lowpass 150 Hz", "# signal when taken: delayed"):
+            assert line in header
+        assert "# counts of I: rounded to steps of 0.00005 mV" in header
+        monitor.check_quiet()

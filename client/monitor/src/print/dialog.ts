@@ -167,7 +167,7 @@ export class PrintDialog {
   /** Say what will be printed or saved, and show its first page. */
   #show(): void {
     const strip = this.#strip;
-    for (const button of this.#actions.querySelectorAll("button")) button.disabled = strip === null || this.#isBusy;
+    for (const button of this.#actions.querySelectorAll("button")) button.disabled = strip === null;
     if (strip === null) {
       this.#about.textContent = "There is no signal yet: nothing to print or to save.";
       this.#notes.replaceChildren();
@@ -214,7 +214,9 @@ export class PrintDialog {
     if (kind === "csv") return download(toCsv(strip), `${name}.csv`, "text/csv");
     if (kind === "wfdb") return download([zip(toWfdb(strip, name), now)], `${name}.zip`, "application/zip");
     const pictures: Entry[] = [];
+    const count = pageCount(strip, this.#options);
     for (const page of pages(strip, this.#options, now, this.#measure)) {
+      this.#status.textContent = `Writing page ${pictures.length + 1} of ${count}…`;
       pictures.push({ name: `${name}_${String(pictures.length + 1).padStart(2, "0")}.png`, bytes: await toPng(page) });
     }
     if (pictures.length === 1) return download([pictures[0].bytes], `${name}.png`, "image/png");
@@ -223,7 +225,11 @@ export class PrintDialog {
 
   async #run(kind: "png" | "csv" | "wfdb"): Promise<void> {
     const strip = this.#strip;
-    if (strip === null || this.#isBusy) return;
+    if (strip === null) return;
+    if (this.#isBusy) {
+      this.#status.textContent = "Still writing the file before; not begun.";
+      return;
+    }
     this.#isBusy = true;
     this.#status.textContent = "Writing…";
     try {
