@@ -258,6 +258,10 @@ describe("what is said of a strip", () => {
   it("is the age, not that something arrived", () => {
     expect(stateText({ isLost: false, badge: "Live", age: 0.2 })).toEqual({ text: "live", isLive: true });
     expect(stateText({ isLost: false, badge: "Live", age: 24.1 })).toEqual({ text: "delayed 24 s", isLive: false });
+    expect(stateText({ isLost: false, badge: "Delayed 3 min", age: 0 })).toEqual({
+      text: "delayed 3 min",
+      isLive: false,
+    });
     expect(stateText({ isLost: true, badge: "Lost", age: 7 }).text).toBe("signal lost (Lost), newest sample 7 s old");
     expect(stateText({ isLost: false, badge: "Live", age: -30 }).text).toBe("clocks differ: newest sample 30 s ahead");
     expect(stateText({ isLost: false, badge: "Live", age: Number.NaN }).text).toBe("age not stated");

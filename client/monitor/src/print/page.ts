@@ -2,8 +2,9 @@
 
 import type { Gain } from "../scale.js";
 import { arrange, type Cell, hasCabrera, PAPERS, type Sheet, type SheetOptions, SPEED } from "./arrange.js";
+import { peaksOf } from "./beats.js";
 import type { Area, Box, Drawing, Lines, Mark, Writing } from "./drawing.js";
-import { missingOf, missingOfAll, PAGE, peaksOf, rateOf, type Strip } from "./strip.js";
+import { missingOf, missingOfAll, PAGE, rateOf, type Strip } from "./strip.js";
 import { clean, day, fitText, type Measure, span, timeOfDay, wrap, zone } from "./text.js";
 
 /** Millimetres. */

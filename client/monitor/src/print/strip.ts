@@ -1,16 +1,15 @@
 /** The stretch of a stream that is printed or saved, and all that is to be said of it. */
 
-import { RPeaks } from "../r-peaks.js";
 import type { Gap, TraceBuffer } from "../trace-buffer.js";
 import type { Origin } from "./origin.js";
 import { span } from "./text.js";
 
 /** Seconds of a page. */
 export const PAGE = 10;
-/** Seconds before the strip in which the detector of beats learns. */
-const LEARNING = 10;
 /** Seconds of age from which a signal is not live any more. */
-const DELAYED = 1.5;
+const DELAYED = 2;
+/** What the badge says of a signal with which all is well. */
+const LIVE = "Live";
 
 export interface Strip {
   readonly stream: string;
@@ -40,10 +39,11 @@ export interface Condition {
   readonly age: number;
 }
 
-/** The condition in words. */
+/** The condition in words: those of the badge, where it says that something is the matter. */
 export function stateText({ isLost, badge, age }: Condition): { text: string; isLive: boolean } {
   const old = Number.isNaN(age) ? "age not stated" : `newest sample ${span(Math.max(0, age))} old`;
   if (isLost) return { text: `signal lost (${badge}), ${old}`, isLive: false };
+  if (badge !== LIVE) return { text: badge.toLowerCase(), isLive: false };
   if (Number.isNaN(age)) return { text: "age not stated", isLive: false };
   if (age > DELAYED) return { text: `delayed ${span(age)}`, isLive: false };
   if (age < -DELAYED) return { text: `clocks differ: newest sample ${span(-age)} ahead`, isLive: false };
@@ -103,23 +103,6 @@ export function missingOfAll(strip: Strip, from = strip.from, to = strip.to): { 
     }
   }
   return [...found.values()].sort((one, other) => one.gap.from - other.gap.from);
-}
-
-/** The R peaks of the strip's rhythm lead, by the numbers of their samples. */
-export function peaksOf({ buffer, from, to, rhythm }: Strip): number[] {
-  const peaks: number[] = [];
-  const beats = new RPeaks(buffer.samplingRate, (sample) => peaks.push(sample));
-  const begin = Math.max(buffer.start, from - Math.round(LEARNING * buffer.samplingRate));
-  // The detector is a little late: it is given what comes after the strip, too.
-  const end = Math.min(buffer.end, to + Math.round(buffer.samplingRate));
-  let isBroken = false;
-  for (let sample = begin; sample < end; sample += 1) {
-    const value = buffer.at(rhythm, sample);
-    if (Number.isFinite(value)) beats.push(sample, value);
-    else if (!isBroken) beats.reset();
-    isBroken = !Number.isFinite(value);
-  }
-  return peaks.filter((sample) => sample >= from && sample < to);
 }
 
 /** Beats a minute: the mean of the intervals in `[from, to)`, those across a gap aside; NaN where there is none. */
