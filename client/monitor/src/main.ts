@@ -64,6 +64,7 @@ let findings = new Findings();
 let watched = "";
 let displayedAt = Number.NEGATIVE_INFINITY;
 let askedAt = Number.NEGATIVE_INFINITY;
+const origins = new WeakMap<EcgSignal, Origin>();
 let subscription: Subscription | null = null;
 let subscribedAt = Number.POSITIVE_INFINITY;
 /** Of the last message of the stream that was taken, in microseconds. */
@@ -100,10 +101,9 @@ const chooser = new StreamChooser(new URLSearchParams(location.search).get("stre
   if (byHand) keepInAddress({ stream: name });
   watch(name);
 });
-const origin = new Origin();
 const paper = new PrintDialog({
   screen,
-  origin,
+  origin: originOf,
   stream: () => chooser.value,
   signal: () => signal,
   condition: (shown) => ({
@@ -113,7 +113,9 @@ const paper = new PrintDialog({
   }),
   now: wall,
 });
-const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, overflow, () => review.update(signal));
+const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, overflow, () =>
+  review.update(signal),
+);
 
 /** Watch this stream in place of the one before. */
 function watch(name: string): void {
@@ -168,7 +170,6 @@ function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   if (signal === null || !signal.fits(frame)) {
     tell(findings.end("the signal is another one from here on", signal?.seconds ?? 0));
     signal = new EcgSignal(frame);
-    origin.clear();
     screen.continueWith(signal);
     controls.describe(signal);
     age.clear();
@@ -179,8 +180,15 @@ function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   const sent = timestamp === null ? null : Number(timestamp) / 1e6;
   const place = { first: end - frame.samples, end, rate: frame.samplingRate };
   age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
-  origin.note(place.first, frame, data);
+  originOf(signal).note(place.first, frame, data);
   presence.arrived(now, frame.samples / frame.samplingRate);
+}
+
+/** What the messages said of a signal. */
+function originOf(of: EcgSignal): Origin {
+  const origin = origins.get(of) ?? new Origin();
+  origins.set(of, origin);
+  return origin;
 }
 
 /** Put what this page found itself among the alerts. */

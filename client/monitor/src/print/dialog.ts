@@ -37,7 +37,7 @@ const LENGTHS = [10, 30, 60, 0];
 
 interface Parts {
   readonly screen: Screen;
-  readonly origin: Origin;
+  origin(signal: EcgSignal): Origin;
   stream(): string;
   signal(): EcgSignal | null;
   condition(signal: EcgSignal): Condition;
@@ -132,18 +132,20 @@ export class PrintDialog {
   /** @param before the strip in hand: its samples stay, and as many of them are taken as are chosen now. */
   #stripNow(before: Strip | null): Strip | null {
     const { screen, origin, stream, condition } = this.parts;
-    const signal = this.parts.signal();
+    // What is frozen may be of a signal that another one has followed since.
+    const live = this.parts.signal();
+    const signal = screen.review?.signal ?? live;
     const chosen = this.#length.value;
     const seconds = chosen === "0" ? Number.POSITIVE_INFINITY : Number(chosen || PAGE);
     const first = screen.review?.first ?? Number.POSITIVE_INFINITY;
     if (before !== null) return { ...before, ...clipped(before, first, seconds) };
     if (signal === null || signal.buffer.end === signal.buffer.start) return null;
     const buffer = screen.review?.buffer ?? signal.buffer.snapshot();
-    const { text, isLive } = stateText(condition(signal));
+    const { text, isLive } = stateText(condition(live ?? signal));
     const strip = {
       stream: stream(),
       buffer,
-      origin: origin.snapshot(),
+      origin: origin(signal).snapshot(),
       rhythm: signal.rhythm,
       timeOf: timesNow(signal, buffer),
       from: buffer.start,

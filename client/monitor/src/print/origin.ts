@@ -41,11 +41,6 @@ type Fields = Readonly<Record<string, unknown>>;
 export class Origin {
   #spans: Span[] = [];
 
-  /** Another signal begins, with numbers of its own. */
-  clear(): void {
-    this.#spans = [];
-  }
-
   /**
    * A frame came.
    *
