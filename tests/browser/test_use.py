@@ -56,14 +56,14 @@ def test_every_key_of_the_help_does_what_it_says(monitor):
     monitor.wait("s.stream === 'ecg/2' && s.end > 0")
     press("p")
     monitor.wait("s.stream === 'ecg/1' && s.shown.to > 500")
-    for key, panel in (("f", "frames"), ("l", "alerts")):
+    for key, panel in (("f", "frames"), ("l", "alerts"), ("e", "print")):
         press(key)
         assert page.is_visible(f"#{panel}")
         press("Escape")
         assert page.is_hidden(f"#{panel}")
     press("?")
     assert page.is_visible("#help")
-    assert page.locator("#help-rows tr").count() == 19
+    assert page.locator("#help-rows tr").count() == 20
     monitor.shot("help")
     press("Escape")
     assert page.is_hidden("#help")
@@ -148,6 +148,7 @@ def test_everything_can_be_reached_by_tab_and_shows_where_it_is(monitor):
         "calipers",
         "open-alerts",
         "open-frames",
+        "open-print",
         "theme",
         "open-help",
     }

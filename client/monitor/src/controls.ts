@@ -5,6 +5,7 @@ import type { Analyzer } from "./analyzer.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
 import type { Overflow } from "./overflow.js";
+import type { PrintDialog } from "./print/dialog.js";
 import { GAINS, SPEEDS } from "./scale.js";
 import { CALIPER_STEPS, type Screen } from "./screen.js";
 import { keepInAddress, namedInAddress, type Settings, save, THEMES, VIEWS } from "./settings.js";
@@ -28,6 +29,7 @@ export class Controls {
     readonly alerts: Alerts,
     readonly analyzer: Analyzer,
     readonly chooser: StreamChooser,
+    readonly paper: PrintDialog,
     settings: Settings,
     readonly overflow: Overflow,
     readonly changed: () => void,
@@ -131,6 +133,7 @@ export class Controls {
       { keys: ["a", "A"], shown: "A", does: "the alert was seen", run: () => this.alerts.markSeen() },
       { keys: ["l", "L"], shown: "L", does: "list of alerts", run: () => this.#togglePanel("alerts") },
       { keys: ["f", "F"], shown: "F", does: "last frames, decoded", run: () => this.#togglePanel("frames") },
+      { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
       { keys: ["Escape"], shown: "Esc", does: "calipers away, go on live, close panels", run: () => this.#leave() },
       { keys: ["?"], does: "these keys", run: () => this.#toggleHelp() },

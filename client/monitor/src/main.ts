@@ -22,6 +22,8 @@ import { installHook } from "./hook.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { Presence } from "./presence.js";
+import { PrintDialog } from "./print/dialog.js";
+import { Origin } from "./print/origin.js";
 import { Reconnecting } from "./reconnecting.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
@@ -62,6 +64,7 @@ let findings = new Findings();
 let watched = "";
 let displayedAt = Number.NEGATIVE_INFINITY;
 let askedAt = Number.NEGATIVE_INFINITY;
+const origins = new WeakMap<EcgSignal, Origin>();
 let subscription: Subscription | null = null;
 let subscribedAt = Number.POSITIVE_INFINITY;
 /** Of the last message of the stream that was taken, in microseconds. */
@@ -98,7 +101,21 @@ const chooser = new StreamChooser(new URLSearchParams(location.search).get("stre
   if (byHand) keepInAddress({ stream: name });
   watch(name);
 });
-const controls = new Controls(screen, alerts, analyzer, chooser, settings, overflow, () => review.update(signal));
+const paper = new PrintDialog({
+  screen,
+  origin: originOf,
+  stream: () => chooser.value,
+  signal: () => signal,
+  condition: (shown) => ({
+    isLost: presence.isLost,
+    badge: element("connection", HTMLElement).textContent ?? "",
+    age: wall() + (service.statistics.clockOffset ?? 0) - shown.timeOf(shown.buffer.end),
+  }),
+  now: wall,
+});
+const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, overflow, () =>
+  review.update(signal),
+);
 
 /** Watch this stream in place of the one before. */
 function watch(name: string): void {
@@ -138,7 +155,7 @@ function take(message: Message): void {
   if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with it
   lastTaken = message.timestamp;
   try {
-    keep(ecgFrame(message), message.timestamp);
+    keep(ecgFrame(message), message);
     measureLatency(message);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -147,7 +164,7 @@ function take(message: Message): void {
 }
 
 /** Put a frame where the display will find it. */
-function keep(frame: EcgFrame, timestamp: bigint | null): void {
+function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
@@ -163,7 +180,15 @@ function keep(frame: EcgFrame, timestamp: bigint | null): void {
   const sent = timestamp === null ? null : Number(timestamp) / 1e6;
   const place = { first: end - frame.samples, end, rate: frame.samplingRate };
   age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
+  originOf(signal).note(place.first, frame, data);
   presence.arrived(now, frame.samples / frame.samplingRate);
+}
+
+/** What the messages said of a signal. */
+function originOf(of: EcgSignal): Origin {
+  const origin = origins.get(of) ?? new Origin();
+  origins.set(of, origin);
+  return origin;
 }
 
 /** Put what this page found itself among the alerts. */

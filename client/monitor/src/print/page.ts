@@ -1,0 +1,434 @@
+/** A page of the print: who, when and how above; the leads on their grid to scale; below what is missing or cut. */
+
+import type { Gain } from "../scale.js";
+import { arrange, type Cell, hasCabrera, PAPERS, type Sheet, type SheetOptions, SPEED } from "./arrange.js";
+import { peaksOf } from "./beats.js";
+import type { Area, Box, Drawing, Lines, Mark, Writing } from "./drawing.js";
+import { missingOf, missingOfAll, PAGE, rateOf, type Strip } from "./strip.js";
+import { clean, day, fitText, type Measure, span, timeOfDay, wrap, zone } from "./text.js";
+
+/** Millimetres. */
+const TOP = 8;
+const HEAD = 21;
+const FOOT = 21;
+/** Left of the traces, for the pulse: two big squares, so that the traces begin on a strong line. */
+const LEFT = 10;
+const PULSE = { begin: 1, rise: 2.5, wide: 5, end: 9 };
+const TRACE = 0.25;
+const SIZES = { head: 4.2, text: 2.9, lead: 3.2, note: 2.4, gap: 2.2 };
+/** Share of a row that is above its 0 mV. */
+const ABOVE = 0.56;
+/** Millimetres above 0 mV at which a name stands at the most: not far from its trace. */
+const NAME_ABOVE = 18;
+/** Millimetres that a name is wide at the most: the rest of the row belongs to the trace. */
+const NAME_WIDE = 60;
+/** Lines of notes below the paper. */
+const NOTES = 4;
+const COLOURS = {
+  fine: "#f8d4cf",
+  bold: "#e79c94",
+  ink: "#000000",
+  lead: "#1d3f8f",
+  quiet: "#444444",
+  alarm: "#b00010",
+  gap: "#8a8a8a",
+};
+const GAP_GROUND = "#eeeeee";
+
+/** Millimetres between the lines of a hatching, and how wide they are. */
+const HATCH = { step: 1.5, width: 0.15 };
+const REST = "There is more to say than fits here: the CSV file has all names, and all that is missing, in full.";
+/** Share by which the clock of the stream may differ from its sampling rate before it is told. */
+const CLOCKS_DIFFER = 0.02;
+/** Millimetres that a gap is wide at the least: one sample would not be seen. */
+const LEAST_GAP = 0.4;
+/** Gaps that are named one by one; the others are counted. */
+const NAMED = 4;
+
+/** The box of the grid: whole big squares. */
+export function gridOf(paper: SheetOptions["paper"]): Box {
+  const { width, height } = PAPERS[paper];
+  const wide = LEFT + PAGE * SPEED;
+  return {
+    x: (width - wide) / 2,
+    y: TOP + HEAD,
+    width: wide,
+    height: Math.floor((height - TOP - HEAD - FOOT) / 5) * 5,
+  };
+}
+
+/** All pages of a strip: for each ten seconds, as many as its leads need. */
+export function* pages(strip: Strip, options: SheetOptions, printed: number, measure: Measure): Generator<Drawing> {
+  const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height);
+  const perPage = PAGE * strip.buffer.samplingRate;
+  const stretches = Math.max(1, Math.ceil((strip.to - strip.from) / perPage - 1e-9));
+  const peaks = peaksOf(strip);
+  const count = stretches * sheets.length;
+  for (let number = 0; number < count; number += 1) {
+    const from = strip.from + Math.round(Math.floor(number / sheets.length) * perPage);
+    const sheet = sheets[number % sheets.length];
+    const to = Math.min(strip.to, from + Math.round(perPage));
+    yield new Page({ strip, sheet, options, from, to, number: number + 1, count, peaks, printed }, measure).draw();
+  }
+}
+
+/** How many pages `pages` gives. */
+export function pageCount(strip: Strip, options: SheetOptions): number {
+  const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height).length;
+  return sheets * Math.max(1, Math.ceil((strip.to - strip.from) / (PAGE * strip.buffer.samplingRate) - 1e-9));
+}
+
+interface Content {
+  readonly strip: Strip;
+  readonly sheet: Sheet;
+  readonly options: SheetOptions;
+  readonly from: number;
+  readonly to: number;
+  readonly number: number;
+  readonly count: number;
+  readonly peaks: readonly number[];
+  /** Unix seconds. */
+  readonly printed: number;
+}
+
+class Page {
+  readonly #marks: Mark[] = [];
+  readonly #notes: string[] = [];
+  readonly #grid: Box;
+  /** Millimetres from the top of the grid to the first 0 mV, and from one row to the next. */
+  readonly #first: number;
+  readonly #row: number;
+
+  constructor(
+    readonly content: Content,
+    readonly measure: Measure,
+  ) {
+    const { sheet, options } = content;
+    this.#grid = gridOf(options.paper);
+    const rows = sheet.rows + (sheet.strip === null ? 0 : 1);
+    const even = this.#grid.height / rows;
+    // The first pulse has to stand on the paper, however many rows there are.
+    this.#first = Math.max(ABOVE * even, options.gain + 1);
+    this.#row = rows === 1 ? even : (this.#grid.height - (1 - ABOVE) * even - this.#first) / (rows - 1);
+  }
+
+  draw(): Drawing {
+    const { options, sheet, strip, number, count } = this.content;
+    const { width, height } = PAPERS[options.paper];
+    this.#drawGrid();
+    const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
+    for (const cell of cells) this.#hatch(cell);
+    // Where rows are narrow, every second has a pulse: it must not touch the one above.
+    const every = this.#row < options.gain + 2 ? 2 : 1;
+    for (const { column, row } of cells) {
+      if (column === 0 && row % every === 0) this.#pulse(this.#baseline(row), options.gain);
+    }
+    // Names first: no letter hides a trace.
+    for (const cell of cells) this.#label(cell);
+    const beyond = cells.filter((cell) => this.#trace(cell)).map(({ name }) => name);
+    this.#head();
+    this.#note(cells, beyond);
+    this.#foot();
+    const title = `ECG of ${strip.stream}, page ${number} of ${count}: ${cells.length} leads, ${SPEED} mm/s, ${options.gain} mm/mV`;
+    return { width, height, marks: this.#marks, title: clean(title) };
+  }
+
+  // --- the paper ---
+
+  #drawGrid(): void {
+    const { x, y, width, height } = this.#grid;
+    const lines = (isWanted: (at: number) => boolean): number[][] => {
+      const upTo = (length: number): number[] =>
+        Array.from({ length: Math.round(length) + 1 }, (_, at) => at).filter(isWanted);
+      return [
+        ...upTo(width).map((at) => [x + at, y, x + at, y + height]),
+        ...upTo(height).map((at) => [x, y + at, x + width, y + at]),
+      ];
+    };
+    this.#line(
+      "fine",
+      lines((at) => at % 5 !== 0),
+      0.1,
+      COLOURS.fine,
+    );
+    this.#line(
+      "bold",
+      lines((at) => at % 5 === 0),
+      0.2,
+      COLOURS.bold,
+    );
+  }
+
+  #pulse(baseline: number, gain: Gain): void {
+    const { x } = this.#grid;
+    const [rise, fall] = [x + PULSE.rise, x + PULSE.rise + PULSE.wide];
+    const top = baseline - gain;
+    const points = [
+      x + PULSE.begin,
+      baseline,
+      rise,
+      baseline,
+      rise,
+      top,
+      fall,
+      top,
+      fall,
+      baseline,
+      x + PULSE.end,
+      baseline,
+    ];
+    this.#line("pulse", [points], TRACE, COLOURS.ink);
+  }
+
+  // --- leads ---
+
+  /** Where 0 mV of a row is: on a line of the grid. */
+  #baseline(row: number): number {
+    return this.#grid.y + Math.round(this.#first + row * this.#row);
+  }
+
+  /** Upper and lower edge of a row, within the grid. */
+  #edges(row: number): { top: number; bottom: number } {
+    const { y, height } = this.#grid;
+    const top = this.#baseline(row) - ABOVE * this.#row;
+    return { top: Math.max(y, top), bottom: Math.min(y + height, top + this.#row) };
+  }
+
+  /** Left edge, and the samples, of a cell. */
+  #stretch(cell: Cell): { x: number; wide: number; from: number; to: number; begin: number } {
+    const { strip, sheet, from, to } = this.content;
+    const seconds = cell === sheet.strip ? PAGE : PAGE / sheet.columns;
+    const begin = cell.column * seconds;
+    const rate = strip.buffer.samplingRate;
+    const first = Math.min(to, from + Math.ceil(begin * rate - 1e-9));
+    return {
+      x: this.#grid.x + LEFT + begin * SPEED,
+      wide: seconds * SPEED,
+      from: first,
+      // One more, so that the line reaches the edge.
+      to: Math.min(to, from + Math.floor((begin + seconds) * rate + 1e-9) + 1),
+      begin,
+    };
+  }
+
+  #x(sample: number): number {
+    const { strip, from } = this.content;
+    return this.#grid.x + LEFT + ((sample - from) / strip.buffer.samplingRate) * SPEED;
+  }
+
+  /** Draw a lead; whether some of it lies beyond the paper. */
+  #trace(cell: Cell): boolean {
+    const { strip, options } = this.content;
+    const { x, wide, from, to, begin } = this.#stretch(cell);
+    const baseline = this.#baseline(cell.row);
+    const { y, height } = this.#grid;
+    const lines: number[][] = [];
+    let line: number[] | null = null;
+    let isBeyond = false;
+    for (let sample = from; sample < to; sample += 1) {
+      const value = strip.buffer.at(cell.lead, sample);
+      if (!Number.isFinite(value)) {
+        line = null;
+        continue;
+      }
+      const at = baseline - cell.sign * value * options.gain;
+      isBeyond ||= at < y || at > y + height;
+      if (line === null) {
+        line = [];
+        lines.push(line);
+      }
+      line.push(this.#x(sample), at);
+    }
+    // A sample between two missing ones is a dot.
+    for (const each of lines) if (each.length === 2) each.push(each[0] + TRACE, each[1]);
+    this.#line("trace", lines, TRACE, COLOURS.ink, { x, y, width: wide + TRACE, height });
+    if (begin > 0) this.#line("boundary", [[x, baseline - 3, x, baseline + 3]], 0.2, COLOURS.ink);
+    return isBeyond;
+  }
+
+  #label(cell: Cell): void {
+    const { x, wide } = this.#stretch(cell);
+    const size = Math.min(SIZES.lead, this.#row * 0.26);
+    const fitted = fitText(cell.name, Math.min(wide - 3, NAME_WIDE), size, this.measure, true);
+    if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}.`);
+    const above = Math.min(this.#baseline(cell.row) - this.#edges(cell.row).top, NAME_ABOVE);
+    const y = this.#baseline(cell.row) - above + size + 0.5;
+    this.#ground(x + 1, y, fitted.size, this.measure(fitted.text, fitted.size, true));
+    this.#text(fitted.text, x + 1, y, fitted.size, { isBold: true, colour: COLOURS.lead, role: "lead" });
+  }
+
+  #hatch(cell: Cell): void {
+    const { strip, from: pageFrom, to: pageTo } = this.content;
+    const { x, wide, from, to } = this.#stretch(cell);
+    const { top, bottom } = this.#edges(cell.row);
+    // Without the one sample more that the line has.
+    const inside = Math.min(to, from + Math.ceil((wide / SPEED) * strip.buffer.samplingRate - 1e-9));
+    for (const gap of missingOf(strip.buffer, cell.lead, from, inside)) {
+      const left = Math.max(x, this.#x(gap.from));
+      const right = Math.max(left + LEAST_GAP, Math.min(x + wide, this.#x(gap.to)));
+      const box = { x: left, y: top, width: right - left, height: bottom - top };
+      const area: Area = { kind: "area", ...box, colour: GAP_GROUND, role: "gap" };
+      this.#marks.push(area);
+      this.#line("hatch", hatching(box), HATCH.width, COLOURS.gap, box);
+      const text = `missing ${((gap.to - gap.from) / strip.buffer.samplingRate).toFixed(2)} s`;
+      const needed = this.measure(text, SIZES.gap);
+      if (needed > box.width - 1) continue;
+      const middle = left + box.width / 2;
+      this.#ground(middle - needed / 2, bottom - 1, SIZES.gap, needed);
+      this.#text(text, middle, bottom - 1, SIZES.gap, { anchor: "middle", role: "gap-text" });
+    }
+    if (pageTo - pageFrom >= Math.floor(PAGE * strip.buffer.samplingRate)) return;
+    const end = this.#x(pageTo);
+    if (end < x || end > x + wide) return;
+    this.#line("end", [[end, top, end, bottom]], 0.3, COLOURS.quiet);
+  }
+
+  // --- words ---
+
+  #head(): void {
+    const { strip, from, to, number, count, peaks, options, printed, sheet } = this.content;
+    const { x, width } = this.#grid;
+    const { patient, device, filter } = strip.origin.said(from, to);
+    const rate = rateOf(strip, peaks, from, to);
+    const lead = strip.buffer.leads[strip.rhythm] ?? "";
+    const [begin, end] = [strip.timeOf(from), strip.timeOf(to)];
+    const isTimed = Number.isFinite(begin);
+    const leads =
+      sheet.cells.length === strip.buffer.leads.length
+        ? ""
+        : ` · ${sheet.cells.length} of ${strip.buffer.leads.length} leads`;
+    const columns = [
+      {
+        x,
+        width: 94,
+        lines: [
+          patient === "" ? "Patient not stated" : `Patient ${patient}`,
+          `Stream ${strip.stream}${device === "" ? "" : ` · device ${device}`}`,
+          Number.isNaN(rate)
+            ? "Heart rate not measured"
+            : `HR ${Math.round(rate)}/min (${fitText(lead, 25, SIZES.text, this.measure).text}, mean of this page)`,
+        ],
+      },
+      {
+        x: x + 98,
+        width: 86,
+        lines: [
+          isTimed ? `${day(begin)} ${timeOfDay(begin)}` : "Date and time not stated",
+          isTimed ? `to ${timeOfDay(end)} ${zone(begin)}` : `${((to - from) / strip.buffer.samplingRate).toFixed(2)} s`,
+          `Page ${number} of ${count}${leads} · printed ${day(printed)} ${timeOfDay(printed).slice(0, 8)}`,
+        ],
+      },
+      {
+        x: x + 188,
+        width: width - 188,
+        lines: [
+          `${SPEED} mm/s · ${options.gain} mm/mV`,
+          filter === "" ? "Filter not stated" : `Filter ${filter}`,
+          `When taken: ${strip.state}`,
+        ],
+      },
+    ];
+    for (const column of columns) {
+      for (const [index, line] of column.lines.entries()) {
+        const isFirst = index === 0;
+        const size = isFirst ? SIZES.head : SIZES.text;
+        const isAlarm = index === 2 && column === columns[2] && !strip.isLive;
+        const isBold = isFirst || isAlarm;
+        const fitted = fitText(line, column.width, size, this.measure, isBold);
+        if (fitted.isCut) this.#notes.push(`In full: ${line}.`);
+        const y = TOP + 4 + index * 5.4;
+        this.#text(fitted.text, column.x, y, fitted.size, {
+          isBold,
+          colour: isAlarm ? COLOURS.alarm : COLOURS.ink,
+          role: "head",
+        });
+      }
+    }
+  }
+
+  #note(cells: readonly Cell[], beyond: readonly string[]): void {
+    const { strip, sheet, options, from, to } = this.content;
+    const notes: string[] = [];
+    const rate = strip.buffer.samplingRate;
+    const shown = new Set(cells.map(({ lead }) => lead));
+    const gaps = missingOfAll(strip, from, to).filter(({ leads }) => leads.some((each) => shown.has(each)));
+    if (gaps.length > 0) {
+      const named = gaps.slice(0, NAMED).map(({ gap, leads }) => {
+        const at = strip.timeOf(gap.from);
+        const when = Number.isFinite(at) ? timeOfDay(at) : `second ${((gap.from - from) / rate).toFixed(2)}`;
+        const all = leads.length === strip.buffer.leads.length;
+        const who = all ? "all leads" : listed(leads.map((each) => strip.buffer.leads[each]));
+        return `${((gap.to - gap.from) / rate).toFixed(2)} s at ${when} (${who})`;
+      });
+      const others = gaps.length > NAMED ? [`and ${gaps.length - NAMED} more`] : [];
+      notes.push(`Missing, hatched: ${[...named, ...others].join("; ")}.`);
+    }
+    if (to - from < Math.floor(PAGE * rate))
+      notes.push(`The strip ends after ${((to - from) / rate).toFixed(2)} s of this page.`);
+    const behind = (strip.newest - strip.to) / rate;
+    if (behind >= 1) notes.push(`When it was taken, the strip ended ${span(behind)} before the newest sample.`);
+    const took = strip.timeOf(to) - strip.timeOf(from);
+    if (Math.abs(took * rate - (to - from)) > CLOCKS_DIFFER * (to - from)) {
+      notes.push(`By the stream's own clock these ${((to - from) / rate).toFixed(2)} s took ${took.toFixed(2)} s.`);
+    }
+    if (beyond.length > 0) notes.push(`Reaches beyond the paper, and is cut there: ${listed(beyond)}.`);
+    if (sheet.columns > 1) {
+      const seconds = Number((PAGE / sheet.columns).toFixed(2));
+      notes.push(`Columns follow one another in time: of each lead ${seconds} s are shown, the rest is left out.`);
+    }
+    if (options.order === "cabrera" && hasCabrera(strip.buffer.leads)) {
+      const turned = sheet.cells.find(({ sign }) => sign < 0);
+      notes.push(`Cabrera order${turned === undefined ? "" : `; ${turned.name} is drawn upside down`}.`);
+    }
+    const guess = strip.origin.guess(from, to);
+    if (guess !== "") notes.push(`Amplitude: ${guess}.`);
+    notes.push(`Pulse: 1 mV, 200 ms. All samples are drawn, at ${rate} Hz.`);
+    this.#notes.unshift(...notes);
+  }
+
+  #foot(): void {
+    const { x, y, width, height } = this.#grid;
+    const line = SIZES.note * 1.22;
+    const lines = wrap(this.#notes.join(" "), width, SIZES.note, this.measure);
+    if (lines.length > NOTES) lines.splice(NOTES - 1, lines.length, REST);
+    for (const [index, text] of lines.entries()) {
+      this.#text(text, x, y + height + 3.4 + index * line, SIZES.note, { colour: COLOURS.quiet, role: "note" });
+    }
+    const below = y + height + 3.4 + NOTES * line;
+    const own =
+      "ecgframe monitor · for watching a protocol at work, not a medical device · at 100 % of its size, ten big squares are 50 mm";
+    this.#text(own, x, below, SIZES.gap, { colour: COLOURS.quiet, role: "note" });
+  }
+
+  #line(role: string, lines: readonly (readonly number[])[], width: number, colour: string, clip?: Box): void {
+    const mark: Lines = { kind: "lines", lines, width, colour, role, ...(clip === undefined ? {} : { clip }) };
+    if (lines.length > 0) this.#marks.push(mark);
+  }
+
+  /** White behind letters, so that the grid does not run through them. */
+  #ground(x: number, y: number, size: number, width: number): void {
+    const box = { x: x - 0.3, y: y - 0.85 * size, width: width + 0.6, height: 1.1 * size };
+    this.#marks.push({ kind: "area", ...box, colour: "#ffffff", role: "ground" });
+  }
+
+  #text(text: string, x: number, y: number, size: number, rest: Partial<Writing>): void {
+    const usual = { isBold: false, colour: COLOURS.ink, anchor: "start", role: "text" } as const;
+    this.#marks.push({ kind: "text", text, x, y, size, ...usual, ...rest });
+  }
+}
+
+/** Lines at 45 degrees over a box, within the box. */
+function hatching({ x, y, width, height }: Box): number[][] {
+  const lines: number[][] = [];
+  for (let at = HATCH.step / 2; at < width + height; at += HATCH.step) {
+    const [left, right] = [Math.max(0, at - height), Math.min(width, at)];
+    lines.push([x + left, y + at - left, x + right, y + at - right]);
+  }
+  return lines;
+}
+
+/** The names, and how many more where they are many. */
+function listed(names: readonly string[]): string {
+  const short = names.slice(0, 6).map((name) => clean(name.length > 24 ? `${name.slice(0, 24)}…` : name));
+  return names.length > 6 ? `${short.join(", ")} and ${names.length - 6} more` : short.join(", ");
+}
