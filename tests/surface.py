@@ -31,6 +31,7 @@ MODULES = (
     "ecgframe.client",
     "ecgframe.compression",
     "ecgframe.errors",
+    "ecgframe.features",
     "ecgframe.frame_file",
     "ecgframe.messages",
     "ecgframe.metrics",

@@ -34,6 +34,7 @@ CODEC_FLOORS = [
 UPPER_FLOORS = {
     "cli",
     "records",
+    "features",
     "frame_file",
     "features",
     "background",

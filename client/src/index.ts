@@ -1,6 +1,7 @@
 export { crc32 } from "./crc32.js";
 export { type EcgData, ecgData, physicalValues } from "./ecg-data.js";
 export { ProtocolError } from "./errors.js";
+export { type Beat, HeartDetector, type HeartStatus, Rhythm, SignalQuality } from "./features/index.js";
 export { DateTime, NdArray, type NdArrayForm, pack, type Samples, Uuid, unpack } from "./messagepack-utils.js";
 export type { Gap } from "./place.js";
 export {

@@ -17,7 +17,7 @@ SECONDS = 3.0
 """That are looked at."""
 WIDE = 4
 """Blocks of 20 ms in either mean of the band-pass of 3 to 9 Hz: 80 ms."""
-SMALLEST = 0.07
+SMALLEST = 0.09
 """Mean size in mV, in that band, below which it cannot be told."""
 LOWEST, HIGHEST = 3.0, 9.5
 """Hz."""
@@ -29,14 +29,16 @@ ISOELECTRIC = 0.15
 """Of the whole range, that a stretch of 100 ms must pass so as not to be isoelectric."""
 STRETCH = 5
 """Blocks in such a stretch."""
-PAUSES = 0.2
+PAUSES = 0.3
 """Share of isoelectric stretches from which on there are pauses."""
+PAUSES_OF_IRREGULAR = 0.45
+"""The same where the beats that are found come at uneven intervals."""
 REGULAR = 0.6
 """Correlation with the waves one and two periods before, from which on the rhythm is a regular one."""
-VERY_REGULAR, FASTEST = 0.85, 5.1
-"""The correlation above 4 Hz, and Hz above which no regularity is that of beats that are counted."""
-FLUTTER = 4.0
+FAST, VERY_REGULAR = 3.6, 0.85
 """Hz from which on the correlation must be that high."""
+FLUTTER = 4.4
+"""Hz above which such waves are no beats that are counted, however regular."""
 SHORTEST_PERIOD, LONGEST_PERIOD = 6, 50
 """Blocks."""
 
@@ -54,8 +56,14 @@ class FibrillationTest:
         """Go on by the sums of `mean` working samples, [leads, blocks]."""
         self._blocks = np.concatenate([self._blocks[:, blocks.shape[1] :], blocks], axis=1)
 
-    def looks_so(self, lead: int) -> bool:
-        """Whether the last seconds of this lead look like fibrillation."""
+    def looks_so(self, lead: int, is_irregular: bool) -> bool:
+        """Whether the last seconds of this lead look like fibrillation.
+
+        Args:
+            lead: its index.
+            is_irregular: the beats that are found in it come at uneven intervals. Fast waves are no rhythm then,
+                however regular they are among themselves.
+        """
         blocks = self._blocks[lead]
         total = blocks.cumsum()
         means = total[WIDE:] - total[:-WIDE]
@@ -67,10 +75,14 @@ class FibrillationTest:
         if not LOWEST <= frequency <= HIGHEST:
             return False
         recent = blocks[-self._count :]
-        if self._steepness(recent, band) >= STEEP or self._pauses(recent) >= PAUSES:
+        if self._steepness(recent, band) >= STEEP:
             return False
-        regularity = self._regularity(band)
-        return regularity < (REGULAR if frequency < FLUTTER else VERY_REGULAR) or frequency > FASTEST
+        pauses = self._pauses(recent)
+        if is_irregular and frequency >= FAST and pauses < PAUSES_OF_IRREGULAR:
+            return True
+        if pauses >= PAUSES:
+            return False
+        return frequency > FLUTTER or self._regularity(band) < (REGULAR if frequency < FAST else VERY_REGULAR)
 
     def _steepness(self, blocks: NDArray[np.int64], band: NDArray[np.int64]) -> float:
         """The median, over half-second stretches, of the steepest change to the largest in the band."""

@@ -36,6 +36,8 @@ FORGOTTEN = 2.0
 """Seconds of a gap after which the intervals before it tell nothing any more."""
 SHORTEST_AGAIN = 0.28
 """Seconds between the beats that end a fibrillation, at the least."""
+WARY = 10.0
+"""Seconds after a fibrillation in which only such beats end an asystole too."""
 ALIKE = 1.3
 """Times the shortest of the intervals that end a fibrillation, that the longest may be."""
 LOOK_EVERY = 4
@@ -238,7 +240,8 @@ class HeartDetector:
             return True
         while len(waves) > 1 and waves[-1].sample - waves[0].sample > RESUMED * SILENT * self._rate:
             waves.pop(0)
-        if self._rhythm == Rhythm.ASYSTOLE:
+        is_wary = self._ignored_until >= 0 and self._now - self._ignored_until < WARY * self._rate
+        if self._rhythm == Rhythm.ASYSTOLE and not is_wary:
             strong = waves[-1].amplitude >= STRONG and waves[-1].stands_out >= STRONG_OUT_OF_NOISE
             return strong or len(waves) >= RESUMED
         intervals = [later.sample - wave.sample for wave, later in pairwise(waves)][-RESUMED:]
@@ -273,7 +276,8 @@ class HeartDetector:
         if self._now // self._hop % LOOK_EVERY:
             return
         is_usable = self._qualities[self._choice.lead].quality in (SignalQuality.OK, SignalQuality.NOISY)
-        if is_usable and self._fibrillation.looks_so(self._choice.lead):
+        lead = self._choice.lead
+        if is_usable and self._fibrillation.looks_so(lead, self._qrs[lead].is_irregular):
             self._looks = max(self._looks, 0) + 1
         else:
             self._looks = min(self._looks, 0) - 1

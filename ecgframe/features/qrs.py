@@ -37,6 +37,8 @@ FLANK = 0.5
 """Share of its slope by which a wave rises more than it falls, or falls more: it is half of a wide one."""
 OVERDUE = 1.5
 """Mean intervals after which a beat is sought among the peaks let go."""
+UNEVEN, UNEVEN_IN = 1.35, 4
+"""Times the shortest of so many intervals that the longest of uneven ones is."""
 SINKING = 1.5
 """Seconds without a beat after which the threshold sinks to half, and after twice that to the floor."""
 ONE_SIDED = 0.12
@@ -89,6 +91,12 @@ class QrsDetector:
         if self._hops % QUIET_EVERY == 0:
             self.quiet = sorted(self._quiet)[len(self._quiet) // 4]
         self._hops += 1
+
+    @property
+    def is_irregular(self) -> bool:
+        """Whether the last beats came at uneven intervals."""
+        intervals = list(self._intervals)[-UNEVEN_IN:]
+        return len(intervals) == UNEVEN_IN and max(intervals) > UNEVEN * min(intervals)
 
     def judge(self, envelope: Envelope, place: int, now: int) -> Wave | None:
         """Whether the envelope's peak at this place (from the end) is a beat; `now` is the number of samples so far."""

@@ -14,7 +14,7 @@ const SECONDS = 3;
 /** Blocks of 20 ms in either mean of the band-pass of 3 to 9 Hz: 80 ms. */
 const WIDE = 4;
 /** Mean size in mV, in that band, below which it cannot be told. */
-const SMALLEST = 0.07;
+const SMALLEST = 0.09;
 /** Hz. */
 const LOWEST = 3;
 const HIGHEST = 9.5;
@@ -27,14 +27,16 @@ const ISOELECTRIC = 0.15;
 /** Blocks in such a stretch. */
 const STRETCH = 5;
 /** Share of isoelectric stretches from which on there are pauses. */
-const PAUSES = 0.2;
+const PAUSES = 0.3;
+/** The same where the beats that are found come at uneven intervals. */
+const PAUSES_OF_IRREGULAR = 0.45;
 /** Correlation with the waves one and two periods before, from which on the rhythm is a regular one. */
 const REGULAR = 0.6;
-/** The correlation above 4 Hz, and Hz above which no regularity is that of beats that are counted. */
-const VERY_REGULAR = 0.85;
-const FASTEST = 5.1;
 /** Hz from which on the correlation must be that high. */
-const FLUTTER = 4;
+const FAST = 3.6;
+const VERY_REGULAR = 0.85;
+/** Hz above which such waves are no beats that are counted, however regular. */
+const FLUTTER = 4.4;
 /** Blocks. */
 const SHORTEST_PERIOD = 6;
 const LONGEST_PERIOD = 50;
@@ -69,8 +71,13 @@ export class FibrillationTest {
     }
   }
 
-  /** Whether the last seconds look like fibrillation. */
-  looksSo(): boolean {
+  /**
+   * Whether the last seconds look like fibrillation.
+   *
+   * @param isIrregular the beats that are found come at uneven intervals. Fast waves are no rhythm then, however regular
+   *   they are among themselves.
+   */
+  looksSo(isIrregular: boolean): boolean {
     const band = this.#band;
     const blocks = this.#blocks;
     let size = 0;
@@ -86,9 +93,11 @@ export class FibrillationTest {
     const frequency = crossings / 2 / (band.length / this.blockRate);
     if (!(frequency >= LOWEST && frequency <= HIGHEST)) return false;
     const recent = blocks.subarray(blocks.length - this.#count);
-    if (this.#steepness(recent) >= STEEP || this.#pauses(recent) >= PAUSES) return false;
-    const regularity = this.#regularity();
-    return regularity < (frequency < FLUTTER ? REGULAR : VERY_REGULAR) || frequency > FASTEST;
+    if (this.#steepness(recent) >= STEEP) return false;
+    const pauses = this.#pauses(recent);
+    if (isIrregular && frequency >= FAST && pauses < PAUSES_OF_IRREGULAR) return true;
+    if (pauses >= PAUSES) return false;
+    return frequency > FLUTTER || this.#regularity() < (frequency < FAST ? REGULAR : VERY_REGULAR);
   }
 
   /** The median, over half-second stretches, of the steepest change to the largest in the band. */

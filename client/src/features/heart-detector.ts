@@ -30,6 +30,8 @@ const SAME_BEAT = 0.1;
 const FORGOTTEN = 2;
 /** Seconds between the beats that end a fibrillation, at the least. */
 const SHORTEST_AGAIN = 0.28;
+/** Seconds after a fibrillation in which only such beats end an asystole too. */
+const WARY = 10;
 /** Times the shortest of the intervals that end a fibrillation, that the longest may be. */
 const ALIKE = 1.3;
 /** Hops from one look for fibrillation to the next. */
@@ -264,7 +266,8 @@ export class HeartDetector {
     if (this.#rhythm === Rhythm.BEATING || this.#rhythm === Rhythm.UNKNOWN) return true;
     const newest = waves[waves.length - 1];
     while (waves.length > 1 && newest.sample - waves[0].sample > RESUMED * SILENT * rate) waves.shift();
-    if (this.#rhythm === Rhythm.ASYSTOLE) {
+    const isWary = this.#ignoredUntil >= 0 && this.#now - this.#ignoredUntil < WARY * rate;
+    if (this.#rhythm === Rhythm.ASYSTOLE && !isWary) {
       const isStrong = newest.amplitude >= STRONG && newest.standsOut >= STRONG_OUT_OF_NOISE;
       return isStrong || waves.length >= RESUMED;
     }
@@ -306,9 +309,10 @@ export class HeartDetector {
 
   #lookForFibrillation(): void {
     if ((this.#now / this.#conditioning.hop) % LOOK_EVERY !== 0) return;
-    const { quality, fibrillation } = this.#chosen;
+    const { quality, qrs, fibrillation } = this.#chosen;
     const isUsable = quality.quality === SignalQuality.OK || quality.quality === SignalQuality.NOISY;
-    this.#looks = isUsable && fibrillation.looksSo() ? Math.max(this.#looks, 0) + 1 : Math.min(this.#looks, 0) - 1;
+    this.#looks =
+      isUsable && fibrillation.looksSo(qrs.isIrregular) ? Math.max(this.#looks, 0) + 1 : Math.min(this.#looks, 0) - 1;
     if (this.#looks < SEEN) return;
     if (this.#rhythm !== Rhythm.FIBRILLATION) this.#heartRate.clear();
     this.#rhythm = Rhythm.FIBRILLATION;

@@ -37,6 +37,9 @@ const LATE_AMPLITUDE = 1.2;
 const FLANK = 0.5;
 /** Mean intervals after which a beat is sought among the peaks let go. */
 const OVERDUE = 1.5;
+/** Times the shortest of so many intervals that the longest of uneven ones is. */
+const UNEVEN = 1.35;
+const UNEVEN_IN = 4;
 /** Seconds without a beat after which the threshold sinks to half, and after twice that to the floor. */
 const SINKING = 1.5;
 /** Seconds between two beats beyond which they tell no interval. */
@@ -90,6 +93,12 @@ export class QrsDetector {
       this.quiet = sorted[Math.floor(sorted.length / 4)];
     }
     this.#hops += 1;
+  }
+
+  /** Whether the last beats came at uneven intervals. */
+  get isIrregular(): boolean {
+    const intervals = this.#intervals.slice(-UNEVEN_IN);
+    return intervals.length === UNEVEN_IN && Math.max(...intervals) > UNEVEN * Math.min(...intervals);
   }
 
   /** Whether the envelope's peak at this place (from the end) is a beat; `now` is the number of samples so far. */
