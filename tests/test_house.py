@@ -36,7 +36,6 @@ UPPER_FLOORS = {
     "records",
     "features",
     "frame_file",
-    "features",
     "background",
     "libraries",
     "server",
