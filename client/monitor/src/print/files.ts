@@ -30,13 +30,15 @@ export function startOf(strip: Strip): string {
 /** Lines of `[name, text]`: whose signal it is, and what is missing of it. */
 export function facts(strip: Strip): [string, string][] {
   const { buffer, from, to, origin, state } = strip;
-  const { patient, device, filter } = origin.said(from, to);
+  const { patient, device, filter, pacing, leads } = origin.said(from, to);
   const guess = origin.guess(from, to);
   return [
     ["stream", clean(strip.stream)],
     ["patient", patient || "not stated"],
     ["device", device || "not stated"],
     ["filter", filter || "not stated"],
+    ...(pacing === "" ? [] : [["pacing", pacing] as [string, string]]),
+    ...(leads === "" ? [] : [["leads", leads] as [string, string]]),
     ["start", startOf(strip) || "not stated"],
     ["seconds", String((to - from) / buffer.samplingRate)],
     ...(differs(strip) ? [["seconds by the stream's own clock", String(took(strip))] as [string, string]] : []),

@@ -378,6 +378,9 @@ class Page {
       const turned = sheet.cells.find(({ sign }) => sign < 0);
       notes.push(`Cabrera order${turned === undefined ? "" : `; ${turned.name} is drawn upside down`}.`);
     }
+    const { pacing, leads } = strip.origin.said(from, to);
+    if (pacing !== "") notes.push(`Pacing, as the messages say: ${pacing}.`);
+    if (leads !== "") notes.push(`Leads, as the messages say: ${leads}.`);
     const guess = strip.origin.guess(from, to);
     if (guess !== "") notes.push(`Amplitude: ${guess}.`);
     notes.push(`Pulse: 1 mV, 200 ms. All samples are drawn, at ${rate} Hz.`);
