@@ -53,6 +53,11 @@ ECGFRAME_CRC32_INLINE uint32_t ecgframe_crc32_word(const uint8_t* p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+ECGFRAME_CRC32_INLINE uint32_t ecgframe_crc32_bytewise(uint32_t rest, const uint8_t* p, size_t n) {
+    for (; n; p++, n--) rest = rest >> 8 ^ ecgframe_crc32_slices[0][(rest ^ *p) & 0xFF];
+    return ~rest;
+}
+
 static uint32_t ecgframe_crc32_by_slices(uint32_t checksum, const uint8_t* p, size_t n) {
     const uint32_t (*slices)[256] = (const uint32_t (*)[256])ecgframe_crc32_slices;
     uint32_t rest = ~checksum;
@@ -69,8 +74,7 @@ static uint32_t ecgframe_crc32_by_slices(uint32_t checksum, const uint8_t* p, si
         p += 4;
         n -= 4;
     }
-    for (; n; p++, n--) rest = rest >> 8 ^ slices[0][(rest ^ *p) & 0xFF];
-    return ~rest;
+    return ecgframe_crc32_bytewise(rest, p, n);
 }
 
 static int ecgframe_crc32_always(void) { return 1; }

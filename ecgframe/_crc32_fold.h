@@ -16,7 +16,7 @@ static uint32_t ECGFRAME_CRC32_NAME(uint32_t checksum, const uint8_t* p, size_t 
     ECGFRAME_CRC32_V seed, sum;
     __m128i last;
     if (n <= 16) {
-        if (n < 4) return ecgframe_crc32_by_slices(checksum, p, n);
+        if (n < 4) return ecgframe_crc32_bytewise(~checksum, p, n);
         last = n == 16 ? _mm_loadu_si128((const __m128i*)p) : ecgframe_crc32_load_short(p, n);
         last = _mm_xor_si128(last, _mm_cvtsi32_si128((int)~checksum));
         return ecgframe_crc32_divided(ecgframe_crc32_moved(last, (ptrdiff_t)n - 16));
