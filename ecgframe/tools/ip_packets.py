@@ -133,8 +133,9 @@ def _tcp(source: bytes, target: bytes, octets: bytes) -> Segment:
         raise NotTcp("the header of TCP is cut")
     source_port, target_port, sequence, acknowledges, offset, flags = struct.unpack_from(">HHIIBB", octets)
     header = 4 * (offset >> 4)
-    if not 20 <= header <= len(octets):
-        raise NotTcp("the header of TCP is cut or damaged")
+    if header < 20:
+        raise NotTcp("the header of TCP is damaged")
+    # Where the capture has cut the options and all that follows, the connection and the numbers still stand.
     return Segment(source, source_port, target, target_port, sequence, acknowledges, flags, octets[header:])
 
 

@@ -251,7 +251,7 @@ class _PcapngReader:
         return Packet(interface.link, self._time, body[header.size : header.size + captured])
 
     def _simple_packet(self, body: bytes) -> Packet:
-        """One without a time, which gets that of the packet before it; of the first interface, which may have cut it."""
+        """One without a time, which gets that of the packet before it; the first interface may have cut it."""
         if len(body) < 4:
             raise CaptureError(f"a packet in a block of {len(body)} bytes, not at least 4")
         interface = self._interface_of(0)
