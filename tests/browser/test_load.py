@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from cli.live_server import live
 
 from browser.monitor import Played, fifteen_leads, saved
@@ -11,6 +12,7 @@ HOUR = 3_600_000
 """Samples of each lead."""
 
 
+@pytest.mark.alone
 def test_drawing_leaves_the_display_its_pace(open_monitor, tmp_path):
     with live(saved(fifteen_leads(), tmp_path)) as server:
         monitor = open_monitor(server.port)
@@ -25,6 +27,7 @@ def test_drawing_leaves_the_display_its_pace(open_monitor, tmp_path):
     assert np.median(between) < 17.5
 
 
+@pytest.mark.alone
 def test_an_hour_of_signal_leaves_no_trace_in_memory(open_monitor, tmp_path):
     record = fifteen_leads()
     with live(saved(record, tmp_path), "--speed", 200, "--frame-ms", 1000, "--ring-seconds", 1) as server:

@@ -45,6 +45,7 @@ async def program(code, port, tmp_path):
             await process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_an_example_serves(name, tmp_path, unused_port):
     for library in FRAMEWORKS[name]:
