@@ -13,6 +13,8 @@ import pytest
 
 import ecgframe
 
+pytestmark = pytest.mark.slow  # they compile
+
 PROGRAM = Path(__file__).with_name("crc32_kernels.c")
 KERNELS = Path(ecgframe.__file__).parent
 WATCHED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
