@@ -65,7 +65,6 @@ LOADED_WHEN_ASKED = {
     "picows",
     "redis",
     "prometheus_client",
-    "dpkt",
     "textual",
 }
 SESSION_MAY_IMPORT = {"session", "_core", "_rules", "codec", "compression", "errors", "messages", "protocol"}
