@@ -3,6 +3,7 @@
  * by it. docs/monitor.md describes it.
  */
 
+import type { HeartStatus } from "../../src/features/index.js";
 import type { WebSocketBinaryService } from "../../src/index.js";
 import type { Alert, Alerts } from "./alerts.js";
 import type { Pace } from "./pace.js";
@@ -39,6 +40,8 @@ export interface MonitorHook {
     readonly shown: { readonly from: number; readonly to: number };
     readonly gaps: readonly Gap[];
     readonly rate: number;
+    /** What the detector tells of the heart and of the leads; null where there is no signal that it can follow. */
+    readonly heart: HeartStatus | null;
     readonly peaks: readonly number[];
     readonly reading: string;
     readonly reconnections: number;
@@ -81,6 +84,7 @@ export function installHook(parts: Parts): void {
         shown: screen.sweep.shown,
         gaps: buffer?.gaps ?? [],
         rate: signal?.rate ?? Number.NaN,
+        heart: signal?.heart ?? null,
         peaks: [...(signal?.peaks ?? [])],
         reading: screen.reading,
         reconnections: service.statistics.reconnections,
