@@ -7,9 +7,9 @@ import signal
 import pytest
 from cli.live_server import LiveServer, live
 
+from browser.changing_server import OwnServer
 from browser.geometry import check_controls, check_page
 from browser.monitor import fifteen_leads, saved
-from browser.changing_server import OwnServer
 
 SIZES = ((1920, 1080), (1366, 768), (820, 1180), (390, 844), (683, 384))
 """Two desks, a tablet, a phone, and the smaller desk with its page enlarged to 200 %."""

@@ -62,7 +62,8 @@ def test_no_single_publish_holds_the_loop_up(make):
     run(holds_nobody_up(lambda: published(data)), 60)
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_nor_does_a_map_of_a_million_keys_that_gets_the_stream_s_name():
     data = {f"key {number}": None for number in range(1_100_000)}
 
