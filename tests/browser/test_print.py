@@ -14,8 +14,8 @@ from cli.live_server import LiveServer, live
 from recordings import optional
 
 from browser.monitor import PHONE, Played, fifteen_leads, saved
-from browser.publishing import publishing
 from browser.paper import PER_MILLIMETRE, ink_off, measure, printed
+from browser.publishing import publishing
 from browser.test_use import AXE, check_accessible
 from ecgframe.records import Record, read_record, shipped_ecg
 
