@@ -167,6 +167,13 @@ def rehearsal(session: nox.Session) -> None:
     session.run("python", "-m", "release", *session.posargs)
 
 
+@nox.session(default=False)
+def requirements(session: nox.Session) -> None:
+    """Whether what the package requires has wheels for each Python and platform; asks the index, for some minutes."""
+    session.install("packaging>=24", "pip>=25")
+    session.run("python", "-m", "release.requirements")
+
+
 @nox.session
 def hooks(session: nox.Session) -> None:
     """What runs before each commit, on all files now (pre-commit install sets it up)."""

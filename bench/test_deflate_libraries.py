@@ -16,6 +16,8 @@ import ecgframe
 from ecgframe.compression import deflate, inflate
 
 LIMIT = 16 * 1024 * 1024
+# From a header's worth to what one message may have; what lies between, the payloads of the other benchmarks are.
+SUMMED = [11, 64, 250, 1_200, 6_000, 48_000, 480_000, 4 << 20]
 SIZES = [ecg.Size(1, 32, every=4), ecg.ONE_LEAD, ecg.ONE_SECOND, ecg.TEN_SECONDS]
 
 
@@ -104,6 +106,14 @@ def titled(verb, payload):
 def test_sum(measure, library, size):
     payload = payload_of(size)
     assert measure(titled("sum", payload), library.name, library.crc32, payload) == zlib.crc32(payload)
+
+
+@pytest.mark.parametrize("nbytes", SUMMED)
+@each_library
+def test_sum_of_any_size(measure, library, nbytes):
+    data = bytes(range(256)) * (nbytes // 256 + 1)
+    data = data[:nbytes]
+    assert measure(titled("sum", data), library.name, library.crc32, data) == zlib.crc32(data)
 
 
 @each_size

@@ -1,81 +1,58 @@
-"""CRC-32 (ISO-HDLC, the one of zlib), by the fastest library that is there."""
+"""CRC-32 (ISO-HDLC, the one of zlib), by the fastest kernel of ``_crc32.h`` that the processor can run."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ._lending cimport lend
 from ._turns cimport await_turn, give_turn
-
-import zlib
-
-# zlib-ng sums 50 GB/s where zlib sums 4 to 6; the standard library stands in where no wheel of it exists.
-try:
-    from zlib_ng.zlib_ng import crc32 as _crc32
-except ImportError:
-    from zlib import crc32 as _crc32
 
 __all__ = []
 
 cdef enum:
-    SUM_BY_TABLE = 128
     SUM_WITHOUT_GIL = 131072     # less is summed sooner than another thread takes the GIL over
 
-ctypedef uint32_t (*Crc32)(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
+cdef extern from "_crc32.h":
+    ctypedef uint32_t (*Crc32 "ecgframe_crc32_function")(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
+
+    ctypedef struct Kernel "ecgframe_crc32_kernel":
+        const char* name
+        Crc32 function
+        bint (*runs_here)() noexcept nogil
+
+    enum:
+        KERNELS "ECGFRAME_CRC32_KERNELS"
+        POWERS "ECGFRAME_CRC32_POWERS"
+
+    const Kernel* kernels "ecgframe_crc32_kernels"
+    const uint64_t* division "ecgframe_crc32_division"
+    uint64_t power_at "ecgframe_crc32_power"(Py_ssize_t d) noexcept nogil
+    void prepare "ecgframe_crc32_prepare"() noexcept nogil
 
 
-cdef Crc32 find_crc32_in_c():
-    """libdeflate's, of which C needs neither an object nor the GIL; NULL where its module shows it to nobody."""
-    cdef Crc32 found
-    cdef bytes sample = bytes(range(256)) * 4
-    try:
-        from ctypes import CDLL, c_void_p, cast
-
-        from deflate import _deflate
-
-        found = <Crc32><uintptr_t>cast(CDLL(_deflate.__file__).libdeflate_crc32, c_void_p).value
-    except (ImportError, OSError, AttributeError):
-        return NULL
-    return found if found(0, sample, len(sample)) == zlib.crc32(sample) else NULL
+cdef int fastest_kernel() noexcept nogil:
+    """The first that the processor can run; the last runs everywhere."""
+    cdef int i
+    for i in range(KERNELS - 1):
+        if kernels[i].runs_here():
+            return i
+    return KERNELS - 1
 
 
-cdef Crc32 crc32_in_c = find_crc32_in_c()
-cdef object crc32_in_python = _crc32
-
-# CRC_TABLE[k][b]: what byte b leaves of the remainder when k more bytes have followed it.
-cdef uint32_t CRC_TABLE[8][256]
+prepare()
+cdef Crc32 crc32_in_c = kernels[fastest_kernel()].function
 
 
-cdef void fill_crc_table() noexcept:
-    cdef uint32_t i
-    cdef uint32_t remainder
-    cdef int k
-    cdef int _
-    for i in range(256):
-        remainder = i
-        for _ in range(8):
-            remainder = (remainder >> 1) ^ (0xEDB88320U if remainder & 1 else 0)
-        CRC_TABLE[0][i] = remainder
-    for k in range(1, 8):
-        for i in range(256):
-            remainder = CRC_TABLE[k - 1][i]
-            CRC_TABLE[k][i] = (remainder >> 8) ^ CRC_TABLE[0][remainder & 0xFF]
-
-
-if crc32_in_c == NULL:
-    fill_crc_table()
-
-
-cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) except? 0:
+cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) noexcept:
     return continued(0, p, n)
 
 
-cdef uint32_t completed(Sum* sum, const uint8_t* p, Py_ssize_t n) except? 0:
+cdef uint32_t completed(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept:
     return continued(sum.checksum, p + sum.nbytes, n - sum.nbytes)
 
 
 cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
-    if sum != NULL and crc32_in_c != NULL:
+    if sum != NULL:
         sum.checksum = crc32_in_c(sum.checksum, p + sum.nbytes, n - sum.nbytes)
         sum.nbytes = n
 
@@ -92,9 +69,7 @@ cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, 
         memcpy(to, source, n)
 
 
-cdef uint32_t continued(uint32_t checksum, const uint8_t* p, Py_ssize_t n) except? 0:
-    if crc32_in_c == NULL:
-        return continued_in_python(checksum, p, n)
+cdef uint32_t continued(uint32_t checksum, const uint8_t* p, Py_ssize_t n) noexcept:
     if n < SUM_WITHOUT_GIL:
         return crc32_in_c(checksum, p, n)
     with nogil:
@@ -104,48 +79,32 @@ cdef uint32_t continued(uint32_t checksum, const uint8_t* p, Py_ssize_t n) excep
     return checksum
 
 
-cdef uint32_t continued_in_python(uint32_t checksum, const uint8_t* p, Py_ssize_t n) except? 0:
-    """By table what is summed in less time than a call takes."""
-    if n <= SUM_BY_TABLE:
-        return checksum_by_table(checksum, p, n)
-    cdef Span span = Span.__new__(Span)
-    span.start = p
-    span.nbytes = n
-    return crc32_in_python(span, checksum)
+# --- what runs, for tests and reports ---
+
+@cython.binding(True)
+def kernel_names():
+    """The kernels that this processor can run, the fastest first: that one is in use."""
+    return [kernels[i].name.decode() for i in range(KERNELS) if kernels[i].runs_here()]
 
 
-@cython.final
-@cython.freelist(8)
-@cython.auto_pickle(False)
-cdef class Span:
-    """Bytes lent to a library for the length of a call: a fifth of the price of a memoryview."""
+def crc32_by(str kernel, buffer, uint32_t checksum=0):
+    """The CRC-32 of bytes by the kernel of that name, continuing a checksum.
 
-    cdef const uint8_t* start
-    cdef Py_ssize_t nbytes
+    Raises:
+        ValueError: no kernel of that name runs here.
+    """
+    cdef Py_buffer flat
+    cdef int i
+    for i in range(KERNELS):
+        if kernels[i].name == kernel.encode() and kernels[i].runs_here():
+            PyObject_GetBuffer(buffer, &flat, PyBUF_SIMPLE)
+            checksum = kernels[i].function(checksum, <const uint8_t*>flat.buf, flat.len)
+            PyBuffer_Release(&flat)
+            return checksum
+    raise ValueError(f"the kernel {kernel!r} is none of {kernel_names()}")
 
-    def __getbuffer__(self, Py_buffer* view, int flags):
-        lend(view, self, self.start, self.nbytes, flags)
 
-
-cdef uint32_t checksum_by_table(uint32_t checksum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
-    cdef uint32_t remainder = checksum ^ 0xFFFFFFFFU
-    cdef const uint8_t* end = p + n
-    while end - p >= 8:
-        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
-        remainder = (
-            CRC_TABLE[7][remainder & 0xFF] ^ CRC_TABLE[6][remainder >> 8 & 0xFF]
-            ^ CRC_TABLE[5][remainder >> 16 & 0xFF] ^ CRC_TABLE[4][remainder >> 24]
-            ^ CRC_TABLE[3][p[4]] ^ CRC_TABLE[2][p[5]] ^ CRC_TABLE[1][p[6]] ^ CRC_TABLE[0][p[7]]
-        )
-        p += 8
-    if end - p >= 4:
-        remainder ^= p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
-        remainder = (
-            CRC_TABLE[3][remainder & 0xFF] ^ CRC_TABLE[2][remainder >> 8 & 0xFF]
-            ^ CRC_TABLE[1][remainder >> 16 & 0xFF] ^ CRC_TABLE[0][remainder >> 24]
-        )
-        p += 4
-    while p < end:
-        remainder = (remainder >> 8) ^ CRC_TABLE[0][(remainder ^ p[0]) & 0xFF]
-        p += 1
-    return remainder ^ 0xFFFFFFFFU
+@cython.binding(True)
+def constants():
+    """What the kernels multiply and divide by: x^(8d + 31) by d from -64 on; the inverse of the polynomial; itself."""
+    return {d: power_at(d) for d in range(-64, POWERS - 64)}, division[0], division[1]

@@ -26,6 +26,7 @@ from uuid import UUID
 
 import numpy as np
 
+from ._entry import WithEntry
 from .protocol import DATETIME_KEY, DTYPE_KINDS, MAX_SAMPLE_SIZE, UUID_KEY
 
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
@@ -52,6 +53,7 @@ cdef type ndarray = np.ndarray
 cdef type generic = np.generic
 cdef type datetime_type = datetime
 cdef type uuid_type = UUID
+cdef type with_entry = WithEntry
 
 cdef frozenset NUMBERS = frozenset([np.dtype(code).type for code in "? b h i l q B H I L Q e f d".split()])
 cdef bytes DATETIME = DATETIME_KEY.encode()
@@ -166,6 +168,9 @@ cdef int pack_rarer(Writer* w, value) except -1:
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(f"{where(w)}: a masked array would lose its mask; fill it first, with filled()")
         return pack_ndarray(w, np.asarray(value))
+    if type(value) is with_entry:
+        entries = value.entries
+        return pack_map_with(w, entries if type(entries) is dict else dict(entries), value.key, value.value)
     raise TypeError(f"{where(w)}: cannot pack {type(value).__module__}.{type(value).__qualname__}{hint_for(value)}")
 
 
@@ -301,8 +306,25 @@ cdef int enter(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
 
 
 cdef int pack_map(Writer* w, dict value) except -1:
+    enter(w, len(value), 0x80, 0xDE)
+    pack_entries(w, value)
+    w.depth -= 1
+    return 0
+
+
+cdef int pack_map_with(Writer* w, dict value, str key, item) except -1:
+    """The map with one entry more."""
+    enter(w, len(value) + 1, 0x80, 0xDE)
+    pack_entries(w, value)
+    w.key[w.depth] = <PyObject*>key
+    pack_str(w, key)
+    pack_value(w, item)
+    w.depth -= 1
+    return 0
+
+
+cdef inline int pack_entries(Writer* w, dict value) except -1:
     cdef Py_ssize_t left = len(value)
-    enter(w, left, 0x80, 0xDE)
     cdef int level = w.depth
     for key, item in value.items():
         left -= 1
@@ -313,8 +335,8 @@ cdef int pack_map(Writer* w, dict value) except -1:
             pack_rarer_key(w, level, key)
         pack_value(w, item)
         count_values(&w.values_left, 1)
-    w.depth = level - 1
     if left:                               # entries gone and others come, which the iteration does not notice
+        w.depth = level - 1
         raise RuntimeError(f"{where(w)}: the map changed while it was packed")
     return 0
 

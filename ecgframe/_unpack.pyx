@@ -36,6 +36,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     TEXTS_CACHED = 512
+    TEXT_AT_ONCE = 262144        # bytes
     SUMMED_WHILE_READ = 65536
 
 cdef Py_ssize_t MOST_CONTAINERS = MAX_CONTAINERS
@@ -180,11 +181,36 @@ cdef Py_ssize_t fail_length(Reader* r, const uint8_t* at, uint64_t n) except -1:
 cdef str read_text(Reader* r, const uint8_t* start, Py_ssize_t n):
     need(r, n)
     try:
-        text = PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)
+        if n > TEXT_AT_ONCE:
+            text = decode_long(r, n)
+        else:
+            text = PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)
     except UnicodeDecodeError as error:
         refuse(r, start, f"text that is not UTF-8 ({error.reason})")
     r.at += n
     return text
+
+
+cdef str decode_long(Reader* r, Py_ssize_t n):
+    """Part by part, since the whole of it would keep the GIL for long."""
+    cdef const char* at = <const char*>r.at
+    cdef Py_ssize_t left = n
+    cdef Py_ssize_t size
+    cdef Py_ssize_t end
+    cdef list parts = []
+    while left:
+        size = min(left, TEXT_AT_ONCE)
+        end = size
+        while end < left and end > size - 3 and (at[end] & 0xC0) == 0x80:    # not within a letter
+            end -= 1
+        try:
+            parts.append(PyUnicode_DecodeUTF8(at, end, NULL))
+        except UnicodeDecodeError:
+            return PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)          # which says what is wrong with the whole
+        at += end
+        left -= end
+        count_values(&r.values_left, VALUES_BETWEEN_LOOKS + 1)
+    return "".join(parts)
 
 
 cdef str read_short_text(Reader* r, const uint8_t* start, Py_ssize_t n):

@@ -2,8 +2,8 @@
 
 libdeflate makes level 6 of zlib's size in a third of zlib's time, and inflates what expands as signals do in a third of
 it as well. zlib-ng takes half of zlib's time, but it reads as a stream, so that it stops at a limit and tells what is
-wrong: what libdeflate does not take at once is judged by it. Where one has no wheel, the next best takes its place: the
-format is the same.
+wrong: what libdeflate does not take at once is judged by it. Where one is not installed, the next best takes its place:
+the format is the same, and what is refused, and how. ``DEFLATED_BY`` and ``INFLATED_BY`` say which runs.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ from .protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD
 
 if TYPE_CHECKING:
     import zlib as _inflater
+
+    _stream_library: str
 else:
     try:
         from zlib_ng import zlib_ng as _inflater
+
+        _stream_library = "zlib-ng"
     except ImportError:
         import zlib as _inflater
+
+        _stream_library = "zlib"
 
 _Deflate = Callable[[memoryview, int], bytes | bytearray]
 _Inflate = Callable[[memoryview, int], bytearray]
@@ -34,10 +40,18 @@ except ImportError:
     _deflate: _Deflate = _inflater.compress
     _inflate: _Inflate | None = None
     _sample_level = 2
+    _library = _stream_library
 else:
     _deflate = zlib_compress
     _inflate = zlib_decompress
     _sample_level = 1
+    _library = "libdeflate"
+
+DEFLATED_BY: Final = _library
+"""The library that deflates: "libdeflate", "zlib-ng", or "zlib", the standard library's."""
+
+INFLATED_BY: Final = (_library, _stream_library)
+"""The libraries that inflate: what expands as signals do, and everything else; the same three names."""
 
 LEVELS: Final = range(1, 10)
 

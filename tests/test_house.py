@@ -22,6 +22,7 @@ COMPILED = {path.name: path for path in [*HOUSE.glob("*.pyx"), *HOUSE.glob("*.px
 CODEC_FLOORS = [
     "__init__",
     "_core",
+    "_entry",
     "_path",
     "_plain",
     "_rules",
@@ -36,7 +37,6 @@ UPPER_FLOORS = {
     "records",
     "features",
     "frame_file",
-    "features",
     "background",
     "libraries",
     "server",
@@ -66,7 +66,6 @@ LOADED_WHEN_ASKED = {
     "picows",
     "redis",
     "prometheus_client",
-    "dpkt",
     "textual",
 }
 SESSION_MAY_IMPORT = {"session", "_core", "_rules", "codec", "compression", "errors", "messages", "protocol"}
@@ -82,7 +81,14 @@ CLIENT_MAY_IMPORT = {
     "libraries",
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics", "compression"}
-SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {"server", "metrics", "records", "frame_file", "features"}
+SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
+    "_entry",
+    "server",
+    "metrics",
+    "records",
+    "frame_file",
+    "features",
+}
 
 PUBLIC = {
     "encode",
@@ -230,7 +236,7 @@ def test_no_kernel_is_built_against_numpy(kernel):
 
 @pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_plain/")])
 def test_no_plain_twin_of_a_kernel_looks_up(twin):
-    assert imports_of(MODULES[twin]) <= {"_plain", "_path", "errors", "protocol"}
+    assert imports_of(MODULES[twin]) <= {"_plain", "_entry", "_path", "errors", "protocol"}
 
 
 def test_the_recordings_know_nothing_of_the_protocol():

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from msgpack import Packer  # type: ignore[import-untyped]
 
+from .._entry import WithEntry
 from .._path import path_text
 from ..errors import MessageTooLarge
 from ..protocol import (
@@ -202,6 +203,9 @@ class _Writer:
             self._write(item)
             self._path.pop()
 
+    def _map_with_entry(self, value: WithEntry) -> None:
+        self._map({**value.entries, value.key: value.value})
+
     def _key(self, key: Any) -> None:
         """Writes a key and adds it to the path."""
         if isinstance(key, str):
@@ -331,6 +335,7 @@ _WRITERS: Final[tuple[tuple[Any, Callable[[_Writer, Any], None]], ...]] = (
     ((list, tuple), _Writer._array),
     ((bytes, bytearray, memoryview), _Writer._bytes),
     (np.ndarray, _Writer._ndarray),
+    (WithEntry, _Writer._map_with_entry),
 )
 """Who writes what, in the order of asking: a NumPy float64 is a float, a datetime's subclass may be anything."""
 

@@ -42,7 +42,7 @@ def run_proxy(
     Raises:
         ToolError: there is no listening at that address.
         OSError: the recording cannot be written.
-        MissingLibrary: websockets, or dpkt for a recording, is not installed.
+        MissingLibrary: websockets is not installed.
     """
     faults = Faults(delay=delay, drop=drop, corrupt=corrupt, throttle=throttle, seed=seed)
     looking = looking_for(Wanted(errors=errors), shown=not quiet, as_json=as_json)

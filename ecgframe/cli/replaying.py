@@ -29,7 +29,7 @@ def run_replay(
     Raises:
         ToolError: there is nothing to play, or no listening at that address.
         OSError: the recording cannot be read.
-        MissingLibrary: websockets, or dpkt for a capture, is not installed.
+        MissingLibrary: websockets is not installed.
     """
     with open_source(recording, sys.stdin.buffer) as source:
         cues = part_of(source.sightings(), from_server=place is not None, connection=connection)

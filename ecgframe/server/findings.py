@@ -20,7 +20,7 @@ OFF_SECONDS: Final = 1.0
 ON_SECONDS: Final = 2.0
 """The leads of an episode are on for so long before it is over."""
 
-STILL_SECONDS: Final = 1.0
+STILL_SECONDS: Final = 4.0
 """A heart is still for so long after a fibrillation before that is asystole: the beats may come that ended it."""
 
 _KINDS: Final[dict[Rhythm, Kind]] = {

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from .._entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import MessageTooLarge
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, CloseCode, Flag, MessageType
-from ..session import Encoding, Outgoing, PreparedOutgoing, RateLimit, Settings, encode_outgoing, prepare_outgoing
+from ..session import Encoding, Outgoing, RateLimit, Settings, encode_outgoing, prepare_outgoing
 from .backplane import LocalBackplane
 from .connection import Connection, Shared
 from .encodings import Encodings
@@ -192,15 +192,17 @@ class WebSocketBinaryHandler:
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
         lacks_name = isinstance(data, dict) and "stream" not in data
-        if lacks_name and len(data) <= ENCODED_AT_ONCE:  # copying a larger one takes long, too
+        is_large = lacks_name and len(data) > ENCODED_AT_ONCE
+        if is_large:
+            data = WithEntry(data, "stream", stream)  # copying it would take long, too
+        elif lacks_name:
             data = {**data, "stream": stream}
-            lacks_name = False
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
-            outgoing = None if lacks_name else self._encode(stream, message_type, data, flags)
+            outgoing = None if is_large else self._encode(stream, message_type, data, flags)
             if outgoing is None:
-                timestamp = await self._publish_large(stream, message_type, data, flags, lacks_name=lacks_name)
+                timestamp = await self._publish_large(stream, message_type, data, flags)
             else:
                 timestamp = await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
         self._traffic.publish_seconds.observe(perf_counter() - started)
@@ -399,7 +401,6 @@ class WebSocketBinaryHandler:
         flags: Flag | int,
         *,
         sender: Connection | None = None,
-        lacks_name: bool = False,
     ) -> int:
         """Publish what may be large once all before it on the stream is published; what comes after it waits for it.
 
@@ -407,8 +408,7 @@ class WebSocketBinaryHandler:
         """
         type, flags = _for_many(message_type, flags)
         async with self._lanes.turn(_lane(stream, type, flags)):
-            prepare = partial(_prepare_named, stream) if lacks_name else prepare_outgoing
-            prepared = await in_thread(prepare, CANONICAL, type, data, settings=self.settings, flags=flags)
+            prepared = await in_thread(prepare_outgoing, CANONICAL, type, data, settings=self.settings, flags=flags)
             await self._open()
             # Now, not before: what other streams published meanwhile has its timestamps already.
             outgoing = prepared.seal(self._wall())
@@ -473,24 +473,6 @@ def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType
 def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[object, bool]:
     """Messages to one stream or connection go in order; those that are urgent among themselves, as everywhere."""
     return to, bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
-
-
-def _prepare_named(
-    stream: str, encoding: Encoding, type: MessageType, data: dict[Any, Any], *, settings: Settings, flags: Flag | int
-) -> PreparedOutgoing:
-    """``prepare_outgoing`` of the map with the stream's name.
-
-    The copy is made and freed entry by entry: in one go, it would hold up the other threads.
-    """
-    named: dict[Any, Any] = {}
-    for key, value in data.items():
-        named[key] = value  # noqa: PERF403 - as above
-    named["stream"] = stream
-    try:
-        return prepare_outgoing(encoding, type, named, settings=settings, flags=flags)
-    finally:
-        while named:
-            named.popitem()
 
 
 def _header_of(frame: bytes) -> bytes:

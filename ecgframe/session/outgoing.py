@@ -20,6 +20,7 @@ from ..protocol import (
 )
 
 if TYPE_CHECKING:
+    from ..compression import Compression
     from .settings import Settings
 
 # Plain integers, for the way of each frame: arithmetic on enum members is Python code.
@@ -147,7 +148,7 @@ def encode_outgoing(
         TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode`` does.
     """
     limit = settings.max_payload if max_payload is None else max_payload
-    codec = _codec(encoding, settings.compression, limit)
+    codec = codec_for(encoding, settings.compression, limit)
     bits = int(flags) & encoding.flags
     timed = encoding.version in TIMED_VERSIONS
     frame = codec.encode(type, data, flags=bits, timestamp=timestamp if timed else None)
@@ -208,12 +209,13 @@ def prepare_outgoing(
     """
     limit = settings.max_payload if max_payload is None else max_payload
     bits = int(flags) & encoding.flags
-    frame = _codec(encoding, settings.compression, limit).prepare(type, data, flags=bits)
+    frame = codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits)
     return PreparedOutgoing(encoding, type, frame, int(flags) & _PRIORITY)
 
 
 @lru_cache(maxsize=64)  # bounded: a peer's max_payload is the peer's word
-def _codec(encoding: Encoding, compression: Any, max_payload: int) -> Codec:
+def codec_for(encoding: Encoding, compression: Compression | None, max_payload: int) -> Codec:
+    """The codec that makes frames for peers of that encoding."""
     return Codec(
         version=encoding.version,
         compression=compression if encoding.compressed else None,

@@ -8,7 +8,8 @@ On a path that is kept busy every answer waits behind data, and the round trip l
 window has grown and is full, all that is on its way may arrive once in a while, and the next PING has a free path.
 
 A peer that takes all that there is for it is asked every few seconds only: between two answers it counts as reading on
-at the rate that the last ones have shown. What is sent faster than that, and an answer that is late, count in full.
+at little more than the best rate that it has shown of late. What is sent faster than that, and an answer that is late,
+count in full. Where data waited for the peer, the last rate alone counts: more than that it does not take.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ SMALLEST: Final = 64 * 1024
 """Bytes that may be on their way in any case."""
 
 LARGEST: Final = 4 * 1024 * 1024
-"""Bytes that may be on their way at most."""
+"""Bytes that may be on their way at most, and that are sent before the peer is asked again."""
+
+SPARE: Final = 8 * 1024
+"""Bytes for which there is room yet when the peer is asked, besides those that are sent until it answers."""
 
 BUSY: Final = 1.5
 """Shortest round trips of the measured rate that keep a path busy on which more waits than it takes."""
@@ -36,6 +40,15 @@ FREE_PATH_EVERY: Final = 10.0
 
 TRUSTED: Final = 2.0
 """Seconds after an answer in which the peer counts as reading on at the rate that it has shown."""
+
+TRUSTED_WITH_LITTLE: Final = 8.0
+"""The same, where no more than ``SMALLEST`` bytes have been sent in them."""
+
+HEADROOM: Final = 1.25
+"""Of the rate that a peer has shown for which no data waited: it may take more, and what comes is never even."""
+
+RATE_COUNTS_FOR: Final = 5.0
+"""Seconds for which a rate counts while there is not as much to send as would show it again."""
 
 GRACE: Final = 1.0
 """Seconds for which data waits for the first answer of a peer; one that answers later, or never, gets it all."""
@@ -63,14 +76,18 @@ class SendWindow:
         "_arrived",
         "_arrived_at",
         "_arrived_before",
+        "_asked_at",
+        "_asked_before",
         "_before",
         "_emptying",
         "_free_at",
         "_given",
         "_is_free",
         "_rate",
+        "_rate_at",
         "_sent",
         "_shortest",
+        "_was_full",
         "is_full",
         "is_on",
         "is_to_ask",
@@ -91,9 +108,14 @@ class SendWindow:
         self._sent = 0
         self._arrived = 0
         self._arrived_at = 0.0
+        self._asked_at = 0.0
         self._rate = 0.0
+        self._rate_at = 0.0
+        self._was_full = False
+        """Whether data has waited since the last answer."""
         self._arrived_before = 0
         self._before = 0.0
+        self._asked_before = 0.0
         self._shortest = 0.0
         self._emptying = 0
         """Answers until all has arrived that is on its way now; data waits for them. 0 while it does not."""
@@ -126,22 +148,26 @@ class SendWindow:
             self._give(-1 if self.is_full else room if room >= 0 else _UNLIMITED)
 
     def _look_how_far_it_is(self, now: float) -> None:
-        on_its_way = self._sent - self._arrived
+        on_its_way = sent = self._sent - self._arrived
         if not self._is_late(now):
-            on_its_way = max(0, on_its_way - round(self._rate * (now - self._arrived_at)))
+            on_its_way = max(0, sent - round(self._rate * (now - self._arrived_at)))
         self.is_full = on_its_way >= self.limit
         if self._is_to_empty(on_its_way, now):
             self._emptying = 1 if self.probe is None else 2
         if self._emptying:
             self.is_full = True
+        self._was_full = self._was_full or self.is_full
+        if self._emptying:
             self.is_to_ask = self.probe is None
             self._give(-1)
         elif self.probe is not None:
             # It is looked often whether the answer takes too long.
             self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
         else:
-            self.is_to_ask = on_its_way >= self.limit // 2 or now >= self._arrived_at + TRUSTED
-            self._give(0 if self.is_to_ask else self.limit // 2 - on_its_way)
+            # Early enough for the answer to come before data has to wait.
+            ask_at = max(self.limit // 2, self.limit - SPARE - round(2 * self._rate * self._shortest))
+            self.is_to_ask = on_its_way >= ask_at or self._is_to_show_again(sent, now)
+            self._give(0 if self.is_to_ask else ask_at - on_its_way)
 
     def _is_to_empty(self, on_its_way: int, now: float) -> bool:
         if self._emptying or self.limit == SMALLEST:
@@ -149,6 +175,11 @@ class SendWindow:
         if self._free_at is None:
             return on_its_way >= SMALLEST
         return self.is_full and now >= self._free_at + FREE_PATH_EVERY
+
+    def _is_to_show_again(self, sent: int, now: float) -> bool:
+        """Whether the peer has been taken at its last word for long enough, and for that many bytes."""
+        elapsed = now - self._arrived_at
+        return sent >= LARGEST or (elapsed >= TRUSTED and (sent > SMALLEST or elapsed >= TRUSTED_WITH_LITTLE))
 
     def _is_late(self, now: float) -> bool:
         return self.probe is not None and now - self.probe_sent_at > 2 * self._shortest + PATIENCE
@@ -170,18 +201,19 @@ class SendWindow:
             # Over the last two answers: one that was soon asked for covers little, and one behind an answer that was
             # heard late covers much, since what it tells of took longer than it seems.
             if self._is_free:
-                self._arrived_before, self._before = self.probe, now
+                self._arrived_before, self._before, self._asked_before = self.probe, now, self.probe_sent_at
             else:
-                self._rate = (self.probe - self._arrived_before) / max(now - self._before, 1e-6)
-                self._arrived_before, self._before = self._arrived, self._arrived_at
+                self._note_rate(self.probe, now)
+                self._arrived_before, self._before, self._asked_before = self._arrived, self._arrived_at, self._asked_at
             self._shortest = min(self._shortest, elapsed)
             self.limit = min(max(SMALLEST, round(BUSY * self._rate * self._shortest)), LARGEST)
         else:
             self.is_on = True
             self._shortest = elapsed
-            self._arrived_before, self._before = self.probe, now
+            self._arrived_before, self._before, self._asked_before = self.probe, now, self.probe_sent_at
         self._arrived, self.probe = self.probe, None
-        self._arrived_at = now
+        self._arrived_at, self._asked_at = now, self.probe_sent_at
+        self._was_full = False
         self._is_free = self._emptying == 1
         self._emptying = max(0, self._emptying - 1)
         self.look(now)
@@ -190,6 +222,15 @@ class SendWindow:
             self.is_to_ask = True
             self._give(0)
         return True
+
+    def _note_rate(self, arrived: int, now: float) -> None:
+        # Answers that were held up on their way come close together, which tells nothing of how fast the peer reads.
+        elapsed = max(now - self._before, self.probe_sent_at - self._asked_before, 1e-6)
+        rate = (arrived - self._arrived_before) / elapsed
+        if not self._was_full:
+            rate *= HEADROOM
+        if self._was_full or rate >= self._rate or now >= self._rate_at + RATE_COUNTS_FOR:
+            self._rate, self._rate_at = rate, now
 
     def turn_off(self) -> None:
         """Hold nothing back any longer, and ask no more."""

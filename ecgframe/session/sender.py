@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..protocol import LARGEST_LENGTH, MAX_BATCH_FRAMES, Capability, CloseCode, ErrorCode, Flag, MessageType
 from .acknowledgements import Unacknowledged, Waiting
 from .events import Event, Undelivered
-from .outgoing import TIMED_VERSIONS, Encoding, Outgoing, Tier, encode_outgoing, encoding_for
+from .outgoing import TIMED_VERSIONS, Encoding, Outgoing, Tier, codec_for, encode_outgoing, encoding_for
 from .send_queue import Loss, SendQueue
 from .send_window import SendWindow
 from .tally import Tally
@@ -51,6 +51,7 @@ class Sender:
         self.version = version
         self.capabilities = capabilities
         self.encoding = encoding_for(version, capabilities)
+        self._codec_of_peer = codec_for(self.encoding, self.settings.compression, LARGEST_LENGTH)
         self._batches = Capability.BATCH in capabilities
 
     @property
@@ -217,9 +218,15 @@ class Sender:
         self.has_waiting = window.is_to_ask or (queue.has_urgent if window.is_full else queue.has_waiting)
 
     def _ask_how_far_it_is(self, now: float) -> bytes:
-        """The PING that asks the peer how far it has read."""
-        outgoing = self._encoded(MessageType.PING, {"sent": self._window.asked(now)})
-        return self._sent_alone(outgoing, now)
+        """The PING that asks the peer how far it has read. It waits in no queue, so the frame is all that is needed."""
+        window, tally = self._window, self.tally
+        timestamp = self._wall() if self.timed else None
+        frame = self._codec_of_peer.encode(MessageType.PING, {"sent": window.asked(now)}, timestamp=timestamp)
+        window.room -= len(frame)
+        self._sent_at = now
+        tally.sent[MessageType.PING] += 1
+        tally.sent_bytes += len(frame)
+        return frame
 
     def _sent_alone(self, outgoing: Outgoing, now: float) -> bytes:
         self._note_sent(outgoing, now)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import BinaryIO, Final
 
-from ..libraries import library
+from .pcap_file import PcapWriter
 from .sighting import Delivery, Origin, Remark, Sighting
 
 DISSECTOR: Final = "ecgframe"
@@ -41,15 +41,14 @@ class Recorder:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        dpkt = library("dpkt", extra="tools", purpose="recording")
         self._file = file
-        self._writer = dpkt.pcap.Writer(file, snaplen=0x7FFFFFFF, linktype=UPPER_PDU)
+        self._writer = PcapWriter(file, UPPER_PDU)
         file.flush()
 
     def write(self, delivery: Delivery) -> None:
         """Append a message; it can be read from the file at once."""
         origin = delivery.origin
-        self._writer.writepkt(_tags(origin) + delivery.octets, ts=origin.time or 0.0)
+        self._writer.write(_tags(origin) + delivery.octets, origin.time or 0.0)
         self._file.flush()
 
 

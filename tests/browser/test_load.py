@@ -30,14 +30,14 @@ def test_drawing_leaves_the_display_its_pace(open_monitor, tmp_path):
 @pytest.mark.alone
 def test_an_hour_of_signal_leaves_no_trace_in_memory(open_monitor, tmp_path):
     record = fifteen_leads()
-    with live(saved(record, tmp_path), "--speed", 100, "--frame-ms", 1000, "--ring-seconds", 1) as server:
+    with live(saved(record, tmp_path), "--speed", 200, "--frame-ms", 1000, "--ring-seconds", 1) as server:
         monitor = open_monitor(server.port)
-        monitor.wait("s.end > 400000", 90)  # the rings are full, and everything has happened once
+        monitor.wait("s.end > 400000", 60)  # the rings are full, and everything has happened once
         session = monitor.page.context.new_cdp_session(monitor.page)
         first, begun = memory(session, monitor), monitor.state["end"]
-        monitor.wait(f"s.end > {HOUR}", 150)
+        monitor.wait(f"s.end > {HOUR}", 90)
+        assert monitor.state["gaps"] == []  # before memory is cleared, which may take longer than the server waits
         last, state = memory(session, monitor), monitor.state
-        assert state["gaps"] == []
         Played(record).check(monitor.last_samples(20_000))
         monitor.check_quiet()
     print(f"{(state['end'] - begun) / 1e6:.1f} million samples a lead: {first / 1e6:.2f} MB, then {last / 1e6:.2f} MB")

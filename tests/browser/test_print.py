@@ -112,6 +112,9 @@ def test_a_printed_sheet_is_to_scale_and_shows_what_is_saved(open_monitor, tmp_p
         page.select_option("#print-layout", "rhythm")
         page.select_option("#print-gain", "20")
         assert [height for height, *_ in measure(pdf_of(monitor)[0].pixels).pulses] == pytest.approx([20] * 4, abs=0.2)
+        page.evaluate("window.print = () => { window.wasPrinted = true; }")
+        page.click("#print-now")
+        assert page.evaluate("window.wasPrinted")
         monitor.shot("print-dialog")
         monitor.check_quiet()
 

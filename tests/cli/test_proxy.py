@@ -22,7 +22,6 @@ from ecgframe.cli.replay import EPILOG as REPLAY
 from ecgframe.tools.exported import Recorder
 
 optional("websockets")
-optional("dpkt")
 
 
 class Listening:

@@ -8,6 +8,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interpreter import python
 from verdicts import verdict
 
 from ecgframe import (
@@ -309,3 +310,50 @@ def test_compression_is_a_frozen_value():
 def test_an_impossible_compression_is_the_callers_value_error(bad):
     with pytest.raises(ValueError, match=r"level|threshold"):
         Codec(compression=Compression(**bad))
+
+
+WITHOUT = """
+import random, sys, zlib
+
+for name in {"deflate", "zlib_ng"}.intersection(sys.argv):
+    sys.modules[name] = None
+
+from ecgframe import ProtocolError, compression
+
+print(compression.DEFLATED_BY, *compression.INFLATED_BY)
+chance = random.Random(5)
+payloads = [b"", b"x", chance.randbytes(700), bytes(range(256)) * 40, b"0" * 50_000]
+for payload in payloads:
+    deflated = compression.deflate(memoryview(payload), 6)
+    assert zlib.decompress(deflated) == payload
+    for level in (1, 6):
+        whole = zlib.compress(payload, level)
+        for limit in (len(payload), len(payload) + 1):
+            assert compression.inflate(memoryview(whole), limit) == payload
+        damaged = [whole[:-1], whole + b"0", whole + whole, whole[:-4] + bytes(4), b"", payload]
+        for _ in range(60):
+            stream = bytearray(whole)
+            stream[chance.randrange(len(stream))] ^= 1 << chance.randrange(8)
+            damaged.append(stream)
+        for stream in damaged:
+            for limit in (10, 60_000):
+                try:
+                    print(zlib.crc32(compression.inflate(memoryview(stream), limit)))
+                except ProtocolError as error:
+                    print(type(error).__name__, error.check)
+"""
+
+
+def test_whichever_library_runs_is_told_and_gives_the_same_verdicts():
+    runs = {missing: python("-c", WITHOUT, *missing) for missing in [(), ("deflate",), ("deflate", "zlib_ng")]}
+    told = {missing: run.stdout.partition("\n") for missing, run in runs.items()}
+    assert not any(run.stderr for run in runs.values())
+    assert [said[0] for said in told.values()] == [
+        f"{compression.DEFLATED_BY} {' '.join(compression.INFLATED_BY)}",
+        "zlib-ng zlib-ng zlib-ng",
+        "zlib zlib zlib",
+    ]
+    verdicts = [said[2].splitlines() for said in told.values()]
+    assert len(verdicts[0]) == 5 * 2 * 66 * 2
+    assert verdicts[1] == verdicts[0]
+    assert verdicts[2] == verdicts[0]

@@ -3,7 +3,7 @@
 import msgpack
 import pytest
 
-from ecgframe import Codec, MessageTooLarge, MessageType
+from ecgframe import Codec, InvalidDataFormat, MessageTooLarge, MessageType
 
 PART = 65536
 """Letters."""
@@ -38,3 +38,28 @@ def test_what_is_too_long_is_told_before_it_is_looked_at():
         Codec(max_payload=100_000).pack("ä" * 100_001 + "\ud800")
     with pytest.raises(MessageTooLarge, match="the limit of 150000 bytes at data"):
         Codec(max_payload=150_000).pack("ä" * 100_000)
+
+
+READ_PART = 262_144
+"""Bytes."""
+
+
+@pytest.mark.parametrize("lead", range(5))
+@pytest.mark.parametrize("letter", ["ä", "€", "😀"])
+def test_a_long_text_is_read_part_by_part_wherever_a_letter_stands(lead, letter):
+    text = "a" * lead + letter * (READ_PART // 2)
+    assert CODEC.unpack(msgpack.packb([text, 7])) == [text, 7]
+
+
+@pytest.mark.parametrize("at", [0, READ_PART - 3, READ_PART - 2, READ_PART - 1, READ_PART, 2 * READ_PART + 100])
+@pytest.mark.parametrize(
+    "wrong", [b"\xff", b"\x80" * 9, b"\xe2\x82A", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80"]
+)
+def test_what_is_no_text_is_refused_as_in_one_go(at, wrong):
+    for after in (b"", b"a" * READ_PART):
+        octets = b"a" * at + wrong + after
+        packed = b"\x91\xdb" + len(octets).to_bytes(4, "big") + octets
+        with pytest.raises(UnicodeDecodeError) as whole:
+            octets.decode()
+        with pytest.raises(InvalidDataFormat, match=rf"text that is not UTF-8 \({whole.value.reason}\)"):
+            CODEC.unpack(packed)

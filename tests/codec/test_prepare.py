@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType
+from ecgframe._entry import WithEntry
 
+STREAM = "ecg/bed-7"
 RNG = np.random.default_rng(3)
 PAYLOADS = {
     "nothing": None,
@@ -56,3 +58,42 @@ def test_what_cannot_be_sent_is_refused_when_it_is_prepared():
         codec.prepare(99, None)
     with pytest.raises(ValueError, match="ECG_DATA lacks"):
         codec.prepare(MessageType.ECG_DATA, {})
+
+
+class Renamed(dict):
+    """A dict that iterates as it likes."""
+
+    def keys(self):
+        return [key.upper() for key in dict.keys(self)]
+
+    def __getitem__(self, key):
+        return dict.__getitem__(self, key.lower())
+
+    def __iter__(self):
+        return iter(self.keys())
+
+
+@pytest.mark.parametrize("size", [0, 1, 14, 15, 16, 65534, 65535, 65536])
+def test_an_entry_is_added_as_a_copy_would_have_it(size):
+    entries = {f"k{number}": number for number in range(size)}
+    assert Codec().pack(WithEntry(entries, "stream", STREAM)) == Codec().pack(entries | {"stream": STREAM})
+    assert len(entries) == size
+
+
+def test_an_entry_is_added_to_what_a_subclass_says_that_it_holds():
+    assert Codec().pack(WithEntry(Renamed(a=1), "stream", STREAM)) == Codec().pack({"A": 1, "stream": STREAM})
+
+
+@pytest.mark.parametrize("wrong", [{"a": {1}}, {"a": {"b": [1, {2}]}}, {1.5: 2}, {"a": 1 << 70}, {"a": "\ud800"}])
+@pytest.mark.parametrize("limit", [20, 1000])
+def test_errors_are_those_of_a_copy(wrong, limit):
+    def refusal(data):
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - compared below
+            Codec(max_payload=limit).pack(data)
+        return raised.type, str(raised.value)
+
+    assert refusal(WithEntry(wrong, "stream", STREAM)) == refusal(wrong | {"stream": STREAM})
+    fits = {"a": "text"}
+    assert Codec(max_payload=25).pack(WithEntry(fits, "stream", STREAM)) == Codec().pack(fits | {"stream": STREAM})
+    with pytest.raises(MessageTooLarge, match="24 bytes at data"):
+        Codec(max_payload=24).pack(WithEntry(fits, "stream", STREAM))

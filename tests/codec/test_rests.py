@@ -62,6 +62,22 @@ def test_packing_lets_others_in(make):
 
 
 @pytest.mark.alone
+@pytest.mark.skipif(not ecgframe.accelerated, reason="Python decodes a text in one go")
+def test_so_does_reading_a_long_text():
+    """What holds the others up is to lay the parts together, half of what one call takes that decodes the whole."""
+    text = ("äb€" * (3 * 1024 * 1024)).encode()
+    payload = CODEC.pack(text.decode())
+
+    def decoding():
+        began = time.perf_counter()
+        text.decode()
+        return time.perf_counter() - began
+
+    whole = min(decoding() for _ in range(5))
+    assert any(longest_wait_during(lambda: CODEC.unpack(payload)) < 0.8 * whole for _ in range(20))
+
+
+@pytest.mark.alone
 @pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
 def test_so_does_reading_and_what_works_in_the_background():
     payload = CODEC.pack([None] * 8 * COUNT)

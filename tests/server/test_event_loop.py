@@ -62,6 +62,19 @@ def test_no_single_publish_holds_the_loop_up(make):
     run(holds_nobody_up(lambda: published(data)), 60)
 
 
+@timed
+def test_nor_does_a_map_of_a_million_keys_that_gets_the_stream_s_name():
+    data = {f"key {number}": None for number in range(1_100_000)}
+
+    async def publish():
+        async with WebSocketBinaryHandler() as handler:
+            for _ in range(4):
+                await handler.publish(STREAM, FEATURES, data)
+
+    run(holds_nobody_up(publish), 120)
+    assert len(data) == 1_100_000
+
+
 @pytest.mark.parametrize("make", [make for name, make in kinds() if name in ("an array", "a list of floats")])
 @accelerated
 @pytest.mark.alone

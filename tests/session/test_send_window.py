@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import deque
 
 import oracle
@@ -224,6 +225,23 @@ def test_live_frames_are_asked_about_seldom():
         path.pass_on(0.05)
     assert path.numbers() == list(range(20 * 60))
     assert theirs.session.tally.sent[MessageType.PING] <= 32
+
+
+def test_a_fan_out_at_full_speed_is_asked_about_seldom():
+    """A megabyte a second in bursts, as an event loop makes them that has much to do. The viewer takes it all."""
+    theirs = agreed()
+    path = Path(theirs, 50_000_000, 0.0025)
+    chance = random.Random(11)
+    frames = 0
+    while theirs.clock.now < 20:
+        for _ in range(chance.randint(10, 14)):
+            send(theirs, frames, 2300)
+            path.write()
+            frames += 1
+        path.pass_on(chance.uniform(0.005, 0.055))
+    path.drain()
+    assert path.numbers() == list(range(frames))
+    assert theirs.session.tally.sent[MessageType.PING] <= frames / 400
 
 
 def test_a_peer_that_never_answers_gets_it_all_after_a_moment():

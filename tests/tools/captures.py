@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import struct
 from itertools import count
+from typing import NamedTuple
 
 from recordings import optional
 
-dpkt = optional("dpkt")
+from ecgframe.tools.ip_packets import ACK, SYN
+
 optional("websockets")
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate  # noqa: E402 - behind the skip
@@ -17,7 +19,39 @@ CLIENT = (bytes([10, 0, 0, 1]), 50_000)
 SERVER = (bytes([10, 0, 0, 2]), 8765)
 ASK = b"GET /ws HTTP/1.1\r\nHost: s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 AGREE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
-SYN, ACK = dpkt.tcp.TH_SYN, dpkt.tcp.TH_ACK
+TCP, UDP = 6, 17
+
+
+class IpPacket(NamedTuple):
+    """A packet of IPv4 or IPv6, with what it holds for TCP."""
+
+    source: bytes
+    target: bytes
+    held: bytes
+    protocol: int = TCP
+    octets: bytes = b""
+
+    @property
+    def is_ipv6(self):
+        return len(self.source) == 16
+
+    def __bytes__(self):
+        if self.is_ipv6:
+            return (
+                struct.pack(">IHBB", 6 << 28, len(self.held), self.protocol, 64) + self.source + self.target + self.held
+            )
+        whole = 20 + len(self.held)
+        header = struct.pack(">BBHHHBBH", 0x45, 0, whole, 0, 0, 64, self.protocol, 0)
+        return header + self.source + self.target + self.held
+
+
+def tcp(source_port, target_port, sequence, acknowledges, flags, octets=b"", options=b""):
+    """A TCP segment; the checksum is 0, as where a network card computes it."""
+    words = 5 + len(options) // 4
+    header = struct.pack(
+        ">HHIIBBHHH", source_port, target_port, sequence % 2**32, acknowledges % 2**32, words << 4, flags, 8192, 0, 0
+    )
+    return header + options + octets
 
 
 class Side:
@@ -28,23 +62,12 @@ class Side:
 
     def packet(self, octets=b"", flags=ACK, sequence=None, acknowledges=0):
         (source, source_port), (target, target_port) = self.source, self.target
-        segment = dpkt.tcp.TCP(
-            sport=source_port,
-            dport=target_port,
-            seq=(self.sequence if sequence is None else sequence) % 2**32,
-            ack=acknowledges % 2**32,
-            flags=flags,
-            data=octets,
+        held = tcp(
+            source_port, target_port, self.sequence if sequence is None else sequence, acknowledges, flags, octets
         )
         if sequence is None:
             self.sequence += len(octets) + bool(flags & SYN)
-        kind = dpkt.ip.IP if len(source) == 4 else dpkt.ip6.IP6
-        packet = kind(src=source, dst=target, p=dpkt.ip.IP_PROTO_TCP, data=segment)
-        if len(source) == 4:
-            packet.len = 40 + len(octets)
-        else:
-            packet.nxt, packet.plen = dpkt.ip.IP_PROTO_TCP, 20 + len(octets)
-        return packet
+        return IpPacket(source, target, held, octets=octets)
 
 
 class Connection:
@@ -88,19 +111,61 @@ class Connection:
         return self
 
 
+def ether_type(packet):
+    return struct.pack(">H", 0x86DD if packet.is_ipv6 else 0x0800)
+
+
 LAYERS = {
-    1: lambda packet: bytes(dpkt.ethernet.Ethernet(type=0x86DD if packet.v == 6 else 0x0800, data=packet)) + b"\0\0",
-    101: bytes,
-    113: lambda packet: bytes(dpkt.sll.SLL(ethtype=0x0800, data=packet)),
     0: lambda packet: b"\x02\0\0\0" + bytes(packet),
+    1: lambda packet: bytes(12) + ether_type(packet) + bytes(packet) + b"\0\0",
+    101: bytes,
+    108: lambda packet: b"\0\0\0\x18" + bytes(packet),
+    113: lambda packet: bytes(14) + ether_type(packet) + bytes(packet),
+    276: lambda packet: ether_type(packet) + bytes(18) + bytes(packet),
 }
 
 
-def capture(packets, link=1, ng=False):
+def capture(packets, link=1, ng=False, order="<"):
     """A file of those packets, a hundredth of a second apart."""
-    file = io.BytesIO()
-    writer = dpkt.pcapng.Writer(file, linktype=link) if ng else dpkt.pcap.Writer(file, linktype=link)
     times = count()
-    for packet in packets:
-        writer.writepkt(LAYERS[link](packet), ts=1000 + next(times) / 100)
-    return file.getvalue()
+    stamped = [(10**9 + 10**4 * next(times), link, LAYERS[link](packet)) for packet in packets]
+    return pcapng_file(stamped, [link], order) if ng else pcap_file(stamped, link, order)
+
+
+def pcap_file(packets, link, order="<", ticks=10**6):
+    """A pcap file of (microseconds, link, bytes)."""
+    magic = {10**6: 0xA1B2C3D4, 10**9: 0xA1B23C4D}[ticks]
+    header = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, 262144, link)
+    records = []
+    for time, _, octets in packets:
+        fraction = time % 10**6 * (ticks // 10**6)
+        records.append(struct.pack(f"{order}4I", time // 10**6, fraction, len(octets), len(octets)) + octets)
+    return header + b"".join(records)
+
+
+def block(kind, body, order="<"):
+    padded = body + bytes(-len(body) % 4)
+    size = struct.pack(f"{order}I", 12 + len(padded))
+    return struct.pack(f"{order}I", kind) + size + padded + size
+
+
+def section(order="<"):
+    return block(0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1), order)
+
+
+def interface(link, order="<", options=(), most=0):
+    described = [
+        struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in options
+    ]
+    return block(1, struct.pack(f"{order}HHI", link, 0, most) + b"".join(described) + bytes(4 * bool(options)), order)
+
+
+def enhanced(number, ticks, octets, order="<"):
+    header = struct.pack(f"{order}5I", number, ticks >> 32, ticks & 0xFFFFFFFF, len(octets), len(octets))
+    return block(6, header + octets, order)
+
+
+def pcapng_file(packets, links, order="<"):
+    """A pcapng file of (microseconds, link, bytes), with an interface for each of the links."""
+    blocks = [section(order), *(interface(link, order) for link in links)]
+    return b"".join([*blocks, *(enhanced(links.index(link), time, octets, order) for time, link, octets in packets)])

@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from tools.captures import ACK, CLIENT, SERVER, Connection, capture, dpkt
+from tools.captures import ACK, CLIENT, LAYERS, SERVER, UDP, Connection, IpPacket, capture, pcap_file, pcapng_file
 from websockets.frames import Opcode
 
 from ecgframe import MessageType, encode
@@ -35,10 +35,11 @@ def conversation(**options):
     return connection
 
 
+@pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("ng", [False, True])
-@pytest.mark.parametrize("link", [1, 101, 113, 0])
-def test_messages_of_both_sides_with_their_times_and_ends(link, ng):
-    octets = capture(conversation().packets, link, ng)
+@pytest.mark.parametrize("link", LAYERS)
+def test_messages_of_both_sides_with_their_times_and_ends(link, ng, order):
+    octets = capture(conversation().packets, link, ng, order)
     assert is_capture(octets)
     found = deliveries(octets)
     assert [one.octets for one in found] == FRAMES
@@ -120,7 +121,7 @@ def test_a_hole_is_told_and_what_is_behind_it_read():
     assert [one.octets for one in deliveries(octets)] == [*FRAMES[:2], *FRAMES[3:]]
     [remark] = remarks(octets)
     assert remark.is_fault
-    assert remark.text == f"{len(lost.data.data)} bytes are missing from the capture here"
+    assert remark.text == f"{len(lost.octets)} bytes are missing from the capture here"
 
 
 def test_a_hole_is_not_waited_for_for_ever():
@@ -150,7 +151,7 @@ def test_what_is_behind_a_hole_keeps_its_time():
         other = connection.server if number % 2 == 0 else connection.client
         connection.packets.append(side.packet(acknowledges=other.sequence))
     lost = connection.packets.pop(8)
-    assert lost.data.data
+    assert lost.octets
     found = deliveries(capture(connection.packets))
     assert len(found) == 59
     times = [one.origin.time for one in found]
@@ -181,7 +182,7 @@ def test_other_connections_are_left_out_and_counted():
     refused.packets += [refused.client.packet(asked), refused.server.packet(b"HTTP/1.1 403 Forbidden\r\n\r\n")]
     other = Connection(client=(CLIENT[0], 3), server=(SERVER[0], 6379))
     other.packets += [other.client.packet(b"*1\r\n$4\r\nPING\r\n")]
-    udp = dpkt.ip.IP(src=CLIENT[0], dst=SERVER[0], p=17, data=dpkt.udp.UDP(sport=1, dport=2, ulen=8), len=28)
+    udp = IpPacket(CLIENT[0], SERVER[0], b"\0\1\0\2\0\x08\0\0", UDP)
     octets = capture([*page.packets, *refused.packets, *other.packets, udp, *conversation().packets])
     assert [one.octets for one in deliveries(octets)] == FRAMES
     assert [one.text for one in remarks(octets)] == ["3 of 4 TCP connections are no WebSockets, or say nothing"]
@@ -222,6 +223,9 @@ def test_a_capture_without_tcp_is_told():
 def test_a_capture_that_is_cut_short_gives_what_it_has():
     octets = capture(conversation().packets)
     assert [one.octets for one in deliveries(octets[:-5])] == FRAMES[:-1]
+    assert [(one.text, one.is_fault) for one in remarks(octets[:-5])] == [
+        ("the capture is cut short or damaged: the file ends 5 bytes before a packet or block does", True)
+    ]
 
 
 def test_what_is_no_capture():
@@ -231,10 +235,33 @@ def test_what_is_no_capture():
 
 
 def test_a_network_that_is_not_understood():
-    file = io.BytesIO()
-    dpkt.pcap.Writer(file, linktype=105)
-    with pytest.raises(CaptureError, match="link type 105; Ethernet"):
-        read(file.getvalue())
+    for octets in (pcap_file([], 105), pcapng_file([], [105, 1])):
+        with pytest.raises(CaptureError, match="link type 105; Ethernet"):
+            read(octets)
+
+
+def test_interfaces_of_several_networks_in_one_capture():
+    packets = [
+        (10**6 * number, link, LAYERS.get(link, bytes)(packet))
+        for number, packet in enumerate(conversation().packets)
+        for link in [(1, 276, 105)[number % 3 if number > 3 else number % 2]]
+    ]
+    octets = pcapng_file(packets, [1, 276, 105])
+    told = [one.text for one in remarks(octets) if "link type" in one.text]
+    assert told == [
+        "2 packets of link type 105 are left out; Ethernet, Linux cooked, loopback and raw IP are understood"
+    ]
+    assert {one.octets for one in deliveries(octets)} < set(FRAMES)
+
+
+def test_fragments_of_ip_are_told():
+    connection = conversation()
+    fragment = bytearray(LAYERS[101](connection.packets.pop()))
+    fragment[6] = 0x20  # more will come
+    packets = [(10**6, 101, LAYERS[101](packet)) for packet in connection.packets]
+    found = read(pcap_file([*packets, (10**6, 101, bytes(fragment))], 101))
+    assert [one.octets for one in found if isinstance(one, Delivery)] == FRAMES[:-1]
+    assert found[-1] == Remark("1 fragments of IP packets are left out; they are not put together", is_fault=True)
 
 
 def test_an_ack_alone_says_nothing():

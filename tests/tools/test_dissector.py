@@ -20,6 +20,7 @@ from ecgframe.tools import dissector as module
 from ecgframe.tools.capture import read_capture
 from ecgframe.tools.dissector import data_fields, dissector, plugin_folder
 from ecgframe.tools.exported import Recorder
+from ecgframe.tools.pcap_file import PcapWriter
 from ecgframe.tools.sighting import Delivery, Origin
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -204,13 +205,11 @@ def test_a_recording_is_read_back(tmp_path):
 
 
 def test_records_of_others_are_left_out_and_damaged_ones_told():
-    import dpkt
-
     file = io.BytesIO()
-    writer = dpkt.pcap.Writer(file, linktype=252)
-    writer.writepkt(b"\0\x0c\0\4http\0\0\0\0GET", ts=1.0)
-    writer.writepkt(b"\0\x0c\0\4http", ts=2.0)
-    writer.writepkt(b"\0\x0c\0\x08ecgframe\0\x14\0\1\x0a\0\0\0\0x", ts=3.0)  # an address of one byte
+    writer = PcapWriter(file, 252)
+    writer.write(b"\0\x0c\0\4http\0\0\0\0GET", 1.0)
+    writer.write(b"\0\x0c\0\4http", 2.0)
+    writer.write(b"\0\x0c\0\x08ecgframe\0\x14\0\1\x0a\0\0\0\0x", 3.0)  # an address of one byte
     remark, delivery = read_capture(io.BytesIO(file.getvalue()))
     assert remark.text == "a record whose tags are cut short"
     assert (delivery.octets, delivery.origin.client) == (b"x", "?:0")

@@ -35,7 +35,7 @@ const OFF = 1;
 const ON = 2;
 
 /** Seconds for which a heart is still after a fibrillation before that is asystole: the beats may come that ended it. */
-const STILL = 1;
+const STILL = 4;
 
 const RHYTHMS = { asystole: "asystole", fibrillation: "ventricular_fibrillation" } as const;
 

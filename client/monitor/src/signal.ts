@@ -192,15 +192,8 @@ export class EcgSignal {
 
   #countBeats(frame: EcgFrame): void {
     if (this.#detector === null) return;
-    const { buffer, told } = this;
-    const first = buffer.end - frame.samples;
-    // What the device calls off is not listened to, whatever it sends of it.
-    const rows = buffer.leads.map((_, lead) =>
-      told.leads?.[lead] === "off"
-        ? new Float32Array(frame.samples).fill(Number.NaN)
-        : buffer.slice(lead, first, buffer.end),
-    );
-    this.#note(this.#detector.feed(rows, told.spikes));
+    const { told } = this;
+    this.#note(this.#detector.feed(physical(frame), told.spikes));
     this.#status = this.#detector.status;
   }
 
@@ -213,6 +206,17 @@ export class EcgSignal {
 /** Seconds, and frames besides, that may be on their way before a rate is an old one. */
 const SECONDS_WAITED = 1;
 const FRAMES_WAITED = 2;
+
+/** The samples of a frame in mV, a row for each lead; none of a lead that the device calls off, whatever it sends of it. */
+function physical({ signal, samples, gain, baseline, leads, told }: EcgFrame): Float64Array[] {
+  return leads.map((_, lead) => {
+    const row = new Float64Array(samples);
+    if (told.leads?.[lead] === "off") return row.fill(Number.NaN);
+    for (let index = 0; index < samples; index += 1)
+      row[index] = (Number(signal[lead * samples + index]) - baseline[lead]) / gain[lead];
+    return row;
+  });
+}
 
 function detectorFor(samplingRate: number, leads: readonly string[]): HeartDetector | null {
   try {

@@ -11,7 +11,7 @@ import { missingOf, missingOfAll, rateOf, type Strip, stateText, stretchOf } fro
 import { clean, fitText, span, wrap } from "../src/print/text.js";
 import { ascii, digitise, toWfdb } from "../src/print/wfdb.js";
 import { zip } from "../src/print/zip.js";
-import { type EcgFrame, NOTHING_TOLD } from "../src/signal.js";
+import { NOTHING_TOLD } from "../src/signal.js";
 import { TraceBuffer } from "../src/trace-buffer.js";
 
 const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
@@ -36,7 +36,7 @@ function strip(made: Made = {}): Strip {
   const signal = made.signal ?? ((lead, sample) => ((sample + 7 * lead) % 200) - 100);
   const samples = Math.round(seconds * rate);
   const values = leads.flatMap((_, lead) => Array.from({ length: samples }, (_, sample) => signal(lead, sample)));
-  const frame: EcgFrame = {
+  const frame = {
     signal: as === "int16" ? Int16Array.from(values) : Float32Array.from(values),
     samples,
     samplingRate: rate,
@@ -196,12 +196,20 @@ describe("a page", () => {
     ]) {
       expect(words(plain)).toContain(text);
     }
-    const fields = { patient_id: 4711, device_id: "bed 7", filter: { highpass: 0.05, lowpass: 150 } };
+    const fields = {
+      patient_id: 4711,
+      device_id: "bed 7",
+      filter: { highpass: 0.05, lowpass: 150 },
+      pacing: true,
+      lead_status: TWELVE.map((name) => (name === "V1" ? "off" : "ok")),
+    };
     const [told] = drawn({ ...strip({ fields }), state: "delayed 24 s", isLive: false });
     for (const text of [
       "Patient 4711",
       "device bed 7",
       "Filter highpass 0.05, lowpass 150",
+      "Pacing, as the messages say: on.",
+      "Leads, as the messages say: V1 off.",
       "When taken: delayed 24 s",
     ]) {
       expect(words(told)).toContain(text);
@@ -293,7 +301,7 @@ describe("what is said of a strip", () => {
 
   it("has the patient and the filter of just these samples", () => {
     const origin = new Origin();
-    const frame: EcgFrame = {
+    const frame = {
       signal: Int16Array.of(1),
       samples: 1,
       samplingRate: 1,
@@ -368,7 +376,8 @@ describe("CSV", () => {
   });
 
   it("is no program for a spreadsheet", () => {
-    expect(["=1+1", "+1", "-aVR", "@SUM(A1)", " \t=x", "I"].map(cell)).toEqual([
+    expect(["＝1", "=1+1", "+1", "-aVR", "@SUM(A1)", " \t=x", "I"].map(cell)).toEqual([
+      "'＝1",
       "'=1+1",
       "'+1",
       "'-aVR",
@@ -430,7 +439,7 @@ describe("WFDB", () => {
   });
 
   it("has a name that every file system takes", () => {
-    expect(fileName({ ...strip(), stream: "../../Bett 7 µ" }, START)).toBe("-Bett-7-_20231114T221320Z");
+    expect(fileName({ ...strip(), stream: "../../Bett 7 µ" }, START)).toBe("Bett-7_20231114T221320Z");
   });
 });
 

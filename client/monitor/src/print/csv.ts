@@ -2,7 +2,7 @@
  * CSV: a row a sample, a column a lead, all in millivolts; what is missing is an empty cell. Lines of `# name: text`
  * above say the rest.
  *
- * A spreadsheet takes a cell for a formula that begins with one of `= + - @`: where text from outside does, an
+ * A spreadsheet takes a cell for a formula that begins with one of `= + - @`, or with their wide forms: where text from outside does, an
  * apostrophe stands before it.
  */
 
@@ -13,9 +13,9 @@ import { clean } from "./text.js";
 
 /** Rows that are made into one piece of text. */
 const PIECE = 4096;
-const FORMULA = /^\s*[=+\-@]/;
+const FORMULA = /^\s*[=+\-@＝＋－＠]/;
 /** In a line that is no row, a program that splits it all the same must find no formula either. */
-const INNER_FORMULA = /([,;\t]\s*)(?=[=+\-@])/g;
+const INNER_FORMULA = /([,;\t]\s*)(?=[=+\-@＝＋－＠])/g;
 
 /** The file in pieces. */
 export function toCsv(strip: Strip): string[] {

@@ -1,6 +1,6 @@
 /** What every saved file says of its strip, and the name that it has. */
 
-import { missingOfAll, type Strip } from "./strip.js";
+import { differs, missingOfAll, type Strip, took } from "./strip.js";
 import { clean } from "./text.js";
 
 /** Stretches that are named one by one; the others are counted. */
@@ -8,7 +8,11 @@ const NAMED = 50;
 
 /** `ecg-1_20261128T222833Z`: of letters that every file system takes, and WFDB. */
 export function fileName(strip: Strip, now: number): string {
-  const name = strip.stream.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 60) || "stream";
+  const name =
+    strip.stream
+      .replace(/[^A-Za-z0-9_-]+/g, "-")
+      .slice(0, 60)
+      .replace(/^-+|-+$/g, "") || "stream";
   const start = strip.timeOf(strip.from);
   const time = new Date(1000 * (Number.isFinite(start) ? start : now)).toISOString();
   return `${name}_${time.slice(0, 19).replace(/[-:]/g, "")}Z`;
@@ -26,15 +30,18 @@ export function startOf(strip: Strip): string {
 /** Lines of `[name, text]`: whose signal it is, and what is missing of it. */
 export function facts(strip: Strip): [string, string][] {
   const { buffer, from, to, origin, state } = strip;
-  const { patient, device, filter } = origin.said(from, to);
+  const { patient, device, filter, pacing, leads } = origin.said(from, to);
   const guess = origin.guess(from, to);
   return [
     ["stream", clean(strip.stream)],
     ["patient", patient || "not stated"],
     ["device", device || "not stated"],
     ["filter", filter || "not stated"],
+    ...(pacing === "" ? [] : [["pacing", pacing] as [string, string]]),
+    ...(leads === "" ? [] : [["leads", leads] as [string, string]]),
     ["start", startOf(strip) || "not stated"],
     ["seconds", String((to - from) / buffer.samplingRate)],
+    ...(differs(strip) ? [["seconds by the stream's own clock", String(took(strip))] as [string, string]] : []),
     ["signal when taken", clean(state)],
     ["end before the newest sample then, s", String((strip.newest - to) / buffer.samplingRate)],
     ...(guess === "" ? [] : [["amplitude", guess] as [string, string]]),

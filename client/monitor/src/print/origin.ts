@@ -25,6 +25,9 @@ export interface Said {
   readonly patient: string;
   readonly device: string;
   readonly filter: string;
+  readonly pacing: string;
+  /** Leads that are not well, as `V1 off`. */
+  readonly leads: string;
 }
 
 interface Span {
@@ -33,9 +36,12 @@ interface Span {
   readonly said: Said;
 }
 
-const CHANGES_KEPT = 256;
+/** More than frames in the two minutes that are kept, should each of them differ. */
+const CHANGES_KEPT = 8192;
 const VOLTAGES = new Set(["v", "mv", "uv", "µv", "μv", "nv"]);
 
+/** What is looked at of a frame. */
+type Noted = Pick<EcgFrame, "signal" | "leads" | "gain" | "baseline">;
 type Fields = Readonly<Record<string, unknown>>;
 
 export class Origin {
@@ -47,7 +53,7 @@ export class Origin {
    * @param first number of its first sample.
    * @param fields of the message.
    */
-  note(first: number, frame: EcgFrame, fields: unknown): void {
+  note(first: number, frame: Noted, fields: unknown): void {
     const all: Fields = typeof fields === "object" && fields !== null ? (fields as Fields) : {};
     const span: Span = {
       from: first,
@@ -61,6 +67,8 @@ export class Origin {
         patient: identifier(all.patient_id),
         device: identifier(all.device_id),
         filter: filterText(all.filter),
+        pacing: pacingText(all.pacing),
+        leads: leadsText(all.lead_status, frame.leads),
       },
     };
     const last = this.#spans.at(-1);
@@ -96,6 +104,8 @@ export class Origin {
       patient: distinct(found.map(({ patient }) => patient)),
       device: distinct(found.map(({ device }) => device)),
       filter: distinct(found.map(({ filter }) => filter)),
+      pacing: distinct(found.map(({ pacing }) => pacing)),
+      leads: distinct(found.map(({ leads }) => leads)),
     };
   }
 
@@ -114,6 +124,8 @@ function isSame(one: Span, other: Span): boolean {
     a.patient === b.patient &&
     a.device === b.device &&
     a.filter === b.filter &&
+    a.pacing === b.pacing &&
+    a.leads === b.leads &&
     isSameCalibration(one.calibration, other.calibration)
   );
 }
@@ -152,4 +164,18 @@ function filterText(value: unknown): string {
   if (typeof value !== "object") return clean(String(value));
   const entries = value instanceof Map ? [...value] : Object.entries(value);
   return entries.map(([name, each]) => clean(`${name} ${each}`)).join(", ");
+}
+
+/** Text, whether the device looks for spikes, or the places of those that it saw. */
+function pacingText(value: unknown): string {
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (Array.isArray(value)) return "spikes are marked";
+  return typeof value === "string" ? clean(value) : "";
+}
+
+/** The leads that a message calls anything but well, by a word for each. */
+function leadsText(states: unknown, names: readonly string[]): string {
+  if (!Array.isArray(states) || states.length !== names.length) return "";
+  const said = states.map((state, lead) => `${clean(names[lead])} ${clean(String(state))}`);
+  return said.filter((_, lead) => !/^\s*(ok|on)\s*$/i.test(String(states[lead]))).join(", ");
 }

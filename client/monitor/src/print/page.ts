@@ -4,7 +4,7 @@ import type { Gain } from "../scale.js";
 import { arrange, type Cell, hasCabrera, PAPERS, type Sheet, type SheetOptions, SPEED } from "./arrange.js";
 import { peaksOf } from "./beats.js";
 import type { Area, Box, Drawing, Lines, Mark, Writing } from "./drawing.js";
-import { missingOf, missingOfAll, PAGE, rateOf, type Strip } from "./strip.js";
+import { differs, missingOf, missingOfAll, PAGE, rateOf, type Strip, took } from "./strip.js";
 import { clean, day, fitText, type Measure, span, timeOfDay, wrap, zone } from "./text.js";
 
 /** Millimetres. */
@@ -38,8 +38,6 @@ const GAP_GROUND = "#eeeeee";
 /** Millimetres between the lines of a hatching, and how wide they are. */
 const HATCH = { step: 1.5, width: 0.15 };
 const REST = "There is more to say than fits here: the CSV file has all names, and all that is missing, in full.";
-/** Share by which the clock of the stream may differ from its sampling rate before it is told. */
-const CLOCKS_DIFFER = 0.02;
 /** Millimetres that a gap is wide at the least: one sample would not be seen. */
 const LEAST_GAP = 0.4;
 /** Gaps that are named one by one; the others are counted. */
@@ -367,9 +365,9 @@ class Page {
       notes.push(`The strip ends after ${((to - from) / rate).toFixed(2)} s of this page.`);
     const behind = (strip.newest - strip.to) / rate;
     if (behind >= 1) notes.push(`When it was taken, the strip ended ${span(behind)} before the newest sample.`);
-    const took = strip.timeOf(to) - strip.timeOf(from);
-    if (Math.abs(took * rate - (to - from)) > CLOCKS_DIFFER * (to - from)) {
-      notes.push(`By the stream's own clock these ${((to - from) / rate).toFixed(2)} s took ${took.toFixed(2)} s.`);
+    if (differs(strip, from, to)) {
+      const seconds = took(strip, from, to).toFixed(2);
+      notes.push(`By the stream's own clock these ${((to - from) / rate).toFixed(2)} s took ${seconds} s.`);
     }
     if (beyond.length > 0) notes.push(`Reaches beyond the paper, and is cut there: ${listed(beyond)}.`);
     if (sheet.columns > 1) {
@@ -380,6 +378,9 @@ class Page {
       const turned = sheet.cells.find(({ sign }) => sign < 0);
       notes.push(`Cabrera order${turned === undefined ? "" : `; ${turned.name} is drawn upside down`}.`);
     }
+    const { pacing, leads } = strip.origin.said(from, to);
+    if (pacing !== "") notes.push(`Pacing, as the messages say: ${pacing}.`);
+    if (leads !== "") notes.push(`Leads, as the messages say: ${leads}.`);
     const guess = strip.origin.guess(from, to);
     if (guess !== "") notes.push(`Amplitude: ${guess}.`);
     notes.push(`Pulse: 1 mV, 200 ms. All samples are drawn, at ${rate} Hz.`);

@@ -8,6 +8,8 @@ import { span } from "./text.js";
 export const PAGE = 10;
 /** Seconds of age from which a signal is not live any more. */
 const DELAYED = 2;
+/** Share by which the clock of the stream may differ from its sampling rate before it is told. */
+const CLOCKS_DIFFER = 0.02;
 /** What the badge says of a signal with which all is well. */
 const LIVE = "Live";
 
@@ -48,6 +50,17 @@ export function stateText({ isLost, badge, age }: Condition): { text: string; is
   if (age > DELAYED) return { text: `delayed ${span(age)}`, isLive: false };
   if (age < -DELAYED) return { text: `clocks differ: newest sample ${span(-age)} ahead`, isLive: false };
   return { text: "live", isLive: true };
+}
+
+/** Seconds that `[from, to)` took by the clock of the stream. */
+export function took(strip: Strip, from = strip.from, to = strip.to): number {
+  return strip.timeOf(to) - strip.timeOf(from);
+}
+
+/** Whether that is not what the sampling rate says: a recording that is played faster, or a rate that is wrong. */
+export function differs(strip: Strip, from = strip.from, to = strip.to): boolean {
+  const seconds = (to - from) / strip.buffer.samplingRate;
+  return Math.abs(took(strip, from, to) - seconds) > CLOCKS_DIFFER * seconds;
 }
 
 /** Which samples a strip of so many seconds has, where the screen's left edge is at `first`: there, or at the end. */
