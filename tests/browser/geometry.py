@@ -6,7 +6,8 @@ from typing import Any
 
 LOOK = """() => {
   const PARTS = `h1, select, button, fieldset label, #server, #connection, .vital, #banner p, #stage, #scroll, #place,
-    #reading, #scale, .frozen, #lost strong, #lost p, footer dt, footer dd`;
+    #reading, #scale, .frozen, #age, #rate-source, #lead-faults > *,
+    #sender-says, #rhythm-words, #vital .unit, #lost strong, #lost p, footer dt, footer dd`;
   const isSeen = at => at.checkVisibility({ visibilityProperty: true }) && at.getClientRects().length > 0
     && !(at.closest("[popover]") && !at.closest("[popover]").matches(":popover-open"))
     && !at.matches(".unseen") && getComputedStyle(at).clipPath === "none" && at.textContent + at.id !== "";
@@ -43,6 +44,7 @@ LOOK = """() => {
   const scroller = document.getElementById("scroller");
   return {
     covered, outside, cut, over: [...new Set(over)],
+    bottom: stage.bottom,
     stage: ["clientWidth", "clientHeight"].map(side => document.getElementById("stage")[side]),
     paper: [traces.clientWidth, traces.clientHeight],
     canvas: [traces.width, traces.height], ratio: devicePixelRatio,

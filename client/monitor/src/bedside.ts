@@ -19,7 +19,7 @@ const AMPLE_ROW = 30;
 /** Seconds that a line shows at the least, where millimetres grow. */
 const AMPLE_TIME = 8;
 /** Lines of a lead that is alone: so many at the most, each of so many millimetres. */
-const LINES = { most: 5, height: 26 };
+const LINES = { most: 5, height: 22 };
 
 export function bedside(
   names: readonly string[],

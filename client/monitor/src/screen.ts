@@ -146,8 +146,8 @@ export class Screen {
     const panel = having.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? having[0];
     if (panel === undefined) return;
     const index = layout.panels.indexOf(panel);
-    const middle = middleOf(panel);
     const half = samplesOf(10, layout.scale, review.buffer.samplingRate);
+    const middle = Math.min(middleOf(panel), Math.max(review.first, review.buffer.end - half));
     const corner = (sample: number, millivolts: number): Corner => ({ sample: Math.round(sample), millivolts });
     this.calipers = new Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
   }
