@@ -127,7 +127,7 @@ function keep(frame: EcgFrame, timestamp: bigint | null): void {
   signal.take(frame, now);
   const { end } = signal.buffer;
   const sent = timestamp === null ? null : Number(timestamp) / 1e6;
-  const place = { first: end - frame.samples, end, rate: frame.samplingRate };
+  const place = { first: end - frame.samples, end, rate: signal.head.rate };
   age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
   presence.arrived(now, frame.samples / frame.samplingRate);
 }

@@ -159,8 +159,12 @@ export class Screen {
   /** Draw what is due; to be called once for each frame of the display, with its time in seconds. */
   draw(now: number): void {
     const jumped = this.#signal?.head.advance(now) ?? false;
-    if (this.#isStale || (jumped && this.review === null)) this.#redraw();
-    else if (this.review === null && this.#signal !== null) this.sweep.advance(this.#signal.head.position);
+    if (this.#isStale) this.#redraw();
+    else if (this.review === null && this.#signal !== null) {
+      const { position } = this.#signal.head;
+      if (jumped) this.sweep.redraw(position);
+      else this.sweep.advance(position);
+    }
     this.#drawOverlay();
   }
 
