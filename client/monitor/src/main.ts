@@ -178,7 +178,7 @@ function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   tell(findings.update(signal.heart, signal.seconds));
   const { end } = signal.buffer;
   const sent = timestamp === null ? null : Number(timestamp) / 1e6;
-  const place = { first: end - frame.samples, end, rate: frame.samplingRate };
+  const place = { first: end - frame.samples, end, rate: signal.head.rate };
   age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
   originOf(signal).note(place.first, frame, data);
   presence.arrived(now, frame.samples / frame.samplingRate);

@@ -59,6 +59,11 @@ export class Playhead {
   #now = 0;
   #movedUnseen = false;
 
+  /** Samples a second of real time, as of the last frame. */
+  get rate(): number {
+    return this.#rate;
+  }
+
   /**
    * Samples arrived.
    *

@@ -72,7 +72,8 @@ function sent(ago: number | null): string {
 
 function whereLate(seconds: number, sent: number | null): string {
   if (sent === null) return "";
-  if (seconds - sent < SAME) return "The connection is too slow: it was so long on its way from the server.";
+  if (seconds - sent < SAME)
+    return "It was so long on its way from the server: the connection, or this page, is too slow.";
   const ago = `The server sent it ${duration(Math.max(0, sent))} ago`;
   return `${ago}: it came late to the server, or the clock of its source is behind.`;
 }

@@ -69,6 +69,10 @@ export class Sweep {
 
   /** The head went on to `head`: erase before it, draw behind it. */
   advance(head: number): void {
+    if (head - this.shown.to > this.#page) {
+      this.redraw(head); // of several pages at once, only the last would be seen
+      return;
+    }
     const { from, erased } = this.#window(head);
     if (erased > this.#erased) {
       this.#erase(Math.max(this.#erased, erased - this.#page), erased);

@@ -74,7 +74,7 @@ describe("the age of what is seen", () => {
       expect(last?.kind === "age" && last.seconds).toBeLessThan(25);
       expect(last && ageInWords(last)).toBe("24 s");
       expect(last && reasonInWords(last, { seen: last, roundTrip: 24, version: 3, change: null })).toBe(
-        "What you see is 24 s old. The connection is too slow: it was so long on its way from the server.",
+        "What you see is 24 s old. It was so long on its way from the server: the connection, or this page, is too slow.",
       );
     }
   });
