@@ -6,6 +6,7 @@ is what the people of neighbouring projects know.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
@@ -18,6 +19,14 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 ALL_PYTHONS = nox.project.python_versions(PYPROJECT)
 # The tests of what stands on either core.
 ON_THE_CORE = ("test_house.py", "codec", "twins", "messages", "session", "fuzzing", "docs")
+
+
+PARALLEL = ("--numprocesses", "auto")
+
+
+def install(session: nox.Session, extras: str) -> None:
+    """Install the project with these extras: the wheel that ECGFRAME_WHEEL names, or one that is built for it."""
+    session.install(f"{os.environ.get('ECGFRAME_WHEEL', '.')}[{extras}]")
 
 
 def install_group(session: nox.Session, name: str) -> None:
@@ -38,9 +47,26 @@ def source(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, or what is named: nox -s tests -- tests/codec -x."""
-    session.install(".[test]")
-    session.run("pytest", "--quiet", *session.posargs)
+    """The quick tests, in parallel: nox -s tests -- --slow, or what is named: nox -s tests -- tests/codec -x."""
+    install(session, "test")
+    session.run("pytest", "--quiet", *PARALLEL, *session.posargs)
+
+
+@nox.session
+def whole(session: nox.Session) -> None:
+    """Every test, the slow ones as well, and what share of the Python they reach."""
+    session.install(".[test,browser]", "pytest-cov>=7", env={"ECGFRAME_COVERAGE": "python"})
+    measured = ("--cov", "--cov-report=")
+    session.run("pytest", "--quiet", "--slow", *PARALLEL, *measured, *session.posargs)
+    session.run("pytest", "--quiet", "-m", "alone", *measured, "--cov-append", *session.posargs)
+    session.run("coverage", "report", "--fail-under=98")
+
+
+@nox.session(default=False)
+def alone(session: nox.Session) -> None:
+    """The tests that measure time, one after the other: leave the machine to them."""
+    install(session, "test,browser")
+    session.run("pytest", "--quiet", "-m", "alone", *session.posargs)
 
 
 @nox.session
@@ -54,9 +80,9 @@ def codec(session: nox.Session) -> None:
 
 @nox.session(python=ALL_PYTHONS, default=False)
 def everywhere(session: nox.Session) -> None:
-    """The whole suite with each Python that is installed."""
+    """Every test but those that measure time, with each Python that is installed."""
     session.install(".[test]")
-    session.run("pytest", "--quiet", *session.posargs)
+    session.run("pytest", "--quiet", "--slow", *PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -64,7 +90,7 @@ def plain(session: nox.Session) -> None:
     """The tests of the codec and the session with the core in plain Python."""
     session.install(".[test]", env={"ECGFRAME_BUILD": "plain"})
     tests = [f"tests/{name}" for name in ON_THE_CORE]
-    session.run("pytest", "--quiet", *tests, *session.posargs, env={"ECGFRAME_PLAIN": "1"})
+    session.run("pytest", "--quiet", *tests, *PARALLEL, *session.posargs, env={"ECGFRAME_PLAIN": "1"})
 
 
 @nox.session
@@ -72,6 +98,30 @@ def portable(session: nox.Session) -> None:
     """The tests of the codec without the kernels that only some processors can run."""
     session.install("--no-cache-dir", ".[test]", env={"CFLAGS": "-DECGFRAME_PORTABLE_LOOPS"})
     session.run("pytest", "--quiet", "tests/codec", "tests/twins", *session.posargs)
+
+
+@nox.session(default=False)
+def traced(session: nox.Session) -> None:
+    """What share of the Cython the codec's tests reach, in brief. Python 3.12 and later close no traced generator."""
+    install_group(session, "wheel-test")
+    session.install("coverage>=7.10", "cython>=3.2,<4")
+    session.install("--editable", ".", env={"ECGFRAME_COVERAGE": "cython"})
+    left_out = [f"--ignore=tests/codec/test_{name}.py" for name in ("fuzz", "bombs", "limits", "leaks", "real_ecg")]
+    config = "--rcfile=tests/cython.coveragerc"
+    brief = {"HYPOTHESIS_PROFILE": "brief"}
+    session.run("coverage", "run", config, "-m", "pytest", "--quiet", "tests/codec", *left_out, env=brief)
+    session.run("coverage", "report", config, "--fail-under=90")
+
+
+@nox.session
+def client(session: nox.Session) -> None:
+    """The TypeScript client and the monitor: types, style, tests, against the Python of the same tree."""
+    install(session, "all")
+    python = str(Path(session.bin).absolute() / "python")
+    with session.chdir("client"):
+        session.run("npm", "ci", "--silent", external=True)  # with axe, by which tests find whom the monitor shuts out
+        for script in ("check", "build", "check:monitor", "test"):
+            session.run("npm", "run", "--silent", script, external=True, env={"ECGFRAME_PYTHON": python})
 
 
 @nox.session
@@ -92,7 +142,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: nox -s bench -- --benchmark-disable for one short pass."""
-    session.install(".[bench]")
+    install(session, "bench")
     session.run("pytest", "bench", "--quiet", *session.posargs)
 
 

@@ -73,7 +73,11 @@ class ReproducibleSdist(sdist):
 
 setup(
     cmdclass={"sdist": ReproducibleSdist},
-    options={"build": {"build_base": f"build/{BUILD}"}},  # lest one build link what another has compiled
+    options={
+        # A folder for each kind of build, lest one link what another has compiled.
+        "build": {"build_base": "build/" + "-".join(filter(None, (BUILD, COVERAGE)))},
+        "build_ext": {"parallel": os.cpu_count() or 1},
+    },
     ext_modules=cythonize(
         [
             Extension(
@@ -92,5 +96,7 @@ setup(
             "freethreading_compatible": True,
             "linetrace": TRACED,
         },
+        force=TRACED,  # what was translated without tracing is as new as its source
+        nthreads=(os.cpu_count() or 1) if sys.platform == "linux" else 0,  # by processes, which elsewhere run this file
     ),
 )

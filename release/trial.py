@@ -81,8 +81,8 @@ class Trial:
             Failed: a test failed.
         """
         self._pip("install", f"ecgframe[test]=={self.version}")
-        self.environment |= {"PATH": f"{self.programs}:{os.environ['PATH']}", "HYPOTHESIS_PROFILE": "suite"}
-        return self._pytest("tests", seconds=3600)
+        self.environment |= {"PATH": f"{self.programs}:{os.environ['PATH']}", "HYPOTHESIS_PROFILE": "whole"}
+        return self._pytest("tests", "--slow", seconds=3600)
 
     def _pip(self, *arguments: str) -> None:
         pip = (self.programs / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")

@@ -1,13 +1,69 @@
 import os
+from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "suite",
+    "whole",
     deadline=None,
     database=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("brief", settings.get_profile("suite"), max_examples=5)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+settings.register_profile("quick", settings.get_profile("whole"), max_examples=25)
+settings.register_profile("brief", settings.get_profile("whole"), max_examples=5)
+
+
+LEFT_OUT = {
+    "slow": "slow tests were left out; pytest --slow runs them too",
+    "alone": "tests that measure time were left out; pytest -m alone runs them, one after the other",
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests as well")
+
+
+def pytest_configure(config):
+    profile = "whole" if config.getoption("--slow") else "quick"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
+    config.pluginmanager.register(Selection(config))
+
+
+class Selection:
+    """Which tests run where none is named: without ``--slow`` the quick ones; beside others, none that measures time.
+
+    What is left out is counted in every process that runs tests, and told at the end: nobody shall take the quick
+    tests for all of them.
+    """
+
+    def __init__(self, config):
+        is_named = bool(config.getoption("-m")) or any("::" in argument for argument in config.args)
+        is_beside_others = hasattr(config, "workerinput")
+        self.unwanted = set() if is_named else set(LEFT_OUT)
+        if config.getoption("--slow"):
+            self.unwanted &= {"alone"} if is_beside_others else set()
+        self.left_out = Counter()
+
+    def pytest_collection_modifyitems(self, config, items):
+        kept, left_out = [], []
+        for item in items:
+            marks = [name for name in LEFT_OUT if name in self.unwanted and item.get_closest_marker(name)]
+            self.left_out.update(marks[-1:])
+            (left_out if marks else kept).append(item)
+        if left_out:
+            items[:] = kept
+            config.hook.pytest_deselected(items=left_out)
+
+    def pytest_sessionfinish(self, session):
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["left_out"] = dict(self.left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        self.left_out |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+    def pytest_terminal_summary(self, terminalreporter):
+        for name, number in self.left_out.items():
+            terminalreporter.write_line(f"{number} {LEFT_OUT[name]}")

@@ -82,6 +82,9 @@ const SAID_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
   MessageType.ERROR,
 ]);
 
+/** Pings whose answers are waited for; of more, the oldest count no more. */
+const MOST_PINGS = 32;
+
 /** What does not tell how the server talks; one that lets nobody in says ERROR and closes. */
 const NO_BEGINNING: ReadonlySet<MessageType> = new Set([MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR]);
 
@@ -115,7 +118,8 @@ export class ClientSession {
   readonly #seen = new Seen();
   #errorTimes: number[] = [];
   #heartbeatInterval: number;
-  #ping: { timestamp: bigint; at: number } | null = null;
+  /** Those under way, the oldest first: a link may take longer than the time between two. */
+  #pings: { timestamp: bigint; at: number }[] = [];
   #asked = false;
   #hearing = 0;
   #heardAt = 0;
@@ -258,10 +262,10 @@ export class ClientSession {
     this.#say(MessageType.UNSUBSCRIBE, { stream });
   }
 
-  /** Asks for a PONG. A ping that is still on its way counts no more. */
+  /** Asks for a PONG. */
   ping(now: number): void {
     const timestamp = this.#clock.next();
-    this.#ping = { timestamp, at: now };
+    this.#pings = [...this.#pings.slice(1 - MOST_PINGS), { timestamp, at: now }];
     this.#say(MessageType.PING, { ping: timestamp });
   }
 
@@ -373,11 +377,14 @@ export class ClientSession {
     if (acknowledged !== null) {
       if (this.#unacknowledged.acknowledged(acknowledged))
         events.push({ kind: "acknowledged", timestamp: acknowledged });
-    } else if (this.#ping && timestampOf(ping) === this.#ping.timestamp) {
-      const elapsed = now - this.#ping.at;
-      const ahead = message.timestamp === null ? null : seconds(message.timestamp - this.#ping.timestamp);
+    } else {
+      const echoed = timestampOf(ping);
+      const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);
+      if (!sent) return;
+      this.#pings = this.#pings.filter(({ timestamp }) => timestamp > sent.timestamp);
+      const elapsed = now - sent.at;
+      const ahead = message.timestamp === null ? null : seconds(message.timestamp - sent.timestamp);
       events.push({ kind: "round-trip", seconds: elapsed, offset: ahead === null ? null : ahead - elapsed / 2 });
-      this.#ping = null;
     }
   }
 

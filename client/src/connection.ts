@@ -17,7 +17,7 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-export type WebSocketConstructor = new (url: string) => WebSocketLike;
+export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** What a connection tells its owner. */
 export interface ConnectionOwner {
@@ -73,9 +73,10 @@ export class Connection {
   #alarm: ReturnType<typeof setTimeout> | undefined;
   #alarmAt = Number.POSITIVE_INFINITY;
 
-  /** Opens a WebSocket. @param connectTimeout seconds that it may take to open */
+  /** Opens a WebSocket. @param protocols that are offered @param connectTimeout seconds that it may take to open */
   constructor(
     url: string,
+    protocols: readonly string[],
     WebSocket: WebSocketConstructor,
     settings: Settings,
     clock: SendClock,
@@ -85,7 +86,7 @@ export class Connection {
     this.#owner = owner;
     this.#settings = settings;
     this.session = new ClientSession(settings, clock);
-    this.#socket = new WebSocket(url);
+    this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();
     this.#socket.onmessage = (event: { data: unknown }) => this.#receive(event.data);
@@ -152,25 +153,25 @@ export class Connection {
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : null;
     if (bytes) this.#owner.passed("in", bytes);
     const events = bytes ? this.session.receive(bytes, at) : this.session.receiveText(at);
-    this.#tell(events, bytes);
+    this.#tell(events, bytes, at);
     // A page in the background may not be woken in time, but what comes wakes it.
     if (at >= this.#alarmAt) this.#ring();
     else this.stir();
   }
 
-  #tell(events: readonly SessionEvent[], bytes: Uint8Array | null): void {
+  #tell(events: readonly SessionEvent[], bytes: Uint8Array | null, at: number): void {
     for (const event of events) {
       if (this.#over) return; // the application has let it go meanwhile
-      if (event.kind === "negotiated") this.#established();
+      if (event.kind === "negotiated") this.#established(at);
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
       this.#owner.heed(event, bytes);
     }
   }
 
-  #established(): void {
-    this.#establishedAt ??= now();
-    this.#nextPing = now();
+  #established(at: number): void {
+    this.#establishedAt ??= at;
+    this.#pingAgain(at); // ahead of all requests: an answer behind a history would tell little of the server's clock
   }
 
   // --- the clock ---
@@ -194,7 +195,7 @@ export class Connection {
     }
     const at = now();
     if (at >= this.#nextPing) this.#pingAgain(at);
-    this.#tell(this.session.tick(at), null);
+    this.#tell(this.session.tick(at), null, at);
     this.stir();
   }
 

@@ -7,8 +7,11 @@ import { steadyMicroseconds } from "./send-clock.js";
 /** A message of a stream. */
 export type StreamMessage = Message<Record<string, unknown>>;
 
-/** Called with each message of a stream; where it returns a promise, it has the message once that is fulfilled. */
-export type StreamCallback = (message: StreamMessage) => void | Promise<void>;
+/**
+ * Called with each message of a stream; where it returns a promise, it has the message once that is fulfilled. What else
+ * it returns means nothing.
+ */
+export type StreamCallback = (message: StreamMessage) => unknown;
 
 export interface SubscribeOptions {
   /**

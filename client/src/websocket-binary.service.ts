@@ -49,6 +49,11 @@ export interface ServiceOptions {
   readonly reconnect?: Partial<Backoff> | false;
   /** What may wait for a connection. */
   readonly outbox?: { readonly messages?: number; readonly bytes?: number };
+  /**
+   * Subprotocols to offer, such as `["ecgframe", "bearer." + token]`: what a browser can send in place of an
+   * `Authorization` header. A function is called for each connection, so that a token can be a fresh one.
+   */
+  readonly protocols?: readonly string[] | (() => readonly string[]);
   /** The class of WebSocket, where there is no global one. */
   readonly WebSocket?: WebSocketConstructor;
 }
@@ -90,8 +95,10 @@ export interface Statistics {
   readonly lastHeard: number | null;
   /** Seconds that the last round trip took. */
   readonly roundTrip: number | null;
-  /** The server's clock minus ours, in seconds. */
+  /** The server's clock minus ours, in seconds; null if the server has not said, or our clock was set since. */
   readonly clockOffset: number | null;
+  /** By how many seconds `clockOffset` may be wrong. */
+  readonly clockError: number | null;
 }
 
 export interface ServiceEvents {
@@ -129,6 +136,7 @@ export class WebSocketBinaryService {
   readonly #backoff: Backoff | null;
   readonly #connectTimeout: number;
   readonly #WebSocket: WebSocketConstructor | undefined;
+  readonly #protocols: () => readonly string[];
   readonly #clock = new SendClock();
   readonly #events = new Emitter<ServiceEvents>();
   readonly #switchboard: Switchboard;
@@ -141,6 +149,7 @@ export class WebSocketBinaryService {
   #patience: Patience | null = null;
   #offset = new ClockOffset();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #nextAttempt: number | null = null;
   #opening: { resolve: (negotiated: Negotiated) => void; reject: (error: Error) => void } | null = null;
   #closed: (() => void)[] = [];
   #pongs: ((seconds: number | null) => void)[] = [];
@@ -159,6 +168,8 @@ export class WebSocketBinaryService {
   constructor(options: ServiceOptions = {}) {
     this.#settings = settingsOf(options);
     this.#backoff = options.reconnect === false ? null : { ...DEFAULT_BACKOFF, ...options.reconnect };
+    const protocols = options.protocols ?? [];
+    this.#protocols = typeof protocols === "function" ? protocols : () => protocols;
     this.#connectTimeout = (options.connectTimeout ?? 1000 * CONNECT_TIMEOUT) / 1000;
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
     this.#outbox = new Outbox(this.#settings.acknowledgementAttempts, { ...DEFAULT_OUTBOX, ...options.outbox });
@@ -168,6 +179,11 @@ export class WebSocketBinaryService {
 
   get state(): ServiceState {
     return this.#state;
+  }
+
+  /** When the next connection is tried, in milliseconds since 1970; null where none is waited for. */
+  get nextAttempt(): number | null {
+    return this.#nextAttempt;
   }
 
   /** What was agreed on with the server; null without a connection. */
@@ -185,6 +201,7 @@ export class WebSocketBinaryService {
       reconnections: Math.max(0, connections - 1),
       roundTrip: this.#offset.roundTrip,
       clockOffset: this.#offset.seconds,
+      clockError: this.#offset.error,
     };
   }
 
@@ -311,9 +328,11 @@ export class WebSocketBinaryService {
   // --- the connection ---
 
   #open(): void {
+    this.#nextAttempt = null;
     try {
       this.#connection = new Connection(
         this.#url,
+        this.#protocols(),
         this.#WebSocket as WebSocketConstructor,
         this.#settings,
         this.#clock,
@@ -321,7 +340,7 @@ export class WebSocketBinaryService {
         this.#owner,
       );
     } catch (error) {
-      this.#finish(new ConnectionLost((error as Error).message)); // not a URL that a WebSocket takes
+      this.#finish(new ConnectionLost((error as Error).message)); // not a URL, or no subprotocols, that a WebSocket takes
     }
   }
 
@@ -364,6 +383,7 @@ export class WebSocketBinaryService {
       return;
     }
     const pause = this.#patience.pause(lasted, code !== null || !opened);
+    this.#nextAttempt = Date.now() + pause;
     this.#timer = setTimeout(() => this.#open(), pause);
     this.#enter("reconnecting");
   }
@@ -371,6 +391,7 @@ export class WebSocketBinaryService {
   /** There will be no other connection. */
   #finish(error: ConnectionLost): void {
     clearTimeout(this.#timer);
+    this.#nextAttempt = null;
     const isWanted = this.#closed.length > 0;
     const opening = this.#opening;
     this.#opening = null;
@@ -452,8 +473,8 @@ export class WebSocketBinaryService {
       isTaken = false;
       callSafely(() => {
         const done = followed.callback(message as StreamMessage);
-        if (done) done.then(() => this.#acknowledge(connection, message), reportLater);
-        else isTaken = true;
+        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message), reportLater);
+        else isTaken = true; // whatever it returned
       });
     }
     this.#events.emit("message", message);
@@ -511,6 +532,14 @@ function inSeconds(options: ServiceOptions, name: Times): Partial<Settings> {
   if (milliseconds === undefined) return {};
   if (!(milliseconds > 0)) throw new RangeError(`${name} is a number of milliseconds above 0`);
   return { [name]: milliseconds / 1000 };
+}
+
+/** Whether a handler gave a promise, of whatever library; `() => count++` gives a number, which means nothing. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    ((typeof value === "object" && value !== null) || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
 }
 
 function reportLater(error: unknown): void {

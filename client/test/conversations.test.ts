@@ -1,6 +1,9 @@
 /** What no real server of this package says: old servers, hostile ones, silent ones, and notices in a certain order. */
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { deflateSync } from "node:zlib";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { WebSocketServer } from "ws";
 import {
   Capability,
   DateTime,
@@ -635,6 +638,29 @@ describe("acknowledgements", () => {
     expect(new ProtocolHandler().decode(frames[0]).data).toBe("behind");
   });
 
+  test("what a callback returns that is no promise means nothing: it has the message", async () => {
+    const frames: Uint8Array[] = [];
+    const results = [1, "text", null, {}, [1], Symbol("s"), () => {}];
+    const url = await scripted(async (talk) => {
+      await talk.negotiate();
+      await talk.grant();
+      for (let i = 0; i < results.length; i++) talk.ecg(i, { flags: Flag.ACK_REQUIRED });
+      await talk.stay();
+    });
+    const service = impatient();
+    let count = 0;
+    service.subscribe("ecg/1", () => results[count++]);
+    service.on("frame", ({ direction, bytes }) => {
+      if (direction === "out" && bytes[1] === MessageType.PONG) frames.push(bytes);
+    });
+    const reported = await uncaughtDuring(async () => {
+      await service.connect(url);
+      await until(() => frames.length === results.length);
+    });
+    expect(reported).toEqual([]);
+    expect(count).toBe(results.length);
+  });
+
   test("a server without them says so", async () => {
     const url = await scripted(async (talk) => {
       await talk.negotiate({ capabilities: [] });
@@ -644,6 +670,36 @@ describe("acknowledgements", () => {
     await service.connect(url);
     const sending = service.sendMessage(MessageType.ECG_DATA, { signal: [1] }, { acknowledged: true });
     await expect(sending).rejects.toThrow("no acknowledgements");
+  });
+});
+
+describe("subprotocols", () => {
+  test("are offered anew with each connection", async () => {
+    const offers: string[][] = [];
+    const server = new WebSocketServer({
+      port: 0,
+      host: "127.0.0.1",
+      handleProtocols: (names) => {
+        offers.push([...names]);
+        return "ecgframe";
+      },
+    });
+    onTestFinished(() => void server.close());
+    server.on("connection", (socket) => socket.terminate());
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    let token = 0;
+    const service = impatient({ protocols: () => ["ecgframe", `bearer.${token++}`] });
+    for (let i = 0; i < 2; i++) await expect(service.connect(`ws://127.0.0.1:${port}`)).rejects.toThrow("broke off");
+    expect(offers).toEqual([
+      ["ecgframe", "bearer.0"],
+      ["ecgframe", "bearer.1"],
+    ]);
+  });
+
+  test("that cannot be are told as an error", async () => {
+    const service = impatient({ protocols: ["no token, this"] });
+    await expect(service.connect("ws://127.0.0.1:9")).rejects.toThrow(/subprotocol/i);
   });
 });
 

@@ -283,7 +283,7 @@ describe("acknowledgements", () => {
     let count = 0;
     await service.subscribe(STREAM, () => {
       count++;
-      return new Promise((resolve) => {
+      return new Promise<void>((resolve) => {
         take = resolve;
       });
     }).granted;

@@ -76,9 +76,10 @@ def connect(
         on_error: called with what the server says was wrong, and with what was wrong in its frames. An exception of
             either callback goes to the event loop's exception handler, and the client goes on.
         websockets_options: what ``websockets.asyncio.client.connect`` takes: ``ssl``, ``additional_headers``,
-            ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Frames are compressed already, so
-            there is no ``compression``. ``ping_interval`` is None by default: the protocol has its own heartbeat, and
-            a WebSocket ping cannot tell a dead server from an application that takes no messages.
+            ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Frames are
+            compressed already, so there is no ``compression``. ``ping_interval`` is None by default: the protocol has
+            its own heartbeat, and a WebSocket ping cannot tell a dead server from an application that takes no
+            messages.
 
     Raises:
         TypeError: an option that cannot be.

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from .subprotocols import HEADER, bearer_token, offered
+
 WRITE_LIMIT: Final = 1
 """Bytes in the transport's buffer from which a link takes no more, unless the server is configured otherwise: what the
 kernel does not take at once waits in the handler's queue, where alerts overtake it. Not 0: asyncio's TLS transport
@@ -45,6 +47,23 @@ class Request:
     query: str = ""
     headers: Mapping[str, str]
     peer: str = ""
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client offers, in order. One may be a token, see ``bearer_token``."""
+        return offered(self.headers.get(HEADER.lower(), ""))
+
+    @property
+    def bearer_token(self) -> str | None:
+        """The token by which the client says who it is; None where it sends none.
+
+        That of ``Authorization: Bearer <token>``; or, since a browser cannot send that header with a WebSocket, of the
+        subprotocols ``["ecgframe", "bearer.<token>"]`` or ``["bearer", token]``.
+        """
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return token.strip()
+        return bearer_token(self.subprotocols)
 
 
 class Link(ABC):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 INDEX: Final = "index.html"
 
@@ -39,6 +41,46 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 """Of each file. A browser keeps it and asks each time whether it is still the same."""
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+def headers_for(query: str) -> dict[str, str]:
+    """``HEADERS`` for a page whose address has this query, without its ``?``.
+
+    ``server=ws://host:port`` names the server that the page shows the streams of. The page may then connect to that one
+    besides its own, and to no other. What is no address of a server changes nothing.
+    """
+    servers = parse_qs(query).get("server", [])
+    sources = _sources(servers[0].strip()) if servers else ""
+    if not sources:
+        return dict(HEADERS)
+    policy = POLICY.replace("connect-src 'self'", f"connect-src 'self' {sources}")
+    return {**HEADERS, "Content-Security-Policy": policy}
+
+
+def _sources(server: str) -> str:
+    """A server's WebSockets and its list of streams, as a Content-Security-Policy names them."""
+    try:
+        parts = urlsplit(server if "://" in server else f"ws://{server}")
+        port = parts.port
+    except ValueError:
+        return ""
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc
+    if parts.scheme not in ("ws", "wss", "http", "https") or not _HOST.fullmatch(host):
+        return ""
+    place = host if port is None else f"{host}:{port}"
+    # Without a scheme in the address, the page's own counts, which is not known here: both are.
+    schemes = ("ws", "wss", "http", "https") if "://" not in server else _PAIRS[parts.scheme]
+    return " ".join(f"{scheme}://{place}" for scheme in schemes)
+
+
+_PAIRS: Final = {
+    "ws": ("ws", "http"),
+    "http": ("ws", "http"),
+    "wss": ("wss", "https"),
+    "https": ("wss", "https"),
+}
 
 
 @dataclass(frozen=True, slots=True)

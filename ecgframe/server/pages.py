@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..libraries import MissingLibrary, library
 from .logs import logger
-from .monitor_files import HEADERS, MonitorFile, accepts_gzip, monitor_files
+from .monitor_files import MonitorFile, accepts_gzip, headers_for, monitor_files
 from .origins import Origins
 
 if TYPE_CHECKING:
@@ -93,12 +93,19 @@ class Pages:
             return self._metrics(_header(request, "Accept"))
         if path == STREAMS:
             body = json.dumps({"streams": list(self._streams)}).encode()
-            return _Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store"})
+            return _Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store", **self._shared(request)})
         if path == "/" and "text/html" not in _header(request, "Accept"):
             return _Answer(HTTPStatus.OK, self._overview(_header(request, "Host")).encode(), headers={"Vary": "Accept"})
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
         return _Answer(HTTPStatus.NOT_FOUND, NOTHING)
+
+    def _shared(self, request: Request) -> dict[str, str]:
+        """Let a page read this that comes from elsewhere and may connect here."""
+        origin = _header(request, "Origin")
+        if not origin or not self._origins.admits(origin, _header(request, "Host")):
+            return {"Vary": "Origin"}
+        return {"Vary": "Origin", "Access-Control-Allow-Origin": origin}
 
     def _metrics(self, accept: str) -> _Answer:
         if self._exposition is None:
@@ -121,7 +128,7 @@ class Pages:
 
 def _monitor(file: MonitorFile, request: Request) -> _Answer:
     """A file of the monitor; not again for whoever has it."""
-    headers = {**HEADERS, "ETag": file.tag, "Vary": "Accept, Accept-Encoding"}
+    headers = {**headers_for(request.path.partition("?")[2]), "ETag": file.tag, "Vary": "Accept, Accept-Encoding"}
     if file.is_known(_header(request, "If-None-Match")):
         return _Answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, headers)
     if accepts_gzip(_header(request, "Accept-Encoding")):

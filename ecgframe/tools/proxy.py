@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ..libraries import library
 from . import ToolError
 from .faults import BadLine, Faults
+from .http_pages import fetch_page
 from .listening import address
 from .sighting import Delivery, Origin, Remark, Sighting
 from .tap import LARGEST_MESSAGE
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
     from websockets.asyncio.server import serve as serve_websockets
     from websockets.exceptions import ConnectionClosed, WebSocketException
+    from websockets.http11 import Request, Response
     from websockets.typing import Subprotocol
 else:
     library("websockets", extra="tools", purpose="a proxy")
@@ -69,11 +71,18 @@ class Proxy:
                 compression=None,
                 ping_interval=None,
                 max_size=LARGEST_MESSAGE,
+                process_request=self._pages,
                 select_subprotocol=_first,
                 server_header=None,
             )
         except OSError as error:
             raise ToolError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
+
+    async def _pages(self, client: ServerConnection, request: Request) -> Response | None:
+        """Pass on what is no WebSocket: the target's monitor, and its list of streams. Nothing of it is shown."""
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            return None
+        return await asyncio.to_thread(fetch_page, client, self._target, request)
 
     async def _relay(self, client: ServerConnection) -> None:
         url = _url(self._target, client)
@@ -83,7 +92,7 @@ class Proxy:
                 compression=None,
                 ping_interval=None,
                 max_size=LARGEST_MESSAGE,
-                subprotocols=[client.subprotocol] if client.subprotocol else None,
+                subprotocols=_offered(client) or None,
                 additional_headers=_headers(client),
                 user_agent_header=None,
                 proxy=None,
@@ -173,6 +182,14 @@ class _Way:
 
 def _first(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return offered[0] if offered else None
+
+
+def _offered(client: ServerConnection) -> list[Subprotocol]:
+    """All that the client offers: one may be the token by which the target knows it."""
+    if client.request is None:
+        return []
+    lines = client.request.headers.get_all("Sec-WebSocket-Protocol")
+    return [cast("Subprotocol", name) for line in lines for part in line.split(",") if (name := part.strip())]
 
 
 def _url(target: str, client: ServerConnection) -> str:

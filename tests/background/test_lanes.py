@@ -9,6 +9,7 @@ from running import run
 from ecgframe.background.lanes import Lanes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_each_lane_keeps_its_order_and_none_is_left(seed):
     dice = random.Random(seed)

@@ -52,13 +52,14 @@ def test_all_leads_outlive_the_restart_of_a_server(open_monitor, tmp_path, free_
 
 
 def test_what_cannot_be_had_is_a_gap_of_its_true_length_and_no_line(open_monitor, tmp_path, free_port):
-    first = LiveServer("--leads", "II", "--port", free_port)
+    first = LiveServer("--leads", "I,II", "--port", free_port)
     monitor = open_monitor(free_port, "?view=sweep")
     monitor.wait("s.end > 1000")
-    first.end(signal.SIGKILL)
-    before = monitor.state["end"]
     gone = time.monotonic()
-    with live("--leads", "II", "--port", free_port):
+    first.end(signal.SIGKILL)
+    monitor.wait("s.link === 'reconnecting'")  # what was on its way has arrived
+    before = monitor.state["end"]
+    with live("--leads", "I,II", "--port", free_port):
         monitor.wait(f"s.end > {before} && !s.lost")
         away = time.monotonic() - gone
         monitor.wait("s.gaps.length > 0 && s.shown.to > s.gaps[0].to + 300")

@@ -205,8 +205,15 @@ def test_a_phone_shows_all_leads_and_nothing_sticks_out(open_monitor, port):
     monitor.shot("phone")
     page.tap("#calipers")
     assert monitor.state["reading"] == "800 ms · 75/min · +1.00 mV"
-    drag_finger(page, (150, 300), (225, 285))
-    assert monitor.state["reading"] == "1000 ms · 60/min · +0.50 mV"  # 75 px are 25 mm, 15 px are 5 mm
+    first, later = (
+        page.evaluate("n => window.ecgframe.point('II', n).x / 2", number) for number in (last - 1000, last)
+    )
+    millimetre = (later - first) / 25
+    right, up = round(25 * millimetre), round(5 * millimetre)
+    drag_finger(page, (150, 300), (150 + right, 300 - up))
+    milliseconds, _, millivolts = monitor.state["reading"].split(" · ")
+    assert abs(int(milliseconds.removesuffix(" ms")) - 1000) <= 20  # a finger's place is a whole pixel
+    assert abs(float(millivolts.removesuffix(" mV")) - 0.5) <= 0.03
     page.tap("#live")
     monitor.wait("!s.frozen")
     monitor.check_quiet()

@@ -58,6 +58,7 @@ def printed(comparison: Comparison, width: int = 80, print_table=table.print_sho
 # --- measuring ---
 
 
+@pytest.mark.slow
 def test_every_form_length_version_and_compression_is_measured(shipped):
     assert set(shipped.costs) == {
         Case(*parts) for parts in itertools.product(("float64", "float32", "counts"), (0.1, 1, 10), WAYS)
@@ -200,6 +201,7 @@ def test_the_long_table_has_every_measurement(shipped):
     assert len(rows) == len(shipped.costs) == 108
 
 
+@pytest.mark.slow
 def test_by_default_the_shipped_ecg_is_measured():
     out = run("--budget", 0).output
     assert out.startswith("the shipped 12-lead ECG: 12 leads (I, II, III, aVR, ")

@@ -22,6 +22,7 @@ def server():
         yield f"ws://127.0.0.1:{running.port}/ws"
 
 
+@pytest.mark.slow
 def test_our_server_passes(server):
     output = run("conformance", server, "--stream", "ecg/1").output
     assert re.search(r"^passed  1\.1   The server speaks first", output, re.M)
@@ -81,6 +82,7 @@ def test_mistakes(arguments, code, words):
     assert words in run("conformance", *arguments, code=code).output
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run_as_printed(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^\*\*ecgframe (.*?)\*\* ", EPILOG, re.M)

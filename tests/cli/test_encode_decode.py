@@ -23,6 +23,7 @@ def record(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("compression", ["--no-compression", "--validate"])
 @pytest.mark.parametrize("ndarray", ["list", "binary"])

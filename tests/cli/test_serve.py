@@ -297,6 +297,7 @@ def test_alerts_for_demonstration_say_that_they_are():
 # --- how it ends ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_viewers_are_told_when_it_ends(number):
     async def watching(server):
@@ -394,6 +395,7 @@ def test_without_a_library_it_says_what_to_install(monkeypatch, library, argumen
 # --- with others ---
 
 
+@pytest.mark.slow
 def test_without_redis_local_viewers_are_served(counting):
     optional("redis")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -405,6 +407,7 @@ def test_without_redis_local_viewers_are_served(counting):
     assert numbers == list(range(numbers[0], numbers[0] + 5))
 
 
+@pytest.mark.slow
 def test_viewers_of_one_server_see_what_another_plays(counting, tmp_path):
     optional("redis")
     with (

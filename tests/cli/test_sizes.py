@@ -51,6 +51,7 @@ def test_json(folder):
     assert "left out: 1 broken" in run("sizes", folder / "session.pcap").output
 
 
+@pytest.mark.slow
 def test_a_server_is_measured():
     with live() as server:
         url = f"ws://127.0.0.1:{server.port}/ws"
@@ -68,6 +69,7 @@ def test_what_holds_no_frame(folder):
     assert "note: " in run("sizes", folder / "hole.pcap").output
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run_as_printed(folder, monkeypatch):
     monkeypatch.chdir(folder)
     examples = re.findall(r"^\*\*ecgframe (.*?)\*\*", EPILOG, re.M)

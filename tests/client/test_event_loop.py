@@ -13,7 +13,7 @@ from ecgframe import MessageTooLarge, MessageType
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.session import RateLimit, Settings
 
-timed = pytest.mark.skipif(not ecgframe.accelerated, reason="the plain core takes ten times as long to encode")
+accelerated = pytest.mark.skipif(not ecgframe.accelerated, reason="the plain core takes ten times as long to encode")
 
 ECG, ALERT = MessageType.ECG_DATA, MessageType.ANOMALY_ALERT
 MiB = 1024 * 1024
@@ -40,7 +40,8 @@ def large(number, size=MiB // 8):
 
 
 @pytest.mark.parametrize("form", ["array", "list"])
-@timed
+@accelerated
+@pytest.mark.alone
 def test_sending_and_receiving_a_large_message_holds_up_neither_side(form):
     """Of 4 MiB: masking 16 MiB and copying them between buffers takes the libraries below more than the bound."""
     part = NOISE[: MiB // 2]
@@ -61,7 +62,8 @@ def test_sending_and_receiving_a_large_message_holds_up_neither_side(form):
     run(conversation(), 60)
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_what_a_viewer_receives_is_decoded_beside_the_loop_and_in_order():
     async def conversation():
         handler = WebSocketBinaryHandler(settings=ROOMY)
@@ -94,7 +96,8 @@ def test_messages_keep_their_order_but_an_alert_overtakes():
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-@timed
+@accelerated
+@pytest.mark.alone
 def test_a_cancelled_message_holds_nobody_up(which):
     async def conversation():
         taker = Taker()

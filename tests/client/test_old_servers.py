@@ -32,6 +32,7 @@ def check_said(talk, version):
         assert message.type is not MessageType.PROTOCOL_NEGOTIATION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speaks_first", [True, False])
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_v1_server_that_never_negotiates(speaks_first, answers):
@@ -96,6 +97,7 @@ def test_messages_without_a_name_are_those_of_the_only_stream():
     run(conversation())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_stream_can_be_left_and_followed_again(answers):
     async def old(talk):
@@ -135,6 +137,7 @@ def test_its_denial_counts():
     run(conversation())
 
 
+@pytest.mark.slow
 def test_what_it_sent_meanwhile_is_a_gap():
     async def old(talk):
         await talk.say(MessageType.HEARTBEAT, None)
@@ -186,6 +189,7 @@ def test_one_that_negotiates_late_is_followed_in_its_new_version():
     assert states == [State.CONNECTING, State.CONNECTED, State.CLOSED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_old_client_of_todays_server(version):
     async def conversation():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from thoroughness import examples
 
 from ecgframe import Flag, Message, MessageType
 from ecgframe.client.place import MARGIN, MAX_NOTICES, REMEMBERED, Gap, Place
@@ -311,4 +311,4 @@ class Stream(RuleBasedStateMachine):
 
 
 TestEveryMessageComesOnceAndInOrderOrIsInAGap = Stream.TestCase
-TestEveryMessageComesOnceAndInOrderOrIsInAGap.settings = settings(max_examples=300, stateful_step_count=20)
+TestEveryMessageComesOnceAndInOrderOrIsInAGap.settings = examples(300, stateful_step_count=20)

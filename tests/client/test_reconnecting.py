@@ -310,6 +310,7 @@ def test_a_server_of_the_future_is_not_asked_again():
     run(conversation())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1009, 1011, 1013])
 def test_other_closures_are_not_the_end(code):
     async def conversation():

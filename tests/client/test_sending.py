@@ -304,6 +304,7 @@ def test_before_v3_there_is_no_acknowledgement():
     run(conversation())
 
 
+@pytest.mark.slow
 def test_published_by_one_client_it_comes_to_another():
     async def all_may(connection, action, stream):
         return True

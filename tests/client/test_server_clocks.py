@@ -108,8 +108,12 @@ class Watcher:
 
 
 @each_distance
-@pytest.mark.parametrize("missed", [0, 1, 20])
-@pytest.mark.parametrize("pause", [0.0, 0.2, 4.0])
+@pytest.mark.parametrize(
+    "missed", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(20, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "pause", [pytest.param(0.0, marks=pytest.mark.slow), 0.2, pytest.param(4.0, marks=pytest.mark.slow)]
+)
 def test_a_server_that_is_started_again_with_another_clock(seconds, missed, pause):
     """It publishes on before the viewer is back, as its clock goes on: the viewer's place may lie anywhere in that."""
 

@@ -44,6 +44,7 @@ def only_what_is_new_is_collected():
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["decode", "unpack", "batches", "round_trip"])
 def test_the_inputs_that_reach_everything(name):
     for data in corpus.read(name):

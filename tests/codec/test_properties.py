@@ -2,8 +2,9 @@
 
 import oracle
 import strategies
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from thoroughness import examples
 from verdicts import verdict
 
 from ecgframe import Codec, Compression, ProtocolError, decode, decode_all, split, unpack
@@ -31,7 +32,7 @@ def agree(frame):
     assert oracle.same(decoded, data, nan_bits=False)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(strategies.messages, strategies.types, strategies.versions, strategies.timestamps, st.data())
 def test_what_the_codec_sends_both_read(message, type, version, timestamp, data):
     flags = data.draw(strategies.flags_of(version))
@@ -49,7 +50,7 @@ def test_what_the_codec_sends_both_read(message, type, version, timestamp, data)
             )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(strategies.messages, st.sampled_from(["list", "binary"]))
 def test_pack_writes_the_oracles_bytes(message, form):
     payload = oracle.pack(message, form)
@@ -57,13 +58,13 @@ def test_pack_writes_the_oracles_bytes(message, form):
     assert oracle.same(unpack(payload), strategies.received(message))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(strategies.frames())
 def test_what_the_oracle_sends_the_codec_reads(frame):
     agree(frame)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(strategies.frames(), max_size=4))
 def test_frames_end_to_end(frames):
     batch = b"".join(frames)
@@ -75,25 +76,25 @@ def test_frames_end_to_end(frames):
     )
 
 
-@settings(max_examples=800)
+@examples(800)
 @given(strategies.mutated_frames())
 def test_a_mutated_frame_gets_the_oracles_verdict(frame):
     agree(frame)
 
 
-@settings(max_examples=800)
+@examples(800)
 @given(strategies.lying_frames())
 def test_a_lying_wrapper_gets_the_oracles_verdict(frame):
     agree(frame)
 
 
-@settings(max_examples=600)
+@examples(600)
 @given(strategies.near_payloads())
 def test_a_payload_of_odd_pieces_gets_the_oracles_verdict(payload):
     agree(oracle.frame(1, 0x11, 0, payload))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=60))
 @example(b"")
 def test_any_bytes_at_all_get_the_oracles_verdict(data):
@@ -102,7 +103,7 @@ def test_any_bytes_at_all_get_the_oracles_verdict(data):
     agree(oracle.frame(2, 1, oracle.COMPRESSED, data))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(strategies.mutated_frames())
 def test_split_makes_the_oracles_first_seven_checks(frame):
     assert verdict(split, frame) == verdict(oracle.split, frame)
@@ -114,7 +115,7 @@ def test_split_makes_the_oracles_first_seven_checks(frame):
         assert bytes(view) == payload
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(strategies.mutated_frames(), min_size=1, max_size=3))
 def test_a_batch_is_read_up_to_the_frame_that_is_refused(frames):
     batch = b"".join(frames)
@@ -132,7 +133,7 @@ END = oracle.Frame(0, 0, 0, 0, None)
 """Stands for the end of a batch."""
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(strategies.frames(), st.integers(1, 40))
 def test_a_small_limit_gets_the_oracles_verdict(frame, limit):
     expected, data = verdict_of(oracle.decode_frame, oracle.Refused, frame, limit)

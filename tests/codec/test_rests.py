@@ -53,6 +53,7 @@ def is_short(work):
     return any(longest_wait_during(work) < LONGEST for _ in range(5))
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
 @pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
 def test_packing_lets_others_in(make):
@@ -60,6 +61,7 @@ def test_packing_lets_others_in(make):
     assert is_short(lambda: CODEC.pack(values))
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
 def test_so_does_reading_and_what_works_in_the_background():
     payload = CODEC.pack([None] * 8 * COUNT)

@@ -87,6 +87,7 @@ def test_every_block_is_one_of_those_below():
     assert len(blocks(PAGE)) == len(SHOWN) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "shown"), [(command, shown) for command, _, shown in SHOWN])
 def test_what_is_shown_is_what_is_printed(command, shown, folder, server):
     printed = run(*arguments(command, server.port), code=None).output
@@ -170,6 +171,7 @@ def test_there_are_filters():
     assert len(FILTERS) >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", FILTERS)
 def test_a_filter_finds_something(words, folder):
     assert Tshark(folder).run(folder / "session.pcap", "-Y", words)

@@ -14,6 +14,7 @@ from server.engines import client, websockets
 
 PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+TOKENS = EXAMPLES.pop("Tokens from browsers")
 FRAMEWORKS = {
     "Starlette and FastAPI": ("fastapi", "uvicorn"),
     "aiohttp": ("aiohttp",),
@@ -24,9 +25,23 @@ FRAMEWORKS = {
 
 def test_each_adapter_has_an_example():
     assert EXAMPLES.keys() == FRAMEWORKS.keys()
-    assert len(EXAMPLES) == PAGE.count("```python\n")
+    assert len(EXAMPLES) + 1 == PAGE.count("```python\n")
     for code in EXAMPLES.values():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
+
+
+def test_the_token_of_a_browser_says_who_it_is():
+    names = {}
+    exec(TOKENS, names)
+    authenticate, request = names["authenticate"], names["Request"]
+    for headers, identity in (
+        ({"sec-websocket-protocol": "ecgframe, bearer.f3b0c442"}, "ward 7"),
+        ({"sec-websocket-protocol": "bearer, f3b0c442"}, "ward 7"),
+        ({"authorization": "Bearer f3b0c442"}, "ward 7"),
+        ({"sec-websocket-protocol": "ecgframe, bearer.guessed"}, None),
+        ({}, None),
+    ):
+        assert run(authenticate(request(headers=headers))) == identity
 
 
 @asynccontextmanager
@@ -45,6 +60,7 @@ async def program(code, port, tmp_path):
             await process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_an_example_serves(name, tmp_path, unused_port):
     for library in FRAMEWORKS[name]:

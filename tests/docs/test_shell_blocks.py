@@ -65,6 +65,7 @@ def test_what_is_installed_exists(command):
             assert set(extras) <= PROJECT["project"]["optional-dependencies"].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", those(SERVING))
 def test_a_server_comes_up(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -24,6 +24,7 @@ ALERT = {"kind": "asystole", "timestamp": 1705314645.5, "stream": STREAM}
 each_server = pytest.mark.parametrize("server", SERVERS)
 
 
+@pytest.mark.slow
 @each_server
 def test_a_server_runs_and_ends(server):
     async def talk(port):

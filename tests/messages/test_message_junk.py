@@ -5,9 +5,10 @@ import uuid
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from thoroughness import examples
 
 from ecgframe.errors import InvalidDataFormat, MissingRequiredFields
 from ecgframe.messages import PAYLOADS, _schema, check_received, check_sent
@@ -44,7 +45,7 @@ likely = st.dictionaries(st.sampled_from(NAMES), junk, max_size=8)
 
 @pytest.mark.parametrize("check", [check_sent, check_received])
 @given(message_type=st.sampled_from(list(PAYLOADS)), data=st.one_of(likely, junk))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_only_the_two_errors_of_check_12_come_out(check, message_type, data):
     if error := refusal(check, message_type, data):
         assert error.check == 12

@@ -158,7 +158,11 @@ WAYS: dict[str, Way] = {
 }
 """A new adapter gets all tests of delivery by being listed in ``ENGINES``."""
 
-each_way = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+each_way = pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=pytest.mark.slow if way.on_uvloop else ()) for way in WAYS.values()],
+    ids=list(WAYS),
+)
 
 
 # --- the client ---

@@ -66,6 +66,7 @@ async def bare_seconds(tls: bool) -> float:
     return statistics.median(taken)
 
 
+@pytest.mark.alone
 @each_way
 def test_frames_and_alerts_arrive_at_once_while_the_viewer_sends_nothing(way):
     async def conversation():
@@ -181,6 +182,7 @@ def test_a_server_that_ends_lets_urgent_frames_arrive_first(way):
     run(conversation(), loop_factory=way.loop_factory)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_the_client_sends_at_once_while_the_server_says_nothing(tls):
     """The other direction: a device publishes over its client, and nothing comes back to wake it."""

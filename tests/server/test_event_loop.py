@@ -16,7 +16,7 @@ from ecgframe.protocol import Capability
 from ecgframe.server import Limits, UnknownConnection, WebSocketBinaryHandler
 from ecgframe.session import RateLimit, Settings
 
-timed = pytest.mark.skipif(not ecgframe.accelerated, reason="the plain core takes ten times as long to encode")
+accelerated = pytest.mark.skipif(not ecgframe.accelerated, reason="the plain core takes ten times as long to encode")
 
 STREAM, OTHER = "ecg/bed-7", "ecg/bed-8"
 ECG, ALERT, FEATURES = MessageType.ECG_DATA, MessageType.ANOMALY_ALERT, MessageType.FEATURE_DATA
@@ -55,14 +55,16 @@ async def published(data, **options):
 
 
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in kinds()])
-@timed
+@accelerated
+@pytest.mark.alone
 def test_no_single_publish_holds_the_loop_up(make):
     data = make()
     run(holds_nobody_up(lambda: published(data)), 60)
 
 
 @pytest.mark.parametrize("make", [make for name, make in kinds() if name in ("an array", "a list of floats")])
-@timed
+@accelerated
+@pytest.mark.alone
 def test_nor_does_a_broadcast_or_a_message_to_one_connection(make):
     data = {"signal": make(), "sampling_rate": 500}
 
@@ -76,7 +78,8 @@ def test_nor_does_a_broadcast_or_a_message_to_one_connection(make):
     run(conversation(), 60)
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_nor_do_the_encodings_that_viewers_of_old_need():
     data = {"signal": NOISE[: MiB // 2], "events": NOISE[: MiB // 4].tolist()}
 
@@ -108,7 +111,8 @@ def test_nor_do_the_encodings_that_viewers_of_old_need():
     run(conversation(), 90)
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_nor_does_what_such_a_viewer_missed():
     data = {"signal": NOISE[: MiB // 4], "events": NOISE[: MiB // 4].tolist()}
     settings, limits = ROOMY, Limits(ring_bytes=64 * MiB)
@@ -138,7 +142,8 @@ def test_nor_does_what_such_a_viewer_missed():
     run(conversation(), 90)
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_a_large_frame_goes_to_one_viewer_after_the_other_with_turns_for_all_else():
     copying = 0.008 / MiB
 
@@ -241,7 +246,8 @@ def test_messages_to_one_connection_wait_for_one_another_as_well():
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-@timed
+@accelerated
+@pytest.mark.alone
 def test_a_cancelled_publish_holds_nobody_up(which):
     async def conversation():
         async with WebSocketBinaryHandler(settings=UNHURRIED) as handler, viewing(handler, STREAM) as link:
@@ -374,7 +380,8 @@ def test_whatever_is_published_cancelled_and_refused_each_stream_keeps_its_order
 # --- receiving ---
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_receiving_a_large_message_holds_nobody_up_and_keeps_the_order():
     received = []
 
@@ -457,7 +464,8 @@ def test_the_flags_and_the_counters_are_those_of_small_messages():
     run(conversation())
 
 
-@timed
+@accelerated
+@pytest.mark.alone
 def test_the_ticker_sees_what_holds_a_loop_up():
     async def conversation():
         async with Ticker() as ticker:

@@ -3,11 +3,12 @@
 import gzip
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 from server.test_pages import ask
 
-from ecgframe.server.monitor_files import accepts_gzip, monitor_files
+from ecgframe.server.monitor_files import HEADERS, accepts_gzip, headers_for, monitor_files
 
 FILES = monitor_files()
 
@@ -93,3 +94,41 @@ def test_nothing_else_is_to_be_had(path):
 )
 def test_who_takes_gzip(header, takes):
     assert accepts_gzip(header) is takes
+
+
+@pytest.mark.parametrize(
+    ("server", "sources"),
+    [
+        ("ws://127.0.0.1:8766", "ws://127.0.0.1:8766 http://127.0.0.1:8766"),
+        ("https://ecg.example.org/a/ws", "wss://ecg.example.org https://ecg.example.org"),
+        ("wss://[::1]:7", "wss://[::1]:7 https://[::1]:7"),
+        ("localhost:9", "ws://localhost:9 wss://localhost:9 http://localhost:9 https://localhost:9"),
+    ],
+)
+def test_a_page_may_connect_to_the_server_that_its_address_names_and_to_no_other(server, sources):
+    _, headers, _ = get(f"/?theme=light&server={server}", "Accept: text/html")
+    assert f"; connect-src 'self' {sources}; " in headers["Content-Security-Policy"]
+    other = [part for part in headers["Content-Security-Policy"].split("; ") if not part.startswith("connect-src")]
+    usual = [part for part in HEADERS["Content-Security-Policy"].split("; ") if not part.startswith("connect-src")]
+    assert other == usual
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "",
+        "*",
+        "ws:",
+        "ws://",
+        "ws://*",
+        "ftp://a",
+        "ws://a;script-src *",
+        "ws://a b",
+        "ws://u@a",
+        "ws://a:x",
+        "ws://[",
+        "a,b",
+    ],
+)
+def test_what_is_no_address_of_a_server_opens_nothing(server):
+    assert headers_for(f"server={quote(server)}") == dict(HEADERS)

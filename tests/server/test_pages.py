@@ -95,3 +95,11 @@ def test_without_prometheus_client_it_says_what_to_install(monkeypatch):
     status, _, body = ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status == "HTTP/1.1 404 Not Found"
     assert body == b'/metrics needs prometheus_client, which is not installed: pip install "ecgframe[metrics]"\n'
+
+
+def test_a_page_from_elsewhere_may_read_the_streams_where_it_may_connect():
+    for origin, is_let_in in ((b"http://127.0.0.1:8000", True), (b"https://stranger.example", False)):
+        _, headers, body = ask(b"GET /streams HTTP/1.1\r\nHost: a\r\nOrigin: " + origin + b"\r\n\r\n")
+        assert headers.get("Access-Control-Allow-Origin") == (origin.decode() if is_let_in else None)
+        assert headers["Vary"] == "Origin"
+        assert body == b'{"streams": ["ecg/1", "ecg/2"]}'

@@ -56,6 +56,7 @@ async def behind(name, directory, engine="websockets", *, page=False, idle=None,
             yield handler, running
 
 
+@pytest.mark.alone
 @each_case
 def test_frames_and_alerts_arrive_at_once_while_the_viewer_sends_nothing(name, engine, tls, page, tmp_path):
     async def conversation():
@@ -80,6 +81,7 @@ def test_frames_and_alerts_arrive_at_once_while_the_viewer_sends_nothing(name, e
     run(conversation())
 
 
+@pytest.mark.alone
 @each_case
 def test_an_alert_overtakes_what_waits_for_a_slow_viewer(name, engine, tls, page, tmp_path):
     """Proxies and kernels take megabytes, in which nothing overtakes: so no more than little is on its way."""

@@ -38,6 +38,7 @@ LOOPS = [(engine, "asyncio") for engine in ENGINES] + [(engine, "uvloop") for en
 # --- no open files left ---
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("engine", "loop"), LOOPS, ids=[f"{engine}-{loop}" for engine, loop in LOOPS])
 def test_where_open_files_run_out_viewers_notice_nothing(engine, loop, tmp_path):
     async def watching(port):

@@ -7,9 +7,10 @@ from collections import deque
 
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from session.conversation import Side, server
+from thoroughness import examples
 
 from ecgframe import MessageType
 from ecgframe.session import PingUnanswered
@@ -295,7 +296,7 @@ def test_an_answer_to_what_was_not_asked_opens_nothing(answer):
     assert not theirs.session.closing
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60, deadline=None)
 @given(
     rate=st.sampled_from([20_000, 200_000, 5_000_000]),
     delay=st.sampled_from([0.0, 0.02, 0.2]),

@@ -9,11 +9,11 @@ from itertools import count
 
 import numpy as np
 import oracle
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from session import what_peers_send
 from session.conversation import Clock, busy, client, server
+from thoroughness import examples
 
 from ecgframe import Flag, MessageTooLarge, MessageType
 from ecgframe.protocol import MAX_BATCH_FRAMES, Capability, CloseCode
@@ -512,4 +512,4 @@ class Connection(RuleBasedStateMachine):
 
 
 TestConnection = Connection.TestCase
-TestConnection.settings = settings(max_examples=60, stateful_step_count=100)
+TestConnection.settings = examples(60, stateful_step_count=100)

@@ -5,6 +5,7 @@ import io
 from contextlib import asynccontextmanager
 
 import pytest
+from ports import unused_port
 from recordings import optional
 from running import run
 
@@ -72,17 +73,69 @@ def test_the_path_the_query_and_some_headers_are_passed_on():
 
     async def note(connection):
         request = connection.request
-        asked.append((request.path, request.headers.get("Authorization"), connection.subprotocol))
+        offered = request.headers.get("Sec-WebSocket-Protocol")
+        asked.append((request.path, request.headers.get("Authorization"), offered, connection.subprotocol))
 
     async def talk():
         async with proxied(note, subprotocols=["ecgframe"]) as (url, _):
             headers = {"Authorization": "Bearer 7"}
-            async with connect(f"{url}/ws?room=1", additional_headers=headers, subprotocols=["ecgframe"]) as client:
+            offered = ["ecgframe", "bearer.abc"]
+            async with connect(f"{url}/ws?room=1", additional_headers=headers, subprotocols=offered) as client:
                 assert client.subprotocol == "ecgframe"
                 await client.wait_closed()
 
     run(talk())
-    assert asked == [("/ws?room=1", "Bearer 7", "ecgframe")]
+    assert asked == [("/ws?room=1", "Bearer 7", "ecgframe, bearer.abc", "ecgframe")]
+
+
+def test_what_is_no_websocket_is_asked_of_the_target_and_is_not_seen():
+    asked = []
+
+    def page(connection, request):
+        asked.append((request.path, request.headers.get("Origin"), request.headers.get("Authorization")))
+        response = connection.respond(418, "")
+        response.body = b"<h1>page</h1>"
+        response.headers["X-Own"] = "stays behind"
+        response.headers["ETag"] = '"7"'
+        del response.headers["Content-Length"]
+        response.headers["Content-Length"] = "13"
+        return response
+
+    async def ask():
+        async with proxied(echo, process_request=page) as (url, seen):
+            port = int(url.rpartition(":")[2])
+            request = b"GET /streams?a=1 HTTP/1.1\r\nHost: x\r\nOrigin: http://here\r\nAuthorization: Bearer 7\r\n\r\n"
+            return await said(port, request), seen
+
+    answer, seen = run(ask())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 418 ")
+    assert body == b"<h1>page</h1>"
+    assert b'ETag: "7"' in head
+    assert b"X-Own" not in head
+    assert asked == [("/streams?a=1", "http://here", "Bearer 7")]
+    assert seen == []
+
+
+def test_a_page_of_a_target_that_is_not_there():
+    async def ask():
+        proxy = await Proxy(f"ws://127.0.0.1:{unused_port()}", print).listen("127.0.0.1", 0)
+        async with proxy:
+            return await said(port_of(proxy), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    answer = run(ask())
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"cannot be reached" in answer
+
+
+async def said(port, request):
+    """What is answered to these bytes until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
 
 
 @pytest.mark.parametrize("closing", ["server", "client"])

@@ -12,9 +12,10 @@ import numpy as np
 import oracle
 import pytest
 import strategies
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rendering import VECTORS
+from thoroughness import examples
 
 import ecgframe
 
@@ -75,20 +76,20 @@ def test_a_difference_is_seen():
         run.compare(2000)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()))
 def test_frames(frame):
     assert_alike(lambda package: package.decode(frame))
     assert_alike(lambda package: package.Codec(numeric_lists="ndarray", validate=True).decode(frame))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()), max_size=4))
 def test_frames_of_which_some_are_broken(frames):
     assert_alike(lambda package: twin.each(package.Codec(max_payload=2000), b"".join(frames)))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(strategies.near_payloads(), st.sampled_from(["list", "ndarray"]))
 def test_what_begins_like_messagepack(payload, numeric):
     assert_alike(lambda package: package.Codec(numeric_lists=numeric).unpack(payload))
@@ -143,7 +144,7 @@ def test_the_container_after_the_last(fill):
 # --- writing ---
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(strategies.messages, FORMS, st.sampled_from([None, 0, 10, 100, 600, 5000]))
 def test_messages_pack_alike(message, ndarray, limit):
     options = {"ndarray": ndarray} | ({} if limit is None else {"max_payload": limit})
@@ -152,7 +153,7 @@ def test_messages_pack_alike(message, ndarray, limit):
         assert_alike(lambda package: package.Codec(max_payload=2**20).unpack(packed))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(strategies.types, strategies.messages, strategies.versions, FORMS, st.integers(0, 400))
 def test_frames_are_encoded_alike(type, message, version, ndarray, room):
     options = {"version": version, "timestamp": 7 if version == 3 else None}

@@ -1,17 +1,25 @@
-/** The leads under one another, as a bedside monitor shows them: in two columns where there are many and room for it. */
+/**
+ * The leads under one another, as a bedside monitor shows them: in two columns where there are many and room for it. One
+ * lead alone goes on from line to line, so that it fills the page.
+ */
 
-import { type Layout, rows } from "./layout.js";
+import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, rows } from "./layout.js";
 import { MARGIN, type Scale, second } from "./scale.js";
 
-/** CSS pixels from which two columns are worth it. */
+/** CSS pixels from which two columns are worth it, and from which they are better than to scroll. */
 const WIDE = 900;
+const NARROWEST = 640;
 /** Leads that one column takes in any case. */
 const ONE_COLUMN = 6;
-/** Millimetres that a row has at the least: where there is no room for that, the paper is higher than the screen. */
-const ROW = 12;
-/** CSS pixels to a millimetre, on a desk and on a phone. */
-const MILLIMETRE = { desk: 4, phone: 3 };
+/** CSS pixels to a millimetre on a desk and on a phone: usually, and where there is little or much room. */
+const MILLIMETRE = { least: 2.5, phone: 3, desk: 4, most: 8 };
 const PHONE = 600;
+/** Millimetres of height that a row is to have before millimetres grow. */
+const AMPLE_ROW = 30;
+/** Seconds that a line shows at the least, where millimetres grow. */
+const AMPLE_TIME = 8;
+/** Lines of a lead that is alone: so many at the most, each of so many millimetres. */
+const LINES = { most: 5, height: 26 };
 
 export function bedside(
   names: readonly string[],
@@ -19,22 +27,50 @@ export function bedside(
   room: number,
   scale: Omit<Scale, "millimetre">,
 ): Layout {
-  const full: Scale = { ...scale, millimetre: width < PHONE ? MILLIMETRE.phone : MILLIMETRE.desk };
-  const columns = width >= WIDE && names.length > ONE_COLUMN ? 2 : 1;
+  const usual = width < PHONE ? MILLIMETRE.phone : MILLIMETRE.desk;
+  const available = Math.max(1, room - FOOT);
+  const columns = columnsOf(names.length, width, available, leastRow(scale.gain) * usual);
   const perColumn = Math.ceil(names.length / columns);
-  const height = Math.max(room, perColumn * ROW * full.millimetre);
-  const wide = Math.floor(width / columns / full.millimetre) * full.millimetre;
-  const margin = MARGIN * full.millimetre;
-  const seconds = (wide - margin) / second(full);
+  const wide = Math.floor(width / columns);
+  const byTime = wide / (MARGIN + AMPLE_TIME * scale.speed);
+  const ample = Math.min(byTime, available / (perColumn * AMPLE_ROW), MILLIMETRE.most);
+  const fitting = available / (perColumn * leastRow(scale.gain));
+  const millimetre = halves(Math.max(MILLIMETRE.least, Math.min(fitting, Math.max(usual, ample))));
+  const full: Scale = { ...scale, millimetre };
+  const high = Math.max(available, Math.ceil(perColumn * leastRow(scale.gain) * millimetre));
+  const margin = MARGIN * millimetre;
+  const column = Math.floor(wide / millimetre) * millimetre; // whole millimetres, so that the grid is that of both
+  const seconds = (column - margin) / second(full);
+  const above = aboveBaseline(scale.gain) * millimetre;
   const leads = names.map((_, lead) => lead);
-  const panels = Array.from({ length: columns }, (_, column) => ({
-    x: column * wide + margin,
-    y: 0,
-    width: wide - margin,
-    height,
-    begin: 0,
-    seconds,
-    traces: rows(leads.slice(column * perColumn, (column + 1) * perColumn), names, 0, height / perColumn, true),
-  }));
-  return { width, height, scale: full, period: seconds, panels };
+  const lines =
+    names.length === 1 ? Math.max(1, Math.min(LINES.most, Math.floor(high / (LINES.height * millimetre)))) : 1;
+  const row = high / (lines * perColumn);
+  const panels = Array.from({ length: lines * columns }, (_, index): Panel => {
+    const line = Math.floor(index / columns);
+    const place = index % columns;
+    const shown = leads.slice(place * perColumn, (place + 1) * perColumn);
+    const y = line * row;
+    const isLast = line === lines - 1;
+    return {
+      x: place * column + margin,
+      y,
+      width: column - margin,
+      height: perColumn * row + (isLast ? FOOT : 0), // a deep wave of the last row goes on through the foot
+      begin: line * seconds,
+      seconds,
+      traces: rows(shown, names, y, row, true, above),
+    };
+  });
+  return { width, height: high + FOOT, scale: full, period: lines * seconds, panels };
+}
+
+function columnsOf(leads: number, width: number, room: number, row: number): number {
+  if (leads <= ONE_COLUMN) return 1;
+  return width >= WIDE || (width >= NARROWEST && leads * row > room) ? 2 : 1;
+}
+
+/** Half pixels: the lines of the grid stay as regular as they can. */
+function halves(value: number): number {
+  return Math.floor(value * 2) / 2;
 }

@@ -140,12 +140,12 @@ function drawLabel(
   const width = context.measureText(text).width + 12;
   const left = Math.max(panel.x, Math.min(x, panel.x + panel.width - width));
   const top = Math.min(panel.y + panel.height - 22, y + 8);
-  context.fillStyle = palette.caliper;
-  context.beginPath();
-  context.roundRect(left, top, width, 20, 4);
-  context.fill();
-  context.fillStyle = palette.caliperText;
   context.textBaseline = "middle";
+  context.lineJoin = "round";
+  context.lineWidth = 3;
+  context.strokeStyle = palette.paper; // an edge, not a box: the trace below stays to be seen
+  context.strokeText(text, left + 6, top + 10.5);
+  context.fillStyle = palette.caliper;
   context.fillText(text, left + 6, top + 10.5);
 }
 

@@ -4,9 +4,10 @@ import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
+import type { Overflow } from "./overflow.js";
 import { GAINS, SPEEDS } from "./scale.js";
 import { CALIPER_STEPS, type Screen } from "./screen.js";
-import { type Settings, save, THEMES, VIEWS } from "./settings.js";
+import { keepInAddress, namedInAddress, type Settings, save, THEMES, VIEWS } from "./settings.js";
 import type { EcgSignal } from "./signal.js";
 import type { StreamChooser } from "./streams.js";
 
@@ -28,6 +29,7 @@ export class Controls {
     readonly analyzer: Analyzer,
     readonly chooser: StreamChooser,
     settings: Settings,
+    readonly overflow: Overflow,
     readonly changed: () => void,
   ) {
     this.#settings = settings;
@@ -50,6 +52,7 @@ export class Controls {
   #apply(settings: Settings): void {
     this.#settings = settings;
     save(settings, localStorage);
+    keepInAddress(namedInAddress(settings));
     for (const name of ["view", "speed", "gain"] as const) {
       for (const radio of document.querySelectorAll<HTMLInputElement>(`input[name="${name}"]`)) {
         radio.checked = radio.value === String(settings[name]);
@@ -144,7 +147,10 @@ export class Controls {
       this.#overlay.setPointerCapture(event.pointerId);
     });
     this.#overlay.addEventListener("pointermove", (event) => {
-      if (start === null) return;
+      if (start === null) {
+        this.#overlay.title = this.screen.nameAt(event.offsetX, event.offsetY);
+        return;
+      }
       if (!isDragging && Math.hypot(event.offsetX - start.x, event.offsetY - start.y) < DRAG) return;
       if (!isDragging) {
         isDragging = this.screen.startCalipers(start.x, start.y);
@@ -235,7 +241,8 @@ export class Controls {
 
   /** One step back from whatever was opened last. */
   #leave(): void {
-    if (this.screen.calipers !== null) this.screen.toggleCalipers();
+    if (this.overflow.isOpen) this.overflow.close();
+    else if (this.screen.calipers !== null) this.screen.toggleCalipers();
     else if (this.screen.review !== null) this.screen.goLive();
     else for (const id of ["alerts", "frames"] as const) if (!element(id, HTMLElement).hidden) this.#togglePanel(id);
     this.changed();

@@ -1,6 +1,6 @@
 /** Where on the paper which stretch of which lead is drawn. */
 
-import type { Scale } from "./scale.js";
+import type { Gain, Scale } from "./scale.js";
 
 /** One lead in a panel. Lengths are CSS pixels. */
 export interface Trace {
@@ -36,18 +36,34 @@ export interface Layout {
   readonly panels: readonly Panel[];
 }
 
-/** Traces of equal height from top to bottom of a panel. */
+/** CSS pixels below all rows, for the line that says the scale: no trace runs through it. */
+export const FOOT = 20;
+/** Millimetres that a row has beside those of its calibration pulse: above it, and below the baseline at the least. */
+const ROOM = { above: 1.5, below: 5 };
+
+/** Millimetres from the top of a row to its baseline at the least: the pulse of 1 mV is never cut. */
+export const aboveBaseline = (gain: Gain): number => gain + ROOM.above;
+
+/** Millimetres of height that a row takes at the least. */
+export const leastRow = (gain: Gain): number => aboveBaseline(gain) + ROOM.below;
+
+/**
+ * Traces of equal height from top to bottom of a panel.
+ *
+ * @param above CSS pixels from the top of a row to its baseline at the least.
+ */
 export function rows(
   leads: readonly number[],
   names: readonly string[],
   top: number,
   height: number,
   calibrated: boolean,
+  above = 0,
 ): Trace[] {
   return leads.map((lead, row) => ({
     lead,
     name: names[lead] ?? "",
-    baseline: Math.round(top + (row + 0.58) * height),
+    baseline: Math.round(top + row * height + Math.max(0.58 * height, above)),
     labelY: Math.round(top + row * height + Math.min(4, height * 0.05)),
     calibrated,
   }));

@@ -7,6 +7,8 @@ import {
   type Subscription,
   WebSocketBinaryService,
 } from "../../src/index.js";
+import { microsecondsNow } from "../../src/send-clock.js";
+import { Age, type Seen, type ServerClock } from "./age.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
@@ -17,11 +19,14 @@ import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
 import { Heart } from "./heart.js";
 import { installHook } from "./hook.js";
+import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { Presence } from "./presence.js";
+import { Reconnecting } from "./reconnecting.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
-import { load } from "./settings.js";
+import { type ServerAddress, serverAddress } from "./server-address.js";
+import { keepInAddress, load } from "./settings.js";
 import { type EcgFrame, EcgSignal } from "./signal.js";
 import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
@@ -33,16 +38,37 @@ const TICK = 100;
 /** Seconds of a stream that are asked for when it is chosen: a page and a little more. */
 const HISTORY = 12;
 
+/** Seconds without a frame of the display after which the page counts as hidden. */
+const HIDDEN = 0.25;
+
+/** Seconds between two looks at the server's clock while what is seen is not known to be live. */
+const ASKING = 2;
+
 /** Seconds until the first connection is tried again. */
 const RETRY = 3;
+
+/** Milliseconds between two looks at which streams there are. */
+const LIST = 3000;
 
 /** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
+/** Unix seconds of this machine's clock as it is set now: the one that is compared with the server's. */
+const clock = (): number => Number(microsecondsNow()) / 1e6;
 
-const address = new URL("ws", location.href);
-address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-address.search = "";
+let signal: EcgSignal | null = null;
+let findings = new Findings();
+/** The stream that `signal` and `findings` are of. */
+let watched = "";
+let displayedAt = Number.NEGATIVE_INFINITY;
+let askedAt = Number.NEGATIVE_INFINITY;
+let subscription: Subscription | null = null;
+let subscribedAt = Number.POSITIVE_INFINITY;
+/** Of the last message of the stream that was taken, in microseconds. */
+let lastTaken: bigint | null = null;
+let firstConnection: ReturnType<typeof setTimeout> | undefined;
+let firstConnectionAt: number | null = null;
+
 const service = new WebSocketBinaryService();
 const status = new Status();
 const alerts = new Alerts();
@@ -52,6 +78,7 @@ const heart = new Heart();
 const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
+const age = new Age();
 const settings = load(location.search, localStorage);
 const screen = new Screen(
   element("stage", HTMLElement),
@@ -59,28 +86,33 @@ const screen = new Screen(
   {
     paper: element("paper", HTMLCanvasElement),
     traces: element("traces", HTMLCanvasElement),
+    labels: element("labels", HTMLCanvasElement),
     overlay: element("overlay", HTMLCanvasElement),
   },
   settings,
 );
 const review = new ReviewBar(screen);
-const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), watch);
-const controls = new Controls(screen, alerts, analyzer, chooser, settings, () => review.update(signal));
+const reconnecting = new Reconnecting(reconnect);
+const overflow = new Overflow();
+const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), (name, byHand) => {
+  if (byHand) keepInAddress({ stream: name });
+  watch(name);
+});
+const controls = new Controls(screen, alerts, analyzer, chooser, settings, overflow, () => review.update(signal));
 
-let signal: EcgSignal | null = null;
-let findings = new Findings();
-let subscription: Subscription | null = null;
-/** The stream that `signal` and `findings` are of. */
-let watched = "";
-let subscribedAt = Number.POSITIVE_INFINITY;
-
-/** Watch this stream in place of the one before, from a while ago on, so that there is a page to see at once. */
+/** Watch this stream in place of the one before. */
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
   watched = name;
+  subscribe(name);
+}
+
+/** From the last message that is here on, or from a while ago, so that there is a page to see at once. */
+function subscribe(name: string): void {
+  const since = lastTaken === null ? 1000 * (wall() - HISTORY) : Number(lastTaken / 1000n);
   const mine = service.subscribe(name, take, {
-    since: new Date(1000 * (wall() - HISTORY)),
+    since: new Date(since),
     onGap: ({ from, to }) => signal?.interrupt(to < from),
   });
   mine.granted.catch((error: Error) => {
@@ -93,16 +125,20 @@ function forget(): void {
   tell(findings.end("no longer watched", signal?.seconds ?? 0));
   findings = new Findings();
   signal = null;
+  lastTaken = null;
   screen.show(null);
   heart.clear();
   status.clear();
+  age.clear();
   presence.watching(steady());
 }
 
 function take(message: Message): void {
   if (message.type !== MessageType.ECG_DATA) return;
+  if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with it
+  lastTaken = message.timestamp;
   try {
-    keep(ecgFrame(message));
+    keep(ecgFrame(message), message.timestamp);
     measureLatency(message);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -111,17 +147,22 @@ function take(message: Message): void {
 }
 
 /** Put a frame where the display will find it. */
-function keep(frame: EcgFrame): void {
+function keep(frame: EcgFrame, timestamp: bigint | null): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
     tell(findings.end("the signal is another one from here on", signal?.seconds ?? 0));
     signal = new EcgSignal(frame);
-    screen.show(signal);
+    screen.continueWith(signal);
     controls.describe(signal);
+    age.clear();
   }
   signal.take(frame, now);
   tell(findings.update(signal.heart, signal.seconds));
+  const { end } = signal.buffer;
+  const sent = timestamp === null ? null : Number(timestamp) / 1e6;
+  const place = { first: end - frame.samples, end, rate: frame.samplingRate };
+  age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
   presence.arrived(now, frame.samples / frame.samplingRate);
 }
 
@@ -134,10 +175,34 @@ function tell(found: readonly Finding[]): void {
 /** Not of what was kept for us while we were away: that is late by nature. */
 function measureLatency(message: Message): void {
   if (message.timestamp === null) return;
-  const sent = Number(message.timestamp) / 1e6 - (service.statistics.clockOffset ?? 0);
-  if (sent > subscribedAt) status.travelled(Math.max(0, wall() - sent));
+  const { clockOffset } = service.statistics;
+  if (clockOffset === null) return;
+  const sent = Number(message.timestamp) / 1e6 - clockOffset;
+  if (sent > subscribedAt) status.travelled(clock() - sent);
 }
 
+function serverClock(): ServerClock | null {
+  const { clockOffset: offset, clockError: error } = service.statistics;
+  return offset === null || error === null ? null : { offset, error };
+}
+
+/** How old what the screen shows is; its clocks are asked for again where that is more, or less, than it should be. */
+function seen(now: number): Seen | null {
+  if (signal === null) return null;
+  if (now - displayedAt > HIDDEN) signal.head.advanceUnseen(now);
+  const { position } = signal.head;
+  const { end } = signal.buffer;
+  const found = age.at(Number.isNaN(position) ? end : Math.min(position, end), clock(), now, serverClock());
+  if (!presence.isLive && service.state === "open" && now - askedAt > ASKING) {
+    askedAt = now;
+    service.ping().catch(() => {}); // a connection that has gone is told elsewhere
+  }
+  return found;
+}
+
+document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
+  if (effectiveDirective === "connect-src") presence.refused(`this page may not connect to ${blockedURI}`);
+});
 service.on("message", (message) => {
   status.received(message);
   if (message.type === MessageType.ANOMALY_ALERT) alerts.add(readAlert(message.data, wall()));
@@ -145,23 +210,59 @@ service.on("message", (message) => {
 service.on("state", ({ state }) => presence.linked(state));
 service.on("negotiated", ({ version, capabilities }) => status.negotiated(version, [...capabilities].sort()));
 service.on("subscribed", () => {
-  subscribedAt = wall();
+  subscribedAt = clock();
 });
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => log.blame(error.message));
 
 /** Connect, and watch; the service itself connects anew only where there was a connection. */
 function connect(): void {
-  watch(chooser.value);
-  service.connect(address.href).catch((error: Error) => {
+  if (server === null) return;
+  clearTimeout(firstConnection);
+  firstConnectionAt = null;
+  // Where a connection came to its end for good, so did the subscription; what was received stays.
+  if (chooser.value !== "" && subscription?.status !== "asked") subscribe(chooser.value);
+  service.connect(server.socket.href).catch((error: Error) => {
     presence.refused(error.message);
-    setTimeout(connect, 1000 * RETRY);
+    firstConnectionAt = Date.now() + 1000 * RETRY;
+    firstConnection = setTimeout(connect, 1000 * RETRY);
   });
+}
+
+/** Connect at once, whatever is waited for. */
+function reconnect(): void {
+  if (service.state === "closed" || service.state === "idle") connect();
+  else service.reconnect();
+}
+
+/** Where the server is; null where the page's address names one that is none, which the page says. */
+function findServer(): ServerAddress | null {
+  try {
+    const found = serverAddress(new URL(location.href));
+    const shown = element("server", HTMLElement);
+    shown.hidden = found.shown === "";
+    shown.title = found.socket.href;
+    shown.textContent = found.shown;
+    return found;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    presence.refused(error.message);
+    element("reconnect", HTMLButtonElement).hidden = true; // there is nothing to connect to
+    return null;
+  }
+}
+
+/** Look again which streams there are. */
+async function list(): Promise<void> {
+  if (server === null) return;
+  if (!document.hidden || chooser.value === "") chooser.offer(await listStreams(server.streams));
+  setTimeout(list, LIST);
 }
 
 function display(at: number): void {
   requestAnimationFrame(display);
   const began = performance.now();
+  displayedAt = at / 1000;
   screen.draw(at / 1000);
   if (signal !== null && !presence.isLost) heart.beat(signal);
   look();
@@ -176,8 +277,18 @@ function look(): void {
 
 function tick(): void {
   const now = steady();
-  const { reconnections, droppedByServer } = service.statistics;
-  presence.update(now);
+  const { reconnections, droppedByServer, roundTrip } = service.statistics;
+  presence.update(now, {
+    seen: seen(now),
+    roundTrip,
+    version: service.negotiated?.version ?? null,
+    change: signal?.head.change ?? null,
+  });
+  reconnecting.update({
+    isApart: service.state !== "open",
+    next: service.nextAttempt ?? firstConnectionAt,
+    absence: chooser.absence,
+  });
   look();
   if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
@@ -191,8 +302,9 @@ function tick(): void {
   });
 }
 
+const server = findServer();
 connect();
-void listStreams(new URL("streams", location.href)).then((names) => chooser.offer(names));
+void list();
 installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => signal });
 requestAnimationFrame(display);
 setInterval(tick, TICK);

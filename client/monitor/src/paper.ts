@@ -11,20 +11,33 @@ const FINEST = 2.4;
 
 /** Draw a sheet of paper with all that does not move. */
 export function drawPaper(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
+  drawGround(context, layout, palette, ratio);
+  drawLabels(context, layout, palette, ratio);
+}
+
+/** Draw the ground of the paper: its colour and its grid. */
+export function drawGround(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
   const { width, height, scale } = layout;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = palette.paper;
   context.fillRect(0, 0, Math.ceil(width * ratio), Math.ceil(height * ratio));
   if (scale.millimetre >= FINEST) drawGrid(context, layout, 1, palette.fine, ratio);
   drawGrid(context, layout, 5, palette.bold, ratio);
+}
+
+/** Draw calibration pulses, names and scale. They may stand above the traces: they cover no more than their own ink. */
+export function drawLabels(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
+  const { height, scale } = layout;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   for (const panel of layout.panels) {
     for (const trace of panel.traces) {
       if (panel.x > 0 && trace.calibrated)
         drawPulse(context, panel.x - MARGIN * scale.millimetre, trace.baseline, scale, palette);
-      drawText(context, trace.name, panel.x + 4, trace.labelY, nameSize(scale), palette);
+      const name = shortName(context, trace.name, panel, scale);
+      drawText(context, name, panel.x + 4, trace.labelY, nameSize(scale), palette);
     }
-    if (panel.begin > 0) drawBoundary(context, panel, scale, palette);
+    if (panel.begin > 0 && !panel.traces.some(({ calibrated }) => calibrated))
+      drawBoundary(context, panel, scale, palette);
   }
   const size = 11;
   const note = `${scale.speed} mm/s   ${scale.gain} mm/mV`;
@@ -80,6 +93,32 @@ function drawBoundary(context: CanvasRenderingContext2D, panel: Panel, scale: Sc
   }
 }
 
+/** The name of a trace as it is drawn: it stays within its panel. */
+export function shortName(context: CanvasRenderingContext2D, name: string, panel: Panel, scale: Scale): string {
+  return shortened(context, name, panel.width - 8, nameSize(scale));
+}
+
+/** The text, without its middle where it is too long: names of many leads differ at their ends. */
+function shortened(context: CanvasRenderingContext2D, text: string, room: number, size: number): string {
+  context.font = font(size);
+  if (context.measureText(text).width <= room) return text;
+  const letters = [...text];
+  const without = (count: number): string => {
+    const kept = letters.length - count;
+    return `${letters.slice(0, Math.ceil(kept / 2)).join("")}…${letters.slice(letters.length - Math.floor(kept / 2)).join("")}`;
+  };
+  let least = 1;
+  let most = letters.length;
+  while (least < most) {
+    const middle = (least + most) >> 1;
+    if (context.measureText(without(middle)).width <= room) most = middle;
+    else least = middle + 1;
+  }
+  return without(least);
+}
+
+const font = (size: number): string => `600 ${size}px system-ui, sans-serif`;
+
 function nameSize(scale: Scale): number {
   return Math.max(11, Math.min(15, 3.2 * scale.millimetre));
 }
@@ -92,12 +131,8 @@ function drawText(
   size: number,
   palette: Palette,
 ): void {
-  context.font = `600 ${size}px system-ui, sans-serif`;
+  context.font = font(size);
   context.textBaseline = "top";
-  context.lineWidth = 4;
-  context.lineJoin = "round";
-  context.strokeStyle = palette.paper;
-  context.strokeText(text, x, y);
   context.fillStyle = palette.name;
   context.fillText(text, x, y);
 }

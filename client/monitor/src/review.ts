@@ -1,4 +1,4 @@
-/** The bar below a frozen screen: where in the recording it is, and what the calipers read. */
+/** The bar below the paper: where in the recording the screen is, and what the calipers read. */
 
 import { clockTime, element, setText } from "./dom.js";
 import type { Screen } from "./screen.js";
@@ -9,34 +9,66 @@ export class ReviewBar {
   readonly #scroll = element("scroll", HTMLInputElement);
   readonly #place = element("place", HTMLElement);
   readonly #reading = element("reading", HTMLElement);
+  readonly #scale = element("scale", HTMLElement);
   readonly #freeze = element("freeze", HTMLButtonElement);
   readonly #calipers = element("calipers", HTMLButtonElement);
   readonly #overlay = element("overlay", HTMLCanvasElement);
 
   constructor(readonly screen: Screen) {
-    this.#scroll.addEventListener("input", () => screen.scrollTo(Number(this.#scroll.value)));
+    this.#scroll.addEventListener("input", () => {
+      const first = Number(this.#scroll.value);
+      screen.freeze();
+      screen.scrollTo(first);
+    });
   }
 
-  /** Show how things are. */
+  /** Show how things are. The bar is always there: the paper keeps its place when the screen is frozen. */
   update(signal: EcgSignal | null): void {
-    const { review, calipers, reading } = this.screen;
-    this.#bar.hidden = review === null;
+    const { review, calipers, reading, layout } = this.screen;
+    this.#bar.dataset.state = review === null ? "live" : "frozen";
+    this.screen.stage.classList.toggle("frozen", review !== null);
     press(this.#freeze, review !== null);
     press(this.#calipers, calipers !== null);
     this.#overlay.classList.toggle("measuring", calipers !== null);
     setText(this.#reading, reading);
-    if (review === null || signal === null) return;
+    this.#scroll.disabled = signal === null;
+    setText(this.#scale, layout === null ? "" : `${layout.scale.speed} mm/s · ${layout.scale.gain} mm/mV`);
+    if (signal === null) {
+      setText(this.#place, "");
+      return;
+    }
     const { from, to } = this.screen.scrollable;
-    this.#scroll.min = String(from);
-    this.#scroll.max = String(to);
-    this.#scroll.value = String(review.first);
-    const back = (to - review.first) / review.buffer.samplingRate;
-    const text = `${clockTime(signal.timeOf(review.first))} · ${back.toFixed(1)} s back`;
+    const first = review?.first ?? to;
+    set(this.#scroll, "min", Math.min(from, to - 1)); // where there is nothing to scroll, the end is at the right all the same
+    set(this.#scroll, "max", to);
+    set(this.#scroll, "value", first);
+    const text = review === null ? this.#live(signal) : this.#frozen(review.signal, review.first, to);
     setText(this.#place, text);
-    this.#scroll.setAttribute("aria-valuetext", text);
+    if (this.#scroll.getAttribute("aria-valuetext") !== text) this.#scroll.setAttribute("aria-valuetext", text);
+  }
+
+  #frozen(signal: EcgSignal, first: number, to: number): string {
+    const back = (to - first) / signal.buffer.samplingRate;
+    return `${clockTime(signal.timeOf(first))} · ${back.toFixed(1)} s back`;
+  }
+
+  #live(signal: EcgSignal): string {
+    const { sheet } = this.screen;
+    if (sheet === null) {
+      const { buffer } = signal;
+      return `${Math.floor((buffer.end - buffer.start) / buffer.samplingRate)} s to scroll back`;
+    }
+    const time = (sample: number): string => clockTime(signal.timeOf(sample)).replace(/\..*/, "");
+    const next = sheet.isWhole ? "next page" : "whole";
+    return `${time(sheet.first)} to ${time(sheet.last)} · ${next} in ${Math.ceil(sheet.seconds)} s`;
   }
 }
 
 function press(button: HTMLButtonElement, isPressed: boolean): void {
   button.setAttribute("aria-pressed", String(isPressed));
+}
+
+/** Only what is not so already: a field that is set is laid out anew. */
+function set(field: HTMLInputElement, name: "min" | "max" | "value", value: number): void {
+  if (field[name] !== String(value)) field[name] = String(value);
 }

@@ -4,7 +4,7 @@ import { bedside } from "./bedside.js";
 import { Calipers, type Corner, describe, drawCalipers, samplesOf } from "./calipers.js";
 import type { Layout, Panel } from "./layout.js";
 import { PALETTES } from "./palette.js";
-import { drawPaper } from "./paper.js";
+import { drawGround, drawLabels, shortName } from "./paper.js";
 import { millivolt, second } from "./scale.js";
 import type { Settings } from "./settings.js";
 import { sheet } from "./sheet.js";
@@ -20,6 +20,8 @@ const WAITING = 0.4;
 /** What a frozen screen looks at. */
 interface Review {
   readonly buffer: TraceBuffer;
+  /** Of which it is a copy: it knows when samples were taken, when the page shows another one as well. */
+  readonly signal: EcgSignal;
   /** The sample at the left. */
   first: number;
 }
@@ -33,39 +35,59 @@ export class Screen {
   #settings: Settings;
   #isStale = true;
   #overlayUsed = true;
+  /** Of the display, as it was when all was drawn. */
+  #ratio = devicePixelRatio;
+  /** The sample with which a live sheet begins; null where none has begun. */
+  #sheetFirst: number | null = null;
   readonly #paper: CanvasRenderingContext2D;
   readonly #overlay: CanvasRenderingContext2D;
+  readonly #labels: CanvasRenderingContext2D;
 
   /**
    * @param stage the box that the paper fills.
    * @param scroller holds the canvases, and scrolls where they are larger.
-   * @param canvases paper, traces, overlay.
+   * @param canvases from the lowest to the highest: what lies above covers no more than its own ink.
    */
   constructor(
     readonly stage: HTMLElement,
     readonly scroller: HTMLElement,
-    readonly canvases: { paper: HTMLCanvasElement; traces: HTMLCanvasElement; overlay: HTMLCanvasElement },
+    readonly canvases: {
+      readonly paper: HTMLCanvasElement;
+      readonly traces: HTMLCanvasElement;
+      readonly overlay: HTMLCanvasElement;
+      readonly labels: HTMLCanvasElement;
+    },
     settings: Settings,
   ) {
     this.#settings = settings;
     this.#paper = pen(canvases.paper);
     this.sweep = new Sweep(pen(canvases.traces));
+    this.#labels = pen(canvases.labels);
     this.#overlay = pen(canvases.overlay);
     new ResizeObserver(() => this.restyle(this.#settings)).observe(stage);
   }
 
-  /** Show this signal from now on. */
+  /** Show this signal from now on: that of another stream, or of none. */
   show(signal: EcgSignal | null): void {
-    this.#signal = signal;
     this.review = this.calipers = null;
     this.sweep.clear(); // nothing of one stream may stand under the name of another
+    this.continueWith(signal);
+  }
+
+  /** The stream goes on with other leads or at another rate: what is frozen stays as it is. */
+  continueWith(signal: EcgSignal | null): void {
+    this.#signal = signal;
+    this.#sheetFirst = null;
     this.#overlayUsed = true;
     this.#isStale = true;
   }
 
   /** The settings or the size have changed. */
   restyle(settings: Settings): void {
-    if (settings.view !== this.#settings.view) this.calipers = null;
+    if (settings.view !== this.#settings.view) {
+      this.calipers = null;
+      this.#sheetFirst = null;
+    }
     this.#settings = settings;
     this.#isStale = true;
   }
@@ -79,7 +101,10 @@ export class Screen {
     if (this.#signal === null || this.review !== null || this.layout === null) return;
     const buffer = this.#signal.buffer.snapshot();
     const last = Math.min(buffer.end, Math.floor(this.#signal.head.position) + 1);
-    this.review = { buffer, first: Math.max(buffer.start, last - Math.floor(this.sweep.page)) };
+    // A sheet is frozen as it stands, once it is whole.
+    const isWhole = this.#sheetFirst !== null && this.#sheetFirst + this.sweep.page <= last;
+    const first = isWhole ? (this.#sheetFirst ?? 0) : last - Math.floor(this.sweep.page);
+    this.review = { buffer, signal: this.#signal, first: Math.max(buffer.start, Math.ceil(first)) };
     this.#isStale = true;
   }
 
@@ -111,12 +136,18 @@ export class Screen {
       return;
     }
     this.freeze();
-    const rhythm = this.#signal?.rhythm;
-    const index = this.layout?.panels.findLastIndex(({ traces }) => traces.some(({ lead }) => lead === rhythm)) ?? -1;
-    const panel = this.layout?.panels[index];
-    if (this.review === null || this.layout === null || panel === undefined || rhythm === undefined) return;
-    const middle = this.review.first + (panel.begin + panel.seconds / 2) * this.review.buffer.samplingRate;
-    const half = samplesOf(10, this.layout.scale, this.review.buffer.samplingRate);
+    const { review, layout } = this;
+    if (review === null || layout === null) return;
+    const { rhythm } = review.signal;
+    const middleOf = (panel: Panel): number =>
+      review.first + (panel.begin + panel.seconds / 2) * review.buffer.samplingRate;
+    const having = layout.panels.filter(({ traces }) => traces.some(({ lead }) => lead === rhythm));
+    // Where there is something to measure: the last lines of the page may be blank still.
+    const panel = having.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? having[0];
+    if (panel === undefined) return;
+    const index = layout.panels.indexOf(panel);
+    const middle = middleOf(panel);
+    const half = samplesOf(10, layout.scale, review.buffer.samplingRate);
     const corner = (sample: number, millivolts: number): Corner => ({ sample: Math.round(sample), millivolts });
     this.calipers = new Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
   }
@@ -159,9 +190,49 @@ export class Screen {
   /** Draw what is due; to be called once for each frame of the display, with its time in seconds. */
   draw(now: number): void {
     const jumped = this.#signal?.head.advance(now) ?? false;
+    if (devicePixelRatio !== this.#ratio) this.#isStale = true; // the window is on another screen, or zoomed
     if (this.#isStale || (jumped && this.review === null)) this.#redraw();
-    else if (this.review === null && this.#signal !== null) this.sweep.advance(this.#signal.head.position);
+    else if (this.review === null && this.#signal !== null) this.#goOn(this.#signal);
     this.#drawOverlay();
+  }
+
+  #goOn(signal: EcgSignal): void {
+    const { position } = signal.head;
+    if (this.#settings.view === "sweep") this.sweep.advance(position);
+    else if (this.#turnSheet(signal)) this.sweep.still(this.#sheetFirst ?? 0, position);
+    else this.sweep.fill(position);
+  }
+
+  /** A live sheet stands until the ten seconds after it are there as a whole. Returns whether another one begins. */
+  #turnSheet({ buffer, head }: EcgSignal): boolean {
+    const { page } = this.sweep;
+    const before = this.#sheetFirst;
+    const isAhead = before !== null && before > head.position; // the head went back
+    let first = before === null || isAhead ? Math.max(buffer.start, Math.floor(head.position - page)) : before;
+    while (first + 2 * page <= head.position) first += page;
+    this.#sheetFirst = Math.ceil(Math.max(first, buffer.start));
+    return this.#sheetFirst !== before;
+  }
+
+  /** The live sheet: its samples, and how many seconds until it is whole, or until the next one; null where there is none. */
+  get sheet(): { first: number; last: number; isWhole: boolean; seconds: number } | null {
+    if (this.#sheetFirst === null || this.#signal === null || this.review !== null) return null;
+    const { page } = this.sweep;
+    const { position } = this.#signal.head;
+    const end = this.#sheetFirst + page;
+    const isWhole = position >= end;
+    const seconds = ((isWhole ? end + page : end) - position) / this.#signal.buffer.samplingRate;
+    return { first: this.#sheetFirst, last: isWhole ? end : position, isWhole, seconds: Math.max(0, seconds) };
+  }
+
+  /** The whole name of a lead where a shortened one stands on the paper; nothing elsewhere. */
+  nameAt(x: number, y: number): string {
+    for (const panel of this.layout?.panels ?? []) {
+      const found = panel.traces.find(({ labelY }) => y >= labelY && y < labelY + 18);
+      if (found === undefined || x < panel.x || x > panel.x + panel.width || this.layout === null) continue;
+      if (shortName(this.#labels, found.name, panel, this.layout.scale) !== found.name) return found.name;
+    }
+    return "";
   }
 
   /** Where a sample of a lead is, in CSS pixels; null where it is not shown. */
@@ -181,16 +252,23 @@ export class Screen {
     const layout = arrange(buffer.leads, width, height, this.#settings);
     this.layout = layout;
     const ratio = devicePixelRatio;
+    this.#ratio = ratio;
     for (const canvas of Object.values(this.canvases)) resize(canvas, layout, ratio);
     // What scrolls has to be reached by keyboard; what does not is only in the way there.
     const scrolls = layout.width > width || layout.height > height;
     this.scroller.classList.toggle("scroll", scrolls);
+    this.scroller.classList.toggle("tall", layout.height > height);
     if (scrolls) this.scroller.tabIndex = 0;
     else this.scroller.removeAttribute("tabindex");
     const palette = PALETTES[this.#settings.theme];
-    drawPaper(this.#paper, layout, palette, ratio);
+    drawGround(this.#paper, layout, palette, ratio);
+    clear(this.#labels);
+    drawLabels(this.#labels, layout, palette, ratio);
     this.sweep.configure(layout, palette, ratio, buffer);
-    if (this.review === null) this.sweep.redraw(this.#signal.head.position);
+    if (this.review === null && this.#settings.view === "sheet") {
+      this.#turnSheet(this.#signal);
+      this.sweep.still(this.#sheetFirst ?? 0, this.#signal.head.position);
+    } else if (this.review === null) this.sweep.redraw(this.#signal.head.position);
     else {
       const { from, to } = this.scrollable;
       this.review.first = Math.max(from, Math.min(to, this.review.first));
@@ -203,8 +281,7 @@ export class Screen {
   #drawOverlay(): void {
     if (this.layout === null) return;
     if (this.#overlayUsed) {
-      this.#overlay.setTransform(1, 0, 0, 1, 0, 0);
-      this.#overlay.clearRect(0, 0, this.canvases.overlay.width, this.canvases.overlay.height);
+      clear(this.#overlay);
       this.#overlayUsed = false;
     }
     if (this.review === null) this.#drawWaiting();
@@ -215,20 +292,32 @@ export class Screen {
     if (this.#signal === null || this.#isStale) return;
     const { head, buffer } = this.#signal;
     if (head.position - buffer.end < WAITING * buffer.samplingRate) return;
-    this.sweep.drawWaiting(this.#overlay, head.position);
+    this.sweep.drawWaiting(this.#overlay, head.position, this.#settings.view === "sheet");
     this.#overlayUsed = true;
   }
 
   #drawCalipers(layout: Layout): void {
-    const panel = layout.panels[this.calipers?.panel ?? -1];
     const { calipers, review } = this;
-    if (calipers === null || panel === undefined || review === null) return;
+    if (calipers === null || review === null) return;
+    const panel = this.#caliperPanel(layout, calipers, review);
+    if (panel === undefined) return;
     const step = second(layout.scale) / review.buffer.samplingRate;
     const left = panel.x - panel.begin * second(layout.scale);
     const x = (sample: number): number => left + (sample - review.first) * step;
-    this.#overlay.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    this.#overlay.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
     drawCalipers(this.#overlay, calipers, panel, layout.scale, PALETTES[this.#settings.theme], x, this.reading);
     this.#overlayUsed = true;
+  }
+
+  /** Where the calipers are to be seen: where they were put, or, on a page that has another form by now, where their time is. */
+  #caliperPanel(layout: Layout, { panel, lead, corners, active }: Calipers, review: Review): Panel | undefined {
+    const time = (corners[active].sample - review.first) / review.buffer.samplingRate;
+    const fits = (candidate: Panel | undefined): candidate is Panel =>
+      candidate?.traces.some((trace) => trace.lead === lead) === true &&
+      time >= candidate.begin &&
+      time <= candidate.begin + candidate.seconds;
+    const put = layout.panels[panel];
+    return fits(put) ? put : layout.panels.find(fits);
   }
 
   /** The panel and the lead nearest to a place. */
@@ -261,6 +350,11 @@ function pen(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   const context = canvas.getContext("2d");
   if (context === null) throw new Error("this browser has no canvas to draw on");
   return context;
+}
+
+function clear(context: CanvasRenderingContext2D): void {
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
 }
 
 function resize(canvas: HTMLCanvasElement, layout: Layout, ratio: number): void {

@@ -49,3 +49,20 @@ function parsed(text: string | null): Record<string, unknown> {
     return {};
   }
 }
+
+/** What the page's address is to say from now on, in place of what it said. */
+export function keepInAddress(values: Readonly<Record<string, string>>): void {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(values)) url.searchParams.set(name, value);
+  if (url.href !== location.href) history.replaceState(history.state, "", url);
+}
+
+/** Of the settings, those that the page's address names: it is not to contradict what was chosen since. */
+export function namedInAddress(settings: Settings): Record<string, string> {
+  const named = new URLSearchParams(location.search);
+  return Object.fromEntries(
+    Object.entries(settings)
+      .filter(([name]) => named.has(name))
+      .map(([name, value]) => [name, String(value)]),
+  );
+}

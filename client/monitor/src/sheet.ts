@@ -3,7 +3,7 @@
  * strip with the rhythm below, ten seconds wide.
  */
 
-import { type Layout, type Panel, plainName, rhythmLead, rows } from "./layout.js";
+import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, plainName, rhythmLead, rows } from "./layout.js";
 import { MARGIN, type Scale, second } from "./scale.js";
 
 /** Seconds of a sheet. */
@@ -12,9 +12,12 @@ const ROWS = 3;
 /** The order in which sheets of twelve leads have them, column by column. */
 const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 /** CSS pixels to a millimetre: below the least, the sheet is wider than the screen and scrolls. */
-const MILLIMETRE = { least: 2.5, most: 8 };
+const MILLIMETRE = { least: 2.5, most: 10 };
+/** In how many lines the ten seconds of a lead may stand that is alone: in those that make it the largest. */
+const LINES = [1, 2, 4];
 /** Millimetres of height for a row: where there is no room for the least, the sheet scrolls. */
-const ROW = { least: 16, most: 34 };
+const TALLEST_ROW = 50;
+const LEAST_ROW = 16;
 
 export function sheet(
   names: readonly string[],
@@ -22,15 +25,21 @@ export function sheet(
   height: number,
   scale: Omit<Scale, "millimetre">,
 ): Layout {
+  if (names.length === 1) return alone(names, width, height, scale);
   const leads = ordered(names);
   const columns = Math.ceil(leads.length / ROWS);
   const strip = leads.length > ROWS ? 1 : 0;
   const rowCount = Math.min(ROWS, leads.length) + strip;
   const wanted = MARGIN + SHEET * scale.speed + 2;
-  const fits = Math.min(width / wanted, height / (rowCount * ROW.least));
-  const millimetre = Math.max(MILLIMETRE.least, Math.min(MILLIMETRE.most, Math.floor(fits * 2) / 2));
+  const room = Math.max(1, height - FOOT);
+  const least = Math.max(LEAST_ROW, leastRow(scale.gain));
+  const fits = Math.min(width / wanted, room / (rowCount * least));
+  const millimetre = within(fits);
   const full: Scale = { ...scale, millimetre };
-  const row = Math.max(ROW.least, Math.min(height / rowCount / millimetre, ROW.most)) * millimetre;
+  // The paper of few leads is as high as the page: there is nothing else to show.
+  const most = strip === 0 ? Number.POSITIVE_INFINITY : Math.max(TALLEST_ROW, least);
+  const row = Math.max(least, Math.min(room / rowCount / millimetre, most)) * millimetre;
+  const above = aboveBaseline(scale.gain) * millimetre;
   const left = MARGIN * millimetre;
   const wide = (SHEET / columns) * second(full);
   const panels: Panel[] = Array.from({ length: columns }, (_, column) => ({
@@ -40,20 +49,54 @@ export function sheet(
     height: row * (rowCount - strip),
     begin: (column * SHEET) / columns,
     seconds: SHEET / columns,
-    traces: rows(leads.slice(column * ROWS, (column + 1) * ROWS), names, 0, row, column === 0),
+    traces: rows(leads.slice(column * ROWS, (column + 1) * ROWS), names, 0, row, column === 0, above),
   }));
   if (strip === 1) {
     const y = row * (rowCount - 1);
-    const traces = rows([rhythmLead(names)], names, y, row, true);
+    const traces = rows([rhythmLead(names)], names, y, row, true, above);
     panels.push({ x: left, y, width: SHEET * second(full), height: row, begin: 0, seconds: SHEET, traces });
   }
   return {
     width: Math.round(wanted * millimetre),
-    height: Math.round(row * rowCount),
+    height: Math.round(row * rowCount) + FOOT,
     scale: full,
     period: SHEET,
     panels,
   };
+}
+
+/** A sheet of one lead: there is nothing else to show, so that it fills the page. */
+function alone(names: readonly string[], width: number, height: number, scale: Omit<Scale, "millimetre">): Layout {
+  const room = Math.max(1, height - FOOT);
+  const least = Math.max(LEAST_ROW, leastRow(scale.gain));
+  const wanted = (lines: number): number => MARGIN + (SHEET / lines) * scale.speed + 2;
+  const sizes = LINES.map((lines) => within(Math.min(width / wanted(lines), room / (lines * least))));
+  const millimetre = Math.max(...sizes);
+  const lines = LINES[sizes.indexOf(millimetre)];
+  const full: Scale = { ...scale, millimetre };
+  const row = Math.max(least * millimetre, room / lines);
+  const seconds = SHEET / lines;
+  const panels = Array.from({ length: lines }, (_, line) => ({
+    x: MARGIN * millimetre,
+    y: line * row,
+    width: seconds * second(full),
+    height: row,
+    begin: line * seconds,
+    seconds,
+    traces: rows([0], names, line * row, row, true, aboveBaseline(scale.gain) * millimetre),
+  }));
+  return {
+    width: Math.round(wanted(lines) * millimetre),
+    height: Math.round(row * lines) + FOOT,
+    scale: full,
+    period: SHEET,
+    panels,
+  };
+}
+
+/** CSS pixels to a millimetre, in halves: the lines of the grid stay as regular as they can. */
+function within(fits: number): number {
+  return Math.max(MILLIMETRE.least, Math.min(MILLIMETRE.most, Math.floor(fits * 2) / 2));
 }
 
 /** The twelve standard leads in their order first, then all others. */

@@ -118,6 +118,7 @@ export class EcgSignal {
       this.missing += missing;
       this.buffer.skip(missing);
       this.#note(this.#detector?.skip(missing));
+      this.head.interrupted();
     }
     const first = this.buffer.end;
     const without = this.buffer.gaps.length;

@@ -3,10 +3,13 @@
 import type { Message } from "../../src/index.js";
 import { element, setText } from "./dom.js";
 import { JsonCost } from "./json-cost.js";
+import { duration } from "./presence-words.js";
 import { Percentiles, Rate } from "./statistics.js";
 
 /** Seconds over which rates are taken. */
 const WINDOW = 4;
+/** Seconds that a latency may be below zero before that is the clock's. */
+const PUNCTUAL = 0.1;
 /** Latencies that the percentiles are of. */
 const LATENCIES = 1000;
 
@@ -58,12 +61,20 @@ export class Status {
     const frames = this.#frames.perSecond(now);
     set("status-frames", Number.isNaN(frames) ? "––" : `${frames.toFixed(1)} /s`);
     set("status-bytes", describeBytes(this.#bytes.perSecond(now), this.#json.ratio));
-    const [median, late] = this.latencies.at(0.5, 0.99).map(milliseconds);
-    set("status-latency", this.latencies.count === 0 ? "––" : `median ${median} · p99 ${late}`);
+    this.#tellLatency();
     const missing = counts.missingSeconds > 0 ? ` · ${counts.missingSeconds.toFixed(2)} s` : "";
     set("status-gaps", `${counts.gaps}${missing}`, counts.gaps > 0);
     set("status-drops", String(counts.dropped), counts.dropped > 0);
     set("status-reconnections", String(counts.reconnections), counts.reconnections > 0);
+  }
+
+  /** A message cannot come before it was sent: where it seems so, beyond what timers are off by, a clock is off. */
+  #tellLatency(): void {
+    const [median, late] = this.latencies.at(0.5, 0.99);
+    const isOff = this.latencies.count > 0 && median < -PUNCTUAL;
+    const times = `median ${milliseconds(median)} · p99 ${milliseconds(late)}`;
+    const text = isOff ? `clock of the server ${duration(-median)} ahead` : times;
+    set("status-latency", this.latencies.count === 0 ? "––" : text, isOff);
   }
 }
 
@@ -81,7 +92,7 @@ function kilobytes(bytes: number): string {
 }
 
 function milliseconds(seconds: number): string {
-  return `${(seconds * 1000).toFixed(1)} ms`;
+  return `${(seconds * 1000).toFixed(1).replace("-", "−")} ms`;
 }
 
 function set(id: string, text: string, isBad = false): void {

@@ -54,12 +54,17 @@ export class Sweep {
     this.#ink(head);
   }
 
-  /** Draw the page that begins with a sample, still, and from the first sample to the last. */
-  still(first: number): void {
+  /** Draw the page that begins with a sample, still, and from the first sample to the last, or up to the head. */
+  still(first: number, head = Number.POSITIVE_INFINITY): void {
     this.#origin = first;
     this.clear();
     this.shown = { from: first, to: first };
-    this.#ink(first + this.#page - 1);
+    this.fill(head);
+  }
+
+  /** Draw what the head has come to of a page that stays: nothing older is erased, nothing of the next page is drawn. */
+  fill(head: number): void {
+    this.#ink(Math.min(head, this.#origin + this.#page - 1));
   }
 
   /** The head went on to `head`: erase before it, draw behind it. */
@@ -90,11 +95,12 @@ export class Sweep {
     };
   }
 
-  /** Mark the stretch that the head passed over while nothing came. */
-  drawWaiting(context: CanvasRenderingContext2D, head: number): void {
+  /** Mark the stretch that the head passed over while nothing came, as far as the page has it. */
+  drawWaiting(context: CanvasRenderingContext2D, head: number, isStill = false): void {
     const { buffer } = this.#parts();
     context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
-    this.#hatch(context, Math.max(buffer.end, this.#window(head).from), head);
+    if (isStill) this.#hatch(context, Math.max(buffer.end, this.#origin), Math.min(head, this.#origin + this.#page));
+    else this.#hatch(context, Math.max(buffer.end, this.#window(head).from), head);
   }
 
   /** From which sample on a page has something, and up to which it is erased. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { bedside } from "../src/bedside.js";
 import { Calipers, describe as describeMeasure } from "../src/calipers.js";
 import type { Layout } from "../src/layout.js";
-import { rhythmLead } from "../src/layout.js";
+import { FOOT, leastRow, rhythmLead } from "../src/layout.js";
 import { millivolt, second } from "../src/scale.js";
 import { sheet } from "../src/sheet.js";
 
@@ -44,7 +44,20 @@ describe("the sheet", () => {
   it("takes any number of leads", () => {
     expect(namesOf(sheet(FIFTEEN, 1400, 800, SCALE))[4]).toEqual(["X", "Y", "Z"]);
     expect(namesOf(sheet(["MLII", "V5"], 1400, 800, SCALE))).toEqual([["MLII", "V5"]]);
-    expect(namesOf(sheet(["ECG"], 390, 600, SCALE))).toEqual([["ECG"]]);
+  });
+
+  it("gives a lead that is alone the page, in lines of whole ten seconds", () => {
+    for (const [width, height] of [
+      [390, 600],
+      [1366, 560],
+      [1920, 850],
+    ]) {
+      const layout = sheet(["ECG"], width, height, SCALE);
+      expect(layout.panels.reduce((sum, { seconds }) => sum + seconds, 0)).toBe(10);
+      expect(layout.width).toBeLessThanOrEqual(width);
+      expect(layout.height).toBeGreaterThan(0.95 * height);
+      expect(layout.panels.length).toBeGreaterThan(1);
+    }
   });
 
   it("is a second to 25 mm and a millivolt to 10 mm, on whatever screen", () => {
@@ -74,7 +87,58 @@ describe("the bedside's sweep", () => {
         expect(panel.x + panel.width).toBeLessThanOrEqual(layout.width);
       }
     }
-    expect(bedside(FIFTEEN, 390, 300, SCALE).height).toBe(15 * 12 * 3);
+    const low = bedside(FIFTEEN, 390, 300, SCALE);
+    expect(low.height).toBeGreaterThanOrEqual(15 * leastRow(10) * low.scale.millimetre);
+  });
+
+  it("lets a lead that is alone go on from line to line, and gives few leads more room", () => {
+    for (const [width, height] of [
+      [390, 650],
+      [1366, 560],
+      [1920, 850],
+    ]) {
+      const { panels, period } = bedside(["II"], width, height, SCALE);
+      expect(panels.length).toBeGreaterThan(1);
+      expect(panels.map(({ begin }) => begin)).toEqual(panels.map((_, line) => (line * period) / panels.length));
+    }
+    const scale = (leads: string[]): number => bedside(leads, 1920, 850, SCALE).scale.millimetre;
+    expect(scale(["I", "II"])).toBeGreaterThan(scale(TWELVE));
+  });
+
+  it("has its leads in rows of equal height, in both columns", () => {
+    const [left, right] = bedside(FIFTEEN, 1400, 800, SCALE).panels;
+    expect(right.traces.map(({ baseline }) => baseline)).toEqual(
+      left.traces.slice(0, 7).map(({ baseline }) => baseline),
+    );
+  });
+
+  it("never cuts a calibration pulse, at any gain and size", () => {
+    for (const gain of [5, 10, 20] as const) {
+      for (const [width, height] of [
+        [1920, 850],
+        [1366, 560],
+        [820, 900],
+        [390, 600],
+        [683, 230],
+      ]) {
+        for (const leads of [["I"], ["I", "II"], TWELVE, FIFTEEN]) {
+          for (const arrange of [bedside, sheet]) {
+            const { panels, scale, height: paper } = arrange(leads, width, height, { speed: 25, gain });
+            const baselines = panels.flatMap(({ traces }) => traces.filter(({ calibrated }) => calibrated));
+            for (const { baseline } of baselines) {
+              expect(baseline - millivolt(scale)).toBeGreaterThan(0);
+              expect(baseline).toBeLessThan(paper - FOOT);
+            }
+            for (const { traces } of panels) {
+              for (const [row, { baseline }] of traces.entries()) {
+                const before = row === 0 ? undefined : traces[row - 1];
+                if (before !== undefined) expect(baseline - millivolt(scale)).toBeGreaterThan(before.baseline);
+              }
+            }
+          }
+        }
+      }
+    }
   });
 });
 

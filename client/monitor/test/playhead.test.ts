@@ -4,8 +4,18 @@ import { Playhead } from "../src/playhead.js";
 const RATE = 1000;
 const FRAME = 50;
 
+interface Look {
+  readonly now: number;
+  readonly at: number;
+  readonly end: number;
+}
+
 /** Play with frames that arrive when `arrival` says (null: never); the head's position at each frame of the display. */
-function play(seconds: number, arrival: (frame: number) => number | null): { now: number; at: number; end: number }[] {
+function play(seconds: number, arrival: (frame: number) => number | null): Look[] {
+  return observe(seconds, arrival).seen;
+}
+
+function observe(seconds: number, arrival: (frame: number) => number | null): { seen: Look[]; head: Playhead } {
   const head = new Playhead();
   const due: { at: number; end: number }[] = [];
   for (let frame = 0; frame * 0.05 < seconds; frame += 1) {
@@ -24,7 +34,21 @@ function play(seconds: number, arrival: (frame: number) => number | null): { now
     head.advance(now);
     if (!Number.isNaN(head.position)) seen.push({ now, at: head.position, end });
   }
-  return seen;
+  return { seen, head };
+}
+
+/** How often the head stood still, until when and for how long. */
+function stands(seen: readonly Look[]): { until: number; seconds: number }[] {
+  const found: { until: number; seconds: number }[] = [];
+  for (const [index, { now, at }] of seen.entries()) {
+    const before = seen[index - 1];
+    if (before === undefined || at - before.at > 1e-6) continue;
+    const last = found.at(-1);
+    if (last !== undefined && before.now - last.until < 1e-6)
+      Object.assign(last, { until: now, seconds: last.seconds + now - before.now });
+    else found.push({ until: now, seconds: now - before.now });
+  }
+  return found;
 }
 
 describe("the playhead", () => {
@@ -39,18 +63,85 @@ describe("the playhead", () => {
     expect(Math.max(...steps.slice(60))).toBeLessThan((RATE / 60) * 1.2);
   });
 
-  it("runs on where nothing comes, and is where it should be when the missed frames have come", () => {
+  it("stands still where nothing comes, and is where it should be when the missed frames have come", () => {
     const cut = (at: number): boolean => at > 3 && at < 5;
     const seen = play(8, (frame) => {
       const at = 0.5 + frame * 0.05;
       return cut(at) ? 5 : at;
     });
-    const during = seen.filter(({ now }) => now > 4.5 && now < 4.9);
-    for (const { at, end } of during) expect(at - end).toBeGreaterThan(1000);
-    const after = seen.filter(({ now }) => now > 5.1);
-    for (const { at, end } of after) expect(end - at).toBeGreaterThan(0);
+    for (const { at, end } of seen) expect(at).toBeLessThanOrEqual(end);
+    const during = seen.filter(({ now }) => now > 3.5 && now < 4.9);
+    for (const { at, end } of during) expect(end - at).toBeLessThan(1e-6);
+    for (const { at, end } of seen.filter(({ now }) => now > 5.1)) {
+      expect(end - at).toBeGreaterThan(0);
+      expect(end - at).toBeLessThan(0.5 * RATE);
+    }
     const steps = seen.slice(1).map(({ at }, index) => at - seen[index].at);
-    expect(Math.min(...steps)).toBeGreaterThan(0);
+    expect(Math.min(...steps)).toBeGreaterThanOrEqual(0);
+  });
+
+  it.each([
+    [0.39, 0.1],
+    [1.5, 0.2],
+    [0.15, 0.05],
+  ])("follows a latency that rises by %d s for good within 2 s, stands still once, and says so", (rise, tolerance) => {
+    const risen = 20;
+    const { seen, head } = observe(60, (frame) => 1 + frame * 0.05 + (1 + frame * 0.05 > risen ? rise : 0));
+    for (const { at, end } of seen) expect(at).toBeLessThanOrEqual(end);
+    const stood = stands(seen.filter(({ now }) => now > risen - 1));
+    expect(stood.length).toBe(1);
+    expect(stood[0].seconds).toBeLessThan(rise + 0.05);
+    expect(stood[0].until).toBeLessThan(risen + rise + 0.1);
+    for (const { now, at, end } of seen.filter(({ now }) => now > risen + 2)) {
+      expect(end - at, `at ${now}`).toBeLessThan(2.6 * FRAME);
+      expect(end - at).toBeGreaterThan(0);
+    }
+    expect(head.change?.seconds).toBeGreaterThan(rise - tolerance);
+    expect(head.change?.seconds).toBeLessThan(rise + tolerance);
+    expect(head.change?.at).toBeLessThan(risen + rise + 1.2);
+  });
+
+  it("follows a latency that falls for good within 2 s, without a step back, and says so", () => {
+    const fallen = 20;
+    // In order: what was on its way overtakes nothing.
+    const { seen, head } = observe(60, (frame) => {
+      const sent = 1 + frame * 0.05;
+      return sent > fallen ? Math.max(sent, fallen + 0.39) : sent + 0.39;
+    });
+    const steps = seen.slice(1).map(({ at }, index) => at - seen[index].at);
+    expect(Math.min(...steps)).toBeGreaterThanOrEqual(0);
+    for (const { at, end } of seen.filter(({ now }) => now > fallen + 2.4)) {
+      expect(at).toBeLessThan(end);
+      expect(end - at).toBeLessThan(2.6 * FRAME);
+    }
+    expect(head.change?.seconds).toBeCloseTo(-0.39, 1);
+  });
+
+  it("says nothing of a delay that has not changed", () => {
+    const hiccup = (at: number): number => (at > 5 && at < 5.5 ? 5.5 : at);
+    for (const arrival of [
+      (frame: number) => 1 + frame * 0.05,
+      (frame: number) => 1 + frame * 0.05 * 1.001,
+      (frame: number) => 1 + frame * 0.05 + 0.06 * Math.abs(Math.sin(frame * 7)),
+      (frame: number) => hiccup(1 + frame * 0.05),
+      (frame: number) => (frame < 240 ? 1 : 1 + (frame - 239) * 0.05), // twelve seconds of history
+    ]) {
+      expect(observe(60, arrival).head.change).toBeNull();
+    }
+  });
+
+  it("gives a network that is late now and then more room, and stands still less and less", () => {
+    const { seen } = observe(60, (frame) => 1 + frame * 0.05 + (frame % 10 === 0 ? 0.1 : 0));
+    expect(stands(seen.filter(({ now }) => now > 2 && now < 30)).length).toBeLessThan(12);
+    for (const { at, end } of seen) expect(end - at).toBeLessThan(0.5 * RATE);
+  });
+
+  it("shows what there is of a stream that comes at half its pace, and never runs ahead of it", () => {
+    const seen = play(60, (frame) => 1 + frame * 0.1);
+    for (const { at, end } of seen) {
+      expect(at).toBeLessThanOrEqual(end);
+      expect(end - at).toBeLessThan(2.6 * FRAME);
+    }
   });
 
   it("follows a network that has become slower, and the clock of a sender that is", () => {
@@ -79,7 +170,7 @@ describe("the playhead", () => {
         return at > 3 && at < 5 ? 5 + each * (frame - 51) : at;
       });
       const steps = seen.slice(1).map(({ at }, index) => at - seen[index].at);
-      expect(Math.min(...steps)).toBeGreaterThan(0);
+      expect(Math.min(...steps)).toBeGreaterThanOrEqual(0);
     }
   });
 
@@ -91,5 +182,9 @@ describe("the playhead", () => {
     head.arrived(30_050, FRAME, RATE, 20);
     expect(head.advance(20)).toBe(true);
     expect(head.position).toBe(30_050 - 75);
+    head.arrived(60_050, FRAME, RATE, 50);
+    head.advanceUnseen(50);
+    expect(head.advance(50.01)).toBe(true); // what moved in a hidden tab has to be drawn anew
+    expect(head.advance(50.02)).toBe(false);
   });
 });

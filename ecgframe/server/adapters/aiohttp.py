@@ -9,10 +9,12 @@ app.on_shutdown.append(lambda app: handler.close())
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...libraries import library
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from .address import address
 from .listening import listen
 
@@ -27,7 +29,11 @@ else:
 
 
 async def accept(
-    handler: WebSocketBinaryHandler, request: web.Request, connection_id: str | None = None
+    handler: WebSocketBinaryHandler,
+    request: web.Request,
+    connection_id: str | None = None,
+    *,
+    subprotocols: Sequence[str] = SUBPROTOCOLS,
 ) -> web.WebSocketResponse:
     """Turn a request into a connection of the handler, and serve it until it is over.
 
@@ -35,13 +41,21 @@ async def accept(
         handler: whose connection it becomes.
         request: of the route. What does not ask for a WebSocket gets ``web.HTTPBadRequest``.
         connection_id: by which ``handler.send_message`` finds it; made up where None.
+        subprotocols: to choose from where the client offers some, the preferred one first; a client that offers none of
+            them is served without one. See ``Request.bearer_token``.
 
     Returns:
         The response that aiohttp wants of a route.
     """
     # aiohttp compresses where it is not told, refuses what is as long as its limit, and counts up to a limit of
     # its own before it looks whether the transport is full
-    socket = web.WebSocketResponse(compress=False, max_msg_size=handler.max_message + 1, writer_limit=0)
+    chosen = choose(offered(", ".join(request.headers.getall(HEADER, ()))), subprotocols)
+    socket = web.WebSocketResponse(
+        compress=False,
+        max_msg_size=handler.max_message + 1,
+        writer_limit=0,
+        protocols=() if chosen is None else (chosen,),  # aiohttp itself takes the client's order
+    )
     await socket.prepare(request)
     if request.transport is not None:
         request.transport.set_write_buffer_limits(high=WRITE_LIMIT)

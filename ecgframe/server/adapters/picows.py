@@ -9,13 +9,14 @@ It speaks WebSocket and nothing else: no routes, no pages. It has no permessage-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
 from ...protocol import CloseCode
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from . import listening
 from .address import address
 from .arrivals import Arrivals
@@ -212,6 +213,7 @@ async def serve(
     backlog: int = listening.BACKLOG,
     connection_id: Callable[[Request], str | None] | None = None,
     start_serving: bool = True,
+    subprotocols: Sequence[str] = SUBPROTOCOLS,
     **options: Any,
 ) -> AsyncIterator[asyncio.Server]:
     """Serve a handler until the block is left; then its connections are closed with 1001.
@@ -224,6 +226,8 @@ async def serve(
         connection_id: gives the id by which ``handler.send_message`` finds the connection that a request opens; without
             it, and where it gives None, one is made up.
         start_serving: whether to accept connections from the beginning.
+        subprotocols: to choose from where a client offers some, the preferred one first; a client that offers none of
+            them is served without one. See ``Request.bearer_token``.
         options: for ``picows.ws_create_server`` and asyncio's ``create_server``, such as ``ssl`` or ``sock``.
 
     Raises:
@@ -231,9 +235,15 @@ async def serve(
     """
     links: dict[PicowsLink, asyncio.Task[None]] = {}
 
-    def listener(request: picows.WSUpgradeRequest) -> PicowsLink:
+    def listener(request: picows.WSUpgradeRequest) -> PicowsLink | picows.WSUpgradeResponseWithListener:
         _accept_firefox(request)
-        return PicowsLink(handler.max_message, opened)
+        link = PicowsLink(handler.max_message, opened)
+        names = offered(", ".join(request.headers.getall(HEADER, ())))
+        if (chosen := choose(names, subprotocols)) is None:
+            return link
+        return picows.WSUpgradeResponseWithListener(
+            picows.WSUpgradeResponse.create_101_response({HEADER: chosen}), link
+        )
 
     def opened(link: PicowsLink) -> None:
         links[link] = asyncio.create_task(_attend(handler, link, connection_id and connection_id(link.request)))

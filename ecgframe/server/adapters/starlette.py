@@ -13,10 +13,12 @@ ASGI shows neither the socket nor its buffers, so what can be set stands in the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..link import Link, Request
+from ..subprotocols import SUBPROTOCOLS, choose
 from .address import address
 from .listening import listen
 
@@ -28,15 +30,23 @@ if TYPE_CHECKING:
     from ..handler import WebSocketBinaryHandler
 
 
-async def accept(handler: WebSocketBinaryHandler, websocket: WebSocket, connection_id: str | None = None) -> None:
+async def accept(
+    handler: WebSocketBinaryHandler,
+    websocket: WebSocket,
+    connection_id: str | None = None,
+    *,
+    subprotocols: Sequence[str] = SUBPROTOCOLS,
+) -> None:
     """Accept the WebSocket as a connection of the handler, and serve it until it is over.
 
     Args:
         handler: whose connection it becomes.
         websocket: of the route, not accepted yet.
         connection_id: by which ``handler.send_message`` finds it; made up where None.
+        subprotocols: to choose from where the client offers some, the preferred one first; a client that offers none of
+            them is served without one. See ``Request.bearer_token``.
     """
-    await websocket.accept()
+    await websocket.accept(subprotocol=choose(websocket.scope.get("subprotocols", ()), subprotocols))
     await handler.handle(StarletteLink(websocket), connection_id=connection_id)
 
 

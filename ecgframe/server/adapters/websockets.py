@@ -7,11 +7,12 @@ async with WebSocketBinaryHandler() as handler, serve(handler, "0.0.0.0", 8000) 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...libraries import library
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..subprotocols import SUBPROTOCOLS, choose
 from . import listening
 from .address import address
 
@@ -36,6 +37,7 @@ def serve(
     *,
     backlog: int = listening.BACKLOG,
     start_serving: bool = True,
+    subprotocols: Sequence[str] = SUBPROTOCOLS,
     **options: Any,
 ) -> Server:
     """A websockets server whose connections are all the handler's.
@@ -46,6 +48,8 @@ def serve(
         port: to listen on.
         backlog: connections that may wait to be accepted.
         start_serving: whether to accept connections from the beginning.
+        subprotocols: to choose from where a client offers some, the preferred one first; a client that offers none of
+            them is served without one. See ``Request.bearer_token``.
         options: for ``websockets.serve``: ``ssl``, ``process_request``, ``sock``... Compression is off unless asked
             for here: frames are compressed already.
 
@@ -56,8 +60,12 @@ def serve(
     async def serve_connection(websocket: ServerConnection) -> None:
         await accept(handler, websocket)
 
+    def select(_: ServerConnection, names: Sequence[str]) -> str | None:
+        return choose(names, subprotocols)
+
     defaults = {
         "compression": None,
+        "select_subprotocol": select,
         "max_size": handler.max_message,
         "write_limit": WRITE_LIMIT,
         "ping_interval": None,  # the protocol's own heartbeats tell who is there
