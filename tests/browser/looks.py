@@ -92,4 +92,5 @@ def session(monitor: Monitor, heart: Heart) -> Session:
     monitor.wait(f"s.end > {RATE * heart.seconds}", 90)
     seen = monitor.page.evaluate("window.looks")
     looks = [Look(**{**look, "second": look["second"] / RATE}) for look in seen]
+    looks = [look for look in looks if look.second < heart.seconds]  # then it begins anew
     return Session(heart, looks, monitor.page.evaluate("window.ecgframe.alerts"), monitor.state)

@@ -168,11 +168,7 @@ export class Presence {
   #explain(isCut: boolean, hasSignal: boolean, since: number, seen: Seen | null): void {
     setText(this.#title, isCut ? "Connection lost" : this.#refusal !== "" ? "Refused" : "No signal");
     const doing =
-      this.#link === "closed"
-        ? "the connection is closed; reload the page to try again"
-        : isCut
-          ? "reconnecting"
-          : "waiting for the stream";
+      this.#link === "closed" ? "the connection is closed" : isCut ? "reconnecting" : "waiting for the stream";
     const old = seen?.kind === "age" ? Math.max(since, seen.seconds) : since;
     const ago = hasSignal ? ` · last sample ${Math.floor(old)} s ago` : "";
     setText(this.#text, this.#refusal !== "" ? this.#refusal : `${doing}${ago}`);

@@ -7,8 +7,6 @@
  * Eng. 34:909, 1987).
  */
 
-import { median } from "./numbers.js";
-
 /** That are looked at. */
 const SECONDS = 3;
 /** Blocks of 20 ms in either mean of the band-pass of 3 to 9 Hz: 80 ms. */
@@ -19,8 +17,8 @@ const SMALLEST = 0.09;
 const LOWEST = 3;
 const HIGHEST = 9.5;
 /** Steepest change in 20 ms, to the largest in the band, from which on there are QRS complexes. */
-const STEEP = 1;
-/** Of which the median of that is taken. */
+const STEEP = 1.2;
+/** Of which that is taken; two with QRS complexes are enough. */
 const STRETCHES = 6;
 /** Of the whole range, that a stretch of 100 ms must pass so as not to be isoelectric. */
 const ISOELECTRIC = 0.15;
@@ -100,7 +98,7 @@ export class FibrillationTest {
     return frequency > FLUTTER || this.#regularity() < (frequency < FAST ? REGULAR : VERY_REGULAR);
   }
 
-  /** The median, over half-second stretches, of the steepest change to the largest in the band. */
+  /** The second largest, over half-second stretches, of the steepest change to the largest in the band. */
   #steepness(blocks: Float64Array): number {
     const length = Math.floor(this.#count / STRETCHES);
     const ratios: number[] = [];
@@ -113,7 +111,7 @@ export class FibrillationTest {
       }
       ratios.push((steepest / Math.max(1, largest)) * WIDE);
     }
-    return median(ratios);
+    return ratios.sort((one, other) => one - other)[STRETCHES - 2];
   }
 
   #pauses(blocks: Float64Array): number {
