@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ports import unused_port
 
@@ -35,3 +37,11 @@ def open_monitor(browser):
 def free_port():
     """A port for a server that is to come back where it was."""
     return unused_port()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Each opens a page: these tests are slow ones."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("slow")
