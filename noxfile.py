@@ -42,7 +42,7 @@ def source(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "ecgframe")
     session.run("mypy")
-    session.run("stubtest", *(f"ecgframe.{stub.stem}" for stub in sorted(Path("ecgframe").glob("*.pyi"))))
+    session.run("stubtest", *(f"ecgframe._core.{stub.stem}" for stub in sorted(Path("ecgframe/_core").glob("*.pyi"))))
 
 
 @nox.session

@@ -24,9 +24,9 @@ from setuptools.command.sdist import sdist
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
-SOURCES = sorted(kernel.name for kernel in Path("ecgframe").glob("*.pyx"))
+SOURCES = sorted(kernel.as_posix() for kernel in Path("ecgframe/_core").glob("*.pyx"))
 if COVERAGE != "python":
-    SOURCES.append("codec.py")
+    SOURCES.append("ecgframe/codec.py")
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
 if "clang" in os.environ.get("CC", ""):  # which minds, other than gcc, that Python calls functions by another type
@@ -81,13 +81,14 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                "ecgframe." + name.partition(".")[0],
-                [f"ecgframe/{name}"],
+                path.partition(".")[0].replace("/", "."),
+                [path],
+                include_dirs=["ecgframe/_core"],
                 define_macros=[("CYTHON_TRACE_NOGIL", "1")] if TRACED else [],
                 extra_compile_args=compiler_flags(),
                 extra_link_args=SANITIZERS[:1] if BUILD == "sanitized" else [],
             )
-            for name in (SOURCES if BUILD != "plain" else [])
+            for path in (SOURCES if BUILD != "plain" else [])
         ],
         compiler_directives={
             "language_level": 3,

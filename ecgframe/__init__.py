@@ -10,6 +10,7 @@ array([[0.1, 0.2],
 
 from typing import TYPE_CHECKING, Any
 
+from . import messages as _messages  # noqa: F401 - for bundlers: the compiled codec imports it
 from ._core import Header, accelerated, crc32
 from .codec import Codec, Message, decode, decode_all, encode, pack, split, unpack
 from .compression import Compression

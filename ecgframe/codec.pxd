@@ -3,14 +3,14 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-# codec.py gets its names from _core.py; those that stand here, too, are called in C. A class cannot have both, hence
+# codec.py gets its names from _core/; those that stand here, too, are called in C. A class cannot have both, hence
 # the other name of the one that codec.py makes objects of.
-from ._clock cimport Clock as CompiledClock
-from ._draft cimport Draft, build_frame, draft_around
-from ._header cimport FlatBuffer, Header, flatten, flatten_writable, octet
-from ._message cimport message_of
-from ._pack cimport pack as pack_payload, pack_frame, pack_frame_into
-from ._unpack cimport unpack as unpack_payload, unpack_checked
+from ._core._header cimport FlatBuffer, Header, flatten, flatten_writable, as_byte
+from ._core.clock cimport Clock as CompiledClock
+from ._core.frame cimport PendingFrame, build_frame, pending_frame
+from ._core.message cimport message_of
+from ._core.pack cimport pack as pack_payload, pack_frame, pack_frame_into
+from ._core.unpack cimport unpack as unpack_payload, unpack_checked
 
 
 cdef bytes _IS_TYPE

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ._core import (
     Clock,
     Message,
+    as_byte,
     build_frame,
-    draft_around,
     flatten,
     flatten_writable,
     message_of,
-    octet,
     pack_frame,
     pack_frame_into,
     pack_payload,
+    pending_frame,
     unpack_checked,
     unpack_payload,
 )
@@ -38,6 +38,7 @@ from .protocol import (
     LATEST_VERSION,
     MAX_BATCH_PAYLOAD,
     VERSIONS,
+    Check,
     Flag,
     MessageType,
 )
@@ -59,8 +60,8 @@ __all__ = [
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ._draft import Draft
-    from ._header import FlatBuffer, Header
+    from ._core._header import FlatBuffer, Header
+    from ._core.frame import PendingFrame
 
 NdarrayForm = Literal["list", "binary"]
 NumericLists = Literal["list", "ndarray"]
@@ -94,13 +95,13 @@ class PreparedFrame:
         nbytes: of its payload as it travels.
     """
 
-    __slots__ = ("_draft", "_type", "_version", "flags", "nbytes", "packed")
+    __slots__ = ("_pending", "_type", "_version", "flags", "nbytes", "packed")
 
-    def __init__(self, draft: Draft, version: int, type: int, flags: int, packed: int) -> None:
+    def __init__(self, pending: PendingFrame, version: int, type: int, flags: int, packed: int) -> None:
         self.flags = flags
         self.packed = packed
-        self.nbytes = draft.nbytes
-        self._draft = draft
+        self.nbytes = pending.nbytes
+        self._pending = pending
         self._version = version
         self._type = type
 
@@ -116,7 +117,7 @@ class PreparedFrame:
         if (timestamp is None) != (self._version < 3):
             raise ValueError(f"a V{self._version} frame has {'no' if self._version < 3 else 'a'} timestamp")
         stamp = 0 if timestamp is None else _checked_timestamp(timestamp)
-        return self._draft.seal(self._version, self._type, self.flags, stamp)
+        return self._pending.seal(self._version, self._type, self.flags, stamp)
 
 
 class Codec:
@@ -197,7 +198,9 @@ class Codec:
             MessageTooLarge: the payload passes ``max_payload``.
             MissingRequiredFields, InvalidDataFormat: with ``validate``, the message is not what its type requires.
         """
-        return self._frame(octet(type, "message type"), data, self._or_own(version), octet(flags, "flags"), timestamp)
+        return self._frame(
+            as_byte(type, "message type"), data, self._or_own(version), as_byte(flags, "flags"), timestamp
+        )
 
     def prepare(
         self, type: MessageType | int, data: Any, *, version: int | None = None, flags: Flag | int = 0
@@ -209,7 +212,7 @@ class Codec:
 
         Args and errors are those of ``encode``.
         """
-        return self._prepared(octet(type, "message type"), data, self._or_own(version), octet(flags, "flags"))
+        return self._prepared(as_byte(type, "message type"), data, self._or_own(version), as_byte(flags, "flags"))
 
     def encode_into(
         self,
@@ -239,10 +242,10 @@ class Codec:
         return self._frame_into(
             flatten_writable(buffer),
             offset,
-            octet(type, "message type"),
+            as_byte(type, "message type"),
             data,
             self._or_own(version),
-            octet(flags, "flags"),
+            as_byte(flags, "flags"),
             timestamp,
         )
 
@@ -260,16 +263,16 @@ class Codec:
 
     def _prepared(self, type: int, data: Any, version: int, flags: int) -> PreparedFrame:
         self._check_message(type, data, version, flags)
-        draft = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1)
-        assert not isinstance(draft, bytes), "no payload is as short as that"
-        packed = draft.nbytes
+        pending = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1)
+        assert not isinstance(pending, bytes), "no payload is as short as that"
+        packed = pending.nbytes
         if packed > self._longest_undeflated(version):
-            deflated = shrunk(draft.payload, self._level)
+            deflated = shrunk(pending.payload, self._level)
             if deflated is not None:
-                draft = draft_around(version, deflated)
+                pending = pending_frame(version, deflated)
                 flags |= _COMPRESSED
-        draft.sum_now()
-        return PreparedFrame(draft, version, type, flags, packed)
+        pending.sum_now()
+        return PreparedFrame(pending, version, type, flags, packed)
 
     def _frame_into(
         self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int | None
@@ -402,7 +405,9 @@ class Codec:
         numeric = self._numeric and header.type in DATA_TYPES
         if header.length > room:
             flat.check_sum(offset, header)
-            raise MessageTooLarge(f"{header.length} bytes of payload, where the message has room for {room}", check=10)
+            raise MessageTooLarge(
+                f"{header.length} bytes of payload, where the message has room for {room}", check=Check.INFLATED_LIMIT
+            )
         if header.bits & _TRANSFORMED:
             plain = flatten(self._restored(flat, offset, header, room))
             data = unpack_payload(plain, 0, plain.nbytes, numeric)
@@ -423,7 +428,7 @@ class Codec:
 
     def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
         if header.bits & _ENCRYPTED:
-            raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=8)
+            raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=Check.ENCRYPTION)
         return payload
 
     def _inflated(self, header: Header, payload: memoryview, room: int) -> Buffer:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from ._core import flatten
 from .errors import DecompressionFailed, MessageTooLarge
-from .protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD
+from .protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, Check
 
 if TYPE_CHECKING:
     import zlib as _inflater
@@ -157,17 +157,19 @@ def _inflated_as_stream(payload: memoryview, limit: int) -> bytes:
         # One byte more than the limit tells "exactly full" from "too large"; 0 would mean "no limit" to zlib.
         inflated = stream.decompress(payload, limit + 1)
     except _inflater.error as error:
-        raise DecompressionFailed(f"the compressed payload is damaged: {error}", check=9) from error
+        raise DecompressionFailed(f"the compressed payload is damaged: {error}", check=Check.COMPRESSION) from error
     if len(inflated) > limit:
         raise MessageTooLarge(
-            f"the payload of {payload.nbytes} bytes inflates past the limit of {limit} bytes", check=10
+            f"the payload of {payload.nbytes} bytes inflates past the limit of {limit} bytes",
+            check=Check.INFLATED_LIMIT,
         )
     if not stream.eof:
         raise DecompressionFailed(
-            f"the compressed payload of {payload.nbytes} bytes is cut short, after {len(inflated)} inflated", check=9
+            f"the compressed payload of {payload.nbytes} bytes is cut short, after {len(inflated)} inflated",
+            check=Check.COMPRESSION,
         )
     if stream.unused_data:
         raise DecompressionFailed(
-            f"{len(stream.unused_data)} bytes follow the compressed stream of the payload", check=9
+            f"{len(stream.unused_data)} bytes follow the compressed stream of the payload", check=Check.COMPRESSION
         )
     return inflated

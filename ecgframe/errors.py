@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .protocol import ErrorCode
+from .protocol import Check, ErrorCode
 
 
 class ProtocolError(ValueError):
@@ -18,8 +18,8 @@ class ProtocolError(ValueError):
     Attributes:
         code: the specification's error code, ready for an ERROR message.
         check: the row of the receiver's table of checks (``docs/protocol.md``, "What a receiver checks") that
-            failed, or None where no such row is concerned. Up to 6, the stream can no longer be trusted; from 7 on,
-            only this frame is lost.
+            failed, as a ``protocol.Check``, or None where no such row is concerned. Up to ``FLAGS``, the stream can no
+            longer be trusted; from ``CHECKSUM`` on, only this frame is lost.
         path: where in the payload, as in ``data["leads"][3]``, or None.
         offset: byte of the frame (checks 1 to 7) or of the inflated payload (check 11), or None.
     """
@@ -30,7 +30,7 @@ class ProtocolError(ValueError):
         self,
         message: str,
         *,
-        check: int | None = None,
+        check: Check | None = None,
         path: str | None = None,
         offset: int | None = None,
     ) -> None:

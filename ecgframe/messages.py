@@ -21,13 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _rules
-from ._path import path_text
+from ._core.path import path_text
 from ._rules import Fault, Rule, rule
 from .errors import InvalidDataFormat, MissingRequiredFields
-from .protocol import MessageType
-
-CHECK: Final = 12
-"""The row of the receiver's table of checks that this module is."""
+from .protocol import Check, MessageType
 
 
 class Alias(NamedTuple):
@@ -440,7 +437,7 @@ def _check_one_a_lead(schema: _Schema, data: dict[str, Any]) -> None:
 def _invalid(schema: _Schema, fault: Fault) -> InvalidDataFormat:
     path = path_text(fault.where)
     return InvalidDataFormat(
-        f"{schema.type.name}: {path} must be {fault.expected}; got {fault.got}", check=CHECK, path=path
+        f"{schema.type.name}: {path} must be {fault.expected}; got {fault.got}", check=Check.FIELDS, path=path
     )
 
 
@@ -454,5 +451,5 @@ def _missing(schema: _Schema, data: dict[Any, Any]) -> MissingRequiredFields:
         for need in schema.needs
     ]
     return MissingRequiredFields(
-        f"{schema.type.name} lacks {' or '.join(alternatives)}", check=CHECK, path=path_text([])
+        f"{schema.type.name} lacks {' or '.join(alternatives)}", check=Check.FIELDS, path=path_text([])
     )

@@ -143,7 +143,37 @@ MAX_CONTAINERS: Final = 2**20
 """Python lists and dicts that one payload may become. An empty one takes a byte on the wire and 56 to 64
 in memory, so this bounds what a hostile payload costs. Samples inside an ndarray wrapper do not count."""
 
-LAST_FATAL_CHECK: Final = 6
+
+class Check(IntEnum):
+    """What a receiver checks, in this order; the first that fails decides the error."""
+
+    HEADER = 1
+    """The whole header is there."""
+    VERSION = 2
+    """This receiver knows the version."""
+    TYPE = 3
+    """The type is one of the thirteen."""
+    LIMIT = 4
+    """The length is within the receiver's limit."""
+    LENGTH = 5
+    """The payload is all there, with nothing behind it."""
+    FLAGS = 6
+    """The version has these flags."""
+    CHECKSUM = 7
+    """The checksum is the payload's."""
+    ENCRYPTION = 8
+    """The payload is not encrypted, as there is no key."""
+    COMPRESSION = 9
+    """A compressed payload is one whole zlib stream."""
+    INFLATED_LIMIT = 10
+    """It inflates to no more than the receiver's limit."""
+    PAYLOAD = 11
+    """The payload is one MessagePack value of the specification's types."""
+    FIELDS = 12
+    """The message has its fields, and each holds what it should."""
+
+
+LAST_FATAL_CHECK: Final = int(Check.FLAGS)
 """Of the receiver's checks, the last one whose failure leaves no trust in what follows in the stream."""
 
 

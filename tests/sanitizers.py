@@ -58,7 +58,7 @@ def check_that_it_watches(environment):
         python = [sys.executable, "-P", "-c", code]
         return subprocess.run(python, env=environment, capture_output=True, text=True, check=False)
 
-    core = Path(answer("import ecgframe._unpack as core; print(core.__file__)").stdout.strip())
+    core = Path(answer("import ecgframe._core.unpack as core; print(core.__file__)").stdout.strip())
     marks = [b"__asan_report_load", b"__ubsan_handle_add_overflow_abort"]
     if not core.is_file() or not all(mark in core.read_bytes() for mark in marks):
         sys.exit(f"not the watched core: {core}")

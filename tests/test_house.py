@@ -18,13 +18,10 @@ MODULES = {
     for path in HOUSE.rglob("*.py")
     if "__pycache__" not in path.parts
 }
-COMPILED = {path.name: path for path in [*HOUSE.glob("*.pyx"), *HOUSE.glob("*.pxd")]}
+COMPILED = {path.name: path for path in [*HOUSE.rglob("*.pyx"), *HOUSE.rglob("*.pxd")]}
 CODEC_FLOORS = [
     "__init__",
     "_core",
-    "_entry",
-    "_path",
-    "_plain",
     "_rules",
     "codec",
     "compression",
@@ -82,7 +79,6 @@ CLIENT_MAY_IMPORT = {
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {"tools", "metrics", "compression"}
 SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
-    "_entry",
     "server",
     "metrics",
     "records",
@@ -128,7 +124,7 @@ def names_imported_in(tree, path):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
             inside = ".".join(part for part in base if part)
-            found |= {inside} if inside else {alias.name for alias in node.names}
+            found |= {inside} if node.module else {".".join((*base[:-1], alias.name)) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= (
                 {node.module.removeprefix("ecgframe").lstrip(".")}
@@ -158,15 +154,26 @@ class WithoutTypes(ast.NodeTransformer):
 
 def modules_run_by(path):
     """The files of this package that one imports when it runs, be it at once or in a function."""
-    names = names_imported_in(WithoutTypes().visit(ast.parse(path.read_text())), path)
+    return modules_in(WithoutTypes().visit(ast.parse(path.read_text())), path)
+
+
+def modules_named_by(path):
+    """The same, with what it imports for type checkers alone."""
+    return modules_in(ast.parse(path.read_text()), path)
+
+
+def modules_in(tree, path):
+    names = names_imported_in(tree, path)
     places = {name.replace(".", "/") for name in names}
+    places |= {place.rpartition("/")[0] for place in places - MODULES.keys()}  # a name within a package
+    places.discard(path.parent.relative_to(HOUSE).as_posix())  # an own part, which need not be Python
     return {place if place in MODULES else f"{place}/__init__" for place in places} & MODULES.keys()
 
 
 def compiled_imports_of(path):
-    text = path.read_text()
-    names = re.findall(r"^\s*(?:from|import|cimport)\s+(?:ecgframe\.|\.)(\w+)", text, re.M)
-    return set(names) | set(re.findall(r"^\s*from\s+(?:ecgframe|\.)\s+c?import\s+(\w+)", text, re.M))
+    """The floors that a Cython file imports, its own excepted."""
+    root = r"\." * (len(path.parent.relative_to(HOUSE).parts) + 1)
+    return set(re.findall(rf"^\s*(?:from|import|cimport)\s+(?:ecgframe\.|{root})(\w+)", path.read_text(), re.M))
 
 
 def test_the_tables_stand_at_the_bottom():
@@ -234,9 +241,10 @@ def test_no_kernel_is_built_against_numpy(kernel):
     assert not re.search(r"^\s*(cimport numpy|from numpy\S* cimport)", COMPILED[kernel].read_text(), re.M)
 
 
-@pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_plain/")])
+@pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_core/plain/")])
 def test_no_plain_twin_of_a_kernel_looks_up(twin):
-    assert imports_of(MODULES[twin]) <= {"_plain", "_entry", "_path", "errors", "protocol"}
+    names = names_imported_in(ast.parse(MODULES[twin].read_text()), MODULES[twin])
+    assert {name for name in names if not name.startswith(("_core.plain", "_core.path"))} <= {"errors", "protocol"}
 
 
 def test_the_recordings_know_nothing_of_the_protocol():
@@ -253,7 +261,7 @@ def test_only_the_command_line_imports_the_command_line():
 
 def test_imports_never_lead_back():
     try:
-        TopologicalSorter({name: modules_run_by(path) for name, path in MODULES.items()}).prepare()
+        TopologicalSorter({name: modules_named_by(path) for name, path in MODULES.items()}).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
@@ -268,11 +276,47 @@ def test_the_imports_are_really_found(tmp_path):
     assert "errors" in imports_of(MODULES["codec"])
     assert "compression" in modules_run_by(MODULES["codec"])
     assert "session/__init__" in modules_run_by(MODULES["server/connection"])
+    named, run = modules_named_by(MODULES["codec"]), modules_run_by(MODULES["codec"])
+    assert "_core/__init__" in run
+    assert run <= named
+    assert "client/connection" in modules_named_by(MODULES["client/subscription"]) - modules_run_by(
+        MODULES["client/subscription"]
+    )
 
 
 @pytest.mark.skipif(not COMPILED, reason="installed without its sources")
 def test_the_compiled_imports_are_really_found():
     assert any(compiled_imports_of(path) for path in COMPILED.values())
+
+
+@pytest.mark.skipif(not COMPILED, reason="installed without its sources")
+def test_the_plain_core_mirrors_the_compiled_one():
+    twins = {Path(name).name for name in MODULES if name.startswith("_core/plain/")} - {"__init__"}
+    assert twins <= {path.stem for path in COMPILED.values() if path.suffix == ".pyx"}
+
+
+@pytest.mark.skipif(not COMPILED, reason="installed without its sources")
+def test_a_bundler_finds_what_compiled_modules_import():
+    """PyInstaller and its like read the imports of Python files, and cannot look into a compiled one."""
+    seen, waiting = {"codec"}, ["__init__"]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(modules_run_by(MODULES[name]))
+    kernels = [path for path in COMPILED.values() if path.suffix == ".pyx"]
+    needed = modules_run_by(MODULES["codec"])
+    for path in kernels:
+        needed |= {name if name in MODULES else f"_core/{name}" for name in python_imports_of(path)}
+    assert {"errors", "protocol", "messages", "_core/path"} <= needed
+    assert needed <= seen
+    named = names_imported_in(ast.parse(MODULES["_core/__init__"].read_text()), MODULES["_core/__init__"])
+    assert {f"_core.{path.stem}" for path in kernels} <= named
+
+
+def python_imports_of(path):
+    """The Python modules of this package that a Cython file imports when it runs."""
+    return set(re.findall(r"^\s*from\s+\.+(\w+)\s+import\b", path.read_text(), re.M))
 
 
 def modules_after(statement):
@@ -292,8 +336,8 @@ def test_importing_the_package_loads_the_codec_floors_only():
 @pytest.mark.skipif(os.environ.get("ECGFRAME_PLAIN") == "1", reason="the plain core was asked for")
 def test_the_compiled_core_is_the_one_in_use():
     assert ecgframe.accelerated
-    for name in ("_header", "_pack", "_unpack"):
-        module = __import__(f"ecgframe.{name}", fromlist=["x"])
+    for name in ("_header", "pack", "unpack"):
+        module = __import__(f"ecgframe._core.{name}", fromlist=["x"])
         assert Path(module.__file__).suffix in (".so", ".pyd")
 
 

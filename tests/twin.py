@@ -18,8 +18,7 @@ import ecgframe
 def load_plain():
     """The package once more, under another name, from its sources alone: as an installation without extensions."""
     house = Path(ecgframe.__file__).parent
-    # Spelt otherwise than for the first copy: Python keeps what it knows of a folder by its spelling.
-    places = [str(house) + os.sep]
+    places = [str(house)]
     # A name within the first copy, so that coverage sees what is run of it.
     spec = spec_from_file_location("ecgframe.as_plain", house / "__init__.py", submodule_search_locations=places)
     package = module_from_spec(spec)

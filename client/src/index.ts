@@ -1,9 +1,16 @@
-export { crc32 } from "./crc32.js";
-export { type EcgData, ecgData, physicalValues } from "./ecg-data.js";
+export { crc32 } from "./codec/crc32.js";
+export { type EcgData, ecgData, physicalValues } from "./codec/ecg-data.js";
+export { DateTime, NdArray, type NdArrayForm, pack, type Samples, Uuid, unpack } from "./codec/messagepack-utils.js";
+export {
+  type Compression,
+  type EncodeOptions,
+  type Header,
+  type Message,
+  ProtocolHandler,
+  type ProtocolHandlerOptions,
+} from "./codec/protocol-handler.js";
 export { ProtocolError } from "./errors.js";
 export { type Beat, HeartDetector, type HeartStatus, Rhythm, SignalQuality } from "./features/index.js";
-export { DateTime, NdArray, type NdArrayForm, pack, type Samples, Uuid, unpack } from "./messagepack-utils.js";
-export type { Gap } from "./place.js";
 export {
   Capability,
   CloseCode,
@@ -14,22 +21,15 @@ export {
   VERSIONS,
   type Version,
 } from "./protocol.js";
-export {
-  type Compression,
-  type EncodeOptions,
-  type Header,
-  type Message,
-  ProtocolHandler,
-  type ProtocolHandlerOptions,
-} from "./protocol-handler.js";
-export { ConnectionLost, NotAcknowledged } from "./reconnection.js";
+export { ConnectionLost, NotAcknowledged } from "./service/backoff.js";
+export type { Gap } from "./service/cursor.js";
 export type {
   StreamCallback,
   StreamMessage,
   SubscribeOptions,
   Subscription,
   SubscriptionStatus,
-} from "./subscription.js";
+} from "./service/subscription.js";
 export {
   type Negotiated,
   type SendOptions,
@@ -38,4 +38,4 @@ export {
   type ServiceState,
   type Statistics,
   WebSocketBinaryService,
-} from "./websocket-binary.service.js";
+} from "./service/websocket-binary.service.js";

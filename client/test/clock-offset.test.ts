@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { ClockOffset } from "../src/clock-offset.js";
+import { ClockOffset } from "../src/service/clock-offset.js";
 
 describe("the server's clock", () => {
   beforeEach(() => {

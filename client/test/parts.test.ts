@@ -2,9 +2,9 @@
 import { deflateSync, inflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { deflate, inflate } from "../src/compression.js";
-import { Emitter } from "../src/emitter.js";
-import { halfFromFloat32Bits, halfToFloat32Bits, roundedToHalf } from "../src/half.js";
+import { deflate, inflate } from "../src/codec/compression.js";
+import { float16FromFloat32Bits, float16ToFloat32Bits, roundToFloat16 } from "../src/codec/float16.js";
+import { SendClock } from "../src/codec/send-clock.js";
 import {
   crc32,
   DateTime,
@@ -20,9 +20,9 @@ import {
   unpack,
   WebSocketBinaryService,
 } from "../src/index.js";
-import { microseconds, seconds } from "../src/moments.js";
-import { DEFAULT_BACKOFF, isFinal, Patience } from "../src/reconnection.js";
-import { SendClock } from "../src/send-clock.js";
+import { Backoff, DEFAULT_BACKOFF, isFinal } from "../src/service/backoff.js";
+import { Emitter } from "../src/service/emitter.js";
+import { microseconds, seconds } from "../src/session/timestamps.js";
 import { uncaughtDuring } from "./services.js";
 
 describe("crc32", () => {
@@ -66,7 +66,7 @@ describe("crc32", () => {
   test("of many bytes without WebAssembly", async () => {
     vi.stubGlobal("WebAssembly", undefined);
     vi.resetModules();
-    const { crc32: byTables } = await import("../src/crc32.js");
+    const { crc32: byTables } = await import("../src/codec/crc32.js");
     vi.unstubAllGlobals();
     const bytes = Uint8Array.from({ length: 48_000 }, (_, i) => (i * 2654435761) >>> 24);
     expect(byTables(bytes)).toBe(crc32(bytes));
@@ -152,9 +152,9 @@ describe("float16", () => {
     const words = new Int32Array(1);
     const float = new Float32Array(words.buffer);
     for (let bits = 0; bits < 0x10000; bits++) {
-      words[0] = halfToFloat32Bits(bits);
+      words[0] = float16ToFloat32Bits(bits);
       if (!Object.is(float[0], valueOfHalf(bits))) throw new Error(`0x${bits.toString(16)} is ${float[0]}`);
-      if (halfFromFloat32Bits(words[0]) !== bits) throw new Error(`0x${bits.toString(16)} does not come back`);
+      if (float16FromFloat32Bits(words[0]) !== bits) throw new Error(`0x${bits.toString(16)} does not come back`);
     }
   });
 
@@ -166,10 +166,10 @@ describe("float16", () => {
       const even = bits % 2 ? high : low;
       const expected = [low, even, low, high];
       const given = [low, middle, middle - (high - low) / 1e6, middle + (high - low) / 1e6];
-      expect(given.map(roundedToHalf)).toEqual(expected);
-      expect(given.map((value) => roundedToHalf(-value))).toEqual(expected.map((value) => -value));
+      expect(given.map(roundToFloat16)).toEqual(expected);
+      expect(given.map((value) => roundToFloat16(-value))).toEqual(expected.map((value) => -value));
     }
-    expect([65519.99, 65520, -65520, Infinity, Number.NaN].map(roundedToHalf)).toEqual([
+    expect([65519.99, 65520, -65520, Infinity, Number.NaN].map(roundToFloat16)).toEqual([
       65504,
       Infinity,
       -Infinity,
@@ -331,19 +331,19 @@ describe("connecting again", () => {
   const backoff = { ...DEFAULT_BACKOFF, jitter: 0 };
 
   test("is done at once where a connection broke off, then later and later", () => {
-    const patience = new Patience(backoff);
-    expect([1, 2, 3].map(() => patience.pause(0, false))).toEqual([0, 500, 800]);
-    expect(Array.from({ length: 20 }, () => patience.pause(0, false)).at(-1)).toBe(15_000);
-    expect(patience.pause(10, false)).toBe(0);
+    const delays = new Backoff(backoff);
+    expect([1, 2, 3].map(() => delays.pause(0, false))).toEqual([0, 500, 800]);
+    expect(Array.from({ length: 20 }, () => delays.pause(0, false)).at(-1)).toBe(15_000);
+    expect(delays.pause(10, false)).toBe(0);
   });
 
   test("a server that closes is given time", () => {
-    expect(new Patience(backoff).pause(60, true)).toBe(500);
+    expect(new Backoff(backoff).pause(60, true)).toBe(500);
   });
 
   test("is random, so that not all come at once", () => {
-    const patience = new Patience(DEFAULT_BACKOFF, () => 0.5);
-    expect(patience.pause(0, true)).toBe(500 * 0.75);
+    const delays = new Backoff(DEFAULT_BACKOFF, () => 0.5);
+    expect(delays.pause(0, true)).toBe(500 * 0.75);
   });
 
   test("is of no use where the server does not want it", () => {

@@ -1,9 +1,9 @@
 /** Whatever one side sends, the other reads: against the Python codec, both ways. */
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { checkedControl } from "../src/control-messages.js";
+import { checkedControl } from "../src/codec/control-messages.js";
+import { findDType } from "../src/codec/ndarray.js";
 import { type Message, MessageType, ProtocolError, ProtocolHandler, pack, unpack } from "../src/index.js";
-import { findDType } from "../src/ndarray.js";
 import { Peer } from "./peer/peer.js";
 import { FRAMES, fromHex, fromJson, type Rendered, toHex } from "./rendering.js";
 import { image } from "./same.js";

@@ -1,8 +1,8 @@
 /** The vectors' way to write a value in JSON, explained in `tests/vectors/README.md`. */
 import { readFileSync } from "node:fs";
+import { findDType } from "../src/codec/ndarray.js";
+import { SampleReader } from "../src/codec/sample-reader.js";
 import { DateTime, NdArray, type Samples, Uuid } from "../src/index.js";
-import { findDType } from "../src/ndarray.js";
-import { SampleReader } from "../src/sample-reader.js";
 
 const VECTORS = new URL("../../tests/vectors/", import.meta.url);
 

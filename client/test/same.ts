@@ -1,5 +1,5 @@
-import { isoText } from "../src/date-time.js";
-import { halfFromFloat32Bits } from "../src/half.js";
+import { isoText } from "../src/codec/date-time.js";
+import { float16FromFloat32Bits } from "../src/codec/float16.js";
 import { DateTime, NdArray, Uuid } from "../src/index.js";
 
 /** What tells a value from another, to the last bit of an array: values of the same image are the same. */
@@ -38,5 +38,5 @@ function arrayImage(array: NdArray): unknown {
 export function bytesOf({ data, dtype }: NdArray): Uint8Array {
   if (dtype !== "float16" && dtype !== ">f2") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const words = new Int32Array(data.buffer, data.byteOffset, data.length);
-  return new Uint8Array(Uint16Array.from(words, halfFromFloat32Bits).buffer);
+  return new Uint8Array(Uint16Array.from(words, float16FromFloat32Bits).buffer);
 }

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { ecgData, Flag, MessageType, NdArray, physicalValues, type StreamMessage } from "../src/index.js";
-import { ConnectionLost } from "../src/reconnection.js";
+import { ConnectionLost } from "../src/service/backoff.js";
 import { Peer } from "./peer/peer.js";
 import type { Rendered } from "./rendering.js";
 import { collected, impatient, next, until } from "./services.js";
@@ -38,7 +38,7 @@ function range(first: number, last: number): number[] {
 test("the specification's example runs as written", async () => {
   await serve();
   Object.assign(globalThis, { WebSocket }); // which a browser has
-  const { WebSocketBinaryService, MessageType } = await import("../src/websocket-binary.service.js");
+  const { WebSocketBinaryService, MessageType } = await import("../src/service/websocket-binary.service.js");
 
   // Create service
   const wsService = new WebSocketBinaryService();

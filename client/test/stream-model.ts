@@ -1,7 +1,7 @@
 /** A server's stream and one viewer, in virtual time: what was published, what the viewer was handed, what it was told. */
 import { expect } from "vitest";
 import { Flag, MessageType } from "../src/index.js";
-import { Place } from "../src/place.js";
+import { StreamCursor } from "../src/service/cursor.js";
 
 const SECOND = 1_000_000;
 
@@ -24,7 +24,7 @@ interface Event {
 }
 
 export class StreamModel {
-  readonly #place = new Place("ecg");
+  readonly #cursor = new StreamCursor("ecg");
   readonly #published: Published[] = [];
   readonly #seen: Seen[] = [];
   /** Numbers of the messages before which the server lost what it kept. */
@@ -148,7 +148,7 @@ export class StreamModel {
 
   #connect(): void {
     if (this.#wire !== null) return;
-    const since = this.#place.asksSince();
+    const since = this.#cursor.asksSince();
     if (since instanceof Date) throw new Error("a place that the server gave is exact");
     if (since === null) {
       this.#begun = this.#published.length;
@@ -163,11 +163,11 @@ export class StreamModel {
   }
 
   #answer(from: bigint | null): void {
-    for (const gap of this.#place.answered(from, this.#now())) this.#seen.push(gap);
+    for (const gap of this.#cursor.answered(from, this.#now())) this.#seen.push(gap);
   }
 
   #deliver(message: Published): void {
-    const { gaps, isNew } = this.#place.take(
+    const { gaps, isNew } = this.#cursor.take(
       {
         type: message.urgent ? MessageType.ANOMALY_ALERT : MessageType.ECG_DATA,
         version: 3,

@@ -1,8 +1,8 @@
 /** Any value that travels, and its rendering for the Python peer. */
 import fc from "fast-check";
-import { isoText } from "../src/date-time.js";
+import { isoText } from "../src/codec/date-time.js";
+import { findDType } from "../src/codec/ndarray.js";
 import { DateTime, NdArray, type Samples, Uuid } from "../src/index.js";
-import { findDType } from "../src/ndarray.js";
 import { type Rendered, toHex } from "./rendering.js";
 import { bytesOf } from "./same.js";
 

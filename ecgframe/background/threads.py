@@ -1,7 +1,7 @@
 """Threads of this process that encode and decode large messages for event loops.
 
 Packing and deflating 16 MiB takes up to half a second, in which an event loop would do nothing else. Deflating needs
-no GIL, and packing rests often where a loop waits for it (``_rests.pyx``).
+no GIL, and packing rests often where a loop waits for it (``gil_yield.pyx``).
 
 These threads are not those of ``asyncio.to_thread``: an application may keep all of those busy, with its database for
 one, and a message shall not wait for that; nor shall an application's look-up of a name wait for messages.

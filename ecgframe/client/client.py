@@ -21,12 +21,12 @@ from ..session import (
     SubscriptionAnswered,
     Undelivered,
 )
+from .backoff import as_error
 from .clock_offset import ClockOffset
 from .errors import NotAcknowledged
-from .line import Line, State
 from .outbound import Outbound
-from .reconnection import as_error
-from .switchboard import Switchboard
+from .reconnecting import ReconnectingConnection, State
+from .subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..errors import ProtocolError
-    from .conversation import Conversation
-    from .mailbox import Mailbox
-    from .place import Gap
+    from .connection import Connection
+    from .cursor import Gap
+    from .message_queue import MessageQueue
     from .subscription import Subscription
 
 log = logging.getLogger("ecgframe.client")
 
 WAITING: Final = 1024
-"""Messages that may wait for the application in one mailbox before the client stops reading."""
+"""Messages that may wait for the application in one queue before the client stops reading."""
 
-PATIENCE: Final = 30.0
+DEFAULT_TIMEOUT: Final = 30.0
 """Seconds that a call waits for a connection."""
 
 
@@ -114,26 +114,26 @@ class Client:
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)
-        self._switchboard = Switchboard(delays)
+        self._subscriptions = Subscriptions(delays)
         self._offset = ClockOffset()
         self._outbound = Outbound()
-        self._line = Line(
+        self._reconnecting = ReconnectingConnection(
             url,
             self._settings,
             reconnect=reconnect,
-            heed=self._heed,
-            lost=self._switchboard.disconnected,
+            on_event=self._on_event,
+            lost=self._subscriptions.disconnected,
             entered=self._entered,
             options=websockets_options,
         )
 
     def __repr__(self) -> str:
-        return f"<Client of {self._line.place}, {self.state}>"
+        return f"<Client of {self._reconnecting.address}, {self.state}>"
 
     @property
     def state(self) -> State:
         """What has become of the client."""
-        return self._line.state
+        return self._reconnecting.state
 
     # --- opening and closing ---
 
@@ -157,16 +157,16 @@ class Client:
 
     async def open(self) -> None:
         """Connect, as entering the ``async with`` block does."""
-        await self._line.open()
+        await self._reconnecting.open()
 
     async def close(self) -> None:
         """Send what still waits to be sent, close the connection, end all iterators and let go what waits in them."""
-        await self._line.close()
+        await self._reconnecting.close()
 
     @property
     def closed(self) -> Awaitable[None]:
         """To be awaited: returns once the client is closed; raises what ended it, if that was not ``close``."""
-        return _Closed(self._line)
+        return _Closed(self._reconnecting)
 
     # --- receiving ---
 
@@ -211,10 +211,10 @@ class Client:
             TypeError: ``since`` is neither an int nor a datetime.
             ConnectionLost: the client is closed.
         """
-        self._line.check_open()
+        self._reconnecting.check_open()
         if not 0 < len(stream) <= MAX_STREAM_NAME:
             raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
-        return self._switchboard.subscribe(
+        return self._subscriptions.subscribe(
             stream, since=_since(since), capacity=_checked_capacity(capacity), on_gap=on_gap
         )
 
@@ -224,13 +224,13 @@ class Client:
         Raises:
             ValueError: it is not followed.
         """
-        subscription = self._switchboard.find(stream)
+        subscription = self._subscriptions.find(stream)
         if subscription is None:
             raise ValueError(f"there is no subscription of {stream!r}")
-        self._switchboard.leave(subscription)
-        await self._switchboard.left(stream)
+        self._subscriptions.leave(subscription)
+        await self._subscriptions.left(stream)
 
-    def messages(self, *, capacity: int = WAITING) -> Mailbox:
+    def messages(self, *, capacity: int = WAITING) -> MessageQueue:
         """What the server sends to this client beside the streams: answers, and broadcasts of no followed stream.
 
         While nobody asks for them, such messages are only counted, as "unclaimed" in ``stats``.
@@ -239,8 +239,8 @@ class Client:
             ValueError: somebody takes them already, or a capacity below 1.
             ConnectionLost: the client is closed.
         """
-        self._line.check_open()
-        return self._switchboard.others(_checked_capacity(capacity))
+        self._reconnecting.check_open()
+        return self._subscriptions.others(_checked_capacity(capacity))
 
     # --- sending ---
 
@@ -251,7 +251,7 @@ class Client:
         flags: Flag | int = 0,
         acknowledged: bool = False,
         *,
-        timeout: float = PATIENCE,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> int:
         """Send a data message.
 
@@ -281,30 +281,30 @@ class Client:
                 f"{MessageType(type).name} is the client's own to send; data messages are the application's"
             )
         wanted = Flag(flags) | (Flag.ACK_REQUIRED if acknowledged else Flag(0))
-        timestamp = self._line.wall()
+        timestamp = self._reconnecting.wall_clock_us()
         attempts = 0
 
-        async def ready() -> Conversation:
-            conversation = await self._line.ready(timeout, room=True)
-            if acknowledged and Capability.ACK not in conversation.session.capabilities:
-                raise ValueError(f"the server has no acknowledgements (it speaks V{conversation.session.version})")
-            return conversation
+        async def ready() -> Connection:
+            connection = await self._reconnecting.ready(timeout, room=True)
+            if acknowledged and Capability.ACK not in connection.session.capabilities:
+                raise ValueError(f"the server has no acknowledgements (it speaks V{connection.session.version})")
+            return connection
 
         while True:
-            conversation, receipt = await self._outbound.send(type, data, wanted, timestamp, ready)
+            connection, receipt = await self._outbound.send(type, data, wanted, timestamp, ready)
             if not (acknowledged and receipt):
                 return timestamp
-            with conversation.awaiting():
+            with connection.awaiting():
                 given_up_after = await receipt
             if given_up_after is None:
                 return timestamp
             attempts += given_up_after
             if attempts >= self._settings.acknowledgement_attempts:
-                raise NotAcknowledged(type, timestamp, attempts) from conversation.said
+                raise NotAcknowledged(type, timestamp, attempts) from connection.said
 
     # --- measuring ---
 
-    async def ping(self, timeout: float = PATIENCE) -> float:
+    async def ping(self, timeout: float = DEFAULT_TIMEOUT) -> float:
         """Ask the server for an answer: seconds of the round trip.
 
         Raises:
@@ -314,8 +314,8 @@ class Client:
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    conversation = await self._line.ready(timeout, room=False)
-                    if (seconds := await conversation.ping()) is not None:
+                    connection = await self._reconnecting.ready(timeout, room=False)
+                    if (seconds := await connection.ping()) is not None:
                         return seconds
         except TimeoutError:
             raise TimeoutError(f"no answer within {timeout:g} s") from None
@@ -333,12 +333,12 @@ class Client:
     @property
     def version(self) -> int | None:
         """The protocol version spoken; None without a connection."""
-        return self._line.conversation.session.version if self._line.conversation else None
+        return self._reconnecting.connection.session.version if self._reconnecting.connection else None
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What both sides have; nothing without a connection."""
-        return self._line.conversation.session.capabilities if self._line.conversation else frozenset()
+        return self._reconnecting.connection.session.capabilities if self._reconnecting.connection else frozenset()
 
     def stats(self) -> dict[str, Any]:
         """Counters over all connections, and what is measured, as plain values.
@@ -346,31 +346,31 @@ class Client:
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by the name of the message type,
         ``refused`` (frames of the server's) and ``errors`` (messages of the server's) by code.
         """
-        tally = self._line.tally
+        counters = self._reconnecting.counters
         return {
             "state": str(self.state),
             "version": self.version,
-            "connections": self._line.connections,
+            "connections": self._reconnecting.connections,
             "round_trip": self.round_trip,
             "clock_offset": self.clock_offset,
-            "sent": _by_name(tally.sent),
-            "sent_bytes": tally.sent_bytes,
-            "received": _by_name(tally.received),
-            "received_bytes": tally.received_bytes,
-            "refused": dict(tally.refused),
-            "errors": dict(tally.errors),
-            "dropped": tally.dropped,
-            "resent": tally.resent,
-            "undelivered": tally.undelivered,
-            "unclaimed": self._switchboard.unclaimed,
-            "subscriptions": {subscription.stream: subscription.stats() for subscription in self._switchboard},
+            "sent": _by_name(counters.sent),
+            "sent_bytes": counters.sent_bytes,
+            "received": _by_name(counters.received),
+            "received_bytes": counters.received_bytes,
+            "refused": dict(counters.refused),
+            "errors": dict(counters.errors),
+            "dropped": counters.dropped,
+            "resent": counters.resent,
+            "undelivered": counters.undelivered,
+            "unclaimed": self._subscriptions.unclaimed,
+            "subscriptions": {subscription.stream: subscription.stats() for subscription in self._subscriptions},
         }
 
     # --- what happens ---
 
     def _entered(self, state: State) -> None:
         if state is State.CLOSED:
-            self._switchboard.end(self._line.failure)
+            self._subscriptions.end(self._reconnecting.failure)
         if self._on_state:
             self._call(self._on_state, state)
 
@@ -381,57 +381,59 @@ class Client:
             context = {"message": f"the client's callback {callback!r} failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 
-    def _heed(self, conversation: Conversation, event: Event) -> None:
+    def _on_event(self, connection: Connection, event: Event) -> None:
         if isinstance(event, Received):
-            self._switchboard.deliver(event.message, conversation)
-        elif heed := _HEEDED.get(type(event)):
-            heed(self, conversation, event)
+            self._subscriptions.deliver(event.message, connection)
+        elif on_event := _EVENT_HANDLERS.get(type(event)):
+            on_event(self, connection, event)
 
-    def _on_negotiated(self, conversation: Conversation, event: Negotiated) -> None:
+    def _on_negotiated(self, connection: Connection, event: Negotiated) -> None:
         log.info(
             "connected to %s: V%d, %s%s",
-            self._line.place,
+            self._reconnecting.address,
             event.version,
             ", ".join(sorted(event.capabilities)) or "no capabilities",
             "" if event.negotiated else " (the server did not negotiate)",
         )
         self._offset = ClockOffset()
-        self._switchboard.connected(conversation)
-        self._line.established()
+        self._subscriptions.connected(connection)
+        self._reconnecting.established()
 
-    def _on_answer(self, conversation: Conversation, event: SubscriptionAnswered) -> None:
-        self._switchboard.answered(event, conversation)
+    def _on_answer(self, connection: Connection, event: SubscriptionAnswered) -> None:
+        self._subscriptions.answered(event, connection)
 
-    def _on_error_received(self, conversation: Conversation, event: ErrorReceived) -> None:
-        if not self._switchboard.dropped(event, conversation):
-            log.warning("%s reports an error 0x%x: %s", self._line.place, event.code, event.message)
+    def _on_error_received(self, connection: Connection, event: ErrorReceived) -> None:
+        if not self._subscriptions.dropped(event, connection):
+            log.warning("%s reports an error 0x%x: %s", self._reconnecting.address, event.code, event.message)
         if self._on_error:
             self._call(self._on_error, as_error(event.code, event.message))
 
-    def _on_refused(self, conversation: Conversation, event: FrameRefused) -> None:
-        log.warning("a frame of %s was not accepted: 0x%x %s", self._line.place, event.error.code, event.error)
+    def _on_refused(self, connection: Connection, event: FrameRefused) -> None:
+        log.warning(
+            "a frame of %s was not accepted: 0x%x %s", self._reconnecting.address, event.error.code, event.error
+        )
         if self._on_error:
             self._call(self._on_error, event.error)
 
-    def _on_round_trip(self, conversation: Conversation, event: RoundTrip) -> None:
+    def _on_round_trip(self, connection: Connection, event: RoundTrip) -> None:
         self._offset.add(event)
 
-    def _on_undelivered(self, conversation: Conversation, event: Undelivered) -> None:
-        if not conversation.over:
+    def _on_undelivered(self, connection: Connection, event: Undelivered) -> None:
+        if not connection.over:
             log.warning("%s was sent %d times and not acknowledged", event.type.name, event.attempts)
 
 
 class _Closed:
     """What ``Client.closed`` is."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, connection: ReconnectingConnection) -> None:
+        self._reconnecting = connection
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._line.closed().__await__()
+        return self._reconnecting.closed().__await__()
 
 
-_HEEDED: Final[dict[type, Callable[[Client, Conversation, Any], None]]] = {
+_EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = {
     Negotiated: Client._on_negotiated,
     SubscriptionAnswered: Client._on_answer,
     ErrorReceived: Client._on_error_received,
@@ -449,7 +451,7 @@ def _since(since: int | datetime | None) -> int | datetime | None:
 
 def _checked_capacity(capacity: int) -> int:
     if capacity < 1:
-        raise ValueError(f"a mailbox has room for at least 1 message, not {capacity}")
+        raise ValueError(f"a queue has room for at least 1 message, not {capacity}")
     return capacity
 
 

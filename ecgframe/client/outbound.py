@@ -1,4 +1,4 @@
-"""Messages of the application on their way to a conversation: in order, the large ones by way of a thread."""
+"""Messages of the application on their way to a connection: in order, the large ones by way of a thread."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..session import Encoding, Outgoing, PreparedOutgoing
-    from .conversation import Conversation, Receipt
+    from .connection import Connection, Receipt
 
 
 class Sent(NamedTuple):
-    """Over which conversation a message was sent, and what becomes of it, if the server is to acknowledge it."""
+    """Over which connection a message was sent, and what becomes of it, if the server is to acknowledge it."""
 
-    conversation: Conversation
+    connection: Connection
     receipt: Receipt | None
 
 
 class Outbound:
-    """Sends messages over whichever conversation is held, in the order in which they come.
+    """Sends messages over whichever connection is held, in the order in which they come.
 
     A large message is packed and deflated in a thread, and those behind it wait for it; but nothing urgent waits for
     what is not.
@@ -42,7 +42,7 @@ class Outbound:
         data: Any,
         flags: Flag,
         timestamp: int,
-        ready: Callable[[], Awaitable[Conversation]],
+        ready: Callable[[], Awaitable[Connection]],
     ) -> Sent:
         """Send a message.
 
@@ -51,16 +51,16 @@ class Outbound:
             data: its payload.
             flags: PRIORITY, BROADCAST and ACK_REQUIRED.
             timestamp: of the message.
-            ready: gives a conversation with room for a message, once there is one.
+            ready: gives a connection with room for a message, once there is one.
 
         Raises:
             Exception: what ``ready`` raises, and what ``Codec.encode`` does.
         """
         lane = bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
-        conversation = await ready()
+        connection = await ready()
         is_free = lane not in self._lanes.taken
-        if is_free and (outgoing := _encode_at_once(conversation, type, data, flags, timestamp)):
-            return Sent(conversation, conversation.send(outgoing))
+        if is_free and (outgoing := _encode_at_once(connection, type, data, flags, timestamp)):
+            return Sent(connection, connection.send(outgoing))
         async with self._lanes.turn(lane):
             return await self._send_large(type, data, flags, timestamp, ready)
 
@@ -70,33 +70,33 @@ class Outbound:
         data: Any,
         flags: Flag,
         timestamp: int,
-        ready: Callable[[], Awaitable[Conversation]],
+        ready: Callable[[], Awaitable[Connection]],
     ) -> Sent:
         prepared: PreparedOutgoing | None = None
         prepared_for: tuple[Encoding, int] | None = None
         while True:
-            conversation = await ready()
-            encoding, limit = wanted = conversation.session.encoding, _max_payload(conversation)
+            connection = await ready()
+            encoding, limit = wanted = connection.session.encoding, _max_payload(connection)
             if prepared is not None and prepared_for == wanted:
-                return Sent(conversation, conversation.send(prepared.seal(timestamp)))
-            # Once it is done, the conversation may be another one, or have no room any more.
+                return Sent(connection, connection.send(prepared.seal(timestamp)))
+            # Once it is done, the connection may be another one, or have no room any more.
             prepared_for = wanted
             prepared = await in_thread(
                 prepare_outgoing,
                 encoding,
                 type,
                 data,
-                settings=conversation.session.settings,
+                settings=connection.session.settings,
                 flags=flags,
                 max_payload=limit,
             )
 
 
 def _encode_at_once(
-    conversation: Conversation, type: MessageType, data: Any, flags: Flag, timestamp: int
+    connection: Connection, type: MessageType, data: Any, flags: Flag, timestamp: int
 ) -> Outgoing | None:
     """The message, or None where to encode it would hold up the event loop."""
-    session, limit = conversation.session, _max_payload(conversation)
+    session, limit = connection.session, _max_payload(connection)
     try:
         return encode_outgoing(
             session.encoding,
@@ -113,7 +113,7 @@ def _encode_at_once(
         return None
 
 
-def _max_payload(conversation: Conversation) -> int:
-    session = conversation.session
+def _max_payload(connection: Connection) -> int:
+    session = connection.session
     limit = session.max_payload_of_peer
     return session.settings.max_payload if limit is None else limit

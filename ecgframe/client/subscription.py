@@ -7,8 +7,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .mailbox import Letter, Mailbox
-from .place import Gap, Place
+from .cursor import Gap, StreamCursor
+from .message_queue import MessageQueue, QueuedItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..codec import Message
-    from .conversation import Conversation
-    from .mailbox import Owner
+    from .connection import Connection
+    from .message_queue import Owner
 
 KEPT_GAPS: Final = 1000
 """Gaps that a subscription remembers; it counts them all."""
@@ -27,7 +27,7 @@ _STARTED_AT: Final = (time.time_ns() - time.monotonic_ns()) // 1000
 Status = Literal["asked", "subscribed", "unsubscribed", "denied", "closed"]
 
 
-class Subscription(Mailbox):
+class Subscription(MessageQueue):
     """The messages of one stream, each once and in order, over any number of connections.
 
     >>> async with client.subscribe("ecg/bed-7") as subscription:
@@ -66,7 +66,7 @@ class Subscription(Mailbox):
         self.gap_count = 0
         self.dropped = 0
         self.duplicates = 0
-        self.place = Place(stream, since)
+        self.cursor = StreamCursor(stream, since)
         self._on_gap = on_gap
         self._answered = asyncio.Event()
         self._clock_offset = 0
@@ -104,17 +104,17 @@ class Subscription(Mailbox):
 
     # --- the client's side ---
 
-    def deliver(self, message: Message, conversation: Conversation) -> None:
+    def deliver(self, message: Message, connection: Connection) -> None:
         """A message of this stream came."""
-        items = self.place.take(message, self._server_now())
+        items = self.cursor.take(message, self._server_now())
         if not items:
             self.duplicates += 1
-            self.came_again(message, conversation)
+            self.came_again(message, connection)
         for item in items:
             if isinstance(item, Gap):
                 self._put_gap(item)
             else:
-                self.put(Letter(item, item.nbytes, conversation))
+                self.put(QueuedItem(item, item.nbytes, connection))
 
     @property
     def was_granted(self) -> bool:
@@ -128,36 +128,36 @@ class Subscription(Mailbox):
         return next(self._pauses)
 
     def granted(self, start: int | None = None, timestamp: int | None = None) -> None:
-        """The server has answered; before V3, its answer has no timestamp. See ``Place.answered``."""
+        """The server has answered; before V3, its answer has no timestamp. See ``StreamCursor.answered``."""
         self.status = "subscribed"
         self._answered.set()
         self._pauses = None
         if timestamp is not None:
-            self._put_gaps(self.place.answered(start, timestamp))
+            self._put_gaps(self.cursor.answered(start, timestamp))
             return
         if start is not None:
             self._clock_offset = start - steady_now()
-        self._put_gaps(self.place.answered_untimed(start, self._server_now()))
+        self._put_gaps(self.cursor.answered_untimed(start, self._server_now()))
 
     def granted_by_an_old_server(self) -> None:
         """The server has been asked, and may or may not answer; it goes on from now in any case."""
         self.status = "subscribed"
         self._answered.set()
-        self._put_gaps(self.place.started_anew(self._server_now()))
+        self._put_gaps(self.cursor.started_anew(self._server_now()))
 
     def dropped_by_server(self, start: int, stop: int, frames: int, *, timed: bool) -> None:
-        """The server has dropped frames. See ``Place.noticed``."""
-        self._put_gap(self.place.noticed(start, stop, frames, timed=timed))
+        """The server has dropped frames. See ``StreamCursor.noticed``."""
+        self._put_gap(self.cursor.noticed(start, stop, frames, timed=timed))
 
     def connection_lost(self) -> None:
         """The connection over which the stream came is gone."""
         self.status = "asked"
 
     def end(self, failure: Exception | None = None, *, empty: bool = False, status: Status = "closed") -> None:
-        """Nothing more will come. See ``Mailbox.end``."""
+        """Nothing more will come. See ``MessageQueue.end``."""
         if not self._ended:
             self.status = status
-            self._put_gaps(self.place.ended())
+            self._put_gaps(self.cursor.ended())
         super().end(failure, empty=empty)
         self._answered.set()
 
@@ -171,10 +171,10 @@ class Subscription(Mailbox):
     def _put_gap(self, gap: Gap | None) -> None:
         if gap is None:
             return
-        if self._letters and isinstance(last := self._letters[-1].item, Gap):
-            self._letters[-1] = Letter(last.joined(gap), 0, None)
+        if self._queued and isinstance(last := self._queued[-1].item, Gap):
+            self._queued[-1] = QueuedItem(last.joined(gap), 0, None)
         else:
-            self.put(Letter(gap, 0, None))
+            self.put(QueuedItem(gap, 0, None))
 
     # --- the application's side ---
 

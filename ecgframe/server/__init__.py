@@ -5,8 +5,8 @@ The adapters for the WebSocket libraries are in ``ecgframe.server.adapters``.
 
 from ..session import RateLimit, Settings
 from .backplane import Backplane, LocalBackplane
+from .connection_info import ConnectionInfo
 from .handler import UnknownConnection, WebSocketBinaryHandler
-from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link, Request
 from .streams import TooManyStreams

@@ -25,18 +25,18 @@ from ..session import (
     Undelivered,
     UnsubscribeRequested,
 )
+from .connection_info import ConnectionInfo
 from .connection_log import ConnectionLog
+from .connection_writer import ConnectionWriter
 from .hooks import Hooks
 from .inbox import Inbox, Item
-from .info import ConnectionInfo
 from .limits import Limits
 from .link import Link
-from .outlet import Outlet
 from .pace import Pace
+from .stats import ServerStats
 from .stream import Stream
 from .streams import StreamClock
 from .tasks import begin
-from .traffic import Traffic
 
 NO_CLOSE: Final = 1006
 """What RFC 6455 says for a connection that ended without a close frame."""
@@ -51,18 +51,18 @@ class Shared:
     Attributes:
         settings: of the sessions.
         limits: of the handler.
-        wall: gives microseconds since 1970, each time more than the last.
+        wall_clock_us: gives microseconds since 1970, each time more than the last.
         hooks: the application's.
-        traffic: where all is counted.
+        stats: where all is counted.
         pace: of those who catch up.
         serve: does what an event asks for; may raise, and the peer is told.
     """
 
     settings: Settings
     limits: Limits
-    wall: Callable[[], int]
+    wall_clock_us: Callable[[], int]
     hooks: Hooks
-    traffic: Traffic
+    stats: ServerStats
     pace: Pace
     serve: Callable[[Connection, Event], Awaitable[None]]
 
@@ -70,7 +70,8 @@ class Shared:
 class Connection:
     """One peer, from the open WebSocket to its end.
 
-    An idle connection costs one task, which reads, and one timer; see ``Outlet`` for one that is sent something.
+    An idle connection costs one task, which reads, and one timer;
+    see ``ConnectionWriter`` for one that is sent something.
 
     Args:
         id: its name.
@@ -79,7 +80,7 @@ class Connection:
 
     Attributes:
         session: its conversation.
-        outlet: sends what the session has to say; streams know the connection by it.
+        writer: sends what the session has to say; streams know the connection by it.
         info: what the application sees of it.
         identity: what ``authenticate`` returned.
         is_open: whether the peer has been let in, and is there.
@@ -91,17 +92,19 @@ class Connection:
     def __init__(self, id: str, link: Link, shared: Shared) -> None:
         self.id = id
         self.link = link
-        self.session = ServerSession(shared.settings, shared.wall)
+        self.session = ServerSession(shared.settings, shared.wall_clock_us)
         self.info = ConnectionInfo(self)
         self._log = ConnectionLog(self.info)
-        self.outlet = Outlet(self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing)
+        self.writer = ConnectionWriter(
+            self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing
+        )
         self.identity: object = None
         self.is_open = False
-        self.connected_at = shared.wall()
+        self.connected_at = shared.wall_clock_us()
         self.close_code = NO_CLOSE
         self.subscriptions: dict[str, Stream] = {}
         self._shared = shared
-        self._observe_seconds = shared.traffic.receive_seconds.observe
+        self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._inbox = Inbox(self._handle, self._give_up_handling, shared.limits)
@@ -139,20 +142,20 @@ class Connection:
             if since is None:
                 start = self._follow(stream, clock)
             elif request.is_moment or not self.session.timed:
-                start = stream.resume_at(self.outlet, since, clock.now)
+                start = stream.resume_at(self.writer, since, clock.now)
             elif clock.is_shared:
-                start = stream.resume_shared(self.outlet, since, clock.now, is_whole=clock.is_whole)
+                start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
             else:
-                start = stream.resume_after(self.outlet, since)
+                start = stream.resume_after(self.writer, since)
             self.session.answer_subscription(name, "subscribed", start=start)
             self.subscriptions[name] = stream
-            if stream.is_behind(self.outlet):
-                self.outlet.bring_up_to_date(stream)
-        self.outlet.flush()
+            if stream.is_behind(self.writer):
+                self.writer.bring_up_to_date(stream)
+        self.writer.flush()
 
     def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
         """Watch from now on. A peer that can come back is told its place, which without timestamps is the time."""
-        start = stream.follow(self.outlet)
+        start = stream.follow(self.writer)
         if not self.session.negotiated:
             return None
         if not self.session.timed:
@@ -164,17 +167,17 @@ class Connection:
         """Watch it no more."""
         stream = self.subscriptions.pop(name, None)
         if stream is not None:
-            stream.remove(self.outlet)
+            stream.remove(self.writer)
         self.session.answer_subscription(name, "unsubscribed")
-        self.outlet.flush()
+        self.writer.flush()
 
     def deny(self, name: str, code: ErrorCode | None) -> None:
         """Answer that a stream cannot be watched."""
         if code is not None:
-            self._shared.traffic.errors[code] += 1
+            self._shared.stats.errors[code] += 1
             self._shared.hooks.report(self.info, ERRORS[code]("a subscription is denied"), None)
         self.session.answer_subscription(name, "denied", code=code)
-        self.outlet.flush()
+        self.writer.flush()
 
     # --- receiving ---
 
@@ -188,17 +191,17 @@ class Connection:
         self.is_open = True
         self._log.opened()
         self.session.start(self.now())
-        self.outlet.flush()
+        self.writer.flush()
         self._rearm()
 
     async def _read(self) -> None:
         """Read to the end, also when the session wants no more: the peer's close frame comes that way."""
-        session, receive, observe = self.session, self.link.receive, self._shared.traffic.received_sizes.observe
+        session, receive, observe = self.session, self.link.receive, self._shared.stats.received_sizes.observe
         while True:
             try:
                 message = await receive()
             except Exception as error:
-                self.outlet.lose(error)
+                self.writer.lose(error)
                 return
             if message is None:
                 return
@@ -213,8 +216,8 @@ class Connection:
                     now = self.now()
                     events = session.finish_receiving(events, now)
                 self._attend(events, now, message)
-            if self.outlet.has_more or session.closing:
-                self.outlet.pump(now)
+            if self.writer.has_more or session.closing:
+                self.writer.pump(now)
             if self._inbox.is_full and not session.closing:
                 await self._wait_for_the_application()
 
@@ -240,7 +243,7 @@ class Connection:
                 self._log.refused_frame(event)
                 self._shared.hooks.report(self.info, error, message)
             case Acknowledged():
-                self._shared.traffic.acknowledged += 1
+                self._shared.stats.acknowledged += 1
             case Undelivered():
                 self._log.undelivered(event)
                 self._shared.hooks.give_up(self.info, event)
@@ -279,17 +282,17 @@ class Connection:
             if seconds > self._shared.limits.slow_message_seconds:
                 self._log.slow(event.message.type, seconds)
         if session.has_waiting:
-            self.outlet.pump(now)
+            self.writer.pump(now)
 
     def refuse(self, code: ErrorCode, text: str, *, close: CloseCode | None = None) -> None:
         """Tell the peer of an error; nothing happens when it is gone."""
         if self.session.closing:
             return
-        self._shared.traffic.errors[code] += 1
+        self._shared.stats.errors[code] += 1
         self.session.refuse(code, text, close=close)
         self._shared.hooks.report(self.info, ERRORS[code](text), None)
         self._log.refused(code)
-        self.outlet.flush()
+        self.writer.flush()
 
     # --- time ---
 
@@ -315,7 +318,7 @@ class Connection:
         if self._is_paused:
             self.session.heard(now)
         self._attend(self.session.tick(now), now)
-        self.outlet.pump(now)
+        self.writer.pump(now)
         self._rearm()
 
     # --- ending ---
@@ -323,7 +326,7 @@ class Connection:
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the connection once what is urgent has left."""
         self.session.end(code, reason)
-        self.outlet.pump(self.now())
+        self.writer.pump(self.now())
 
     def leave(self) -> None:
         """The peer is gone: no stream and no timer knows it any more. Calling this again does nothing."""
@@ -334,9 +337,9 @@ class Connection:
         closing = self.session.closing
         self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
         for stream in self.subscriptions.values():
-            stream.remove(self.outlet)
+            stream.remove(self.writer)
         self.subscriptions.clear()
-        self.outlet.forget_streams()
+        self.writer.forget_streams()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -359,11 +362,11 @@ class Connection:
         assert closing is not None
         try:
             async with asyncio.timeout(self._shared.limits.close_seconds):
-                if self.outlet.writer:
-                    await asyncio.wait({self.outlet.writer})
+                if self.writer.task:
+                    await asyncio.wait({self.writer.task})
                 await self.link.close(closing.code, closing.reason)
         except Exception as error:
-            self.outlet.lose(error)
+            self.writer.lose(error)
 
     async def _say_goodbye(self) -> None:
         """Let the application finish what came, and the link its closing handshake."""
@@ -377,9 +380,9 @@ class Connection:
             await self._closer
 
     async def _stop(self) -> None:
-        tasks = {task for task in (self._inbox.stop(), self.outlet.writer, self._closer) if task and not task.done()}
+        tasks = {task for task in (self._inbox.stop(), self.writer.task, self._closer) if task and not task.done()}
         for task in tasks:
             task.cancel()
-        self.outlet.shut()
+        self.writer.shut()
         if tasks:
             await asyncio.wait(tasks, timeout=self._shared.limits.close_seconds)

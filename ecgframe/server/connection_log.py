@@ -10,7 +10,7 @@ from .logs import log_failure, logger
 if TYPE_CHECKING:
     from ..protocol import CloseCode, ErrorCode, MessageType
     from ..session import FrameRefused, Negotiated, PingUnanswered, ServerSession, Undelivered
-    from .info import ConnectionInfo
+    from .connection_info import ConnectionInfo
 
 DROP_LOG_PAUSE: Final = 1.0
 """Seconds after telling the log of dropped frames in which it is not told again, for one connection."""
@@ -144,7 +144,7 @@ class ConnectionLog:
 
     def closed(self, code: CloseCode | int, session: ServerSession) -> None:
         """It is over."""
-        tally = session.tally
+        counters = session.counters
         self._tell(
             logging.INFO,
             "connection %s from %s closed: %d",
@@ -152,9 +152,9 @@ class ConnectionLog:
             self._info.peer,
             code,
             code=code,
-            sent=sum(tally.sent.values()) + session.passed,
-            received=sum(tally.received.values()),
-            dropped=tally.dropped,
+            sent=sum(counters.sent.values()) + session.passed,
+            received=sum(counters.received.values()),
+            dropped=counters.dropped,
         )
 
     def _tell(self, level: int, text: str, *arguments: Any, **fields: Any) -> None:

@@ -25,16 +25,16 @@ class DemoAlerts:
         streams: names of the streams.
         publish: takes a stream, a message type and the data.
         seconds: from one alert to the next, and until the first.
-        wall: Unix seconds.
+        wall_clock: Unix seconds.
     """
 
     def __init__(
-        self, streams: Sequence[str], publish: Publish, *, seconds: float, wall: Callable[[], float] = time.time
+        self, streams: Sequence[str], publish: Publish, *, seconds: float, wall_clock: Callable[[], float] = time.time
     ) -> None:
         self._streams = streams
         self._publish = publish
         self._seconds = seconds
-        self._wall = wall
+        self._wall_clock = wall_clock
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -50,5 +50,5 @@ class DemoAlerts:
             "kind": "demonstration",
             "severity": SEVERITIES[number % len(SEVERITIES)],
             "message": f"number {number + 1}, sent by the clock, not found in the signal",
-            "timestamp": self._wall(),
+            "timestamp": self._wall_clock(),
         }

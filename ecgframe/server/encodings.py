@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..background.threads import in_thread
 from ..session import Encoding, Outgoing
 from .logs import log_failure
-from .ring import Publication
+from .publication import Publication
 
 Then = Callable[[Outgoing | None], None]
 """Is given the frame, or None where there is none to be had, which a log says."""

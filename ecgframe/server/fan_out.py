@@ -18,7 +18,7 @@ from ..session import Encoding, Outgoing, ServerSession
 from ..session.outgoing import Tier
 from .encodings import Encodings
 from .portions import LARGE, Portions
-from .ring import Publication
+from .publication import Publication
 
 NoteSent = Callable[[Outgoing, int, int], None]
 """Is told to how many viewers a frame went, and to how many of them without being queued."""

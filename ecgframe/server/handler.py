@@ -8,7 +8,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .._entry import WithEntry
+from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import MessageTooLarge
@@ -16,20 +16,20 @@ from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, CloseCode, Flag
 from ..session import Encoding, Outgoing, RateLimit, Settings, encode_outgoing, prepare_outgoing
 from .backplane import LocalBackplane
 from .connection import Connection, Shared
+from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, OnError, OnMessage, OnUndelivered
-from .info import ConnectionInfo
 from .limits import Limits
 from .logs import logger
 from .open_files import LimitWatch
 from .pace import Pace
+from .peer_requests import Requests
 from .portions import Portions
-from .requests import Requests
-from .ring import CANONICAL, Publication
+from .publication import CANONICAL, Publication
+from .stats import ServerStats
 from .streams import Streams
 from .timestamps import Timestamps
-from .traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 EVERYONE: Final = ""
 """The backplane's stream of what is for all connections. No viewer can ask for a stream without a name."""
 
-BREATH: Final = 0.005
+MAX_BURST: Final = 0.005
 """Seconds for which callers may publish without pause until the loop is given a turn for other tasks."""
 
 
@@ -88,11 +88,11 @@ class WebSocketBinaryHandler:
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self._timestamps = Timestamps(clock, self._backplane)
-        self._wall = self._timestamps.next
-        self._traffic = Traffic()
-        encodings = Encodings(self._traffic.note_other_encoding)
-        portions, note_sent = Portions(), self._traffic.note_sent
-        self._streams = Streams(self.limits, self._backplane, self._wall, encodings, portions, note_sent)
+        self._wall_clock_us = self._timestamps.next
+        self._stats = ServerStats()
+        encodings = Encodings(self._stats.note_other_encoding)
+        portions, note_sent = Portions(), self._stats.note_sent
+        self._streams = Streams(self.limits, self._backplane, self._wall_clock_us, encodings, portions, note_sent)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
         self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)
@@ -108,9 +108,9 @@ class WebSocketBinaryHandler:
         self._shared = Shared(
             settings=self.settings,
             limits=self.limits,
-            wall=self._wall,
+            wall_clock_us=self._wall_clock_us,
             hooks=hooks,
-            traffic=self._traffic,
+            stats=self._stats,
             pace=Pace(),
             serve=requests.serve,
         )
@@ -161,8 +161,8 @@ class WebSocketBinaryHandler:
         if outgoing is None:
             return await self._send_large(connection, type, data, flags)
         now = connection.now()
-        self._traffic.note_sent(outgoing, 1, connection.outlet.take(outgoing, now))
-        if now >= self._breathed_at + BREATH:
+        self._stats.note_sent(outgoing, 1, connection.writer.take(outgoing, now))
+        if now >= self._breathed_at + MAX_BURST:
             await self._breathe(now)
         return outgoing.timestamp
 
@@ -205,7 +205,7 @@ class WebSocketBinaryHandler:
                 timestamp = await self._publish_large(stream, message_type, data, flags)
             else:
                 timestamp = await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
-        self._traffic.publish_seconds.observe(perf_counter() - started)
+        self._stats.publish_seconds.observe(perf_counter() - started)
         await self._breathe(self._now())
         return timestamp
 
@@ -223,7 +223,7 @@ class WebSocketBinaryHandler:
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator, since the handler was made, as plain values."""
         return {
-            **self._traffic.stats(self._connections.values()),
+            **self._stats.stats([connection.session for connection in self._connections.values()]),
             "streams": self._streams.stats(),
             "backplane": self._backplane.stats(),
             "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
@@ -237,10 +237,10 @@ class WebSocketBinaryHandler:
         self._is_closed = True
         for connection in list(self._connections.values()):
             connection.end(code, reason)
-        if not await self._desertion(self.limits.close_seconds + BREATH):
+        if not await self._wait_all_closed(self.limits.close_seconds + MAX_BURST):
             for connection in list(self._connections.values()):
                 connection.abort()
-            await self._desertion(self.limits.close_seconds)
+            await self._wait_all_closed(self.limits.close_seconds)
         if self._is_open:
             self._is_open = False
             self._files.stop()
@@ -271,13 +271,13 @@ class WebSocketBinaryHandler:
             await self._refuse(link, id, *refusal)
             return
         connection = self._connections[id] = Connection(id, link, self._shared)
-        self._traffic.accepted += 1
+        self._stats.accepted += 1
         try:
             await connection.run()
         finally:
             del self._connections[id]
-            self._traffic.tally.add(connection.session.tally)
-            self._traffic.closed[str(connection.close_code)] += 1
+            self._stats.counters.add(connection.session.counters)
+            self._stats.closed[str(connection.close_code)] += 1
             if not self._connections:
                 self._deserted.set()
 
@@ -291,7 +291,7 @@ class WebSocketBinaryHandler:
         return None
 
     async def _refuse(self, link: Link, id: str, code: CloseCode, reason: str) -> None:
-        self._traffic.refused += 1
+        self._stats.refused += 1
         peer = link.request.peer
         fields = {"connection": id, "peer": peer, "code": int(code)}
         logger.warning("a connection from %s is refused: %s", peer, reason, extra=fields)
@@ -319,11 +319,11 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
-        await self._backplane.join(EVERYONE, self._wall())
+        await self._backplane.join(EVERYONE, self._wall_clock_us())
         self._files.start()
         self._is_open = True
 
-    async def _desertion(self, seconds: float) -> bool:
+    async def _wait_all_closed(self, seconds: float) -> bool:
         """Wait until there is no connection any more; tell whether that came true."""
         self._deserted.clear()
         try:
@@ -350,7 +350,7 @@ class WebSocketBinaryHandler:
             timestamp = await self._publish_large(EVERYONE, message_type, data, flags, sender=sender)
         else:
             timestamp = await self._publish_to_all(outgoing, sender)
-        self._traffic.publish_seconds.observe(perf_counter() - started)
+        self._stats.publish_seconds.observe(perf_counter() - started)
         await self._breathe(self._now())
         return timestamp
 
@@ -368,7 +368,7 @@ class WebSocketBinaryHandler:
         type, flags = _for_many(message_type, flags)
         outgoing = self._encode_at_once(stream, CANONICAL, type, data, flags)
         if outgoing is not None and outgoing.deflated:
-            self._traffic.note_encoded(outgoing, data)
+            self._stats.note_encoded(outgoing, data)
         return outgoing
 
     def _encode_at_once(
@@ -381,7 +381,7 @@ class WebSocketBinaryHandler:
                 encoding,
                 type,
                 data,
-                timestamp=self._wall(),
+                timestamp=self._wall_clock_us(),
                 settings=self.settings,
                 flags=flags,
                 max_payload=self._at_once,
@@ -411,8 +411,8 @@ class WebSocketBinaryHandler:
             prepared = await in_thread(prepare_outgoing, CANONICAL, type, data, settings=self.settings, flags=flags)
             await self._open()
             # Now, not before: what other streams published meanwhile has its timestamps already.
-            outgoing = prepared.seal(self._wall())
-            self._traffic.note_prepared(prepared)
+            outgoing = prepared.seal(self._wall_clock_us())
+            self._stats.note_prepared(prepared)
             if stream == EVERYONE:
                 return await self._publish_to_all(outgoing, sender)
             return await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
@@ -427,8 +427,8 @@ class WebSocketBinaryHandler:
                     raise UnknownConnection(f"the connection {connection.id!r} has gone meanwhile")
                 if connection.session.encoding is encoding:  # else both sides have agreed on another one meanwhile
                     break
-            outgoing = prepared.seal(self._wall())
-            self._fan_out.write(outgoing, [connection.outlet], connection.now())
+            outgoing = prepared.seal(self._wall_clock_us())
+            self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
 
     def _deliver(self, stream: str, timestamp: int, frame: bytes) -> None:
@@ -444,11 +444,11 @@ class WebSocketBinaryHandler:
             self._deliver_to_all(publication, self._senders.get(_header_of(frame)), now)
         elif entry := self._streams.get(stream):
             entry.deliver(publication, now)
-        self._traffic.encoded += publication.encodings
+        self._stats.encoded += publication.encodings
 
     def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
         viewers = [
-            connection.outlet
+            connection.writer
             for connection in self._connections.values()
             if connection.is_open and connection is not sender
         ]
@@ -456,7 +456,7 @@ class WebSocketBinaryHandler:
 
     async def _breathe(self, now: float) -> None:
         """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""
-        if now >= self._breathed_at + BREATH:
+        if now >= self._breathed_at + MAX_BURST:
             self._breathed_at = now  # before the pause, in which others would take one as well
             await asyncio.sleep(0)
 

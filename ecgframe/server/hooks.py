@@ -10,7 +10,7 @@ from typing import Literal
 from ..codec import Message
 from ..errors import ProtocolError
 from ..session import Undelivered
-from .info import ConnectionInfo
+from .connection_info import ConnectionInfo
 from .link import Request
 from .logs import log_failure
 

@@ -119,7 +119,7 @@ class Player:
         frame_seconds: the length of a frame.
         speed: how many times as fast as it was recorded. Timestamps tell when a sample was played; ``sampling_rate``
             stays the recording's.
-        wall: Unix seconds.
+        wall_clock: Unix seconds.
 
     Raises:
         RecordError: a frame would hold no sample.
@@ -133,7 +133,7 @@ class Player:
         *,
         frame_seconds: Fraction = Fraction(1, 20),
         speed: float = 1.0,
-        wall: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._frames = Frames(loop, frame_seconds)
         self._offsets = {name: number * loop.length // len(streams) for number, name in enumerate(streams)}
@@ -141,7 +141,7 @@ class Player:
         self._frame = float(frame_seconds)
         self._step = self._frame / speed
         self._speed = speed
-        self._wall = _Wall(wall)
+        self._wall_clock = _WallClock(wall_clock)
         self._warned = -BETWEEN_WARNINGS
 
     async def run(self) -> None:
@@ -151,7 +151,7 @@ class Player:
             due = start + number * self._step
             await self._wait_until(due)
             moment = start + (self._frames.moment(number) - self._frame) / self._speed
-            await self._publish_frame(number, round(self._wall.at(moment), 6))
+            await self._publish_frame(number, round(self._wall_clock.at(moment), 6))
 
     async def _publish_frame(self, number: int, timestamp: float) -> None:
         """On all streams at once: what waits for a backplane's network then waits for it once.
@@ -174,11 +174,11 @@ class Player:
             log.warning("the player is %.1f s behind", late, extra={"late": round(late, 3)})
 
 
-class _Wall:
+class _WallClock:
     """Turns steady time into wall time, steadily: it follows the wall clock only when that was set."""
 
-    def __init__(self, wall: Callable[[], float]) -> None:
-        self._read = wall
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self._read = wall_clock
         self._ahead: float | None = None
 
     def at(self, moment: float) -> float:

@@ -13,8 +13,9 @@ from ..session.outgoing import Tier
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
+from .history import Ring
 from .portions import Portions
-from .ring import Publication, Ring
+from .publication import Publication
 
 CHUNK_FRAMES: Final = 64
 """Frames of a backlog that are queued at once, at most."""
@@ -328,7 +329,7 @@ class Stream:
         loss = Loss(backlog.last + 1, self.ring.floor, frames)
         backlog.next = self.ring.first
         if frames:
-            session.tally.dropped += frames
+            session.counters.dropped += frames
             text = (
                 f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
             )

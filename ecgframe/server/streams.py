@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from .backplane import NO_PAST, Backplane
 from .encodings import Encodings
 from .fan_out import NoteSent
+from .history import Ring, Room
 from .limits import Limits
 from .portions import Portions
-from .ring import Ring, Room
 from .stream import Stream
 from .tasks import begin
 
@@ -45,7 +45,7 @@ class Streams:
     Args:
         limits: how many, and how much they keep.
         backplane: is told which streams to follow.
-        wall: gives microseconds since 1970.
+        wall_clock_us: gives microseconds since 1970.
         encodings: as ``Stream`` has it, and so with the next two.
     """
 
@@ -53,14 +53,14 @@ class Streams:
         self,
         limits: Limits,
         backplane: Backplane,
-        wall: Callable[[], int],
+        wall_clock_us: Callable[[], int],
         encodings: Encodings,
         portions: Portions,
         note_sent: NoteSent,
     ) -> None:
         self._limits = limits
         self._backplane = backplane
-        self._wall = wall
+        self._wall_clock_us = wall_clock_us
         self._encodings = encodings
         self._portions = portions
         self._note_sent = note_sent
@@ -121,7 +121,7 @@ class Streams:
         """
         is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
         shared = self._backplane.now()
-        return StreamClock(self._wall() if shared is None else shared, shared is not None, is_whole)
+        return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
 
     def close(self) -> None:
         """Forget all."""
@@ -152,7 +152,7 @@ class Streams:
             self._sweep()
         if len(self._streams) >= self._limits.streams:
             raise TooManyStreams(f"{len(self._streams)} streams are there already, as many as the limits allow")
-        known_after = self._floors.pop(name, 0) or self._wall()
+        known_after = self._floors.pop(name, 0) or self._wall_clock_us()
         ring = Ring(self._limits.ring_seconds, self._limits.ring_bytes, self._room)
         stream = self._streams[name] = Stream(
             name, ring, known_after, self._encodings, self._portions, self._note_sent, self._forget
@@ -162,7 +162,7 @@ class Streams:
 
     async def _join(self, stream: Stream) -> None:
         try:
-            now = self._backplane.now() or self._wall()
+            now = self._backplane.now() or self._wall_clock_us()
             since = max(0, now - round(self._limits.ring_seconds * 1_000_000))
             async with asyncio.timeout(self._limits.hook_seconds):
                 complete_after = await self._backplane.join(stream.name, since)

@@ -36,9 +36,9 @@ class Timestamps:
 
     def __init__(self, clock: Callable[[], int] | None, backplane: Backplane) -> None:
         self.steps = 0
-        self._wall = clock or system_clock
+        self._wall_clock_us = clock or system_clock
         self._last = 0
-        self._source = self._wall if backplane.now() is None else self._shared(backplane)
+        self._source = self._wall_clock_us if backplane.now() is None else self._shared(backplane)
         self.next: Callable[[], int] = self._rising
         if clock is None and backplane.now() is None:
             self.next = Clock().next
@@ -59,7 +59,7 @@ class Timestamps:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_EVERY
-        offset = self._wall() / 1_000_000 - now
+        offset = self._wall_clock_us() / 1_000_000 - now
         if self._offset is not None and abs(offset - self._offset) > STEP:
             self._tell(offset - self._offset)
         self._offset = offset
@@ -83,7 +83,7 @@ class Timestamps:
     def _shared(self, backplane: Backplane) -> Callable[[], int]:
         def now() -> int:
             shared = backplane.now()
-            return self._wall() if shared is None else shared
+            return self._wall_clock_us() if shared is None else shared
 
         return now
 

@@ -1,6 +1,7 @@
 """One side of a conversation, without I/O: ``ServerSession`` and ``ClientSession``."""
 
 from .client_session import ClientSession
+from .counters import Counters
 from .decoding import Decoding
 from .events import (
     Acknowledged,
@@ -23,8 +24,7 @@ from .sender import Close
 from .server_session import ServerSession
 from .session import Session
 from .settings import RateLimit, Settings
-from .tally import Tally
-from .times import microseconds, seconds
+from .timestamps import microseconds, seconds
 
 __all__ = [
     "Acknowledged",
@@ -48,7 +48,7 @@ __all__ = [
     "Settings",
     "SubscribeRequested",
     "SubscriptionAnswered",
-    "Tally",
+    "Counters",
     "Undelivered",
     "UnsubscribeRequested",
     "VersionChecked",

@@ -7,12 +7,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidDataFormat, PermissionDenied
-from ..protocol import LARGEST_LENGTH, MessageType
+from ..protocol import LARGEST_LENGTH, Check, MessageType
 from .events import Event, SubscriptionAnswered
 from .negotiation import choice, common_capabilities
 from .outgoing import encode_outgoing, encoding_for
 from .session import VERSION_OF_NEGOTIATION, Session
-from .times import microseconds, seconds
+from .timestamps import microseconds, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,8 @@ LONGEST_HEARTBEAT: Final = 86_400.0
 class ClientSession(Session):
     """The side that chooses from what the server offers, and subscribes."""
 
-    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
-        super().__init__(settings, wall)
+    def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
+        super().__init__(settings, wall_clock_us)
         self._window.turn_off()  # a client's own data is for its server alone, which reads it as it comes
         self._give_up_waiting_at = inf
 
@@ -72,14 +72,14 @@ class ClientSession(Session):
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         self._refuse_to_agree_again()
         if data.get("versions") is None:
-            raise InvalidDataFormat("a server offers a list of versions, not one", check=12)
+            raise InvalidDataFormat("a server offers a list of versions, not one", check=Check.FIELDS)
         answer = choice(self.settings, data)
         # The answer travels in a V1 frame, also where another version was assumed.
         outgoing = encode_outgoing(
             encoding_for(VERSION_OF_NEGOTIATION, frozenset()),
             MessageType.PROTOCOL_NEGOTIATION,
             answer,
-            timestamp=self._wall(),
+            timestamp=self._wall_clock_us(),
             settings=self.settings,
         )
         self.enqueue(outgoing)
@@ -91,7 +91,7 @@ class ClientSession(Session):
         self._establish(answer["version"], common_capabilities(self.settings, data), True, events)
 
     def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        raise PermissionDenied("a client has no streams to subscribe to", check=12)
+        raise PermissionDenied("a client has no streams to subscribe to", check=Check.FIELDS)
 
     _on_unsubscribe = _on_subscribe
 

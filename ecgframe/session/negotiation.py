@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._rules import shown
 from ..errors import InvalidProtocolVersion
-from ..protocol import CAPABILITY_SINCE, ONLY_ANNOUNCED, Capability
+from ..protocol import CAPABILITY_SINCE, ONLY_ANNOUNCED, Capability, Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
     if not common:
         raise InvalidProtocolVersion(
             f"the server offers the versions {shown(offered['versions'])}; spoken here: {sorted(settings.versions)}",
-            check=2,
+            check=Check.VERSION,
         )
     return {"version": max(common), "capabilities": sorted(common_capabilities(settings, offered))}
 

@@ -114,7 +114,7 @@ class Outgoing:
         self.type = type
         self.timestamp = timestamp
         self.stream = stream
-        self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _manners(type, flags, in_line)
+        self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _queue_policy(type, flags, in_line)
         self.nbytes = len(frame)
 
     def __repr__(self) -> str:
@@ -225,7 +225,7 @@ def codec_for(encoding: Encoding, compression: Compression | None, max_payload: 
 
 
 @lru_cache(maxsize=256)
-def _manners(type: MessageType, flags: int, in_line: bool) -> tuple[Tier, bool, bool, bool, bool]:
+def _queue_policy(type: MessageType, flags: int, in_line: bool) -> tuple[Tier, bool, bool, bool, bool]:
     """How a frame waits: the attributes of ``Outgoing`` that follow from its type and flags."""
     tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
     droppable = tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)

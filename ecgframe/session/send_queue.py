@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .outgoing import Tier
-from .times import seconds
+from .timestamps import seconds
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..protocol import LARGEST_LENGTH, MAX_BATCH_FRAMES, Capability, CloseCode, ErrorCode, Flag, MessageType
 from .acknowledgements import Unacknowledged, Waiting
+from .counters import Counters
 from .events import Event, Undelivered
 from .outgoing import TIMED_VERSIONS, Encoding, Outgoing, Tier, codec_for, encode_outgoing, encoding_for
 from .send_queue import Loss, SendQueue
 from .send_window import SendWindow
-from .tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ class Sender:
     capabilities: frozenset[Capability]
     encoding: Encoding
 
-    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
         self.settings = settings
         self.closing: Close | None = None
         self.has_waiting = False
         self.passed = 0
-        self.tally = Tally()
-        self._wall = wall
+        self.counters = Counters()
+        self._wall_clock_us = wall_clock_us
         self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
         self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
         self._window = SendWindow()
@@ -139,7 +139,7 @@ class Sender:
             self.encoding,
             type,
             data,
-            timestamp=self._wall() if timestamp is None else timestamp,
+            timestamp=self._wall_clock_us() if timestamp is None else timestamp,
             settings=self.settings,
             flags=flags,
             stream=stream,
@@ -161,7 +161,7 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.add(outgoing)
         try:
-            self.tally.dropped += self._queue.put(outgoing)
+            self.counters.dropped += self._queue.put(outgoing)
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
@@ -169,7 +169,7 @@ class Sender:
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
-    def passes(self, outgoing: Outgoing, now: float) -> bool:
+    def record_direct_send(self, outgoing: Outgoing, now: float) -> bool:
         """Tell whether a frame need not wait; the owner then sends it at once, by itself.
 
         For a stream's many viewers that keep up. Between two frames of a viewer, thousands of others had theirs, and
@@ -207,7 +207,7 @@ class Sender:
             self.encoding,
             type,
             data,
-            timestamp=self._wall(),
+            timestamp=self._wall_clock_us(),
             settings=self.settings,
             max_payload=max_payload,
         )
@@ -219,13 +219,13 @@ class Sender:
 
     def _ask_how_far_it_is(self, now: float) -> bytes:
         """The PING that asks the peer how far it has read. It waits in no queue, so the frame is all that is needed."""
-        window, tally = self._window, self.tally
-        timestamp = self._wall() if self.timed else None
+        window, counters = self._window, self.counters
+        timestamp = self._wall_clock_us() if self.timed else None
         frame = self._codec_of_peer.encode(MessageType.PING, {"sent": window.asked(now)}, timestamp=timestamp)
         window.room -= len(frame)
         self._sent_at = now
-        tally.sent[MessageType.PING] += 1
-        tally.sent_bytes += len(frame)
+        counters.sent[MessageType.PING] += 1
+        counters.sent_bytes += len(frame)
         return frame
 
     def _sent_alone(self, outgoing: Outgoing, now: float) -> bytes:
@@ -235,8 +235,8 @@ class Sender:
     def _note_sent(self, outgoing: Outgoing, now: float) -> None:
         self._window.room -= outgoing.nbytes
         self._sent_at = now
-        self.tally.sent[outgoing.type] += 1
-        self.tally.sent_bytes += outgoing.nbytes
+        self.counters.sent[outgoing.type] += 1
+        self.counters.sent_bytes += outgoing.nbytes
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
 
@@ -260,10 +260,10 @@ class Sender:
         outgoing = waiting.outgoing
         if self._unacknowledged.is_spent(waiting):
             self._unacknowledged.acknowledged(outgoing.timestamp)
-            self.tally.undelivered += 1
+            self.counters.undelivered += 1
             events.append(Undelivered(outgoing.timestamp, outgoing.type, waiting.attempts))
         else:
-            self.tally.resent += 1
+            self.counters.resent += 1
             self.enqueue(outgoing)
 
     def _abandon(self, code: CloseCode, reason: str) -> None:

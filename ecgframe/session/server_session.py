@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion
-from ..protocol import MessageType
+from ..protocol import Check, MessageType
 from .events import Event, SubscribeRequested, UnsubscribeRequested
 from .negotiation import common_capabilities, offer
 from .session import Session
-from .times import microseconds
+from .timestamps import microseconds
 
 if TYPE_CHECKING:
     from ..codec import Message
@@ -28,10 +28,12 @@ class ServerSession(Session):
         self._refuse_to_agree_again()
         version = data.get("version")
         if version is None:
-            raise InvalidDataFormat("a client answers with the version that it chose, not with a list", check=12)
+            raise InvalidDataFormat(
+                "a client answers with the version that it chose, not with a list", check=Check.FIELDS
+            )
         if version not in self.settings.versions:
             raise InvalidProtocolVersion(
-                f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=2
+                f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
             )
         self._establish(int(version), common_capabilities(self.settings, data), True, events)
 
@@ -46,4 +48,4 @@ class ServerSession(Session):
         events.append(UnsubscribeRequested(data["stream"]))
 
     def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        raise InvalidDataFormat("SUBSCRIPTION_ACK is for servers to send", check=12)
+        raise InvalidDataFormat("SUBSCRIPTION_ACK is for servers to send", check=Check.FIELDS)

@@ -8,8 +8,8 @@ The owner, who has the socket and the clock, does five things, in any order and 
 - when ``closing`` is set and ``next_message`` gives None, closes the WebSocket with that code and reason;
 - when the connection is gone, calls ``lost``.
 
-``now`` is in seconds of any clock that never goes back. ``wall`` gives microseconds since 1970, each time more than
-the last: the timestamps of V3 frames, which name messages.
+``now`` is in seconds of any clock that never goes back. ``wall_clock_us`` gives microseconds since 1970, each time
+more than the last: the timestamps of V3 frames, which name messages.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ..protocol import (
     MAX_BATCH_FRAMES,
     SILENT_INTERVALS,
     Capability,
+    Check,
     CloseCode,
     ErrorCode,
     Flag,
@@ -53,9 +54,9 @@ from .events import (
     VersionChecked,
 )
 from .negotiation import implied, usable
-from .rates import Admission, ErrorBudget
+from .rate_limit import Admission, ErrorBudget
 from .sender import Sender
-from .times import seconds
+from .timestamps import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ class Session(Sender, ABC):
 
     Args:
         settings: this side's.
-        wall: gives microseconds since 1970, each time more than the last.
+        wall_clock_us: gives microseconds since 1970, each time more than the last.
 
     Attributes:
         version: protocol version in which this side sends; 1 until more is known.
@@ -117,12 +118,12 @@ class Session(Sender, ABC):
         negotiated: whether it has done so by negotiating.
         closing: how to close the connection once nothing more is to be sent; None while it goes on.
         has_waiting: whether ``next_message`` has something to give now.
-        passed: how many frames did not have to wait; see ``passes``.
-        tally: what has been received, and sent by ``next_message``.
+        passed: how many frames did not have to wait; see ``record_direct_send``.
+        counters: what has been received, and sent by ``next_message``.
     """
 
-    def __init__(self, settings: Settings, wall: Callable[[], int]) -> None:
-        super().__init__(settings, wall)
+    def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
+        super().__init__(settings, wall_clock_us)
         self.established = False
         self.negotiated = False
         self._codec = self._make_codec(settings.max_payload)
@@ -262,7 +263,7 @@ class Session(Sender, ABC):
             for waiting in self._unacknowledged
         ]
         self._unacknowledged.clear()
-        self.tally.undelivered += len(given_up)
+        self.counters.undelivered += len(given_up)
         self._abandon(CloseCode.GOING_AWAY, "the connection is gone")
         return list(given_up)
 
@@ -309,7 +310,7 @@ class Session(Sender, ABC):
 
     def ping(self, now: float) -> None:
         """Ask for a PONG; ``RoundTrip`` follows. A ping that is still on its way counts no more."""
-        timestamp = self._wall()
+        timestamp = self._wall_clock_us()
         self._ping = (timestamp, now)
         self._say(MessageType.PING, {"ping": timestamp})
 
@@ -345,14 +346,14 @@ class Session(Sender, ABC):
         self._hearing = nbytes
         self._heard_at = now
         self._asked = False
-        self.tally.received_bytes += nbytes
+        self.counters.received_bytes += nbytes
         if self.closing:
             return False
         if self._admission and not self._admission.admits_message(nbytes, now):
             self._too_fast(nbytes, now, events)
             return False
         if nbytes == 0:
-            self._refuse_frame(InvalidDataFormat("a message without any frame", check=1), 0, now, events)
+            self._refuse_frame(InvalidDataFormat("a message without any frame", check=Check.HEADER), 0, now, events)
             return False
         return True
 
@@ -374,7 +375,7 @@ class Session(Sender, ABC):
     ) -> bool:
         """Accept or refuse what is the next of several frames. Tells whether those behind it are to be looked at."""
         if count == MAX_BATCH_FRAMES:
-            item = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=4)
+            item = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=Check.LIMIT)
         return self._receive_frame(item, nbytes, now, events)
 
     def _receive_frame(self, item: Message | ProtocolError, nbytes: int, now: float, events: list[Event]) -> bool:
@@ -395,11 +396,11 @@ class Session(Sender, ABC):
         spoken = message.version in self.settings.versions
         if not spoken and not (message.version == VERSION_OF_NEGOTIATION and type in _SAID_BEFORE_AGREEING):
             raise InvalidProtocolVersion(
-                f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=2
+                f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
             )
         if type not in DATA_TYPES and not self.settings.validate:
             message.data = check_received(type, message.data)
-        self.tally.received[type] += 1
+        self.counters.received[type] += 1
         if spoken and not self.established and type not in _NO_BEGINNING:
             self._assume(message.version, events)
         if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
@@ -445,7 +446,7 @@ class Session(Sender, ABC):
 
     def _on_error(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         code = int(data["code"])
-        self.tally.errors[code if code in _ERROR_CODES else 0] += 1
+        self.counters.errors[code if code in _ERROR_CODES else 0] += 1
         events.append(ErrorReceived(code, data["message"], data.get("details")))
 
     def _on_version_check(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
@@ -478,7 +479,9 @@ class Session(Sender, ABC):
     def _refuse_to_agree_again(self) -> None:
         # Frames that wait are encoded already: after a change, the peer would not understand them.
         if self.negotiated:
-            raise InvalidDataFormat("version and capabilities are agreed already; they hold to the end", check=12)
+            raise InvalidDataFormat(
+                "version and capabilities are agreed already; they hold to the end", check=Check.FIELDS
+            )
 
     def _assume(self, version: int, events: list[Event]) -> None:
         """Take the peer for an old one that talks in that version and does not negotiate."""
@@ -496,7 +499,7 @@ class Session(Sender, ABC):
 
     def _refuse_frame(self, error: ProtocolError, nbytes: int, now: float, events: list[Event]) -> None:
         """Tell both sides, and close where no trust is left or the peer was wrong too often."""
-        self.tally.refused[error.code] += 1
+        self.counters.refused[error.code] += 1
         _forget_where(error)
         events.append(FrameRefused(error, nbytes))
         close = _close_after(error)
@@ -507,7 +510,7 @@ class Session(Sender, ABC):
     def _too_fast(self, nbytes: int, now: float, events: list[Event]) -> None:
         """Refuse what came. The peer is told once a second at most: telling it of each frame would be a flood, too."""
         if now - self._rate_error_at < RATE_ERROR_PAUSE:
-            self.tally.refused[ErrorCode.RATE_LIMIT_EXCEEDED] += 1
+            self.counters.refused[ErrorCode.RATE_LIMIT_EXCEEDED] += 1
             return
         self._rate_error_at = now
         limit = self.settings.rate_limit

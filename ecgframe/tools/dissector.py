@@ -24,7 +24,7 @@ from ..protocol import (
     ErrorCode,
     MessageType,
 )
-from .exported import DISSECTOR
+from .capture.wireshark_export import DISSECTOR
 
 FILE_NAME: Final = "ecgframe.lua"
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import ProtocolError
-from ..messages import CHECK as CHECK_OF_FIELDS
-from ..protocol import DEFAULT_MAX_PAYLOAD
-from .examination import Examined, Examiner
-from .sighting import Delivery
+from ..protocol import DEFAULT_MAX_PAYLOAD, Check
+from .frame_analysis import Examined, Examiner
+from .observation import Delivery
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -102,7 +101,7 @@ class ErrorLog:
             "version": connection.version,
             **self._of_message(error, message),
         }
-        if self._payload or error.check == CHECK_OF_FIELDS:
+        if self._payload or error.check == Check.FIELDS:
             line["path"] = error.path if self._payload else _field(error.path)
         if self._payload:
             line["message"] = str(error)
@@ -129,7 +128,7 @@ class ErrorLog:
         """The frame of the message that fails so; the first that fails, where none does exactly so."""
         if error.check is None:  # not for what it says: the first frame will do
             return next(Examiner(max_payload=0).examine(Delivery(message)), None)
-        examiner = Examiner(max_payload=self._max_payload, validate=error.check == CHECK_OF_FIELDS)
+        examiner = Examiner(max_payload=self._max_payload, validate=error.check == Check.FIELDS)
         broken = [frame for frame in examiner.examine(Delivery(message)) if frame.error is not None]
         alike = (frame for frame in broken if frame.error is not None and frame.error.code is error.code)
         return next(alike, broken[0] if broken else None)

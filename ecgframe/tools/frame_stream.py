@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from .._core import Header, flatten
 from ..errors import ProtocolError
-from ..protocol import DEFAULT_MAX_PAYLOAD, HEADER_SIZES, LATEST_VERSION, VERSIONS, MessageType
+from ..protocol import DEFAULT_MAX_PAYLOAD, HEADER_SIZES, LATEST_VERSION, VERSIONS, Check, MessageType
 
 WINDOW: Final = 1 << 20
 """Bytes that are read at once."""
@@ -21,9 +21,6 @@ WINDOW: Final = 1 << 20
 SEARCH: Final = 1 << 30
 """Bytes that are summed at most to find the frame behind a broken one: bytes that look like frames everywhere would
 otherwise take for ever."""
-
-_SUMMED: Final = 7
-"""The check that takes as long as the payload is large."""
 
 _LONGEST_HEADER: Final = HEADER_SIZES[LATEST_VERSION]
 _MAY_BEGIN: Final = re.compile(
@@ -111,7 +108,7 @@ class FrameStream:
 
     def _may_grow(self, offset: int, error: ProtocolError) -> bool:
         """Whether the error is only that the window ends here."""
-        return not self._is_all and error.check in (1, 5)
+        return not self._is_all and error.check in (Check.HEADER, Check.LENGTH)
 
     def _advance(self, offset: int) -> int:
         """Move the window so that it begins at the offset, and reaches further. Gives the offset in the new one."""
@@ -143,7 +140,7 @@ class FrameStream:
         """What stands from there to the next good frame."""
         error = _told_of_the_frame(error, offset)
         place = self._base + offset
-        if error.check == _SUMMED:  # its length may be right
+        if error.check == Check.CHECKSUM:  # its length may be right
             header = self._flat.header_at(offset, self._max_payload)
             nbytes = header.size + header.length
             while len(self._window) < offset + nbytes + _LONGEST_HEADER and not self._is_all:
@@ -183,7 +180,7 @@ class FrameStream:
                 if self._may_grow(offset, error):
                     offset = self._advance(offset)
                     continue
-                left -= 1 if error.check != _SUMMED else self._flat.header_at(offset, self._max_payload).length
+                left -= 1 if error.check != Check.CHECKSUM else self._flat.header_at(offset, self._max_payload).length
                 offset += 1
             else:
                 return offset

@@ -11,7 +11,7 @@ from .._core import Clock
 from ..libraries import library
 from ..protocol import HEADER_SIZES, LATEST_VERSION
 from ..session import ClientSession, Negotiated, Received, Settings
-from .sighting import Delivery, Origin, Remark, Sighting
+from .observation import Delivery, Observation, Origin, Remark
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -26,7 +26,9 @@ PATIENCE: Final = 60.0
 """Seconds until it looks after the session although nothing came."""
 
 
-async def listen(url: str, streams: Sequence[str], headers: Sequence[tuple[str, str]] = ()) -> AsyncGenerator[Sighting]:
+async def listen(
+    url: str, streams: Sequence[str], headers: Sequence[tuple[str, str]] = ()
+) -> AsyncGenerator[Observation]:
     """Connect, subscribe, and give every message of either side until the connection is over.
 
     Args:
@@ -43,8 +45,8 @@ async def listen(url: str, streams: Sequence[str], headers: Sequence[tuple[str, 
         url, compression=None, ping_interval=None, max_size=room, additional_headers=list(headers)
     ) as websocket:
         conversation = _Conversation(websocket, settings, streams)
-        async for sighting in conversation.sightings():
-            yield sighting
+        async for observation in conversation.observations():
+            yield observation
 
 
 class _Conversation:
@@ -56,7 +58,7 @@ class _Conversation:
         self._server = address(websocket.remote_address)
         self._now = asyncio.get_running_loop().time
 
-    async def sightings(self) -> AsyncIterator[Sighting]:
+    async def observations(self) -> AsyncIterator[Observation]:
         session = self._session
         session.start(self._now())
         try:

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..libraries import library
 from . import ToolError
+from .capture.websocket_reassembly import LARGEST_MESSAGE
 from .faults import BadLine, Faults
 from .http_pages import fetch_page
 from .listening import address
-from .sighting import Delivery, Origin, Remark, Sighting
-from .tap import LARGEST_MESSAGE
+from .observation import Delivery, Observation, Origin, Remark
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -40,7 +40,7 @@ UNREACHABLE: Final = 1013
 NO_CODE, LOST, NO_TLS = 1005, 1006, 1015
 """Close codes that are never sent."""
 
-See = Callable[[Sighting], object]
+See = Callable[[Observation], object]
 
 
 class Proxy:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from ..libraries import library
 from . import ToolError
-from .examination import header_fields
+from .capture.websocket_reassembly import LARGEST_MESSAGE
+from .frame_analysis import header_fields
 from .listening import address
-from .sighting import Delivery, Origin, Remark, Sighting
-from .tap import LARGEST_MESSAGE
+from .observation import Delivery, Observation, Origin, Remark
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -27,7 +27,7 @@ else:
     from websockets.asyncio.server import serve as serve_websockets
     from websockets.exceptions import ConnectionClosed
 
-See = Callable[[Sighting], object]
+See = Callable[[Observation], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class Cue:
     is_text: bool = False
 
 
-def part_of(sightings: Iterable[Sighting], *, from_server: bool, connection: int = 1) -> list[Cue]:
+def part_of(observations: Iterable[Observation], *, from_server: bool, connection: int = 1) -> list[Cue]:
     """What one side said in a recording.
 
     Args:
-        sightings: the recording. Frames of a file count as a server's; their headers say when.
+        observations: the recording. Frames of a file count as a server's; their headers say when.
         from_server: whose part.
         connection: which one, counted from 1 in the order of their first messages.
 
@@ -57,9 +57,9 @@ def part_of(sightings: Iterable[Sighting], *, from_server: bool, connection: int
         ToolError: that side says nothing in it, or there is no such connection.
     """
     connections: dict[tuple[str | None, str | None], list[Delivery]] = {}
-    for sighting in sightings:
-        if isinstance(sighting, Delivery):
-            connections.setdefault((sighting.origin.client, sighting.origin.server), []).append(sighting)
+    for observation in observations:
+        if isinstance(observation, Delivery):
+            connections.setdefault((observation.origin.client, observation.origin.server), []).append(observation)
     if not 0 < connection <= len(connections):
         held = "no connection" if not connections else f"{len(connections)} connections"
         raise ToolError(f"there is no connection {connection}: {held} in this recording")

@@ -20,8 +20,8 @@ from ..codec import Codec, Message, NdarrayForm
 from ..compression import inflate
 from ..libraries import library
 from ..protocol import DATA_TYPES, NDARRAY_KEY, NDARRAY_KEYS, Flag, MessageType
-from .abbreviation import as_array
-from .examination import Examined
+from .frame_analysis import Examined
+from .value_summary import as_array
 
 SAMPLE: Final = 200
 """Messages of each type that are encoded in other forms; the field sizes are those of all."""

@@ -12,10 +12,10 @@ from typing import BinaryIO, Final, cast
 
 from ..protocol import DEFAULT_MAX_PAYLOAD
 from . import ToolError
-from .capture import is_capture, read_capture
-from .examination import is_fatal
+from .capture.pcap import is_capture, read_capture
+from .frame_analysis import is_fatal
 from .frame_stream import FrameStream
-from .sighting import Delivery, Remark, Sighting
+from .observation import Delivery, Observation, Remark
 
 STDIN: Final = "-"
 
@@ -43,7 +43,7 @@ class FrameSource:
     frames: FrameStream
     nbytes: int | None
 
-    def sightings(self) -> Iterator[Sighting]:
+    def observations(self) -> Iterator[Observation]:
         """Each frame as a delivery of its own, and a remark behind each stretch that is none."""
         for stretch in self.frames.stretches():
             yield Delivery(bytes(stretch.octets), offset=stretch.offset, fault=stretch.error)
@@ -68,7 +68,7 @@ class CaptureSource:
     file: BinaryIO
     nbytes: int | None
 
-    def sightings(self) -> Iterator[Sighting]:
+    def observations(self) -> Iterator[Observation]:
         """The WebSocket messages in it. Raises as ``read_capture`` does."""
         return read_capture(self.file)
 

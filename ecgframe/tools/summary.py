@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ProtocolError
 from ..protocol import ErrorCode, Flag
-from .examination import Examined, flag_names, type_name
+from .frame_analysis import Examined, flag_names, type_name
 from .frame_stream import Stretch
 
 if TYPE_CHECKING:

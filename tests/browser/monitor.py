@@ -16,7 +16,7 @@ import pytest
 from recordings import optional
 
 from ecgframe.records import Record, shipped_ecg, write_record
-from ecgframe.records.seam import seamless
+from ecgframe.records.loop_point import seamless
 
 sync_api = optional("playwright.sync_api", extra="browser")
 

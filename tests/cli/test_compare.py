@@ -10,8 +10,10 @@ import pytest
 from recordings import optional, toy_ecg, uninstall
 from rich.console import Console
 
-from ecgframe.cli import comparison, plot, table
-from ecgframe.cli.comparison import JSON, ORJSON, WAYS, Case, Comparison, Cost, Way
+from ecgframe.cli.compare import plot
+from ecgframe.cli.compare import run as comparison
+from ecgframe.cli.compare import views as table
+from ecgframe.cli.compare.run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Way
 from ecgframe.records import Record, RecordError, shipped_ecg, write_record
 
 FRAMES = [way for way in WAYS if way.name == "ecgframe"]

@@ -19,11 +19,11 @@ from rich.console import Console
 from tools.captures import Connection, capture
 
 from ecgframe import Codec, Flag, MessageType, encode
-from ecgframe.cli.frame_views import COLOURS, FrameTexts
+from ecgframe.cli.compare.views import TIMES
 from ecgframe.cli.inspect import EPILOG
-from ecgframe.cli.table import TIMES
-from ecgframe.tools.examination import Examiner
-from ecgframe.tools.sighting import Delivery
+from ecgframe.cli.inspect.views import COLOURS, FrameTexts
+from ecgframe.tools.frame_analysis import Examiner
+from ecgframe.tools.observation import Delivery
 
 optional("websockets")
 

@@ -19,7 +19,7 @@ from recordings import optional
 from ecgframe import MessageType, encode
 from ecgframe.cli.proxy import EPILOG as PROXY
 from ecgframe.cli.replay import EPILOG as REPLAY
-from ecgframe.tools.exported import Recorder
+from ecgframe.tools.capture.wireshark_export import Recorder
 
 optional("websockets")
 

@@ -23,7 +23,7 @@ from server.engines import TYPES, client
 from server.redis_server import redis_server
 
 from ecgframe.records import Record, shipped_ecg, write_record
-from ecgframe.records.seam import seamless
+from ecgframe.records.loop_point import seamless
 
 BINARY = ["timestamps", "ndarray-bin"]
 
@@ -386,7 +386,7 @@ def test_without_streams_there_must_be_others():
 def test_without_a_library_it_says_what_to_install(monkeypatch, library, arguments, extra):
     uninstall(monkeypatch, library)
     for name in list(sys.modules):
-        if name.startswith(("ecgframe.server", "ecgframe.cli.serving")):
+        if name.startswith(("ecgframe.server", "ecgframe.cli.serve.run")):
             monkeypatch.delitem(sys.modules, name)
     output = command("serve", *arguments, code=1).output
     assert f'needs {library}, which is not installed: pip install "ecgframe[{extra}]"' in output

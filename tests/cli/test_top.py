@@ -13,10 +13,10 @@ from command_line import run
 from recordings import optional
 from rich.console import Console
 
-from ecgframe.cli.performance_views import bar, overview, short_time
 from ecgframe.cli.top import EPILOG
+from ecgframe.cli.top.views import bar, overview, short_time
 from ecgframe.client import connect
-from ecgframe.tools.readings import Performance, Spread, metrics_url, read_metrics
+from ecgframe.tools.metrics_reader import Performance, Spread, metrics_url, read_metrics
 
 optional("websockets")
 optional("prometheus_client")
@@ -56,7 +56,7 @@ def test_once_json_while_somebody_watches(server):
 
 def test_the_view(server):
     textual = optional("textual")
-    from ecgframe.cli.monitor_app import MonitorApp
+    from ecgframe.cli.top.app import MonitorApp
 
     async def look():
         address = metrics_url(server)

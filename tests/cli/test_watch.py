@@ -21,8 +21,8 @@ from recordings import optional
 from rich.console import Console
 
 from ecgframe import Flag, Message, MessageType, RateLimitExceeded
-from ecgframe.cli.observation import NOW, Observation
-from ecgframe.cli.views import Lines, LiveTable, _shown
+from ecgframe.cli.watch.stream_stats import NOW, Observation
+from ecgframe.cli.watch.views import Lines, LiveTable, _shown
 from ecgframe.client import Gap, connect
 
 optional("websockets")

@@ -10,8 +10,8 @@ from client.servers import STREAM, impatient, numbers, scripted, serving, stay, 
 from running import run
 
 from ecgframe import Flag, Message, MessageType
-from ecgframe.client import conversation as conversation_module
-from ecgframe.client.mailbox import MAX_BYTES, OVERDRAFT_BYTES, Crowd, Letter, Mailbox
+from ecgframe.client import connection as connection_module
+from ecgframe.client.message_queue import MAX_BYTES, OVERDRAFT_BYTES, MessageQueue, Pressure, QueuedItem
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.session import Settings
 
@@ -78,7 +78,7 @@ def test_who_does_not_read_does_not_take_the_server_for_dead_nor_is_taken_for_de
             client.subscribe(STREAM, capacity=2) as subscription,
         ):
             await publish_until_dropped(handler)
-            await until(lambda: subscription.crowd)
+            await until(lambda: subscription.pressure)
             (connection,) = handler.connections()
             sent = signs_of_life(client)
             await until(lambda: signs_of_life(client) >= sent + 8)
@@ -107,7 +107,7 @@ def test_whoever_awaits_an_answer_gets_it_although_nobody_takes_the_messages():
         ):
             for number in range(12):
                 await handler.publish(STREAM, ECG, {"signal": [number], "sampling_rate": 250})
-            await until(lambda: subscription.crowd is Crowd.FULL)
+            await until(lambda: subscription.pressure is Pressure.FULL)
             await client.send_message(ECG, {"signal": [1], "sampling_rate": 250}, acknowledged=True)
             await client.ping()
             await client.unsubscribe("another")
@@ -131,7 +131,7 @@ def test_even_that_has_a_bound():
             client.subscribe(STREAM, capacity=4) as subscription,
         ):
             pinging = asyncio.create_task(client.ping())
-            await until(lambda: subscription.crowd is Crowd.OVERFULL)
+            await until(lambda: subscription.pressure is Pressure.OVERFULL)
             waiting = subscription.waiting
             await asyncio.sleep(0.1)  # for nothing to happen
             assert subscription.waiting == waiting == (MAX_BYTES + OVERDRAFT_BYTES) // len(NOISE) + 1
@@ -151,7 +151,7 @@ def test_bytes_count_as_well(block):
             await stay(talk)
 
         async with scripted(flood) as url, impatient(url) as client, client.subscribe(STREAM) as subscription:
-            await until(lambda: subscription.crowd is Crowd.FULL)
+            await until(lambda: subscription.pressure is Pressure.FULL)
             assert subscription.waiting == MAX_BYTES // len(NOISE) + 1
             assert numbers([await anext(subscription) for _ in range(29)]) == list(range(1, 30))
 
@@ -161,29 +161,29 @@ def test_bytes_count_as_well(block):
 def test_once_full_it_is_full_until_half_is_taken():
     class Owner:
         def __init__(self):
-            self.crowds = []
+            self.pressures = []
 
-        def crowd_changed(self, mailbox):
-            self.crowds.append(mailbox.crowd)
+        def pressure_changed(self, queue):
+            self.pressures.append(queue.pressure)
 
-        def leave(self, mailbox):
+        def leave(self, queue):
             pass
 
     async def conversation():
         owner = Owner()
-        mailbox = Mailbox(owner, capacity=8)
+        queue = MessageQueue(owner, capacity=8)
         for number in range(8):
-            mailbox.put(Letter(Message(ECG, number, 3, Flag(0), number), 10, None))
+            queue.put(QueuedItem(Message(ECG, number, 3, Flag(0), number), 10, None))
         for left in range(7, -1, -1):
-            await anext(mailbox)
-            assert mailbox.crowd is (Crowd.FULL if left > 4 else Crowd.ROOM)
-        assert owner.crowds == [Crowd.FULL, Crowd.ROOM]
+            await anext(queue)
+            assert queue.pressure is (Pressure.FULL if left > 4 else Pressure.ROOM)
+        assert owner.pressures == [Pressure.FULL, Pressure.ROOM]
 
     run(conversation())
 
 
 def test_reading_that_has_stopped_is_noticed_in_the_log(monkeypatch, caplog):
-    monkeypatch.setattr(conversation_module, "UNREAD_WARNING", 0.02)
+    monkeypatch.setattr(connection_module, "UNREAD_WARNING", 0.02)
 
     async def conversation():
         handler = WebSocketBinaryHandler()
@@ -210,8 +210,8 @@ def test_a_connection_that_breaks_while_nobody_takes_is_replaced():
         ):
             for number in range(8):
                 await handler.publish(STREAM, ECG, {"signal": [number], "sampling_rate": 250})
-            await until(lambda: subscription.crowd)
-            client._line.conversation._websocket.transport.abort()
+            await until(lambda: subscription.pressure)
+            client._reconnecting.connection._websocket.transport.abort()
             await client.send_message(ECG, {"signal": [1], "sampling_rate": 250}, Flag.PRIORITY)
             await until(lambda: client.stats()["connections"] == 2)
             assert numbers([await anext(subscription) for _ in range(8)]) == list(range(8))

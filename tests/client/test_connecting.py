@@ -248,13 +248,13 @@ def test_closing_ends_the_iterators():
     async def conversation():
         async with serving() as port, impatient(url_of(port)) as client:
             subscription = client.subscribe(STREAM)
-            mailbox = client.messages()
+            queue = client.messages()
 
             async def watch(messages):
                 return [message async for message in messages]
 
             async with asyncio.TaskGroup() as group:
-                watching = [group.create_task(watch(messages)) for messages in (subscription, mailbox)]
+                watching = [group.create_task(watch(messages)) for messages in (subscription, queue)]
                 await client.ping()
                 await client.close()
             assert [task.result() for task in watching] == [[], []]

@@ -146,7 +146,7 @@ def test_a_large_message_that_is_acknowledged_survives_a_broken_connection():
         async with serving(handler) as port, impatient(url_of(port), settings=CLIENT) as client:
             sending = asyncio.create_task(client.send_message(ECG, large(0, MiB), acknowledged=True))
             await asyncio.sleep(0.01)
-            client._line.conversation._websocket.transport.abort()
+            client._reconnecting.connection._websocket.transport.abort()
             stamp = await sending
             assert taker.numbers[-1] == 0
             assert set(taker.stamps) == {stamp}

@@ -11,7 +11,7 @@ from running import run
 
 from ecgframe import InvalidProtocolVersion, MessageType, PermissionDenied, RateLimitExceeded
 from ecgframe.client import ConnectionLost, Gap, State
-from ecgframe.client.reconnection import STEADY, Patience
+from ecgframe.client.backoff import STEADY, Backoff
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.session import Settings, microseconds, seconds
 
@@ -129,7 +129,7 @@ def test_another_server_that_knows_nothing_of_it_is_a_gap():
             impatient(proxy.url) as client,
             client.subscribe(STREAM) as subscription,
         ):
-            before = subscription.place.since()
+            before = subscription.cursor.since()
             proxy.targets = [second_port]
             proxy.cut()
             await until(lambda: handler.connections() and handler.connections()[0].streams)
@@ -445,18 +445,18 @@ def delays():
 
 
 def test_a_good_connection_that_breaks_off_is_replaced_at_once():
-    patience = Patience(delays)
+    patience = Backoff(delays)
     assert [patience.pause(STEADY, closed=False) for _ in range(3)] == [0, 0, 0]
 
 
 def test_trouble_that_goes_on_is_waited_for_longer_and_longer():
-    patience = Patience(delays)
+    patience = Backoff(delays)
     assert [patience.pause(0.1, closed=False) for _ in range(6)] == [0, 1, 2, 3, 3, 3]
     assert patience.pause(STEADY, closed=False) == 0
 
 
 def test_a_server_that_closes_is_given_time():
-    patience = Patience(delays)
+    patience = Backoff(delays)
     assert patience.pause(STEADY, closed=True) == 1
     assert patience.pause(0, closed=True) == 2
     assert patience.pause(STEADY, closed=True) == 1

@@ -372,13 +372,13 @@ def test_messages_of_no_subscription_have_a_mailbox():
         await handler.send_message(connection.id, ECG, ecg(0))
         await client.ping()
         assert client.stats()["unclaimed"] == 1
-        async with client.messages() as mailbox:
+        async with client.messages() as queue:
             with pytest.raises(ValueError, match="already"):
                 client.messages()
             await handler.send_message(connection.id, ECG, ecg(1))
             await handler.broadcast(ECG, ecg(2))
             await handler.broadcast(ECG, ecg(3) | {"stream": "not followed"})
-            assert numbers(await first(mailbox, 3)) == [1, 2, 3]
+            assert numbers(await first(queue, 3)) == [1, 2, 3]
         await handler.send_message(connection.id, ECG, ecg(4))
         await client.ping()
         assert client.stats()["unclaimed"] == 2
@@ -392,7 +392,7 @@ def test_a_broadcast_about_a_followed_stream_comes_there_and_does_not_move_the_p
     async def conversation(handler, client):
         async with client.subscribe(STREAM) as subscription:
             await handler.publish(STREAM, ECG, ecg(0))
-            place = subscription.place.since
+            place = subscription.cursor.since
             await handler.broadcast(ECG, ecg(1) | {"stream": STREAM})
             assert numbers(await first(subscription, 2)) == [0, 1]
             before = place()

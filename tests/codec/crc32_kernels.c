@@ -1,10 +1,10 @@
-/* Each kernel of _crc32.h that this processor can run, against the definition of CRC-32, bit by bit. Bytes lie in blocks
+/* Each kernel of crc32.h that this processor can run, against the definition of CRC-32, bit by bit. Bytes lie in blocks
    of exactly their size, so that a sanitizer or an emulator sees what reads past them. Prints the kernels' names. */
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "_crc32.h"
+#include "crc32.h"
 
 static uint32_t by_definition(uint32_t checksum, const uint8_t* p, size_t n) {
     uint32_t rest = ~checksum;

@@ -10,7 +10,7 @@ import ecgframe
 if not ecgframe.accelerated:
     pytest.skip("the plain core has zlib's CRC-32", allow_module_level=True)
 
-from ecgframe import _checksum
+from ecgframe._core import checksum as _checksum
 
 KERNELS = ["slices", "pclmul", "vpclmul-avx2", "vpclmul-avx512", "crc", "pmull"]
 HERE = _checksum.kernel_names()

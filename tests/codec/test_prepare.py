@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType
-from ecgframe._entry import WithEntry
+from ecgframe._core.with_entry import WithEntry
 
 STREAM = "ecg/bed-7"
 RNG = np.random.default_rng(3)

@@ -520,12 +520,12 @@ def conversation():
 def test_the_conversation_goes_as_shown():
     last = 0
 
-    def wall():
+    def wall_clock_us():
         nonlocal last
         last = max(last + 1, 1_705_314_645_000_000 + round(known["now"] * 1_000_000))
         return last
 
-    known = vars(session) | vars(protocol) | {"encode": ecgframe.encode, "wall": wall, "now": 0.0}
+    known = vars(session) | vars(protocol) | {"encode": ecgframe.encode, "wall_clock_us": wall_clock_us, "now": 0.0}
     shown = 0
     for block in conversation():
         if block.words == ["python"]:

@@ -16,9 +16,9 @@ import twin
 
 import ecgframe
 from ecgframe import Codec, ProtocolError
-from ecgframe.tools.abbreviation import in_json, in_words
-from ecgframe.tools.examination import Examiner
-from ecgframe.tools.sighting import Delivery
+from ecgframe.tools.frame_analysis import Examiner
+from ecgframe.tools.observation import Delivery
+from ecgframe.tools.value_summary import in_json, in_words
 
 LIMIT = 1 << 16
 PLAIN = Codec(max_payload=LIMIT)

@@ -32,13 +32,13 @@ def test_all_that_is_wanted_and_what_the_build_writes(tmp_path, wanted):
     sdist.check_contents(archive_of(tmp_path, [*wanted, "PKG-INFO", "setup.cfg", "ecgframe.egg-info/SOURCES.txt"]))
 
 
-@pytest.mark.parametrize("name", ["README.md", "ecgframe/_header.pyx", "tests/vectors/frames.json"])
+@pytest.mark.parametrize("name", ["README.md", "ecgframe/_core/_header.pyx", "tests/vectors/frames.json"])
 def test_a_file_that_is_missing(tmp_path, wanted, name):
     with pytest.raises(sdist.Failed, match=f"lacks {name}$"):
         sdist.check_contents(archive_of(tmp_path, [other for other in wanted if other != name]))
 
 
-@pytest.mark.parametrize("name", ["ecgframe/_header.c", ".env", "client/README.md"])
+@pytest.mark.parametrize("name", ["ecgframe/_core/_header.c", ".env", "client/README.md"])
 def test_a_file_too_many(tmp_path, wanted, name):
     with pytest.raises(sdist.Failed, match=f"holds what it should not: {name}$"):
         sdist.check_contents(archive_of(tmp_path, [*wanted, name]))

@@ -22,7 +22,7 @@ def test_every_stream_gets_every_alert_as_a_message_of_its_own():
             if len(published) == 8:
                 enough.set()
 
-        task = asyncio.create_task(DemoAlerts(["a", "b"], publish, seconds=0.001, wall=lambda: 12.5).run())
+        task = asyncio.create_task(DemoAlerts(["a", "b"], publish, seconds=0.001, wall_clock=lambda: 12.5).run())
         await enough.wait()
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -12,7 +12,7 @@ from virtual_time import run_virtually, spend
 
 from ecgframe import Codec, MessageType
 from ecgframe.records import Record, RecordError, shipped_ecg
-from ecgframe.records.seam import seamless
+from ecgframe.records.loop_point import seamless
 from ecgframe.server.player import Frames, Loop, Player
 
 EPOCH = 1_705_314_645.0
@@ -47,7 +47,7 @@ def play(loop, frames, streams=("ecg/1",), between=lambda number: None, *, ahead
                 enough.set()
                 await asyncio.Future()
 
-        player = Player(loop, streams, publish, wall=lambda: clock() + ahead(), **options)
+        player = Player(loop, streams, publish, wall_clock=lambda: clock() + ahead(), **options)
         task = asyncio.create_task(player.run())
         await enough.wait()
         task.cancel()

@@ -8,7 +8,7 @@ from ecgframe import ErrorCode, MessageType
 from ecgframe.metrics import BYTES
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.backplane import LocalBackplane
-from ecgframe.server.traffic import Traffic
+from ecgframe.server.stats import ServerStats
 
 client = optional("prometheus_client")
 exposition = optional("ecgframe.server.prometheus")
@@ -23,21 +23,21 @@ class Counted:
     """Gives the numbers that a handler would give after some traffic."""
 
     def __init__(self) -> None:
-        self.traffic = traffic = Traffic()
-        traffic.accepted, traffic.refused = 7, 1
-        traffic.failed_accepts -= 5
-        traffic.closed.update({"1000": 3, "1013": 1})
-        traffic.tally.sent.update({MessageType.ECG_DATA: 41, MessageType.HEARTBEAT: 2})
-        traffic.tally.received.update({MessageType.SUBSCRIBE: 3})
-        traffic.tally.sent_bytes, traffic.tally.received_bytes = 50_000, 300
-        traffic.tally.errors.update({ErrorCode.CHECKSUM_MISMATCH: 2, 31337: 5, -8: 6})
-        traffic.errors.update({ErrorCode.PERMISSION_DENIED: 4})
-        traffic.tally.dropped, traffic.tally.resent, traffic.tally.undelivered = 11, 12, 13
-        traffic.acknowledged, traffic.encoded = 14, 20
-        traffic.before, traffic.after, traffic.deflated = 8000, 2000, 5
+        self.server_stats = server_stats = ServerStats()
+        server_stats.accepted, server_stats.refused = 7, 1
+        server_stats.failed_accepts -= 5
+        server_stats.closed.update({"1000": 3, "1013": 1})
+        server_stats.counters.sent.update({MessageType.ECG_DATA: 41, MessageType.HEARTBEAT: 2})
+        server_stats.counters.received.update({MessageType.SUBSCRIBE: 3})
+        server_stats.counters.sent_bytes, server_stats.counters.received_bytes = 50_000, 300
+        server_stats.counters.errors.update({ErrorCode.CHECKSUM_MISMATCH: 2, 31337: 5, -8: 6})
+        server_stats.errors.update({ErrorCode.PERMISSION_DENIED: 4})
+        server_stats.counters.dropped, server_stats.counters.resent, server_stats.counters.undelivered = 11, 12, 13
+        server_stats.acknowledged, server_stats.encoded = 14, 20
+        server_stats.before, server_stats.after, server_stats.deflated = 8000, 2000, 5
         for nbytes in (20, 700, 700, 1 << 25):
-            traffic.sent_sizes.observe(nbytes)
-        traffic.receive_seconds.observe(0.0003)
+            server_stats.sent_sizes.observe(nbytes)
+        server_stats.receive_seconds.observe(0.0003)
         self.streams = {
             "ecg/bed-7": {"viewers": 2, "frames": 600, "bytes": 500_000, "seconds": 30.0},
             "ecg/bed-8": {"viewers": 1, "frames": 10, "bytes": 9_000, "seconds": 0.5},
@@ -45,7 +45,7 @@ class Counted:
         self.backplane = {"up": True, "lag_seconds": 0.002, "lost_total": 9}
 
     def stats(self):
-        return self.traffic.stats([]) | {
+        return self.server_stats.stats([]) | {
             "streams": self.streams,
             "backplane": self.backplane,
             "clock": {"steps": 2, "ahead_seconds": 1.5},
@@ -126,7 +126,7 @@ def test_a_histogram_has_the_buckets_that_we_count_in(accept):
 
 def test_a_handler_that_has_done_nothing_has_all_its_numbers():
     handler = Counted()
-    handler.traffic, handler.streams, handler.backplane = Traffic(), {}, LocalBackplane().stats()
+    handler.server_stats, handler.streams, handler.backplane = ServerStats(), {}, LocalBackplane().stats()
     found = parsed(handler)
     assert ("ecgframe_compression_ratio", "sent") not in found
     assert found["ecgframe_frames_dropped_total",] == 0

@@ -16,8 +16,8 @@ from server.engines import ENGINES, TYPES, Way, client, each_way, on_websockets,
 from ecgframe import MessageType
 from ecgframe.server import Limits, Link, Request, WebSocketBinaryHandler
 from ecgframe.server.connection import Connection
+from ecgframe.server.connection_writer import ConnectionWriter
 from ecgframe.server.inbox import Inbox
-from ecgframe.server.outlet import Outlet
 from ecgframe.session import Settings, microseconds
 
 STREAM = "ecg/bed-7"
@@ -307,7 +307,7 @@ def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(way, seed):
 
 def tasks_of_the_server():
     """Tasks of connections. (The servers themselves have tasks of their own.)"""
-    code = (Connection.__module__, Outlet.__module__, Inbox.__module__)
+    code = (Connection.__module__, ConnectionWriter.__module__, Inbox.__module__)
     files = {sys.modules[name].__file__ for name in code}
     return [task for task in asyncio.all_tasks() if task.get_coro().cr_code.co_filename in files]
 

@@ -13,7 +13,8 @@ from server.engines import EVERYTHING, TYPES, client, on_websockets, until
 from ecgframe import MessageType
 from ecgframe.server import Limits, WebSocketBinaryHandler, streams
 from ecgframe.server.backplane import LocalBackplane
-from ecgframe.server.ring import CANONICAL, Publication, Ring, Room
+from ecgframe.server.history import Ring, Room
+from ecgframe.server.publication import CANONICAL, Publication
 from ecgframe.session import Settings, encode_outgoing, microseconds
 from ecgframe.session.outgoing import encoding_for
 

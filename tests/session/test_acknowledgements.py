@@ -46,7 +46,7 @@ def test_a_message_is_acknowledged():
     assert talk.server.told(Acknowledged) == [Acknowledged(sent.timestamp, MessageType.ANOMALY_ALERT, 0.5)]
     talk.wait(100)
     assert len(talk.client.told(Received)) == 1
-    assert talk.server.session.tally.resent == 0
+    assert talk.server.session.counters.resent == 0
 
 
 def test_what_is_not_acknowledged_is_sent_again_and_then_given_up():
@@ -60,8 +60,8 @@ def test_what_is_not_acknowledged_is_sent_again_and_then_given_up():
     assert theirs.waits(1.9) == []
     assert theirs.waits(0.1) == []
     assert theirs.events == [Undelivered(sent.timestamp, MessageType.ANOMALY_ALERT, 3)]
-    assert theirs.session.tally.resent == 2
-    assert theirs.session.tally.undelivered == 1
+    assert theirs.session.counters.resent == 2
+    assert theirs.session.counters.undelivered == 1
     assert theirs.hears(pong(sent.timestamp)) == []
 
 
@@ -211,7 +211,7 @@ def test_what_nobody_acknowledged_is_given_up_when_the_connection_is_lost():
     assert theirs.says() == []
     assert theirs.session.closing.code is CloseCode.GOING_AWAY
     assert theirs.loses() == []
-    assert theirs.session.tally.undelivered == 2
+    assert theirs.session.counters.undelivered == 2
 
 
 def test_what_is_sent_while_the_connection_closes_is_given_up_as_well():

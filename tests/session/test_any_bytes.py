@@ -48,8 +48,8 @@ def check_books(one):
     assert len(session._queue.losses) <= session.settings.queue_frames + 1
     assert len(session._unacknowledged) <= session.settings.max_unacknowledged + 1
     assert len(session._seen) <= 2 * REMEMBERED
-    assert len(session.tally.errors) <= 11
-    assert len(session.tally.refused) <= 10
+    assert len(session.counters.errors) <= 11
+    assert len(session.counters.refused) <= 10
 
 
 @pytest.mark.parametrize("role", ROLES)

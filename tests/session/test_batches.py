@@ -34,8 +34,8 @@ def test_what_waits_is_joined():
     fill(theirs, 10)
     [message] = theirs.says()
     assert numbers(message) == list(range(10))
-    assert theirs.session.tally.sent[T["ECG_DATA"]] == 10
-    assert theirs.session.tally.sent_bytes >= len(message)
+    assert theirs.session.counters.sent[T["ECG_DATA"]] == 10
+    assert theirs.session.counters.sent_bytes >= len(message)
 
 
 @pytest.mark.parametrize("side", ["server", "client"])

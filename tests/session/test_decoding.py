@@ -71,7 +71,7 @@ def test_it_makes_no_difference(seed):
             events = parted.finish_receiving(events, float(now))
         assert plain(events) == plain(expected)
         assert said(parted) == said(whole)
-        assert parted.tally == whole.tally
+        assert parted.counters == whole.counters
         assert parted.closing == whole.closing
 
 
@@ -120,5 +120,5 @@ def test_too_many_frames_are_too_many():
         decoding.run()
         assert plain(parted.finish_receiving(decoding, 1.0)) == plain(expected)
         assert parted.closing == whole.closing
-        assert parted.tally == whole.tally
+        assert parted.counters == whole.counters
     assert whole.closing

@@ -53,7 +53,7 @@ def test_what_a_fault_costs(role, message, check, code, close):
     assert (error.type, error.version, error.flags) == (T["ERROR"], 1, 0)
     assert set(error.data) == {"code", "message"}
     assert error.data["code"] == code
-    assert one.session.tally.refused == {code: 1}
+    assert one.session.counters.refused == {code: 1}
     if close is None:
         assert one.session.closing is None
         one.hears(PING)
@@ -138,15 +138,15 @@ def test_an_error_is_told_and_not_answered():
     theirs.hears(oracle.encode_frame(T["ERROR"], {"code": 0x203, "message": "no", "details": {"a": 1}}))
     assert theirs.told(ErrorReceived) == [ErrorReceived(0x203, "no", {"a": 1})]
     assert theirs.says() == []
-    assert theirs.session.tally.errors == {0x203: 1}
+    assert theirs.session.counters.errors == {0x203: 1}
 
 
 def test_made_up_codes_are_counted_together():
     theirs = server().starts()
     for code in [*range(1000), 2**64 - 1, -(2**63)]:
         theirs.hears(oracle.encode_frame(T["ERROR"], {"code": code, "message": ""}))
-    assert set(theirs.session.tally.errors) <= {0, *map(int, ErrorCode)}
-    assert theirs.session.tally.errors.total() == 1002
+    assert set(theirs.session.counters.errors) <= {0, *map(int, ErrorCode)}
+    assert theirs.session.counters.errors.total() == 1002
     assert [event.code for event in theirs.told(ErrorReceived)][-2:] == [2**64 - 1, -(2**63)]
 
 
@@ -208,7 +208,7 @@ def test_a_burst_and_then_the_rate():
     theirs.clock.now = 0.5
     theirs.hears(*[PING] * 30)
     assert [frame.type for frame in theirs.tells()] == [T["PONG"]] * 5
-    assert theirs.session.tally.refused == {0x204: 35}
+    assert theirs.session.counters.refused == {0x204: 35}
     assert theirs.session.closing is None
 
 

@@ -84,7 +84,7 @@ def test_two_sides_keep_each_other_awake():
     talk.wait(10_000)
     assert talk.server.session.closing is talk.client.session.closing is None
     for side in (talk.server, talk.client):
-        assert 1900 < side.session.tally.sent[T["HEARTBEAT"]] < 2100
+        assert 1900 < side.session.counters.sent[T["HEARTBEAT"]] < 2100
 
 
 # --- dead peers ---

@@ -109,7 +109,7 @@ def test_the_oldest_waveforms_go_first_and_the_viewer_is_told():
     theirs = talking(queue_frames=5)
     stamps = [sent(theirs, ECG, n, stream="ecg/1").timestamp for n in range(8)]
     assert theirs.session.queued_frames == 5
-    assert theirs.session.tally.dropped == 3
+    assert theirs.session.counters.dropped == 3
     notice, *rest = theirs.tells()
     assert (notice.type, notice.version, notice.flags) == (T["ERROR"], 3, 0)
     assert notice.data == {
@@ -218,7 +218,7 @@ def test_what_never_goes(type, flags):
     for n in range(10):
         sent(theirs, type, n, flags=flags)
     sent(theirs, ECG, 99)
-    assert (theirs.session.closing, theirs.session.tally.dropped) == (None, 1)
+    assert (theirs.session.closing, theirs.session.counters.dropped) == (None, 1)
     assert theirs.session.queued_frames == 10
     sent(theirs, type, 10, flags=flags)
     assert theirs.session.closing.code is CloseCode.TRY_LATER
@@ -244,15 +244,15 @@ def test_the_others_notice_nothing():
         slow.session.enqueue(outgoing)
         quick.session.enqueue(outgoing)
         assert quick.says() == [outgoing.frame]
-    assert quick.session.tally.dropped == 0
-    assert slow.session.tally.dropped == 8
+    assert quick.session.counters.dropped == 0
+    assert slow.session.counters.dropped == 8
 
 
 # --- the short way, for viewers that keep up ---
 
 
 def made_for(side, type=ECG, flags=0):
-    stamp = side.session._wall()
+    stamp = side.session._wall_clock_us()
     return encode_outgoing(side.session.encoding, type, {"n": 1}, flags=flags, timestamp=stamp, settings=Settings())
 
 
@@ -260,7 +260,7 @@ def test_a_frame_passes_where_nothing_waits():
     theirs = talking(heartbeat_interval=10.0)
     theirs.clock.now = 9.0
     outgoing = made_for(theirs)
-    assert theirs.session.passes(outgoing, 9.0)
+    assert theirs.session.record_direct_send(outgoing, 9.0)
     assert not theirs.session.has_waiting
     assert theirs.session.passed == 1
     theirs.hears(oracle.encode_frame(T["HEARTBEAT"], None))
@@ -270,16 +270,16 @@ def test_a_frame_passes_where_nothing_waits():
 def test_a_frame_does_not_pass_what_waits():
     theirs = talking(queue_frames=1)
     sent(theirs, ECG, 1)
-    assert not theirs.session.passes(made_for(theirs), 0.0)
+    assert not theirs.session.record_direct_send(made_for(theirs), 0.0)
     sent(theirs, ECG, 2)
     theirs.session._queue.pop()
     assert theirs.session._queue.losses
-    assert not theirs.session.passes(made_for(theirs), 0.0)
+    assert not theirs.session.record_direct_send(made_for(theirs), 0.0)
     theirs.says()
-    assert not theirs.session.passes(made_for(theirs, flags=Flag.ACK_REQUIRED), 0.0)
-    assert theirs.session.passes(made_for(theirs), 0.0)
+    assert not theirs.session.record_direct_send(made_for(theirs, flags=Flag.ACK_REQUIRED), 0.0)
+    assert theirs.session.record_direct_send(made_for(theirs), 0.0)
     theirs.session.end()
-    assert not theirs.session.passes(made_for(theirs), 0.0)
+    assert not theirs.session.record_direct_send(made_for(theirs), 0.0)
 
 
 # --- one frame larger than the queue ---
@@ -310,7 +310,7 @@ def test_there_is_room_for_one_of_them():
     for n in range(5):
         sent(theirs, ECG, n, size=5000)
     assert theirs.session.queued_frames == 1
-    assert theirs.session.tally.dropped == 4
+    assert theirs.session.counters.dropped == 4
     sent(theirs, LABEL, 7, size=5000, flags=Flag.ACK_REQUIRED)
     assert [n for type, n in brief(theirs.tells()) if type in (ECG, LABEL)] == [7]
     sent(theirs, LABEL, 8, size=5000, flags=Flag.ACK_REQUIRED)

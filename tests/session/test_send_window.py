@@ -224,7 +224,7 @@ def test_live_frames_are_asked_about_seldom():
         send(theirs, number, 2000)
         path.pass_on(0.05)
     assert path.numbers() == list(range(20 * 60))
-    assert theirs.session.tally.sent[MessageType.PING] <= 32
+    assert theirs.session.counters.sent[MessageType.PING] <= 32
 
 
 def test_a_fan_out_at_full_speed_is_asked_about_seldom():
@@ -241,7 +241,7 @@ def test_a_fan_out_at_full_speed_is_asked_about_seldom():
         path.pass_on(chance.uniform(0.005, 0.055))
     path.drain()
     assert path.numbers() == list(range(frames))
-    assert theirs.session.tally.sent[MessageType.PING] <= frames / 400
+    assert theirs.session.counters.sent[MessageType.PING] <= frames / 400
 
 
 def test_a_peer_that_never_answers_gets_it_all_after_a_moment():
@@ -256,7 +256,7 @@ def test_a_peer_that_never_answers_gets_it_all_after_a_moment():
     assert not theirs.session.holds_data
     path.drain()
     assert path.numbers() == list(range(500))
-    assert theirs.session.tally.sent[MessageType.PING] == 1
+    assert theirs.session.counters.sent[MessageType.PING] == 1
 
 
 def test_a_peer_that_answers_no_more_is_not_waited_for_forever():
@@ -290,7 +290,7 @@ def test_heartbeats_and_control_messages_pass_while_data_is_held():
         send(theirs, number)
     path.write()
     assert theirs.session.holds_data
-    sent = theirs.session.tally.sent
+    sent = theirs.session.counters.sent
     before = sent[MessageType.HEARTBEAT], sent[MessageType.PONG]
     theirs.hears(oracle.encode_frame(T["PING"], {"a": 1}, 3, 0, 2))
     path.pass_on(1.5)

@@ -188,7 +188,7 @@ class Watched:
         plain = {stamp for stamp, outgoing in self.enqueued.items() if not outgoing.acknowledged}
         gone = plain - set(self.put) - {outgoing.timestamp for outgoing in waiting}
         assert all(self.enqueued[stamp].droppable for stamp in gone)
-        assert len(gone) == self.session.tally.dropped
+        assert len(gone) == self.session.counters.dropped
         untold = sum(loss.frames for loss in self.session._queue.losses.values())
         assert self.told_lost + untold == len(gone)
 
@@ -252,7 +252,7 @@ class Connection(RuleBasedStateMachine):
         self.both = {}
         for name, kind in (("server", server), ("client", client)):
             side = kind(self.clock, **self.limits[name])
-            side.session._wall = self.walls[name]
+            side.session._wall_clock_us = self.walls[name]
             self.both[name] = Watched(side.starts(), True)
         self.wires = {"server": Wire(), "client": Wire()}
 
@@ -312,7 +312,7 @@ class Connection(RuleBasedStateMachine):
             timestamp=stamp,
             settings=one.session.settings,
         )
-        if one.session.passes(outgoing, self.clock.now):
+        if one.session.record_direct_send(outgoing, self.clock.now):
             assert not one.session.closing
             one.sends(outgoing)
             one.looks_at(outgoing.frame)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from recordings import optional
 
-from ecgframe.tools.ip_packets import ACK, SYN
+from ecgframe.tools.capture.ip_packets import ACK, SYN
 
 optional("websockets")
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from tools.captures import Connection, capture
 
 from ecgframe import Codec, MessageType, encode
-from ecgframe.cli.frame_views import FrameLines, FrameTexts
+from ecgframe.cli.inspect.views import FrameLines, FrameTexts
 from ecgframe.tools import ToolError
+from ecgframe.tools.capture.wireshark_export import Recorder
 from ecgframe.tools.error_report import read_error_log
-from ecgframe.tools.examination import Examiner
-from ecgframe.tools.exported import Recorder
-from ecgframe.tools.sighting import Delivery, Origin
+from ecgframe.tools.frame_analysis import Examiner
+from ecgframe.tools.observation import Delivery, Origin
 from ecgframe.tools.sizes import SizeAnalysis
 from ecgframe.tools.sources import open_source
 
@@ -75,12 +75,12 @@ def test_damaged_sources_are_shown_as_far_as_they_go(block, capsys):
         examiner = Examiner(validate=seed % 3 == 0)
         try:
             with open_source("-", io.BytesIO(octets)) as source:
-                for sighting in source.sightings():
-                    if not isinstance(sighting, Delivery):
-                        texts.remark(sighting)
-                        lines.remark(sighting)
+                for observation in source.observations():
+                    if not isinstance(observation, Delivery):
+                        texts.remark(observation)
+                        lines.remark(observation)
                         continue
-                    for frame in examiner.examine(sighting):
+                    for frame in examiner.examine(observation):
                         texts.frame(frame)
                         lines.frame(frame)
                         analysis.add(frame)

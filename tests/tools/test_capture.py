@@ -9,9 +9,9 @@ from tools.captures import ACK, CLIENT, LAYERS, SERVER, UDP, Connection, IpPacke
 from websockets.frames import Opcode
 
 from ecgframe import MessageType, encode
-from ecgframe.tools.capture import CaptureError, is_capture, read_capture
-from ecgframe.tools.sighting import Delivery, Remark
-from ecgframe.tools.tcp import PATIENCE_BYTES, PATIENCE_SECONDS, TcpDirection
+from ecgframe.tools.capture.pcap import CaptureError, is_capture, read_capture
+from ecgframe.tools.capture.tcp_reassembly import PATIENCE_BYTES, PATIENCE_SECONDS, TcpDirection
+from ecgframe.tools.observation import Delivery, Remark
 
 FRAMES = [encode(MessageType.PING, {"n": number, "text": "x" * 200 * number}, version=1) for number in range(6)]
 

@@ -25,12 +25,12 @@ from ecgframe.session import RateLimit
 from ecgframe.session import Settings as SessionSettings
 from ecgframe.tools import ToolError
 from ecgframe.tools.conformance.cases import Case, Result, Suite, Verdict
-from ecgframe.tools.conformance.conversation import Said, Settings
-from ecgframe.tools.conformance.judging import alike
+from ecgframe.tools.conformance.checks import alike
 from ecgframe.tools.conformance.of_clients import CLIENTS
 from ecgframe.tools.conformance.of_servers import SERVERS
 from ecgframe.tools.conformance.report import counted, html_report
-from ecgframe.tools.conformance.running import run_on_clients, run_on_server
+from ecgframe.tools.conformance.runner import run_on_clients, run_on_server
+from ecgframe.tools.conformance.transcript import Said, Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 PATIENT = Settings(patience=5)

@@ -17,11 +17,11 @@ from ecgframe.protocol import ErrorCode
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.tools import dissector as module
-from ecgframe.tools.capture import read_capture
+from ecgframe.tools.capture.pcap import read_capture
+from ecgframe.tools.capture.pcap_file import PcapWriter
+from ecgframe.tools.capture.wireshark_export import Recorder
 from ecgframe.tools.dissector import data_fields, dissector, plugin_folder
-from ecgframe.tools.exported import Recorder
-from ecgframe.tools.pcap_file import PcapWriter
-from ecgframe.tools.sighting import Delivery, Origin
+from ecgframe.tools.observation import Delivery, Origin
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SIGNAL = {"signal": [0.25] * 500, "sampling_rate": 250, "stream": "ecg/1"}

@@ -27,9 +27,9 @@ from tools.captures import (
     tcp,
 )
 
-from ecgframe.tools.capture import read_capture
-from ecgframe.tools.ip_packets import LINKS, Fragment, NotTcp, tcp_segment
-from ecgframe.tools.pcap_file import CaptureError, Packet, PcapWriter, read_packets
+from ecgframe.tools.capture.ip_packets import LINKS, Fragment, NotTcp, tcp_segment
+from ecgframe.tools.capture.pcap import read_capture
+from ecgframe.tools.capture.pcap_file import CaptureError, Packet, PcapWriter, read_packets
 
 HEADER = pcap_file([], 1)
 

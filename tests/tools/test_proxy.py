@@ -11,10 +11,10 @@ from running import run
 
 from ecgframe import MessageType, encode
 from ecgframe.tools import ToolError
-from ecgframe.tools.capture import read_capture
-from ecgframe.tools.exported import Recorder
+from ecgframe.tools.capture.pcap import read_capture
+from ecgframe.tools.capture.wireshark_export import Recorder
 from ecgframe.tools.faults import BadLine, Faults
-from ecgframe.tools.sighting import Delivery, Origin, Remark
+from ecgframe.tools.observation import Delivery, Origin, Remark
 
 websockets = optional("websockets")
 

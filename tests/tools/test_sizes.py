@@ -11,8 +11,8 @@ from recordings import optional
 
 from ecgframe import Codec, MessageType, encode
 from ecgframe.records import shipped_ecg
-from ecgframe.tools.examination import Examiner
-from ecgframe.tools.sighting import Delivery
+from ecgframe.tools.frame_analysis import Examiner
+from ecgframe.tools.observation import Delivery
 from ecgframe.tools.sizes import Integers, SizeAnalysis, as_integers, largest_numbers
 
 optional("orjson")

@@ -7,7 +7,7 @@ from tools.captures import Connection, capture
 
 from ecgframe import MessageType, ProtocolError, encode
 from ecgframe.tools.frame_stream import FrameStream
-from ecgframe.tools.sighting import Delivery, Remark
+from ecgframe.tools.observation import Delivery, Remark
 from ecgframe.tools.sources import CaptureSource, FrameSource, SourceError, open_source
 from ecgframe.tools.summary import Summary
 
@@ -15,13 +15,13 @@ FRAMES = [encode(MessageType.PING, {"n": number}, version=1) for number in range
 FILE = b"".join(FRAMES)
 
 
-def sightings(text, stdin=b"", **options):
+def observations(text, stdin=b"", **options):
     with open_source(str(text), io.BytesIO(stdin), **options) as source:
-        return list(source.sightings())
+        return list(source.observations())
 
 
 def frames(text, stdin=b""):
-    return [one.octets for one in sightings(text, stdin) if isinstance(one, Delivery)]
+    return [one.octets for one in observations(text, stdin) if isinstance(one, Delivery)]
 
 
 def test_a_file_of_frames(tmp_path):
@@ -30,7 +30,7 @@ def test_a_file_of_frames(tmp_path):
     with open_source(str(path), io.BytesIO()) as source:
         assert isinstance(source, FrameSource)
         assert (source.name, source.nbytes) == (str(path), len(FILE))
-        found = list(source.sightings())
+        found = list(source.observations())
     assert [(one.octets, one.offset, one.fault) for one in found] == [
         (frame, number * len(frame), None) for number, frame in enumerate(FRAMES)
     ]
@@ -44,7 +44,7 @@ def test_standard_input(large):
     packets = Connection().open().send(FILE * min(large, 900)).packets
     with open_source("-", io.BytesIO(capture(packets))) as source:
         assert isinstance(source, CaptureSource)
-        assert [one.octets for one in source.sightings()] == [FILE * min(large, 900)]
+        assert [one.octets for one in source.observations()] == [FILE * min(large, 900)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_hexadecimal(digits, tmp_path):
 
 
 def test_what_lies_between_frames_is_told():
-    broken, remark, good = sightings("ff" * 7 + FRAMES[0].hex())
+    broken, remark, good = observations("ff" * 7 + FRAMES[0].hex())
     assert (broken.octets, broken.fault.check) == (b"\xff" * 7, 2)
     assert remark == Remark("7 bytes are no frames, from byte 0 to 7")
     assert (good.octets, good.offset) == (FRAMES[0], 7)
@@ -73,7 +73,7 @@ def test_giving_up_is_told(monkeypatch):
     from ecgframe.tools import frame_stream
 
     monkeypatch.setattr(frame_stream, "SEARCH", 5)
-    assert sightings("ff" + "0101" * 100)[-1].text.startswith("no frame was found for too long")
+    assert observations("ff" + "0101" * 100)[-1].text.startswith("no frame was found for too long")
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_giving_up_is_told(monkeypatch):
 )
 def test_what_is_no_source(text, stdin, words):
     with pytest.raises(SourceError) as failed:
-        sightings(text, stdin)
+        observations(text, stdin)
     assert words in str(failed.value)
 
 
 def test_a_summary_by_headers_and_one_by_frames_agree():
-    from ecgframe.tools.examination import Examiner
+    from ecgframe.tools.frame_analysis import Examiner
 
     octets = (
         FILE
@@ -105,9 +105,9 @@ def test_a_summary_by_headers_and_one_by_frames_agree():
     )
     quick, slow, examiner = Summary(), Summary(), Examiner()
     assert list(quick.add_all(FrameStream(io.BytesIO(octets)).headers())) == []
-    for sighting in sightings(octets.hex()):
-        if isinstance(sighting, Delivery):
-            for frame in examiner.examine(sighting):
+    for observation in observations(octets.hex()):
+        if isinstance(observation, Delivery):
+            for frame in examiner.examine(observation):
                 slow.add_examined(frame)
     told, counted = slow.as_dict(), quick.as_dict()
     signals = told["types"]["ECG_DATA"]

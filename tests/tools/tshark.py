@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import pytest
 
 from ecgframe import Flag
-from ecgframe.tools.capture import read_capture
+from ecgframe.tools.capture.pcap import read_capture
 from ecgframe.tools.dissector import dissector
-from ecgframe.tools.examination import Examiner
-from ecgframe.tools.sighting import Delivery
+from ecgframe.tools.frame_analysis import Examiner
+from ecgframe.tools.observation import Delivery
 
 FIELDS = (
     "frame.number",
@@ -108,9 +108,9 @@ def examined(path):
     with path.open("rb") as file:
         return [
             frame
-            for sighting in read_capture(file)
-            if isinstance(sighting, Delivery)
-            for frame in examiner.examine(sighting)
+            for observation in read_capture(file)
+            if isinstance(observation, Delivery)
+            for frame in examiner.examine(observation)
         ]
 
 

@@ -1,5 +1,6 @@
 /** The page: the service's events go to the parts that keep, the display's frames to the parts that draw. */
 
+import { microsecondsNow } from "../../src/codec/send-clock.js";
 import {
   type Message,
   MessageType,
@@ -7,7 +8,6 @@ import {
   type Subscription,
   WebSocketBinaryService,
 } from "../../src/index.js";
-import { microsecondsNow } from "../../src/send-clock.js";
 import { Age, type Seen, type ServerClock } from "./age.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";

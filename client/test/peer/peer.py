@@ -20,7 +20,7 @@ from rendering import from_json, to_json
 
 from ecgframe import Codec, Compression, Flag, Message, MessageType, ProtocolError
 from ecgframe.client import Gap
-from ecgframe.client.place import Place
+from ecgframe.client.cursor import StreamCursor
 from ecgframe.messages import check_received
 from ecgframe.protocol import MAX_DTYPE_LETTERS
 from ecgframe.server import Limits, WebSocketBinaryHandler
@@ -74,8 +74,8 @@ class Peer:
 
     async def place(self, *, since, steps):
         """What a viewer's place in a stream makes of a course of events."""
-        place = Place("ecg", _moment(since))
-        return {"told": [[_step(place, **step), _place_told(place)] for step in steps]}
+        cursor = StreamCursor("ecg", _moment(since))
+        return {"told": [[_step(cursor, **step), _cursor_told(cursor)] for step in steps]}
 
     # --- a server ---
 
@@ -164,19 +164,19 @@ class Peer:
         )
 
 
-def _step(place: Place, *, do: str, **given: Any) -> Any:
+def _step(cursor: StreamCursor, *, do: str, **given: Any) -> Any:
     match do:
         case "take":
             message = Message(MessageType(given["type"]), None, 3, Flag(given["flags"]), given["timestamp"])
-            return [_told(item) for item in place.take(message, given["now"])]
+            return [_told(item) for item in cursor.take(message, given["now"])]
         case "answered":
-            return [_told(gap) for gap in place.answered(given["start"], given["timestamp"])]
+            return [_told(gap) for gap in cursor.answered(given["start"], given["timestamp"])]
         case "answered_untimed":
-            return [_told(gap) for gap in place.answered_untimed(given["start"], given["now"])]
+            return [_told(gap) for gap in cursor.answered_untimed(given["start"], given["now"])]
         case "started_anew":
-            return [_told(gap) for gap in place.started_anew(given["now"])]
+            return [_told(gap) for gap in cursor.started_anew(given["now"])]
         case "noticed":
-            gap = place.noticed(given["start"], given["stop"], given["frames"], timed=given["timed"])
+            gap = cursor.noticed(given["start"], given["stop"], given["frames"], timed=given["timed"])
             return [] if gap is None else [_told(gap)]
     raise ValueError(do)
 
@@ -185,9 +185,9 @@ def _moment(since: int | str | None) -> int | datetime | None:
     return datetime.fromisoformat(since) if isinstance(since, str) else since
 
 
-def _place_told(place: Place) -> list[int | str | None]:
-    asked = place.asks_since()
-    return [place.since(), asked.isoformat() if isinstance(asked, datetime) else None]
+def _cursor_told(cursor: StreamCursor) -> list[int | str | None]:
+    asked = cursor.asks_since()
+    return [cursor.since(), asked.isoformat() if isinstance(asked, datetime) else None]
 
 
 def _told(item: Message | Gap) -> Any:

@@ -31,11 +31,11 @@ class RedisClock:
     """Redis' clock, as its answers tell it; between two of them the event loop's clock, which is never set, goes on.
 
     Args:
-        wall: this server's clock, in microseconds since 1970.
+        wall_clock_us: this server's clock, in microseconds since 1970.
     """
 
-    def __init__(self, wall: Callable[[], int]) -> None:
-        self._wall = wall
+    def __init__(self, wall_clock_us: Callable[[], int]) -> None:
+        self._wall_clock_us = wall_clock_us
         self._samples: deque[_Sample] = deque(maxlen=KEPT)
         self._offset = 0
         self._noted_at = 0.0
@@ -53,7 +53,7 @@ class RedisClock:
 
     def now(self) -> int:
         """Microseconds since 1970: by Redis' clock, or by this server's as long as Redis' is not known."""
-        return self._offset + _loop_microseconds() if self._samples else self._wall()
+        return self._offset + _loop_microseconds() if self._samples else self._wall_clock_us()
 
     def corrected(self, timestamp: int) -> int:
         """A timestamp of now, given by the server; the time by Redis' clock where it is far from that."""
@@ -63,7 +63,7 @@ class RedisClock:
     @property
     def skew(self) -> float:
         """The server's clock minus Redis', in seconds; 0 as long as Redis' is not known."""
-        return (self._wall() - self.now()) / 1_000_000 if self._samples else 0.0
+        return (self._wall_clock_us() - self.now()) / 1_000_000 if self._samples else 0.0
 
     def note(self, redis_now: int, asked_at: float) -> None:
         """Redis has told its time, in microseconds since 1970.

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .conversation import Said
-from .talker import Talker
+from .peer import ScriptedPeer
+from .transcript import Said
 
 
 class Verdict(StrEnum):
@@ -32,7 +32,7 @@ class Case:
     number: str
     title: str
     section: str
-    test: Callable[[Talker], Awaitable[None]]
+    test: Callable[[ScriptedPeer], Awaitable[None]]
 
     @property
     def place(self) -> tuple[int, ...]:
@@ -67,16 +67,16 @@ class Suite:
 
     def case(
         self, number: str, title: str, section: str
-    ) -> Callable[[Callable[[Talker], Awaitable[None]]], Callable[[Talker], Awaitable[None]]]:
+    ) -> Callable[[Callable[[ScriptedPeer], Awaitable[None]]], Callable[[ScriptedPeer], Awaitable[None]]]:
         """Make a coroutine function a case."""
 
-        def add(test: Callable[[Talker], Awaitable[None]]) -> Callable[[Talker], Awaitable[None]]:
+        def add(test: Callable[[ScriptedPeer], Awaitable[None]]) -> Callable[[ScriptedPeer], Awaitable[None]]:
             self.add(number, title, section, test)
             return test
 
         return add
 
-    def add(self, number: str, title: str, section: str, test: Callable[[Talker], Awaitable[None]]) -> None:
+    def add(self, number: str, title: str, section: str, test: Callable[[ScriptedPeer], Awaitable[None]]) -> None:
         """Add a case.
 
         Raises:

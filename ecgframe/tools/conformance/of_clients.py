@@ -15,9 +15,9 @@ from ...codec import Codec
 from ...protocol import VERSIONS, Capability, CloseCode, ErrorCode, Flag, MessageType
 from ...session import microseconds
 from .cases import Suite
-from .judging import NotApplicable, alike, require, told
+from .checks import NotApplicable, alike, require, told
+from .peer import ScriptedPeer
 from .server_frames import changed_payload, raw
-from .talker import Talker
 
 CLIENTS: Final = Suite()
 
@@ -31,7 +31,7 @@ _OF_BROWSERS: Final = range(4000, 5000)
 """Close codes that a page may choose: a browser does not let it send 1002."""
 
 
-async def _agree(talker: Talker, versions: tuple[int, ...] = VERSIONS, **offer: Any) -> dict[str, Any]:
+async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = VERSIONS, **offer: Any) -> dict[str, Any]:
     """Offer, and hear what the client chooses. From then on the suite talks in that version."""
     offered = {
         "versions": list(versions),
@@ -41,13 +41,13 @@ async def _agree(talker: Talker, versions: tuple[int, ...] = VERSIONS, **offer: 
         "heartbeat_interval": 15.0,
         **offer,
     }
-    await talker.say(MessageType.PROTOCOL_NEGOTIATION, offered, version=1)
-    message = await talker.hear("PROTOCOL_NEGOTIATION, since the client answers the offer")
+    await peer.say(MessageType.PROTOCOL_NEGOTIATION, offered, version=1)
+    message = await peer.hear("PROTOCOL_NEGOTIATION, since the client answers the offer")
     require(message.type is MessageType.PROTOCOL_NEGOTIATION, f"the first word of the client is {message.type.name}")
     require(message.version == 1, f"the choice came in version {message.version}; it travels in version 1")
     chosen: dict[str, Any] = message.data
     require(chosen.get("version") in versions, f"it chose version {chosen.get('version')!r} of {list(versions)}")
-    talker.version = chosen["version"]
+    peer.version = chosen["version"]
     return chosen
 
 
@@ -55,15 +55,15 @@ async def _agree(talker: Talker, versions: tuple[int, ...] = VERSIONS, **offer: 
 
 
 @CLIENTS.case("1.1", "It answers the offer with the highest version that both know, in version 1", "Opening")
-async def _chooses_the_highest(talker: Talker) -> None:
-    chosen = await _agree(talker)
+async def _chooses_the_highest(peer: ScriptedPeer) -> None:
+    chosen = await _agree(peer)
     require(chosen["version"] == max(VERSIONS), f"it chose version {chosen['version']} of {list(VERSIONS)}")
 
 
-async def _chooses(version: int, talker: Talker) -> None:
-    await _agree(talker, (version,))
-    await talker.say(MessageType.PING, "which version?")
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+async def _chooses(version: int, peer: ScriptedPeer) -> None:
+    await _agree(peer, (version,))
+    await peer.say(MessageType.PING, "which version?")
+    pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
 
 
@@ -74,28 +74,28 @@ for _place, _version in enumerate(VERSIONS, start=2):
 
 
 @CLIENTS.case("1.5", "It names no capability that was not offered", "Capabilities")
-async def _names_common_capabilities(talker: Talker) -> None:
-    chosen = await _agree(talker, capabilities=["compression", "telepathy"])
+async def _names_common_capabilities(peer: ScriptedPeer) -> None:
+    chosen = await _agree(peer, capabilities=["compression", "telepathy"])
     named = set(chosen.get("capabilities", ()))
     require(named <= {"compression"}, f"it names {sorted(named)}; what both have is compression at most")
 
 
 @CLIENTS.case("1.6", "A server that offers no version which it knows gets ERROR 0x100, or is left", "Opening")
-async def _refuses_the_unknown(talker: Talker) -> None:
-    await talker.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [77, 78], "preferred": 78}, version=1)
-    if await talker.is_left():
+async def _refuses_the_unknown(peer: ScriptedPeer) -> None:
+    await peer.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [77, 78], "preferred": 78}, version=1)
+    if await peer.is_left():
         return
-    await talker.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
+    await peer.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
 
 
 @CLIENTS.case("1.7", "A second offer gets ERROR 0x200 and changes nothing", "Opening")
-async def _agrees_once(talker: Talker) -> None:
-    await _agree(talker)
-    await talker.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [1], "preferred": 1}, version=1)
-    await talker.hear_error(ErrorCode.INVALID_DATA_FORMAT, among=_FROM_THE_CLIENT)
-    await talker.say(MessageType.PING, None)
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
-    require(pong.version == talker.version, f"it talks in version {pong.version} from then on")
+async def _agrees_once(peer: ScriptedPeer) -> None:
+    await _agree(peer)
+    await peer.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [1], "preferred": 1}, version=1)
+    await peer.hear_error(ErrorCode.INVALID_DATA_FORMAT, among=_FROM_THE_CLIENT)
+    await peer.say(MessageType.PING, None)
+    pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    require(pong.version == peer.version, f"it talks in version {pong.version} from then on")
 
 
 # --- 2: ping, heartbeat, version check ---
@@ -108,10 +108,10 @@ _DATA: Final = {
 }
 
 
-async def _echoes(data: Any, talker: Talker) -> None:
-    await _agree(talker)
-    await talker.say(MessageType.PING, data)
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+async def _echoes(data: Any, peer: ScriptedPeer) -> None:
+    await _agree(peer)
+    await peer.say(MessageType.PING, data)
+    pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     require(alike(pong.data, data), f"PONG holds {told(pong.data)}; PING held {told(data)}")
 
 
@@ -125,26 +125,26 @@ for _place, (_title, _data) in enumerate(_DATA.items(), start=1):
 
 
 @CLIENTS.case("2.10", "PONG, HEARTBEAT and ERROR are not answered", "Heartbeats and pings")
-async def _leaves_alone(talker: Talker) -> None:
-    await _agree(talker)
-    await talker.say(MessageType.PONG, "nobody asked")
-    await talker.say(MessageType.HEARTBEAT, {"timestamp": 1.5})
-    await talker.say(MessageType.ERROR, {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test"})
-    await talker.expect_silence("they are not to be answered", among=_FROM_THE_CLIENT)
+async def _leaves_alone(peer: ScriptedPeer) -> None:
+    await _agree(peer)
+    await peer.say(MessageType.PONG, "nobody asked")
+    await peer.say(MessageType.HEARTBEAT, {"timestamp": 1.5})
+    await peer.say(MessageType.ERROR, {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test"})
+    await peer.expect_silence("they are not to be answered", among=_FROM_THE_CLIENT)
 
 
 @CLIENTS.case("2.11", "It sends HEARTBEAT in the interval that the server announces", "Heartbeats and pings")
-async def _beats(talker: Talker) -> None:
-    await _agree(talker, heartbeat_interval=0.2)
-    await talker.hear_one(MessageType.HEARTBEAT, among=_FROM_THE_CLIENT)
+async def _beats(peer: ScriptedPeer) -> None:
+    await _agree(peer, heartbeat_interval=0.2)
+    await peer.hear_one(MessageType.HEARTBEAT, among=_FROM_THE_CLIENT)
 
 
 @CLIENTS.case("2.12", "VERSION_CHECK is answered", "Version check")
-async def _checks_version(talker: Talker) -> None:
-    await _agree(talker)
+async def _checks_version(peer: ScriptedPeer) -> None:
+    await _agree(peer)
     for version, compatible in ((1, True), (99, False)):
-        await talker.say(MessageType.VERSION_CHECK, {"version": version})
-        answer = await talker.hear_one(MessageType.VERSION_CHECK, among=_FROM_THE_CLIENT - {MessageType.VERSION_CHECK})
+        await peer.say(MessageType.VERSION_CHECK, {"version": version})
+        answer = await peer.hear_one(MessageType.VERSION_CHECK, among=_FROM_THE_CLIENT - {MessageType.VERSION_CHECK})
         found = (answer.data["version"], answer.data.get("compatible"))
         require(found == (version, compatible), f"it answers {found} about version {version}")
 
@@ -153,114 +153,114 @@ async def _checks_version(talker: Talker) -> None:
 
 
 @CLIENTS.case("3.1", "A wrong checksum gets ERROR 0x101, and the connection goes on", "What a receiver checks")
-async def _refuses_a_checksum(talker: Talker) -> None:
-    await _costs_itself_alone(talker, changed_payload(talker), ErrorCode.CHECKSUM_MISMATCH)
+async def _refuses_a_checksum(peer: ScriptedPeer) -> None:
+    await _costs_itself_alone(peer, changed_payload(peer), ErrorCode.CHECKSUM_MISMATCH)
 
 
 @CLIENTS.case("3.2", "A broken zlib stream gets ERROR 0x103, and the connection goes on", "What a receiver checks")
-async def _refuses_a_stream(talker: Talker) -> None:
-    await _costs_itself_alone(talker, raw(b"\xc3", flags=Flag.COMPRESSED), ErrorCode.DECOMPRESSION_FAILED)
+async def _refuses_a_stream(peer: ScriptedPeer) -> None:
+    await _costs_itself_alone(peer, raw(b"\xc3", flags=Flag.COMPRESSED), ErrorCode.DECOMPRESSION_FAILED)
 
 
 @CLIENTS.case("3.3", "A payload that is no MessagePack gets ERROR 0x200, and the connection goes on", "Payload")
-async def _refuses_a_payload(talker: Talker) -> None:
-    await _costs_itself_alone(talker, raw(b"\xc1"), ErrorCode.INVALID_DATA_FORMAT)
+async def _refuses_a_payload(peer: ScriptedPeer) -> None:
+    await _costs_itself_alone(peer, raw(b"\xc1"), ErrorCode.INVALID_DATA_FORMAT)
 
 
 @CLIENTS.case("3.4", "An unknown type gets ERROR 0x104, and the connection is closed", "What a receiver checks")
-async def _refuses_a_type(talker: Talker) -> None:
-    await _agree(talker)
-    await talker.send(b"\x03\x13" + raw(b"\xc3")[2:])
-    await _is_refused_for_good(talker, ErrorCode.INVALID_MESSAGE_TYPE)
+async def _refuses_a_type(peer: ScriptedPeer) -> None:
+    await _agree(peer)
+    await peer.send(b"\x03\x13" + raw(b"\xc3")[2:])
+    await _is_refused_for_good(peer, ErrorCode.INVALID_MESSAGE_TYPE)
 
 
 @CLIENTS.case("3.5", "A payload that is cut short gets ERROR 0x200, and the connection is closed", "Payload")
-async def _refuses_what_is_cut(talker: Talker) -> None:
-    await _agree(talker)
-    await talker.send(raw(b"\xa4four")[:-1])
-    await _is_refused_for_good(talker, ErrorCode.INVALID_DATA_FORMAT)
+async def _refuses_what_is_cut(peer: ScriptedPeer) -> None:
+    await _agree(peer)
+    await peer.send(raw(b"\xa4four")[:-1])
+    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
 
 
 @CLIENTS.case("3.6", "A compressed payload is inflated", "Compression")
-async def _inflates(talker: Talker) -> None:
-    await _agree(talker)
-    await talker.send(raw(zlib.compress(Codec().pack({"n": 7})), flags=Flag.COMPRESSED))
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+async def _inflates(peer: ScriptedPeer) -> None:
+    await _agree(peer)
+    await peer.send(raw(zlib.compress(Codec().pack({"n": 7})), flags=Flag.COMPRESSED))
+    pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     require(pong.data == {"n": 7}, f"PONG holds {told(pong.data)}")
 
 
-async def _costs_itself_alone(talker: Talker, frame: bytes, code: ErrorCode) -> None:
-    await _agree(talker)
-    await talker.send(frame)
-    await talker.hear_error(code, among=_FROM_THE_CLIENT)
-    await talker.expect_silence("one ERROR is enough for one broken frame", among=_FROM_THE_CLIENT)
+async def _costs_itself_alone(peer: ScriptedPeer, frame: bytes, code: ErrorCode) -> None:
+    await _agree(peer)
+    await peer.send(frame)
+    await peer.hear_error(code, among=_FROM_THE_CLIENT)
+    await peer.expect_silence("one ERROR is enough for one broken frame", among=_FROM_THE_CLIENT)
 
 
-async def _is_refused_for_good(talker: Talker, code: ErrorCode) -> None:
-    await talker.hear_error(code, among=_FROM_THE_CLIENT)
-    await talker.hear_close(CloseCode.PROTOCOL_ERROR, or_within=_OF_BROWSERS)
+async def _is_refused_for_good(peer: ScriptedPeer, code: ErrorCode) -> None:
+    await peer.hear_error(code, among=_FROM_THE_CLIENT)
+    await peer.hear_close(CloseCode.PROTOCOL_ERROR, or_within=_OF_BROWSERS)
 
 
 # --- 4: what it announced ---
 
 
 @CLIENTS.case("4.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
-async def _acknowledges(talker: Talker) -> None:
-    await _has(talker, Capability.ACK)
+async def _acknowledges(peer: ScriptedPeer) -> None:
+    await _has(peer, Capability.ACK)
     alert = {"kind": "asystole", "timestamp": 1705314645.25}
-    await _is_acknowledged(talker, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED | Flag.PRIORITY)
+    await _is_acknowledged(peer, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED | Flag.PRIORITY)
 
 
 @CLIENTS.case("4.2", "A message that comes again is acknowledged again", "Acknowledgement")
-async def _acknowledges_again(talker: Talker) -> None:
-    await _has(talker, Capability.ACK)
-    frame = talker.frame(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}, flags=Flag.ACK_REQUIRED)
+async def _acknowledges_again(peer: ScriptedPeer) -> None:
+    await _has(peer, Capability.ACK)
+    frame = peer.frame(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}, flags=Flag.ACK_REQUIRED)
     for _ in range(2):
-        await talker.send(frame)
-        await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+        await peer.send(frame)
+        await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
 
 
 @CLIENTS.case("4.3", "Several frames in one message are all taken, in their order", "Batches")
-async def _takes_batches(talker: Talker) -> None:
-    await _has(talker, Capability.BATCH)
-    await talker.send(b"".join(talker.frame(MessageType.PING, number) for number in range(3)))
-    found = [(await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)).data for _ in range(3)]
+async def _takes_batches(peer: ScriptedPeer) -> None:
+    await _has(peer, Capability.BATCH)
+    await peer.send(b"".join(peer.frame(MessageType.PING, number) for number in range(3)))
+    found = [(await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)).data for _ in range(3)]
     require(found == [0, 1, 2], f"the PONGs hold {found}")
 
 
 @CLIENTS.case("4.4", "An array in binary form is read", "Binary form")
-async def _reads_binary(talker: Talker) -> None:
-    await _has(talker, Capability.NDARRAY_BIN)
+async def _reads_binary(peer: ScriptedPeer) -> None:
+    await _has(peer, Capability.NDARRAY_BIN)
     array = np.array([1, -2, 300], "int16")
-    await talker.send(Codec(ndarray="binary").encode(MessageType.PING, array))
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    await peer.send(Codec(ndarray="binary").encode(MessageType.PING, array))
+    pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     require(alike(pong.data, array), f"PONG holds {told(pong.data)}; PING held {told(array)}")
 
 
 @CLIENTS.case("4.5", "A control message with ACK_REQUIRED is acknowledged as well", "Acknowledgement")
-async def _acknowledges_control(talker: Talker) -> None:
-    await _has(talker, Capability.ACK)
-    await _is_acknowledged(talker, MessageType.HEARTBEAT, None, Flag.ACK_REQUIRED)
+async def _acknowledges_control(peer: ScriptedPeer) -> None:
+    await _has(peer, Capability.ACK)
+    await _is_acknowledged(peer, MessageType.HEARTBEAT, None, Flag.ACK_REQUIRED)
 
 
 @CLIENTS.case("4.6", "What is refused is not acknowledged", "Acknowledgement")
-async def _does_not_acknowledge_the_refused(talker: Talker) -> None:
-    await _has(talker, Capability.ACK)
-    await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1"}, flags=Flag.ACK_REQUIRED)
-    await talker.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS, among=_FROM_THE_CLIENT)
-    await talker.expect_silence("what is refused is not to be acknowledged", among=_FROM_THE_CLIENT)
+async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
+    await _has(peer, Capability.ACK)
+    await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1"}, flags=Flag.ACK_REQUIRED)
+    await peer.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS, among=_FROM_THE_CLIENT)
+    await peer.expect_silence("what is refused is not to be acknowledged", among=_FROM_THE_CLIENT)
 
 
-async def _is_acknowledged(talker: Talker, type: MessageType, data: Any, flags: Flag) -> None:
+async def _is_acknowledged(peer: ScriptedPeer, type: MessageType, data: Any, flags: Flag) -> None:
     """Say it; a PONG has to name it."""
-    stamp = await talker.say(type, data, flags=flags)
-    pong = await talker.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
+    stamp = await peer.say(type, data, flags=flags)
+    pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     expected = {"ack": stamp, "type": int(type)}
     require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
 
 
-async def _has(talker: Talker, capability: Capability) -> None:
-    chosen = await _agree(talker)
+async def _has(peer: ScriptedPeer, capability: Capability) -> None:
+    chosen = await _agree(peer)
     if capability not in chosen.get("capabilities", ()):
         raise NotApplicable(f"the client does not announce {capability}")
 
@@ -269,69 +269,69 @@ async def _has(talker: Talker, capability: Capability) -> None:
 
 
 @CLIENTS.case("5.1", "It comes back with since: the timestamp of the last message", "Resume")
-async def _resumes(talker: Talker) -> None:
-    stream = await _is_asked_for_a_stream(talker)
-    last = [await _publish(talker, stream) for _ in range(3)][-1]
-    await _comes_back_from(talker, stream, last)
+async def _resumes(peer: ScriptedPeer) -> None:
+    stream = await _is_asked_for_a_stream(peer)
+    last = [await _publish(peer, stream) for _ in range(3)][-1]
+    await _comes_back_from(peer, stream, last)
 
 
 @CLIENTS.case("5.2", "What overtook does not count for since", "Resume")
-async def _resumes_in_line(talker: Talker) -> None:
-    stream = await _is_asked_for_a_stream(talker)
-    last = await _publish(talker, stream)
+async def _resumes_in_line(peer: ScriptedPeer) -> None:
+    stream = await _is_asked_for_a_stream(peer)
+    last = await _publish(peer, stream)
     alert = {"kind": "asystole", "timestamp": 1705314645.25, "stream": stream}
-    await talker.say(MessageType.ANOMALY_ALERT, alert, flags=Flag.PRIORITY)
-    await _comes_back_from(talker, stream, last)
+    await peer.say(MessageType.ANOMALY_ALERT, alert, flags=Flag.PRIORITY)
+    await _comes_back_from(peer, stream, last)
 
 
 @CLIENTS.case("5.3", "An answer without from takes nothing back: it stays where it was", "Resume")
-async def _stays_where_it_was(talker: Talker) -> None:
-    stream = await _is_asked_for_a_stream(talker)
-    last = await _publish(talker, stream)
+async def _stays_where_it_was(peer: ScriptedPeer) -> None:
+    stream = await _is_asked_for_a_stream(peer)
+    last = await _publish(peer, stream)
     for _ in range(2):
-        await _comes_back_from(talker, stream, last)
+        await _comes_back_from(peer, stream, last)
 
 
 @CLIENTS.case("5.4", "A notice of dropped frames is not answered, and does not count for since", "What waits")
-async def _takes_notices(talker: Talker) -> None:
-    stream = await _is_asked_for_a_stream(talker)
-    last = await _publish(talker, stream)
+async def _takes_notices(peer: ScriptedPeer) -> None:
+    stream = await _is_asked_for_a_stream(peer)
+    last = await _publish(peer, stream)
     moment = (last + 1) / 1_000_000
     dropped = {"from": moment, "to": moment, "dropped": 1, "stream": stream}
     notice = {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test", "details": dropped}
-    await talker.say(MessageType.ERROR, notice)
-    await talker.expect_silence("a notice is not to be answered", among=_FROM_THE_CLIENT)
-    await _comes_back_from(talker, stream, last)
+    await peer.say(MessageType.ERROR, notice)
+    await peer.expect_silence("a notice is not to be answered", among=_FROM_THE_CLIENT)
+    await _comes_back_from(peer, stream, last)
 
 
-async def _is_asked_for_a_stream(talker: Talker) -> str:
+async def _is_asked_for_a_stream(peer: ScriptedPeer) -> str:
     """Agree, and grant the first stream that the client asks for."""
-    chosen = await _agree(talker)
+    chosen = await _agree(peer)
     if chosen["version"] != max(VERSIONS):
         raise NotApplicable(f"version {chosen['version']} has no timestamps to resume by")
-    return str((await _grant(talker))["stream"])
+    return str((await _grant(peer))["stream"])
 
 
-async def _grant(talker: Talker, stream: str | None = None) -> dict[str, Any]:
+async def _grant(peer: ScriptedPeer, stream: str | None = None) -> dict[str, Any]:
     """Hear SUBSCRIBE, of that stream where one is named, and grant it; give what it holds."""
-    async for message in talker.listen(min(1.0, talker.settings.timeout)):
+    async for message in peer.listen(min(1.0, peer.settings.timeout)):
         if message.type is MessageType.SUBSCRIBE and stream in (None, message.data["stream"]):
             wish: dict[str, Any] = message.data
-            await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": wish["stream"], "status": "subscribed"})
+            await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": wish["stream"], "status": "subscribed"})
             return wish
     raise NotApplicable("the client subscribes to nothing by itself" if stream is None else f"it left {stream!r}")
 
 
-async def _publish(talker: Talker, stream: str) -> int:
-    return await talker.say(MessageType.ECG_DATA, {"signal": [0.5], "sampling_rate": 250, "stream": stream})
+async def _publish(peer: ScriptedPeer, stream: str) -> int:
+    return await peer.say(MessageType.ECG_DATA, {"signal": [0.5], "sampling_rate": 250, "stream": stream})
 
 
-async def _comes_back_from(talker: Talker, stream: str, last: int) -> None:
+async def _comes_back_from(peer: ScriptedPeer, stream: str, last: int) -> None:
     """Break the connection off; the next has to name that message as the last."""
-    await talker.still_there()
-    await talker.reconnect()
-    await _agree(talker)
-    since = (await _grant(talker, stream)).get("since")
+    await peer.still_there()
+    await peer.reconnect()
+    await _agree(peer)
+    since = (await _grant(peer, stream)).get("since")
     if since is None:
         raise NotApplicable("it comes back without since: it began anew, or does not resume")
     require(microseconds(since) == last, f"since is {microseconds(since)}; the last message in line was {last}")

@@ -25,10 +25,10 @@ from ...protocol import (
     MessageType,
 )
 from .cases import Suite
-from .judging import Failed, NotApplicable, alike, require, told
+from .checks import Failed, NotApplicable, alike, require, told
+from .peer import ScriptedPeer
 from .server_frames import add_frame_cases, changed_payload
 from .server_streams import add_stream_cases, hear_data, streaming, subscribed
-from .talker import Talker
 
 SERVERS: Final = Suite()
 add_frame_cases(SERVERS)
@@ -60,29 +60,29 @@ RECOVERY: Final = 5.0
 
 
 @SERVERS.case("1.1", "The server speaks first: PROTOCOL_NEGOTIATION with its versions", "Opening")
-async def _speaks_first(talker: Talker) -> None:
-    await talker.hear_offer()
-    require("versions" in talker.offer, "the offer has no versions")
+async def _speaks_first(peer: ScriptedPeer) -> None:
+    await peer.hear_offer()
+    require("versions" in peer.offer, "the offer has no versions")
 
 
 @SERVERS.case("1.2", "Its offer travels in a version 1 frame without flags", "Opening")
-async def _offers_in_version_1(talker: Talker) -> None:
-    offer = await talker.hear_offer()
+async def _offers_in_version_1(peer: ScriptedPeer) -> None:
+    offer = await peer.hear_offer()
     require(offer.version == 1, f"the offer came in version {offer.version}")
     require(not offer.flags, f"the offer came with the flags {offer.flags!r}")
 
 
 @SERVERS.case("1.3", "What it offers is consistent: it prefers a version that it speaks", "Opening")
-async def _prefers_what_it_speaks(talker: Talker) -> None:
-    await talker.hear_offer()
-    preferred, versions = talker.offer.get("preferred"), talker.offer.get("versions", ())
+async def _prefers_what_it_speaks(peer: ScriptedPeer) -> None:
+    await peer.hear_offer()
+    preferred, versions = peer.offer.get("preferred"), peer.offer.get("versions", ())
     require(preferred is None or preferred in versions, f"it prefers {preferred} and speaks {list(versions)}")
 
 
-async def _talks_in(version: int, talker: Talker) -> None:
-    await talker.negotiate(version)
-    await talker.say(MessageType.PING, "which version?")
-    pong = await talker.hear_one(MessageType.PONG)
+async def _talks_in(version: int, peer: ScriptedPeer) -> None:
+    await peer.negotiate(version)
+    await peer.say(MessageType.PING, "which version?")
+    pong = await peer.hear_one(MessageType.PONG)
     require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
 
 
@@ -96,42 +96,42 @@ for _place, _version in enumerate(VERSIONS, start=4):
 
 
 @SERVERS.case("1.7", "A version that it did not offer gets ERROR 0x100 and a close with 1002", "Opening")
-async def _refuses_other_versions(talker: Talker) -> None:
-    await talker.hear_offer()
-    await talker.choose({"version": 99, "capabilities": []})
-    await talker.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
-    await talker.hear_close(CloseCode.PROTOCOL_ERROR)
+async def _refuses_other_versions(peer: ScriptedPeer) -> None:
+    await peer.hear_offer()
+    await peer.choose({"version": 99, "capabilities": []})
+    await peer.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
+    await peer.hear_close(CloseCode.PROTOCOL_ERROR)
 
 
 @SERVERS.case("1.8", "A second PROTOCOL_NEGOTIATION gets ERROR 0x200 and changes nothing", "Opening")
-async def _agrees_once(talker: Talker) -> None:
-    await talker.negotiate()
-    agreed = talker.version
-    await talker.say(MessageType.PROTOCOL_NEGOTIATION, {"version": 1, "capabilities": []}, version=1)
-    await talker.hear_error(ErrorCode.INVALID_DATA_FORMAT)
-    await talker.say(MessageType.PING, None)
-    pong = await talker.hear_one(MessageType.PONG)
+async def _agrees_once(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    agreed = peer.version
+    await peer.say(MessageType.PROTOCOL_NEGOTIATION, {"version": 1, "capabilities": []}, version=1)
+    await peer.hear_error(ErrorCode.INVALID_DATA_FORMAT)
+    await peer.say(MessageType.PING, None)
+    pong = await peer.hear_one(MessageType.PONG)
     require(pong.version == agreed, f"it talks in version {pong.version} from then on, and {agreed} was agreed")
 
 
 @SERVERS.case("1.9", "Capabilities and fields that it does not know are ignored", "Capabilities")
-async def _ignores_the_unknown(talker: Talker) -> None:
-    await talker.hear_offer()
-    version = max(one for one in talker.offer["versions"] if one in VERSIONS)
-    await talker.choose({"version": version, "capabilities": ["telepathy"], "hobby": "chess"})
-    await talker.expect_silence("a choice with an unknown capability is to be taken without a word")
+async def _ignores_the_unknown(peer: ScriptedPeer) -> None:
+    await peer.hear_offer()
+    version = max(one for one in peer.offer["versions"] if one in VERSIONS)
+    await peer.choose({"version": version, "capabilities": ["telepathy"], "hobby": "chess"})
+    await peer.expect_silence("a choice with an unknown capability is to be taken without a word")
 
 
 # --- 2: old clients ---
 
 
-async def _serves_old(version: int, talker: Talker) -> None:
-    await talker.hear_offer()
-    if version not in talker.offer.get("versions", ()):
+async def _serves_old(version: int, peer: ScriptedPeer) -> None:
+    await peer.hear_offer()
+    if version not in peer.offer.get("versions", ()):
         raise NotApplicable(f"the server does not offer version {version}")
-    talker.version = version
-    await talker.say(MessageType.PING, {"long": "x" * 3000})
-    pong = await talker.hear_one(MessageType.PONG)
+    peer.version = version
+    await peer.say(MessageType.PING, {"long": "x" * 3000})
+    pong = await peer.hear_one(MessageType.PONG)
     require(pong.version == version, f"the client talks in version {version}; PONG came in version {pong.version}")
     if version == 1:
         require(not pong.flags, f"a version 1 client got the flags {pong.flags!r}")
@@ -147,12 +147,12 @@ for _place, _version in enumerate(VERSIONS, start=1):
 
 
 @SERVERS.case("2.4", "A version 1 client gets data in version 1, without flags", "Old peers")
-async def _sends_old_data(talker: Talker) -> None:
-    stream = streaming(talker)
-    await talker.hear_offer()
-    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
-    await talker.hear_one(MessageType.SUBSCRIPTION_ACK)
-    data = await hear_data(talker)
+async def _sends_old_data(peer: ScriptedPeer) -> None:
+    stream = streaming(peer)
+    await peer.hear_offer()
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream})
+    await peer.hear_one(MessageType.SUBSCRIPTION_ACK)
+    data = await hear_data(peer)
     require(data.version == 1, f"data came in version {data.version}")
     require(not data.flags, f"data came with the flags {data.flags!r}")
 
@@ -161,32 +161,32 @@ async def _sends_old_data(talker: Talker) -> None:
 
 
 @SERVERS.case("3.41", "A text message gets ERROR 0x200, and the connection goes on", "Errors")
-async def _refuses_text(talker: Talker) -> None:
-    await talker.negotiate()
-    await talker.send("hello")
-    await talker.hear_error(ErrorCode.INVALID_DATA_FORMAT)
-    await talker.expect_silence("one ERROR is enough for one text message")
+async def _refuses_text(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    await peer.send("hello")
+    await peer.hear_error(ErrorCode.INVALID_DATA_FORMAT)
+    await peer.expect_silence("one ERROR is enough for one text message")
 
 
 # --- 4: batches ---
 
 
 @SERVERS.case("4.1", "Several frames in one message are all taken, in their order", "Batches")
-async def _takes_batches(talker: Talker) -> None:
-    await talker.negotiate(3)
-    talker.needs(Capability.BATCH)
-    await talker.send(b"".join(talker.frame(MessageType.PING, number) for number in range(3)))
-    found = [(await talker.hear_one(MessageType.PONG)).data for _ in range(3)]
+async def _takes_batches(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    peer.needs(Capability.BATCH)
+    await peer.send(b"".join(peer.frame(MessageType.PING, number) for number in range(3)))
+    found = [(await peer.hear_one(MessageType.PONG)).data for _ in range(3)]
     require(found == [0, 1, 2], f"the PONGs hold {found}")
 
 
 @SERVERS.case("4.2", "A frame of a batch that fails check 7 costs itself alone", "Batches")
-async def _takes_the_rest(talker: Talker) -> None:
-    await talker.negotiate(3)
-    talker.needs(Capability.BATCH)
-    good = talker.frame(MessageType.PING, "good")
-    await talker.send(changed_payload(talker) + good)
-    heard = [await talker.hear("ERROR and PONG") for _ in range(2)]
+async def _takes_the_rest(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    peer.needs(Capability.BATCH)
+    good = peer.frame(MessageType.PING, "good")
+    await peer.send(changed_payload(peer) + good)
+    heard = [await peer.hear("ERROR and PONG") for _ in range(2)]
     require(
         {message.type for message in heard} == {MessageType.ERROR, MessageType.PONG},
         f"ERROR and PONG have to come; {' and '.join(message.type.name for message in heard)} came",
@@ -194,25 +194,25 @@ async def _takes_the_rest(talker: Talker) -> None:
 
 
 @SERVERS.case("4.3", "A message of too many frames gets ERROR 0x102 and a close with 1009", "Batches")
-async def _bounds_batches(talker: Talker) -> None:
-    await talker.negotiate(3)
-    talker.needs(Capability.BATCH)
-    await talker.send(talker.frame(MessageType.PONG, None) * (MAX_BATCH_FRAMES + 1))
-    error = await talker.hear_one(MessageType.ERROR)
+async def _bounds_batches(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    peer.needs(Capability.BATCH)
+    await peer.send(peer.frame(MessageType.PONG, None) * (MAX_BATCH_FRAMES + 1))
+    error = await peer.hear_one(MessageType.ERROR)
     if error.data.get("code") == ErrorCode.RATE_LIMIT_EXCEEDED:
         raise NotApplicable("so many frames are more than the server's rate limit lets through")
     require(error.data.get("code") == ErrorCode.MESSAGE_TOO_LARGE, f"ERROR {error.data.get('code')} came")
-    await talker.hear_close(CloseCode.TOO_LARGE)
+    await peer.hear_close(CloseCode.TOO_LARGE)
 
 
 # --- 5: version check ---
 
 
-async def _checks_version(version: int, talker: Talker) -> None:
-    await talker.negotiate()
-    versions = sorted(talker.offer["versions"])
-    await talker.say(MessageType.VERSION_CHECK, {"version": version})
-    answer = (await talker.hear_one(MessageType.VERSION_CHECK)).data
+async def _checks_version(version: int, peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    versions = sorted(peer.offer["versions"])
+    await peer.say(MessageType.VERSION_CHECK, {"version": version})
+    answer = (await peer.hear_one(MessageType.VERSION_CHECK)).data
     require(answer["version"] == version, f"it was asked about {version} and answers about {answer['version']}")
     require(
         answer.get("compatible") is (version in versions),
@@ -227,19 +227,19 @@ SERVERS.add("5.2", "VERSION_CHECK of a version that it does not speak", "Version
 
 
 @SERVERS.case("5.3", "An answer to a VERSION_CHECK is not answered", "Version check")
-async def _leaves_answers_alone(talker: Talker) -> None:
-    await talker.negotiate()
-    await talker.say(MessageType.VERSION_CHECK, {"version": 1, "compatible": True, "versions": [1]})
-    await talker.expect_silence("an answer to a VERSION_CHECK is not to be answered")
+async def _leaves_answers_alone(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    await peer.say(MessageType.VERSION_CHECK, {"version": 1, "compatible": True, "versions": [1]})
+    await peer.expect_silence("an answer to a VERSION_CHECK is not to be answered")
 
 
 # --- 6: ping ---
 
 
-async def _echoes(data: Any, talker: Talker) -> None:
-    await talker.negotiate()
-    await talker.say(MessageType.PING, data)
-    pong = await talker.hear_one(MessageType.PONG)
+async def _echoes(data: Any, peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    await peer.say(MessageType.PING, data)
+    pong = await peer.hear_one(MessageType.PONG)
     require(alike(pong.data, data), f"PONG holds {told(pong.data)}; PING held {told(data)}")
 
 
@@ -265,102 +265,102 @@ for _place, (_title, _data) in enumerate(
 
 
 @SERVERS.case("6.9", "PONG is not answered", "Heartbeats and pings")
-async def _leaves_pongs_alone(talker: Talker) -> None:
-    await talker.negotiate()
-    await talker.say(MessageType.PONG, "nobody asked")
-    await talker.expect_silence("a PONG is not to be answered")
+async def _leaves_pongs_alone(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    await peer.say(MessageType.PONG, "nobody asked")
+    await peer.expect_silence("a PONG is not to be answered")
 
 
 @SERVERS.case("6.10", "A HEARTBEAT goes out when nothing else was sent for the interval", "Heartbeats and pings")
-async def _beats(talker: Talker) -> None:
-    await talker.negotiate()
-    interval = talker.offer.get("heartbeat_interval")
-    if interval is None or interval > talker.settings.patience:
-        raise NotApplicable(f"the interval is {interval} s; the suite waits for {talker.settings.patience:g} s")
-    async for message in talker.listen(interval + talker.settings.timeout):
+async def _beats(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    interval = peer.offer.get("heartbeat_interval")
+    if interval is None or interval > peer.settings.patience:
+        raise NotApplicable(f"the interval is {interval} s; the suite waits for {peer.settings.patience:g} s")
+    async for message in peer.listen(interval + peer.settings.timeout):
         require(message.type is MessageType.HEARTBEAT, f"expected HEARTBEAT; {message.type.name} came")
         return
     raise Failed(f"expected HEARTBEAT after {interval} s; nothing came")
 
 
 @SERVERS.case("6.11", "HEARTBEAT may hold anything, and is not answered", "Heartbeats and pings")
-async def _takes_heartbeats(talker: Talker) -> None:
-    await talker.negotiate()
+async def _takes_heartbeats(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
     for data in (None, {"timestamp": 1.5}, [1, 2]):
-        await talker.say(MessageType.HEARTBEAT, data)
-    await talker.expect_silence("a HEARTBEAT is not to be answered")
+        await peer.say(MessageType.HEARTBEAT, data)
+    await peer.expect_silence("a HEARTBEAT is not to be answered")
 
 
 # --- 7: subscriptions ---
 
 
 @SERVERS.case("7.1", "SUBSCRIBE is answered by SUBSCRIPTION_ACK about the same stream", "Subscriptions")
-async def _answers_subscribe(talker: Talker) -> None:
-    stream = talker.settings.stream or _STREAM
-    await talker.negotiate()
-    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
-    answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+async def _answers_subscribe(peer: ScriptedPeer) -> None:
+    stream = peer.settings.stream or _STREAM
+    await peer.negotiate()
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream})
+    answer = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK)).data
     require(answer["stream"] == stream, f'it was asked about "{stream}" and answers about "{answer["stream"]}"')
     require(answer["status"] in ("subscribed", "denied"), f"the status of a SUBSCRIBE is {answer['status']!r}")
 
 
 @SERVERS.case("7.2", "UNSUBSCRIBE is answered by SUBSCRIPTION_ACK with unsubscribed", "Subscriptions")
-async def _answers_unsubscribe(talker: Talker) -> None:
-    stream = talker.settings.stream or _STREAM
-    await talker.negotiate()
-    await talker.say(MessageType.SUBSCRIBE, {"stream": stream})
-    await talker.hear_one(MessageType.SUBSCRIPTION_ACK)
-    await talker.say(MessageType.UNSUBSCRIBE, {"stream": stream})
-    answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+async def _answers_unsubscribe(peer: ScriptedPeer) -> None:
+    stream = peer.settings.stream or _STREAM
+    await peer.negotiate()
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream})
+    await peer.hear_one(MessageType.SUBSCRIPTION_ACK)
+    await peer.say(MessageType.UNSUBSCRIBE, {"stream": stream})
+    answer = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK)).data
     require(answer["stream"] == stream, f'it was asked about "{stream}" and answers about "{answer["stream"]}"')
     require(answer["status"] == "unsubscribed", f"the status of an UNSUBSCRIBE is {answer['status']!r}")
 
 
 @SERVERS.case("7.3", "A name that is empty or too long is denied with 0x200", "Subscriptions")
-async def _bounds_names(talker: Talker) -> None:
-    await talker.negotiate()
+async def _bounds_names(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
     for name in ("", "x" * (MAX_STREAM_NAME + 1)):
-        await talker.say(MessageType.SUBSCRIBE, {"stream": name})
-        answer = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+        await peer.say(MessageType.SUBSCRIBE, {"stream": name})
+        answer = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK)).data
         found = (answer["status"], answer.get("code"))
         expected = ("denied", int(ErrorCode.INVALID_DATA_FORMAT))
         require(found == expected, f"a name of {len(name)} characters gets {found}; expected {expected}")
 
 
 @SERVERS.case("7.4", "Data of a stream has its name in the field stream", "Subscriptions")
-async def _names_the_stream(talker: Talker) -> None:
-    stream = await subscribed(talker)
-    data = await hear_data(talker)
+async def _names_the_stream(peer: ScriptedPeer) -> None:
+    stream = await subscribed(peer)
+    data = await hear_data(peer)
     named = data.data.get("stream") if isinstance(data.data, dict) else None
     require(named == stream, f'data of "{stream}" names the stream {named!r}')
 
 
 @SERVERS.case("7.5", "The timestamps of a stream strictly rise", "Timestamp")
-async def _stamps_rise(talker: Talker) -> None:
-    await subscribed(talker)
-    stamps = [(await hear_data(talker)).timestamp or 0 for _ in range(3)]
+async def _stamps_rise(peer: ScriptedPeer) -> None:
+    await subscribed(peer)
+    stamps = [(await hear_data(peer)).timestamp or 0 for _ in range(3)]
     require(stamps[0] < stamps[1] < stamps[2], f"the timestamps are {stamps}")
 
 
 @SERVERS.case("7.6", "Arrays come in list form to a client that did not announce ndarray-bin", "Binary form")
-async def _sends_lists(talker: Talker) -> None:
-    await subscribed(talker)
-    payload = _payload(await _data_octets(talker))
+async def _sends_lists(peer: ScriptedPeer) -> None:
+    await subscribed(peer)
+    payload = _payload(await _data_octets(peer))
     place = payload.find(_NDARRAY)
     kind = payload[place + len(_NDARRAY)] if place >= 0 else 0
     require(kind not in _BIN, "data came in binary form")
 
 
 @SERVERS.case("7.7", "Data comes uncompressed to a client that did not announce compression", "Capabilities")
-async def _sends_plain(talker: Talker) -> None:
-    await subscribed(talker)
-    octets = await _data_octets(talker)
+async def _sends_plain(peer: ScriptedPeer) -> None:
+    await subscribed(peer)
+    octets = await _data_octets(peer)
     require(not octets[2] & Flag.COMPRESSED, "data came compressed")
 
 
-async def _data_octets(talker: Talker) -> bytes:
-    await hear_data(talker)
-    return talker.transcript[-1].octets
+async def _data_octets(peer: ScriptedPeer) -> bytes:
+    await hear_data(peer)
+    return peer.transcript[-1].octets
 
 
 def _payload(frame: bytes) -> bytes:
@@ -372,48 +372,48 @@ def _payload(frame: bytes) -> bytes:
 
 
 @SERVERS.case("8.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
-async def _acknowledges(talker: Talker) -> None:
-    await talker.negotiate(3)
-    talker.needs(Capability.ACK)
-    stamp = await talker.say(MessageType.UNSUBSCRIBE, {"stream": _STREAM}, flags=Flag.ACK_REQUIRED)
-    heard = [await talker.hear("SUBSCRIPTION_ACK and PONG") for _ in range(2)]
+async def _acknowledges(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    peer.needs(Capability.ACK)
+    stamp = await peer.say(MessageType.UNSUBSCRIBE, {"stream": _STREAM}, flags=Flag.ACK_REQUIRED)
+    heard = [await peer.hear("SUBSCRIPTION_ACK and PONG") for _ in range(2)]
     acks = [message.data for message in heard if message.type is MessageType.PONG]
     expected = {"ack": stamp, "type": int(MessageType.UNSUBSCRIBE)}
     require(acks == [expected], f"the acknowledgements are {acks}; expected {expected}")
 
 
 @SERVERS.case("8.2", "What is refused is not acknowledged", "Acknowledgement")
-async def _does_not_acknowledge_the_refused(talker: Talker) -> None:
-    await talker.negotiate(3)
-    talker.needs(Capability.ACK)
-    await talker.say(MessageType.SUBSCRIBE, {}, flags=Flag.ACK_REQUIRED)
-    await talker.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS)
-    await talker.expect_silence("what is refused is not to be acknowledged")
+async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    peer.needs(Capability.ACK)
+    await peer.say(MessageType.SUBSCRIBE, {}, flags=Flag.ACK_REQUIRED)
+    await peer.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS)
+    await peer.expect_silence("what is refused is not to be acknowledged")
 
 
 # --- 9: errors ---
 
 
 @SERVERS.case("9.1", "ERROR is not answered", "Errors")
-async def _leaves_errors_alone(talker: Talker) -> None:
-    await talker.negotiate()
-    await talker.say(MessageType.ERROR, {"code": int(ErrorCode.CHECKSUM_MISMATCH), "message": "a test"})
-    await talker.expect_silence("an ERROR is not to be answered")
+async def _leaves_errors_alone(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    await peer.say(MessageType.ERROR, {"code": int(ErrorCode.CHECKSUM_MISMATCH), "message": "a test"})
+    await peer.expect_silence("an ERROR is not to be answered")
 
 
 @SERVERS.case("9.2", "Five errors within ten seconds close the connection with 1002", "Errors")
-async def _has_a_budget(talker: Talker) -> None:
-    await talker.negotiate(3)
+async def _has_a_budget(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
     for _ in range(ERROR_BUDGET):
-        await talker.send(changed_payload(talker))
-    await talker.hear_close(CloseCode.PROTOCOL_ERROR)
+        await peer.send(changed_payload(peer))
+    await peer.hear_close(CloseCode.PROTOCOL_ERROR)
 
 
 @SERVERS.case("9.3", "SUBSCRIPTION_ACK from a client is refused: it is for servers to send", "Subscriptions")
-async def _refuses_what_servers_send(talker: Talker) -> None:
-    await talker.negotiate()
-    await talker.say(MessageType.SUBSCRIPTION_ACK, {"stream": _STREAM, "status": "subscribed"})
-    answered = await talker.still_there()
+async def _refuses_what_servers_send(peer: ScriptedPeer) -> None:
+    await peer.negotiate()
+    await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": _STREAM, "status": "subscribed"})
+    answered = await peer.still_there()
     refused = [message for message in answered if message.type is MessageType.ERROR]
     require(refused, "a client's SUBSCRIPTION_ACK is taken without a word")
 
@@ -425,44 +425,44 @@ async def _refuses_what_servers_send(talker: Talker) -> None:
 
 
 @SERVERS.case("12.1", "BROADCAST from a client without the right gets ERROR 0x203", "Broadcast")
-async def _asks_for_the_right_to_broadcast(talker: Talker) -> None:
-    if await _broadcast(talker):
+async def _asks_for_the_right_to_broadcast(peer: ScriptedPeer) -> None:
+    if await _broadcast(peer):
         raise NotApplicable("this client has the right to broadcast")
 
 
 @SERVERS.case("12.2", "A message for a stream from a client without the right to publish gets ERROR 0x203", "Broadcast")
-async def _asks_for_the_right_to_publish(talker: Talker) -> None:
-    await talker.negotiate(3)
-    await talker.say(MessageType.FEATURE_DATA, {**_HARMLESS, "stream": _STREAM})
-    if not await _is_refused(talker):
+async def _asks_for_the_right_to_publish(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    await peer.say(MessageType.FEATURE_DATA, {**_HARMLESS, "stream": _STREAM})
+    if not await _is_refused(peer):
         raise NotApplicable("this client has the right to publish, or the server's application takes its messages")
 
 
 @SERVERS.case("12.3", "BROADCAST from a client with the right goes to every other client", "Broadcast")
-async def _passes_broadcasts_on(talker: Talker) -> None:
-    if not await _broadcast(talker):
+async def _passes_broadcasts_on(peer: ScriptedPeer) -> None:
+    if not await _broadcast(peer):
         raise NotApplicable("this client does not have the right to broadcast")
 
 
-async def _broadcast(talker: Talker) -> bool:
+async def _broadcast(peer: ScriptedPeer) -> bool:
     """Whether a broadcast is taken; then another client gets it."""
-    await talker.negotiate(3, [Capability.BROADCAST])
-    other = await talker.another()
+    await peer.negotiate(3, [Capability.BROADCAST])
+    other = await peer.another()
     await other.negotiate(3, [Capability.BROADCAST])
     await other.still_there()
     begin = perf_counter()
-    await talker.say(MessageType.FEATURE_DATA, _HARMLESS, flags=Flag.BROADCAST)
-    while perf_counter() < begin + talker.settings.timeout:
-        if await _is_refused(talker):
+    await peer.say(MessageType.FEATURE_DATA, _HARMLESS, flags=Flag.BROADCAST)
+    while perf_counter() < begin + peer.settings.timeout:
+        if await _is_refused(peer):
             return False
         if any(_is_harmless(message) for message in await _heard(other)):
             return True
     raise Failed("a broadcast got no ERROR, and no other client got it")
 
 
-async def _is_refused(talker: Talker) -> bool:
+async def _is_refused(peer: ScriptedPeer) -> bool:
     """Whether what was said is refused, which has to be for the lack of a right."""
-    said = await _heard(talker)
+    said = await _heard(peer)
     echoed = [message for message in said if message.flags & Flag.BROADCAST and _is_harmless(message)]
     require(not echoed, "the broadcast came back to its sender")
     codes = [message.data["code"] for message in said if message.type is MessageType.ERROR]
@@ -471,10 +471,10 @@ async def _is_refused(talker: Talker) -> bool:
     return bool(codes)
 
 
-async def _heard(talker: Talker) -> list[Message]:
+async def _heard(peer: ScriptedPeer) -> list[Message]:
     """What comes within a moment. A PONG would be no end to it: rights are asked for elsewhere, and it may overtake."""
-    said = await talker.still_there()
-    return said + [message async for message in talker.listen(MOMENT)]
+    said = await peer.still_there()
+    return said + [message async for message in peer.listen(MOMENT)]
 
 
 def _is_harmless(message: Message) -> bool:
@@ -485,13 +485,13 @@ def _is_harmless(message: Message) -> bool:
 
 
 @SERVERS.case("13.1", "Frames beyond the rate limit get ERROR 0x204, and the connection goes on", "Errors")
-async def _limits_rates(talker: Talker) -> None:
-    await talker.negotiate(3)
-    frame = talker.frame(MessageType.PONG, None)
-    at_once = FRAMES_AT_ONCE if Capability.BATCH in talker.offer.get("capabilities", ()) else 1
-    await talker.flood(frame * at_once, FLOOD // at_once)
+async def _limits_rates(peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    frame = peer.frame(MessageType.PONG, None)
+    at_once = FRAMES_AT_ONCE if Capability.BATCH in peer.offer.get("capabilities", ()) else 1
+    await peer.flood(frame * at_once, FLOOD // at_once)
     begin = perf_counter()
-    codes = [message.data["code"] for message in await _until_it_listens(talker) if message.type is MessageType.ERROR]
+    codes = [message.data["code"] for message in await _until_it_listens(peer) if message.type is MessageType.ERROR]
     if not codes:
         raise NotApplicable(f"the server takes {FLOOD:,} small frames at once: its limit is higher, or there is none")
     require(set(codes) == {ErrorCode.RATE_LIMIT_EXCEEDED}, f"the ERRORs are {[hex(code) for code in codes]}")
@@ -499,12 +499,12 @@ async def _limits_rates(talker: Talker) -> None:
     require(len(codes) <= most, f"{len(codes)} ERRORs came within {most - 1} s; one a second is enough")
 
 
-async def _until_it_listens(talker: Talker) -> list[Message]:
+async def _until_it_listens(peer: ScriptedPeer) -> list[Message]:
     """Ping until a PONG comes, since a PING may be beyond the limit as well; give what came before it."""
     before: list[Message] = []
     for number in range(PINGS):
-        await talker.say(MessageType.PING, {"listening": number})
-        async for message in talker.listen(RECOVERY / PINGS):
+        await peer.say(MessageType.PING, {"listening": number})
+        async for message in peer.listen(RECOVERY / PINGS):
             if message.type is MessageType.PONG:
                 return before
             before.append(message)

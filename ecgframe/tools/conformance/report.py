@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from ..abbreviation import in_words
-from ..examination import Examiner
-from ..sighting import Delivery
+from ..frame_analysis import Examiner
+from ..observation import Delivery
+from ..value_summary import in_words
 from .cases import Result, Verdict
-from .conversation import Said
+from .transcript import Said
 
 if TYPE_CHECKING:
-    from ..examination import Examined
+    from ..frame_analysis import Examined
 
 BYTES_SHOWN: Final = 512
 """Of each message."""

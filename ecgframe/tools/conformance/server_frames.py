@@ -12,10 +12,10 @@ from ..._core import build_frame
 from ...codec import Codec
 from ...protocol import MAX_DEPTH, CloseCode, ErrorCode, Flag, MessageType
 from .cases import Suite
-from .judging import NotApplicable, alike, require, told
+from .checks import NotApplicable, alike, require, told
 
 if TYPE_CHECKING:
-    from .talker import Talker
+    from .peer import ScriptedPeer
 
 CHECKS: Final = "What a receiver checks"
 
@@ -25,7 +25,7 @@ _DEFLATED: Final = zlib.compress(b"\xc3")
 _WIDE: Final = b"\xdf\0\0\0\1" + b"\xdb\0\0\0\1a" + b"\xdd\0\0\0\1\1"
 """A map of a text to an array of an integer, each with the longest header."""
 
-Make = Callable[["Talker"], bytes]
+Make = Callable[["ScriptedPeer"], bytes]
 
 
 class Broken(NamedTuple):
@@ -51,21 +51,21 @@ def raw(payload: bytes, *, flags: int = 0, version: int = 3) -> bytes:
     return build_frame(version, MessageType.PING, flags, _STAMP, payload)
 
 
-def changed_payload(talker: Talker) -> bytes:
+def changed_payload(peer: ScriptedPeer) -> bytes:
     """A PING whose payload was changed after it was summed."""
-    return talker.frame(MessageType.PING, True)[:-1] + b"\xc2"
+    return peer.frame(MessageType.PING, True)[:-1] + b"\xc2"
 
 
 def _constant(octets: bytes) -> Make:
-    return lambda talker: octets
+    return lambda peer: octets
 
 
 def _patched(**bytes_at: int) -> Make:
     """A good PING with some bytes of its header replaced."""
     places = {"version": 0, "type": 1, "flags": 2}
 
-    def make(talker: Talker) -> bytes:
-        frame = bytearray(talker.frame(MessageType.PING, True))
+    def make(peer: ScriptedPeer) -> bytes:
+        frame = bytearray(peer.frame(MessageType.PING, True))
         for name, octet in bytes_at.items():
             frame[places[name]] = octet
         return bytes(frame)
@@ -74,24 +74,24 @@ def _patched(**bytes_at: int) -> Make:
 
 
 def _cut(size: int | None) -> Make:
-    return lambda talker: talker.frame(MessageType.PING, "four")[:size]
+    return lambda peer: peer.frame(MessageType.PING, "four")[:size]
 
 
-def _two_faults(talker: Talker) -> bytes:
-    return _patched(type=0x13)(talker)[:-1] + b"\xc2"
+def _two_faults(peer: ScriptedPeer) -> bytes:
+    return _patched(type=0x13)(peer)[:-1] + b"\xc2"
 
 
-def _beyond_the_limit(talker: Talker) -> bytes:
-    frame = bytearray(talker.frame(MessageType.PING, True))
-    frame[3:7] = (talker.limit + 1).to_bytes(4, "big")
+def _beyond_the_limit(peer: ScriptedPeer) -> bytes:
+    frame = bytearray(peer.frame(MessageType.PING, True))
+    frame[3:7] = (peer.limit + 1).to_bytes(4, "big")
     return bytes(frame[:-1])
 
 
-def _bomb(talker: Talker) -> bytes:
+def _bomb(peer: ScriptedPeer) -> bytes:
     """A bin of more bytes than the limit; deflated it is a thousandth."""
-    size = talker.limit + 1
+    size = peer.limit + 1
     if size > _LARGEST_BOMB:
-        raise NotApplicable(f"the server accepts {talker.limit:,} bytes; to inflate more would take it too long")
+        raise NotApplicable(f"the server accepts {peer.limit:,} bytes; to inflate more would take it too long")
     return raw(zlib.compress(b"\xc6" + size.to_bytes(4, "big") + bytes(size)), flags=Flag.COMPRESSED)
 
 
@@ -104,7 +104,7 @@ def _wrapper(key: str, text: str) -> Make:
 
 
 def _subscribe(data: Any) -> Make:
-    return lambda talker: talker.frame(MessageType.SUBSCRIBE, data)
+    return lambda peer: peer.frame(MessageType.SUBSCRIBE, data)
 
 
 CLOSING: Final = (
@@ -167,23 +167,23 @@ def add_frame_cases(suite: Suite) -> None:
         suite.add(good.number, f"Accepted: {good.title}", CHECKS, partial(_is_taken, good))
 
 
-async def _is_refused_for_good(broken: Broken, talker: Talker) -> None:
-    await talker.negotiate(3)
-    await talker.send(broken.make(talker))
+async def _is_refused_for_good(broken: Broken, peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    await peer.send(broken.make(peer))
     code = ErrorCode(broken.code)
-    await talker.hear_error(code)
-    await talker.hear_close(CloseCode.TOO_LARGE if code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR)
+    await peer.hear_error(code)
+    await peer.hear_close(CloseCode.TOO_LARGE if code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR)
 
 
-async def _costs_itself_alone(broken: Broken, talker: Talker) -> None:
-    await talker.negotiate(3)
-    await talker.send(broken.make(talker))
-    await talker.hear_error(ErrorCode(broken.code))
-    await talker.expect_silence("one ERROR is enough for one broken frame")
+async def _costs_itself_alone(broken: Broken, peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    await peer.send(broken.make(peer))
+    await peer.hear_error(ErrorCode(broken.code))
+    await peer.expect_silence("one ERROR is enough for one broken frame")
 
 
-async def _is_taken(good: Good, talker: Talker) -> None:
-    await talker.negotiate(3)
-    await talker.send(good.make(talker))
-    pong = await talker.hear_one(MessageType.PONG)
+async def _is_taken(good: Good, peer: ScriptedPeer) -> None:
+    await peer.negotiate(3)
+    await peer.send(good.make(peer))
+    pong = await peer.hear_one(MessageType.PONG)
     require(alike(pong.data, good.data), f"PONG holds {told(pong.data)}; PING held {told(good.data)}")

@@ -8,10 +8,10 @@ from ...codec import Message
 from ...protocol import DATA_TYPES, Capability, ErrorCode, Flag, MessageType
 from ...session import microseconds
 from .cases import Suite
-from .judging import NotApplicable, alike, require
+from .checks import NotApplicable, alike, require
 
 if TYPE_CHECKING:
-    from .talker import Talker
+    from .peer import ScriptedPeer
 
 UNREAD: Final = 0.5
 """Seconds for which the suite does not read, or waits for something to overtake."""
@@ -36,35 +36,35 @@ def add_stream_cases(suite: Suite) -> None:
 # --- a stream ---
 
 
-def streaming(talker: Talker) -> str:
+def streaming(peer: ScriptedPeer) -> str:
     """The stream on which data comes by itself."""
-    if talker.settings.stream is None:
+    if peer.settings.stream is None:
         raise NotApplicable("no stream was named on which data comes by itself")
-    return talker.settings.stream
+    return peer.settings.stream
 
 
-async def subscribed(talker: Talker, *capabilities: str) -> str:
+async def subscribed(peer: ScriptedPeer, *capabilities: str) -> str:
     """Agree on version 3 and these capabilities, and subscribe to the stream."""
-    stream = streaming(talker)
-    await _subscribe(talker, *capabilities)
+    stream = streaming(peer)
+    await _subscribe(peer, *capabilities)
     return stream
 
 
-async def hear_data(talker: Talker) -> Message:
+async def hear_data(peer: ScriptedPeer) -> Message:
     """The next ECG_DATA, whatever comes before it."""
-    end = talker.soon()
+    end = peer.soon()
     while True:
-        message = await talker.hear("ECG_DATA", end)
+        message = await peer.hear("ECG_DATA", end)
         if message.type is MessageType.ECG_DATA:
             return message
 
 
-async def _subscribe(talker: Talker, *capabilities: str, since: float | None = None) -> dict[str, Any]:
-    stream = streaming(talker)
-    await talker.negotiate(3, capabilities)
+async def _subscribe(peer: ScriptedPeer, *capabilities: str, since: float | None = None) -> dict[str, Any]:
+    stream = streaming(peer)
+    await peer.negotiate(3, capabilities)
     wish = {"stream": stream} if since is None else {"stream": stream, "since": since}
-    await talker.say(MessageType.SUBSCRIBE, wish)
-    answer: dict[str, Any] = (await talker.hear_one(MessageType.SUBSCRIPTION_ACK)).data
+    await peer.say(MessageType.SUBSCRIBE, wish)
+    answer: dict[str, Any] = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK)).data
     require(answer["status"] == "subscribed", f'the stream "{stream}" is {answer["status"]}')
     return answer
 
@@ -73,11 +73,11 @@ def _overtakes(message: Message) -> bool:
     return message.type is MessageType.ANOMALY_ALERT or bool(message.flags & Flag.PRIORITY)
 
 
-async def _hear_in_line(talker: Talker) -> int:
+async def _hear_in_line(peer: ScriptedPeer) -> int:
     """The timestamp of the next data message that did not overtake."""
-    end = talker.soon()
+    end = peer.soon()
     while True:
-        message = await talker.hear("data of the stream", end)
+        message = await peer.hear("data of the stream", end)
         if message.type in DATA_TYPES and not _overtakes(message):
             return message.timestamp or 0
 
@@ -85,79 +85,79 @@ async def _hear_in_line(talker: Talker) -> int:
 # --- 7: subscriptions ---
 
 
-async def _sets_no_flags(talker: Talker) -> None:
-    await subscribed(talker)
+async def _sets_no_flags(peer: ScriptedPeer) -> None:
+    await subscribed(peer)
     for _ in range(3):
-        data = await hear_data(talker)
+        data = await hear_data(peer)
         require(not data.flags & _TO_BE_ANNOUNCED, f"data came with the flags {data.flags!r}")
 
 
 # --- 8: acknowledgement ---
 
 
-async def _sends_again(talker: Talker) -> None:
-    first, octets = await _hear_what_is_to_be_acknowledged(talker)
-    again = await _hear_again(talker, first)
+async def _sends_again(peer: ScriptedPeer) -> None:
+    first, octets = await _hear_what_is_to_be_acknowledged(peer)
+    again = await _hear_again(peer, first)
     require(again == octets, "it came again with other bytes")
 
 
-async def _is_content(talker: Talker) -> None:
-    first, _ = await _hear_what_is_to_be_acknowledged(talker)
-    begin = talker.elapsed
-    await _hear_again(talker, first)
-    pause = talker.elapsed - begin
-    await talker.say(MessageType.PONG, {"ack": first.timestamp, "type": int(first.type)})
-    await talker.still_there()
-    async for message in talker.listen(1.5 * pause):
+async def _is_content(peer: ScriptedPeer) -> None:
+    first, _ = await _hear_what_is_to_be_acknowledged(peer)
+    begin = peer.elapsed
+    await _hear_again(peer, first)
+    pause = peer.elapsed - begin
+    await peer.say(MessageType.PONG, {"ack": first.timestamp, "type": int(first.type)})
+    await peer.still_there()
+    async for message in peer.listen(1.5 * pause):
         require(message.timestamp != first.timestamp, "it was acknowledged, and came again")
 
 
-async def _hear_what_is_to_be_acknowledged(talker: Talker) -> tuple[Message, bytes]:
-    await subscribed(talker, Capability.ACK)
-    async for message in talker.listen(min(1.0, talker.settings.timeout)):
+async def _hear_what_is_to_be_acknowledged(peer: ScriptedPeer) -> tuple[Message, bytes]:
+    await subscribed(peer, Capability.ACK)
+    async for message in peer.listen(min(1.0, peer.settings.timeout)):
         if message.flags & Flag.ACK_REQUIRED:
-            return message, talker.transcript[-1].octets
+            return message, peer.transcript[-1].octets
     raise NotApplicable("nothing came that is to be acknowledged, and the suite cannot cause it")
 
 
-async def _hear_again(talker: Talker, first: Message) -> bytes:
+async def _hear_again(peer: ScriptedPeer, first: Message) -> bytes:
     """The bytes of what comes again with the same timestamp."""
-    async for message in talker.listen(talker.settings.patience):
+    async for message in peer.listen(peer.settings.patience):
         if message.timestamp == first.timestamp:
-            return talker.transcript[-1].octets
+            return peer.transcript[-1].octets
         # Of alerts it can be told that it is the same one: they say when it was.
         renamed = message.type is first.type is MessageType.ANOMALY_ALERT and alike(message.data, first.data)
         require(not renamed, "it came again with another timestamp")
-    waited = f"{talker.settings.patience:g} s"
+    waited = f"{peer.settings.patience:g} s"
     raise NotApplicable(f"nothing came again within {waited}; how long it waits is a setting of the server's")
 
 
 # --- 10: resume ---
 
 
-async def _resumes(talker: Talker) -> None:
-    await subscribed(talker, Capability.TIMESTAMPS)
-    last, *missed = [await _hear_in_line(talker) for _ in range(4)]
-    await talker.reconnect()
-    answer = await _subscribe(talker, Capability.TIMESTAMPS, since=last / 1_000_000)
+async def _resumes(peer: ScriptedPeer) -> None:
+    await subscribed(peer, Capability.TIMESTAMPS)
+    last, *missed = [await _hear_in_line(peer) for _ in range(4)]
+    await peer.reconnect()
+    answer = await _subscribe(peer, Capability.TIMESTAMPS, since=last / 1_000_000)
     if answer.get("from") is not None and microseconds(answer["from"]) > last + 1:
         raise NotApplicable("the server does not keep what was published a moment ago, and says so")
-    found = [await _hear_in_line(talker) for _ in missed]
+    found = [await _hear_in_line(peer) for _ in missed]
     require(found == missed, f"what followed {last} were {missed}; after since they are {found}")
 
 
-async def _tells_from_when_on(talker: Talker) -> None:
-    await subscribed(talker, Capability.TIMESTAMPS)
-    known = [await _hear_in_line(talker) for _ in range(2)]
-    await talker.reconnect()
-    answer = await _subscribe(talker, Capability.TIMESTAMPS, since=0.0)
+async def _tells_from_when_on(peer: ScriptedPeer) -> None:
+    await subscribed(peer, Capability.TIMESTAMPS)
+    known = [await _hear_in_line(peer) for _ in range(2)]
+    await peer.reconnect()
+    answer = await _subscribe(peer, Capability.TIMESTAMPS, since=0.0)
     if answer.get("from") is None:
         raise NotApplicable("the server says that nothing is missing since 1970, as if it kept all for ever")
     start = microseconds(answer["from"])
     kept = [stamp for stamp in known if stamp >= start]
-    found = [await _hear_in_line(talker)]
+    found = [await _hear_in_line(peer)]
     while found[-1] < known[-1]:
-        found.append(await _hear_in_line(talker))
+        found.append(await _hear_in_line(peer))
     require(found[0] >= start, f"from is {start}; what came first is of {found[0]}")
     require(found == sorted(set(found)), "what follows has to be in order, and each once")
     require(set(kept) <= set(found), f"from is {start}; of {kept}, which are later, not all came")
@@ -166,11 +166,11 @@ async def _tells_from_when_on(talker: Talker) -> None:
 # --- 11: what waits ---
 
 
-async def _tells_drops(talker: Talker) -> None:
-    stream = await subscribed(talker)
-    await talker.pause(UNREAD)
+async def _tells_drops(peer: ScriptedPeer) -> None:
+    stream = await subscribed(peer)
+    await peer.pause(UNREAD)
     latest, notices = 0, 0
-    async for message in talker.listen(UNREAD):
+    async for message in peer.listen(UNREAD):
         details = message.data.get("details") if isinstance(message.data, dict) else None
         if message.type in DATA_TYPES and not _overtakes(message):
             latest = message.timestamp or 0
@@ -194,12 +194,12 @@ def _require_a_notice(message: Message, stream: str, latest: int) -> None:
     require(latest < first, f"frames from {first} on were dropped; one of {latest} came before that was told")
 
 
-async def _lets_the_urgent_overtake(talker: Talker) -> None:
-    await subscribed(talker, Capability.PRIORITY)
-    await talker.pause(UNREAD)
+async def _lets_the_urgent_overtake(peer: ScriptedPeer) -> None:
+    await subscribed(peer, Capability.PRIORITY)
+    await peer.pause(UNREAD)
     latest = latest_urgent = 0
     has_overtaken = False
-    async for message in talker.listen(UNREAD):
+    async for message in peer.listen(UNREAD):
         if message.type not in DATA_TYPES:
             continue
         stamp = message.timestamp or 0

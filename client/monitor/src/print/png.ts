@@ -1,6 +1,6 @@
 /** The resolution in a PNG file, which a browser's canvas leaves out: without it, no program knows its size on paper. */
 
-import { crc32 } from "../../../src/crc32.js";
+import { crc32 } from "../../../src/codec/crc32.js";
 
 /** Bytes of the signature and of the first chunk, IHDR. */
 const SIGNATURE = 8;

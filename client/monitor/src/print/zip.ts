@@ -3,7 +3,7 @@
  * and what is in here is small, or packed already; so a library that deflates would be nine tenths of this unused.
  */
 
-import { crc32 } from "../../../src/crc32.js";
+import { crc32 } from "../../../src/codec/crc32.js";
 
 export interface Entry {
   readonly name: string;

@@ -1,0 +1,110 @@
+"""CRC-32 (ISO-HDLC, the one of zlib), by the fastest kernel of ``crc32.h`` that the processor can run."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from .gil_handoff cimport acquire_turn, release_turn
+
+__all__ = []
+
+cdef enum:
+    SUM_WITHOUT_GIL = 131072     # less is summed sooner than another thread takes the GIL over
+
+cdef extern from "crc32.h":
+    ctypedef uint32_t (*Crc32 "ecgframe_crc32_function")(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
+
+    ctypedef struct Kernel "ecgframe_crc32_kernel":
+        const char* name
+        Crc32 function
+        bint (*runs_here)() noexcept nogil
+
+    enum:
+        KERNELS "ECGFRAME_CRC32_KERNELS"
+        POWERS "ECGFRAME_CRC32_POWERS"
+
+    const Kernel* kernels "ecgframe_crc32_kernels"
+    const uint64_t* division "ecgframe_crc32_division"
+    uint64_t power_at "ecgframe_crc32_power"(Py_ssize_t d) noexcept nogil
+    void prepare "ecgframe_crc32_prepare"() noexcept nogil
+
+
+cdef int fastest_kernel() noexcept nogil:
+    """The first that the processor can run; the last runs everywhere."""
+    cdef int i
+    for i in range(KERNELS - 1):
+        if kernels[i].runs_here():
+            return i
+    return KERNELS - 1
+
+
+prepare()
+cdef Crc32 crc32_in_c = kernels[fastest_kernel()].function
+
+
+cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) noexcept:
+    return extend(0, p, n)
+
+
+cdef uint32_t complete(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept:
+    return extend(sum.checksum, p + sum.nbytes, n - sum.nbytes)
+
+
+cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    if sum != NULL:
+        sum.checksum = crc32_in_c(sum.checksum, p + sum.nbytes, n - sum.nbytes)
+        sum.nbytes = n
+
+
+cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, const uint8_t* payload) noexcept:
+    """Both in one stretch without the GIL: to take it back may cost a thread more than a copy or a sum does."""
+    if n >= COPY_WITHOUT_GIL:
+        with nogil:
+            release_turn()
+            memcpy(to, source, n)
+            sum_up(sum, payload, to + n - payload)
+            acquire_turn()
+    elif n:
+        memcpy(to, source, n)
+
+
+cdef uint32_t extend(uint32_t checksum, const uint8_t* p, Py_ssize_t n) noexcept:
+    if n < SUM_WITHOUT_GIL:
+        return crc32_in_c(checksum, p, n)
+    with nogil:
+        release_turn()
+        checksum = crc32_in_c(checksum, p, n)
+        acquire_turn()
+    return checksum
+
+
+# --- what runs, for tests and reports ---
+
+@cython.binding(True)
+def kernel_names():
+    """The kernels that this processor can run, the fastest first: that one is in use."""
+    return [kernels[i].name.decode() for i in range(KERNELS) if kernels[i].runs_here()]
+
+
+def crc32_by(str kernel, buffer, uint32_t checksum=0):
+    """The CRC-32 of bytes by the kernel of that name, continuing a checksum.
+
+    Raises:
+        ValueError: no kernel of that name runs here.
+    """
+    cdef Py_buffer flat
+    cdef int i
+    for i in range(KERNELS):
+        if kernels[i].name == kernel.encode() and kernels[i].runs_here():
+            PyObject_GetBuffer(buffer, &flat, PyBUF_SIMPLE)
+            checksum = kernels[i].function(checksum, <const uint8_t*>flat.buf, flat.len)
+            PyBuffer_Release(&flat)
+            return checksum
+    raise ValueError(f"the kernel {kernel!r} is none of {kernel_names()}")
+
+
+@cython.binding(True)
+def constants():
+    """What the kernels multiply and divide by: x^(8d + 31) by d from -64 on; the inverse of the polynomial; itself."""
+    return {d: power_at(d) for d in range(-64, POWERS - 64)}, division[0], division[1]

@@ -1,0 +1,58 @@
+/* Rests: a thread that packs or unpacks millions of Python values lets others have the GIL every few milliseconds. See gil_yield.pyx. */
+#ifndef ECGFRAME_GIL_YIELD_H
+#define ECGFRAME_GIL_YIELD_H
+
+#include <Python.h>
+
+#include <stdint.h>
+#if !defined(_WIN32)
+#include <time.h>
+#define ECGFRAME_WORK 6000000             /* nanoseconds between two rests */
+#define ECGFRAME_WORK_IN_BACKGROUND 1000000
+#define ECGFRAME_REST 20000  /* nanoseconds; with what the system adds, as long as it takes to wake up */
+
+static __thread int64_t ecgframe_rested_at;
+static __thread int ecgframe_is_in_background;
+
+static int64_t ecgframe_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int ecgframe_rest_is_due(void) {
+    int64_t work = ecgframe_is_in_background ? ECGFRAME_WORK_IN_BACKGROUND : ECGFRAME_WORK;
+    return ecgframe_now() - ecgframe_rested_at >= work;
+}
+
+static void ecgframe_rest(void) {
+    struct timespec rest = {0, ECGFRAME_REST};
+    if (ecgframe_is_in_background) nanosleep(&rest, NULL);
+}
+
+static void ecgframe_note_rest(void) {
+    ecgframe_rested_at = ecgframe_now();
+}
+#else
+#include <windows.h>
+static __declspec(thread) ULONGLONG ecgframe_rested_at;  /* milliseconds, in steps of 10 to 16 */
+static __declspec(thread) int ecgframe_is_in_background;
+
+static int ecgframe_rest_is_due(void) {
+    return ecgframe_is_in_background || GetTickCount64() != ecgframe_rested_at;
+}
+
+static void ecgframe_rest(void) {
+    if (ecgframe_is_in_background) SwitchToThread();
+}
+
+static void ecgframe_note_rest(void) {
+    ecgframe_rested_at = GetTickCount64();
+}
+#endif
+
+static void ecgframe_work_in_background(void) {
+    ecgframe_is_in_background = 1;
+}
+
+#endif

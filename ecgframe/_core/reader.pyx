@@ -1,0 +1,31 @@
+"""What is wrong with a payload, and where in it. See the .pxd for the reader."""
+
+from libc.stdint cimport uint8_t
+
+from .path import path_text
+from ..errors import InvalidDataFormat
+from ..protocol import MAX_DEPTH, Check
+
+__all__ = []
+
+TOO_DEEP = f"more than {MAX_DEPTH} arrays and maps inside one another"
+
+
+cdef int refuse(Reader* r, const uint8_t* at, why) except -1:
+    path = where(r)
+    raise InvalidDataFormat(
+        f"{path}: {why} (payload byte {at - r.base})", check=Check.PAYLOAD, path=path, offset=at - r.base
+    )
+
+
+cdef int refuse_end(Reader* r, Py_ssize_t n) except -1:
+    return refuse(r, r.at, f"the payload ends {n - (r.end - r.at)} bytes early")
+
+
+cdef where(Reader* r):
+    return path_text(keys_to(r))
+
+
+cdef list keys_to(Reader* r):
+    cdef int level
+    return [r.index[level] if r.key[level] == NULL else <object>r.key[level] for level in range(1, r.depth + 1)]

@@ -1,0 +1,292 @@
+/* Rows of samples, many at a time, on processors that can: floats permuted, the counts of an ADC compressed. See simd.pxd. */
+#ifndef ECGFRAME_SIMD_H
+#define ECGFRAME_SIMD_H
+
+#include <Python.h>
+
+/* Floats, their tags and their byte order by permuting 64 bytes: seven samples of 8 bytes a step, or twelve of 4.
+   Each stops before it would read or write past n samples. */
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
+#include <immintrin.h>
+#define ECGFRAME_PERMUTES __attribute__((target("avx512f,avx512bw,avx512vbmi")))
+
+typedef struct { uint8_t to_wire[64], from_wire[64]; uint64_t tags; } ecgframe_permutation;
+static ecgframe_permutation ecgframe_permutations[9];  /* by bytes of a sample: 4 and 8 */
+
+static int ecgframe_fill_permutations(void) {
+    for (int size = 4; size <= 8; size += 4) {
+        ecgframe_permutation* of = &ecgframe_permutations[size];
+        for (int k = 0; k < 64; k++) {
+            int wide = size + 1;
+            of->to_wire[k] = k % wide ? size * (k / wide) + size - k % wide : 0;
+            of->from_wire[k] = wide * (k / size) + size - k % size;
+            of->tags |= (uint64_t)(k % wide == 0) << k;
+        }
+    }
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi");
+}
+
+ECGFRAME_PERMUTES
+static inline Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
+    const ecgframe_permutation* by = &ecgframe_permutations[size];
+    const __m512i order = _mm512_loadu_si512(by->to_wire);
+    const __m512i tags = _mm512_set1_epi8((char)tag);
+    const Py_ssize_t step = 64 / (size + 1);
+    Py_ssize_t i;
+    for (i = 0; i + 64 / size <= n; i += step) {
+        __m512i samples = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p + size * i));
+        _mm512_storeu_si512(out + (size + 1) * i, _mm512_mask_blend_epi8(by->tags, samples, tags));
+    }
+    return i;
+}
+
+ECGFRAME_PERMUTES
+static inline Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
+    const ecgframe_permutation* by = &ecgframe_permutations[size];
+    const __m512i order = _mm512_loadu_si512(by->from_wire);
+    const __m512i tags = _mm512_set1_epi8((char)tag);
+    const Py_ssize_t step = 64 / (size + 1);
+    Py_ssize_t i;
+    for (i = 0; i + 64 / size <= n; i += step) {
+        __m512i numbers = _mm512_loadu_si512(p + (size + 1) * i);
+        if (by->tags & ~_mm512_cmpeq_epi8_mask(numbers, tags)) break;  /* another kind of number among them */
+        _mm512_storeu_si512(out + size * i, _mm512_permutexvar_epi8(order, numbers));
+    }
+    return i;
+}
+#else
+static int ecgframe_fill_permutations(void) { return 0; }
+static inline Py_ssize_t ecgframe_write_permuted(uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag) {
+    return 0;
+}
+static inline Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag) {
+    return 0;
+}
+#endif
+
+/* Tag and sample in one 16-byte store, whose last 7 bytes the next one writes over, instead of two stores:
+   a fifth less time. Returns how many samples it wrote: all but the last, or none where the processor cannot. */
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
+#include <tmmintrin.h>
+__attribute__((target("ssse3")))
+static inline Py_ssize_t ecgframe_write_ssse3(uint8_t* out, const char* p, Py_ssize_t n) {
+    const __m128i reversed = _mm_setr_epi8(-1, 7, 6, 5, 4, 3, 2, 1, 0, -1, -1, -1, -1, -1, -1, -1);
+    const __m128i tag = _mm_setr_epi8((char)0xCB, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    Py_ssize_t i;
+    for (i = 0; i < n - 1; i++) {
+        __m128i sample = _mm_loadl_epi64((const __m128i*)(p + 8 * i));
+        _mm_storeu_si128((__m128i*)(out + 9 * i), _mm_or_si128(_mm_shuffle_epi8(sample, reversed), tag));
+    }
+    return i;
+}
+static inline Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
+    return __builtin_cpu_supports("ssse3") ? ecgframe_write_ssse3(out, p, n) : 0;
+}
+#else
+static inline Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char* p, Py_ssize_t n) {
+    return 0;
+}
+#endif
+
+/* Integers of at most three bytes on the wire, the counts of an ADC, sixteen at a time: spread out to four bytes
+   each, tag first, and packed by leaving out the bytes that a number does not need. It stops before the first
+   sixteen with a longer one among them, and where fewer than sixteen of the longest would fit. */
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
+#define ECGFRAME_COMPRESSES __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")))
+
+static int ecgframe_compresses(void) {
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2");
+}
+
+ECGFRAME_COMPRESSES
+static inline __m512i ecgframe_load_counts(const char* p, int size, int is_signed) {
+    const __m512i largest = _mm512_set1_epi32(INT32_MAX);  /* unsigned ones beyond it stay beyond all counts */
+    if (size == 2) {
+        __m256i counts = _mm256_loadu_si256((const __m256i*)p);
+        return is_signed ? _mm512_cvtepi16_epi32(counts) : _mm512_cvtepu16_epi32(counts);
+    }
+    if (size == 4) {
+        __m512i counts = _mm512_loadu_si512(p);
+        return is_signed ? counts : _mm512_min_epu32(counts, largest);
+    }
+    __m512i low = _mm512_loadu_si512(p), high = _mm512_loadu_si512(p + 64);
+    if (is_signed)
+        return _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm512_cvtsepi64_epi32(low)), _mm512_cvtsepi64_epi32(high), 1);
+    return _mm512_min_epu32(
+        _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm512_cvtusepi64_epi32(low)), _mm512_cvtusepi64_epi32(high), 1),
+        largest);
+}
+
+/* Which of them lie outside first..last. */
+ECGFRAME_COMPRESSES
+static inline __mmask16 ecgframe_outside(__m512i counts, int first, int last) {
+    return _mm512_cmpgt_epu32_mask(
+        _mm512_sub_epi32(counts, _mm512_set1_epi32(first)), _mm512_set1_epi32(last - first));
+}
+
+ECGFRAME_COMPRESSES
+static inline Py_ssize_t ecgframe_size_counts(
+    const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes
+) {
+    Py_ssize_t i;
+    for (i = 0; i + 16 <= n; i += 16) {
+        __m512i counts = ecgframe_load_counts(p + size * i, size, is_signed);
+        if (ecgframe_outside(counts, INT16_MIN, UINT16_MAX)) break;
+        *nbytes += 16 + __builtin_popcount(ecgframe_outside(counts, -32, INT8_MAX))
+            + __builtin_popcount(ecgframe_outside(counts, INT8_MIN, UINT8_MAX));
+    }
+    return i;
+}
+
+ECGFRAME_COMPRESSES
+static inline Py_ssize_t ecgframe_write_counts(
+    uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, int is_signed
+) {
+    const __m512i low_byte = _mm512_set1_epi32(0xFF);
+    Py_ssize_t i;
+    for (i = 0; i + 16 <= n && end - *out >= 48; i += 16) {
+        __m512i counts = ecgframe_load_counts(p + size * i, size, is_signed);
+        if (ecgframe_outside(counts, INT16_MIN, UINT16_MAX)) break;
+        __mmask16 two = ecgframe_outside(counts, -32, INT8_MAX);
+        __mmask16 three = ecgframe_outside(counts, INT8_MIN, UINT8_MAX);
+        __mmask16 negative = _mm512_cmplt_epi32_mask(counts, _mm512_setzero_si512());
+        __m512i low = _mm512_and_si512(counts, low_byte);
+        __m512i tag2 = _mm512_mask_blend_epi32(negative, _mm512_set1_epi32(0xCC), _mm512_set1_epi32(0xD0));
+        __m512i tag3 = _mm512_add_epi32(tag2, _mm512_set1_epi32(1));
+        __m512i high = _mm512_and_si512(counts, _mm512_set1_epi32(0xFF00));
+        __m512i lanes = _mm512_mask_or_epi32(low, two, _mm512_slli_epi32(low, 8), tag2);
+        lanes = _mm512_mask_or_epi32(lanes, three, _mm512_or_si512(_mm512_slli_epi32(low, 16), high), tag3);
+        __m512i needed = _mm512_mask_mov_epi32(_mm512_set1_epi32(0x80), two, _mm512_set1_epi32(0x8080));
+        needed = _mm512_mask_mov_epi32(needed, three, _mm512_set1_epi32(0x808080));
+        __mmask64 bytes = _mm512_movepi8_mask(needed);
+        int taken = __builtin_popcountll(bytes);
+        __mmask64 first = ((__mmask64)1 << taken) - 1;  /* nothing is written behind the last number */
+        _mm512_mask_storeu_epi8(*out, first, _mm512_maskz_compress_epi8(bytes, lanes));
+        *out += taken;
+    }
+    return i;
+}
+
+/* The tags among the first 62 of 64 bytes, where numbers of at most three stand without a gap, and where the number
+   behind them starts; 0 where anything else stands among them. */
+ECGFRAME_COMPRESSES
+static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, int* next) {
+    const uint64_t looked_at = ((uint64_t)1 << 62) - 1;
+    uint64_t three = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xCD))
+        | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xD1));
+    uint64_t wide = three | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xCC))
+        | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xD0));
+    uint64_t one = _mm512_cmpgt_epi8_mask(bytes, _mm512_set1_epi8(-33));  /* -32 to 127 */
+    uint64_t known = wide | one, covered, alike;
+    wide &= looked_at;
+    for (;;) {  /* what only looks like a tag is covered by one before it; the first such is so by a true one */
+        covered = wide << 1 | (wide & three) << 2;
+        alike = wide & covered;
+        if (!alike) break;
+        wide &= ~(alike & -alike);
+    }
+    *next = 62 + __builtin_popcountll(covered >> 62);
+    return looked_at & ~covered & ~known ? 0 : looked_at & ~covered;
+}
+
+/* Past as many numbers as can be, of n; how many those were is subtracted from it. */
+ECGFRAME_COMPRESSES
+static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
+    int next;
+    while (*n >= 62 && end - p >= 64) {
+        uint64_t tags = ecgframe_tags_of_counts(_mm512_loadu_si512(p), &next);
+        if (!tags) break;
+        *n -= __builtin_popcountll(tags);
+        p += next;
+    }
+    return p;
+}
+
+ECGFRAME_COMPRESSES
+static inline __m256i ecgframe_half(__m512i both, int upper) {
+    return upper ? _mm512_extracti64x4_epi64(both, 1) : _mm512_castsi512_si256(both);
+}
+
+/* Thirty-two int16 as samples of any size, of which those in the mask are stored. */
+ECGFRAME_COMPRESSES
+static inline void ecgframe_store_counts(char* out, __m512i counts, __mmask32 stored, int size) {
+    if (size == 2) {
+        _mm512_mask_storeu_epi16(out, stored, counts);
+        return;
+    }
+    for (int half = 0; half < 2; half++, stored >>= 16, out += 16 * size) {
+        __m256i sixteen = ecgframe_half(counts, half);
+        if (size == 4) {
+            _mm512_mask_storeu_epi32(out, (__mmask16)stored, _mm512_cvtepi16_epi32(sixteen));
+            continue;
+        }
+        _mm512_mask_storeu_epi64(
+            out, (__mmask8)stored, _mm512_cvtepi16_epi64(_mm256_castsi256_si128(sixteen)));
+        _mm512_mask_storeu_epi64(
+            out + 64, (__mmask8)(stored >> 8), _mm512_cvtepi16_epi64(_mm256_extracti128_si256(sixteen, 1)));
+    }
+}
+
+/* Numbers that an int16 can be, into integers of any size but one byte. It stops before others, and where fewer
+   than 62 samples or 66 bytes are left: so many are looked at. */
+ECGFRAME_COMPRESSES
+static inline Py_ssize_t ecgframe_read_counts(
+    const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
+) {
+    Py_ssize_t i = 0;
+    while (n - i >= 62 && end - *source >= 66) {
+        int next;
+        const uint8_t* p = *source;
+        __m512i bytes = _mm512_loadu_si512(p);
+        uint64_t tags = ecgframe_tags_of_counts(bytes, &next);
+        if (!tags) return i;
+        int found = __builtin_popcountll(tags);
+        __m512i first = _mm512_maskz_compress_epi8(tags, bytes);
+        __m512i second = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 1));
+        __m512i third = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 2));
+        for (int half = 0; 32 * half < found; half++) {
+            __m512i tag = _mm512_cvtepi8_epi16(ecgframe_half(first, half));
+            __m512i high = _mm512_cvtepi8_epi16(ecgframe_half(second, half));
+            __m512i low = _mm512_cvtepu8_epi16(ecgframe_half(third, half));
+            __m512i both = _mm512_or_si512(_mm512_slli_epi16(high, 8), low);
+            __mmask32 u8 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xCC));
+            __mmask32 i8 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xD0));
+            __mmask32 u16 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xCD));
+            __mmask32 i16 = _mm512_cmpeq_epi16_mask(tag, _mm512_set1_epi16((char)0xD1));
+            __m512i counts = _mm512_mask_mov_epi16(tag, i8, high);
+            counts = _mm512_mask_mov_epi16(counts, u8, _mm512_and_si512(high, _mm512_set1_epi16(0xFF)));
+            counts = _mm512_mask_mov_epi16(counts, u16 | i16, both);
+            int here = found - 32 * half;
+            __mmask32 stored = here >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << here) - 1;
+            __mmask32 negative = _mm512_movepi16_mask(counts) & stored;
+            if (negative & (is_signed ? u16 : stored)) return i;  /* above what an int16 can be, or below none */
+            ecgframe_store_counts(out + size * (i + 32 * half), counts, stored, size);
+        }
+        i += found;
+        *source = p + next;
+    }
+    return i;
+}
+#else
+static int ecgframe_compresses(void) { return 0; }
+static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) { return p; }
+static inline Py_ssize_t ecgframe_read_counts(
+    const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
+) {
+    return 0;
+}
+static inline Py_ssize_t ecgframe_size_counts(
+    const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes
+) {
+    return 0;
+}
+static inline Py_ssize_t ecgframe_write_counts(
+    uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, int is_signed
+) {
+    return 0;
+}
+#endif
+
+#endif

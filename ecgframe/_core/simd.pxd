@@ -1,0 +1,38 @@
+"""Rows of samples, many at a time, on processors that can: floats permuted, the counts of an ADC compressed.
+
+Each returns how many samples it has moved; the loops that call them move the rest, or all of them on other
+processors. ECGFRAME_PORTABLE_LOOPS leaves them out.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef extern from "simd.h":
+    bint fill_permutations "ecgframe_fill_permutations"() noexcept
+    Py_ssize_t write_permuted "ecgframe_write_permuted"(
+        uint8_t* out, const char* p, Py_ssize_t n, int size, uint8_t tag
+    ) noexcept nogil
+    Py_ssize_t read_permuted "ecgframe_read_permuted"(
+        const uint8_t* p, char* out, Py_ssize_t n, int size, uint8_t tag
+    ) noexcept nogil
+
+
+cdef extern from "simd.h":
+    Py_ssize_t write_with_one_store "ecgframe_write_with_one_store"(
+        uint8_t* out, const char* p, Py_ssize_t n
+    ) noexcept nogil
+
+
+cdef extern from "simd.h":
+    bint compresses "ecgframe_compresses"() noexcept
+    Py_ssize_t size_counts "ecgframe_size_counts"(
+        const char* p, Py_ssize_t n, int size, bint is_signed, Py_ssize_t* nbytes
+    ) noexcept nogil
+    const uint8_t* skip_counts "ecgframe_skip_counts"(
+        const uint8_t* p, const uint8_t* end, Py_ssize_t* n
+    ) noexcept nogil
+    Py_ssize_t read_counts "ecgframe_read_counts"(
+        const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, bint is_signed
+    ) noexcept nogil
+    Py_ssize_t write_counts "ecgframe_write_counts"(
+        uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, bint is_signed
+    ) noexcept nogil

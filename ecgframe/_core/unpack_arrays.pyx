@@ -1,0 +1,550 @@
+"""ndarrays out of a payload: wrappers in list and binary form, and plain lists of numbers.
+
+The samples usually come before the dtype that says what they are. So the map is first walked over, with the samples'
+end guessed from their headers (a guess costs nothing and nearly always holds) or, when that comes to nothing, found
+by skipping them; then the samples are read once, straight into the array.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.string cimport memcmp, memset
+
+from .buffer_export cimport export_buffer
+from .byteorder cimport load16, load32
+from .checksum cimport sum_up
+from .dtypes cimport BOOL, FLOAT64, INT64, UINT64, SampleType, item_size, sample_type
+from .gil_handoff cimport acquire_turn, release_turn
+from .limits cimport DEEPEST, MOST_DIMENSIONS
+from .msgpack_tags cimport BIN32, BIN8, FIXSTR, NIL, STR8
+from .read_samples cimport (
+    BOOL_AMONG_NUMBERS, CUT_SHORT, FINE, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE, SIGNED,
+    Fault, Number, Survey,
+    array_header, predict_end, read_number, read_row, skip_numbers, survey_row,
+)
+from .reader cimport TOO_DEEP, Reader, keys_to, refuse
+
+import numpy as np
+
+from .path import path_text
+from ..errors import InvalidDataFormat
+from ..protocol import (
+    DTYPE_KINDS,
+    DTYPE_SPELLING,
+    MAX_DIMENSION,
+    MAX_DTYPE_LETTERS,
+    MAX_SAMPLE_SIZE,
+    NDARRAY_KEY,
+    NDARRAY_KEYS,
+    Check,
+)
+
+__all__ = []
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    SAMPLES_WITHOUT_GIL = 8192
+
+cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
+cdef Py_ssize_t LONGEST_DTYPE = MAX_DTYPE_LETTERS
+
+cdef dict FAULTS = {
+    <int>CUT_SHORT: "the payload ends within this number",
+    <int>NOT_A_NUMBER: "not a number where the shape has a sample",
+    <int>BOOL_AMONG_NUMBERS: "a bool among numbers",
+    <int>NUMBER_AMONG_BOOLS: "neither true, false, 0 nor 1 in a bool array",
+    <int>FRACTION: "a fraction, infinity or NaN in an integer array",
+    <int>OUT_OF_RANGE: "a number outside the range of the array's dtype",
+}
+
+cdef object empty = np.empty
+cdef object asarray = np.asarray
+cdef object FLOAT64_DTYPE = np.dtype("f8")
+cdef object INT64_DTYPE = np.dtype("i8")
+cdef object UINT64_DTYPE = np.dtype("u8")
+
+
+cdef struct Wrapper:
+    # An ndarray wrapper as it stands in the payload, before its samples are read.
+    const uint8_t* dtype
+    Py_ssize_t dtype_size
+    const uint8_t* samples
+    const uint8_t* samples_end   # found, or guessed from the headers
+    const uint8_t* shape
+    const uint8_t* end
+
+
+# --- wrappers ---
+
+cdef char marker_at(const uint8_t* p, const uint8_t* end) noexcept:
+    """Which of the wrappers' keys stands at p, as ``marker`` tells; 0 for none."""
+    cdef const uint8_t* text
+    cdef Py_ssize_t n
+    return marker(text, n) if text_at(p, end, &text, &n) != NULL else 0
+
+
+cdef char marker(const uint8_t* text, Py_ssize_t n) noexcept:
+    """Which of the wrappers' keys a text is: array, type, shape, clock (datetime) or uuid; 0 for none."""
+    if n == 5:
+        return c"t" if memcmp(text, b"dtype", 5) == 0 else c"s" if memcmp(text, b"shape", 5) == 0 else 0
+    if n == 11:
+        return c"a" if memcmp(text, b"__ndarray__", 11) == 0 else 0
+    if n == 12:
+        return c"c" if memcmp(text, b"__datetime__", 12) == 0 else 0
+    return c"u" if n == 8 and memcmp(text, b"__uuid__", 8) == 0 else 0
+
+
+cdef const uint8_t* text_at(
+    const uint8_t* p, const uint8_t* end, const uint8_t** text, Py_ssize_t* n
+) noexcept:
+    """Past a str of any header width, with its bytes; NULL where none stands whole."""
+    if p == end or not FIXSTR <= p[0] < NIL:
+        return sized_at(p, end, STR8, text, n)
+    n[0] = p[0] & 0x1F
+    text[0] = p + 1
+    return text[0] + n[0] if n[0] <= end - text[0] else NULL
+
+
+cdef const uint8_t* sized_at(
+    const uint8_t* p, const uint8_t* end, uint8_t tag8, const uint8_t** content, Py_ssize_t* n
+) noexcept:
+    """Past a str (tag8 STR8) or bin (BIN8) whose length has 8, 16 or 32 bits; NULL where none stands whole."""
+    cdef Py_ssize_t left = end - p
+    if left >= 2 and p[0] == tag8:
+        n[0] = p[1]
+        content[0] = p + 2
+    elif left >= 3 and p[0] == tag8 + 1:
+        n[0] = load16(p + 1)
+        content[0] = p + 3
+    elif left >= 5 and p[0] == tag8 + 2:
+        n[0] = <Py_ssize_t>load32(p + 1)
+        content[0] = p + 5
+    else:
+        return NULL
+    return content[0] + n[0] if 0 <= n[0] <= end - content[0] else NULL
+
+
+cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
+    """Finds the wrapper's three values in a map of n entries at r.at; False where it is no whole wrapper."""
+    cdef const uint8_t* p = r.at
+    cdef const uint8_t* text
+    cdef Py_ssize_t size
+    cdef Py_ssize_t _
+    cdef char key
+    memset(w, 0, sizeof(Wrapper))
+    for _ in range(n):
+        p = text_at(p, r.end, &text, &size)
+        if p == NULL or p == r.end:
+            return False
+        key = marker(text, size)
+        if key == c"a" and w.samples == NULL:
+            w.samples = p
+            p = w.samples_end = past_samples(p, r.end, guess)
+        elif key == c"t" and w.dtype == NULL:
+            p = text_at(p, r.end, &w.dtype, &w.dtype_size)
+        elif key == c"s" and w.shape == NULL:
+            w.shape = p
+            p = skip_numbers(p, r.end, 1)
+        else:
+            return False
+        if p == NULL:
+            return False
+    w.end = p
+    return w.samples != NULL and w.dtype != NULL and w.shape != NULL
+
+
+cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint guess) noexcept:
+    cdef const uint8_t* content
+    cdef Py_ssize_t n
+    if BIN8 <= p[0] <= BIN32:
+        return sized_at(p, end, BIN8, &content, &n)
+    return predict_end(p, end, MOST_DIMENSIONS) if guess else skip_numbers(p, end, MOST_DIMENSIONS)
+
+
+cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
+    """The ndarray of the wrapper at r.at, or None where the map is not a whole one."""
+    cdef Wrapper w
+    if locate(r, n, True, &w):
+        array = read_array_of(r, &w, True)
+        if array is not None:
+            return array
+    if locate(r, n, False, &w):
+        return read_array_of(r, &w, False)
+    return None
+
+
+cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
+    """The located array. Where the samples' end was only guessed and they turn out otherwise: None."""
+    cdef Py_ssize_t dims[MOST_DIMENSIONS]
+    cdef int ndim = 0
+    cdef Py_ssize_t count
+    cdef SampleDtype dtype
+    try:
+        if r.depth + 2 > DEEPEST:
+            refuse(r, w.samples, TOO_DEEP)
+        dtype = read_dtype(r, w)
+        ndim = read_shape(r, w, dims)
+        count = count_samples(r, w, dims, ndim, item_size(dtype.t))
+        if BIN8 <= w.samples[0] <= BIN32:
+            array = view_samples(r, w, dtype, dims, ndim, count)
+        else:
+            array = copy_samples(r, w, dtype, dims, ndim, count)
+    except InvalidDataFormat:
+        if guessed:
+            return None
+        raise
+    r.at = w.end
+    return array
+
+
+cdef class SampleDtype:
+    """A dtype that travels, and what reading it takes."""
+
+    cdef SampleType t
+    cdef bint native
+    cdef object dtype
+    cdef object in_memory        # the same in the byte order of this machine
+    cdef bytes little_endian     # the same as the binary form has it, as a format of the buffer protocol
+
+
+cdef dict DTYPES = {}
+
+
+cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
+    if w.dtype_size > LONGEST_DTYPE:
+        refuse(r, w.dtype, f"a dtype of {w.dtype_size} letters")
+    text = PyBytes_FromStringAndSize(<const char*>w.dtype, w.dtype_size)
+    cdef SampleDtype found = DTYPES.get(text)
+    if found is None:
+        found = known_dtype(text)
+        if found is None:
+            spelling = text.decode("ascii", "backslashreplace")
+            refuse(r, w.dtype, f"dtype {spelling!r} is no bool, integer or float of at most 8 bytes")
+        # Bounded: only what NumPy reads, in at most 32 letters. Never replaced, since other threads may be at it.
+        found = DTYPES.setdefault(text, found)
+    return found
+
+
+cdef SampleDtype known_dtype(bytes text):
+    """The dtype behind a text, or None; never what NumPy makes of structures or objects."""
+    cdef SampleDtype known
+    spelling = text.decode("latin-1")
+    if not DTYPE_SPELLING.fullmatch(spelling):
+        return None
+    try:
+        dtype = np.dtype(spelling)
+    except Exception:
+        return None
+    if dtype.kind not in DTYPE_KINDS or dtype.itemsize > MAX_SAMPLE_SIZE:
+        return None
+    known = SampleDtype()
+    known.t = sample_type(ord(dtype.kind), dtype.itemsize)
+    known.native = dtype.isnative
+    known.dtype = dtype
+    known.in_memory = dtype.newbyteorder("=")
+    known.little_endian = memoryview(np.empty(0, dtype.newbyteorder("<"))).format.encode()
+    return known
+
+
+cdef int read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims) except -1:
+    """The shape's dimensions into dims, and how many they are."""
+    cdef Py_ssize_t n = 0
+    cdef Py_ssize_t i
+    cdef Number number
+    cdef const uint8_t* p = array_header(w.shape, r.end, &n)
+    if p == NULL:
+        refuse(r, w.shape, "an ndarray's shape is an array of dimensions")
+    if n > MOST_DIMENSIONS:
+        refuse(r, w.shape, f"an ndarray of {n} dimensions; {MOST_DIMENSIONS} is the most")
+    for i in range(n):
+        p = read_number(p, r.end, &number)
+        if number.kind != SIGNED or not 0 <= number.signed <= LARGEST_DIMENSION:
+            refuse(r, w.shape, f"dimension {i} of an ndarray's shape is no integer from 0 to 2**32 - 1")
+        dims[i] = <Py_ssize_t>number.signed
+    return <int>n
+
+
+cdef tuple shape_of(const Py_ssize_t* dims, int ndim):
+    cdef int i
+    if ndim == 1:
+        return (dims[0],)
+    if ndim == 2:
+        return (dims[0], dims[1])
+    return tuple([dims[i] for i in range(ndim)])
+
+
+cdef Py_ssize_t count_samples(Reader* r, Wrapper* w, Py_ssize_t* dims, int ndim, Py_ssize_t size) except -1:
+    """Samples of the shape; refused where even an address could not hold them."""
+    cdef int i
+    cdef bint none = False
+    cdef Py_ssize_t total = 1
+    for i in range(ndim):
+        if dims[i] == 0:
+            none = True
+        elif total > PY_SSIZE_T_MAX // size // dims[i]:
+            refuse(r, w.shape, "the shape has more samples than memory has addresses")
+        else:
+            total *= dims[i]
+    return 0 if none else total
+
+
+# --- binary form ---
+
+cdef object view_samples(
+    Reader* r, Wrapper* w, SampleDtype dtype, const Py_ssize_t* dims, int ndim, Py_ssize_t count
+):
+    """A read-only view of the received bytes; a copy only where they are unaligned or of the other byte order."""
+    cdef const uint8_t* content = NULL
+    cdef Py_ssize_t n = 0
+    cdef Py_ssize_t i
+    cdef Py_ssize_t size = item_size(dtype.t)
+    sized_at(w.samples, r.end, BIN8, &content, &n)
+    if n != count * size:
+        refuse(
+            r, w.samples,
+            f"{n} bytes of samples, where shape {list(shape_of(dims, ndim))} of {dtype.dtype} has {count * size}",
+        )
+    if dtype.t == BOOL:
+        for i in range(n):
+            if content[i] > 1:
+                refuse(r, content + i, f"a bool sample of value {content[i]}")
+    array = asarray(Received.samples(<object>r.owner, content, n, dtype, dims, ndim))
+    if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
+        return array                       # read-only, as the buffer that it is a view of
+    array = array.astype(dtype.dtype)
+    array.flags.writeable = False
+    return array
+
+
+@cython.final
+@cython.freelist(8)
+@cython.no_gc                              # as what it views has no ways back that the collector could see either
+@cython.auto_pickle(False)
+cdef class Received:
+    """Received bytes as the samples they are: what NumPy makes a view of in a third of its constructor's time."""
+
+    cdef object owner
+    cdef const uint8_t* start
+    cdef Py_ssize_t nbytes
+    cdef Py_ssize_t size         # of a sample
+    cdef bytes format
+    cdef int ndim
+    cdef Py_ssize_t[MOST_DIMENSIONS] shape
+    cdef Py_ssize_t[MOST_DIMENSIONS] strides
+
+    @staticmethod
+    cdef Received samples(
+        object owner, const uint8_t* start, Py_ssize_t nbytes, SampleDtype dtype, const Py_ssize_t* dims, int ndim
+    ):
+        cdef Received view = Received.__new__(Received)
+        cdef Py_ssize_t stride = item_size(dtype.t)
+        cdef int i
+        view.owner = owner
+        view.start = start
+        view.nbytes = nbytes
+        view.size = stride
+        view.format = dtype.little_endian
+        view.ndim = ndim
+        for i in range(ndim - 1, -1, -1):
+            view.shape[i] = dims[i]
+            view.strides[i] = stride
+            stride *= dims[i]
+        return view
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        export_buffer(view, self, self.start, self.nbytes, flags)
+        view.itemsize = self.size
+        view.format = PyBytes_AS_STRING(self.format) if flags & PyBUF_FORMAT else NULL
+        view.ndim = self.ndim
+        view.shape = self.shape if flags & PyBUF_ND else NULL
+        view.strides = self.strides if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+
+
+# --- list form ---
+
+cdef object copy_samples(
+    Reader* r, Wrapper* w, SampleDtype dtype, Py_ssize_t* dims, int ndim, Py_ssize_t count
+):
+    """An array of its own memory with the samples of nested or flat lists."""
+    cdef Py_buffer target
+    cdef Fault fault = FINE
+    cdef const uint8_t* end
+    cdef Py_ssize_t index = 0
+    cdef bint flat = is_flat(w.samples, r.end, ndim)
+    shape = shape_of(dims, ndim)
+    if count > w.samples_end - w.samples:
+        refuse_shape(r, w, shape)
+    if r.depth + 1 + (1 if flat else ndim) > DEEPEST:
+        refuse(r, w.samples, TOO_DEEP)
+    array = empty(shape, dtype.in_memory)
+    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
+    try:
+        if count < SAMPLES_WITHOUT_GIL:
+            end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
+        else:
+            with nogil:
+                release_turn()
+                sum_up(r.sum, r.base, r.end - r.base)
+                end = fill(
+                    dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
+                )
+                acquire_turn()
+    finally:
+        PyBuffer_Release(&target)
+    if end != w.samples_end:
+        if fault == FINE or fault == NOT_A_NUMBER:
+            refuse_shape(r, w, shape)
+        refuse_sample(r, w, shape, fault, index)
+    return array if dtype.native else array.byteswap(True).view(dtype.dtype)
+
+
+cdef bint is_flat(const uint8_t* p, const uint8_t* end, int ndim) noexcept:
+    """Whether the samples lie in one list, in C order, rather than nested as the shape says."""
+    cdef Py_ssize_t n = 0
+    cdef const uint8_t* first = array_header(p, end, &n)
+    cdef Py_ssize_t ignored = 0
+    if first == NULL:
+        return False
+    return ndim < 2 or n == 0 or array_header(first, end, &ignored) == NULL
+
+
+cdef const uint8_t* fill(
+    SampleType t, const uint8_t* p, const uint8_t* end, char* out,
+    Py_ssize_t* dims, int ndim, bint flat, Py_ssize_t count, Fault* fault, Py_ssize_t* index,
+) noexcept nogil:
+    """Reads all samples; where that went wrong, NULL or not the samples' end, with the fault and the flat index."""
+    cdef Py_ssize_t n = 0
+    cdef char* start = out
+    if not flat:
+        return fill_nested(t, p, end, &out, start, dims, ndim, fault, index)
+    p = array_header(p, end, &n)
+    if n != count:
+        return NULL
+    return read_row(t, p, end, out, n, fault, index)
+
+
+cdef const uint8_t* fill_nested(
+    SampleType t, const uint8_t* p, const uint8_t* end, char** out, char* start,
+    Py_ssize_t* dims, int ndim, Fault* fault, Py_ssize_t* index,
+) noexcept nogil:
+    cdef Py_ssize_t n = 1
+    cdef Py_ssize_t _
+    if ndim > 0:
+        p = array_header(p, end, &n)
+        if p == NULL or n != dims[0]:
+            return NULL
+    if ndim > 1:
+        for _ in range(n):
+            p = fill_nested(t, p, end, out, start, dims + 1, ndim - 1, fault, index)
+            if p == NULL:
+                return NULL
+        return p
+    p = read_row(t, p, end, out[0], n, fault, index)
+    if p == NULL:
+        index[0] += (out[0] - start) // item_size(t)
+    out[0] += n * item_size(t)
+    return p
+
+
+cdef int refuse_shape(Reader* r, Wrapper* w, tuple shape) except -1:
+    return refuse(
+        r, w.samples, f"the samples are neither nested as shape {list(shape)} says nor that many in one flat list"
+    )
+
+
+cdef int refuse_sample(Reader* r, Wrapper* w, tuple shape, Fault fault, Py_ssize_t index) except -1:
+    place = [NDARRAY_KEY, *(int(i) for i in np.unravel_index(index, shape))]
+    path = path_text(keys_to(r) + place)
+    raise InvalidDataFormat(
+        f"{path}: {FAULTS[<int>fault]} (samples from payload byte {w.samples - r.base})",
+        check=Check.PAYLOAD, path=path, offset=w.samples - r.base,
+    )
+
+
+cdef int refuse_lying_wrapper(Reader* r, const uint8_t* start, dict items) except -1:
+    missing = sorted(NDARRAY_KEYS.difference(items))
+    if missing:
+        return refuse(r, start, f"an ndarray wrapper without {' and '.join(missing)}")
+    if type(items["dtype"]) is not str:
+        return refuse(r, start, "an ndarray wrapper whose dtype is no text")
+    return refuse(r, start, f'an ndarray wrapper whose "{NDARRAY_KEY}" holds other than numbers, or whose shape does')
+
+
+# --- plain lists of numbers ---
+
+cdef object read_number_list(Reader* r, Py_ssize_t n):
+    """A list of n numbers at r.at, or of n equally long lists of them, as an ndarray; None where it is no such list."""
+    cdef Survey survey
+    cdef const uint8_t* p = r.at
+    cdef const uint8_t* after = r.at
+    cdef Py_ssize_t columns = 0
+    cdef Py_ssize_t row_columns = 0
+    cdef Py_ssize_t _
+    cdef Fault fault = FINE
+    cdef Py_ssize_t index = 0
+    cdef Py_buffer target
+    if n > r.end - r.at or r.depth + 2 > DEEPEST:
+        return None
+    memset(&survey, 0, sizeof(Survey))
+    if array_header(p, r.end, &columns) == NULL:
+        after = survey_row(p, r.end, n, &survey)
+        if after == NULL:
+            return None
+    else:
+        for _ in range(n):
+            after = array_header(after, r.end, &row_columns)
+            if after == NULL or row_columns != columns or columns == 0:
+                return None
+            after = survey_row(after, r.end, columns, &survey)
+            if after == NULL:
+                return None
+    dtype = dtype_for(&survey)
+    if dtype is None:
+        return None
+    cdef tuple shape = (n, columns)
+    array = empty(shape if columns else shape[:1], dtype)
+    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
+    try:
+        p = read_rows(
+            FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
+            p, r.end, <char*>target.buf, n, columns, &fault, &index,
+        )
+    finally:
+        PyBuffer_Release(&target)
+    if p != after:
+        return None
+    r.at = after
+    return array
+
+
+cdef object dtype_for(Survey* survey):
+    """The dtype that holds every number of the list exactly, or None."""
+    if survey.floating:
+        return None if survey.beyond_float64 else FLOAT64_DTYPE
+    if survey.above_int64:
+        return None if survey.negative else UINT64_DTYPE
+    return INT64_DTYPE
+
+
+cdef const uint8_t* read_rows(
+    SampleType t, const uint8_t* p, const uint8_t* end, char* out,
+    Py_ssize_t rows, Py_ssize_t columns, Fault* fault, Py_ssize_t* index,
+) noexcept nogil:
+    """Past the surveyed numbers; NULL where another thread has made something else of them since."""
+    cdef Py_ssize_t ignored = 0
+    cdef Py_ssize_t i
+    if columns == 0:
+        return read_row(t, p, end, out, rows, fault, index)
+    for i in range(rows):
+        p = array_header(p, end, &ignored)
+        if p == NULL:
+            return NULL
+        p = read_row(t, p, end, out + 8 * i * columns, columns, fault, index)
+        if p == NULL:
+            return NULL
+    return p

@@ -1,0 +1,69 @@
+"""The comparison for programs."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ...records import Record
+from ..terminal import own_version
+from .run import JSON, ORJSON, Comparison
+
+
+def report(record: Record, comparison: Comparison) -> dict[str, Any]:
+    """Everything measured, and on what, as ``json.dumps`` takes it.
+
+    Sizes are in bytes, times in microseconds, both of one frame; ``of_json`` is the share of orjson's size, and the
+    ``times_...`` say how many times as fast it is.
+    """
+    return {
+        "record": {
+            "source": record.source,
+            "leads": list(record.leads),
+            "left_out": list(record.left_out),
+            "sampling_rate": record.sampling_rate,
+            "samples": record.samples,
+            "seconds": record.duration,
+            "dtype": str(record.signal.dtype),
+            "units": record.units,
+        },
+        "measured_with": {
+            "ecgframe": own_version(),
+            "numpy": np.__version__,
+            "orjson": orjson.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+        },
+        "notes": list(comparison.notes),
+        "measurements": list(_measurements(comparison)),
+    }
+
+
+def _measurements(comparison: Comparison) -> list[dict[str, Any]]:
+    found = []
+    for case, cost in comparison.costs.items():
+        _, encode_json, decode_json = comparison.against(case, JSON)
+        share, encode_orjson, decode_orjson = comparison.against(case, ORJSON)
+        found.append(
+            {
+                "samples": case.samples,
+                "frame_seconds": case.frame_seconds,
+                "sent_as": case.way.name,
+                "version": case.way.version,
+                "ndarray": case.way.ndarray,
+                "compressed": case.way.compressed,
+                "bytes": cost.size,
+                "encode_us": cost.encode * 1e6,
+                "decode_us": cost.decode * 1e6,
+                "of_json": share,
+                "encode_times_json": encode_json,
+                "encode_times_orjson": encode_orjson,
+                "decode_times_json": decode_json,
+                "decode_times_orjson": decode_orjson,
+            }
+        )
+    return found

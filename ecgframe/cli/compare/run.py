@@ -1,0 +1,235 @@
+"""Measures what the frames of a recording cost, in bytes and microseconds, against the same messages as JSON.
+
+Both sides start from arrays and end with arrays: ``json`` is given ``array.tolist()``, ``orjson`` the array itself,
+which it writes as short as can be, and their reader makes an array of the list.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from ...codec import Codec, NdarrayForm
+from ...compression import Compression
+from ...frame_file import ecg_messages, samples_per_frame
+from ...protocol import FLAG_SINCE, VERSIONS, Flag, MessageType
+from ...records import Record, RecordError
+
+FRAME_SECONDS = (0.1, 1.0, 10.0)
+MOST_FRAMES = 16
+"""Frames of each length that are measured, spread over the recording. One frame again and again would sit in the
+processor's caches and branch predictors, and flatter everybody."""
+
+FEWEST_PASSES = 3
+Samples = Literal["float64", "float32", "counts"]
+READ_AS: dict[Samples, type[np.generic]] = {"float64": np.float64, "float32": np.float32, "counts": np.int64}
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to send a message.
+
+    Attributes:
+        name: "json", "orjson" or "ecgframe".
+        version: protocol version; None for JSON, as are the others.
+        ndarray: "list" or "binary".
+        compressed: whether the codec compresses where that helps.
+    """
+
+    name: Literal["json", "orjson", "ecgframe"]
+    version: int | None = None
+    ndarray: NdarrayForm | None = None
+    compressed: bool | None = None
+
+    def coder(self, samples: Samples) -> tuple[Callable[[Message], bytes], Callable[[bytes], npt.NDArray[Any]]]:
+        """Encode a message; decode it to its array."""
+        # told to NumPy, as who reads JSON would: it saves finding out, and reads the null that orjson makes of nan
+        dtype = READ_AS[samples]
+        if self.name == "json":
+            return _json_encode, lambda text: np.array(json.loads(text)["signal"], dtype)
+        if self.name == "orjson":
+            return _orjson_encode, lambda text: np.array(orjson.loads(text)["signal"], dtype)
+        codec = Codec(
+            version=self.version or 0,
+            ndarray=self.ndarray or "list",
+            compression=Compression() if self.compressed else None,
+        )
+        return (
+            lambda message: codec.encode(MessageType.ECG_DATA, message),
+            lambda frame: codec.decode(frame).data["signal"],
+        )
+
+
+JSON = Way("json")
+ORJSON = Way("orjson")
+FORMS: tuple[NdarrayForm, ...] = ("list", "binary")
+WAYS = (
+    JSON,
+    ORJSON,
+    *(
+        Way("ecgframe", version, ndarray, compressed)
+        for version, ndarray, compressed in product(VERSIONS, FORMS, (False, True))
+        if not compressed or version >= FLAG_SINCE[Flag.COMPRESSED]
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured: samples of one form, in frames of one length, sent in one way."""
+
+    samples: Samples
+    frame_seconds: float
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one frame costs: mean size and best mean time.
+
+    Attributes:
+        size: bytes.
+        encode: seconds.
+        decode: seconds.
+    """
+
+    size: float
+    encode: float
+    decode: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All costs, and what could not be compared.
+
+    Attributes:
+        costs: by case.
+        samples: the forms of samples that the recording allows.
+        frame_seconds: the frame lengths that it is long enough for.
+        notes: sentences about what is not there, and why.
+    """
+
+    costs: dict[Case, Cost]
+    samples: tuple[Samples, ...]
+    frame_seconds: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    def against(self, case: Case, rival: Way) -> tuple[float, float, float]:
+        """Size as a share of the rival's, and how many times faster encoding and decoding are."""
+        cost, other = self.costs[case], self.costs[Case(case.samples, case.frame_seconds, rival)]
+        return cost.size / other.size, other.encode / cost.encode, other.decode / cost.decode
+
+
+def compare(
+    record: Record,
+    budget: float,
+    track: Callable[[Sequence[Case]], Iterable[Case]] = iter,
+) -> Comparison:
+    """Measure every way of sending the recording.
+
+    Args:
+        record: the recording.
+        budget: seconds to spend, roughly; large frames may take more.
+        track: handed the cases and asked for them one by one; for progress.
+
+    Raises:
+        RecordError: the recording is shorter than the shortest frame.
+    """
+    signals, notes = _signals(record)
+    lengths = [seconds for seconds in FRAME_SECONDS if seconds <= record.duration]
+    if not lengths:
+        raise RecordError(
+            f"{record.source}: {record.duration:g} s long, shorter than the shortest frame, {FRAME_SECONDS[0]:g} s"
+        )
+    if missing := FRAME_SECONDS[len(lengths) :]:
+        which = " and ".join(f"{seconds:g} s" for seconds in missing)
+        notes.append(f"No frames of {which}: the recording is {record.duration:.4g} s long.")
+    cases = [Case(*parts) for parts in product(signals, lengths, WAYS)]
+    each = budget / len(cases) / 2
+    messages: dict[tuple[str, float], list[Message]] = {}
+    costs = {}
+    for case in track(cases):
+        key = case.samples, case.frame_seconds
+        if key not in messages:
+            messages = {key: _spread(record, case.frame_seconds, signals[case.samples])}
+        costs[case] = _measure(case, messages[key], each)
+    return Comparison(costs, tuple(signals), tuple(lengths), tuple(notes))
+
+
+def _signals(record: Record) -> tuple[dict[Samples, npt.NDArray[Any]], list[str]]:
+    """The forms that the samples can take, and a note on those they cannot."""
+    if not record.is_counts:
+        physical = record.signal.astype(np.float64)
+        return {"float64": physical, "float32": physical.astype(np.float32)}, [
+            "No ADC counts: the recording holds physical values."
+        ]
+    if record.gain is None:
+        return {"counts": record.signal}, ["Counts only: the recording does not say its gain, so there are no mV."]
+    physical = record.physical()
+    return {"float64": physical, "float32": physical.astype(np.float32), "counts": record.signal}, []
+
+
+def _spread(record: Record, seconds: float, signal: npt.NDArray[Any]) -> list[Message]:
+    """Up to ``MOST_FRAMES`` whole frames from all over the recording."""
+    samples = samples_per_frame(record, seconds)
+    whole = record.samples // samples
+    chosen = set(np.linspace(0, whole - 1, min(whole, MOST_FRAMES)).round().astype(int).tolist())
+    return [message for message in ecg_messages(record, samples, signal) if message["sequence"] in chosen]
+
+
+def _measure(case: Case, messages: list[Message], seconds: float) -> Cost:
+    encode, decode = case.way.coder(case.samples)
+    frames = [encode(message) for message in messages]
+    for message, frame in zip(messages, frames, strict=True):
+        _check_equal(case, message["signal"], decode(frame))
+    return Cost(
+        size=sum(map(len, frames)) / len(frames),
+        encode=_best(encode, messages, seconds),
+        decode=_best(decode, frames, seconds),
+    )
+
+
+def _check_equal(case: Case, sent: npt.NDArray[Any], received: npt.NDArray[Any]) -> None:
+    """A comparison of things that do not do the same would be none."""
+    if not np.array_equal(sent, received, equal_nan=sent.dtype.kind == "f"):
+        raise AssertionError(f"{case} does not give back what it was given")
+
+
+def _best(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -> float:
+    """Seconds a call, in the best of the passes over all items that fit into the time; three at least."""
+    best = math.inf
+    collecting = gc.isenabled()
+    gc.disable()  # as timeit does: a collection would be charged to whoever happens to run
+    try:
+        start = perf_counter()
+        passes = 0
+        while passes < FEWEST_PASSES or perf_counter() - start < seconds:
+            before = perf_counter()
+            for item in items:
+                call(item)
+            best = min(best, perf_counter() - before)
+            passes += 1
+    finally:
+        if collecting:
+            gc.enable()
+    return best / len(items)
+
+
+def _json_encode(message: Message) -> bytes:
+    return json.dumps(message | {"signal": message["signal"].tolist()}, separators=(",", ":")).encode()
+
+
+def _orjson_encode(message: Message) -> bytes:
+    signal = np.ascontiguousarray(message["signal"])
+    return orjson.dumps(message | {"signal": signal}, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,0 +1,176 @@
+"""The comparison as a table for a terminal: a short one for everybody, a long one with every number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, VERSIONS
+from ..terminal import size
+from .run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Samples, Way
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+TITLES: dict[Samples, str] = {"float64": "float64 mV", "float32": "float32 mV", "counts": "ADC counts"}
+SHORT = [way for way in WAYS if way.version == LATEST_VERSION]
+"""The ways that the short table shows: the newest version's. The others differ by a few bytes of header."""
+
+
+def print_short(console: Console, comparison: Comparison) -> None:
+    """Size at every frame length and speed at one: a line for each kind of samples and each way to send them."""
+    speed_at = middle(comparison)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("\nSamples", no_wrap=True)
+    for seconds in comparison.frame_seconds:
+        table.add_column(f"Size\n{seconds:g} s", justify="right", no_wrap=True)
+    for direction in ("Encode", "Decode"):
+        for rival in ("json", "orjson"):
+            table.add_column(f"{direction}\n{rival}", justify="right", no_wrap=True)
+    for samples in comparison.samples:
+        table.add_row(*_json_line(comparison, samples, speed_at), style="bold")
+        for way in SHORT:
+            table.add_row(*_frame_line(comparison, samples, way, speed_at))
+        table.add_row()
+    console.print(table)
+    for line in _in_short(comparison, speed_at):
+        console.print(line, highlight=False)
+    console.print()
+    console.print(_legend(comparison, speed_at), highlight=False)
+
+
+def print_all(console: Console, comparison: Comparison) -> None:
+    """Every measurement: a line for each kind of samples, frame length and way to send them."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("\nSamples", no_wrap=True)
+    table.add_column("\nFrame", justify="right", no_wrap=True)
+    table.add_column("\nSent as", no_wrap=True)
+    for heading in ("\nBytes", "of\nJSON", "\nEncode", "vs\njson", "vs\norjson", "\nDecode", "vs\njson", "vs\norjson"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for samples in comparison.samples:
+        for seconds in comparison.frame_seconds:
+            for way in WAYS:
+                table.add_row(*_full_line(comparison, Case(samples, seconds, way)))
+            table.add_row()
+    console.print(table)
+    console.print(
+        "Bytes, encode and decode are of one frame. vs: times as fast as json or orjson on the same message; "
+        f"below 1{TIMES} it is slower.",
+        highlight=False,
+    )
+
+
+def middle(comparison: Comparison) -> float:
+    """The frame length whose speeds are shown: one second, where the recording is that long."""
+    return comparison.frame_seconds[min(1, len(comparison.frame_seconds) - 1)]
+
+
+def form(way: Way) -> str:
+    """How the samples travel, in a word or two."""
+    return f"{way.ndarray}, compressed" if way.compressed else str(way.ndarray)
+
+
+def _json_line(comparison: Comparison, samples: Samples, speed_at: float) -> Iterator[str]:
+    yield f"{TITLES[samples]} as JSON"
+    for seconds in comparison.frame_seconds:
+        yield size(comparison.costs[Case(samples, seconds, ORJSON)].size)
+    json, orjson = (comparison.costs[Case(samples, speed_at, rival)] for rival in (JSON, ORJSON))
+    yield from map(_time, (json.encode, orjson.encode, json.decode, orjson.decode))
+
+
+def _frame_line(comparison: Comparison, samples: Samples, way: Way, speed_at: float) -> Iterator[Text | str]:
+    yield f"  {form(way)}"
+    for seconds in comparison.frame_seconds:
+        yield _share(comparison.against(Case(samples, seconds, way), ORJSON)[0])
+    case = Case(samples, speed_at, way)
+    _, encode_json, decode_json = comparison.against(case, JSON)
+    _, encode_orjson, decode_orjson = comparison.against(case, ORJSON)
+    yield from map(_times, (encode_json, encode_orjson, decode_json, decode_orjson))
+
+
+def _full_line(comparison: Comparison, case: Case) -> Iterator[Text | str]:
+    cost: Cost = comparison.costs[case]
+    _, encode_json, decode_json = comparison.against(case, JSON)
+    share, encode_orjson, decode_orjson = comparison.against(case, ORJSON)
+    yield TITLES[case.samples]
+    yield f"{case.frame_seconds:g} s"
+    yield case.way.name if case.way.version is None else f"V{case.way.version} {form(case.way)}"
+    yield f"{cost.size:,.0f}"
+    yield _share(share)
+    yield _time(cost.encode)
+    yield from map(_times, (encode_json, encode_orjson))
+    yield _time(cost.decode)
+    yield from map(_times, (decode_json, decode_orjson))
+
+
+def _share(share: float) -> Text:
+    return Text(f"{share:.0%}", style="green" if share <= 1 else "red")
+
+
+def times(factor: float) -> str:
+    """A factor as people say it, with a multiplication sign: 0.05, 0.6, 63, 1,209."""
+    digits = 0 if factor >= 9.95 else 1 if factor >= 0.095 else 2
+    return f"{factor:,.{digits}f}{TIMES}"
+
+
+def _times(factor: float) -> Text:
+    return Text(times(factor), style="green" if factor >= 1 else "red")
+
+
+def _time(seconds: float) -> str:
+    unit, factor = ("ms", 1e-3) if seconds >= 0.9995e-3 else ("µs", 1e-6)
+    value = seconds / factor
+    return f"{value:,.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
+
+
+def _in_short(comparison: Comparison, seconds: float) -> Iterator[str]:
+    """What the table comes to: the smallest and the quickest frame."""
+    frames = {
+        Case(samples, seconds, way): comparison.costs[Case(samples, seconds, way)]
+        for samples in comparison.samples
+        for way in SHORT
+    }
+    smallest = min(frames, key=lambda case: frames[case].size)
+    quickest = min(frames, key=lambda case: frames[case].encode + frames[case].decode)
+    first = comparison.samples[0]
+    orjson = comparison.costs[Case(first, seconds, ORJSON)]
+    yield (
+        f"[b]Smallest[/] for {seconds:g} s: {_sent(smallest)}, {size(frames[smallest].size)}; "
+        f"{TITLES[first]} as JSON takes {size(orjson.size)}."
+    )
+    yield (
+        f"[b]Quickest[/] for {seconds:g} s: {_sent(quickest)}, {_time(frames[quickest].encode)} to encode and "
+        f"{_time(frames[quickest].decode)} to decode; orjson takes {_time(orjson.encode)} and {_time(orjson.decode)} "
+        f"for {TITLES[first]}."
+    )
+
+
+def _sent(case: Case) -> str:
+    compressed = "compressed " if case.way.compressed else ""
+    return f"{TITLES[case.samples]} as {'a ' if case.way.ndarray == 'list' else ''}{compressed}{case.way.ndarray}"
+
+
+def _legend(comparison: Comparison, speed_at: float) -> Table:
+    lengths = " and ".join(f"{seconds:g}" for seconds in comparison.frame_seconds[-2:])
+    lengths = ", ".join([f"{seconds:g}" for seconds in comparison.frame_seconds[:-2]] + [lengths])
+    fewer = HEADER_SIZES[LATEST_VERSION] - HEADER_SIZES[VERSIONS[0]]
+    lines = {
+        "Bold lines": f"One message as JSON: its size in frames of {lengths} s, and how long json (Python's own) and "
+        f"orjson take for one of {speed_at:g} s. Indented below it, the same message as an ecgframe frame of "
+        f"version {LATEST_VERSION}:",
+        "Size": "Share of JSON's bytes. Less is better; above 100% the frame is larger than JSON.",
+        "Encode": f"Array to bytes: how many times as fast as json and as orjson. Below 1{TIMES} it is slower.",
+        "Decode": "Bytes to array, likewise.",
+        "list": "Samples number by number: every reader takes it.",
+        "binary": "Samples as the bytes they are in memory, read without a copy: for readers that announce it.",
+        "compressed": f"zlib at level {COMPRESSION_LEVEL}, for messages above {COMPRESSION_THRESHOLD} bytes.",
+        "JSON": "As orjson writes it from the array, without spaces and as short as can be; json is given "
+        "array.tolist(). Both are read into an array again, as a frame is.",
+        "--all": "Every version and every number. "
+        f"Versions 1 and 2 take {fewer} bytes less a frame; 1 never compresses.",
+    }
+    legend = Table.grid(padding=(0, 2, 0, 0))
+    for name, meaning in lines.items():
+        legend.add_row(Text(name, style="bold"), meaning)
+    return legend

@@ -1,0 +1,306 @@
+"""Three ways to show a stream: a table that lives in a terminal, lines, and JSON lines."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import numpy as np
+import orjson
+import typer
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from ...client import State
+from ...protocol import MessageType
+from ..terminal import duration, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ...client import Client, Gap
+    from ...codec import Message
+    from ...errors import ProtocolError
+    from .stream_stats import Latency, Observation, Rates
+
+LONGEST_LIST: Final = 16
+"""Numbers of a list that are shown; of a longer one, how many there are."""
+
+
+class View(ABC):
+    """Is told what happens.
+
+    Attributes:
+        period: seconds between two calls of ``refresh``.
+    """
+
+    period = 1.0
+
+    @contextmanager
+    def shown(self, stream: str) -> Iterator[None]:
+        """While it is followed."""
+        yield
+
+    @abstractmethod
+    def state(self, client: Client, state: State) -> None:
+        """The client has entered a state."""
+
+    @abstractmethod
+    def message(self, message: Message, latency: float | None) -> None:
+        """A message came."""
+
+    @abstractmethod
+    def gap(self, gap: Gap) -> None:
+        """Messages are lost."""
+
+    @abstractmethod
+    def error(self, error: ProtocolError) -> None:
+        """The server, or this side, found an error."""
+
+    @abstractmethod
+    def refresh(self, client: Client, seen: Observation) -> None:
+        """Show how things are now."""
+
+    @abstractmethod
+    def sum_up(self, client: Client, seen: Observation) -> None:
+        """Show how things were."""
+
+
+# --- for people ---
+
+
+class _ForPeople(View):
+    """Says in words what happens now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def state(self, client: Client, state: State) -> None:
+        """Say so, but for what the summary says."""
+        if state is State.CONNECTED:
+            self._say(f"connected, V{client.version}", "green")
+        elif state is State.RECONNECTING:
+            self._say("the connection is lost; connecting again", "yellow")
+
+    def message(self, message: Message, latency: float | None) -> None:
+        """Say what an alert says."""
+        if message.type is MessageType.ANOMALY_ALERT and isinstance(message.data, dict):
+            self._say(_alert(message.data), "bold red")
+
+    def gap(self, gap: Gap) -> None:
+        """Say what is lost."""
+        frames = "messages are lost" if gap.frames is None else f"{gap.frames:,} frames were dropped by the server"
+        self._say(f"{frames}: {duration((gap.stop - gap.start) / 1_000_000)} from {_clock(gap.start)} on", "yellow")
+
+    def error(self, error: ProtocolError) -> None:
+        """Say what is wrong."""
+        self._say(f"error 0x{error.code:x}: {error}", "yellow")
+
+    def sum_up(self, client: Client, seen: Observation) -> None:
+        """Say how it was on the whole."""
+        now = time.monotonic()
+        lines = {
+            "came": f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)} "
+            f"in {duration(seen.elapsed(now))}: {_rates(seen.average(now))}",
+            "latency": _latency(seen.latency()),
+            "lost": _losses(seen),
+        }
+        if seen.alerts:
+            lines["alerts"] = f"{seen.alerts:,}"
+        for name, value in lines.items():
+            self._console.print(f"{name:9}{value}", markup=False, soft_wrap=True)
+
+    def _say(self, text: str, style: str) -> None:
+        line = f"[dim]{datetime.now():%H:%M:%S}[/] [{style}]{escape(text)}[/]"
+        self._console.print(line, soft_wrap=True)
+
+
+class Lines(_ForPeople):
+    """A line a second, for files and pipes."""
+
+    def refresh(self, client: Client, seen: Observation) -> None:
+        """Another line."""
+        now = time.monotonic()
+        parts = [_rates(seen.rates(now)), f"latency {_latency(seen.latency(recent=True))}", _losses(seen)]
+        self._say("  ".join(parts), "none")
+
+
+class LiveTable(_ForPeople):
+    """A table that changes in place, below the lines about what happens."""
+
+    period = 0.25
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live: Live | None = None
+        self._stream = ""
+
+    @contextmanager
+    def shown(self, stream: str) -> Iterator[None]:
+        """While it is followed."""
+        self._stream = stream
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            self._live = live
+            yield
+        self._live = None
+
+    def refresh(self, client: Client, seen: Observation) -> None:
+        """The table as it is now."""
+        if self._live:
+            self._live.update(self._table(client, seen), refresh=True)
+
+    def _table(self, client: Client, seen: Observation) -> Table:
+        now = time.monotonic()
+        rates = seen.rates(now)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_row("stream", Text(f"{self._stream}: {_signal(seen)}", style="bold"))
+        table.add_row("state", _state(client, seen.elapsed(now)))
+        table.add_row("now", _rates(rates))
+        table.add_row("latency", _latency(seen.latency(recent=True)))
+        table.add_row("network", _network(client))
+        table.add_row("so far", f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)}")
+        table.add_row("lost", Text(_losses(seen), style="yellow" if seen.gaps else ""))
+        if seen.alerts:
+            table.add_row("alerts", Text(f"{seen.alerts:,}; last: {_alert(seen.last_alert)}", style="red"))
+        return table
+
+
+def _state(client: Client, elapsed: float) -> Text:
+    connected = client.state is State.CONNECTED
+    style = "green" if connected else "yellow"
+    version = f", V{client.version}" if connected else ""
+    return Text.assemble((str(client.state), style), f"{version}, {duration(round(elapsed))}")
+
+
+def _signal(seen: Observation) -> str:
+    if not seen.leads:
+        return "no signal yet"
+    return f"{seen.leads} {'lead' if seen.leads == 1 else 'leads'} at {seen.sampling_rate:g} Hz"
+
+
+def _network(client: Client) -> str:
+    if client.round_trip is None:
+        return "not measured yet"
+    offset = client.clock_offset
+    clock = "" if offset is None else f", the server's clock {offset * 1000:+,.1f} ms"
+    return f"round trip {_milliseconds(client.round_trip)}{clock}"
+
+
+def _rates(rates: Rates) -> str:
+    return f"{rates.messages:,.1f} messages/s, {rates.samples:,.0f} samples/s, {size(rates.nbytes)}/s"
+
+
+def _latency(latency: Latency | None) -> str:
+    if latency is None:
+        return "unknown"
+    return f"{_milliseconds(latency.median)} median, {_milliseconds(latency.p99)} p99"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f} ms"
+
+
+def _losses(seen: Observation) -> str:
+    gaps = _count(seen.gaps, "gap")
+    return f"{gaps}, {_count(seen.dropped, 'dropped frame')}, {_count(seen.reconnections, 'reconnection')}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _alert(data: dict[Any, Any]) -> str:
+    words = [str(data[name]) for name in ("severity", "kind", "lead", "message") if data.get(name)]
+    return ", ".join(words) or "an alert that says nothing"
+
+
+def _clock(timestamp: int) -> str:
+    return f"{datetime.fromtimestamp(timestamp / 1_000_000):%H:%M:%S.%f}"[:-3]
+
+
+# --- for programs ---
+
+
+class JsonLines(View):
+    """A JSON object a line: ``event`` says what it tells of, ``time`` when (Unix seconds). Latencies are in seconds."""
+
+    def state(self, client: Client, state: State) -> None:
+        """The client has entered a state."""
+        self._print("state", state=str(state), version=client.version)
+
+    def message(self, message: Message, latency: float | None) -> None:
+        """A message came: its header and its payload, of signals only the shape."""
+        self._print(
+            "message",
+            type=message.type.name,
+            timestamp=message.timestamp,
+            flags=int(message.flags),
+            latency=latency,
+            data=_shown(message.data),
+        )
+
+    def gap(self, gap: Gap) -> None:
+        """Messages are lost."""
+        self._print("gap", start=gap.start, stop=gap.stop, frames=gap.frames)
+
+    def error(self, error: ProtocolError) -> None:
+        """The server, or this side, found an error."""
+        self._print("error", code=int(error.code), message=str(error))
+
+    def refresh(self, client: Client, seen: Observation) -> None:
+        """How things are now."""
+        self._print("now", **self._numbers(client, seen, seen.rates(time.monotonic()), recent=True))
+
+    def sum_up(self, client: Client, seen: Observation) -> None:
+        """How things were."""
+        now = time.monotonic()
+        numbers = self._numbers(client, seen, seen.average(now), recent=False)
+        self._print("summary", seconds=seen.elapsed(now), **numbers)
+
+    def _numbers(self, client: Client, seen: Observation, rates: Rates, *, recent: bool) -> dict[str, Any]:
+        latency = seen.latency(recent=recent)
+        return {
+            "messages": seen.messages,
+            "samples": seen.samples,
+            "bytes": seen.nbytes,
+            "alerts": seen.alerts,
+            "messages_per_second": rates.messages,
+            "samples_per_second": rates.samples,
+            "bytes_per_second": rates.nbytes,
+            "latency": None if latency is None else latency._asdict(),
+            "round_trip": client.round_trip,
+            "clock_offset": client.clock_offset,
+            "gaps": seen.gaps,
+            "dropped": seen.dropped,
+            "reconnections": seen.reconnections,
+        }
+
+    def _print(self, event: str, **fields: Any) -> None:
+        line = {"event": event, "time": time.time(), **fields}
+        typer.echo(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _shown(value: Any) -> Any:  # noqa: PLR0911 - one for each type
+    """A payload for a line: arrays and long lists by their shape, what JSON does not have as text."""
+    if isinstance(value, np.ndarray):
+        return {"dtype": str(value.dtype), "shape": list(value.shape)}
+    if isinstance(value, dict):
+        return {str(key): _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return {"length": len(value)} if len(value) > LONGEST_LIST else [_shown(item) for item in value]
+    if isinstance(value, bytes | memoryview):
+        return {"bytes": len(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    return value

@@ -1,0 +1,1 @@
+"""Captures: what is on the wire, taken from pcap files and from Wireshark."""

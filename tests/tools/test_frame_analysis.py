@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ecgframe import Codec, Header, MessageType, ProtocolError, decode, encode
+from ecgframe.protocol import DEFAULT_MAX_PAYLOAD, HEADER_FIELDS, HEADER_SIZES
+from ecgframe.tools.frame_analysis import Examiner, details_of, flag_names, header_fields, place_of, type_name
+from ecgframe.tools.observation import Delivery
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+REFUSED = json.loads((VECTORS / "refused.json").read_text())
+GOOD = encode(MessageType.PING, {"n": 1}, version=1)
+
+
+def examine(octets, **options):
+    return list(Examiner(**options).examine(Delivery(octets)))
+
+
+@pytest.mark.parametrize("version", HEADER_SIZES)
+def test_the_fields_are_those_of_the_header(version):
+    timestamp = 0x1122334455667788 if version == 3 else None
+    header = Header(version, MessageType.ERROR, 0x11, 0x01020304, 0xA1B2C3D4, timestamp)
+    fields = header_fields(bytes(header))
+    assert list(fields) == list(HEADER_FIELDS)[: len(fields)]
+    assert sum(HEADER_FIELDS[name] for name in fields) == HEADER_SIZES[version]
+    for name, value in fields.items():
+        assert value == getattr(header, name), name
+
+
+@pytest.mark.parametrize("size", range(20))
+def test_a_header_that_is_cut_short_has_the_fields_that_are_there(size):
+    fields = header_fields(encode(MessageType.PING, None)[:size])
+    ends = {"version": 1, "type": 2, "flags": 3, "length": 7, "checksum": 11, "timestamp": 19}
+    assert list(fields) == [name for name, end in ends.items() if end <= size]
+
+
+@pytest.mark.parametrize("vector", REFUSED, ids=lambda v: v["name"])
+def test_a_refused_frame_is_refused_as_the_codec_does(vector):
+    octets = bytes.fromhex(vector["frame"])
+    limit = vector.get("max_payload", DEFAULT_MAX_PAYLOAD)
+    expected = [verdict(one) for one in Codec(max_payload=limit, validate=True).decode_each(octets)]
+    found = examine(octets, max_payload=limit, validate=True)
+    assert [verdict(one.error) for one in found] == (expected or [(0x200, 1)])  # an empty message is one that is cut
+    assert b"".join(one.octets for one in found) == octets
+
+
+def verdict(error):
+    return (error.code, error.check) if isinstance(error, ProtocolError) else None
+
+
+def test_a_good_frame():
+    [frame] = examine(GOOD)
+    assert (frame.number, frame.offset, frame.octets, frame.error) == (1, 0, GOOD, None)
+    assert (frame.type_name, frame.flag_names, frame.header_size) == ("PING", [], 11)
+    assert frame.message.data == {"n": 1}
+    assert (frame.checksum, frame.is_intact) == (frame.fields["checksum"], True)
+    assert frame.stream is None
+
+
+def test_what_stands_behind_a_frame_that_only_lost_itself_is_read():
+    broken = bytearray(GOOD)
+    broken[-1] ^= 1
+    first, second, third = examine(GOOD + bytes(broken) + encode(MessageType.SUBSCRIBE, {"stream": "ecg/1"}))
+    assert (first.error, third.error) == (None, None)
+    assert (second.error.check, second.is_intact, second.offset) == (7, False, len(GOOD))
+    assert (third.number, third.stream, third.offset) == (3, "ecg/1", 2 * len(GOOD))
+
+
+def test_nothing_is_read_behind_a_frame_whose_end_is_unknown():
+    first, second = examine(GOOD + b"\x07" + GOOD)
+    assert first.error is None
+    assert second.error.check == 2
+    assert second.octets == b"\x07" + GOOD
+
+
+def test_a_payload_that_is_cut_short_has_no_checksum_to_judge():
+    [frame] = examine(GOOD[:-1])
+    assert (frame.error.check, frame.checksum, frame.is_intact) == (5, None, None)
+    assert len(frame.payload) == frame.fields["length"] - 1
+
+
+def test_an_empty_message_is_a_broken_frame():
+    [frame] = examine(b"")
+    assert (frame.error.check, frame.fields, frame.type_name) == (1, {}, "?")
+
+
+def test_a_text_message_is_refused():
+    [frame] = Examiner().examine(Delivery(b"hello", is_text=True))
+    assert (int(frame.error.code), frame.is_text, frame.fields) == (0x200, True, {})
+
+
+def test_control_messages_are_always_validated_and_data_messages_where_asked():
+    subscribe, signal = encode(MessageType.SUBSCRIBE, {}), encode(MessageType.ECG_DATA, {})
+    assert examine(subscribe)[0].error.check == 12
+    assert examine(signal)[0].error is None
+    assert examine(signal, validate=True)[0].error.check == 12
+
+
+def test_a_fault_that_is_known_is_taken_as_it_is():
+    fault = ProtocolError("as found before")
+    [frame] = Examiner().examine(Delivery(GOOD + GOOD, offset=100, fault=fault))
+    assert (frame.error, frame.offset, frame.octets) == (fault, 100, GOOD + GOOD)
+
+
+def test_places_and_details():
+    errors = {
+        "byte 7 of the frame": ProtocolError("x", check=7, offset=7),
+        "byte 3 of the payload": ProtocolError("x", check=11, offset=3),
+        'data["stream"]': ProtocolError("x", check=12, path='data["stream"]'),
+        "": ProtocolError("x"),
+    }
+    assert {place_of(error): error for error in errors.values()} == errors
+    assert details_of(errors["byte 7 of the frame"]) == {
+        "code": 0x200,
+        "name": "INVALID_DATA_FORMAT",
+        "check": 7,
+        "path": None,
+        "offset": 7,
+        "message": "x",
+    }
+
+
+def test_names():
+    assert (type_name(1), type_name(0x13)) == ("ECG_DATA", "0x13")
+    assert flag_names(0b10010101) == ["COMPRESSED", "PRIORITY", "ACK_REQUIRED", "0x80"]
+    assert decode(GOOD).type.name == type_name(GOOD[1])
