@@ -29,7 +29,12 @@ COMMANDS = sorted(
         for command in line.partition("  #")[0].split("&&")
     }
 )
-NOT_OURS = {"python3 -m venv .venv", ". .venv/bin/activate", "pre-commit install"}
+NOT_OURS = {
+    "python3 -m venv .venv",
+    ". .venv/bin/activate",
+    "pre-commit install",
+    "python setup.py --quiet build_ext --inplace",
+}
 OURS = re.compile(r"(?:\.|ecgframe)\[([\w,]+)\]")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
