@@ -244,7 +244,10 @@ def test_no_kernel_is_built_against_numpy(kernel):
 @pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_core/plain/")])
 def test_no_plain_twin_of_a_kernel_looks_up(twin):
     names = names_imported_in(ast.parse(MODULES[twin].read_text()), MODULES[twin])
-    assert {name for name in names if not name.startswith(("_core.plain", "_core.path"))} <= {"errors", "protocol"}
+    assert {name for name in names if not name.startswith(("_core.plain", "_core.path", "_core.with_entry"))} <= {
+        "errors",
+        "protocol",
+    }
 
 
 def test_the_recordings_know_nothing_of_the_protocol():
