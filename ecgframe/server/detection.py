@@ -46,7 +46,7 @@ class HeartDetection:
     Args:
         publish: takes a stream, a message type and the data; ``WebSocketBinaryHandler.publish``.
         on_refused: called with the stream and the reason, once for each stream.
-        wall_clock_us: Unix seconds, for alerts of streams whose messages have no timestamp.
+        wall_clock: Unix seconds, for alerts of streams whose messages have no timestamp.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class HeartDetection:
         publish: Publish,
         *,
         on_refused: Callable[[str, str], object] = lambda stream, why: None,
-        wall_clock_us: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._publish = publish
         self._on_refused = on_refused
-        self._wall_clock_us = wall_clock_us
+        self._wall_clock = wall_clock
         self._streams: dict[str, StreamDetection] = {}
         self._refused: set[str] = set()
 
@@ -79,7 +79,7 @@ class HeartDetection:
 
     def _found(self, stream: str, data: Mapping[str, Any]) -> list[tuple[MessageType, dict[str, Any]]]:
         if (detection := self._streams.get(stream)) is None:
-            detection = self._streams[stream] = StreamDetection(self._wall_clock_us)
+            detection = self._streams[stream] = StreamDetection(self._wall_clock)
         try:
             return detection.take(data)
         except NotDetectable as error:
@@ -106,11 +106,11 @@ class StreamDetection:
     """The detector of one stream: payloads of ECG_DATA in, payloads of FEATURE_DATA and ANOMALY_ALERT out. No I/O.
 
     Args:
-        wall_clock_us: Unix seconds, for alerts where the messages have no timestamp.
+        wall_clock: Unix seconds, for alerts where the messages have no timestamp.
     """
 
-    def __init__(self, wall_clock_us: Callable[[], float] = time.time) -> None:
-        self._wall_clock_us = wall_clock_us
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        self._wall_clock = wall_clock
         self._signal: _Signal | None = None
         self._heart: _Heart | None = None
 
@@ -145,7 +145,7 @@ class StreamDetection:
         ended = [] if self._heart is None else self._heart.end(why)
         self._heart, self._signal = None, signal
         try:
-            self._heart = _Heart(signal, self._wall_clock_us)
+            self._heart = _Heart(signal, self._wall_clock)
         except ValueError as error:
             raise NotDetectable(str(error)) from error
         return ended
@@ -154,9 +154,9 @@ class StreamDetection:
 class _Heart:
     """A signal that stays the same one: its detector, its beats and its episodes."""
 
-    def __init__(self, signal: _Signal, wall_clock_us: Callable[[], float]) -> None:
+    def __init__(self, signal: _Signal, wall_clock: Callable[[], float]) -> None:
         self._signal = signal
-        self._wall_clock_us = wall_clock_us
+        self._wall_clock = wall_clock
         self._detector = HeartDetector(signal.sampling_rate, signal.leads)
         self._findings = Findings(signal.leads)
         self._moments = Moments(signal.sampling_rate)
@@ -223,7 +223,7 @@ class _Heart:
         at = self._moments.of(finding.at * self._signal.sampling_rate)
         alert: dict[str, Any] = {
             "kind": finding.kind,
-            "timestamp": self._wall_clock_us() if at is None else at,
+            "timestamp": self._wall_clock() if at is None else at,
             "severity": SEVERITIES[finding.kind] if finding.end is None else "info",
             "message": finding.message,
         }

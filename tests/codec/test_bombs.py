@@ -68,6 +68,7 @@ def containers():
     return run("containers")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux enforces the ceiling")
 @pytest.mark.parametrize("kind", ["small", "containers"])
 def test_the_ceiling_bites(kind, request):

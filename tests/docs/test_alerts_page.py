@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import ports
+import pytest
 from hearts import LEADS, RATE, Heart, sinus
 from recordings import optional
 from running import run
@@ -44,6 +45,7 @@ def rows(heading):
     return {name for row in section.splitlines()[2:] for name in re.findall(r"`([\w.]+)`", row.split("|")[1])}
 
 
+@pytest.mark.slow
 def test_a_server_of_your_own_publishes_what_it_finds(tmp_path):
     for library in ("fastapi", "uvicorn", "websockets"):
         optional(library)

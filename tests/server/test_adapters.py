@@ -285,6 +285,7 @@ def test_a_broken_frame_ends_the_conversation(way):
     serving(way, conversation)
 
 
+@pytest.mark.slow
 @each_way
 def test_a_peer_that_vanishes_takes_nobody_with_it(way):
     async def conversation(handler, port):
@@ -309,6 +310,7 @@ def test_a_peer_that_vanishes_takes_nobody_with_it(way):
 # --- pressure ---
 
 
+@pytest.mark.slow
 @each_way
 def test_a_flood_is_not_read_faster_than_it_is_taken(way):
     """The application takes nothing; after a while the peer's network is full, and stays so."""
@@ -338,6 +340,7 @@ def test_a_flood_is_not_read_faster_than_it_is_taken(way):
     serving(way, conversation, timeout=60, settings=UNHURRIED, on_message=take)
 
 
+@pytest.mark.slow
 @each_way
 def test_a_viewer_that_does_not_read_costs_only_itself(way):
     settings = Settings(queue_frames=100, rate_limit=None, compression=None)
@@ -374,6 +377,7 @@ def test_a_viewer_that_does_not_read_costs_only_itself(way):
     serving(way, conversation, timeout=60, settings=settings)
 
 
+@pytest.mark.slow
 @each_way
 def test_a_viewer_that_never_reads_again_is_let_go(way):
     """Alerts are never dropped, so a viewer that does not even take those is closed; and not waited for."""

@@ -124,6 +124,7 @@ def test_what_waits_leaves_as_the_viewer_takes_it(way):
     run(conversation(), timeout=60, loop_factory=way.loop_factory)
 
 
+@pytest.mark.slow
 @each_way
 def test_a_viewer_that_answers_no_ping_gets_it_all_after_a_moment(way):
     """Nothing comes from it, so nothing but time lets the server go on."""

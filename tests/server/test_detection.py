@@ -141,7 +141,7 @@ def test_another_signal_and_a_long_interruption_begin_anew(stopping):
 
 def test_streams_without_timestamps_have_alerts_all_the_same(stopping):
     messages = [{key: message[key] for key in ("signal", "sampling_rate")} for message in payloads(stopping.signal())]
-    features, alerts = taken(messages, StreamDetection(wall=lambda: 12.5))
+    features, alerts = taken(messages, StreamDetection(wall_clock=lambda: 12.5))
     assert [(alert["timestamp"], "start" in alert) for alert in alerts] == [(12.5, False)] * 2
     assert len(peaks(features)) == 0
     assert any(message["features"]["rr_intervals"].size for message in features)

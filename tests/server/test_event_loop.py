@@ -341,6 +341,7 @@ def test_a_small_message_waits_for_nothing_and_makes_no_task():
     run(conversation())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_is_published_cancelled_and_refused_each_stream_keeps_its_order(seed):
     """Against a plain reading of the promise: what returned has arrived, once and in the order of the calls."""

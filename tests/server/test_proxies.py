@@ -175,6 +175,7 @@ async def slow_viewer(port: Port, handler: WebSocketBinaryHandler, *, answers: b
         await viewer.wait()
 
 
+@pytest.mark.slow
 @each_case
 def test_the_client_goes_on_without_a_gap_when_the_proxy_is_restarted(name, engine, tls, page, tmp_path):
     async def conversation():
@@ -205,6 +206,7 @@ def test_the_client_goes_on_without_a_gap_when_the_proxy_is_restarted(name, engi
     run(conversation())
 
 
+@pytest.mark.slow
 @each_proxy
 def test_heartbeats_keep_an_idle_connection_open(name, tmp_path):
     async def conversation():

@@ -123,6 +123,7 @@ async def watching(url):
         yield Watcher(subscription)
 
 
+@pytest.mark.slow
 def test_a_viewer_that_moves_a_hundred_times_while_a_server_dies(redis):
     async def scenario(staying: LiveServer, dying: LiveServer):
         async with publishing_handler(redis) as handler, cutting_proxy(staying.port) as balancer:

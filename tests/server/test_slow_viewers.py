@@ -60,6 +60,7 @@ async def publish_until_waiting(handler, info, frames):
     return sent
 
 
+@pytest.mark.slow
 @each_way
 def test_an_alert_overtakes_ten_thousand_waiting_frames(way):
     settings = Settings(queue_frames=20_000, queue_bytes=64 * 1024 * 1024, rate_limit=None, compression=None)
@@ -241,6 +242,7 @@ def test_heartbeats_go_out_when_nothing_else_does_and_a_silent_peer_is_let_go():
 # --- dying ---
 
 
+@pytest.mark.slow
 @each_way
 @pytest.mark.parametrize("seed", range(2))
 def test_a_connection_that_dies_at_any_moment_leaves_nothing_behind(way, seed):

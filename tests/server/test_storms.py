@@ -79,6 +79,7 @@ async def is_served(port):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_viewers_leave_is_enough_for_redis(engine, tmp_path):
     """A connection to Redis that breaks is made anew while viewers have all the files that they may have."""
@@ -295,6 +296,7 @@ async def gets_all(viewer, first, end):
         assert (await viewer.expect("FEATURE_DATA"))["number"] == number
 
 
+@pytest.mark.slow
 @each_way
 def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(way, monkeypatch):
     async def conversation(handler, port):

@@ -389,6 +389,7 @@ BROKEN_SERVERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN_SERVERS)
 def test_a_broken_server_fails_in_the_case_that_is_meant_for_it(name):
     number, spoilt = BROKEN_SERVERS[name]
@@ -537,6 +538,7 @@ BROKEN_CLIENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN_CLIENTS)
 def test_a_broken_client_fails_in_the_case_that_is_meant_for_it(name):
     number, live = BROKEN_CLIENTS[name]

@@ -133,6 +133,7 @@ def test_every_number_in_every_dtype(dtype):
             assert_alike(lambda package, payload=payload: package.unpack(payload))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", [b"\x90", b"\x80", b"\x91\x90"])
 def test_the_container_after_the_last(fill):
     each = 1 if len(fill) == 1 else 2
