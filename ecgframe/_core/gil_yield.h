@@ -9,7 +9,7 @@
 #include <time.h>
 #define ECGFRAME_WORK 6000000             /* nanoseconds between two rests */
 #define ECGFRAME_WORK_IN_BACKGROUND 1000000
-#define ECGFRAME_REST 20000  /* nanoseconds; with what the system adds, as long as it takes to wake up */
+#define ECGFRAME_REST 150000  /* nanoseconds: longer than a thread takes to wake up, on virtual machines too */
 
 static __thread int64_t ecgframe_rested_at;
 static __thread int ecgframe_is_in_background;
