@@ -39,7 +39,7 @@ class Selection:
     """
 
     def __init__(self, config):
-        is_named = bool(config.getoption("-m")) or any("::" in argument for argument in config.args)
+        is_named = bool(config.getoption("-m") or config.getoption("-k")) or any("::" in path for path in config.args)
         is_beside_others = hasattr(config, "workerinput")
         self.unwanted = set() if is_named else set(LEFT_OUT)
         if config.getoption("--slow"):
