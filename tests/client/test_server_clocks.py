@@ -10,7 +10,7 @@ import logging
 import random
 import socket
 from contextlib import AsyncExitStack, contextmanager
-from itertools import count
+from itertools import count, takewhile
 from time import time_ns
 
 import pytest
@@ -96,15 +96,15 @@ class Watcher:
 
     def check_lost(self, number: int, ward: Ward, life: range) -> None:
         before = max(index for index, item in enumerate(self.told) if isinstance(item, int) and item < number)
-        gap = self.told[before + 1]
-        assert isinstance(gap, Gap), f"{number} is missing without a word"
+        gaps = list(takewhile(lambda item: isinstance(item, Gap), self.told[before + 1 :]))
+        assert gaps, f"{number} is missing without a word"
         last = self.told[before]
-        assert gap.start == ward.stamps[last], "none is missing before"
+        assert gaps[0].start == ward.stamps[last], "none is missing before"
         if last in life:
-            assert ward.stamps[number] > gap.start
+            assert ward.stamps[number] > gaps[0].start
         following = next((item for item in self.told[before + 1 :] if isinstance(item, int)), None)
         if following in life:
-            assert ward.stamps[number] < gap.stop <= ward.stamps[following], "none is missing after"
+            assert ward.stamps[number] < gaps[-1].stop <= ward.stamps[following], "none is missing after"
 
 
 @each_distance
@@ -180,8 +180,10 @@ def test_what_the_second_server_no_longer_keeps_lies_in_the_gap(seconds):
             await watcher.until(max(ward.stamps))
             assert 10 < len(watcher.numbers) < 30
             watcher.check(ward, [range(5), range(5, max(ward.stamps) + 1)])
-            [gap] = watcher.subscription.gaps
+            gap, *dropped = watcher.subscription.gaps
             assert gap.clock_went_back == (gap.stop < gap.start)
+            # What so short a history drops on a slow machine, before the viewer has its turn, is told with its number.
+            assert all(one.frames for one in dropped)
 
     run(conversation())
 
