@@ -90,7 +90,7 @@ def plain(session: nox.Session) -> None:
     """The tests of the codec and the session with the core in plain Python."""
     session.install(".[test]", env={"ECGFRAME_BUILD": "plain"})
     tests = [f"tests/{name}" for name in ON_THE_CORE]
-    session.run("pytest", "--quiet", *tests, *PARALLEL, *session.posargs, env={"ECGFRAME_PLAIN": "1"})
+    session.run("pytest", "--quiet", "--slow", *tests, *PARALLEL, *session.posargs, env={"ECGFRAME_PLAIN": "1"})
 
 
 @nox.session

@@ -13,6 +13,8 @@ from ecgframe.client import State
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.session import Settings
 
+pytestmark = pytest.mark.slow
+
 ECG = MessageType.ECG_DATA
 QUICK = Settings(negotiation_timeout=0.05)
 

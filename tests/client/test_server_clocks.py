@@ -25,6 +25,8 @@ from ecgframe.client import Gap
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.session import Settings
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1_000_000
 APART = [0.5, 3, 30, 3600, 2 * 86400]
 LONG_MEMORY = Limits(ring_seconds=600)

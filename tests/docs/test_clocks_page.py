@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+import pytest
 from pages import read
 from recordings import optional
 from running import run
@@ -10,6 +11,8 @@ from running import run
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.backplane import LocalBackplane
 from ecgframe.server.timestamps import Timestamps
+
+pytestmark = pytest.mark.slow
 
 PAGE = read("docs/clocks.md")
 NOW = 1_705_314_645_000_000

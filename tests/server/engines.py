@@ -149,6 +149,11 @@ class Way:
         """Makes the event loop; None for asyncio's own. Skips the test where uvloop is missing."""
         return optional("uvloop").new_event_loop if self.on_uvloop else None
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether tests go this way that are not slow: each engine once, and one of them over TLS."""
+        return not self.on_uvloop and (not self.tls or self.engine is ENGINES["websockets"])
+
 
 WAYS: dict[str, Way] = {
     f"{name}-{'wss' if tls else 'ws'}{'-uvloop' if on_uvloop else ''}": Way(engine, tls, on_uvloop)
@@ -160,7 +165,7 @@ WAYS: dict[str, Way] = {
 
 each_way = pytest.mark.parametrize(
     "way",
-    [pytest.param(way, marks=pytest.mark.slow if way.on_uvloop else ()) for way in WAYS.values()],
+    [pytest.param(way, marks=() if way.is_quick else pytest.mark.slow) for way in WAYS.values()],
     ids=list(WAYS),
 )
 

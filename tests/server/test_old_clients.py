@@ -15,6 +15,8 @@ from ecgframe import Flag, MessageType
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.session import Settings
 
+pytestmark = pytest.mark.slow
+
 STREAM = "ecg/bed-7"
 LEADS = np.random.default_rng(3).normal(size=(2, 400)).astype("float32")
 PUBLISHED = [

@@ -26,6 +26,8 @@ from ecgframe.server.adapters.websockets import serve
 from ecgframe.server.origins import Origins
 from ecgframe.session import Settings
 
+pytestmark = pytest.mark.slow
+
 STREAM = "ecg/bed-7"
 HEARTBEAT = 0.2
 IDLE = 0.8

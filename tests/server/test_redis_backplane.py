@@ -20,6 +20,8 @@ from server.redis_server import redis_server
 from ecgframe import Codec, MessageType
 from ecgframe.libraries import MissingLibrary
 
+pytestmark = pytest.mark.slow
+
 redis = optional("redis.asyncio")
 
 STREAM = "ecg/bed-7"

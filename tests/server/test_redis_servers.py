@@ -19,6 +19,8 @@ from server.redis_server import redis_server
 from ecgframe import Flag, MessageType
 from ecgframe.server import WebSocketBinaryHandler
 
+pytestmark = pytest.mark.slow
+
 optional("redis.asyncio")
 
 STREAM = "ecg/bed-7"

@@ -32,6 +32,8 @@ from ecgframe.tools.conformance.report import counted, html_report
 from ecgframe.tools.conformance.runner import run_on_clients, run_on_server
 from ecgframe.tools.conformance.transcript import Said, Settings
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 PATIENT = Settings(patience=5)
 QUICK = Settings(timeout=0.4, patience=3.0, stream=STREAM)
