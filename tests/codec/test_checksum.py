@@ -59,6 +59,7 @@ def test_a_payload_that_deflating_does_not_shrink_carries_its_own_sum(data, form
     assert buffer == as_packed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", ["list", "ndarray"])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("data", LARGE.values(), ids=LARGE)
