@@ -59,7 +59,7 @@ def whole(session: nox.Session) -> None:
     measured = ("--cov", "--cov-report=")
     session.run("pytest", "--quiet", "--slow", *PARALLEL, *measured, *session.posargs)
     session.run("pytest", "--quiet", "-m", "alone", *measured, "--cov-append", *session.posargs)
-    session.run("coverage", "report", "--fail-under=98")
+    session.run("coverage", "report", "--fail-under=97")
 
 
 @nox.session(default=False)
