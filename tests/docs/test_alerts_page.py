@@ -26,19 +26,6 @@ def post(port, data):
         assert answer.status == 200
 
 
-async def up(port):
-    """Wait until something listens there."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return await writer.wait_closed()
-
-
 def rows(heading):
     """The fields of a table, by what stands in its first column."""
     section = PAGE.split(heading)[1].split("\n\n")[1]
@@ -63,7 +50,7 @@ def test_a_server_of_your_own_publishes_what_it_finds(tmp_path):
             sys.executable, str(program), env={"PYTHONPATH": ":".join(sys.path)}, stdout=-3, stderr=-3
         )
         try:
-            await up(port)
+            await ports.wait_until_used(port)
             async with client(port) as viewer:
                 await viewer.subscribe("ecg/bed-7")
                 for number in range(20):

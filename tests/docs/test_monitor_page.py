@@ -38,7 +38,7 @@ def test_a_server_of_your_own_serves_the_page_with_its_streams(tmp_path, unused_
             sys.executable, str(program), env={"PYTHONPATH": ":".join(sys.path)}, stdout=-3, stderr=-3
         )
         try:
-            await up(unused_port)
+            await ports.wait_until_used(unused_port)
             async with client(unused_port, "/monitor/ws") as viewer:
                 await viewer.subscribe("ecg/bed-7")
             return {name: await asyncio.to_thread(get, unused_port, name) for name in ("", "monitor.js", "streams")}
@@ -54,19 +54,6 @@ def test_a_server_of_your_own_serves_the_page_with_its_streams(tmp_path, unused_
         assert headers["Content-Type"] == files[f"/{name}"].content_type
         assert headers["Content-Security-Policy"] == POLICY
     assert answers["streams"][1] == b'{"streams":["ecg/bed-7"]}'
-
-
-async def up(port):
-    """Wait until something listens there."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return await writer.wait_closed()
 
 
 def get(port, name):

@@ -14,8 +14,6 @@ import type { TraceBuffer } from "./trace-buffer.js";
 
 /** Millimetres by which a key moves the calipers: finely, and in big squares. */
 export const CALIPER_STEPS = { fine: 0.25, coarse: 5 };
-/** Seconds behind from which the head says that nothing comes. */
-const WAITING = 0.4;
 
 /** What a frozen screen looks at. */
 interface Review {
@@ -284,16 +282,7 @@ export class Screen {
       clear(this.#overlay);
       this.#overlayUsed = false;
     }
-    if (this.review === null) this.#drawWaiting();
-    else this.#drawCalipers(this.layout);
-  }
-
-  #drawWaiting(): void {
-    if (this.#signal === null || this.#isStale) return;
-    const { head, buffer } = this.#signal;
-    if (head.position - buffer.end < WAITING * buffer.samplingRate) return;
-    this.sweep.drawWaiting(this.#overlay, head.position, this.#settings.view === "sheet");
-    this.#overlayUsed = true;
+    if (this.review !== null) this.#drawCalipers(this.layout);
   }
 
   #drawCalipers(layout: Layout): void {

@@ -99,14 +99,6 @@ export class Sweep {
     };
   }
 
-  /** Mark the stretch that the head passed over while nothing came, as far as the page has it. */
-  drawWaiting(context: CanvasRenderingContext2D, head: number, isStill = false): void {
-    const { buffer } = this.#parts();
-    context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
-    if (isStill) this.#hatch(context, Math.max(buffer.end, this.#origin), Math.min(head, this.#origin + this.#page));
-    else this.#hatch(context, Math.max(buffer.end, this.#window(head).from), head);
-  }
-
   /** From which sample on a page has something, and up to which it is erased. */
   #window(head: number): { from: number; erased: number } {
     const { buffer, layout } = this.#parts();
