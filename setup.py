@@ -3,9 +3,9 @@
 ECGFRAME_BUILD=plain builds no extension, for the wheel that runs anywhere, slower; the default is "compiled".
 ECGFRAME_BUILD=sanitized watches every access and every sum of the core at run time, four times slower.
 
-For measuring what the tests reach: ECGFRAME_COVERAGE=python leaves codec.py uncompiled, since what is compiled cannot
-be measured; ECGFRAME_COVERAGE=cython compiles with line tracing, twenty times slower. CFLAGS=-DECGFRAME_PORTABLE_LOOPS
-leaves out what only some processors can do, for testing on those what the others run.
+ECGFRAME_COVERAGE=cython compiles with line tracing, which measures the lines that the tests reach and is twenty times
+slower. CFLAGS=-DECGFRAME_PORTABLE_LOOPS leaves out what only some processors can do, for testing on those what the
+others run.
 
 With SOURCE_DATE_EPOCH set, the source archive comes out the same, byte for byte, wherever and whenever it is built.
 """
@@ -24,9 +24,7 @@ from setuptools.command.sdist import sdist
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
-SOURCES = sorted(kernel.as_posix() for kernel in Path("ecgframe/_core").glob("*.pyx"))
-if COVERAGE != "python":
-    SOURCES.append("ecgframe/codec.py")
+SOURCES = [*sorted(kernel.as_posix() for kernel in Path("ecgframe/_core").glob("*.pyx")), "ecgframe/codec.py"]
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
 if "clang" in os.environ.get("CC", ""):  # which minds, other than gcc, that Python calls functions by another type

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-# The suites share peers.py and ecg.py, which pytest's import mode leaves off the path.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+# The suites share peers.py and ecg.py, which pytest's import mode leaves off the path. The root comes last: beside an
+# installed package, what lies there is not built.
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1]))
+
+from bench import core
 
 DEFAULTS = {
     "benchmark_columns": ["min", "median", "iqr", "rounds"],
@@ -17,8 +21,14 @@ DEFAULTS = {
 }
 
 
+def pytest_addoption(parser):
+    parser.addoption("--plain", action="store_true", help=core.HELP)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    if why := core.refusal(plain=config.getoption("--plain")):
+        raise pytest.UsageError(why)
     given = " ".join(config.invocation_params.args)
     for option, value in DEFAULTS.items():
         if "--" + option.replace("_", "-") not in given:

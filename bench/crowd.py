@@ -1,6 +1,6 @@
-"""A crowd of viewers in a process of its own: raw sockets that open a WebSocket, say what they are told, and count.
+"""Many viewers in a separate process: raw sockets that open a WebSocket, send given messages, and count bytes.
 
-They count bytes and look at none of them, so that one core of viewers keeps up with one core of any server.
+They do not parse what they receive, so that one core of viewers keeps up with one core of any server.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ KEY = base64.b64encode(bytes(16)).decode()
 
 
 def websocket_frame(payload: bytes) -> bytes:
-    """A binary message as a client sends it; a mask of zeros masks nothing."""
+    """Return a binary message as a client sends it, with a mask of zeros."""
     size = len(payload)
     if size < 126:
         head = struct.pack(">BB", 0x82, 0x80 | size)
@@ -33,13 +33,13 @@ def websocket_frame(payload: bytes) -> bytes:
 
 
 def bytes_on_the_wire(message: bytes) -> int:
-    """What a message of a server takes, with its WebSocket header."""
+    """Return the size of a server's message with its WebSocket header."""
     size = len(message)
     return size + (2 if size < 126 else 4 if size < 1 << 16 else 10)
 
 
 def first_message(received: bytes) -> tuple[bytes, int] | None:
-    """The first message of a server, and where it ends; None where it is not all there."""
+    """Return the first message of a server, and where it ends; None if it is incomplete."""
     if len(received) < 2 or len(received) < (head := {126: 4, 127: 10}.get(received[1], 2)):
         return None
     size = received[1] if head == 2 else int.from_bytes(received[2:head], "big")
@@ -47,7 +47,7 @@ def first_message(received: bytes) -> tuple[bytes, int] | None:
 
 
 def open_websocket(port: int, receive_buffer: int | None = None) -> tuple[socket.socket, bytes]:
-    """A connection to a server on this machine, and what came in behind the handshake."""
+    """Open a connection to a server on this machine; return it, and the bytes received after the handshake."""
     sock = socket.socket()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if receive_buffer is not None:
@@ -64,20 +64,20 @@ def open_websocket(port: int, receive_buffer: int | None = None) -> tuple[socket
 
 
 def more_of(sock: socket.socket, nbytes: int = ROOM) -> bytes:
-    """What comes next; the connection must be there."""
+    """Receive the next bytes; the connection must be open."""
     data = sock.recv(nbytes)
     assert data, "the server closed the connection"
     return data
 
 
-# --- what a bench holds ---
+# --- in the process of the benchmark ---
 
 
 class Crowd:
-    """The viewers, as seen from the server's process. A context manager, to be used from one event loop.
+    """Controls the viewers from the process of the server. A context manager, for use from one event loop.
 
     Args:
-        core: of the processor, on which the viewers run; any where None.
+        core: processor core on which the viewers run; None for any.
     """
 
     def __init__(self, core: int | None = None) -> None:
@@ -98,11 +98,11 @@ class Crowd:
         """Open connections.
 
         Args:
-            port: of a server on this machine.
-            viewers: how many.
-            says: the messages that each sends once it is open.
-            hears: messages that each receives before it counts.
-            reads: whether they go on reading then.
+            port: port of a server on this machine.
+            viewers: number of viewers.
+            says: messages that each viewer sends when the connection is open.
+            hears: number of messages that each viewer receives before counting.
+            reads: whether the viewers continue reading then.
 
         Returns:
             A number by which the other methods find these viewers.
@@ -110,25 +110,25 @@ class Crowd:
         return await self._ask("open", port, viewers, list(says), hears, reads)
 
     async def received(self, group: int, nbytes: int) -> float:
-        """Wait until each has received so many bytes since it was opened. Returns when that was (time.monotonic)."""
+        """Wait until each viewer has received ``nbytes``; return the time of that (time.monotonic)."""
         return await self._ask("received", group, nbytes)
 
     async def counts(self, group: int) -> list[int]:
-        """The bytes that each has received."""
+        """Return the bytes that each viewer has received."""
         return await self._ask("counts", group)
 
     async def say(self, group: int, message: bytes) -> None:
-        """Have each send a message."""
+        """Let each viewer send a message."""
         await self._ask("say", group, message)
 
     async def talk(self, group: int, message: bytes, answer: int, times: int) -> float:
-        """Have each send a message and, whenever it is answered, send it again.
+        """Let each viewer send a message, and send it again after each answer.
 
         Args:
-            group: who.
-            message: what to say.
-            answer: bytes of the answer, with its WebSocket header.
-            times: answers to wait for, of all together.
+            group: the viewers.
+            message: the message.
+            answer: size of the answer in bytes, with its WebSocket header.
+            times: total number of answers to wait for.
 
         Returns:
             Seconds that it took.
@@ -157,7 +157,7 @@ class _Group:
     """Bytes by file descriptor."""
     target: int = 0
     behind: int = 0
-    """Viewers that have yet to reach the target."""
+    """Number of viewers that have not reached the target."""
 
 
 def _watch(pipe: Connection, core: int | None) -> None:
@@ -197,7 +197,7 @@ class _Watcher:
             if not group.behind:
                 self.pipe.send(time.monotonic())
 
-    # --- what can be asked ---
+    # --- commands ---
 
     def open(self, port: int, viewers: int, says: list[bytes], hears: int, reads: bool) -> None:
         group = _Group()
@@ -255,7 +255,7 @@ class _Watcher:
         self.hear_out(got, answer)
 
     def hear_out(self, got: dict[int, int], answer: int) -> None:
-        """Take the last answers, so that they are not counted the next time."""
+        """Receive the remaining answers, so that they are not counted the next time."""
         for descriptor, nbytes in got.items():
             sock, _ = self.group_of[descriptor]
             missing = answer - nbytes

@@ -1,4 +1,4 @@
-"""The messages that the suites send: the shipped ECG, cut and decimated to the sizes that monitors and viewers use."""
+"""The messages of the benchmarks: the shipped ECG in the sizes that monitors and viewers use."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ DTYPES = ["float64", "float32", "int16"]
 
 @dataclass(frozen=True)
 class Size:
-    """So many leads by so many samples, from every nth sample of the record (1000 Hz)."""
+    """Number of leads and samples, and the factor by which the record (1000 Hz) is decimated."""
 
     leads: int
     samples: int
@@ -27,7 +27,7 @@ class Size:
 
 
 ONE_LEAD = Size(1, 250, every=4)
-"""A second of one lead at 250 Hz: what a bedside monitor sends."""
+"""A second of one lead at 250 Hz, as from a bedside monitor."""
 ONE_SECOND = Size(12, 500, every=2)
 """A second of twelve leads at 500 Hz."""
 TEN_SECONDS = Size(12, 5000, every=2)
@@ -37,17 +37,17 @@ SIZES = [ONE_LEAD, ONE_SECOND, TEN_SECONDS]
 
 @cache
 def signal(size: Size, dtype: str) -> np.ndarray:
-    """Floats are millivolts, integers the converter's counts; [leads, samples], C-contiguous."""
+    """Return samples, [leads, samples], C-contiguous: floats in millivolts, or integer ADC counts."""
     record = shipped_ecg()
     source = record.signal if np.dtype(dtype).kind == "i" else record.physical()
-    first = 1 if size.leads == 1 else 0  # lead II, where there is but one
+    first = 1 if size.leads == 1 else 0  # lead II, if there is only one
     cut = source[first : first + size.leads, :: size.every][:, : size.samples]
     assert cut.shape == (size.leads, size.samples)
     return np.ascontiguousarray(cut, dtype)
 
 
 def message(size: Size, dtype: str, form: str = "ndarray") -> dict:
-    """An ECG_DATA message, its signal an ndarray or (``form="list"``) nested lists of the same numbers."""
+    """Return an ECG_DATA message whose signal is an ndarray or, for ``form="list"``, nested lists."""
     record, samples = shipped_ecg(), signal(size, dtype)
     first = 1 if size.leads == 1 else 0
     data = {
@@ -62,7 +62,7 @@ def message(size: Size, dtype: str, form: str = "ndarray") -> dict:
 
 
 def same(left: object, right: object) -> bool:
-    """Equal in value and kind, arrays in dtype and shape as well."""
+    """Tell whether values are equal, including types, dtypes and shapes."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         return left.dtype == right.dtype and np.array_equal(left, right)
     if isinstance(left, dict) and isinstance(right, dict):

@@ -1,7 +1,7 @@
-"""The servers that are compared: bare libraries, and the handler on each of its adapters.
+"""The servers that are compared: bare libraries, and the handler with each of its adapters.
 
-Each imports its library when it is started, so that what is not installed is left out. The clients answer no pings,
-so the libraries send none.
+Each server imports its library when it is started, so that missing libraries are skipped. The clients do not answer
+pings, so the libraries send none.
 """
 
 # ruff: noqa: PLC0415
@@ -20,14 +20,14 @@ import numpy as np
 
 from ecgframe import Codec, MessageType
 from ecgframe.records import shipped_ecg
-from ecgframe.server import Settings, WebSocketBinaryHandler
+from ecgframe.server import Limits, Settings, WebSocketBinaryHandler
 
 STREAM = "ecg/bed-7"
 VIEWER = ["timestamps", "priority", "ndarray-bin"]
-"""Capabilities of the viewers. Without compression and batches, so that all servers send the same bytes."""
+"""Capabilities of the viewers, without compression and batches, so that all servers send the same bytes."""
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted, of all servers alike."""
+"""Connections that may wait to be accepted, the same for all servers."""
 
 CODEC = Codec(ndarray="binary", compression=None)
 NAMES = {
@@ -42,7 +42,7 @@ NAMES = {
 
 @cache
 def message() -> dict[str, Any]:
-    """95 ms of twelve leads at 1000 Hz, as counts of the converter: 2.3 kB on the wire."""
+    """Return 92 ms of twelve leads at 1000 Hz, as ADC counts: a frame of 2.3 kB."""
     record = shipped_ecg()
     return {
         "signal": np.ascontiguousarray(record.signal[:, :92], "int16"),
@@ -53,12 +53,12 @@ def message() -> dict[str, Any]:
 
 @cache
 def frame() -> bytes:
-    """The message as the viewers get it, but for its timestamp."""
+    """Return the frame that viewers receive, except for its timestamp."""
     return CODEC.encode(MessageType.ECG_DATA, message(), timestamp=1)
 
 
 def opening(*, subscribes: bool = True) -> list[bytes]:
-    """What a viewer says first."""
+    """Return the first messages of a viewer."""
     answer = {"version": 3, "capabilities": VIEWER}
     words = [CODEC.encode(MessageType.PROTOCOL_NEGOTIATION, answer, version=1)]
     return words + [CODEC.encode(MessageType.SUBSCRIBE, {"stream": STREAM})] * subscribes
@@ -66,7 +66,7 @@ def opening(*, subscribes: bool = True) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a server shows to those who come by TLS.
+    """The TLS certificate of a server.
 
     Attributes:
         chain: path of the certificate.
@@ -88,14 +88,14 @@ def _secure(tls: Certificate | None) -> dict[str, Any]:
 
 @dataclass
 class Station:
-    """A server that listens, and what can be done with it.
+    """A running server.
 
     Attributes:
-        port: where.
+        port: port that it listens on.
         publish: sends the message to all viewers.
-        says: what a viewer says first.
-        hears: messages that a viewer gets before the first that is published.
-        handler: of those that have one.
+        says: the first messages of a viewer.
+        hears: number of messages that a viewer receives before the first published one.
+        handler: the handler; None for a bare library.
     """
 
     port: int
@@ -109,7 +109,7 @@ Engine = Callable[..., AbstractAsyncContextManager[Station]]
 
 
 def installed() -> dict[str, Engine]:
-    """The servers by name, without those whose library is missing."""
+    """Return the servers by name, without those whose library is missing."""
     return {
         name: engine
         for name, (engine, libraries) in _ENGINES.items()
@@ -117,7 +117,7 @@ def installed() -> dict[str, Engine]:
     }
 
 
-# --- alone: what the libraries do with ready-made bytes ---
+# --- bare libraries, which send an encoded frame ---
 
 
 @asynccontextmanager
@@ -186,7 +186,8 @@ async def _handler(**settings: Any) -> AsyncIterator[WebSocketBinaryHandler]:
     async def answer(connection: Any, received: Any) -> None:
         await handler.send_message(connection.id, received.type, received.data)
 
-    handler = WebSocketBinaryHandler(settings=Settings(**settings), on_message=answer)
+    limits = Limits(rate_limit=None)  # a few clients send as fast as they can
+    handler = WebSocketBinaryHandler(settings=Settings(**settings), limits=limits, on_message=answer)
     async with handler:
         yield handler
 

@@ -51,7 +51,7 @@ Detector = Callable[[NDArray[np.float64], float], NDArray[np.int64]]
 
 
 def ours(signal: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
-    """The first lead, live: in frames of 50 ms, and half a second of nothing, in which the last beats are decided."""
+    """Detect beats in frames of 50 ms. Half a second without samples at the end completes the last beats."""
     detector, frame = HeartDetector(rate, ["II"]), round(0.05 * rate)
     beats = [beat for at in range(0, len(signal), frame) for beat in detector.feed(signal[at : at + frame])]
     beats += detector.skip(round(0.5 * rate))
@@ -59,7 +59,7 @@ def ours(signal: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
 
 
 def peers() -> dict[str, Detector]:
-    """The other detectors that are installed."""
+    """Return the other detectors that are installed."""
     found: dict[str, Detector] = {}
     try:
         sleepecg = import_module("sleepecg")
@@ -73,7 +73,7 @@ def peers() -> dict[str, Detector]:
 
 
 def found(reference: NDArray[np.int64], detections: NDArray[np.int64], rate: float) -> int:
-    """How many annotated beats have a detection of their own, in order of time."""
+    """Return the number of annotated beats with a detection of their own, in order of time."""
     count, at = 0, 0
     for beat in reference:
         while at < len(detections) and detections[at] < beat - WINDOW * rate:
@@ -97,7 +97,7 @@ def records(directory: Path) -> Iterator[tuple[str, NDArray[np.float64], float, 
 
 
 def measure(directories: list[Path]) -> Iterator[str]:
-    """The lines of the table."""
+    """Yield the lines of the table."""
     detectors = {"ecgframe": ours} | peers()
     yield "| record | beats | noise added | detector | sensitivity | positive predictivity | µs a second |"
     yield "| --- | ---: | ---: | --- | ---: | ---: | ---: |"
@@ -138,7 +138,7 @@ def cost() -> str:
 
 
 def written(text: str, mark: str, content: str) -> str:
-    """The page, with this between the marks."""
+    """Return the page with the content between the marks."""
     marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)", re.S)
     return marks.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
 

@@ -1,7 +1,7 @@
-"""What is measured of servers: fan-out, echo, a viewer that does not read, an alert behind a backlog.
+"""Measurements of servers: fan-out, echo, a viewer that does not read, an alert behind a backlog.
 
-Servers that are compared listen side by side in one process and take turns, so that noise hits them alike; their
-clients are in a process of their own. Where there are two cores, each process has one.
+All servers listen in one process and take turns, so that noise affects all alike; the clients are in another process.
+With two cores, each process has one.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,9 +27,9 @@ class Round(NamedTuple):
     """One measurement of one server.
 
     Attributes:
-        rate: frames delivered, or answers, a second.
-        cost: microseconds of processor time that the server's process took for each. Neighbours on a shared machine
-            disturb it less than the rate.
+        rate: frames delivered, or answers, per second.
+        cost: processor time of the server's process for each, in microseconds. On a shared machine, it varies less than
+            the rate.
     """
 
     rate: float
@@ -37,12 +37,12 @@ class Round(NamedTuple):
 
 
 Rounds = dict[str, list[Round]]
-"""Of each server."""
+"""Measurements by server."""
 
 
 @contextmanager
 def two_cores() -> Iterator[int | None]:
-    """Keep this process on one core, and give the other one for the clients."""
+    """Pin this process to one core, and yield another one for the clients; None if there is only one."""
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(allowed) < 2:
         yield None
@@ -56,14 +56,14 @@ def two_cores() -> Iterator[int | None]:
 
 @asynccontextmanager
 async def side_by_side(names: Sequence[str], **settings: Any) -> AsyncIterator[tuple[Crowd, dict[str, Station]]]:
-    """Those of the servers that are installed, all at once, and a crowd."""
+    """Start the installed servers, and the viewers."""
     engines = installed()
     async with AsyncExitStack() as stack:
         with two_cores() as core:
             stations = {
                 name: await stack.enter_async_context(engines[name](**settings)) for name in names if name in engines
             }
-            with Crowd(core) as crowd:  # it is gone before the servers are: nobody waits for its farewells
+            with Crowd(core) as crowd:  # it ends before the servers do, which need not wait for closing handshakes
                 yield crowd, stations
 
 
@@ -71,7 +71,7 @@ async def side_by_side(names: Sequence[str], **settings: Any) -> AsyncIterator[t
 
 
 async def fan_out(names: Sequence[str], *, viewers: int, frames: int, rounds: int) -> Rounds:
-    """Frames delivered a second, by the last viewer's last frame. No frame may be lost."""
+    """Measure the frames delivered per second, until the last viewer has the last frame. No frame may be lost."""
     found: Rounds = {name: [] for name in names}
     async with side_by_side(names, heartbeat_interval=3600) as (crowd, stations):  # the viewers say nothing
         audiences = {name: await Audience.of(crowd, station, viewers) for name, station in stations.items()}
@@ -89,7 +89,7 @@ async def fan_out(names: Sequence[str], *, viewers: int, frames: int, rounds: in
 
 @dataclass
 class Audience:
-    """The viewers of one server, and how much they have got."""
+    """The viewers of one server, and how many bytes they have received."""
 
     crowd: Crowd
     station: Station
@@ -103,7 +103,7 @@ class Audience:
         return cls(crowd, station, group, viewers)
 
     async def send(self, frames: int) -> float:
-        """Publish, wait until all is there, and return the frames delivered a second."""
+        """Publish, wait until all frames have arrived, and return the frames delivered per second."""
         self.nbytes += frames * bytes_on_the_wire(frame())
         began = time.monotonic()
         for _ in range(frames):
@@ -116,7 +116,7 @@ class Audience:
 
 
 async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -> Rounds:
-    """Answers a second, of so many clients that each wait for their answer before they ask again."""
+    """Measure answers per second, with clients that each wait for the answer before sending again."""
     found: Rounds = {name: [] for name in names}
     async with side_by_side(names, rate_limit=None, heartbeat_interval=3600) as (crowd, stations):
         groups = {
@@ -144,14 +144,14 @@ async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -
 
 @dataclass(frozen=True)
 class Stalled:
-    """What a viewer that does not read cost the server and the other viewers.
+    """Effects of a viewer that does not read on the server and the other viewers.
 
     Attributes:
-        viewers: that read.
-        frames: published.
-        seconds: that it took.
-        before: bytes of the server's resident memory, when all viewers were there.
-        most: the largest that was seen since.
+        viewers: number of viewers that read.
+        frames: number of published frames.
+        seconds: duration.
+        before: resident memory of the server in bytes, when all viewers were connected.
+        most: largest resident memory since then.
         lost: frames that the viewers which read did not get.
         dropped: frames that were dropped of the one that does not.
     """
@@ -166,12 +166,12 @@ class Stalled:
 
     @property
     def grown(self) -> float:
-        """MiB by which the server grew."""
+        """Growth of the server's memory in MiB."""
         return (self.most - self.before) / MiB
 
 
 async def stalled_viewer(name: str, *, viewers: int, seconds: float, rate: float) -> Stalled:
-    """Publish at a steady rate to viewers of which one does not read."""
+    """Publish at a constant rate to viewers, one of which does not read."""
     async with side_by_side([name]) as (crowd, stations):
         station = stations[name]
         assert station.handler is not None
@@ -207,7 +207,7 @@ async def _lost(audience: Audience) -> int:
 
 
 def resident_memory() -> int:
-    """Bytes of this process that are in memory."""
+    """Return the resident memory of this process in bytes."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -217,13 +217,13 @@ def resident_memory() -> int:
 
 @dataclass(frozen=True)
 class Overtaking:
-    """How an alert came through.
+    """Delivery of an alert behind a backlog.
 
     Attributes:
-        queued: waveform frames that waited in the server when the alert was published.
-        behind: waveform frames that arrived after it was published and before it did.
-        seconds: until it arrived.
-        backlog: seconds until the last waveform frame did.
+        queued: number of waveform frames in the queue when the alert was published.
+        behind: number of waveform frames that arrived between publication and arrival of the alert.
+        seconds: seconds until the alert arrived.
+        backlog: seconds until the last waveform frame arrived.
     """
 
     queued: int
@@ -233,7 +233,7 @@ class Overtaking:
 
 
 async def alert(name: str, *, queued: int, bytes_a_second: float, **options: Any) -> Overtaking:
-    """Publish an alert to a viewer on a slow link, for whom so many frames wait."""
+    """Publish an alert to a viewer on a slow link, with ``queued`` frames in its queue."""
     engine = installed()[name]
     roomy = {"queue_frames": 2 * queued, "queue_bytes": 4 * queued * len(frame())}
     async with engine(**roomy, **options) as station:
@@ -254,7 +254,7 @@ async def alert(name: str, *, queued: int, bytes_a_second: float, **options: Any
 
 
 class SlowViewer:
-    """One viewer, in a thread, who reads no faster than its link."""
+    """A viewer in a thread that reads at the rate of its link."""
 
     def __init__(self, station: Station, bytes_a_second: float) -> None:
         self.station = station
@@ -279,8 +279,10 @@ class SlowViewer:
             for words in self.station.says:
                 sock.sendall(websocket_frame(words))
             self.began = time.monotonic()
+            sock.settimeout(0.1)  # nothing more comes once the server has sent all: it waits for this thread to end
             while not self.ends:
-                received = self.note(received + more_of(sock, 2048))
+                with suppress(TimeoutError):
+                    received = self.note(received + more_of(sock, 2048))
                 time.sleep(self.pause)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
@@ -300,11 +302,11 @@ class SlowViewer:
 
 
 def _turned(names: list[str], number: int) -> list[str]:
-    """Nobody always runs behind the same neighbour."""
+    """Rotate the order, so that no server always follows the same one."""
     first = number % len(names)
     return names[first:] + names[:first]
 
 
 def ratio(rounds: Rounds, name: str, base: str) -> float:
-    """The median of the ratios of the rates, round by round."""
+    """Return the median ratio of the rates over the rounds."""
     return median(one.rate / other.rate for one, other in zip(rounds[name], rounds[base], strict=True))

@@ -1,7 +1,7 @@
-"""How things are measured: interleaved timing, peaks of memory, and two threads against one.
+"""Methods of measurement: interleaved timing, peak memory, and two threads compared with one.
 
-All candidates for a job are timed in one process, a slice of each in turn (A B C, B C A, ...), so that whatever else
-the machine does hits them alike. Both the fastest and the middle slice are kept.
+All candidates are timed in one process, in alternating slices (A B C, B C A, ...), so that noise affects all alike.
+Both the fastest and the median slice are kept.
 """
 
 import gc
@@ -18,7 +18,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call: of the fastest slice, and of the middle one."""
+    """Seconds per call in the fastest slice and in the median one."""
 
     best: float
     middle: float
@@ -26,22 +26,22 @@ class Timing:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to look: rounds over all candidates, and seconds that a slice of one candidate takes at least.
+    """Duration of a measurement: rounds over all candidates, and the shortest slice of one candidate in seconds.
 
-    Short slices and many of them: on a busy machine some pass between two interruptions, and long ones never do.
+    Many short slices are better than few long ones: on a busy machine, some of them are not interrupted.
     """
 
     rounds: int = 120
     slice: float = 0.0006
 
     def for_long_calls(self) -> "Effort":
-        """For calls of about a millisecond: a slice of one would find the caches as another candidate left them."""
+        """Return the effort for calls of about a millisecond, with longer slices to warm up the caches."""
         return Effort(max(1, self.rounds // 4), 10 * self.slice)
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes that a call takes: what its result holds, and what it needed on top of that while it ran."""
+    """Memory of a call in bytes: that of its result, and that needed temporarily in addition."""
 
     kept: int
     on_top: int
@@ -49,31 +49,31 @@ class Peak:
 
 @dataclass(frozen=True)
 class Threads:
-    """Calls a second, by one thread and by two that run at once."""
+    """Calls per second by one thread, and by two concurrent threads."""
 
     one: float
     two: float
 
 
 def time_together(calls: dict[str, Call], effort: Effort) -> dict[str, Timing]:
-    """Seconds a call of each candidate."""
+    """Measure the seconds per call of each candidate."""
     with _no_collection():
         counts = {name: _calls_in(call, effort.slice) for name, call in calls.items()}
         slices: dict[str, list[float]] = {name: [] for name in calls}
         names = list(calls)
         for i in range(effort.rounds):
-            first = i % len(names)  # nobody always runs behind the same neighbour
+            first = i % len(names)  # rotate the order, so that no candidate always follows the same one
             for name in names[first:] + names[:first]:
                 slices[name].append(_seconds(calls[name], counts[name]) / counts[name])
     return {name: Timing(min(found), median(found)) for name, found in slices.items()}
 
 
 def peak_of(call: Call, holds: Callable[[object], int]) -> Peak:
-    """The memory of one call, as far as tracemalloc sees it.
+    """Measure the memory of one call, as far as tracemalloc sees it.
 
     Args:
-        call: what to measure; it runs once before, so that caches are full.
-        holds: bytes that count as the result, of what the call returned.
+        call: the call to measure; it is called once before, to fill caches.
+        holds: returns the size of the result in bytes.
     """
     call()
     gc.collect()
@@ -89,10 +89,10 @@ def peak_of(call: Call, holds: Callable[[object], int]) -> Peak:
 
 
 def by_threads(calls: dict[str, Call], effort: Effort) -> dict[str, Threads]:
-    """Each candidate in one thread and in two, in turn, by the fastest slice of either."""
+    """Measure each candidate alternately in one thread and in two, by the fastest slices."""
     best = {name: [float("inf"), float("inf")] for name in calls}
     with ThreadPoolExecutor(2) as pool, _no_collection():
-        # long enough for threads to hand the interpreter's lock to one another a few times
+        # long enough for the threads to pass the GIL to each other a few times
         counts = {name: _calls_in(call, 40 * effort.slice) for name, call in calls.items()}
         for _ in range(max(1, effort.rounds // 4)):
             for name, call in calls.items():
@@ -117,10 +117,10 @@ def _seconds(call: Call, count: int) -> float:
 
 
 def _calls_in(call: Call, seconds: float) -> int:
-    """Calls that fill a slice, at least one."""
+    """Return the number of calls that fill a slice, at least one."""
     call()
     count = 1
-    # the best of three, lest an interruption pass for a slow call
+    # the best of three, so that an interruption does not count as a slow call
     while (taken := min(_seconds(call, count) for _ in range(3))) < seconds / 4:
         count *= 2
     return max(1, round(seconds * count / taken))

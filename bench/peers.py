@@ -1,4 +1,4 @@
-"""Who is measured: ecgframe, and what else a team would pick to carry the same message.
+"""The candidates: ecgframe, and other libraries for the same messages.
 
 A peer encodes a message to bytes and decodes it again. ecgframe makes a whole V3 frame, header, CRC-32 and dtype
 included; the others make the bare payload, which is all they do. All are called as their documentation says is fast,
@@ -38,7 +38,7 @@ pyarrow = _optional("pyarrow")
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to carry a message.
+    """A way to encode and decode a message.
 
     Attributes:
         name: as printed.
@@ -59,7 +59,7 @@ class Peer:
     into: Callable[[Any, bytearray], Callable[[], object]] | None = None
 
     def then_array(self, dtype: str) -> "Peer":
-        """The same, with ``np.array`` over the decoded signal, for readers that compute."""
+        """Return this candidate with the decoded signal converted by ``np.array``."""
         if self.returns == "arrays":
             return self
 
@@ -71,7 +71,7 @@ class Peer:
         return replace(self, name=f"{self.name} + np.array", decode=decode, returns="arrays")
 
     def deflated(self) -> "Peer":
-        """The same, with zlib at level 6 around it."""
+        """Return this candidate with zlib at level 6."""
         return replace(
             self,
             name=f"{self.name} + zlib",
@@ -156,11 +156,11 @@ OTHERS = [
         installed=ormsgpack is not None,
     ),
 ]
-"""Serializers that know nothing of arrays on the way back: what they decode holds lists."""
+"""Serializers that decode arrays to lists."""
 
 
 def _by_hand(name: str, pack: Callable[[Any], bytes], unpack: Callable[[bytes], Any], *, installed: bool) -> Peer:
-    """Raw bytes, dtype and shape in a map: what one writes by hand to keep an array an array."""
+    """Encode an array as a map of raw bytes, dtype and shape, as one would do by hand."""
 
     def encode(message):
         array = message["signal"]
@@ -176,15 +176,15 @@ def _by_hand(name: str, pack: Callable[[Any], bytes], unpack: Callable[[bytes], 
 
 
 RAW_BYTES = [_by_hand(peer.name, peer.encode, peer.decode, installed=peer.installed) for peer in OTHERS[2:]]
-"""The MessagePack libraries once more, with the samples as raw bytes."""
+"""The MessagePack libraries with samples as raw bytes."""
 
 
 SAMPLES_FIELDS = {"float64": "float64_samples", "float32": "float32_samples", "int16": "counts"}
-"""Where Protocol Buffers keep the signal, by its dtype."""
+"""The Protocol Buffers field of the signal, by dtype."""
 
 
 def _protobuf_message_class():
-    """What protoc would make of this schema (proto2; every repeated number packed):
+    """Return the class that protoc would generate from this schema (proto2, with packed repeated numbers):
 
     message EcgData {
         repeated double float64_samples = 1;  repeated float float32_samples = 2;  repeated sint32 counts = 3;
@@ -246,7 +246,7 @@ def _protobuf() -> Peer:
 
 
 def _arrow() -> Peer:
-    """A record batch with a row for each lead; all that is not samples stands in the schema's metadata."""
+    """Encode a record batch with a row for each lead; the other fields are in the metadata of the schema."""
     if pyarrow is None:
         return Peer("arrow", _to_list, _to_list, "arrays", installed=False)
 
@@ -272,7 +272,7 @@ def _arrow() -> Peer:
 PROTOBUF = _protobuf()
 ARROW = _arrow()
 SCHEMAS = [PROTOBUF, ARROW]
-"""Formats that know the message beforehand, and what its samples are: they return arrays."""
+"""Formats with a schema of the message, which decode to arrays."""
 
 
 def writers(candidates: list[Peer], message: Any) -> dict[str, Callable[[], object]]:
@@ -287,7 +287,7 @@ def writers(candidates: list[Peer], message: Any) -> dict[str, Callable[[], obje
 
 
 def each(peers: list[Peer]) -> pytest.MarkDecorator:
-    """Run a benchmark once for each peer, and skip those that are not installed."""
+    """Run a benchmark once for each candidate; skip those that are not installed."""
     return pytest.mark.parametrize(
         "peer",
         [

@@ -1,4 +1,4 @@
-"""The measurements as pictures. One colour a peer, the same in every one of them."""
+"""Plots of the measurements. A candidate has the same colour in all of them."""
 
 from collections.abc import Mapping, Sequence
 from math import log10
@@ -40,19 +40,19 @@ Series = Mapping[str, Sequence[float]]
 
 
 def colour(name: str) -> str:
-    """Of a peer, whatever it does besides."""
+    """Return the colour of a peer, the same for all its variants."""
     return FLOOR if name.startswith("(") else COLOURS[name.split(maxsplit=1)[0].rstrip(",")]
 
 
 def dashes(name: str) -> str:
-    """Dashed for samples as raw bytes, dotted for the floor, solid for all else."""
+    """Return the line style: dashed for samples as raw bytes, dotted for the floor, solid for all others."""
     if name.startswith("("):
         return ":"
     return "--" if name.endswith(("binary form", "+ tobytes")) else "-"
 
 
 def over_size(path: Path, title: str, nbytes: Sequence[int], shapes: Sequence[str], seconds: Series) -> None:
-    """Times over message size, both logarithmic, each line named at its end."""
+    """Plot times over message size, both logarithmic, with the name of each line at its end."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 6), layout="constrained")
         axes = figure.subplots()
@@ -89,7 +89,7 @@ def _name_the_ends(axes: Axes, x: float, ends: Mapping[str, float]) -> None:
 
 
 def spread(wanted: Mapping[str, float], apart: float) -> dict[str, float]:
-    """Places as near as can be to the wanted ones, in their order, and at least so far apart."""
+    """Return positions as near as possible to the wanted ones, in the same order, with a minimum distance."""
     names = sorted(wanted, key=wanted.__getitem__)
     clusters: list[tuple[list[str], float]] = []  # names, and where their middle lies
     for name in names:
@@ -106,7 +106,7 @@ def spread(wanted: Mapping[str, float], apart: float) -> dict[str, float]:
 
 
 def sizes(path: Path, title: str, percent: Mapping[str, Mapping[str, float]], nbytes: Series) -> None:
-    """Bars of bytes on the wire, a panel for each dtype, in percent of JSON."""
+    """Plot sizes as bars, in percent of JSON, with a panel for each dtype."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.9 + 0.27 * len(nbytes)), layout="constrained")
         panels = figure.subplots(1, len(percent), sharey=True)
@@ -129,7 +129,7 @@ def sizes(path: Path, title: str, percent: Mapping[str, Mapping[str, float]], nb
 
 
 def memory(path: Path, title: str, panels: Mapping[str, Mapping[str, float]]) -> None:
-    """Bars of bytes on a logarithmic axis, a panel for each direction."""
+    """Plot memory as bars on a logarithmic axis, with a panel for each direction."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.9 + 0.27 * max(map(len, panels.values()))), layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)

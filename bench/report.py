@@ -1,4 +1,4 @@
-"""The whole comparison in one run: measures, then writes RESULTS.md and its pictures. ``python -m bench`` calls it."""
+"""Measures the whole comparison, and writes RESULTS.md and its pictures. ``python -m bench`` calls it."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ SIZES = [
     ecg.Size(12, 2000, every=2),
     ecg.TEN_SECONDS,
 ]
-"""From a tenth of a second of one lead to ten seconds of twelve."""
+"""From a tenth of a second of one lead to ten seconds of twelve leads."""
 
 LIST, BINARY = peers.ECGFRAME, peers.ECGFRAME_BINARY
 COMPRESSED = [
@@ -46,14 +46,14 @@ LIBRARIES = [
     *("ecgframe", "numpy", "zlib-ng", "deflate", "orjson", "msgpack", "msgspec", "ormsgpack", "protobuf", "pyarrow"),
 ]
 UNSEEN = {"protobuf", "arrow"}
-"""Peers that take memory from elsewhere than Python's allocators, where tracemalloc looks."""
+"""Peers that allocate memory that tracemalloc does not see."""
 
 Times = dict[str, Timing]
 
 
 @dataclass(frozen=True)
 class Floors:
-    """ecgframe's two forms, and what copying and summing alone would take of the same bytes."""
+    """Times of ecgframe's two forms, and of copying and computing the CRC-32 of the same bytes only."""
 
     frame_bytes: dict[str, int]
     times: Times
@@ -93,7 +93,7 @@ def run(folder: Path, effort: Effort) -> Path:
 
 
 def measure(effort: Effort) -> Results:
-    """Measure everything; what is being measured is told on stderr."""
+    """Measure everything. Prints to stderr what is being measured."""
     encode: dict[ecg.Size, Times] = {}
     decode: dict[ecg.Size, Times] = {}
     floors: dict[ecg.Size, Floors] = {}
@@ -188,7 +188,7 @@ def _both_ways(candidates: Sequence[Peer], message: dict[str, Any], effort: Effo
 
 
 def _into(effort: Effort) -> dict[str, dict[str, Times]]:
-    """By what the message holds, then by its size."""
+    """Return the times by content of the message, then by its size."""
     jobs = {
         "ndarray": ([LIST, BINARY, MSGSPEC], {str(size): ecg.message(size, "float64") for size in ecg.SIZES}),
         "plain lists": ([LIST, MSGSPEC], {str(size): ecg.message(size, "float64", "list") for size in ecg.SIZES}),
@@ -222,7 +222,7 @@ def _memory() -> dict[str, dict[str, Peak]]:
 
 
 def _own_samples(message: dict[str, Any]) -> int:
-    """Bytes of the decoded array; none where it is a view of what was received."""
+    """Return the bytes of the decoded array; 0 if it is a view of the received bytes."""
     signal = message["signal"]
     return 0 if not signal.flags.writeable else signal.nbytes
 
@@ -274,7 +274,7 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def write(results: Results) -> Iterator[str]:
-    """The lines of RESULTS.md."""
+    """Return the lines of RESULTS.md."""
     yield from _top()
     yield from _over_size("Encode: ndarray to bytes", "encode", results.encode)
     yield from _over_size("Decode: bytes to array", "decode", results.decode)
@@ -292,8 +292,8 @@ def _top() -> Iterator[str]:
     libraries = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
     yield f"""# What was measured
 
-Written by `python -m bench`, which [README.md](README.md) explains. The samples are those of the 12-lead ECG that ships
-with the package; "12{X}500" is 12 leads by 500 samples.
+Written by `python -m bench` (see [README.md](README.md)). The samples are those of the 12-lead ECG in the package.
+"12{X}500" means 12 leads with 500 samples each.
 
 | | |
 | --- | --- |
@@ -304,16 +304,17 @@ with the package; "12{X}500" is 12 leads by 500 samples.
 | Python | {platform.python_implementation()} {platform.python_version()} |
 | libraries | {libraries} |
 
-"ecgframe" alone is the list form, which every peer of the protocol reads. ecgframe makes and checks whole V3 frames:
-header, timestamp, CRC-32, dtype and shape. The others make and read a bare payload of the same message. A time is that
-of the fastest slice of many, unless it says median; `{X}` says how many times as long it took as ecgframe's list form.
-The serializers give lists back, and their readers call `np.array` on them. Arrays from "binary form", "+ tobytes" and
-arrow are views of what was received. "{FLOOR}" copies the samples and sums the copy, and does nothing else.
+"ecgframe" without further words is the list form, which every peer reads. ecgframe encodes, decodes and validates
+complete V3 frames: header, timestamp, CRC-32, dtype and shape. The other libraries encode and decode only a payload
+with the same message. Calls are timed in many slices. A time is that of the fastest slice, or of the median slice if
+the table says so. `{X}` is the ratio to the time of ecgframe's list form. The other serializers decode lists, which are
+then converted by `np.array`. Arrays from "binary form", "+ tobytes" and arrow are views of the received bytes.
+"{FLOOR}" copies the samples and computes the checksum of the copy, and nothing else.
 """
 
 
 def _version(name: str) -> str:
-    if name == "ecgframe":  # the tree's, whatever is installed
+    if name == "ecgframe":  # of this source tree, not of an installed package
         return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
     try:
         return version(name)
@@ -332,12 +333,12 @@ def _processor() -> str:
 
 def _over_size(title: str, verb: str, found: Mapping[ecg.Size, Times]) -> Iterator[str]:
     names = list(found[SIZES[0]])
-    yield f"## {title}\n\n![{title}](results/{verb}.svg)\n\nFastest slice:\n"
+    yield f"## {title}\n\n![{title}](results/{verb}.svg)\n\nTime of the fastest slice:\n"
     yield from _table(
         ["", *map(str, SIZES)],
         [[name, *(_with_ratio(found[size], name) for size in SIZES)] for name in names],
     )
-    yield "Median slice:\n"
+    yield "Time of the median slice:\n"
     yield from _table(
         ["", *map(str, SIZES)], [[name, *(_time(found[size][name].middle) for size in SIZES)] for name in names]
     )
@@ -350,7 +351,7 @@ def _with_ratio(times: Times, name: str) -> str:
 def _other_dtypes(results: Results) -> Iterator[str]:
     yield f"""## float32 and int16
 
-{ecg.TEN_SECONDS}, ndarray to bytes and bytes to array.
+{ecg.TEN_SECONDS} samples, ndarray to bytes and bytes to array.
 """
     for dtype, times in results.dtypes.items():
         yield f"{dtype}:\n"
@@ -360,8 +361,9 @@ def _other_dtypes(results: Results) -> Iterator[str]:
 def _against_the_floor(floors: Mapping[ecg.Size, Floors]) -> Iterator[str]:
     yield f"""## Against the floor
 
-What a frame costs next to a bare copy of the same frame and the CRC-32 of that copy (`memcpy + CRC`); a decoder of the
-binary form copies nothing, so it stands next to the CRC-32 alone. `{X}` is here the ratio to that.
+Encoding and decoding compared to the least work possible: copying the same frame and computing the CRC-32 of the copy
+(`memcpy + CRC`). Decoding the binary form copies nothing, so it is compared to the CRC-32 alone. `{X}` is the ratio to
+this least work.
 """
     for form in ("list", "binary"):
         yield f"{form.capitalize()} form:\n"
@@ -390,9 +392,9 @@ def _on_the_wire(sizes: Mapping[ecg.Size, dict[str, dict[str, int]]]) -> Iterato
 
 ![Size on the wire](results/size.svg)
 
-Bytes of one message, and percent of the shortest JSON, which is orjson's; json writes blanks behind commas and colons,
-and float32 samples with the digits of float64. The floats are millivolts with up to five decimals, int16 are the
-converter's counts. Compressed is zlib at level 6.
+Bytes of one message, and the percentage of the size of orjson's JSON, which is the shortest JSON. json writes spaces
+after commas and colons, and float32 samples with the digits of float64. The floats are millivolts with up to five
+decimals; the int16 samples are ADC counts. "compressed" means zlib at level 6.
 """
     for size, found in sizes.items():
         yield f"{size}:\n"
@@ -409,31 +411,32 @@ def _in_memory(memory: Mapping[str, Mapping[str, Peak]]) -> Iterator[str]:
 
 ![Memory](results/memory.svg)
 
-One call on {ecg.TEN_SECONDS} float64, {samples} of samples, by tracemalloc: what the result holds (the frame; the
-decoded array, if it is no view), and the peak beyond it. tracemalloc sees what Python and NumPy allocate. protobuf and
-arrow take memory from elsewhere besides, so theirs are lower bounds and not drawn; so does the library that deflates.
+Memory of one call with {ecg.TEN_SECONDS} float64 samples ({samples}), measured by tracemalloc: the size of the result
+(the frame, or the decoded array unless it is a view), and the peak in addition to it. tracemalloc counts what Python
+and NumPy allocate. protobuf, arrow and the library for zlib allocate other memory, too. The figures for protobuf and
+arrow are therefore lower bounds, and not in the picture.
 """
     for verb, found in memory.items():
         rows = [
             [name, _size(peak.kept), ("≥ " if name in UNSEEN else "") + _size(peak.on_top)]
             for name, peak in found.items()
         ]
-        yield from _table([verb, "result", "peak beyond it"], rows)
+        yield from _table([verb, "result", "peak in addition"], rows)
 
 
 def _small_frames(results: Results) -> Iterator[str]:
     yield """## Heartbeat
 
-A message of one float, `{"timestamp": 1705320000.25}`. 19 of ecgframe's bytes are the header.
+A message with one float, `{"timestamp": 1705320000.25}`. 19 bytes of ecgframe's frame are the header.
 """
     yield from _both_ways_table(results.heartbeat, results.heartbeat_bytes, LIST.name)
 
 
 def _into_a_buffer(into: Mapping[str, Mapping[str, Times]]) -> Iterator[str]:
-    yield f"""## Into a buffer of the caller's
+    yield f"""## Encoding into a buffer of the caller
 
-`encode_into` writes a frame into a `bytearray` that is used again and again, where `encode` makes a new `bytes` for
-each; msgspec has the like for its bare payload. `{X}` is the ratio to ecgframe's `encode`.
+`encode_into` writes each frame into the same `bytearray`, while `encode` returns a new `bytes` for each. msgspec offers
+the same for its payload. `{X}` is the ratio to ecgframe's `encode`.
 """
     for job, found in into.items():
         columns = list(found)
@@ -446,8 +449,8 @@ each; msgspec has the like for its bare payload. `{X}` is the ratio to ecgframe'
 def _compressed_frames(results: Results) -> Iterator[str]:
     yield f"""## Compressed frame
 
-{ecg.ONE_SECOND}; the others have zlib at level 6 around their payload. `{X}` is the ratio to ecgframe's compressed list
-form.
+{ecg.ONE_SECOND} samples. The payloads of the other libraries are compressed with zlib at level 6. `{X}` is the ratio to
+ecgframe's compressed list form.
 """
     for dtype, times in results.compressed.items():
         yield f"{dtype}:\n"
@@ -468,15 +471,15 @@ def _both_ways_table(times: Mapping[str, Times], nbytes: Mapping[str, int], base
 def _two_threads(threads: Mapping[str, Threads]) -> Iterator[str]:
     yield f"""## Two threads
 
-The same call on {ecg.TEN_SECONDS} float64 by one thread, and by two at once; 2.00 would be twice the work in the same
-time, 1.00 is what a library reaches that holds the interpreter's lock throughout. The longer a call does without that
-lock, the more it gains.
+The same call with {ecg.TEN_SECONDS} float64 samples in one thread, and in two at the same time. 2.00 means twice as
+many calls in the same time. A library that holds the GIL all the time reaches 1.00. The longer a call releases the GIL,
+the closer it comes to 2.00.
 """
     rows = [
         [name, f"{found.one:,.0f}", f"{found.two:,.0f}", f"{found.two / found.one:.2f}"]
         for name, found in threads.items()
     ]
-    yield from _table(["", "calls a second, one thread", "two threads", "two : one"], rows)
+    yield from _table(["", "calls per second, one thread", "two threads", "ratio"], rows)
 
 
 # --- words and numbers ---

@@ -1,4 +1,4 @@
-"""``python -m bench.servers_report``: the servers, measured and written to bench/SERVERS.md. Takes some minutes."""
+"""``python -m bench.servers_report`` measures servers, and writes bench/SERVERS.md. It takes some minutes."""
 
 import argparse
 import asyncio
@@ -15,21 +15,21 @@ from typing import Any
 
 from ecgframe.server.event_loop import new_event_loop
 
-from . import live, storms
+from . import core, live, storms
 from .engines import NAMES, frame, installed
 from .report import _processor, _table
 
 HANDLERS = [name for name in NAMES if name.startswith("handler")]
 BARE = "websockets"
 LIBRARIES = {"handler on websockets": "websockets", "handler on picows": "picows"}
-"""What a handler's opening of connections is compared with."""
-HEAD = ["", "median", "best", "of `websockets` alone", "processor time of the server for each"]
+"""For each handler, the library with which its time for connecting is compared."""
+HEAD = ["", "median", "best", "relative to `websockets` alone", "processor time of the server for each frame or answer"]
 RATE = 40
-"""Frames a second past a viewer that does not read: more than its queue holds come in a minute."""
+"""Frames per second in the measurement with a viewer that does not read; its queue is full within a minute."""
 
 
 def measure(rounds: int, seconds: float) -> Iterator[str]:
-    """The lines of SERVERS.md."""
+    """Return the lines of SERVERS.md."""
     names = list(installed())
     handlers = [name for name in HANDLERS if name in names]
     fan_out = asyncio.run(live.fan_out(names, viewers=500, frames=40, rounds=rounds))
@@ -39,41 +39,43 @@ def measure(rounds: int, seconds: float) -> Iterator[str]:
     storm = {tls: asyncio.run(storms.openings(names, viewers=500, rounds=rounds, tls=tls)) for tls in (False, True)}
     returns = {name: _returns(name) for name in names}
     yield from _top()
-    yield "## Fan-out\n\nFrames delivered a second, one stream to 500 viewers; median and best of the rounds.\n"
+    yield "## Fan-out\n\nFrames delivered per second, from one stream to 500 viewers: median and best of the rounds.\n"
     yield from _table(HEAD, list(_rounds(fan_out)))
     for clients, found in echo.items():
-        yield f"## Echo, {clients} client{'s' * (clients > 1)}\n\nAnswers a second; each client waits for its answer.\n"
+        yield f"## Echo, {clients} client{'s' * (clients > 1)}\n"
+        yield "Answers per second. Each client waits for an answer before it sends the next message.\n"
         yield from _table(HEAD, list(_rounds(found)))
-    yield f"## One of 500 viewers does not read\n\n{RATE} frames a second for {seconds:.0f} s.\n"
+    yield f"## One of 500 viewers does not read\n\n{RATE} frames per second for {seconds:.0f} s.\n"
     yield from _table(
-        ["", "memory grew by", "frames lost by the other 499", "dropped of the one"],
+        ["", "additional memory", "frames lost by the other 499", "frames dropped for this viewer"],
         [[NAMES[name], f"{one.grown:.1f} MiB", f"{one.lost}", f"{one.dropped}"] for name, one in stalled.items()],
     )
-    yield "## An alert behind a backlog\n\n10,000 waveform frames wait for a viewer who takes 1 MB a second.\n"
+    yield "## An alert behind a backlog\n\n10,000 waveform frames wait for a viewer that reads 1 MB/s.\n"
     yield from _table(
-        ["", "waveforms that waited", "arrived before the alert", "alert after", "a frame at the end would have taken"],
+        ["", "waiting waveforms", "arrived before the alert", "delay of the alert", "delay of a frame at the end"],
         [
             [NAMES[name], f"{one.queued:,}", f"{one.behind}", f"{one.seconds:.2f} s", f"{one.backlog:.0f} s"]
             for name, one in alerts.items()
         ],
     )
     for tls, found in storm.items():
-        yield f"## 500 viewers who open at once, {'by TLS' if tls else 'without TLS'}\n"
-        yield "From the first SYN until all are in; all servers let 4,096 connections wait.\n"
+        yield f"## 500 viewers that connect at once, {'with TLS' if tls else 'without TLS'}\n"
+        yield "Time from the first SYN until all are connected. All servers listen with a backlog of 4,096.\n"
         yield from _table(
-            ["", "median", "best", "more than the library alone", "processor time"], list(_openings(found))
+            ["", "median", "best", "compared with the library alone", "processor time"], list(_openings(found))
         )
-    yield f"""## A ward of 500 that comes back by TLS, 10 s behind
+    yield f"""## 500 viewers that reconnect over TLS, 10 s behind
 
-{storms.RATE} frames a second. How late they are for one more viewer, who watches live, until all are up to date; a bare
-library only opens the connections. First on asyncio's event loop, then on `ecgframe.server.event_loop`'s.
+{storms.RATE} frames per second. The delays are those of frames for one more viewer, which was connected before, until
+all viewers are up to date. A library alone only accepts the connections. The first three columns are for the default
+event loop of asyncio, the others for that of `ecgframe.server.event_loop`.
 """
-    head = ["median", "most", "all up to date after"]
+    head = ["median delay", "longest delay", "time until all are up to date"]
     yield from _table(["", *head, *head], [_late(name, one) for name, one in returns.items()])
 
 
 def _returns(name: str) -> list[storms.Return]:
-    """On asyncio's event loop, and on ours."""
+    """Measure with the default event loop of asyncio, and with that of ``ecgframe.server.event_loop``."""
     found = []
     for factory in (None, new_event_loop):
         with asyncio.Runner(loop_factory=factory) as runner:
@@ -100,7 +102,7 @@ def _late(name: str, found: list[storms.Return]) -> list[str]:
 def _each_in_a_process(
     measure: Callable[..., live.Stalled], arguments: Sequence[tuple[Any, ...]]
 ) -> Iterator[live.Stalled]:
-    """One after the other, each in a new process: its memory is that of nothing else."""
+    """Measure one after the other, each in a new process, so that each is measured with its own memory."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as processes:
         yield from processes.map(measure, *zip(*arguments, strict=True))
 
@@ -121,9 +123,10 @@ def _top() -> Iterator[str]:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("websockets", "picows", "uvicorn", "aiohttp"))
     yield f"""# Servers
 
-Written by `python -m bench.servers_report`. Each server in one process on one core, its clients in another; frames of
-{len(frame()):,} bytes; servers take turns within one run. A bare library sends bytes that are ready; the handler
-encodes, keeps a ring, and bounds its queues. Ratios are of the rounds of one run, side by side.
+Written by `python -m bench.servers_report`. Each server runs in one process on one core, and its clients in another.
+The frames have {len(frame()):,} bytes. In each round, all servers are measured in turn; ratios compare servers within a
+round. "alone" means that a library only sends prepared bytes. The handler encodes messages, keeps a history, and limits
+its queues.
 
 {datetime.now(UTC):%Y-%m-%d}, {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}.
 """
@@ -131,8 +134,12 @@ encodes, keeps a ring, and bounds its queues. Ratios are of the rounds of one ru
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="of fan-out and echo")
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="of the viewer that does not read")
+    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="number of rounds of fan-out and echo")
+    parser.add_argument(
+        "--seconds", type=float, default=60, metavar="S", help="duration with a viewer that does not read"
+    )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "SERVERS.md", metavar="FILE")
+    core.add_option(parser)
     arguments = parser.parse_args()
+    core.check(parser, plain=arguments.plain)
     arguments.output.write_text("\n".join(measure(arguments.rounds, arguments.seconds)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is measured of storms: viewers that all come at once, and a ward that comes back all at once and wants the past.
+"""Measurements of storms: many viewers that connect at once, and many that reconnect at once and resume.
 
 The viewers are raw connections in a process of their own, on the other core. One more viewer, in another process,
 watches live meanwhile, and tells how late each frame came, by when it was due.
@@ -27,7 +27,7 @@ from .engines import CODEC, STREAM, Certificate, Station, installed, message, op
 from .live import two_cores
 
 RATE = 20
-"""Frames a second that are played."""
+"""Frames per second that are published."""
 
 
 # --- openings ---
@@ -35,7 +35,7 @@ RATE = 20
 
 @dataclass(frozen=True)
 class Opening:
-    """How long it took until all viewers were in.
+    """Time until all viewers were connected.
 
     Attributes:
         seconds: from the first SYN to the last answer.
@@ -47,7 +47,7 @@ class Opening:
 
 
 async def openings(names: Sequence[str], *, viewers: int, rounds: int, tls: bool = False) -> dict[str, list[Opening]]:
-    """Have so many viewers connect to each server at once, in turn, until each has all that comes first."""
+    """Let many viewers connect to each server at once, in turn, and wait until each has its first messages."""
     found: dict[str, list[Opening]] = {name: [] for name in names}
     async with _stations(names, tls) as (stations, certificate, core):
         for number in range(rounds + 1):
@@ -71,7 +71,7 @@ async def openings(names: Sequence[str], *, viewers: int, rounds: int, tls: bool
 
 @dataclass(frozen=True)
 class Return:
-    """What a storm did to a viewer who watches live, and how long it took.
+    """Effects of a storm on a live viewer, and its duration.
 
     Attributes:
         quiet: seconds by which each frame was late before.
@@ -151,7 +151,7 @@ class _Due:
 
 
 async def _play(station: Station, due: _Due, play: Callable[[], Any]) -> None:
-    """Publish at a steady rate; a loop that is held up publishes late, and that counts."""
+    """Publish at a constant rate. A blocked event loop publishes late, which counts."""
     began = time.monotonic()
     for number in range(1 << 30):
         at = began + number / RATE
@@ -201,7 +201,7 @@ def _certificate() -> Iterator[Certificate]:
 
 
 class _Away:
-    """A function in a process of its own, to be talked to."""
+    """A function in a separate process, with a pipe."""
 
     def __init__(self, run: Callable[..., None], core: int | None, *arguments: Any) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
@@ -233,7 +233,7 @@ class _Away:
 
 
 def excess(found: dict[str, list[Opening]], name: str, base: str) -> float:
-    """Seconds by which a server took longer than another one: the median of the differences, round by round."""
+    """Return the seconds by which a server took longer than another: the median difference over the rounds."""
     return median(one.seconds - other.seconds for one, other in zip(found[name], found[base], strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What is the binary form worth, next to the list form, to raw bytes by hand, and to a bare copy of the samples?"""
+"""The binary form compared with the list form, with raw bytes by hand, and with a mere copy of the samples."""
 
 import ecg
 import numpy as np

@@ -48,5 +48,5 @@ def test_encode_what_will_not_shrink(measure, peer, size):
 @pytest.mark.parametrize("size", [65_536, 1_000_000])
 def test_deflate_what_will_not_shrink(measure, size):
     payload = pack({"image": random.Random(7).randbytes(size)})
-    deflated = measure(f"encode {size:,} random bytes", "(deflating it in vain)", deflate, memoryview(payload), 6)
+    deflated = measure(f"encode {size:,} random bytes", "(deflated, but not smaller)", deflate, memoryview(payload), 6)
     assert len(deflated) > size

@@ -23,7 +23,7 @@ SIZES = [ecg.Size(1, 32, every=4), ecg.ONE_LEAD, ecg.ONE_SECOND, ecg.TEN_SECONDS
 
 @dataclass(frozen=True)
 class Library:
-    """One that speaks zlib's format; ``module`` is None where it is not installed."""
+    """A library for the zlib format; ``module`` is None if it is not installed."""
 
     name: str
     module: Any
@@ -41,7 +41,7 @@ def _optional(name):
 
 
 def _like_zlib(name: str, module: Any, levels: tuple[int, ...]) -> Library:
-    """A module with zlib's own interface; it inflates as a stream, up to a limit, since a peer may lie."""
+    """A module with the interface of zlib. It inflates up to a limit, since a payload may expand to any size."""
 
     def decompress(deflated):
         stream = module.decompressobj()

@@ -1,4 +1,4 @@
-"""What does a frame cost that carries next to nothing?"""
+"""The overhead of a frame with almost no payload."""
 
 import ecg
 import peers

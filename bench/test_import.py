@@ -22,7 +22,7 @@ print((time.process_time() - begin) / (middle - begin))
 
 
 def share(module):
-    """How many times as much processor time as NumPy and msgpack alone."""
+    """Return the processor time as a multiple of that of NumPy and msgpack alone."""
     command = [sys.executable, "-P", "-c", SHARE.format(module=module)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -10,7 +10,7 @@ array([[0.1, 0.2],
 
 from typing import TYPE_CHECKING, Any
 
-from . import messages as _messages  # noqa: F401 - for bundlers: the compiled codec imports it
+from . import messages as _messages  # noqa: F401 - for bundlers, which cannot see that the compiled codec imports it
 from ._core import Header, accelerated, crc32
 from .codec import Codec, Message, decode, decode_all, encode, pack, split, unpack
 from .compression import Compression
@@ -28,6 +28,7 @@ from .errors import (
     RateLimitExceeded,
 )
 from .protocol import ErrorCode, Flag, MessageType
+from .samples import physical
 
 if TYPE_CHECKING:
     from .client import Client as Client
@@ -60,14 +61,22 @@ __all__ = [
     "decode_all",
     "encode",
     "pack",
+    "physical",
     "split",
     "unpack",
 ]
 
 
+_FROM_CLIENT = ("Client", "connect")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FROM_CLIENT, "__version__"})
+
+
 def __getattr__(name: str) -> Any:
-    """What costs to load, loaded when it is asked for: who only encodes and decodes shall not pay for asyncio."""
-    if name in ("Client", "connect"):
+    """Import the client and the version on first use, so that encoding and decoding do not load asyncio."""
+    if name in _FROM_CLIENT:
         from . import client  # noqa: PLC0415
 
         return getattr(client, name)

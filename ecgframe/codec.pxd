@@ -1,11 +1,11 @@
 """What codec.py's classes and methods are in C, for the build that compiles it; codec.py itself is plain Python."""
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 # codec.py gets its names from _core/; those that stand here, too, are called in C. A class cannot have both, hence
-# the other name of the one that codec.py makes objects of.
-from ._core._header cimport FlatBuffer, Header, flatten, flatten_writable, as_byte
+# the other name of those that codec.py makes objects of.
+from ._core._header cimport FlatBuffer, Header as CompiledHeader, flatten, flatten_writable, form_fault, as_byte
 from ._core.clock cimport Clock as CompiledClock
 from ._core.frame cimport PendingFrame, build_frame, pending_frame
 from ._core.message cimport message_of
@@ -13,12 +13,46 @@ from ._core.pack cimport pack as pack_payload, pack_frame, pack_frame_into
 from ._core.unpack cimport unpack as unpack_payload, unpack_checked
 
 
-cdef bytes _IS_TYPE
+cdef bytes _TYPE_SINCE
 cdef bytes _SETTABLE
+cdef list _TYPES
+cdef bytes _HEADER_SIZES
 cdef int _TRANSFORMED
 cdef int _COMPRESSED
 cdef int _ENCRYPTED
+cdef int _FRAGMENT
+cdef int _SIGNED
+cdef int _TRANSFORMED_IN_V4
+cdef int _RECORD
+cdef int _ALGORITHM
+cdef object _ZERO
+cdef int _FILTER_AT
+cdef int _TEMPLATE
 cdef int _COMPRESSED_SINCE
+
+
+@cython.freelist(8)
+cdef class EncodedFrame:
+    cdef readonly bytes frame
+    cdef readonly int version
+    cdef readonly object type
+    cdef readonly int flags
+    cdef readonly object timestamp
+    cdef readonly Py_ssize_t nbytes
+    cdef readonly object packed
+    cdef readonly object form
+    cdef readonly object stream_id
+    cdef readonly object sequence
+
+
+cdef EncodedFrame _describe(
+    bytes frame, int version, int type, int flags, uint64_t stamp, Py_ssize_t packed, int form, object stream_id,
+    object sequence
+)
+
+cdef int _check_numbering(
+    int type, int version, int flags, int form, object stream_id, object sequence
+) except -1
 
 
 cdef class Codec:
@@ -31,33 +65,71 @@ cdef class Codec:
     cdef bint _numeric
     cdef bint _validate
     cdef frozenset _versions
+    cdef int _version_bits
     cdef bint _knows_all
+    cdef bint _copy
     cdef CompiledClock _clock
 
-    @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
-    cdef object _frame(self, int type, object data, int version, int flags, object timestamp)
+    @cython.locals(stamp=uint64_t, longest=Py_ssize_t, packed=Py_ssize_t)
+    cdef object _frame(
+        self, int type, object data, int version, int flags, object timestamp, bint describe, object stream_id,
+        object sequence, int form
+    )
 
     @cython.locals(packed=Py_ssize_t)
-    cdef object _prepared(self, int type, object data, int version, int flags)
+    cdef object _prepare(self, int type, object data, int version, int flags, int form)
+
+    cdef object _record_frame(
+        self, int type, object data, int version, int flags, uint64_t stamp, bint describe, object stream_id,
+        object sequence, int form
+    )
+
+    cdef object _prepare_record(self, int type, object data, int version, int flags, int form)
+
+    cdef object _checked_record(self, object data)
+
+    cdef object _shrink_record(self, object record)
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame_into(
-        self, FlatBuffer target, Py_ssize_t offset, int type, object data, int version, int flags, object timestamp
+        self, FlatBuffer target, Py_ssize_t offset, int type, object data, int version, int flags, object timestamp,
+        object stream_id, object sequence, int form
     )
 
     @cython.locals(settable=int)
-    cdef int _check_message(self, int type, object data, int version, int flags) except -1
+    cdef int _check_message(
+        self, int type, object data, int version, int flags, int form, object stream_id, object sequence
+    ) except -1
+
+    cdef int _check_packed_template(self, int type, object data) except -1
 
     cdef Py_ssize_t _longest_undeflated(self, int version) except -1
 
-    cdef int _or_own(self, object version) except -1
+    cdef int _version_or_own(self, object version) except -1
 
     cdef uint64_t _stamp(self, int version, object timestamp) except? 0
 
     cdef int _check_version(self, FlatBuffer flat, Py_ssize_t offset) except -1
 
     @cython.locals(plain=FlatBuffer, nbytes=Py_ssize_t)
-    cdef object _message(self, FlatBuffer flat, Py_ssize_t offset, Header header, Py_ssize_t room)
+    cdef object _message(
+        self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object meter,
+        object templates, object batch
+    )
+
+    @cython.locals(plain=FlatBuffer)
+    cdef object _message_in_v4(
+        self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object meter,
+        object templates, object batch
+    )
+
+    @cython.locals(count=object)
+    cdef object _read_record(
+        self, object stream_id, FlatBuffer plain, Py_ssize_t room, object templates, object meter, object batch
+    )
+
+    @cython.locals(algorithm=int)
+    cdef object _untransformed(self, int version, int bits, int form, object payload, Py_ssize_t room)
 
     @cython.locals(start=Py_ssize_t)
-    cdef object _restored(self, FlatBuffer flat, Py_ssize_t offset, Header header, Py_ssize_t room)
+    cdef object _restore(self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room)

@@ -1,22 +1,25 @@
 # cython: binding=True
-"""Codec: messages to frames and back.
+"""Encodes messages to frames, and decodes frames.
 
-The only place where the order stands: pack, deflate, encrypt, sum on the way out; the reverse on the way in.
+Only this module knows the order of the steps. To encode: pack, compress, compute the checksum. To decode: the same in
+reverse order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from ._core import (
     Clock,
+    Header,
     Message,
     as_byte,
     build_frame,
     flatten,
     flatten_writable,
+    form_fault,
     message_of,
     pack_frame,
     pack_frame_into,
@@ -25,30 +28,47 @@ from ._core import (
     unpack_checked,
     unpack_payload,
 )
-from .compression import Compression, inflate, shrunk
-from .errors import AuthenticationFailed, MessageTooLarge, ProtocolError
+from ._core.form import count_of_types, version_bits, words_of_fault
+from ._signatures import DeclaredSignature
+from .compression import Compression, inflate, shrink
+from .errors import AuthenticationFailed, DecompressionFailed, InvalidDataFormat, MessageTooLarge, ProtocolError
 from .messages import check_received, check_sent
+from .messages.template_rules import check_size as check_template_size
+from .messages.template_rules import unknown_template
 from .protocol import (
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
     FLAG_SINCE,
+    HEADER_SIZES,
     LARGEST_LENGTH,
+    LARGEST_SEQUENCE,
+    LARGEST_STREAM_ID,
     LARGEST_TIMESTAMP,
     LAST_FATAL_CHECK,
     LATEST_VERSION,
     MAX_BATCH_PAYLOAD,
+    MAX_TEMPLATE_PAYLOAD,
+    RECORD_HEADER,
+    TYPE_SINCE,
     VERSIONS,
+    Algorithm,
     Check,
     Flag,
+    Form,
     MessageType,
 )
 
 __all__ = [
     "Codec",
+    "EncodedFrame",
     "Message",
+    "Meter",
     "NdarrayForm",
     "NumericLists",
     "PreparedFrame",
+    "RecordContent",
+    "RecordTemplate",
+    "TemplateBook",
     "decode",
     "decode_all",
     "encode",
@@ -60,83 +80,285 @@ __all__ = [
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ._core._header import FlatBuffer, Header
+    from ._core._header import FlatBuffer
     from ._core.frame import PendingFrame
 
 NdarrayForm = Literal["list", "binary"]
 NumericLists = Literal["list", "ndarray"]
 
-# Plain integers of what the tables say, for the way of each frame: arithmetic on enum members is Python code.
+# Plain integers: each frame uses them, and arithmetic on enum members runs Python code.
 _COMPRESSED = int(Flag.COMPRESSED)
 _ENCRYPTED = int(Flag.ENCRYPTED)
+_FRAGMENT = int(Flag.FRAGMENT)
+_SIGNED = int(Flag.SIGNED)
 _TRANSFORMED = _COMPRESSED | _ENCRYPTED
+_TRANSFORMED_IN_V4 = _TRANSFORMED | _FRAGMENT | _SIGNED
+_RECORD = int(Form.RECORD)
+_ZERO = 0  # default of stream, sequence and form, compared by identity: most calls have none, and need no check
+_ALGORITHM = int(Form.ALGORITHM)
 _COMPRESSED_SINCE = FLAG_SINCE[Flag.COMPRESSED]
-# Tables of small numbers are bytes: an element of them is a C integer, and one of a tuple is an object.
-_IS_TYPE = bytes(number in {int(member) for member in MessageType} for number in range(256))
+# Tables of small numbers are bytes: their elements are C integers, those of a tuple are objects.
+_TYPES: list[MessageType | None] = [None] * 256
+for _member in MessageType:
+    _TYPES[_member] = _member
+_HEADER_SIZES = bytes(HEADER_SIZES.get(version, 0) for version in range(VERSIONS[-1] + 1))
+_TYPE_SINCE = bytes(TYPE_SINCE.get(number, 255) for number in range(256))  # type: ignore[call-overload]
+_ALWAYS_CHECKED = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
+_TEMPLATE = int(MessageType.STREAM_TEMPLATE)
+_FILTER_AT = 2  # offset of the filter in a record
+_COUNT_AT = 4  # offset of the number of samples per lead, four bytes
+_SAMPLES_A_BYTE = 32  # maximum number of samples of a lead that one byte of a record expands to
+_SAMPLE_SIZE = 8  # bytes that each sample of a record uses of the limit for batches, for any dtype
 
-# What a caller may set, by version: the version's flags without the two that follow from what the codec does.
+# Flags that a caller may set, by version. The codec sets COMPRESSED and ENCRYPTED.
 _SETTABLE = bytes(
     (
         0,
         *(
-            sum(int(flag) for flag, since in FLAG_SINCE.items() if since <= version) & ~_TRANSFORMED
+            sum(int(flag) for flag, since in FLAG_SINCE.items() if since <= version) & ~_TRANSFORMED_IN_V4
             for version in VERSIONS
         ),
     )
 )
 
 
-class PreparedFrame:
-    """A frame that lacks its timestamp alone: ``Codec.prepare`` makes it.
+class Meter(Protocol):
+    """Limits what decoding a frame may cost, before it is decoded. A session has one for each received message."""
+
+    def admit(self, header: Header, room: int) -> int:
+        """Judge a frame by its header, which passed the checks 1 to 6.
+
+        Args:
+            header: header of the frame; nothing else has been read yet.
+            room: maximum size of the payload before and after decompression, in bytes.
+
+        Returns:
+            ``room``, or a lower limit.
+
+        Raises:
+            ProtocolError: the frame is rejected.
+        """
+        ...
+
+    def weigh(self, flat: FlatBuffer, start: int, stop: int) -> None:
+        """Judge a frame by its payload, after decompression and before unpacking. The checksum may still be unverified.
+
+        Raises:
+            ProtocolError: the frame is rejected.
+        """
+        ...
+
+    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+        """Judge a record by what it stands for, before its samples are read.
+
+        Args:
+            template: its template.
+            count: samples of each lead; at most as many as the bytes of the record can hold.
+
+        Raises:
+            ProtocolError: the frame is refused.
+        """
+        ...
+
+
+class RecordContent(Protocol):
+    """The result of decoding a record. ``DecodedRecord`` has more."""
+
+    @property
+    def data(self) -> dict[Any, Any]:
+        """The ECG_DATA map that the record stands for."""
+        ...
+
+
+class RecordTemplate(Protocol):
+    """The part of ``Template`` that the codec needs."""
+
+    @property
+    def rows(self) -> int:
+        """Number of leads; 0 if the signal has one dimension."""
+        ...
+
+    def memory(self, count: int) -> int:
+        """Bytes of memory that a record of ``count`` samples a lead takes, at most: its map, and what reads it."""
+        ...
+
+    def decode(self, payload: memoryview, *, max_payload: int, copy: bool) -> RecordContent:
+        """Read the payload of a record.
+
+        Args:
+            payload: read-only; at least the 16 bytes before the samples, with the number of this template.
+            max_payload: maximum size of the samples in memory, in bytes.
+            copy: True if the array must be a copy. Otherwise it may be a view, which keeps the payload alive.
+
+        Raises:
+            ProtocolError: check 11 failed.
+        """
+        ...
+
+
+TemplateBook = Mapping[tuple[int, int], RecordTemplate]
+"""Templates for decoding records of V4, by stream id and number of the template. The caller of the codec adds them from
+the STREAM_TEMPLATE messages that it receives."""
+
+
+class _Batch:
+    """The limit for the decoded frames of a batch, except the first.
 
     Attributes:
-        flags: of its header, COMPRESSED among them where its payload is deflated.
-        packed: bytes of its payload before deflating.
-        nbytes: of its payload as it travels.
+        left: bytes that remain.
+        spent: size of the samples of the current frame in bytes, if it is a record.
     """
 
-    __slots__ = ("_pending", "_type", "_version", "flags", "nbytes", "packed")
+    def __init__(self) -> None:
+        self.left = MAX_BATCH_PAYLOAD
+        self.spent = 0
 
-    def __init__(self, pending: PendingFrame, version: int, type: int, flags: int, packed: int) -> None:
+
+class EncodedFrame:
+    """A frame and the fields of its header, so that the code that passes it on does not have to parse it again.
+
+    ``Codec.encode_frame``, ``PreparedFrame.seal`` and ``Codec.verify`` return it. It is immutable.
+
+    Attributes:
+        frame: the bytes of the frame.
+        version: protocol version.
+        type: type of the message.
+        flags: flags of the header as an integer, including COMPRESSED if the payload is compressed.
+        timestamp: microseconds since the Unix epoch; None before V3.
+        nbytes: size of the payload in the frame, in bytes.
+        packed: size of the payload before compression, in bytes; None if the frame was received compressed.
+        form: form of the header as an integer; None before V4.
+        stream_id: number of the stream, 0 for none; None before V4.
+        sequence: number of the message in the stream, 0 for none; None before V4.
+    """
+
+    def __init__(
+        self,
+        frame: bytes,
+        version: int,
+        type: MessageType,
+        flags: int,
+        timestamp: int | None,
+        nbytes: int,
+        packed: int | None,
+        form: int | None = None,
+        stream_id: int | None = None,
+        sequence: int | None = None,
+    ) -> None:
+        self.frame = frame
+        self.version = version
+        self.type = type
+        self.flags = flags
+        self.timestamp = timestamp
+        self.nbytes = nbytes
+        self.packed = packed
+        self.form = form
+        self.stream_id = stream_id
+        self.sequence = sequence
+
+    def __bytes__(self) -> bytes:
+        return self.frame
+
+    def __repr__(self) -> str:
+        return f"EncodedFrame({self.type.name}, V{self.version}, {len(self.frame)} bytes, timestamp={self.timestamp})"
+
+    def with_timestamp(self, timestamp: int) -> EncodedFrame:
+        """Return a copy of the frame with another timestamp. The checksum stays: it does not cover the header.
+
+        Raises:
+            ValueError: the frame is of V1 or V2, or the timestamp is out of range.
+        """
+        if self.timestamp is None:
+            raise ValueError(f"a V{self.version} frame has no timestamp")
+        flat = flatten(self.frame)
+        old = flat.header_at(0, LARGEST_LENGTH)
+        stamp = _check_timestamp(timestamp)
+        numbering = self.form, self.stream_id, self.sequence
+        header = Header(self.version, self.type, self.flags, self.nbytes, old.checksum, stamp, *numbering)
+        frame = b"".join((bytes(header), flat.view(old.size, flat.nbytes)))
+        return EncodedFrame(frame, self.version, self.type, self.flags, stamp, self.nbytes, self.packed, *numbering)
+
+
+class PreparedFrame:
+    """A frame that is complete except for its timestamp, stream and sequence; ``Codec.prepare`` returns it.
+
+    Attributes:
+        flags: flags of the header, including COMPRESSED if the payload is compressed.
+        packed: size of the payload before compression, in bytes.
+        nbytes: size of the payload in the frame, in bytes.
+        version: protocol version.
+        form: form of the header as an integer; 0 before V4.
+    """
+
+    __slots__ = ("_pending", "_type", "flags", "form", "nbytes", "packed", "version")
+
+    def __init__(self, pending: PendingFrame, version: int, type: int, flags: int, packed: int, form: int = 0) -> None:
+        self.form = form
         self.flags = flags
         self.packed = packed
         self.nbytes = pending.nbytes
+        self.version = version
         self._pending = pending
-        self._version = version
         self._type = type
 
-    def seal(self, timestamp: int | None) -> bytes:
-        """The frame, once. What is left to be done takes no longer for a large one than for a small one.
+    def seal(self, timestamp: int | None, stream_id: int = 0, sequence: int = 0) -> EncodedFrame:
+        """Add timestamp, stream and sequence, and return the frame. This takes no longer for a large frame.
 
         Args:
-            timestamp: microseconds since the Unix epoch; None before V3, and there alone.
+            timestamp: microseconds since the Unix epoch; None for V1 and V2, which have no timestamps.
+            stream_id: number of the stream, V4 only; see ``Codec.encode``.
+            sequence: number of the message in the stream, V4 only.
 
         Raises:
-            ValueError: a timestamp that cannot be, or a frame that has been sealed before.
+            ValueError: the timestamp, stream or sequence is out of range, or the frame was sealed before.
         """
-        if (timestamp is None) != (self._version < 3):
-            raise ValueError(f"a V{self._version} frame has {'no' if self._version < 3 else 'a'} timestamp")
-        stamp = 0 if timestamp is None else _checked_timestamp(timestamp)
-        return self._pending.seal(self._version, self._type, self.flags, stamp)
+        if (timestamp is None) != (self.version < 3):
+            raise ValueError(f"a V{self.version} frame has {'no' if self.version < 3 else 'a'} timestamp")
+        stamp = 0 if timestamp is None else _check_timestamp(timestamp)
+        _check_numbering(self._type, self.version, self.flags, self.form, stream_id, sequence)
+        frame = self._pending.seal(self.version, self._type, self.flags, stamp, self.form, stream_id, sequence)
+        return _describe(
+            frame, self.version, self._type, self.flags, stamp, self.packed, self.form, stream_id, sequence
+        )
+
+
+def _options(
+    *,
+    version: int = LATEST_VERSION,
+    compression: Compression | None = Compression(),
+    max_payload: int = DEFAULT_MAX_PAYLOAD,
+    ndarray: NdarrayForm = "list",
+    numeric_lists: NumericLists = "list",
+    validate: bool = False,
+    versions: Iterable[int] = VERSIONS,
+    copy: bool = False,
+) -> None:
+    """Have the signature of ``Codec.__init__``, which ``inspect`` cannot read from the compiled class."""
 
 
 class Codec:
     """Encodes and decodes frames under one configuration. Safe to share between threads.
 
+    It can be pickled and copied: a copy has the same configuration, and a clock of its own.
+
     Args:
-        version: protocol version of the frames it encodes.
-        compression: when to deflate (V2 and up), or None for never.
-        max_payload: bytes that a payload may have, as it travels and inflated, in both directions.
-        ndarray: how ndarrays are sent: "list", which every peer reads, or "binary", for peers that announced
-            ``ndarray-bin``. Both are read.
-        numeric_lists: "ndarray" reads plain homogeneous lists of numbers in data messages as ndarrays, for peers
-            that send lists.
-        validate: check the fields that each message type requires, both ways.
-        versions: protocol versions that it decodes; frames of others are refused as those of unknown versions are.
+        version: protocol version of the frames that it encodes.
+        compression: when and how to compress payloads, from V2 on; None for no compression.
+        max_payload: maximum size of a payload in bytes, sent or received, before and after decompression.
+        ndarray: form in which ndarrays are sent: "list", which every peer reads, or "binary", for peers that announced
+            ``ndarray-bin``. Both forms are always decoded.
+        numeric_lists: "ndarray" decodes plain lists of numbers in data messages to ndarrays, for peers that send
+            signals as lists.
+        validate: check the fields that each message type requires, in both directions.
+        versions: protocol versions that it decodes; frames of other versions raise ``InvalidProtocolVersion``.
+        copy: True to make the arrays of a decoded message copies, which are writable and independent of the buffer.
+            See ``decode``.
 
     Raises:
-        ValueError: an argument outside what is listed here.
+        ValueError: an argument is outside the values listed here.
     """
+
+    __signature__ = DeclaredSignature(_options)
 
     def __init__(
         self,
@@ -148,10 +370,11 @@ class Codec:
         numeric_lists: NumericLists = "list",
         validate: bool = False,
         versions: Iterable[int] = VERSIONS,
+        copy: bool = False,
     ) -> None:
         if not 0 <= max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 0 to {LARGEST_LENGTH}, not {max_payload}")
-        self._version = _known_version(version)
+        self._version = _check_known(version)
         self._compression = compression
         self._threshold = LARGEST_LENGTH if compression is None else compression.threshold
         self._level = 0 if compression is None else compression.level
@@ -159,19 +382,35 @@ class Codec:
         self._binary = _one_of("ndarray", ndarray, get_args(NdarrayForm)) == "binary"
         self._numeric = _one_of("numeric_lists", numeric_lists, get_args(NumericLists)) == "ndarray"
         self._validate = validate
-        self._versions = frozenset(_known_version(version) for version in versions)
+        self._versions = frozenset(_check_known(version) for version in versions)
         self._knows_all = self._versions == frozenset(VERSIONS)
+        self._version_bits = version_bits(self._versions)
+        self._copy = copy
         self._clock = Clock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        options = {
+            "version": self._version,
+            "compression": self._compression,
+            "max_payload": self._max_payload,
+            "ndarray": "binary" if self._binary else "list",
+            "numeric_lists": "ndarray" if self._numeric else "list",
+            "validate": self._validate,
+            "versions": sorted(self._versions),
+            "copy": self._copy,
+        }
+        state = {name: value for name, value in getattr(self, "__dict__", {}).items() if name not in _OWN_NAMES}
+        return _made_again, (type(self), options), state or None
 
     def __repr__(self) -> str:
         return (
             f"Codec(version={self._version}, compression={self._compression!r}, max_payload={self._max_payload}, "
             f"ndarray={'binary' if self._binary else 'list'!r}, "
             f"numeric_lists={'ndarray' if self._numeric else 'list'!r}, validate={self._validate}, "
-            f"versions={sorted(self._versions)})"
+            f"versions={sorted(self._versions)}{', copy=True' if self._copy else ''})"
         )
 
-    # --- sending: pack, deflate, encrypt, sum ---
+    # --- sending: pack, compress, compute the checksum ---
 
     def encode(
         self,
@@ -181,38 +420,101 @@ class Codec:
         version: int | None = None,
         flags: Flag | int = 0,
         timestamp: int | None = None,
+        stream_id: int = 0,
+        sequence: int = 0,
+        form: Form | int = 0,
     ) -> bytes:
-        """One frame.
+        """Encode a message to one frame.
 
         Args:
-            type: one of the thirteen message types.
-            data: what the payload shall hold, of the specification's eleven types.
-            version: protocol version of this frame; the codec's own by default.
+            type: one of the message types.
+            data: the content of the payload, of the specification's eleven types; with RECORD, the packed record: any
+                C-contiguous buffer.
+            version: protocol version of this frame; by default that of the codec.
             flags: PRIORITY, BROADCAST and ACK_REQUIRED, from V3 on. The codec sets COMPRESSED itself.
-            timestamp: microseconds since the Unix epoch, V3 only. None is now, strictly later than the codec's last.
+            timestamp: microseconds since the Unix epoch, from V3 on. By default the current time, but always later than
+                the previous timestamp of this codec.
+            stream_id: V4 only: number of the stream on the connection, below 2**32; 0 for none, as in all control
+                messages.
+            sequence: V4 only: number of the message in its stream, from 1 to 2**53 - 1; 0 without a stream, and in the
+                STREAM_TEMPLATE that opens one.
+            form: V4 only: RECORD and BULK. The codec sets the compression algorithm itself.
 
         Raises:
-            TypeError: something in ``data`` has no form on the wire; the message names its path.
-            OverflowError: an integer outside 64 bits.
-            ValueError: a type, version, flag or timestamp that cannot be sent, text without UTF-8, nesting too deep.
-            MessageTooLarge: the payload passes ``max_payload``.
-            MissingRequiredFields, InvalidDataFormat: with ``validate``, the message is not what its type requires.
+            TypeError: something in ``data`` cannot be encoded, or no reader would accept it; the message names its
+                path. Examples are pandas' NaT, nanoseconds, and a map with the keys of a wrapper around something else.
+            OverflowError: an integer does not fit in 64 bits.
+            ValueError: the type, version, flags, timestamp, stream, sequence or form are invalid, or the version does
+                not have them; a text has no UTF-8 form; ``data`` is nested too deep; two keys of a map are packed to
+                the same bytes; or a date has an offset that receivers would change.
+            RuntimeError: a list, map or array in ``data`` changes while it is packed.
+            MessageTooLarge: the payload is larger than ``max_payload``, or has more values than receivers accept.
+            MissingRequiredFields, InvalidDataFormat: with ``validate``, the message lacks what its type requires. Those
+                of STREAM_TEMPLATE and STREAM_ATTESTATION are always checked.
         """
-        return self._frame(
-            as_byte(type, "message type"), data, self._or_own(version), as_byte(flags, "flags"), timestamp
+        frame: bytes = self._frame(
+            as_byte(type, "message type"),
+            data,
+            self._version_or_own(version),
+            as_byte(flags, "flags"),
+            timestamp,
+            False,
+            stream_id,
+            sequence,
+            0 if form is _ZERO else as_byte(form, "form"),
         )
+        return frame
+
+    def encode_frame(
+        self,
+        type: MessageType | int,
+        data: Any,
+        *,
+        version: int | None = None,
+        flags: Flag | int = 0,
+        timestamp: int | None = None,
+        stream_id: int = 0,
+        sequence: int = 0,
+        form: Form | int = 0,
+    ) -> EncodedFrame:
+        """Encode a message to one frame, and return it with the fields of its header.
+
+        Arguments and errors are those of ``encode``.
+        """
+        encoded: EncodedFrame = self._frame(
+            as_byte(type, "message type"),
+            data,
+            self._version_or_own(version),
+            as_byte(flags, "flags"),
+            timestamp,
+            True,
+            stream_id,
+            sequence,
+            0 if form is _ZERO else as_byte(form, "form"),
+        )
+        return encoded
 
     def prepare(
-        self, type: MessageType | int, data: Any, *, version: int | None = None, flags: Flag | int = 0
+        self,
+        type: MessageType | int,
+        data: Any,
+        *,
+        version: int | None = None,
+        flags: Flag | int = 0,
+        form: Form | int = 0,
     ) -> PreparedFrame:
-        """One frame but for its timestamp, which is left to ``PreparedFrame.seal``.
+        """Encode a message except for its timestamp, stream and sequence, which ``PreparedFrame.seal`` adds.
 
-        For large messages that one thread packs and deflates while another one goes on sending: the timestamp is to be
-        of the moment at which the message is sent.
-
-        Args and errors are those of ``encode``.
+        A thread can thus pack and compress a large message while another one continues to send. The timestamp is that
+        of the moment at which the message is sent. Arguments and errors are those of ``encode``.
         """
-        return self._prepared(as_byte(type, "message type"), data, self._or_own(version), as_byte(flags, "flags"))
+        return self._prepare(
+            as_byte(type, "message type"),
+            data,
+            self._version_or_own(version),
+            as_byte(flags, "flags"),
+            0 if form is _ZERO else as_byte(form, "form"),
+        )
 
     def encode_into(
         self,
@@ -224,93 +526,211 @@ class Codec:
         version: int | None = None,
         flags: Flag | int = 0,
         timestamp: int | None = None,
+        stream_id: int = 0,
+        sequence: int = 0,
+        form: Form | int = 0,
     ) -> int:
-        """One frame, written into a buffer that the caller owns.
+        """Encode a message to one frame, and write it into the caller's buffer.
 
         Args:
-            buffer: any writable C-contiguous buffer. It must have room for the uncompressed frame, even where the
-                frame that is left is a compressed one; what lies behind the frame may have been written over.
-            offset: byte of the buffer where the frame starts.
+            buffer: any writable C-contiguous buffer. It needs space for the uncompressed frame, even if the result is
+                a compressed one; the bytes after the frame may be overwritten.
+            offset: index of the first byte of the frame in the buffer.
 
         Returns:
-            The frame's size in bytes: it ends at ``offset`` plus that.
+            The size of the frame in bytes.
 
         Raises:
-            BufferError: the buffer is read-only, or not contiguous, or ends before the frame does.
-            TypeError, OverflowError, ValueError, ProtocolError: as ``encode`` does.
+            BufferError: the buffer is read-only, not contiguous, or too small.
+            TypeError, OverflowError, ValueError, ProtocolError: as ``encode``.
         """
         return self._frame_into(
             flatten_writable(buffer),
             offset,
             as_byte(type, "message type"),
             data,
-            self._or_own(version),
+            self._version_or_own(version),
             as_byte(flags, "flags"),
             timestamp,
+            stream_id,
+            sequence,
+            0 if form is _ZERO else as_byte(form, "form"),
         )
 
-    def _frame(self, type: int, data: Any, version: int, flags: int, timestamp: int | None) -> bytes:
+    def _frame(
+        self,
+        type: int,
+        data: Any,
+        version: int,
+        flags: int,
+        timestamp: int | None,
+        describe: bool,
+        stream_id: int,
+        sequence: int,
+        form: int,
+    ) -> Any:  # bytes, or an EncodedFrame where it is to be described
         stamp = self._stamp(version, timestamp)
-        self._check_message(type, data, version, flags)
+        self._check_message(type, data, version, flags, form, stream_id, sequence)
+        if form & _RECORD:
+            return self._record_frame(type, data, version, flags, stamp, describe, stream_id, sequence, form)
         longest = self._longest_undeflated(version)
-        frame = pack_frame(version, type, flags, stamp, data, self._max_payload, self._binary, longest)
-        if isinstance(frame, bytes):
-            return frame
-        deflated = shrunk(frame.payload, self._level)
-        if deflated is not None:
-            return build_frame(version, type, flags | _COMPRESSED, stamp, deflated)
-        return frame.seal(version, type, flags, stamp)
+        packed = -1
+        frame = pack_frame(
+            version, type, flags, stamp, data, self._max_payload, self._binary, longest, form, stream_id, sequence
+        )
+        if not isinstance(frame, bytes):
+            packed = frame.nbytes
+            deflated = shrink(frame.payload, self._level)
+            if deflated is None:
+                frame = frame.seal(version, type, flags, stamp, form, stream_id, sequence)
+            else:
+                flags |= _COMPRESSED
+                frame = build_frame(version, type, flags, stamp, deflated, form, stream_id, sequence)
+        if describe:
+            return _describe(frame, version, type, flags, stamp, packed, form, stream_id, sequence)
+        return frame
 
-    def _prepared(self, type: int, data: Any, version: int, flags: int) -> PreparedFrame:
-        self._check_message(type, data, version, flags)
+    def _prepare(self, type: int, data: Any, version: int, flags: int, form: int) -> PreparedFrame:
+        some = 1 if form else 0  # stream and sequence are added later: any valid ones
+        self._check_message(type, data, version, flags, form, some, some)
+        if form & _RECORD:
+            return self._prepare_record(type, data, version, flags, form)
         pending = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1)
         assert not isinstance(pending, bytes), "no payload is as short as that"
         packed = pending.nbytes
         if packed > self._longest_undeflated(version):
-            deflated = shrunk(pending.payload, self._level)
+            deflated = shrink(pending.payload, self._level)
             if deflated is not None:
                 pending = pending_frame(version, deflated)
                 flags |= _COMPRESSED
         pending.sum_now()
-        return PreparedFrame(pending, version, type, flags, packed)
+        return PreparedFrame(pending, version, type, flags, packed, form)
+
+    def _record_frame(
+        self,
+        type: int,
+        data: Any,
+        version: int,
+        flags: int,
+        stamp: int,
+        describe: bool,
+        stream_id: int,
+        sequence: int,
+        form: int,
+    ) -> Any:  # bytes, or an EncodedFrame where it is to be described
+        record = self._checked_record(data)
+        payload = self._shrink_record(record)
+        if payload is not record:
+            flags |= _COMPRESSED
+        frame = build_frame(version, type, flags, stamp, payload, form, stream_id, sequence)
+        if describe:
+            return _describe(frame, version, type, flags, stamp, record.nbytes, form, stream_id, sequence)
+        return frame
+
+    def _prepare_record(self, type: int, data: Any, version: int, flags: int, form: int) -> PreparedFrame:
+        record = self._checked_record(data)
+        payload = self._shrink_record(record)
+        if payload is not record:
+            flags |= _COMPRESSED
+        pending = pending_frame(version, payload)
+        pending.sum_now()
+        return PreparedFrame(pending, version, type, flags, record.nbytes, form)
+
+    def _checked_record(self, data: Any) -> memoryview:
+        """Return the payload of a record, which the caller has packed."""
+        try:
+            flat = flatten(data)
+        except TypeError:
+            kind = type(data).__name__
+            raise TypeError(f"with RECORD, data is the packed record: bytes or another buffer, not {kind}") from None
+        if flat.nbytes < RECORD_HEADER:
+            raise ValueError(f"a record must have at least {RECORD_HEADER} bytes, not {flat.nbytes}")
+        if flat.nbytes > self._max_payload:
+            raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the limit is {self._max_payload}")
+        return flat.view(0, flat.nbytes)
+
+    def _shrink_record(self, record: memoryview) -> Buffer:
+        """Compress a record if that makes it smaller. A filter has compressed a record already."""
+        if record.nbytes <= self._threshold or record[_FILTER_AT]:
+            return record
+        deflated = shrink(record, self._level)
+        return record if deflated is None else deflated
 
     def _frame_into(
-        self, target: FlatBuffer, offset: int, type: int, data: Any, version: int, flags: int, timestamp: int | None
+        self,
+        target: FlatBuffer,
+        offset: int,
+        type: int,
+        data: Any,
+        version: int,
+        flags: int,
+        timestamp: int | None,
+        stream_id: int,
+        sequence: int,
+        form: int,
     ) -> int:
+        if form & _RECORD:
+            frame: bytes = self._frame(type, data, version, flags, timestamp, False, stream_id, sequence, form)
+            target.write(offset, frame)
+            return len(frame)
         stamp = self._stamp(version, timestamp)
-        self._check_message(type, data, version, flags)
+        self._check_message(type, data, version, flags, form, stream_id, sequence)
         longest = self._longest_undeflated(version)
         written = pack_frame_into(
-            target, offset, version, type, flags, stamp, data, self._max_payload, self._binary, longest
+            target,
+            offset,
+            version,
+            type,
+            flags,
+            stamp,
+            data,
+            self._max_payload,
+            self._binary,
+            longest,
+            form,
+            stream_id,
+            sequence,
         )
         if isinstance(written, int):
             return written
-        deflated = shrunk(written.payload, self._level)
+        deflated = shrink(written.payload, self._level)
         if deflated is not None:
             written.replace(deflated)
             flags |= _COMPRESSED
-        written.seal(version, type, flags, stamp)
+        written.seal(version, type, flags, stamp, form, stream_id, sequence)
         return written.room + written.nbytes
 
-    def _check_message(self, type: int, data: Any, version: int, flags: int) -> None:
+    def _check_message(
+        self, type: int, data: Any, version: int, flags: int, form: int, stream_id: int, sequence: int
+    ) -> None:
         settable = _SETTABLE[version]
         if flags & ~settable:
             raise ValueError(_why_not_settable(version, flags & ~settable))
-        if not _IS_TYPE[type]:
-            raise ValueError(f"message type 0x{type:02x} is none of the specification's thirteen")
-        if self._validate:
+        if _TYPE_SINCE[type] > version:
+            raise ValueError(f"message type 0x{type:02x} is none of the specification's {count_of_types(version)}")
+        if version >= 4 or form or stream_id is not _ZERO or sequence is not _ZERO:
+            _check_numbering(type, version, flags, form, stream_id, sequence)
+        if (self._validate and not form & _RECORD) or (version >= 4 and type in _ALWAYS_CHECKED):
             check_sent(type, data)
+        if version >= 4 and type == _TEMPLATE:
+            self._check_packed_template(type, data)
+
+    def _check_packed_template(self, type: int, data: Any) -> None:
+        """Reject a packed template that a receiver would reject for its bytes or values. It is small: 4,096 bytes."""
+        packed = pack_payload(data, self._max_payload, self._binary)
+        check_template_size(len(packed))
+        check_received(type, unpack_payload(flatten(packed), 0, len(packed), False, False))
 
     def _longest_undeflated(self, version: int) -> int:
-        """Bytes that a payload may have for deflating it not to be tried."""
+        """Return the size in bytes up to which payloads are sent uncompressed."""
         return self._threshold if version >= _COMPRESSED_SINCE else LARGEST_LENGTH
 
     def pack(self, obj: Any) -> bytes:
-        """The payload alone, uncompressed. Raises as ``encode`` does."""
+        """Pack an object as a payload without a header, uncompressed. Raises the errors of ``encode``."""
         return pack_payload(obj, self._max_payload, self._binary)
 
-    def _or_own(self, version: int | None) -> int:
-        return self._version if version is None else _known_version(version)
+    def _version_or_own(self, version: int | None) -> int:
+        return self._version if version is None else _check_known(version)
 
     def _stamp(self, version: int, timestamp: int | None) -> int:
         if version < 3:
@@ -319,68 +739,98 @@ class Codec:
             return 0
         if timestamp is None:
             return self._clock.next()
-        return _checked_timestamp(timestamp)
+        return _check_timestamp(timestamp)
 
-    # --- receiving: sum, decrypt, inflate, unpack ---
+    # --- receiving: verify the checksum, decompress, unpack ---
 
-    def decode(self, buffer: Buffer) -> Message:
-        """The message of the one frame that fills the buffer.
+    def decode(self, buffer: Buffer, meter: Meter | None = None, templates: TemplateBook | None = None) -> Message:
+        """Decode the only frame in the buffer.
 
-        Arrays in binary form are read-only views of an uncompressed frame, and keep ``buffer`` alive; all else is
-        copied.
+        In an uncompressed frame, arrays in binary form are read-only views, which keep ``buffer`` alive. While one of
+        them is in use, nobody may write to the buffer: the samples would change with it. Use ``Codec(copy=True)`` to
+        receive into one buffer again and again; its arrays are copies. Everything else is copied in any case, and the
+        message belongs to the caller:
+
+        ========================== ==================== =============
+        in the message             by default           copy=True
+        ========================== ==================== =============
+        array, list form           writable             writable
+        array, binary form         read-only            writable
+        dict, list                 writable             writable
+        bytes                      copied, immutable    copied, immutable
+        ========================== ==================== =============
+
+        While ``decode`` runs, nobody may write to the buffer in either case.
+
+        Args:
+            buffer: the frame.
+            meter: limits what decoding the frame may cost.
+            templates: templates for records of V4; without them, records are rejected (check 11).
 
         Raises:
-            ProtocolError: the first of the receiver's checks that fails; its class and ``code`` say which.
-            TypeError, BufferError: ``buffer`` is no buffer, or not contiguous.
+            ProtocolError: for the first check that fails; its class and ``code`` depend on the check.
+            TypeError, BufferError: ``buffer`` is not a buffer, or not contiguous.
         """
         flat = flatten(buffer)
         self._check_version(flat, 0)
-        return self._message(flat, 0, flat.only_frame(self._max_payload), self._max_payload)
+        return self._message(flat, 0, flat.only_frame(self._max_payload), self._max_payload, meter, templates, None)
 
-    def decode_all(self, buffer: Buffer) -> Iterator[Message]:
-        """The messages of frames laid end to end, one after the other; an empty buffer has none.
+    def decode_all(self, buffer: Buffer, templates: TemplateBook | None = None) -> Iterator[Message]:
+        """Decode consecutive frames. An empty buffer yields nothing.
 
-        Raises as ``decode`` does; the frames before a broken one are given out first.
+        Each frame is decoded when the caller asks for it, so nobody may write to the buffer before the last one, even
+        with ``copy``. A template that is added to ``templates`` after one message applies to the records that follow.
+        Yields the messages before an invalid frame, then raises an error like ``decode``.
         """
         flat = flatten(buffer)
         offset = 0
         while offset < flat.nbytes:
             self._check_version(flat, offset)
             header = flat.whole_frame_at(offset, self._max_payload)
-            yield self._message(flat, offset, header, self._max_payload)
+            yield self._message(flat, offset, header, self._max_payload, None, templates, None)
             offset += header.size + header.length
 
-    def decode_each(self, buffer: Buffer) -> Iterator[Message | ProtocolError]:
-        """As ``decode_all``, with the error of a broken frame in the frame's place, for whoever goes on after it.
+    def decode_each(
+        self, buffer: Buffer, meter: Meter | None = None, templates: TemplateBook | None = None
+    ) -> Iterator[Message | ProtocolError]:
+        """Decode consecutive frames like ``decode_all``, but yield the error of an invalid frame and continue after it.
 
-        It ends with an error of the checks 1 to 6: behind such a frame nobody knows where the next one starts. The
-        payloads of the frames behind the first may have 4 MiB together, inflated; one beyond that is too large.
+        An error of the checks 1 to 6 is the last item, as the end of such a frame is unknown. The decompressed payloads
+        of all frames but the first are limited to 4 MiB together; a frame beyond that is too large. A record counts as
+        8 bytes for each sample if that is more than its payload, since a byte of it can stand for 32 samples.
+
+        Args:
+            buffer: the frames.
+            meter: limits what decoding each frame may cost; without one, all frames are decoded.
+            templates: as in ``decode``.
         """
         flat = flatten(buffer)
         offset = 0
         room = self._max_payload
-        left = MAX_BATCH_PAYLOAD
+        batch = _Batch()
         while offset < flat.nbytes:
             item: Message | ProtocolError
             try:
                 self._check_version(flat, offset)
-                item = self._message(flat, offset, flat.whole_frame_at(offset, self._max_payload), room)
+                header = flat.whole_frame_at(offset, self._max_payload)
+                batch.spent = 0
+                item = self._message(flat, offset, header, room, meter, templates, batch if offset else None)
             except ProtocolError as error:
                 item = error
+            if offset and isinstance(item, Message):
+                batch.left -= max(item.nbytes, batch.spent)
             yield item
-            if isinstance(item, ProtocolError):
-                if item.check is None or item.check <= LAST_FATAL_CHECK:
-                    return
-            elif offset:
-                left -= item.nbytes
+            if isinstance(item, ProtocolError) and (item.check is None or item.check <= LAST_FATAL_CHECK):
+                return
             header = flat.header_at(offset, self._max_payload)
             offset += header.size + header.length
-            room = min(left, self._max_payload)
+            room = min(batch.left, self._max_payload)
 
     def split(self, buffer: Buffer) -> tuple[Header, memoryview]:
-        """Header and payload of the one frame that fills the buffer: checked and summed, not inflated, not unpacked.
+        """Return header and payload of the only frame in the buffer, after checks 1 to 7.
 
-        The payload is a read-only view of ``buffer``, as it travelled. Raises as ``decode`` does, for checks 1 to 7.
+        The payload is a read-only view of ``buffer``, neither decompressed nor unpacked. Raises the errors of
+        ``decode``.
         """
         flat = flatten(buffer)
         self._check_version(flat, 0)
@@ -388,60 +838,252 @@ class Codec:
         flat.check_sum(0, header)
         return header, flat.view(header.size, header.size + header.length)
 
-    def unpack(self, buffer: Buffer) -> Any:
-        """What a payload holds, without a frame around it; None for an empty one.
+    def verify(self, frame: bytes) -> EncodedFrame:
+        """Check the only frame in the bytes (checks 1 to 7), and return it with the fields of its header.
+
+        Raises the errors of ``decode``.
+        """
+        flat = flatten(frame)
+        self._check_version(flat, 0)
+        header = flat.only_frame(self._max_payload)
+        flat.check_sum(0, header)
+        packed = None if header.bits & _TRANSFORMED else header.length
+        return EncodedFrame(
+            frame,
+            header.version,
+            header.type,
+            header.bits,
+            header.timestamp,
+            header.length,
+            packed,
+            None if header.version < 4 else header.form_bits,
+            header.stream_id,
+            header.sequence,
+        )
+
+    def unpack_frame(self, frame: EncodedFrame, templates: TemplateBook | None = None) -> Any:
+        """Unpack the payload of a frame that this side has encoded or verified, without checks 1 to 7.
+
+        Args:
+            frame: a frame that ``encode_frame`` or ``verify`` returned.
+            templates: templates for records of V4.
 
         Raises:
-            ProtocolError: as ``decode`` does, for check 11.
+            ProtocolError: one of the checks 8 to 11, 13 and 14 failed.
+        """
+        flat = flatten(frame.frame)
+        start = flat.nbytes - frame.nbytes
+        if frame.version < 4 and not frame.flags & _TRANSFORMED:
+            return unpack_payload(flat, start, flat.nbytes, self._numeric and frame.type in DATA_TYPES, self._copy)
+        form = frame.form or 0
+        payload = flat.view(start, flat.nbytes)
+        plain = flatten(self._untransformed(frame.version, frame.flags, form, payload, self._max_payload))
+        if form & _RECORD:
+            return self._read_record(frame.stream_id or 0, plain, self._max_payload, templates, None, None)
+        return unpack_payload(plain, 0, plain.nbytes, self._numeric and frame.type in DATA_TYPES, self._copy)
+
+    def unpack(self, buffer: Buffer) -> Any:
+        """Unpack a payload without a header; an empty one is None.
+
+        Raises:
+            ProtocolError: check 11 failed.
         """
         flat = flatten(buffer)
-        return unpack_payload(flat, 0, flat.nbytes, self._numeric)
+        return unpack_payload(flat, 0, flat.nbytes, self._numeric, self._copy)
 
     def _check_version(self, flat: FlatBuffer, offset: int) -> None:
         if not self._knows_all:
-            flat.check_version(offset, self._versions)
+            flat.check_version(offset, self._version_bits)
 
-    def _message(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Message:
+    def _message(
+        self,
+        flat: FlatBuffer,
+        offset: int,
+        header: Header,
+        room: int,
+        meter: Meter | None,
+        templates: TemplateBook | None,
+        batch: _Batch | None,
+    ) -> Message:
         numeric = self._numeric and header.type in DATA_TYPES
+        if meter is not None:
+            room = meter.admit(header, room)
         if header.length > room:
             flat.check_sum(offset, header)
             raise MessageTooLarge(
                 f"{header.length} bytes of payload, where the message has room for {room}", check=Check.INFLATED_LIMIT
             )
+        if header.version >= 4 and (header.bits & _TRANSFORMED_IN_V4 or header.form_bits & _RECORD):
+            return self._message_in_v4(flat, offset, header, room, meter, templates, batch)
+        if header.type == _TEMPLATE and header.length > MAX_TEMPLATE_PAYLOAD:
+            flat.check_sum(offset, header)
+            check_template_size(header.length)
         if header.bits & _TRANSFORMED:
-            plain = flatten(self._restored(flat, offset, header, room))
-            data = unpack_payload(plain, 0, plain.nbytes, numeric)
+            plain = flatten(self._restore(flat, offset, header, room))
+            if meter is not None:
+                meter.weigh(plain, 0, plain.nbytes)
+            data = unpack_payload(plain, 0, plain.nbytes, numeric, self._copy)
             nbytes = plain.nbytes
         else:
-            data = unpack_checked(flat, offset, header, numeric)
+            if meter is not None:
+                meter.weigh(flat, offset + header.size, offset + header.size + header.length)
+            data = unpack_checked(flat, offset, header, numeric, self._copy)
             nbytes = header.length
-        if self._validate:
-            data = check_received(header.type, data)
+        if self._validate or (header.version >= 4 and header.type in _ALWAYS_CHECKED):
+            data = check_received(header.type, data, header.version)
         return message_of(header, data, nbytes)
 
-    def _restored(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
-        """The payload as it was before it was deflated and encrypted."""
+    def _message_in_v4(
+        self,
+        flat: FlatBuffer,
+        offset: int,
+        header: Header,
+        room: int,
+        meter: Meter | None,
+        templates: TemplateBook | None,
+        batch: _Batch | None,
+    ) -> Message:
+        """Decode a V4 frame whose payload was transformed or is a record, after the checks 1 to 6."""
+        plain = flatten(self._restore(flat, offset, header, room))
+        if header.form_bits & _RECORD:
+            data = self._read_record(header.stream_id or 0, plain, room, templates, meter, batch)
+        else:
+            if header.type == _TEMPLATE:
+                check_template_size(plain.nbytes)
+            if meter is not None:
+                meter.weigh(plain, 0, plain.nbytes)
+            data = unpack_payload(plain, 0, plain.nbytes, self._numeric and header.type in DATA_TYPES, self._copy)
+        if self._validate or header.type in _ALWAYS_CHECKED:
+            data = check_received(header.type, data, header.version)
+        return message_of(header, data, plain.nbytes)
+
+    def _read_record(
+        self,
+        stream_id: int,
+        plain: FlatBuffer,
+        room: int,
+        templates: TemplateBook | None,
+        meter: Meter | None,
+        batch: _Batch | None,
+    ) -> Any:
+        """Decode a record by its template, within the limit for batches if it is in one."""
+        if plain.nbytes < RECORD_HEADER:
+            raise InvalidDataFormat(
+                f"a record of {plain.nbytes} bytes; it has at least {RECORD_HEADER}", check=Check.PAYLOAD, offset=0
+            )
+        payload = plain.view(0, plain.nbytes)
+        number = int.from_bytes(payload[:2], "big")
+        template = None if templates is None else templates.get((stream_id, number))
+        if template is None:
+            raise unknown_template(number, stream_id)
+        count = int.from_bytes(payload[_COUNT_AT : _COUNT_AT + 4], "big")
+        if meter is not None:
+            meter.weigh_record(template, min(count, plain.nbytes * _SAMPLES_A_BYTE))
+        if batch is not None:
+            batch.spent = (template.rows or 1) * count * _SAMPLE_SIZE
+            if batch.spent > batch.left:
+                raise MessageTooLarge(
+                    f"a record that stands for {batch.spent} bytes of samples (byte {_COUNT_AT}), where the frames of "
+                    f"this batch have room for {max(batch.left, 0)}",
+                    check=Check.PAYLOAD,
+                )
+        return template.decode(payload, max_payload=room, copy=self._copy).data
+
+    def _restore(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
+        """Verify the checksum of the payload, then decompress it."""
         flat.check_sum(offset, header)
         start = offset + header.size
         payload = flat.view(start, start + header.length)
-        return self._inflated(header, self._decrypted(header, payload), room)
+        return self._untransformed(header.version, header.bits, header.form_bits, payload, room)
 
-    def _decrypted(self, header: Header, payload: memoryview) -> memoryview:
-        if header.bits & _ENCRYPTED:
+    def _untransformed(self, version: int, bits: int, form: int, payload: memoryview, room: int) -> Buffer:
+        """Decompress a payload. Rejects payloads that are encrypted, signed or a fragment.
+
+        Args:
+            version: version of the frame.
+            bits: flags of the header.
+            form: form of the header; 0 before V4.
+            payload: the payload in the frame.
+            room: maximum size of the result, in bytes.
+        """
+        if version >= 4 and bits & _FRAGMENT:
+            raise InvalidDataFormat(
+                "the frame is a piece of a message, and this codec does not support fragments", check=Check.FRAGMENT
+            )
+        if bits & _ENCRYPTED:
             raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=Check.ENCRYPTION)
-        return payload
+        if version >= 4 and bits & _SIGNED:
+            raise AuthenticationFailed(
+                "the payload is signed, and this codec does not support signatures", check=Check.SIGNATURE
+            )
+        if not bits & _COMPRESSED:
+            return payload
+        if algorithm := form & _ALGORITHM:
+            raise DecompressionFailed(
+                f"the payload is compressed with {Algorithm(algorithm).name}, which this codec does not support",
+                check=Check.COMPRESSION,
+            )
+        return inflate(payload, room)
 
-    def _inflated(self, header: Header, payload: memoryview, room: int) -> Buffer:
-        return inflate(payload, room) if header.bits & _COMPRESSED else payload
+
+_OWN_NAMES = frozenset(
+    """
+    _version _compression _threshold _level _max_payload _binary _numeric _validate _versions _version_bits _knows_all
+    _copy _clock
+    """.split()  # noqa: SIM905
+)
 
 
-def _known_version(version: int) -> int:
+def _made_again(cls: type[Codec], options: dict[str, Any]) -> Codec:
+    """Restore a codec from its pickle. Attributes of a subclass are set later; its constructor is not called."""
+    codec = cls.__new__(cls)
+    Codec.__init__(codec, **options)
+    return codec
+
+
+def _describe(
+    frame: bytes,
+    version: int,
+    type: int,
+    flags: int,
+    stamp: int,
+    packed: int,
+    form: int,
+    stream_id: int,
+    sequence: int,
+) -> EncodedFrame:
+    """Return the frame with the fields of its header. ``packed`` may be -1 if the payload is not compressed."""
+    member = _TYPES[type]
+    assert member is not None, "the type was checked"
+    nbytes = len(frame) - _HEADER_SIZES[version]
+    if packed < 0:
+        packed = nbytes
+    if version < 4:
+        return EncodedFrame(frame, version, member, flags, None if version < 3 else stamp, nbytes, packed)
+    return EncodedFrame(frame, version, member, flags, stamp, nbytes, packed, form, stream_id, sequence)
+
+
+def _check_numbering(type: int, version: int, flags: int, form: int, stream_id: int, sequence: int) -> None:
+    """Reject what check 6 of the receiver would reject."""
+    if version >= 4:
+        if not 0 <= stream_id <= LARGEST_STREAM_ID:
+            raise ValueError(f"a stream id is a number from 0 to {LARGEST_STREAM_ID}, not {stream_id}")
+        if not 0 <= sequence <= LARGEST_SEQUENCE:
+            raise ValueError(f"a sequence is a number from 0 to {LARGEST_SEQUENCE}, not {sequence}")
+        if fault := form_fault(type, flags, form, stream_id, sequence):
+            words, _ = words_of_fault(fault, type, form, stream_id, sequence)
+            raise ValueError(words)
+    elif stream_id or sequence or form:
+        raise ValueError(f"a V{version} frame has neither stream, sequence nor form; V4 has")
+
+
+def _check_known(version: int) -> int:
     if version not in VERSIONS:
         raise ValueError(f"protocol version {version!r} is none of {VERSIONS}")
     return index(version)
 
 
-def _checked_timestamp(timestamp: int) -> int:
+def _check_timestamp(timestamp: int) -> int:
     if not 0 <= timestamp <= LARGEST_TIMESTAMP:
         raise ValueError(f"a timestamp is microseconds since 1970 in 64 bits, not {timestamp}")
     return index(timestamp)
@@ -455,9 +1097,11 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
 
 def _why_not_settable(version: int, flags: int) -> str:
     if flags & _COMPRESSED:
-        return "COMPRESSED is set by the codec, where deflating made the payload smaller"
+        return "COMPRESSED is set by the codec, if it compressed the payload"
     if flags & _ENCRYPTED:
         return "ENCRYPTED needs a key, and this codec has none"
+    if version >= 4 and flags & (_FRAGMENT | _SIGNED):
+        return f"{Flag(flags & (_FRAGMENT | _SIGNED)).name} is not supported by this codec"
     return f"V{version} has no flag {Flag(flags).name or hex(flags)}"
 
 
@@ -477,6 +1121,18 @@ def encode(
     version: int = LATEST_VERSION,
     flags: Flag | int = 0,
     timestamp: int | None = None,
+    stream_id: int = 0,
+    sequence: int = 0,
+    form: Form | int = 0,
 ) -> bytes:
-    """One frame, by a codec of default configuration. See ``Codec.encode``."""
-    return _default.encode(type, data, version=version, flags=flags, timestamp=timestamp)
+    """Encode a message with a codec of default configuration. See ``Codec.encode``."""
+    return _default.encode(
+        type,
+        data,
+        version=version,
+        flags=flags,
+        timestamp=timestamp,
+        stream_id=stream_id,
+        sequence=sequence,
+        form=form,
+    )

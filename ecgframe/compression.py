@@ -1,9 +1,9 @@
-"""Deflating payloads, and inflating them within a bound. Section "Compression" of the specification.
+"""Compresses payloads, and decompresses them within a limit. Specification: ``docs/protocol.md``, "Compression".
 
-libdeflate makes level 6 of zlib's size in a third of zlib's time, and inflates what expands as signals do in a third of
-it as well. zlib-ng takes half of zlib's time, but it reads as a stream, so that it stops at a limit and tells what is
-wrong: what libdeflate does not take at once is judged by it. Where one is not installed, the next best takes its place:
-the format is the same, and what is refused, and how. ``DEFLATED_BY`` and ``INFLATED_BY`` say which runs.
+libdeflate compresses to the size of zlib's level 6 in a third of zlib's time, and decompresses typical signals in a
+third of it. zlib-ng takes half of zlib's time. It works on streams, so it can stop at a limit and report errors, and
+decompresses what libdeflate cannot decompress in one call. If a library is not installed, the next one replaces it; the
+format and the errors stay the same. ``DEFLATED_BY`` and ``INFLATED_BY`` name the libraries in use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ._core import flatten
+from ._core import repeats_last_four
 from .errors import DecompressionFailed, MessageTooLarge
 from .protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, Check
 
@@ -33,7 +33,7 @@ else:
 _Deflate = Callable[[memoryview, int], bytes | bytearray]
 _Inflate = Callable[[memoryview, int], bytearray]
 
-# The sample level is the fastest that finds what little float64 noise has to give; zlib-ng's level 1 does not.
+# The level for samples is the fastest one that makes float64 noise smaller; level 1 of zlib-ng does not.
 try:
     from deflate import DeflateError, zlib_compress, zlib_decompress
 except ImportError:
@@ -48,18 +48,18 @@ else:
     _library = "libdeflate"
 
 DEFLATED_BY: Final = _library
-"""The library that deflates: "libdeflate", "zlib-ng", or "zlib", the standard library's."""
+"""The library that compresses: "libdeflate", "zlib-ng", or "zlib" of the standard library."""
 
 INFLATED_BY: Final = (_library, _stream_library)
-"""The libraries that inflate: what expands as signals do, and everything else; the same three names."""
+"""The libraries that decompress: first the one for typical payloads, then the one for all others."""
 
 LEVELS: Final = range(1, 10)
 
 SAMPLED_FROM: Final = 1 << 16
-"""Bytes from which on a payload is sampled before it is deflated; a smaller one is sooner deflated than judged."""
+"""Payloads of at least this many bytes are sampled first; smaller ones are compressed faster than sampled."""
 
 _USUAL_EXPANSION: Final = 8
-"""Times its deflated size that a payload has at most, inflated, to be inflated at once: float64 ECG has seven."""
+"""Payloads that grow to at most this multiple of their size are decompressed in one call; for float64 ECG it is 7."""
 
 _WINDOW: Final = 256
 _NEAREST_WINDOWS: Final = 4096
@@ -68,10 +68,11 @@ _MOST_WINDOWS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """When and how hard a codec deflates what it sends.
+    """Settings for the compression of payloads.
 
     Attributes:
-        threshold: bytes; payloads strictly larger are tried, and sent deflated where that is smaller.
+        threshold: payloads up to this size in bytes are sent uncompressed; larger ones are compressed if that makes
+            them smaller.
         level: 1 (fastest) to 9 (smallest), as zlib counts.
 
     Raises:
@@ -88,8 +89,8 @@ class Compression:
             raise ValueError(f"a compression level is one of {LEVELS.start} to {LEVELS.stop - 1}, not {self.level}")
 
 
-def shrunk(payload: memoryview, level: int) -> bytes | bytearray | None:
-    """The payload as one zlib stream, or None where that is no shorter."""
+def shrink(payload: memoryview, level: int) -> bytes | bytearray | None:
+    """Compress a payload to one zlib stream; None if that does not make it smaller."""
     if not may_shrink(payload):
         return None
     deflated = deflate(payload, level)
@@ -97,11 +98,12 @@ def shrunk(payload: memoryview, level: int) -> bytes | bytearray | None:
 
 
 def may_shrink(payload: memoryview) -> bool:
-    """Whether it is worth while to deflate the payload; bytes that are compressed or encrypted already are not.
+    """Estimate whether compression would make a payload smaller; False for bytes that are compressed or encrypted.
 
-    Of a large one 16 to 64 windows, evenly spread, are deflated fast: where those do not shrink at all, neither will
-    the payload. Even float64 noise does shrink, and a single window of text among sixteen of random bytes shows.
-    Unseen stays what lies between two windows, and what repeats itself only at a distance.
+    Small payloads always count as compressible. Of a large payload, 16 to 64 evenly spaced windows are compressed at a
+    fast level. If the result is not smaller, the payload counts as incompressible. Float64 noise is compressible, and
+    random bytes are if one of sixteen windows contains text. The estimate misses repetitions between distant parts, and
+    anything between two windows.
     """
     if payload.nbytes < SAMPLED_FROM:
         return True
@@ -111,27 +113,27 @@ def may_shrink(payload: memoryview) -> bool:
 
 
 def deflate(payload: memoryview, level: int) -> bytes | bytearray:
-    """The payload as one zlib stream."""
+    """Compress a payload to one zlib stream."""
     return _deflate(payload, level)
 
 
 def inflate(payload: memoryview, limit: int) -> bytes | bytearray:
-    """What one whole zlib stream holds, never inflating more than one byte past the limit.
+    """Decompress one zlib stream, to at most one byte more than the limit.
 
     Args:
-        payload: the stream, and nothing behind it.
-        limit: bytes that the inflated payload may have.
+        payload: the stream, without other bytes after it.
+        limit: maximum size of the result, in bytes.
 
     Raises:
-        DecompressionFailed: (check 9) not a zlib stream, cut short, or bytes behind its end.
-        MessageTooLarge: (check 10) the stream holds more than ``limit`` bytes.
+        DecompressionFailed: (check 9) the payload is not a zlib stream, is cut short, or is followed by other bytes.
+        MessageTooLarge: (check 10) the result is larger than ``limit``.
     """
     inflated = _inflated_at_once(payload, limit)
     return _inflated_as_stream(payload, limit) if inflated is None else inflated
 
 
 def _inflated_at_once(payload: memoryview, limit: int) -> bytearray | None:
-    """By libdeflate, what expands as usual and is right; None where it is neither, or not for sure."""
+    """Decompress with libdeflate; None if the result is unusually large, or the payload damaged or perhaps too long."""
     room = min(limit, _USUAL_EXPANSION * payload.nbytes)
     if _inflate is None or room == 0:
         return None
@@ -143,18 +145,18 @@ def _inflated_at_once(payload: memoryview, limit: int) -> bytearray | None:
 
 
 def _ends_with_stream(payload: memoryview, checksum: int) -> bool:
-    """Whether nothing follows a stream behind which its right Adler-32 was found; False where that is not for sure.
+    """Return True if the zlib stream ends at the end of the payload; False if that is not certain.
 
-    libdeflate does not tell where it found it. But if the payload ends with it, and it stands nowhere before, it was
-    there.
+    libdeflate does not report where the stream ended. It ended at the end of the payload if the last four bytes are
+    its Adler-32 and do not occur earlier.
     """
-    return payload[-4:] == checksum.to_bytes(4, "big") and not flatten(payload).repeats_last_four()
+    return payload[-4:] == checksum.to_bytes(4, "big") and not repeats_last_four(payload)
 
 
 def _inflated_as_stream(payload: memoryview, limit: int) -> bytes:
     stream = _inflater.decompressobj()
     try:
-        # One byte more than the limit tells "exactly full" from "too large"; 0 would mean "no limit" to zlib.
+        # One byte more than the limit, to distinguish exactly this size from a larger one; 0 would mean no limit.
         inflated = stream.decompress(payload, limit + 1)
     except _inflater.error as error:
         raise DecompressionFailed(f"the compressed payload is damaged: {error}", check=Check.COMPRESSION) from error

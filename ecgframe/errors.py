@@ -22,9 +22,12 @@ class ProtocolError(ValueError):
             longer be trusted; from ``CHECKSUM`` on, only this frame is lost.
         path: where in the payload, as in ``data["leads"][3]``, or None.
         offset: byte of the frame (checks 1 to 7) or of the inflated payload (check 11), or None.
+        reason: a word for why, where code and check do not tell what a peer should do: "template" for a record of a
+            template that is not known. Otherwise None.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INVALID_DATA_FORMAT
+    reason: str | None = None
 
     def __init__(
         self,
@@ -47,9 +50,14 @@ class InvalidProtocolVersion(ProtocolError):
 
 
 class ChecksumMismatch(ProtocolError):
-    """0x101: the payload's CRC-32 is not the one in the header."""
+    """0x101: the payload's CRC-32 is not the one in the header.
+
+    Attributes:
+        found: the CRC-32 of the payload that arrived, or None where a peer reported the error.
+    """
 
     code = ErrorCode.CHECKSUM_MISMATCH
+    found: int | None = None
 
 
 class MessageTooLarge(ProtocolError):
@@ -65,7 +73,7 @@ class DecompressionFailed(ProtocolError):
 
 
 class InvalidMessageType(ProtocolError):
-    """0x104: the second byte is none of the thirteen types."""
+    """0x104: the second byte is no type that the version has."""
 
     code = ErrorCode.INVALID_MESSAGE_TYPE
 
@@ -101,4 +109,4 @@ class RateLimitExceeded(ProtocolError):
 
 
 ERRORS: dict[ErrorCode, type[ProtocolError]] = {cls.code: cls for cls in ProtocolError.__subclasses__()}
-"""The class for each code, for whoever turns a received ERROR message back into an exception."""
+"""The class for each code, to convert a received ERROR message to an exception."""

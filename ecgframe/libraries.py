@@ -1,4 +1,4 @@
-"""Optional libraries, imported when something asks for them."""
+"""Import of optional libraries on demand."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 
 class MissingLibrary(ModuleNotFoundError):
-    """An optional library that is not installed. The message says what brings it."""
+    """An optional library is not installed. The message says how to install it."""
 
 
 def library(name: str, *, extra: str, purpose: str) -> Any:
-    """The module of that name.
+    """Import a module of an optional library.
 
     Args:
-        name: as it is imported.
-        extra: the extra of this package that installs it.
-        purpose: what needs it, as the beginning of a sentence: "reading EDF".
+        name: name of the module.
+        extra: extra of this package that installs the library.
+        purpose: what needs the library, such as "reading EDF".
 
     Raises:
-        MissingLibrary: it is not installed.
+        MissingLibrary: the library is not installed.
     """
     try:
         with warnings.catch_warnings():
-            # wfdb builds its tables by pandas calls that pandas has announced to change; no concern of our users
+            # wfdb calls deprecated functions of pandas, which does not concern the user
             warnings.simplefilter("ignore", DeprecationWarning)
             return importlib.import_module(name)
     except ModuleNotFoundError as error:

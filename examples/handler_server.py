@@ -12,6 +12,7 @@ from fastapi import FastAPI, WebSocket
 
 from ecgframe.server import ConnectionInfo, WebSocketBinaryHandler
 from ecgframe.server.adapters.starlette import accept, listen
+from ecgframe.server.adapters.uvicorn import options_for
 
 
 async def trust_the_network(connection: ConnectionInfo, action: str, stream: str | None) -> bool:
@@ -38,5 +39,4 @@ async def live(websocket: WebSocket) -> None:
 if __name__ == "__main__":
     listener = listen("127.0.0.1", int(sys.argv[1]))
     print("Running on http://{}:{}".format(*listener.getsockname()), file=sys.stderr)
-    config = uvicorn.Config(app, ws_max_size=handler.max_message, ws_per_message_deflate=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(app, **options_for(handler))).run(sockets=[listener])

@@ -1,1 +1,1 @@
-"""What would be published, built for real and tried as a stranger would: ``python -m release --help``."""
+"""Builds and tests the files of a release: ``python -m release --help``."""

@@ -1,11 +1,11 @@
-"""Build what would be published, from what is committed, and try it as a stranger would.
+"""Build the files of a release from the committed sources, and test them as installed by a user.
 
     python -m release [--python PATH ...] [--whole] [--output FOLDER]
 
-The source archive twice, byte for byte the same; from it a wheel for each CPython from 3.11 on that is installed, and
-the plain one; each looked through, installed where there is no compiler, and tested from outside the sources. The
-README's first command as well, in the unpacked archive, where there is a compiler and little else. Ends with 1 at the
-first thing that does not hold. Packages are taken from the index that pip is set up for.
+The source archive is built twice, with identical bytes. From it, a wheel is built for each installed CPython from
+3.11 on, and the plain wheel. Each wheel is inspected, installed without a compiler, and tested outside the sources. The
+first command of the README is run in the unpacked archive, with little more than a compiler. The exit code is 1 at the
+first failure. Packages are installed from the index that pip is configured for.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ OF_THE_OLDEST_NUMPY = "cp311"  # newer Pythons came after it, or are tried witho
 
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m release", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--python", type=Path, action="append", metavar="PATH", help="for this one alone; repeatable")
-    parser.add_argument("--whole", action="store_true", help="run the whole suite on each wheel as well")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep the archive and the wheels there")
+    parser.add_argument("--python", type=Path, action="append", metavar="PATH", help="only this Python; repeatable")
+    parser.add_argument("--whole", action="store_true", help="also run the whole test suite on each wheel")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="copy the archive and the wheels to this folder")
     return parser.parse_args(arguments)
 
 
 class Rehearsal:
-    """A release up to the point where it would be published.
+    """Performs all steps of a release except publishing.
 
     Args:
-        work: a folder for all that is made on the way.
-        pythons: the interpreters that get a wheel, from the oldest on.
-        whole: whether the whole suite runs on each wheel.
+        work: folder for temporary files.
+        pythons: the interpreters to build wheels for, the oldest first.
+        whole: whether the whole test suite is run on each wheel.
     """
 
     def __init__(self, work: Path, pythons: list[Python], whole: bool) -> None:
@@ -56,10 +56,10 @@ class Rehearsal:
         self.begin = time.monotonic()
 
     def run(self) -> list[Path]:
-        """Everything; the paths of what would be published.
+        """Build and test everything; return the paths of the files to publish.
 
         Raises:
-            Failed: something does not hold.
+            Failed: a check has failed.
         """
         self.tools = venv(
             self.pythons[-1].path, self.work / "tools", [*group("release"), *project()["build-system"]["requires"]]
@@ -78,7 +78,7 @@ class Rehearsal:
                 raise
 
     def as_the_readme_says(self) -> None:
-        """The README's first command, typed where there is a compiler and little else; on Linux, where we know what."""
+        """Run the first command of the README with little more than a compiler (on Linux only)."""
         if sys.platform == "linux":
             folder = self.work / "readme"
             folder.mkdir()
@@ -86,7 +86,7 @@ class Rehearsal:
             self.say(self.archive.name, readme.try_first_command(self.pythons[-1], sources, folder / "programs"))
 
     def compiled(self, python: Python) -> Path:
-        """The wheel of one interpreter, built and tried, beside the oldest NumPy where that can be had."""
+        """Build and test the wheel for one interpreter; the oldest one is tested with the oldest NumPy as well."""
         built = wheel.build(python, self.archive, self.tools, self.work, self.epoch)
         pins = [oldest("numpy")] if python.tag == OF_THE_OLDEST_NUMPY else []
         trial = Trial(python.path, built.path, self.sources, self.work / f"trial-{python.tag}", *pins)
@@ -97,23 +97,23 @@ class Rehearsal:
         return built.path
 
     def plain(self) -> Path:
-        """The wheel for anywhere, tried with the newest interpreter."""
+        """Build the plain wheel, and test it with the newest interpreter; return its path."""
         built = wheel.build_plain(self.pythons[-1], self.archive, self.tools, self.work, self.epoch)
         trial = Trial(self.pythons[-1].path, built.path, self.sources, self.work / "trial-plain")
         self.say(built.path.name, [*built.remarks, *trial.quick()])
         return built.path
 
     def say(self, name: str, remarks: list[str]) -> None:
-        """One finished thing, and what was found."""
+        """Print a finished step and its remarks."""
         print(f"{time.monotonic() - self.begin:4.0f} s  {name}", *remarks, sep="\n          ", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code."""
+    """Run the command, and return its exit code."""
     options = options_of(arguments)
     asked_for = {path: examine(path) for path in options.python or ()}
     if unfit := [str(path) for path, found in asked_for.items() if found is None]:
-        print(f"no CPython that is supported: {', '.join(unfit)}", file=sys.stderr)
+        print(f"not a supported CPython: {', '.join(unfit)}", file=sys.stderr)
         return 2
     pythons = [found for found in asked_for.values() if found] or installed()
     with tempfile.TemporaryDirectory(prefix="ecgframe-release-") as folder:

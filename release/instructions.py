@@ -1,7 +1,7 @@
-"""Which instructions a wheel for x86-64 holds: what every such processor has, but for the kernels chosen at run time.
+"""Checks that a wheel for x86-64 contains only baseline instructions, except in kernels that are selected at run time.
 
-An instruction that a processor lacks ends the process with SIGILL, on the old monitor in the ward and never on the
-machine where the wheel was built. So what the compiler made is read back, function by function.
+An unsupported instruction would end the process with SIGILL, but only on old processors and never on the machine that
+builds the wheel. So the compiled modules are disassembled and checked function by function.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from .running import Failed, run, tool
 
 TARGET = r'__attribute__\s*\(\(\s*target\s*\(\s*"[^"]+"\s*\)\s*\)\)'
 QUESTIONS = ("__builtin_cpu_supports", "getauxval")
-"""By which a program asks what the processor can: on x86-64, and on ARM."""
+"""Functions that query the features of the processor: on x86-64, and on ARM."""
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(?P<name>[^>]+)>:$")
 INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s+(?:(?:rep|repz|repnz|lock|data16|notrack|bnd)\s+)*(?P<mnemonic>\w+)")
-# Beyond SSE2. Without tzcnt: processors that lack it run it as bsf, which is what compilers write it for.
+# Instructions beyond SSE2. Without tzcnt, which processors that lack it execute as bsf.
 BEYOND = re.compile(
     r"v(?!err|erw|mcall|mlaunch)\w+|k(?:add|and|mov|not|or|shift|test|unpck|xor|xnor)\w+"  # AVX and later
     r"|addsubp[ds]|h(?:add|sub)p[ds]|lddqu|mov(?:ddup|s[hl]dup)"  # SSE3
@@ -30,14 +30,14 @@ BEYOND = re.compile(
 
 
 def check(core: Path, sources: Path) -> list[str]:
-    """Read a compiled module back; the functions in it that only some processors can run.
+    """Check a compiled module, and return its functions that only some processors can execute.
 
     Args:
         core: the module, with its symbols.
-        sources: the folder of the .pyx files, which say what is chosen at run time.
+        sources: the folder of its sources, which mark the functions that are selected at run time.
 
     Raises:
-        Failed: a function that is not chosen at run time holds such an instruction.
+        Failed: a function that is not selected at run time contains such an instruction.
     """
     special = beyond_baseline(run(tool("objdump", "binutils"), "-d", "--no-show-raw-insn", core, cwd=core.parent))
     chosen = chosen_at_run_time(sources)
@@ -49,7 +49,7 @@ def check(core: Path, sources: Path) -> list[str]:
 
 
 def beyond_baseline(disassembly: str) -> dict[str, set[str]]:
-    """The instructions beyond the baseline, by function."""
+    """Return the instructions beyond the baseline, by function."""
     found: dict[str, set[str]] = {}
     name = "?"
     for line in disassembly.splitlines():
@@ -61,10 +61,10 @@ def beyond_baseline(disassembly: str) -> dict[str, set[str]]:
 
 
 def chosen_at_run_time(sources: Path) -> set[str]:
-    """The functions of the sources that are compiled for more than the baseline, with a test of the processor nearby.
+    """Return the functions that are compiled for more than the baseline.
 
     Raises:
-        Failed: a file compiles a function so and asks no processor.
+        Failed: a file has such a function, but does not query the processor.
     """
     found: set[str] = set()
     for path in sorted(path for path in sources.iterdir() if path.suffix in {".pyx", ".pxd", ".h"}):

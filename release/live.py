@@ -1,4 +1,4 @@
-"""A server that is started as a person starts it, and seen to send."""
+"""Runs ``ecgframe serve`` and checks that it sends messages."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from .running import Failed, inherited, run
 def serve_and_watch(
     command: list[object], ecgframe: Path, cwd: Path, environment: Mapping[str, str], seconds: float = 30
 ) -> str:
-    """Start a server, watch it for a second with the program ``ecgframe``, and end it; what was seen.
+    """Start a server, watch it for a second, and stop it; return a remark on the result.
 
     Args:
-        command: that becomes ``ecgframe serve``.
-        environment: laid over what is inherited.
-        seconds: within which it has to listen.
+        command: the command that runs ``ecgframe serve``.
+        ecgframe: the program that watches the server.
+        cwd: working directory of both.
+        environment: additional environment variables.
+        seconds: time within which the server has to listen.
 
     Raises:
-        Failed: it did not come up, or sent nothing.
+        Failed: the server did not start, or sent no message.
     """
     server = subprocess.Popen(
         [str(word) for word in command],
@@ -39,7 +41,7 @@ def serve_and_watch(
     assert server.stderr is not None
     reader = threading.Thread(target=log.extend, args=(server.stderr,))
     reader.start()
-    stop = threading.Timer(seconds, server.kill)  # whoever reads a server that says nothing waits for ever
+    stop = threading.Timer(seconds, server.kill)  # otherwise, reading its output could block for ever
     stop.start()
     try:
         live = next((found for line in server.stdout if (found := re.match(r"Live at (\S+): (\S+)", line))), None)

@@ -1,4 +1,4 @@
-"""What pyproject.toml says of the project, so that it stands there alone."""
+"""Reads project metadata from pyproject.toml, so that it is stated only there."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ ROOT = Path(__file__).parents[1]
 
 @cache
 def project() -> dict[str, Any]:
-    """pyproject.toml, read."""
+    """Return the contents of pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def group(name: str) -> list[str]:
-    """The packages of a dependency group."""
-    return list(project()["dependency-groups"][name])
+    """Return the packages of a dependency group and of the groups that it includes."""
+    found: list[str] = []
+    for entry in project()["dependency-groups"][name]:
+        found += [entry] if isinstance(entry, str) else group(entry["include-group"])
+    return found
 
 
 def oldest(package: str) -> str:
-    """The oldest release of a dependency that we promise to run with, as a requirement: ``numpy==1.26.*``."""
+    """Return a requirement for the oldest supported release of a dependency, such as ``numpy==1.26.*``."""
     for requirement in project()["project"]["dependencies"]:
         if found := re.fullmatch(rf"{package}>=([\d.]+)", requirement):
             return f"{package}=={found[1]}.*"

@@ -1,4 +1,4 @@
-"""The interpreters of this machine that the package is for."""
+"""Finds the supported interpreters on this machine."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Python(NamedTuple):
     """An interpreter.
 
     Attributes:
-        path: of its program.
-        tag: of its wheels, as ``cp314t``.
+        path: path of the program.
+        tag: tag of its wheels, such as ``cp314t``.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Python(NamedTuple):
 
 
 def installed() -> list[Python]:
-    """One CPython of each version that is supported and here, from the oldest on."""
+    """Return one CPython of each supported version that is installed, the oldest first."""
     found: dict[str, Python] = {}
     for path in _candidates():
         python = examine(path)
@@ -41,7 +41,7 @@ def installed() -> list[Python]:
 
 
 def examine(path: Path) -> Python | None:
-    """What this interpreter is, or None: not a CPython that is supported, or not one that starts."""
+    """Return the interpreter at the path; None if it is not a supported CPython or does not start."""
     try:
         answer = subprocess.run(
             [path, "-I", "-c", ASKED], capture_output=True, text=True, check=True, timeout=60
@@ -55,7 +55,7 @@ def examine(path: Path) -> Python | None:
 
 
 def _candidates() -> list[Path]:
-    """The one that runs, those of pyenv, those on the PATH; real ones, not the shims that choose among them."""
+    """Return the running interpreter, those of pyenv, and those on the PATH, without the shims of pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     names = [f"python3.{minor}{threads}" for minor in range(OLDEST[1], NEWEST[1] + 1) for threads in ("", "t")]
     on_path = [Path(found) for name in names if (found := shutil.which(name)) and "shims" not in Path(found).parts]

@@ -1,9 +1,9 @@
-"""Whether what the package requires has a wheel for every Python and platform that it is declared for.
+"""Checks that all required packages have wheels for every supported Python and platform.
 
     python -m release.requirements
 
-Asks pip, which asks the index; nothing is installed. The Pythons and platforms are those of cibuildwheel's table in
-pyproject.toml. Where a wheel is missing, pip would have to compile the package on the user's machine.
+This runs pip, which queries the index without installing anything. The Pythons and platforms are those of the table of
+cibuildwheel in pyproject.toml. Without a wheel, pip would have to compile the package on the user's machine.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Target(NamedTuple):
     """A Python on a platform.
 
     Attributes:
-        python: its tag, as ``cp314t``.
-        platform: as a person names it, ``musllinux aarch64``.
-        tags: of wheels that run there.
-        environment: what markers of requirements ask for.
+        python: tag of the Python, such as ``cp314t``.
+        platform: name of the platform, such as ``musllinux aarch64``.
+        tags: platform tags of compatible wheels.
+        environment: values of environment markers.
     """
 
     python: str
@@ -45,7 +45,7 @@ class Target(NamedTuple):
 
 
 def targets() -> Iterator[Target]:
-    """Every Python on every platform that a wheel of ours is built for."""
+    """Yield every Python on every platform that the wheels of this package are built for."""
     table = project()["tool"]["cibuildwheel"]
     for pattern in table["build"]:
         python = pattern.removesuffix("-*")
@@ -85,7 +85,7 @@ def _version(python: str) -> str:
 
 
 def required(target: Target) -> list[str]:
-    """The requirements that hold there, without their markers."""
+    """Return the requirements that apply to the target, without their markers."""
     found = []
     for text in project()["project"]["dependencies"]:
         requirement = Requirement(text)
@@ -95,7 +95,7 @@ def required(target: Target) -> list[str]:
 
 
 def missing(target: Target, requirements: list[str]) -> list[str]:
-    """Those of which the index has no wheel for the target."""
+    """Return the requirements without a wheel for the target."""
     if _has_wheels(target, requirements):
         return []
     return [requirement for requirement in requirements if not _has_wheels(target, [requirement])]
@@ -117,7 +117,7 @@ def _has_wheels(target: Target, requirements: list[str]) -> bool:
 
 
 def main() -> int:
-    """Tell each target for which something has no wheel; 1 if there is one."""
+    """Print the result for each target; return 1 if a wheel is missing."""
     lacking = 0
     for target in targets():
         without = missing(target, required(target))

@@ -1,4 +1,4 @@
-"""Running other programs: what they said is shown when they fail, and only then."""
+"""Runs other programs, whose output is shown only if they fail."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MEDDLING = (
 
 
 class Failed(Exception):
-    """A check of what would be published did not hold; the message says which, and what was found."""
+    """A check has failed. The message says which, and what was found."""
 
 
 def inherited(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of this process without what would change a build or an import, and this laid over it."""
+    """Return the environment of this process without variables that affect builds or imports, updated by another."""
     return {name: value for name, value in os.environ.items() if name not in MEDDLING} | dict(environment or {})
 
 
@@ -35,14 +35,16 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = 900,
 ) -> str:
-    """What a program printed on stdout.
+    """Run a program, and return its standard output.
 
     Args:
-        environment: laid over what is inherited.
-        seconds: after which it is ended.
+        command: the program and its arguments.
+        cwd: working directory.
+        environment: additional environment variables.
+        seconds: time limit.
 
     Raises:
-        Failed: it ended with anything but 0, or not in time.
+        Failed: the exit code is not 0, or the time limit was exceeded.
     """
     words = [str(word) for word in command]
     try:
@@ -64,10 +66,10 @@ def run(
 
 
 def tool(name: str, package: str) -> Path:
-    """The path of a program that the system must bring.
+    """Return the path of a program that has to be installed on the system.
 
     Raises:
-        Failed: it is not there; the message names the package that has it.
+        Failed: the program is missing. The message names its package.
     """
     found = shutil.which(name)
     if found is None:
@@ -78,7 +80,7 @@ def tool(name: str, package: str) -> Path:
 def venv(
     python: Path, folder: Path, packages: Sequence[object] = (), environment: Mapping[str, str] | None = None
 ) -> Path:
-    """A new virtual environment with these packages; its folder of programs."""
+    """Create a virtual environment with the packages; return its folder of programs."""
     run(python, "-m", "venv", folder, cwd=folder.parent)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     if packages:

@@ -1,4 +1,4 @@
-"""The source archive: what it must hold, and that anybody can make the same one again."""
+"""The source archive: checks that it is complete and reproducible."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from pathlib import Path
 from .project import ROOT
 from .running import Failed, run
 
-# Written by the build itself, beside what is under version control.
+# Files that the build adds to those under version control.
 GENERATED = {"PKG-INFO", "setup.cfg"}
-# Under version control, and of no use without it.
+# Files under version control that are not in the archive.
 LEFT_OUT = (".", "client")
 
 
 def build(python: Path, work: Path, epoch: str) -> Path:
-    """Build the archive twice, at two places and times, from what is committed; the path of one.
+    """Build the archive twice from the committed sources, in different folders; return the path of one.
 
     Args:
-        python: with the package ``build``, and what building ecgframe requires.
-        epoch: SOURCE_DATE_EPOCH, the time that all files are given.
+        python: interpreter with the package ``build`` and the build requirements of ecgframe.
+        work: folder for temporary files.
+        epoch: SOURCE_DATE_EPOCH, the modification time of all files.
 
     Raises:
-        Failed: the two differ, or one lacks a file or has one too many.
+        Failed: the two archives differ, or files are missing or unexpected.
     """
     one, two = (_build_once(python, work / name, epoch) for name in ("one", "other-place"))
     if one.read_bytes() != two.read_bytes():
@@ -33,17 +34,17 @@ def build(python: Path, work: Path, epoch: str) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack it; the folder of the sources."""
+    """Unpack the archive; return the folder of the sources."""
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return folder / archive.name.removesuffix(".tar.gz")
 
 
 def check_contents(archive: Path) -> None:
-    """Hold what the archive has against what is under version control.
+    """Compare the contents of the archive with the files under version control.
 
     Raises:
-        Failed: a file is missing, or one is in it that is left out, or that nobody put under version control.
+        Failed: a file is missing or unexpected.
     """
     with tarfile.open(archive) as packed:
         found = {name.partition("/")[2] for name in packed.getnames() if packed.getmember(name).isfile()}
@@ -52,14 +53,14 @@ def check_contents(archive: Path) -> None:
     if missing := wanted - found:
         raise Failed(f"{archive.name} lacks {', '.join(sorted(missing))}")
     if extra := {path for path in found - wanted - GENERATED if ".egg-info/" not in path}:
-        raise Failed(f"{archive.name} holds what it should not: {', '.join(sorted(extra))}")
+        raise Failed(f"{archive.name} contains unexpected files: {', '.join(sorted(extra))}")
 
 
 def _build_once(python: Path, folder: Path, epoch: str) -> Path:
     folder.mkdir()
     checkout = folder / "checkout"
     run("git", "clone", "--quiet", "--no-hardlinks", ROOT, checkout, cwd=folder)
-    for path in checkout.rglob("*"):  # another machine's clock and habits
+    for path in checkout.rglob("*"):  # like on a machine with another clock and umask
         if folder.name != "one" and not path.is_symlink():
             os.utime(path, (0, 0))
             path.chmod(path.stat().st_mode & 0o700)

@@ -13,7 +13,7 @@ from .project import ROOT, project
 
 
 def disagreements(tag: str, version: str, changelog: str) -> list[str]:
-    """What must be set right before this tag may be released; empty where all agree."""
+    """Return what must be corrected before this tag may be released; empty if nothing."""
     found = []
     if tag != f"v{version}":
         found.append(f"the tag is {tag}, and pyproject.toml has the version {version}")
@@ -26,7 +26,7 @@ def disagreements(tag: str, version: str, changelog: str) -> list[str]:
 
 
 def main(tag: str) -> int:
-    """The exit code."""
+    """Check the tag, and return the exit code."""
     changelog = Path(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     found = disagreements(tag, project()["project"]["version"], changelog)
     print(*found, sep="\n", file=sys.stderr)

@@ -93,7 +93,7 @@ def _tool(name: str, *arguments: object, environment: dict[str, str] | None = No
 
 
 def main() -> int:
-    """The exit code."""
+    """Check the workflows, and return the exit code."""
     try:
         check_schemas()
         check_safety()

@@ -35,7 +35,7 @@ def wrapper(data, dtype, shape):
 
 
 def small_bombs():
-    """To be refused, or read, within a few times the reader's limit of 16 MiB."""
+    """Payloads that must be rejected or read within a few times the limit of 16 MiB."""
     rows = (
         b"\x83" + oracle.pack("__ndarray__") + list_of(15 * MIB, b"\x90") + oracle.pack("dtype") + oracle.pack("int8")
     )
@@ -72,7 +72,7 @@ def small_bombs():
 
 
 def container_bombs():
-    """To be refused once 2^20 empty containers stand in memory.
+    """Payloads that must be rejected after 2^20 empty containers.
 
     They take 56 to 64 bytes each, and the list around them 8 bytes an entry.
     """

@@ -26,7 +26,7 @@ def certificate() -> tuple[Path, Path, Path]:
 
 @cache
 def server_context() -> ssl.SSLContext:
-    """What a server needs to be reached by TLS."""
+    """Return the TLS context of a server."""
     chain, key, _ = certificate()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
@@ -35,5 +35,5 @@ def server_context() -> ssl.SSLContext:
 
 @cache
 def client_context() -> ssl.SSLContext:
-    """What a client needs to trust that server."""
+    """Return the TLS context of a client that trusts the server."""
     return ssl.create_default_context(cafile=certificate()[2])

@@ -19,7 +19,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 @dataclass
 class Ran:
-    """What a command printed, without colours, and its exit code."""
+    """The output of a command, without colours, and its exit code."""
 
     output: str
     stdout: str

@@ -1,3 +1,4 @@
+import gc
 import os
 from collections import Counter
 
@@ -11,7 +12,6 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("quick", settings.get_profile("whole"), max_examples=25)
 settings.register_profile("brief", settings.get_profile("whole"), max_examples=5)
 
 
@@ -26,9 +26,26 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    profile = "whole" if config.getoption("--slow") else "quick"
+    profile = "whole" if config.getoption("--slow") else "brief"
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", profile))
     config.pluginmanager.register(Selection(config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Let a process that has run its tests take some of another's: the last of a run start programs, and take long."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Spare what collecting has made, half a million objects, each later garbage collection: half a second every time.
+
+    Many tests end with one, to find what nobody holds any more; others would be stopped by one while they run.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Selection:

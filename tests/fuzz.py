@@ -52,16 +52,23 @@ ALLOWED_GROWTH = 4 * 2**20
 
 
 def bases():
-    """The frames to be mutated: the frozen vectors, accepted and refused, that are not too long."""
+    """The frames to be mutated: the frozen vectors of all versions, accepted and refused, that are not too long."""
     frames = [vector["frames"] for vector in json.loads((VECTORS / "frames.json").read_text())]
     refused = [vector["frame"] for vector in json.loads((VECTORS / "refused.json").read_text())]
-    found = [bytes.fromhex(text) for text in (*frames, *refused)]
-    return [frame for frame in found if 19 < len(frame) <= LONGEST]
+    in_v4 = json.loads((VECTORS / "v4.json").read_text())
+    of_v4 = [vector.get("frames") or vector["frame"] for kind in in_v4.values() for vector in kind]
+    found = [bytes.fromhex(text) for text in (*frames, *refused, *of_v4)]
+    return [frame for frame in found if max(19, header_size(frame[:1])) < len(frame) <= LONGEST]
+
+
+def header_size(first_byte):
+    """Bytes of the header of a frame that begins so."""
+    return {b"\3": 19, b"\4": 32}.get(bytes(first_byte), 11)
 
 
 def mutations(base, other, draw, count):
     """``count`` mutations of ``base``; length and checksum of most are true again, so that they reach the payload."""
-    start = 19 if base[0] == 3 else 11
+    start = header_size(base[:1])
     version, size = base[0], len(base)
     pieces = [other[n : n + 1 + n % 24] for n in range(0, len(other), 3)]
     numbers = memoryview(draw(8 * count)).cast("Q")
@@ -104,7 +111,7 @@ def readers():
                 raise item
 
     def payload_alone(frame):
-        plain.unpack(memoryview(frame)[19 if frame[0] == 3 else 11 :] if frame else frame)
+        plain.unpack(memoryview(frame)[header_size(frame[:1]) :] if frame else frame)
 
     # decode twice: it is what a receiver does
     return [plain.decode, plain.decode, arrays.decode, whole_batch, each_of_a_batch, plain.split, payload_alone]

@@ -1,4 +1,4 @@
-"""What a call leaves behind: blocks of Python's allocator, bytes of C's, references to objects that outlive it."""
+"""Measures what a call leaves behind: blocks of Python's allocator, bytes of C's, references to objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ATTEMPTS = 6
 
 
 class Growth(NamedTuple):
-    """What so many calls left behind."""
+    """What a number of calls left behind."""
 
     blocks: int
     heap: int
@@ -68,7 +68,7 @@ def growth(call: Callable[[], object], times: int = 100, watched: Iterable[objec
 
 
 def leaks(call: Callable[[], object], times: int = 100, watched: Iterable[object] = ()) -> str:
-    """What grows with each call, in words; empty where nothing does."""
+    """Return what grows with each call, in words; empty if nothing does."""
     found = growth(call, times, watched)
     return ", ".join(_too_much(found, times))
 

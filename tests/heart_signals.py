@@ -26,7 +26,7 @@ def ecg(beats, seconds, rate, waves=SINUS):
 
 
 def noise(kind, size, count, rate, rng):
-    """Of an electrode, `size` in mV: root mean square of what is random, amplitude of hum."""
+    """Noise of an electrode. `size` in mV is the root mean square of random noise, or the amplitude of hum."""
     time = np.arange(count) / rate
     wander = rng.uniform(0.1, 0.3) * np.sin(2 * np.pi * rng.uniform(0.15, 0.4) * time + rng.uniform(0, 6))
     match kind:

@@ -1,4 +1,4 @@
-"""Hearts made of numbers: beats, and what is easily taken for beats. Millivolts at 250 Hz."""
+"""Hearts made of stretches, one after the other: beats, and what is easily taken for beats. Millivolts at 250 Hz."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from heart_signals import P, ecg, spikes
 
 from ecgframe.records import Record, write_record
 
@@ -17,21 +18,6 @@ LEADS = {"I": 0.7, "II": 1.0, "V2": -0.8}
 
 Signal = npt.NDArray[np.float64]
 
-P_WAVE = ((-0.16, 0.02, 0.15),)
-QRS = ((-0.026, 0.008, -0.1), (0.0, 0.011, 1.1), (0.028, 0.009, -0.22))
-T_WAVE = ((0.24, 0.045, 0.3),)
-"""When, after the R peak, how wide, how high: seconds, seconds, millivolts."""
-
-
-def waves(at: Sequence[float], seconds: float, *shapes: Sequence[tuple[float, float, float]]) -> Signal:
-    """[samples]: these waves around each of these moments."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    signal = np.zeros(len(time))
-    for moment in at:
-        for delay, width, height in (wave for shape in shapes for wave in shape):
-            signal += height * np.exp(-(((time - moment - delay) / width) ** 2) / 2)
-    return signal
-
 
 def regular(bpm: float, seconds: float) -> list[float]:
     """Moments of beats at that rate, the first and the last far enough from the ends to be whole."""
@@ -39,18 +25,16 @@ def regular(bpm: float, seconds: float) -> list[float]:
 
 
 def sinus(bpm: float, seconds: float, height: float = 1.0) -> Signal:
-    return height * waves(regular(bpm, seconds), seconds, P_WAVE, QRS, T_WAVE)
+    return height * ecg(regular(bpm, seconds), seconds, RATE)
 
 
 def p_waves(bpm: float, seconds: float) -> Signal:
-    return waves(regular(bpm, seconds), seconds, P_WAVE)
+    return ecg(regular(bpm, seconds), seconds, RATE, [P])
 
 
 def pacing_spikes(bpm: float, seconds: float) -> Signal:
     """Spikes of 2 mV and one sample, and no heart that answers."""
-    signal = np.zeros(round(seconds * RATE))
-    signal[[round(moment * RATE) for moment in regular(bpm, seconds)]] = 2
-    return signal
+    return spikes(regular(bpm, seconds), 1 / RATE, 2, seconds, RATE)
 
 
 def fibrillation(seconds: float) -> Signal:

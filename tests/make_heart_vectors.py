@@ -47,7 +47,17 @@ def signals():
     muscle = np.stack([ecg(beats_at(75, 0, 12), 12, 250) for _ in range(2)])
     muscle[1, 1000:] += rng.normal(0, 0.6, 2000)
     yield "muscle in the preferred lead", 250, ("I", "II"), _microvolts(muscle), []
+    paced = np.stack([ecg(np.array(at) + 0.05, 8, 500, WIDE), np.zeros(4000)]) + rng.normal(0, 0.02, (2, 4000))
+    two = spikes(at, 0.001, 2, 8, 500) + spikes(np.array(at[::2]) - 0.15, 0.002, -3, 8, 500)
+    paced += np.outer((1, -0.6), two)
+    yield "pacing spikes that nobody marks, in two leads", 500, ("II", "V1"), _microvolts(paced), []
+    off = ecg(beats_at(75, 0, 6), 14, 250) + rng.normal(0, 0.01, 14 * 250)
+    off[int(6.2 * 250) : 12 * 250] = 0.1
+    yield "all leads flat soon after a beat", 250, ("II",), _microvolts(off[None]), []
     yield "an electrode that moves, and the end of the range", 250, ("aVF",), _microvolts(moved[None]), []
+    burst = ecg(beats_at(75, 0, 14), 14, 250)
+    burst[5 * 250 : 9 * 250] += rng.normal(0, 0.6, 4 * 250)
+    yield "muscle in the only lead", 250, ("II",), _microvolts(burst[None]), []
 
 
 def _everything(rate, size, height, rng):
@@ -77,21 +87,22 @@ def millivolts(microvolts):
 
 
 def told(detector, signal, pacing, chunks):
-    """Its beats, and its status after every half second."""
-    beats, looks, at, half = [], [], 0, int(detector.sampling_rate / 2)
+    """Its beats, its status after every half second, and the pacing spikes that it saw."""
+    beats, looks, seen, at, half = [], [], [], 0, int(detector.sampling_rate / 2)
     while at < signal.shape[1]:
         end = min(at + next(chunks), signal.shape[1], at - at % half + half)
         here = [mark - at for mark in pacing if at <= mark < end]
         beats += [
             [one.sample, one.lead, one.amplitude, one.interval] for one in detector.feed(signal[:, at:end], pacing=here)
         ]
+        seen += [[one.sample, one.lead, one.amplitude] for one in detector.take_pacing_spikes()]
         at = end
         if at % half == 0:
             s = detector.status
             looks.append(
                 [s.rate_bpm, s.seconds_since_beat, str(s.rhythm), s.lead, [str(one) for one in s.signal_quality]]
             )
-    return beats, looks
+    return beats, looks, seen
 
 
 def unpacked(vector):
@@ -103,7 +114,7 @@ def unpacked(vector):
 def main():
     vectors = []
     for name, rate, leads, microvolts, pacing in signals():
-        beats, looks = told(HeartDetector(rate, leads), millivolts(microvolts), pacing, iter(lambda: 10**9, None))
+        beats, looks, seen = told(HeartDetector(rate, leads), millivolts(microvolts), pacing, iter(lambda: 10**9, None))
         packed = base64.b64encode(zlib.compress(microvolts.tobytes(), 9)).decode()
         vectors.append(
             {
@@ -114,6 +125,7 @@ def main():
                 "signal": packed,
                 "beats": beats,
                 "looks": looks,
+                "pacing_seen": seen,
             }
         )
     VECTORS.write_text(

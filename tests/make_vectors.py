@@ -1,4 +1,4 @@
-"""Write vectors/frames.json and vectors/refused.json, from the oracle.
+"""Write vectors/frames.json, vectors/refused.json and vectors/v4.json, from the oracle.
 
 They were written once and are frozen: other implementations hold themselves to them. ``--force`` is for the day when
 the format gains something; what stands there already must come out as it is.
@@ -62,14 +62,26 @@ def vector(name, about, data, canonical=None, max_payload=None):
         assert oracle.same(one.data, from_json(rendered)), name
         timestamp = None if one.timestamp is None else str(one.timestamp)
         messages.append(
-            {"version": one.version, "type": one.type, "flags": one.flags, "timestamp": timestamp, "data": rendered}
+            {
+                "version": one.version,
+                "type": one.type,
+                "flags": one.flags,
+                "timestamp": timestamp,
+                **numbering_of(one),
+                "data": rendered,
+            }
         )
     return {"name": name, "about": about, "frames": data.hex(), **limit, "canonical": canonical, "messages": messages}
 
 
-def sent(name, about, data, *, type=PING, version=3, flags=0, timestamp=NOW, ndarray="list"):
+def numbering_of(one):
+    """What only a message of version 4 has."""
+    return {"form": one.form, "stream": one.stream, "sequence": one.sequence} if one.version == 4 else {}
+
+
+def sent(name, about, data, *, type=PING, version=3, flags=0, timestamp=NOW, ndarray="list", **numbering):
     """A frame that a sender sends, uncompressed: the same value must give the same bytes."""
-    made = oracle.encode_frame(type, data, version, flags, timestamp, compression=False, ndarray=ndarray)
+    made = oracle.encode_frame(type, data, version, flags, timestamp, compression=False, ndarray=ndarray, **numbering)
     return vector(name, about, made, {"ndarray": ndarray})
 
 
@@ -157,13 +169,18 @@ def datetimes_and_uuids():
         "2024-01-15T10:30:45Z",
         "2024-01-15T10:30:45.123Z",
         "2024-01-15",
-        "2024-01-15 10:30",
-        "20240115T103045+0100",
+        "2024-01-15T10:30",
+        "2024-01-15T10:30:45.1",
+        "2024-01-15T10:30:45.123456789-00:00",
+        "2024-01-15T10:30+05:53:28",
+        "2024-01-15T10:30:45+05:53:28.000001",
+        "0001-01-01T00:00:00+23:59",
+        "2024-02-29T23:59:59Z",
     ):
         yield foreign(f"datetime {text}", "ISO 8601 as other senders write it", pack({"__datetime__": text}))
     yield sent("uuid", "the specification's example", NAME)
-    for text in ("550E8400-E29B-41D4-A716-446655440000", "550e8400e29b41d4a716446655440000"):
-        yield foreign(f"uuid {text}", "any usual spelling", pack({"__uuid__": text}))
+    for text in ("550E8400-E29B-41D4-A716-446655440000", "550e8400-E29B-41d4-a716-44665544000F"):
+        yield foreign(f"uuid {text}", "digits of either case", pack({"__uuid__": text}))
     about = "a map with more keys than the wrapper's is a plain map"
     yield sent("datetime and another key", about, {"__datetime__": "2024-01-15T10:30:45", "zone": "CET"})
     yield sent("uuid and another key", about, {"__uuid__": 5, "__datetime__": 6})
@@ -242,6 +259,8 @@ def ndarray_readings():
         "a reader that finds the bytes unaligned copies them",
         b"\x81\xa1s" + pack(wrapper(bytes(16), "float64", [2])),
     )
+    deep = pack(wrapper([[[]]], "int8", [1, 1, 0]))
+    yield foreign("ndarray whose lists are 64 deep", "the lists of the list form count", b"\x91" * 60 + deep)
     elements = [
         b"\xcc\x01",
         b"\xcd\0\x02",
@@ -376,14 +395,19 @@ def end_to_end():
 # --- frames that are refused ------------------------------------------------------------------------------------
 
 
-def refused(name, data, max_payload=None):
-    """One refused vector, with the oracle's verdict."""
+def refused(name, data, max_payload=None, versions=oracle.VERSIONS):
+    """One refused vector, with the oracle's verdict; that of a reader of versions 1 to 3 unless others are given."""
     limit = {} if max_payload is None else {"max_payload": max_payload}
     try:
-        oracle.decode_frame(data, max_payload or oracle.MAX_PAYLOAD)
+        oracle.decode_frame(data, max_payload or oracle.MAX_PAYLOAD, versions)
     except oracle.Refused as verdict:
-        return {"name": name, "frame": data.hex(), **limit, "code": f"0x{verdict.code:03x}", "check": verdict.check}
+        found = {"code": f"0x{verdict.code:03x}", "check": verdict.check}
+        return {"name": name, "frame": data.hex(), **limit, **found, **path_of(verdict)}
     raise AssertionError(f"accepted: {name}")
+
+
+def path_of(verdict):
+    return {} if verdict.path is None else {"path": verdict.path}
 
 
 def bad_frames():
@@ -498,6 +522,102 @@ def bad_payloads():
         "payload: more than 2^20 containers",
         frame(2, PING, 1, zlib.compress(b"\xdd\x00\x10\x00\x00" + b"\x80" * 2**20, 9)),
     )
+
+
+BAD_DATES = (
+    "",
+    "yesterday",
+    "20240115T103045",
+    "20240115",
+    "2024-W03-1",
+    "2024-015",
+    "2024-01-15 10:30:45",
+    "2024-01-15t10:30:45",
+    "2024-01-15T10:30:45z",
+    "2024-01-15T",
+    "2024-01-15T10",
+    "2024-01-15T1030",
+    "2024-01-15T12:30.5",
+    "2024-01-15T12:Z",
+    "2024-01-15T10:30:45,5",
+    "2024-01-15T10:30:45.",
+    "2024-01-15T10:30:45.1234567890",
+    "2024-01-15T10:30:45+01",
+    "2024-01-15T10:30:45+0100",
+    "2024-01-15T10:30:45+0130:15",
+    "2024-01-15T10:30:45 +01:00",
+    "2024-01-15T10:30:45+01:00:15.5",
+    "2024-01-15T10:30:45+24:00",
+    "2024-01-15T10:30:45+01:60",
+    "2024-01-15T24:00:00",
+    "2024-01-15T23:59:60",
+    "2024-01-15T10:60:00",
+    "2024-02-30",
+    "2023-02-29T00:00:00Z",
+    "2024-13-01",
+    "2024-00-01",
+    "2024-01-00",
+    "0000-01-01",
+    "12024-01-15",
+    "-2024-01-15",
+    "2024-01-15T10:30:45Z ",
+    " 2024-01-15T10:30:45Z",
+    "2024-01-15T10:30:45\n",
+    "2024-01-15T10:30:45\0",
+    "2024-01-15T10:30:4\u0665",
+    "2024\u221201-15T10:30:45",
+    "2024-01-15T10:30:45\u221201:00",
+)
+BAD_UUIDS = (
+    "550e8400e29b41d4a716446655440000",
+    "{550e8400-e29b-41d4-a716-446655440000}",
+    "urn:uuid:550e8400-e29b-41d4-a716-446655440000",
+    "urn:urn:550e8400-e29b-41d4-a716-446655440000",
+    "0x0e8400-e29b-41d4-a716-446655440000",
+    "0x0e8400e29b41d4a716446655440000ab",
+    "+50e8400-e29b-41d4-a716-446655440000",
+    " 50e8400-e29b-41d4-a716-446655440000",
+    "550e8400-e29b-41d4-a716-446655440000 ",
+    "550e8400-e29b-41d4-a716-446655440000\n",
+    "5_0e8400-e29b-41d4-a716-446655440000",
+    "\u066150e8400-e29b-41d4-a716-446655440000",
+    "550e8400-e29b-41d4-a716-44665544000",
+    "550e840-0e29b-41d4-a716-446655440000",
+    "550e8400-e29b-41d4-a7164-46655440000",
+)
+BAD_DTYPES = (
+    *("f08", "<f08", "f008", "i02", "u004", "b01", "?1", "f8_", "f+8", "f8 ", " f8", "f8\0", "F8", "Float64"),
+    *(">float64", "<int16", "=double", "|bool", "<>i2", "i3", "f1", "u16", "b8", "f16"),
+    *("U1", "S1", "datetime64", "i2,i2", "8", "int0"),
+    *("float_", "bool8", "n", "N", "\uff46\uff18", "f\u0668", "f8" + "0" * 40),
+)
+
+
+def bad_texts():
+    """What a date, a UUID or a dtype may not be, though one parser or another reads it."""
+    deep = pack(wrapper([[[]]], "int8", [1, 1, 0]))
+    yield refused("lie: ndarray whose lists are 65 deep", frame(3, PING, 0, b"\x91" * 61 + deep, NOW))
+    for text in BAD_DATES:
+        yield refused(f"lie: date {text!a}", frame(3, PING, 0, pack({"__datetime__": text}), NOW))
+    for text in BAD_UUIDS:
+        yield refused(f"lie: uuid {text!a}", frame(3, PING, 0, pack({"__uuid__": text}), NOW))
+    for text in BAD_DTYPES:
+        yield refused(f"lie: dtype {text!a}", frame(3, PING, 0, pack(wrapper([], text, [0])), NOW))
+
+
+def too_many_values():
+    """One more than may be, deflated, of each kind."""
+    ndarray = pack(wrapper([], "u1", [0]))
+    of_many = {
+        "texts": b"\xdd\x00\x10\x00\x00" + b"\xa0" * 2**20,
+        "bins": b"\xdd\x00\x04\x00\x00" + b"\xc4\x00" * 2**18,
+        "ndarrays": b"\xdd\x00\x02\x00\x00" + ndarray * 2**17,
+        "maps of a text": b"\xdd\x00\x05\x55\x56" + b"\x81\xa0\xa0" * 0x55556,
+        "maps of an integer": b"\xdd\x00\x08\x00\x00" + b"\x81\x01\x02" * 2**19,
+        "dates": b"\xdd\x00\x05\x55\x56" + pack({"__datetime__": "2024-01-15"}) * 0x55556,
+    }
+    for name, payload in of_many.items():
+        yield refused(f"payload: too many {name}", frame(2, PING, 1, zlib.compress(payload, 9)))
 
 
 def lies():
@@ -677,10 +797,403 @@ def two_faults():
     yield refused("two faults: a lie and bytes after it", frame(3, PING, 0, lie + b"\xc0"))
 
 
+# --- version 4 --------------------------------------------------------------------------------------------------
+
+T4 = oracle.TYPES_OF_V4
+NUMBERED = {"stream": 7, "sequence": 57}
+RECORD_PAYLOAD = bytes.fromhex("00010100 00000004 00060ef981a90fd0 08c8d0dcec 03ed00")
+FIELDS = {"sampling_rate": 500, "leads": ["I", "II"], "units": "mV", "gain": 1000, "device_id": "cart-7"}
+TEMPLATE = {"template": 1, "stream": "ecg/1", "dtype": "int16", "rows": 2, "fields": FIELDS}
+OPENING = {"template": 0, "stream": "ecg/1", "epoch": 4_738_105_921_337_641}
+ATTESTATION = {
+    "stream": "ecg/1",
+    "key": bytes.fromhex("24f6ed6acbfe1009"),
+    "epoch": 1000,
+    "number": 1,
+    "last": False,
+    "previous": bytes(32),
+    "digests": bytes.fromhex("54cb78b05ff02dd37abccca516c53b269de03f81ba335ae95ec9afde74ea13ba"),
+    "signature": bytes.fromhex(
+        "66a2b19b479392580881a5a505e7d7694188b11845cebf5534c21e6fbd9a153b"
+        "19f4a948447362576e4d75b6cca58c5e8db65801a0ac85f2b962f274224cff0f"
+    ),
+}
+MESSAGES_OF_V4 = MESSAGES | {"STREAM_TEMPLATE": TEMPLATE, "STREAM_ATTESTATION": ATTESTATION}
+OF_STREAMS = [name for name, number in T4.items() if number < 0x10 or name.startswith("STREAM_")]
+
+
+def frame4(type, payload, flags=0, timestamp=NOW, **more):
+    return frame(4, T4.get(type, type), flags, payload, timestamp, **more)
+
+
+def sent4(name, about, data, type="PING", **more):
+    return sent(name, about, data, type=T4[type], version=4, **more)
+
+
+def headers_of_v4():
+    for name, data in MESSAGES_OF_V4.items():
+        yield sent4(f"V4 {name}", "of no stream: stream and sequence are 0", data, name)
+        for flags in (4, 8, 16, 28):
+            yield sent4(f"V4 {name} flags {flags:#04x}", "flags that a caller may set", data, name, flags=flags)
+    for name in OF_STREAMS:
+        data = MESSAGES_OF_V4[name]
+        yield sent4(f"V4 {name} of a stream", "numbered within its stream", data, name, **NUMBERED)
+        if name != "ANOMALY_ALERT":
+            yield sent4(f"V4 {name} of a stream, bulk", "it may wait", data, name, form=oracle.BULK, **NUMBERED)
+    alert = MESSAGES["ANOMALY_ALERT"]
+    yield sent4("V4 an alert with priority", "", alert, "ANOMALY_ALERT", flags=oracle.PRIORITY, **NUMBERED)
+    for stream, sequence in ((1, 1), (2**31, 2**32), (2**32 - 1, 2**53 - 1)):
+        about = "stream is an unsigned 32-bit integer, sequence one of 64 bits that stays below 2^53"
+        yield sent4(
+            f"V4 stream {stream}, sequence {sequence}", about, {}, "FEATURE_DATA", stream=stream, sequence=sequence
+        )
+    for timestamp in (0, 2**53 + 1, 2**64 - 1):
+        yield sent4(f"V4 timestamp {timestamp}", "the timestamp is that of version 3", {}, timestamp=timestamp)
+    about = "the bit that no version defines is ignored and kept"
+    yield vector("V4 flags 0x80", about, frame4(PING, pack({}), 0x80))
+    yield vector("V4 empty payload", "reads as None", frame4(PING, b""))
+    yield vector(
+        "V4's answer to the offer",
+        "which travels in version 1",
+        frame(
+            1, T4["PROTOCOL_NEGOTIATION"], 0, pack({"version": 4, "capabilities": ["delta", "fragments", "templates"]})
+        ),
+    )
+
+
+def payloads_of_v4():
+    for size in range(8):
+        data = {"k" * size: np.array([1.5, -2.5])}
+        about = "the bytes begin at a multiple of 8 of the frame, whose header has 32"
+        yield sent4(f"V4 binary form, {size} bytes in front", about, data, "ECG_DATA", ndarray="binary", **NUMBERED)
+    samples = np.round(np.sin(np.arange(500) / 10) * 100)
+    for form in ("list", "binary"):
+        data = zlib.compress(pack({"signal": samples}, form, 32), 6)
+        made = frame4("ECG_DATA", data, oracle.COMPRESSED, form=oracle.BULK, **NUMBERED)
+        yield vector(f"V4 compressed {form}", "algorithm 0 is zlib", made)
+    singles = [
+        oracle.encode_frame(T4[name], MESSAGES_OF_V4[name], version, 0, NOW + version)
+        for name, version in zip(MESSAGES, itertools.cycle(oracle.ALL_VERSIONS))
+    ]
+    yield vector("V4 among others end to end", "a batch in all versions", b"".join(singles))
+
+
+def templates():
+    def one(name, about, data, **more):
+        return sent4(f"V4 template: {name}", about, data, "STREAM_TEMPLATE", **({"stream": 7, "sequence": 1} | more))
+
+    yield one("opening", "sequence 0", OPENING, sequence=0)
+    yield one("opening, smallest epoch", "", OPENING | {"epoch": 1}, sequence=0)
+    yield one("opening, largest epoch", "", OPENING | {"epoch": 2**53 - 1}, sequence=0)
+    yield one("sequence 0", "the header does not know whether it is an opening", TEMPLATE, sequence=0)
+    for dtype in ("int8", "uint8", "int16", "uint16", "int32"):
+        yield one(f"missing in {dtype}", "a count of the dtype", TEMPLATE | {"dtype": dtype, "missing": 127})
+    for dtype in ("float32", "float64"):
+        yield one(dtype, "", TEMPLATE | {"dtype": dtype})
+    for rows in (0, 1, 4096):
+        yield one(f"rows {rows}", "0: one dimension", TEMPLATE | {"rows": rows})
+    yield one("number 65535", "the largest", TEMPLATE | {"template": 65535})
+    yield one("no fields", "", TEMPLATE | {"fields": {}})
+    yield one("scale", "floats that were counts", TEMPLATE | {"scale": {"mul": 4.88, "div": 1000}})
+    yield one("scale at its ends", "", TEMPLATE | {"scale": {"mul": 1e-100, "div": 1e100}})
+    for name in ("missing", "scale", "epoch"):
+        yield one(f"{name} in fields", "a field of the messages like any other", TEMPLATE | {"fields": {name: 1}})
+    with_gain = FIELDS | {"gain": [1000, 200.5], "baseline": [0, -3]}
+    yield one("missing with gain", "one a lead", TEMPLATE | {"missing": -32768, "fields": with_gain})
+    yield one("another field", "is kept", TEMPLATE | {"note": "x"})
+    for stream in ("x", "é" * 256, "\U0001fac0" * 256):
+        yield one(
+            f"a name of {len(stream)} characters, {len(stream.encode())} bytes", "", TEMPLATE | {"stream": stream}
+        )
+    yield one("an opening of a name of 256 characters", "", OPENING | {"stream": "x" * 256}, sequence=0)
+    yield one("fields with integer keys within", "only the outermost are names", TEMPLATE | {"fields": {"map": {1: 2}}})
+    yield one("a gain of nil", "no sample is missing", TEMPLATE | {"fields": {"gain": None}})
+    yield one("of 4,096 bytes", "", of_bytes(4096))
+    yield one("of 256 values", "", of_values(256))
+    nils = TEMPLATE | {"missing": None, "scale": None, "epoch": None}
+    payload = pack(nils)
+    about = "nil in a field that may be left out counts as left out: data has it not"
+    made = vector("V4 template: nils", about, frame4("STREAM_TEMPLATE", payload, stream=7, sequence=1))
+    [message] = made["messages"]
+    message["data"] = to_json(TEMPLATE)
+    yield made
+
+
+def of_bytes(size):
+    """A template of so many bytes."""
+    with_note = TEMPLATE | {"note": "x" * 1000}
+    return TEMPLATE | {"note": "x" * (1000 + size - len(pack(with_note)))}
+
+
+def of_values(count):
+    """A template that counts so many values."""
+    with_none = TEMPLATE | {"fields": {"leads": []}}
+    return TEMPLATE | {"fields": {"leads": ["I"] * (count - oracle.survey(pack(with_none), 0, 0)[1])}}
+
+
+def attestations():
+    def one(name, data):
+        return sent4(f"V4 attestation: {name}", "", data, "STREAM_ATTESTATION", **NUMBERED)
+
+    yield one("the last", ATTESTATION | {"last": True, "number": 2})
+    yield one("of no message", ATTESTATION | {"digests": b""})
+    yield one("of 20 messages", ATTESTATION | {"digests": bytes(range(32)) * 20})
+
+
+def refused4(name, data, **more):
+    return refused(f"V4 {name}", data, versions=oracle.ALL_VERSIONS, **more)
+
+
+def bad_headers_of_v4():
+    good = frame4("ECG_DATA", pack({}), **NUMBERED)
+    for size in (11, 12, 19, 20, 31):
+        yield refused4(f"in {size} bytes", good[:size])
+    for type in (0x05, 0x13, 0x25, 0xFC):
+        yield refused4(f"type {type:#04x}", frame4(type, pack({})))
+    for version in (1, 2, 3):
+        for name in ("STREAM_TEMPLATE", "STREAM_ATTESTATION"):
+            yield refused4(
+                f"has {name}, V{version} has not", frame(version, T4[name], 0, pack(MESSAGES_OF_V4[name]), NOW)
+            )
+    yield refused4("length past the limit", frame4(PING, b"", length=2**24 + 1))
+    yield refused4("length past a small limit", frame4(PING, pack([0] * 99)), max_payload=101)
+    yield refused4("length one too many", frame4(PING, b"\xc0", length=2))
+    yield refused4("length one too few", frame4(PING, b"\xc0\xc0", length=1))
+    yield refused4("checksum", frame4(PING, b"\xc0", checksum=0))
+
+
+def bad_forms():
+    deflated = zlib.compress(pack("lead II " * 200), 6)
+    for bit in (0x08, 0x20, 0x40, 0x80):
+        yield refused4(f"form {bit:#04x}", frame4("ECG_DATA", pack({}), form=bit, **NUMBERED))
+    for algorithm in (1, 2, 3):
+        yield refused4(f"algorithm {algorithm} without COMPRESSED", frame4(PING, pack({}), form=algorithm))
+    yield refused4("algorithm 3", frame4(PING, deflated, oracle.COMPRESSED, form=3))
+    for name in MESSAGES_OF_V4:
+        if name != "ECG_DATA":
+            numbered = NUMBERED if name in OF_STREAMS else {}
+            yield refused4(f"record in {name}", frame4(name, RECORD_PAYLOAD, form=oracle.RECORD, **numbered))
+        if name not in OF_STREAMS or name == "ANOMALY_ALERT":
+            numbered = NUMBERED if name in OF_STREAMS else {}
+            yield refused4(f"bulk {name}", frame4(name, pack({}), form=oracle.BULK, **numbered))
+        if name not in OF_STREAMS:
+            yield refused4(f"{name} of a stream", frame4(name, pack({}), **NUMBERED))
+            yield refused4(f"{name} of a stream without a sequence", frame4(name, pack({}), stream=7))
+        elif name != "STREAM_TEMPLATE":
+            yield refused4(f"{name} without a sequence", frame4(name, pack({}), stream=7))
+        yield refused4(f"{name} with a sequence of no stream", frame4(name, pack({}), sequence=57))
+    for form, word in ((oracle.RECORD, "record"), (oracle.BULK, "bulk"), (oracle.RECORD | oracle.BULK, "bulk record")):
+        yield refused4(f"{word} of no stream", frame4("ECG_DATA", RECORD_PAYLOAD, form=form))
+        flags = oracle.PRIORITY
+        yield refused4(f"{word} with priority", frame4("ECG_DATA", RECORD_PAYLOAD, flags, form=form, **NUMBERED))
+    for sequence in (2**53, 2**63, 2**64 - 1):
+        yield refused4(f"sequence {sequence}", frame4("ECG_DATA", pack({}), stream=7, sequence=sequence))
+        yield refused4(f"sequence {sequence} of no stream", frame4("ECG_DATA", pack({}), sequence=sequence))
+
+
+def not_supported_yet():
+    """What a receiver without a key, without zstd and lz4, and without templates refuses."""
+    for flags, word in (
+        (oracle.FRAGMENT, "fragment"),
+        (oracle.ENCRYPTED, "encrypted"),
+        (oracle.SIGNED, "signed"),
+        (oracle.FRAGMENT | oracle.ENCRYPTED, "fragment of what is encrypted"),
+        (oracle.ENCRYPTED | oracle.SIGNED, "encrypted and signed"),
+        (oracle.SIGNED | oracle.COMPRESSED, "signed and compressed"),
+    ):
+        yield refused4(word, frame4("ECG_DATA", bytes(100), flags, **NUMBERED))
+    for algorithm, word in ((1, "zstd"), (2, "lz4")):
+        yield refused4(word, frame4("ECG_DATA", bytes(20), oracle.COMPRESSED, form=algorithm, **NUMBERED))
+    yield refused4("record of an unknown template", worked_record())
+    for size in (0, 2, 15):
+        made = frame4("ECG_DATA", RECORD_PAYLOAD[:size], form=oracle.RECORD, **NUMBERED)
+        yield refused4(f"record of {size} bytes", made)
+    squeezed = zlib.compress(RECORD_PAYLOAD[:15])
+    yield refused4("compressed record of 15 bytes", frame4("ECG_DATA", squeezed, 1, form=oracle.RECORD, **NUMBERED))
+    yield refused4("inflates past the limit", frame4(PING, zlib.compress(pack(bytes(4000))), 1), max_payload=4000)
+    yield refused4("damaged stream", frame4(PING, b"\x78\x9c\0", 1))
+    yield refused4("no value", frame4(PING, b"\xc1"))
+
+
+def worked_record():
+    """The frame that the page on the protocol takes apart."""
+    return frame4("ECG_DATA", RECORD_PAYLOAD, 0, 1_705_314_660_000_018, form=oracle.RECORD, **NUMBERED)
+
+
+def without(data, name):
+    return {key: value for key, value in data.items() if key != name}
+
+
+def bad_templates():
+    cases = {
+        "nothing": None,
+        "a list": [1],
+        "an empty map": {},
+        **{f"without {name}": without(TEMPLATE, name) for name in TEMPLATE},
+        **{f"opening without {name}": without(OPENING, name) for name in OPENING},
+        "a number without its fields": OPENING | {"template": 1},
+        "an opening with a template's fields alone": TEMPLATE | {"template": 0},
+        "an opening with rows": OPENING | {"rows": 2},
+        "an opening with all": TEMPLATE | OPENING,
+        "with an epoch": TEMPLATE | {"epoch": 5},
+        "number 65536": TEMPLATE | {"template": 65536},
+        "number -1": TEMPLATE | {"template": -1},
+        "number 1.0": TEMPLATE | {"template": 1.0},
+        "number true": TEMPLATE | {"template": True},
+        "stream 7": TEMPLATE | {"stream": 7},
+        "rows 4097": TEMPLATE | {"rows": 4097},
+        "rows -1": TEMPLATE | {"rows": -1},
+        "rows nil": TEMPLATE | {"rows": None},
+        **{
+            f"dtype {dtype}": TEMPLATE | {"dtype": dtype}
+            for dtype in ("int64", "uint32", "float16", ">i2", "i2", "", 2)
+        },
+        "fields a list": TEMPLATE | {"fields": []},
+        "fields with an integer key": TEMPLATE | {"fields": {1: 2}},
+        **{
+            f"{name} in fields": TEMPLATE | {"fields": FIELDS | {name: 1}}
+            for name in ("signal", "stream", "timestamp", "sequence")
+        },
+        "missing 1.5": TEMPLATE | {"missing": 1.5},
+        "missing beyond int16": TEMPLATE | {"missing": 32768},
+        "missing below int16": TEMPLATE | {"missing": -32769},
+        "missing below uint8": TEMPLATE | {"dtype": "uint8", "missing": -1},
+        "missing in float32": TEMPLATE | {"dtype": "float32", "missing": 0},
+        "scale in float64": TEMPLATE | {"dtype": "float64", "scale": {"mul": 1, "div": 1}},
+        "missing with gain 0": TEMPLATE | {"missing": 0, "fields": {"gain": 0}},
+        "missing with a gain of 0 among others": TEMPLATE | {"missing": 0, "fields": {"gain": [1, 0]}},
+        "missing with an infinite gain": TEMPLATE | {"missing": 0, "fields": {"gain": float("inf")}},
+        "missing with baseline NaN": TEMPLATE | {"missing": 0, "fields": {"baseline": float("nan")}},
+        "missing with a text for gain": TEMPLATE | {"missing": 0, "fields": {"gain": "1000"}},
+        **{
+            f"scale {scale!r}": TEMPLATE | {"scale": scale}
+            for scale in (
+                1,
+                {},
+                {"mul": 1},
+                {"mul": 1, "div": 1, "add": 0},
+                {"mul": 0, "div": 1},
+                {"mul": 1, "div": -1},
+                {"mul": 1, "div": 1e101},
+                {"mul": 1e-101, "div": 1},
+                {"mul": float("nan"), "div": 1},
+                {"mul": True, "div": 1},
+            )
+        },
+        "an empty name": TEMPLATE | {"stream": ""},
+        "a name of 257 characters": TEMPLATE | {"stream": "x" * 257},
+        "an opening of an empty name": OPENING | {"stream": ""},
+        "an opening of a name of 257 characters": OPENING | {"stream": "x" * 257},
+        "an opening with missing": OPENING | {"missing": 0},
+        "an opening of 0.0": OPENING | {"template": 0.0},
+        "fields with an integer key among others": TEMPLATE | {"fields": FIELDS | {1: 2}},
+        "missing with a gain of nil": TEMPLATE | {"missing": 0, "fields": {"gain": None}},
+        "missing with a baseline of nil": TEMPLATE | {"missing": 0, "fields": {"baseline": None}},
+        "missing with one gain of two": TEMPLATE | {"missing": 0, "fields": {"gain": [1000]}},
+        "missing with three gains of two": TEMPLATE | {"missing": 0, "fields": {"gain": np.array([1.0, 2.0, 3.0])}},
+        "missing with an array of no gain": TEMPLATE | {"missing": 0, "fields": {"gain": np.array([1.0, 0.0])}},
+        "of 4,097 bytes": of_bytes(4097),
+        "an opening of 4,097 bytes": OPENING | {"note": "x" * 4097},
+        "of 257 values": of_values(257),
+        "an opening of 257 values": OPENING | {"note": ["x"] * 257},
+        "missing and gain both wrong": TEMPLATE | {"missing": 1.5, "fields": {"gain": 0}},
+        "scale and epoch both wrong": TEMPLATE | {"scale": {"mul": 0, "div": 0}, "epoch": 5},
+        "epoch 0": OPENING | {"epoch": 0},
+        "epoch 2^53": OPENING | {"epoch": 2**53},
+        "epoch nil": OPENING | {"epoch": None},
+        "epoch 1.0": OPENING | {"epoch": 1.0},
+    }
+    for name, data in cases.items():
+        yield refused4(f"template: {name}", frame4("STREAM_TEMPLATE", pack(data), stream=7, sequence=1))
+
+
+def bad_attestations():
+    cases = {
+        "nothing": None,
+        **{f"without {name}": without(ATTESTATION, name) for name in ATTESTATION},
+        **{f"{name} nil": ATTESTATION | {name: None} for name in ATTESTATION},
+        "stream 7": ATTESTATION | {"stream": 7},
+        "key of 7 bytes": ATTESTATION | {"key": bytes(7)},
+        "key as text": ATTESTATION | {"key": "24f6ed6a"},
+        "epoch 0": ATTESTATION | {"epoch": 0},
+        "number 0": ATTESTATION | {"number": 0},
+        "number 2^53": ATTESTATION | {"number": 2**53},
+        "last 0": ATTESTATION | {"last": 0},
+        "previous of 31 bytes": ATTESTATION | {"previous": bytes(31)},
+        "digests of 33 bytes": ATTESTATION | {"digests": bytes(33)},
+        "4,097 digests": ATTESTATION | {"digests": bytes(32 * 4097)},
+        "digests in a list": ATTESTATION | {"digests": [bytes(32)]},
+        "signature of 63 bytes": ATTESTATION | {"signature": bytes(63)},
+        "signature of 65 bytes": ATTESTATION | {"signature": bytes(65)},
+    }
+    for name, data in cases.items():
+        payload = pack(data)
+        flags = 0
+        if len(payload) > 4096:
+            payload, flags = zlib.compress(payload, 9), oracle.COMPRESSED
+        yield refused4(f"attestation: {name}", frame4("STREAM_ATTESTATION", payload, flags, **NUMBERED))
+
+
+def two_faults_of_v4():
+    """The earlier check decides: 1 to 7, 13, 8, 14, 9, 10, 11, 12."""
+    deflated = zlib.compress(b"\xc1")
+    faults = {
+        "short and of no type": frame4(0x99, b"")[:31],
+        "type and form": frame4(0x99, b"", form=0x80),
+        "length past the limit and form": frame4(PING, b"", form=0x80, length=2**24 + 1),
+        "bytes missing and form": frame4(PING, b"", form=0x80, length=1),
+        "form and checksum": frame4(PING, b"\xc0", form=0x80, checksum=0),
+        "checksum and fragment": frame4(PING, b"\xc0", oracle.FRAGMENT, checksum=0),
+        "fragment, encrypted and signed": frame4(PING, b"\xc0", 0x62),
+        "encrypted and signed": frame4(PING, b"\xc0", 0x42),
+        "signed and a damaged stream": frame4(PING, b"\xc0", 0x41),
+        "zstd and a record": frame4("ECG_DATA", b"\0", 1, form=5, **NUMBERED),
+        "a damaged stream and a short record": frame4("ECG_DATA", b"\0", 1, form=4, **NUMBERED),
+        "stream and payload": frame4(PING, deflated + b"\0", 1),
+        "payload and fields": frame4("STREAM_TEMPLATE", b"\x80\x80", stream=7, sequence=1),
+        "no version 4, and a form": frame(3, T4["STREAM_TEMPLATE"], 0x20, b"\xc0", checksum=0),
+    }
+    for name, data in faults.items():
+        yield refused4(f"two faults: {name}", data)
+
+
+def headers_alone():
+    """Headers that pass the checks 1 to 7, whatever the payload is."""
+    made = {
+        "the worked record": worked_record(),
+        "record, bulk": frame4("ECG_DATA", RECORD_PAYLOAD, form=oracle.RECORD | oracle.BULK, **NUMBERED),
+        "record, compressed with zlib": frame4("ECG_DATA", b"\0" * 30, 1, form=oracle.RECORD, **NUMBERED),
+        "record, compressed with zstd": frame4("ECG_DATA", b"\0" * 30, 1, form=oracle.RECORD | 1, **NUMBERED),
+        "compressed with lz4": frame4("FEATURE_DATA", b"\0" * 30, 1, form=2, **NUMBERED),
+        "all flags": frame4("ECG_DATA", bytes(120), 0xFF, **NUMBERED),
+        "sealed": frame4("ANOMALY_ALERT", bytes(80), oracle.ENCRYPTED | oracle.PRIORITY, **NUMBERED),
+        "signed": frame4("ANOMALY_ALERT", bytes(80), oracle.SIGNED, **NUMBERED),
+        "fragment": frame4("ECG_DATA", bytes(80), oracle.FRAGMENT, form=oracle.BULK, **NUMBERED),
+    }
+    for name, data in made.items():
+        version, type, flags, timestamp, payload, _ = oracle.split(data)
+        form, stream, sequence = oracle.numbering_of(data)
+        header = {"version": version, "type": type, "flags": flags, "timestamp": str(timestamp)}
+        header |= {"form": form, "stream": stream, "sequence": sequence}
+        yield {"name": f"V4 header: {name}", "frame": data.hex(), "header": header, "payload": payload.hex()}
+
+
 # --- files ------------------------------------------------------------------------------------------------------
 
 ACCEPTED = (types_versions_flags, values, datetimes_and_uuids, ndarrays, paddings, compressed, wide_headers, end_to_end)
-REFUSED = (bad_frames, bad_streams, bad_payloads, lies, two_faults)
+V4 = {
+    "accepted": (headers_of_v4, payloads_of_v4, templates, attestations),
+    "headers": (headers_alone,),
+    "refused": (
+        bad_headers_of_v4,
+        bad_forms,
+        not_supported_yet,
+        bad_templates,
+        bad_attestations,
+        two_faults_of_v4,
+    ),
+}
+REFUSED = (bad_frames, bad_streams, bad_payloads, lies, two_faults, bad_texts, too_many_values)
 
 
 def gather(makers):
@@ -695,14 +1208,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="overwrite the frozen files")
     options = parser.parse_args()
-    for name, makers in (("frames.json", ACCEPTED), ("refused.json", REFUSED)):
+    for name, write in (
+        ("frames.json", lambda: listed(gather(ACCEPTED))),
+        ("refused.json", lambda: listed(gather(REFUSED))),
+        ("v4.json", text_of_v4),
+    ):
         path = VECTORS / name
         if path.exists() and not options.force:
             sys.exit(f"{path} is frozen; --force overwrites it")
-        vectors = gather(makers)
-        lines = ",\n".join(json.dumps(vector, ensure_ascii=True) for vector in vectors)
-        path.write_text(f"[\n{lines}\n]\n")
-        print(f"{path}: {len(vectors)} vectors, {path.stat().st_size:,} bytes")
+        path.write_text(f"{write()}\n")
+        print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def listed(vectors):
+    """The vectors as JSON, one a line."""
+    return "[\n" + ",\n".join(json.dumps(vector, ensure_ascii=True) for vector in vectors) + "\n]"
+
+
+def text_of_v4():
+    """The file of version 4: an object with a list of vectors for each kind."""
+    kinds = [f"{json.dumps(kind)}: {listed(gather(makers))}" for kind, makers in V4.items()]
+    return "{\n" + ",\n".join(kinds) + "\n}"
 
 
 if __name__ == "__main__":

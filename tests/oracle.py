@@ -9,7 +9,6 @@ import math
 import re
 import struct
 import uuid
-import warnings
 import zlib
 from datetime import datetime
 from typing import NamedTuple
@@ -33,16 +32,40 @@ TYPES = {
     "ERROR": 0xFF,
 }
 VERSIONS = (1, 2, 3)
-COMPRESSED, ENCRYPTED, PRIORITY, BROADCAST, ACK_REQUIRED = 1, 2, 4, 8, 16
+"""Those that sessions speak."""
+ALL_VERSIONS = (1, 2, 3, 4)
+TYPES_OF_V4 = TYPES | {"STREAM_TEMPLATE": 0x23, "STREAM_ATTESTATION": 0x24}
+COMPRESSED, ENCRYPTED, PRIORITY, BROADCAST, ACK_REQUIRED, FRAGMENT, SIGNED = 1, 2, 4, 8, 16, 32, 64
+ALGORITHM, RECORD, BULK = 3, 4, 16
 HEADER = struct.Struct(">BBBII")
 TIMESTAMP = struct.Struct(">Q")
+NUMBERING = struct.Struct(">BIQ")
 MAX_PAYLOAD = 16 * 1024 * 1024
 MAX_DEPTH = 64
-MAX_CONTAINERS = 2**20
+MAX_VALUES = 2**20
 MAX_NDIM = 32
 THRESHOLD = 1024
 LEVEL = 6
-DTYPE_TEXT = re.compile("[<>=|]?[A-Za-z?][A-Za-z0-9_]*")
+DTYPE_TEXTS = {
+    "bool": "b1 ? bool_",
+    "int8": "i1 b byte",
+    "int16": "i2 h short",
+    "int32": "i4 i intc",
+    "int64": "i8 l q p int int_ long longlong intp",
+    "uint8": "u1 B ubyte",
+    "uint16": "u2 H ushort",
+    "uint32": "u4 I uintc",
+    "uint64": "u8 L Q P uint ulong ulonglong uintp",
+    "float16": "f2 e half",
+    "float32": "f4 f single",
+    "float64": "f8 d double float",
+}
+"""Besides the name: the code, letters, names. Codes and letters may have a byte order in front."""
+DATE_TEXT = re.compile(
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?!24)[0-2][0-9]:[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?"
+    "(Z|[+-](?!24)[0-2][0-9]:[0-5][0-9](:[0-5][0-9]([.][0-9]{6})?)?)?)?"
+)
+UUID_TEXT = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 BAD_VERSION = 0x100
 BAD_CHECKSUM = 0x101
@@ -50,16 +73,18 @@ TOO_LARGE = 0x102
 BAD_DEFLATE = 0x103
 BAD_TYPE = 0x104
 BAD_FORMAT = 0x200
+MISSING_FIELDS = 0x201
 NO_KEY = 0x202
 
 
 class Refused(Exception):
     """The receiver turns the bytes down: the specification's error code, and the row of its table of checks."""
 
-    def __init__(self, code, check, why=""):
+    def __init__(self, code, check, why="", path=None):
         super().__init__(f"0x{code:03x} at check {check}: {why}")
         self.code = code
         self.check = check
+        self.path = path
 
 
 class Frame(NamedTuple):
@@ -70,69 +95,104 @@ class Frame(NamedTuple):
     flags: int
     timestamp: int | None
     data: object
+    form: int | None = None
+    stream: int | None = None
+    sequence: int | None = None
 
 
 # --- frames -----------------------------------------------------------------------------------------------------
 
 
 def header_size(version):
-    return 19 if version == 3 else 11
+    return {3: 19, 4: 32}.get(version, 11)
 
 
-def frame(version, type, flags, payload, timestamp=0, *, length=None, checksum=None):
+def frame(version, type, flags, payload, timestamp=0, *, length=None, checksum=None, form=0, stream=0, sequence=0):
     """Any header in front of any payload; what is not given is true."""
     length = len(payload) if length is None else length
     checksum = zlib.crc32(payload) if checksum is None else checksum
     head = HEADER.pack(version, type, flags, length, checksum)
-    return head + (TIMESTAMP.pack(timestamp) if version == 3 else b"") + bytes(payload)
+    head += TIMESTAMP.pack(timestamp) if version in (3, 4) else b""
+    head += NUMBERING.pack(form, stream, sequence) if version == 4 else b""
+    return head + bytes(payload)
 
 
 def encode_frame(
-    type, data, version=3, flags=0, timestamp=0, *, compression=True, ndarray="list", threshold=THRESHOLD, level=LEVEL
+    type,
+    data,
+    version=3,
+    flags=0,
+    timestamp=0,
+    *,
+    compression=True,
+    ndarray="list",
+    threshold=THRESHOLD,
+    level=LEVEL,
+    **numbering,
 ):
-    """What a sender sends. The deflated bytes are only one of many that say the same."""
+    """Return a frame as a sender may encode it. Other compressed bytes may be equally valid."""
     payload = pack(data, ndarray, origin=header_size(version))
     if compression and version >= 2 and len(payload) > threshold:
         deflated = zlib.compress(payload, level)
         if len(deflated) < len(payload):
             payload = deflated
             flags |= COMPRESSED
-    return frame(version, type, flags, payload, timestamp)
+    return frame(version, type, flags, payload, timestamp, **numbering)
 
 
-def decode_frame(buffer, max_payload=MAX_PAYLOAD):
+def decode_frame(buffer, max_payload=MAX_PAYLOAD, versions=ALL_VERSIONS):
     """The one frame that ``buffer`` holds."""
     buffer = bytes(buffer)
-    one, size = first_frame(buffer, max_payload, alone=True)
+    one, size = first_frame(buffer, max_payload, alone=True, versions=versions)
     assert size == len(buffer)
     return one
 
 
-def decode_frames(buffer, max_payload=MAX_PAYLOAD):
+def decode_frames(buffer, max_payload=MAX_PAYLOAD, versions=ALL_VERSIONS):
     """The frames that lie end to end in ``buffer``, one by one."""
     buffer = bytes(buffer)
     while buffer:
-        one, size = first_frame(buffer, max_payload, alone=False)
+        one, size = first_frame(buffer, max_payload, alone=False, versions=versions)
         yield one
         buffer = buffer[size:]
 
 
-def first_frame(buffer, max_payload, *, alone):
-    version, type, flags, timestamp, travelled, size = split(buffer, max_payload, alone=alone)
+def first_frame(buffer, max_payload, *, alone, versions=ALL_VERSIONS):
+    version, type, flags, timestamp, travelled, size = split(buffer, max_payload, alone=alone, versions=versions)
+    form, stream, sequence = numbering_of(buffer)
+    if version == 4 and flags & FRAGMENT:
+        raise Refused(BAD_FORMAT, 13, "a fragment")
     if flags & ENCRYPTED:
         raise Refused(NO_KEY, 8, "no key")
+    if version == 4 and flags & SIGNED:
+        raise Refused(NO_KEY, 14, "signed")
+    if version == 4 and form & ALGORITHM:
+        raise Refused(BAD_DEFLATE, 9, "neither zstd nor lz4 is there")
     payload = inflate(travelled, max_payload) if flags & COMPRESSED else travelled
-    return Frame(version, type, flags, timestamp, unpack(payload)), size
+    if version == 4 and form & RECORD:
+        raise Refused(BAD_FORMAT, 11, "a record of an unknown template")
+    if version == 4 and type == TYPES_OF_V4["STREAM_TEMPLATE"]:
+        read_template(payload)
+    data = unpack(payload)
+    if version == 4 and type == TYPES_OF_V4["STREAM_ATTESTATION"]:
+        check_attestation(data)
+    return Frame(version, type, flags, timestamp, data, form, stream, sequence), size
 
 
-def split(buffer, max_payload=MAX_PAYLOAD, *, alone=True):
+def numbering_of(buffer):
+    """Form, stream and sequence, which only version 4 has."""
+    return NUMBERING.unpack_from(buffer, 19) if buffer[0] == 4 else (None, None, None)
+
+
+def split(buffer, max_payload=MAX_PAYLOAD, *, alone=True, versions=ALL_VERSIONS):
     """Checks 1 to 7: the header's fields, the payload as it travels, and how many bytes that takes."""
-    if len(buffer) < (19 if buffer[:1] == b"\x03" else 11):
+    first = buffer[0] if buffer else 0
+    if len(buffer) < (11 if first == 4 and 4 not in versions else header_size(first)):
         raise Refused(BAD_FORMAT, 1, "shorter than a header")
     version, type, flags, length, checksum = HEADER.unpack_from(buffer)
-    if version not in VERSIONS:
+    if version not in versions:
         raise Refused(BAD_VERSION, 2, f"version {version}")
-    if type not in TYPES.values():
+    if type not in (TYPES_OF_V4 if version == 4 else TYPES).values():
         raise Refused(BAD_TYPE, 3, f"type {type:#x}")
     if length > max_payload:
         raise Refused(TOO_LARGE, 4, f"length {length}")
@@ -142,11 +202,141 @@ def split(buffer, max_payload=MAX_PAYLOAD, *, alone=True):
         raise Refused(BAD_FORMAT, 5, f"{len(buffer) - start} bytes for a length of {length}")
     if (flags & COMPRESSED and version < 2) or (flags & ENCRYPTED and version < 3):
         raise Refused(BAD_FORMAT, 6, f"flags {flags:#x} in version {version}")
+    if version == 4 and not is_numbering(type, flags, *numbering_of(buffer)):
+        raise Refused(BAD_FORMAT, 6, "form, stream and sequence")
     payload = buffer[start:end]
     if zlib.crc32(payload) != checksum:
         raise Refused(BAD_CHECKSUM, 7, "checksum")
-    timestamp = TIMESTAMP.unpack_from(buffer, HEADER.size)[0] if version == 3 else None
+    timestamp = TIMESTAMP.unpack_from(buffer, HEADER.size)[0] if version in (3, 4) else None
     return version, type, flags, timestamp, payload, end
+
+
+def is_numbering(type, flags, form, stream, sequence):
+    """Return True if form, stream and sequence of a version 4 header pass check 6."""
+    kind = next(name for name, number in TYPES_OF_V4.items() if number == type)
+    may_be_of_a_stream = type < 0x10 or kind.startswith("STREAM_")
+    in_line = stream > 0 and not flags & PRIORITY
+    return (
+        form & ~(ALGORITHM | RECORD | BULK) == 0
+        and form & ALGORITHM in (0, 1, 2)
+        and (form & ALGORITHM == 0 or flags & COMPRESSED != 0)
+        and (not form & RECORD or (kind == "ECG_DATA" and in_line))
+        and (not form & BULK or (may_be_of_a_stream and kind != "ANOMALY_ALERT" and in_line))
+        and (stream == 0 or may_be_of_a_stream)
+        and sequence < 2**53
+        and ((sequence > 0) == (stream > 0) or (kind == "STREAM_TEMPLATE" and sequence == 0))
+    )
+
+
+def read_template(payload, may_open=True):
+    """The fields of a STREAM_TEMPLATE, without the nils that count as left out: check 12, one rule after another."""
+    if len(payload) > 4096:
+        raise Refused(TOO_LARGE, 12, "a template of more than 4,096 bytes")
+    fields = drop_nils(unpack(payload), {"dtype", "rows", "fields", "missing", "scale", "epoch"})
+    if survey(payload, 0, 0)[1] > 256:
+        raise Refused(TOO_LARGE, 12, "more than 256 values")
+    if may_open and is_int(fields.get("template"), 0, 0):
+        check_opening(fields)
+    else:
+        check_template(fields)
+    return fields
+
+
+def check_opening(fields):
+    need(fields, ("template", "stream", "epoch"))
+    hold(is_name(fields["stream"]), "stream")
+    hold(is_int(fields["epoch"], 1, 2**53 - 1), "epoch")
+    for name in ("dtype", "rows", "fields", "missing", "scale"):
+        hold(name not in fields, name)
+
+
+def check_template(told):
+    need(told, ("template", "stream", "dtype", "rows", "fields"))
+    dtypes = ("int8", "uint8", "int16", "uint16", "int32", "float32", "float64")
+    hold(is_int(told["template"], 1, 65535), "template")
+    hold(is_name(told["stream"]), "stream")
+    hold(isinstance(told["dtype"], str) and told["dtype"] in dtypes, "dtype")
+    hold(is_int(told["rows"], 0, 4096), "rows")
+    fields = told["fields"]
+    hold(isinstance(fields, dict) and all(isinstance(key, str) for key in fields), "fields")
+    for name in ("signal", "stream", "timestamp", "sequence"):
+        hold(name not in fields, "fields", name)
+    is_float = told["dtype"].startswith("float")
+    if "missing" in told:
+        limits = None if is_float else np.iinfo(told["dtype"])
+        hold(not is_float and is_int(told["missing"], limits.min, limits.max), "missing")
+    if "scale" in told:
+        scale = told["scale"]
+        hold(not is_float and isinstance(scale, dict) and scale.keys() == {"mul", "div"}, "scale")
+        for name in ("mul", "div"):
+            hold(type(scale[name]) in (int, float) and 1e-100 <= scale[name] <= 1e100, "scale", name)
+    hold("epoch" not in told, "epoch")
+    if "missing" in told:
+        for name in ("gain", "baseline"):
+            if name in fields:
+                check_one_a_lead(fields[name], told["rows"] or 1, name)
+
+
+def check_one_a_lead(value, leads, name):
+    """A number; or a list, or an array of one dimension, of one for each lead."""
+    is_array = isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf"
+    numbers = value.tolist() if is_array else value
+    hold(not isinstance(numbers, list) or len(numbers) == leads, "fields", name)
+    for at, number in enumerate(numbers if isinstance(numbers, list) else [numbers]):
+        is_right = type(number) in (int, float) and math.isfinite(number) and (name == "baseline" or number != 0)
+        hold(is_right, "fields", name, *([at] if isinstance(value, list) else []))
+
+
+def need(fields, names):
+    if any(name not in fields for name in names):
+        raise Refused(MISSING_FIELDS, 12, "a field lacks", "data")
+
+
+def hold(is_right, *where):
+    """A field is what it has to be; ``where`` it stands if not."""
+    if not is_right:
+        path = "data" + "".join(f'["{step}"]' if isinstance(step, str) else f"[{step}]" for step in where)
+        raise Refused(BAD_FORMAT, 12, path, path)
+
+
+def check_attestation(data):
+    """Check 12 of STREAM_ATTESTATION."""
+    sizes = {"key": 8, "previous": 32, "signature": 64}
+    rules = {
+        "stream": lambda value: isinstance(value, str),
+        "epoch": lambda value: is_int(value, 1, 2**53 - 1),
+        "number": lambda value: is_int(value, 1, 2**53 - 1),
+        "last": lambda value: isinstance(value, bool),
+        "digests": lambda value: isinstance(value, bytes) and len(value) % 32 == 0 and len(value) <= 4096 * 32,
+        **{
+            name: lambda value, size=size: isinstance(value, bytes) and len(value) == size
+            for name, size in sizes.items()
+        },
+    }
+    fields = drop_nils(data, ())
+    if not rules.keys() <= fields.keys():
+        raise Refused(MISSING_FIELDS, 12, "a field lacks", "data")
+    check_fields(fields, rules)
+
+
+def drop_nils(data, optional):
+    if not isinstance(data, dict):
+        raise Refused(BAD_FORMAT, 12, "no map", "data")
+    return {name: value for name, value in data.items() if not (value is None and name in optional)}
+
+
+def check_fields(fields, rules):
+    for name, accepts in rules.items():
+        if name in fields and not accepts(fields[name]):
+            raise Refused(BAD_FORMAT, 12, f"{name} is {fields[name]!r}", f'data["{name}"]')
+
+
+def is_int(value, least, largest):
+    return type(value) is int and least <= value <= largest
+
+
+def is_name(value):
+    return isinstance(value, str) and 1 <= len(value) <= 256
 
 
 def inflate(deflated, max_payload=MAX_PAYLOAD):
@@ -171,11 +361,11 @@ def unpack(payload):
     payload = bytes(payload)
     if not payload:
         return None
-    end, containers = survey(payload, 0, 0)
+    end, values = survey(payload, 0, 0)
     if end != len(payload):
         raise Refused(BAD_FORMAT, 11, "bytes after the value")
-    if containers > MAX_CONTAINERS:
-        raise Refused(TOO_LARGE, 11, f"{containers} arrays and maps")
+    if values > MAX_VALUES:
+        raise Refused(TOO_LARGE, 11, f"{values} values")
     limit = len(payload)
     try:
         return msgpack.unpackb(
@@ -205,7 +395,7 @@ TAGS = {
     0xCB: ("float", 8),
     **{0xCC + n: ("int", 1 << n % 4) for n in range(8)},
 }
-"""What a first byte says by itself: the kind of value, and the bytes or entries that follow."""
+"""Meaning of a first byte: the kind of value, and the number of bytes or entries that follow."""
 
 SIZED_TAGS = {
     **{0xC4 + n: ("bin", 1 << n) for n in range(3)},
@@ -233,27 +423,27 @@ def head(payload, at):
 
 
 def survey(payload, at, depth):
-    """Walk over one value: where it ends, and how many arrays and maps it holds.
+    """Walk over one value: where it ends, and what it counts.
 
-    The lists inside an ndarray wrapper do not count.
-    A payload that holds too many of them and has another fault as well may be refused for either.
+    A text, an array, a map and a key of one count 1, a bin 4, an ndarray 8 whatever is inside.
+    A payload that counts too much and has another fault as well may be refused for either.
     """
     kind, size, at = head(payload, at)
     if kind not in ("array", "map"):
         if at + size > len(payload):
             raise Refused(BAD_FORMAT, 11, "cut short")
-        return at + size, 0
+        return at + size, {"str": 1, "bin": 4}.get(kind, 0)
     depth += 1
     if depth > MAX_DEPTH:
         raise Refused(BAD_FORMAT, 11, "too deep")
     if size > len(payload) - at:
         raise Refused(BAD_FORMAT, 11, "more entries than bytes")
     if kind == "array":
-        containers = 1
+        count = 1
         for _ in range(size):
             at, inside = survey(payload, at, depth)
-            containers += inside
-        return at, containers
+            count += inside
+        return at, count
     values = {}
     for _ in range(size):
         if head(payload, at)[0] not in ("str", "int"):
@@ -263,8 +453,8 @@ def survey(payload, at, depth):
         key = msgpack_scalar(payload[start:at])
         at, values[key] = survey(payload, at, depth)
     if values.keys() == {"__ndarray__", "dtype", "shape"}:
-        return at, 0
-    return at, 1 + sum(values.values())
+        return at, 8
+    return at, 1 + size + sum(values.values())
 
 
 def msgpack_scalar(raw):
@@ -281,9 +471,9 @@ def revive(pairs):
         raise Refused(BAD_FORMAT, 11, "a key occurs twice")
     keys = found.keys()
     if keys == {"__datetime__"}:
-        return read_text(found["__datetime__"], datetime.fromisoformat)
+        return read_text(found["__datetime__"], DATE_TEXT, datetime.fromisoformat)
     if keys == {"__uuid__"}:
-        return read_text(found["__uuid__"], uuid.UUID)
+        return read_text(found["__uuid__"], UUID_TEXT, uuid.UUID)
     if "__ndarray__" in keys and keys <= {"__ndarray__", "dtype", "shape"}:
         if len(keys) < 3:
             raise Refused(BAD_FORMAT, 11, "an ndarray wrapper lacks a key")
@@ -291,9 +481,9 @@ def revive(pairs):
     return found
 
 
-def read_text(text, parse):
-    if not isinstance(text, str):
-        raise Refused(BAD_FORMAT, 11, "no text in the wrapper")
+def read_text(text, pattern, parse):
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise Refused(BAD_FORMAT, 11, "not the text that the wrapper is to hold")
     try:
         return parse(text)
     except ValueError as error:
@@ -301,17 +491,15 @@ def read_text(text, parse):
 
 
 def read_dtype(text):
-    if not isinstance(text, str) or len(text) > 32 or not DTYPE_TEXT.fullmatch(text):
-        raise Refused(BAD_FORMAT, 11, "no dtype")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dtype = np.dtype(text)
-    except Exception as error:
-        raise Refused(BAD_FORMAT, 11, str(error)) from error
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise Refused(BAD_FORMAT, 11, f"dtype {text}")
-    return dtype
+    if isinstance(text, str):
+        order, letters = (text[0], text[1:]) if text[:1] in ("<", ">", "=", "|") else ("", text)
+        for name, others in DTYPE_TEXTS.items():
+            code = others.split()[0]
+            if letters == code or (len(letters) == 1 and letters in others.split()):
+                return np.dtype(f">{code}" if order == ">" else name)
+            if not order and letters in (name, *others.split()):
+                return np.dtype(name)
+    raise Refused(BAD_FORMAT, 11, f"dtype {text}")
 
 
 def read_ndarray(data, dtype, shape):
@@ -360,7 +548,7 @@ def unnest(data, shape):
 
 
 def read_element(element, dtype):
-    """What an element of the list form becomes in an array of ``dtype``."""
+    """Convert an element of the list form to an element of an array of ``dtype``."""
     if dtype.kind == "b":
         if type(element) in (bool, int) and element in (0, 1):
             return bool(element)

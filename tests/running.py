@@ -15,7 +15,7 @@ def run(
     timeout: float = 30,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Result:
-    """What the coroutine returns, run by asyncio's event loop or by the one that ``loop_factory`` makes.
+    """Run a coroutine in the event loop of asyncio, or in one of ``loop_factory``, and return its result.
 
     Raises:
         TimeoutError: it took longer than ``timeout`` seconds.

@@ -17,7 +17,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 # Each alone takes longer, under the sanitizers, than the rest together, and reads no byte otherwise.
 LEFT_OUT = ("tests/codec/test_bombs.py", "tests/codec/test_real_ecg.py")
-BRIEF = ("tests/codec", "tests/fuzzing", "tests/messages/test_message_reading.py")
+BRIEF = ("tests/codec", "tests/fuzzing", "tests/messages/test_message_reading.py", "tests/messages/test_records.py")
 WHOLE = ("tests/codec", "tests/twins", "tests/messages", "tests/session", "tests/fuzzing")
 
 
@@ -29,7 +29,7 @@ def build(folder):
 
 
 def environment_for(folder):
-    """What makes a Python run with the watched core, and its own memory watched as well."""
+    """Return the environment for a Python with the core and its memory under sanitizers."""
     found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (folder, TESTS))),

@@ -121,7 +121,7 @@ def flags_of(version):
 
 
 def received(value):
-    """What arrives when ``value`` was sent: tuples as lists, NumPy's scalars and byte arrays as Python's."""
+    """Return what a receiver gets for ``value``: lists for tuples, Python objects for NumPy scalars and byte arrays."""
     if isinstance(value, dict):
         return {key: received(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What others build on: every public name with its signature, every option of the commands, every byte of the vectors.
+"""The public interface: every public name with its signature, every option of the commands, every byte of the vectors.
 
     python tests/surface.py              tells what differs from tests/surface.json
     python tests/surface.py --release    records what there is, once the changelog tells of all that differs
@@ -20,31 +20,42 @@ import sys
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
+from types import GenericAlias
 from typing import Any
 
 TESTS = Path(__file__).parent
 RECORD = TESTS / "surface.json"
 CHANGELOG = TESTS.parent / "CHANGELOG.md"
 
+# Those of docs/reference, in its order: what matters most comes first.
 MODULES = (
     "ecgframe",
-    "ecgframe.client",
-    "ecgframe.compression",
-    "ecgframe.errors",
-    "ecgframe.features",
-    "ecgframe.frame_file",
-    "ecgframe.messages",
-    "ecgframe.metrics",
     "ecgframe.protocol",
-    "ecgframe.records",
+    "ecgframe.errors",
+    "ecgframe.messages",
+    "ecgframe.compression",
     "ecgframe.server",
-    "ecgframe.server.adapters.aiohttp",
-    "ecgframe.server.adapters.picows",
     "ecgframe.server.adapters.starlette",
+    "ecgframe.server.adapters.uvicorn",
+    "ecgframe.server.adapters.aiohttp",
     "ecgframe.server.adapters.websockets",
+    "ecgframe.server.adapters.picows",
     "ecgframe.server.hooks",
     "ecgframe.server.redis",
+    "ecgframe.server.monitor_files",
+    "ecgframe.server.origins",
+    "ecgframe.server.detection",
+    "ecgframe.server.prometheus",
+    "ecgframe.metrics",
+    "ecgframe.tools.error_log",
+    "ecgframe.server.event_loop",
+    "ecgframe.client",
     "ecgframe.session",
+    "ecgframe.records",
+    "ecgframe.frame_file",
+    "ecgframe.recording",
+    "ecgframe.bridges.lsl",
+    "ecgframe.features",
 )
 SPECIAL = {"__init__", "__call__", "__aenter__", "__aexit__", "__enter__", "__exit__", "__iter__", "__aiter__"}
 
@@ -59,6 +70,11 @@ def surface() -> dict[str, str]:
             first = classes.setdefault(value, name) if isinstance(value, type) else name
             found |= _described(name, value) if first == name else {name: f"the same as {first}"}
     return found | dict(_options()) | dict(_bytes_on_the_wire())
+
+
+def public_names(name: str) -> list[str]:
+    """Return the names of a public module that others may import."""
+    return _public_names(importlib.import_module(name))
 
 
 def _public_names(module: Any) -> list[str]:
@@ -76,6 +92,8 @@ def _is_at_home(value: object, module: Any) -> bool:
 def _described(name: str, value: object) -> dict[str, str]:
     if isinstance(value, type):
         return {name: _bases(value)} | dict(_members(name, value))
+    if isinstance(value, GenericAlias):
+        return {name: "a type"}
     if callable(value) and not isinstance(value, type(Any)):
         return {name: _signature(value)}
     return {name: "" if name.endswith("__version__") else _constant(value)}
@@ -134,11 +152,17 @@ def _options() -> Iterator[tuple[str, str]]:
 
     from ecgframe.cli.app import app
 
-    command = get_command(app)
-    for name, child in command.commands.items():  # type: ignore[attr-defined]
+    yield from _options_of("ecgframe", get_command(app))
+
+
+def _options_of(name: str, group: Any) -> Iterator[tuple[str, str]]:
+    for word, child in group.commands.items():
+        if hasattr(child, "commands"):
+            yield from _options_of(f"{name} {word}", child)
+            continue
         for parameter in child.params:
             words = [*parameter.opts, *parameter.secondary_opts]
-            yield f"ecgframe {name} {parameter.name}", f"{parameter.param_type_name} {' '.join(words)}"
+            yield f"{name} {word} {parameter.name}", f"{parameter.param_type_name} {' '.join(words)}"
 
 
 def _bytes_on_the_wire() -> Iterator[tuple[str, str]]:
@@ -152,7 +176,7 @@ def _bytes_on_the_wire() -> Iterator[tuple[str, str]]:
 
 
 def differences(recorded: Mapping[str, str], current: Mapping[str, str]) -> dict[str, str]:
-    """What was added, removed or changed, by name. A new vector changes nothing; a member goes with its new class."""
+    """Return what was added, removed or changed, by name. New vectors change nothing; new classes include members."""
     found = {}
     for name in sorted(recorded.keys() | current.keys()):
         if name not in recorded:
@@ -167,7 +191,7 @@ def differences(recorded: Mapping[str, str], current: Mapping[str, str]) -> dict
 
 
 def entries(changelog: str) -> list[str]:
-    """What the changelog tells below "Unreleased", entry by entry, each in one line."""
+    """Return the entries of the changelog below "Unreleased", each in one line."""
     section = re.search(r"^## \[Unreleased\]\n(.*?)(?=^## \[|\Z)", changelog, re.M | re.S)
     items = re.split(r"^- ", section[1], flags=re.M)[1:] if section else []
     return [" ".join(re.split(r"^#", item, maxsplit=1, flags=re.M)[0].split()) for item in items]
@@ -182,7 +206,7 @@ def untold(found: Mapping[str, str], new_entries: list[str]) -> dict[str, str]:
 
 
 def word_for(name: str) -> str:
-    """How an entry names it: a method by its own name, a constructor by its class, an option as it is typed."""
+    """Return the name in an entry: of a method its own, of a constructor its class, of an option the option."""
     if name.startswith("vector "):
         return name.removeprefix("vector ")
     if name.startswith("ecgframe "):

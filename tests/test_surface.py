@@ -1,4 +1,4 @@
-"""What others build on changes only where the changelog says so: names, signatures, options, bytes on the wire."""
+"""The public interface changes only where the changelog says so: names, signatures, options, bytes of frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries of a property that needs more, or fewer, than others."""
+"""Number of examples that Hypothesis tries for properties that need more or fewer than others."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ Needs a build with extension modules; without one, or with ECGFRAME_PLAIN=1, the
 
 import os
 import sys
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import oracle
 import ecgframe
 
 
+@cache
 def load_plain():
     """The package once more, under another name, from its sources alone: as an installation without extensions."""
     house = Path(ecgframe.__file__).parent
@@ -48,7 +50,7 @@ class Refusal(NamedTuple):
 
 
 def outcome(call, *args, **options):
-    """What a call gives: its value, or the refusal."""
+    """Return the result of a call: its value, or its error."""
     try:
         return call(*args, **options)
     except Exception as error:
@@ -65,7 +67,7 @@ def refusal(error):
 
 
 def each(codec, data):
-    """What ``decode_each`` gives: messages and refusals."""
+    """Return the results of ``decode_each``: messages and errors."""
     return [refusal(item) if isinstance(item, Exception) else item for item in codec.decode_each(data)]
 
 
@@ -86,8 +88,9 @@ def alike(one, other):  # noqa: PLR0911 - one for each type
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(alike, one, other))
     if type(one).__name__ == "Message":
-        names = ("type", "data", "version", "timestamp")
-        return one.flags.value == other.flags.value and all(alike(getattr(one, n), getattr(other, n)) for n in names)
+        names = ("type", "data", "version", "timestamp", "stream_id", "sequence")
+        bits = [(message.flags.value, None if message.form is None else message.form.value) for message in (one, other)]
+        return bits[0] == bits[1] and all(alike(getattr(one, n), getattr(other, n)) for n in names)
     if type(one).__name__ == "Header":
         return bytes(one) == bytes(other) and repr(one) == repr(other)
     if isinstance(one, memoryview):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import oracle
 import twin
-from fuzz import bases, mutations
+from fuzz import bases, header_size, mutations
 
 import ecgframe
 
@@ -95,7 +95,7 @@ def payload_reader(package):
     codec = package.Codec(numeric_lists="ndarray")
 
     def read(frame):
-        return codec.unpack(memoryview(frame)[19 if frame[:1] == b"\x03" else 11 :])
+        return codec.unpack(memoryview(frame)[header_size(frame[:1]) :])
 
     return read
 
@@ -163,11 +163,51 @@ def list_frame(rng):
     return oracle.frame(3, 2, 0, rng.choice([body, deep(rng, body), b"\x81\xa1x" + body, b"\x92" + body + body]), 7)
 
 
+def numbered_frame(rng):
+    """A frame of version 4 with any form, stream and sequence, most of which do not fit together."""
+    type = rng.choice([0x01, 0x02, 0x03, 0x11, 0x20, 0x23, 0x24, rng.randrange(256)])
+    form = rng.choice([0, 0, 0x04, 0x10, 0x14, 1, 2, 3, rng.randrange(256)])
+    flags = rng.choice([0, 0, 0, 4, 0x20, 0x40, 2, 0x80, rng.randrange(256)])
+    stream, sequence = rng.choice(
+        [(0, 0), (7, 57), (7, 57), (7, 0), (0, 57), (2**32 - 1, 2**53 - 1), (1, 2**53), (1, rng.getrandbits(64))]
+    )
+    payload = rng.choice([b"\xc0", b"\x81\xa1n\x01", rng.randbytes(rng.randrange(1, 40)), template_payload(rng)])
+    return oracle.frame(4, type, flags, payload, 7, form=form, stream=stream, sequence=sequence)
+
+
+def template_payload(rng):
+    """Fields of a template or an attestation, each valid or not."""
+    fields = {
+        "template": [0, 1, 65535, 65536, -1, 1.0, True],
+        "stream": ["ecg/1", 7],
+        "dtype": ["int16", "uint8", "float32", "int64", ">i2"],
+        "rows": [0, 2, 4096, 4097],
+        "fields": [{}, {"gain": 200}, {"gain": 0}, {"baseline": float("nan")}, {"signal": 1}, {1: 2}, []],
+        "missing": [0, -32768, 256, 40000, None, 2**70 % 2**64],
+        "scale": [{"mul": 1, "div": 2.5}, {"mul": 0, "div": 1}, {"mul": 1}, {"mul": 10**18, "div": True}],
+        "epoch": [1, 0, 2**53 - 1, 2**53, None],
+        "key": [bytes(8), bytes(7)],
+        "number": [1, 0],
+        "last": [True, 0],
+        "previous": [bytes(32), None],
+        "digests": [bytes(64), bytes(33)],
+        "signature": [bytes(64), ""],
+    }
+    names = rng.choice(
+        [list(fields)[:5], list(fields)[:8], ["template", "stream", "epoch"], ["stream", *list(fields)[7:]]]
+    )
+    chosen = {name: fields[name][0] if rng.random() < 0.7 else rng.choice(fields[name]) for name in names}
+    if rng.random() < 0.3:
+        chosen.pop(rng.choice(names))
+    return oracle.pack(chosen)
+
+
 def starts(rng):
     """Frames to be mutated, for ever."""
     vectors = bases()
     while True:
         yield rng.choice(vectors)
+        yield numbered_frame(rng)
         yield wrapper_frame(rng)
         yield list_frame(rng)
         yield long_frame(rng)

@@ -1,4 +1,4 @@
-"""What a reader makes of some bytes, said alike for the codec and for the oracle."""
+"""The result of decoding some bytes, in the same form for the codec and for the oracle."""
 
 from oracle import Refused
 

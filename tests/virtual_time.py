@@ -35,7 +35,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 def run_virtually(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """What the coroutine returns."""
+    """Return the result of the coroutine."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(coroutine)
 

@@ -1,5 +1,15 @@
 /** What is measured, in whichever engine runs it: `measure(messages)` gives microseconds. */
-import { crc32, ProtocolHandler } from "../src/index.js";
+import {
+  type Content,
+  crc32,
+  ExactSamples,
+  Form,
+  MessageType,
+  type NdArray,
+  ProtocolHandler,
+  recordContent,
+  Template,
+} from "../src/index.js";
 
 /** Of each message, the frames in hexadecimal by their form, and the JSON text of the same data. */
 export type Messages = Record<string, Record<string, string>>;
@@ -25,7 +35,30 @@ function measureForms(forms: Record<string, string>): Record<string, number> {
   }
   const binary = bytesOf(frames.binary);
   works["of it CRC, binary"] = () => crc32(binary);
-  return inTurns(works);
+  return inTurns({ ...works, ...recordWorks(handler, handler.decode(binary).data as Record<string, unknown>) });
+}
+
+/** The same message as a record of version 4; of millivolts, the counts that they were. */
+function recordWorks(handler: ProtocolHandler, data: Record<string, unknown>): Record<string, () => unknown> {
+  const exact = new ExactSamples().take(data.signal);
+  const { signal, time, sequence, fields } = recordContent(data, "ecg/bed-7") as Content;
+  const more = exact ? { missing: exact.missing, scale: exact.scale } : {};
+  const samples: NdArray = exact?.counts ?? signal;
+  const template = Template.of({ signal: samples, time, sequence, fields }, 1, "ecg/bed-7", more);
+  const book = { get: () => template };
+  const works: Record<string, () => unknown> = {};
+  for (const [name, delta] of [
+    ["record", false],
+    ["record, delta", true],
+  ] as const) {
+    const record = template.encode(samples, time, sequence, { delta });
+    const options = { version: 4, form: Form.RECORD, streamId: 1, sequence: 1 } as const;
+    const frame = new ProtocolHandler({ compression: null }).encode(MessageType.ECG_DATA, record, options);
+    works[`decode ${name}`] = () => handler.decode(frame, book);
+    if (delta) works["of it the samples"] = () => template.decode(record);
+  }
+  works["encode record, delta"] = () => template.encode(samples, time, sequence);
+  return works;
 }
 
 /** Each in turn, many times over, so that what the machine does besides meets all alike. */

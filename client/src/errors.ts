@@ -1,23 +1,26 @@
 import type { ErrorCode } from "./protocol.js";
 
-/** Where an error was found, as far as that is known. */
+/** Where an error was found. */
 export interface ErrorPlace {
-  /** The row of the receiver's table of checks that failed. Up to 6, the stream can no longer be trusted. */
+  /** Number of the check that failed. After checks 1 to 6, the start of the next frame is unknown. */
   readonly check?: number;
-  /** Where in the payload, as in `data["leads"][3]`. */
+  /** Path of the value in the payload, such as `data["leads"][3]`. */
   readonly path?: string;
-  /** Byte of the received buffer (checks 1 to 7) or of the inflated payload (check 11). */
+  /** Byte offset in the received buffer (checks 1 to 7) or in the decompressed payload (check 11). */
   readonly offset?: number;
+  /** The violated rule, if the application can react to it: "template" for a record with an unknown template. */
+  readonly reason?: string;
 }
 
-/** A frame, or what it carries, is not what the specification allows. */
+/** A frame or its payload violates the specification. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
-  /** The specification's error code, or what a peer sent in its place. */
+  /** Error code of the specification, or another number that a peer sent. */
   readonly code: ErrorCode | number;
   readonly check: number | null;
   readonly path: string | null;
   readonly offset: number | null;
+  readonly reason: string | null;
 
   constructor(code: ErrorCode | number, message: string, place: ErrorPlace = {}) {
     super(message);
@@ -25,5 +28,6 @@ export class ProtocolError extends Error {
     this.check = place.check ?? null;
     this.path = place.path ?? null;
     this.offset = place.offset ?? null;
+    this.reason = place.reason ?? null;
   }
 }

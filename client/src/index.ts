@@ -1,23 +1,49 @@
 export { crc32 } from "./codec/crc32.js";
 export { type EcgData, ecgData, physicalValues } from "./codec/ecg-data.js";
+export { type ExactCounts, ExactSamples } from "./codec/exact.js";
 export { DateTime, NdArray, type NdArrayForm, pack, type Samples, Uuid, unpack } from "./codec/messagepack-utils.js";
 export {
   type Compression,
   type EncodeOptions,
+  type Frame,
+  type FrameBook,
   type Header,
   type Message,
   ProtocolHandler,
   type ProtocolHandlerOptions,
+  type RecordContent,
+  type RecordTemplate,
+  type TemplateBook,
 } from "./codec/protocol-handler.js";
+export {
+  type Content,
+  type DecodedRecord,
+  type RecordDType,
+  type RecordFields,
+  recordContent,
+  type Scale,
+  Template,
+  type TemplateContent,
+  templateKey,
+} from "./codec/record.js";
 export { ProtocolError } from "./errors.js";
-export { type Beat, HeartDetector, type HeartStatus, Rhythm, SignalQuality } from "./features/index.js";
+export {
+  type Beat,
+  HeartDetector,
+  type HeartStatus,
+  type PacingSpike,
+  Rhythm,
+  SignalQuality,
+} from "./features/index.js";
 export {
   Capability,
   CloseCode,
   ErrorCode,
   Flag,
+  Form,
   HEADER_SIZES,
   MessageType,
+  SESSION_VERSIONS,
   VERSIONS,
   type Version,
 } from "./protocol.js";

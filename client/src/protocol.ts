@@ -2,16 +2,20 @@
 
 /** The tables of the specification: versions, types, flags, error codes, wrappers, limits. */
 
-/** Protocol versions this package speaks, oldest first. */
-export const VERSIONS = [1, 2, 3] as const;
+/** Protocol versions whose frames this package encodes and decodes, oldest first. */
+export const VERSIONS = [1, 2, 3, 4] as const;
 
 export type Version = (typeof VERSIONS)[number];
 
-/** Bytes of the header, by version. V3 adds the 64-bit timestamp. */
+/** Versions that a session offers and uses by default. */
+export const SESSION_VERSIONS: readonly Version[] = [1, 2, 3];
+
+/** Bytes of the header, by version. V3 adds the 64-bit timestamp; V4 adds form, stream and sequence. */
 export const HEADER_SIZES = {
   1: 11,
   2: 11,
   3: 19,
+  4: 32,
 } as const;
 
 /** What a frame carries: the second byte of its header. */
@@ -26,6 +30,8 @@ export const MessageType = {
   SUBSCRIBE: 0x20,
   UNSUBSCRIBE: 0x21,
   SUBSCRIPTION_ACK: 0x22,
+  STREAM_TEMPLATE: 0x23,
+  STREAM_ATTESTATION: 0x24,
   VERSION_CHECK: 0xfd,
   PROTOCOL_NEGOTIATION: 0xfe,
   ERROR: 0xff,
@@ -33,12 +39,44 @@ export const MessageType = {
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
 /** The specification's data messages: the ones that hold signals and what was computed from them. */
-export const DATA_TYPES: ReadonlySet<MessageType> = new Set([
-  MessageType.ECG_DATA,
-  MessageType.ANOMALY_ALERT,
-  MessageType.PREDICTION_RESULT,
-  MessageType.FEATURE_DATA,
-]);
+export const DATA_TYPES: ReadonlySet<MessageType> = /* @__PURE__ */ (() =>
+  new Set([
+    MessageType.ECG_DATA,
+    MessageType.ANOMALY_ALERT,
+    MessageType.PREDICTION_RESULT,
+    MessageType.FEATURE_DATA,
+  ]))();
+
+/** Types of messages that may belong to a stream: their V4 header may have its number and a sequence. */
+export const STREAM_TYPES: ReadonlySet<MessageType> = /* @__PURE__ */ (() =>
+  new Set([
+    MessageType.ECG_DATA,
+    MessageType.ANOMALY_ALERT,
+    MessageType.PREDICTION_RESULT,
+    MessageType.FEATURE_DATA,
+    MessageType.STREAM_TEMPLATE,
+    MessageType.STREAM_ATTESTATION,
+  ]))();
+
+/** The version that introduced each type. Frames of earlier versions with this type are rejected (check 3). */
+export const TYPE_SINCE = /* @__PURE__ */ (() =>
+  ({
+    [MessageType.ECG_DATA]: 1,
+    [MessageType.ANOMALY_ALERT]: 1,
+    [MessageType.PREDICTION_RESULT]: 1,
+    [MessageType.FEATURE_DATA]: 1,
+    [MessageType.HEARTBEAT]: 1,
+    [MessageType.PING]: 1,
+    [MessageType.PONG]: 1,
+    [MessageType.SUBSCRIBE]: 1,
+    [MessageType.UNSUBSCRIBE]: 1,
+    [MessageType.SUBSCRIPTION_ACK]: 1,
+    [MessageType.STREAM_TEMPLATE]: 4,
+    [MessageType.STREAM_ATTESTATION]: 4,
+    [MessageType.VERSION_CHECK]: 1,
+    [MessageType.PROTOCOL_NEGOTIATION]: 1,
+    [MessageType.ERROR]: 1,
+  }) as const)();
 
 /** Message options, as bits: the third byte of the header. */
 export const Flag = {
@@ -47,17 +85,37 @@ export const Flag = {
   PRIORITY: 0x04,
   BROADCAST: 0x08,
   ACK_REQUIRED: 0x10,
+  FRAGMENT: 0x20,
+  SIGNED: 0x40,
 } as const;
 export type Flag = (typeof Flag)[keyof typeof Flag];
 
 /** The version that introduced each flag. */
-export const FLAG_SINCE = {
-  [Flag.COMPRESSED]: 2,
-  [Flag.ENCRYPTED]: 3,
-  [Flag.PRIORITY]: 3,
-  [Flag.BROADCAST]: 3,
-  [Flag.ACK_REQUIRED]: 3,
+export const FLAG_SINCE = /* @__PURE__ */ (() =>
+  ({
+    [Flag.COMPRESSED]: 2,
+    [Flag.ENCRYPTED]: 3,
+    [Flag.PRIORITY]: 3,
+    [Flag.BROADCAST]: 3,
+    [Flag.ACK_REQUIRED]: 3,
+    [Flag.FRAGMENT]: 4,
+    [Flag.SIGNED]: 4,
+  }) as const)();
+
+/** How the payload of a V4 frame is to be read: the byte behind the timestamp. All other bits are 0. */
+export const Form = {
+  RECORD: 0x04,
+  BULK: 0x10,
 } as const;
+export type Form = (typeof Form)[keyof typeof Form];
+
+/** What a compressed payload was compressed with, in the lowest two bits of a V4 header's form. */
+export const Algorithm = {
+  ZLIB: 0,
+  ZSTD: 1,
+  LZ4: 2,
+} as const;
+export type Algorithm = (typeof Algorithm)[keyof typeof Algorithm];
 
 /** The specification's error codes. */
 export const ErrorCode = {
@@ -84,34 +142,57 @@ export const Capability = {
   ENCRYPTION: "encryption",
   NDARRAY_BIN: "ndarray-bin",
   BATCH: "batch",
+  TEMPLATES: "templates",
+  DELTA: "delta",
+  FRAGMENTS: "fragments",
+  SIGNING: "signing",
+  ZSTD: "zstd",
+  LZ4: "lz4",
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
 /** The first version in which a capability can be used. */
-export const CAPABILITY_SINCE = {
-  [Capability.COMPRESSION]: 2,
-  [Capability.TIMESTAMPS]: 3,
-  [Capability.PRIORITY]: 3,
-  [Capability.BROADCAST]: 3,
-  [Capability.ACK]: 3,
-  [Capability.ENCRYPTION]: 3,
-  [Capability.NDARRAY_BIN]: 1,
-  [Capability.BATCH]: 1,
-} as const;
+export const CAPABILITY_SINCE = /* @__PURE__ */ (() =>
+  ({
+    [Capability.COMPRESSION]: 2,
+    [Capability.TIMESTAMPS]: 3,
+    [Capability.PRIORITY]: 3,
+    [Capability.BROADCAST]: 3,
+    [Capability.ACK]: 3,
+    [Capability.ENCRYPTION]: 3,
+    [Capability.NDARRAY_BIN]: 1,
+    [Capability.BATCH]: 1,
+    [Capability.TEMPLATES]: 4,
+    [Capability.DELTA]: 4,
+    [Capability.FRAGMENTS]: 4,
+    [Capability.SIGNING]: 4,
+    [Capability.ZSTD]: 4,
+    [Capability.LZ4]: 4,
+  }) as const)();
 
 /** The capability that a peer must have before a sender sets the flag. */
-export const CAPABILITY_OF_FLAG = {
-  [Flag.PRIORITY]: Capability.PRIORITY,
-  [Flag.BROADCAST]: Capability.BROADCAST,
-  [Flag.ACK_REQUIRED]: Capability.ACK,
-} as const;
+export const CAPABILITY_OF_FLAG = /* @__PURE__ */ (() =>
+  ({
+    [Flag.PRIORITY]: Capability.PRIORITY,
+    [Flag.BROADCAST]: Capability.BROADCAST,
+    [Flag.ACK_REQUIRED]: Capability.ACK,
+    [Flag.FRAGMENT]: Capability.FRAGMENTS,
+    [Flag.SIGNED]: Capability.SIGNING,
+  }) as const)();
 
-/** What a peer has only if it says so; the rest comes with the version that it speaks. */
-export const ONLY_ANNOUNCED: ReadonlySet<Capability> = new Set([
-  Capability.ENCRYPTION,
-  Capability.NDARRAY_BIN,
-  Capability.BATCH,
-]);
+/** Capabilities that a peer must announce. The others are part of the version that it uses. */
+export const ONLY_ANNOUNCED: ReadonlySet<Capability> = /* @__PURE__ */ (() =>
+  new Set([
+    Capability.ENCRYPTION,
+    Capability.NDARRAY_BIN,
+    Capability.BATCH,
+    Capability.TEMPLATES,
+    Capability.DELTA,
+    Capability.FRAGMENTS,
+    Capability.SIGNING,
+    Capability.ZSTD,
+    Capability.LZ4,
+  ]))();
 
 /** The WebSocket close codes that this protocol uses. */
 export const CloseCode = {
@@ -125,6 +206,32 @@ export const CloseCode = {
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
+/** The dtypes that travel, and the other texts by which a reader knows each: code, letters, names. */
+export const DTYPE_NAMES = {
+  bool: ["b1", "?", "bool_"],
+  int8: ["i1", "b", "byte"],
+  int16: ["i2", "h", "short"],
+  int32: ["i4", "i", "intc"],
+  int64: ["i8", "l", "q", "p", "int", "int_", "long", "longlong", "intp"],
+  uint8: ["u1", "B", "ubyte"],
+  uint16: ["u2", "H", "ushort"],
+  uint32: ["u4", "I", "uintc"],
+  uint64: ["u8", "L", "Q", "P", "uint", "ulong", "ulonglong", "uintp"],
+  float16: ["f2", "e", "half"],
+  float32: ["f4", "f", "single"],
+  float64: ["f8", "d", "double", "float"],
+} as const;
+
+/** The dtypes of a record's samples. */
+export const TEMPLATE_DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "float32", "float64"] as const;
+
+/** The text of a date; the day has to exist, too. */
+export const DATETIME_SPELLING =
+  /^(?:(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?:T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?(?:(Z)|([+-])([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{6}))?)?)?)?)$/;
+
+/** The text of a UUID. */
+export const UUID_SPELLING = /^(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})$/;
+
 export const DATETIME_KEY = "__datetime__";
 
 export const UUID_KEY = "__uuid__";
@@ -135,72 +242,139 @@ export const DTYPE_KEY = "dtype";
 
 export const SHAPE_KEY = "shape";
 
+/** The newest version that a session uses by default, and the default of `encode`. */
 export const LATEST_VERSION = 3;
 
-/** Bytes a payload may have, as it travels and again when inflated, unless the caller says otherwise. */
+/** Default of the maximum size of a payload in bytes, before and after decompression. */
 export const DEFAULT_MAX_PAYLOAD = 16_777_216;
 
-/** The most that the header's 32-bit length field can say, in bytes. */
+/** Largest value of the 32-bit length field of the header, in bytes. */
 export const LARGEST_LENGTH = 4_294_967_295;
 
-/** Bytes; payloads strictly larger than this are deflated. */
+/** Largest value of the 32-bit stream in a V4 header. 0 stands for no stream. */
+export const LARGEST_STREAM_ID = 4_294_967_295;
+
+/** Largest number of a message in its stream: JavaScript numbers are exact up to this value. */
+export const LARGEST_SEQUENCE = 9_007_199_254_740_991;
+
+/** Largest number of a template. 0 stands for the opening of a stream. */
+export const LARGEST_TEMPLATE = 65_535;
+
+/** Maximum number of leads of a record. */
+export const MAX_TEMPLATE_ROWS = 4096;
+
+/** Maximum size of a packed template, in bytes. */
+export const MAX_TEMPLATE_PAYLOAD = 4096;
+
+/** Maximum number of values in a template, counted as for MAX_VALUES. */
+export const MAX_TEMPLATE_VALUES = 256;
+
+/** The latest templates of a stream: a writer uses only these, and the answer to SUBSCRIBE contains them. */
+export const TEMPLATES_IN_FORCE = 16;
+
+/** Maximum number of templates of one stream that a reader keeps. */
+export const TEMPLATES_KEPT = 64;
+
+/** Maximum size of all templates of one direction together, packed, in bytes. */
+export const MAX_TEMPLATES_PAYLOAD = 4_194_304;
+
+/** Maximum number of stream ids that are bound at the same time in one direction. */
+export const MAX_STREAM_IDS = 4096;
+
+/** Maximum size of the payload of a SUBSCRIPTION_ACK of version 4, which contains templates, in bytes. */
+export const MAX_ANSWER_PAYLOAD = 82_944;
+
+/** Maximum number of digests in one STREAM_ATTESTATION. */
+export const MAX_DIGESTS = 4096;
+
+/** Size of a digest, SHA-256, in bytes. */
+export const DIGEST_SIZE = 32;
+
+/** Size of the name of a signing key in bytes. It is the beginning of the SHA-256 of the public key. */
+export const KEY_NAME_SIZE = 8;
+
+/** Size of a signature, Ed25519, in bytes. */
+export const SIGNATURE_SIZE = 64;
+
+/** Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time. */
+export const RECORD_HEADER = 16;
+
+/** Payloads up to this size in bytes are sent uncompressed. */
 export const COMPRESSION_THRESHOLD = 1024;
 
 export const COMPRESSION_LEVEL = 6;
 
-/** Arrays and maps inside one another, at most. */
+/** Maximum number of levels of nested arrays and maps. */
 export const MAX_DEPTH = 64;
 
-/** Dimensions of an ndarray, at most. */
+/** Maximum number of dimensions of an ndarray. */
 export const MAX_NDIM = 32;
 
-/** Samples along one dimension of an ndarray, at most. */
+/** Maximum size of one dimension of an ndarray. */
 export const MAX_DIMENSION = 4_294_967_295;
 
-/** Python lists and dicts that one payload may become. An empty one takes a byte on the wire and 56 to 64 in memory, so this bounds what a hostile payload costs. Samples inside an ndarray wrapper do not count. */
-export const MAX_CONTAINERS = 1_048_576;
+/** Maximum length of the text of a dtype. */
+export const MAX_DTYPE_LETTERS = 32;
 
-/** Of the receiver's checks, the last one whose failure leaves no trust in what follows in the stream. */
+/** Maximum number of values in one payload, which limits the memory that a hostile payload can use. An array, a map, a key and a text count as 1, a binary as 4, an ndarray as 8. Numbers that are not keys, nil, booleans and the samples of an ndarray do not count. A value that counts as 1 takes a byte or two in the payload, and about 60 in memory. */
+export const MAX_VALUES = 1_048_576;
+
+/** Values that a binary counts for MAX_VALUES, according to its memory in a browser. */
+export const BINARY_VALUES = 4;
+
+/** Values that an ndarray counts for MAX_VALUES. */
+export const NDARRAY_VALUES = 8;
+
+/** The last check whose failure ends a batch: after it, the start of the next frame is unknown. */
 export const LAST_FATAL_CHECK = 6;
 
-/** Seconds without anything sent after which a HEARTBEAT goes out, unless the server announces another interval. */
+/** Seconds without a sent message after which a HEARTBEAT is sent, unless the server announces another interval. */
 export const HEARTBEAT_INTERVAL = 15;
 
 /** Heartbeat intervals of silence after which a peer counts as dead. */
 export const SILENT_INTERVALS = 3;
 
-/** Errors of a peer within ERROR_WINDOW that close its connection. */
+/** Number of errors of a peer within ERROR_WINDOW after which its connection is closed. */
 export const ERROR_BUDGET = 5;
 
-/** Seconds. */
+/** Time in seconds within which errors of a peer are counted. */
 export const ERROR_WINDOW = 10;
 
-/** Characters in the name of a stream, at most. */
+/** Maximum number of characters in the name of a stream. */
 export const MAX_STREAM_NAME = 256;
 
-/** Frames laid end to end in one WebSocket message, at most. */
+/** Maximum number of frames in one WebSocket message. */
 export const MAX_BATCH_FRAMES = 4096;
 
-/** Bytes that the payloads of the frames behind the first in one WebSocket message may have together, inflated: a few bytes of hostile frames would otherwise become thousands of payloads of the largest size. */
+/** Maximum size of the payloads of all frames but the first in one WebSocket message together, after decompression, in bytes. Otherwise few bytes of hostile frames could become thousands of payloads of the largest size. */
 export const MAX_BATCH_PAYLOAD = 4_194_304;
 
-/** The most that the header's 64-bit timestamp can say, in microseconds since the Unix epoch. */
+/** Maximum size of the payload of a control message after decompression, in bytes. For the answer to a SUBSCRIBE of version 4, it is MAX_ANSWER_PAYLOAD. */
+export const MAX_CONTROL_PAYLOAD = 16_384;
+
+/** Unix seconds of the end of the year 9999, the last year of a date. No control message has a later time. */
+export const LATEST_MOMENT = 253_402_300_800;
+
+/** Largest integer in a control message that every peer reads exactly. */
+export const LARGEST_EXACT_FLOAT = 9_007_199_254_740_992;
+
+/** Largest value of the 64-bit timestamp in the header, in microseconds since the Unix epoch. */
 export const LARGEST_TIMESTAMP = 18_446_744_073_709_551_615n;
 
 /** Acknowledged messages whose timestamps a receiver remembers. */
 export const REMEMBERED = 1024;
 
-/** Seconds; a server that announces less must not keep its clients busy with heartbeats. */
+/** Shortest heartbeat interval in seconds: a server that announces less cannot keep its clients busy. */
 export const SHORTEST_HEARTBEAT = 0.05;
 
-/** Seconds; a server that announces more means "never", and a clock has to be set to something. */
+/** Longest heartbeat interval in seconds, for servers that announce more because they mean "never". */
 export const LONGEST_HEARTBEAT = 86_400;
 
-/** By how much a PONG may be larger than the message that held its PING. Arrays take more room in list form, which old peers are sent, and some more than there is memory: fifty bytes can say "a billion rows of nothing". */
-export const ECHO_GROWTH = 32;
+/** Maximum size of an answer, as a multiple of the frame that it answers. Old peers are sent arrays in list form, which takes up to 2.5 times the bytes. Without the limit, it might take all memory: fifty bytes can describe a billion empty rows. */
+export const ECHO_GROWTH = 4;
 
-/** Bytes that a PONG may have in any case. */
-export const SMALL_ECHO = 131_072;
+/** Bytes that an answer may have in addition. */
+export const SMALL_ECHO = 1024;
 
-/** Letters of an error's text that are sent: it may quote what the peer sent, whose length is the peer's choice. */
+/** Maximum number of characters, and of bytes, of an error's text that are sent. The text may quote the peer. */
 export const LONGEST_TEXT = 500;

@@ -31,7 +31,7 @@ test("every case for clients passes", { timeout: 60_000 }, async () => {
   expect(results.length).toBeGreaterThan(25);
 });
 
-/** A page's whole life: it connects, takes what comes, connects again when it is left, and gives up one day. */
+/** A client as in a page: it connects, receives, reconnects, and ends in the end. */
 async function oneLife(url: string, ended: Promise<void>): Promise<void> {
   const service = impatient();
   service.on("message", () => {});

@@ -1,4 +1,4 @@
-/** What no real server of this package says: old servers, hostile ones, silent ones, and notices in a certain order. */
+/** Scripted servers: old, hostile and silent ones, and drop notices in a certain order. */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { deflateSync } from "node:zlib";
@@ -612,6 +612,69 @@ describe("acknowledgements", () => {
     expect(numbers).toEqual(Array.from({ length: count }, (_, number) => number));
   });
 
+  test.each([
+    ["an alert", MessageType.ANOMALY_ALERT, {}],
+    ["an alert to be acknowledged", MessageType.ANOMALY_ALERT, { acknowledged: true }],
+    ["a message with priority", MessageType.FEATURE_DATA, { priority: true }],
+  ])("%s overtakes what waits for a server that does not read", async (_, type, options) => {
+    const paused = gate();
+    const count = 60;
+    let later = 0;
+    const url = await scripted(async (talk) => {
+      await talk.negotiate();
+      talk.pause();
+      await paused.opened;
+      talk.resume();
+      const { timestamp } = await talk.hear(type);
+      talk.say(MessageType.PONG, { ack: Number(timestamp), type });
+      for (;;) {
+        const { data } = await talk.hear(MessageType.ECG_DATA);
+        later++;
+        if (data.number === count - 1) break;
+      }
+      await talk.stay();
+    });
+    const service = impatient({ outbox: { bytes: 1 << 26 }, compression: null, acknowledgementTimeout: 60_000 });
+    await service.connect(url);
+    const signal = new Uint8Array(1 << 19);
+    const sending = Array.from({ length: count }, (_, number) =>
+      service.sendMessage(MessageType.ECG_DATA, { number, signal, samplingRate: 1 }),
+    );
+    const data = type === MessageType.ANOMALY_ALERT ? { kind: "x", timestamp: 1 } : { features: { x: 1 } };
+    const alerting = service.sendMessage(type, data, options);
+    paused.open();
+    await Promise.all([...sending, alerting]);
+    await until(() => later > 0);
+    expect(later).toBeGreaterThan(count / 2); // before it came what the sockets had taken, no more
+  });
+
+  test("an alert leaves first over the next connection, and has room where there is none for data", async () => {
+    const heard: unknown[] = [];
+    const url = await scripted(
+      async (talk) => {
+        await talk.negotiate();
+      },
+      async (talk) => {
+        await talk.negotiate();
+        heard.push((await talk.hearAny([MessageType.ANOMALY_ALERT, MessageType.ECG_DATA])).type);
+        await talk.stay();
+      },
+    );
+    const service = impatient({ outbox: { messages: 3 } });
+    const data = { signal: [1], samplingRate: 1 };
+    const sending: Promise<unknown>[] = [];
+    service.on("state", ({ state }) => {
+      if (state !== "reconnecting" || sending.length > 0) return;
+      for (let i = 0; i < 4; i++) sending.push(service.sendMessage(MessageType.ECG_DATA, data));
+      sending.push(service.sendMessage(MessageType.ANOMALY_ALERT, { kind: "x", timestamp: 1 }));
+    });
+    await service.connect(url);
+    await until(() => heard.length === 1);
+    const outcomes = await Promise.allSettled(sending);
+    expect(outcomes.map(({ status }) => status)).toEqual([...Array(3).fill("fulfilled"), "rejected", "fulfilled"]);
+    expect(heard).toEqual([MessageType.ANOMALY_ALERT]);
+  });
+
   test("a callback that fails has not got the message, and is reported", async () => {
     const frames: Uint8Array[] = [];
     const url = await scripted(async (talk) => {
@@ -812,7 +875,7 @@ describe("connecting again", () => {
     await service.connect(await scripted(deaf));
     const pong = service.ping();
     service.reconnect();
-    await expect(pong).rejects.toThrow("went before");
+    await expect(pong).rejects.toThrow("connection ended before");
   });
 });
 

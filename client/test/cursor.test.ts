@@ -1,4 +1,4 @@
-/** A viewer's place in a stream: each rule, any course of clocks, and what the Python client makes of the same. */
+/** The cursor of a viewer: each rule, any sequence of clocks, and the results of the Python client for the same. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Message } from "../src/codec/protocol-handler.js";
@@ -116,7 +116,7 @@ describe("an answer to a viewer that comes back", () => {
     return cursor;
   };
 
-  test("without a place vouches that nothing is missing", () => {
+  test("without a time says that nothing is missing", () => {
     const cursor = back();
     expect(answered(cursor, null, 999n)).toEqual([]);
     expect(cursor.since()).toBe(200n);

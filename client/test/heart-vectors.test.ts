@@ -16,7 +16,10 @@ interface Vector {
   readonly signal: string;
   readonly beats: [sample: number, lead: number, amplitude: number, interval: number | null][];
   readonly looks: Look[];
+  readonly pacing_seen: [sample: number, lead: number, amplitude: number][];
 }
+
+type Told = Pick<Vector, "beats" | "looks" | "pacing_seen">;
 
 const MISSING = -(2 ** 15);
 const VECTORS: Vector[] = JSON.parse(
@@ -34,41 +37,41 @@ function signalOf(vector: Vector): Float64Array[] {
   );
 }
 
-/** Its beats, and its status after every half second. */
-function told(vector: Vector, chunks: readonly number[]): { beats: Vector["beats"]; looks: Look[] } {
+/** Its beats, its status after every half second, and the pacing spikes that it saw. */
+function told(vector: Vector, chunks: readonly number[]): Told {
   const signal = signalOf(vector);
   const detector = new HeartDetector(vector.sampling_rate, vector.leads);
   const half = Math.floor(vector.sampling_rate / 2);
   const beats: Vector["beats"] = [];
   const looks: Look[] = [];
+  const seen: Vector["pacing_seen"] = [];
   const samples = signal[0].length;
   for (let at = 0, turn = 0; at < samples; turn += 1) {
     const end = Math.min(at + chunks[turn % chunks.length], samples, at - (at % half) + half);
     const here = vector.pacing.filter((mark) => mark >= at && mark < end).map((mark) => mark - at);
     const rows = signal.map((row) => row.subarray(at, end));
     for (const beat of detector.feed(rows, here)) beats.push([beat.sample, beat.lead, beat.amplitude, beat.interval]);
+    for (const { sample, lead, amplitude } of detector.takePacingSpikes()) seen.push([sample, lead, amplitude]);
     at = end;
     if (at % half !== 0) continue;
     const { rateBpm, secondsSinceBeat, rhythm, lead, signalQuality } = detector.status;
     looks.push([rateBpm, secondsSinceBeat, rhythm, lead, [...signalQuality]]);
   }
-  return { beats, looks };
+  return { beats, looks, pacing_seen: seen };
 }
 
 describe("the heartbeat detector", () => {
   it.each(VECTORS)("tells of $name what Python tells", (vector) => {
-    const { beats, looks } = told(vector, [Number.MAX_SAFE_INTEGER]);
-    expect(beats).toEqual(vector.beats);
-    expect(looks).toEqual(vector.looks);
+    const { beats, looks, pacing_seen } = vector;
+    expect(told(vector, [Number.MAX_SAFE_INTEGER])).toEqual({ beats, looks, pacing_seen });
   });
 
   it("tells the same whatever the chunks", () => {
     const chunks = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(fc.constantFrom(...VECTORS), chunks, (vector, sizes) => {
-        const { beats, looks } = told(vector, sizes);
-        expect(beats).toEqual(vector.beats);
-        expect(looks).toEqual(vector.looks);
+        const { beats, looks, pacing_seen } = vector;
+        expect(told(vector, sizes)).toEqual({ beats, looks, pacing_seen });
       }),
       { numRuns: 20 },
     );
@@ -89,6 +92,15 @@ describe("the heartbeat detector", () => {
     const rest = signal.subarray(0, 900);
     expect(skipping.feed([rest]).map((beat) => ({ ...beat, sample: beat.sample - shift }))).toEqual(fed.feed([rest]));
     expect(skipping.status).toEqual(fed.status);
+  });
+
+  it("tells the same of samples of either precision", () => {
+    // Halves of a microvolt, on which rounding turns.
+    const exact = Float64Array.from(signalOf(VECTORS[1])[1], (value) => Math.round(value * 400) / 400 + 0.0005);
+    const [one, other] = [0, 1].map(() => new HeartDetector(VECTORS[1].sampling_rate, ["II"]));
+    const beats = one.feed([exact]);
+    expect(beats.length).toBeGreaterThan(20);
+    expect(other.feed([Float32Array.from(exact)])).toEqual(beats);
   });
 
   it("refuses what it cannot follow", () => {

@@ -1,4 +1,4 @@
-/** The small parts, each against something that knows better. */
+/** The small parts, each against a reference. */
 import { deflateSync, inflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
@@ -280,7 +280,7 @@ describe("handler", () => {
 
   test.each<[number, object]>([
     [0x13, {}],
-    [0x10, { version: 4 }],
+    [0x10, { version: 5 }],
     [0x10, { version: 2, flags: 4 }],
     [0x10, { flags: 0x20 }],
     [0x10, { flags: 1 }],
@@ -321,8 +321,9 @@ test("moments", () => {
 
 test("UUIDs of any spelling", () => {
   const text = "550e8400-e29b-41d4-a716-446655440000";
-  for (const spelling of [text, text.toUpperCase(), text.replaceAll("-", ""), `{${text}}`, `urn:uuid:${text}`]) {
-    expect(String(new Uuid(spelling))).toBe(text);
+  for (const spelling of [text, text.toUpperCase()]) expect(String(new Uuid(spelling))).toBe(text);
+  for (const spelling of [text.replaceAll("-", ""), `{${text}}`, `urn:uuid:${text}`, `${text}\n`]) {
+    expect(() => new Uuid(spelling)).toThrow(SyntaxError);
   }
   expect(JSON.stringify(new Uuid(text))).toBe(JSON.stringify(text));
 });
@@ -369,6 +370,7 @@ describe("ECG_DATA", () => {
       units: null,
       gain: null,
       baseline: [0],
+      missing: null,
       stream: null,
       sequence: null,
     });
@@ -395,6 +397,13 @@ describe("ECG_DATA", () => {
       Float32Array.of(0, 0.5),
       Float32Array.of(0.5, 0.75),
     ]);
+  });
+
+  test("has no sample where the count is that of a missing one", () => {
+    const counts = new NdArray(BigInt64Array.of(1n, -(2n ** 63n), 3n), [1, 3]);
+    const data = ecgData({ data: { signal: counts, sampling_rate: 250, gain: 2, missing: -(2n ** 63n) } });
+    expect(physicalValues(data, 0)).toEqual(Float32Array.of(0.5, Number.NaN, 1.5));
+    expect(() => ecgData({ data: { ...fields, missing: 1.5 } })).toThrow(/data\["missing"\] must be an integer/);
   });
 
   test.each([
@@ -436,8 +445,9 @@ test("a listener that throws is reported, and stops nobody else", async () => {
 
 test("options that cannot be are refused", async () => {
   expect(() => new WebSocketBinaryService({ versions: [] })).toThrow(RangeError);
-  expect(() => new WebSocketBinaryService({ versions: [4 as 3] })).toThrow(RangeError);
+  expect(() => new WebSocketBinaryService({ versions: [5 as 4] })).toThrow(RangeError);
   expect(() => new WebSocketBinaryService({ capabilities: ["encryption"] })).toThrow(RangeError);
+  expect(() => new WebSocketBinaryService({ capabilities: ["templates"] })).toThrow(RangeError);
   expect(() => new WebSocketBinaryService({ heartbeatInterval: 0 })).toThrow(RangeError);
   const service = new WebSocketBinaryService({ WebSocket: undefined as never });
   if (!globalThis.WebSocket) await expect(service.connect("ws://127.0.0.1:1")).rejects.toThrow("no global WebSocket");

@@ -1,9 +1,11 @@
-/** Whatever one side sends, the other reads: against the Python codec, both ways. */
+/** Everything that one side encodes, the other decodes: against the Python codec, in both directions. */
+import { encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkedControl } from "../src/codec/control-messages.js";
 import { findDType } from "../src/codec/ndarray.js";
 import { type Message, MessageType, ProtocolError, ProtocolHandler, pack, unpack } from "../src/index.js";
+import { LATEST_VERSION, TYPE_SINCE } from "../src/protocol.js";
 import { Peer } from "./peer/peer.js";
 import { FRAMES, fromHex, fromJson, type Rendered, toHex } from "./rendering.js";
 import { image } from "./same.js";
@@ -18,7 +20,8 @@ afterAll(() => peer.end());
 const RUNS = { numRuns: 300 };
 const versions = fc.constantFrom(1, 2, 3) as fc.Arbitrary<1 | 2 | 3>;
 const forms = fc.constantFrom("list", "binary") as fc.Arbitrary<"list" | "binary">;
-const types = fc.constantFrom(...Object.values(MessageType));
+const TYPES = Object.values(MessageType).filter((type) => TYPE_SINCE[type] <= LATEST_VERSION);
+const types = fc.constantFrom(...TYPES);
 
 test("what TypeScript sends, Python reads", async () => {
   const property = fc.asyncProperty(
@@ -138,7 +141,7 @@ test("wrappers of any content get Python's verdict", async () => {
   const shapes = fc.oneof(fc.array(fc.nat({ max: 4 }), { maxLength: 3 }), fc.array(numbers, { maxLength: 2 }));
   const wrappers = fc.record({ __ndarray__: nested, dtype: spellings, shape: shapes }, { noNullPrototype: true });
   const property = fc.asyncProperty(wrappers, async (wrapper) => {
-    const frame = new ProtocolHandler({ compression: null }).encode(MessageType.PING, wrapper);
+    const frame = framed(wrapper);
     const read = await peer.do("decode", { frame: toHex(frame) });
     expect(summary(frame)).toEqual(withoutData(read));
     if (!("code" in read)) expect(image(new ProtocolHandler().decode(frame).data)).toEqual(image(fromJson(read.data)));
@@ -174,10 +177,10 @@ test("dates of any spelling get Python's verdict", async () => {
   const spelt = fc.tuple(date, fc.constantFrom("T", " ", "t"), time, offset);
   const texts = spelt.map(([day, separator, clock, zone]) => (clock ? day + separator + clock + zone : day + zone));
   const property = fc.asyncProperty(texts, async (text) => {
-    const frame = new ProtocolHandler({ compression: null }).encode(MessageType.PING, { __datetime__: text });
+    const frame = framed({ __datetime__: text });
     const read = await peer.do("decode", { frame: toHex(frame) });
     expect([text, summary(frame)]).toEqual([text, withoutData(read)]);
-    if (!("code" in read)) expect(image(unpack(pack({ __datetime__: text })))).toEqual(image(fromJson(read.data)));
+    if (!("code" in read)) expect(image(new ProtocolHandler().decode(frame).data)).toEqual(image(fromJson(read.data)));
   });
   await fc.assert(property, { numRuns: 1500 });
 });
@@ -226,7 +229,7 @@ test("dtypes are what NumPy takes for such", async () => {
 });
 
 test("control messages get Python's verdict", async () => {
-  const control = Object.values(MessageType).filter((type) => type >= MessageType.HEARTBEAT);
+  const control = TYPES.filter((type) => type >= MessageType.HEARTBEAT);
   const fields = [
     "stream",
     "since",
@@ -273,12 +276,18 @@ test("control messages get Python's verdict", async () => {
 
 function controlVerdict(type: MessageType, data: unknown): unknown {
   try {
-    checkedControl(type, data);
+    checkedControl(type, data, 3);
     return "accepted";
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     return { code: error.code, check: error.check };
   }
+}
+
+/** A frame with a payload that another library packed, which does not ask whether readers take it. */
+function framed(value: unknown): Uint8Array {
+  const payload = encode(value, { useBigInt64: true });
+  return new ProtocolHandler({ compression: null }).frame(MessageType.PING, payload);
 }
 
 /** The frame with the checksum that its payload has, so that more than check 7 is tried. */

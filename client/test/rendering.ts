@@ -30,8 +30,56 @@ export interface RefusedVector {
   max_payload?: number;
   code: string;
   check: number;
+  /** Where check 12 finds the fault; not there where it is no field's. */
+  path?: string;
 }
 
+export interface RenderedHeaderOfV4 {
+  version: 4;
+  type: number;
+  flags: number;
+  timestamp: string;
+  form: number;
+  stream: number;
+  sequence: number;
+}
+
+/** The vectors of version 4's frames. */
+export interface VectorsOfV4 {
+  accepted: (Omit<FramesVector, "messages"> & { messages: (RenderedHeaderOfV4 & { data: Rendered })[] })[];
+  /** Headers that pass the checks 1 to 7, whatever the payload is. */
+  headers: { name: string; frame: string; header: RenderedHeaderOfV4; payload: string }[];
+  refused: RefusedVector[];
+}
+
+/** The vectors of version 4's records and templates. */
+export interface RecordVectors {
+  accepted: {
+    name: string;
+    template_payload: string;
+    record: string;
+    message: Rendered;
+    counts: Rendered;
+    time: string;
+    /** Whether a writer makes exactly these bytes of the counts. */
+    written: boolean;
+  }[];
+  refused: {
+    name: string;
+    template_payload: string;
+    record: string;
+    max_payload?: number;
+    code: string;
+    check: number;
+    reason?: string;
+  }[];
+  refused_templates: { name: string; payload: string; code: string; check: number; path?: string }[];
+  /** Floats that are counts times a gain, and what becomes of them. */
+  exact: { name: string; signal: Rendered; scale: Rendered; counts: Rendered }[];
+}
+
+export const V4: VectorsOfV4 = read("v4.json");
+export const RECORDS: RecordVectors = read("v4-records.json");
 export const FRAMES: FramesVector[] = read("frames.json");
 export const REFUSED: RefusedVector[] = read("refused.json");
 

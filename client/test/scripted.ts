@@ -1,4 +1,4 @@
-/** A server that says exactly what a test wants it to say, over a real WebSocket. */
+/** A server that follows a script, over a real WebSocket. */
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { type EncodeOptions, type Message, MessageType, ProtocolHandler } from "../src/index.js";
@@ -13,7 +13,7 @@ const OFFER = {
 
 export type Script = (talk: Talk) => Promise<void>;
 
-/** One connection, spoken frame by frame. */
+/** One connection, frame by frame. */
 export class Talk {
   version: 1 | 2 | 3 = 1;
   closed: Promise<number>;
@@ -48,15 +48,20 @@ export class Talk {
     this.#socket.send(text);
   }
 
-  /** The next message of that type; others are passed over, pings answered. */
-  async hear(type: MessageType): Promise<Message<Record<string, unknown>>> {
+  /** Receives the next message of that type; others are skipped, and PINGs answered. */
+  hear(type: MessageType): Promise<Message<Record<string, unknown>>> {
+    return this.hearAny([type]);
+  }
+
+  /** Receives the next message of one of those types. */
+  async hearAny(types: readonly MessageType[]): Promise<Message<Record<string, unknown>>> {
     for (;;) {
       const message = this.#messages.shift();
       if (!message) {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
-      } else if (message.type === type) {
+      } else if (types.includes(message.type)) {
         return message as Message<Record<string, unknown>>;
       } else if (message.type === MessageType.PING) {
         this.say(MessageType.PONG, message.data);
@@ -71,7 +76,7 @@ export class Talk {
     return answer;
   }
 
-  /** Hears SUBSCRIBE and grants it. */
+  /** Receives SUBSCRIBE and grants it. */
   async grant(more: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
     const { data } = await this.hear(MessageType.SUBSCRIBE);
     this.say(MessageType.SUBSCRIPTION_ACK, { stream: data.stream, status: "subscribed", ...more });
@@ -87,6 +92,10 @@ export class Talk {
     this.#socket.pause();
   }
 
+  resume(): void {
+    this.#socket.resume();
+  }
+
   cut(): void {
     this.#socket.terminate();
   }
@@ -95,7 +104,7 @@ export class Talk {
     this.#socket.close(code);
   }
 
-  /** Says nothing, until the client goes. */
+  /** Sends nothing until the client closes the connection. */
   async stay(): Promise<void> {
     await this.closed;
   }
@@ -134,7 +143,7 @@ export class ScriptedServer {
     talk.cut();
   }
 
-  /** Ends it, and throws what a script has thrown. */
+  /** Ends the server, and throws the error of a script. */
   async end(): Promise<void> {
     for (const socket of this.#server.clients) socket.terminate();
     await new Promise((resolve) => this.#server.close(resolve));

@@ -1,4 +1,4 @@
-/** `ecgframe serve`, killed and started anew, as a process, with the same clock or another one. */
+/** `ecgframe serve` as a process that is killed and restarted, with the same clock or another one. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -11,7 +11,7 @@ import { collected, impatient, next, until } from "./services.js";
 const FAKETIME = "/usr/bin/faketime";
 const isThere = existsSync(FAKETIME) || process.env.ECGFRAME_REQUIRE_PEERS === "1";
 
-/** @param clock seconds by which its time of day is off */
+/** @param clock seconds by which its clock is wrong */
 async function serve(port: number, clock = 0): Promise<{ process: ChildProcess; port: number }> {
   const command = [PYTHON, "-m", "ecgframe", "serve", "--port", String(port), "--frame-ms", "20"];
   const wrong = [FAKETIME, "--exclude-monotonic", "-f", `${clock > 0 ? "+" : ""}${clock}s`];

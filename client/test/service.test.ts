@@ -94,7 +94,7 @@ describe("streams", () => {
     await subscription.granted;
     await peer.do("publish_numbers", { stream: STREAM, first: 0, last: 3 });
     await until(() => messages.length === 3);
-    expect(() => service.subscribe(STREAM, () => {})).toThrow("followed already");
+    expect(() => service.subscribe(STREAM, () => {})).toThrow("unsubscribe first");
     expect(() => service.subscribe("", () => {})).toThrow(RangeError);
     await subscription.unsubscribe();
     await peer.do("publish_numbers", { stream: STREAM, first: 3, last: 6 });

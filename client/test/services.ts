@@ -3,7 +3,7 @@ import { WebSocket } from "ws";
 import { type ServiceEvents, type ServiceOptions, WebSocketBinaryService } from "../src/index.js";
 import { type Script, ScriptedServer } from "./scripted.js";
 
-/** A service that connects again at once, closed with the test. */
+/** A service that reconnects at once, closed at the end of the test. */
 export function impatient(options: ServiceOptions = {}): WebSocketBinaryService {
   const reconnect = { initialDelay: 2, maxDelay: 20 };
   const service = new WebSocketBinaryService({ WebSocket, reconnect, negotiationTimeout: 1000, ...options });
@@ -42,7 +42,7 @@ export function collected<Name extends keyof ServiceEvents>(service: WebSocketBi
   return events;
 }
 
-/** Waits until something is so that tells nobody when it becomes so. */
+/** Polls until a condition holds. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
 }
@@ -56,7 +56,7 @@ export function gate(): { opened: Promise<void>; open: () => void } {
   return { opened, open };
 }
 
-/** The messages of the errors that nobody caught while something was done. */
+/** The messages of uncaught errors during a call. */
 export async function uncaughtDuring(work: () => void | Promise<void>): Promise<string[]> {
   const reported: string[] = [];
   const vitests = process.listeners("uncaughtException");

@@ -1,4 +1,4 @@
-/** A server's stream and one viewer, in virtual time: what was published, what the viewer was handed, what it was told. */
+/** A model of a server's stream and one viewer in virtual time: published messages, received messages and gaps. */
 import { expect } from "vitest";
 import { Flag, MessageType } from "../src/index.js";
 import { StreamCursor } from "../src/service/cursor.js";
@@ -79,7 +79,7 @@ export class StreamModel {
     }
   }
 
-  /** Each message was handed over once and in order, or lies in a gap that was told where it is missing. */
+  /** Checks that each message was received once and in order, or is in a gap that was reported in its place. */
   check(): void {
     this.go({ do: "cut" });
     this.go({ do: "connect" });

@@ -1,6 +1,6 @@
-"""Which core runs: the compiled one or, where no extension was built, the plain one. They give the same answers.
+"""Selects the core: the compiled one or, if no extension was built, the plain one. Both give the same results.
 
-``ECGFRAME_PLAIN=1`` in the environment runs the plain one although extension modules are installed.
+``ECGFRAME_PLAIN=1`` in the environment selects the plain one even if extension modules are installed.
 """
 
 import os
@@ -18,10 +18,13 @@ if accelerated and not TYPE_CHECKING:
         accelerated = False  # no extension was built
 
 if accelerated and not TYPE_CHECKING:
-    # All by name: PyInstaller and the like read imports, and cannot look into a compiled module.
+    # Import all modules by name: PyInstaller and similar tools cannot read the imports of a compiled module.
     from . import (  # noqa: F401
         checksum,
         clock,
+        constructors,
+        footprint,
+        form,
         frame,
         gil_handoff,
         gil_yield,
@@ -30,7 +33,11 @@ if accelerated and not TYPE_CHECKING:
         pack_arrays,
         path,
         read_samples,
+        readable,
         reader,
+        record,
+        record_faults,
+        stream_end,
         unpack,
         unpack_arrays,
         with_entry,
@@ -39,28 +46,34 @@ if accelerated and not TYPE_CHECKING:
     )
 
 if TYPE_CHECKING or accelerated:
-    from ._header import Header, as_byte, crc32, flatten, flatten_writable
+    from ._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
     from .clock import Clock
+    from .footprint import footprint
     from .frame import PendingFrame, build_frame, pending_frame
     from .gil_yield import work_in_background
     from .message import Message, message_of
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
+    from .record import read_record_head, read_record_samples, write_record
+    from .stream_end import repeats_last_four
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
 else:
     from .plain import import_from_source
-    from .plain._header import Header, as_byte, crc32, flatten, flatten_writable
+    from .plain._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
     from .plain.clock import Clock
+    from .plain.footprint import footprint
     from .plain.frame import PendingFrame, build_frame, pending_frame
     from .plain.gil_yield import work_in_background
     from .plain.message import Message, message_of
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
+    from .plain.record import read_record_head, read_record_samples, write_record
+    from .plain.stream_end import repeats_last_four
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
 
-    # Compiled, codec.py calls the compiled core from C.
+    # A compiled codec.py calls the compiled core from C, so import its source instead.
     import_from_source(__name__.removesuffix("_core") + "codec", os.path.join(os.path.dirname(__path__[0]), "codec.py"))
 
 __all__ = [
@@ -74,12 +87,18 @@ __all__ = [
     "crc32",
     "flatten",
     "flatten_writable",
+    "footprint",
+    "form_fault",
     "message_of",
     "pack_frame",
     "pack_frame_into",
     "pack_payload",
     "pending_frame",
+    "read_record_head",
+    "read_record_samples",
+    "repeats_last_four",
     "unpack_checked",
     "unpack_payload",
     "work_in_background",
+    "write_record",
 ]

@@ -1,7 +1,7 @@
 """Unaligned loads and stores in network byte order.
 
-Never by a cast: frames start at odd addresses. A memcpy of fixed size and a byte swap are one instruction each, where
-the same written as shifts of bytes is merged by some compilers and not by others.
+A cast is not allowed, since frames may start at odd addresses. A memcpy of fixed size and a byte swap compile to one
+instruction each. Only some compilers combine shifts of single bytes in this way.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

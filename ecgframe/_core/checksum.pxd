@@ -1,4 +1,4 @@
-"""CRC-32 (ISO-HDLC, the one of zlib) of bytes in memory, at once or as they come."""
+"""CRC-32 (ISO-HDLC, as in zlib) of bytes in memory, in one or in several parts."""
 
 from libc.stdint cimport uint8_t, uint32_t
 
@@ -8,15 +8,15 @@ cdef enum:
 
 
 cdef struct Sum:
-    # The CRC-32 of a payload, as far as it has been taken.
+    # CRC-32 of the first bytes of a payload.
     uint32_t checksum
     Py_ssize_t nbytes
 
 
 cdef uint32_t checksum_of(const uint8_t* p, Py_ssize_t n) noexcept
-# Take in as much as makes n bytes from p on; nothing where sum is NULL.
+# Continue the sum up to n bytes from p on. Does nothing if sum is NULL.
 cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil
-# Copy n bytes to where they stand in a payload; many at once with summing the payload up to their end.
+# Copy n bytes into a payload. If they are many, also continue the sum to their end.
 cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, const uint8_t* payload) noexcept
-# The CRC-32 of n bytes from p on, of which the sum has taken in the first.
+# Return the CRC-32 of n bytes from p on. The sum already covers the first of them.
 cdef uint32_t complete(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept

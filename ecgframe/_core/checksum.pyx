@@ -1,4 +1,4 @@
-"""CRC-32 (ISO-HDLC, the one of zlib), by the fastest kernel of ``crc32.h`` that the processor can run."""
+"""CRC-32 (ISO-HDLC, as in zlib), computed by the fastest kernel in ``crc32.h`` that the processor can run."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -10,7 +10,7 @@ from .gil_handoff cimport acquire_turn, release_turn
 __all__ = []
 
 cdef enum:
-    SUM_WITHOUT_GIL = 131072     # less is summed sooner than another thread takes the GIL over
+    SUM_WITHOUT_GIL = 131072     # fewer bytes are summed before another thread could take the GIL
 
 cdef extern from "crc32.h":
     ctypedef uint32_t (*Crc32 "ecgframe_crc32_function")(uint32_t checksum, const uint8_t* p, size_t n) noexcept nogil
@@ -31,7 +31,7 @@ cdef extern from "crc32.h":
 
 
 cdef int fastest_kernel() noexcept nogil:
-    """The first that the processor can run; the last runs everywhere."""
+    """Return the first kernel that the processor can run. The last one runs on all processors."""
     cdef int i
     for i in range(KERNELS - 1):
         if kernels[i].runs_here():
@@ -58,7 +58,7 @@ cdef void sum_up(Sum* sum, const uint8_t* p, Py_ssize_t n) noexcept nogil:
 
 
 cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, const uint8_t* payload) noexcept:
-    """Both in one stretch without the GIL: to take it back may cost a thread more than a copy or a sum does."""
+    """Copy and sum in one section without the GIL: acquiring it again may take longer than a copy or a sum."""
     if n >= COPY_WITHOUT_GIL:
         with nogil:
             release_turn()
@@ -79,19 +79,19 @@ cdef uint32_t extend(uint32_t checksum, const uint8_t* p, Py_ssize_t n) noexcept
     return checksum
 
 
-# --- what runs, for tests and reports ---
+# --- kernels, for tests and reports ---
 
 @cython.binding(True)
 def kernel_names():
-    """The kernels that this processor can run, the fastest first: that one is in use."""
+    """Return the names of the kernels that this processor can run, the fastest first. The first is used."""
     return [kernels[i].name.decode() for i in range(KERNELS) if kernels[i].runs_here()]
 
 
 def crc32_by(str kernel, buffer, uint32_t checksum=0):
-    """The CRC-32 of bytes by the kernel of that name, continuing a checksum.
+    """Continue a CRC-32 over the bytes of a buffer with the named kernel.
 
     Raises:
-        ValueError: no kernel of that name runs here.
+        ValueError: this processor has no kernel of that name.
     """
     cdef Py_buffer flat
     cdef int i
@@ -106,5 +106,5 @@ def crc32_by(str kernel, buffer, uint32_t checksum=0):
 
 @cython.binding(True)
 def constants():
-    """What the kernels multiply and divide by: x^(8d + 31) by d from -64 on; the inverse of the polynomial; itself."""
+    """Return the constants of the kernels: x^(8d + 31) for d from -64 on; the polynomial's inverse; the polynomial."""
     return {d: power_at(d) for d in range(-64, POWERS - 64)}, division[0], division[1]

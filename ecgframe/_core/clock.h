@@ -1,4 +1,4 @@
-/* The time, as frames tell it. See clock.pyx. */
+/* The current time in microseconds since the Unix epoch. See clock.pyx. */
 #ifndef ECGFRAME_CLOCK_H
 #define ECGFRAME_CLOCK_H
 

@@ -1,4 +1,4 @@
-"""The C face of the clock."""
+"""C declarations of ``clock.pyx``."""
 
 from libc.stdint cimport uint64_t
 

@@ -1,4 +1,4 @@
-"""The time, as frames tell it."""
+"""The timestamps of frames."""
 
 cimport cython
 from libc.stdint cimport uint64_t
@@ -12,10 +12,10 @@ cdef extern from "clock.h":
 @cython.final
 @cython.auto_pickle(False)
 cdef class Clock:
-    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
+    """Returns strictly increasing microseconds since the Unix epoch, so that a timestamp identifies its message."""
 
     @cython.critical_section
     cpdef uint64_t next(self) except? 0:
-        # In one line: a debugger or a coverage tool lets other threads in between two.
+        # In one line: with a debugger or a coverage tool, other threads can run between two lines.
         self.last = stamp = max(microseconds_now(), self.last + 1)
         return stamp

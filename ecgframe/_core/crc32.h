@@ -1,20 +1,20 @@
-/* CRC-32 (ISO-HDLC, the one of zlib, gzip and PNG) by the fastest kernel that the processor can run.
+/* CRC-32 (ISO-HDLC, as in zlib, gzip and PNG) by the fastest kernel that the processor can run.
 
-   Every kernel is a function of (checksum so far, bytes, count) and gives what zlib's crc32() gives. The number typed
-   in is the polynomial; ecgframe_crc32_prepare() computes all others from it, once.
+   Each kernel is a function of (checksum so far, bytes, count) with the same results as crc32() of zlib. The only
+   constant in the source is the polynomial P; ecgframe_crc32_prepare() computes all others from it, once.
 
-   The arithmetic. Bytes are polynomials over GF(2), the first bit of the first byte being the highest coefficient. A
-   register that holds N bits loaded from memory, lowest bit first, therefore reads bit m as x^(N-1-m). Let M be a
-   message of n bytes, and v one of its blocks of 16 bytes, with d bytes between its end and the end of M: M is the sum
-   of all v * x^(8d), and the checksum is M * x^32 mod P. With H and L the two halves of v,
+   The arithmetic: bytes are polynomials over GF(2), and the first bit of the first byte is the highest coefficient. In
+   a register of N bits loaded from memory, lowest bit first, bit m therefore is the coefficient of x^(N-1-m). Let M be
+   a message, and v one of its blocks of 16 bytes, with d bytes between its end and the end of M. Then M is the sum of
+   all v * x^(8d), and the checksum is M * x^32 mod P. With H and L the two halves of v,
        v * x^(8d) * x^32  =  H * x^(8d + 96)  +  L * x^(8d + 32)       (mod P)
-   where each power, taken mod P, has 32 bits. A carry-less product of 64 by 32 bits fits into 96, so that the products
-   of all blocks are added in one register, which is divided by P at the end. One factor x is left out of each power:
-   the product of two reflected numbers of 64 and 32 bits is one bit short of the 96. d may be below zero, since x has
-   an inverse mod P: a short block at the end is read with zeros behind it, as if the message went on. So a message of
-   up to some hundred bytes costs one load, two products and two additions a block, none waiting for another, and a
-   division.
-   A longer one is folded first: v * x^(8f) is added to the block f bytes behind v, until less than a round is left. */
+   Each power, taken mod P, has 32 bits. A carry-less product of 64 by 32 bits has at most 96 bits. The products of all
+   blocks are added in one register, which is divided by P at the end. Each stored power lacks one factor x, because
+   the product of two reflected numbers of 64 and 32 bits is one bit shorter than 96. d may be negative, since x has an
+   inverse mod P: a short block at the end is read with zeros after it, as if the message were longer. A message of up
+   to some hundred bytes takes one load, two products and two additions for each block, independent of each other, and
+   one division.
+   A longer message is folded first: v * x^(8f) is added to the block f bytes after v, until few blocks are left. */
 
 #ifndef ECGFRAME_CRC32_H
 #define ECGFRAME_CRC32_H
@@ -45,9 +45,9 @@ typedef struct {
 #endif
 
 
-/* --- slices: eight bytes a step, by table; for any processor and either byte order --- */
+/* --- slices: eight bytes in each step, by tables; for any processor and byte order --- */
 
-static uint32_t ecgframe_crc32_slices[8][256];  /* [k][b]: what byte b leaves when k more bytes have followed it */
+static uint32_t ecgframe_crc32_slices[8][256];  /* [k][b]: remainder of byte b followed by k bytes */
 
 ECGFRAME_CRC32_INLINE uint32_t ecgframe_crc32_word(const uint8_t* p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -80,20 +80,20 @@ static uint32_t ecgframe_crc32_by_slices(uint32_t checksum, const uint8_t* p, si
 static int ecgframe_crc32_always(void) { return 1; }
 
 
-/* --- powers of x, for what multiplies --- */
+/* --- powers of x, for kernels that multiply --- */
 
 enum {
-    ECGFRAME_CRC32_BEFORE = 64,                  /* bytes that a block may reach behind the end */
+    ECGFRAME_CRC32_BEFORE = 64,                  /* bytes by which a block may exceed the message */
     ECGFRAME_CRC32_COLUMNS = 80,
     ECGFRAME_CRC32_POWERS = 8 * ECGFRAME_CRC32_COLUMNS
 };
 
-/* x^(8u + 31) mod P, for u from -64 on; those whose u differ by 8 side by side and in falling order, as the lanes of a
-   register need them: each half of a block lies 8 bytes nearer to the end than the one before it. */
+/* x^(8u + 31) mod P, for u from -64 on. Powers whose u differ by 8 are adjacent, in descending order, as the lanes of a
+   register need them: each half of a block is 8 bytes closer to the end than the one before. */
 static ECGFRAME_CRC32_ALIGN(64) uint64_t ecgframe_crc32_powers[8][ECGFRAME_CRC32_COLUMNS];
 static ECGFRAME_CRC32_ALIGN(16) uint64_t ecgframe_crc32_division[2];  /* the inverse of P as a power series; P */
 
-/* The powers for a register that ends d bytes before the end of the message and has so many halves of blocks. */
+/* Return the powers for a register with so many halves of blocks that ends d bytes before the end of the message. */
 ECGFRAME_CRC32_INLINE const uint64_t* ecgframe_crc32_powers_at(ptrdiff_t d, int halves) {
     size_t u = (size_t)(d + ECGFRAME_CRC32_BEFORE);
     return &ecgframe_crc32_powers[u & 7][ECGFRAME_CRC32_COLUMNS - (u >> 3) - (size_t)halves];
@@ -140,7 +140,7 @@ static void ecgframe_crc32_prepare(void) {
 }
 
 
-/* --- what only some processors can do --- */
+/* --- kernels for some processors --- */
 
 #if !defined(ECGFRAME_PORTABLE_LOOPS)
 #if defined(__x86_64__) || (defined(_M_X64) && !defined(_M_ARM64EC))

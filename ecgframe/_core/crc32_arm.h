@@ -1,5 +1,5 @@
-/* CRC-32 by the instructions that ARMv8 has for it, and by carry-less multiplication where there is much to sum: see
-   crc32.h, which includes this, for the arithmetic. */
+/* CRC-32 by the CRC instructions of ARMv8, and by carry-less multiplication for many bytes. crc32.h includes this file,
+   and explains the arithmetic. */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -19,7 +19,7 @@
 #define ECGFRAME_CRC32_EIGHT(rest, eight) __builtin_aarch64_crc32x(rest, eight)
 #endif
 
-/* clang declares the product for functions with a target of their own since its 16th version. */
+/* clang declares the multiplication for functions with their own target since version 16. */
 #if defined(ECGFRAME_CRC32_TARGET_PMULL) \
     && (!defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_AES) || defined(__ARM_FEATURE_CRYPTO))
 #include <arm_neon.h>
@@ -34,10 +34,10 @@ static int ecgframe_crc32_has_crc(void) { return ecgframe_crc32_has(1UL << 7); }
 static int ecgframe_crc32_has_pmull(void) { return ecgframe_crc32_has_crc() && ecgframe_crc32_has(1UL << 4); }
 #endif
 #elif defined(__APPLE__)
-static int ecgframe_crc32_has_crc(void) { return 1; }    /* each processor of Apple's that runs macOS */
+static int ecgframe_crc32_has_crc(void) { return 1; }    /* all ARM processors of Apple that run macOS */
 static int ecgframe_crc32_has_pmull(void) { return 1; }
 #elif defined(_MSC_VER) && !defined(__clang__)
-/* PF_ARM_V8_CRC32_INSTRUCTIONS_AVAILABLE, which older headers lack */
+/* PF_ARM_V8_CRC32_INSTRUCTIONS_AVAILABLE, missing in older headers */
 static int ecgframe_crc32_has_crc(void) { return IsProcessorFeaturePresent(31); }
 #else
 #undef ECGFRAME_CRC32_PMULL
@@ -74,7 +74,7 @@ enum { ECGFRAME_CRC32_LANES = 8 };
 ECGFRAME_CRC32_TARGET_PMULL
 ECGFRAME_CRC32_INLINE uint64x2_t ecgframe_crc32_load16(const uint8_t* p) { return vreinterpretq_u64_u8(vld1q_u8(p)); }
 
-/* A block moved f bytes on and added to another. */
+/* Move a block by f bytes, and add it to another. */
 ECGFRAME_CRC32_TARGET_PMULL
 ECGFRAME_CRC32_INLINE uint64x2_t ecgframe_crc32_folded(uint64x2_t block, uint64x2_t powers, uint64x2_t to) {
     poly64x2_t a = vreinterpretq_p64_u64(block), b = vreinterpretq_p64_u64(powers);
@@ -88,7 +88,7 @@ ECGFRAME_CRC32_INLINE uint64x2_t ecgframe_crc32_by_bytes(ptrdiff_t f) {
     return vcombine_u64(vcreate_u64(ecgframe_crc32_power(f)), vcreate_u64(ecgframe_crc32_power(f - 8)));
 }
 
-/* Eight blocks at once, then one, whose 16 bytes are summed as such: a block of a message is worth itself. */
+/* Fold eight blocks at once, then single ones. The CRC instructions sum the 16 bytes of the last block. */
 ECGFRAME_CRC32_TARGET_PMULL
 static uint32_t ecgframe_crc32_by_pmull(uint32_t checksum, const uint8_t* p, size_t n) {
     uint64x2_t blocks[ECGFRAME_CRC32_LANES], by, last;

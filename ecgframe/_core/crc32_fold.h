@@ -1,12 +1,12 @@
-/* One kernel by carry-less multiplication. crc32_x86.h includes this once for each width of a register, described by
-   macros that are undefined again at the end; crc32.h has the arithmetic. */
+/* A kernel that uses carry-less multiplication. crc32_x86.h includes this file once for each width of a register, which
+   macros describe; they are undefined at the end. crc32.h explains the arithmetic. */
 
-/* Bytes of which so many registers at once are folded. Of eight none waits for another's
-   product; what they leave, and what is shorter, four take. */
+/* Bytes that are folded at once, in four or eight registers. Eight products do not wait for each other. Four registers
+   fold the rest, and shorter messages. */
 #define ECGFRAME_CRC32_FEW (4 * ECGFRAME_CRC32_WIDTH)
 #define ECGFRAME_CRC32_MANY (8 * ECGFRAME_CRC32_WIDTH)
 
-/* The powers that move a register f bytes on. Unlike the sum's, they leave its 128 bits as they are read. */
+/* The powers that move a register by f bytes. The result has 128 bits again, unlike a product for the final sum. */
 #define ECGFRAME_CRC32_BY(f) ECGFRAME_CRC32_ALL(ecgframe_crc32_power(f), ecgframe_crc32_power((f) - 8))
 #define ECGFRAME_CRC32_MOVED_ADDED(v, d, to) ECGFRAME_CRC32_TIMES_ADDED( \
     v, ECGFRAME_CRC32_LOAD(ecgframe_crc32_powers_at((ptrdiff_t)(d), ECGFRAME_CRC32_WIDTH / 8)), to)
@@ -73,7 +73,7 @@ static uint32_t ECGFRAME_CRC32_NAME(uint32_t checksum, const uint8_t* p, size_t 
             c = ECGFRAME_CRC32_TIMES_ADDED(c, by, ECGFRAME_CRC32_LOAD(p + 2 * ECGFRAME_CRC32_WIDTH));
             d = ECGFRAME_CRC32_TIMES_ADDED(d, by, ECGFRAME_CRC32_LOAD(p + 3 * ECGFRAME_CRC32_WIDTH));
         }
-        if (n >= 2 * ECGFRAME_CRC32_WIDTH) {  /* whose powers are at hand, other than those of the sum */
+        if (n >= 2 * ECGFRAME_CRC32_WIDTH) {  /* with the powers that are loaded already */
             ECGFRAME_CRC32_V next = ECGFRAME_CRC32_TIMES_ADDED(a, by, ECGFRAME_CRC32_LOAD(p));
             ECGFRAME_CRC32_V after = ECGFRAME_CRC32_TIMES_ADDED(b, by, ECGFRAME_CRC32_LOAD(p + ECGFRAME_CRC32_WIDTH));
             a = c;

@@ -1,4 +1,4 @@
-/* CRC-32 by carry-less multiplication on x86-64: see crc32.h, which includes this, for the arithmetic. */
+/* CRC-32 by carry-less multiplication on x86-64. crc32.h includes this file, and explains the arithmetic. */
 
 #include <immintrin.h>
 
@@ -13,14 +13,14 @@
 #define ECGFRAME_CRC32_AVX512 __attribute__((target("pclmul,sse4.1,avx2,bmi2,avx512f,avx512bw,avx512vl,vpclmulqdq")))
 #endif
 
-/* Vectors of 32 and 64 bytes are multiplied by compilers since gcc 8, clang 7 and Visual Studio 2019. */
+/* gcc 8, clang 7, Visual Studio 2019 and later compilers can multiply vectors of 32 and 64 bytes. */
 #if (defined(__clang__) && __clang_major__ >= 7) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 8) \
     || (!defined(__clang__) && defined(_MSC_VER) && _MSC_VER >= 1925)
 #define ECGFRAME_CRC32_WIDE
 #endif
 
 
-/* --- which --- */
+/* --- features of the processor --- */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 static int ecgframe_crc32_has(int leaf, int which, int bits) {
@@ -31,7 +31,7 @@ static int ecgframe_crc32_has(int leaf, int which, int bits) {
     return (found[which] & bits) == bits;
 }
 
-/* Whether the system keeps these parts of the registers when it changes threads. */
+/* Return true if the operating system saves these parts of the registers when it switches threads. */
 static int ecgframe_crc32_keeps(unsigned long long parts) {
     return ecgframe_crc32_has(1, 2, 1 << 27) && (_xgetbv(0) & parts) == parts;
 }
@@ -65,7 +65,7 @@ static int ecgframe_crc32_has_vpclmul_avx512(void) {
 #endif
 
 
-/* --- blocks of 16 bytes, which all widths have need of --- */
+/* --- blocks of 16 bytes, for all widths --- */
 
 ECGFRAME_CRC32_INLINE uint32_t ecgframe_crc32_load4(const uint8_t* p) {
     uint32_t four;
@@ -79,7 +79,7 @@ ECGFRAME_CRC32_INLINE uint64_t ecgframe_crc32_load8(const uint8_t* p) {
     return eight;
 }
 
-/* 4 to 15 bytes and zeros behind them; bytes in the middle may be read twice. */
+/* Load 4 to 15 bytes, with zeros after them. Bytes in the middle may be read twice. */
 ECGFRAME_CRC32_SSE
 ECGFRAME_CRC32_INLINE __m128i ecgframe_crc32_load_short(const uint8_t* p, size_t n) {
     uint64_t low, high = 0;
@@ -92,7 +92,7 @@ ECGFRAME_CRC32_INLINE __m128i ecgframe_crc32_load_short(const uint8_t* p, size_t
     return _mm_set_epi64x((long long)high, (long long)low);
 }
 
-/* Up to 15 bytes that end before p, with zeros before them. At least 16 bytes are there before p. */
+/* Load the last n bytes before p, up to 15, with zeros before them. There must be 16 bytes before p. */
 ECGFRAME_CRC32_SSE
 ECGFRAME_CRC32_INLINE __m128i ecgframe_crc32_load_last(const uint8_t* p, size_t n) {
     static const uint8_t masks[32] = {
@@ -102,19 +102,19 @@ ECGFRAME_CRC32_INLINE __m128i ecgframe_crc32_load_last(const uint8_t* p, size_t 
     return _mm_and_si128(_mm_loadu_si128((const __m128i*)(p - 16)), _mm_loadu_si128((const __m128i*)(masks + n)));
 }
 
-/* The sum of the halves, each times its power. */
+/* Multiply each half by its power, and add the products. */
 ECGFRAME_CRC32_SSE
 ECGFRAME_CRC32_INLINE __m128i ecgframe_crc32_times(__m128i block, __m128i powers) {
     return _mm_xor_si128(_mm_clmulepi64_si128(block, powers, 0x00), _mm_clmulepi64_si128(block, powers, 0x11));
 }
 
-/* A block that ends d bytes before the end, moved there: 96 bits. */
+/* Move a block that ends d bytes before the end of the message to this end. The result has 96 bits. */
 ECGFRAME_CRC32_SSE
 ECGFRAME_CRC32_INLINE __m128i ecgframe_crc32_moved(__m128i block, ptrdiff_t d) {
     return ecgframe_crc32_times(block, _mm_loadu_si128((const __m128i*)ecgframe_crc32_powers_at(d, 2)));
 }
 
-/* What division of 96 bits by P leaves. The quotient begins with the lowest bits, as that of power series does. */
+/* Return the remainder of 96 bits divided by P. The quotient begins with the lowest bits, as for power series. */
 ECGFRAME_CRC32_SSE
 ECGFRAME_CRC32_INLINE uint32_t ecgframe_crc32_divided(__m128i sum) {
     __m128i by = _mm_load_si128((const __m128i*)ecgframe_crc32_division);
@@ -123,11 +123,11 @@ ECGFRAME_CRC32_INLINE uint32_t ecgframe_crc32_divided(__m128i sum) {
 }
 
 
-/* Bytes from which on a load that spans two lines of the cache costs more than to begin at a line. */
+/* Number of bytes from which unaligned loads cost more time than aligning the start to a cache line. */
 #define ECGFRAME_CRC32_ALIGNED_FROM 16384
 
 
-/* --- 16 bytes a register --- */
+/* --- registers of 16 bytes --- */
 
 ECGFRAME_CRC32_SSE
 static uint32_t ecgframe_crc32_by_pclmul(uint32_t checksum, const uint8_t* p, size_t n);
@@ -146,7 +146,7 @@ static uint32_t ecgframe_crc32_by_pclmul(uint32_t checksum, const uint8_t* p, si
 #include "crc32_fold.h"
 
 #ifdef ECGFRAME_CRC32_WIDE
-/* --- 32 bytes a register --- */
+/* --- registers of 32 bytes --- */
 
 ECGFRAME_CRC32_AVX2
 static uint32_t ecgframe_crc32_by_vpclmul_avx2(uint32_t checksum, const uint8_t* p, size_t n);
@@ -167,7 +167,7 @@ static uint32_t ecgframe_crc32_by_vpclmul_avx2(uint32_t checksum, const uint8_t*
 #include "crc32_fold.h"
 
 
-/* --- 64 bytes a register, the last of which is loaded in part --- */
+/* --- registers of 64 bytes, the last of which is loaded partly --- */
 
 ECGFRAME_CRC32_AVX512
 static uint32_t ecgframe_crc32_by_vpclmul_avx512(uint32_t checksum, const uint8_t* p, size_t n);

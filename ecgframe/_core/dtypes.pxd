@@ -1,4 +1,4 @@
-"""The types that samples have in an ndarray's memory. Inline, for the loops that write and read them."""
+"""The types of samples in the memory of an ndarray. Inline, for the loops that write and read samples."""
 
 
 cdef enum SampleType:
@@ -29,7 +29,7 @@ cdef inline Py_ssize_t item_size(SampleType t) noexcept nogil:
 
 
 cdef inline SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogil:
-    """The type of samples whose dtype has this ``kind``, NumPy's letter, and this size."""
+    """Return the type of samples whose dtype has this ``kind``, as in NumPy, and this size."""
     if kind == c"b":
         return BOOL
     if kind == c"i":
@@ -40,7 +40,7 @@ cdef inline SampleType sample_type(char kind, Py_ssize_t itemsize) noexcept nogi
 
 
 cdef inline SampleType integer_type(Py_ssize_t itemsize, SampleType narrowest) noexcept nogil:
-    """INT8 or UINT8, or the wider one behind it in the list of types."""
+    """Return the integer type of this size, beginning with INT8 or UINT8."""
     if itemsize == 1:
         return narrowest
     if itemsize == 2:

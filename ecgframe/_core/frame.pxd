@@ -1,6 +1,6 @@
-"""The C face of frames to go out."""
+"""C declarations of ``frame.pyx``."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from .checksum cimport Sum
 
@@ -10,17 +10,24 @@ cdef class PendingFrame:
     cdef uint8_t* start
     cdef readonly Py_ssize_t room
     cdef readonly Py_ssize_t nbytes
-    cdef Sum sum                 # of as much of the payload as was summed while it was written
+    cdef Sum sum                 # checksum of the part of the payload that was summed while it was written
 
     @staticmethod
     cdef PendingFrame around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes, Sum sum)
-    cpdef object seal(self, int version, int type, int flags, uint64_t timestamp)
+    cpdef object seal(
+        self, int version, int type, int flags, uint64_t timestamp, int form=*, uint32_t stream_id=*,
+        uint64_t sequence=*
+    )
     cpdef int replace(self, deflated) except -1
     cpdef int sum_now(self) except -1
 
 
 cdef int seal(
-    uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp
+    uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp,
+    int form, uint32_t stream_id, uint64_t sequence,
 ) except -1
 cpdef PendingFrame pending_frame(int version, payload)
-cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload)
+cpdef bytes build_frame(
+    int version, int type, int flags, uint64_t timestamp, payload, int form=*, uint32_t stream_id=*,
+    uint64_t sequence=*
+)

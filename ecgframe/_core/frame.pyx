@@ -1,4 +1,4 @@
-"""Frames to go out: a packed payload gets its sum and its header, in the room left for it or with a copy."""
+"""Adds the header and the checksum to a packed payload: in the space reserved before it, or in a copy."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -19,13 +19,13 @@ cdef object LENGTH_LIMIT = LARGEST_LENGTH
 
 @cython.final
 @cython.freelist(8)
-@cython.no_gc                              # its owner is bytes, or what a caller's buffer is held by for one call
+@cython.no_gc                              # its owner is bytes, or exports the caller's buffer for one call
 @cython.auto_pickle(False)
 cdef class PendingFrame:
-    """A frame whose payload is packed and whose header is still blank.
+    """A frame whose payload is packed and whose header is not written yet.
 
-    Its bytes are a new ``bytes`` object, which belongs to this frame alone until ``seal`` gives it away, once;
-    or they lie within a buffer of the caller's.
+    Its bytes are a new ``bytes`` object, which nothing else refers to before ``seal`` returns it, or a part of a buffer
+    of the caller. A frame can be sealed once.
     """
 
     @staticmethod
@@ -43,14 +43,14 @@ cdef class PendingFrame:
 
     @property
     def payload(self):
-        """The payload as packed so far, as a read-only view of its own bytes."""
+        """The packed payload, as a read-only view without a copy."""
         return PyMemoryView_FromObject(self)
 
     cpdef int replace(self, deflated) except -1:
-        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
+        """Replace the packed payload in the caller's buffer by a shorter one."""
         cdef FlatBuffer flat = flatten(deflated)
         if type(self.owner) is bytes:
-            raise ValueError("a frame of its own bytes ends where they end; build_frame makes a shorter one")
+            raise ValueError("a frame in its own bytes object cannot be shortened; use build_frame")
         if flat.nbytes > self.nbytes:
             raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
         self.nbytes = flat.nbytes
@@ -59,34 +59,38 @@ cdef class PendingFrame:
         return 0
 
     cpdef int sum_now(self) except -1:
-        """Sum the payload, so that ``seal`` has nothing left to do but the header."""
+        """Compute the checksum, so that ``seal`` only has to write the header."""
         self.sum.checksum = complete(&self.sum, self.start + self.room, self.nbytes)
         self.sum.nbytes = self.nbytes
         return 0
 
-    cpdef object seal(self, int version, int type, int flags, uint64_t timestamp):
-        """Sum the payload, write the header in front of it, and give away what the frame lies in."""
+    cpdef object seal(
+        self, int version, int type, int flags, uint64_t timestamp, int form=0, uint32_t stream_id=0,
+        uint64_t sequence=0
+    ):
+        """Compute the checksum, write the header, and return the owner of the frame's bytes."""
         owner = self.owner
         if owner is None:
             raise ValueError("this frame has been sealed before")
         if header_size(version) != self.room:
             raise ValueError(f"the frame leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
-        seal(self.start, self.nbytes, &self.sum, version, type, flags, timestamp)
+        seal(self.start, self.nbytes, &self.sum, version, type, flags, timestamp, form, stream_id, sequence)
         self.owner = None
         return owner
 
 
 cdef int seal(
-    uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp
+    uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp,
+    int form, uint32_t stream_id, uint64_t sequence,
 ) except -1:
-    """Sum what is left of the nbytes of payload behind the room for a header, and write the header in front of it."""
+    """Complete the checksum of the payload, which begins after the space for the header, and write the header."""
     cdef uint32_t checksum = complete(sum, frame + header_size(version), nbytes)
-    write_header(frame, version, type, flags, <uint32_t>nbytes, checksum, timestamp)
+    write_header(frame, version, type, flags, <uint32_t>nbytes, checksum, timestamp, form, stream_id, sequence)
     return 0
 
 
 cpdef PendingFrame pending_frame(int version, payload):
-    """A pending frame around a payload that is already as it shall travel, with a copy of it."""
+    """Return a pending frame with a copy of a payload that is already packed and, if at all, compressed."""
     cdef FlatBuffer flat = flatten_payload(payload)
     cdef Py_ssize_t room = header_size(version)
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, room + flat.nbytes)
@@ -103,12 +107,18 @@ cdef FlatBuffer flatten_payload(payload):
     return flat
 
 
-cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, payload):
-    """One frame around a payload that is already as it shall travel, in one allocation and one copy.
+cpdef bytes build_frame(
+    int version, int type, int flags, uint64_t timestamp, payload, int form=0, uint32_t stream_id=0,
+    uint64_t sequence=0
+):
+    """Return a frame with a payload that is already packed and, if at all, compressed: one allocation, one copy.
 
     Args:
         timestamp: microseconds since the Unix epoch; ignored before V3.
-        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
+        payload: any C-contiguous buffer, such as an ndarray.
+        form: ``Form`` bits, the encoding of the payload; this and the next two are ignored before V4.
+        stream_id: number of the stream, 0 for none.
+        sequence: number of the message in the stream, 0 for none.
     """
     cdef FlatBuffer flat = flatten_payload(payload)
     cdef Py_ssize_t room = header_size(version)
@@ -116,5 +126,5 @@ cpdef bytes build_frame(int version, int type, int flags, uint64_t timestamp, pa
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
     cdef Sum sum = Sum(0, 0)
     copy_and_sum(out + room, flat.start, flat.nbytes, &sum, out + room)
-    seal(out, flat.nbytes, &sum, version, type, flags, timestamp)
+    seal(out, flat.nbytes, &sum, version, type, flags, timestamp, form, stream_id, sequence)
     return frame

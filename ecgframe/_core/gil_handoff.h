@@ -1,4 +1,4 @@
-/* Whose turn it is with the GIL, among the threads that let go of it for large frames. See gil_handoff.pyx. */
+/* Keeps threads that process large frames from sleeping while they wait for the GIL. See gil_handoff.pyx. */
 #ifndef ECGFRAME_GIL_HANDOFF_H
 #define ECGFRAME_GIL_HANDOFF_H
 
@@ -6,9 +6,9 @@
 
 #include <time.h>
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(_WIN32) && !defined(Py_GIL_DISABLED)
-#define ECGFRAME_LONGEST_WAIT 5000  /* nanoseconds: more than a turn usually takes */
+#define ECGFRAME_LONGEST_WAIT 5000  /* nanoseconds: longer than a thread usually has the turn */
 
-static unsigned long ecgframe_turn;  /* the thread whose it is; 0 for nobody */
+static unsigned long ecgframe_turn;  /* the thread that has the turn; 0 if none has */
 
 static int64_t ecgframe_nanoseconds(void) {
     struct timespec now;

@@ -1,6 +1,6 @@
-"""Stretches without the GIL, by turns: see the .pyx.
+"""Turns of threads that release the GIL for large frames: see the .pyx.
 
-Each begins with ``release_turn`` and ends with ``acquire_turn``.
+A section without the GIL begins with ``release_turn`` and ends with ``acquire_turn``.
 """
 
 cdef void release_turn() noexcept nogil

@@ -1,10 +1,11 @@
-"""Whose turn it is with the GIL, among the threads that let go of it for large frames.
+"""Keeps threads that process large frames from sleeping while they wait for the GIL.
 
-Between two such stretches a thread has the GIL for a microsecond or two. Another one that wants it then is put to
-sleep, and to be woken takes longer than most frames. So who comes back waits here first, awake, until the turn is
-given; for a bounded time, since its owner may be busy with something else by now.
+Such a thread releases the GIL for the samples, and holds it only for a microsecond or two in between. If another one
+requested the GIL in that time, it would be put to sleep, and waking it takes longer than most frames. So a thread that
+needs the GIL again first waits here, actively, until the thread that has the turn gives it up. The wait is bounded,
+because that thread may be busy with something else by now.
 
-It is advice and no lock: what has to be safe, the GIL makes safe. Without a GIL, and on Windows, it does nothing.
+The turn is a hint, not a lock: the GIL still protects all data. Without a GIL, and on Windows, nothing is done.
 """
 
 __all__ = []
@@ -15,10 +16,10 @@ cdef extern from "gil_handoff.h":
 
 
 cdef void release_turn() noexcept nogil:
-    """At the start of a stretch without the GIL."""
+    """Give up the turn. To be called after releasing the GIL."""
     c_release_turn()
 
 
 cdef void acquire_turn() noexcept nogil:
-    """At its end, before the GIL is taken back."""
+    """Wait for the turn, for a bounded time. To be called before requesting the GIL."""
     c_acquire_turn()

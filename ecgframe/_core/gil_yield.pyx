@@ -1,15 +1,15 @@
-"""Rests: a thread that packs or unpacks millions of Python values lets others have the GIL every few milliseconds.
+"""Releases the GIL every few milliseconds while a thread packs or unpacks millions of Python values.
 
-Python takes the GIL from a thread after 5 ms (``sys.getswitchinterval``), but only between two bytecodes; a packer is
-one call in C, and holds up all other threads for as long as the call takes. So it lets go of the GIL by itself.
+Python takes the GIL from a thread after 5 ms (``sys.getswitchinterval``), but only between two bytecodes. Packing and
+unpacking are one call in C, during which no other thread can run. So the call releases the GIL itself.
 
-Usually it takes the GIL back at once, which costs next to nothing, and every 6 ms: a thread that has waited for 5 ms by
-then has asked for the GIL, and gets it. One that has not is woken for nothing and begins to count anew, so that it
-would get the GIL never if this were done more often.
+By default, it does so every 6 ms, and requests the GIL again at once, which costs almost nothing. A thread that has
+waited for 5 ms by then has requested the GIL, and gets it. A thread that has waited for less is woken without getting
+the GIL, and its 5 ms start again: if the GIL were released more often, such a thread would never get it.
 
-An event loop lets go of the GIL at each call of the system, several times a turn, and must not wait for milliseconds
-each time. So a thread that works for one says so with ``work_in_background``: it rests every millisecond, and for long
-enough that a thread that waits wakes up and has the GIL.
+An event loop releases the GIL at each system call, several times per iteration, and must not wait for milliseconds each
+time. So a thread that works for an event loop calls ``work_in_background``: from then on it releases the GIL every
+millisecond, for long enough that a waiting thread wakes up and takes it.
 """
 
 cimport cython
@@ -17,20 +17,20 @@ cimport cython
 __all__ = ["work_in_background"]
 
 cdef extern from "gil_yield.h":
-    bint is_rest_due "ecgframe_rest_is_due"() noexcept nogil
-    void rest "ecgframe_rest"() noexcept nogil
-    void note_rest "ecgframe_note_rest"() noexcept nogil
+    bint is_yield_due "ecgframe_yield_is_due"() noexcept nogil
+    void sleep_if_in_background "ecgframe_sleep_if_in_background"() noexcept nogil
+    void note_yield "ecgframe_note_yield"() noexcept nogil
     void set_background "ecgframe_work_in_background"() noexcept nogil
 
 
 cdef void yield_if_due() noexcept:
-    if is_rest_due():
+    if is_yield_due():
         with nogil:
-            rest()
-        note_rest()
+            sleep_if_in_background()
+        note_yield()
 
 
 @cython.binding(True)    # a function without arguments has no signature otherwise
 def work_in_background():
-    """Have this thread work for an event loop in another one, which goes first from now on."""
+    """Mark this thread as one that works for an event loop in another thread, which has priority from now on."""
     set_background()

@@ -1,7 +1,8 @@
-"""The bounds that C needs when it is compiled. ``_header`` holds them against protocol.py when it is imported."""
+"""Limits that C needs at compile time. ``_header`` compares them to protocol.py when it is imported."""
 
 cdef enum:
-    SIZE_V1 = 11                 # bytes of a header, of V2 as well
+    SIZE_V1 = 11                 # size of the header in V1 and V2
     SIZE_V3 = 19
-    DEEPEST = 64                 # arrays and maps inside one another
+    SIZE_V4 = 32
+    DEEPEST = 64                 # levels of nested arrays and maps
     MOST_DIMENSIONS = 32         # of an ndarray

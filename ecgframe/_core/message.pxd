@@ -1,6 +1,6 @@
-"""The C face of what a frame said."""
+"""C declarations of ``message.pyx``."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ._header cimport Header
 
@@ -9,10 +9,13 @@ cdef class Message:
     cdef readonly int version
     cdef public object data
     cdef public Py_ssize_t nbytes
-    cdef int number              # of the type
+    cdef int number              # number of the type
     cdef int bits                # of the flags
     cdef bint stamped
     cdef uint64_t stamp
+    cdef int form_bits           # this and the next two are 0 before V4
+    cdef uint32_t stream
+    cdef uint64_t place          # number of the message in its stream
 
 
 cpdef Message message_of(Header header, data, Py_ssize_t nbytes)

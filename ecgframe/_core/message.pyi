@@ -1,15 +1,17 @@
 from datetime import datetime
-from typing import Any
+from inspect import Signature
+from typing import Any, ClassVar
 
 from typing_extensions import disjoint_base
 
-from ..protocol import Flag, MessageType
+from ..protocol import Flag, Form, MessageType
 from ._header import Header
 
 __all__ = ["Message", "message_of"]
 
 @disjoint_base
 class Message:
+    __signature__: ClassVar[Signature]
     data: Any
     nbytes: int
     @property
@@ -21,6 +23,12 @@ class Message:
     @property
     def timestamp(self) -> int | None: ...
     @property
+    def stream_id(self) -> int | None: ...
+    @property
+    def sequence(self) -> int | None: ...
+    @property
+    def form(self) -> Form | None: ...
+    @property
     def sent_at(self) -> datetime | None: ...
     def __init__(
         self,
@@ -30,6 +38,9 @@ class Message:
         flags: Flag | int,
         timestamp: int | None,
         nbytes: int = 0,
+        stream_id: int | None = None,
+        sequence: int | None = None,
+        form: Form | int | None = None,
     ) -> None: ...
 
 def message_of(header: Header, data: Any, nbytes: int) -> Message: ...

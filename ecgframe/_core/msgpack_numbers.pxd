@@ -1,6 +1,6 @@
-"""MessagePack's numbers: their sizes, and how they are written. Inline, for the loops that write samples.
+"""Sizes of MessagePack numbers, and functions that write them. Inline, for the loops that write samples.
 
-A writer gets a pointer to enough room and returns where it stopped. Integers take their shortest form.
+A function gets a pointer to enough memory, and returns the end of what it wrote. Integers have their shortest form.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -11,7 +11,7 @@ from .msgpack_tags cimport F64, I8, I16, I32, I64, U8, U16, U32, U64
 
 
 cdef enum:
-    WIDEST = 9                   # bytes of a number
+    WIDEST = 9                   # largest size of a number, in bytes
 
 
 cdef inline int unsigned_size(uint64_t v) noexcept nogil:

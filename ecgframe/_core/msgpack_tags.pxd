@@ -1,4 +1,4 @@
-"""MessagePack's tags: the byte that says what a value is. The FIX ones hold a size or a number in their low bits."""
+"""Tags of MessagePack: the first byte of each value. FIX tags contain a size or a number in their low bits."""
 
 
 cdef enum:

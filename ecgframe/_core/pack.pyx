@@ -1,22 +1,25 @@
-"""From Python objects to a MessagePack payload, written straight behind the room that a header will take.
+"""Packs Python objects to a MessagePack payload, in one buffer that becomes the frame: the header is reserved first.
 
-The specification's eleven types and nothing else ("MessagePack Integration"). One buffer, which becomes the frame.
+Only the eleven types of the specification ("MessagePack Integration") can be packed.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from cpython.type cimport PyType_IsSubtype
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ._header cimport FlatBuffer, flatten, header_size
 from .checksum cimport Sum
 from .frame cimport PendingFrame, seal
 from .gil_yield cimport count_values
 from .msgpack_numbers cimport WIDEST, signed_size, write_double, write_signed
-from .msgpack_tags cimport ARRAY16, FALSE, FIXARRAY, FIXMAP, MAP16, NIL, STR32, TRUE
+from .msgpack_tags cimport ARRAY16, FALSE, FIXARRAY, FIXMAP, FIXSTR, MAP16, NIL, STR32, TRUE
 from .pack_arrays cimport pack_ndarray
+from .unpack cimport unpack as read_payload
+from .unpack_arrays cimport marker_at
 from .writer cimport (
     TAIL, Writer, begin, bin_header, container_header, finish, foresee, grow, check_depth, pack_byte, pack_raw,
     pack_text, pack_unsigned, pack_utf8, reserve, sized_header, where,
@@ -27,14 +30,20 @@ from uuid import UUID
 
 import numpy as np
 
+from .readable import (
+    datetime_text, is_sample_dtype, kind_name, may_be_wrapper, scalar_dtype, true_int, true_item,
+    true_str, unreadable, uuid_text, with_path,
+)
 from .with_entry import WithEntry
-from ..protocol import DATETIME_KEY, DTYPE_KINDS, MAX_SAMPLE_SIZE, UUID_KEY
+from ..errors import MessageTooLarge, ProtocolError
+from ..protocol import BINARY_VALUES, DATETIME_KEY, MAX_VALUES, NDARRAY_VALUES, UUID_KEY
 
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
 
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(object items, Py_ssize_t i)
     Py_ssize_t PyList_GET_SIZE(object items)
+    Py_ssize_t PyDict_GET_SIZE(object entries)
     bint PyFloat_CheckExact(object value)
     bint PyLong_CheckExact(object value)
     double PyFloat_AS_DOUBLE(object value)
@@ -48,12 +57,20 @@ cdef extern from "Python.h":
 
 cdef enum:
     NUMBERS_AT_ONCE = 16384
-    LETTERS_AT_ONCE = 65536      # more than this many have a length of 32 bits, whatever they are
+    LETTERS_AT_ONCE = 65536      # characters; a longer text always has a length of 32 bits
+    MOST_WRAPPED = 3             # largest number of entries of a wrapper
 
+cdef Py_ssize_t MOST_VALUES = MAX_VALUES
+cdef Py_ssize_t VALUES_OF_BINARY = BINARY_VALUES
+cdef Py_ssize_t VALUES_OF_NDARRAY = NDARRAY_VALUES
+
+cdef object ISOFORMAT = datetime.isoformat
 cdef type ndarray = np.ndarray
+cdef type masked_array = np.ma.MaskedArray
 cdef type generic = np.generic
 cdef type datetime_type = datetime
 cdef type uuid_type = UUID
+cdef type memoryview_type = memoryview
 cdef type with_entry = WithEntry
 
 cdef frozenset NUMBERS = frozenset([np.dtype(code).type for code in "? b h i l q B H I L Q e f d".split()])
@@ -62,7 +79,7 @@ cdef bytes UUID_TEXT = UUID_KEY.encode()
 
 
 cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
-    """The payload alone, as bytes."""
+    """Return the packed payload as bytes."""
     cdef Writer w
     begin(&w, 0, max_payload, binary, NULL)
     try:
@@ -73,9 +90,10 @@ cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
 
 
 cpdef object pack_frame(
-    int version, int type, int flags, uint64_t timestamp, obj, Py_ssize_t max_payload, bint binary, Py_ssize_t longest
+    int version, int type, int flags, uint64_t timestamp, obj, Py_ssize_t max_payload, bint binary, Py_ssize_t longest,
+    int form=0, uint32_t stream_id=0, uint64_t sequence=0,
 ):
-    """A whole frame; or, where its payload has more than ``longest`` bytes, the pending one, which may yet change."""
+    """Return a frame; or a pending frame if its payload has more than ``longest`` bytes and may still be compressed."""
     cdef Writer w
     cdef Sum sum = Sum(0, 0)
     cdef Py_ssize_t room = header_size(version)
@@ -83,7 +101,7 @@ cpdef object pack_frame(
     try:
         pack_value(&w, obj)
         if w.size - room <= longest:
-            seal(w.base, w.size - room, &sum, version, type, flags, timestamp)
+            seal(w.base, w.size - room, &sum, version, type, flags, timestamp, form, stream_id, sequence)
             return finish(&w)
         frame = finish(&w)
     finally:
@@ -93,12 +111,12 @@ cpdef object pack_frame(
 
 cpdef object pack_frame_into(
     FlatBuffer target, Py_ssize_t offset, int version, int type, int flags, uint64_t timestamp, obj,
-    Py_ssize_t max_payload, bint binary, Py_ssize_t longest,
+    Py_ssize_t max_payload, bint binary, Py_ssize_t longest, int form=0, uint32_t stream_id=0, uint64_t sequence=0,
 ):
-    """The same within a writable buffer, from offset on: how many bytes the frame has, or the pending frame.
+    """Write a frame into a writable buffer at ``offset``. Returns the size of the frame, or the pending frame.
 
     Raises:
-        BufferError: the buffer ends before the frame does.
+        BufferError: the buffer is too small for the frame.
     """
     cdef Writer w
     cdef Sum sum = Sum(0, 0)
@@ -112,7 +130,7 @@ cpdef object pack_frame_into(
     pack_value(&w, obj)
     if w.size - room > longest:
         return PendingFrame.around(target, w.base, room, w.size - room, sum)
-    seal(w.base, w.size - room, &sum, version, type, flags, timestamp)
+    seal(w.base, w.size - room, &sum, version, type, flags, timestamp, form, stream_id, sequence)
     return w.size
 
 
@@ -123,6 +141,7 @@ cdef int pack_value(Writer* w, value) except -1:
     if kind is float:
         return pack_float(w, value)
     if kind is str:
+        count_towards_limit(w, 1)
         return pack_str(w, value)
     if kind is int:
         return pack_int(w, value)
@@ -137,6 +156,7 @@ cdef int pack_value(Writer* w, value) except -1:
     if kind is tuple:
         return pack_tuple(w, value)
     if kind is ndarray:
+        count_towards_limit(w, VALUES_OF_NDARRAY)
         return pack_ndarray(w, value)
     if kind is bytes:
         return pack_bin(w, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
@@ -144,49 +164,73 @@ cdef int pack_value(Writer* w, value) except -1:
 
 
 cdef int pack_rarer(Writer* w, value) except -1:
-    """The types met less often, and the subclasses of those met often."""
-    if isinstance(value, datetime_type):
-        return pack_wrapped(w, DATETIME, value.isoformat())
-    if isinstance(value, uuid_type):
-        return pack_wrapped(w, UUID_TEXT, str(value))
+    """Pack values of less frequent types, and of subclasses.
+
+    The type in C decides, as ``__class__`` and methods of a subclass may return anything. Numbers, text and bytes are
+    packed with the value that they contain; dicts, lists and tuples with the items that they yield.
+    """
+    if PyType_IsSubtype(type(value), datetime_type):
+        return pack_datetime(w, value)
+    if PyType_IsSubtype(type(value), uuid_type):
+        return pack_wrapped(w, UUID_TEXT, asked(w, uuid_text, value))
     if is_number(value):
-        return pack_value(w, value.item())
+        return pack_value(w, true_item(value))
     if isinstance(value, str):
+        count_towards_limit(w, 1)
         return pack_str(w, value)
     if isinstance(value, int):
-        return pack_int(w, value)
+        return pack_int(w, true_int(value))
     if isinstance(value, float):
         return pack_float(w, value)
     if isinstance(value, dict):
-        return pack_map(w, dict(value))
-    if isinstance(value, list):
-        return pack_list(w, list(value))
-    if isinstance(value, tuple):
-        return pack_tuple(w, tuple(value))
-    if isinstance(value, (bytes, bytearray, memoryview)):
+        return pack_map(w, asked(w, dict, value))
+    if isinstance(value, (list, tuple)):
+        return pack_list(w, asked(w, items_of, value))
+    if isinstance(value, bytes):
+        return pack_bin(w, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    if isinstance(value, bytearray) or PyType_IsSubtype(type(value), memoryview_type):
         return pack_buffer(w, value)
-    if isinstance(value, ndarray):
-        if isinstance(value, np.ma.MaskedArray):
+    if PyType_IsSubtype(type(value), ndarray):
+        if PyType_IsSubtype(type(value), masked_array):
             raise TypeError(f"{where(w)}: a masked array would lose its mask; fill it first, with filled()")
+        count_towards_limit(w, VALUES_OF_NDARRAY)
         return pack_ndarray(w, np.asarray(value))
     if type(value) is with_entry:
         entries = value.entries
         return pack_map_with(w, entries if type(entries) is dict else dict(entries), value.key, value.value)
-    raise TypeError(f"{where(w)}: cannot pack {type(value).__module__}.{type(value).__qualname__}{hint_for(value)}")
+    raise TypeError(f"{where(w)}: cannot pack {kind_name(type(value))}{hint_for(value)}")
+
+
+cdef asked(Writer* w, question, value):
+    """Call a method of an object of any class. Errors that it raises get the path of the object."""
+    try:
+        return question(value)
+    except Exception as error:
+        placed = with_path(where(w), error)
+        if placed is error:
+            raise
+        raise placed from error
+
+
+def items_of(value):
+    # Not list(value), which first allocates memory for the length that the object claims.
+    return [item for item in value]
 
 
 cdef bint is_number(value):
-    """Whether a NumPy scalar travels as the Python value it holds; a timedelta64, an integer to NumPy, does not."""
-    if type(value) in NUMBERS:             # nearly all of them: to ask a dtype takes ten times as long
+    """Return True if a NumPy scalar is packed as a number. A timedelta64, an integer for NumPy, is not."""
+    if not PyType_IsSubtype(type(value), generic):
+        return False
+    if type(value) in NUMBERS:             # nearly all numbers; reading the dtype takes ten times as long
         return True
-    return isinstance(value, generic) and value.dtype.kind in DTYPE_KINDS and value.dtype.itemsize <= MAX_SAMPLE_SIZE
+    return is_sample_dtype(scalar_dtype(value))
 
 
 cdef hint_for(value):
     if isinstance(value, (set, frozenset)):
         return "; make it a list"
-    if isinstance(value, generic):
-        return f" of dtype {value.dtype}; bool, integers and floats of at most 8 bytes travel"
+    if PyType_IsSubtype(type(value), generic):
+        return f" of dtype {scalar_dtype(value)}; bool, integers and floats of at most 8 bytes travel"
     return ""
 
 
@@ -214,7 +258,7 @@ cdef uint64_t large_unsigned(Writer* w, value, int overflow) except? 0xFFFFFFFFF
 
 
 cdef abbreviated(value):
-    # Printing an int of millions of digits takes minutes, and Python refuses it by default.
+    # Converting an int with millions of digits to text takes minutes, and Python refuses it by default.
     return f"an int of {value.bit_length()} bits"
 
 
@@ -235,14 +279,14 @@ cdef int pack_str(Writer* w, value) except -1:
 
 
 cdef int pack_long_text(Writer* w, value) except -1:
-    """Part by part, since the whole of it would keep the GIL for long."""
+    """Process the text in parts, so that the GIL is not held for long."""
     cdef Py_ssize_t n = PyUnicode_GET_LENGTH(value)
     cdef Py_ssize_t size = 0
     cdef Py_ssize_t part_size = 0
     cdef Py_ssize_t i
     cdef const char* text
     if n > w.limit - w.size:
-        grow(w, n)                         # a byte a letter is more than there is: too large, said at once
+        grow(w, n)                         # one byte for each character exceeds the limit: refuse at once
     for i in range(0, n, LETTERS_AT_ONCE):
         if PyUnicode_AsUTF8AndSize(PyUnicode_Substring(value, i, i + LETTERS_AT_ONCE), &part_size) == NULL:
             PyErr_Clear()
@@ -263,7 +307,7 @@ cdef int pack_long_text(Writer* w, value) except -1:
 
 
 cdef int refuse_text(Writer* w, value) except -1:
-    """Apart from ``pack_str``, since whoever is ready to catch an error pays for it each time."""
+    """Raise the error of ``pack_str``. Separate, because a ``try`` would cost time in each call."""
     try:
         str.encode(value)
     except UnicodeEncodeError as error:
@@ -272,6 +316,7 @@ cdef int refuse_text(Writer* w, value) except -1:
 
 
 cdef int pack_bin(Writer* w, const char* source, Py_ssize_t size) except -1:
+    count_towards_limit(w, VALUES_OF_BINARY)
     bin_header(w, size)
     return pack_raw(w, source, size)
 
@@ -280,25 +325,52 @@ cdef int pack_buffer(Writer* w, value) except -1:
     cdef FlatBuffer flat
     try:
         flat = flatten(value)
-    except BufferError:
+    except (BufferError, TypeError, ValueError):
         raise TypeError(f"{where(w)}: only C-contiguous memory packs as bytes") from None
     return pack_bin(w, <const char*>flat.start, flat.nbytes)
 
 
-cdef int pack_wrapped(Writer* w, bytes key, text) except -1:
-    if type(text) is not str:              # a subclass may have its own idea of isoformat
-        raise TypeError(f"{where(w)}: {key.decode()} wraps text, not {type(text).__qualname__}")
+cdef int pack_datetime(Writer* w, value) except -1:
+    cdef Py_ssize_t start = w.size
+    cdef str text = asked(w, ISOFORMAT if type(value) is datetime_type else datetime_text, value)
+    pack_wrapped(w, DATETIME, text)
+    if not has_whole_minutes(text) and read_back(w, start).isoformat() != text:
+        raise ValueError(f"{where(w)}: readers take the offset of {text} for another one")
+    return 0
+
+
+cdef inline bint has_whole_minutes(str text):
+    """Same as in readable.py."""
+    return PyUnicode_GET_LENGTH(text) in (19, 25, 26, 32)
+
+
+cdef int pack_wrapped(Writer* w, bytes key, str text) except -1:
     check_depth(w, 1)
+    count_towards_limit(w, 3)              # the map, its key and the text
     container_header(w, 1, FIXMAP, MAP16)
     pack_text(w, key)
     return pack_str(w, text)
 
 
+cdef read_back(Writer* w, Py_ssize_t start):
+    """Return what a receiver decodes from the map that was packed at ``start``.
+
+    Raises:
+        TypeError: a receiver would reject it.
+    """
+    cdef FlatBuffer flat = flatten(PyBytes_FromStringAndSize(<char*>w.base + start, w.size - start))
+    try:
+        return read_payload(flat, 0, flat.nbytes, False, False)
+    except ProtocolError as error:
+        raise unreadable(where(w), error) from error
+
+
 # --- containers ---
 
 cdef int enter(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
-    """Into an array (FIXARRAY, ARRAY16) or a map (FIXMAP, MAP16) of n entries, its header written in its own name."""
+    """Write the header of an array (FIXARRAY, ARRAY16) or map (FIXMAP, MAP16) of n entries. Go one level deeper."""
     check_depth(w, 1)
+    count_towards_limit(w, 1)
     container_header(w, n, fixed, wide)
     w.depth += 1
     w.key[w.depth] = NULL
@@ -306,17 +378,43 @@ cdef int enter(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
     return 0
 
 
+cdef inline int count_towards_limit(Writer* w, Py_ssize_t values) except -1:
+    """Count values as a receiver does, which accepts at most ``MAX_VALUES``."""
+    w.counted += values
+    return refuse_values(w) if w.counted > MOST_VALUES else 0
+
+
+cdef int refuse_values(Writer* w) except -1:
+    path = where(w)
+    raise MessageTooLarge(f"{path}: more than {MOST_VALUES} values in one payload", path=path)
+
+
 cdef int pack_map(Writer* w, dict value) except -1:
-    enter(w, len(value), FIXMAP, MAP16)
+    cdef Py_ssize_t n = len(value)
+    cdef Py_ssize_t start = w.size
+    cdef Py_ssize_t counted = w.counted
+    enter(w, n, FIXMAP, MAP16)
     pack_entries(w, value)
     w.depth -= 1
+    # The first key decides. Its header excludes most keys: those of wrappers have 5, 8, 11 or 12 letters.
+    if 0 < n <= MOST_WRAPPED and w.base[start + 1] in (FIXSTR | 5, FIXSTR | 8, FIXSTR | 11, FIXSTR | 12):
+        check_wrapper(w, value, start, counted)
+    return 0
+
+
+cdef int check_wrapper(Writer* w, dict value, Py_ssize_t start, Py_ssize_t counted) except -1:
+    """Check a map that receivers may take for a wrapper. ``counted`` is the number of values before it."""
+    if marker_at(w.base + start + 1, w.base + w.size) and may_be_wrapper(value):
+        if PyType_IsSubtype(type(read_back(w, start)), ndarray):
+            w.counted = counted + VALUES_OF_NDARRAY    # not the values in its lists
     return 0
 
 
 cdef int pack_map_with(Writer* w, dict value, str key, item) except -1:
-    """The map with one entry more."""
+    """Pack a map with one additional entry."""
     enter(w, len(value) + 1, FIXMAP, MAP16)
     pack_entries(w, value)
+    count_towards_limit(w, 1)
     w.key[w.depth] = <PyObject*>key
     pack_str(w, key)
     pack_value(w, item)
@@ -326,31 +424,65 @@ cdef int pack_map_with(Writer* w, dict value, str key, item) except -1:
 
 cdef inline int pack_entries(Writer* w, dict value) except -1:
     cdef Py_ssize_t left = len(value)
+    cdef Py_ssize_t n = left
     cdef int level = w.depth
+    cdef bint any_odd = False
     for key, item in value.items():
         left -= 1
+        w.depth = level - 1                # the error for an additional key has the path of the map, as in receivers
+        count_towards_limit(w, 1)
+        w.depth = level
         if type(key) is str:
             w.key[level] = <PyObject*>key
             pack_str(w, key)
+        elif type(key) is int:
+            w.key[level] = <PyObject*>key
+            pack_int(w, key)
         else:
-            pack_rarer_key(w, level, key)
+            plain = pack_rarer_key(w, level, key)
+            w.key[level] = <PyObject*>plain
+            any_odd = True
         pack_value(w, item)
         count_values(&w.values_left, 1)
-    if left:                               # entries gone and others come, which the iteration does not notice
+        if PyDict_GET_SIZE(value) != n:    # otherwise the iteration would raise an error without a path
+            break
+    if left or PyDict_GET_SIZE(value) != n:    # entries were replaced, which the iteration does not notice
         w.depth = level - 1
         raise RuntimeError(f"{where(w)}: the map changed while it was packed")
+    if any_odd:
+        refuse_repeated_keys(w, level, value)
     return 0
 
 
-cdef int pack_rarer_key(Writer* w, int level, key) except -1:
+cdef object pack_rarer_key(Writer* w, int level, key):
+    """Pack a key. Returns it as a str or an int, not of a subclass."""
+    plain = plain_key(key)
+    if plain is None:
+        w.depth = level - 1
+        raise TypeError(f"{where(w)}: map keys are str or int, not {kind_name(type(key))}")
+    w.key[level] = <PyObject*>plain
+    if type(plain) is str:
+        pack_str(w, plain)
+    else:
+        pack_int(w, plain)
+    return plain
+
+
+cdef object plain_key(key):
+    """Return the value of a key that is a str or an int; otherwise None."""
     if isinstance(key, str):
-        w.key[level] = <PyObject*>key
-        return pack_str(w, key)
-    if isinstance(key, int) and not isinstance(key, bool) or is_number(key) and key.dtype.kind in "iu":
-        w.key[level] = <PyObject*>key
-        return pack_int(w, int(key))
-    w.depth = level - 1
-    raise TypeError(f"{where(w)}: map keys are str or int, not {type(key).__qualname__}")
+        return true_str(key)
+    if isinstance(key, int) and not isinstance(key, bool):
+        return true_int(key)
+    return true_item(key) if is_number(key) and scalar_dtype(key).kind in "iu" else None
+
+
+cdef int refuse_repeated_keys(Writer* w, int level, dict value) except -1:
+    """Reject a map with keys that differ in Python, but are the same when packed."""
+    if len({plain_key(key) for key in value}) < len(value):
+        w.depth = level - 1
+        raise ValueError(f"{where(w)}: two keys of the map are the same on the wire")
+    return 0
 
 
 cdef int pack_list(Writer* w, list value) except -1:
@@ -362,8 +494,8 @@ cdef int pack_list(Writer* w, list value) except -1:
     if n and type(value[0]) is float:
         foresee(w, 9 * n + TAIL)
     i = 0
-    # An element may run Python code when packed (a subclass's isoformat, say) and change the list; so may another
-    # thread when this one rests.
+    # Packing an element may run Python code, such as isoformat() of a subclass, which may change the list. So may
+    # another thread while this one releases the GIL.
     while i < n and len(value) == n:
         first = i
         i = pack_numbers(w, value, i)
@@ -379,20 +511,26 @@ cdef int pack_list(Writer* w, list value) except -1:
 
 
 cdef Py_ssize_t pack_numbers(Writer* w, list value, Py_ssize_t i) except -1:
-    """The floats and ints that stand at i and behind it, as many as there is room for, but not for long; the index
-    behind them."""
+    """Pack floats and ints from index i on, while there is memory for them and not for too long. Returns the index
+    after them."""
     cdef uint8_t* out = w.base + w.size
     cdef PyObject* item
     cdef int64_t number
     cdef int overflow = 0
     cdef Py_ssize_t end
-    with cython.critical_section(value):   # borrowed references: nobody may touch the list meanwhile
+    with cython.critical_section(value):   # the references are borrowed: the list must not change meanwhile
         end = min(PyList_GET_SIZE(value), i + min((w.capacity - w.size) // WIDEST, NUMBERS_AT_ONCE))
         while i < end:
             item = PyList_GET_ITEM(value, i)
-            if PyFloat_CheckExact(<object>item):
+            while PyFloat_CheckExact(<object>item):    # a short loop that compilers keep apart from the rest
                 out = write_double(out, PyFloat_AS_DOUBLE(<object>item))
-            elif PyLong_CheckExact(<object>item):
+                i += 1
+                if i == end:
+                    break
+                item = PyList_GET_ITEM(value, i)
+            if i == end:
+                break
+            if PyLong_CheckExact(<object>item):
                 number = PyLong_AsLongLongAndOverflow(<object>item, &overflow)
                 if overflow:
                     break

@@ -1,4 +1,4 @@
-"""The C face of packing ndarrays."""
+"""C declarations of ``pack_arrays.pyx``."""
 
 from .writer cimport Writer
 

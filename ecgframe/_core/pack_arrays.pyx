@@ -1,4 +1,4 @@
-"""ndarrays into a payload, in list form or in binary form: no Python object a sample."""
+"""Packs ndarrays in list form or in binary form, without a Python object for each sample."""
 
 from cpython.buffer cimport (
     PyBUF_STRIDED_RO, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
@@ -23,6 +23,7 @@ import sys
 
 import numpy as np
 
+from .readable import is_sample_dtype
 from ..protocol import DTYPE_KEY, MAX_DIMENSION, NDARRAY_KEY, SHAPE_KEY
 
 __all__ = []
@@ -32,7 +33,7 @@ cdef enum:
 
 cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
 
-# dtypes by SampleType, and their names, those of the other byte order behind them.
+# The dtypes by SampleType. Their names: first those in native byte order, then those in the other one.
 cdef list CODES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 cdef list DTYPES = [np.dtype(code) for code in CODES]
 cdef str OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
@@ -65,11 +66,13 @@ cdef int pack_ndarray(Writer* w, array) except -1:
 
 
 cdef SampleType type_of(dtype, bint* swapped) except *:
-    """The type of an array's samples, and whether they are of the other byte order than this machine's."""
+    """Return the type of an array's samples; set ``swapped`` if their byte order is not that of this machine."""
     cdef int t
     for t in range(SAMPLE_TYPES):          # most arrays share NumPy's own object for their dtype
         if dtype is DTYPES[t]:
             return <SampleType>t
+    if not is_sample_dtype(dtype):
+        return NO_SAMPLE_TYPE
     swapped[0] = not dtype.isnative
     return sample_type(ord(dtype.kind), dtype.itemsize)
 
@@ -92,7 +95,7 @@ cdef bytes dtype_name(SampleType t, bint swapped):
 
 
 cdef int pack_list_form(Writer* w, Py_buffer* view, SampleType t, bint swapped) except -1:
-    """``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
+    """Pack ``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
     check_depth(w, 1 + max(view.ndim, 1))     # the map, and a list for each dimension or for the shape
     container_header(w, 3, FIXMAP, MAP16)
     pack_text(w, NDARRAY)
@@ -118,7 +121,7 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
     cdef Py_ssize_t lists = lists_in(view, w.limit)
     cdef const char* samples = <const char*>view.buf
     if lists + count > w.limit - w.size:
-        grow(w, w.limit)                   # a byte a list and a sample is more than there is: too large, said at once
+        grow(w, w.limit)                   # one byte for each list and sample exceeds the limit: refuse at once
     cdef uint8_t* out = reserve_for_samples(w, size_of_samples(view, t, swapped, lists))
     cdef const uint8_t* end = w.base + w.capacity
     cdef const uint8_t* payload = w.base + w.room
@@ -128,7 +131,7 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
         with nogil:
             release_turn()
             out = write_nested(out, end, view, 0, samples, t, swapped)
-            if out != NULL:                # summed in the same stretch, as ``copy_and_sum`` does
+            if out != NULL:                # sum before taking the GIL again, as ``copy_and_sum`` does
                 sum_up(w.sum, payload, out - payload)
             acquire_turn()
     if out == NULL:
@@ -138,7 +141,7 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
 
 
 cdef Py_ssize_t size_of_samples(Py_buffer* view, SampleType t, bint swapped, Py_ssize_t lists) noexcept:
-    """Bytes of the samples' list form: floats are counted, a row at a time, and integers looked at."""
+    """Return the bytes of the samples in list form. Floats have a fixed size; integers have to be read."""
     cdef const char* samples = <const char*>view.buf
     cdef Py_ssize_t steps = lists + (view.len // view.itemsize if is_integer(t) else 0)
     cdef Py_ssize_t size
@@ -152,14 +155,14 @@ cdef Py_ssize_t size_of_samples(Py_buffer* view, SampleType t, bint swapped, Py_
 
 
 cdef uint8_t* reserve_for_samples(Writer* w, Py_ssize_t size) except NULL:
-    """Exactly the samples and a little for what follows them: a large frame shall not be doubled for its tail."""
+    """Reserve exactly the samples and TAIL bytes for what follows, so that a large buffer is not doubled."""
     if size + TAIL > w.capacity - w.size:
         foresee(w, size + TAIL)
     return reserve(w, size)
 
 
 cdef Py_ssize_t lists_in(Py_buffer* view, Py_ssize_t enough) noexcept nogil:
-    """How many lists nest in the array's list form, or any number above ``enough``."""
+    """Return the number of lists in the array's list form, or any number above ``enough`` if there are more."""
     cdef Py_ssize_t lists = 0
     cdef Py_ssize_t at_this_level = 1
     cdef int i
@@ -176,7 +179,7 @@ cdef Py_ssize_t nested_size(
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t size
-    if dim == view.ndim:                   # a 0-d array is its one number
+    if dim == view.ndim:                   # an array of no dimensions is a single number
         return row_size(t, swapped, p, 1, 0)
     size = container_header_size(view.shape[dim])
     if dim == view.ndim - 1:
@@ -189,7 +192,7 @@ cdef Py_ssize_t nested_size(
 cdef uint8_t* write_nested(
     uint8_t* out, const uint8_t* end, Py_buffer* view, int dim, const char* p, SampleType t, bint swapped
 ) noexcept nogil:
-    """Past the lists and samples written at out; NULL where they turn out longer than there is room for."""
+    """Write the lists and samples at ``out``. Returns their end, or NULL if they do not fit before ``end``."""
     cdef Py_ssize_t i
     if dim == view.ndim:
         return write_row(t, swapped, out, end, p, 1, 0)
@@ -206,10 +209,10 @@ cdef uint8_t* write_nested(
 
 
 cdef int pack_binary_form(Writer* w, array, Py_buffer* view, SampleType t, bint swapped) except -1:
-    """``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
+    """Pack ``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
 
-    The bytes start at a multiple of 8 from the frame's first byte. The padding, 0 to 7, is made of wider
-    length headers than needed: its bit 0 widens one by 1 byte, bit 1 another by 2, bit 2 a third by 4.
+    The bytes start at a multiple of 8 from the first byte of the frame. Longer MessagePack headers than necessary
+    provide the 0 to 7 bytes of padding: one can be longer by 1 byte, another by 2, a third by 4.
     """
     cdef bytes name = dtype_name(t, swapped)
     cdef Py_ssize_t n = view.len
@@ -241,17 +244,19 @@ cdef int widened_header(
 
 
 cdef int pack_bytes_of(Writer* w, array, Py_buffer* view, bint little_endian) except -1:
-    """The array's samples, little-endian and in C order, into the frame in one pass."""
+    """Copy the samples of the array into the frame in one pass, little-endian and in C order."""
     if view.len == 0:
         return 0
     cdef uint8_t* out = reserve(w, view.len)
     if little_endian and PyBuffer_IsContiguous(view, b"C"):
         copy_and_sum(out, view.buf, view.len, w.sum, w.base + w.room)
     else:
-        # NumPy moves strided and byte-swapped memory better than a loop here would; it writes into the frame itself.
+        # NumPy copies strided and byte-swapped memory faster than a loop here would, directly into the frame.
         destination = np.ndarray(
             array.shape, array.dtype.newbyteorder("<"), PyMemoryView_FromMemory(<char*>out, view.len, PyBUF_WRITE)
         )
+        if destination.nbytes != view.len:
+            raise changed(w)
         np.copyto(destination, array)
     w.size += view.len
     return 0

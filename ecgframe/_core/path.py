@@ -1,4 +1,4 @@
-"""Where in a message: the text that errors name a place with, as in ``data["leads"][3]``."""
+"""Paths of values in a message, for errors, as in ``data["leads"][3]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDEST = 70  # bits; Python refuses to print integers of thousands of digits
 
 
 def path_text(keys: Iterable[str | int]) -> str:
-    """The path from the message's root through map keys and array indices."""
+    """Return the text of a path of map keys and array indices."""
     return ROOT + "".join(f"[{_segment(key)}]" for key in keys)
 
 
@@ -21,6 +21,6 @@ def _segment(key: str | int) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text from the wire as an error may show it: it ends up in logs, so no control characters and no novels."""
+    """Quote received text for an error: without control characters, and shortened, since errors are logged."""
     shown = text[:LONGEST].encode("unicode_escape").decode("ascii")
     return f'"{shown}…"' if len(text) > LONGEST else f'"{shown}"'

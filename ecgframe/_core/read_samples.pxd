@@ -1,4 +1,4 @@
-"""Samples from MessagePack numbers to an ndarray's memory: tight C loops, a row at a time, no Python object."""
+"""Conversion of MessagePack numbers to samples of an ndarray, row by row, in C loops without Python objects."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -17,7 +17,7 @@ cdef enum Fault:
 
 cdef enum NumberKind:
     SIGNED      # in an int64
-    UNSIGNED    # above the largest int64
+    UNSIGNED    # larger than any int64
     FLOATING
     TRUTH
     NO_NUMBER
@@ -32,7 +32,7 @@ cdef struct Number:
 
 
 cdef struct Survey:
-    # What a row of numbers holds, for choosing the dtype of a plain list.
+    # Types and range of a row of numbers, for choosing the dtype of a plain list.
     bint floating
     bint negative
     bint above_int64

@@ -1,8 +1,8 @@
 # cython: cdivision=True
-"""Samples from MessagePack numbers to an ndarray's memory.
+"""Converts MessagePack numbers to the samples of an ndarray.
 
-A reader gets a pointer and the end of the buffer, never reads at or past the end, and returns where it stopped or NULL.
-Memory of arrays is touched by memcpy only: strides may leave samples unaligned.
+The functions get a pointer and the end of the buffer. They never read at or after the end, and return the end of what
+they read, or NULL. They access the memory of arrays by memcpy only, since strides may leave samples unaligned.
 """
 
 from libc.math cimport isfinite, isinf, trunc
@@ -33,7 +33,7 @@ cdef double TWO_63 = 9223372036854775808.0
 cdef double TWO_64 = 18446744073709551616.0
 cdef int64_t EXACT_IN_FLOAT64 = 1 << 53
 
-# Bytes of a number by its tag; 0 where the tag starts something else.
+# Size of a number in bytes, by its tag; 0 for tags of other types.
 cdef uint8_t WIDTH[256]
 
 
@@ -72,20 +72,20 @@ cdef inline float as_float(uint32_t bits) noexcept nogil:
 
 
 cdef uint16_t double_to_half(double v) noexcept nogil:
-    """Rounded half to even from the double itself: by way of float32 it would be rounded twice."""
+    """Round a double to a half, ties to even. Converting it to float32 first would round twice."""
     cdef uint64_t bits = double_bits(v)
     cdef uint16_t sign = <uint16_t>((bits >> 48) & 0x8000)
     cdef int exponent = <int>((bits >> 52) & 0x7FF)
     cdef uint64_t fraction = bits & 0xFFFFFFFFFFFFFULL
     if exponent == 0x7FF:
         return sign | 0x7C00 | ((0x200 | <uint16_t>(fraction >> 42)) if fraction else 0)
-    exponent -= 1008                       # the half's biased exponent
+    exponent -= 1008                       # the biased exponent of the half
     if exponent >= 31:
         return sign | 0x7C00
     if exponent < -10:
-        return sign                        # below half of the smallest subnormal
+        return sign                        # less than half of the smallest subnormal
     cdef int drop = 42
-    if exponent < 1:                       # a subnormal half: the leading one becomes explicit
+    if exponent < 1:                       # a subnormal half has an explicit leading one
         fraction |= <uint64_t>1 << 52
         drop += 1 - exponent
         exponent = 0
@@ -93,14 +93,14 @@ cdef uint16_t double_to_half(double v) noexcept nogil:
     cdef uint64_t rest = fraction & ((<uint64_t>1 << drop) - 1)
     cdef uint64_t tie = <uint64_t>1 << (drop - 1)
     if rest > tie or (rest == tie and kept & 1):
-        kept += 1                          # a carry into the exponent is the right answer, infinity included
+        kept += 1                          # a carry into the exponent gives the correct result, also for infinity
     return <uint16_t>(sign + (<uint64_t>exponent << 10) + kept)
 
 
 # --- rows ---
 
 cdef const uint8_t* array_header(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) noexcept nogil:
-    """Past an array's header, its length in n; NULL where none stands."""
+    """Read the header of an array. Returns its end, and the length in n; NULL if there is none."""
     if p == end:
         return NULL
     if FIXARRAY <= p[0] < FIXSTR:
@@ -111,12 +111,12 @@ cdef const uint8_t* array_header(const uint8_t* p, const uint8_t* end, Py_ssize_
         return p + 3
     if p[0] == ARRAY32 and end - p >= 5:
         n[0] = <Py_ssize_t>load32(p + 1)
-        return p + 5 if n[0] >= 0 else NULL    # negative where Py_ssize_t has 32 bits
+        return p + 5 if n[0] >= 0 else NULL    # may be negative if Py_ssize_t has 32 bits
     return NULL
 
 
 cdef const uint8_t* read_number(const uint8_t* p, const uint8_t* end, Number* number) noexcept nogil:
-    """One number of any width. Where kind is NO_NUMBER or TRUNCATED nothing was consumed."""
+    """Read a number of any type. If its kind is NO_NUMBER or TRUNCATED, nothing was consumed."""
     if p == end:
         number.kind = TRUNCATED
         return p
@@ -167,7 +167,7 @@ cdef const uint8_t* read_number(const uint8_t* p, const uint8_t* end, Number* nu
 cdef const uint8_t* read_row(
     SampleType t, const uint8_t* p, const uint8_t* end, char* out, Py_ssize_t n, Fault* fault, Py_ssize_t* index
 ) noexcept nogil:
-    """n numbers into n native samples at out; on a fault, NULL, with its kind and the sample's index."""
+    """Convert n numbers to n native samples at ``out``. Returns NULL for a fault, with its kind and the index."""
     cdef Number number
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t size = item_size(t)
@@ -190,7 +190,7 @@ cdef const uint8_t* read_row(
 
 
 cdef Py_ssize_t read_uniform64(const uint8_t* p, const uint8_t* end, char* out, Py_ssize_t n) noexcept nogil:
-    """The leading float 64s of a row, as many as stand there in unbroken order: the shape that senders give it."""
+    """Read the first float64 numbers of a row, until another type follows. Most rows have no other type."""
     cdef Py_ssize_t i = 0
     n = min(n, (end - p) // 9)
     if PERMUTES:
@@ -209,7 +209,7 @@ cdef inline void read_one64(const uint8_t* p, char* out) noexcept nogil:
 
 
 cdef inline bint read_eight64(const uint8_t* p, char* out) noexcept nogil:
-    """Eight at a time, with one branch for their tags; False where not all are float 64, and out is undefined."""
+    """Read eight numbers, with one branch for all tags. Returns False if one is not a float64; out is undefined."""
     cdef uint8_t other = 0
     cdef int k
     for k in range(8):
@@ -234,7 +234,7 @@ cdef Py_ssize_t read_uniform32(const uint8_t* p, const uint8_t* end, char* out, 
 cdef Py_ssize_t read_narrow_integers(
     SampleType t, const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n
 ) noexcept nogil:
-    """The leading integers of a row that travel in at most 3 bytes and are in range: the counts of an ADC."""
+    """Read the first integers of a row, until one has more than 3 bytes or is out of range. ADC counts are so small."""
     cdef const uint8_t* p = source[0]
     cdef int32_t lowest = -0x8000
     cdef int32_t highest = 0xFFFF
@@ -262,7 +262,7 @@ cdef Py_ssize_t read_narrow_integers(
             p += 2
         else:
             break
-        if v < lowest or v > highest:      # refused, and named, by who reads one number at a time
+        if v < lowest or v > highest:      # the function that reads single numbers raises the error
             break
         store_integer_item(t, v, out, i)
         source[0] = p
@@ -271,7 +271,7 @@ cdef Py_ssize_t read_narrow_integers(
 
 
 cdef inline void narrow(SampleType t, int32_t* lowest, int32_t* highest) noexcept nogil:
-    """The bounds of what 16 bits can say, drawn in to those of the type."""
+    """Limit the range of 16-bit numbers to that of the type."""
     if t in (UINT8, UINT16, UINT32, UINT64):
         lowest[0] = 0
     if t == INT8:
@@ -284,7 +284,7 @@ cdef inline void narrow(SampleType t, int32_t* lowest, int32_t* highest) noexcep
 
 
 cdef inline void store_integer_item(SampleType t, int64_t v, char* out, Py_ssize_t i) noexcept nogil:
-    # Two's complement: the low bytes are the sample, whatever its sign.
+    # Two's complement: the low bytes are the sample, signed or not.
     cdef uint8_t narrow8 = <uint8_t>v
     cdef uint16_t narrow16 = <uint16_t>v
     cdef uint32_t narrow32 = <uint32_t>v
@@ -339,7 +339,7 @@ cdef Fault store_integer(SampleType t, Number* number, char* out) noexcept nogil
 
 
 cdef Fault integral(Number* number) noexcept nogil:
-    """A float of integral value becomes the integer it is; some JavaScript packers send large integers so."""
+    """Convert a float with an integral value to an integer. Some JavaScript packers send large integers as floats."""
     cdef double v = number.floating
     if not isfinite(v) or trunc(v) != v:
         return FRACTION
@@ -376,7 +376,7 @@ cdef Fault store_floating(SampleType t, Number* number, char* out) noexcept nogi
     cdef uint16_t half
     if number.kind == SIGNED:
         wide = <double>number.signed
-        single = <float>number.signed      # from the integer itself, so that it is rounded once
+        single = <float>number.signed      # from the integer itself, to round only once
     elif number.kind == UNSIGNED:
         wide = <double>number.unsigned
         single = <float>number.unsigned
@@ -400,7 +400,7 @@ cdef Fault store_floating(SampleType t, Number* number, char* out) noexcept nogi
 # --- looking ahead ---
 
 cdef const uint8_t* survey_row(const uint8_t* p, const uint8_t* end, Py_ssize_t n, Survey* survey) noexcept nogil:
-    """Past n numbers, noting what they hold; NULL where one of them is a bool, cut short or no number."""
+    """Skip n numbers and record their types and range. Returns NULL if one is a bool, incomplete or no number."""
     cdef Number number
     cdef Py_ssize_t _
     for _ in range(n):
@@ -419,7 +419,7 @@ cdef const uint8_t* survey_row(const uint8_t* p, const uint8_t* end, Py_ssize_t 
 
 
 cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil:
-    """Past one number or arrays of numbers nested at most depth deep; NULL where anything else stands."""
+    """Return the end of one number, or of arrays of numbers with at most ``depth`` levels; NULL for anything else."""
     cdef Py_ssize_t n
     cdef uint8_t width
     if p == end:
@@ -447,9 +447,9 @@ cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth
 
 
 cdef const uint8_t* predict_end(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil:
-    """Where arrays that start at p end, if every row is as wide as the first and holds floats of one width.
+    """Predict the end of nested arrays, assuming that all rows are as long as the first, with floats of one size.
 
-    A guess from the headers alone, in O(depth): whoever reads there must check that it came true. NULL for no guess.
+    Only headers are read, in O(depth): the caller must verify the prediction. Returns NULL for no prediction.
     """
     cdef Py_ssize_t n
     cdef Py_ssize_t row

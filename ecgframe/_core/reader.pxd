@@ -1,4 +1,4 @@
-"""Where reading a payload has got to, which all who read from it share."""
+"""State of reading a payload, shared by all functions that read it."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
@@ -13,22 +13,30 @@ cdef struct Reader:
     const uint8_t* base
     const uint8_t* at
     const uint8_t* end
-    PyObject* owner              # the buffer that base points into; borrowed
-    Sum* sum                     # taken while samples are read without the GIL; NULL where nobody asks
-    bint numeric                 # plain lists of numbers become ndarrays
-    Py_ssize_t outstanding       # values that enclosing arrays and maps still owe, each of at least a byte
-    Py_ssize_t containers
-    Py_ssize_t values_left       # to be read until the next look whether others want the GIL
+    PyObject* owner              # owner of the buffer that base points into; borrowed
+    Sum* sum                     # computed while samples are read without the GIL; NULL if not needed
+    bint numeric                 # convert plain lists of numbers to ndarrays
+    bint copy                    # copy arrays in binary form, so that they are writable
+    Py_ssize_t outstanding       # values that the open arrays and maps still need; at least a byte each
+    Py_ssize_t values_allowed    # values that may still be read, counted as for protocol.MAX_VALUES
+    Py_ssize_t values_left       # values until the next check whether other threads need the GIL
     int depth
-    Py_ssize_t index[DEEPEST + 1]    # the way to the value being read, for errors:
+    Py_ssize_t index[DEEPEST + 1]    # path of the current value, for errors:
     PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
 
 
 cdef int refuse(Reader* r, const uint8_t* at, why) except -1
 cdef int refuse_end(Reader* r, Py_ssize_t n) except -1
+cdef int refuse_more(Reader* r, const uint8_t* at) except -1
 cdef where(Reader* r)
 cdef list keys_to(Reader* r)
 
 
 cdef inline int need(Reader* r, Py_ssize_t n) except -1:
     return 0 if n <= r.end - r.at else refuse_end(r, n)
+
+
+cdef inline int allow(Reader* r, const uint8_t* at, Py_ssize_t values) except -1:
+    """Count a value as ``MAX_VALUES`` defines it, before it is created. ``at`` is its position."""
+    r.values_allowed -= values
+    return 0 if r.values_allowed >= 0 else refuse_more(r, at)

@@ -1,17 +1,17 @@
-/* Rows of samples, many at a time, on processors that can: floats permuted, the counts of an ADC compressed. See simd.pxd. */
+/* Conversion of many samples at a time by vector instructions, for floats and for ADC counts. See simd.pxd. */
 #ifndef ECGFRAME_SIMD_H
 #define ECGFRAME_SIMD_H
 
 #include <Python.h>
 
-/* Floats, their tags and their byte order by permuting 64 bytes: seven samples of 8 bytes a step, or twelve of 4.
-   Each stops before it would read or write past n samples. */
+/* Floats: a permutation of 64 bytes adds or removes tags and swaps the byte order of seven samples of 8 bytes, or of
+   twelve of 4 bytes, in each step. Both functions stop before they would read or write more than n samples. */
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
 #include <immintrin.h>
 #define ECGFRAME_PERMUTES __attribute__((target("avx512f,avx512bw,avx512vbmi")))
 
 typedef struct { uint8_t to_wire[64], from_wire[64]; uint64_t tags; } ecgframe_permutation;
-static ecgframe_permutation ecgframe_permutations[9];  /* by bytes of a sample: 4 and 8 */
+static ecgframe_permutation ecgframe_permutations[9];  /* by the size of a sample: 4 or 8 bytes */
 
 static int ecgframe_fill_permutations(void) {
     for (int size = 4; size <= 8; size += 4) {
@@ -49,7 +49,7 @@ static inline Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_
     Py_ssize_t i;
     for (i = 0; i + 64 / size <= n; i += step) {
         __m512i numbers = _mm512_loadu_si512(p + (size + 1) * i);
-        if (by->tags & ~_mm512_cmpeq_epi8_mask(numbers, tags)) break;  /* another kind of number among them */
+        if (by->tags & ~_mm512_cmpeq_epi8_mask(numbers, tags)) break;  /* at least one number has another type */
         _mm512_storeu_si512(out + size * i, _mm512_permutexvar_epi8(order, numbers));
     }
     return i;
@@ -64,8 +64,9 @@ static inline Py_ssize_t ecgframe_read_permuted(const uint8_t* p, char* out, Py_
 }
 #endif
 
-/* Tag and sample in one 16-byte store, whose last 7 bytes the next one writes over, instead of two stores:
-   a fifth less time. Returns how many samples it wrote: all but the last, or none where the processor cannot. */
+/* Write a tag and a sample of 8 bytes by one store of 16 bytes, whose last 7 bytes the next store overwrites. This
+   takes a fifth less time than two stores. Returns the number of samples written: all but the last, or none on processors
+   without the instructions. */
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
 #include <tmmintrin.h>
 __attribute__((target("ssse3")))
@@ -88,9 +89,9 @@ static inline Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char*
 }
 #endif
 
-/* Integers of at most three bytes on the wire, the counts of an ADC, sixteen at a time: spread out to four bytes
-   each, tag first, and packed by leaving out the bytes that a number does not need. It stops before the first
-   sixteen with a longer one among them, and where fewer than sixteen of the longest would fit. */
+/* ADC counts: MessagePack integers of at most three bytes, sixteen at a time. Each is expanded to four bytes, the tag
+   first, and then the bytes that it does not need are removed. Stops before sixteen integers of which one is longer,
+   and if the memory does not suffice for sixteen of three bytes. */
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
 #define ECGFRAME_COMPRESSES __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")))
 
@@ -100,7 +101,7 @@ static int ecgframe_compresses(void) {
 
 ECGFRAME_COMPRESSES
 static inline __m512i ecgframe_load_counts(const char* p, int size, int is_signed) {
-    const __m512i largest = _mm512_set1_epi32(INT32_MAX);  /* unsigned ones beyond it stay beyond all counts */
+    const __m512i largest = _mm512_set1_epi32(INT32_MAX);  /* larger unsigned integers remain larger than all counts */
     if (size == 2) {
         __m256i counts = _mm256_loadu_si256((const __m256i*)p);
         return is_signed ? _mm512_cvtepi16_epi32(counts) : _mm512_cvtepu16_epi32(counts);
@@ -119,7 +120,7 @@ static inline __m512i ecgframe_load_counts(const char* p, int size, int is_signe
         largest);
 }
 
-/* Which of them lie outside first..last. */
+/* Return a mask of the counts outside first..last. */
 ECGFRAME_COMPRESSES
 static inline __mmask16 ecgframe_outside(__m512i counts, int first, int last) {
     return _mm512_cmpgt_epu32_mask(
@@ -162,15 +163,15 @@ static inline Py_ssize_t ecgframe_write_counts(
         needed = _mm512_mask_mov_epi32(needed, three, _mm512_set1_epi32(0x808080));
         __mmask64 bytes = _mm512_movepi8_mask(needed);
         int taken = __builtin_popcountll(bytes);
-        __mmask64 first = ((__mmask64)1 << taken) - 1;  /* nothing is written behind the last number */
+        __mmask64 first = ((__mmask64)1 << taken) - 1;  /* write nothing after the last number */
         _mm512_mask_storeu_epi8(*out, first, _mm512_maskz_compress_epi8(bytes, lanes));
         *out += taken;
     }
     return i;
 }
 
-/* The tags among the first 62 of 64 bytes, where numbers of at most three stand without a gap, and where the number
-   behind them starts; 0 where anything else stands among them. */
+/* Return a mask of the tags in the first 62 of 64 bytes, which must be integers of at most three bytes without gaps,
+   and the offset of the next integer; 0 if there is any other value. */
 ECGFRAME_COMPRESSES
 static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, int* next) {
     const uint64_t looked_at = ((uint64_t)1 << 62) - 1;
@@ -181,7 +182,7 @@ static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, int* next) {
     uint64_t one = _mm512_cmpgt_epi8_mask(bytes, _mm512_set1_epi8(-33));  /* -32 to 127 */
     uint64_t known = wide | one, covered, alike;
     wide &= looked_at;
-    for (;;) {  /* what only looks like a tag is covered by one before it; the first such is so by a true one */
+    for (;;) {  /* remove false tags, which are bytes of the integer before: the first one always follows a true tag */
         covered = wide << 1 | (wide & three) << 2;
         alike = wide & covered;
         if (!alike) break;
@@ -191,7 +192,7 @@ static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, int* next) {
     return looked_at & ~covered & ~known ? 0 : looked_at & ~covered;
 }
 
-/* Past as many numbers as can be, of n; how many those were is subtracted from it. */
+/* Skip as many of n numbers as possible, and subtract them from n. Returns their end. */
 ECGFRAME_COMPRESSES
 static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
     int next;
@@ -209,7 +210,7 @@ static inline __m256i ecgframe_half(__m512i both, int upper) {
     return upper ? _mm512_extracti64x4_epi64(both, 1) : _mm512_castsi512_si256(both);
 }
 
-/* Thirty-two int16 as samples of any size, of which those in the mask are stored. */
+/* Store those of thirty-two int16 that are in the mask, as samples of any size. */
 ECGFRAME_COMPRESSES
 static inline void ecgframe_store_counts(char* out, __m512i counts, __mmask32 stored, int size) {
     if (size == 2) {
@@ -229,8 +230,8 @@ static inline void ecgframe_store_counts(char* out, __m512i counts, __mmask32 st
     }
 }
 
-/* Numbers that an int16 can be, into integers of any size but one byte. It stops before others, and where fewer
-   than 62 samples or 66 bytes are left: so many are looked at. */
+/* Read numbers in the range of int16 as integers of 2, 4 or 8 bytes. Stops before other numbers, and if fewer than 62
+   samples or 66 bytes are left, since each step reads so many. */
 ECGFRAME_COMPRESSES
 static inline Py_ssize_t ecgframe_read_counts(
     const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
@@ -261,7 +262,7 @@ static inline Py_ssize_t ecgframe_read_counts(
             int here = found - 32 * half;
             __mmask32 stored = here >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << here) - 1;
             __mmask32 negative = _mm512_movepi16_mask(counts) & stored;
-            if (negative & (is_signed ? u16 : stored)) return i;  /* above what an int16 can be, or below none */
+            if (negative & (is_signed ? u16 : stored)) return i;  /* a number is out of range */
             ecgframe_store_counts(out + size * (i + 32 * half), counts, stored, size);
         }
         i += found;

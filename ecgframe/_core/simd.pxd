@@ -1,7 +1,7 @@
-"""Rows of samples, many at a time, on processors that can: floats permuted, the counts of an ADC compressed.
+"""Conversion of many samples at a time by vector instructions, for floats and for ADC counts.
 
-Each returns how many samples it has moved; the loops that call them move the rest, or all of them on other
-processors. ECGFRAME_PORTABLE_LOOPS leaves them out.
+Each function returns the number of converted samples. The loops that call them convert the others, or all samples on
+processors without the instructions. ECGFRAME_PORTABLE_LOOPS excludes these functions.
 """
 
 from libc.stdint cimport uint8_t, uint64_t

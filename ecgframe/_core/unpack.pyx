@@ -1,7 +1,7 @@
-"""From a MessagePack payload to Python objects, read straight out of the received buffer.
+"""Unpacks MessagePack payloads to Python objects, directly from the received buffer.
 
-The specification's eleven types and nothing else ("MessagePack Integration"). Every length is checked against what has
-arrived before anything is allocated for it; only ``ProtocolError`` leaves.
+Only the eleven types of the specification ("MessagePack Integration") are accepted. Each length is compared to the
+remaining bytes before memory is allocated. The only errors are ``ProtocolError``.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -15,22 +15,24 @@ from libc.string cimport memcmp
 from ._header cimport FlatBuffer, Header, compare_sum
 from .byteorder cimport load16, load32
 from .checksum cimport Sum, complete
-from .gil_yield cimport VALUES_BETWEEN_LOOKS, count_values
+from .gil_yield cimport VALUES_BETWEEN_CHECKS, count_values
 from .limits cimport DEEPEST
 from .msgpack_tags cimport (
     ARRAY16, ARRAY32, BIN32, BIN8, F32, FALSE, FIXARRAY, FIXMAP, FIXSTR, I64, MAP16, MAP32, NEGATIVE_FIXINT, NIL, STR32,
     STR8, TRUE, U8,
 )
 from .read_samples cimport FLOATING, SIGNED, UNSIGNED, Number, read_number
-from .reader cimport TOO_DEEP, Reader, need, refuse, where
+from .reader cimport TOO_DEEP, Reader, allow, need, refuse
 from .unpack_arrays cimport marker_at, read_number_list, read_wrapper, refuse_lying_wrapper
 
 from datetime import datetime
 from uuid import UUID
 
 from .path import quoted
-from ..errors import MessageTooLarge, ProtocolError
-from ..protocol import DATETIME_KEY, MAX_CONTAINERS, NDARRAY_KEY, NDARRAY_KEYS, UUID_KEY, Check
+from ..errors import ProtocolError
+from ..protocol import (
+    BINARY_VALUES, DATETIME_KEY, DATETIME_SPELLING, MAX_VALUES, NDARRAY_KEY, NDARRAY_KEYS, UUID_KEY, UUID_SPELLING,
+)
 
 __all__ = ["unpack", "unpack_checked"]
 
@@ -44,53 +46,56 @@ cdef enum:
     TEXT_AT_ONCE = 262144        # bytes
     SUMMED_WHILE_READ = 65536
 
-cdef Py_ssize_t MOST_CONTAINERS = MAX_CONTAINERS
+cdef Py_ssize_t VALUES_ALLOWED = MAX_VALUES
+cdef Py_ssize_t VALUES_OF_BINARY = BINARY_VALUES
 
-# Python keeps no single objects for these, and a payload could ask for a million of each byte.
+# Python does not cache these objects, and a payload could contain a million of them.
 cdef list NEGATIVE_FIXINTS = [number for number in range(-32, 0)]
 
-# The last text of each kind. A list, since Python makes taking from it and putting into it safe between threads.
+# Cache of short texts. A list, since its items can be read and replaced by several threads.
 cdef list TEXTS = [""] * TEXTS_CACHED
 
 
-cpdef object unpack(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric):
-    """The one value that fills the bytes from start to stop; None where there are none.
+cpdef object unpack(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric, bint copy):
+    """Unpack the only value in the bytes from ``start`` to ``stop``; None if there are no bytes.
 
     Args:
-        flat: the received bytes. Arrays in binary form are views of them and keep them alive.
-        numeric: whether plain homogeneous lists of numbers become ndarrays.
+        flat: the received bytes. Arrays in binary form are views of them, and keep them alive.
+        numeric: True to convert plain lists of numbers to ndarrays.
+        copy: True to copy arrays in binary form, so that they are writable.
 
     Raises:
-        InvalidDataFormat: (check 11) not exactly one well-formed value of the specification's types.
-        MessageTooLarge: (check 11) more arrays and maps than ``protocol.MAX_CONTAINERS``.
+        InvalidDataFormat: (check 11) the payload is not exactly one valid value of the types in the specification.
+        MessageTooLarge: (check 11) the payload has more values than ``protocol.MAX_VALUES``.
     """
-    return read_whole(flat, start, stop, numeric, NULL)
+    return read_whole(flat, start, stop, numeric, copy, NULL)
 
 
-cpdef object unpack_checked(FlatBuffer flat, Py_ssize_t offset, Header header, bint numeric):
-    """The same of the payload of the frame at offset, which is whole, once its sum is known to be right (check 7).
+cpdef object unpack_checked(FlatBuffer flat, Py_ssize_t offset, Header header, bint numeric, bint copy):
+    """Unpack the payload of the complete frame at ``offset``, after its checksum was verified (check 7).
 
     Raises:
         ChecksumMismatch: (check 7) the payload was damaged.
-        InvalidDataFormat, MessageTooLarge: (check 11) as ``unpack`` does.
+        InvalidDataFormat, MessageTooLarge: (check 11) as for ``unpack``.
     """
     if header.length >= SUMMED_WHILE_READ:
-        return unpack_large(flat, offset, header, numeric)
+        return unpack_large(flat, offset, header, numeric, copy)
     flat.check_sum(offset, header)
-    return unpack(flat, offset + header.size, offset + header.size + header.length, numeric)
+    return unpack(flat, offset + header.size, offset + header.size + header.length, numeric, copy)
 
 
-cdef object unpack_large(FlatBuffer flat, Py_ssize_t offset, Header header, bint numeric):
-    """Sums the payload where the GIL is let go for its samples, since to take it back twice costs threads more.
+cdef object unpack_large(FlatBuffer flat, Py_ssize_t offset, Header header, bint numeric, bint copy):
+    """Unpack a large payload, and compute its checksum while the GIL is released for the samples.
 
-    So whatever is wrong with a payload comes up before its sum does, and counts for nothing if the sum is wrong.
+    Releasing the GIL a second time would cost threads more. Errors in the payload are therefore found before a wrong
+    checksum, which then replaces them.
     """
     cdef Sum sum = Sum(0, 0)
     cdef Py_ssize_t start = offset + header.size
     refusal = None
     value = None
     try:
-        value = read_whole(flat, start, start + header.length, numeric, &sum)
+        value = read_whole(flat, start, start + header.length, numeric, copy, &sum)
     except ProtocolError as error:
         refusal = error
     compare_sum(offset, header, complete(&sum, flat.start + start, header.length))
@@ -99,7 +104,7 @@ cdef object unpack_large(FlatBuffer flat, Py_ssize_t offset, Header header, bint
     return value
 
 
-cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric, Sum* sum):
+cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric, bint copy, Sum* sum):
     cdef Reader r
     if start == stop:
         return None
@@ -108,9 +113,10 @@ cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint 
     r.owner = <PyObject*>flat
     r.sum = sum
     r.numeric = numeric
+    r.copy = copy
     r.outstanding = 0
-    r.containers = 0
-    r.values_left = VALUES_BETWEEN_LOOKS
+    r.values_allowed = VALUES_ALLOWED
+    r.values_left = VALUES_BETWEEN_CHECKS
     r.depth = 0
     value = read_value(&r)
     if r.at != r.end:
@@ -158,7 +164,7 @@ cdef object read_value(Reader* r):
     if STR8 <= tag <= STR32:
         return read_text(r, start, read_length(r, tag - STR8))
     if BIN8 <= tag <= BIN32:
-        return read_bytes(r, read_length(r, tag - BIN8))
+        return read_bytes(r, start, read_length(r, tag - BIN8))
     if tag in (ARRAY16, ARRAY32):
         return read_array(r, start, read_length(r, tag - ARRAY16 + 1))
     if tag in (MAP16, MAP32):
@@ -167,7 +173,7 @@ cdef object read_value(Reader* r):
 
 
 cdef Py_ssize_t read_length(Reader* r, int width) except -1:
-    """A length of 8, 16 or 32 bits (width 0, 1, 2) behind its tag."""
+    """Read a length of 8, 16 or 32 bits (width 0, 1, 2) after its tag."""
     cdef const uint8_t* p = r.at + 1
     need(r, 1 + (1 << width))
     r.at += 1 + (1 << width)
@@ -185,6 +191,11 @@ cdef Py_ssize_t fail_length(Reader* r, const uint8_t* at, uint64_t n) except -1:
 
 cdef str read_text(Reader* r, const uint8_t* start, Py_ssize_t n):
     need(r, n)
+    allow(r, start, 1)
+    return decode_text(r, start, n)
+
+
+cdef str decode_text(Reader* r, const uint8_t* start, Py_ssize_t n):
     try:
         if n > TEXT_AT_ONCE:
             text = decode_long(r, n)
@@ -197,7 +208,7 @@ cdef str read_text(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef str decode_long(Reader* r, Py_ssize_t n):
-    """Part by part, since the whole of it would keep the GIL for long."""
+    """Process the text in parts, so that the GIL is not held for long."""
     cdef const char* at = <const char*>r.at
     cdef Py_ssize_t left = n
     cdef Py_ssize_t size
@@ -206,24 +217,25 @@ cdef str decode_long(Reader* r, Py_ssize_t n):
     while left:
         size = min(left, TEXT_AT_ONCE)
         end = size
-        while end < left and end > size - 3 and (at[end] & NIL) == FIXMAP:    # not within a letter
+        while end < left and end > size - 3 and (at[end] & NIL) == FIXMAP:    # not within a character
             end -= 1
         try:
             parts.append(PyUnicode_DecodeUTF8(at, end, NULL))
         except UnicodeDecodeError:
-            return PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)          # which says what is wrong with the whole
+            return PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)          # raises the error for the whole text
         at += end
         left -= end
-        count_values(&r.values_left, VALUES_BETWEEN_LOOKS + 1)
+        count_values(&r.values_left, VALUES_BETWEEN_CHECKS + 1)
     return "".join(parts)
 
 
 cdef str read_short_text(Reader* r, const uint8_t* start, Py_ssize_t n):
-    """At most 31 bytes, from the cache if they were the last of their kind: field and lead names recur all the time."""
+    """Return a text of at most 31 bytes, from the cache if possible: names of fields and leads occur often."""
     cdef const uint8_t* bytes_of = r.at
     cdef str text
     cdef Py_ssize_t slot
     need(r, n)
+    allow(r, start, 1)
     if n == 0:
         return ""
     slot = (bytes_of[0] * 131 + bytes_of[n // 2] * 31 + bytes_of[n - 1] * 7 + n) % TEXTS_CACHED
@@ -234,13 +246,14 @@ cdef str read_short_text(Reader* r, const uint8_t* start, Py_ssize_t n):
     ):
         r.at += n
         return text
-    text = read_text(r, start, n)
+    text = decode_text(r, start, n)
     TEXTS[slot] = text
     return text
 
 
-cdef bytes read_bytes(Reader* r, Py_ssize_t n):
+cdef bytes read_bytes(Reader* r, const uint8_t* start, Py_ssize_t n):
     need(r, n)
+    allow(r, start, VALUES_OF_BINARY)
     r.at += n
     return PyBytes_FromStringAndSize(<const char*>r.at - n, n)
 
@@ -248,17 +261,12 @@ cdef bytes read_bytes(Reader* r, Py_ssize_t n):
 # --- containers ---
 
 cdef int enter(Reader* r, const uint8_t* start, Py_ssize_t values) except -1:
-    """Into an array or map that owes this many values: refused at once where they cannot all have arrived."""
+    """Go into an array or map of so many values. Rejects it at once if the payload is too short for them."""
     if values + r.outstanding > r.end - r.at:
         refuse(r, start, f"{values} values announced, and {r.end - r.at} bytes are left")
     if r.depth == DEEPEST:
         refuse(r, start, TOO_DEEP)
-    r.containers += 1
-    if r.containers > MOST_CONTAINERS:
-        raise MessageTooLarge(
-            f"{where(r)}: more than {MOST_CONTAINERS} arrays and maps in one payload (payload byte {start - r.base})",
-            check=Check.PAYLOAD, path=where(r), offset=start - r.base,
-        )
+    allow(r, start, 1)
     r.depth += 1
     r.key[r.depth] = NULL
     r.index[r.depth] = 0
@@ -268,7 +276,7 @@ cdef int enter(Reader* r, const uint8_t* start, Py_ssize_t values) except -1:
 
 cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
     if r.numeric and n:
-        array = read_number_list(r, n)
+        array = read_number_list(r, start, n)
         if array is not None:
             return array
     enter(r, start, n)
@@ -293,7 +301,7 @@ cdef object read_map(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef object read_marked_map(Reader* r, const uint8_t* start, Py_ssize_t n):
-    """A map whose first key is one of the wrappers': what it wraps, or the map where it has other keys besides."""
+    """Read a map whose first key is one of a wrapper. Returns the wrapped value, or the map if it is no wrapper."""
     array = read_wrapper(r, start, n)
     if array is not None:
         return array
@@ -314,7 +322,7 @@ cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
     cdef Py_ssize_t _
     cdef dict items = {}
     for _ in range(n):
-        r.depth = level - 1                # a broken key is the map's fault, and named by the map's path
+        r.depth = level - 1                # an error in the key has the path of the map
         r.outstanding -= 1
         key = read_key(r)
         r.depth = level
@@ -335,7 +343,10 @@ cdef object read_key(Reader* r):
     if FIXSTR <= tag < NIL:
         r.at += 1
         return read_short_text(r, start, tag & 0x1F)
-    if tag < FIXMAP or tag >= NEGATIVE_FIXINT or U8 <= tag <= I64 or STR8 <= tag <= STR32:
+    if STR8 <= tag <= STR32:
+        return read_value(r)
+    if tag < FIXMAP or tag >= NEGATIVE_FIXINT or U8 <= tag <= I64:
+        allow(r, start, 1)
         return read_value(r)
     refuse(r, r.at, f"a map key that is neither str nor int (MessagePack tag 0x{tag:02x})")
 
@@ -346,15 +357,16 @@ cdef object read_datetime(Reader* r, const uint8_t* start, text):
     if type(text) is not str:
         refuse(r, start, f'"{DATETIME_KEY}" wraps no text')
     try:
-        return datetime.fromisoformat(text)
+        if DATETIME_SPELLING.fullmatch(text):
+            return datetime.fromisoformat(text)
     except ValueError:
-        refuse(r, start, f'"{DATETIME_KEY}" wraps no ISO 8601 date and time: {quoted(text)}')
+        pass                               # the date does not exist
+    refuse(r, start, f'"{DATETIME_KEY}" wraps no ISO 8601 date and time: {quoted(text)}')
 
 
 cdef object read_uuid(Reader* r, const uint8_t* start, text):
     if type(text) is not str:
         refuse(r, start, f'"{UUID_KEY}" wraps no text')
-    try:
-        return UUID(text)
-    except ValueError:
+    if not UUID_SPELLING.fullmatch(text):
         refuse(r, start, f'"{UUID_KEY}" wraps no UUID: {quoted(text)}')
+    return UUID(text)

@@ -1,4 +1,4 @@
-"""The C face of reading ndarrays."""
+"""C declarations of ``unpack_arrays.pyx``."""
 
 from libc.stdint cimport uint8_t
 
@@ -7,4 +7,4 @@ from .reader cimport Reader
 cdef char marker_at(const uint8_t* p, const uint8_t* end) noexcept
 cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n)
 cdef int refuse_lying_wrapper(Reader* r, const uint8_t* start, dict items) except -1
-cdef object read_number_list(Reader* r, Py_ssize_t n)
+cdef object read_number_list(Reader* r, const uint8_t* start, Py_ssize_t n)

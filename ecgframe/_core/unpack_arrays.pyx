@@ -1,8 +1,8 @@
-"""ndarrays out of a payload: wrappers in list and binary form, and plain lists of numbers.
+"""Reads ndarrays in a payload: wrappers in list form and in binary form, and plain lists of numbers.
 
-The samples usually come before the dtype that says what they are. So the map is first walked over, with the samples'
-end guessed from their headers (a guess costs nothing and nearly always holds) or, when that comes to nothing, found
-by skipping them; then the samples are read once, straight into the array.
+The samples often precede their dtype. The entries of the map are therefore located first. The end of the samples is
+predicted from their headers, which takes no time and is nearly always correct; if not, they are skipped one by one.
+Then the samples are read once, directly into the array.
 """
 
 cimport cython
@@ -25,20 +25,19 @@ from .read_samples cimport (
     Fault, Number, Survey,
     array_header, predict_end, read_number, read_row, skip_numbers, survey_row,
 )
-from .reader cimport TOO_DEEP, Reader, keys_to, refuse
+from .reader cimport TOO_DEEP, Reader, allow, keys_to, refuse
 
 import numpy as np
 
 from .path import path_text
 from ..errors import InvalidDataFormat
 from ..protocol import (
-    DTYPE_KINDS,
-    DTYPE_SPELLING,
+    DTYPE_SPELLINGS,
     MAX_DIMENSION,
     MAX_DTYPE_LETTERS,
-    MAX_SAMPLE_SIZE,
     NDARRAY_KEY,
     NDARRAY_KEYS,
+    NDARRAY_VALUES,
     Check,
 )
 
@@ -52,6 +51,7 @@ cdef enum:
 
 cdef int64_t LARGEST_DIMENSION = MAX_DIMENSION
 cdef Py_ssize_t LONGEST_DTYPE = MAX_DTYPE_LETTERS
+cdef Py_ssize_t VALUES_OF_NDARRAY = NDARRAY_VALUES
 
 cdef dict FAULTS = {
     <int>CUT_SHORT: "the payload ends within this number",
@@ -70,11 +70,11 @@ cdef object UINT64_DTYPE = np.dtype("u8")
 
 
 cdef struct Wrapper:
-    # An ndarray wrapper as it stands in the payload, before its samples are read.
+    # Locations of the values of an ndarray wrapper in the payload.
     const uint8_t* dtype
     Py_ssize_t dtype_size
     const uint8_t* samples
-    const uint8_t* samples_end   # found, or guessed from the headers
+    const uint8_t* samples_end   # found, or predicted from the headers
     const uint8_t* shape
     const uint8_t* end
 
@@ -82,14 +82,14 @@ cdef struct Wrapper:
 # --- wrappers ---
 
 cdef char marker_at(const uint8_t* p, const uint8_t* end) noexcept:
-    """Which of the wrappers' keys stands at p, as ``marker`` tells; 0 for none."""
+    """Return the key of a wrapper at p, as ``marker`` does; 0 for none."""
     cdef const uint8_t* text
     cdef Py_ssize_t n
     return marker(text, n) if text_at(p, end, &text, &n) != NULL else 0
 
 
 cdef char marker(const uint8_t* text, Py_ssize_t n) noexcept:
-    """Which of the wrappers' keys a text is: array, type, shape, clock (datetime) or uuid; 0 for none."""
+    """Return a letter for the key of a wrapper: array, type, shape, clock (datetime) or uuid; 0 for other texts."""
     if n == 5:
         return c"t" if memcmp(text, b"dtype", 5) == 0 else c"s" if memcmp(text, b"shape", 5) == 0 else 0
     if n == 11:
@@ -102,7 +102,7 @@ cdef char marker(const uint8_t* text, Py_ssize_t n) noexcept:
 cdef const uint8_t* text_at(
     const uint8_t* p, const uint8_t* end, const uint8_t** text, Py_ssize_t* n
 ) noexcept:
-    """Past a str of any header width, with its bytes; NULL where none stands whole."""
+    """Return the end of a str, and its bytes; NULL if there is no complete str."""
     if p == end or not FIXSTR <= p[0] < NIL:
         return sized_at(p, end, STR8, text, n)
     n[0] = p[0] & 0x1F
@@ -113,7 +113,7 @@ cdef const uint8_t* text_at(
 cdef const uint8_t* sized_at(
     const uint8_t* p, const uint8_t* end, uint8_t tag8, const uint8_t** content, Py_ssize_t* n
 ) noexcept:
-    """Past a str (tag8 STR8) or bin (BIN8) whose length has 8, 16 or 32 bits; NULL where none stands whole."""
+    """Return the end of a str (tag8 STR8) or bin (BIN8) with a length of 8, 16 or 32 bits; NULL if incomplete."""
     cdef Py_ssize_t left = end - p
     if left >= 2 and p[0] == tag8:
         n[0] = p[1]
@@ -130,7 +130,7 @@ cdef const uint8_t* sized_at(
 
 
 cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
-    """Finds the wrapper's three values in a map of n entries at r.at; False where it is no whole wrapper."""
+    """Locate the three values of a wrapper, a map of n entries at r.at. Returns False if it is not complete."""
     cdef const uint8_t* p = r.at
     cdef const uint8_t* text
     cdef Py_ssize_t size
@@ -167,19 +167,21 @@ cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint gues
 
 
 cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
-    """The ndarray of the wrapper at r.at, or None where the map is not a whole one."""
+    """Read the ndarray of the wrapper at r.at; None if the map is not a complete wrapper."""
     cdef Wrapper w
-    if locate(r, n, True, &w):
+    if r.values_allowed >= VALUES_OF_NDARRAY and locate(r, n, True, &w):
         array = read_array_of(r, &w, True)
         if array is not None:
+            r.values_allowed -= VALUES_OF_NDARRAY
             return array
     if locate(r, n, False, &w):
+        allow(r, w.samples, VALUES_OF_NDARRAY)
         return read_array_of(r, &w, False)
     return None
 
 
 cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
-    """The located array. Where the samples' end was only guessed and they turn out otherwise: None."""
+    """Read a located array; None if the predicted end of the samples was wrong."""
     cdef Py_ssize_t dims[MOST_DIMENSIONS]
     cdef int ndim = 0
     cdef Py_ssize_t count
@@ -203,7 +205,7 @@ cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
 
 
 cdef class SampleDtype:
-    """A dtype that travels, and what reading it takes."""
+    """A dtype that can be received, with its properties for reading."""
 
     cdef SampleType t
     cdef bint native
@@ -225,23 +227,18 @@ cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
         if found is None:
             spelling = text.decode("ascii", "backslashreplace")
             refuse(r, w.dtype, f"dtype {spelling!r} is no bool, integer or float of at most 8 bytes")
-        # Bounded: only what NumPy reads, in at most 32 letters. Never replaced, since other threads may be at it.
+        # Bounded by the table of dtypes. Entries are never replaced, since other threads may use them.
         found = DTYPES.setdefault(text, found)
     return found
 
 
 cdef SampleDtype known_dtype(bytes text):
-    """The dtype behind a text, or None; never what NumPy makes of structures or objects."""
+    """Return the dtype for a text; None for other texts, including those of structures and objects in NumPy."""
     cdef SampleDtype known
-    spelling = text.decode("latin-1")
-    if not DTYPE_SPELLING.fullmatch(spelling):
+    name = DTYPE_SPELLINGS.get(text.decode("latin-1"))
+    if name is None:
         return None
-    try:
-        dtype = np.dtype(spelling)
-    except Exception:
-        return None
-    if dtype.kind not in DTYPE_KINDS or dtype.itemsize > MAX_SAMPLE_SIZE:
-        return None
+    dtype = np.dtype(name)
     known = SampleDtype()
     known.t = sample_type(ord(dtype.kind), dtype.itemsize)
     known.native = dtype.isnative
@@ -252,7 +249,7 @@ cdef SampleDtype known_dtype(bytes text):
 
 
 cdef int read_shape(Reader* r, Wrapper* w, Py_ssize_t* dims) except -1:
-    """The shape's dimensions into dims, and how many they are."""
+    """Read the dimensions of the shape into ``dims``. Returns their number."""
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t i
     cdef Number number
@@ -279,7 +276,7 @@ cdef tuple shape_of(const Py_ssize_t* dims, int ndim):
 
 
 cdef Py_ssize_t count_samples(Reader* r, Wrapper* w, Py_ssize_t* dims, int ndim, Py_ssize_t size) except -1:
-    """Samples of the shape; refused where even an address could not hold them."""
+    """Return the number of samples of a shape. Rejects shapes whose size in bytes exceeds the address space."""
     cdef int i
     cdef bint none = False
     cdef Py_ssize_t total = 1
@@ -298,7 +295,8 @@ cdef Py_ssize_t count_samples(Reader* r, Wrapper* w, Py_ssize_t* dims, int ndim,
 cdef object view_samples(
     Reader* r, Wrapper* w, SampleDtype dtype, const Py_ssize_t* dims, int ndim, Py_ssize_t count
 ):
-    """A read-only view of the received bytes; a copy only where they are unaligned or of the other byte order."""
+    """Return the samples as a read-only view of the received bytes. They are copied if they are unaligned or have
+    another byte order; and if the reader is to copy, which makes the array writable."""
     cdef const uint8_t* content = NULL
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t i
@@ -314,8 +312,10 @@ cdef object view_samples(
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
     array = asarray(Received.samples(<object>r.owner, content, n, dtype, dims, ndim))
+    if r.copy:
+        return array.astype(dtype.dtype)
     if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
-        return array                       # read-only, as the buffer that it is a view of
+        return array                       # read-only, like the buffer
     array = array.astype(dtype.dtype)
     array.flags.writeable = False
     return array
@@ -323,15 +323,15 @@ cdef object view_samples(
 
 @cython.final
 @cython.freelist(8)
-@cython.no_gc                              # as what it views has no ways back that the collector could see either
+@cython.no_gc                              # no cycles: what it views does not refer to it
 @cython.auto_pickle(False)
 cdef class Received:
-    """Received bytes as the samples they are: what NumPy makes a view of in a third of its constructor's time."""
+    """Received samples with the buffer protocol. NumPy makes a view of it in a third of the time of its constructor."""
 
     cdef object owner
     cdef const uint8_t* start
     cdef Py_ssize_t nbytes
-    cdef Py_ssize_t size         # of a sample
+    cdef Py_ssize_t size         # of a sample, in bytes
     cdef bytes format
     cdef int ndim
     cdef Py_ssize_t[MOST_DIMENSIONS] shape
@@ -370,7 +370,7 @@ cdef class Received:
 cdef object copy_samples(
     Reader* r, Wrapper* w, SampleDtype dtype, Py_ssize_t* dims, int ndim, Py_ssize_t count
 ):
-    """An array of its own memory with the samples of nested or flat lists."""
+    """Return a new array with the samples of nested or flat lists."""
     cdef Py_buffer target
     cdef Fault fault = FINE
     cdef const uint8_t* end
@@ -404,7 +404,7 @@ cdef object copy_samples(
 
 
 cdef bint is_flat(const uint8_t* p, const uint8_t* end, int ndim) noexcept:
-    """Whether the samples lie in one list, in C order, rather than nested as the shape says."""
+    """Return True if the samples are one flat list in C order, False if they are nested lists."""
     cdef Py_ssize_t n = 0
     cdef const uint8_t* first = array_header(p, end, &n)
     cdef Py_ssize_t ignored = 0
@@ -417,7 +417,7 @@ cdef const uint8_t* fill(
     SampleType t, const uint8_t* p, const uint8_t* end, char* out,
     Py_ssize_t* dims, int ndim, bint flat, Py_ssize_t count, Fault* fault, Py_ssize_t* index,
 ) noexcept nogil:
-    """Reads all samples; where that went wrong, NULL or not the samples' end, with the fault and the flat index."""
+    """Read all samples. After an error, returns NULL or another end, with the fault and the index of the sample."""
     cdef Py_ssize_t n = 0
     cdef char* start = out
     if not flat:
@@ -477,8 +477,11 @@ cdef int refuse_lying_wrapper(Reader* r, const uint8_t* start, dict items) excep
 
 # --- plain lists of numbers ---
 
-cdef object read_number_list(Reader* r, Py_ssize_t n):
-    """A list of n numbers at r.at, or of n equally long lists of them, as an ndarray; None where it is no such list."""
+cdef object read_number_list(Reader* r, const uint8_t* start, Py_ssize_t n):
+    """Read a list of n numbers at r.at, or of n lists of equal length, as an ndarray; None for other lists.
+
+    It counts for MAX_VALUES like the lists, so that this option does not change which payloads are accepted.
+    """
     cdef Survey survey
     cdef const uint8_t* p = r.at
     cdef const uint8_t* after = r.at
@@ -506,6 +509,7 @@ cdef object read_number_list(Reader* r, Py_ssize_t n):
     dtype = dtype_for(&survey)
     if dtype is None:
         return None
+    allow(r, start, 1 + n if columns else 1)
     cdef tuple shape = (n, columns)
     array = empty(shape if columns else shape[:1], dtype)
     PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
@@ -523,7 +527,7 @@ cdef object read_number_list(Reader* r, Py_ssize_t n):
 
 
 cdef object dtype_for(Survey* survey):
-    """The dtype that holds every number of the list exactly, or None."""
+    """Return the dtype that represents every number of the list exactly; None if there is none."""
     if survey.floating:
         return None if survey.beyond_float64 else FLOAT64_DTYPE
     if survey.above_int64:
@@ -535,7 +539,7 @@ cdef const uint8_t* read_rows(
     SampleType t, const uint8_t* p, const uint8_t* end, char* out,
     Py_ssize_t rows, Py_ssize_t columns, Fault* fault, Py_ssize_t* index,
 ) noexcept nogil:
-    """Past the surveyed numbers; NULL where another thread has made something else of them since."""
+    """Return the end of the surveyed numbers; NULL if another thread has changed them since."""
     cdef Py_ssize_t ignored = 0
     cdef Py_ssize_t i
     if columns == 0:

@@ -1,4 +1,4 @@
-"""A map with one entry more than a dict has, for the packers: to copy a large dict takes long."""
+"""A dict with one additional entry, for the packers, because copying a large dict takes long."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, final
 
 @final
 class WithEntry:
-    """Packs as ``{**entries, key: value}`` does, where the key is not among the entries.
+    """Is packed like ``{**entries, key: value}``. The key must not be among the entries.
 
     Args:
-        entries: of the map; not copied, and not to be changed until it is packed.
-        key: of the last entry.
-        value: of the last entry.
+        entries: the other entries. They are not copied, and must not change before they are packed.
+        key: key of the last entry.
+        value: value of the last entry.
     """
 
     __slots__ = ("entries", "key", "value")

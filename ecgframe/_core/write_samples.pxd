@@ -1,4 +1,4 @@
-"""Samples from an ndarray's memory to MessagePack numbers: tight C loops, a row at a time, no Python object."""
+"""Conversion of samples of an ndarray to MessagePack numbers, row by row, in C loops without Python objects."""
 
 from libc.stdint cimport uint8_t
 

@@ -1,9 +1,9 @@
 # cython: cdivision=True
-"""Samples from an ndarray's memory to MessagePack numbers.
+"""Converts the samples of an ndarray to MessagePack numbers.
 
-A writer gets a pointer to room that has been reserved for what ``row_size`` said, and returns where it stopped. It gets
-the room's end, too, and returns NULL there: another thread may have made the integers longer since.
-Memory of arrays is touched by memcpy only: strides may leave samples unaligned.
+The functions get a pointer to memory of the size that ``row_size`` returned, and its end. They return the end of what
+they wrote, or NULL if the memory does not suffice: another thread may have changed the samples to longer integers.
+They access the memory of arrays by memcpy only, since strides may leave samples unaligned.
 """
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -47,7 +47,7 @@ cdef inline uint64_t item64(const char* p, bint swapped) noexcept nogil:
 
 
 cdef inline uint64_t integer_item(SampleType t, const char* p, bint swapped) noexcept nogil:
-    """Its 64 bits in two's complement; whether they have a sign is the type's to say."""
+    """Return an integer as 64 bits in two's complement. The type says whether it is signed."""
     if t == INT8:
         return <uint64_t><int8_t>p[0]
     if t == INT16:
@@ -73,7 +73,7 @@ cdef uint32_t half_to_float_bits(uint16_t half) noexcept nogil:
         return sign | ((exponent + 112) << 23) | (fraction << 13)
     if not fraction:
         return sign
-    # Subnormal: every one is a normal float32. Shift until the leading one is implicit.
+    # A subnormal half is a normal float32: shift until the leading one is implicit.
     exponent = 113
     while not fraction & 0x400:
         fraction <<= 1
@@ -84,12 +84,12 @@ cdef uint32_t half_to_float_bits(uint16_t half) noexcept nogil:
 # --- rows ---
 
 cdef inline bint are_counts(SampleType t, bint swapped, Py_ssize_t stride) noexcept nogil:
-    """Whether samples lie in memory as ``size_counts`` and ``write_counts`` take them."""
+    """Return True if the samples are in the form that ``size_counts`` and ``write_counts`` require."""
     return COMPRESSES and not swapped and is_integer(t) and item_size(t) > 1 and stride == item_size(t)
 
 
 cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
-    """Bytes that ``write_row`` will write."""
+    """Return the number of bytes that ``write_row`` will write."""
     cdef Py_ssize_t size = 0
     cdef Py_ssize_t done
     if t == BOOL:
@@ -102,7 +102,7 @@ cdef Py_ssize_t row_size(SampleType t, bint swapped, const char* p, Py_ssize_t n
         done = size_counts(p, n, <int>item_size(t), is_signed(t), &size)
         p += done * stride
         n -= done
-    if t == INT16 and not swapped:         # the two that come most often have loops without a choice
+    if t == INT16 and not swapped:         # the two most frequent types have loops without branches for the type
         return size + integers_size(INT16, False, p, n, stride)
     if t == INT64 and not swapped:
         return size + integers_size(INT64, False, p, n, stride)
@@ -164,7 +164,7 @@ cdef inline uint8_t* write_integers(
     cdef Py_ssize_t i = 0
     while i < n:
         sure = min(n, i + (end - out) // WIDEST)
-        while i < sure:                    # these fit whatever they are
+        while i < sure:                    # these fit in any case
             out = write_integer(out, integer_item(t, p + i * stride, swapped), is_signed(t))
             i += 1
         if i < n and end - out < WIDEST:
@@ -191,7 +191,7 @@ cdef uint8_t* write_float64(bint swapped, uint8_t* out, const char* p, Py_ssize_
         if PERMUTES:
             done = write_permuted(out, p, n, 8, F64)
         done += write_with_one_store(out + 9 * done, p + 8 * done, n - done)
-        for i in range(done, n):           # its own loop, so that the compiler sees a constant step
+        for i in range(done, n):           # a separate loop, so that the compiler knows the step
             out[9 * i] = F64
             store64(out + 9 * i + 1, item64(p + 8 * i, False))
     else:

@@ -1,4 +1,4 @@
-"""Where writing a payload has got to, and MessagePack's headers, which all who write to it share."""
+"""State of writing a payload, shared by all functions that write it, and MessagePack headers."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -7,30 +7,31 @@ from libc.string cimport memcpy
 
 from .byteorder cimport store16, store32
 from .checksum cimport COPY_WITHOUT_GIL, Sum, copy_and_sum
-from .gil_yield cimport VALUES_BETWEEN_LOOKS
+from .gil_yield cimport VALUES_BETWEEN_CHECKS
 from .limits cimport DEEPEST
 from .msgpack_numbers cimport unsigned_size, write_unsigned
 from .msgpack_tags cimport BIN8, FIXSTR, STR8
 
 cdef enum:
     SCRATCH = 512
-    TAIL = 256                   # what usually follows the samples of a message
+    TAIL = 256                   # bytes that usually follow the samples of a message
 
 
 cdef struct Writer:
-    uint8_t scratch[SCRATCH]     # where writing starts: most messages end before they need more
-    PyObject* frame              # bytes, and this is their only reference; NULL while the scratch suffices
-    uint8_t* base                # the scratch, or what the bytes hold, or the caller's buffer
-    bint fixed                   # the caller's buffer: it cannot grow
+    uint8_t scratch[SCRATCH]     # memory for short messages
+    PyObject* frame              # bytes, with this as the only reference; NULL while the scratch suffices
+    uint8_t* base                # start of the scratch, of the bytes, or of the caller's buffer
+    bint fixed                   # base is the caller's buffer, which cannot grow
     Py_ssize_t size
     Py_ssize_t capacity
-    Py_ssize_t room              # left blank at the start for the header
-    Py_ssize_t limit             # bytes that the frame may have
-    Sum* sum                     # of what is written without the GIL, and all before it; NULL where nobody asks
-    bint binary                  # ndarrays in the binary form
-    Py_ssize_t values_left       # to be packed until the next look whether others want the GIL
+    Py_ssize_t room              # free bytes at the start, for the header
+    Py_ssize_t limit             # maximum size of the frame
+    Sum* sum                     # checksum up to the samples that were written without the GIL; NULL if not needed
+    bint binary                  # pack ndarrays in binary form
+    Py_ssize_t counted           # values so far, counted as for MAX_VALUES
+    Py_ssize_t values_left       # values until the next check whether other threads need the GIL
     int depth
-    Py_ssize_t index[DEEPEST + 1]    # the way to the value being written, for errors:
+    Py_ssize_t index[DEEPEST + 1]    # path of the current value, for errors:
     PyObject* key[DEEPEST + 1]       # a borrowed key, or NULL for an index
 
 
@@ -56,12 +57,13 @@ cdef inline void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint 
     w.limit = room + max_payload
     w.sum = sum
     w.binary = binary
-    w.values_left = VALUES_BETWEEN_LOOKS
+    w.counted = 0
+    w.values_left = VALUES_BETWEEN_CHECKS
     w.depth = 0
 
 
 cdef inline uint8_t* reserve(Writer* w, Py_ssize_t n) except NULL:
-    """Room for n more bytes, all of which will be written."""
+    """Reserve memory for n more bytes, all of which will be written."""
     if n > w.capacity - w.size:
         grow(w, n)
     return w.base + w.size
@@ -98,7 +100,7 @@ cdef inline int pack_utf8(Writer* w, const char* text, Py_ssize_t size) except -
     if size >= 32:
         long_header(w, size, STR8)
         return pack_raw(w, text, size)
-    out = reserve(w, 1 + size)             # header and text at once: nearly all keys are this short
+    out = reserve(w, 1 + size)             # header and text together: nearly all keys are so short
     out[0] = FIXSTR | <uint8_t>size
     memcpy(out + 1, text, size)
     w.size += 1 + size
@@ -127,7 +129,7 @@ cdef inline uint8_t* write_container_header(uint8_t* out, Py_ssize_t n, uint8_t 
 
 
 cdef inline int container_header(Writer* w, Py_ssize_t n, uint8_t fixed, uint8_t wide) except -1:
-    """Of an array (FIXARRAY, ARRAY16) or a map (FIXMAP, MAP16), in its shortest form."""
+    """Write the shortest header of an array (FIXARRAY, ARRAY16) or a map (FIXMAP, MAP16)."""
     w.size = write_container_header(reserve(w, container_header_size(n)), n, fixed, wide) - w.base
     return 0
 

@@ -1,4 +1,4 @@
-"""A buffer that becomes the frame, and MessagePack's headers in it. See the .pxd for the writer."""
+"""The buffer of a writer, which becomes the frame, and MessagePack headers. See the .pxd for the writer."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
@@ -27,7 +27,7 @@ cdef bytes finish(Writer* w):
 
 
 cdef int cut(Writer* w) except -1:
-    """To the size written. A few bytes too many stay: giving them back takes a tenth of the time of a small frame."""
+    """Shrink the bytes to the size written. A few bytes are kept: freeing them takes a tenth of the time of a frame."""
     if w.capacity - w.size > TAIL:
         return _PyBytes_Resize(&w.frame, w.size)
     Py_SET_SIZE(w.frame, w.size)
@@ -35,7 +35,7 @@ cdef int cut(Writer* w) except -1:
     return 0
 
 
-# --- room ---
+# --- memory ---
 
 cdef int grow(Writer* w, Py_ssize_t n) except -1:
     if n > w.limit - w.size:
@@ -50,7 +50,7 @@ cdef too_large(Writer* w):
 
 
 cdef int foresee(Writer* w, Py_ssize_t n) except -1:
-    """Room for n bytes that are likely to be written: one allocation where doubling would take several."""
+    """Allocate memory for n bytes that will probably be written, at once instead of by repeated doubling."""
     n = min(n, w.limit - w.size)
     return resize(w, w.size + n) if n > w.capacity - w.size and not w.fixed else 0
 
@@ -68,7 +68,7 @@ cdef int resize(Writer* w, Py_ssize_t capacity) except -1:
     return 0
 
 
-# --- the way to the value ---
+# --- path ---
 
 cdef int refuse_depth(Writer* w) except -1:
     raise ValueError(f"{where(w)}: more than {DEEPEST} arrays and maps inside one another")
@@ -84,7 +84,7 @@ cdef where(Writer* w):
 # --- headers ---
 
 cdef int long_header(Writer* w, Py_ssize_t n, uint8_t tag8) except -1:
-    """Tag and length of 8, 16 or 32 bits: the three tags follow one another."""
+    """Write a tag and a length of 8, 16 or 32 bits. The three tags are consecutive numbers from ``tag8`` on."""
     if n < 0x100:
         return sized_header(w, n, tag8, 1)
     return sized_header(w, n, tag8 + 1, 2) if n < 0x10000 else sized_header(w, n, tag8 + 2, 4)
@@ -92,7 +92,7 @@ cdef int long_header(Writer* w, Py_ssize_t n, uint8_t tag8) except -1:
 
 cdef int sized_header(Writer* w, Py_ssize_t n, uint8_t tag, int width) except -1:
     if n > w.limit - w.size:
-        grow(w, n)                         # says that it is too large, before 32 bits could fall short of n
+        grow(w, n)                         # raises an error for sizes that 32 bits could not hold
     cdef uint8_t* out = reserve(w, 1 + width)
     out[0] = tag
     if width == 1:

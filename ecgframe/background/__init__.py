@@ -1,1 +1,1 @@
-"""Work that would hold up an event loop: the threads that do it, and the order in which its results go on."""
+"""Threads for work that would block an event loop, and the order of its results."""

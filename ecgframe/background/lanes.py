@@ -1,4 +1,4 @@
-"""Who goes after whom: messages that take long to encode, and those behind them."""
+"""Queues that keep messages in order when some of them are encoded in threads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 
 class Lanes:
-    """Lanes in which tasks go one after the other, in the order in which they came.
+    """Named queues in which tasks take turns, in order of arrival.
 
     Attributes:
-        taken: the lanes in which somebody has the turn, each with those that wait for it. In all others, nobody need
-            wait.
+        taken: the lanes in which a task has the turn, each with the futures of the tasks that wait. In all other lanes,
+            a task need not wait.
     """
 
     __slots__ = ("taken",)
@@ -23,7 +23,7 @@ class Lanes:
 
     @asynccontextmanager
     async def turn(self, name: Hashable) -> AsyncIterator[None]:
-        """Wait for the lane's turn, and have it within the context. To be cancelled holds nobody up."""
+        """Wait for a turn in the lane, and hold it within the context. A cancelled task passes its turn on."""
         await self._wait(name)
         try:
             yield
@@ -40,7 +40,7 @@ class Lanes:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given the turn just before
+            if not turn.cancelled():  # the turn was granted just before the cancellation
                 self._pass_on(name)
             raise
 
@@ -48,7 +48,7 @@ class Lanes:
         waiting = self.taken[name]
         while waiting:
             turn = waiting.popleft()
-            if not turn.done():  # else cancelled
+            if not turn.done():  # otherwise cancelled
                 turn.set_result(None)
                 return
         del self.taken[name]

@@ -1,10 +1,10 @@
-"""Threads of this process that encode and decode large messages for event loops.
+"""Threads that encode and decode large messages for event loops.
 
-Packing and deflating 16 MiB takes up to half a second, in which an event loop would do nothing else. Deflating needs
-no GIL, and packing rests often where a loop waits for it (``gil_yield.pyx``).
+Packing and deflating 16 MiB takes up to half a second, for which it would block an event loop. Deflating releases the
+GIL, and packing yields it often to a waiting loop (``gil_yield.pyx``).
 
-These threads are not those of ``asyncio.to_thread``: an application may keep all of those busy, with its database for
-one, and a message shall not wait for that; nor shall an application's look-up of a name wait for messages.
+The threads are separate from those of ``asyncio.to_thread``, so that neither messages wait for blocking calls of the
+application, such as database queries, nor those calls for messages.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any, Final, ParamSpec, TypeVar
 from .._core import work_in_background
 
 ENCODED_AT_ONCE: Final = 32 * 1024
-"""Bytes of a packed payload up to which a message is encoded on the event loop: usually a millisecond, and less than it
-takes to have a thread do it and to hear of that."""
+"""Largest packed payload, in bytes, that is encoded on the event loop. This usually takes a millisecond, less than the
+overhead of a thread."""
 
 DECODED_AT_ONCE: Final = 128 * 1024
-"""Bytes of a WebSocket message, and of its payload inflated, up to which it is decoded on the event loop. To decode
-takes a tenth of what it takes to deflate."""
+"""Largest WebSocket message, and inflated payload, in bytes, that is decoded on the event loop. Decoding takes a tenth
+of the time of deflating."""
 
 FEWEST_THREADS: Final = 2
-"""So that a message of 100 KiB need not wait for one of 16 MiB."""
+"""At least two, so that a message of 100 KiB need not wait for one of 16 MiB."""
 
 MOST_THREADS: Final = 4
-"""More would not leave memory to much else: one message may take three times its size while it is encoded."""
+"""Limits memory: while a message is encoded, it may take three times its size."""
 
 _FREED_AT_ONCE: Final = 1000
 
@@ -39,9 +39,9 @@ T = TypeVar("T")
 
 
 def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-    """Call a function in one of the threads; the result may be awaited in the running loop.
+    """Call a function in one of the threads, and return a future of the running loop.
 
-    Cancelling the future takes the call back if it has not begun.
+    Cancelling the future cancels the call if it has not started.
     """
     return asyncio.get_running_loop().run_in_executor(_threads(), partial(function, *args, **kwargs))
 
@@ -57,9 +57,9 @@ if hasattr(os, "register_at_fork"):  # a child process has none of its parent's 
 
 
 def let_go(value: Any) -> None:
-    """Empty lists and dicts bit by bit, nested ones as well, whose only user the caller is.
+    """Free a large value in small steps: empty its lists and dicts, including nested ones, gradually.
 
-    Python frees a list of a million objects in one go, and holds up all threads for as long as that takes.
+    No one else may use the value. Python would free a list of a million objects in one step, and hold the GIL for it.
     """
     containers = [value]
     del value

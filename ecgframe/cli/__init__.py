@@ -1,6 +1,6 @@
-"""The command line. Each command parses, calls one thing and prints.
+"""The command line. Each command parses its options, calls one function and prints the result.
 
-A command that needs more than its options is a folder: ``__init__`` holds the options (typer), ``run`` what the command
-does, ``views`` how it is shown. ``run`` and ``views`` are imported when the command is called. What several commands
-share stands beside the folders.
+A command that needs more than one module is a folder: ``__init__`` declares the options (typer), ``run`` does the work,
+``views`` formats the output. ``run`` and ``views`` are imported when the command is called. Modules that several
+commands share are beside the folders.
 """

@@ -1,12 +1,14 @@
-"""The commands, put together."""
+"""The ``ecgframe`` command and its subcommands."""
 
 from typing import Annotated
 
 import typer
 
+from .bridge import bridge
 from .compare import compare
 from .conformance import EPILOG as CONFORMANCE_EXAMPLES
 from .conformance import conformance
+from .console import GatedGroup
 from .decode import decode
 from .encode import encode
 from .errors import EPILOG as ERRORS_EXAMPLES
@@ -15,6 +17,8 @@ from .inspect import EPILOG as INSPECT_EXAMPLES
 from .inspect import inspect
 from .proxy import EPILOG as PROXY_EXAMPLES
 from .proxy import proxy
+from .record import EPILOG as RECORD_EXAMPLES
+from .record import record
 from .replay import EPILOG as REPLAY_EXAMPLES
 from .replay import replay
 from .serve import serve
@@ -28,38 +32,43 @@ from .wireshark import EPILOG as WIRESHARK_EXAMPLES
 from .wireshark import wireshark
 
 ABOUT = (
-    "ECG recordings in the frames of an ECG monitor's binary protocol: compared with JSON, written, read back, live; "
-    "and what finds out why something does not arrive."
+    "Encode, decode and stream ECG recordings in binary frames, compare them with JSON, and diagnose missing or "
+    "broken data."
 )
 
 EXAMPLES = """\
-**ecgframe compare** measures the ECG that ships with the package.
+**ecgframe compare** compares frames with JSON, on the ECG that ships with the package.
 
-**ecgframe encode 100.hea -o 100.frames** writes a PhysioNet record as frames, one a second.
+**ecgframe encode 100.hea -o 100.frames** writes a PhysioNet record as frames of one second.
 
-**ecgframe decode 100.frames -o 100.csv** gives it back for a spreadsheet.
+**ecgframe decode 100.frames -o 100.csv** converts the frames to CSV.
 
-**ecgframe serve** plays the ECG that ships with the package as a live stream.
+**ecgframe serve** streams the ECG that ships with the package.
 
-**ecgframe watch ws://127.0.0.1:8765/ws ecg/1** follows it.
+**ecgframe watch ws://127.0.0.1:8765/ws ecg/1** follows that stream.
 
-**ecgframe inspect session.pcap** shows what is on the wire, frame by frame.
+**ecgframe record ws://127.0.0.1:8765/ws ecg/1 -o bed-7.edf** records it.
+
+**ecgframe inspect session.pcap** shows the frames of a network capture.
 """
 
 app = typer.Typer(
+    cls=GatedGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-RECORDINGS, LIVE, WIRE = "Recordings", "Live", "What is on the wire"
+RECORDINGS, LIVE, WIRE = "Recordings", "Live streams", "Diagnosis"
 
 app.command(rich_help_panel=RECORDINGS)(compare)
 app.command(rich_help_panel=RECORDINGS)(encode)
 app.command(rich_help_panel=RECORDINGS)(decode)
 app.command(rich_help_panel=LIVE)(serve)
 app.command(rich_help_panel=LIVE)(watch)
+app.command(rich_help_panel=LIVE, epilog=RECORD_EXAMPLES)(record)
 app.command(rich_help_panel=LIVE, epilog=TOP_EXAMPLES)(top)
+app.add_typer(bridge, name="bridge", rich_help_panel=LIVE)
 app.command(rich_help_panel=WIRE, epilog=INSPECT_EXAMPLES)(inspect)
 app.command(rich_help_panel=WIRE, epilog=SIZES_EXAMPLES)(sizes)
 app.command(rich_help_panel=WIRE, epilog=WIRESHARK_EXAMPLES)(wireshark)
@@ -81,4 +90,4 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Hold the options that come before a command."""
+    """Define the options that precede a command."""

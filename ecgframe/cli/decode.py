@@ -2,71 +2,174 @@
 
 # No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
 
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 import typer
-from rich.console import Console
 
+from ..foreign_text import printable
 from ..frame_file import FrameFile, read_frames
-from ..records import write_record
-from ..records.write import FORMATS
-from .terminal import Force, describe, duration, plain_errors, progress, refuse_to_overwrite, size, whole_file
+from ..records import Record, save_record, write_record
+from ..records.record import portions
+from ..records.write import SUFFIXES, files_to_save
+from ..tools.salvage import Losses, read_damaged
+from .console import Terminal, say
+from .standard_streams import STDIN, STDOUT, STREAM, input_path, name_of, output_file, refuse_a_terminal
+from .terminal import Force, describe, duration, plain_errors, progress, refuse_to_overwrite, size
+
+
+class RecordForm(StrEnum):
+    """File formats of a decoded recording."""
+
+    CSV = "csv"
+    NPZ = "npz"
 
 
 def decode(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of frames, as **ecgframe encode** writes it.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A file of frames, as written by **encode**; **-** is standard input."),
+    ],
     *,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE.npz|csv", help="Write the recording there. Without it, a summary."
+            "--output",
+            "-o",
+            metavar="FILE.npz|csv|edf|bdf|hea",
+            help="Write the recording to this file; **-** is standard output. Without this option, print a summary.",
+        ),
+    ] = None,
+    format: Annotated[
+        RecordForm, typer.Option("--format", help="With **-o -**: the format on standard output.")
+    ] = RecordForm.CSV,
+    skip_broken: Annotated[
+        bool,
+        typer.Option(
+            "--skip-broken",
+            help="Skip the broken frames of a damaged file; their samples become missing samples.",
+        ),
+    ] = False,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="BYTES",
+            help="Memory limit for the samples. Default: nine times the size of the file, at least 80 MiB.",
         ),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Read a file of frames: check every frame, and write the recording or a summary of it.
+    """Read a file of frames, check every frame, and write the recording or a summary.
 
-    NPZ is for NumPy: `np.load(file)["signal"]` is [leads, samples]. CSV is for everyone: a row a sample, with a column
-    of time and one for each lead. Both hold the samples exactly, and **encode** and **compare** read both.
+    NPZ is for NumPy: `np.load(file)["signal"]` has the shape [leads, samples]. CSV has one row per sample, with a
+    column for the time and one for each lead. Both keep the samples exactly. EDF+ (.edf), BDF+ (.bdf) and WFDB (.hea,
+    with its .dat and .atr) are for medical software; if a format cannot keep all digits, a remark says what was
+    rounded, and by how much. Alerts in the file become annotations.
     """
-    if output is not None:
-        if output.suffix not in FORMATS:
-            raise typer.BadParameter(f"{output}: the name must end in {' or '.join(FORMATS)}", param_hint="--output")
-        refuse_to_overwrite(output, force)
+    if output == STREAM:
+        if format is RecordForm.NPZ:
+            refuse_a_terminal("NPZ", "name a file, or take --format csv")
+    elif output is not None:
+        if output.suffix not in SUFFIXES:
+            endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+            raise typer.BadParameter(f"{output}: the name must end in {endings}", param_hint="--output")
+        for target in files_to_save(output):
+            refuse_to_overwrite(target, force, [file])
     with plain_errors():
-        with progress("decoding") as track:
-            found = read_frames(file, lambda messages: track(messages, None))
+        with progress("decoding") as track, input_path(file) as place:
+            losses: Losses | None = None
+            if skip_broken:
+                salvaged = read_damaged(place, lambda frames: track(frames, None), max_bytes=max_bytes)
+                found, losses = salvaged.found, salvaged.losses
+            else:
+                found = read_frames(place, lambda messages: track(messages, None), max_bytes=max_bytes)
+            nbytes = place.stat().st_size
         if output is None:
-            _print_summary(file, found)
+            verdict = "others broken or missing" if losses else "all whole, none missing"
+            _print_summary(name_of(file, STDIN), nbytes, found, verdict)
         else:
-            with whole_file(output) as target:
-                write_record(found.record, target, output.suffix)
-            Console(highlight=False).print(f"{output}: {describe(found.record)}", markup=False, soft_wrap=True)
+            _write(found.record, output, format, overwrite=force)
+
+    if losses:
+        say(*_lines_of(losses, found), err=True)
+        raise typer.Exit(3)
 
 
-def _print_summary(file: Path, found: FrameFile) -> None:
+def _write(record: Record, output: Path, form: RecordForm, *, overwrite: bool) -> None:
+    """Write the recording, and say what it is and what of it could not be kept."""
+    console = Terminal(stderr=output == STREAM)
+    remarks: tuple[str, ...] = ()
+    if output == STREAM:
+        with output_file(output) as stream:
+            write_record(record, stream, f".{form}")
+    else:
+        remarks = save_record(record, output, overwrite=overwrite).remarks
+    console.say(f"{name_of(output, STDOUT)}: {describe(record)}")
+    if record.left_out:
+        console.say(f"Left out: {', '.join(map(printable, record.left_out))}")
+    for remark in remarks:
+        console.say(f"Note: {remark}")
+
+
+def _lines_of(losses: Losses, found: FrameFile) -> Iterator[str]:
+    """Describe what is missing from the recording, one line each."""
+    record = found.record
+    if losses.frames:
+        places = "place is" if losses.frames == 1 else "places are"
+        yield f"broken: {losses.frames:,} {places} left out, {size(losses.nbytes)}"
+        yield from (f"  {problem}" for problem in losses.problems)
+        if losses.frames > len(losses.problems):
+            yield f"  and {losses.frames - len(losses.problems):,} more"
+    if losses.missing:
+        gaps = losses.stretches
+        yield (
+            f"missing: {losses.missing:,} samples of each lead, {duration(losses.missing / record.sampling_rate)}, "
+            f"in {'1 gap' if gaps == 1 else f'{gaps:,} gaps'}; {losses.fill:g} stands in their place"
+        )
+        yield from (f"  {duration(length)} from {start:.3f} s on" for start, length in losses.gaps)
+        if gaps > len(losses.gaps):
+            yield f"  and {gaps - len(losses.gaps):,} more"
+    if losses.unplaced:
+        yield f"unknown: at {losses.unplaced:,} broken places nothing tells how much is missing; no time stands for it"
+    if losses.is_cut:
+        yield "cut: the end of the file is broken; how much is missing there, nothing tells"
+
+
+def _print_summary(source: str, nbytes: int, found: FrameFile, verdict: str) -> None:
     record = found.record
     versions = " and ".join(map(str, found.versions))
     lines = {
-        "file": f"{file}, {size(file.stat().st_size)}",
-        "frames": f"{found.frames:,} of version {versions}, {found.compressed:,} compressed; all whole, none missing",
-        "leads": f"{len(record.leads)}: {', '.join(record.leads)}",
+        "file": f"{source}, {size(nbytes)}",
+        "frames": f"{found.frames:,} of version {versions}, {found.compressed:,} compressed; {verdict}",
+        "leads": f"{len(record.leads)}: {', '.join(map(printable, record.leads))}",
         "rate": f"{record.sampling_rate:g} Hz",
         "length": f"{duration(record.duration)} = {record.samples:,} samples of each lead",
-        "samples": f"{record.signal.dtype}, {_range(record.signal)}",
+        "samples": f"{record.signal.dtype}, {_range(record)}",
     }
     if record.gain is not None:
-        lines["range"] = f"{_range(record.physical())} {record.units}"
-    console = Console(highlight=False)
+        lines["range"] = f"{_range(record, record.units)}"
+    if record.annotations:
+        lines["notes"] = f"{len(record.annotations):,} annotations, from alerts"
+    if record.left_out:
+        lines["left out"] = ", ".join(map(printable, record.left_out))
+    console = Terminal()
     for name, value in lines.items():
-        console.print(f"{name:8}{value}", markup=False, soft_wrap=True)
+        console.say(f"{name:7} {value}")
 
 
-def _range(samples: npt.NDArray[Any]) -> str:
-    finite = samples[np.isfinite(samples)]
-    text = f"{finite.min():g} to {finite.max():g}" if finite.size else "none of them a number"
-    missing = samples.size - finite.size
+def _range(record: Record, units: str = "") -> str:
+    """Format the smallest and the largest sample, stored or in ``units``."""
+    ends: list[float] = []
+    missing = 0
+    for part in portions(record):
+        is_gone = part.is_missing()
+        finite = (part.physical() if units else part.signal)[~is_gone]
+        finite = finite[np.isfinite(finite)]
+        missing += part.signal.size - finite.size
+        ends += [float(np.min(finite)), float(np.max(finite))] if finite.size else []
+    text = f"{min(ends):g} to {max(ends):g} {units}".rstrip() if ends else "none of them a number"
     return f"{text}, {missing:,} missing" if missing else text

@@ -2,42 +2,44 @@
 
 # No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from ..foreign_text import printable
 from ..protocol import ErrorCode
 from ..tools.error_report import Group, Report, read_error_log
+from .console import Terminal, print_json
 from .terminal import plain_errors
 
 PEERS_SHOWN = 5
+HEX = re.compile("(?:[0-9a-f]{2})+")
 
 EPILOG = """\
-**ecgframe serve --error-log errors.jsonl** writes the log; your own handler does with `on_error=ErrorLog(path)`.
+**ecgframe serve --error-log errors.jsonl** writes such a log; so does a handler with `on_error=ErrorLog(path)`.
 
-**ecgframe errors errors.jsonl** tells what is in it.
+**ecgframe errors errors.jsonl** summarizes it.
 
-It ends with 0 when there are no errors in it, with 3 when there are, with 1 when it cannot be read.
+Exit code: 0 if the log contains no errors, 3 if it does, 1 if it cannot be read.
 """
 
 
 def errors(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The log; the older files beside it are read as well.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The log; rotated files beside it are read as well.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Group the errors that peers were answered by code and peer, and say what to do about each."""
+    """Summarize a log of the errors that a server sent, by code and peer, with advice for each code."""
     with plain_errors():
         report = read_error_log(file)
     if as_json:
-        typer.echo(orjson.dumps(_plain(report), option=orjson.OPT_NON_STR_KEYS).decode())
+        print_json(_plain(report))
     else:
-        _print(Console(highlight=False), file, report)
+        _print(Terminal(), file, report)
     if report.count:
         raise typer.Exit(3)
 
@@ -66,18 +68,18 @@ def _plain(report: Report) -> dict[str, Any]:
 
 
 def _name(code: int) -> str:
-    return ErrorCode(code).name if code in set(map(int, ErrorCode)) else "not of this protocol"
+    return ErrorCode(code).name if code in set(map(int, ErrorCode)) else "not a code of the protocol"
 
 
-def _print(console: Console, file: Path, report: Report) -> None:
+def _print(console: Terminal, file: Path, report: Report) -> None:
     if not report.groups:
-        console.print(f"{file}: no errors", markup=False, soft_wrap=True)
+        console.say(f"{file}: no errors")
     for group in report.groups:
         for line in _lines_of(group):
             console.print(line, soft_wrap=True)
         console.print()
     if report.strangers:
-        console.print(Text(f"{report.strangers:,} lines are no records of errors", "yellow"), soft_wrap=True)
+        console.print(Text(f"{report.strangers:,} lines are not records of errors", "yellow"), soft_wrap=True)
 
 
 def _lines_of(group: Group) -> list[Text]:
@@ -91,20 +93,19 @@ def _lines_of(group: Group) -> list[Text]:
     for name, counts in (("checks", checks), ("types", dict(group.types)), ("fields", dict(group.fields))):
         if counts:
             lines.append(_line(name, _counted(counts)))
-    if group.latest.get("bytes"):
-        lines.append(_line("latest", f"ecgframe inspect {group.latest['bytes']} --hex"))
+    if HEX.fullmatch(octets := str(group.latest.get("bytes"))):  # only hex digits may go into a command to copy
+        lines.append(_line("latest", f"ecgframe inspect {octets} --hex"))
     if group.latest.get("message"):
-        lines.append(_line("said", str(group.latest["message"])))
+        lines.append(_line("text", str(group.latest["message"])))
     if group.advice is not None:
-        lines.append(_line("mostly", group.advice.cause))
-        lines.append(_line("look", group.advice.command, "cyan"))
-        lines.append(_line("then", group.advice.step, "green"))
+        lines.append(_line("cause", group.advice.cause))
+        lines.append(_line("command", group.advice.command, "cyan"))
+        lines.append(_line("fix", group.advice.step, "green"))
     return lines
 
 
 def _line(name: str, text: str, style: str = "") -> Text:
-    printable = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return Text.assemble((f"  {name:8}", "dim"), (printable, style))
+    return Text.assemble((f"  {name:8}", "dim"), (printable(text), style))
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Log records on stderr: lines for people, or a JSON object a line for programs."""
+"""Logging to stderr, as plain lines or as JSON lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Any
 
+from ..foreign_text import printable, printable_lines
 from ..libraries import library
 
 OWN = "ecgframe"
@@ -15,7 +17,7 @@ WEBSOCKETS = "websockets"
 
 
 class LogLevel(StrEnum):
-    """The least that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -25,20 +27,20 @@ class LogLevel(StrEnum):
 
 @contextmanager
 def log_to_stderr(level: LogLevel, as_json: bool) -> Iterator[None]:
-    """Log within the context.
+    """Log to stderr within the context.
 
     Args:
-        level: of ecgframe's own records. Those of libraries are logged from WARNING on; with DEBUG, from INFO on: below
-            that, websockets quotes what messages hold.
-        as_json: the time in UTC, level, logger, message and all fields of the record, as a JSON object a line.
+        level: lowest level of ecgframe's records. Libraries are logged from WARNING on, or from INFO on if ``level`` is
+            DEBUG; at DEBUG, websockets would log the contents of messages.
+        as_json: log one JSON object a line, with the time in UTC, level, logger, message and all extra fields.
 
     Raises:
-        MissingLibrary: ``as_json``, and python-json-logger is not installed.
+        MissingLibrary: ``as_json`` is set, and python-json-logger is not installed.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_json_lines() if as_json else _lines())
     if level is not LogLevel.DEBUG:
-        handler.addFilter(_is_no_stray_knock)
+        handler.addFilter(_is_not_failed_handshake)
     root, own = logging.getLogger(), logging.getLogger(OWN)
     before = root.level, own.level
     root.addHandler(handler)
@@ -52,8 +54,24 @@ def log_to_stderr(level: LogLevel, as_json: bool) -> Iterator[None]:
         own.setLevel(before[1])
 
 
+class _PrintableLines(logging.Formatter):
+    """Formats each record as one printable line. Records, those of libraries too, may quote what peers sent."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Format the line without its traceback."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Format a traceback. Its last line quotes the text of the exception."""
+        return printable_lines(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        """Format the stack of a record that was logged with ``stack_info``."""
+        return printable_lines(super().formatStack(stack_info))
+
+
 def _lines() -> logging.Formatter:
-    lines = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    lines = _PrintableLines("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
     lines.converter = time.gmtime
     return lines
 
@@ -66,6 +84,6 @@ def _json_lines() -> logging.Formatter:
     return lines
 
 
-def _is_no_stray_knock(record: logging.LogRecord) -> bool:
-    """A connection that never becomes a WebSocket is no error of ours: load balancers and scanners make many."""
+def _is_not_failed_handshake(record: logging.LogRecord) -> bool:
+    """Filter out failed handshakes, which are not errors of the server: health checks and port scanners cause many."""
     return not (record.name.startswith(WEBSOCKETS) and record.msg == "opening handshake failed")

@@ -1,4 +1,4 @@
-"""The places on the command line: a server to connect to, and where to listen."""
+"""Addresses on the command line: of a server to connect to, or to listen on."""
 
 from __future__ import annotations
 
@@ -13,42 +13,54 @@ EXAMPLE = "ws://127.0.0.1:8765/ws"
 
 
 def is_server(text: str) -> bool:
-    """Whether the text means a server rather than a file or a port."""
+    """Tell whether the text is the URL of a server rather than a file or a port."""
     return text.startswith(tuple(f"{scheme}://" for scheme in WEBSOCKET))
 
 
 def server_address(text: str) -> str:
-    """The address of a WebSocket server, as it was given; a usage error if it is none."""
+    """Return the URL of a WebSocket server unchanged.
+
+    Raises:
+        typer.BadParameter: it is not such a URL.
+    """
     return _address(text, WEBSOCKET)
 
 
 def optional_server_address(text: str | None) -> str | None:
-    """The same for an argument that can be left out."""
+    """Check an optional argument like ``server_address``."""
     return None if text is None else server_address(text)
 
 
 def server_or_other(text: str) -> str:
-    """What may be the address of a server, and is then held to be one."""
+    """Check the text like ``server_address`` if it looks like a URL, else return it unchanged."""
     return server_address(text) if is_server(text) else text
 
 
 def metrics_address(text: str) -> str:
-    """The address of a server or of its metrics; a usage error if it is none."""
+    """Return the URL of a server or of its metrics unchanged.
+
+    Raises:
+        typer.BadParameter: it is not such a URL.
+    """
     return _address(text, METRICS)
 
 
 def listening_place(text: str) -> tuple[str, int]:
-    """Host and port of a place to listen at: ``8766``, ``127.0.0.1:8766`` or ``[::1]:8766``."""
+    """Parse an address to listen on, such as ``8766``, ``127.0.0.1:8766`` or ``[::1]:8766``, to host and port.
+
+    Raises:
+        typer.BadParameter: it is not such an address.
+    """
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise typer.BadParameter(f"{text!r} is no place to listen at; 8766 or 127.0.0.1:8766 is")
+        raise typer.BadParameter(f"{text!r} is not an address to listen on (examples: 8766, 127.0.0.1:8766)")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _address(text: str, schemes: Collection[str]) -> str:
     problem = _problem(text if "://" in text else f"//{text}", schemes)
     if problem is not None:
-        raise typer.BadParameter(f"{text!r} is no address of a server: {problem}; {EXAMPLE} is one")
+        raise typer.BadParameter(f"{text!r} is not the address of a server: {problem} (example: {EXAMPLE})")
     return text
 
 

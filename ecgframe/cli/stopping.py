@@ -1,4 +1,4 @@
-"""Ending on a signal, once politely."""
+"""Stopping on SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT (Ctrl-C) and SIGTERM set, within the context.
+    """Yield an event that SIGINT (Ctrl-C) and SIGTERM set within the context.
 
-    Who then presses Ctrl-C does not want to wait: the process ends at once, as by a signal that nobody handles.
+    After the first signal, another Ctrl-C ends the process at once, by the default action of SIGINT.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

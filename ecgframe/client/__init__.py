@@ -4,7 +4,7 @@ from ..libraries import library
 
 library("websockets", extra="client", purpose="the client")
 
-from .client import Client, connect  # noqa: E402 - the library that is missing shall be named first
+from .client import Client, connect  # noqa: E402 - after the check for the library
 from .cursor import Gap  # noqa: E402
 from .errors import ConnectionLost, NotAcknowledged  # noqa: E402
 from .message_queue import MessageQueue  # noqa: E402

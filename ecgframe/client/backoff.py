@@ -1,4 +1,4 @@
-"""When to connect again, and when not to."""
+"""Whether to reconnect, and after which delay."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 _CLASSES: Final = {int(code): error for code, error in ERRORS.items()}
 
 STEADY: Final = 10.0
-"""Seconds after which a connection that breaks counts as one that was good."""
+"""Seconds that a connection has to last for the delays to start anew."""
 
 
 class Backoff:
-    """How long to wait before the next connection.
+    """The delay before the next connection.
 
-    A good connection that breaks off is replaced at once: most likely the trouble is this viewer's own. One that breaks
-    again soon, or that the server closed, which may have closed a thousand others with it, waits its turn.
+    If a connection breaks that lasted for ``STEADY`` seconds, the client reconnects at once, as the cause is most
+    likely local. If it breaks again soon, or if the server closed it, the client waits: the server may have closed
+    thousands of connections at the same time.
 
     Args:
-        delays: makes the delays of one stretch of trouble, in seconds, such as ``websockets.client.backoff``.
+        delays: returns an iterator of increasing delays in seconds, as ``websockets.client.backoff`` does. It is called
+            again after each connection that lasted.
     """
 
     def __init__(self, delays: Callable[[], Iterator[float]]) -> None:
@@ -33,11 +35,11 @@ class Backoff:
         self._last = 0.0
 
     def pause(self, lasted: float, *, closed: bool) -> float:
-        """Seconds to wait.
+        """Return the seconds to wait.
 
         Args:
-            lasted: seconds that the connection stood, from the moment when both sides could talk.
-            closed: whether a side closed it; it broke off otherwise.
+            lasted: seconds from the end of the negotiation to the end of the connection; 0 if it never got that far.
+            closed: whether one side closed the connection; otherwise it broke.
         """
         if lasted >= STEADY:
             self._delays = None
@@ -50,12 +52,14 @@ class Backoff:
 
 
 def given_up(code: int | None, reason: str, said: ProtocolError | None) -> ConnectionLost | None:
-    """What to raise if it is of no use to connect again.
+    """Return the exception to raise if the client must not reconnect, else None.
+
+    That is after close code 1008, and if both sides have no protocol version in common.
 
     Args:
-        code: with which the connection was closed; None where it broke off.
-        reason: of the side that closed it.
-        said: what the server said was wrong, or this client.
+        code: the WebSocket close code; None if the connection broke.
+        reason: the text of the side that closed it.
+        said: the last error that the server reported, or the error in its last frame.
     """
     stranger = code == CloseCode.PROTOCOL_ERROR and said and said.code is ErrorCode.INVALID_PROTOCOL_VERSION
     if code == CloseCode.POLICY or stranger:
@@ -64,5 +68,5 @@ def given_up(code: int | None, reason: str, said: ProtocolError | None) -> Conne
 
 
 def as_error(code: int, text: str) -> ProtocolError:
-    """An ERROR message as an exception of that code's class."""
+    """Convert an ERROR message to an exception of the class that belongs to its code."""
     return _CLASSES.get(code, ProtocolError)(text)

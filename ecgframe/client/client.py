@@ -1,20 +1,21 @@
-"""A viewer or a sender: one server, any number of connections to it, one after the other."""
+"""The client: it connects to one server, and reconnects when a connection is lost."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.client import backoff
 
+from ..foreign_text import gated_logger
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Flag, MessageType
 from ..session import (
     ErrorReceived,
     Event,
     FrameRefused,
     Negotiated,
+    Numbered,
     Received,
     RoundTrip,
     Settings,
@@ -22,6 +23,7 @@ from ..session import (
     Undelivered,
 )
 from .backoff import as_error
+from .callbacks import call_safely
 from .clock_offset import ClockOffset
 from .errors import NotAcknowledged
 from .outbound import Outbound
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
     from .message_queue import MessageQueue
     from .subscription import Subscription
 
-log = logging.getLogger("ecgframe.client")
+log = gated_logger("ecgframe.client")
 
 WAITING: Final = 1024
-"""Messages that may wait for the application in one queue before the client stops reading."""
+"""Number of messages that may wait for the application in one queue before the client stops reading."""
 
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds that a call waits for a connection."""
@@ -57,32 +59,30 @@ def connect(
     on_error: Callable[[ProtocolError], object] | None = None,
     **websockets_options: Any,
 ) -> Client:
-    """A client of the server at a URL, which connects when its ``async with`` block is entered.
+    """Create a client for the server at a URL. It connects when its ``async with`` block is entered.
 
     >>> async with ecgframe.connect("wss://monitor.example/ws") as client:
     ...     async for message in client.subscribe("ecg/bed-7"):
     ...         show(message.data["signal"])
 
-    A connection that breaks is replaced by itself, and the subscriptions go on where they were; see
-    ``Client.subscribe``. The delays between attempts rise and are random, as the ``websockets`` library has them. The
-    first connection is not tried twice, and a server that does not want this client (it closes with 1008, or has no
-    version in common) is not asked again.
+    The client reconnects when a connection is lost, and the subscriptions resume; see ``Client.subscribe``. The delays
+    between attempts are random and increase, as in the ``websockets`` library. The client does not retry the first
+    connection, nor a server that refuses it: one that closes with 1008 or has no version in common.
 
     Args:
         url: "ws://..." or "wss://...".
-        settings: what this side can do; versions, limits, intervals.
-        reconnect: False to end with the first connection.
-        on_state: called with each new state, so that a user interface can show that a connection is lost.
-        on_error: called with what the server says was wrong, and with what was wrong in its frames. An exception of
-            either callback goes to the event loop's exception handler, and the client goes on.
-        websockets_options: what ``websockets.asyncio.client.connect`` takes: ``ssl``, ``additional_headers``,
-            ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Frames are
-            compressed already, so there is no ``compression``. ``ping_interval`` is None by default: the protocol has
-            its own heartbeat, and a WebSocket ping cannot tell a dead server from an application that takes no
-            messages.
+        settings: versions, capabilities, limits and intervals of this side.
+        reconnect: False to end when the first connection is lost.
+        on_state: called with each new state, for example to show that the connection is lost.
+        on_error: called with each error that the server reports, and with each error in its frames. An exception in
+            either callback is passed to the exception handler of the event loop, and the client continues.
+        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``additional_headers``,
+            ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
+            ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
+            its own heartbeat, and a WebSocket ping cannot distinguish a dead server from a slow application.
 
     Raises:
-        TypeError: an option that cannot be.
+        TypeError: an option is invalid.
     """
     return Client(
         url,
@@ -95,9 +95,9 @@ def connect(
 
 
 class Client:
-    """One server's viewer or sender. ``connect`` makes it, and says what its arguments are.
+    """A client of one server. ``connect`` creates it and documents its arguments.
 
-    A client is for one event loop, and opened once. No task of it is left when its block is.
+    A client belongs to one event loop and can be opened once. All its tasks have ended when its block is left.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class Client:
             reconnect=reconnect,
             on_event=self._on_event,
             lost=self._subscriptions.disconnected,
+            was_refused=self._subscriptions.was_refused,
             entered=self._entered,
             options=websockets_options,
         )
@@ -132,20 +133,20 @@ class Client:
 
     @property
     def state(self) -> State:
-        """What has become of the client."""
+        """The state of the client."""
         return self._reconnecting.state
 
     # --- opening and closing ---
 
     async def __aenter__(self) -> Self:
-        """Connect, and agree with the server on how to talk.
+        """Connect and negotiate.
 
-        A server of old says nothing until it is asked; it is taken for one after ``Settings.negotiation_timeout``.
+        A server that sends nothing for ``Settings.negotiation_timeout`` is treated as an old one.
 
         Raises:
-            OSError, TimeoutError: there is no connection to be had.
-            websockets.exceptions.WebSocketException: what answers is no such server, or does not let this client in.
-            ConnectionLost: the server closed the connection before both could talk; its ``error`` says why.
+            OSError, TimeoutError: the connection failed.
+            websockets.exceptions.WebSocketException: the server refused the WebSocket handshake.
+            ConnectionLost: the server closed the connection before the negotiation was complete; see ``error``.
         """
         await self.open()
         return self
@@ -160,12 +161,12 @@ class Client:
         await self._reconnecting.open()
 
     async def close(self) -> None:
-        """Send what still waits to be sent, close the connection, end all iterators and let go what waits in them."""
+        """Send what still waits, close the connection, end all iterators, and discard the messages in their queues."""
         await self._reconnecting.close()
 
     @property
     def closed(self) -> Awaitable[None]:
-        """To be awaited: returns once the client is closed; raises what ended it, if that was not ``close``."""
+        """An awaitable that returns once the client is closed, and raises the error that ended it, if any."""
         return _Closed(self._reconnecting)
 
     # --- receiving ---
@@ -178,36 +179,35 @@ class Client:
         capacity: int = WAITING,
         on_gap: Callable[[Gap], object] | None = None,
     ) -> Subscription:
-        """Follow a stream: an async iterator of its messages, and a context manager that leaves it at the end.
+        """Subscribe to a stream. The result iterates over its messages, and is a context manager that unsubscribes.
 
-        After a broken connection the server sends again what came after the last message here; the server's own
-        memory bounds how far that goes back. Each message comes once and in order, urgent ones ahead; what is lost for
-        good is a ``Gap``. So it is where the server was started again with another clock: no clock decides what came
-        before. Over V1 and V2, messages have no timestamps, and the stream goes on by the server's clock, from a second
-        before the last message came: approximately, and some may come twice. A server of old that never negotiates
-        does not resume at all; what it sent meanwhile is a gap.
+        After a reconnection, the server first sends the messages after the last one that arrived, as far as it keeps
+        them. Each message arrives once and in order, except that urgent ones overtake. Messages that are lost are
+        reported as a ``Gap``, also after the server restarted with another clock. V1 and V2 have no timestamps: the
+        stream resumes by the server's clock, one second before the last message, so messages may arrive twice. An old
+        server that does not negotiate cannot resume; what it sent in the meantime is a gap.
 
-        When the application takes messages more slowly than they come, the client stops reading: the server then drops
-        old waveforms and says so. It is one connection, so a subscription that nobody takes messages from stops all the
-        others. Give each a task of its own, or leave it.
+        If the application is slower than the stream, the client stops reading; the server then drops old waveforms, and
+        reports them. All subscriptions share one connection: if one is not iterated, all others stop. Use a task for
+        each subscription, or unsubscribe.
 
         Args:
             stream: its name.
-            since: timestamp of the last message that is there already, in microseconds since 1970 as in
-                ``Message.timestamp``: what came after it is sent first, and where the server knows no such message, a
-                ``Gap`` and then all that it keeps. Or a datetime (UTC, if it does not say), a moment by the server's
-                clock. None for what is published from now on.
-            capacity: messages that may wait to be taken before the client stops reading.
-            on_gap: called with each ``Gap`` when the iterator passes it.
+            since: where to resume: the timestamp of the last message that the application has, in microseconds since
+                1970, as in ``Message.timestamp``. If the server does not know it, a ``Gap`` is reported, and the server
+                sends everything that it keeps. Or a datetime by the server's clock, in UTC if it is naive. None for
+                messages that are published from now on.
+            capacity: number of messages that may wait before the client stops reading.
+            on_gap: called with each ``Gap`` when the iterator reaches it. Its exceptions go to the event loop's
+                exception handler, and the iterator goes on.
 
-        The iterator ends when the stream is left or the client closed. It raises:
-            PermissionDenied: 0x203, this client may not follow that stream.
-            RateLimitExceeded: 0x204, it follows as many as it may.
-            ConnectionLost: the client has given up.
-            Exception: what ``on_gap`` raises.
+        The iterator ends when the stream is unsubscribed or the client closed. It raises:
+            PermissionDenied: 0x203, this client may not subscribe to that stream.
+            RateLimitExceeded: 0x204, this client has too many subscriptions.
+            ConnectionLost: the client does not reconnect any more.
 
         Raises:
-            ValueError: a name that is none, a capacity below 1, or a stream that is followed already.
+            ValueError: the name is empty or too long, the capacity is below 1, or there is a subscription already.
             TypeError: ``since`` is neither an int nor a datetime.
             ConnectionLost: the client is closed.
         """
@@ -219,10 +219,10 @@ class Client:
         )
 
     async def unsubscribe(self, stream: str) -> None:
-        """Leave a stream, and wait until the server has confirmed it. Its iterator gives what has come, and ends.
+        """Unsubscribe, and wait until the server confirms it. The iterator returns what has arrived, then ends.
 
         Raises:
-            ValueError: it is not followed.
+            ValueError: there is no such subscription.
         """
         subscription = self._subscriptions.find(stream)
         if subscription is None:
@@ -231,12 +231,12 @@ class Client:
         await self._subscriptions.left(stream)
 
     def messages(self, *, capacity: int = WAITING) -> MessageQueue:
-        """What the server sends to this client beside the streams: answers, and broadcasts of no followed stream.
+        """Receive the messages that belong to no subscription: messages to this client, and broadcasts.
 
-        While nobody asks for them, such messages are only counted, as "unclaimed" in ``stats``.
+        Until this is called, such messages are discarded and counted as "unclaimed" in ``stats``.
 
         Raises:
-            ValueError: somebody takes them already, or a capacity below 1.
+            ValueError: it was called before, or the capacity is below 1.
             ConnectionLost: the client is closed.
         """
         self._reconnecting.check_open()
@@ -255,37 +255,40 @@ class Client:
     ) -> int:
         """Send a data message.
 
-        Without a connection, it waits for the next one. A message that has left and was on its way when the connection
-        broke is lost; with ``acknowledged``, it is sent again over the next connection, with the same timestamp, and
-        the call returns when the server's application has it. It may then have it twice.
+        Without a connection, this waits for the next one; without space in the send queue, for space. An alert, and a
+        message with PRIORITY, overtakes the messages that wait, and does not wait for space behind them.
+
+        If a connection is lost, messages that were sent but have not arrived are lost too. With ``acknowledged``, such
+        a message is sent again over the next connection, with the same timestamp, and the call returns when the
+        application of the server has it; it may get it twice.
 
         Args:
             type: ECG_DATA, ANOMALY_ALERT, PREDICTION_RESULT or FEATURE_DATA.
             data: its payload.
             flags: PRIORITY, BROADCAST; those that the server does not understand are left out.
-            acknowledged: whether to wait until the server's application has it.
-            timeout: seconds to wait for a connection, each time there is none, and for room to send.
+            acknowledged: whether to wait until the application of the server has the message.
+            timeout: seconds to wait for a connection, and for space in the send queue.
 
         Returns:
-            The message's timestamp, in microseconds since 1970.
+            The timestamp of the message, in microseconds since 1970.
 
         Raises:
-            TimeoutError: no connection, or no room, for that long.
-            NotAcknowledged: it was sent ``Settings.acknowledgement_attempts`` times in all, for nothing.
-            ConnectionLost: the client is closed, or has given up.
-            ValueError: not a data message, or the server has no acknowledgements (before V3).
-            TypeError, OverflowError, ProtocolError: the payload cannot be sent; see ``Codec.encode``.
+            TimeoutError: there was no connection, or no space, for that long.
+            NotAcknowledged: it was sent ``Settings.acknowledgement_attempts`` times without an acknowledgement.
+            ConnectionLost: the client is closed, or does not reconnect any more.
+            ValueError: it is not a data message, or the server does not support acknowledgements (before V3).
+            TypeError, OverflowError, ProtocolError: the payload cannot be encoded; see ``Codec.encode``.
         """
         if type not in DATA_TYPES:
-            raise ValueError(
-                f"{MessageType(type).name} is the client's own to send; data messages are the application's"
-            )
+            raise ValueError(f"{MessageType(type).name} is not a data message: the client sends it by itself")
         wanted = Flag(flags) | (Flag.ACK_REQUIRED if acknowledged else Flag(0))
         timestamp = self._reconnecting.wall_clock_us()
         attempts = 0
 
-        async def ready() -> Connection:
-            connection = await self._reconnecting.ready(timeout, room=True)
+        async def ready(urgent: bool) -> Connection:
+            connection = await self._reconnecting.ready(
+                timeout, lambda held: held.has_room_for_urgent() if urgent else held.has_room_for_data()
+            )
             if acknowledged and Capability.ACK not in connection.session.capabilities:
                 raise ValueError(f"the server has no acknowledgements (it speaks V{connection.session.version})")
             return connection
@@ -305,16 +308,16 @@ class Client:
     # --- measuring ---
 
     async def ping(self, timeout: float = DEFAULT_TIMEOUT) -> float:
-        """Ask the server for an answer: seconds of the round trip.
+        """Send a PING, and return the round trip time in seconds.
 
         Raises:
-            TimeoutError: none came for that long.
-            ConnectionLost: the client is closed, or has given up.
+            TimeoutError: the server did not answer in that time.
+            ConnectionLost: the client is closed, or does not reconnect any more.
         """
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    connection = await self._reconnecting.ready(timeout, room=False)
+                    connection = await self._reconnecting.ready(timeout, lambda held: not held.session.closing)
                     if (seconds := await connection.ping()) is not None:
                         return seconds
         except TimeoutError:
@@ -322,29 +325,29 @@ class Client:
 
     @property
     def round_trip(self) -> float | None:
-        """Seconds of the last one; the client measures by itself. None before the first of this connection."""
+        """The latest round trip time in seconds, which the client measures regularly; None before the first."""
         return self._offset.round_trip
 
     @property
     def clock_offset(self) -> float | None:
-        """The server's clock minus ours in seconds, by the quickest of the last round trips; None before V3."""
+        """The server's clock minus the local one, in seconds, by the fastest recent round trip; None before V3."""
         return self._offset.seconds
 
     @property
     def version(self) -> int | None:
-        """The protocol version spoken; None without a connection."""
+        """The protocol version in use; None without a connection."""
         return self._reconnecting.connection.session.version if self._reconnecting.connection else None
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What both sides have; nothing without a connection."""
+        """The capabilities that both sides have; empty without a connection."""
         return self._reconnecting.connection.session.capabilities if self._reconnecting.connection else frozenset()
 
     def stats(self) -> dict[str, Any]:
-        """Counters over all connections, and what is measured, as plain values.
+        """Counters of all connections, and measurements, as plain values.
 
-        Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by the name of the message type,
-        ``refused`` (frames of the server's) and ``errors`` (messages of the server's) by code.
+        Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
+        (frames that this client refused) and ``errors`` (ERRORs from the server) are by code.
         """
         counters = self._reconnecting.counters
         return {
@@ -372,18 +375,11 @@ class Client:
         if state is State.CLOSED:
             self._subscriptions.end(self._reconnecting.failure)
         if self._on_state:
-            self._call(self._on_state, state)
-
-    def _call(self, callback: Callable[[Any], object], argument: object) -> None:
-        try:
-            callback(argument)
-        except Exception as error:
-            context = {"message": f"the client's callback {callback!r} failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            call_safely(self._on_state, state)
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         if isinstance(event, Received):
-            self._subscriptions.deliver(event.message, connection)
+            self._subscriptions.deliver(event.message, connection, event.stream)
         elif on_event := _EVENT_HANDLERS.get(type(event)):
             on_event(self, connection, event)
 
@@ -404,16 +400,19 @@ class Client:
 
     def _on_error_received(self, connection: Connection, event: ErrorReceived) -> None:
         if not self._subscriptions.dropped(event, connection):
-            log.warning("%s reports an error 0x%x: %s", self._reconnecting.address, event.code, event.message)
+            log.warning("%s reported an error: 0x%x %s", self._reconnecting.address, event.code, event.message)
         if self._on_error:
-            self._call(self._on_error, as_error(event.code, event.message))
+            call_safely(self._on_error, as_error(event.code, event.message))
 
     def _on_refused(self, connection: Connection, event: FrameRefused) -> None:
-        log.warning(
-            "a frame of %s was not accepted: 0x%x %s", self._reconnecting.address, event.error.code, event.error
-        )
+        log.warning("refused a frame of %s: 0x%x %s", self._reconnecting.address, event.error.code, event.error)
+        if event.of_stream is not None and event.number is not None:
+            self._subscriptions.refused(event.of_stream, event.number)
         if self._on_error:
-            self._call(self._on_error, event.error)
+            call_safely(self._on_error, event.error)
+
+    def _on_numbered(self, connection: Connection, event: Numbered) -> None:
+        self._subscriptions.pass_template(event.message, connection, event.stream)
 
     def _on_round_trip(self, connection: Connection, event: RoundTrip) -> None:
         self._offset.add(event)
@@ -424,7 +423,7 @@ class Client:
 
 
 class _Closed:
-    """What ``Client.closed`` is."""
+    """The awaitable that ``Client.closed`` returns."""
 
     def __init__(self, connection: ReconnectingConnection) -> None:
         self._reconnecting = connection
@@ -438,6 +437,7 @@ _EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = 
     SubscriptionAnswered: Client._on_answer,
     ErrorReceived: Client._on_error_received,
     FrameRefused: Client._on_refused,
+    Numbered: Client._on_numbered,
     RoundTrip: Client._on_round_trip,
     Undelivered: Client._on_undelivered,
 }

@@ -1,4 +1,4 @@
-"""How far the server's clock is ahead of ours, from round trips."""
+"""The offset of the server's clock, measured by round trips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..session import RoundTrip
 
 KEPT: Final = 8
-"""Round trips among which the quickest counts, as NTP has it: what a queue delays by, it makes uncertain."""
+"""Number of round trips of which the fastest is used, as in NTP: a delay in a queue makes an offset less certain."""
 
 
 class ClockOffset:
@@ -21,16 +21,16 @@ class ClockOffset:
         self._trips: deque[RoundTrip] = deque(maxlen=KEPT)
 
     def add(self, trip: RoundTrip) -> None:
-        """Count one more."""
+        """Add a round trip."""
         self._trips.append(trip)
 
     @property
     def round_trip(self) -> float | None:
-        """Seconds that the last one took; None before the first."""
+        """The latest round trip time in seconds; None before the first."""
         return self._trips[-1].seconds if self._trips else None
 
     @property
     def seconds(self) -> float | None:
-        """The server's clock minus ours, wrong by at most half the quickest round trip; None if it has not said."""
+        """The server's clock minus the local one, accurate to half the fastest round trip; None before V3."""
         told = [trip for trip in self._trips if trip.offset is not None]
         return min(told, key=lambda trip: trip.seconds).offset if told else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from ..background.threads import DECODED_AT_ONCE, in_thread
+from ..background.threads import DECODED_AT_ONCE, ENCODED_AT_ONCE, in_thread
+from ..foreign_text import gated_logger
 from ..protocol import CloseCode
 from ..session import (
     Acknowledged,
@@ -36,38 +37,44 @@ if TYPE_CHECKING:
     from ..session import ClientSession, Close, Outgoing
 
     OnEvent = Callable[["Connection", Event], None]
-    """What is done about an event, and which connection it is of."""
+    """Called with each event and its connection."""
 
 T = TypeVar("T")
 
-log = logging.getLogger("ecgframe.client")
+log = gated_logger("ecgframe.client")
 
 FIRST_PING: Final = 1.0
-"""Seconds between the first two pings: a clock is to be known soon. The time doubles up to the heartbeat interval."""
+"""Seconds between the first two PINGs, to measure the clock offset soon. It doubles up to the heartbeat interval."""
 
 UNREAD_WARNING: Final = 10.0
-"""Seconds without reading, because the application takes nothing, after which a log says so."""
+"""Seconds without reading, because the application is too slow, after which a warning is logged."""
+
+URGENT_BYTES: Final = ENCODED_AT_ONCE + 1024
+"""Bytes of an urgent frame that need not wait for room, as long as the reserve lasts."""
+
+URGENT_RESERVE: Final = 1024 * 1024
+"""Bytes of the send queue that only urgent frames may use: an alert never waits for room behind data."""
 
 Receipt = asyncio.Future["int | None"]
-"""What became of a message: None once it is acknowledged, or how often it was sent over this connection in vain."""
+"""Its result is None if the message was acknowledged; else how often it was sent without an acknowledgement."""
 
 
 class Connection:
-    """A connection that stands, for as long as it does.
+    """An open WebSocket with its session.
 
     Args:
-        websocket: open.
-        session: new.
-        on_event: called with every event, in order.
+        websocket: an open WebSocket.
+        session: a new session.
+        on_event: called with each event, in order.
         close_timeout: seconds that closing may take.
 
     Attributes:
-        session: the protocol's side of it.
-        said: what the server last said was wrong, or this side of what the server sent.
-        over: whether the connection is gone.
-        asked: streams for which an answer of the server is under way.
-        leaving: for each stream that was left over this connection, who waits for the server to confirm that.
-        unheeded: for each stream, answers under way to subscriptions that were left before they came.
+        session: the session.
+        said: the last error that the server reported, or the error in its last frame.
+        over: whether the connection has ended.
+        asked: streams whose SUBSCRIBE the server has not answered yet.
+        leaving: by stream, the futures that wait for the server to confirm UNSUBSCRIBE.
+        unheeded: by stream, the number of answers to come that belong to subscriptions that were left meanwhile.
     """
 
     def __init__(
@@ -86,9 +93,10 @@ class Connection:
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
         self._alarm: asyncio.Handle | None = None
-        self._alarm_at = 0.0  # uvloop's handles do not all know when they are due
+        self._alarm_at = 0.0  # not all handles of uvloop have a ``when()``
         self._closing: Close | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._close_by: float | None = None
         self._next_ping: float | None = None
         self._between_pings = FIRST_PING
         self._established_at: float | None = None
@@ -100,7 +108,7 @@ class Connection:
         self._pongs: list[asyncio.Future[float | None]] = []
 
     async def hold(self) -> None:
-        """Talk until the connection is over."""
+        """Read and write until the connection ends."""
         self.session.start(self._loop.time())
         self.wake()
         writer = asyncio.create_task(self._write(), name="ecgframe client writer")
@@ -115,7 +123,7 @@ class Connection:
         if not writer.cancelled() and (error := writer.exception()):
             raise error
 
-    # --- what it is like ---
+    # --- state ---
 
     @property
     def timed(self) -> bool:
@@ -124,12 +132,12 @@ class Connection:
 
     @property
     def lasted(self) -> float:
-        """Seconds since both sides could talk; 0 if they never could."""
+        """Seconds since the negotiation; 0 before it."""
         return 0.0 if self._established_at is None else self._loop.time() - self._established_at
 
     @property
     def ending(self) -> tuple[int | None, str]:
-        """How the connection was closed: code and reason; None where it broke off."""
+        """How the connection ended: close code, which is None if it broke, and reason."""
         if self._closing:
             return self._closing
         if self._websocket.close_code not in (None, 1005, 1006):
@@ -139,7 +147,7 @@ class Connection:
     # --- what the client does ---
 
     def wake(self) -> None:
-        """Something was done with the session: what waits is sent, the clock is set anew."""
+        """Send what waits and set the timer, after the session was used."""
         if self.session.closing and not self._closing and not self.over:
             self._begin_to_close()
         if self.session.closing or self.session.has_waiting:
@@ -147,33 +155,42 @@ class Connection:
         self._set_alarm()
 
     async def end(self) -> None:
-        """Close the connection, once what waits has left; ``hold`` returns then."""
+        """Send what waits, then close the connection; ``hold`` returns then."""
+        self._close_by = self._loop.time() + self._close_timeout
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._close_timeout):
+            async with asyncio.timeout_at(self._close_by):
                 while self.session.has_waiting and not self.session.closing:
                     await self.progress()
         self.session.end(CloseCode.NORMAL, "")
         self.wake()
 
     def acknowledge(self, message: Message) -> None:
-        """The application has the message."""
+        """Acknowledge a message that the application has."""
         if not self.over:
             self.session.acknowledge(message)
             self.wake()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a message can be sent: it is not about to close, and not too much waits already."""
+    def has_room_for_data(self) -> bool:
+        """Whether the application may send a message that is not urgent: space remains for urgent ones."""
         settings = self.session.settings
-        return (
-            not self.session.closing
-            and self.session.queued_frames < settings.queue_frames // 2
-            and self.session.queued_bytes < settings.queue_bytes - settings.max_payload
-            and len(self._receipts) < settings.max_unacknowledged
+        return self._has_room(
+            settings.queue_frames // 2,
+            settings.queue_bytes - settings.max_payload - URGENT_RESERVE,
+            settings.max_unacknowledged - settings.max_unacknowledged // 8,
         )
 
+    def has_room_for_urgent(self) -> bool:
+        """Whether a message of at most ``URGENT_BYTES`` can be sent that overtakes the others in the send queue."""
+        settings = self.session.settings
+        return self._has_room(settings.queue_frames, settings.queue_bytes - URGENT_BYTES, settings.max_unacknowledged)
+
+    def _has_room(self, frames: int, nbytes: int, receipts: int) -> bool:
+        if self.session.closing or len(self._receipts) >= receipts:
+            return False
+        return self.session.queued_frames < frames and self.session.queued_bytes < nbytes
+
     async def progress(self) -> None:
-        """Wait until something has been sent, acknowledged or lost."""
+        """Wait until a frame is sent or acknowledged, or the connection ends."""
         self._progress.clear()
         await self._progress.wait()
 
@@ -181,7 +198,7 @@ class Connection:
         """Send a message that is encoded for this connection.
 
         Returns:
-            What becomes of it, if the server is to acknowledge it.
+            Its receipt if the server is to acknowledge it, else None.
         """
         timestamp = outgoing.timestamp
         self.session.enqueue(outgoing)
@@ -192,7 +209,7 @@ class Connection:
         return receipt
 
     async def ping(self) -> float | None:
-        """Seconds of a round trip; None where the connection goes before the server answers."""
+        """Measure a round trip in seconds; None if the connection ends before the server answers."""
         pong: asyncio.Future[float | None] = self._loop.create_future()
         self._pongs.append(pong)
         self.session.ping(self._loop.time())
@@ -204,11 +221,11 @@ class Connection:
             self._pongs.remove(pong)
 
     def awaiting(self) -> AbstractContextManager[None]:
-        """While the application waits for an answer, it may take no messages: they are read on, up to a bound."""
+        """Keep reading in this context, up to a bound: an application that awaits an answer may take no messages."""
         return _Awaiting(self)
 
     def note_pressure(self, pressure: Pressure) -> None:
-        """Note how full the fullest queue is."""
+        """Stop or resume reading by the pressure of the fullest queue."""
         self._pressure = pressure
         self._regulate()
 
@@ -229,13 +246,16 @@ class Connection:
                     await in_thread(events.run)
                     events = self.session.finish_receiving(events, self._loop.time())
                 self._tell(events)
-                if self.session.has_waiting or self.session.closing:  # otherwise the alarm is early at worst
+                if self.session.has_waiting or self.session.closing:  # otherwise the timer fires early at worst
                     self.wake()
 
     async def _wait_for_takers(self) -> bool:
-        """Wait until the application has taken messages; False if the connection goes before that."""
+        """Wait until the application has taken messages; return False if the connection ends before that."""
         warning = self._loop.call_later(
-            UNREAD_WARNING, log.warning, "nothing was read for %g s: messages wait that nobody takes", UNREAD_WARNING
+            UNREAD_WARNING,
+            log.warning,
+            "reading is paused for %g s: the application does not take its messages",
+            UNREAD_WARNING,
         )
         gone = asyncio.ensure_future(self._websocket.wait_closed())
         taken = asyncio.ensure_future(self._may_read.wait())
@@ -250,7 +270,7 @@ class Connection:
         return self._may_read.is_set()
 
     def _regulate(self) -> None:
-        """Read, or do not."""
+        """Stop or resume reading."""
         may_read = (
             self._pressure is Pressure.ROOM
             or (self._pressure is Pressure.FULL and self._awaited > 0)
@@ -295,7 +315,7 @@ class Connection:
         times = [time for time in (self.session.deadline(), self._next_ping) if time is not None]
         if self.over or not times:
             return
-        # A deadline that has moved on is found out when the alarm rings.
+        # If the deadline is later now, ``_ring`` finds that and sets the timer again.
         if self._alarm is None or min(times) < self._alarm_at:
             if self._alarm:
                 self._alarm.cancel()
@@ -315,7 +335,7 @@ class Connection:
     def _ping_again(self, now: float) -> None:
         self._next_ping = now + self._between_pings
         self._between_pings = min(2 * self._between_pings, self.session.settings.heartbeat_interval)
-        if not self._pongs:  # the application's own pings measure as well
+        if not self._pongs:  # the application's own PINGs measure it too
             self.session.ping(now)
 
     # --- writing ---
@@ -340,12 +360,14 @@ class Connection:
     # --- closing ---
 
     def _begin_to_close(self) -> None:
-        """See to it that closing comes to an end, whatever the server does."""
+        """Bound the time that closing takes, whatever the server does."""
         self._closing = self.session.closing
         assert self._closing
         self._regulate()
-        silent = self._closing.code == CloseCode.INTERNAL  # nobody is there who would say goodbye
-        self._abort_timer = self._loop.call_later(0 if silent else self._close_timeout, self._websocket.transport.abort)
+        silent = self._closing.code == CloseCode.INTERNAL  # the server would not answer the close frame
+        now = self._loop.time()
+        close_by = now if silent else min(self._close_by or inf, now + self._close_timeout)
+        self._abort_timer = self._loop.call_at(close_by, self._websocket.transport.abort)
 
     def _hang_up(self) -> None:
         self.over = True
@@ -360,17 +382,17 @@ class Connection:
         for confirmed in (future for futures in self.leaving.values() for future in futures):
             _settle(confirmed, None)
         for receipt in self._receipts.values():
-            _settle(receipt, 0)  # it never came as far as the session
+            _settle(receipt, 0)  # the session never got it
 
 
 def _settle(future: asyncio.Future[T], result: T) -> None:
-    """Give the result to whoever still waits for it."""
+    """Set the result, unless the future is done or cancelled."""
     if not future.done():
         future.set_result(result)
 
 
 class _Awaiting:
-    """The application waits for an answer of the server's."""
+    """The context in which the application awaits an answer of the server."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

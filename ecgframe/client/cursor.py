@@ -1,11 +1,11 @@
-"""Where a viewer is in a stream: up to where it has everything, what it has beyond that, what it will never have.
+"""How far a viewer has got in a stream: which messages it has, and which ones it will never get.
 
-The messages of a stream have rising timestamps, and arrive in that order but for the urgent ones, which overtake.
-So the place is the timestamp of the last message in line, and the timestamps of those that came ahead of it.
+The messages of a stream have rising timestamps and arrive in that order, except for urgent ones, which overtake. So a
+cursor consists of the timestamp of the last message in order, and the timestamps of urgent messages after it.
 
-Only a message whose very timestamp is remembered counts as one that came before. A clock decides nothing: where the
-timestamps of a stream go back, because the server was started again with another clock, a gap is told and the stream
-goes on there.
+A message counts as received before only if its exact timestamp is remembered. Clocks are not compared: if the
+timestamps of a stream go back, because the server restarted with another clock, the cursor reports a gap and continues
+from there.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from ..codec import Message
 
 MARGIN: Final = 1_000_000
-"""Microseconds by which to go back where the place is only known by a clock: the network delays."""
+"""Microseconds to go back where the position is only a time by a clock: the network delays messages."""
 
 REMEMBERED: Final = 1024
-"""Messages in line, and as many ahead of it, whose timestamps are remembered."""
+"""Number of messages in order, and of urgent messages after them, whose timestamps are remembered."""
 
 MAX_NOTICES: Final = 64
-"""Notices of dropped frames that may wait until the line has passed them."""
+"""Number of drop notices that may wait for a message after the dropped frames."""
 
 OUT_OF_LINE: Final = int(Flag.PRIORITY | Flag.BROADCAST)
-"""Flags of messages whose timestamps do not tell how far the stream has come; nor do those of alerts."""
+"""Flags of messages that overtake. Their timestamps do not show how far the stream has got; nor do those of alerts."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_DATE: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -43,10 +43,10 @@ class Gap:
 
     Attributes:
         stream: its name.
-        start: none is missing before. The timestamp of the first lost message, or of the last one before the gap.
-        stop: none is missing after. The timestamp of the last lost message, or of the first one behind the gap. Where
-            the server's clock went back in between, it is earlier than ``start``.
-        frames: how many are missing; None where the server cannot know.
+        start: timestamp of the first lost message, or of the last message before the gap.
+        stop: timestamp of the last lost message, or of the first message after the gap. It is earlier than ``start`` if
+            the server's clock went back in between.
+        frames: number of lost messages; None if the server cannot know it.
     """
 
     stream: str
@@ -56,11 +56,11 @@ class Gap:
 
     @property
     def clock_went_back(self) -> bool:
-        """Whether the stream goes on with earlier timestamps than before: its server has another clock now."""
+        """Whether the stream continues with earlier timestamps, because the server's clock was set back."""
         return self.stop < self.start
 
     def joined(self, other: Gap) -> Gap:
-        """One gap in place of two, of which ``other`` is the later one to be told."""
+        """Join this gap and ``other``, which was reported later, to one."""
         frames = None if self.frames is None or other.frames is None else self.frames + other.frames
         if self.clock_went_back or other.clock_went_back:
             return Gap(self.stream, self.start, other.stop, frames)
@@ -68,46 +68,69 @@ class Gap:
 
 
 class StreamCursor:
-    """One viewer's place in one stream.
+    """How far one viewer has got in one stream.
 
     Args:
         stream: its name.
-        since: timestamp of the last message that the viewer has already, in microseconds since 1970; or a moment by the
-            server's clock.
+        since: timestamp of the last message that the viewer has, in microseconds since 1970; or a time by the server's
+            clock.
     """
 
-    __slots__ = ("_ahead", "_exact", "_is_moment", "_margin", "_notices", "_seen", "_stream", "_until")
+    __slots__ = ("_ahead", "_exact", "_forgotten", "_is_moment", "_margin", "_notices", "_seen", "_stream", "_until")
 
     def __init__(self, stream: str, since: int | datetime | None = None) -> None:
         self._stream = stream
         self._until = microseconds(since) if isinstance(since, datetime) else since
-        """Everything up to here is had. In microseconds since 1970."""
+        """The viewer has everything up to this timestamp, in microseconds since 1970."""
         self._exact = False
-        """Whether that is the timestamp of a message that came, or a place that the server has named."""
+        """Whether that is the timestamp of a received message, or one that the server has named."""
         self._is_moment = isinstance(since, datetime)
-        """Whether that is known by a clock only."""
+        """Whether that is only a time by a clock."""
         self._margin = 0
         self._seen: deque[int] = deque(maxlen=REMEMBERED)
-        """Timestamps of the last messages in line, since the clock last went back."""
-        self._ahead: set[int] = set()
+        """Timestamps of the last messages in order, since the clock last went back."""
+        self._ahead: dict[int, None] = {}
+        """Timestamps of urgent messages after ``_until``, in the order of arrival."""
+        self._forgotten: int | None = None
+        """The last timestamp that was removed from ``_ahead`` because there were too many."""
         self._notices: list[Gap] = []
 
     def since(self) -> int | None:
-        """From where to go on over a new connection; None where nothing is known yet."""
-        return None if self._until is None else max(self._until - self._margin, 0)
+        """Return the timestamp after which to resume over a new connection; None if nothing has arrived."""
+        if self._until is None:  # only alerts have arrived
+            return self._forgotten
+        return max(self._until - self._margin, 0)
+
+    @property
+    def until(self) -> int | None:
+        """The timestamp up to which the viewer has everything, in microseconds since 1970; None before the first."""
+        return self._until
+
+    def follow(self, timestamp: int) -> None:
+        """Note a message in order, whose number has shown that it is new; see ``NumberedCursor``."""
+        self._reach(timestamp)
+
+    def follow_ahead(self, timestamp: int) -> bool:
+        """Note the same of an urgent message; return False if it is remembered already."""
+        return self._goes_ahead(timestamp)
+
+    def forget_notices(self, timestamp: int) -> None:
+        """Forget what the server has dropped before a message: numbers have told it."""
+        if self._notices:
+            self._notices = [gap for gap in self._notices if gap.stop >= timestamp]
 
     def asks_since(self) -> int | datetime | None:
-        """``since`` as the server is to be asked: a number names a message, a date is a moment."""
+        """Return ``since`` for SUBSCRIBE: an int is the timestamp of a message, a datetime is a time by a clock."""
         since = self.since()
         if since is None or not self._is_moment:
             return since
         return _EPOCH + timedelta(microseconds=min(since, _LATEST_DATE))
 
     def take(self, message: Message, now: int) -> list[Message | Gap]:
-        """Note that a message came, at ``now``, in microseconds since 1970 by the server's clock.
+        """Note that a message arrived at ``now``, in microseconds since 1970 by the server's clock.
 
         Returns:
-            The message, behind the gap that it comes after, if it comes after one; nothing if it came before.
+            The gaps before the message, then the message; an empty list if it is a duplicate.
         """
         timestamp = message.timestamp
         if timestamp is None:
@@ -119,7 +142,7 @@ class StreamCursor:
             if timestamp in self._seen:
                 return []
             gaps = [*self.ended(), Gap(self._stream, self._until, timestamp, None)]
-            self._seen.clear()  # no timestamp from before tells anything of what comes now
+            self._seen.clear()  # earlier timestamps say nothing about the messages that follow
             self._ahead.clear()
             self._reach(timestamp)
             return [*gaps, message]
@@ -127,19 +150,19 @@ class StreamCursor:
         return [*self._passed_notices(), message]
 
     def answered(self, start: int | None, timestamp: int) -> list[Gap]:
-        """Note that the server has granted the subscription, over a new connection.
+        """Note that the server granted the subscription over a new connection.
 
         Args:
-            start: the moment from which messages follow: where the stream begins for this viewer, or, where it was had
-                before, from where the server can vouch for it again.
+            start: the time from which messages follow: the beginning of the stream for a new viewer, or, after a
+                resume, the time after which no message is missing.
             timestamp: of the server's answer.
 
         Returns:
-            What is lost.
+            The messages that are lost.
         """
         gaps = self._half_passed_notices()
         if self._until is None:
-            # Whatever is published from now on is this viewer's, even if the connection goes before the first came.
+            # Resume from here if the connection is lost before the first message arrives.
             if start is None:
                 self._reach_moment(timestamp)
             else:
@@ -163,10 +186,10 @@ class StreamCursor:
         return gaps
 
     def started_anew(self, now: int) -> list[Gap]:
-        """Note that the stream goes on at ``now``, over a new connection, from a server that does not resume.
+        """Note that a server that does not resume continues the stream at ``now``, over a new connection.
 
         Returns:
-            What is lost, if anything was had before.
+            The messages that are lost, if any arrived before.
         """
         gaps = self._half_passed_notices()
         if self._until is not None:
@@ -177,8 +200,8 @@ class StreamCursor:
     def noticed(self, start: int, stop: int, frames: int, *, timed: bool) -> Gap | None:
         """Note that the server has dropped frames.
 
-        Frames that were not dropped may still come between the first and the last that were, and on a connection that
-        breaks now the dropped ones come after all. So the gap counts once the line has passed it.
+        Frames that were not dropped may still arrive between the first and the last dropped one. And if the connection
+        is lost now, the dropped frames arrive after the resume. So the gap is reported with the first message after it.
 
         Args:
             start: timestamp of the first dropped frame.
@@ -187,7 +210,7 @@ class StreamCursor:
             timed: whether messages have timestamps on this connection.
 
         Returns:
-            The gap, where nobody could tell later that it is passed.
+            The gap, if it is to be reported at once because messages have no timestamps.
         """
         gap = Gap(self._stream, start, stop, frames)
         if not timed:
@@ -198,46 +221,44 @@ class StreamCursor:
         return None
 
     def ended(self) -> list[Gap]:
-        """Note that nothing more will come.
+        """Note that no more messages will arrive.
 
         Returns:
-            What is known to be lost and was not told.
+            The gaps that were not reported yet.
         """
         notices, self._notices = self._notices, []
         return notices
 
     def _reach(self, until: int) -> None:
-        """A message in line came."""
+        """Note that a message arrived in order."""
         self._seen.append(until)
         self._go_on_after(until)
 
     def _reach_moment(self, until: int) -> None:
-        """The stream has come so far, by the server's clock."""
+        """Note how far the stream has got, by the server's clock."""
         self._until = until
         self._exact = False
         self._is_moment = True
         self._margin = MARGIN
 
     def _go_on_after(self, until: int) -> None:
-        """All up to here is had or told as lost."""
+        """Note that everything up to a timestamp has arrived, or is reported as lost."""
         self._until = until
         self._exact = True
         self._is_moment = False
         self._margin = 0
         if self._ahead:
-            self._ahead = {ahead for ahead in self._ahead if ahead > until}
+            self._ahead = {ahead: None for ahead in self._ahead if ahead > until}
 
     def _goes_ahead(self, timestamp: int) -> bool:
-        """Remember a message ahead of the line; False if it is remembered already."""
+        """Remember an urgent message; return False if it is remembered already."""
         if timestamp in self._ahead:
             return False
-        self._ahead.add(timestamp)
+        self._ahead[timestamp] = None
+        # ``_until`` stays as it is, however many messages overtake: those in order are still to come.
         if len(self._ahead) > REMEMBERED:
-            # That many overtook a message that still waits? Rather, nothing is in line: the stream is all alerts.
-            oldest = min(self._ahead)
-            self._ahead.remove(oldest)
-            if self._until is None or oldest > self._until:
-                self._reach(oldest)
+            self._forgotten = next(iter(self._ahead))
+            del self._ahead[self._forgotten]
         return True
 
     def _passed_notices(self) -> list[Gap]:
@@ -248,7 +269,7 @@ class StreamCursor:
         return passed
 
     def _half_passed_notices(self) -> list[Gap]:
-        """Gaps that the line was in the middle of when the connection broke. What lay behind it will come again."""
+        """Return the gaps that begin before ``_until``, cut off there: the server sends again what follows."""
         until = self._until
         notices = self.ended()
         if until is None:

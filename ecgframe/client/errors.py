@@ -1,4 +1,4 @@
-"""What a client raises besides the errors of the protocol: the connection's errors."""
+"""The errors of connections, which a client raises besides the errors of the protocol."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class ConnectionLost(ConnectionError):
-    """There is no connection, and the client does not try for another one.
+    """The connection is lost, and the client does not reconnect.
 
     Attributes:
-        code: with which the WebSocket was closed; None where it broke off, or never opened.
-        reason: in the words of the side that closed it, or of this client.
-        error: what the server said was wrong, or what was wrong with what it said; None where it said nothing.
-            It is the exception's cause as well.
+        code: the WebSocket close code; None if the connection broke or never opened.
+        reason: a text of the side that closed it, or of this client.
+        error: the last error that the server reported, or the error in its last frame; None if there was none. It is
+            also the cause of the exception.
     """
 
     def __init__(self, reason: str, *, code: int | None = None, error: ProtocolError | None = None) -> None:
@@ -26,11 +26,14 @@ class ConnectionLost(ConnectionError):
         self.error = error
         self.__cause__ = error
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _connection_lost, (type(self), self.reason, self.code, self.error), self.__dict__
+
 
 class NotAcknowledged(TimeoutError):
-    """A message was sent as often as it may be, and the server's application never said that it has it.
+    """A message was sent as often as allowed, and the application of the server did not acknowledge it.
 
-    It may have arrived all the same. What the server said was wrong in the meantime, if anything, is the cause.
+    It may have arrived nevertheless. If the server reported an error in the meantime, that is the cause.
 
     Attributes:
         type: of the message.
@@ -44,9 +47,19 @@ class NotAcknowledged(TimeoutError):
         self.timestamp = timestamp
         self.attempts = attempts
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.type, self.timestamp, self.attempts), self.__dict__
+
+
+def _connection_lost(
+    cls: type[ConnectionLost], reason: str, code: int | None, error: ProtocolError | None
+) -> ConnectionLost:
+    """Unpickle: a pickle cannot hold keyword arguments."""
+    return cls(reason, code=code, error=error)
+
 
 def _text(reason: str, code: int | None, error: ProtocolError | None) -> str:
-    told = [reason] if reason and reason != str(error) else []  # a server closes with the words of its last error
+    told = [reason] if reason and reason != str(error) else []  # a server closes with the text of its last error
     if error:
         told.append(f"0x{error.code:x}: {error}")
     if code is None:

@@ -1,4 +1,4 @@
-"""Messages between the connection and the application: bounded, in order, taken one by one."""
+"""The bounded queue of messages between the connection and the application."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from ..codec import Message
 
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of payloads, inflated, that may wait in one queue before the client stops reading; a single one may be
-larger."""
+"""Bytes of inflated payloads that may wait in one queue before the client stops reading. One payload may be larger."""
 
 OVERDRAFT_BYTES: Final = 16 * 1024 * 1024
 OVERDRAFT_MESSAGES: Final = 16 * 1024
-"""What may wait beyond that while the application awaits an answer: the answer comes behind all that is under way, and
-the kernels on both sides hold several megabytes."""
+"""Additional limits while the application awaits an answer: the answer arrives after everything that is in transit, and
+the buffers of both kernels hold several megabytes."""
 
 
 class Pressure(IntEnum):
@@ -32,52 +31,52 @@ class Pressure(IntEnum):
 
     ROOM = 0
     FULL = 1
-    """The connection is not to be read, but for an answer that is awaited."""
+    """The connection is read only while an answer is awaited."""
     OVERFULL = 2
-    """Not even for that."""
+    """The connection is not read."""
 
 
-_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)  # arithmetic with flags proper takes as long as all the rest
+_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)  # operations on a Flag are slow
 
 _numbers = count()
 
 
 class Owner(Protocol):
-    """What a queue needs of its client."""
+    """The interface that a queue needs of its client."""
 
     def pressure_changed(self, queue: MessageQueue) -> None:
-        """The queue is fuller or emptier than before."""
+        """The pressure of the queue has changed."""
 
     def leave(self, queue: MessageQueue) -> None:
-        """The application wants no more of it."""
+        """The application does not use the queue any more."""
 
 
 class Acknowledger(Protocol):
-    """What a message came over: an acknowledgement can only go back there."""
+    """The connection over which a message arrived: its acknowledgement can only be sent there."""
 
     def acknowledge(self, message: Message) -> None:
-        """The application has the message."""
+        """Acknowledge a message that the application has."""
 
 
 class QueuedItem(NamedTuple):
-    """What waits in a queue: a message, or the news that some are missing here."""
+    """An item of a queue: a message, or a gap."""
 
     item: Message | Gap
     nbytes: int
-    """Of the payload, inflated: what waits may be a thousand times what travelled."""
+    """Size of the inflated payload, which may be a thousand times the size of the frame."""
     connection: Acknowledger | None
-    """Over which it came; an acknowledgement can only go back there."""
+    """The connection over which it arrived: its acknowledgement can only be sent there."""
 
 
 class MessageQueue:
-    """Messages for the application, in the order in which they came: an async iterator.
+    """An async iterator of messages for the application, in order of arrival.
 
-    As a context manager, it is left at the end of the block; otherwise when nothing holds it any more. Messages that
-    ask for acknowledgement are acknowledged when the iterator hands them over.
+    It is closed at the end of its ``async with`` block, or when it is garbage collected. A message with ACK_REQUIRED is
+    acknowledged when the iterator returns it.
 
     Attributes:
-        received: messages handed over so far.
-        number: no other queue has it.
+        received: number of messages that the iterator has returned.
+        number: a unique number of the queue.
     """
 
     def __init__(self, owner: Owner, capacity: int) -> None:
@@ -94,7 +93,7 @@ class MessageQueue:
 
     @property
     def waiting(self) -> int:
-        """Messages that have come and were not taken."""
+        """Number of messages that have arrived and were not taken."""
         return len(self._queued)
 
     @property
@@ -106,11 +105,11 @@ class MessageQueue:
         return self
 
     async def __anext__(self) -> Message:
-        """The next message.
+        """Return the next message.
 
         Raises:
-            StopAsyncIteration: the client was closed, or the queue left.
-            Exception: what ended the client, or this subscription; see ``Client.subscribe``.
+            StopAsyncIteration: the client is closed, or the application has unsubscribed.
+            Exception: the error that ended the client or this subscription; see ``Client.subscribe``.
         """
         while True:
             while self._queued:
@@ -132,14 +131,14 @@ class MessageQueue:
     # --- the client's side ---
 
     def put(self, queued: QueuedItem) -> None:
-        """Have an item wait, however full it is: the client stops reading, it does not throw away."""
+        """Add an item, even to a full queue: the client stops reading rather than discard messages."""
         self._queued.append(queued)
         self._nbytes += queued.nbytes
         self._news.set()
         self._update_pressure()
 
     def end(self, failure: Exception | None = None, *, empty: bool = False) -> None:
-        """Nothing more will come; the iterator gives what waits (unless it is to be emptied), then ends or fails."""
+        """End the queue: the iterator returns what waits, unless ``empty``, then stops or raises ``failure``."""
         if self._ended:
             return
         self._ended = True
@@ -151,14 +150,14 @@ class MessageQueue:
         self._news.set()
 
     def find(self, timestamp: int) -> int | None:
-        """The index of the waiting message of that timestamp."""
+        """Return the index of the waiting message with that timestamp; None if there is none."""
         for index, queued in enumerate(self._queued):
             if not isinstance(queued.item, Gap) and queued.item.timestamp == timestamp:
                 return index
         return None
 
     def came_again(self, message: Message, connection: Acknowledger) -> None:
-        """A message came that is had already: it is acknowledged over this connection, once it is handed over."""
+        """Acknowledge a duplicate over this connection, at once or when the iterator returns the message that waits."""
         if message.timestamp is None or not int(message.flags) & _ACK_REQUIRED:
             return
         index = self.find(message.timestamp)
@@ -177,7 +176,7 @@ class MessageQueue:
         return queued
 
     def _opened(self, queued: QueuedItem) -> Message | None:
-        """The message in the item, acknowledged; None if there is none."""
+        """Return the message in the item and acknowledge it; None if the item is a gap."""
         message = queued.item
         if isinstance(message, Gap):
             self._note_gap(message)
@@ -202,5 +201,5 @@ class MessageQueue:
         if messages >= self._capacity + OVERDRAFT_MESSAGES or nbytes >= MAX_BYTES + OVERDRAFT_BYTES:
             return Pressure.OVERFULL
         filled = max(messages / self._capacity, nbytes / MAX_BYTES)
-        # Once full, it counts as full until half is taken: reading shall not stop and go with every message.
+        # A full queue stays full until it is half empty, so that reading does not stop and resume with every message.
         return Pressure.FULL if filled >= 1 or (self._pressure and filled > 0.5) else Pressure.ROOM

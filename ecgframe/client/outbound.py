@@ -1,4 +1,4 @@
-"""Messages of the application on their way to a connection: in order, the large ones by way of a thread."""
+"""Sending of the application's messages in order. Large ones are encoded in a thread."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """Over which connection a message was sent, and what becomes of it, if the server is to acknowledge it."""
+    """The connection over which a message was sent, and its receipt, if the server is to acknowledge it."""
 
     connection: Connection
     receipt: Receipt | None
 
 
 class Outbound:
-    """Sends messages over whichever connection is held, in the order in which they come.
+    """Sends messages over the current connection, in the order of the calls.
 
-    A large message is packed and deflated in a thread, and those behind it wait for it; but nothing urgent waits for
-    what is not.
+    A large message is packed and deflated in a thread, and later messages wait for it. Urgent messages only wait for
+    urgent ones.
     """
 
     __slots__ = ("_lanes",)
@@ -42,7 +42,7 @@ class Outbound:
         data: Any,
         flags: Flag,
         timestamp: int,
-        ready: Callable[[], Awaitable[Connection]],
+        ready: Callable[[bool], Awaitable[Connection]],
     ) -> Sent:
         """Send a message.
 
@@ -51,17 +51,18 @@ class Outbound:
             data: its payload.
             flags: PRIORITY, BROADCAST and ACK_REQUIRED.
             timestamp: of the message.
-            ready: gives a connection with room for a message, once there is one.
+            ready: waits for a connection with space in its send queue, and returns it; its argument says whether the
+                message is urgent.
 
         Raises:
-            Exception: what ``ready`` raises, and what ``Codec.encode`` does.
+            Exception: those of ``ready`` and of ``Codec.encode``.
         """
-        lane = bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
-        connection = await ready()
-        is_free = lane not in self._lanes.taken
+        urgent = bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
+        connection = await ready(urgent)
+        is_free = urgent not in self._lanes.taken
         if is_free and (outgoing := _encode_at_once(connection, type, data, flags, timestamp)):
             return Sent(connection, connection.send(outgoing))
-        async with self._lanes.turn(lane):
+        async with self._lanes.turn(urgent):
             return await self._send_large(type, data, flags, timestamp, ready)
 
     async def _send_large(
@@ -70,16 +71,16 @@ class Outbound:
         data: Any,
         flags: Flag,
         timestamp: int,
-        ready: Callable[[], Awaitable[Connection]],
+        ready: Callable[[bool], Awaitable[Connection]],
     ) -> Sent:
         prepared: PreparedOutgoing | None = None
         prepared_for: tuple[Encoding, int] | None = None
         while True:
-            connection = await ready()
+            connection = await ready(False)
             encoding, limit = wanted = connection.session.encoding, _max_payload(connection)
             if prepared is not None and prepared_for == wanted:
                 return Sent(connection, connection.send(prepared.seal(timestamp)))
-            # Once it is done, the connection may be another one, or have no room any more.
+            # Afterwards, the connection may be another one, or its send queue may be full.
             prepared_for = wanted
             prepared = await in_thread(
                 prepare_outgoing,
@@ -95,7 +96,7 @@ class Outbound:
 def _encode_at_once(
     connection: Connection, type: MessageType, data: Any, flags: Flag, timestamp: int
 ) -> Outgoing | None:
-    """The message, or None where to encode it would hold up the event loop."""
+    """Encode a message; return None if it is so large that this would block the event loop."""
     session, limit = connection.session, _max_payload(connection)
     try:
         return encode_outgoing(

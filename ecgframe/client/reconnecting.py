@@ -1,9 +1,8 @@
-"""The connection to one server, made anew when it breaks."""
+"""Connections to one server, one after the other."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import aclosing
 from dataclasses import replace
 from enum import StrEnum
@@ -14,10 +13,10 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.client import process_exception
 
 from .._core import Clock
-from ..protocol import HEADER_SIZES, LATEST_VERSION
+from ..foreign_text import gated_logger
 from ..session import ClientSession, Counters, Settings
 from .backoff import Backoff, given_up
-from .connection import Connection
+from .connection import URGENT_RESERVE, Connection
 from .errors import ConnectionLost
 
 if TYPE_CHECKING:
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
+    from ..session import StreamOf
     from .connection import OnEvent
 
-log = logging.getLogger("ecgframe.client")
+log = gated_logger("ecgframe.client")
 
 
 class State(StrEnum):
-    """What has become of a client."""
+    """The state of a client."""
 
     NEW = "new"
     CONNECTING = "connecting"
@@ -41,21 +41,22 @@ class State(StrEnum):
 
 
 class ReconnectingConnection:
-    """The task that holds one connection after the other. See ``connect`` for the arguments.
+    """The task that opens connections, one after the other. See ``connect`` for the other arguments.
 
     Args:
-        on_event: called with every event of every connection.
-        options: of ``websockets.asyncio.client.connect``, ``reconnect_delays`` among them.
-        lost: called when a connection is over.
+        on_event: called with each event of each connection.
+        options: options of ``websockets.asyncio.client.connect``, and ``reconnect_delays``.
+        lost: called when a connection ends.
+        was_refused: asked of a numbered message that is refused: whether it was over an earlier connection, too.
         entered: called with each new state.
 
     Attributes:
-        address: the URL as it may stand in a log.
-        wall_clock_us: gives microseconds since 1970, each time more than the last.
+        address: the URL without user, password and query, for logs.
+        wall_clock_us: returns strictly increasing microseconds since 1970.
         state: see ``State``.
-        connections: how many have stood so far.
-        connection: the one that is held; None between two.
-        failure: what ended it, other than ``close``.
+        connections: number of connections that got through the negotiation.
+        connection: the current connection; None without one.
+        failure: the error that ended the client; None if ``close`` did.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class ReconnectingConnection:
         reconnect: bool,
         on_event: OnEvent,
         lost: Callable[[], None],
+        was_refused: Callable[[StreamOf, int], bool],
         entered: Callable[[State], None],
         options: dict[str, Any],
     ) -> None:
         if "compression" in options:
-            raise TypeError("there is no option compression: frames are compressed already, see Settings.compression")
+            raise TypeError("compression is not an option: payloads are compressed already, see Settings.compression")
         self.address = _without_secrets(url)
         self.wall_clock_us = Clock().next
         self.state = State.NEW
@@ -78,19 +80,22 @@ class ReconnectingConnection:
         self.connection: Connection | None = None
         self.failure: Exception | None = None
         self._url = url
-        # Room beyond that at which a sender waits: for the message it then adds, and for the client's own.
+        # More than the limit at which senders wait: for the message then added, and for urgent and control messages.
         self._settings = replace(
-            settings, queue_frames=2 * settings.queue_frames, queue_bytes=settings.queue_bytes + settings.max_payload
+            settings,
+            queue_frames=2 * settings.queue_frames,
+            queue_bytes=settings.queue_bytes + settings.max_payload + URGENT_RESERVE,
         )
         self._reconnect = reconnect
         self._on_event = on_event
         self._lost = lost
+        self._was_refused = was_refused
         self._entered = entered
         self._is_transient = options.pop("process_exception", process_exception)
         self._options: dict[str, Any] = {
             "ping_interval": None,
             "close_timeout": 5.0,
-            "max_size": settings.max_payload + HEADER_SIZES[LATEST_VERSION] + settings.batch_bytes,
+            "max_size": settings.max_payload + settings.header_size + settings.batch_bytes,
             **options,
         }
         self._counters = Counters()
@@ -100,7 +105,7 @@ class ReconnectingConnection:
 
     @property
     def counters(self) -> Counters:
-        """What has passed, over all connections."""
+        """The counters of all connections together."""
         total = Counters()
         total.add(self._counters)
         if self.connection:
@@ -108,9 +113,9 @@ class ReconnectingConnection:
         return total
 
     async def open(self) -> None:
-        """Connect, and wait until both sides can talk."""
+        """Connect, and wait until the negotiation is complete."""
         if self._task:
-            raise RuntimeError("a client is opened once; connect() makes another")
+            raise RuntimeError("a client can be opened once; connect() creates another one")
         self._enter(State.CONNECTING)
         self._task = asyncio.create_task(self._run(), name="ecgframe client")
         try:
@@ -121,17 +126,17 @@ class ReconnectingConnection:
         self.check_open()
 
     def established(self) -> None:
-        """Both sides can talk over the connection that is held."""
-        if self.state is not State.CONNECTED:  # a server may negotiate after it was taken for an old one
+        """Note that the negotiation over the current connection is complete."""
+        if self.state is not State.CONNECTED:  # not after a late negotiation with an assumed version
             self.connections += 1
             self._enter(State.CONNECTED)
 
-    async def ready(self, timeout: float, *, room: bool) -> Connection:
-        """The connection, once there is one; one with room for another message, if ``room`` is asked for.
+    async def ready(self, timeout: float, is_ready: Callable[[Connection], bool]) -> Connection:
+        """Wait for a connection for which ``is_ready`` is true.
 
         Raises:
-            TimeoutError: there is none for that long.
-            ConnectionLost: there will be none.
+            TimeoutError: there was none for ``timeout`` seconds.
+            ConnectionLost: the client is closed, or does not reconnect any more.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -139,21 +144,21 @@ class ReconnectingConnection:
                     await self._settled.wait()
                     self.check_open()
                     if self.connection is None:
-                        continue  # it went just now
-                    if self.connection.has_room if room else not self.connection.session.closing:
+                        continue  # it was lost just now
+                    if is_ready(self.connection):
                         return self.connection
                     await self.connection.progress()
         except TimeoutError:
-            what = "room to send" if self._settled.is_set() else "connection"
+            what = "space in the send queue" if self._settled.is_set() else "connection"
             raise TimeoutError(f"no {what} within {timeout:g} s") from None
 
     def check_open(self) -> None:
-        """Raise what ended it, if it is ended."""
+        """Raise the error that ended the client, if it is closed."""
         if self.state is State.CLOSED:
             raise self.failure or ConnectionLost("the client is closed")
 
     async def close(self) -> None:
-        """End the connection, behind what waits to be sent, and the task."""
+        """Send what waits, close the connection, and end the task."""
         self._leaving = True
         if self._task is None:
             self._finish(None)
@@ -167,7 +172,7 @@ class ReconnectingConnection:
                 await self._stop()
 
     async def closed(self) -> None:
-        """Wait until there is nothing more to come; raise what ended it, other than ``close``."""
+        """Wait until the client is closed; raise the error that ended it, if any."""
         if self._task is None and self.state is not State.CLOSED:
             raise RuntimeError("the client was never opened")
         if self._task:
@@ -184,7 +189,7 @@ class ReconnectingConnection:
     # --- the task ---
 
     async def _run(self) -> None:
-        """Stay connected until there is a reason not to, which goes to whoever waits for something."""
+        """Stay connected, and pass the error that ends this to all that wait."""
         failure: Exception | None = None
         try:
             await self._stay_connected()
@@ -196,7 +201,7 @@ class ReconnectingConnection:
     async def _stay_connected(self) -> None:
         backoff = Backoff(self._options["reconnect_delays"])
         connector = open_websocket(self._url, compression=None, process_exception=self._judge, **self._options)
-        # An async generator, which is to be closed.
+        # Its iterator is an async generator, which has to be closed.
         websockets = cast("AsyncGenerator[ClientConnection]", aiter(connector))
         async with aclosing(websockets):
             async for websocket in websockets:
@@ -208,13 +213,15 @@ class ReconnectingConnection:
                     raise lost
                 pause = backoff.pause(connection.lasted, closed=code is not None)
                 closed = "" if code is None else f"closed with {code}: "
-                log.info("%s is gone (%s%s); connecting again in %.1f s", self.address, closed, reason, pause)
+                log.info(
+                    "lost the connection to %s (%s%s); reconnecting in %.1f s", self.address, closed, reason, pause
+                )
                 self._enter(State.RECONNECTING)
                 await asyncio.sleep(pause)
 
     async def _converse(self, websocket: ClientConnection) -> Connection:
-        """Talk over a connection until it is gone."""
-        session = ClientSession(self._settings, self.wall_clock_us)
+        """Use a connection until it ends."""
+        session = ClientSession(self._settings, self.wall_clock_us, was_refused=self._was_refused)
         connection = Connection(websocket, session, self._on_event, close_timeout=self._options["close_timeout"])
         self.connection = connection
         try:
@@ -227,12 +234,12 @@ class ReconnectingConnection:
         return connection
 
     def _judge(self, error: Exception) -> Exception | None:
-        """Whether an attempt to connect may be repeated: None if so, else what to raise."""
+        """Return None if an attempt to connect may be repeated, else the error to raise."""
         if not self.connections:
             return error
         if self._is_transient(error) is None:
             return None
-        return ConnectionLost(f"there is no connecting again: {error}")
+        return ConnectionLost(f"cannot reconnect: {error}")
 
     def _given_up(self, connection: Connection) -> ConnectionLost | None:
         code, reason = connection.ending
@@ -243,7 +250,7 @@ class ReconnectingConnection:
     def _finish(self, failure: Exception | None) -> None:
         if self.state is not State.CLOSED:
             if failure:
-                log.info("%s is given up: %s", self.address, failure)
+                log.info("giving up %s: %s", self.address, failure)
             self.failure = failure
             self._enter(State.CLOSED)
 

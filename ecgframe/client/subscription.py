@@ -1,4 +1,4 @@
-"""One stream that the application follows."""
+"""A subscription of one stream."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from .callbacks import call_safely
 from .cursor import Gap, StreamCursor
 from .message_queue import MessageQueue, QueuedItem
+from .numbered_cursor import NumberedCursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from .message_queue import Owner
 
 KEPT_GAPS: Final = 1000
-"""Gaps that a subscription remembers; it counts them all."""
+"""Number of gaps that a subscription remembers; all are counted."""
 
 _STARTED_AT: Final = (time.time_ns() - time.monotonic_ns()) // 1000
 
@@ -34,20 +36,22 @@ class Subscription(MessageQueue):
     ...     async for message in subscription:
     ...         show(message.data["signal"])
 
-    ``client.subscribe`` makes it and says what the iterator raises. Urgent messages (alerts, and those with the
-    PRIORITY flag) come as soon as they can, ahead of others.
+    ``client.subscribe`` creates it, and documents what the iterator raises. Urgent messages (alerts, and messages with
+    PRIORITY) overtake others.
 
-    What can no longer be had is a ``Gap``. It is noted, and told to ``on_gap``, when the iterator passes it: between
-    the message before and the one behind. An exception of ``on_gap`` comes out of the iterator.
+    Lost messages are a ``Gap``. It is added to ``gaps`` and passed to ``on_gap`` when the iterator reaches it: after
+    the message before it, and before the message after it. Exceptions of ``on_gap`` go to the event loop's exception
+    handler.
 
     Attributes:
         stream: its name.
-        status: "asked" until the server has answered, "subscribed", "denied", "unsubscribed" once it was left, "closed"
-            with the client.
+        status: "asked" until the server has answered, then "subscribed" or "denied"; "unsubscribed" after the
+            application has unsubscribed, "closed" after the client is closed.
         gaps: the last gaps, oldest first.
-        gap_count: all gaps so far.
-        dropped: frames that the server is known to have dropped because they were not taken fast enough.
-        duplicates: messages that came again and were not handed over twice.
+        gap_count: number of all gaps.
+        dropped: number of messages known to be lost; mostly frames that the server dropped because this client was too
+            slow.
+        duplicates: number of messages that arrived again and were not returned twice.
     """
 
     def __init__(
@@ -67,20 +71,22 @@ class Subscription(MessageQueue):
         self.dropped = 0
         self.duplicates = 0
         self.cursor = StreamCursor(stream, since)
+        self.numbers = NumberedCursor(stream, self.cursor)
         self._on_gap = on_gap
         self._answered = asyncio.Event()
         self._clock_offset = 0
-        """The server's clock minus this machine's steady one, in microseconds, where messages have no timestamps."""
+        """The server's clock minus ``steady_now()``, in microseconds; used where messages have no timestamps."""
         self._pauses: Iterator[float] | None = None
+        self._pause = 0.0
 
     def __repr__(self) -> str:
         return f"<Subscription {self.stream!r} {self.status}, {self.waiting} waiting>"
 
     async def __aenter__(self) -> Self:
-        """Wait for the server's answer; a server of old that never negotiated may give none, and is not waited for.
+        """Wait for the server's answer. An old server that does not negotiate may not answer, so this does not wait.
 
         Raises:
-            Exception: as the iterator does; see ``Client.subscribe``.
+            Exception: as the iterator; see ``Client.subscribe``.
         """
         try:
             await self._answered.wait()
@@ -104,9 +110,15 @@ class Subscription(MessageQueue):
 
     # --- the client's side ---
 
-    def deliver(self, message: Message, connection: Connection) -> None:
-        """A message of this stream came."""
-        items = self.cursor.take(message, self._server_now())
+    def deliver(self, message: Message, connection: Connection, epoch: int | None = None) -> None:
+        """Process a message of this stream; ``epoch`` is that of its number, if it has one."""
+        items: list[Message | Gap]
+        if epoch is not None:
+            items = self.numbers.take(message, epoch)
+        elif self.numbers.epoch is not None:
+            items = [message]  # it is of no stream, and says nothing of the position
+        else:
+            items = self.cursor.take(message, self._server_now())
         if not items:
             self.duplicates += 1
             self.came_again(message, connection)
@@ -114,24 +126,48 @@ class Subscription(MessageQueue):
             if isinstance(item, Gap):
                 self._put_gap(item)
             else:
-                self.put(QueuedItem(item, item.nbytes, connection))
+                self.put(QueuedItem(item, _size_of(item), connection))
+
+    def pass_template(self, message: Message, epoch: int) -> None:
+        """Process a message of this stream that is not for the application."""
+        self._put_gaps(self.numbers.pass_template(message, epoch))
+
+    def refused(self, epoch: int, number: int) -> None:
+        """Process a message of this stream that was refused."""
+        self._put_gaps(self.numbers.refused(epoch, number))
+
+    def changed(self, epoch: int, next: int, timestamp: int) -> None:
+        """Note an answer that nobody asked for. See ``NumberedCursor.changed``."""
+        self._put_gaps(self.numbers.changed(epoch, next, timestamp))
 
     @property
     def was_granted(self) -> bool:
-        """Whether the server has said yes before."""
+        """Whether the server has granted the subscription before."""
         return self._answered.is_set()
 
     def next_delay(self, delays: Callable[[], Iterator[float]]) -> float:
-        """Seconds until it is to be asked for again."""
+        """Return the seconds to wait before subscribing again."""
         if self._pauses is None:
             self._pauses = delays()
-        return next(self._pauses)
+            self._pause = 0.0
+        self._pause = next(self._pauses, self._pause)  # after the last delay, it is repeated
+        return self._pause
 
-    def granted(self, start: int | None = None, timestamp: int | None = None) -> None:
-        """The server has answered; before V3, its answer has no timestamp. See ``StreamCursor.answered``."""
+    def granted(
+        self,
+        start: int | None = None,
+        timestamp: int | None = None,
+        epoch: int | None = None,
+        next: int | None = None,
+    ) -> None:
+        """Note the server's answer, which has no timestamp before V3. See ``StreamCursor.answered``."""
         self.status = "subscribed"
         self._answered.set()
         self._pauses = None
+        if timestamp is not None and epoch is not None and next is not None:
+            self._put_gaps(self.numbers.answered(epoch, next, start, timestamp))
+            return
+        self.numbers.forget()
         if timestamp is not None:
             self._put_gaps(self.cursor.answered(start, timestamp))
             return
@@ -140,21 +176,23 @@ class Subscription(MessageQueue):
         self._put_gaps(self.cursor.answered_untimed(start, self._server_now()))
 
     def granted_by_an_old_server(self) -> None:
-        """The server has been asked, and may or may not answer; it goes on from now in any case."""
+        """Note that the messages follow from now on, whether or not an old server answers."""
         self.status = "subscribed"
         self._answered.set()
+        self.numbers.forget()
         self._put_gaps(self.cursor.started_anew(self._server_now()))
 
     def dropped_by_server(self, start: int, stop: int, frames: int, *, timed: bool) -> None:
-        """The server has dropped frames. See ``StreamCursor.noticed``."""
+        """Note that the server has dropped frames. See ``StreamCursor.noticed``."""
         self._put_gap(self.cursor.noticed(start, stop, frames, timed=timed))
 
     def connection_lost(self) -> None:
-        """The connection over which the stream came is gone."""
+        """Note that the connection is lost."""
         self.status = "asked"
+        self.numbers.connection_lost()
 
     def end(self, failure: Exception | None = None, *, empty: bool = False, status: Status = "closed") -> None:
-        """Nothing more will come. See ``MessageQueue.end``."""
+        """Note that no more messages will arrive. See ``MessageQueue.end``."""
         if not self._ended:
             self.status = status
             self._put_gaps(self.cursor.ended())
@@ -183,9 +221,15 @@ class Subscription(MessageQueue):
         self.gap_count += 1
         self.dropped += gap.frames or 0
         if self._on_gap:
-            self._on_gap(gap)
+            call_safely(self._on_gap, gap)
+
+
+def _size_of(message: Message) -> int:
+    """Bytes that the message takes in a queue: those of its payload; of a record, those of its samples, if more."""
+    signal = message.data.get("signal") if message.version >= 4 and message.form else None
+    return max(message.nbytes, getattr(signal, "nbytes", 0))
 
 
 def steady_now() -> int:
-    """Microseconds since 1970, by this machine's clock as it was when the program began: it is never set."""
+    """Return microseconds since 1970 by the monotonic clock, set by the local clock when this module is imported."""
     return _STARTED_AT + time.monotonic_ns() // 1000

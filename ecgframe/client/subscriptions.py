@@ -1,15 +1,16 @@
-"""Which message goes into which queue, and what the server is asked for and answers."""
+"""The subscriptions of a client: requests to the server, its answers, and the delivery of messages."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from contextlib import suppress
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..foreign_text import gated_logger
 from ..protocol import ErrorCode
-from ..session import ErrorReceived, SubscriptionAnswered, microseconds
+from ..session import ErrorReceived, StreamOf, SubscriptionAnswered, microseconds
 from .backoff import as_error
 from .message_queue import MessageQueue, Pressure, QueuedItem
 from .subscription import Subscription
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .cursor import Gap
 
-log = logging.getLogger("ecgframe.client")
+log = gated_logger("ecgframe.client")
 
 
 class Subscriptions:
-    """The queues of a client, and the connection that fills them, while there is one.
+    """The queues of a client, and the current connection.
 
-    It holds none of them: a subscription that the application has let go of is left by itself, so that it does not fill
-    up and stop all others.
+    The queues are held by weak references: a subscription that is garbage collected is unsubscribed, so that it does
+    not fill up and stop all others.
 
     Args:
-        delays: makes the delays after which a server in trouble is asked again, in seconds.
+        delays: returns an iterator of delays in seconds, before each new SUBSCRIBE to a server that cannot serve a
+            stream at the moment.
 
     Attributes:
-        unclaimed: messages that came for no subscription while the application was not asking for such.
+        unclaimed: number of messages of no subscription that were discarded, because ``Client.messages`` is not in use.
     """
 
     def __init__(self, delays: Callable[[], Iterator[float]]) -> None:
@@ -47,7 +49,7 @@ class Subscriptions:
         self._pressures: dict[int, Pressure] = {}
 
     def __iter__(self) -> Iterator[Subscription]:
-        """The subscriptions there are."""
+        """Iterate over the subscriptions."""
         held = [subscription() for subscription in self._subscriptions.values()]
         return iter([subscription for subscription in held if subscription is not None])
 
@@ -56,14 +58,14 @@ class Subscriptions:
     def subscribe(
         self, stream: str, *, since: int | datetime | None, capacity: int, on_gap: Callable[[Gap], object] | None
     ) -> Subscription:
-        """A new subscription, asked for at once if there is a connection.
+        """Create a subscription, and send SUBSCRIBE if there is a connection.
 
         Raises:
-            ValueError: there is one of that stream already.
+            ValueError: there is a subscription of that stream already.
         """
         if held := self._subscriptions.get(stream):
             if held() is not None:
-                raise ValueError(f"there is a subscription of {stream!r} already: share it, or leave it first")
+                raise ValueError(f"there is a subscription of {stream!r} already: share it, or unsubscribe first")
             self._leave_stream(stream)
         subscription = Subscription(self, stream, since=since, capacity=capacity, on_gap=on_gap)
         self._subscriptions[stream] = weakref.ref(subscription, self._when_forgotten(subscription.number, stream))
@@ -72,24 +74,24 @@ class Subscriptions:
         return subscription
 
     def others(self, capacity: int) -> MessageQueue:
-        """A queue for all messages of no subscription.
+        """Create the queue for messages of no subscription.
 
         Raises:
             ValueError: there is one already.
         """
         if self._others and self._others() is not None:
-            raise ValueError("somebody takes the messages of no subscription already")
+            raise ValueError("messages() is in use already")
         queue = MessageQueue(self, capacity)
         self._others = weakref.ref(queue, self._when_forgotten(queue.number))
         return queue
 
     def find(self, stream: str) -> Subscription | None:
-        """The subscription of a stream."""
+        """Return the subscription of a stream; None if there is none."""
         held = self._subscriptions.get(stream)
         return held() if held else None
 
     def leave(self, queue: MessageQueue) -> None:
-        """Nothing more shall come into it."""
+        """End a queue; a subscription is unsubscribed."""
         if isinstance(queue, Subscription):
             if self.find(queue.stream) is queue:
                 self._leave_stream(queue.stream)
@@ -100,7 +102,7 @@ class Subscriptions:
         self._forget_pressure(queue.number)
 
     async def left(self, stream: str) -> None:
-        """Wait until the server has confirmed that a stream was left; not longer than the connection."""
+        """Wait until the server confirms UNSUBSCRIBE, or the connection ends."""
         connection = self._connection
         if connection and stream in connection.leaving:
             confirmed = asyncio.get_running_loop().create_future()
@@ -109,53 +111,74 @@ class Subscriptions:
                 await confirmed
 
     def pressure_changed(self, queue: MessageQueue) -> None:
-        """A queue is fuller or emptier than before."""
+        """Note that the pressure of a queue has changed."""
         if queue.pressure:
             self._pressures[queue.number] = queue.pressure
-            self._tell_crowd()
+            self._note_pressure()
         else:
             self._forget_pressure(queue.number)
 
     # --- what the connection does ---
 
     def connected(self, connection: Connection) -> None:
-        """There is a connection: what is followed is asked for, from where it broke off."""
+        """Subscribe to all streams over a new connection, and resume where the last one ended."""
         self._connection = connection
-        self._tell_crowd()
+        self._note_pressure()
         for subscription in self:
             self._ask(subscription, connection)
 
     def disconnected(self) -> None:
-        """It is gone."""
+        """Note that the connection is lost."""
         if self._connection:
             self._connection = None
             for subscription in self:
                 subscription.connection_lost()
 
     def end(self, failure: Exception | None) -> None:
-        """There will be no other. The iterators give what waits and raise; a client that was closed drops it."""
+        """End all queues.
+
+        With a failure, the iterators return the messages that wait, then raise it. Without one, these are discarded.
+        """
         others = self._others() if self._others else None
         for queue in [*self, *([others] if others else [])]:
             queue.end(failure, empty=failure is None)
         self._subscriptions.clear()
         self._others = None
 
-    def deliver(self, message: Message, connection: Connection) -> None:
-        """A message came."""
+    def deliver(self, message: Message, connection: Connection, numbered: StreamOf | None = None) -> None:
+        """Put a message into its queue: that of the stream that its header names, else that which its map names."""
         stream = message.data.get("stream") if isinstance(message.data, dict) else None
+        stream, epoch = (stream, None) if numbered is None else numbered
         subscription = self.find(stream) if isinstance(stream, str) else self._only_one(connection)
         left = stream if isinstance(stream, str) and stream in connection.leaving else None
         if subscription and not (left and left in connection.asked):
-            subscription.deliver(message, connection)
+            subscription.deliver(message, connection, epoch)
         elif left:
-            pass  # it was on its way when the stream was left
+            pass  # it was in transit when the stream was unsubscribed
         elif self._others and (others := self._others()):
             others.put(QueuedItem(message, message.nbytes, connection))
         else:
             self.unclaimed += 1
 
+    def pass_template(self, message: Message, connection: Connection, numbered: StreamOf) -> None:
+        """Note that a numbered message arrived that is not for the application."""
+        stream, epoch = numbered
+        subscription = self.find(stream)
+        if subscription and not (stream in connection.leaving and stream in connection.asked):
+            subscription.pass_template(message, epoch)
+
+    def refused(self, numbered: StreamOf, number: int) -> None:
+        """Note that a numbered message was refused."""
+        if subscription := self.find(numbered.name):
+            subscription.refused(numbered.epoch, number)
+
+    def was_refused(self, numbered: StreamOf, number: int) -> bool:
+        """Tell whether a numbered message was refused over an earlier connection as well."""
+        subscription = self.find(numbered.name)
+        return subscription is not None and subscription.numbers.was_refused(numbered.epoch, number)
+
     def answered(self, answer: SubscriptionAnswered, connection: Connection) -> None:
-        """The server answered a request for a stream."""
+        """Process a SUBSCRIPTION_ACK."""
         stream = answer.stream
         if answer.status == "unsubscribed":
             for confirmed in connection.leaving.pop(stream, ()):
@@ -167,12 +190,20 @@ class Subscriptions:
             connection.asked.discard(stream)
             if subscription := self.find(stream):
                 self._heed_answer(subscription, answer)
+        elif stream not in connection.leaving:
+            self._heed_unasked(stream, answer)
+
+    def _heed_unasked(self, stream: str, answer: SubscriptionAnswered) -> None:
+        """Process an answer to no SUBSCRIBE: the server tells of another epoch."""
+        subscription = self.find(stream)
+        if subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
+            subscription.changed(answer.epoch, answer.next, answer.timestamp)
 
     def dropped(self, error: ErrorReceived, connection: Connection) -> bool:
-        """The server may have said that it has dropped frames of a stream.
+        """Process an ERROR if it is a drop notice.
 
         Returns:
-            Whether it has, and there is a subscription of that stream.
+            Whether it is one, and of a stream that is subscribed.
         """
         notice = _drop_notice(error)
         subscription = self.find(notice[0]) if notice else None
@@ -188,7 +219,8 @@ class Subscriptions:
         stream = subscription.stream
         connection.asked.add(stream)
         if connection.session.negotiated:
-            connection.session.subscribe(stream, subscription.cursor.asks_since())
+            epoch, after = subscription.numbers.place() or (None, None)
+            connection.session.subscribe(stream, subscription.cursor.asks_since(), epoch=epoch, after=after)
         else:
             connection.session.subscribe(stream)
             subscription.granted_by_an_old_server()
@@ -196,7 +228,7 @@ class Subscriptions:
 
     def _heed_answer(self, subscription: Subscription, answer: SubscriptionAnswered) -> None:
         if answer.status == "subscribed":
-            subscription.granted(answer.start, answer.timestamp)
+            subscription.granted(answer.start, answer.timestamp, answer.epoch, answer.next)
             return
         if answer.code is None and subscription.was_granted:
             self._ask_later(subscription)
@@ -207,7 +239,7 @@ class Subscriptions:
         subscription.end(as_error(code, f"the server denied the stream {answer.stream!r}"), status="denied")
 
     def _ask_later(self, subscription: Subscription) -> None:
-        """The server has granted it before and now says no without saying why: its own trouble, which may pass."""
+        """Subscribe again later, as a server that granted it and now denies it without a code may recover."""
         held = self._subscriptions[subscription.stream]
         pause = subscription.next_delay(self._delays)
         log.warning("the server cannot serve the stream %r; asking again in %.1f s", subscription.stream, pause)
@@ -216,12 +248,12 @@ class Subscriptions:
     def _ask_again(self, held: weakref.ref[Subscription], connection: Connection | None) -> None:
         subscription = held()
         if connection is None or connection is not self._connection:
-            return  # what is followed was asked for over the new connection
+            return  # the new connection has subscribed already
         if subscription and self.find(subscription.stream) is subscription:
             self._ask(subscription, connection)
 
     def _only_one(self, connection: Connection) -> Subscription | None:
-        """An old server may not name the stream in its messages; where only one is followed, it is that."""
+        """Return the only subscription to an old server, which may not name streams in its messages; else None."""
         if connection.session.negotiated or len(self._subscriptions) != 1:
             return None
         return next(iter(self), None)
@@ -239,11 +271,11 @@ class Subscriptions:
         connection.wake()
 
     def _when_forgotten(self, number: int, stream: str | None = None) -> Callable[[weakref.ref[Any]], None]:
-        """What is to be done, in the event loop, once nobody holds a queue: it may be any thread that finds out."""
+        """Return the callback of a queue's weak reference, which may run in any thread and calls the event loop."""
         loop = asyncio.get_running_loop()
 
         def forget(held: weakref.ref[Any]) -> None:
-            with suppress(RuntimeError):  # the loop is closed, and the connection with it
+            with suppress(RuntimeError):  # the event loop is closed, and so is the connection
                 loop.call_soon_threadsafe(self._forget, number, stream, held)
 
         return forget
@@ -255,15 +287,15 @@ class Subscriptions:
 
     def _forget_pressure(self, number: int) -> None:
         if self._pressures.pop(number, None):
-            self._tell_crowd()
+            self._note_pressure()
 
-    def _tell_crowd(self) -> None:
+    def _note_pressure(self) -> None:
         if self._connection:
             self._connection.note_pressure(max(self._pressures.values(), default=Pressure.ROOM))
 
 
 def _drop_notice(error: ErrorReceived) -> tuple[str, int, int, int] | None:
-    """Stream, first and last timestamp and number of the frames that the server says it dropped."""
+    """Return stream, first and last timestamp and number of the dropped frames; None if it is no drop notice."""
     match error.details:
         case {
             "stream": str(stream),
@@ -271,5 +303,6 @@ def _drop_notice(error: ErrorReceived) -> tuple[str, int, int, int] | None:
             "to": int() | float() as stop,
             "dropped": int(frames),
         } if error.code in (ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.MESSAGE_TOO_LARGE):
-            return stream, microseconds(start), microseconds(stop), frames
+            if isfinite(start) and isfinite(stop) and min(start, stop, frames) >= 0:
+                return stream, microseconds(start), microseconds(stop), frames
     return None

@@ -1,6 +1,6 @@
-"""From millivolts to whole microvolts at about 250 Hz, without pacing spikes and without steps at gaps.
+"""Converts millivolts to integral microvolts at about 250 Hz, and removes pacing spikes and steps at gaps.
 
-All that follows counts in whole numbers, which have one sum in whatever order and language they are added up.
+All later stages compute with integers, so that the results do not depend on the order of additions or the language.
 """
 
 from __future__ import annotations
@@ -10,62 +10,74 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from .pacing_spikes import PacingSpike, PacingSpikes
+
 WORKING_RATE = 250
-"""Hz that the samples are averaged down to, as near as a whole factor comes."""
+"""Desired working rate in Hz. Samples are averaged in groups of an integral size that comes closest to this rate."""
 MEAN = 0.02
-"""Seconds of the shortest mean that is taken of the working samples: one period of 50 Hz."""
+"""Length of the shortest mean in seconds: one period of 50 Hz."""
 MEANS_IN_A_HOP = 3
-"""What is looked at in one go: 60 ms, whatever the samples are fed in."""
+"""Number of such means that are processed at once: 60 ms, however the samples are fed."""
 LARGEST = 1_000_000
-"""Microvolts beyond which a value is cut."""
+"""Largest value in microvolts; others are clipped."""
 FAR = 100_000
-"""Microvolts from where a lead began at which it begins anew: an electrode has been moved."""
+"""Distance from zero in microvolts beyond which a lead gets a new zero, because an electrode was moved."""
 BRIDGED = 0.02
-"""Seconds of missing samples that are bridged by the last value; more is a gap."""
+"""Longest run of missing samples in seconds that is replaced by the last value; a longer one is a gap."""
 SPIKE = 0.003
-"""Seconds that a pacing spike lasts at the most; whatever is as short is taken out."""
+"""Longest pacing spike in seconds. Every deflection that is not longer is removed."""
 SPIKE_RATE = 200
-"""Hz below which one sample is longer than a spike, and may be the top of an R wave."""
+"""Sampling rate in Hz below which spikes are not removed, because a single sample may be the top of an R wave."""
 BLANKED = 0.012
-"""Seconds that are bridged from a pacing spike on that the device has marked."""
+"""Seconds of signal that are replaced after the start of a marked pacing spike."""
 
 
 class Conditioner:
-    """Takes the raw samples of one hop, and gives the working samples of all leads.
+    """Converts the raw samples of one hop to working samples, for all leads.
 
-    Pacing spikes are taken out by an opening and a closing (Chu and Delp, IEEE Trans. Biomed. Eng. 36:262, 1989), which
-    cut off what is narrower than they are, of either sign, and leave what is wider as it is.
+    Pacing spikes are removed by an opening and a closing (Chu and Delp, IEEE Trans. Biomed. Eng. 36:262, 1989), which
+    remove deflections of either sign that are narrower than the operators, and do not change wider ones.
     """
 
     def __init__(self, sampling_rate: float, leads: int) -> None:
         self.factor = max(1, int(sampling_rate / WORKING_RATE + 0.5))
         self.rate = sampling_rate / self.factor
         self.mean = max(1, int(MEAN * self.rate + 0.5))
-        """Working samples of 20 ms."""
+        """Number of working samples in 20 ms."""
         self.hop = MEANS_IN_A_HOP * self.mean
         width = int(SPIKE * sampling_rate) + 1 if sampling_rate >= SPIKE_RATE else 0
         self._reach = width + 1
         self.delay = 2 * width
-        """Raw samples by which what comes out is late."""
+        """Delay of the output in raw samples."""
         self._bridged = max(1, int(BRIDGED * sampling_rate + 0.5))
         self.blanked = max(1, int(BLANKED * sampling_rate + 0.5))
-        """Raw samples to be bridged from a marked spike on."""
+        """Number of raw samples that are replaced after the start of a marked spike."""
         self._tail = np.zeros((leads, 4 * width), np.int64)
         self._last = np.zeros(leads, np.int64)
         self._offset = np.zeros(leads, np.int64)
         self._missing = np.full(leads, self._bridged + 1, np.int64)
+        self._spikes = PacingSpikes(sampling_rate, leads)
+        self._worked = 0
+        """Number of raw samples so far."""
 
     def work(
-        self, raw: NDArray[np.float64], blanked: Iterable[int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """What one hop of samples in mV, [leads, hop * factor], comes to.
+        self, raw: NDArray[np.float32], blanked: Iterable[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[PacingSpike]]:
+        """Convert one hop.
+
+        Args:
+            raw: samples in mV, [leads, hop * factor]; NaN for missing ones.
+            blanked: positions in ``raw`` of samples to replace, because a pacing spike is marked there.
 
         Returns:
-            The working samples in microvolts, [leads, hop], each lead from a zero of its own; the lowest and highest
-            value there was in microvolts, [leads, 2]; and how many raw samples were in a gap, [leads].
+            The working samples in microvolts, [leads, hop], relative to a zero of each lead; the lowest and the highest
+            value in microvolts, [leads, 2]; the number of raw samples in gaps, [leads]; and the pacing spikes that are
+            certain now.
         """
         valid = np.abs(raw) < 1e6
-        microvolts = np.floor(np.where(valid, raw, 0.0) * 1000 + 0.5).clip(-LARGEST, LARGEST).astype(np.int64)
+        microvolts = (
+            np.floor(np.where(valid, raw, 0.0).astype(np.float64) * 1000 + 0.5).clip(-LARGEST, LARGEST).astype(np.int64)
+        )
         extremes = np.stack(
             [np.where(valid, microvolts, LARGEST + 1).min(1), np.where(valid, microvolts, -LARGEST - 1).max(1)], axis=1
         )
@@ -77,13 +89,17 @@ class Conditioner:
         for lead in np.flatnonzero(~plain).tolist():
             lost[lead] = self._bridge(lead, microvolts[lead], valid[lead], shifted[lead])
         self._last[plain] = shifted[plain, -1]
-        clean = self._without_spikes(shifted)
-        return clean.reshape(len(raw), self.hop, self.factor).sum(2) // self.factor, extremes, lost
+        clean, spikes = self._without_spikes(shifted)
+        return clean.reshape(len(raw), self.hop, self.factor).sum(2) // self.factor, extremes, lost, spikes
+
+    def skip(self, samples: int) -> None:
+        """Count lost samples, which are not converted."""
+        self._worked += samples
 
     def _bridge(
         self, lead: int, values: NDArray[np.int64], valid: NDArray[np.bool_], bridged: NDArray[np.int64]
     ) -> int:
-        """Hold the last value where one is missing, and go on from it after a gap. Gives the samples in the gap."""
+        """Replace missing samples by the last value, and shift the zero after a gap. Returns the samples in gaps."""
         last, offset, missing = int(self._last[lead]), int(self._offset[lead]), int(self._missing[lead])
         lost = 0
         for sample, (value, is_valid) in enumerate(zip(values.tolist(), valid.tolist(), strict=True)):
@@ -101,17 +117,21 @@ class Conditioner:
         self._last[lead], self._offset[lead], self._missing[lead] = last, offset, missing
         return lost
 
-    def _without_spikes(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _without_spikes(self, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[PacingSpike]]:
         if self._reach == 1:
-            return values
+            return values, []
+        count = values.shape[1]
         longer = np.concatenate([self._tail, values], axis=1)
-        self._tail = longer[:, values.shape[1] :]
+        self._tail = longer[:, count:]
         opened = _running(np.maximum, _running(np.minimum, longer, self._reach), self._reach)
-        return _running(np.minimum, _running(np.maximum, opened, self._reach), self._reach)
+        clean = _running(np.minimum, _running(np.maximum, opened, self._reach), self._reach)
+        spikes = self._spikes.find(clean, longer[:, self.delay : self.delay + count] - clean, self._worked - self.delay)
+        self._worked += count
+        return clean, spikes
 
 
 def _running(extreme: np.ufunc, values: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
-    """The extreme of each sample and those before it, `reach` in all; shorter by `reach - 1`."""
+    """Return the extreme of each window of `reach` samples; the result is shorter by `reach - 1`."""
     length = values.shape[1] - reach + 1
     result = values[:, :length]
     for shift in range(1, reach):

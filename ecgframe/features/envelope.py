@@ -1,8 +1,8 @@
-"""Where in a lead the signal is steep: the slope over 20 ms, and how much of it there is in 80 ms.
+"""The slope of each lead over 20 ms, and its envelope: the sum of absolute slopes in 80 ms.
 
-The difference of two means of 20 ms is a band-pass of about 8 to 30 Hz that lets nothing of 50 Hz through, and a
-derivative in one (Haar's wavelet); its size in a moving window marks the QRS, as in Hamilton, "Open source ECG
-analysis", Computers in Cardiology 29:101, 2002.
+The difference of two consecutive means of 20 ms (the Haar wavelet) is both a derivative and a band-pass of about 8 to
+30 Hz, which removes 50 Hz. The sum of its absolute values in a moving window is large at QRS complexes, as in Hamilton,
+"Open source ECG analysis", Computers in Cardiology 29:101, 2002.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 0.08
-"""Seconds of the moving window."""
+"""Length of the moving window in seconds."""
 APART = 0.18
-"""Seconds between two peaks of the envelope at the least: of those closer together, the higher counts."""
+"""Smallest distance between two peaks in seconds. Of closer peaks, the higher one counts."""
 RISE = 0.04
-"""Seconds before a peak in which all is lower."""
+"""Seconds before a peak in which the envelope must be lower."""
 KEPT = 1.0
-"""Seconds that can be looked back."""
+"""Seconds of signal that are kept."""
 
 Integers = NDArray[np.int64]
 
@@ -31,23 +31,23 @@ class Envelope:
         self.apart = max(2, int(APART * rate + 0.5))
         self.rise = max(1, int(RISE * rate + 0.5))
         self._since_peak = np.full(leads, self.apart + 1, np.int64)
-        """Samples from the last peak of each lead to the newest that is judged."""
+        """Samples from the last peak of each lead to the newest sample that is judged."""
         kept = int(KEPT * rate + 0.5) + 1
         self.signal: Integers = np.zeros((leads, kept), np.int64)
-        """Microvolts."""
+        """Working samples in microvolts."""
         self.smooth: Integers = np.zeros((leads, kept), np.int64)
-        """Sum of `mean` samples."""
+        """Sum of the last `mean` samples."""
         self.slope: Integers = np.zeros((leads, kept), np.int64)
-        """Difference of `smooth` from what it was `mean` samples before."""
+        """Difference between `smooth` and its value `mean` samples before."""
         self.height: Integers = np.zeros((leads, kept), np.int64)
-        """Sum of the sizes of `window` slopes: the envelope."""
+        """The envelope: sum of the absolute values of the last `window` slopes."""
         self.scale = 1000.0 * self.mean
-        """Divides `smooth` and `slope` to millivolts."""
+        """Divisor that converts `smooth` and `slope` to millivolts."""
         self.height_scale = self.scale * self.window
-        """Divides `height` to millivolts."""
+        """Divisor that converts `height` to millivolts."""
 
     def take(self, samples: Integers) -> None:
-        """Go on by the working samples of one hop, [leads, samples]."""
+        """Process the working samples of one hop, [leads, samples]."""
         count, mean = samples.shape[1], self.mean
         self.signal = np.concatenate([self.signal[:, count:], samples], axis=1)
         total = self.signal[:, -count - 2 * mean :].cumsum(1)
@@ -59,10 +59,13 @@ class Envelope:
         self.height = np.concatenate([self.height[:, count:], new], axis=1)
 
     def peaks(self, count: int) -> list[tuple[int, int]]:
-        """The envelope's peaks that are certain since `count` samples: lead and place (from the end, negative).
+        """Return the peaks of the envelope that became certain in the last `count` samples.
 
-        Nothing within half of `apart` after a peak is higher, nothing within `apart` is much higher, and it comes more
-        than `apart` after the peak before it.
+        After a peak, no value within half of `apart` is higher, and none within `apart` is much higher. It comes more
+        than `apart` samples after the previous peak.
+
+        Returns:
+            The lead of each peak, and its negative index from the end.
         """
         apart, rise = self.apart, self.rise
         recent = self.height[:, -count - apart - rise :]

@@ -1,9 +1,9 @@
-"""Whether three seconds of a lead look like ventricular fibrillation.
+"""Test of three seconds of a lead for ventricular fibrillation.
 
-Fibrillation has no isoelectric stretch (Thakor et al., IEEE Trans. Biomed. Eng. 37:837, 1990; Arafat et al., Signal
-Image Video Process. 5:331, 2011), no steep complex, and most of its power from 3 to 9 Hz (Kuo and Dillman, Computers in
-Cardiology 1978:347); and no period, unlike a ventricular tachycardia (autocorrelation: Chen et al., IEEE Trans. Biomed.
-Eng. 34:909, 1987).
+Fibrillation has no isoelectric stretches (Thakor et al., IEEE Trans. Biomed. Eng. 37:837, 1990; Arafat et al., Signal
+Image Video Process. 5:331, 2011), no steep complexes, and most of its power between 3 and 9 Hz (Kuo and Dillman,
+Computers in Cardiology 1978:347). Unlike ventricular tachycardia it is not periodic, which autocorrelation shows (Chen
+et al., IEEE Trans. Biomed. Eng. 34:909, 1987).
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 SECONDS = 3.0
-"""That are looked at."""
+"""Seconds of signal that are examined."""
 WIDE = 4
-"""Blocks of 20 ms in either mean of the band-pass of 3 to 9 Hz: 80 ms."""
+"""Blocks of 20 ms in each of the two means whose difference is the band-pass of 3 to 9 Hz: 80 ms."""
 SMALLEST = 0.09
-"""Mean size in mV, in that band, below which it cannot be told."""
+"""Smallest mean amplitude in this band, in mV."""
 LOWEST, HIGHEST = 3.0, 9.5
-"""Hz."""
+"""Frequencies of fibrillation in Hz: lowest and highest."""
 STEEP = 1.2
-"""Steepest change in 20 ms, to the largest in the band, from which on there are QRS complexes."""
+"""The signal has QRS complexes from this ratio on: steepest change in 20 ms to largest amplitude in the band."""
 STRETCHES = 6
-"""Of which that is taken; two with QRS complexes are enough."""
+"""Number of parts for each of which this ratio is computed. QRS complexes in two of them are enough."""
 ISOELECTRIC = 0.15
-"""Of the whole range, that a stretch of 100 ms must pass so as not to be isoelectric."""
+"""Range of a stretch of 100 ms below which it is isoelectric, relative to the range of the signal."""
 STRETCH = 5
-"""Blocks in such a stretch."""
+"""Number of blocks in such a stretch."""
 PAUSES = 0.3
-"""Share of isoelectric stretches from which on there are pauses."""
+"""Fraction of isoelectric stretches from which the signal has pauses."""
 PAUSES_OF_IRREGULAR = 0.45
-"""The same where the beats that are found come at uneven intervals."""
+"""The same if the detected beats come at irregular intervals."""
 REGULAR = 0.6
-"""Correlation with the waves one and two periods before, from which on the rhythm is a regular one."""
+"""The rhythm is regular from this correlation on, with the waves one and two periods before."""
 FAST, VERY_REGULAR = 3.6, 0.85
-"""Hz from which on the correlation must be that high."""
+"""Frequency in Hz from which a regular rhythm needs a higher correlation, and that correlation."""
 FLUTTER = 4.4
-"""Hz above which such waves are no beats that are counted, however regular."""
+"""Frequency in Hz above which waves do not count as beats, however regular they are."""
 SHORTEST_PERIOD, LONGEST_PERIOD = 6, 50
-"""Blocks."""
+"""Shortest and longest period, in blocks."""
 
 
 class FibrillationTest:
-    """Keeps the last seconds of all leads in blocks of 20 ms, and judges one lead when asked."""
+    """Keeps the last seconds of all leads in blocks of 20 ms, and tests one lead on request."""
 
     def __init__(self, block_rate: float, mean: int, leads: int) -> None:
         self._rate = block_rate
@@ -53,16 +53,16 @@ class FibrillationTest:
         self._blocks = np.zeros((leads, self._count + 2 * WIDE), np.int64)
 
     def take(self, blocks: NDArray[np.int64]) -> None:
-        """Go on by the sums of `mean` working samples, [leads, blocks]."""
+        """Process the blocks of one hop: sums of `mean` working samples, [leads, blocks]."""
         self._blocks = np.concatenate([self._blocks[:, blocks.shape[1] :], blocks], axis=1)
 
     def looks_so(self, lead: int, is_irregular: bool) -> bool:
-        """Whether the last seconds of this lead look like fibrillation.
+        """Return True if the last seconds of a lead look like fibrillation.
 
         Args:
-            lead: its index.
-            is_irregular: the beats that are found in it come at uneven intervals. Fast waves are no rhythm then,
-                however regular they are among themselves.
+            lead: index of the lead.
+            is_irregular: the beats that were detected in it come at irregular intervals. In this case fast waves do not
+                count as a rhythm, even if they are regular.
         """
         blocks = self._blocks[lead]
         total = blocks.cumsum()
@@ -85,7 +85,7 @@ class FibrillationTest:
         return frequency > FLUTTER or self._regularity(band) < (REGULAR if frequency < FAST else VERY_REGULAR)
 
     def _steepness(self, blocks: NDArray[np.int64], band: NDArray[np.int64]) -> float:
-        """The second largest, over half-second stretches, of the steepest change to the largest in the band."""
+        """Return the ratio that ``STEEP`` limits: the second largest of all parts, each half a second long."""
         steps = np.abs(blocks[1:] - blocks[:-1])
         length = self._count // STRETCHES
         ratios = []
@@ -101,7 +101,7 @@ class FibrillationTest:
         return int((ranges < ISOELECTRIC * whole).sum()) / len(ranges)
 
     def _regularity(self, band: NDArray[np.int64]) -> float:
-        """The best correlation with the waves one and two periods before, of all periods."""
+        """Return the correlation with the waves one and two periods before, for the period where it is highest."""
         correlations = [self._correlation(band, lag) for lag in range(SHORTEST_PERIOD, 2 * LONGEST_PERIOD + 2)]
         best = 0.0
         for period in range(SHORTEST_PERIOD, LONGEST_PERIOD + 1):

@@ -1,7 +1,8 @@
-"""The detector: samples in, beats and the state of the heart out."""
+"""The detector of heartbeats."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,55 +11,63 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .conditioning import MEANS_IN_A_HOP, Conditioner
+from .early_rise import first_steep
 from .envelope import Envelope
 from .fibrillation import FibrillationTest
 from .heart_rate import HeartRate
 from .lead_choice import LeadChoice
 from .lead_quality import LeadQuality
+from .pacing_spikes import KEPT, PacingSpike
 from .qrs import FAINTEST, QrsDetector, Wave
 from .status import Beat, HeartStatus, Rhythm, SignalQuality
 
 SILENT = 3.7
-"""Seconds of signal without a beat that are an asystole: with the time it takes to see a beat, less than 4 s."""
+"""Seconds without a beat until asystole: less than 4 s, since the detection of a beat takes some time."""
 SLOW, SILENT_IF_SLOW = 3.3, 5.2
-"""Where the last intervals are this long, an asystole takes longer."""
-FLAT_AMONG_OTHERS = 2.0
-"""Seconds of one value after which a lead is off, while another lead moves."""
+"""Intervals in seconds from which asystole is reported later, after ``SILENT_IF_SLOW`` seconds."""
+FLAT = 2.0
+"""Seconds of a constant value after which a lead is off, if another lead changes or there is no beat for `SILENT`."""
+STANDING = 0.3
+"""If all leads are constant for this long, in seconds, it is not asystole: no signal from skin is exactly constant."""
 EARLIER = 0.1
-"""Seconds before an asystole would be told, after which leads that are all flat are off."""
+"""If all leads are flat, they count as off this many seconds before asystole would be reported."""
+STEEP = 4
+"""A slope of one fourth of that of the last beat may be the beginning of the next beat."""
 RESUMED = 3
-"""Beats in a row that end an asystole or a fibrillation."""
+"""Consecutive beats that end an asystole, and consecutive intervals that end a fibrillation."""
 STRONG, STRONG_OUT_OF_NOISE = 0.5, 8.0
-"""One beat of so many mV, and so many times the envelope between the beats, ends an asystole too."""
+"""A single beat ends an asystole if it has this amplitude in mV, and this envelope relative to that between the
+beats."""
 SAME_BEAT = 0.1
-"""Seconds within which waves in two leads are one beat."""
+"""Seconds within which waves in two leads are the same beat."""
 FORGOTTEN = 2.0
-"""Seconds of a gap after which the intervals before it tell nothing any more."""
+"""Seconds of a gap after which earlier intervals are forgotten."""
 SHORTEST_AGAIN = 0.28
-"""Seconds between the beats that end a fibrillation, at the least."""
+"""Shortest interval in seconds of beats that end a fibrillation."""
 WARY = 10.0
-"""Seconds after a fibrillation in which only such beats end an asystole too."""
+"""Seconds after a fibrillation during which an asystole ends only with beats that would end a fibrillation, too."""
 ALIKE = 1.3
-"""Times the shortest of the intervals that end a fibrillation, that the longest may be."""
+"""Longest interval of beats that end a fibrillation, relative to the shortest."""
 LOOK_EVERY = 4
-"""Hops from one look for fibrillation to the next."""
+"""Hops between two tests for fibrillation."""
 SEEN, GONE = 2, 6
-"""Looks in a row that make a fibrillation, and that end it."""
+"""Consecutive tests after which a fibrillation is reported, and after which it ends."""
 GAP_HOPS, WAVES = 64, 32
-"""Hops with a gap that are remembered, and beats of each lead."""
+"""Number of hops with gaps, and of beats, that are kept for each lead."""
 ENDLESS = 12.0
-"""Seconds of a gap after which more of it changes nothing but the clock."""
+"""Seconds at the beginning and end of a long gap that are processed. The rest only advances the time."""
 
 
 class HeartDetector:
-    """Finds heartbeats in one stream of ECG as it comes, counts them, and tells asystole and fibrillation.
+    """Detects heartbeats, heart rate, asystole and fibrillation in live ECG.
 
-    It gives the same however the samples are cut into calls of :meth:`feed`: it looks every 60 ms of signal. Not safe
-    for use by several threads at once. Not a medical device.
+    The results do not depend on how the samples are split into calls of :meth:`feed`. A detector must not be used by
+    several threads at once. It is not a medical device.
 
     Args:
         sampling_rate: in Hz, 100 to 10,000.
-        leads: their names, in the order of the rows of the signal. Lead II (or MLII) is preferred, else the first.
+        leads: names of the leads, in the order of the rows of the signal. Lead II (or MLII) is preferred, otherwise the
+            first.
 
     Raises:
         ValueError: there is no lead, or the sampling rate is out of range.
@@ -82,41 +91,48 @@ class HeartDetector:
         self._choice = LeadChoice(self.leads, rate)
         self._fibrillation = FibrillationTest(rate / self._conditioner.mean, self._conditioner.mean, count)
         self._heart_rate = HeartRate()
-        self._pending = np.zeros((count, 0))
+        self._pending = np.zeros((count, 0), np.float32)
         self._marks: list[int] = []
-        """Raw samples, counted from the first pending one, that are bridged for a marked pacing spike."""
+        """Raw samples to replace because of a marked pacing spike, counted from the first pending sample."""
         self._samples = 0
         self._now = 0
-        """Working samples so far."""
+        """Number of working samples so far."""
         self._gaps: list[deque[int]] = [deque(maxlen=GAP_HOPS) for _ in range(count)]
-        """Of each lead, the ends of the hops in which samples were lost, in working samples."""
+        """For each lead, the ends of the hops in which samples were lost, in working samples."""
         self._lost_since = [0] * count
-        """Working samples lost in each lead since the last beat."""
+        """Number of working samples lost in each lead since the last beat."""
         self._waves: list[deque[Wave]] = [deque(maxlen=WAVES) for _ in range(count)]
         self._last: Wave | None = None
         self._unconfirmed: list[Wave] = []
         self._rhythm = Rhythm.UNKNOWN
         self._looks = 0
         self._ignored_until = -1
-        """Working sample up to which waves were those of a fibrillation."""
+        """Working sample up to which waves belong to a fibrillation."""
+        self._noise_end = 0
+        """Working sample up to which the chosen lead looked like noise."""
         self._usable_since: int | None = None
         self._rising: int | None = None
+        self._latest = np.zeros((count, 2 * self._raw_hop), np.float32)
+        """Raw samples of the last two hops."""
+        self._spikes: deque[PacingSpike] = deque(maxlen=KEPT)
 
     def feed(self, signal: ArrayLike, *, pacing: Sequence[int] | None = None) -> list[Beat]:
-        """Take the next samples.
+        """Process the next samples.
 
         Args:
-            signal: in mV, of shape [leads, samples], or [samples] with one lead; NaN where a sample is missing.
-            pacing: indices within `signal` of pacing spikes that the device has marked. Spikes of up to 3 ms are found
-                without; the mark helps where a filter of the device has made them wider.
+            signal: in mV, of shape [leads, samples], or [samples] with one lead; NaN is a missing sample. It is
+                converted to float32, so that float64 and float32 give the same beats.
+            pacing: indices within `signal` of pacing spikes that the device marked. Spikes of up to 3 ms are detected
+                without marks; marks help if a filter of the device has made them wider.
 
         Returns:
-            The beats that are certain now, in order.
+            The new beats, in order.
 
         Raises:
             ValueError: the signal has another number of leads.
         """
-        values = np.asarray(signal, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            values = np.asarray(signal, dtype=np.float32)  # as in viewers: float64 would round differently
         values = values[None] if values.ndim == 1 else values
         if values.ndim != 2 or len(values) != len(self.leads):
             raise ValueError(f"a signal of shape {np.shape(signal)} does not have {len(self.leads)} leads")
@@ -137,29 +153,30 @@ class HeartDetector:
         return beats
 
     def skip(self, samples: int) -> list[Beat]:
-        """Samples are lost here: the clock goes on, and the interval across the gap is not counted.
+        """Skip lost samples: the time advances, and the interval across the gap does not count.
 
-        It is the same as to feed as many NaN.
+        This is equivalent to feeding as many NaN.
 
         Returns:
-            The beats that are certain now, in order.
+            The new beats, in order.
 
         Raises:
-            ValueError: a negative number.
+            ValueError: the number is negative.
         """
         if samples < 0:
             raise ValueError(f"{samples} samples cannot be lost")
         endless = int(ENDLESS * self.sampling_rate) // self._raw_hop * self._raw_hop + self._raw_hop
         further = max(0, samples - 2 * endless) // self._raw_hop * self._raw_hop
-        beats = self.feed(np.full((len(self.leads), min(samples, endless)), np.nan))
+        beats = self.feed(np.full((len(self.leads), min(samples, endless)), np.nan, np.float32))
         self._samples += further
         self._now += further // self._conditioner.factor
+        self._conditioner.skip(further)
         rest = samples - further - min(samples, endless)
-        return beats + self.feed(np.full((len(self.leads), rest), np.nan)) if rest else beats
+        return beats + self.feed(np.full((len(self.leads), rest), np.nan, np.float32)) if rest else beats
 
     @property
     def status(self) -> HeartStatus:
-        """The state after the newest sample; cheap, to be asked as often as one likes."""
+        """The state after the newest sample. It is computed quickly, and may be read as often as needed."""
         last = self._last
         since = None if last is None else (self._samples - self._raw_sample(last)) / self.sampling_rate
         return HeartStatus(
@@ -170,20 +187,32 @@ class HeartDetector:
             tuple(quality.quality for quality in self._qualities),
         )
 
+    def take_pacing_spikes(self) -> list[PacingSpike]:
+        """Return the pacing spikes of up to 3 ms that were detected since the last call, in order.
+
+        A spike is reported after 0.1 s, and the 256 newest are kept. A glitch of the electronics looks the same. Spikes
+        that the device marks are not included. Below 200 Hz, none are detected.
+        """
+        spikes = list(self._spikes)
+        self._spikes.clear()
+        return spikes
+
     # --- one hop ---
 
-    def _follow(self, raw: NDArray[np.float64], blanked: list[int]) -> list[Beat]:
-        samples, extremes, lost = self._conditioner.work(raw, blanked)
+    def _follow(self, raw: NDArray[np.float32], blanked: list[int]) -> list[Beat]:
+        samples, extremes, lost, spikes = self._conditioner.work(raw, blanked)
+        self._latest = np.concatenate([self._latest[:, self._raw_hop :], raw], axis=1)
         self._now += self._hop
         envelope = self._envelope
         envelope.take(samples)
         self._fibrillation.take(samples.reshape(len(samples), MEANS_IN_A_HOP, -1).sum(2))
         self._judge_leads(extremes.tolist(), lost.tolist())
+        self._spikes.extend(spike for spike in spikes if self._qualities[spike.lead].quality == SignalQuality.OK)
         for lead, place in envelope.peaks(self._hop):
             self._note(lead, self._qrs[lead].judge(envelope, place, self._now))
         for lead, qrs in enumerate(self._qrs):
             self._note(lead, qrs.look_back(self._now - envelope.apart))
-        self._choice.choose(self._now, [quality.quality for quality in self._qualities], self._waves)
+        self._choose_lead()
         self._rising = self._first_rise()
         self._look_for_fibrillation()
         beats = self._new_beats()
@@ -197,12 +226,17 @@ class HeartDetector:
         changes = (rising[:, 1:] != rising[:, :-1]).sum(1).tolist()
         for quality, (lowest, highest), count in zip(self._qualities, extremes, changes, strict=True):
             quality.follow(lowest, highest, lowest > highest, count)
-        moving = any(quality.is_moving for quality in self._qualities)
-        flat_after = FLAT_AMONG_OTHERS if moving else self._longest_silence() / self._rate - EARLIER
+        is_moving = any(quality.is_moving for quality in self._qualities)
+        # A simulated ECG may be flat between two beats: if all leads are flat, they are off only if a beat is overdue.
+        silence = self._silence() - self._lost_since[self._choice.lead]
+        is_overdue = silence >= self._longest_silence() - EARLIER * self._rate
+        flat_after = FLAT if is_moving or is_overdue else math.inf
         for lead, qrs in enumerate(self._qrs):
             qrs.note_quiet(quiet[lead])
-            judged = self._qualities[lead].judge(qrs.quiet / envelope.height_scale, flat_after)
+            scale = envelope.height_scale
+            judged = self._qualities[lead].judge(qrs.quiet / scale, qrs.recent_quiet / scale, flat_after)
             qrs.is_noisy = judged == SignalQuality.NOISY
+            qrs.note_doubt(self._qualities[lead].is_doubtful, self._qualities[lead].is_calm)
             if lost[lead] or judged == SignalQuality.SATURATED:
                 self._gaps[lead].append(self._now)
             self._lost_since[lead] += lost[lead] // self._conditioner.factor
@@ -210,6 +244,17 @@ class HeartDetector:
     def _note(self, lead: int, wave: Wave | None) -> None:
         if wave is not None:
             self._waves[lead].append(wave)
+
+    def _choose_lead(self) -> None:
+        if self._qualities[self._choice.lead].is_doubtful:
+            # The beats of this lead may be noise: do not count its intervals.
+            self._heart_rate.clear()
+            self._noise_end = self._now
+        self._choice.choose(
+            self._now,
+            [SignalQuality.NOISY if one.is_doubtful else one.quality for one in self._qualities],
+            self._waves,
+        )
 
     # --- beats of the chosen lead ---
 
@@ -234,7 +279,7 @@ class HeartDetector:
         return beats
 
     def _is_confirmed(self) -> bool:
-        """Whether the beats that came are to be counted: at once, but after a silence or a fibrillation."""
+        """Return True if the new beats count. After asystole or fibrillation, several beats may be necessary."""
         waves = self._unconfirmed
         if self._rhythm in (Rhythm.BEATING, Rhythm.UNKNOWN):
             return True
@@ -256,7 +301,7 @@ class HeartDetector:
         if self._last is not None and not self._was_lost_between(self._last, wave):
             working = wave.sample - self._last.sample
             interval = working / self._rate
-            if interval <= SILENT_IF_SLOW:
+            if interval <= SILENT_IF_SLOW and self._last.sample >= self._noise_end:
                 self._heart_rate.add(working)
         self._last = wave
         self._lost_since = [0] * len(self.leads)
@@ -297,6 +342,8 @@ class HeartDetector:
             self._usable_since = self._now
         if self._rhythm == Rhythm.FIBRILLATION and self._looks > -GONE:
             return
+        if self._rhythm == Rhythm.BEATING and quality == SignalQuality.NOISY:
+            self._rhythm = Rhythm.UNKNOWN
         gap = self._lost_since[self._choice.lead]
         if gap > FORGOTTEN * self._rate:
             self._heart_rate.clear()
@@ -305,7 +352,8 @@ class HeartDetector:
         intervals = self._heart_rate.last
         if not intervals or intervals[-1] < SLOW * self._rate or self._silence() - gap > SILENT_IF_SLOW * self._rate:
             self._heart_rate.clear()
-        if quality == SignalQuality.NOISY and self._rhythm != Rhythm.ASYSTOLE:
+        is_flat = all(quality.is_standing(STANDING) for quality in self._qualities)
+        if self._rhythm != Rhythm.ASYSTOLE and (is_flat or quality == SignalQuality.NOISY):
             self._rhythm = Rhythm.UNKNOWN
         elif quality == SignalQuality.OK:
             self._rhythm = Rhythm.ASYSTOLE
@@ -320,7 +368,7 @@ class HeartDetector:
             self._heart_rate.clear()
 
     def _silence(self) -> int:
-        """Working samples of usable signal since the last beat."""
+        """Return the number of working samples of usable signal since the last beat."""
         begin = self._usable_since or 0
         if self._last is not None:
             begin = max(begin, self._last.sample)
@@ -332,7 +380,7 @@ class HeartDetector:
         return (SILENT_IF_SLOW if is_slow else SILENT) * self._rate
 
     def _first_rise(self) -> int | None:
-        """The working sample at which a wave began that may yet be a beat."""
+        """Return the working sample at which a wave began that may become a beat; None if there is none."""
         lead, envelope = self._choice.lead, self._envelope
         qrs = self._qrs[lead]
         since = None if qrs.last is None else self._now - qrs.last.decided
@@ -347,13 +395,30 @@ class HeartDetector:
         interval, last = self._heart_rate.interval, self._last
         if interval is None or last is None or self._rhythm != Rhythm.BEATING:
             return None
-        gap_end = max(self._gaps[self._choice.lead], default=0)
-        begin = last.decided if gap_end < last.sample else max(last.decided, gap_end)
-        until = self._now if self._rising is None else self._rising
-        if until - begin > interval:
-            factor, delay = self._conditioner.factor, self._conditioner.delay
-            waiting = self._samples / factor - self._now if self._rising is None else 0.0
-            interval = max(
-                interval, until + waiting + delay / factor - (begin if begin > last.decided else last.sample)
-            )
-        return 60 * self._rate / interval
+        newest = (self._samples + self._conditioner.delay) / self._conditioner.factor
+        stretch = self._longest_stretch(last) if newest - last.sample > interval else 0.0
+        return 60 * self._rate / max(interval, stretch)
+
+    def _longest_stretch(self, last: Wave) -> float:
+        """Return the length, in working samples, of the longest stretch without beats and gaps since the last beat."""
+        longest, begin, until = 0.0, last.sample, self._silent_until(last)
+        for end in self._gaps[self._choice.lead]:
+            if end >= last.sample:
+                longest = max(longest, min(until, end - self._hop) - begin)
+                begin = max(last.decided, end)
+        return max(longest, until - begin)
+
+    def _silent_until(self, last: Wave) -> float:
+        """Return the working sample up to which there is no beat: the newest, or where a wave began that may be one."""
+        if self._rising is not None:
+            return self._rising - (last.decided - last.sample)
+        early = self._early_rise(last)
+        return ((self._samples if early is None else early) + self._conditioner.delay) / self._conditioner.factor
+
+    def _early_rise(self, last: Wave) -> int | None:
+        """Return the raw sample at which the signal became steep, before the envelope shows it; None if it did not."""
+        lead, hop = self._choice.lead, self._raw_hop
+        mean = hop // MEANS_IN_A_HOP
+        recent = np.concatenate([self._latest[lead, hop - 2 * mean :], self._pending[lead]])
+        steep = first_steep(recent, mean, last.slope * self._conditioner.factor / STEEP)
+        return None if steep is None else self._samples - len(recent) + steep

@@ -1,4 +1,4 @@
-"""The rate that some intervals between beats come to."""
+"""Computation of the heart rate from the intervals between beats."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ from collections import deque
 from collections.abc import Callable
 
 REMEMBERED = 8
-"""Intervals of which the mean is taken."""
+"""Largest number of intervals in the mean."""
 TRIMMED = 5
-"""Intervals from which on the longest and the shortest but the newest are left out: a beat missed or one too many."""
+"""From this many intervals on, the longest and the shortest do not count, as beats may be missed or extra. The newest
+always counts."""
 FASTER, FASTER_IN = 0.8, 3
-"""So many intervals below this share of those before are a new rate."""
+"""The rate is new if the last ``FASTER_IN`` intervals are all below this fraction of the mean before them."""
 SLOWER, SLOWER_IN = 1.25, 2
-"""So many intervals above this share of those before are a new rate."""
+"""The rate is new if the last ``SLOWER_IN`` intervals are all above this multiple of the mean before them."""
 
 
 class HeartRate:
-    """The mean of the last intervals, a bigeminy's too. A new rate takes its place within three beats."""
+    """The mean of the last intervals, also in bigeminy.
+
+    If the rate changes, only the new intervals count, after three at most.
+    """
 
     def __init__(self) -> None:
         self._intervals: deque[int] = deque(maxlen=REMEMBERED)
 
     def add(self, interval: int) -> None:
-        """One more interval, in samples."""
+        """Add an interval, in working samples."""
         self._intervals.append(interval)
         if self._is_new(FASTER_IN, lambda mean, last: max(last) < FASTER * mean):
             self._keep(FASTER_IN)
@@ -30,7 +34,7 @@ class HeartRate:
             self._keep(SLOWER_IN)
 
     def clear(self) -> None:
-        """What comes has nothing to do with what was."""
+        """Remove all intervals."""
         self._intervals.clear()
 
     @property

@@ -1,4 +1,4 @@
-"""The lead in which beats are counted."""
+"""Selection of the lead in which beats are detected."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .qrs import Wave
 from .status import SignalQuality
 
 SILENT = 2.0
-"""Seconds without a beat after which another lead is taken that has them."""
+"""Seconds without a beat after which another lead with beats is chosen."""
 RECENT = 4.0
-"""Seconds in which a lead must have beats so as to be taken for them."""
+"""Seconds in which a lead must have beats to be chosen."""
 ENOUGH = 3
-"""Beats in that time."""
+"""Number of beats that a lead must have in that time."""
 BACK = 10.0
-"""Seconds that the preferred lead must be well until it is taken again."""
+"""Seconds for which the preferred lead must be usable before it is chosen again."""
 
 
 class LeadChoice:
-    """Lead II while it is good for it, else the one with the largest beats."""
+    """Chooses lead II while it is usable, otherwise the usable lead with the largest beats."""
 
     def __init__(self, names: Sequence[str], rate: float) -> None:
         plain = [name.strip().lower().removeprefix("m") for name in names]
@@ -29,14 +29,14 @@ class LeadChoice:
         self._well = 0
         self._before = 0
         self.lead = self._preferred
-        """Its index."""
+        """Index of the chosen lead."""
 
     def choose(self, now: int, qualities: Sequence[SignalQuality], waves: Sequence[deque[Wave]]) -> None:
-        """Look whether another lead is better now, in working samples.
+        """Choose the lead.
 
         Args:
-            now: samples so far.
-            qualities: of each lead.
+            now: number of working samples so far.
+            qualities: the quality of each lead.
             waves: the latest beats of each lead.
         """
         usable = [lead for lead, quality in enumerate(qualities) if quality == SignalQuality.OK]
@@ -67,6 +67,6 @@ class LeadChoice:
 
 
 def _amplitude(waves: deque[Wave]) -> float:
-    """The median of the latest beats."""
+    """Return the median amplitude of the latest beats."""
     latest = sorted(wave.amplitude for wave in list(waves)[-5:])
     return latest[len(latest) // 2] if latest else 0.0

@@ -1,4 +1,4 @@
-"""What the leads are good for: off, saturated, noisy."""
+"""Quality of leads: off, saturated, noisy."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections import deque
 from .status import SignalQuality
 
 FLAT = 2
-"""Microvolts within which a signal is one value."""
+"""Microvolts within which a signal is constant."""
 OFF_AFTER = 0.5
 """Seconds without samples after which a lead is off."""
 SATURATED_AFTER = 0.1
-"""Seconds of one extreme value after which a lead is saturated."""
+"""Seconds of a constant extreme value after which a lead is saturated."""
 EXTREME = 1000
-"""Microvolts from the usual level from which on a value may be the end of the range."""
+"""Distance from the usual level, in microvolts, from which a constant value may be a limit of the amplifier's range."""
 LEVEL_HOPS = 80
-"""Hops (4.8 s) of which the usual level is the median."""
+"""Number of hops (4.8 s) whose median is the usual level."""
 NOISE = 0.08
-"""mV of envelope between the beats from which on a lead may be noisy."""
+"""Envelope between the beats, in mV, from which a lead may be noisy."""
+CALM = 0.04
+"""Envelope between the beats, in mV, below which a lead is calm."""
 CHANGES = 25
-"""Changes of the slope's sign in a second that tell noise from waves of the heart."""
+"""Sign changes of the slope, per second, from which a signal may be noise."""
 CHANGE_HOPS = 40
-"""Hops (2.4 s) in which they are counted."""
+"""Number of hops (2.4 s) in which sign changes are counted."""
+RECENT_CHANGE_HOPS = 8
+"""Number of hops (0.48 s) in which they are counted for ``LeadQuality.is_doubtful``."""
 
 
 class LeadQuality:
@@ -30,27 +34,35 @@ class LeadQuality:
     def __init__(self, hop_seconds: float) -> None:
         self._hop_seconds = hop_seconds
         self.lost = OFF_AFTER
-        """Seconds without samples, up to now."""
+        """Seconds since the last sample."""
         self._flat = 0.0
         self._value = 0
         self._levels: deque[int] = deque(maxlen=LEVEL_HOPS)
         self._is_extreme = False
         self._changes: deque[int] = deque(maxlen=CHANGE_HOPS)
         self.quality = SignalQuality.OFF
+        self.is_calm = False
+        """True if the last half second clearly is not noise."""
+        self.is_doubtful = False
+        """True if the last half second looks like noise. ``quality`` needs about two seconds to become NOISY."""
 
     @property
     def is_moving(self) -> bool:
-        """Whether there is a signal, and not one value."""
+        """True if the signal changes."""
         return self.lost == 0 and self._flat == 0
 
+    def is_standing(self, seconds: float) -> bool:
+        """Return True if there is no signal, or a constant one for at least so many seconds."""
+        return self.lost > 0 or self._flat >= seconds
+
     def follow(self, lowest: int, highest: int, is_lost: bool, changes: int) -> None:
-        """Go on by one hop.
+        """Process one hop.
 
         Args:
-            lowest: microvolts.
-            highest: microvolts.
-            is_lost: there was not one sample.
-            changes: of the slope's sign in this hop.
+            lowest: lowest value in microvolts.
+            highest: highest value in microvolts.
+            is_lost: the hop had no samples.
+            changes: number of sign changes of the slope in this hop.
         """
         self._changes.append(changes)
         if is_lost:
@@ -59,14 +71,17 @@ class LeadQuality:
             self.lost = 0.0
             self._follow_level(lowest, highest)
 
-    def judge(self, quiet: float, flat_after: float) -> SignalQuality:
-        """What the lead is good for now.
+    def judge(self, quiet: float, recent_quiet: float, flat_after: float) -> SignalQuality:
+        """Determine the quality of the lead now.
 
         Args:
-            quiet: mV of envelope between the beats.
-            flat_after: seconds of one value after which it is off.
+            quiet: envelope between the beats, in mV.
+            recent_quiet: the same for the last half second.
+            flat_after: seconds of a constant value after which the lead is off.
         """
         self.quality = self._judge(quiet, flat_after)
+        self.is_doubtful = self.quality == SignalQuality.NOISY or self._is_noise(recent_quiet, RECENT_CHANGE_HOPS)
+        self.is_calm = not self.is_doubtful and recent_quiet < CALM
         return self.quality
 
     def _follow_level(self, lowest: int, highest: int) -> None:
@@ -86,8 +101,13 @@ class LeadQuality:
             return SignalQuality.SATURATED
         if self._flat >= flat_after:
             return SignalQuality.OFF
-        rate = sum(self._changes) / (len(self._changes) * self._hop_seconds)
-        return SignalQuality.NOISY if quiet >= NOISE and rate >= CHANGES else SignalQuality.OK
+        return SignalQuality.NOISY if self._is_noise(quiet, CHANGE_HOPS) else SignalQuality.OK
+
+    def _is_noise(self, quiet: float, hops: int) -> bool:
+        if quiet < NOISE:
+            return False
+        changes = list(self._changes)[-hops:]
+        return sum(changes) / (len(changes) * self._hop_seconds) >= CHANGES
 
 
 def _median(values: deque[int]) -> int:

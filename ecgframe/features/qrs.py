@@ -1,8 +1,9 @@
-"""Which peaks of a lead's envelope are QRS complexes.
+"""Detection of QRS complexes among the peaks of the envelope of a lead.
 
 The rules are those of Hamilton, "Open source ECG analysis", Computers in Cardiology 29:101, 2002, after Pan and
-Tompkins, IEEE Trans. Biomed. Eng. 32:230, 1985: thresholds between the medians of the last beats and of the last noise,
-a T wave told by its slope, a search back. To them comes a floor in millivolts, below which nothing is a beat.
+Tompkins, IEEE Trans. Biomed. Eng. 32:230, 1985: a threshold between the medians of the last beats and of the last noise
+peaks, T waves recognized by their slope, and a search back for missed beats. In addition, a beat must have a minimum
+amplitude in millivolts.
 """
 
 from __future__ import annotations
@@ -15,68 +16,74 @@ import numpy as np
 from .envelope import Envelope
 
 SMALLEST = 0.27
-"""mV from peak to peak, smoothed over 20 ms, below which nothing is a beat."""
+"""Smallest peak-to-peak amplitude of a beat in mV, smoothed over 20 ms."""
 FAINTEST = 0.07
-"""mV of the envelope below which nothing is a beat."""
+"""Smallest envelope of a beat in mV."""
 OUT_OF_NOISE = 3.5
-"""Times the envelope between the beats that a small beat must have."""
+"""Smallest envelope of a small beat, relative to that between the beats."""
 SMALL = 0.6
-"""mV from peak to peak up to which a beat must stand out of the noise."""
+"""Amplitude in mV up to which a beat counts as small."""
 SHARE = 0.3
-"""Of the way from the noise to the beats that the threshold lies at."""
+"""Position of the threshold between the noise (0) and the beats (1)."""
 REMEMBERED = 8
-"""Beats, and peaks of noise, of which the median is taken."""
+"""Number of beats, and of noise peaks, in the medians."""
 REFRACTORY = 0.18
-"""Seconds after a beat in which there cannot be another."""
+"""Refractory period in seconds."""
 T_WAVE = 0.36
-"""Seconds after a beat in which a wave of less than half its slope is its T wave."""
+"""Seconds after a beat in which a wave with less than half its slope is a T wave."""
 LATE_T_WAVE, LATE_SLOPE, LATE_INTERVALS, LATE_AMPLITUDE = 0.5, 0.42, 0.62, 1.2
-"""Seconds after a beat in which a wave is its late T wave: of less than that share of its slope, before that share of
-the interval, and not much larger."""
+"""Limits for a late T wave: seconds after the beat; slope relative to that of the beat; fraction of the interval; and
+amplitude relative to that of the beat."""
 FLANK = 0.5
-"""Share of its slope by which a wave rises more than it falls, or falls more: it is half of a wide one."""
+"""If rise and fall of a wave differ by more than this fraction of its slope, it is one flank of a wide wave."""
 OVERDUE = 1.5
-"""Mean intervals after which a beat is sought among the peaks let go."""
+"""Number of mean intervals without a beat after which the largest rejected peak is tried again."""
 UNEVEN, UNEVEN_IN = 1.35, 4
-"""Times the shortest of so many intervals that the longest of uneven ones is."""
+"""Intervals are irregular if the longest of the last ``UNEVEN_IN`` exceeds this multiple of the shortest."""
 SINKING = 1.5
-"""Seconds without a beat after which the threshold sinks to half, and after twice that to the floor."""
+"""Seconds without a beat after which the threshold is halved. After twice that only ``FAINTEST`` applies."""
 ONE_SIDED = 0.12
-"""Of its steepest slope that a wave must have in the other direction too: a mere step is none."""
+"""Smallest slope in the opposite direction, relative to the steepest slope: a step is not a beat."""
 AROUND = 0.1
-"""Seconds on both sides of a wave in which its other side is looked for."""
-QUIET_HOPS, QUIET_EVERY = 40, 4
-"""Hops (2.4 s) whose quietest quarter tells the noise between the beats, and hops after which it is told anew."""
+"""Seconds on both sides of a wave in which the slope in the opposite direction is searched."""
+OUTDATED_HOPS = 160
+"""Number of hops (9.6 s) of noise after which the thresholds from before are outdated."""
+QUIET_HOPS, QUIET_EVERY, RECENT_HOPS = 40, 4, 8
+"""Number of hops (2.4 s) whose lower quartile is the noise between the beats; number of hops between two updates of it;
+number of hops (0.48 s) for ``QrsDetector.recent_quiet``."""
 
 
 @dataclass(slots=True)
 class Wave:
-    """A peak of the envelope, measured. Samples are working samples, counted from the beginning."""
+    """A measured peak of the envelope. Samples are working samples, counted from the beginning."""
 
     sample: int
-    """Of the R peak."""
+    """Sample of the R peak."""
     decided: int
-    """Of the envelope's peak."""
+    """Sample of the peak of the envelope."""
     height: int
     slope: int
     flank: int
-    """1 where it is a rise, -1 a fall, 0 where it is both: a whole complex."""
+    """1 for a rise, -1 for a fall, 0 for both: a whole complex."""
     amplitude: float
-    """mV from peak to peak."""
+    """Peak-to-peak amplitude in mV."""
     stands_out: float
-    """Times the envelope between the beats."""
+    """Height of the envelope, relative to the envelope between the beats."""
 
 
 class QrsDetector:
-    """The beats of one lead."""
+    """Detects the beats of one lead."""
 
     def __init__(self, lead: int, rate: float) -> None:
         self.lead = lead
         self.rate = rate
         self.last: Wave | None = None
         self.is_noisy = False
-        """Whether even a large beat must stand out of the noise."""
+        """True if large beats must stand out from the noise, too."""
         self._let_go: Wave | None = None
+        self._before_noise: tuple[int, deque[int], deque[int], deque[int]] | None = None
+        """Hop in which the signal began to look like noise, with the beats, noise and intervals from before. None once
+        it is calm again."""
         self._beats: deque[int] = deque(maxlen=REMEMBERED)
         self._noise: deque[int] = deque(maxlen=REMEMBERED)
         self._intervals: deque[int] = deque(maxlen=REMEMBERED)
@@ -84,22 +91,51 @@ class QrsDetector:
         self._hops = 0
         self.quiet = 0
         """The envelope between the beats."""
+        self.recent_quiet = 0
+        """The same for the last half second, updated with each hop."""
 
     def note_quiet(self, height: int) -> None:
-        """The lowest envelope of one hop."""
+        """Record the lowest envelope of a hop."""
         self._quiet.append(height)
         if self._hops % QUIET_EVERY == 0:
             self.quiet = sorted(self._quiet)[len(self._quiet) // 4]
+        recent = sorted(list(self._quiet)[-RECENT_HOPS:])
+        self.recent_quiet = recent[len(recent) // 4]
         self._hops += 1
+
+    def note_doubt(self, is_doubtful: bool, is_calm: bool) -> None:
+        """Discard what was learned while the signal looked like noise, as soon as it is calm again.
+
+        Otherwise the thresholds would be those of the noise, and the first beats after it would be missed.
+
+        Args:
+            is_doubtful: the last half second looks like noise.
+            is_calm: it clearly does not.
+        """
+        if is_doubtful and self._before_noise is None:
+            self._before_noise = self._hops, self._beats.copy(), self._noise.copy(), self._intervals.copy()
+        elif is_calm and self._before_noise is not None:
+            begin, self._beats, self._noise, self._intervals = self._before_noise
+            self._before_noise = self._let_go = None
+            if self._hops - begin > OUTDATED_HOPS:
+                self._beats.clear()
+                self._noise.clear()
+                self._intervals.clear()
 
     @property
     def is_irregular(self) -> bool:
-        """Whether the last beats came at uneven intervals."""
+        """True if the last intervals were irregular."""
         intervals = list(self._intervals)[-UNEVEN_IN:]
         return len(intervals) == UNEVEN_IN and max(intervals) > UNEVEN * min(intervals)
 
     def judge(self, envelope: Envelope, place: int, now: int) -> Wave | None:
-        """Whether the envelope's peak at this place (from the end) is a beat; `now` is the number of samples so far."""
+        """Return a peak of the envelope as a wave if it is a beat; otherwise None.
+
+        Args:
+            envelope: the envelope of all leads.
+            place: index of the peak, negative, from the end.
+            now: number of working samples so far.
+        """
         height = int(envelope.height[self.lead, place])
         wave = None if height < FAINTEST * envelope.height_scale else self._measure(envelope, place, now, height)
         if wave is None or wave.amplitude < SMALLEST or self._drowns(wave):
@@ -118,7 +154,7 @@ class QrsDetector:
         return None
 
     def look_back(self, decided: int) -> Wave | None:
-        """The beat that was let go and is missing now: half the threshold is enough for it."""
+        """Accept the largest rejected peak if a beat is overdue and it exceeds half the threshold."""
         wave, last = self._let_go, self.last
         if wave is None or last is None or len(self._intervals) < 2:
             return None
@@ -131,7 +167,7 @@ class QrsDetector:
         return self._accept(wave)
 
     def _drowns(self, wave: Wave) -> bool:
-        """Whether it cannot be told from the noise."""
+        """Return True if a wave cannot be distinguished from the noise."""
         return (wave.amplitude < SMALL or self.is_noisy) and wave.stands_out < OUT_OF_NOISE
 
     def _is_t_wave(self, wave: Wave, since: int, last: Wave) -> bool:
@@ -144,7 +180,7 @@ class QrsDetector:
         return is_late and wave.slope < LATE_SLOPE * last.slope
 
     def threshold(self, since: int | None) -> float:
-        """Of the envelope, this many samples after the last beat."""
+        """Return the threshold for the envelope, so many working samples after the last beat."""
         if since is None or not self._beats or since > 2 * SINKING * self.rate:
             return 0.0
         beats = _median(self._beats)
@@ -161,7 +197,7 @@ class QrsDetector:
         return wave
 
     def _measure(self, envelope: Envelope, place: int, now: int, height: int) -> Wave | None:
-        """None where there is but a step in one direction."""
+        """Measure a wave; None if it is only a step in one direction."""
         end = envelope.height.shape[1] + place + 1
         reach = envelope.window + 2 * envelope.mean
         slopes = envelope.slope[self.lead, end - envelope.window : end]

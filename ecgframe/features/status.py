@@ -1,4 +1,4 @@
-"""What the detector tells: beats, and the state of the heart and of the leads."""
+"""The results of the detector: beats, and the state of the heart and of the leads."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from enum import StrEnum
 
 
 class Rhythm(StrEnum):
-    """What the heart does, as far as the signal shows it."""
+    """The rhythm, as far as the signal shows it."""
 
     UNKNOWN = "unknown"
-    """Too little signal yet, or no usable lead."""
+    """Not enough signal yet, or no usable lead."""
     BEATING = "beating"
     ASYSTOLE = "asystole"
-    """A usable lead, and no beat in it for 4 s."""
+    """No beat for 4 s in a usable lead."""
     FIBRILLATION = "fibrillation"
-    """Irregular waves without a pause, as in ventricular fibrillation: a suspicion, not a diagnosis."""
+    """Irregular waves without pauses, as in ventricular fibrillation. It is a suspicion, not a diagnosis."""
 
 
 class SignalQuality(StrEnum):
-    """What a lead is good for."""
+    """The quality of a lead."""
 
     OK = "ok"
     OFF = "off"
-    """No samples (NaN, lost) for half a second, or one value (to 2 µV) for 2 s, or for 3.6 s where all leads are so."""
+    """No samples (NaN, lost) for half a second, or a constant value (to 2 µV) for 2 s, or for 3.6 s in all leads."""
     SATURATED = "saturated"
-    """At the end of the amplifier's range: the same extreme value for a tenth of a second."""
+    """The same extreme value for a tenth of a second, at a limit of the amplifier's range."""
     NOISY = "noisy"
-    """Noise that beats cannot be told from."""
+    """Noise from which beats cannot be distinguished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """One heartbeat. It is told about a third of a second after it was."""
+    """One heartbeat. The detector reports it about a third of a second later."""
 
     sample: int
-    """Of the R peak, counted from the first sample fed or skipped; exact to 4 ms or to one sample."""
+    """Number of the sample of the R peak, from the first sample fed or skipped; exact to 4 ms or to one sample."""
     lead: int
-    """Index of the lead in which it was found."""
+    """Index of the lead in which it was detected."""
     amplitude: float
-    """Of the QRS from peak to peak, in mV, smoothed over 20 ms."""
+    """Peak-to-peak amplitude of the QRS in mV, smoothed over 20 ms."""
     interval: float | None
-    """Seconds since the beat before; None for the first, and across a gap."""
+    """Seconds since the previous beat; None for the first, and across a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,15 @@ class HeartStatus:
     """The state after the newest sample."""
 
     rate_bpm: float | None
-    """Beats a minute, never above 60 / (seconds without a beat); None where there is no rate to tell.
+    """Beats per minute, at most 60 / (seconds without a beat). A gap does not count as time without a beat.
 
-    Never a rate in asystole or fibrillation. Time lost in a gap does not count as time without a beat.
+    None if there is no rate: with fewer than two intervals, in asystole, in fibrillation, and while the lead looks like
+    noise.
     """
     seconds_since_beat: float | None
-    """From the last beat to the newest sample, lost ones counted; None before the first beat."""
+    """Seconds from the last beat to the newest sample, including lost ones; None before the first beat."""
     rhythm: Rhythm
     lead: int
-    """Index of the lead in which beats are counted now."""
+    """Index of the lead in which beats are detected."""
     signal_quality: tuple[SignalQuality, ...]
-    """Of each lead."""
+    """The quality of each lead."""

@@ -1,21 +1,23 @@
-"""From the channels of a file, each with its own rate and unit, to one record.
+"""Combining the channels of a file, each with its own rate and unit, to one record.
 
-Clinical files mix: an EDF of a night holds EEG at 256 Hz, ECG at 512 and airflow at 32; a WFDB record of an intensive
-care unit holds blood pressure beside the ECG. A record is one rate and one unit, so something must choose.
+Clinical files mix signals: an EDF file of a sleep study has EEG at 256 Hz, ECG at 512 Hz and airflow at 32 Hz; a WFDB
+record of an intensive care unit has blood pressure as well as ECG. A record has one rate and one unit, so this module
+selects channels.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from .record import COUNTS, Record, RecordError, narrowest
+from .record import COUNTS, PORTION, Record, RecordError, has_missing
+from .sample_buffer import SampleBuffer, rows_of
 
 MILLIVOLTS = {
     "v": Fraction(1000),
@@ -25,70 +27,234 @@ MILLIVOLTS = {
     "\N{GREEK SMALL LETTER MU}v": Fraction(1, 1000),
     "nv": Fraction(1, 1_000_000),
 }
-"""What one of each unit is in mV. The two micro signs look alike and both occur."""
+"""Millivolts per unit. The two micro signs look alike, and both occur."""
 
 ECG_NAME = re.compile(r"ecg|ekg|^(lead\s*)?(i|ii|iii|avr|avl|avf|v[1-9]r?|m[lc]l?(i|ii|iii|[1-6]))$", re.IGNORECASE)
 
 
+class Counts(Protocol):
+    """Integers or booleans, [samples], in memory or read when they are asked for."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, place: slice, /) -> npt.NDArray[Any]:
+        """Return samples ``start`` to ``stop``, which are consecutive."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Cut:
+    """The first samples of others, at most ``length``."""
+
+    counts: Counts
+    length: int
+
+    def __len__(self) -> int:
+        return min(self.length, len(self.counts))
+
+    def __getitem__(self, place: slice, /) -> npt.NDArray[Any]:
+        start, stop, _ = place.indices(len(self))
+        return self.counts[start:stop]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Marked:
+    """Which samples are missing: those of one count, and those that are missing anyway."""
+
+    counts: Counts
+    mark: int
+    is_missing: Counts | None = None
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, place: slice, /) -> npt.NDArray[np.bool_]:
+        start, stop, _ = place.indices(len(self))
+        is_missing: npt.NDArray[np.bool_] = self.counts[start:stop] == self.mark
+        return is_missing if self.is_missing is None else is_missing | self.is_missing[start:stop]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Channel:
-    """One channel as a file holds it.
+    """One channel of a file.
 
     Attributes:
-        lead: its name, perhaps empty.
-        counts: [samples], integers.
-        sampling_rate: Hz.
-        units: as the file spells them, e.g. "uV"; "counts" when the file gives no calibration.
-        gain: counts per unit, exactly; None when not calibrated.
-        baseline: the count that stands for zero, exactly.
+        lead: name of the channel; may be empty.
+        counts: ADC counts, integers of shape [samples].
+        sampling_rate: sampling rate in Hz.
+        units: unit as spelled in the file, such as "uV"; "counts" if the file has no calibration.
+        gain: exact counts per unit; None without calibration.
+        baseline: exact count of 0 units.
+        is_missing: which samples are missing, of shape [samples]; None if none is.
     """
 
     lead: str
-    counts: npt.NDArray[np.integer[Any]]
+    counts: Counts
     sampling_rate: float
     units: str = COUNTS
     gain: Fraction | None = None
     baseline: Fraction = Fraction(0)
+    is_missing: Counts | None = None
 
     @property
     def is_voltage(self) -> bool:
-        """Whether its unit is one of volts."""
+        """True if the unit is volts or a fraction of it."""
         return self.units.lower() in MILLIVOLTS
 
     @property
     def is_ecg(self) -> bool:
-        """Whether it is a voltage under a name that only ECG leads bear."""
+        """True if the channel is a voltage with the name of an ECG lead."""
         return self.is_voltage and ECG_NAME.search(self.lead.strip()) is not None
 
     @property
     def kind(self) -> tuple[float, str]:
-        """Channels of equal kind fit into one record."""
+        """Sampling rate and unit. Channels of the same kind fit into one record."""
         return self.sampling_rate, "mV" if self.is_voltage else self.units
 
     def __str__(self) -> str:
         return f"{self.lead or 'unnamed'!r} ({self.sampling_rate:g} Hz, {self.units})"
 
 
-def join(channels: Sequence[Channel], source: str, wanted: Sequence[str] | None = None) -> Record:
-    """One record of the wanted channels, or of all that fit together, or of those that are ECG.
+Samples = tuple[npt.NDArray[Any], int | None]
+"""Samples of several channels, [channels, samples], and the count of missing ones; None if none is missing."""
+
+
+def join(
+    channels: Sequence[Channel],
+    source: str,
+    wanted: Sequence[str] | None = None,
+    stack: Callable[[Sequence[int]], Samples | None] = lambda _: None,
+) -> Record:
+    """Combine the wanted channels to a record; by default all, or only the ECG if not all fit together.
+
+    Args:
+        channels: the channels.
+        source: name of the file, for messages.
+        wanted: names of the leads.
+        stack: returns the samples of the channels with these numbers, or None if they are to be read one by one.
 
     Raises:
-        RecordError: none of these makes one record; the message lists the channels.
+        RecordError: the selected channels do not fit into one record. The message lists the channels.
     """
     chosen = _choose(channels, source, wanted)
+    if (found := stack(_numbers(channels, chosen))) is None:
+        length = max(len(channel.counts) for channel in chosen)
+        found = stacked([channel.counts for channel in chosen], [channel.is_missing for channel in chosen], length)
+    signal, missing = found
+    return _record(channels, chosen, source, signal, missing)
+
+
+def with_samples_of(
+    channels: Sequence[Channel],
+    counts: npt.NDArray[np.integer[Any]],
+    mark: int,
+    source: str,
+    wanted: Sequence[str] | None = None,
+) -> Record:
+    """Combine the wanted channels to a record as ``join`` does, without converting their samples.
+
+    Args:
+        channels: the channels, all of one length.
+        counts: the samples of all, [channels, samples].
+        mark: count of missing samples.
+        source: name of the file, for messages.
+        wanted: names of the leads.
+
+    Raises:
+        RecordError: the selected channels do not fit into one record.
+    """
+    chosen = _choose(channels, source, wanted)
+    record = _record(channels, chosen, source, rows_of(counts, _numbers(channels, chosen)), mark)
+    return record if has_missing(record) else replace(record, missing=None)
+
+
+def _numbers(channels: Sequence[Channel], chosen: Sequence[Channel]) -> list[int]:
+    numbers = {id(channel): number for number, channel in enumerate(channels)}
+    return [numbers[id(one)] for one in chosen]
+
+
+def _record(
+    channels: Sequence[Channel],
+    chosen: Sequence[Channel],
+    source: str,
+    signal: npt.NDArray[np.integer[Any]],
+    missing: int | None,
+) -> Record:
+    taken = set(map(id, chosen))
     rate, units = chosen[0].kind
     gains = [channel.gain for channel in chosen]
     calibrated = all(gain is not None for gain in gains)
     return Record(
-        signal=narrowest(np.stack([channel.counts for channel in chosen])),
+        signal=signal,
         sampling_rate=rate,
         leads=tuple(channel.lead or f"ch{number}" for number, channel in enumerate(chosen, 1)),
         units=units,
         gain=tuple(_per_millivolt(channel) for channel in chosen) if calibrated else None,
         baseline=tuple(float(channel.baseline) for channel in chosen) if calibrated else None,
         source=source,
-        left_out=tuple(channel.lead for channel in channels if channel not in chosen),
+        left_out=tuple(channel.lead for channel in channels if id(channel) not in taken),
+        missing=missing,
     )
+
+
+def calibrated(record: Record) -> Record:
+    """Remove the calibration of a record if it has no information: units are counts, gain is 1 and baseline 0."""
+    if (
+        record.units == COUNTS
+        and record.gain is not None
+        and set(record.gain) == {1.0}
+        and set(record.baseline or ()) == {0}
+    ):
+        return replace(record, gain=None, baseline=None)
+    return record
+
+
+def stacked(counts: Sequence[Counts], is_missing: Sequence[Counts | None], length: int) -> Samples:
+    """Return samples of several channels, [channels, length], and the count of missing ones, as ``with_missing`` does.
+
+    Channels that are shorter, as groups of channels may be, have missing samples at their end.
+
+    Args:
+        counts: the counts of each channel; those of missing samples are ignored.
+        is_missing: which samples of each channel are missing; None if none is.
+        length: number of samples.
+    """
+    kinds = (np.int16, np.int32, np.int64)
+    return next(found for kind in kinds if (found := _in_dtype(counts, is_missing, length, kind)) is not None)
+
+
+def _in_dtype(
+    counts: Sequence[Counts], is_missing: Sequence[Counts | None], length: int, dtype: type[np.signedinteger[Any]]
+) -> Samples | None:
+    """Return the same in this dtype; None if it cannot hold the counts, and one more for missing samples."""
+    mark, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    is_widest = dtype is np.int64
+    buffer = SampleBuffer(len(counts), dtype)
+    any_missing = has_mark = False
+    for start in range(0, length, PORTION):
+        block = np.full((len(counts), min(PORTION, length - start)), mark, dtype)
+        for number, (of_channel, missing_of_channel) in enumerate(zip(counts, is_missing, strict=True)):
+            there = of_channel[start : start + PORTION]
+            row = block[number, : len(there)]
+            any_missing |= len(there) < block.shape[1]
+            is_gone = None if missing_of_channel is None else missing_of_channel[start : start + PORTION]
+            if is_gone is not None and is_gone.any():
+                any_missing = True
+                there = there[~is_gone]
+                row[~is_gone] = there
+            else:
+                row[:] = there
+            if there.size and not is_widest:
+                least = int(there.min())
+                has_mark |= least == mark
+                if least < mark or int(there.max()) > highest:
+                    return None
+        if any_missing and has_mark:
+            return None
+        buffer.add(block)
+    return buffer.array(), mark if any_missing else None
 
 
 def _per_millivolt(channel: Channel) -> float:

@@ -1,36 +1,51 @@
-"""NPY and NPZ, NumPy's own files.
+"""NPY and NPZ files.
 
-An NPZ holds ``signal`` and, as far as known, ``sampling_rate``, ``leads``, ``units``, ``gain`` and ``baseline``, as
-``write_record`` writes them. One array under any other name is taken for the signal.
+An NPZ file has the array ``signal`` and optionally ``sampling_rate``, ``leads``, ``units``, ``gain``, ``baseline``,
+``missing`` (a count), ``start`` (a date in ISO 8601) and ``annotations`` (a list in JSON), as ``write_record`` writes
+them. A single array under any other name is read as the signal.
 """
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import header_data_from_array_1_0, write_array, write_array_header_1_0
 
-from .record import COUNTS, Record, RecordError
+from .annotation import Annotation
+from .bounds import MOST_LEADS, check_annotations
+from .mapped import Reading
+from .numpy_arrays import Arrays, load_arrays
+from .record import COUNTS, PORTION, Record, RecordError
+from .sample_buffer import rows_of
 
-Arrays = dict[str, npt.NDArray[Any]]
+NAMES: Final = ("signal", "sampling_rate", "leads", "units", "gain", "baseline", "missing", "start", "annotations")
+"""The arrays of an NPZ file that are read."""
 
 
 def read_numpy(path: Path, sampling_rate: float | None = None) -> Record:
-    """The record in an NPY file, [samples] or [leads, samples], or in an NPZ file, see above.
+    """Read an NPY file, [samples] or [leads, samples], or an NPZ file, as described above.
+
+    Args:
+        path: the file.
+        sampling_rate: sampling rate in Hz, if the file does not state it.
 
     Raises:
-        RecordError: the file is damaged, or no signal, or nobody gives the sampling rate.
+        RecordError: the file is damaged, has no signal, or holds more than a file of its size may; or the sampling
+            rate is unknown.
     """
-    arrays = _load(path)
-    if "signal" not in arrays:
-        arrays = _named_otherwise(path, arrays)
-    return _record(path, arrays, sampling_rate)
+    return _record(path, load_arrays(path, NAMES), sampling_rate)
 
 
 def write_npz(record: Record, file: BinaryIO) -> None:
-    """Everything the record holds but its ``source``; ``read_npz`` gives it back exactly."""
+    """Write a record, except its ``source``. ``read_numpy`` restores it exactly."""
     arrays: dict[str, Any] = {
         "signal": record.signal,
         "sampling_rate": record.sampling_rate,
@@ -39,52 +54,93 @@ def write_npz(record: Record, file: BinaryIO) -> None:
     }
     if record.gain is not None:
         arrays |= {"gain": record.gain, "baseline": record.baseline}
-    np.savez_compressed(file, **arrays)
+    if record.missing is not None:
+        arrays["missing"] = record.missing
+    if record.start is not None:
+        arrays["start"] = record.start.isoformat()
+    if record.annotations:
+        arrays["annotations"] = json.dumps(record.annotations)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write_array(member, np.asanyarray(value))
 
 
-def _load(path: Path) -> Arrays:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return {"signal": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # ValueError, EOFError, BadZipFile, ... by the way in which the file is broken
-        raise RecordError(f"{path}: not readable by NumPy ({type(error).__name__}: {error})") from error
-
-
-def _named_otherwise(path: Path, arrays: Arrays) -> Arrays:
-    signals = [name for name, array in arrays.items() if array.dtype.kind in "iuf" and array.ndim in (1, 2)]
-    if len(signals) != 1:
-        raise RecordError(f'{path}: no array is named "signal"; it holds {", ".join(arrays)}')
-    return {**arrays, "signal": arrays[signals[0]]}
+def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
+    """Write an array as NPY; a signal in portions, so that a mapped one is never in memory as a whole."""
+    if array.ndim != 2:
+        write_array(file, array, allow_pickle=False)
+        return
+    write_array_header_1_0(file, header_data_from_array_1_0(array))
+    is_by_time = array.flags.f_contiguous and not array.flags.c_contiguous
+    for rows in [array] if is_by_time else np.split(array, len(array)):
+        reading = Reading(rows)
+        for start in range(0, array.shape[1], PORTION):
+            file.write(reading.samples(start, start + PORTION).tobytes("F" if is_by_time else "C"))
 
 
 def _record(path: Path, arrays: Arrays, sampling_rate: float | None) -> Record:
     signal = np.atleast_2d(arrays["signal"])
-    leads = tuple(map(str, np.atleast_1d(arrays["leads"]))) if "leads" in arrays else None
+    leads = tuple(map(str, np.atleast_1d(_few(path, arrays, "leads")))) if "leads" in arrays else None
     if leads is None and signal.ndim == 2 and len(signal) > signal.shape[1]:
         raise RecordError(
             f"{path}: {len(signal)} leads of {signal.shape[1]} samples; "
             "it looks transposed. Save it as [leads, samples], with array.T"
         )
+    if len(signal) > MOST_LEADS:
+        raise RecordError(f"{path}: {len(signal):,} leads; more than {MOST_LEADS:,} are not believed")
     stated = _numbers(path, arrays, "sampling_rate")
     rate = stated[0] if stated else sampling_rate
     if rate is None:
         raise RecordError(f"{path}: the sampling rate is not in the file; give it in Hz (--sampling-rate)")
     return Record(
-        signal=signal.astype(signal.dtype.newbyteorder("="), copy=False),
+        signal=rows_of(signal, range(len(signal))) if signal.ndim == 2 else signal,
         sampling_rate=rate,
         leads=leads or tuple(f"ch{number}" for number in range(1, len(signal) + 1)),
         units=str(arrays["units"]) if "units" in arrays else COUNTS if signal.dtype.kind in "iu" else "mV",
         gain=_numbers(path, arrays, "gain"),
         baseline=_numbers(path, arrays, "baseline"),
         source=str(path),
+        missing=_parsed(path, arrays, "missing", int),
+        start=_parsed(path, arrays, "start", datetime.fromisoformat),
+        annotations=_parsed(path, arrays, "annotations", partial(_annotations, path)) or (),
     )
+
+
+_Parsed = TypeVar("_Parsed")
+
+
+def _parsed(path: Path, arrays: Arrays, name: str, parse: Callable[[str], _Parsed]) -> _Parsed | None:
+    if name not in arrays:
+        return None
+    try:
+        return parse(str(arrays[name]))
+    except RecordError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RecordError(f"{path}: its {name} is invalid ({error})") from error
+
+
+def _annotations(path: Path, text: str) -> tuple[Annotation, ...]:
+    check_annotations(path, text.count("[") - 1, path.stat().st_size)
+    return tuple(Annotation(*note) for note in json.loads(text))
 
 
 def _numbers(path: Path, arrays: Arrays, name: str) -> tuple[float, ...] | None:
     if name not in arrays:
         return None
     try:
-        return tuple(arrays[name].astype(np.float64).ravel().tolist())
+        return tuple(_few(path, arrays, name).astype(np.float64).ravel().tolist())
+    except RecordError:
+        raise
     except (TypeError, ValueError) as error:
         raise RecordError(f"{path}: its {name} is not made of numbers ({error})") from error
+
+
+def _few(path: Path, arrays: Arrays, name: str) -> npt.NDArray[Any]:
+    """Return an array that has an element for each lead, before each becomes a Python object."""
+    if arrays[name].size > MOST_LEADS:
+        raise RecordError(
+            f"{path}: its {name} has {arrays[name].size:,} elements, and no recording {MOST_LEADS:,} leads"
+        )
+    return arrays[name]

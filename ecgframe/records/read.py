@@ -1,10 +1,11 @@
-"""One door for every format: what lies at the path decides, not what it is called."""
+"""Reading recordings of any format, which is detected from the contents of the file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from ..libraries import MissingLibrary
 from .csv_files import read_csv
@@ -23,10 +24,10 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xffBIOSEMI", "bdf"),
     (128, b"DICM", "dicom"),
 )
-"""Offset and bytes by which a file tells what it is."""
+"""Signatures of formats: offset, bytes, format."""
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".dcm": "dicom", ".hea": "wfdb", ".dat": "wfdb"}
-"""For the formats that have no such bytes."""
+"""Formats by suffix, for those without a signature."""
 
 SELF_DESCRIBING: dict[str, Callable[[Path, Sequence[str] | None], Record]] = {
     "wfdb": read_wfdb,
@@ -34,49 +35,70 @@ SELF_DESCRIBING: dict[str, Callable[[Path, Sequence[str] | None], Record]] = {
     "bdf": read_bdf,
     "dicom": read_dicom,
 }
-"""Formats that say their rate, and may mix signals of several: their readers choose the leads."""
+"""Readers of formats that state the sampling rate and may mix signals of several; they select the leads."""
 
-PLAIN: dict[str, Callable[[Path, float | None], Record]] = {"csv": read_csv, "numpy": read_numpy}
-"""Formats of one rate, which may have to be told."""
+
+class CsvOptions(TypedDict, total=False):
+    """Properties that a CSV file may not state.
+
+    Attributes:
+        decimal: decimal separator, "." or ",".
+        time_column: name of the time column.
+        units: unit of the samples.
+        gain: ADC counts per unit, if the samples are counts.
+        baseline: ADC count of 0 units.
+    """
+
+    decimal: str | None
+    time_column: str | None
+    units: str | None
+    gain: float | None
+    baseline: float | None
 
 
 def read_record(
     path: str | os.PathLike[str],
     sampling_rate: float | None = None,
     leads: Sequence[str] | None = None,
+    **csv: Unpack[CsvOptions],
 ) -> Record:
-    """The recording at ``path``.
+    """Read a recording. The format is detected from the contents of the file.
 
     Args:
-        path: a file, or the name of a WFDB record with or without its suffix.
-        sampling_rate: in Hz, for the files that do not say (CSV, NPY, NPZ).
-        leads: names of the leads to take, in that order. Without it, all; where a file mixes signals of several
-            rates or units, those that are ECG by their name.
+        path: path of a file, or of a WFDB record with or without suffix.
+        sampling_rate: sampling rate in Hz, for files that do not state it (CSV, NPY, NPZ).
+        leads: names of the leads to read, in that order. By default, all leads; if the file mixes sampling rates or
+            units, those that are ECG leads by their names.
+        csv: properties that a CSV file does not state, see ``CsvOptions``. Not allowed for other formats.
 
     Raises:
-        RecordError: nothing is there, or it is not readable, or its reader is not installed, or ``sampling_rate``
-            contradicts the file. The message names the place and the way out.
+        RecordError: the file does not exist or cannot be read, the library for its format is not installed, or
+            ``sampling_rate`` contradicts the file. The message says where the problem is and how to solve it.
     """
     place = Path(path)
     if sampling_rate is not None and not sampling_rate > 0:
         raise RecordError(f"the sampling rate must be above 0 Hz, and is {sampling_rate:g}")
     try:
-        record = _read(_kind(place), place, sampling_rate, leads)
+        record = _read(_kind(place), place, sampling_rate, leads, csv)
     except MissingLibrary as error:
         raise RecordError(f"{place}: {error}") from error
     except OSError as error:
         raise RecordError(f"{place}: {error.strerror or error}") from error
     if sampling_rate is not None and record.sampling_rate != sampling_rate:
         raise RecordError(
-            f"{place}: it says {record.sampling_rate:g} Hz, against the {sampling_rate:g} Hz given; leave the rate out"
+            f"{place}: its sampling rate is {record.sampling_rate:g} Hz, not the given {sampling_rate:g} Hz; omit it"
         )
     return record
 
 
-def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[str] | None) -> Record:
+def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[str] | None, csv: CsvOptions) -> Record:
+    if kind == "csv":
+        return read_csv(path, sampling_rate, leads, **csv)
+    if given := [name for name, value in csv.items() if value is not None]:
+        raise RecordError(f"{path}: {' and '.join(given)} {'is' if len(given) == 1 else 'are'} for CSV files only")
     if kind in SELF_DESCRIBING:
         return SELF_DESCRIBING[kind](path, leads)
-    record = PLAIN[kind](path, sampling_rate)
+    record = read_numpy(path, sampling_rate)
     return record if leads is None else record.take(leads)
 
 
@@ -101,7 +123,20 @@ def _kind_of_file(path: Path) -> str:
         return kind
     if path.suffix == ".dat":
         raise RecordError(f"{path}: the WFDB header {_header(path).name}, which says how to read it, is not beside it")
-    raise RecordError(f"{path}: not a recording that is known here: {KNOWN}")
+    raise RecordError(f"{path}: not a recording of a supported format: {KNOWN}")
+
+
+def is_recording(path: Path) -> bool:
+    """Return True if the bytes of a file, its name, or a header file beside it show that it has a supported format.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        _kind_of_file(path)
+    except RecordError:
+        return False
+    return True
 
 
 def _header(path: Path) -> Path:

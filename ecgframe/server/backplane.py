@@ -1,106 +1,118 @@
-"""How messages get from the server on which they are published to the servers on which they are watched."""
+"""Backplanes carry a published message to every server that has viewers of its stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ..codec import EncodedFrame
 from ..protocol import LARGEST_TIMESTAMP
 
-Deliver = Callable[[str, int, bytes], None]
+Deliver = Callable[[str, int, EncodedFrame | bytes], None]
 """Takes a message that arrived: its stream, its timestamp (microseconds since 1970), and its frame.
 
-The frame is of V3, with arrays in binary form. Where its header tells another timestamp, the one given here counts.
+The frame is a V3 frame with arrays in binary form. An ``EncodedFrame``, such as the one that was passed to ``publish``,
+has been checked already; bytes from another server are checked by the handler. The timestamp given here replaces the
+one in the frame's header.
 """
 
 NO_PAST: Final = LARGEST_TIMESTAMP
-"""What ``join`` returns where no past is kept: what the handler itself remembers is all there is."""
+"""``join`` returns this if the backplane keeps no history: then only the handler's own history is available."""
 
 
 class Backplane(Protocol):
     """What a handler needs of the engine that joins several servers.
 
-    The handler joins every stream that it has in memory, before it publishes on it or lets a viewer watch it. The
-    stream without a name (``""``) carries what is for all connections of all servers.
+    The handler joins a stream before it publishes on it and before a viewer may watch it. The stream with the empty
+    name (``""``) carries broadcasts: messages for all connections of all servers.
 
-    A backplane that cannot reach its engine goes on delivering to its own server what that server publishes, and
-    raises only where it can do nothing useful at all.
+    A backplane that cannot reach its engine still delivers to its own server what that server publishes. It raises
+    only if it cannot do even that.
     """
 
     async def open(self, deliver: Deliver) -> None:
-        """Begin. ``deliver`` is called from the handler's event loop and does not raise.
+        """Start the backplane. ``deliver`` is called from the handler's event loop and does not raise.
 
-        Within a stream, the timestamps that it is given are strictly increasing.
+        Within a stream, the timestamps passed to ``deliver`` increase strictly.
         """
 
-    async def publish(self, stream: str, timestamp: int, frame: bytes) -> int:
-        """Have a message delivered on every server that has joined the stream.
+    async def publish(self, stream: str, timestamp: int, frame: EncodedFrame) -> int:
+        """Deliver a message on every server that has joined the stream.
 
         On this server it is delivered exactly once, in the stream's order, before this returns.
 
         Args:
-            stream: that this server has joined.
-            timestamp: in microseconds since 1970, by the clock of ``now``; larger than that of any other message of
-                this server's.
-            frame: as ``Deliver`` takes it.
+            stream: name of a stream that this server has joined.
+            timestamp: in microseconds since 1970, by the clock of ``now``; larger than that of any earlier message of
+                this server.
+            frame: the message, in the form that ``Deliver`` describes; its attribute ``frame`` holds the bytes for
+                other servers.
 
         Returns:
-            The timestamp under which it was delivered: the given one, or another one where another server's message
-            came first or the engine's clock says something else.
+            The timestamp with which the message was delivered. It differs from ``timestamp`` if a message of another
+            server came first, or if the engine's clock shows another time.
         """
 
     async def join(self, stream: str, since: int) -> int:
-        """Follow a stream: its past is delivered first, then what comes. Returns once the past is delivered.
+        """Follow a stream: deliver its past messages, then each new one. Returns once the past is delivered.
 
-        Joining again does nothing.
+        Joining a stream again does nothing.
 
         Args:
-            stream: its name.
-            since: microseconds since 1970; of the past, what is later than this.
+            stream: name of the stream.
+            since: in microseconds since 1970; of the past, messages later than this are delivered.
 
         Returns:
-            The timestamp after which nothing is missing in what was delivered: ``since``, or a later one where the
-            engine does not reach back so far; ``NO_PAST`` where it keeps nothing.
+            The timestamp after which no message is missing: ``since``, or a later one if the engine's history does not
+            reach back that far; ``NO_PAST`` if it keeps none.
         """
 
     async def catch_up(self, stream: str) -> bool:
-        """Have all delivered here that was published on the stream anywhere before this was called.
+        """Deliver here every message that any server published on the stream before this call.
 
         Returns:
-            Whether it is; False where that cannot be known, since the engine does not answer.
+            True once they are delivered; False if that cannot be known, because the engine does not answer.
         """
 
     def now(self) -> int | None:
-        """The time by the engine's clock, in microseconds since 1970, where that is what gives messages their place.
+        """The time by the engine's clock, in microseconds since 1970, if that clock orders the messages.
 
-        None where it is the clock of the server that publishes.
+        None if messages are ordered by the clock of the server that publishes them.
         """
 
     def leave(self, stream: str) -> None:
-        """Follow the stream no more; nothing happens if it was not followed."""
+        """Stop following the stream; does nothing if it was not followed."""
 
     async def close(self) -> None:
-        """End."""
+        """Stop the backplane."""
 
     def stats(self) -> dict[str, int | float | bool]:
-        """Numbers for an operator. Keys that end in "_total" count since the start; others are as of now."""
+        """Numbers for an operator. Keys that end in "_total" count since the start; others are current values."""
 
 
 class LocalBackplane:
-    """The backplane of a server that is alone: what is published is delivered at once."""
+    """The backplane of a single server: every published message is delivered at once."""
 
     def __init__(self) -> None:
         self._deliver: Deliver | None = None
         self._published = 0
 
     async def open(self, deliver: Deliver) -> None:
-        """Begin. See ``Backplane``."""
+        """Start the backplane. See ``Backplane.open``.
+
+        Raises:
+            RuntimeError: another handler has opened it.
+        """
         if self._deliver is not None:
             raise RuntimeError("a LocalBackplane serves one handler; make another one for this")
         self._deliver = deliver
 
-    async def publish(self, stream: str, timestamp: int, frame: bytes) -> int:
-        """Deliver the message."""
+    async def publish(self, stream: str, timestamp: int, frame: EncodedFrame) -> int:
+        """Deliver the message to this server and return ``timestamp``.
+
+        Raises:
+            RuntimeError: the backplane is not open.
+        """
         if self._deliver is None:
             raise RuntimeError("the backplane is not open")
         self._published += 1
@@ -108,23 +120,23 @@ class LocalBackplane:
         return timestamp
 
     async def join(self, stream: str, since: int) -> int:
-        """There is no past here that the handler does not have itself."""
+        """Return ``NO_PAST``: the handler's own history is the only one."""
         return NO_PAST
 
     async def catch_up(self, stream: str) -> bool:
-        """There are no other servers."""
+        """Return True: there are no other servers."""
         return True
 
     def now(self) -> None:
-        """The server's own clock gives the time."""
+        """Return None: messages are ordered by the server's own clock."""
 
     def leave(self, stream: str) -> None:
-        """There is nothing to leave."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """End."""
+        """Stop the backplane."""
         self._deliver = None
 
     def stats(self) -> dict[str, int | float | bool]:
-        """How many messages were published."""
+        """The number of published messages."""
         return {"published_total": self._published}

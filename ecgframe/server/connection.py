@@ -1,15 +1,16 @@
-"""The glue of one connection: a session that knows the protocol, a link that has the network, a clock between them."""
+"""One connection of a handler: it joins a session (the protocol), a link (the network) and the event loop's clock."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import thread_time
 from typing import Final
 
 from ..background.threads import DECODED_AT_ONCE, in_thread
 from ..errors import ERRORS, ProtocolError
-from ..protocol import CloseCode, ErrorCode
+from ..protocol import DATA_TYPES, HEADER_SIZES, CloseCode, ErrorCode, MessageType
 from ..session import (
     Acknowledged,
     Decoding,
@@ -22,6 +23,7 @@ from ..session import (
     ServerSession,
     Settings,
     SubscribeRequested,
+    Totals,
     Undelivered,
     UnsubscribeRequested,
 )
@@ -32,30 +34,53 @@ from .hooks import Hooks
 from .inbox import Inbox, Item
 from .limits import Limits
 from .link import Link
+from .memory import InboxesLimit
 from .pace import Pace
 from .stats import ServerStats
 from .stream import Stream
 from .streams import StreamClock
 from .tasks import begin
+from .turns import Turns
 
 NO_CLOSE: Final = 1006
-"""What RFC 6455 says for a connection that ended without a close frame."""
+"""The code by which RFC 6455 names a connection that ended without a close frame."""
+
+READ_WHILE_CLOSING: Final = 1000
+"""Messages that are read from a peer while waiting for its close frame; after that many the connection is dropped."""
 
 FOR_THE_APPLICATION: Final = (Received, SubscribeRequested, UnsubscribeRequested)
+"""Events that wait in the inbox for the application; all others are handled at once."""
+
+
+def is_data(message: bytes) -> bool:
+    """Return whether a message may hold data: its first frame has a data type, or it has more than one frame."""
+    if len(message) < HEADER_SIZES[1]:
+        return False
+    size = HEADER_SIZES.get(message[0], HEADER_SIZES[1]) + int.from_bytes(message[3:7], "big")
+    return message[1] in DATA_TYPES or len(message) > size
+
+
+def _decode_timed(decoding: Decoding) -> None:
+    began = thread_time()
+    decoding.run()
+    decoding.seconds = thread_time() - began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all connections of a handler have in common.
+    """Objects that all connections of a handler share.
 
     Attributes:
-        settings: of the sessions.
-        limits: of the handler.
-        wall_clock_us: gives microseconds since 1970, each time more than the last.
-        hooks: the application's.
-        stats: where all is counted.
-        pace: of those who catch up.
-        serve: does what an event asks for; may raise, and the peer is told.
+        settings: settings of the sessions.
+        limits: limits of the handler.
+        wall_clock_us: returns microseconds since 1970, strictly increasing.
+        hooks: the application's hooks.
+        stats: counters of the handler.
+        pace: turns for connections that catch up with a stream.
+        turns: turns for connections that have a message to decode.
+        totals: the account of all peers together; None if it is unlimited.
+        inboxes: limit on the memory of all inboxes.
+        serve: handles a message or a request; an exception is answered with an ERROR to the peer.
     """
 
     settings: Settings
@@ -64,35 +89,44 @@ class Shared:
     hooks: Hooks
     stats: ServerStats
     pace: Pace
+    turns: Turns
+    totals: Totals | None
+    inboxes: InboxesLimit
     serve: Callable[[Connection, Event], Awaitable[None]]
 
 
 class Connection:
-    """One peer, from the open WebSocket to its end.
+    """One connection, from the open WebSocket to its end.
 
-    An idle connection costs one task, which reads, and one timer;
-    see ``ConnectionWriter`` for one that is sent something.
+    An idle connection costs one task, which reads, and one timer. ``ConnectionWriter`` starts another task while
+    messages wait to be sent.
 
     Args:
-        id: its name.
-        link: to the peer.
-        shared: with the other connections of the handler.
+        id: id of the connection.
+        link: link to the peer.
+        shared: objects shared with the other connections of the handler.
 
     Attributes:
-        session: its conversation.
-        writer: sends what the session has to say; streams know the connection by it.
-        info: what the application sees of it.
+        session: the session of this connection.
+        writer: sends the session's messages; streams know the connection by its writer.
+        info: the application's view of the connection.
         identity: what ``authenticate`` returned.
-        is_open: whether the peer has been let in, and is there.
-        connected_at: microseconds since 1970.
-        close_code: with which it was closed; ``NO_CLOSE`` where it just went away, and until then.
-        subscriptions: the streams that it watches, by name.
+        is_open: whether the peer was accepted and has not left.
+        connected_at: when the connection was opened, in microseconds since 1970.
+        close_code: code with which the connection was closed; ``NO_CLOSE`` while it is open, and if there was none.
+        subscriptions: the streams that the connection watches, by name.
     """
 
     def __init__(self, id: str, link: Link, shared: Shared) -> None:
         self.id = id
         self.link = link
-        self.session = ServerSession(shared.settings, shared.wall_clock_us)
+        self.session = ServerSession(
+            shared.settings,
+            shared.wall_clock_us,
+            totals=shared.totals,
+            stream_name=shared.limits.stream_name,
+            refuses_data=self._refuses_data,
+        )
         self.info = ConnectionInfo(self)
         self._log = ConnectionLog(self.info)
         self.writer = ConnectionWriter(
@@ -107,24 +141,24 @@ class Connection:
         self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
-        self._inbox = Inbox(self._handle, self._give_up_handling, shared.limits)
-        self._has_left = False
+        self._inbox = Inbox(self._handle, self._give_up_handling, shared.limits, shared.inboxes)
+        self._is_gone = False
         self._is_paused = False
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0  # uvloop's handles do not all know when they are due
+        self._timer_at = 0.0  # kept here: not every handle of uvloop has when()
 
     async def run(self) -> None:
-        """Serve the peer until it is gone. Nothing of the connection is left behind, however it ends."""
+        """Serve the peer until it is gone, then release everything that belongs to the connection."""
         try:
-            await self._let_in()
+            await self._accept()
             try:
                 await self._read()
-            except Exception as error:  # a mistake of ours: it costs this connection, and no other
+            except Exception as error:  # a bug of the server ends this connection, and no other
                 self._log.failed("serving a connection", error)
                 self.session.end(CloseCode.INTERNAL, "internal error")
             self.leave()
-            await self._say_goodbye()
+            await self._finish_and_close()
         finally:
             self.leave()
             await self._stop()
@@ -132,14 +166,24 @@ class Connection:
     # --- streams ---
 
     def subscribe(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> None:
-        """Watch a stream. From here to the end nothing waits, so that no message is missed or sent twice."""
+        """Watch a stream, and answer the request.
+
+        This must not wait for anything: a message published meanwhile would be missed or sent twice.
+
+        Args:
+            stream: the stream to watch.
+            request: the peer's request.
+            clock: the clock of the stream's timestamps.
+        """
         if not self.is_open:
             return
         name, since = stream.name, request.since
-        if name in self.subscriptions and since is None:
-            self.session.answer_subscription(name, "subscribed")
+        if name in self.subscriptions and since is None and request.epoch is None:
+            self.session.answer_subscription(name, "subscribed", binding=stream.binding(self.writer))
         else:
-            if since is None:
+            if self._resume_by_number(stream, request):
+                start = None
+            elif since is None:
                 start = self._follow(stream, clock)
             elif request.is_moment or not self.session.timed:
                 start = stream.resume_at(self.writer, since, clock.now)
@@ -147,24 +191,51 @@ class Connection:
                 start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
             else:
                 start = stream.resume_after(self.writer, since)
-            self.session.answer_subscription(name, "subscribed", start=start)
+            binding = stream.binding(self.writer)
+            if binding is not None and since is None:
+                start = None  # its numbers say it
+            self.session.answer_subscription(name, "subscribed", start=start, binding=binding)
             self.subscriptions[name] = stream
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
 
+    def _resume_by_number(self, stream: Stream, request: SubscribeRequested) -> bool:
+        """Watch from a number on, if the peer named one of the present epoch. Returns whether it did."""
+        numbering = stream.numbering
+        if numbering is None or self.session.version < 4:
+            return False
+        stream.note_reader(self.writer)
+        if request.after is None or request.epoch != numbering.epoch or request.after >= numbering.next:
+            return False
+        stream.resume_after_number(self.writer, request.after)
+        return True
+
     def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
-        """Watch from now on. A peer that can come back is told its place, which without timestamps is the time."""
+        """Watch from now on.
+
+        Returns:
+            The position that SUBSCRIPTION_ACK gives, in microseconds since 1970: the timestamp from which the peer can
+            resume, or the time if its frames have no timestamps. None if it cannot resume, or can resume from the time
+            of the answer.
+        """
         start = stream.follow(self.writer)
         if not self.session.negotiated:
             return None
         if not self.session.timed:
             return max(start, clock.now)
-        # Where nothing is kept, other servers may not know that place, but they know the time of this answer.
+        # With an empty ring, other servers may not know that timestamp; they all know the time of this answer.
         return None if clock.is_shared and not stream.ring else start
 
+    def _name_streams(self) -> None:
+        """Tell a peer that has agreed on version 4 the numbers of the streams that it watched before."""
+        for name, stream in self.subscriptions.items():
+            stream.note_reader(self.writer)
+            if (binding := stream.binding(self.writer)) is not None:
+                self.session.answer_subscription(name, "subscribed", binding=binding)
+
     def unsubscribe(self, name: str) -> None:
-        """Watch it no more."""
+        """Stop watching a stream, and confirm it to the peer."""
         stream = self.subscriptions.pop(name, None)
         if stream is not None:
             stream.remove(self.writer)
@@ -172,7 +243,12 @@ class Connection:
         self.writer.flush()
 
     def deny(self, name: str, code: ErrorCode | None) -> None:
-        """Answer that a stream cannot be watched."""
+        """Answer that a subscription is denied.
+
+        Args:
+            name: name of the stream.
+            code: the reason; None for a failure of the server.
+        """
         if code is not None:
             self._shared.stats.errors[code] += 1
             self._shared.hooks.report(self.info, ERRORS[code]("a subscription is denied"), None)
@@ -181,7 +257,7 @@ class Connection:
 
     # --- receiving ---
 
-    async def _let_in(self) -> None:
+    async def _accept(self) -> None:
         allowed, self.identity = await self._shared.hooks.identify(self.link.request)
         if not allowed:
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
@@ -195,8 +271,9 @@ class Connection:
         self._rearm()
 
     async def _read(self) -> None:
-        """Read to the end, also when the session wants no more: the peer's close frame comes that way."""
-        session, receive, observe = self.session, self.link.receive, self._shared.stats.received_sizes.observe
+        """Read until the connection ends, also after the session has closed: the peer's close frame comes last."""
+        session, receive, turns = self.session, self.link.receive, self._shared.turns
+        left = READ_WHILE_CLOSING
         while True:
             try:
                 message = await receive()
@@ -205,33 +282,78 @@ class Connection:
                 return
             if message is None:
                 return
-            now = self.now()
-            if isinstance(message, str):
-                self._attend(session.receive_text(now), now, message)
-            else:
-                observe(len(message))
-                events = session.begin_to_receive(message, now, DECODED_AT_ONCE)
-                if isinstance(events, Decoding):
-                    await in_thread(events.run)
-                    now = self.now()
-                    events = session.finish_receiving(events, now)
-                self._attend(events, now, message)
-            if self.writer.has_more or session.closing:
-                self.writer.pump(now)
-            if self._inbox.is_full and not session.closing:
-                await self._wait_for_the_application()
+            if turns.is_over:
+                await turns.take()
+            if self._shared.inboxes.is_full and self._takes_memory(message):
+                await self._pause(self._shared.inboxes.wait())
+            await self._take(message)
+            message = None  # free its memory before waiting for the next one
+            if not session.closing:
+                await self._pause_if_needed()
+            elif (left := left - 1) == 0:
+                self.writer.lose(ConnectionAbortedError("the peer keeps sending although the connection is closing"))
+                return
 
-    async def _wait_for_the_application(self) -> None:
+    def _takes_memory(self, message: bytes | str) -> bool:
+        return self._inbox.is_busy or (isinstance(message, bytes) and is_data(message))
+
+    async def _take(self, message: bytes | str) -> None:
+        """Pass a message to the session, handle the events, and charge the processor time to the peer."""
+        session, now, began = self.session, self.now(), thread_time()
+        if isinstance(message, str):
+            events = session.receive_text(now)
+        else:
+            self._shared.stats.received_sizes.observe(len(message))
+            received = session.begin_to_receive(message, now, DECODED_AT_ONCE)
+            if isinstance(received, Decoding):
+                spent = thread_time() - began
+                events = await self._decode(received)
+                now, began = self.now(), thread_time() - spent  # the thread has measured its own time
+            else:
+                events = received
+        self._dispatch(events, now, message)
+        if self.writer.has_more or session.closing:
+            self.writer.pump(now)
+        spent = thread_time() - began
+        session.charge_time(spent, now)
+        self._shared.turns.spend(spent)
+
+    async def _pause_if_needed(self) -> None:
+        """Stop reading while the peer is over its rate, the inbox is full, or too many answers wait to be sent."""
+        if (pause := self.session.take_pause()) > 0:
+            await self._pause(asyncio.sleep(pause))
+        if self._inbox.is_full:
+            await self._pause(self._inbox.wait_until_not_full())
+        if self.writer.has_too_many_answers:
+            await self._pause(self.writer.wait_for_answers())
+
+    async def _pause(self, until: Awaitable[None]) -> None:
+        """Stop reading until ``until`` is done. The pause does not count as silence of the peer."""
         self._is_paused = True
-        await self._inbox.room()
-        self._is_paused = False
+        try:
+            await until
+        finally:
+            self._is_paused = False
         self.session.heard(self.now())
 
-    def _attend(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
+    async def _decode(self, decoding: Decoding) -> list[Event]:
+        """Decode a large message in a thread, once the inboxes have room for it."""
+        inboxes = self._shared.inboxes
+        async with inboxes.decoding:
+            await inboxes.wait()
+            await in_thread(_decode_timed, decoding)
+            events = self.session.finish_receiving(decoding, self.now())
+            decoding.items.clear()
+            return events
+
+    def _refuses_data(self, type: MessageType, is_broadcast: bool) -> str | None:
+        return self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+
+    def _dispatch(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
         for event in events:
             if isinstance(event, FOR_THE_APPLICATION):
-                nbytes = event.message.nbytes if isinstance(event, Received) else 0
-                self._inbox.put(Item(event, nbytes, now))
+                held = event.memory if isinstance(event, Received) else len(event.stream)
+                self._inbox.put(Item(event, Item.OVERHEAD + held, now))
             else:
                 self._note(event, message)
 
@@ -239,6 +361,7 @@ class Connection:
         match event:
             case Negotiated():
                 self._log.negotiated(event)
+                self._name_streams()
             case FrameRefused(error=error):
                 self._log.refused_frame(event)
                 self._shared.hooks.report(self.info, error, message)
@@ -253,13 +376,13 @@ class Connection:
                 self._log.reported(code)
 
     async def _handle(self, item: Item) -> None:
-        """Do what an event asks for. Whatever goes wrong, only this peer is told, and only what concerns it."""
+        """Handle a message or a request of the peer. A failure is answered with an ERROR that has no details."""
         try:
             await self._shared.serve(self, item.event)
         except ProtocolError as error:
             self.refuse(error.code, str(error))
         except Exception as error:
-            if not self._has_left:  # else it most likely failed for that reason
+            if not self._is_gone:  # otherwise it most likely failed because the peer is gone
                 self._log.failed("on_message", error)
             self.refuse(ErrorCode.INVALID_DATA_FORMAT, "the message could not be handled")
         self._finish(item)
@@ -285,7 +408,13 @@ class Connection:
             self.writer.pump(now)
 
     def refuse(self, code: ErrorCode, text: str, *, close: CloseCode | None = None) -> None:
-        """Tell the peer of an error; nothing happens when it is gone."""
+        """Send an ERROR to the peer; does nothing if the connection is closing.
+
+        Args:
+            code: code of the error.
+            text: its text.
+            close: code with which to close the connection; None keeps it open.
+        """
         if self.session.closing:
             return
         self._shared.stats.errors[code] += 1
@@ -297,10 +426,10 @@ class Connection:
     # --- time ---
 
     def _rearm(self) -> None:
-        """Have the session looked at when it wants to be.
+        """Set the timer to the session's deadline.
 
-        A timer that is early does no harm, it sets itself again. So this is needed only after what brings a deadline
-        nearer: a message that is to be acknowledged, and the moment in which nothing waits any more.
+        A timer that fires too early is harmless: it sets itself again. So this has to be called only when the deadline
+        may have moved forward: after a message with ACK_REQUIRED, and when the queue has become empty.
         """
         deadline = self.session.deadline()
         if deadline is None:
@@ -317,22 +446,22 @@ class Connection:
         now = self.now()
         if self._is_paused:
             self.session.heard(now)
-        self._attend(self.session.tick(now), now)
+        self._dispatch(self.session.tick(now), now)
         self.writer.pump(now)
         self._rearm()
 
     # --- ending ---
 
     def end(self, code: CloseCode, reason: str) -> None:
-        """Close the connection once what is urgent has left."""
+        """Close the connection once the urgent messages are sent."""
         self.session.end(code, reason)
         self.writer.pump(self.now())
 
     def leave(self) -> None:
-        """The peer is gone: no stream and no timer knows it any more. Calling this again does nothing."""
-        if self._has_left:
+        """Leave all streams and stop the timer, because the peer is gone. Calling this again does nothing."""
+        if self._is_gone:
             return
-        self._has_left = True
+        self._is_gone = True
         self.is_open = False
         closing = self.session.closing
         self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
@@ -348,7 +477,7 @@ class Connection:
         self._log.closed(self.close_code, self.session)
 
     def abort(self) -> None:
-        """Drop the connection, and what the application has yet to do for it."""
+        """Drop the connection, and the events that wait for the application."""
         self._inbox.stop()
         self.link.abort()
 
@@ -357,7 +486,7 @@ class Connection:
             self._closer = begin(self._close())
 
     async def _close(self) -> None:
-        """Close the link behind what still waits, and drop it when that takes too long."""
+        """Close the link after the messages that wait to be sent; drop it after ``Limits.close_seconds``."""
         closing = self.session.closing
         assert closing is not None
         try:
@@ -368,8 +497,8 @@ class Connection:
         except Exception as error:
             self.writer.lose(error)
 
-    async def _say_goodbye(self) -> None:
-        """Let the application finish what came, and the link its closing handshake."""
+    async def _finish_and_close(self) -> None:
+        """Wait until the application has handled the peer's messages, then close the link."""
         try:
             async with asyncio.timeout(self._shared.limits.close_seconds):
                 await self._inbox.empty()

@@ -1,4 +1,4 @@
-"""What the application is told of a connection."""
+"""``ConnectionInfo``: the application's view of a connection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Served(Protocol):
-    """What ``ConnectionInfo`` reads of a connection."""
+    """The attributes of a connection that ``ConnectionInfo`` reads."""
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The connection's id."""
 
     @property
     def identity(self) -> object:
@@ -25,23 +25,26 @@ class Served(Protocol):
 
     @property
     def link(self) -> Link:
-        """The way to its peer."""
+        """The link to the peer."""
 
     @property
     def session(self) -> ServerSession:
-        """The protocol's side of it."""
+        """The session of this connection."""
 
     @property
     def connected_at(self) -> int:
-        """Microseconds since 1970."""
+        """When the connection was opened, in microseconds since 1970."""
 
     @property
     def subscriptions(self) -> Mapping[str, object]:
-        """The streams that it watches, by name."""
+        """The streams that the connection watches, by name."""
 
 
 class ConnectionInfo:
-    """One connection, as hooks and ``WebSocketBinaryHandler.connections`` see it: always as it is now."""
+    """One connection, as hooks and ``WebSocketBinaryHandler.connections`` see it.
+
+    Every attribute returns the current value.
+    """
 
     __slots__ = ("_connection",)
 
@@ -53,7 +56,7 @@ class ConnectionInfo:
 
     @property
     def id(self) -> str:
-        """The name under which ``send_message`` finds it."""
+        """The connection's id, which ``send_message`` takes."""
         return self._connection.id
 
     @property
@@ -63,55 +66,55 @@ class ConnectionInfo:
 
     @property
     def request(self) -> Request:
-        """The HTTP request that opened it."""
+        """The HTTP request that opened the connection."""
         return self._connection.link.request
 
     @property
     def peer(self) -> str:
-        """Address of the other side."""
+        """Address of the peer, as ``"host:port"``; ``""`` if it is unknown."""
         return self._connection.link.request.peer
 
     @property
     def connected_at(self) -> int:
-        """When it was opened, in microseconds since 1970."""
+        """When the connection was opened, in microseconds since 1970."""
         return self._connection.connected_at
 
     @property
     def version(self) -> int:
-        """Protocol version in which it is served."""
+        """Protocol version in which the server sends to this peer."""
         return self._connection.session.version
 
     @property
     def negotiated(self) -> bool:
-        """Whether the peer negotiated; False for one of old, and before it has said anything."""
+        """Whether the peer has negotiated; False for peers older than negotiation, and until the peer negotiates."""
         return self._connection.session.negotiated
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Those that both sides have."""
+        """The capabilities that both sides have."""
         return self._connection.session.capabilities
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams that it watches."""
+        """Names of the streams that the connection watches."""
         return tuple(self._connection.subscriptions)
 
     @property
     def queued_frames(self) -> int:
-        """Frames that wait until the peer takes them."""
+        """Frames that wait to be sent."""
         return self._connection.session.queued_frames
 
     @property
     def queued_bytes(self) -> int:
-        """Bytes that wait until the peer takes them."""
+        """Bytes that wait to be sent."""
         return self._connection.session.queued_bytes
 
     @property
     def dropped(self) -> int:
-        """Frames that were dropped because the peer did not keep up."""
+        """Frames that were dropped because the peer reads too slowly."""
         return self._connection.session.counters.dropped
 
     @property
     def bytes_on_their_way(self) -> int:
-        """Bytes that were sent and are not known to have arrived; 0 where the peer has never answered a PING."""
+        """Bytes that were sent and not confirmed by the answer to a PING; 0 if the peer has never answered one."""
         return self._connection.session.on_its_way

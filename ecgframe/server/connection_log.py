@@ -1,10 +1,11 @@
-"""What the log tells of one connection: what happened, never what a message held."""
+"""Log records of one connection. They say what happened and never quote a message."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from ..session import BudgetExceeded
 from .logs import log_failure, logger
 
 if TYPE_CHECKING:
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from .connection_info import ConnectionInfo
 
 DROP_LOG_PAUSE: Final = 1.0
-"""Seconds after telling the log of dropped frames in which it is not told again, for one connection."""
+"""Least number of seconds between two log records of dropped frames, for each connection."""
 
 
 class ConnectionLog:
-    """Records of one connection, each with its id and its peer's address.
+    """Writes log records of one connection, each with the connection's id and the peer's address.
 
     Args:
         info: the connection.
@@ -27,18 +28,18 @@ class ConnectionLog:
 
     def __init__(self, info: ConnectionInfo) -> None:
         self._info = info
-        self._dropped = 0  # as far as it was told
+        self._dropped = 0  # frames that the log has reported
         self._dropped_at = 0.0
 
     def opened(self) -> None:
-        """The peer has been let in."""
+        """Log that the peer was accepted."""
         self._tell(logging.INFO, "connection %s from %s opened", self._info.id, self._info.peer)
 
     def negotiated(self, event: Negotiated) -> None:
-        """It is known how the peer talks."""
+        """Log the version that the connection uses from now on."""
         self._tell(
             logging.INFO,
-            "connection %s talks V%d (%s)",
+            "connection %s uses V%d (%s)",
             self._info.id,
             event.version,
             "negotiated" if event.negotiated else "assumed",
@@ -48,31 +49,33 @@ class ConnectionLog:
         )
 
     def refused_frame(self, event: FrameRefused) -> None:
-        """The peer sent something wrong. The error's text is left out: it may quote the payload."""
+        """Log that a frame of the peer was refused. The error's text is left out: it may quote the payload."""
         error = event.error
         self._tell(
             logging.WARNING,
-            "connection %s from %s sent a frame that was refused: 0x%03x by check %s, message of %d bytes",
+            "connection %s from %s: frame refused (0x%03x, check %s, message of %d bytes%s)",
             self._info.id,
             self._info.peer,
             error.code,
             error.check,
             event.nbytes,
+            f", over budget: {error.resource}" if isinstance(error, BudgetExceeded) else "",
             code=int(error.code),
             check=error.check,
             nbytes=event.nbytes,
+            resource=error.resource if isinstance(error, BudgetExceeded) else None,
         )
 
     def refused(self, code: ErrorCode) -> None:
-        """The peer asked for something that is not to be, or that failed."""
-        self._tell(logging.WARNING, "connection %s is refused something: 0x%03x", self._info.id, code, code=int(code))
+        """Log that a request of the peer was denied or has failed."""
+        self._tell(logging.WARNING, "connection %s: request denied (0x%03x)", self._info.id, code, code=int(code))
 
     def reported(self, code: int) -> None:
-        """The peer says that something of ours was wrong."""
-        self._tell(logging.WARNING, "connection %s reports error 0x%03x", self._info.id, code, code=code)
+        """Log an ERROR that the peer sent."""
+        self._tell(logging.WARNING, "connection %s: peer reports error 0x%03x", self._info.id, code, code=code)
 
     def undelivered(self, event: Undelivered) -> None:
-        """The peer did not acknowledge a message."""
+        """Log that the peer did not acknowledge a message."""
         self._tell(
             logging.WARNING,
             "connection %s did not acknowledge %s after %d attempts",
@@ -85,10 +88,10 @@ class ConnectionLog:
         )
 
     def answers_no_ping(self, event: PingUnanswered) -> None:
-        """The peer no longer tells how far it has read."""
+        """Log that the peer no longer answers PING, so that the server cannot tell how far it has read."""
         self._tell(
             logging.WARNING,
-            "connection %s answers PING no more, for %.0f s: alerts may have to wait behind waveforms on their way",
+            "connection %s has not answered PING for %.0f s: alerts may be delayed by waveforms already sent",
             self._info.id,
             event.seconds,
             seconds=event.seconds,
@@ -96,10 +99,10 @@ class ConnectionLog:
         )
 
     def slow(self, type: MessageType, seconds: float) -> None:
-        """A message took long to handle."""
+        """Log that the application took long to handle a message."""
         self._tell(
             logging.WARNING,
-            "%s of connection %s took %.3f s",
+            "%s of connection %s took %.3f s to handle",
             type.name,
             self._info.id,
             seconds,
@@ -108,15 +111,15 @@ class ConnectionLog:
         )
 
     def cancelled_hook(self, seconds: float) -> None:
-        """A hook took too long."""
+        """Log that a hook was cancelled because it took too long."""
         self._tell(logging.ERROR, "a hook took more than %g s and was cancelled", seconds, seconds=seconds)
 
     def drops(self, dropped: int, now: float) -> None:
-        """Tell of dropped frames, once in a while: a viewer that is too slow drops thousands.
+        """Log dropped frames, at most once every ``DROP_LOG_PAUSE`` seconds: a slow viewer may lose thousands.
 
         Args:
-            dropped: frames, since the connection began.
-            now: by the loop's clock.
+            dropped: number of frames dropped since the connection began.
+            now: in seconds of the loop's clock.
         """
         more = dropped - self._dropped
         if not more or now < self._dropped_at + DROP_LOG_PAUSE:
@@ -131,19 +134,24 @@ class ConnectionLog:
         )
 
     def failed(self, what: str, error: Exception) -> None:
-        """Code of the application's failed, or of ours."""
+        """Log that code of the application or of the server raised an exception.
+
+        Args:
+            what: name of the hook or the step that failed.
+            error: the exception; the record has its type and place, but not its text.
+        """
         log_failure(what, error, **self._fields())
 
     def broke(self, error: Exception) -> None:
-        """The link is of no use any more."""
+        """Log that the link failed."""
         self._tell(logging.DEBUG, "connection %s broke: %s", self._info.id, type(error).__name__)
 
     def left_work(self) -> None:
-        """The application did not finish in time what the peer had sent."""
-        self._tell(logging.WARNING, "connection %s left work behind", self._info.id)
+        """Log that messages of the peer were still unhandled when the connection was closed."""
+        self._tell(logging.WARNING, "connection %s closed with unhandled messages", self._info.id)
 
     def closed(self, code: CloseCode | int, session: ServerSession) -> None:
-        """It is over."""
+        """Log that the connection was closed, with its code and the numbers of its messages."""
         counters = session.counters
         self._tell(
             logging.INFO,

@@ -1,4 +1,4 @@
-"""What goes out to one peer: at once where its link can take it, by a task as fast as the link takes it where not."""
+"""Sends the messages of one session: at once if its link can take them, otherwise from a task."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 SENT_IN_A_TURN: Final = 16
-"""Messages that a viewer who catches up is sent in its turn by a link that can only be awaited."""
+"""Messages that a viewer that catches up is sent in one turn over a link that can only be awaited."""
+
+MOST_ANSWERS: Final = 8 * 1024
+"""Bytes of answers that may wait to be sent to a peer; above that, the connection is not read."""
 
 
 class ConnectionWriter:
-    """The way from a session to its link.
+    """Passes the messages of a session to its link.
 
-    What is to be sent goes out at once where the link can take it (``pump``). A viewer that is behind, and one whose
-    link can only be awaited, has a task that sends what waits as fast as the link takes it; it ends when nothing
-    waits. While it catches up with a stream, it takes turns with the others that do.
+    While the link can take them, messages are written at once (``pump``). For a viewer that is behind, and for a link
+    that can only be awaited, a task writes the waiting messages as fast as the link takes them; it ends when none
+    waits. Connections that catch up with a stream take turns.
 
     Args:
-        session: gives what is to be sent, next.
-        link: takes it.
-        log: is told when the link breaks, and of dropped frames.
-        pace: gives the turns, to all connections of the handler.
-        rearm: has the session's deadline looked at anew.
-        close: begins to close the connection; may be called again.
+        session: the source of the messages.
+        link: writes them.
+        log: log of the connection.
+        pace: turns of the handler's connections that catch up.
+        rearm: called when the session's deadline may have changed.
+        close: starts to close the connection; may be called more than once.
 
     Attributes:
-        session: as given.
-        task: the latest task that sent what waited; None where there was none.
+        session: as passed.
+        task: the latest task that wrote waiting messages; None if there was none.
     """
 
     def __init__(
@@ -65,10 +68,19 @@ class ConnectionWriter:
         self._portions: Portions | None = None
         self._portion: asyncio.Future[bool] | None = None
         self._is_lost = False
+        self._answered: asyncio.Future[None] | None = None
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
-        """Send a frame that is encoded for this session, or queue it. Tells whether it was sent without queueing."""
-        # While a stream lags behind, there is a task that writes.
+        """Send a frame that is encoded for this session, or queue it.
+
+        Args:
+            outgoing: the frame.
+            now: in seconds of the loop's clock.
+
+        Returns:
+            Whether the frame was sent without queueing.
+        """
+        # While a viewer is behind, a task writes, so that this cannot overtake it.
         if not self._is_writing and self._link.can_write and self.session.record_direct_send(outgoing, now):
             try:
                 self._link.write(outgoing.frame)
@@ -84,7 +96,7 @@ class ConnectionWriter:
         return False
 
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
-        """Queue a large frame, and leave it to a task, which writes large frames when it is given the turn for it."""
+        """Queue a large frame for the task, which waits for a turn from ``portions`` before it writes one."""
         self._portions = portions
         self.session.enqueue(outgoing)
         if outgoing.acknowledged:
@@ -95,11 +107,15 @@ class ConnectionWriter:
             self._close()
 
     def flush(self) -> None:
-        """Send what can be sent at once."""
+        """Send as many waiting messages as the link takes now. See ``pump``."""
         self.pump(self._now())
 
     def pump(self, now: float) -> None:
-        """Send as much of what waits as the link takes now; leave the rest to a task."""
+        """Send as many waiting messages as the link takes now; start a task for the rest.
+
+        Args:
+            now: in seconds of the loop's clock.
+        """
         if not self._is_writing:
             self._send_now(now)
             if self.has_more:
@@ -107,42 +123,59 @@ class ConnectionWriter:
             elif self.session.holds_data:
                 self._rearm()
                 self._log.drops(self.session.counters.dropped, now)
-        elif self._turn is not None and not self._turn.done():  # what waits now does not wait for the turn
+        elif self._turn is not None and not self._turn.done():  # only the backlog waits for the turn
             self._send_now(now)
             if self.session.has_waiting or self.session.closing:
                 self._turn.set_result(None)
         if self.session.closing:
+            self._wake_reader()
             self._close()
 
     @property
     def has_more(self) -> bool:
-        """Whether something can be sent now."""
+        """Whether a message or a part of a backlog can be sent now."""
         return not self._is_lost and (self.session.has_waiting or self._may_catch_up)
 
     def bring_up_to_date(self, stream: Stream) -> None:
-        """Send the viewer what it is behind with, piece by piece. Call ``pump`` afterwards."""
+        """Send the viewer its backlog of a stream, piece by piece. Call ``pump`` afterwards."""
         self._lagging.append(stream)
 
     def forget_streams(self) -> None:
-        """Bring up to date no longer."""
+        """Send no more of any backlog."""
         self._lagging.clear()
 
     def lose(self, error: Exception) -> None:
-        """The link is broken: nothing is sent any more."""
+        """Log the failure of the link, and stop sending."""
         self._log.broke(error)
         self.shut()
 
     def shut(self) -> None:
-        """Send nothing any more, and drop the link."""
+        """Stop sending, and drop the link."""
         self._is_lost = self._is_writing = True
         self._link.abort()
+        self._wake_reader()
+
+    @property
+    def has_too_many_answers(self) -> bool:
+        """Whether so many answers wait to be sent that the connection must not be read (``MOST_ANSWERS``)."""
+        return self.session.queued_answers > MOST_ANSWERS and not self._is_lost and self.session.closing is None
+
+    async def wait_for_answers(self) -> None:
+        """Wait until the peer has taken enough answers, or the connection is closing."""
+        while self.has_too_many_answers:
+            self._answered = asyncio.get_running_loop().create_future()
+            await self._answered
+
+    def _wake_reader(self) -> None:
+        if self._answered is not None and not self._answered.done() and not self.has_too_many_answers:
+            self._answered.set_result(None)
 
     @property
     def _may_catch_up(self) -> bool:
         return bool(self._lagging) and not self.session.holds_data and not self.session.closing
 
     def _send_ahead(self, now: float) -> None:
-        """Send an alert at once, while a large frame waits for its turn."""
+        """Send a small message, such as an alert, while a large frame waits for its turn."""
         if self._link.can_write:
             self._send_now(now)
         elif self._portion is not None and not self._portion.done():
@@ -150,7 +183,7 @@ class ConnectionWriter:
 
     @property
     def _next_is_large(self) -> bool:
-        """Whether what goes next is to be written in its turn."""
+        """Whether the next message has to wait for a turn from ``Portions``."""
         return self._portions is not None and self.session.next_bytes > LARGE
 
     def _send_now(self, now: float, has_portion: bool = False) -> None:
@@ -164,6 +197,8 @@ class ConnectionWriter:
             if message is None:
                 break
             self._write_now(message)
+        if self._answered is not None:
+            self._wake_reader()
 
     def _write_now(self, message: bytes) -> None:
         try:
@@ -171,7 +206,7 @@ class ConnectionWriter:
         except Exception as error:
             self.lose(error)
         else:
-            if self._link.is_closing:  # a transport takes all that is written to it when its peer has gone
+            if self._link.is_closing:  # a transport whose peer is gone takes every message and discards it
                 self.lose(ConnectionResetError("the peer is gone"))
 
     def _begin_to_write(self) -> None:
@@ -179,11 +214,11 @@ class ConnectionWriter:
         self.task = begin(self._write())
 
     async def _write(self) -> None:
-        """Send what waits, as fast as the link takes it."""
+        """Send the waiting messages as fast as the link takes them."""
         link = self._link
         try:
             while self.has_more:
-                await link.writable()  # only then is it decided what goes next, so that an alert comes first
+                await link.writable()  # the next message is chosen after this, so that an alert goes first
                 if self._may_catch_up:
                     await self._take_turn()
                     if self._may_catch_up and not self.session.has_waiting:
@@ -205,28 +240,29 @@ class ConnectionWriter:
             self.lose(error)
         else:
             self._is_writing = self._is_lost
-            if self.session.holds_data:  # until the peer answers, or time is up
+            if self.session.holds_data:  # until the peer answers PING, or the deadline passes
                 self._rearm()
 
     async def _take_turn(self) -> None:
-        """Wait for a turn, or for what is to be sent without one."""
+        """Wait for a turn to catch up, or for a message that needs none."""
         self._turn = self._pace.take()
         if self._turn is not None:
             await self._turn
 
     async def _send_some(self) -> None:
-        """Send some messages by a link that can only be awaited."""
+        """Send some messages over a link that can only be awaited."""
         for _ in range(SENT_IN_A_TURN):
             message = self.session.next_message(self._now())
             if message is None:
                 break
             await self._link.send(message)
+            self._wake_reader()
             self._rearm()
             if self._next_is_large:
                 break
 
     def _catch_up(self, now: float) -> bool:
-        """Queue a piece of what is missing of a stream. Tells whether something waits now."""
+        """Queue the next piece of a backlog. Returns whether a message waits now."""
         while self._lagging:
             stream = self._lagging.popleft()
             if stream.is_behind(self) and stream.catch_up(self, now):

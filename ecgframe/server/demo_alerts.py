@@ -1,6 +1,6 @@
-"""Alerts for a demonstration, by the clock: to see what a viewer does with one. They say so themselves.
+"""Demonstration alerts at fixed intervals, which say that they are not based on the signal.
 
-What is in the signal is for ``detection.py`` to tell.
+``detection.py`` finds real episodes in the signal.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..protocol import MessageType
 from .player import Publish
 
 SEVERITIES: Final = ("info", "warning", "critical")
-"""One after the other."""
+"""Severities of the alerts, in turn."""
 
 
 class DemoAlerts:
-    """Publishes an alert on every stream now and then.
+    """Publishes an ANOMALY_ALERT on every stream at fixed intervals.
 
     Args:
         streams: names of the streams.
         publish: takes a stream, a message type and the data.
-        seconds: from one alert to the next, and until the first.
-        wall_clock: Unix seconds.
+        seconds: seconds from one alert to the next, and from the start to the first.
+        wall_clock: returns Unix seconds.
     """
 
     def __init__(
@@ -49,6 +49,6 @@ class DemoAlerts:
         return {
             "kind": "demonstration",
             "severity": SEVERITIES[number % len(SEVERITIES)],
-            "message": f"number {number + 1}, sent by the clock, not found in the signal",
+            "message": f"demonstration {number + 1}, not based on the signal",
             "timestamp": self._wall_clock(),
         }

@@ -1,66 +1,55 @@
-"""Payloads of ECG_DATA as a detector wants them: millivolts, and when which sample was taken."""
+"""ECG_DATA payloads for a detector: samples in millivolts, and their times."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ProtocolError
+from ..samples import physical
+
 PER_MILLIVOLT: Final = {"v": 1e-3, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
-"""Of each unit, by its name in small letters, how many a millivolt has."""
+"""Units in one millivolt, by the unit's name in lower case."""
 
 KEPT_SECONDS: Final = 15.0
-"""Of signal, whose timestamps are remembered: a beat and a silence are told after they began."""
+"""Seconds of signal whose timestamps are kept: beats and pauses are detected some seconds after they begin."""
 
 
 class NotDetectable(ValueError):
-    """A signal in which no heartbeat can be found: its units are no voltage, or its sampling rate is out of range."""
+    """A signal that cannot be analyzed: its units are not a voltage, or its sampling rate is out of range."""
 
 
 def millivolts(data: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    """[leads, samples]: the signal of an ECG_DATA payload in mV; NaN where a sample is missing.
+    """Return the signal of an ECG_DATA payload in mV: float64, [leads, samples]; NaN for missing samples.
 
     Raises:
-        NotDetectable: the units are no voltage, the samples are counts of unknown gain, or the fields do not fit.
+        NotDetectable: the units are not a voltage, or the fields are not a signal.
     """
     units = str(data.get("units", "mV")).strip().lower()
     if (scale := PER_MILLIVOLT.get(units)) is None:
-        raise NotDetectable(f"its units are {data.get('units')!r}, which is no voltage")
+        raise NotDetectable(f"its units are {data.get('units')!r}, which is not a voltage")
     try:
-        signal = np.atleast_2d(np.asarray(data["signal"], np.float64))
-        gain, baseline = (np.reshape(np.asarray(data.get(name, by), float), (-1, 1)) for name, by in _CALIBRATION)
-        converted: npt.NDArray[np.float64] = (signal - baseline) / (gain * scale)
-    except (KeyError, TypeError, ValueError) as error:
-        raise NotDetectable(f"its samples are no signal: {error}") from error
-    if converted.ndim != 2 or converted.shape != signal.shape:
-        raise NotDetectable("its gain and baseline do not fit its leads")
-    return converted
-
-
-_CALIBRATION: Final = (("gain", 1.0), ("baseline", 0.0))
-
-
-def seconds(time: object) -> float | None:
-    """A time of the protocol, Unix seconds or a datetime, in Unix seconds; None where there is none."""
-    if isinstance(time, datetime):
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    return float(time) if isinstance(time, int | float) else None
+        values = physical(data)
+    except ProtocolError as error:
+        raise NotDetectable(str(error)) from error
+    values /= scale
+    return values
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the samples of a message stand in their stream.
+    """The position of a message's samples in their stream.
 
     Attributes:
         first: number of its first sample.
-        samples: of each lead.
-        timestamp: when the first was taken, in Unix seconds; None where the message does not say.
-        sequence: number of the message; None where it has none.
+        samples: samples of each lead.
+        timestamp: time of the first sample, in Unix seconds; None if the message has no timestamp.
+        sequence: sequence number of the message; None if it has none.
     """
 
     first: int
@@ -75,10 +64,10 @@ class Frame:
 
 
 class Moments:
-    """When each sample of the last seconds was taken.
+    """The times of the samples of the last ``KEPT_SECONDS``.
 
-    By the timestamps of the message that it came in and of the next: those of a recording that is played faster than
-    life pass more slowly than its samples.
+    A time is interpolated between the timestamps of two messages. So it is right also for a recording that is played
+    faster than it was recorded.
 
     Args:
         sampling_rate: in Hz.
@@ -90,17 +79,17 @@ class Moments:
 
     @property
     def last(self) -> Frame | None:
-        """The newest message."""
+        """The newest message; None before the first."""
         return self._frames[-1] if self._frames else None
 
     def add(self, frame: Frame) -> None:
-        """The next message."""
+        """Add the next message."""
         self._frames.append(frame)
         while frame.first - self._frames[0].first > KEPT_SECONDS * self._rate:
             self._frames.popleft()
 
     def of(self, sample: float) -> float | None:
-        """When a sample was taken, in Unix seconds; None where the stream does not say."""
+        """Return the time of a sample in Unix seconds; None if its message has no timestamp."""
         following: Frame | None = None
         step = 1 / self._rate
         for frame in reversed(self._frames):
@@ -116,7 +105,7 @@ class Moments:
         return None
 
     def _step_before(self, frame: Frame) -> float:
-        """Seconds from sample to sample in the message before the newest."""
+        """Seconds from one sample to the next in the message before the newest."""
         before = self._frames[-2]
         if before.timestamp is None or frame.timestamp is None or before.end != frame.first:
             return 1 / self._rate

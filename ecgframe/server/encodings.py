@@ -1,4 +1,4 @@
-"""The other encodings of large publications, made in a thread for the viewers that need them."""
+"""Encodes large publications in a thread, for viewers whose encoding is not the canonical one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .logs import log_failure
 from .publication import Publication
 
 Then = Callable[[Outgoing | None], None]
-"""Is given the frame, or None where there is none to be had, which a log says."""
+"""Called with the frame, or None if encoding failed, which has been logged."""
 
 
 class Encodings:
-    """What is being encoded of a handler's publications: each frame once, whoever waits for it.
+    """Encodes publications of a handler in a thread, each only once even if several viewers wait for it.
 
     Args:
-        note_encoded: is called for each frame.
+        note_encoded: called for each frame.
     """
 
     __slots__ = ("_note_encoded", "_under_way")
@@ -28,9 +28,14 @@ class Encodings:
         self._under_way: dict[tuple[Publication, Encoding], list[Then]] = {}
 
     def prepare(self, publication: Publication, encoding: Encoding, then: Then) -> None:
-        """Have a publication encoded, and ``then`` called in a later turn of the loop.
+        """Encode a publication in a thread, and call ``then`` in a later turn of the event loop.
 
-        The publication does not keep the frame: ``then`` has to see to that.
+        The publication does not keep the frame; ``then`` has to call ``Publication.keep``.
+
+        Args:
+            publication: the message.
+            encoding: the encoding of the viewers.
+            then: called with the frame.
         """
         key = publication, publication.needed(encoding)
         if (waiting := self._under_way.get(key)) is not None:

@@ -1,8 +1,8 @@
-"""One publication to many viewers: at once where it is small, in portions where it is large.
+"""Sends one publication to many viewers: a small one at once, a large one over several turns of the event loop.
 
-What holds up the event loop is a large frame that has to be encoded in another way than the one it came in, for
-viewers of old, and its copy for each viewer (WebSocket framing, TLS, what the kernel does not take at once). The first
-is done in a thread, and those viewers get what follows behind it. The second is spread over turns of the loop.
+A large frame would hold up the event loop in two ways. It may have to be encoded again for older peers: a thread does
+this, and later messages to these viewers wait for it. And each viewer needs a copy (WebSocket framing, TLS, bytes that
+the kernel does not take at once): the copies are spread over turns of the event loop.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from .portions import LARGE, Portions
 from .publication import Publication
 
 NoteSent = Callable[[Outgoing, int, int], None]
-"""Is told to how many viewers a frame went, and to how many of them without being queued."""
+"""Called with a frame, the number of viewers that it was sent to, and for how many of them it was not queued."""
 
 
 class Viewer(Protocol):
-    """A connection, as far as a fan-out knows it."""
+    """What a fan-out needs of a connection."""
 
     session: ServerSession
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
-        """Send a frame that is encoded for the session, or queue it. Tells whether it was sent without queueing."""
+        """Send a frame that is encoded for the session, or queue it. Returns whether it was sent without queueing."""
 
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
-        """Queue a large frame that is encoded for the session, and send it when ``portions`` give the turn."""
+        """Queue a large frame that is encoded for the session, and write it after a turn from ``portions``."""
 
 
 Parked = deque[tuple[Publication, dict[Viewer, None]]]
@@ -42,14 +42,14 @@ _encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
 
 
 class FanOut:
-    """The way of a stream's publications to its viewers, or of all that goes to all connections.
+    """Sends the publications of one stream to its viewers, or broadcasts to all connections.
 
     Args:
-        encodings: makes the frames that take long.
-        portions: of all large frames of the server.
-        frame: gives a publication in an encoding, and keeps it.
-        keep: is given what was encoded for a publication.
-        note_sent: is told of each frame.
+        encodings: encodes large publications in a thread.
+        portions: turns for writing large frames.
+        frame: returns a publication in an encoding, and keeps the frame; None if it is not for viewers with it.
+        keep: keeps a frame that was encoded in a thread.
+        note_sent: called for each frame.
     """
 
     __slots__ = ("_encodings", "_frame", "_keep", "_note_sent", "_parked", "_portions")
@@ -58,7 +58,7 @@ class FanOut:
         self,
         encodings: Encodings,
         portions: Portions,
-        frame: Callable[[Publication, Encoding], Outgoing],
+        frame: Callable[[Publication, Encoding], Outgoing | None],
         keep: Callable[[Publication, Encoding, Outgoing], None],
         note_sent: NoteSent,
     ) -> None:
@@ -67,21 +67,28 @@ class FanOut:
         self._frame = frame
         self._keep = keep
         self._note_sent = note_sent
-        # By encoding, what waits for a large publication to be encoded, that one first; each with its viewers.
+        # By encoding: a large publication that is being encoded, then those that wait behind it, each with its viewers.
         self._parked: dict[Encoding, Parked] = {}
 
     def send(self, publication: Publication, viewers: Sequence[Viewer], now: float) -> None:
-        """Send it, encoded once for each encoding; viewers of one encoding mostly stand side by side."""
+        """Send a publication, encoded once for each encoding.
+
+        Args:
+            publication: the message.
+            viewers: connections to send it to; sorted by encoding they are faster.
+            now: in seconds of the loop's clock.
+        """
         for encoding, group in groupby(viewers, _encoding_of):
             if self._parked or publication.is_large:
                 self._send_large(publication, encoding, list(group), now)
             else:
                 outgoing = self._frame(publication, encoding)
-                sent = [viewer.take(outgoing, now) for viewer in group]
-                self._note_sent(outgoing, len(sent), sum(sent))
+                if outgoing is not None:
+                    sent = [viewer.take(outgoing, now) for viewer in group]
+                    self._note_sent(outgoing, len(sent), sum(sent))
 
     def forget(self, viewer: Viewer) -> None:
-        """Send it nothing of what waits to be encoded."""
+        """Do not send a viewer the publications that wait to be encoded."""
         for parked in self._parked.values():
             for _, viewers in parked:
                 viewers.pop(viewer, None)
@@ -95,13 +102,15 @@ class FanOut:
             parked.append((publication, dict.fromkeys(viewers)))
             return
         outgoing = self._frame(publication, encoding)
+        if outgoing is None:
+            return
         if parked is not None and not _overtakes(outgoing, parked):
             parked.append((publication, dict.fromkeys(viewers)))
         else:
             self.write(outgoing, viewers, now)
 
     def write(self, outgoing: Outgoing, viewers: Sequence[Viewer], now: float) -> None:
-        """Send a frame that is encoded for each of the viewers."""
+        """Send a frame to viewers that all have its encoding."""
         passed = 0
         if outgoing.nbytes > LARGE:
             for viewer in viewers:
@@ -114,7 +123,7 @@ class FanOut:
         self._encodings.prepare(publication, encoding, lambda outgoing: self._on_encoded(encoding, outgoing))
 
     def _on_encoded(self, encoding: Encoding, outgoing: Outgoing | None) -> None:
-        """Send what was waited for, and what waits behind it, up to the next that has to be encoded."""
+        """Send the publication that was encoded, and those behind it up to the next that has to be encoded."""
         now = asyncio.get_running_loop().time()
         parked = self._parked[encoding]
         publication, viewers = parked.popleft()
@@ -127,7 +136,9 @@ class FanOut:
                 self._encode_next(encoding, publication)
                 return
             parked.popleft()
-            self._send_parked(publication, encoding, self._frame(publication, encoding), viewers, now)
+            following = self._frame(publication, encoding)
+            assert following is not None, "it was not parked"
+            self._send_parked(publication, encoding, following, viewers, now)
         del self._parked[encoding]
 
     def _send_parked(
@@ -135,9 +146,9 @@ class FanOut:
     ) -> None:
         self.write(outgoing, [viewer for viewer in viewers if viewer.session.encoding is encoding], now)
         if others := [viewer for viewer in viewers if viewer.session.encoding is not encoding]:
-            self.send(publication, others, now)  # they have agreed on something else with the server meanwhile
+            self.send(publication, others, now)  # they have negotiated another encoding meanwhile
 
 
 def _overtakes(outgoing: Outgoing, parked: Parked) -> bool:
-    """What is urgent overtakes what is not, and keeps its own order: an alarm does not end before it has begun."""
+    """Whether a frame is sent at once: it is urgent and no other urgent one waits (an alarm ends after it begins)."""
     return outgoing.tier is Tier.URGENT and not any(publication.urgent for publication, _ in parked)

@@ -1,6 +1,6 @@
-"""What the state of a heart gives rise to: asystole, fibrillation and leads that are off, as episodes.
+"""Episodes of asystole, ventricular fibrillation and leads that are off, found in the states of a detector.
 
-``client/monitor/src/findings.ts`` does the same for the monitor's page: both tell of one episode in the same words.
+``client/monitor/src/findings.ts`` is the twin for the monitor page and gives the same texts.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ..features import HeartStatus, Rhythm, SignalQuality
 Kind = Literal["asystole", "ventricular_fibrillation", "lead_off"]
 
 OFF_SECONDS: Final = 1.0
-"""A lead is off for so long before that is an episode: loose contacts flicker."""
+"""Seconds that a lead must be off before an episode begins: a loose contact is off for moments."""
 
 ON_SECONDS: Final = 2.0
-"""The leads of an episode are on for so long before it is over."""
+"""Seconds that all leads of an episode must be on before it ends."""
 
 STILL_SECONDS: Final = 4.0
-"""A heart is still for so long after a fibrillation before that is asystole: the beats may come that ended it."""
+"""Seconds without a beat after fibrillation before asystole is reported; normal beats may resume first."""
 
 _KINDS: Final[dict[Rhythm, Kind]] = {
     Rhythm.ASYSTOLE: "asystole",
@@ -31,15 +31,15 @@ _KINDS: Final[dict[Rhythm, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An episode, at its beginning or at its end.
+    """The beginning or the end of an episode.
 
     Attributes:
         kind: what was found.
-        start: second of the signal, counted from its first sample, at which it began.
-        end: second at which it ended; None while it lasts.
-        at: second at which that was found.
-        leads: those concerned: the one in which there is no beat, or those that are off.
-        message: for the reader.
+        start: when it began, in seconds of signal from the first sample.
+        end: when it ended, in seconds of signal; None while it lasts.
+        at: when the beginning or the end was found, in seconds of signal.
+        leads: the lead without beats, or the leads that are off.
+        message: text for the user.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class Finding:
 
 
 class Findings:
-    """Turns states of one heart into episodes.
+    """Finds the episodes in the states of one detector.
 
     Args:
         leads: names of the leads, in the detector's order.
@@ -67,11 +67,16 @@ class Findings:
 
     @property
     def open(self) -> tuple[Finding, ...]:
-        """The episodes that last, as they were told at their beginning."""
+        """The episodes that have not ended, as returned at their beginning."""
         return (*([self._rhythm] if self._rhythm else []), *self._off)
 
     def update(self, status: HeartStatus, now: float) -> list[Finding]:
-        """Look at the state at that second of the signal. Returns what has begun or ended now."""
+        """Return the episodes that begin or end with this state.
+
+        Args:
+            status: state of the detector.
+            now: in seconds of signal.
+        """
         off = [
             name
             for name, quality in zip(self._leads, status.signal_quality, strict=True)
@@ -80,7 +85,12 @@ class Findings:
         return [*self._follow_rhythm(status, now), *self._leads_on(off, now), *self._leads_off(off, now)]
 
     def close(self, why: str, now: float) -> list[Finding]:
-        """End all episodes, for this reason. Returns them."""
+        """End all episodes and return them.
+
+        Args:
+            why: the message with which they end.
+            now: in seconds of signal.
+        """
         ended = [self._ended(finding, now, why) for finding in self.open]
         self._rhythm, self._off = None, []
         return ended
@@ -109,7 +119,7 @@ class Findings:
         return Finding(kind, max(0.0, now - since), None, now, leads, "no beat")
 
     def _leads_off(self, off: Sequence[str], now: float) -> list[Finding]:
-        """Leads that are off together are one episode, which lasts until all of them are on again."""
+        """Begin one episode for all leads that are off together; it lasts until all of them are on again."""
         known = {name for finding in self._off for name in finding.leads}
         self._off_since = {name: self._off_since.get(name, now) for name in off}
         fresh = tuple(name for name in off if name not in known)
@@ -146,5 +156,5 @@ def _ending(rhythm: Rhythm, seconds: float) -> str:
     if rhythm is Rhythm.BEATING:
         return f"beats again {after}"
     if rhythm is Rhythm.UNKNOWN:
-        return f"can no longer be told, {after}: no lead is usable"
+        return f"rhythm unknown {after}: no usable lead"
     return f"{'asystole' if rhythm is Rhythm.ASYSTOLE else 'ventricular fibrillation?'} {after}"

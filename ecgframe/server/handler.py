@@ -1,4 +1,4 @@
-"""WebSocketBinaryHandler: the server side of the protocol, over any WebSocket server."""
+"""``WebSocketBinaryHandler``: the server side of the protocol, for any WebSocket library."""
 
 from __future__ import annotations
 
@@ -6,69 +6,82 @@ import asyncio
 import uuid
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import MessageTooLarge
-from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, CloseCode, Flag, MessageType
-from ..session import Encoding, Outgoing, RateLimit, Settings, encode_outgoing, prepare_outgoing
+from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
+from ..session import Encoding, Outgoing, RateLimit, Settings, Totals, encode_frame, prepare_outgoing
 from .backplane import LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .fan_out import FanOut
-from .hooks import Authenticate, Authorize, Hooks, OnError, OnMessage, OnUndelivered
+from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
 from .limits import Limits
 from .logs import logger
+from .memory import InboxesLimit
 from .open_files import LimitWatch
 from .pace import Pace
 from .peer_requests import Requests
 from .portions import Portions
 from .publication import CANONICAL, Publication
 from .stats import ServerStats
+from .stream import Source
 from .streams import Streams
 from .timestamps import Timestamps
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..codec import Message
+    from ..codec import EncodedFrame, Message
     from .backplane import Backplane
     from .link import Link
 
 EVERYONE: Final = ""
-"""The backplane's stream of what is for all connections. No viewer can ask for a stream without a name."""
+"""The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""
 
 MAX_BURST: Final = 0.005
-"""Seconds for which callers may publish without pause until the loop is given a turn for other tasks."""
+"""Seconds for which callers may publish before other tasks get a turn of the event loop."""
+
+
+Samples = Literal["as given", "exact"]
+"""How the samples of a message travel in records."""
 
 
 class UnknownConnection(KeyError):
-    """No open connection has that id."""
+    """No open connection has this id."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class WebSocketBinaryHandler:
-    """Talks the protocol with all peers of a server: sends to one, to all, and to those that watch a stream.
+    """Serves the protocol to all peers of a server: sends to one connection, to all, and to the viewers of a stream.
 
-    It knows nothing of sockets: the adapters in ``ecgframe.server.adapters`` bring connections to it. All its methods
-    are to be called from the event loop in which it serves. It can be used as an async context manager.
+    The handler has no sockets: the adapters in ``ecgframe.server.adapters`` pass connections to it. Call its methods
+    from the event loop on which it serves. It can be used as an async context manager.
 
     Args:
-        settings: of each conversation; by default, a peer may send 1,000 frames and 8 MiB a second.
-        limits: on connections, streams and memory.
-        backplane: joins this server with others; by default it is alone.
-        authenticate: says who may connect; without it, all may. See ``hooks``.
-        authorize: says who may subscribe, publish and broadcast; without it, all may subscribe and nobody the others.
-        on_message: takes the data messages of peers. Those of one peer come one after the other.
-        on_undelivered: is told of messages that a peer was to acknowledge and did not.
-        on_error: is told of each error that a peer is answered; ``ecgframe.tools.error_log`` keeps them.
-        clock: gives microseconds since 1970, for timestamps; the system's clock by default. A backplane that has a
-            clock of its own, as Redis has, goes before it.
+        settings: settings of each session; by default, a peer may send 1,000 frames and 8 MiB a second.
+        limits: limits on connections, streams and memory.
+        backplane: joins this server with others; by default there are no others.
+        authenticate: returns who connects; without it, every peer is accepted. See ``hooks``.
+        authorize: returns whether a peer may subscribe, publish or broadcast. Without it, every peer may subscribe, and
+            none may publish or broadcast.
+        may_publish: returns whether a peer may send data messages of a type. It is asked before a message is decoded,
+            so a peer that may not publish costs very little. Without ``authorize`` and ``on_message``, no peer may.
+        on_message: handles the data messages of peers; those of one peer one after the other.
+        on_undelivered: called for each message with ACK_REQUIRED that the peer did not acknowledge.
+        on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
+        clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
+            backplane takes precedence if it has one, as Redis does.
     """
 
     def __init__(
@@ -79,6 +92,7 @@ class WebSocketBinaryHandler:
         backplane: Backplane | None = None,
         authenticate: Authenticate | None = None,
         authorize: Authorize | None = None,
+        may_publish: MayPublish | None = None,
         on_message: OnMessage | None = None,
         on_undelivered: OnUndelivered | None = None,
         on_error: OnError | None = None,
@@ -92,7 +106,14 @@ class WebSocketBinaryHandler:
         self._stats = ServerStats()
         encodings = Encodings(self._stats.note_other_encoding)
         portions, note_sent = Portions(), self._stats.note_sent
-        self._streams = Streams(self.limits, self._backplane, self._wall_clock_us, encodings, portions, note_sent)
+        if self.settings.latest_version >= 4 and not isinstance(self._backplane, LocalBackplane):
+            raise ValueError(
+                "version 4 numbers the messages of a stream on one server; with this backplane, leave it out of "
+                "Settings.versions"
+            )
+        self._streams = Streams(
+            self.limits, self._backplane, self._wall_clock_us, encodings, portions, note_sent, self.settings
+        )
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
         self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)
@@ -100,6 +121,7 @@ class WebSocketBinaryHandler:
             seconds=self.limits.hook_seconds,
             authenticate=authenticate,
             authorize=authorize,
+            may_publish=may_publish,
             on_message=on_message,
             on_undelivered=on_undelivered,
             on_error=on_error,
@@ -112,6 +134,9 @@ class WebSocketBinaryHandler:
             hooks=hooks,
             stats=self._stats,
             pace=Pace(),
+            turns=Turns(),
+            totals=Totals(self.limits.rate_limit) if self.limits.rate_limit else None,
+            inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
         )
         self._connections: dict[str, Connection] = {}
@@ -119,8 +144,8 @@ class WebSocketBinaryHandler:
         self._opening: asyncio.Task[None] | None = None
         self._is_open = False
         self._is_closed = False
-        self._deserted = asyncio.Event()
-        self._breathed_at = 0.0
+        self._all_closed = asyncio.Event()
+        self._yielded_at = 0.0
         self._files = LimitWatch()
 
     async def __aenter__(self) -> Self:
@@ -140,79 +165,99 @@ class WebSocketBinaryHandler:
         """Send a message to one connection. Returns once it is queued.
 
         Args:
-            connection_id: as in ``connections()``.
-            message_type: of the message.
-            data: its payload.
-            flags: PRIORITY, BROADCAST and ACK_REQUIRED; those that the peer does not understand are left out.
+            connection_id: id of an open connection, see ``connections()``.
+            message_type: type of the message.
+            data: payload of the message.
+            flags: PRIORITY, BROADCAST and ACK_REQUIRED; flags that the peer does not support are left out.
 
         Returns:
-            Its timestamp, in microseconds since 1970, which names it in ``on_undelivered``.
+            The timestamp of the message, in microseconds since 1970; ``on_undelivered`` gets the same one.
 
         Raises:
-            UnknownConnection: there is no such connection, or it is gone.
-            TypeError, OverflowError, ValueError, ProtocolError: the message has no form on the wire, as
-                ``Codec.encode`` says.
+            UnknownConnection: no open connection has this id.
+            TypeError, OverflowError, ValueError, ProtocolError: the message cannot be encoded, see ``Codec.encode``.
         """
         connection = self._connections.get(connection_id)
         if connection is None or not connection.is_open:
             raise UnknownConnection(f"no open connection has the id {connection_id!r}")
         type = _type(message_type)
-        outgoing = self._encode_at_once(connection, connection.session.encoding, type, data, flags)
-        if outgoing is None:
+        encoded, timestamp = self._encode_at_once(connection, connection.session.encoding, type, data, flags)
+        if encoded is None:
             return await self._send_large(connection, type, data, flags)
+        outgoing = Outgoing(encoded, int(flags), timestamp, None)
         now = connection.now()
         self._stats.note_sent(outgoing, 1, connection.writer.take(outgoing, now))
-        if now >= self._breathed_at + MAX_BURST:
-            await self._breathe(now)
-        return outgoing.timestamp
+        if now >= self._yielded_at + MAX_BURST:
+            await self._yield_to_others(now)
+        return timestamp
 
-    async def publish(self, stream: str, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
-        """Send a message to all that watch a stream, on all servers, and keep it a while for those that come back.
+    async def publish(
+        self,
+        stream: str,
+        message_type: MessageType,
+        data: Any,
+        flags: Flag | int = 0,
+        *,
+        samples: Samples = "as given",
+    ) -> int:
+        """Send a message to all viewers of a stream, on all servers, and keep it for viewers that resume.
 
-        It is encoded once for each encoding in use. A map without a "stream" gets the stream's name under that key.
-        An ANOMALY_ALERT is sent with PRIORITY. The data may be changed once this has returned: what is large is encoded
-        in a thread. What is published on the stream after it waits for it, unless it is urgent and this is not.
+        The message is encoded once for each encoding in use. A dict without the key "stream" gets the stream's name
+        under that key. An ANOMALY_ALERT is sent with PRIORITY.
+
+        A large message is encoded in a thread, so do not change ``data`` until this returns. Later messages on the
+        stream wait for it, but urgent ones only for urgent ones.
 
         Args:
-            stream: its name; at most ``Limits.stream_name`` characters.
+            stream: name of the stream, 1 to ``Limits.stream_name`` characters.
             message_type: one of the four data types.
-            data: its payload.
-            flags: PRIORITY and ACK_REQUIRED; each viewer gets those that it understands.
+            data: payload of the message.
+            flags: PRIORITY and ACK_REQUIRED; flags that a viewer does not support are left out for it.
+            samples: "exact" looks for integer counts behind a float64 signal, so that records of version 4 hold those,
+                and their viewers get the same floats in a fraction of the bytes. A signal without such counts travels
+                as given; so does every signal to viewers of earlier versions.
 
         Returns:
-            Its timestamp, in microseconds since 1970.
+            The timestamp of the message, in microseconds since 1970.
 
         Raises:
-            TooManyStreams: the stream is new, and there are as many as ``Limits.streams`` allows.
+            TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
             RuntimeError: the handler is closed.
-            TypeError, OverflowError, ValueError, ProtocolError: the message has no form on the wire, as
-                ``Codec.encode`` says; or the stream no proper name.
+            ValueError: the stream's name is empty or too long, or the type is not a data type.
+            TypeError, OverflowError, ValueError, ProtocolError: the message cannot be encoded, see ``Codec.encode``.
         """
         started = perf_counter()
+        if samples not in get_args(Samples):
+            raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
         lacks_name = isinstance(data, dict) and "stream" not in data
         is_large = lacks_name and len(data) > ENCODED_AT_ONCE
         if is_large:
-            data = WithEntry(data, "stream", stream)  # copying it would take long, too
+            data = WithEntry(data, "stream", stream)  # a copy would hold up the event loop
         elif lacks_name:
             data = {**data, "stream": stream}
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
-            outgoing = None if is_large else self._encode(stream, message_type, data, flags)
-            if outgoing is None:
+            encoded, timestamp = (None, 0) if is_large else self._encode(stream, message_type, data, flags)
+            if encoded is None:
                 timestamp = await self._publish_large(stream, message_type, data, flags)
             else:
-                timestamp = await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
+                entry.source = Source(data, samples == "exact")
+                try:
+                    timestamp = await self._backplane.publish(stream, timestamp, encoded)
+                finally:
+                    entry.source = None
         self._stats.publish_seconds.observe(perf_counter() - started)
-        await self._breathe(self._now())
+        await self._yield_to_others(self._now())
         return timestamp
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
-        """Send a message to all connections of all servers, with BROADCAST where that is understood.
+        """Send a message to all connections of all servers, with the flag BROADCAST for peers that support it.
 
-        Nothing is kept: a connection that is away misses it. Arguments, result and errors are those of ``publish``.
+        The message is not kept for connections that are opened later. Arguments, result and errors are those of
+        ``publish``.
         """
         return await self._broadcast(message_type, data, flags, sender=None)
 
@@ -221,18 +266,23 @@ class WebSocketBinaryHandler:
         return [connection.info for connection in self._connections.values() if connection.is_open]
 
     def stats(self) -> dict[str, Any]:
-        """Numbers for an operator, since the handler was made, as plain values."""
+        """Numbers for an operator: counts since the handler was created, and current values."""
         return {
             **self._stats.stats([connection.session for connection in self._connections.values()]),
+            "inboxes": {"bytes": self._shared.inboxes.used},
             "streams": self._streams.stats(),
             "backplane": self._backplane.stats(),
             "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
         }
 
     async def close(self, code: CloseCode = CloseCode.GOING_AWAY, reason: str = "the server goes away") -> None:
-        """End: every peer gets what is urgent and a close frame; who does not answer in time is dropped.
+        """Close all connections: send urgent messages and a close frame, then drop peers that do not answer in time.
 
-        It takes little more than ``Limits.close_seconds`` at most. Calling it again does nothing.
+        Takes little more than ``Limits.close_seconds``. Calling this again does nothing.
+
+        Args:
+            code: close code.
+            reason: at most 123 bytes in UTF-8.
         """
         self._is_closed = True
         for connection in list(self._connections.values()):
@@ -251,18 +301,20 @@ class WebSocketBinaryHandler:
 
     @property
     def max_message(self) -> int:
-        """Bytes of the largest WebSocket message that is to be taken: a limit for the WebSocket library."""
-        return HEADER_SIZES[LATEST_VERSION] + max(self.settings.max_payload, self.settings.batch_bytes)
+        """Bytes of the largest WebSocket message that a peer may send; adapters pass it to the WebSocket library."""
+        if not self._shared.hooks.takes_data:  # viewers send nothing large
+            return self.settings.header_size + max(MAX_CONTROL_PAYLOAD, self.settings.batch_bytes)
+        return self.settings.header_size + max(self.settings.max_payload, self.settings.batch_bytes)
 
     async def handle(self, link: Link, connection_id: str | None = None) -> None:
-        """Serve one connection until it is over. Raises for nothing that a peer does.
+        """Serve one connection until it ends, then close the link. Nothing that a peer does raises an exception.
 
-        A connection too many, and one while the handler closes, is closed with 1013; one whose id is that of another
-        connection with 1008.
+        The connection is closed with 1013 if there are too many connections or the handler is closed, and with 1008 if
+        another connection has the same id.
 
         Args:
-            link: to the peer; it is closed in the end.
-            connection_id: under which ``send_message`` finds it; made up where None.
+            link: link to the peer.
+            connection_id: id of the connection, for ``send_message``; None generates one.
         """
         if not self._is_closed:
             await self._open()
@@ -279,7 +331,7 @@ class WebSocketBinaryHandler:
             self._stats.counters.add(connection.session.counters)
             self._stats.closed[str(connection.close_code)] += 1
             if not self._connections:
-                self._deserted.set()
+                self._all_closed.set()
 
     def _refusal(self, id: str) -> tuple[CloseCode, str] | None:
         if self._is_closed:
@@ -294,12 +346,12 @@ class WebSocketBinaryHandler:
         self._stats.refused += 1
         peer = link.request.peer
         fields = {"connection": id, "peer": peer, "code": int(code)}
-        logger.warning("a connection from %s is refused: %s", peer, reason, extra=fields)
+        logger.warning("refused a connection from %s: %s", peer, reason, extra=fields)
         try:
             async with asyncio.timeout(self.limits.close_seconds):
                 await link.close(code, reason)
         except Exception:
-            logger.debug("it was gone before it was told", extra=fields)
+            logger.debug("the refused connection was gone before its close frame", extra=fields)
         finally:
             link.abort()
 
@@ -324,12 +376,12 @@ class WebSocketBinaryHandler:
         self._is_open = True
 
     async def _wait_all_closed(self, seconds: float) -> bool:
-        """Wait until there is no connection any more; tell whether that came true."""
-        self._deserted.clear()
+        """Wait until all connections are closed. Returns False if that takes longer than ``seconds``."""
+        self._all_closed.clear()
         try:
             async with asyncio.timeout(seconds):
                 while self._connections:
-                    await self._deserted.wait()
+                    await self._all_closed.wait()
         except TimeoutError:
             return False
         return True
@@ -345,43 +397,47 @@ class WebSocketBinaryHandler:
         started = perf_counter()
         await self._open()
         flags |= Flag.BROADCAST
-        outgoing = self._encode(EVERYONE, message_type, data, flags)
-        if outgoing is None:
+        encoded, timestamp = self._encode(EVERYONE, message_type, data, flags)
+        if encoded is None:
             timestamp = await self._publish_large(EVERYONE, message_type, data, flags, sender=sender)
         else:
-            timestamp = await self._publish_to_all(outgoing, sender)
+            timestamp = await self._publish_to_all(encoded, timestamp, sender)
         self._stats.publish_seconds.observe(perf_counter() - started)
-        await self._breathe(self._now())
+        await self._yield_to_others(self._now())
         return timestamp
 
-    async def _publish_to_all(self, outgoing: Outgoing, sender: Connection | None) -> int:
-        key = _header_of(outgoing.frame)
+    async def _publish_to_all(self, encoded: EncodedFrame, timestamp: int, sender: Connection | None) -> int:
+        key = _header_of(encoded.frame)
         if sender is not None:
             self._senders[key] = sender
         try:
-            return await self._backplane.publish(EVERYONE, outgoing.timestamp, outgoing.frame)
+            return await self._backplane.publish(EVERYONE, timestamp, encoded)
         finally:
             self._senders.pop(key, None)
 
-    def _encode(self, stream: str, message_type: MessageType | int, data: Any, flags: Flag | int) -> Outgoing | None:
-        """The message as it is published now; None where it is large, or has to wait for one that is."""
+    def _encode(
+        self, stream: str, message_type: MessageType | int, data: Any, flags: Flag | int
+    ) -> tuple[EncodedFrame | None, int]:
+        """Encode a message and give it a timestamp; the frame is None if it has to go through ``_publish_large``."""
         type, flags = _for_many(message_type, flags)
-        outgoing = self._encode_at_once(stream, CANONICAL, type, data, flags)
-        if outgoing is not None and outgoing.deflated:
-            self._stats.note_encoded(outgoing, data)
-        return outgoing
+        encoded, timestamp = self._encode_at_once(stream, CANONICAL, type, data, flags)
+        if encoded is not None:
+            self._stats.note_encoded(encoded)
+        return encoded, timestamp
 
     def _encode_at_once(
         self, to: str | Connection, encoding: Encoding, type: MessageType, data: Any, flags: Flag | int
-    ) -> Outgoing | None:
+    ) -> tuple[EncodedFrame | None, int]:
+        """Encode a message; the frame is None if the message is large, or has to wait behind a large one."""
         if self._lanes.taken and _lane(to, type, flags) in self._lanes.taken:
-            return None
+            return None, 0
+        timestamp = self._wall_clock_us()
         try:
-            return encode_outgoing(
+            encoded = encode_frame(
                 encoding,
                 type,
                 data,
-                timestamp=self._wall_clock_us(),
+                timestamp=timestamp,
                 settings=self.settings,
                 flags=flags,
                 max_payload=self._at_once,
@@ -389,7 +445,8 @@ class WebSocketBinaryHandler:
         except MessageTooLarge:
             if self._at_once == self.settings.max_payload:
                 raise
-            return None
+            return None, 0
+        return encoded, timestamp
 
     # --- large messages, which a thread encodes ---
 
@@ -402,37 +459,38 @@ class WebSocketBinaryHandler:
         *,
         sender: Connection | None = None,
     ) -> int:
-        """Publish what may be large once all before it on the stream is published; what comes after it waits for it.
+        """Encode a message in a thread and publish it, in order with other messages on the stream.
 
-        But nothing urgent waits for what is not.
+        Urgent messages do not wait for those that are not urgent.
         """
         type, flags = _for_many(message_type, flags)
         async with self._lanes.turn(_lane(stream, type, flags)):
             prepared = await in_thread(prepare_outgoing, CANONICAL, type, data, settings=self.settings, flags=flags)
             await self._open()
-            # Now, not before: what other streams published meanwhile has its timestamps already.
-            outgoing = prepared.seal(self._wall_clock_us())
-            self._stats.note_prepared(prepared)
+            # Timestamps increase over all streams, and others have published while this one was encoded.
+            timestamp = self._wall_clock_us()
+            encoded = prepared.seal_frame(timestamp)
+            self._stats.note_encoded(encoded)
             if stream == EVERYONE:
-                return await self._publish_to_all(outgoing, sender)
-            return await self._backplane.publish(stream, outgoing.timestamp, outgoing.frame)
+                return await self._publish_to_all(encoded, timestamp, sender)
+            return await self._backplane.publish(stream, timestamp, encoded)
 
     async def _send_large(self, connection: Connection, type: MessageType, data: Any, flags: Flag | int) -> int:
-        """The same to one connection."""
+        """Encode a message in a thread and send it to one connection, in order with its other messages."""
         async with self._lanes.turn(_lane(connection, type, flags)):
             while True:
                 encoding = connection.session.encoding
                 prepared = await in_thread(prepare_outgoing, encoding, type, data, settings=self.settings, flags=flags)
                 if not connection.is_open:
-                    raise UnknownConnection(f"the connection {connection.id!r} has gone meanwhile")
-                if connection.session.encoding is encoding:  # else both sides have agreed on another one meanwhile
+                    raise UnknownConnection(f"connection {connection.id!r} was closed while the message was encoded")
+                if connection.session.encoding is encoding:  # otherwise both sides negotiated another one meanwhile
                     break
             outgoing = prepared.seal(self._wall_clock_us())
             self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
 
-    def _deliver(self, stream: str, timestamp: int, frame: bytes) -> None:
-        """A message arrived from the backplane: from this server, or from another one."""
+    def _deliver(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> None:
+        """Send a message that the backplane delivers, from this server or another one, to its viewers here."""
         try:
             publication = Publication(stream or None, timestamp, frame, self.settings)
         except ValueError as error:
@@ -441,7 +499,7 @@ class WebSocketBinaryHandler:
         now = self._now()
         self._timestamps.watch(now)
         if stream == EVERYONE:
-            self._deliver_to_all(publication, self._senders.get(_header_of(frame)), now)
+            self._deliver_to_all(publication, self._senders.get(_header_of(bytes(frame))), now)
         elif entry := self._streams.get(stream):
             entry.deliver(publication, now)
         self._stats.encoded += publication.encodings
@@ -454,29 +512,29 @@ class WebSocketBinaryHandler:
         ]
         self._fan_out.send(publication, viewers, now)
 
-    async def _breathe(self, now: float) -> None:
-        """Give other tasks a turn now and then: a caller that publishes in a tight loop would leave them none."""
-        if now >= self._breathed_at + MAX_BURST:
-            self._breathed_at = now  # before the pause, in which others would take one as well
+    async def _yield_to_others(self, now: float) -> None:
+        """Yield to other tasks every ``MAX_BURST`` seconds, for callers that publish in a tight loop."""
+        if now >= self._yielded_at + MAX_BURST:
+            self._yielded_at = now  # set before the pause, so that other callers do not pause as well
             await asyncio.sleep(0)
 
 
 def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType, Flag | int]:
     type = _type(number)
     if type not in DATA_TYPES:
-        raise ValueError(f"{type.name} is part of the conversation itself; data messages can be sent to many")
+        raise ValueError(f"{type.name} is a control message; only data messages can be published")
     if type is MessageType.ANOMALY_ALERT:
         flags |= Flag.PRIORITY
     return type, flags
 
 
 def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[object, bool]:
-    """Messages to one stream or connection go in order; those that are urgent among themselves, as everywhere."""
+    """The key of the messages that are sent in order: same stream or connection, and same urgency."""
     return to, bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
 
 
 def _header_of(frame: bytes) -> bytes:
-    """What names a frame: to hash a large one takes long."""
+    """The bytes that identify a frame; hashing a whole large frame would take long."""
     return frame[: HEADER_SIZES[LATEST_VERSION]]
 
 

@@ -1,4 +1,7 @@
-"""What was published on a stream of late: kept for viewers that come back, bounded in seconds and bytes."""
+"""The history of a stream: its recent messages, kept for viewers that resume.
+
+The history is a ring buffer, bounded in seconds and bytes, hence ``Ring`` and ``Limits.ring_seconds``.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ if TYPE_CHECKING:
     from ..session import Encoding, Outgoing
 
 
-class Room:
-    """Bytes that all rings of a server share.
+class RingsLimit:
+    """A limit on the bytes of all rings of a server together.
 
     Attributes:
-        limit: how many there are.
-        used: by all rings.
-        rings: how many there are.
+        limit: bytes that the rings may keep.
+        used: bytes that they keep.
+        rings: number of rings.
     """
 
     __slots__ = ("limit", "rings", "used")
@@ -30,36 +33,36 @@ class Room:
         self.rings = 0
 
     def is_short(self, nbytes: int) -> bool:
-        """Tell whether a ring of that size is to become smaller: one that has no more than its share never is."""
+        """Return whether a ring of ``nbytes`` has to shrink: the limit is exceeded, and the ring is above its share."""
         return self.used > self.limit and nbytes * self.rings > self.limit
 
 
 class Ring:
-    """The latest publications of one stream, numbered from 0 on.
+    """The latest publications of one stream, numbered from 0.
 
     Args:
-        seconds: after which a publication is let go.
-        nbytes: that it keeps at most.
-        room: that it shares with other rings.
+        seconds: age at which a publication is dropped.
+        nbytes: bytes that the ring may keep.
+        shared: the limit that it shares with other rings.
 
     Attributes:
-        floor: microseconds since 1970: all publications later than this are here.
-        nbytes: of what is kept.
-        first: number of the oldest publication that is kept.
-        end: number that the next one gets.
+        floor: in microseconds since 1970; every publication later than this is in the ring.
+        nbytes: bytes of the publications in the ring.
+        first: number of the oldest publication in the ring.
+        end: number of the next publication.
     """
 
-    __slots__ = ("_limit", "_publications", "_room", "_seconds", "_stripped", "end", "floor", "nbytes")
+    __slots__ = ("_limit", "_publications", "_seconds", "_shared", "_stripped", "end", "floor", "nbytes")
 
-    def __init__(self, seconds: float, nbytes: int, room: Room) -> None:
+    def __init__(self, seconds: float, nbytes: int, shared: RingsLimit) -> None:
         self.floor = 0
         self.nbytes = 0
         self.end = 0
-        self._stripped = 0  # the publications before this number have no other frame than the canonical one
+        self._stripped = 0  # publications before this number have only their canonical frame
         self._seconds = seconds
         self._limit = nbytes
-        self._room = room
-        room.rings += 1
+        self._shared = shared
+        shared.rings += 1
         self._publications: deque[Publication] = deque()
 
     def __len__(self) -> int:
@@ -67,22 +70,27 @@ class Ring:
 
     @property
     def first(self) -> int:
-        """Number of the oldest publication that is kept; ``end`` where none is."""
+        """Number of the oldest publication in the ring; ``end`` if the ring is empty."""
         return self.end - len(self._publications)
 
     @property
     def oldest(self) -> int | None:
-        """Timestamp of the oldest publication that is kept."""
+        """Timestamp of the oldest publication in the ring; None if the ring is empty."""
         return self._publications[0].timestamp if self._publications else None
 
     @property
     def span(self) -> float:
-        """Seconds from the oldest to the newest."""
+        """Seconds from the oldest to the newest publication."""
         kept = self._publications
         return (kept[-1].timestamp - kept[0].timestamp) / 1_000_000 if kept else 0.0
 
     def append(self, publication: Publication, now: float) -> None:
-        """Keep it. Call ``trim`` afterwards."""
+        """Add a publication. Call ``trim`` afterwards.
+
+        Args:
+            publication: later than all before it.
+            now: in seconds of the loop's clock.
+        """
         publication.number = self.end
         publication.arrived = now
         publication.kept = True
@@ -90,21 +98,25 @@ class Ring:
         self._publications.append(publication)
         self._grow(publication.nbytes)
 
-    def frame(self, publication: Publication, encoding: Encoding) -> Outgoing:
-        """The publication in that encoding, kept with it from now on."""
+    def frame(self, publication: Publication, encoding: Encoding) -> Outgoing | None:
+        """Return the publication in an encoding, and keep that frame with it. See ``Publication.outgoing``."""
         before = publication.nbytes
         outgoing = publication.outgoing(encoding)
         self._note_growth(publication, before)
         return outgoing
 
     def keep(self, publication: Publication, encoding: Encoding, outgoing: Outgoing) -> None:
-        """Keep with a publication what it was encoded to elsewhere."""
+        """Keep a frame that was encoded elsewhere with its publication."""
         before = publication.nbytes
         publication.keep(encoding, outgoing)
         self._note_growth(publication, before)
 
     def trim(self, now: float) -> None:
-        """Let go what is too old; where there is too much, first what can be made again, then the oldest."""
+        """Drop old publications; above the limits, also frames that can be encoded again, then the oldest publications.
+
+        Args:
+            now: in seconds of the loop's clock.
+        """
         while self._publications and self._publications[0].arrived < now - self._seconds:
             self._drop()
         while self._publications and self._is_over():
@@ -114,17 +126,17 @@ class Ring:
                 self._drop()
 
     def close(self) -> None:
-        """Let all go, and the share of the room."""
+        """Drop all publications, and give up the ring's share of the limit."""
         while self._publications:
             self._drop()
-        self._room.rings -= 1
+        self._shared.rings -= 1
 
     def raise_floor(self, timestamp: int) -> None:
-        """Note that publications up to that timestamp may be missing here."""
+        """Note that publications up to that timestamp may be missing from the ring."""
         self.floor = max(self.floor, timestamp)
 
     def knows(self, timestamp: int) -> bool:
-        """Tell whether that is a place in this stream: of a message that is kept, or the last one before these."""
+        """Return whether the stream has a message with that timestamp: one in the ring, or the last one before it."""
         if timestamp == self.floor:
             return True
         for publication in reversed(self._publications):
@@ -134,11 +146,11 @@ class Ring:
 
     @property
     def latest(self) -> int:
-        """The latest place in this stream: of the newest message, or the last one before those that were kept."""
+        """Timestamp of the newest message, or ``floor`` if the ring is empty."""
         return self._publications[-1].timestamp if self._publications else self.floor
 
     def number_after(self, timestamp: int) -> int:
-        """Number of the first publication that is later than that; ``end`` if none is."""
+        """Number of the first publication later than a timestamp; ``end`` if there is none."""
         number = self.end
         for publication in reversed(self._publications):
             if publication.timestamp <= timestamp:
@@ -147,7 +159,7 @@ class Ring:
         return number
 
     def start_from(self, number: int) -> Iterator[Publication]:
-        """The publications from that number on."""
+        """Iterate over the publications from a number on."""
         return islice(self._publications, max(0, number - self.first), None)
 
     def _note_growth(self, publication: Publication, before: int) -> None:
@@ -156,7 +168,7 @@ class Ring:
             self._stripped = min(self._stripped, publication.number)
 
     def _is_over(self) -> bool:
-        return self.nbytes > self._limit or self._room.is_short(self.nbytes)
+        return self.nbytes > self._limit or self._shared.is_short(self.nbytes)
 
     def _strip_next(self) -> None:
         number = max(self._stripped, self.first)
@@ -171,4 +183,4 @@ class Ring:
 
     def _grow(self, nbytes: int) -> None:
         self.nbytes += nbytes
-        self._room.used += nbytes
+        self._shared.used += nbytes

@@ -1,4 +1,4 @@
-"""What the application decides: who may come in, who may do what, and what becomes of a message."""
+"""Hooks: callables of the application that authenticate, authorize and take messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..codec import Message
 from ..errors import ProtocolError
+from ..protocol import MessageType
 from ..session import Undelivered
 from .connection_info import ConnectionInfo
 from .link import Request
@@ -17,35 +18,45 @@ from .logs import log_failure
 Action = Literal["subscribe", "publish", "broadcast"]
 
 Authenticate = Callable[[Request], Awaitable[object]]
-"""Says who opens a connection: any object, which becomes its ``identity``; None or False refuses it (0x202, 1008)."""
+"""Returns who opens a connection: any object, which becomes its ``identity``. None and False refuse the connection
+(ERROR 0x202, close code 1008)."""
+
+MayPublish = Callable[[ConnectionInfo, MessageType], bool]
+"""Returns whether a connection may send data messages of a type. It is called for each of them, after the header is
+read and before the payload is; it is not awaited, so it should be fast. False refuses the message (ERROR 0x203)."""
 
 Authorize = Callable[[ConnectionInfo, Action, str | None], Awaitable[bool]]
-"""Says whether a connection may do something with a stream (None: a broadcast). False refuses it (0x203)."""
+"""Returns whether a connection may act on a stream (None for a broadcast). False refuses it (ERROR 0x203)."""
 
 OnMessage = Callable[[ConnectionInfo, Message], Awaitable[None]]
-"""Takes a data message. A ``ProtocolError`` that it raises is told to the peer, with its code and text."""
+"""Handles a data message. A ``ProtocolError`` that it raises is sent to the peer, with its code and text."""
 
 OnUndelivered = Callable[[ConnectionInfo, Undelivered], None]
-"""Is told that a message which was to be acknowledged was given up. Called, not awaited."""
+"""Called when a message with ACK_REQUIRED is given up; not awaited."""
 
 OnError = Callable[[ConnectionInfo, ProtocolError, bytes | str | None], object]
-"""Is told of each error that a peer is answered, with the WebSocket message that was at fault (None: no message was).
-Called, not awaited. It sees what peers sent, so what it keeps may be a patient's."""
+"""Called with each error that is sent to a peer, and the WebSocket message that caused it (None if none did); not
+awaited. The message may hold data of a patient, and so may anything that is kept of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """The application's part of a handler. ``seconds``: how long ``authenticate`` may take."""
+    """The hooks of a handler.
+
+    Attributes:
+        seconds: seconds that ``authenticate`` may take.
+    """
 
     seconds: float
     authenticate: Authenticate | None = None
     authorize: Authorize | None = None
+    may_publish: MayPublish | None = None
     on_message: OnMessage | None = None
     on_undelivered: OnUndelivered | None = None
     on_error: OnError | None = None
 
     async def identify(self, request: Request) -> tuple[bool, object]:
-        """Whether the connection may be opened, and whose it is. A hook that fails refuses."""
+        """Return whether the connection may be opened, and its identity. A hook that raises refuses it."""
         if self.authenticate is None:
             return True, None
         try:
@@ -57,7 +68,10 @@ class Hooks:
         return identity is not None and identity is not False, identity
 
     async def may(self, connection: ConnectionInfo, action: Action, stream: str | None) -> bool:
-        """Whether the connection may do that. Without a hook, it may subscribe only; a hook that fails refuses."""
+        """Return whether the connection may do something with a stream.
+
+        Without ``authorize`` it may subscribe only. A hook that raises refuses.
+        """
         if self.authorize is None:
             return action == "subscribe"
         try:
@@ -66,8 +80,27 @@ class Hooks:
             log_failure("authorize", error, connection=connection.id, peer=connection.peer, action=action)
             return False
 
+    @property
+    def takes_data(self) -> bool:
+        """Whether the server accepts data messages from any peer."""
+        return self.authorize is not None or self.on_message is not None
+
+    def refuses_data(self, connection: ConnectionInfo, type: MessageType, is_broadcast: bool) -> str | None:
+        """Return why a connection may not send a data message, judged by its header; None if it may."""
+        if not self.takes_data:
+            return "this connection may not publish"
+        if is_broadcast and self.authorize is None:
+            return "this connection may not broadcast"
+        if self.may_publish is None:
+            return None
+        try:
+            return None if self.may_publish(connection, type) else f"this connection may not send {type.name}"
+        except Exception as error:
+            log_failure("may_publish", error, connection=connection.id, peer=connection.peer)
+            return f"this connection may not send {type.name}"
+
     def give_up(self, connection: ConnectionInfo, undelivered: Undelivered) -> None:
-        """Tell the application that a message was not delivered."""
+        """Call ``on_undelivered``; an exception is logged."""
         if self.on_undelivered is None:
             return
         try:
@@ -76,7 +109,7 @@ class Hooks:
             log_failure("on_undelivered", error, connection=connection.id, peer=connection.peer)
 
     def report(self, connection: ConnectionInfo, error: ProtocolError, message: bytes | str | None) -> None:
-        """Tell the application of an error that the peer is answered."""
+        """Call ``on_error``; an exception is logged."""
         if self.on_error is None:
             return
         try:

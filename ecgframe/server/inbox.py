@@ -1,27 +1,31 @@
-"""What a connection received and the application has yet to take: in order, one at a time, and not too much of it."""
+"""Queue of received messages and requests that wait for the application: handled in order, one at a time, bounded."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from ..session import Event
 from .limits import Limits
+from .memory import InboxesLimit
 from .tasks import begin
 
 
 class Item:
-    """Something to handle.
+    """An event that waits to be handled.
 
     Attributes:
-        event: what it is.
-        nbytes: of its payload, inflated: what waits may be a thousand times what travelled.
-        received_at: when that came, by the loop's clock.
+        event: the event.
+        nbytes: bytes of memory that it takes, which may be thousands of times its bytes on the wire.
+        received_at: when it was received, in seconds of the loop's clock.
     """
 
     __slots__ = ("event", "nbytes", "received_at")
+
+    OVERHEAD: ClassVar[int] = 512
+    """Bytes of memory of the objects for each event, besides its data."""
 
     def __init__(self, event: Event, nbytes: int, received_at: float) -> None:
         self.event = event
@@ -30,22 +34,39 @@ class Item:
 
 
 class Inbox:
-    """Handles the events of one connection while the connection itself is read on.
+    """Handles the events of one connection while more are being read.
 
-    Each is handled by a task of its own, which the next one waits for. What is handled without waiting for anything
-    is done at once, and costs neither a turn of the loop nor a timer.
+    Each event is handled in a task, and the next event waits for it. A handler that does not wait for anything
+    finishes at once, and costs neither a turn of the loop nor a timer.
 
     Args:
-        handle: what to do with an item; it does not raise. It is cancelled when it takes too long.
-        give_up: what to do with an item that took too long; it does not raise.
-        limits: how much may wait, and for how long one may be handled.
+        handle: handles an item; it does not raise. It is cancelled after ``Limits.hook_seconds``.
+        give_up: called with an item whose handling was cancelled; it does not raise.
+        limits: limits of the handler.
+        shared: the memory that all inboxes share.
     """
 
-    __slots__ = ("_give_up", "_handle", "_item", "_items", "_limits", "_nbytes", "_room", "_task", "_timer")
+    __slots__ = (
+        "_give_up",
+        "_handle",
+        "_has_room",
+        "_item",
+        "_items",
+        "_limits",
+        "_nbytes",
+        "_shared",
+        "_task",
+        "_timer",
+    )
 
     def __init__(
-        self, handle: Callable[[Item], Coroutine[Any, Any, None]], give_up: Callable[[Item], None], limits: Limits
+        self,
+        handle: Callable[[Item], Coroutine[Any, Any, None]],
+        give_up: Callable[[Item], None],
+        limits: Limits,
+        shared: InboxesLimit,
     ) -> None:
+        self._shared = shared
         self._handle = handle
         self._give_up = give_up
         self._limits = limits
@@ -54,43 +75,54 @@ class Inbox:
         self._nbytes = 0
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._room = asyncio.Event()
+        self._has_room = asyncio.Event()
 
     def put(self, item: Item) -> None:
-        """Let an event be handled: at once if nothing waits."""
+        """Handle an event: at once if none is being handled, otherwise in its turn."""
         self._nbytes += item.nbytes
+        self._shared.keep(item.nbytes)
         if self._task is None:
             self._begin(item)
         else:
             self._items.append(item)
 
     @property
+    def is_busy(self) -> bool:
+        """Whether an event is being handled."""
+        return self._task is not None
+
+    @property
     def is_full(self) -> bool:
-        """Whether the connection should not be read for now."""
+        """Whether so much waits that the connection must not be read."""
         return self._nbytes >= self._limits.inbox_bytes or len(self._items) >= self._limits.inbox_messages
 
-    async def room(self) -> None:
-        """Wait until it is not full."""
+    async def wait_until_not_full(self) -> None:
+        """Wait until the inbox is not full."""
         while self.is_full:
-            self._room.clear()
-            await self._room.wait()
+            self._has_room.clear()
+            await self._has_room.wait()
 
     async def empty(self) -> None:
-        """Wait until all is handled."""
+        """Wait until all events are handled."""
         while self._task is not None:
             await asyncio.wait({self._task})
 
     def stop(self) -> asyncio.Task[None] | None:
-        """Handle nothing more. Returns the task that is being cancelled, if there is one."""
-        self._items.clear()
+        """Drop the waiting events and cancel the current one. Returns the task that is being cancelled, or None."""
+        while self._items:
+            self._let_go(self._items.popleft())
         if self._task is not None:
             self._task.cancel()
         return self._task
 
+    def _let_go(self, item: Item) -> None:
+        self._nbytes -= item.nbytes
+        self._shared.release(item.nbytes)
+
     def _begin(self, item: Item) -> None:
         task = begin(self._handle(item))
         if task.done():
-            self._nbytes -= item.nbytes
+            self._let_go(item)
             return
         self._item, self._task = item, task
         self._timer = asyncio.get_running_loop().call_later(self._limits.hook_seconds, self._on_late)
@@ -109,7 +141,7 @@ class Inbox:
             self._timer.cancel()
         if is_late and task.cancelled():
             self._give_up(item)
-        self._nbytes -= item.nbytes
+        self._let_go(item)
         while self._items and self._task is None:
             self._begin(self._items.popleft())
-        self._room.set()
+        self._has_room.set()

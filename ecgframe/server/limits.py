@@ -1,4 +1,4 @@
-"""What a server allows, so that nothing that peers do makes it grow without bound."""
+"""Limits of a server: they bound its memory and processor time, whatever peers do."""
 
 from __future__ import annotations
 
@@ -7,30 +7,47 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from ..protocol import MAX_STREAM_NAME
+from ..session import RateLimit
 
 MiB: Final = 1024 * 1024
+
+TOGETHER: Final = RateLimit(
+    frames=20_000,
+    frames_burst=80_000,
+    nbytes=128 * MiB,
+    nbytes_burst=512 * MiB,
+    inflated=64 * MiB,
+    inflated_burst=128 * MiB,
+    unpacked=64 * MiB,
+    unpacked_burst=128 * MiB,
+    seconds=0.5,
+    seconds_burst=4.0,
+)
+"""Default rate limit of all peers of a server together: in the long run, half of one processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of one handler. Those of a single conversation (payload, rate, queue) are in its ``Settings``.
+    """Limits of one handler. The limits of a single session (payload, rate, queue) are in ``Settings``.
 
     Attributes:
-        connections: open at once; one more is closed with 1013.
-        streams_per_connection: subscriptions of one connection; one more is denied with 0x204.
+        connections: open connections; the next one is closed with 1013.
+        streams_per_connection: subscriptions of one connection; the next one is denied with 0x204.
         stream_name: characters in the name of a stream.
-        streams: that are remembered at once: those that have viewers, and those with messages in their ring.
-        ring_seconds: for which a stream keeps its messages, for viewers that come back.
-        ring_bytes: that a stream keeps at most, in all encodings together.
-        rings_bytes: that all streams together keep at most.
-        inbox_messages: of one connection that may wait for the application; then the connection is not read.
-        inbox_bytes: the same in bytes of inflated payloads; a single one may be larger.
-        hook_seconds: that a hook may take; then it is cancelled.
-        close_seconds: from the wish to close a connection until it is dropped.
-        slow_message_seconds: handling of a message that takes longer is logged.
+        streams: streams kept in memory: those with viewers, and those with messages in their ring.
+        ring_seconds: seconds for which a stream keeps its messages for viewers that resume.
+        ring_bytes: bytes of messages that one stream keeps, in all encodings together.
+        rings_bytes: bytes of messages that all streams together keep.
+        inbox_messages: messages of one connection that wait for the application; at this number it is not read.
+        inbox_bytes: bytes of memory that these messages take; at this number it is not read. One message may take more.
+        inboxes_bytes: bytes of memory of the waiting messages of all connections; at this number no data is read.
+        rate_limit: the rate limit of all peers together; None for no limit. ``Settings.rate_limit`` limits each peer.
+        hook_seconds: seconds after which a hook is cancelled.
+        close_seconds: seconds that a connection has to close before it is dropped.
+        slow_message_seconds: a message that takes longer to handle is logged.
 
     Raises:
-        ValueError: a limit that is not a finite number above 0.
+        ValueError: a limit is not a finite number above 0.
     """
 
     connections: int = 4096
@@ -42,6 +59,8 @@ class Limits:
     rings_bytes: int = 512 * MiB
     inbox_messages: int = 64
     inbox_bytes: int = MiB
+    inboxes_bytes: int = 16 * MiB
+    rate_limit: RateLimit | None = TOGETHER
     hook_seconds: float = 10.0
     close_seconds: float = 5.0
     slow_message_seconds: float = 0.25
@@ -49,5 +68,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name == "rate_limit":
+                continue
             if not 0 < value < math.inf:
                 raise ValueError(f"{field.name} is a finite number above 0, not {value}")

@@ -1,13 +1,13 @@
-"""What the handler needs of a WebSocket connection, whichever library carries it.
+"""``Link``: the interface between the handler and a WebSocket library.
 
-An adapter is a subclass of ``Link`` and the few lines that accept a connection, build a ``Request`` and call
-``handler.handle(link)``. There are two kinds:
+An adapter is a subclass of ``Link``, and a function that accepts a connection, builds a ``Request`` and calls
+``handler.handle(link)``. There are two kinds of links:
 
-- links that write at once (``websockets``, picows): ``can_write``, ``write`` and ``writable`` are theirs as well;
-- links that can only be awaited (ASGI, aiohttp): they leave ``can_write`` at False and give ``send`` alone.
+- links that write at once (``websockets``, picows) implement ``can_write``, ``write`` and ``writable`` as well;
+- links that can only be awaited (ASGI, aiohttp) implement ``send`` only; their ``can_write`` is always False.
 
-Bytes that the transport has taken cannot be overtaken any more. So that an alert overtakes the waveforms that wait,
-an adapter lets nothing wait in the transport (``WRITE_LIMIT``) and calls ``keep_unsent_low`` where it has the socket.
+An alert cannot overtake bytes that the transport has already taken. So an adapter keeps the transport's buffer empty
+(``WRITE_LIMIT``), and calls ``keep_unsent_low`` if it has access to the socket.
 """
 
 from __future__ import annotations
@@ -22,25 +22,29 @@ from typing import Final
 from .subprotocols import HEADER, bearer_token, offered
 
 WRITE_LIMIT: Final = 1
-"""Bytes in the transport's buffer from which a link takes no more, unless the server is configured otherwise: what the
-kernel does not take at once waits in the handler's queue, where alerts overtake it. Not 0: asyncio's TLS transport
-pauses its writer from this many bytes on, so that 0 would pause it for good."""
+"""Bytes in the transport's buffer at which a link takes no more, unless the server is configured otherwise. Messages
+that the kernel does not take at once wait in the handler's queue, where alerts overtake them. Not 0: asyncio's TLS
+transport pauses its writer at this many bytes, and 0 would pause it forever."""
 
 UNSENT_LIMIT: Final = 16 * 1024
-"""Bytes that the kernel takes beyond those on their way to the peer."""
+"""Unsent bytes that the kernel buffers for a connection."""
+
+READ_SIZE: Final = 8 * 1024
+"""Bytes that are read from a connection at a time. The library parses all of them before other connections get their
+turn, and the messages in them wait for the handler."""
 
 _NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not every system has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The HTTP request that opened a WebSocket: what ``authenticate`` decides by.
+    """The HTTP request that opened a WebSocket; the argument of ``authenticate``.
 
     Attributes:
-        path: without the query, such as "/ws".
-        query: what follows the question mark, as it came; "" where nothing does.
-        headers: by lower-case name; where a header came several times, the values are joined by ", ".
-        peer: address of the other side as "host:port", for logs; "" where it is not known.
+        path: path of the URL without the query, such as "/ws".
+        query: the part after the question mark, not decoded; "" if there is none.
+        headers: values by lower-case name; the values of a repeated header are joined by ", ".
+        peer: address of the peer as "host:port", for logs; "" if it is unknown.
     """
 
     path: str = "/"
@@ -50,15 +54,15 @@ class Request:
 
     @property
     def subprotocols(self) -> list[str]:
-        """The subprotocols that the client offers, in order. One may be a token, see ``bearer_token``."""
+        """The subprotocols that the client offers, in order. One of them may hold a token, see ``bearer_token``."""
         return offered(self.headers.get(HEADER.lower(), ""))
 
     @property
     def bearer_token(self) -> str | None:
-        """The token by which the client says who it is; None where it sends none.
+        """The token that authenticates the client; None if the request has none.
 
-        That of ``Authorization: Bearer <token>``; or, since a browser cannot send that header with a WebSocket, of the
-        subprotocols ``["ecgframe", "bearer.<token>"]`` or ``["bearer", token]``.
+        It comes from ``Authorization: Bearer <token>``. A browser cannot send that header with a WebSocket, so the
+        subprotocols ``["ecgframe", "bearer.<token>"]`` and ``["bearer", token]`` are read as well.
         """
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
@@ -67,10 +71,10 @@ class Request:
 
 
 class Link(ABC):
-    """One WebSocket connection, accepted and open. Used from one event loop only, by one handler.
+    """One open WebSocket connection, used by one handler on its event loop.
 
     Attributes:
-        request: the request that opened it.
+        request: the request that opened the connection.
     """
 
     request: Request
@@ -84,59 +88,80 @@ class Link(ABC):
         return False
 
     def write(self, message: bytes) -> None:
-        """Hand one binary message to the transport, now. Called only while ``can_write``.
+        """Write one binary message to the transport. Called only while ``can_write`` is True.
 
-        Whether it arrives is not known; a connection that turns out to be gone is told by ``receive``.
+        The message may still be lost; ``receive`` reports a connection that is gone.
         """
         raise NotImplementedError(f"{type(self).__name__} can only be awaited")
 
     async def writable(self) -> None:  # noqa: B027 - a link that can only be awaited has nothing to do here
-        """Wait until the transport has room, or the connection is gone. Returns at once where only ``send`` waits."""
+        """Wait until the transport has room, or the connection is gone.
+
+        Returns at once for a link that can only be awaited.
+        """
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is going: what is written from now on does not arrive. False where it cannot tell."""
+        """Whether the transport is closing, so that messages written from now on are lost; False if it is unknown."""
         return False
 
     @property
     def close_code(self) -> int | None:
-        """The code with which the connection was closed, once it is; None where that is not known."""
+        """The code with which the connection was closed; None while it is open, and if the code is unknown."""
         return None
 
     @abstractmethod
     async def send(self, message: bytes) -> None:
-        """Send one binary message, waiting while the transport is full.
+        """Send one binary message; wait while the transport is full.
 
         Raises:
-            Exception: whatever the library raises where the connection is gone; the handler takes it for that.
+            Exception: the connection is gone. Any exception of the library counts as this.
         """
 
     @abstractmethod
     async def receive(self) -> bytes | str | None:
-        """The next message of the peer: bytes of a binary, str of a text message; None once the connection is gone.
+        """Wait for the next message of the peer. Only one call runs at a time, and it may be cancelled.
 
-        Any exception is taken for a connection that is gone. Only one call runs at a time, and it may be cancelled.
+        Returns:
+            ``bytes`` for a binary message, ``str`` for a text message, None once the connection is gone.
+
+        Raises:
+            Exception: the connection is gone. Any exception of the library counts as this.
         """
 
     @abstractmethod
     async def close(self, code: int, reason: str) -> None:
-        """Send a close frame behind what was written, and wait for the peer's, however long it takes.
+        """Send a close frame after the messages that were written, and wait for the peer's, without a time limit.
 
-        The handler cancels this after its time to close and calls ``abort``. ``reason`` has at most 123 bytes.
-        Nothing happens where the connection is closed already.
+        The handler cancels this after ``Limits.close_seconds`` and calls ``abort``. Does nothing if the connection is
+        already closed.
+
+        Args:
+            code: close code.
+            reason: at most 123 bytes in UTF-8.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Drop the connection now, whatever still waits to be sent; ``receive`` then returns None."""
+        """Drop the connection at once and discard unsent messages; ``receive`` then returns None."""
+
+
+def read_little(transport: object) -> None:
+    """Limit the reads of a transport of asyncio to ``READ_SIZE`` bytes; other transports are left unchanged.
+
+    Args:
+        transport: transport of the connection.
+    """
+    if isinstance(getattr(transport, "max_size", None), int):
+        transport.max_size = READ_SIZE  # type: ignore[attr-defined]
 
 
 def keep_unsent_low(sock: socket.socket | None) -> None:
-    """Have the kernel take at most ``UNSENT_LIMIT`` bytes beyond those under way, where it can.
+    """Limit the unsent bytes that the kernel buffers to ``UNSENT_LIMIT``, on systems that support it.
 
     Args:
-        sock: of the connection, or what asyncio has in its place (``transport.get_extra_info("socket")``); None and
-            sockets of other families than TCP are left alone.
+        sock: socket of the connection, or ``transport.get_extra_info("socket")``. None and sockets of other families
+            than IPv4 and IPv6 are left unchanged.
     """
     if sock is None or _NOTSENT_LOWAT is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return

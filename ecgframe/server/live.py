@@ -1,4 +1,4 @@
-"""A server on its own: a recording played as live streams at ``/ws``, with its pages beside it."""
+"""A complete server: a recording played as live streams at ``/ws``, and pages over HTTP."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from ..libraries import library
-from ..protocol import CloseCode
+from ..protocol import CloseCode, MessageType
 from .adapters.websockets import serve
+from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
+from .client_streams import ClientStreams
 from .demo_alerts import DemoAlerts
 from .detection import HeartDetection
 from .handler import WebSocketBinaryHandler
@@ -35,30 +37,32 @@ else:
 STOPPING: Final = "the server is stopping"
 
 LAST_SECONDS: Final = 1.0
-"""For connections that are none of the handler's, once its own are closed."""
+"""Seconds that HTTP connections have to end, once the WebSocket connections are closed."""
 
 
 class CannotListen(OSError):
-    """The address cannot be had. The message says why, and what to do."""
+    """The server cannot listen at the address. The message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveServer:
-    """What is played, where, and to how many.
+    """Configuration of a server that plays a recording.
 
     Attributes:
-        loop: what is played.
-        streams: names of the streams; where there are none, viewers only get what other servers play.
-        frame_seconds: the length of a frame.
-        speed: how many times as fast as it was recorded.
-        alert_seconds: from one alert for demonstration to the next; 0 is none.
-        detect: whether heartbeats are sought in what is played, and published with alerts on the same streams.
-        host: to listen on.
-        port: to listen on; 0 is any that is free.
-        allowed_origins: of web pages that may connect, besides the server's own and this machine's.
-        limits: of the handler.
-        backplane: to other servers; good for one run.
-        on_error: the handler's hook.
+        loop: the recording.
+        streams: names of the streams to play; without any, viewers get only the streams of other servers.
+        frame_seconds: length of a frame.
+        speed: how many times faster than recorded to play.
+        alert_seconds: seconds from one demonstration alert to the next; 0 for none.
+        annotations: annotations of the recording to publish as alerts; None for none.
+        detect: whether to detect heartbeats in all streams, those of clients included, and publish them with alerts.
+        publish: whether clients may publish on streams that are not the server's own.
+        host: address to listen on.
+        port: port to listen on; 0 for any free one.
+        allowed_origins: origins of web pages that may connect, besides this server's and this machine's.
+        limits: limits of the handler.
+        backplane: joins this server with others; usable for one run.
+        on_error: hook of the handler.
     """
 
     loop: Loop
@@ -66,7 +70,9 @@ class LiveServer:
     frame_seconds: Fraction = Fraction(1, 20)
     speed: float = 1.0
     alert_seconds: float = 0.0
+    annotations: Annotations | None = None
     detect: bool = False
+    publish: bool = False
     host: str = "127.0.0.1"
     port: int = 0
     allowed_origins: tuple[str, ...] = ()
@@ -75,49 +81,68 @@ class LiveServer:
     on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
-        """Serve until ``stop`` is set; then all viewers get a close frame (1001).
+        """Serve until ``stop`` is set, then close all connections with 1001.
 
         Args:
-            stop: ends it.
-            ready: called with the port once viewers can come.
+            stop: stops the server when it is set.
+            ready: called with the port once the server accepts connections.
 
         Raises:
-            CannotListen: the port is taken, or the address is none of this machine's.
-            RecordError: a frame would hold no sample.
-            Exception: whatever ended the playing.
+            CannotListen: the port is in use, or the address is not one of this machine.
+            RecordError: a frame would have no sample.
+            Exception: the error that ended the playback.
         """
+        shown = ClientStreams(self.streams)
+
+        async def publish(stream: str, message_type: MessageType, data: dict[str, Any]) -> int:
+            return await handler.publish(stream, message_type, data)
+
+        detection = HeartDetection(publish, on_refused=_warn)  # before the handler, which takes its hook
         async with WebSocketBinaryHandler(
-            limits=self.limits, backplane=self.backplane, on_error=self.on_error
+            limits=self.limits,
+            backplane=self.backplane,
+            on_error=self.on_error,
+            authorize=shown.authorize if self.publish else None,
+            on_message=detection.on_message if self.publish and self.detect else None,
         ) as handler:
-            playing = self._playing(handler)
+            playing = self._playing(handler, detection)
             connections: WeakSet[ServerConnection] = WeakSet()
-            server = await self._listen(handler, connections)
+            server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
             try:
                 ready(port)
                 await (_play_until(stop, playing) if self.streams else stop.wait())
             finally:
-                logger.info("stopping, %d viewers are told", len(handler.connections()))
+                logger.info("stopping, closing %d connections", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
                 await _end(server, connections)
 
-    def _playing(self, handler: WebSocketBinaryHandler) -> list[Player | DemoAlerts]:
-        """What is to run as long as the server does."""
-        publish = HeartDetection(handler.publish, on_refused=_warn).publish if self.detect else handler.publish
-        player = Player(self.loop, self.streams, publish, frame_seconds=self.frame_seconds, speed=self.speed)
+    def _playing(self, handler: WebSocketBinaryHandler, detection: HeartDetection) -> list[Player | DemoAlerts]:
+        """The players that run while the server does."""
+        publish = detection.publish if self.detect else handler.publish
+        player = Player(
+            self.loop,
+            self.streams,
+            publish,
+            frame_seconds=self.frame_seconds,
+            speed=self.speed,
+            annotations=self.annotations,
+        )
         if self.alert_seconds <= 0:
             return [player]
         return [player, DemoAlerts(self.streams, handler.publish, seconds=self.alert_seconds)]
 
-    async def _listen(self, handler: WebSocketBinaryHandler, connections: WeakSet[ServerConnection]) -> Server:
+    async def _listen(
+        self, handler: WebSocketBinaryHandler, shown: ClientStreams, connections: WeakSet[ServerConnection]
+    ) -> Server:
         def create_connection(*args: Any, **options: Any) -> ServerConnection:
             connection = ServerConnection(*args, **options)
             connections.add(connection)
             return connection
 
-        pages = Pages(handler, self.streams, Origins(self.allowed_origins, host=self.host))
+        pages = Pages(handler, shown, Origins(self.allowed_origins, host=self.host))
         try:
             return await serve(
                 handler, self.host, self.port, process_request=pages, create_connection=create_connection
@@ -127,11 +152,11 @@ class LiveServer:
 
 
 def _warn(stream: str, why: str) -> None:
-    logger.warning("no heartbeats are sought in %s: %s", stream, why, extra={"stream": stream})
+    logger.warning("no heartbeats are detected in %s: %s", stream, why, extra={"stream": stream})
 
 
 async def _end(server: Server, connections: Iterable[ServerConnection]) -> None:
-    """Let pages that are being sent arrive, and drop who connected and never said what for."""
+    """Finish HTTP responses that are being sent, then drop connections that are still open."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LAST_SECONDS):
             await server.wait_closed()
@@ -144,14 +169,14 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     place = f"cannot listen at {host}, port {port}"
     if error.errno == errno.EADDRINUSE:
         return f"{place}: another program does; choose another port, or 0 for any that is free (--port)"
-    # asyncio gives no number where it could bind none of several addresses
+    # asyncio sets no errno if it could bind none of several addresses
     if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, None):
         return f"{place}: that is no address of this machine; 127.0.0.1 is, and 0.0.0.0 is all of them (--host)"
     return f"{place}: {os.strerror(error.errno)}"
 
 
 async def _play_until(stop: asyncio.Event, playing: Iterable[Player | DemoAlerts]) -> None:
-    """Play; what fails ends it as well, since there would be nothing to see any more."""
+    """Run the players until ``stop`` is set or one of them fails, and raise its error."""
     tasks = [asyncio.create_task(one.run()) for one in playing]
     stopping = asyncio.create_task(stop.wait())
     try:

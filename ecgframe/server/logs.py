@@ -1,4 +1,4 @@
-"""Log records of the server: what happened to which connection, never what a message held."""
+"""The server's logger. Its records name connections and never quote messages."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import logging
 from traceback import extract_tb
 from typing import Any, Final
 
-logger: Final = logging.getLogger("ecgframe.server")
+from ..foreign_text import gated_logger
+
+logger: Final = gated_logger("ecgframe.server")
 
 
 def place_of(error: BaseException) -> str:
-    """Where an exception was raised. Its text is not told: it may quote a message."""
+    """Return where an exception was raised, as ``file:line``. Its text is left out: it may quote a message."""
     frames = extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def log_failure(what: str, error: BaseException, **fields: Any) -> None:
-    """Log that code of the application's failed.
+    """Log an exception: its type and where it was raised.
 
-    The traceback, with the exception's text, is added at level DEBUG only.
+    The traceback, which has the exception's text, is added only if the logger's level is DEBUG.
+
+    Args:
+        what: what failed, such as the name of a hook.
+        error: the exception.
+        fields: further attributes of the record.
     """
     logger.error(
         "%s failed: %s at %s",

@@ -1,4 +1,4 @@
-"""The browser monitor, as files to be sent: built from ``client/monitor``, so that nobody who serves it needs Node."""
+"""The files of the browser monitor in ``server/monitor``, built from ``client/monitor``; serving needs no Node."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
+
+__all__ = ["MonitorFile", "monitor_files", "headers_for", "accepts_gzip"]
 
 INDEX: Final = "index.html"
 
@@ -33,23 +35,23 @@ POLICY: Final = "; ".join(
         "require-trusted-types-for 'script'",
     ]
 )
-"""The page needs nothing of others, runs no text as code, and stands in no frame of others."""
+"""Content-Security-Policy of the page: same origin only, no eval, no framing."""
 
 HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "no-referrer",
 }
-"""Of each file. A browser keeps it and asks each time whether it is still the same."""
+"""Response headers of each file. Browsers cache the file and check each time whether it has changed."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 def headers_for(query: str) -> dict[str, str]:
-    """``HEADERS`` for a page whose address has this query, without its ``?``.
+    """Return the response headers for a page whose URL has this query (without ``?``).
 
-    ``server=ws://host:port`` names the server that the page shows the streams of. The page may then connect to that one
-    besides its own, and to no other. What is no address of a server changes nothing.
+    ``server=ws://host:port`` names another server whose streams the page shows. The Content-Security-Policy then allows
+    connections to that server and to the page's own. A value that is not an address is ignored.
     """
     servers = parse_qs(query).get("server", [])
     sources = _sources(servers[0].strip()) if servers else ""
@@ -60,7 +62,7 @@ def headers_for(query: str) -> dict[str, str]:
 
 
 def _sources(server: str) -> str:
-    """A server's WebSockets and its list of streams, as a Content-Security-Policy names them."""
+    """The Content-Security-Policy sources for a server's WebSockets and list of streams; ``""`` if it is invalid."""
     try:
         parts = urlsplit(server if "://" in server else f"ws://{server}")
         port = parts.port
@@ -70,7 +72,7 @@ def _sources(server: str) -> str:
     if parts.scheme not in ("ws", "wss", "http", "https") or not _HOST.fullmatch(host):
         return ""
     place = host if port is None else f"{host}:{port}"
-    # Without a scheme in the address, the page's own counts, which is not known here: both are.
+    # Without a scheme, the page uses its own, which is not known here, so allow both.
     schemes = ("ws", "wss", "http", "https") if "://" not in server else _PAIRS[parts.scheme]
     return " ".join(f"{scheme}://{place}" for scheme in schemes)
 
@@ -88,10 +90,10 @@ class MonitorFile:
     """One file.
 
     Attributes:
-        body: its bytes.
-        packed: the same, gzipped.
-        content_type: for the header of that name.
-        tag: its entity tag, in quotes; another one for each content.
+        body: content of the file.
+        packed: the content, gzipped.
+        content_type: value of the header Content-Type.
+        tag: entity tag (ETag) in quotes, derived from the content.
     """
 
     body: bytes
@@ -100,13 +102,13 @@ class MonitorFile:
     tag: str
 
     def is_known(self, if_none_match: str) -> bool:
-        """Whether the browser has it already, by its If-None-Match header."""
+        """Return whether the browser has the file already, by its If-None-Match header."""
         known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
         return "*" in known or self.tag in known
 
 
 def monitor_files() -> Mapping[str, MonitorFile]:
-    """All files of the monitor by their paths: ``/`` is the page itself."""
+    """Return all files of the monitor by URL path; ``/`` is the page itself."""
     return {
         "/" if file.name == INDEX else f"/{file.name}": _file(file.name, file.read_bytes())
         for file in (files(__package__) / "monitor").iterdir()
@@ -115,7 +117,7 @@ def monitor_files() -> Mapping[str, MonitorFile]:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header takes gzip."""
+    """Return whether an Accept-Encoding header allows gzip."""
     for part in accept_encoding.lower().split(","):
         coding, _, parameters = part.partition(";")
         if coding.strip() in ("gzip", "*"):

@@ -1,4 +1,4 @@
-"""The limit of open files: what of it is kept back from viewers, and what is told when it is reached."""
+"""The limit on open files: keeps some back from viewers, and logs when it is reached."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ EXHAUSTED: Final = {
     errno.ENOBUFS: "the system has no memory for more sockets",
     errno.ENOMEM: "the system has no memory for more sockets",
 }
-"""Errors by which the system says that it has nothing left, and the way out of each."""
+"""Errors that mean that a resource of the system is exhausted, with advice for each."""
 
 LOG_PAUSE: Final = 1.0
-"""Seconds after a line in the log until the next one."""
+"""Least number of seconds from one log record to the next."""
 
 MOST_KEPT_BACK: Final = 16
-"""Files that viewers leave to the rest of the process: a connection to Redis that is made anew, a file for the log."""
+"""Files that viewers cannot use: for a new connection to Redis, or a new log file."""
 
 SHARE_KEPT_BACK: Final = 16
-"""At most one file in so many is kept back, where the limit is low."""
+"""With a low limit, one file in this many is kept back."""
 
 
 class FailedAccepts:
-    """The connections that could not be accepted, for want of open files or memory: of the whole process, as those are.
+    """Counts connections that could not be accepted because files or memory are exhausted, in the whole process.
 
     Attributes:
-        count: attempts that failed. What waits to be accepted is tried about once a second.
+        count: failed attempts. Waiting connections are tried about once a second.
     """
 
     def __init__(self) -> None:
@@ -45,10 +45,10 @@ class FailedAccepts:
         self._logged_at = -math.inf
 
     def note(self, error: OSError) -> None:
-        """Count one, and tell the log of it, once a second at most.
+        """Count an attempt, and log it at most once a second.
 
         Args:
-            error: with one of the numbers in ``EXHAUSTED``.
+            error: error whose ``errno`` is in ``EXHAUSTED``.
         """
         self.count += 1
         now = time.monotonic()
@@ -57,7 +57,7 @@ class FailedAccepts:
         self._logged_at = now
         code = error.errno or 0
         logger.error(
-            "no new connections, those that are open are served: %s; %s",
+            "cannot accept new connections, open ones are still served: %s; %s",
             os.strerror(code),
             EXHAUSTED[code].format(limit=limit()),
             extra={"errno": code, "failed": self.count},
@@ -68,7 +68,7 @@ failed_accepts: Final = FailedAccepts()
 
 
 def limit() -> float:
-    """How many files this process may have open: its soft limit, infinity where there is none."""
+    """Return how many files this process may open: its soft limit, or infinity without one."""
     if sys.platform == "win32":
         return math.inf
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -76,15 +76,15 @@ def limit() -> float:
 
 
 def end_of_share() -> float:
-    """The first descriptor that is not for viewers. The system always gives the lowest that is free."""
+    """Return the lowest descriptor that viewers may not use. The system always assigns the lowest free one."""
     files = limit()
     return files if files == math.inf else files - min(MOST_KEPT_BACK, files // SHARE_KEPT_BACK)
 
 
 class LimitWatch:
-    """Notices that the limit is reached where nobody else tells: uvloop closes what it cannot accept, without a word.
+    """Checks once a second whether files can be opened: uvloop closes connections that it cannot accept silently.
 
-    It holds one file, and lets it go for the line in the log, which may have to open its own.
+    It keeps one file open, and closes it before it logs, since the log may have to open a file.
     """
 
     def __init__(self) -> None:
@@ -92,13 +92,13 @@ class LimitWatch:
         self._spare: int | None = None
 
     def start(self) -> None:
-        """Look once a second, unless the running event loop accepts by our sockets."""
+        """Start checking, unless the running event loop accepts from a ``ListeningSocket``, which reports by itself."""
         loop = asyncio.get_running_loop()
         if not isinstance(loop, asyncio.BaseEventLoop):
             self._look(loop)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

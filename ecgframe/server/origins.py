@@ -1,4 +1,4 @@
-"""Which web pages may open a WebSocket: a browser lets every page try, and says in ``Origin`` whose it is."""
+"""Which web pages may open a WebSocket, by the header ``Origin``: browsers themselves let every page connect."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+__all__ = ["Origins"]
+
 ANY: Final = "*"
 
 
 class Origins:
-    """The origins of the pages that are let in. What is no browser sends none, and is always.
+    """The origins of web pages that may connect. Clients that are not browsers send no origin and may connect.
 
-    Besides those allowed, pages of this very machine are, which developers have open, and the server's own. Where only
-    this machine can connect, the server's own page has no other name than this machine's: a name that a stranger's
-    page has had point here is none.
+    Pages of this machine and of the server itself may always connect. If the server listens on the loopback address
+    only, its own page is recognized by a loopback address, not by a name: another site could make its name resolve to
+    this machine (DNS rebinding).
 
     Args:
-        allowed: more origins, as ``https://monitor.example.org``, or ``*`` for any.
-        host: where the server listens.
+        allowed: more origins, such as ``https://monitor.example.org``; ``*`` allows any.
+        host: address on which the server listens.
     """
 
     def __init__(self, allowed: Collection[str] = (), *, host: str = "127.0.0.1") -> None:
@@ -27,11 +29,11 @@ class Origins:
         self._has_names = not is_loopback(host)
 
     def admits(self, origin: str, host: str) -> bool:
-        """Whether a page may connect.
+        """Return whether a page may connect.
 
         Args:
-            origin: the request's ``Origin``; empty where it has none.
-            host: the request's ``Host``.
+            origin: the request's header ``Origin``; ``""`` if it has none.
+            host: the request's header ``Host``.
         """
         if not origin or ANY in self._allowed or origin.lower() in self._allowed:
             return True
@@ -46,14 +48,14 @@ class Origins:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host is this machine, as seen from itself."""
+    """Return whether a host is a loopback address or a name for one."""
     if address := _address(name):
         return address.is_loopback
     return name.lower() == "localhost" or name.lower().endswith(".localhost")
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:
-    """What the host is as an address; None where it is a name."""
+    """The host as an address; None if it is a name."""
     try:
         return ip_address(name)
     except ValueError:

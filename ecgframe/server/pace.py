@@ -1,4 +1,8 @@
-"""Turns for those who catch up: a ward that comes back must not keep the event loop from what is live."""
+"""Turns for catching up: one connection sends a part of its backlog in each iteration of the event loop.
+
+So many backlogs do not delay live messages. ``portions.py`` gives turns for writing large frames, live ones included;
+``turns.py`` gives turns for decoding what peers send.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from collections import deque
 
 
 class Pace:
-    """Gives one turn in a turn of the event loop, in the order in which they are asked for.
+    """Lets one connection catch up in each iteration of the event loop, in the order in which they ask.
 
-    So what is published waits for one piece of a backlog at most, however many viewers catch up.
+    So a live message waits for at most one part of a backlog, however many viewers catch up.
     """
 
     __slots__ = ("_is_taken", "_waiting")
@@ -22,8 +26,8 @@ class Pace:
         """Ask for a turn.
 
         Returns:
-            None where it is had at once. Otherwise a future that is done when it comes; who is done with it before
-            gives the turn up.
+            None if the turn is granted at once. Otherwise a future that is done when the turn comes; completing or
+            cancelling it earlier gives the turn up.
         """
         loop = asyncio.get_running_loop()
         if not self._is_taken:

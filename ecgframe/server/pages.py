@@ -1,4 +1,4 @@
-"""What a server answers over plain HTTP, on the port of its WebSockets: the monitor, that it lives, what it has."""
+"""HTTP pages on the port of the WebSockets: the monitor, health, metrics and the list of streams."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from ..foreign_text import printable
 from ..libraries import MissingLibrary, library
 from .logs import logger
 from .monitor_files import MonitorFile, accepts_gzip, headers_for, monitor_files
@@ -26,8 +27,8 @@ STREAMS: Final = "/streams"
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
-NOTHING: Final = f"There is nothing here, but at {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS} and /.\n".encode()
-NOT_FROM_THERE: Final = "Pages of {origin} may not connect here; ecgframe serve --allow-origin {origin} lets them.\n"
+NOT_FOUND_TEXT: Final = f"Not found. There are {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS} and /.\n".encode()
+REFUSED_ORIGIN: Final = "Pages of {origin} may not connect here; ecgframe serve --allow-origin {origin} allows it.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,12 @@ class _Answer:
 
 
 class Pages:
-    """The ``process_request`` of a ``websockets`` server: pages, and WebSockets at ``/ws`` alone.
+    """The ``process_request`` of a ``websockets`` server: pages over HTTP, and WebSockets at ``/ws`` only.
 
     Args:
-        handler: whose numbers ``/metrics`` gives.
+        handler: the handler whose numbers ``/metrics`` returns.
         streams: names of the streams that ``/`` and ``/streams`` list.
-        origins: of the web pages that may open WebSockets.
+        origins: origins of the web pages that may open WebSockets.
     """
 
     def __init__(self, handler: HasStats, streams: Sequence[str], origins: Origins | None = None) -> None:
@@ -63,21 +64,21 @@ class Pages:
             self._exposition = Exposition(handler)
 
     def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The page that is asked for; None lets the WebSocket be opened."""
+        """Answer an HTTP request; None opens the WebSocket."""
         path = request.path.partition("?")[0]
         if path == WEBSOCKET:
             origin = _header(request, "Origin")
             if self._origins.admits(origin, _header(request, "Host")):
                 return None
-            logger.warning("refused a page of %s", origin, extra={"origin": origin})
-            answer = _Answer(HTTPStatus.FORBIDDEN, NOT_FROM_THERE.format(origin=origin).encode())
+            logger.warning("refused a WebSocket of a page from %s", origin, extra={"origin": origin})
+            answer = _Answer(HTTPStatus.FORBIDDEN, REFUSED_ORIGIN.format(origin=printable(origin)).encode())
         else:
             answer = self._answer(path, request)
         response = connection.respond(answer.status, "")
         response.body = answer.body
         headers = {"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff", **answer.headers}
         if answer.status is HTTPStatus.NOT_MODIFIED:
-            del response.headers["Content-Length"]  # it would be that of the file
+            del response.headers["Content-Length"]  # a 304 would give that of the whole file
         else:
             headers["Content-Length"] = str(len(answer.body))
         for name, value in headers.items():
@@ -95,13 +96,15 @@ class Pages:
             body = json.dumps({"streams": list(self._streams)}).encode()
             return _Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store", **self._shared(request)})
         if path == "/" and "text/html" not in _header(request, "Accept"):
-            return _Answer(HTTPStatus.OK, self._overview(_header(request, "Host")).encode(), headers={"Vary": "Accept"})
+            return _Answer(
+                HTTPStatus.OK, self._overview(printable(_header(request, "Host"))).encode(), headers={"Vary": "Accept"}
+            )
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
-        return _Answer(HTTPStatus.NOT_FOUND, NOTHING)
+        return _Answer(HTTPStatus.NOT_FOUND, NOT_FOUND_TEXT)
 
     def _shared(self, request: Request) -> dict[str, str]:
-        """Let a page read this that comes from elsewhere and may connect here."""
+        """CORS headers: pages of other origins that may connect can read the response."""
         origin = _header(request, "Origin")
         if not origin or not self._origins.admits(origin, _header(request, "Host")):
             return {"Vary": "Origin"}
@@ -117,17 +120,17 @@ class Pages:
         addresses = {
             f"http://{host}/": "the monitor, in a browser",
             f"ws://{host}{WEBSOCKET}": "the streams, over WebSocket",
-            f"http://{host}{STREAMS}": "their names, as JSON",
-            f"http://{host}{HEALTH}": "whether the server lives",
-            f"http://{host}{METRICS}": "its numbers, for Prometheus",
+            f"http://{host}{STREAMS}": "the names of the streams, as JSON",
+            f"http://{host}{HEALTH}": "whether the server is running",
+            f"http://{host}{METRICS}": "metrics for Prometheus",
         }
         width = max(map(len, addresses))
         lines = ["ecgframe: live ECG streams", "", *[f"{url:{width}}  {what}" for url, what in addresses.items()]]
-        return "\n".join([*lines, "", "Streams:", *[f"  {name}" for name in self._streams], ""])
+        return "\n".join([*lines, "", "Streams:", *[f"  {printable(name)}" for name in self._streams], ""])
 
 
 def _monitor(file: MonitorFile, request: Request) -> _Answer:
-    """A file of the monitor; not again for whoever has it."""
+    """Answer with a file of the monitor, or 304 if the browser has it already."""
     headers = {**headers_for(request.path.partition("?")[2]), "ETag": file.tag, "Vary": "Accept, Accept-Encoding"}
     if file.is_known(_header(request, "If-None-Match")):
         return _Answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, headers)
@@ -137,5 +140,5 @@ def _monitor(file: MonitorFile, request: Request) -> _Answer:
 
 
 def _header(request: Request, name: str) -> str:
-    """What the request says there, however often it says it."""
+    """The values of a header, joined by commas if it is repeated; ``""`` without one."""
     return ", ".join(request.headers.get_all(name))

@@ -1,4 +1,4 @@
-"""What a peer asks for: streams to watch, messages to pass on. Each after asking whether it may."""
+"""Handles messages and requests of peers: subscriptions, publications, broadcasts. Checks permission first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .streams import Streams, TooManyStreams
 
 _BROADCAST: Final = int(Flag.BROADCAST)
 _KEPT_FLAGS: Final = int(Flag.PRIORITY)
-"""Of a client's flags, what goes on to the viewers: the others are between the client and this server."""
+"""Flags of a client's message that viewers get as well; the others concern only the client and this server."""
 
 
 class Publish(Protocol):
@@ -29,14 +29,14 @@ class Publish(Protocol):
 
 
 class Requests:
-    """Serves what comes from peers.
+    """Handles the messages and requests of all peers of a handler.
 
     Args:
-        hooks: decide who may do what.
-        limits: of the handler.
-        streams: of the handler.
-        publish: passes a message on to the viewers of a stream.
-        broadcast: passes a message on to all connections but one.
+        hooks: hooks of the handler.
+        limits: limits of the handler.
+        streams: streams of the handler.
+        publish: sends a message to the viewers of a stream.
+        broadcast: sends a message to all connections but its sender.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Requests:
         self._streams = streams
         self._publish = publish
         self._broadcast = broadcast
-        # Without ``authorize``, nobody may publish: then the message is the application's, if that takes messages.
+        # Without ``authorize`` nobody may publish: messages with a stream's name then go to ``on_message`` only.
         self._publishes = hooks.authorize is not None or hooks.on_message is None
 
     async def serve(self, connection: Connection, event: Event) -> None:
-        """Do what an event asks for.
+        """Handle a message or a request.
 
         Raises:
-            ProtocolError: it is not to be; the peer is to be told.
-            Exception: the application's code failed.
+            ProtocolError: it is denied or invalid; the peer is sent this error.
+            Exception: a hook failed.
         """
         if isinstance(event, Received):
             message = event.message
@@ -68,7 +68,7 @@ class Requests:
                 await self._pass_on(connection, message)
             if self._hooks.on_message is not None:
                 await self._hooks.on_message(connection.info, message)
-            elif message.nbytes > DECODED_AT_ONCE:  # nobody else has it; and to free what it holds takes long, too
+            elif message.nbytes > DECODED_AT_ONCE:  # freeing many objects takes long: do it in a thread
                 in_thread(let_go, message.data)
         elif isinstance(event, SubscribeRequested):
             await self._subscribe(connection, event)

@@ -1,4 +1,4 @@
-"""Plays a recording as live streams, as if monitors were measuring it now."""
+"""Plays a recording as live streams, as if monitors were recording it now."""
 
 from __future__ import annotations
 
@@ -14,60 +14,64 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..frame_file import constant_fields
+from ..frame_file import annotation_alert, constant_fields
 from ..protocol import MessageType
 from ..records import Record, RecordError
+from ..records.mapped import Reading
+from .annotation_alerts import Annotations
 
 log = logging.getLogger(__name__)
 
 Publish = Callable[[str, MessageType, dict[str, Any]], Coroutine[Any, Any, object]]
-"""``WebSocketBinaryHandler.publish``, or anything called like it."""
+"""``WebSocketBinaryHandler.publish``, or a callable with the same arguments."""
 
 WORTH_A_WARNING: Final = 1.0
-"""Seconds that the player is late before it says so, and seconds that the wall clock may differ from steady time."""
+"""Seconds by which the player may be late, and the wall clock may drift from the monotonic one, without a warning."""
 
 BETWEEN_WARNINGS: Final = 10.0
-"""Seconds."""
+"""Least number of seconds from one warning to the next."""
 
 
 class Loop:
-    """A stretch of a recording, played round and round.
+    """A part of a recording that is played in a loop.
 
     Args:
         record: the recording.
-        samples: which of its samples to play; all of them by default.
+        samples: range of samples to play; all by default.
 
     Attributes:
         record: the recording.
-        length: samples of each lead until it begins anew.
+        played: the samples that are played.
+        length: samples of each lead in one round.
     """
 
     def __init__(self, record: Record, samples: range | None = None) -> None:
         played = range(record.samples) if samples is None else samples
         self.record = record
+        self.played = played
         self.length = len(played)
-        self._signal = record.signal[:, played.start : played.stop]
+        self._reading = Reading(record.signal[:, played.start : played.stop])
 
     def samples(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """[leads, stop - start]: the samples of those numbers, counted on and on over as many rounds as it takes."""
+        """Return samples ``start`` to ``stop``, [leads, stop - start]; those past ``length`` are of the next round."""
         first, last = start % self.length, stop - start + start % self.length
         if last <= self.length:
-            return self._signal[:, first:last]
-        return self._signal[:, np.arange(first, last) % self.length]
+            return self._reading.samples(first, last)
+        return self._reading.signal[:, np.arange(first, last) % self.length]
 
 
 class Frames:
-    """The messages of a loop, frame after frame without end.
+    """The endless sequence of ECG_DATA messages of a loop.
 
-    A frame is ``seconds`` long to the last digit on average: where that is no whole number of samples, some have one
+    The average length of a frame is exactly ``seconds``: if that is not a whole number of samples, some frames have one
     sample more than others.
 
     Args:
-        loop: what to play.
-        seconds: the length of a frame, exactly.
+        loop: the recording.
+        seconds: length of a frame.
 
     Raises:
-        RecordError: a frame would hold no sample.
+        RecordError: a frame would have no sample.
     """
 
     def __init__(self, loop: Loop, seconds: Fraction) -> None:
@@ -83,20 +87,20 @@ class Frames:
             )
 
     def first(self, number: int) -> int:
-        """The first sample of that frame; they are counted from 0, both of them."""
+        """Number of the first sample of a frame; both are counted from 0."""
         return floor(number * self._each)
 
     def moment(self, number: int) -> float:
-        """When that frame's first sample is due, in seconds after the very first one."""
+        """When the first sample of a frame is due, in seconds after sample 0."""
         return float(self.first(number) / self._rate)
 
     def message(self, number: int, offset: int, timestamp: float) -> dict[str, Any]:
-        """The payload of ECG_DATA for that frame.
+        """Return the ECG_DATA payload of a frame.
 
         Args:
-            number: of the frame; also its ``sequence``.
-            offset: the sample of the loop with which frame 0 begins.
-            timestamp: of its first sample, in Unix seconds.
+            number: number of the frame, which is also its ``sequence``.
+            offset: sample of the loop at which frame 0 begins.
+            timestamp: time of the frame's first sample, in Unix seconds.
         """
         return {
             "signal": self._loop.samples(offset + self.first(number), offset + self.first(number + 1)),
@@ -107,22 +111,23 @@ class Frames:
 
 
 class Player:
-    """Publishes a loop on several streams, each from a place of its own in it, all by one clock.
+    """Publishes a loop on several streams at the same time, each beginning at another position of the recording.
 
-    Frame k is published k frame lengths after the start: at the moment when a monitor would have measured the last of
-    its samples. One that is late is made up for, so that no sample is lost or doubled and nothing drifts over hours.
+    Frame k is published k frame lengths after the start: when a monitor would have measured the last of its samples. If
+    a frame is late, the next ones follow sooner, so no sample is lost or repeated, and timing does not drift.
 
     Args:
-        loop: what to play.
+        loop: the recording.
         streams: names of the streams.
         publish: takes a stream, a message type and the data.
-        frame_seconds: the length of a frame.
-        speed: how many times as fast as it was recorded. Timestamps tell when a sample was played; ``sampling_rate``
-            stays the recording's.
-        wall_clock: Unix seconds.
+        frame_seconds: length of a frame.
+        speed: how many times faster than recorded to play. Timestamps say when a sample is played; ``sampling_rate`` is
+            that of the recording.
+        annotations: published as alerts, each after the frame with its sample.
+        wall_clock: returns Unix seconds.
 
     Raises:
-        RecordError: a frame would hold no sample.
+        RecordError: a frame would have no sample.
     """
 
     def __init__(
@@ -133,8 +138,11 @@ class Player:
         *,
         frame_seconds: Fraction = Fraction(1, 20),
         speed: float = 1.0,
+        annotations: Annotations | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self._annotations = annotations
+        self._rate = loop.record.sampling_rate
         self._frames = Frames(loop, frame_seconds)
         self._offsets = {name: number * loop.length // len(streams) for number, name in enumerate(streams)}
         self._publish = publish
@@ -151,12 +159,15 @@ class Player:
             due = start + number * self._step
             await self._wait_until(due)
             moment = start + (self._frames.moment(number) - self._frame) / self._speed
-            await self._publish_frame(number, round(self._wall_clock.at(moment), 6))
+            timestamp = round(self._wall_clock.at(moment), 6)
+            await self._publish_frame(number, timestamp)
+            if self._annotations is not None:
+                await self._publish_annotations(self._annotations, number, timestamp)
 
     async def _publish_frame(self, number: int, timestamp: float) -> None:
-        """On all streams at once: what waits for a backplane's network then waits for it once.
+        """Publish a frame on all streams at the same time, so that they wait for a backplane's network together.
 
-        As tasks of their own, so that others on this event loop have their turn even when the player is late.
+        Each runs as a task, so that other tasks get their turn even if the player is late.
         """
         await asyncio.gather(
             *[
@@ -164,6 +175,14 @@ class Player:
                 for stream, offset in self._offsets.items()
             ]
         )
+
+    async def _publish_annotations(self, annotations: Annotations, number: int, timestamp: float) -> None:
+        first, last = self._frames.first(number), self._frames.first(number + 1)
+        for stream, offset in self._offsets.items():
+            for sample, annotation in annotations.between(offset + first, offset + last):
+                moment = timestamp + (sample - offset - first) / self._rate / self._speed
+                alert = annotation_alert(annotation, round(moment, 6), self._speed)
+                await self._publish(stream, MessageType.ANOMALY_ALERT, alert)
 
     async def _wait_until(self, due: float) -> None:
         late = asyncio.get_running_loop().time() - due
@@ -175,14 +194,14 @@ class Player:
 
 
 class _WallClock:
-    """Turns steady time into wall time, steadily: it follows the wall clock only when that was set."""
+    """Converts the event loop's time to wall time, and follows the wall clock only when that was set."""
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self._read = wall_clock
         self._ahead: float | None = None
 
     def at(self, moment: float) -> float:
-        """The Unix time of a moment of the event loop's clock, in seconds."""
+        """Return a time of the event loop's clock as Unix seconds."""
         ahead = self._read() - asyncio.get_running_loop().time()
         if self._ahead is None:
             self._ahead = ahead

@@ -1,4 +1,8 @@
-"""Large frames for many viewers are written in portions, with a turn of the loop for everybody else in between."""
+"""Turns for writing large frames: one connection writes one, then other tasks run, then the next connection writes.
+
+``pace.py`` gives turns for catching up, whatever the size of the frames; ``turns.py`` gives turns for decoding what
+peers send.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,16 @@ from collections import deque
 from typing import Final
 
 LARGE: Final = 64 * 1024
-"""Bytes above which a frame is written in its turn. Up to this, the copies that are made of it for each viewer (for
-WebSocket framing, TLS, what the kernel does not take at once) take microseconds."""
-
+"""Frames of more bytes than this wait for a turn. For smaller ones, the copies for each viewer (WebSocket framing, TLS,
+bytes that the kernel does not take at once) take microseconds."""
 
 PAUSE: Final = 3
-"""Turns of the event loop from one large frame to the next: a task that sleeps takes two, one for its timer and one to
-go on, and shall not have to wait for a frame in each."""
+"""Iterations of the event loop from one large frame to the next. A task that sleeps needs two, one for its timer and
+one to continue; with this pause it waits for one large frame at most."""
 
 
 class Portions:
-    """Gives those that want to write a large frame the turn, one after the other, with a pause in between."""
+    """Lets connections write a large frame one after the other, ``PAUSE`` iterations of the event loop apart."""
 
     __slots__ = ("_is_giving", "_waiting")
 
@@ -26,9 +29,11 @@ class Portions:
         self._waiting: deque[asyncio.Future[bool]] = deque()
 
     def ask(self) -> asyncio.Future[bool]:
-        """Ask for the turn: True once it is given. It is over with what is done before anything else is awaited.
+        """Ask for a turn.
 
-        Who wants it no more sets the future to False.
+        Returns:
+            A future that becomes True when the turn is granted; the frame must be written before anything else is
+            awaited. Set it to False to give the turn up.
         """
         loop = asyncio.get_running_loop()
         given: asyncio.Future[bool] = loop.create_future()
@@ -44,7 +49,7 @@ class Portions:
             return
         while self._waiting:
             given = self._waiting.popleft()
-            if not given.done():  # else it is not wanted any more
+            if not given.done():  # otherwise the turn was given up
                 given.set_result(True)
                 loop.call_soon(self._give, loop, PAUSE - 1)
                 return

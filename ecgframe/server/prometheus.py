@@ -1,12 +1,12 @@
-"""What ``handler.stats()`` says, for Prometheus. Needs prometheus-client: ``pip install "ecgframe[metrics]"``.
+"""``handler.stats()`` as Prometheus metrics. Needs prometheus-client: ``pip install "ecgframe[metrics]"``.
 
-Nothing is kept here. The handler counts in plain integers, and they become metrics when Prometheus asks::
+The handler counts in plain integers, which are converted to metrics when Prometheus asks for them::
 
     from prometheus_client import REGISTRY
 
     REGISTRY.register(HandlerCollector(handler))
 
-Streams and connections are summed, never named: names may tell of patients, and there may be thousands of them.
+Streams and connections are summed and never named: names may identify patients, and there may be thousands of them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from prometheus_client.registry import Collector
 from ..metrics import Snapshot
 from ..protocol import ErrorCode
 
+__all__ = ["HandlerCollector", "Exposition"]
+
 PREFIX: Final = "ecgframe"
 
 OTHER: Final = "other"
-"""For error codes that the specification does not have: a peer may send any number, and each would be a time series."""
+"""Label for error codes that the specification does not define; a peer could otherwise create any number of series."""
 
 Stats = Mapping[str, Any]
 
 
 class HasStats(Protocol):
-    """A ``WebSocketBinaryHandler``, as far as it matters here."""
+    """The method of ``WebSocketBinaryHandler`` that is needed here."""
 
     def stats(self) -> Stats:
         """Plain numbers in plain dicts."""
@@ -41,19 +43,26 @@ class HasStats(Protocol):
 
 
 class HandlerCollector(Collector):
-    """Gives Prometheus the numbers of one handler. To be asked on the thread of the handler's event loop."""
+    """Collects the metrics of one handler.
+
+    Call ``collect`` on the thread of the handler's event loop.
+
+    Args:
+        handler: the handler.
+    """
 
     def __init__(self, handler: HasStats) -> None:
         self._handler = handler
 
     def collect(self) -> Iterator[Metric]:
-        """All of them, as they stand now."""
+        """Yield all metrics with their current values."""
         stats = self._handler.stats()
         for family in (
             _messages,
             _sizes,
             _compression,
             _errors,
+            _budgets,
             _latency,
             _queues,
             _connections,
@@ -65,10 +74,10 @@ class HandlerCollector(Collector):
 
 
 class Exposition:
-    """What ``/metrics`` answers: the numbers of a handler, and the process' memory, processor time and files.
+    """The response of ``/metrics``: metrics of a handler, and memory, processor time and open files of the process.
 
     Args:
-        handler: whose numbers.
+        handler: the handler.
     """
 
     def __init__(self, handler: HasStats) -> None:
@@ -77,7 +86,7 @@ class Exposition:
         ProcessCollector(registry=self._registry)
 
     def answer(self, accept: str) -> tuple[bytes, str]:
-        """The body and its content type, in the form that the Accept header asks for: Prometheus' or OpenMetrics."""
+        """Return the body and its content type, in the format of the Accept header: Prometheus text or OpenMetrics."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -87,7 +96,7 @@ def _messages(stats: Stats) -> Iterator[Metric]:
         yield _by_label(f"messages_{direction}", f"Messages {direction}, by type.", "type", counts)
     for direction, nbytes in stats["bytes"].items():
         yield _counter(f"{direction}_bytes", f"Bytes {direction}, headers of frames included.", nbytes)
-    yield _counter("frames_encoded", "Frames made of what was published, one an encoding.", stats["encoded"])
+    yield _counter("frames_encoded", "Frames encoded from published messages, one for each encoding.", stats["encoded"])
 
 
 def _sizes(stats: Stats) -> Iterator[Metric]:
@@ -98,12 +107,12 @@ def _compression(stats: Stats) -> Iterator[Metric]:
     compression = stats["compression"]
     before = {direction: sums["before"] for direction, sums in compression.items()}
     after = {direction: sums["after"] for direction, sums in compression.items()}
-    yield _by_label("compression_input_bytes", "Payloads that were compressed, before.", "direction", before)
-    yield _by_label("compression_output_bytes", "Payloads that were compressed, after.", "direction", after)
+    yield _by_label("compression_input_bytes", "Bytes of payloads before compression.", "direction", before)
+    yield _by_label("compression_output_bytes", "Bytes of payloads after compression.", "direction", after)
     ratios = {direction: after[direction] / before[direction] for direction in before if before[direction]}
     yield _by_label(
         "compression_ratio",
-        "Size after compression as a share of the size before, of all compressed payloads.",
+        "Size after compression divided by the size before, over all compressed payloads.",
         "direction",
         ratios,
         GaugeMetricFamily,
@@ -111,9 +120,9 @@ def _compression(stats: Stats) -> Iterator[Metric]:
 
 
 def _errors(stats: Stats) -> Iterator[Metric]:
-    for direction, what in (("sent", "that peers were told of"), ("received", "that peers told of")):
+    for direction in ("sent", "received"):
         name = f"{PREFIX}_errors_{direction}"
-        family = CounterMetricFamily(name, f"Errors {what}, by code.", labels=("code", "name"))
+        family = CounterMetricFamily(name, f"Errors {direction}, by code.", labels=("code", "name"))
         known = {f"0x{code:03x}": code.name for code in ErrorCode}
         counts = Counter[str]()
         for code, count in stats["errors"][direction].items():
@@ -123,8 +132,16 @@ def _errors(stats: Stats) -> Iterator[Metric]:
         yield family
 
 
+def _budgets(stats: Stats) -> Iterator[Metric]:
+    what = "Messages and frames refused because they exceed a rate limit, by resource."
+    yield _by_label("over_budget", what, "resource", stats["over_budget"])
+    what = "Bytes of memory of received messages that wait for the application."
+    yield _gauge("inbox_bytes", what, stats["inboxes"]["bytes"])
+
+
 def _latency(stats: Stats) -> Iterator[Metric]:
-    yield _histograms("processing_seconds", "Time spent on a message.", "stage", stats["latency"])
+    what = "Time from receipt of a message until it is handled, or from publishing until it is queued."
+    yield _histograms("processing_seconds", what, "stage", stats["latency"])
 
 
 def _queues(stats: Stats) -> Iterator[Metric]:
@@ -133,17 +150,17 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _gauge("queue_bytes", "Bytes that wait to be sent, over all connections.", queues["bytes"])
     yield _gauge("queue_longest_frames", "Frames in the longest queue of a connection.", queues["longest_frames"])
     yield _gauge("queue_longest_bytes", "Bytes in the largest queue of a connection.", queues["longest_bytes"])
-    yield _gauge("on_their_way_bytes", "Bytes sent and not known to have arrived.", queues["on_their_way_bytes"])
-    yield _gauge("connections_held", "Connections that are to read before they get more data.", queues["held"])
-    yield _counter("frames_dropped", "Frames dropped because a viewer did not keep up.", stats["dropped"])
-    yield _counter("messages_resent", "Messages sent again for want of an acknowledgement.", stats["resent"])
+    yield _gauge("on_their_way_bytes", "Bytes sent but not confirmed by a PONG.", queues["on_their_way_bytes"])
+    yield _gauge("connections_held", "Connections whose data waits until they answer a PING.", queues["held"])
+    yield _counter("frames_dropped", "Frames dropped because a viewer was too slow.", stats["dropped"])
+    yield _counter("messages_resent", "Messages sent again without an acknowledgement.", stats["resent"])
     yield _counter("messages_acknowledged", "Messages that peers acknowledged.", stats["acknowledged"])
-    yield _counter("messages_undelivered", "Messages given up for want of an acknowledgement.", stats["undelivered"])
+    yield _counter("messages_undelivered", "Messages given up without an acknowledgement.", stats["undelivered"])
 
 
 def _connections(stats: Stats) -> Iterator[Metric]:
     connections = stats["connections"]
-    yield _gauge("connections", "Connections that are open.", connections["open"])
+    yield _gauge("connections", "Open connections.", connections["open"])
     by_version = connections["by_version"]
     yield _by_label(
         "connections_by_version", "Open connections, by protocol version.", "version", by_version, GaugeMetricFamily
@@ -151,21 +168,21 @@ def _connections(stats: Stats) -> Iterator[Metric]:
     yield _counter("connections_accepted", "Connections accepted.", connections["accepted"])
     yield _counter("connections_refused", "Connections refused.", connections["refused"])
     failed = connections["accepts_failed"]
-    yield _counter("accepts_failed", "Attempts to accept a connection that failed for want of open files.", failed)
+    yield _counter("accepts_failed", "Failed attempts to accept a connection, without open files or memory.", failed)
     yield _by_label("connections_closed", "Connections closed, by close code.", "code", connections["closed"])
 
 
 def _streams(stats: Stats) -> Iterator[Metric]:
     streams = stats["streams"].values()
-    yield _gauge("streams", "Streams known.", len(streams))
+    yield _gauge("streams", "Streams in memory.", len(streams))
     yield _gauge("subscriptions", "Subscriptions to streams.", sum(stream["viewers"] for stream in streams))
-    yield _gauge("ring_frames", "Frames kept for viewers that come back.", sum(stream["frames"] for stream in streams))
-    yield _gauge("ring_bytes", "Bytes kept for viewers that come back.", sum(stream["bytes"] for stream in streams))
+    yield _gauge("ring_frames", "Frames kept for viewers that resume.", sum(stream["frames"] for stream in streams))
+    yield _gauge("ring_bytes", "Bytes kept for viewers that resume.", sum(stream["bytes"] for stream in streams))
 
 
 def _backplane(stats: Stats) -> Iterator[Metric]:
     for name, value in stats["backplane"].items():
-        what = f"Of the backplane: {name.replace('_', ' ')}."
+        what = f"Backplane: {name.replace('_', ' ')}."
         if name.endswith("_total"):
             yield _counter(f"backplane_{name.removesuffix('_total')}", what, value)
         else:
@@ -174,8 +191,8 @@ def _backplane(stats: Stats) -> Iterator[Metric]:
 
 def _clock(stats: Stats) -> Iterator[Metric]:
     clock = stats["clock"]
-    yield _counter("clock_steps", "Times that the clock of the machine was set while the server ran.", clock["steps"])
-    what = "Seconds by which timestamps are ahead of the clock, since it was set back."
+    yield _counter("clock_steps", "How often the machine's clock was set while the server ran.", clock["steps"])
+    what = "Seconds by which timestamps are ahead of the clock after it was set back."
     yield _gauge("timestamps_ahead_seconds", what, clock["ahead_seconds"])
 
 

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .._core import build_frame
 from ..background.threads import ENCODED_AT_ONCE, let_go
-from ..codec import Codec
+from ..codec import Codec, EncodedFrame
 from ..errors import MessageTooLarge
-from ..protocol import LARGEST_LENGTH, LATEST_VERSION, ErrorCode, MessageType
-from ..session import Encoding, Loss, Outgoing, Settings, encode_outgoing
+from ..protocol import (
+    LARGEST_LENGTH,
+    LATEST_VERSION,
+    SESSION_VERSIONS,
+    ErrorCode,
+    Flag,
+    Form,
+    MessageType,
+    RecordFilter,
+)
+from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import Tier, encoding_for
 from ..session.settings import EVERYTHING
+from .numbering import Record
 
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
-"""The encoding in which messages are kept and go from server to server: what a peer of today understands."""
+"""The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
 
-_reader: Final = Codec(max_payload=LARGEST_LENGTH)  # what the server itself has encoded is within its limit
+_PRIORITY: Final = int(Flag.PRIORITY)
+_FILTER_AT: Final = 2  # byte of a record that names its filter
+
+# For frames of servers, which have applied their own limit, in versions that sessions speak.
+_reader: Final = Codec(max_payload=LARGEST_LENGTH, versions=SESSION_VERSIONS)
 _small_reader: Final = Codec(max_payload=ENCODED_AT_ONCE)
 
 
@@ -24,18 +37,21 @@ class Publication:
     """One published message, encoded once for each encoding that its viewers need.
 
     Args:
-        stream: its name; None for what goes to all connections.
-        timestamp: microseconds since 1970, larger than those before it on the stream.
-        frame: in ``CANONICAL``.
-        settings: of the server, for the other encodings.
+        stream: name of the stream; None for a broadcast.
+        timestamp: in microseconds since 1970, larger than that of any earlier message on the stream.
+        frame: the message in the encoding ``CANONICAL``. Bytes are checked, their CRC included; an ``EncodedFrame`` was
+            encoded or checked by this server.
+        settings: settings for the other encodings.
 
     Attributes:
-        type: of the message.
-        number: within its ring.
-        arrived: when the ring got it, in seconds of the loop's clock.
-        nbytes: of all its frames.
-        urgent: whether it overtakes what waits.
-        is_large: whether it may be that to encode it in another way takes long; ``takes_long`` tells.
+        type: type of the message.
+        number: number of the publication in its ring.
+        arrived: when it was added to the ring, in seconds of the loop's clock.
+        nbytes: bytes of all its frames.
+        urgent: whether it is sent before waiting messages.
+        position: its place in the stream, for viewers of version 4; None for a broadcast.
+        record: the message as a record, for those of them that read it; None if it travels as MessagePack.
+        is_large: whether encoding it in another encoding may hold up the event loop; ``takes_long`` gives the answer.
         kept: whether a ring holds it.
 
     Raises:
@@ -43,6 +59,7 @@ class Publication:
     """
 
     __slots__ = (
+        "_encoded",
         "_frames",
         "_inflates_large",
         "_settings",
@@ -52,47 +69,76 @@ class Publication:
         "kept",
         "nbytes",
         "number",
+        "position",
+        "record",
         "stream",
         "timestamp",
         "type",
         "urgent",
     )
 
-    def __init__(self, stream: str | None, timestamp: int, frame: bytes, settings: Settings) -> None:
-        header, payload = _reader.split(frame)
-        if header.timestamp != timestamp:
-            frame = build_frame(header.version, header.type, header.bits, timestamp, payload)
-        outgoing = Outgoing(frame, header.type, header.bits, timestamp, stream)
+    def __init__(self, stream: str | None, timestamp: int, frame: EncodedFrame | bytes, settings: Settings) -> None:
+        encoded = _reader.verify(frame) if isinstance(frame, bytes) else frame
+        if encoded.timestamp != timestamp:
+            encoded = encoded.with_timestamp(timestamp)
+        outgoing = Outgoing(encoded, encoded.flags, timestamp, stream)
         self.stream = stream
         self.timestamp = timestamp
-        self.type = header.type
-        self.flags = header.bits & CANONICAL.flags
+        self.type = encoded.type
+        self.flags = encoded.flags & CANONICAL.flags
         self.urgent = outgoing.tier is Tier.URGENT
         self.nbytes = outgoing.nbytes
         self.is_large = outgoing.deflated or outgoing.nbytes > ENCODED_AT_ONCE
-        self._inflates_large: bool | None = None
+        self._inflates_large = None if encoded.packed is None else encoded.packed > ENCODED_AT_ONCE
         self.number = 0
+        self.position: StreamPosition | None = None
+        self.record: Record | None = None
         self.arrived = 0.0
         self.kept = False
         self._settings = settings
+        self._encoded = encoded
         self._frames = {CANONICAL: outgoing, self.needed(CANONICAL): outgoing}
 
     @property
     def frame(self) -> bytes:
-        """In ``CANONICAL``."""
-        return self._frames[CANONICAL].frame
+        """The frame in the encoding ``CANONICAL``."""
+        return self._encoded.frame
 
     @property
     def encodings(self) -> int:
-        """How many different frames there are of it."""
+        """Number of different frames of this message."""
         return len({id(outgoing) for outgoing in self._frames.values()})
 
-    def outgoing(self, encoding: Encoding) -> Outgoing:
-        """The frame for every peer of that encoding. Where it would be too large, an ERROR in its place."""
-        return self._frames.get(encoding) or self._encoded(encoding)
+    @property
+    def may_be_record(self) -> bool:
+        """Whether its type, its flags and its size allow a record; what is large travels as MessagePack."""
+        return (
+            self.type is MessageType.ECG_DATA
+            and not self.flags & _PRIORITY
+            and (not self.is_large or not (len(self.frame) > ENCODED_AT_ONCE or self._is_large_inflated()))
+        )
+
+    @property
+    def data(self) -> Any:
+        """The message, unpacked."""
+        return _reader.unpack_frame(self._encoded)
+
+    def set_position(self, position: StreamPosition, record: Record | None) -> None:
+        """Give it its place in the stream, before it is added to a ring or sent."""
+        self.position = position
+        self.record = record
+        if record is not None:
+            self.nbytes += len(record.payload)
+
+    def outgoing(self, encoding: Encoding) -> Outgoing | None:
+        """The frame for peers with that encoding; an ERROR frame if the message is too large in it.
+
+        None if peers with that encoding are not sent the message.
+        """
+        return self._frames.get(encoding) or self._encode_and_keep(encoding)
 
     def takes_long(self, encoding: Encoding) -> bool:
-        """Whether ``outgoing`` would have to encode it first, and that holds up an event loop."""
+        """Whether ``outgoing`` would have to encode the message, long enough to hold up the event loop."""
         if not self.is_large or encoding in self._frames or self.needed(encoding) in self._frames:
             return False
         return len(self.frame) > ENCODED_AT_ONCE or self._is_large_inflated()
@@ -106,24 +152,25 @@ class Publication:
         self._frames[encoding] = self._frames[needed]
 
     def strip(self) -> int:
-        """Keep only the frame in ``CANONICAL``, of which others can be made again. Returns the bytes that are freed."""
+        """Drop all frames but the one in ``CANONICAL``; others can be encoded again. Returns the freed bytes."""
         outgoing = self._frames[CANONICAL]
-        freed = self.nbytes - outgoing.nbytes
-        self.nbytes = outgoing.nbytes
+        needed = outgoing.nbytes + (0 if self.record is None else len(self.record.payload))
+        freed = self.nbytes - needed
+        self.nbytes = needed
         self._frames = {CANONICAL: outgoing, self.needed(CANONICAL): outgoing}
         return freed
 
-    def _encoded(self, encoding: Encoding) -> Outgoing:
+    def _encode_and_keep(self, encoding: Encoding) -> Outgoing:
         needed = self.needed(encoding)
         outgoing = self._frames.get(needed) or self.encode(needed)
         self.keep(encoding, outgoing)
         return outgoing
 
     def _is_large_inflated(self) -> bool:
-        """Whether it is large before deflating: up to a thousand times what it looks like."""
+        """Whether the inflated payload is large: up to a thousand times the bytes of the frame."""
         if self._inflates_large is None:
             try:
-                _small_reader.decode(self.frame)
+                _small_reader.unpack_frame(self._encoded)
             except MessageTooLarge:
                 self._inflates_large = True
             else:
@@ -131,12 +178,20 @@ class Publication:
         return self._inflates_large
 
     def needed(self, encoding: Encoding) -> Encoding:
-        """The encoding without the flags that this message does not have: so fewer encodings differ."""
-        return encoding._replace(flags=encoding.flags & self.flags)
+        """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
+        flags = encoding.flags & self.flags
+        if not encoding.record:
+            return encoding._replace(flags=flags)
+        if self.record is None:
+            return encoding._replace(flags=flags, record=False, delta=False)
+        is_filtered = self.record.payload[_FILTER_AT] == RecordFilter.DELTA
+        return encoding._replace(flags=flags, binary=False, delta=encoding.delta and is_filtered)
 
     def encode(self, encoding: Encoding) -> Outgoing:
-        """The frame for peers of that encoding, which is not kept. May be called in any thread."""
-        data = _reader.decode(self.frame).data
+        """Encode the message for peers with that encoding, and do not keep the frame. May be called in any thread."""
+        if encoding.record and self.record is not None:
+            return self._encode_record(encoding, self.record)
+        data = self.data
         try:
             return self._encode_as(encoding, self.type, data, self.flags)
         except MessageTooLarge as error:
@@ -145,7 +200,14 @@ class Publication:
             if self.is_large:
                 let_go(data)
 
-    def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int) -> Outgoing:
+    def _encode_record(self, encoding: Encoding, record: Record) -> Outgoing:
+        payload = record.payload
+        if payload[_FILTER_AT] != RecordFilter.NONE and not encoding.delta:
+            payload = record.template.without_filter(payload)
+        return self._encode_as(encoding, self.type, payload, self.flags, Form.RECORD)
+
+    def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int, form: int = 0) -> Outgoing:
+        position = None if type is MessageType.ERROR or self.position is None else self.position._replace(form=form)
         return encode_outgoing(
             encoding,
             type,
@@ -154,7 +216,57 @@ class Publication:
             settings=self._settings,
             flags=flags,
             stream=self.stream,
+            position=position,
         )
+
+
+class TemplatePublication(Publication):
+    """A template in the ring of its stream, for viewers of version 4; no other viewer is sent it.
+
+    Args:
+        stream: name of the stream.
+        timestamp: in microseconds since 1970.
+        outgoing: its frame.
+        position: its place in the stream.
+    """
+
+    __slots__ = ("_outgoing",)
+
+    def __init__(self, stream: str, timestamp: int, outgoing: Outgoing, position: StreamPosition) -> None:
+        self.stream = stream
+        self.timestamp = timestamp
+        self.type = MessageType.STREAM_TEMPLATE
+        self.flags = 0
+        self.urgent = self.is_large = False
+        self.nbytes = outgoing.nbytes
+        self.number = 0
+        self.position = position
+        self.record = None
+        self.arrived = 0.0
+        self.kept = False
+        self._outgoing = outgoing
+
+    @property
+    def frame(self) -> bytes:
+        """The frame."""
+        return self._outgoing.frame
+
+    @property
+    def encodings(self) -> int:
+        """Number of different frames: one."""
+        return 1
+
+    def outgoing(self, encoding: Encoding) -> Outgoing | None:
+        """The frame, the same for all viewers of version 4; None for the others."""
+        return self._outgoing if encoding.version >= 4 else None
+
+    def takes_long(self, encoding: Encoding) -> bool:
+        """False: it is encoded already."""
+        return False
+
+    def strip(self) -> int:
+        """Nothing can be made again. Returns 0."""
+        return 0
 
 
 def _loss(publication: Publication, why: str) -> dict[str, Any]:

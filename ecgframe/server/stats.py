@@ -1,4 +1,4 @@
-"""What a handler counts, and the plain ``stats()`` that it gives."""
+"""Counters of a handler, and its ``stats()``."""
 
 from __future__ import annotations
 
@@ -8,38 +8,37 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..codec import Codec
+from ..codec import EncodedFrame
 from ..metrics import BYTES, SECONDS, Histogram
-from ..protocol import LARGEST_LENGTH, MessageType
-from ..session import Counters, Outgoing, PreparedOutgoing
+from ..protocol import MessageType
+from ..session import Counters, Outgoing
 from .open_files import failed_accepts
 
 if TYPE_CHECKING:
     from ..session import ServerSession
 
-_codec = Codec(max_payload=LARGEST_LENGTH, ndarray="binary")
-
 
 @dataclass(slots=True)
 class ServerStats:
-    """Counters of one handler, of connections that are closed included.
+    """Counters of one handler; they include closed connections.
 
     Attributes:
-        accepted: connections.
-        failed_accepts: of the process, before the handler was made.
-        refused: connections that were refused: too many, a name that is taken, or not authenticated.
-        closed: connections by close code, as text.
-        counters: of the sessions that are over, and what has passed the queues of all.
-        errors: that the handler answered on its own account, by code.
-        acknowledged: messages.
-        sent_sizes: bytes of the data frames that were queued, for each viewer that got them.
-        received_sizes: bytes of the WebSocket messages that came.
-        receive_seconds: from the arrival of a message until the application has handled it.
-        publish_seconds: from the call until the last viewer's frame is queued.
-        encoded: frames that were made of what was published or broadcast: one for each encoding, not for each viewer.
-        deflated: of these, those that were deflated in the encoding that the server keeps.
-        before: bytes of their payloads.
-        after: bytes of their payloads, deflated.
+        accepted: accepted connections.
+        failed_accepts: failed attempts to accept a connection, in this process, before the handler was created.
+        refused: refused connections: too many, the same id as another, or the handler is closed.
+        closed: closed connections by close code, as text.
+        counters: counters of the closed sessions, and frames of all sessions that were sent without queueing.
+        errors: errors that the handler itself answered, by code.
+        acknowledged: messages that peers acknowledged.
+        sent_sizes: bytes of the data frames, one observation for each viewer.
+        received_sizes: bytes of the received WebSocket messages.
+        receive_seconds: seconds from the arrival of a message until the application has handled it.
+        publish_seconds: seconds from the call of ``publish`` until the last viewer's frame is queued.
+        encoded: frames encoded of published and broadcast messages: one for each encoding, not for each viewer.
+        deflated: those of them in the canonical encoding that were deflated.
+        before: bytes of the payloads of these, before deflating.
+        after: bytes of the payloads of these, deflated.
+        started_at: when the handler was created, in seconds of the monotonic clock.
     """
 
     accepted: int = 0
@@ -60,32 +59,25 @@ class ServerStats:
     started_at: float = field(default_factory=monotonic)
 
     def note_sent(self, outgoing: Outgoing, viewers: int, passed: int) -> None:
-        """Count a data frame that went to so many viewers, to some of them without being queued."""
+        """Count a data frame that was sent to ``viewers`` viewers, to ``passed`` of them without queueing."""
         self.sent_sizes.observe(outgoing.nbytes, viewers)
         if passed:
             self.counters.sent[outgoing.type] += passed
             self.counters.sent_bytes += passed * outgoing.nbytes
 
-    def note_encoded(self, outgoing: Outgoing, data: Any) -> None:
-        """Count how much smaller a frame became, if it was deflated. Packing once more costs little beside that."""
-        if outgoing.deflated:
+    def note_encoded(self, encoded: EncodedFrame) -> None:
+        """Count a frame of a published message, and its bytes before and after if it was deflated."""
+        if encoded.packed is not None and encoded.packed != encoded.nbytes:
             self.deflated += 1
-            self.before += len(_codec.pack(data))
-            self.after += _codec.split(outgoing.frame)[1].nbytes
-
-    def note_prepared(self, prepared: PreparedOutgoing) -> None:
-        """Count how much smaller a large frame became, if it was deflated."""
-        if prepared.deflated:
-            self.deflated += 1
-            self.before += prepared.packed
-            self.after += prepared.nbytes
+            self.before += encoded.packed
+            self.after += encoded.nbytes
 
     def note_other_encoding(self) -> None:
-        """Count a frame that was made of a large publication for viewers that need another encoding."""
+        """Count a large publication that was encoded in another encoding."""
         self.encoded += 1
 
     def stats(self, sessions: Collection[ServerSession]) -> dict[str, Any]:
-        """All of it as plain numbers, together with what the open sessions have counted so far."""
+        """Return all counters as plain numbers, those of the open sessions included."""
         counters = self._total(session.counters for session in sessions)
         return {
             "uptime": monotonic() - self.started_at,
@@ -105,6 +97,7 @@ class ServerStats:
             "errors": {"sent": _coded(counters.refused + self.errors), "received": _coded(counters.errors)},
             "latency": {"receive": self.receive_seconds.snapshot(), "publish": self.publish_seconds.snapshot()},
             "queues": _queues(sessions),
+            "over_budget": dict(counters.over_budget),
             "dropped": counters.dropped,
             "resent": counters.resent,
             "undelivered": counters.undelivered,

@@ -1,47 +1,60 @@
-"""One named stream: who watches it, and how each of them gets what is published and what it missed."""
+"""One named stream: its viewers, and how they get new messages and those that they missed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..protocol import ErrorCode
-from ..session import Loss, Outgoing, ServerSession
+from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
+from .numbering import Numbering, Record
 from .portions import Portions
-from .publication import Publication
+from .publication import Publication, TemplatePublication
 
 CHUNK_FRAMES: Final = 64
-"""Frames of a backlog that are queued at once, at most."""
+"""Most frames in one piece of a backlog."""
 
 CHUNK_BYTES: Final = 256 * 1024
-"""Bytes of a backlog after which no further frame is queued at once."""
+"""Bytes at which a piece of a backlog gets no further frame."""
 
 
 class Viewer(UpToDateViewer, Protocol):
-    """A connection, as far as a stream knows it."""
+    """What a stream needs of a connection."""
 
     def pump(self, now: float) -> None:
-        """Send what is queued, as far as it can be sent at once."""
+        """Send as many queued messages as the link takes now."""
 
     def bring_up_to_date(self, stream: Stream) -> None:
-        """Call ``catch_up`` of the stream whenever nothing is queued, for as long as that says so."""
+        """Call the stream's ``catch_up`` whenever nothing is queued, until it returns False."""
+
+
+class Source(NamedTuple):
+    """What the application published, beside the frame that was made of it.
+
+    Attributes:
+        data: the payload.
+        is_exact: whether to look for the counts behind floats.
+    """
+
+    data: Any
+    is_exact: bool
 
 
 class Backlog:
-    """What a viewer has yet to get of a stream's ring before it is up to date.
+    """The publications in a ring that a viewer has to get before it is up to date.
 
     Attributes:
-        next: number of the publication that it gets next.
-        last: timestamp of the one that it got last.
-        overtaken: numbers of urgent publications that it got ahead of their turn.
-        encoded: the next publication for this viewer, by its number, where that had to be encoded first.
+        next: number of the next publication to send.
+        last: timestamp of the last publication that was sent.
+        overtaken: numbers of urgent publications that were sent ahead of their turn.
+        encoded: by its number, the next publication, if it had to be encoded for this viewer in a thread.
     """
 
     __slots__ = ("encoded", "last", "next", "overtaken")
@@ -54,24 +67,28 @@ class Backlog:
 
 
 class Stream:
-    """One stream: its ring, the viewers that are up to date, those that catch up with it, and those that know more.
+    """One stream: its ring and its viewers.
 
-    A viewer that comes back takes what it missed from the ring piece by piece, as its network does, and is given
-    what is published meanwhile from there as well; only what is urgent goes to it at once. One whose last message is
-    later than all that is in the ring waits for one that is later still: the past may yet arrive from another server.
+    A viewer that resumes is sent its backlog from the ring, piece by piece as its network takes it, and then messages
+    that were published meanwhile, from the ring as well; only urgent messages go to it at once. A viewer may know a
+    later message than the newest in the ring, because messages of another server have yet to arrive here: it waits for
+    one that is later still.
 
     Args:
-        name: its name.
-        ring: its own.
-        known_after: microseconds since 1970: whatever was published here later, the stream's ring has had.
-        encodings: makes the frames that take long.
-        portions: of all large frames of the server.
-        note_sent: is told of each frame.
-        forget: is called when nobody would miss the stream any more.
+        name: name of the stream.
+        ring: ring of this stream.
+        known_after: in microseconds since 1970; every message published on this server later than this was in the ring.
+        encodings: encodes large publications in a thread.
+        portions: turns for writing large frames.
+        note_sent: called for each frame.
+        forget: called when the stream has no viewers and no messages.
+        numbering: its numbers, for viewers of version 4; None if the server does not speak it.
+        settings: for the frames of templates.
 
     Attributes:
-        joined: whether the backplane follows it.
-        joining: the task that makes it do so.
+        joined: whether the backplane follows the stream.
+        joining: the task that joins it; None if there is none.
+        source: what is published next, if that is known before it is delivered.
     """
 
     __slots__ = (
@@ -83,11 +100,14 @@ class Stream:
         "_holders",
         "_live",
         "_note_sent",
+        "_settings",
         "joined",
         "joining",
         "known_after",
         "name",
+        "numbering",
         "ring",
+        "source",
     )
 
     def __init__(
@@ -99,7 +119,12 @@ class Stream:
         portions: Portions,
         note_sent: NoteSent,
         forget: Callable[[Stream], None],
+        numbering: Numbering | None,
+        settings: Settings,
     ) -> None:
+        self.numbering = numbering
+        self.source: Source | None = None
+        self._settings = settings
         self.name = name
         self.ring = ring
         self.known_after = known_after
@@ -116,11 +141,40 @@ class Stream:
 
     @property
     def viewers(self) -> int:
-        """Connections that watch it."""
+        """Number of connections that watch the stream."""
         return len(self._live) + len(self._backlogs) + len(self._ahead)
 
     def deliver(self, publication: Publication, now: float) -> int:
-        """Keep a publication and send it to all viewers. Returns to how many it goes now."""
+        """Add a publication to the ring and send it to the viewers.
+
+        Args:
+            publication: the message.
+            now: in seconds of the loop's clock.
+
+        Returns:
+            The number of viewers to which it is sent now.
+        """
+        if self.numbering is not None:
+            self._number(publication, self.numbering, now)
+        return self._deliver(publication, now)
+
+    def _number(self, publication: Publication, numbering: Numbering, now: float) -> None:
+        """Give a publication its number, make a record of it, and deliver a new template before it."""
+        source, self.source = self.source, None
+        record: Record | None = None
+        if numbering.makes_records and publication.may_be_record:
+            if source is None:
+                source = Source(publication.data, is_exact=False)
+            record, template = numbering.record_of(source.data, now, exact=source.is_exact)
+            if template is not None:
+                oldest = numbering.next - len(self.ring)
+                timestamp = publication.timestamp - 1
+                outgoing = numbering.publish_template(template, timestamp, oldest, self._settings)
+                position = StreamPosition(numbering.id, numbering.next - 1)
+                self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        publication.set_position(numbering.take(), record)
+
+    def _deliver(self, publication: Publication, now: float) -> int:
         self.ring.append(publication, now)
         if self._ahead:
             self._await_no_longer(publication.timestamp)
@@ -133,27 +187,28 @@ class Stream:
         return taken
 
     def follow(self, viewer: Viewer) -> int:
-        """Let a connection watch, from now on.
+        """Add a viewer that gets messages from now on.
 
         Returns:
-            The moment from which it gets what is published, in microseconds since 1970.
+            The first timestamp that a message for it can have, in microseconds since 1970.
         """
         self.remove(viewer)
         self._live[viewer] = None
         return self.ring.latest + 1
 
     def resume_after(self, viewer: Viewer, since: int) -> int | None:
-        """Let a connection watch from the message of that timestamp on.
+        """Add a viewer that gets messages after the one with timestamp ``since``.
 
-        A timestamp that is none of this stream's tells nothing of what the viewer has: a server with another clock may
-        have given it. Such a viewer is sent all that is kept.
+        If the stream has no message with that timestamp, it may come from a server with another clock and says nothing
+        about what the viewer has. Then the viewer is sent the whole ring.
 
         Args:
-            viewer: that has the message already.
-            since: its timestamp, in microseconds since 1970.
+            viewer: the connection.
+            since: timestamp of its last message, in microseconds since 1970.
 
         Returns:
-            None where the message is known, so that nothing is missing. Else the moment from which on nothing is.
+            None if the message is known, so that nothing is missing. Otherwise the time from which nothing is missing,
+            in microseconds since 1970.
         """
         self.remove(viewer)
         ring = self.ring
@@ -164,38 +219,40 @@ class Stream:
         return ring.floor + 1
 
     def resume_shared(self, viewer: Viewer, since: int, now: int, *, is_whole: bool) -> int | None:
-        """The same where one clock gives all servers their timestamps, so that places between two messages count.
+        """Add a viewer that gets messages after ``since``, when all servers take their timestamps from one clock.
+
+        Then ``since`` is valid even if the stream has no message with exactly that timestamp.
 
         Args:
-            viewer: that has the message already.
-            since: its timestamp, in microseconds since 1970.
-            now: by that clock.
-            is_whole: whether all that was published on any server until now is here.
+            viewer: the connection.
+            since: timestamp of its last message, in microseconds since 1970.
+            now: in microseconds since 1970, by the shared clock.
+            is_whole: whether every message that was published on any server until now has arrived here.
 
         Returns:
-            As ``resume_after`` does.
+            As for ``resume_after``.
         """
         ring = self.ring
         if not is_whole and ring.latest < since <= now:
             self.remove(viewer)
             self._ahead[viewer] = since
             return None
-        if ring.floor <= since < (ring.oldest or now):  # before all that is kept, and what came before is not missing
+        if ring.floor <= since < (ring.oldest or now):  # before the oldest in the ring, and none in between is missing
             self.remove(viewer)
             self._send_from(viewer, ring.first, since)
             return None
         return self.resume_after(viewer, since)
 
     def resume_at(self, viewer: Viewer, moment: int, now: int) -> int | None:
-        """Let a connection watch from a moment on, by the clock that gives this stream its timestamps.
+        """Add a viewer that gets messages after a time, which need not be the timestamp of a message.
 
         Args:
-            viewer: whose messages have no timestamps, or who asks for a time.
-            moment: in microseconds since 1970.
-            now: by that clock.
+            viewer: a connection without timestamps, or one that asks for a time.
+            moment: in microseconds since 1970, by the clock of the stream's timestamps.
+            now: the current time by that clock.
 
         Returns:
-            None where all from that moment on is here. Else the moment from which on it is.
+            None if every message after that time is in the ring. Otherwise the time from which nothing is missing.
         """
         self.remove(viewer)
         ring = self.ring
@@ -205,6 +262,37 @@ class Stream:
         self._send_from(viewer, ring.first, ring.floor)
         return ring.floor + 1
 
+    def resume_after_number(self, viewer: Viewer, after: int) -> None:
+        """Add a viewer of version 4 that gets messages after the one with a number, or all that the ring still has.
+
+        Args:
+            viewer: the connection.
+            after: a number of this epoch, below the next one.
+        """
+        assert self.numbering is not None
+        self.remove(viewer)
+        number = max(self.ring.end - (self.numbering.next - after - 1), self.ring.first)
+        before = number - 1 - self.ring.first
+        last = next(self.ring.start_from(number - 1)).timestamp if before >= 0 else self.ring.floor
+        self._send_from(viewer, number, last)
+
+    def note_reader(self, viewer: Viewer) -> None:
+        """Make records from now on, if the viewer reads them."""
+        if self.numbering is not None and viewer.session.encoding.record:
+            self.numbering.makes_records = True
+
+    def binding(self, viewer: Viewer) -> Binding | None:
+        """What a viewer is told of the numbers of the messages that it gets; None before version 4."""
+        if self.numbering is None or viewer.session.version < 4:
+            return None
+        backlog = self._backlogs.get(viewer)
+        return self.numbering.binding(self._number_of(self.ring.end if backlog is None else backlog.next))
+
+    def _number_of(self, in_ring: int) -> int:
+        """The number in the stream of a publication with that number in the ring."""
+        assert self.numbering is not None
+        return self.numbering.next - (self.ring.end - in_ring)
+
     def _send_from(self, viewer: Viewer, number: int, last: int) -> None:
         if number < self.ring.end:
             self._backlogs[viewer] = Backlog(number, last)
@@ -212,7 +300,7 @@ class Stream:
             self._live[viewer] = None
 
     def remove(self, viewer: Viewer) -> None:
-        """Let it watch no more."""
+        """Remove a viewer; does nothing if it does not watch the stream."""
         self._live.pop(viewer, None)
         self._backlogs.pop(viewer, None)
         self._ahead.pop(viewer, None)
@@ -221,7 +309,7 @@ class Stream:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The stream is not forgotten within this context."""
+        """Keep the stream from being forgotten within this context."""
         self._holders += 1
         try:
             yield
@@ -230,24 +318,29 @@ class Stream:
             self.forget_if_idle()
 
     def forget_if_idle(self) -> None:
-        """Have the stream forgotten if nobody would miss it."""
+        """Forget the stream if it has no holders, no viewers and no messages."""
         if not (self._holders or self.viewers or self.ring):
             self._forget(self)
 
     def is_behind(self, viewer: Viewer) -> bool:
-        """Tell whether the viewer still has a backlog."""
+        """Return whether the viewer has a backlog."""
         return viewer in self._backlogs
 
     def catch_up(self, viewer: Viewer, now: float) -> bool:
-        """Queue the next piece of a viewer's backlog, which has nothing waiting. Tells whether to call this again.
+        """Queue the next piece of a viewer's backlog. Call this while nothing is queued for the viewer.
 
-        Not so where the viewer is up to date, and where something has to be encoded for it first, which then has it
-        go on.
+        Args:
+            viewer: the connection.
+            now: in seconds of the loop's clock.
+
+        Returns:
+            Whether to call this again. False if the viewer is up to date, or if the next message is encoded in a
+            thread, which calls ``bring_up_to_date`` afterwards.
         """
         backlog = self._backlogs[viewer]
         session = viewer.session
         if backlog.next < self.ring.first:
-            self._tell_loss(session, backlog)
+            self._tell_loss(viewer, backlog)
         goes_on = True
         for publication in self.ring.start_from(backlog.next):
             is_overtaken = publication.number in backlog.overtaken
@@ -262,6 +355,8 @@ class Stream:
                 backlog.overtaken.remove(publication.number)
                 continue
             outgoing = encoded or self.ring.frame(publication, session.encoding)
+            if outgoing is None:
+                continue
             session.enqueue(outgoing)
             self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
@@ -274,46 +369,47 @@ class Stream:
         return goes_on
 
     def _have_encoded(self, publication: Publication, viewer: Viewer, backlog: Backlog) -> None:
-        """Have the viewer go on with its backlog once a publication is encoded for it."""
+        """Encode a publication for the viewer in a thread, then continue with its backlog."""
         encoding = viewer.session.encoding
 
         def go_on(outgoing: Outgoing | None) -> None:
             if self._backlogs.get(viewer) is not backlog:
-                return  # it has left the stream, or come anew
-            if outgoing is None:  # which a log says
+                return  # the viewer has left the stream, or subscribed again
+            if outgoing is None:  # encoding failed, and has been logged
                 backlog.next = publication.number + 1
             elif viewer.session.encoding is encoding:
                 self.ring.keep(publication, encoding, outgoing)
-                backlog.encoded[publication.number] = outgoing  # the ring may let it go before its turn comes
+                backlog.encoded[publication.number] = outgoing  # the ring may drop the frame before it is sent
             viewer.bring_up_to_date(self)
             viewer.pump(asyncio.get_running_loop().time())
 
         self._encodings.prepare(publication, encoding, go_on)
 
     def _await_no_longer(self, timestamp: int) -> None:
-        """What comes now is new to viewers that knew more than the ring."""
+        """Send live messages from this timestamp on to viewers that waited for a later one than they have."""
         for viewer, since in list(self._ahead.items()):
             if since < timestamp:
                 del self._ahead[viewer]
                 self._live[viewer] = None
 
     def _send_ahead(self, publication: Publication, now: float) -> int:
-        """Send what is urgent to viewers that catch up. One that is up to date by now has it already."""
+        """Send an urgent publication to viewers that catch up, unless their backlog is already past it."""
         ahead = [viewer for viewer, backlog in self._backlogs.items() if publication.number >= backlog.next]
         for viewer in ahead:
             self._send_urgent(viewer, self._backlogs[viewer], now)
         return len(ahead)
 
     def _send_urgent(self, viewer: Viewer, backlog: Backlog, now: float) -> None:
-        """Send what is urgent in a backlog, in its order: an alarm does not end before it has begun."""
+        """Send the urgent messages of a backlog in their order, so that an alarm does not end before it begins."""
         session = viewer.session
         for publication in self.ring.start_from(backlog.next):
             if not publication.urgent or publication.number in backlog.overtaken:
                 continue
             if publication.takes_long(session.encoding):
-                break  # it gets it in its turn
+                break  # sent with the rest of the backlog
             outgoing = self.ring.frame(publication, session.encoding)
-            # A viewer that could not tell, and resumes by timestamps, gets it in its turn; so it is with a flood.
+            assert outgoing is not None, "templates are not urgent"
+            # Sent with the rest of the backlog: to viewers that cannot tell that it was sent ahead, and in a flood.
             if outgoing.tier is not Tier.URGENT or _is_half_full(session):
                 break
             backlog.overtaken.add(publication.number)
@@ -321,10 +417,16 @@ class Stream:
             self._note_sent(outgoing, 1, 0)
         viewer.pump(now)
 
-    def _tell_loss(self, session: ServerSession, backlog: Backlog) -> None:
-        """The ring has moved on: the viewer goes on at its oldest message and is told what it misses."""
+    def _tell_loss(self, viewer: Viewer, backlog: Backlog) -> None:
+        """Continue a backlog at the oldest message of the ring, and send the viewer an ERROR about the lost ones.
+
+        A viewer of version 4 is answered again as well: there may be templates among the lost ones.
+        """
+        session = viewer.session
         lost = range(backlog.next, self.ring.first)
         frames = len(lost) - sum(number in lost for number in backlog.overtaken)
+        if self.numbering is not None and session.version < 4:
+            frames -= self.numbering.templates_within(self._number_of(lost.start), self._number_of(lost.stop))
         backlog.overtaken.difference_update(lost)
         loss = Loss(backlog.last + 1, self.ring.floor, frames)
         backlog.next = self.ring.first
@@ -334,6 +436,8 @@ class Stream:
                 f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
             )
             session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=loss.details(self.name))
+        if (binding := self.binding(viewer)) is not None:
+            session.answer_subscription(self.name, "subscribed", binding=binding)
 
 
 def _is_half_full(session: ServerSession) -> bool:

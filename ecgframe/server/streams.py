@@ -1,4 +1,4 @@
-"""The streams of a server: made when they are asked for, forgotten when nobody would miss them."""
+"""The streams of a server: created on demand, forgotten when they have no viewers and no messages."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final, NamedTuple
 
+from ..session import Settings
 from .backplane import NO_PAST, Backplane
 from .encodings import Encodings
 from .fan_out import NoteSent
-from .history import Ring, Room
+from .history import Ring, RingsLimit
 from .limits import Limits
+from .numbering import Numbering, TemplatesLimit
 from .portions import Portions
 from .stream import Stream
 from .tasks import begin
 
 FLOORS: Final = 4096
-"""Streams forgotten of late of which the server still knows since when nothing was published."""
+"""Forgotten streams whose ``Ring.floor`` and numbers are still remembered, for viewers that resume."""
 
 
 class TooManyStreams(RuntimeError):
-    """The server remembers as many streams as it may, so no other one can be begun."""
+    """The stream is new, and ``Limits.streams`` is reached."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class StreamClock(NamedTuple):
-    """What gives the messages of a stream their timestamps.
+    """The clock from which the messages of a stream take their timestamps.
 
     Attributes:
-        now: by that clock, in microseconds since 1970.
-        is_shared: whether it is the one clock of several servers, and not this server's own.
-        is_whole: whether all that was published on any server until now has been delivered here.
+        now: its time, in microseconds since 1970.
+        is_shared: whether all servers share it; False for the clock of this server.
+        is_whole: whether every message that was published on any server until now has been delivered here.
     """
 
     now: int
@@ -40,13 +46,16 @@ class StreamClock(NamedTuple):
 
 
 class Streams:
-    """The streams that a server remembers: those that somebody watches or that have messages in their ring.
+    """The streams that a server keeps in memory: those with viewers, and those with messages in their ring.
 
     Args:
-        limits: how many, and how much they keep.
-        backplane: is told which streams to follow.
-        wall_clock_us: gives microseconds since 1970.
-        encodings: as ``Stream`` has it, and so with the next two.
+        limits: limits of the handler.
+        backplane: joins and leaves the streams.
+        wall_clock_us: returns microseconds since 1970.
+        encodings: encodes large publications in a thread.
+        portions: turns for writing large frames.
+        note_sent: called for each frame.
+        settings: those of the sessions. If they speak version 4, the messages of streams are numbered.
     """
 
     def __init__(
@@ -57,14 +66,20 @@ class Streams:
         encodings: Encodings,
         portions: Portions,
         note_sent: NoteSent,
+        settings: Settings,
     ) -> None:
+        self._settings = settings
+        self._is_numbered = settings.latest_version >= 4
+        self._ids = count(1)
+        self._templates_limit = TemplatesLimit()
+        self._numberings: OrderedDict[str, Numbering] = OrderedDict()  # of streams that are forgotten
         self._limits = limits
         self._backplane = backplane
         self._wall_clock_us = wall_clock_us
         self._encodings = encodings
         self._portions = portions
         self._note_sent = note_sent
-        self._room = Room(limits.rings_bytes)
+        self._rings_limit = RingsLimit(limits.rings_bytes)
         self._streams: dict[str, Stream] = {}
         self._floors: OrderedDict[str, int] = OrderedDict()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -77,66 +92,67 @@ class Streams:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in all rings."""
-        return self._room.used
+        """Bytes of the messages in all rings."""
+        return self._rings_limit.used
 
     def get(self, name: str) -> Stream | None:
-        """The stream, if it is remembered."""
+        """The stream, or None if it is not in memory."""
         return self._streams.get(name)
 
     @contextmanager
     def hold(self, name: str) -> Iterator[Stream]:
-        """The stream, made if need be, which is not forgotten within the context.
+        """Return the stream, create it if necessary, and keep it from being forgotten within the context.
 
         Raises:
-            TooManyStreams: it is not there, and no more may be.
+            TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
         """
         stream = self._streams.get(name) or self._make(name)
         with stream.held():
             yield stream
 
     async def join(self, stream: Stream) -> None:
-        """Have the backplane follow the stream, and its past delivered.
+        """Have the backplane follow the stream and deliver its past messages.
 
         Raises:
-            TimeoutError: the backplane took too long.
-            Exception: whatever else it raises.
+            TimeoutError: this took more than ``Limits.hook_seconds``.
+            Exception: another error of the backplane.
         """
         if stream.joined:
             return
         if stream.joining is None:
             stream.joining = begin(self._join(stream))
-        # Shielded: one viewer that goes away meanwhile does not take the stream from the others.
+        # Shielded, so that a viewer that leaves meanwhile does not cancel the task for the others.
         await asyncio.shield(stream.joining)
 
     async def catch_up(self, stream: Stream, since: int | None) -> StreamClock:
-        """Have what other servers published until now delivered here, where a viewer may know of more than this server.
+        """Deliver messages of other servers that are still on their way, if a viewer may already have some of them.
 
         Args:
-            stream: that the backplane follows.
-            since: timestamp of the last message that the viewer has.
+            stream: a stream that the backplane follows.
+            since: timestamp of the last message that the viewer has, in microseconds since 1970; None if it has none.
 
         Returns:
-            The clock of the stream, afterwards.
+            The clock of the stream, read afterwards.
         """
         is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
         shared = self._backplane.now()
         return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
 
     def close(self) -> None:
-        """Forget all."""
+        """Forget all streams."""
         for stream in self._streams.values():
             stream.ring.close()
             if stream.joining:
                 stream.joining.cancel()
         self._streams.clear()
         self._floors.clear()
+        self._numberings.clear()
         if self._sweeper:
             self._sweeper.cancel()
             self._sweeper = None
 
     def stats(self) -> dict[str, dict[str, Any]]:
-        """Of each stream: viewers, and what its ring holds."""
+        """For each stream: the number of viewers, and frames, bytes and seconds in its ring."""
         return {
             name: {
                 "viewers": stream.viewers,
@@ -151,14 +167,28 @@ class Streams:
         if len(self._streams) >= self._limits.streams:
             self._sweep()
         if len(self._streams) >= self._limits.streams:
-            raise TooManyStreams(f"{len(self._streams)} streams are there already, as many as the limits allow")
+            raise TooManyStreams(f"there are {len(self._streams)} streams already, the most that Limits.streams allows")
         known_after = self._floors.pop(name, 0) or self._wall_clock_us()
-        ring = Ring(self._limits.ring_seconds, self._limits.ring_bytes, self._room)
+        ring = Ring(self._limits.ring_seconds, self._limits.ring_bytes, self._rings_limit)
         stream = self._streams[name] = Stream(
-            name, ring, known_after, self._encodings, self._portions, self._note_sent, self._forget
+            name,
+            ring,
+            known_after,
+            self._encodings,
+            self._portions,
+            self._note_sent,
+            self._forget,
+            self._numbering_of(name),
+            self._settings,
         )
         self._sweep_later()
         return stream
+
+    def _numbering_of(self, name: str) -> Numbering | None:
+        """The numbers of a stream, with which it goes on where it was left; None if the server has none."""
+        if not self._is_numbered:
+            return None
+        return self._numberings.pop(name, None) or Numbering(name, next(self._ids), self._templates_limit)
 
     async def _join(self, stream: Stream) -> None:
         try:
@@ -169,7 +199,7 @@ class Streams:
         finally:
             stream.joining = None
         stream.joined = True
-        # While this server did not follow the stream, others may have published on it: only the engine knows.
+        # Other servers may have published on the stream before this one followed it; only the engine knows.
         stream.ring.raise_floor(stream.known_after if complete_after == NO_PAST else complete_after)
 
     def _sweep_later(self) -> None:
@@ -195,6 +225,10 @@ class Streams:
         del self._streams[stream.name]
         stream.ring.close()
         self._backplane.leave(stream.name)
+        if stream.numbering is not None:
+            self._numberings[stream.name] = stream.numbering
+            if len(self._numberings) > FLOORS:
+                self._numberings.popitem(last=False)[1].close()
         if stream.joined:
             self._floors[stream.name] = stream.ring.floor
             if len(self._floors) > FLOORS:

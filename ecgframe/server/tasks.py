@@ -1,4 +1,4 @@
-"""Coroutines that are to run on their own."""
+"""Starting coroutines as tasks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 if sys.version_info >= (3, 12):
 
     def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run the coroutine as a task, up to its first real wait at once: one that never waits costs no turn."""
+        """Start the coroutine as a task. It runs at once, up to its first wait; one that never waits costs no turn."""
         return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), eager_start=True)
 
 else:
 
     def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run the coroutine as a task, from the next turn of the loop on."""
+        """Start the coroutine as a task, which begins in the next turn of the event loop."""
         return asyncio.get_running_loop().create_task(coroutine)

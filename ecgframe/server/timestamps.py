@@ -1,4 +1,4 @@
-"""The timestamps of a server: strictly rising, whatever is done to the clock, and what is done to it is told."""
+"""Timestamps of a server: they increase strictly even if the clock is set, and a clock that was set is logged."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ if TYPE_CHECKING:
     from .backplane import Backplane
 
 LOOK_EVERY: Final = 1.0
-"""Seconds between two looks whether the clock was set."""
+"""Seconds from one check of the clock to the next."""
 
 STEP: Final = 0.1
-"""Seconds within one such time by which the clock goes wrong when it is set; adjusting it slowly does far less."""
+"""Seconds by which the clock differs from one check to the next if it was set; slow adjustment changes far less."""
 
 
 class Timestamps:
-    """Microseconds since 1970 for what a server sends, each more than the last.
+    """Generates the timestamps of a server's messages, in microseconds since 1970, strictly increasing.
 
-    When the clock is set back while the server runs, timestamps go on from where they were, a microsecond for each
-    message, until the clock has caught up with them.
+    After the clock was set back, each timestamp is one microsecond more than the last, until the clock has caught up.
 
     Args:
-        clock: gives microseconds since 1970; None for the system's clock.
-        backplane: whose clock counts, where it has one.
+        clock: returns microseconds since 1970; None for the system's clock.
+        backplane: its clock is used instead if it has one.
 
     Attributes:
-        next: gives the next timestamp.
+        next: returns the next timestamp.
         steps: how often the clock was set since the server began.
     """
 
@@ -47,14 +46,14 @@ class Timestamps:
 
     @property
     def ahead(self) -> float:
-        """Seconds by which timestamps are ahead of the clock that gives them."""
+        """Seconds by which timestamps are ahead of their clock."""
         return max(0, self.next() - self._source()) / 1_000_000
 
     def watch(self, now: float) -> None:
-        """See whether the clock was set; may be called as often as is convenient.
+        """Check whether the clock was set, at most once every ``LOOK_EVERY`` seconds.
 
         Args:
-            now: in seconds of a clock that is never set.
+            now: in seconds of a monotonic clock.
         """
         if now < self._look_at:
             return
@@ -89,5 +88,5 @@ class Timestamps:
 
 
 def system_clock() -> int:
-    """Microseconds since 1970."""
+    """Return microseconds since 1970 by the system's clock."""
     return time.time_ns() // 1000

@@ -1,6 +1,7 @@
-"""One side of a conversation, without I/O: ``ServerSession`` and ``ClientSession``."""
+"""One side of a connection, without I/O: ``ServerSession`` and ``ClientSession``."""
 
 from .client_session import ClientSession
+from .cost import Totals
 from .counters import Counters
 from .decoding import Decoding
 from .events import (
@@ -9,6 +10,7 @@ from .events import (
     Event,
     FrameRefused,
     Negotiated,
+    Numbered,
     PingUnanswered,
     Received,
     RoundTrip,
@@ -18,7 +20,18 @@ from .events import (
     UnsubscribeRequested,
     VersionChecked,
 )
-from .outgoing import Encoding, Outgoing, PreparedOutgoing, encode_outgoing, prepare_outgoing
+from .frame_reader import StreamOf
+from .meter import BudgetExceeded
+from .outgoing import (
+    Binding,
+    Encoding,
+    Outgoing,
+    PreparedOutgoing,
+    StreamPosition,
+    encode_frame,
+    encode_outgoing,
+    prepare_outgoing,
+)
 from .send_queue import Loss
 from .sender import Close
 from .server_session import ServerSession
@@ -28,6 +41,8 @@ from .timestamps import microseconds, seconds
 
 __all__ = [
     "Acknowledged",
+    "Binding",
+    "BudgetExceeded",
     "ClientSession",
     "Close",
     "Decoding",
@@ -37,8 +52,10 @@ __all__ = [
     "FrameRefused",
     "Loss",
     "Negotiated",
+    "Numbered",
     "Outgoing",
     "PingUnanswered",
+    "StreamPosition",
     "PreparedOutgoing",
     "RateLimit",
     "Received",
@@ -46,12 +63,15 @@ __all__ = [
     "ServerSession",
     "Session",
     "Settings",
+    "StreamOf",
     "SubscribeRequested",
     "SubscriptionAnswered",
     "Counters",
+    "Totals",
     "Undelivered",
     "UnsubscribeRequested",
     "VersionChecked",
+    "encode_frame",
     "encode_outgoing",
     "microseconds",
     "prepare_outgoing",

@@ -1,4 +1,4 @@
-"""The client's side of a conversation."""
+"""The client's side of a connection."""
 
 from __future__ import annotations
 
@@ -7,74 +7,114 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidDataFormat, PermissionDenied
-from ..protocol import LARGEST_LENGTH, Check, MessageType
+from ..protocol import LARGEST_LENGTH, Check, CloseCode, MessageType
 from .events import Event, SubscriptionAnswered
 from .negotiation import choice, common_capabilities
 from .outgoing import encode_outgoing, encoding_for
-from .session import VERSION_OF_NEGOTIATION, Session
+from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
+from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import Message
+    from .frame_reader import StreamOf
+    from .session import Verdict
     from .settings import Settings
 
 SHORTEST_HEARTBEAT: Final = 0.05
-"""Seconds; a server that announces less must not keep its clients busy with heartbeats."""
+"""Shortest heartbeat interval in seconds: a server that announces less cannot keep its clients busy."""
 
 LONGEST_HEARTBEAT: Final = 86_400.0
-"""Seconds; a server that announces more means "never", and a clock has to be set to something."""
+"""Longest heartbeat interval in seconds, for servers that announce more because they mean "never"."""
 
 
 class ClientSession(Session):
-    """The side that chooses from what the server offers, and subscribes."""
+    """The side that chooses from what the server offers, and subscribes.
 
-    def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
+    Args:
+        settings: this side's.
+        wall_clock_us: gives microseconds since 1970, each time more than the last.
+        was_refused: asked of a numbered message that is refused, with its stream and its number: whether it was over
+            an earlier connection, too. Then it does not count among the errors that close the connection: it would
+            come again after each of them.
+    """
+
+    __slots__ = ("_give_up_waiting_at", "_was_refused")
+
+    def __init__(
+        self,
+        settings: Settings,
+        wall_clock_us: Callable[[], int],
+        *,
+        was_refused: Callable[[StreamOf, int], bool] | None = None,
+    ) -> None:
         super().__init__(settings, wall_clock_us)
-        self._window.turn_off()  # a client's own data is for its server alone, which reads it as it comes
+        self._was_refused = was_refused
+        self._room = self._window.turn_off()  # only the server reads what a client sends, and it reads at once
         self._give_up_waiting_at = inf
 
+    def _passes_over(self, stream: StreamOf, number: int) -> bool:
+        return self._was_refused is not None and self._was_refused(stream, number)
+
     def start(self, now: float) -> None:
-        """The connection stands: the client waits for the server's offer."""
+        """Begin: the connection is open, and the client waits for the server's offer."""
         super().start(now)
         self._give_up_waiting_at = now + self.settings.negotiation_timeout
 
     def deadline(self) -> float | None:
-        """When ``tick`` is next to be called. See ``Session.deadline``."""
+        """The time at which to call ``tick`` next. See ``Session.deadline``."""
         deadline = super().deadline()
         return deadline if deadline is None or self.established else min(deadline, self._give_up_waiting_at)
 
     def tick(self, now: float) -> list[Event]:
-        """Do what is due by now. See ``Session.tick``."""
+        """Do what is due. See ``Session.tick``."""
         events: list[Event] = []
-        if not self.established and not self.closing and now >= self._give_up_waiting_at:
-            self._assume(min(self.settings.versions), events)
+        if self.phase is Phase.OPENING and now >= self._give_up_waiting_at:
+            old = [version for version in self.settings.versions if version < 4]
+            if not old:  # version 4 is spoken only after a negotiation
+                self.end(CloseCode.PROTOCOL_ERROR, "the server does not negotiate, and version 4 needs that")
+                return events
+            self._react(Trigger.TIMEOUT)
+            self._assume(min(old), events)
         return events + super().tick(now)
 
-    def subscribe(self, stream: str, since: int | datetime | None = None) -> None:
-        """Ask for a stream; ``SubscriptionAnswered`` follows.
+    def subscribe(
+        self,
+        stream: str,
+        since: int | datetime | None = None,
+        *,
+        epoch: int | None = None,
+        after: int | None = None,
+    ) -> None:
+        """Subscribe to a stream; the event ``SubscriptionAnswered`` follows.
 
         Args:
             stream: its name.
-            since: timestamp of the last message without PRIORITY that this side has, in microseconds since 1970: what
-                came after it is sent first. Or a date: a moment by the server's clock.
+            since: where to resume: the timestamp of the last message without PRIORITY that this side has, in
+                microseconds since 1970, or a date by the server's clock. The server first sends what followed.
+            epoch: the epoch of the stream's numbers that this side knows. Left out before V4.
+            after: the number of the last message in line that this side has in that epoch.
         """
         request: dict[str, Any] = {"stream": stream}
+        if self.version >= 4 and epoch is not None and after is not None:
+            request |= {"epoch": epoch, "after": after}
         if since is not None:
             request["since"] = since if isinstance(since, datetime) else seconds(since)
         self._say(MessageType.SUBSCRIBE, request)
 
     def unsubscribe(self, stream: str) -> None:
-        """Give a stream up; ``SubscriptionAnswered`` follows."""
+        """Unsubscribe from a stream; the event ``SubscriptionAnswered`` follows."""
         self._say(MessageType.UNSUBSCRIBE, {"stream": stream})
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        self._refuse_to_agree_again()
+        self._require_first_negotiation()
         if data.get("versions") is None:
             raise InvalidDataFormat("a server offers a list of versions, not one", check=Check.FIELDS)
         answer = choice(self.settings, data)
-        # The answer travels in a V1 frame, also where another version was assumed.
+        self._react(Trigger.NEGOTIATION)
+        # The answer is a V1 frame, even if another version was assumed.
         outgoing = encode_outgoing(
             encoding_for(VERSION_OF_NEGOTIATION, frozenset()),
             MessageType.PROTOCOL_NEGOTIATION,
@@ -88,10 +128,17 @@ class ClientSession(Session):
             self._heartbeat_interval = min(max(announced, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
         if data.get("max_payload") is not None:
             self._max_payload_of_peer = min(int(data["max_payload"]), LARGEST_LENGTH)
-        self._establish(answer["version"], common_capabilities(self.settings, data), True, events)
+        self._establish(answer["version"], common_capabilities(self.settings, data), events)
+
+    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
+        if type is MessageType.SUBSCRIBE or type is MessageType.UNSUBSCRIBE:
+            return PermissionDenied, "a client has no streams to subscribe to"
+        if type is MessageType.PROTOCOL_NEGOTIATION and self.negotiated:
+            return InvalidDataFormat, AGREED_ALREADY
+        return None
 
     def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        raise PermissionDenied("a client has no streams to subscribe to", check=Check.FIELDS)
+        raise AssertionError("refused by its header")
 
     _on_unsubscribe = _on_subscribe
 
@@ -104,5 +151,7 @@ class ClientSession(Session):
                 None if code is None else int(code),
                 None if start is None else microseconds(start),
                 message.timestamp,
+                data.get("epoch") if message.version >= 4 else None,
+                data.get("next") if message.version >= 4 else None,
             )
         )

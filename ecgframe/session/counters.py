@@ -9,22 +9,23 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Counters:
-    """What has passed, since the connection began.
+    """Counts since the connection began.
 
     Attributes:
-        sent: frames by message type.
-        sent_bytes: of those frames.
+        sent: sent frames by message type.
+        sent_bytes: bytes of those frames.
         received: accepted frames by message type.
-        received_bytes: of all WebSocket messages that came, accepted or not.
-        refused: frames of the peer's that were not accepted, by error code.
-        errors: ERROR messages of the peer's, by code; 0 for all codes that the specification does not have, of which
-            a peer could make up as many as it likes.
-        dropped: frames of ours that gave way because the peer did not keep up.
-        resent: frames sent again for want of an acknowledgement.
-        undelivered: messages given up for want of one.
+        received_bytes: bytes of all received WebSocket messages, accepted or not.
+        refused: received frames that were not accepted, by error code.
+        errors: received ERROR messages by code; codes that the specification does not define count as 0, so that a peer
+            cannot add any number of them.
+        dropped: frames that were dropped from the queue because the peer did not keep up.
+        resent: frames sent again because no acknowledgement came.
+        undelivered: messages that were never acknowledged.
+        over_budget: messages and frames that exceeded a budget, by resource: a field of ``RateLimit``.
     """
 
-    sent: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # half the time of a Counter
+    sent: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # takes half the time of a Counter
     sent_bytes: int = 0
     received: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     received_bytes: int = 0
@@ -33,9 +34,10 @@ class Counters:
     dropped: int = 0
     resent: int = 0
     undelivered: int = 0
+    over_budget: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Counters) -> None:
-        """Add what another connection counted."""
+        """Add the counts of another connection."""
         _add(self.sent, other.sent)
         self.sent_bytes += other.sent_bytes
         _add(self.received, other.received)
@@ -45,6 +47,7 @@ class Counters:
         self.dropped += other.dropped
         self.resent += other.resent
         self.undelivered += other.undelivered
+        self.over_budget.update(other.over_budget)
 
 
 def _add(to: defaultdict[int, int], counts: Mapping[int, int]) -> None:

@@ -1,4 +1,7 @@
-"""A WebSocket message that takes long to decode: to be decoded in any thread, and then received."""
+"""One WebSocket message to decode in a thread, as a job. ``ecgframe.codec`` does the decoding.
+
+A session hands out the job for a message that takes long to decode, and receives its result when it has run.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,47 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..errors import ProtocolError
-from ..protocol import MAX_BATCH_FRAMES
+from ..protocol import LAST_FATAL_CHECK, MAX_BATCH_FRAMES
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ..codec import Codec, Message
+    from ..codec import Codec
+    from .meter import Decoded, FrameMeter
 
 
 class Decoding:
-    """What ``Session.begin_to_receive`` gives for a large message, and ``finish_receiving`` takes once it has run.
+    """A job: ``Session.begin_to_receive`` returns it for a large message; ``finish_receiving`` takes it after ``run``.
 
     Attributes:
-        nbytes: of the WebSocket message.
-        items: what ``run`` made of it: messages, and the errors of frames that are broken.
+        nbytes: bytes of the WebSocket message.
+        meter: measures what the message costs to decode.
+        items: the result of ``run``: messages, and errors of broken or refused frames.
+        seconds: seconds of processor time that ``run`` took; set by the owner, who has a clock.
     """
 
-    __slots__ = ("_codec", "_data", "items", "nbytes")
+    __slots__ = ("_codec", "_data", "items", "meter", "nbytes", "seconds")
 
-    def __init__(self, codec: Codec, data: Buffer, nbytes: int) -> None:
+    def __init__(self, codec: Codec, data: Buffer, nbytes: int, meter: FrameMeter) -> None:
         self.nbytes = nbytes
-        self.items: list[Message | ProtocolError] = []
+        self.meter = meter
+        self.items: list[Decoded] = []
+        self.seconds = 0.0
         self._codec = codec
         self._data = data
 
     def run(self) -> None:
         """Decode the message. It raises nothing that depends on the message."""
-        try:
-            self.items = [self._codec.decode(self._data)]
-        except ProtocolError:  # several frames, or one that is damaged
-            # One more than may be, so that the receiver sees that they are too many.
-            self.items = list(islice(self._codec.decode_each(self._data), MAX_BATCH_FRAMES + 1))
+        self.meter.begin()
+        self.items = decode_items(self._codec, self._data, self.meter)
+
+
+def decode_items(codec: Codec, data: Buffer, meter: FrameMeter) -> list[Decoded]:
+    """Decode the frames of a WebSocket message: messages, and errors of frames that are broken or refused."""
+    try:
+        return [meter.item(codec.decode(data, meter, meter.templates))]
+    except ProtocolError as error:
+        if error.check is None or error.check > LAST_FATAL_CHECK:
+            return [meter.item(error)]
+    # Several frames, or a damaged one. Decode one more than allowed, so that the receiver sees that there are too many.
+    return [meter.item(item) for item in islice(codec.decode_each(data, meter, meter.templates), MAX_BATCH_FRAMES + 1)]

@@ -1,4 +1,4 @@
-"""What a session has to tell its owner. Section "Message Flow" of the specification."""
+"""The events that a session returns to its owner. Section "Message Flow" of the specification."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ if TYPE_CHECKING:
     from ..errors import ProtocolError
     from ..messages import SubscriptionStatus
     from ..protocol import Capability, MessageType
+    from .frame_reader import StreamOf
 
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """The two sides know how to talk from here on.
+    """Version and capabilities are known from here on.
 
     Attributes:
-        version: protocol version of what is sent.
-        capabilities: what both sides have, as far as that version allows.
-        negotiated: False for a peer that just began to talk, or said nothing, and is served as an old one.
+        version: protocol version in which this side sends.
+        capabilities: those that both sides have and that the version supports.
+        negotiated: False if the peer did not negotiate, and is served as an old one.
     """
 
     version: int
@@ -29,29 +30,56 @@ class Negotiated:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A data message for the application, which calls ``Session.acknowledge`` once it has it."""
+    """A data message arrived. The application calls ``Session.acknowledge`` once it has processed it.
+
+    Attributes:
+        message: as it came; a record as the map that it stands for.
+        memory: bytes that it takes, at most; 0 where the session does not measure it.
+        stream: the stream that its header names, with the epoch of its number; None before V4, and without a stream.
+    """
 
     message: Message
+    memory: int = 0
+    stream: StreamOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A message of a stream arrived that the session has dealt with itself: a template, or an attestation.
+
+    It has a number in its stream as a data message has, so it moves the position of a viewer.
+
+    Attributes:
+        message: as it came.
+        stream: the stream that its header names, with the epoch of its number.
+    """
+
+    message: Message
+    stream: StreamOf
 
 
 @dataclass(frozen=True, slots=True)
 class SubscribeRequested:
-    """The peer wants a stream; ``Session.answer_subscription`` answers.
+    """The peer subscribes to a stream; ``Session.answer_subscription`` answers.
 
     Attributes:
         stream: its name.
-        since: microseconds since 1970; None for what is published from now on.
-        is_moment: whether ``since`` was a date, a moment by this side's clock. A number names a message.
+        since: where to resume, in microseconds since 1970; None for messages that are published from now on.
+        is_moment: True if ``since`` is a time by this side's clock, False if it is the timestamp of a message.
+        epoch: the epoch of the numbers that the peer knows; None before V4, and if it knows none.
+        after: the number after which to resume in that epoch.
     """
 
     stream: str
     since: int | None
     is_moment: bool = False
+    epoch: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UnsubscribeRequested:
-    """The peer wants a stream no more; ``Session.answer_subscription`` answers."""
+    """The peer unsubscribes from a stream; ``Session.answer_subscription`` answers."""
 
     stream: str
 
@@ -64,9 +92,11 @@ class SubscriptionAnswered:
         stream: its name.
         status: "subscribed", "unsubscribed" or "denied".
         code: why it was denied, one of the error codes.
-        start: the moment from which messages follow, in microseconds since 1970. Where the stream was asked for since
-            some message, the server cannot vouch for what was before; None where it can.
+        start: the time from which messages follow, in microseconds since 1970. After a resume, earlier messages may be
+            missing; None means that none is missing.
         timestamp: of the answer, by the server's clock, in microseconds since 1970; None before V3.
+        epoch: of the numbers of the messages that follow; None before V4.
+        next: the number of the first message that follows; None before V4.
     """
 
     stream: str
@@ -74,11 +104,13 @@ class SubscriptionAnswered:
     code: int | None
     start: int | None
     timestamp: int | None = None
+    epoch: int | None = None
+    next: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The peer's application has a message of ours. ``elapsed`` is in seconds since it was last sent."""
+    """The peer acknowledged a message. ``elapsed`` is the time since it was last sent, in seconds."""
 
     timestamp: int
     type: MessageType
@@ -87,7 +119,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A message that was to be acknowledged is given up, after that many attempts."""
+    """A message was not acknowledged, and is not sent again; ``attempts`` tells how often it was sent."""
 
     timestamp: int
     type: MessageType
@@ -96,7 +128,7 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReceived:
-    """The peer found an error. ``code`` is one of the error codes, if the peer keeps to them."""
+    """The peer sent an ERROR. ``code`` may be none of the error codes, if the peer does not keep to them."""
 
     code: int
     message: str
@@ -105,24 +137,29 @@ class ErrorReceived:
 
 @dataclass(frozen=True, slots=True)
 class FrameRefused:
-    """A frame of the peer's was not accepted; the peer was told.
+    """A frame of the peer was refused, and the peer was sent an ERROR.
 
     Attributes:
-        error: what was wrong, with its code.
-        nbytes: size of the WebSocket message that held the frame.
+        error: the error, with its code.
+        nbytes: size of the WebSocket message that held the frame, in bytes.
+        of_stream: the stream that the frame's header named, if it named one.
+        number: the number of the message in it.
     """
 
     error: ProtocolError
     nbytes: int
+    of_stream: StreamOf | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """A PING of ours came back.
+    """The peer answered a PING.
 
     Attributes:
-        seconds: it took.
-        offset: the peer's clock minus ours, in seconds, off by at most half the round trip; None before V3.
+        seconds: the round trip time.
+        offset: the peer's clock minus the clock of this side, in seconds, accurate to half the round trip time; None
+            before V3.
     """
 
     seconds: float
@@ -131,11 +168,11 @@ class RoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class PingUnanswered:
-    """The peer has answered PINGs before, and does no more, though it is there: no data waits for its answers now.
+    """The peer is there, but no longer answers PINGs: from now on, data does not wait for its answers.
 
     Attributes:
-        seconds: for which the last one was not answered.
-        on_its_way: bytes that were sent and are not known to have arrived.
+        seconds: the time since the last PING.
+        on_its_way: bytes that were sent but not confirmed.
     """
 
     seconds: float
@@ -144,7 +181,7 @@ class PingUnanswered:
 
 @dataclass(frozen=True, slots=True)
 class VersionChecked:
-    """The peer's answer to a VERSION_CHECK."""
+    """The peer answered a VERSION_CHECK."""
 
     version: int
     compatible: bool
@@ -154,6 +191,7 @@ class VersionChecked:
 Event = (
     Negotiated
     | Received
+    | Numbered
     | SubscribeRequested
     | UnsubscribeRequested
     | SubscriptionAnswered

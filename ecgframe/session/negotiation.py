@@ -1,11 +1,11 @@
-"""Which version and which capabilities two sides have in common. Section "Compatibility" of the specification."""
+"""The version and the capabilities that two sides have in common. Section "Compatibility" of the specification."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._rules import shown
 from ..errors import InvalidProtocolVersion
+from ..messages.rules import shown
 from ..protocol import CAPABILITY_SINCE, ONLY_ANNOUNCED, Capability, Check
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def offer(settings: Settings) -> dict[str, Any]:
-    """What a server says first."""
+    """The offer that a server sends first."""
     return {
         "versions": sorted(settings.versions),
         "preferred": settings.latest_version,
@@ -26,12 +26,12 @@ def offer(settings: Settings) -> dict[str, Any]:
 
 
 def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
-    """What a client answers: the highest version that both speak, and the capabilities that both have.
+    """The client's answer: the highest common version, and the common capabilities.
 
     Raises:
-        InvalidProtocolVersion: there is no such version.
+        InvalidProtocolVersion: there is no common version.
     """
-    # Asked from this side, so that it costs little whatever was offered; an array can be asked as well as a list.
+    # The loop runs over this side's few versions, however many the offer lists. Lists and arrays both support ``in``.
     common = [version for version in settings.versions if version in offered["versions"]]
     if not common:
         raise InvalidProtocolVersion(
@@ -42,17 +42,17 @@ def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
 
 
 def common_capabilities(settings: Settings, said: dict[str, Any]) -> frozenset[Capability]:
-    """The capabilities that both sides have, of a negotiation message; unknown names count for nothing."""
+    """The capabilities that both sides have, by a negotiation message; unknown names are ignored."""
     return settings.capabilities & set(_known(said.get("capabilities", ())))
 
 
 def usable(capabilities: frozenset[Capability], version: int) -> frozenset[Capability]:
-    """Those of the capabilities that the version can express."""
+    """Those of the capabilities that the version supports."""
     return frozenset(name for name in capabilities if CAPABILITY_SINCE[name] <= version)
 
 
 def implied(settings: Settings, version: int) -> frozenset[Capability]:
-    """What a peer can be taken to understand that never negotiated, and talks in that version."""
+    """The capabilities that a peer of that version has if it did not negotiate."""
     return usable(settings.capabilities - ONLY_ANNOUNCED, version)
 
 

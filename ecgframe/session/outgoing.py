@@ -1,4 +1,4 @@
-"""Frames on their way out: encoded once, shared by all the sessions whose peers understand the same."""
+"""Outgoing frames: encoded once, and shared by all sessions whose peers use the same encoding."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .._core import flatten
-from ..codec import Codec, PreparedFrame
+from ..codec import Codec, EncodedFrame, PreparedFrame
 from ..protocol import (
     CAPABILITY_OF_FLAG,
     DATA_TYPES,
     FLAG_SINCE,
     HEADER_SIZES,
-    LARGEST_LENGTH,
+    STREAM_TYPES,
     Capability,
     Flag,
     MessageType,
@@ -23,48 +22,84 @@ if TYPE_CHECKING:
     from ..compression import Compression
     from .settings import Settings
 
-# Plain integers, for the way of each frame: arithmetic on enum members is Python code.
+# Plain integers: each frame uses them, and arithmetic on enum members runs Python code.
 _PRIORITY: Final = int(Flag.PRIORITY)
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
-"""Negotiation, since nothing may be said before it in what it agrees on."""
+"""PROTOCOL_NEGOTIATION, because nothing may be sent before it in the version that it agrees on."""
 
 TIMED_VERSIONS: Final = frozenset(version for version, size in HEADER_SIZES.items() if size > HEADER_SIZES[1])
 """The versions whose header has a timestamp."""
 
 
 class Encoding(NamedTuple):
-    """All that the bytes of a frame depend on besides the message.
+    """Everything that the bytes of a frame depend on, apart from the message.
 
     Attributes:
         version: protocol version.
-        flags: those that the peer understands, as bits.
-        compressed: whether the peer inflates.
-        binary: whether the peer reads ndarrays in binary form.
+        flags: those that the peer understands, as an integer.
+        compressed: whether the peer accepts compressed payloads.
+        binary: whether the peer accepts ndarrays in binary form.
+        record: whether the peer accepts records.
+        delta: whether it accepts records with the filter DELTA.
     """
 
     version: int
     flags: int
     compressed: bool
     binary: bool
+    record: bool = False
+    delta: bool = False
+
+
+class Binding(NamedTuple):
+    """What an answer to SUBSCRIBE says of a stream from version 4 on.
+
+    Attributes:
+        id: number of the stream in this direction.
+        epoch: of its numbers.
+        next: number of the first message that follows.
+        templates: the frames of the templates in force before that one.
+    """
+
+    id: int
+    epoch: int
+    next: int
+    templates: tuple[bytes, ...] = ()
+
+
+class StreamPosition(NamedTuple):
+    """The place of a message in its stream, which the header of a V4 frame names.
+
+    Attributes:
+        id: number of the stream in this direction.
+        number: of the message within the epoch of the stream.
+        form: the form byte: RECORD if the data is a packed record.
+    """
+
+    id: int
+    number: int
+    form: int = 0
 
 
 @lru_cache(maxsize=1024)
 def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
-    """What a peer of that version with those capabilities understands: for all such peers the same object."""
+    """The encoding for peers of that version and those capabilities; the same object for all of them."""
     flags = sum(
         int(flag)
         for flag, capability in CAPABILITY_OF_FLAG.items()
         if capability in capabilities and FLAG_SINCE[flag] <= version
     )
     compressed = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
-    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities)
+    record = version >= 4 and Capability.TEMPLATES in capabilities
+    delta = record and Capability.DELTA in capabilities
+    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities, record, delta)
 
 
 class Tier(IntEnum):
-    """Which waiting frames leave first."""
+    """The order in which waiting frames are sent."""
 
     URGENT = 0
     CONTROL = 1
@@ -72,19 +107,25 @@ class Tier(IntEnum):
 
 
 class Outgoing:
-    """One encoded frame that waits to be sent. Never changed, so that thousands of sessions may hold the same one.
+    """An encoded frame that waits to be sent. It is immutable, so that thousands of sessions can share one.
+
+    Args:
+        encoded: the frame.
+        flags: those of the message, including flags that the frame lacks because the peer does not understand them.
+        timestamp: of the message.
+        stream: the stream on which it was published, or None.
 
     Attributes:
-        frame: its bytes.
+        frame: the bytes of the frame.
         type: of the message.
-        timestamp: of the message, in microseconds since 1970; in the frame's header from V3 on.
-        stream: on which it was published, or None.
-        tier: which frames it goes before.
-        acknowledged: whether the peer is to acknowledge it.
-        waveform: whether it may be dropped before anything else when the peer does not keep up.
+        timestamp: of the message, in microseconds since 1970; from V3 on, it is in the header of the frame.
+        stream: the stream on which it was published, or None.
+        tier: its order among waiting frames.
+        acknowledged: whether the peer has to acknowledge it.
+        waveform: whether it is dropped before all others when the peer does not keep up.
         droppable: whether it may be dropped at all.
-        nbytes: size of the frame.
-        deflated: whether its payload is larger than it looks.
+        nbytes: size of the frame in bytes.
+        deflated: whether its payload is compressed.
     """
 
     __slots__ = (
@@ -100,25 +141,45 @@ class Outgoing:
         "waveform",
     )
 
-    def __init__(
-        self,
-        frame: bytes,
-        type: MessageType,
-        flags: int,
-        timestamp: int,
-        stream: str | None,
-        *,
-        in_line: bool = False,
-    ) -> None:
-        self.frame = frame
-        self.type = type
+    def __init__(self, encoded: EncodedFrame, flags: int, timestamp: int, stream: str | None) -> None:
+        self.frame = encoded.frame
+        self.type = encoded.type
         self.timestamp = timestamp
         self.stream = stream
-        self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _queue_policy(type, flags, in_line)
-        self.nbytes = len(frame)
+        # Urgent messages overtake for old peers too, although their frames have no flag for it. But a viewer that
+        # resumes by timestamps must recognise a message that overtook: without the flag, it stays in order.
+        bits = encoded.flags
+        in_line = encoded.timestamp is not None and not bits & _PRIORITY
+        self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _queue_policy(
+            encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4
+        )
+        self.nbytes = len(encoded.frame)
 
     def __repr__(self) -> str:
         return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"
+
+
+def encode_frame(
+    encoding: Encoding,
+    type: MessageType,
+    data: Any,
+    *,
+    timestamp: int,
+    settings: Settings,
+    flags: Flag | int = 0,
+    max_payload: int | None = None,
+    position: StreamPosition | None = None,
+) -> EncodedFrame:
+    """Encode a message for all peers of that encoding. Arguments and errors are those of ``encode_outgoing``."""
+    limit = settings.max_payload if max_payload is None else max_payload
+    codec = codec_for(encoding, settings.compression, limit)
+    stamp = timestamp if encoding.version in TIMED_VERSIONS else None
+    bits = int(flags) & encoding.flags
+    if position is None or encoding.version < 4:
+        return codec.encode_frame(type, data, flags=bits, timestamp=stamp)
+    return codec.encode_frame(
+        type, data, flags=bits, timestamp=stamp, stream_id=position.id, sequence=position.number, form=position.form
+    )
 
 
 def encode_outgoing(
@@ -131,67 +192,58 @@ def encode_outgoing(
     flags: Flag | int = 0,
     stream: str | None = None,
     max_payload: int | None = None,
+    position: StreamPosition | None = None,
 ) -> Outgoing:
-    """The message as a frame for every peer of that encoding.
+    """Encode a message for all peers of that encoding, ready to be queued.
 
     Args:
-        encoding: what the peers understand; flags that they do not are left out.
+        encoding: that of the peers; flags that it lacks are left out of the frame.
         type: of the message.
         data: its payload.
         timestamp: in microseconds since 1970, later than that of any other message of this sender.
-        settings: the sender's, for compression and its limit.
+        settings: those of the sender, for compression and the limit of the payload.
         flags: PRIORITY, BROADCAST and ACK_REQUIRED.
-        stream: on which it is published.
-        max_payload: bytes that the payload may have, where that is not the settings' own limit.
+        stream: the stream on which it is published.
+        max_payload: largest payload in bytes; by default that of the settings.
+        position: of a message of a stream, for peers of version 4.
 
     Raises:
-        TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode`` does.
+        TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode``.
     """
-    limit = settings.max_payload if max_payload is None else max_payload
-    codec = codec_for(encoding, settings.compression, limit)
-    bits = int(flags) & encoding.flags
-    timed = encoding.version in TIMED_VERSIONS
-    frame = codec.encode(type, data, flags=bits, timestamp=timestamp if timed else None)
-    # Old peers get what is urgent first, although they have no flag for it, hence the flags as they were meant. But a
-    # viewer that resumes by timestamps must see what overtook: without the flag, the message stays in line.
-    meant = bits | (int(flags) & _PRIORITY)
-    if encoding.compressed:
-        meant |= flatten(frame).header_at(0, LARGEST_LENGTH).bits & _COMPRESSED
-    return Outgoing(frame, type, meant, timestamp, stream, in_line=timed and not bits & _PRIORITY)
+    encoded = encode_frame(
+        encoding,
+        type,
+        data,
+        timestamp=timestamp,
+        settings=settings,
+        flags=flags,
+        max_payload=max_payload,
+        position=position,
+    )
+    return Outgoing(encoded, int(flags), timestamp, stream)
 
 
 class PreparedOutgoing:
-    """An ``Outgoing`` that lacks its timestamp alone: ``prepare_outgoing`` makes it.
+    """An ``Outgoing`` that is complete except for its timestamp; ``prepare_outgoing`` returns it."""
 
-    Attributes:
-        packed: bytes of its payload before deflating.
-        nbytes: of its payload as it travels.
-        deflated: whether the two differ.
-    """
+    __slots__ = ("_flags", "_prepared")
 
-    __slots__ = ("_encoding", "_frame", "_meant", "_type", "deflated", "nbytes", "packed")
-
-    def __init__(self, encoding: Encoding, type: MessageType, frame: PreparedFrame, meant: int) -> None:
-        self._encoding = encoding
-        self._type = type
-        self._frame = frame
-        self._meant = meant
-        self.packed = frame.packed
-        self.nbytes = frame.nbytes
-        self.deflated = bool(frame.flags & _COMPRESSED)
+    def __init__(self, prepared: PreparedFrame, flags: int) -> None:
+        self._prepared = prepared
+        self._flags = flags
 
     def seal(self, timestamp: int, stream: str | None = None) -> Outgoing:
-        """The message as it was sent at that moment, once. It takes no longer for a large one than for a small one.
+        """Add the timestamp, once. This takes as long for a large message as for a small one.
 
         Args:
             timestamp: in microseconds since 1970, later than that of any other message of this sender.
-            stream: on which it is published.
+            stream: the stream on which it is published.
         """
-        timed = self._encoding.version in TIMED_VERSIONS
-        bits = self._frame.flags
-        frame = self._frame.seal(timestamp if timed else None)
-        in_line = timed and not bits & _PRIORITY  # as ``encode_outgoing`` has it
-        return Outgoing(frame, self._type, bits | self._meant, timestamp, stream, in_line=in_line)
+        return Outgoing(self.seal_frame(timestamp), self._flags, timestamp, stream)
+
+    def seal_frame(self, timestamp: int) -> EncodedFrame:
+        """Add the timestamp, once, and return the frame alone."""
+        return self._prepared.seal(timestamp if self._prepared.version in TIMED_VERSIONS else None)
 
 
 def prepare_outgoing(
@@ -203,19 +255,20 @@ def prepare_outgoing(
     flags: Flag | int = 0,
     max_payload: int | None = None,
 ) -> PreparedOutgoing:
-    """The message as ``encode_outgoing`` makes it, but for its timestamp: all that takes long.
+    """Encode a message as ``encode_outgoing`` does, except for its timestamp.
 
-    It may be called in any thread. Arguments and errors are those of ``encode_outgoing``.
+    This does all the slow work, and may run in any thread. Arguments and errors are those of ``encode_outgoing``.
     """
     limit = settings.max_payload if max_payload is None else max_payload
     bits = int(flags) & encoding.flags
-    frame = codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits)
-    return PreparedOutgoing(encoding, type, frame, int(flags) & _PRIORITY)
+    return PreparedOutgoing(
+        codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits), int(flags)
+    )
 
 
-@lru_cache(maxsize=64)  # bounded: a peer's max_payload is the peer's word
+@lru_cache(maxsize=64)  # bounded, because peers choose max_payload
 def codec_for(encoding: Encoding, compression: Compression | None, max_payload: int) -> Codec:
-    """The codec that makes frames for peers of that encoding."""
+    """The codec that encodes frames for peers of that encoding."""
     return Codec(
         version=encoding.version,
         compression=compression if encoding.compressed else None,
@@ -225,9 +278,15 @@ def codec_for(encoding: Encoding, compression: Compression | None, max_payload: 
 
 
 @lru_cache(maxsize=256)
-def _queue_policy(type: MessageType, flags: int, in_line: bool) -> tuple[Tier, bool, bool, bool, bool]:
-    """How a frame waits: the attributes of ``Outgoing`` that follow from its type and flags."""
+def _queue_policy(
+    type: MessageType, flags: int, in_line: bool, is_numbered: bool
+) -> tuple[Tier, bool, bool, bool, bool]:
+    """The attributes of ``Outgoing`` that follow from its type, its flags, and whether its version numbers messages."""
     tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
+    if is_numbered and type is MessageType.SUBSCRIPTION_ACK:
+        tier = Tier.URGENT  # it names the id of the alerts behind it
+    elif type in STREAM_TYPES and type not in DATA_TYPES:
+        return Tier.DATA, bool(flags & _ACK_REQUIRED), False, False, bool(flags & _COMPRESSED)  # records need it
     droppable = tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
     return (
         tier,

@@ -1,11 +1,12 @@
-"""Frames that wait for the network: bounded, the urgent ones first, waveforms dropped when there is no room."""
+"""The bounded queue of frames that wait to be sent: urgent frames first; when it is full, waveforms are dropped."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from ..protocol import MessageType
 from .outgoing import Tier
 from .timestamps import seconds
 
@@ -13,22 +14,32 @@ if TYPE_CHECKING:
     from .outgoing import Outgoing
 
 
+FRAME_OVERHEAD: Final = 256
+"""Bytes of memory of the objects for each waiting frame, besides its own bytes."""
+
+
 @dataclass(slots=True)
 class Loss:
-    """Frames of one stream that were dropped. Timestamps of the first and the last, in microseconds since 1970."""
+    """Dropped frames of one stream.
+
+    Attributes:
+        first: lowest timestamp of a dropped frame, in microseconds since 1970.
+        last: highest timestamp of a dropped frame.
+        frames: number of dropped frames.
+    """
 
     first: int
     last: int
     frames: int = 1
 
     def add(self, timestamp: int) -> None:
-        """Count one more."""
+        """Count another frame."""
         self.first = min(self.first, timestamp)
         self.last = max(self.last, timestamp)
         self.frames += 1
 
     def details(self, stream: str | None) -> dict[str, Any]:
-        """What the ERROR holds as its details that tells a viewer of it. Clients find the gap by them."""
+        """Return the details of the ERROR about the loss, from which clients determine the gap."""
         details: dict[str, Any] = {"from": seconds(self.first), "to": seconds(self.last), "dropped": self.frames}
         if stream is not None:
             details["stream"] = stream
@@ -36,102 +47,115 @@ class Loss:
 
 
 class SendQueue:
-    """Waiting frames of one connection.
+    """The waiting frames of one connection.
 
-    A frame that is larger than ``max_bytes`` by itself has a place of its own, and there is but one such place: it does
-    not push the others out.
+    One frame that alone exceeds ``max_bytes`` may wait in addition to the others, so that it does not displace them.
 
     Attributes:
-        frames: that wait.
-        nbytes: that wait.
-        losses: what was dropped and not yet told to the peer, by stream; under None, frames of no stream, and of any
-            where more streams lost frames than are told apart.
+        frames: number of waiting frames.
+        nbytes: bytes of waiting frames.
+        answers: bytes of memory that waiting control messages take.
+        losses: dropped frames that were not yet reported to the peer, by stream. Those under None belong to no stream,
+            or to any, once ``max_frames`` streams have lost frames.
     """
 
-    __slots__ = ("_large", "_large_bytes", "_max_bytes", "_max_frames", "_tiers", "_told", "frames", "losses", "nbytes")
+    __slots__ = (
+        "_large",
+        "_large_bytes",
+        "_max_bytes",
+        "_max_frames",
+        "_reported",
+        "_tiers",
+        "answers",
+        "frames",
+        "losses",
+        "nbytes",
+    )
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         self.frames = 0
         self.nbytes = 0
+        self.answers = 0
         self.losses: dict[str | None, Loss] = {}
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._large = 0
         self._large_bytes = 0
-        self._told = False
+        self._reported = False
         self._tiers: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Tier)
 
     @property
     def has_waiting(self) -> bool:
-        """Whether there are frames to send, or losses to tell of."""
+        """Whether there are frames to send or losses to report."""
         return bool(self.frames or self.losses)
 
     @property
     def has_urgent(self) -> bool:
-        """Whether there are frames to send that wait for no data: urgent and control messages."""
+        """Whether urgent or control messages wait, which do not wait for data."""
         return any(self._tiers[: Tier.DATA])
 
     @property
     def has_data(self) -> bool:
-        """Whether there are other frames."""
+        """Whether data waits."""
         return bool(self._tiers[Tier.DATA])
 
     def put(self, outgoing: Outgoing) -> int:
-        """Let a frame wait, and drop the oldest waveforms as far as the room asks for it.
+        """Add a frame. If the queue is too full, drop the oldest waveforms, then the oldest other data.
 
         Returns:
-            How many were dropped.
+            The number of dropped frames.
 
         Raises:
-            OverflowError: nothing may be dropped any more and there is still no room.
+            OverflowError: the queue is too full, and no waiting frame may be dropped.
         """
         self._tiers[outgoing.tier].append(outgoing)
         self._count(outgoing, 1)
         return self._make_room() if self._is_over() else 0
 
     def pop_urgent(self) -> Outgoing | None:
-        """Take the next frame that is no data; None when none waits."""
+        """Remove and return the next urgent or control message; None if none waits."""
         return self.pop() if self.has_urgent else None
 
     def pop(self) -> Outgoing | None:
-        """Take the next frame, urgent ones first; None when nothing waits."""
-        self._told = False
+        """Remove and return the next frame, urgent ones first; None if nothing waits."""
+        self._reported = False
         for tier in self._tiers:
             if tier:
-                return self._taken(tier, 0)
+                return self._remove(tier, 0)
         return None
 
     def peek(self) -> Outgoing | None:
-        """The frame that ``pop`` would take."""
+        """Return the frame that ``pop`` would return."""
         return next((tier[0] for tier in self._tiers if tier), None)
 
     def pop_loss(self) -> tuple[str | None, Loss] | None:
-        """Take what the peer is to be told of before it gets the next frame: a stream, and what was dropped of it.
+        """Remove and return the loss to report to the peer before the next frame, with the name of its stream.
 
-        None where nothing is to be told, or something more urgent waits; and none twice in a row while data waits, or a
-        viewer of many streams that is behind all the time would hear of its losses and see nothing else.
+        Returns:
+            None if there are no losses, if urgent or control messages wait, or if data waits and the previous call
+            returned a loss: otherwise a viewer of many streams that never keeps up would get nothing but reports.
         """
         if not self.losses:
             return None
         following = self.peek()
-        if following and (following.tier is not Tier.DATA or self._told):
+        if following and (following.tier is not Tier.DATA or self._reported):
             return None
-        self._told = True
+        self._reported = True
         stream = following.stream if following and following.stream in self.losses else next(iter(self.losses))
         return stream, self.losses.pop(stream)
 
-    def let_data_go(self) -> None:
-        """Forget the data that waits: the connection is about to be closed."""
+    def discard_data(self) -> None:
+        """Discard the waiting data, because the connection is about to be closed."""
         data = self._tiers[Tier.DATA]
         while data:
-            self._taken(data, 0)
+            self._remove(data, 0)
         self.losses.clear()
 
     def clear(self) -> None:
-        """Forget all that waits."""
+        """Discard everything that waits."""
         for tier in self._tiers:
             tier.clear()
-        self.frames = self.nbytes = self._large = self._large_bytes = 0
+        self.frames = self.nbytes = self.answers = self._large = self._large_bytes = 0
         self.losses.clear()
 
     def _is_over(self) -> bool:
@@ -152,7 +176,7 @@ class SendQueue:
         index = self._oldest_to_drop()
         if index is None:
             raise OverflowError(f"{self.frames} frames of {self.nbytes} bytes wait, and none of them may be dropped")
-        dropped = self._taken(data, index)
+        dropped = self._remove(data, index)
         stream = dropped.stream if dropped.stream in self.losses or len(self.losses) < self._max_frames else None
         if loss := self.losses.get(stream):
             loss.add(dropped.timestamp)
@@ -160,8 +184,9 @@ class SendQueue:
             self.losses[stream] = Loss(dropped.timestamp, dropped.timestamp)
 
     def _oldest_to_drop(self) -> int | None:
-        """Where the oldest waveform stands, or the oldest other frame that may be dropped; None where there is none."""
-        least = 0 if self._is_crowded() else self._max_bytes + 1  # where only the large ones are too many, one of them
+        """Return the index of the oldest waveform, or else of the oldest other droppable frame; None if none waits."""
+        # If the queue is over its limits only because of a second large frame, drop a large one.
+        least = 0 if self._is_crowded() else self._max_bytes + 1
         other = None
         for index, outgoing in enumerate(self._tiers[Tier.DATA]):
             if outgoing.nbytes >= least and outgoing.droppable:
@@ -171,7 +196,7 @@ class SendQueue:
                     other = index
         return other
 
-    def _taken(self, tier: deque[Outgoing], index: int) -> Outgoing:
+    def _remove(self, tier: deque[Outgoing], index: int) -> Outgoing:
         outgoing = tier[index]
         del tier[index]
         self._count(outgoing, -1)
@@ -180,6 +205,8 @@ class SendQueue:
     def _count(self, outgoing: Outgoing, sign: int) -> None:
         self.frames += sign
         self.nbytes += sign * outgoing.nbytes
+        if outgoing.tier is Tier.CONTROL or outgoing.type is MessageType.SUBSCRIPTION_ACK:
+            self.answers += sign * (outgoing.nbytes + FRAME_OVERHEAD)
         if outgoing.nbytes > self._max_bytes:
             self._large += sign
             self._large_bytes += sign * outgoing.nbytes

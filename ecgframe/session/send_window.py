@@ -1,15 +1,16 @@
-"""How much may be on its way to a peer: data beyond that waits in the queue, where alerts overtake it.
+"""Limits the data in transit to a peer. Further data waits in the queue, where alerts overtake it.
 
-What stands between two peers (proxies, kernels, TLS) takes megabytes before it stops taking more, and nothing overtakes
-what it has taken. So the sender asks now and then, by a PING, how far the peer has read: a PONG tells that all that
-was sent before its PING has arrived. The window is sized by the rate and the round trip that this measures.
+Proxies, kernels and TLS between two peers buffer megabytes, which nothing can overtake. So the sender sends a PING from
+time to time: its PONG confirms that everything that was sent before the PING has arrived. The window is computed from
+the rate and the round trip time that this measures.
 
-On a path that is kept busy every answer waits behind data, and the round trip looks longer than it is. So where the
-window has grown and is full, all that is on its way may arrive once in a while, and the next PING has a free path.
+If the path is always busy, each PONG waits behind data, and the measured round trip time is too long. So when the
+window has grown and is full, the sender waits until all data has arrived, at most once in ten seconds, and then sends a
+PING.
 
-A peer that takes all that there is for it is asked every few seconds only: between two answers it counts as reading on
-at little more than the best rate that it has shown of late. What is sent faster than that, and an answer that is late,
-count in full. Where data waited for the peer, the last rate alone counts: more than that it does not take.
+A peer that keeps up gets a PING every few seconds only. In between, it is assumed to read at slightly more than the
+best rate measured recently. Data that is sent faster, and a late PONG, count in full. If data waited for the peer, only
+the last measured rate counts, because the peer does not read faster.
 """
 
 from __future__ import annotations
@@ -18,58 +19,65 @@ from math import inf
 from typing import Final
 
 FIRST_PROBE: Final = 16 * 1024
-"""Bytes after which a peer is asked for the first time: few are on their way then, and the path's round trip shows."""
+"""Bytes after which the first PING is sent. Little data is in transit then, so it measures the round trip time."""
 
 SMALLEST: Final = 64 * 1024
-"""Bytes that may be on their way in any case."""
+"""Smallest window, in bytes."""
 
 LARGEST: Final = 4 * 1024 * 1024
-"""Bytes that may be on their way at most, and that are sent before the peer is asked again."""
+"""Largest window, in bytes, and the most bytes that are sent between two PINGs."""
 
 SPARE: Final = 8 * 1024
-"""Bytes for which there is room yet when the peer is asked, besides those that are sent until it answers."""
+"""Free bytes of the window at which the next PING is sent, besides the bytes that are sent until its PONG arrives."""
 
 BUSY: Final = 1.5
-"""Shortest round trips of the measured rate that keep a path busy on which more waits than it takes."""
+"""Size of the window as a multiple of the measured rate times the shortest round trip time. More than 1, so that the
+path stays busy."""
 
 PATIENCE: Final = 0.05
-"""Seconds beyond twice the shortest round trip after which an answer is late."""
+"""Seconds in addition to twice the shortest round trip time after which a PONG is late."""
 
 FREE_PATH_EVERY: Final = 10.0
-"""Seconds after which the round trip is measured on a free path again, where the window is full and has grown."""
+"""Seconds between two measurements of the round trip time on an empty path, if the window is full and has grown."""
 
-TRUSTED: Final = 2.0
-"""Seconds after an answer in which the peer counts as reading on at the rate that it has shown."""
+TRUSTED: Final = 4.0
+"""Seconds after a PONG for which the peer is assumed to read at the measured rate."""
 
 TRUSTED_WITH_LITTLE: Final = 8.0
-"""The same, where no more than ``SMALLEST`` bytes have been sent in them."""
+"""The same, if at most ``LITTLE`` bytes have been sent in this time. A PING and its PONG cost a server as much as ten
+frames."""
+
+LITTLE: Final = 2 * SMALLEST
+"""Bytes that even a slow link transmits within about a second, in case they are still in transit."""
 
 HEADROOM: Final = 1.25
-"""Of the rate that a peer has shown for which no data waited: it may take more, and what comes is never even."""
+"""Factor for the measured rate of a peer for which no data waited: it may read faster, and rates vary."""
 
 RATE_COUNTS_FOR: Final = 5.0
-"""Seconds for which a rate counts while there is not as much to send as would show it again."""
+"""Seconds for which a measured rate is used if too little is sent to measure it again."""
 
 GRACE: Final = 1.0
-"""Seconds for which data waits for the first answer of a peer; one that answers later, or never, gets it all."""
+"""Seconds for which data waits for the first PONG of a peer. A peer that answers later or never has no limit."""
 
-_UNLIMITED: Final = 1 << 62
+_UNLIMITED: Final = 1 << 29
+"""Room of a peer without a limit, in bytes. Python computes faster with integers of this size than with larger ones."""
 
 
 class SendWindow:
-    """What is on its way to one peer. Off until the peer has answered once, but for a moment when it is first asked.
+    """The data in transit to one peer, and its limit. There is no limit until the peer has answered the first PING.
 
-    ``room`` is what may be sent without another thought: whoever sends takes from it what it sends. Once it is used up,
-    ``look`` says how it goes on.
+    Its methods return the room: the number of bytes that may be sent before ``look`` has to be called again. The sender
+    stores the room, because it changes with each frame, and subtracts the bytes of each frame. When the room is below
+    0, the sender calls ``look`` before it sends more data. It passes the rest of the room to each method as ``unused``;
+    a negative rest means that more was sent.
 
     Attributes:
-        room: bytes; below 0 where ``look`` is to be called before data is sent.
-        limit: bytes that may be on their way.
-        is_on: whether the peer has answered.
-        is_full: whether data has to wait for an answer.
-        is_to_ask: whether the peer is to be asked, before anything else is sent.
-        probe: what the peer was asked last and has not answered yet: the bytes sent until then; None where it has.
-        probe_sent_at: when that was, in seconds.
+        limit: bytes that may be in transit.
+        is_on: whether the peer has answered a PING, so that the limit applies.
+        is_full: whether data has to wait for a PONG.
+        is_to_ask: whether a PING has to be sent before anything else.
+        probe: content of the PING that is not answered yet: the bytes that were sent before it; None if there is none.
+        probe_sent_at: time at which that PING was sent, in seconds.
     """
 
     __slots__ = (
@@ -94,11 +102,10 @@ class SendWindow:
         "limit",
         "probe",
         "probe_sent_at",
-        "room",
     )
 
     def __init__(self) -> None:
-        self.room = self._given = FIRST_PROBE
+        self._given = 0
         self.limit = SMALLEST
         self.is_on = False
         self.is_full = False
@@ -112,42 +119,44 @@ class SendWindow:
         self._rate = 0.0
         self._rate_at = 0.0
         self._was_full = False
-        """Whether data has waited since the last answer."""
+        """Whether data has waited since the last PONG."""
         self._arrived_before = 0
         self._before = 0.0
         self._asked_before = 0.0
         self._shortest = 0.0
         self._emptying = 0
-        """Answers until all has arrived that is on its way now; data waits for them. 0 while it does not."""
+        """Number of PONGs after which all data in transit has arrived; data waits for them. 0 if it does not wait."""
         self._is_free = False
-        """Whether the PING that is on its way, or goes out next, has a free path."""
+        """Whether the current PING, or the next one, measures an empty path."""
         self._free_at: float | None = None
-        """When the path was free last; None before."""
+        """Time at which the path was empty last; None if it never was."""
 
-    @property
-    def on_its_way(self) -> int:
-        """Bytes that were sent and are not known to have arrived. 0 while the window is off."""
-        return self._sent + self._given - self.room - self._arrived if self.is_on else 0
+    def first_room(self) -> int:
+        """Return the room of a new connection, in bytes."""
+        return self._give(FIRST_PROBE)
+
+    def on_its_way(self, unused: int) -> int:
+        """Return the bytes that were sent and not yet confirmed by a PONG; 0 while the window is off."""
+        return self._sent + self._given - unused - self._arrived if self.is_on else 0
 
     @property
     def opens_at(self) -> float:
-        """When data waits no longer for the first answer, in seconds; infinity where it waits for others."""
+        """Time until which data waits for the first PONG, in seconds; infinity if it waits for a later one."""
         return inf if self.is_on else self.probe_sent_at + GRACE
 
-    def look(self, now: float) -> None:
-        """Say how it goes on at ``now``, in seconds: ``room``, ``is_full`` and ``is_to_ask`` are set anew."""
-        self._sent += self._given - self.room
+    def look(self, unused: int, now: float) -> int:
+        """Set ``is_full`` and ``is_to_ask`` for the time ``now``, in seconds, and return the room."""
+        self._sent += self._given - unused
         if self.is_on:
-            self._look_how_far_it_is(now)
-        elif self.probe is None:
+            return self._look_how_far_it_is(now)
+        if self.probe is None:
             self.is_to_ask = True
-            self._give(0)
-        else:
-            room = SMALLEST - self._sent
-            self.is_full = room < 0 and now < self.opens_at
-            self._give(-1 if self.is_full else room if room >= 0 else _UNLIMITED)
+            return self._give(0)
+        room = SMALLEST - self._sent
+        self.is_full = room < 0 and now < self.opens_at
+        return self._give(-1 if self.is_full else room if room >= 0 else _UNLIMITED)
 
-    def _look_how_far_it_is(self, now: float) -> None:
+    def _look_how_far_it_is(self, now: float) -> int:
         on_its_way = sent = self._sent - self._arrived
         if not self._is_late(now):
             on_its_way = max(0, sent - round(self._rate * (now - self._arrived_at)))
@@ -159,15 +168,14 @@ class SendWindow:
         self._was_full = self._was_full or self.is_full
         if self._emptying:
             self.is_to_ask = self.probe is None
-            self._give(-1)
-        elif self.probe is not None:
-            # It is looked often whether the answer takes too long.
-            self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
-        else:
-            # Early enough for the answer to come before data has to wait.
-            ask_at = max(self.limit // 2, self.limit - SPARE - round(2 * self._rate * self._shortest))
-            self.is_to_ask = on_its_way >= ask_at or self._is_to_show_again(sent, now)
-            self._give(0 if self.is_to_ask else ask_at - on_its_way)
+            return self._give(-1)
+        if self.probe is not None:
+            # A small room, so that a late PONG is noticed soon.
+            return self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
+        # Early enough for the PONG to arrive before data has to wait.
+        ask_at = max(self.limit // 2, self.limit - SPARE - round(2 * self._rate * self._shortest))
+        self.is_to_ask = on_its_way >= ask_at or self._is_to_show_again(sent, now)
+        return self._give(0 if self.is_to_ask else ask_at - on_its_way)
 
     def _is_to_empty(self, on_its_way: int, now: float) -> bool:
         if self._emptying or self.limit == SMALLEST:
@@ -177,29 +185,27 @@ class SendWindow:
         return self.is_full and now >= self._free_at + FREE_PATH_EVERY
 
     def _is_to_show_again(self, sent: int, now: float) -> bool:
-        """Whether the peer has been taken at its last word for long enough, and for that many bytes."""
+        """Return whether the last measurement is too old, or too many bytes have been sent since."""
         elapsed = now - self._arrived_at
-        return sent >= LARGEST or (elapsed >= TRUSTED and (sent > SMALLEST or elapsed >= TRUSTED_WITH_LITTLE))
+        return sent >= LARGEST or (elapsed >= TRUSTED and (sent > LITTLE or elapsed >= TRUSTED_WITH_LITTLE))
 
     def _is_late(self, now: float) -> bool:
         return self.probe is not None and now - self.probe_sent_at > 2 * self._shortest + PATIENCE
 
-    def asked(self, now: float) -> int:
-        """Note that the peer is asked now. Returns what to ask: the bytes sent so far."""
-        self.probe = self._sent + self._given - self.room
+    def asked(self, unused: int, now: float) -> tuple[int, int]:
+        """Note that a PING is sent now. Returns its content, the bytes sent so far, and the room."""
+        self.probe = self._sent + self._given - unused
         self.probe_sent_at = now
         self.is_to_ask = False
-        self.look(now)
-        return self.probe
+        return self.probe, self.look(unused, now)
 
-    def answered(self, probe: object, now: float) -> bool:
-        """Note an answer. Tells whether it was one to what was asked."""
+    def answered(self, probe: object, unused: int, now: float) -> int | None:
+        """Note a PONG with that content. Returns the room, or None if it does not answer the last PING."""
         if self.probe is None or probe != self.probe:
-            return False
+            return None
         elapsed = now - self.probe_sent_at
         if self.is_on:
-            # Over the last two answers: one that was soon asked for covers little, and one behind an answer that was
-            # heard late covers much, since what it tells of took longer than it seems.
+            # Over the last two PONGs: a single one may cover few bytes, or many if the PONG before it arrived late.
             if self._is_free:
                 self._arrived_before, self._before, self._asked_before = self.probe, now, self.probe_sent_at
             else:
@@ -216,15 +222,15 @@ class SendWindow:
         self._was_full = False
         self._is_free = self._emptying == 1
         self._emptying = max(0, self._emptying - 1)
-        self.look(now)
+        room = self.look(unused, now)
         if self._is_free:
             self._free_at = now
             self.is_to_ask = True
-            self._give(0)
-        return True
+            return self._give(0)
+        return room
 
     def _note_rate(self, arrived: int, now: float) -> None:
-        # Answers that were held up on their way come close together, which tells nothing of how fast the peer reads.
+        # PONGs that were delayed in transit arrive close together, which says nothing about the rate of the peer.
         elapsed = max(now - self._before, self.probe_sent_at - self._asked_before, 1e-6)
         rate = (arrived - self._arrived_before) / elapsed
         if not self._was_full:
@@ -232,12 +238,13 @@ class SendWindow:
         if self._was_full or rate >= self._rate or now >= self._rate_at + RATE_COUNTS_FOR:
             self._rate, self._rate_at = rate, now
 
-    def turn_off(self) -> None:
-        """Hold nothing back any longer, and ask no more."""
+    def turn_off(self) -> int:
+        """Remove the limit and send no further PING. Returns the room, which is unlimited."""
         self.is_on = self.is_full = self.is_to_ask = False
         self._emptying = 0
         self.probe = self._sent
-        self._give(_UNLIMITED)
+        return self._give(_UNLIMITED)
 
-    def _give(self, room: int) -> None:
-        self.room = self._given = room
+    def _give(self, room: int) -> int:
+        self._given = room
+        return room

@@ -1,4 +1,4 @@
-"""The way out of a session: what waits to be sent, in which order it goes, and what of it is to be acknowledged."""
+"""The sending half of a session: the queue, its order, batches, and messages that need an acknowledgement."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .events import Event, Undelivered
 from .outgoing import TIMED_VERSIONS, Encoding, Outgoing, Tier, codec_for, encode_outgoing, encoding_for
 from .send_queue import Loss, SendQueue
 from .send_window import SendWindow
+from .state import TRANSITIONS, Action, Phase, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,33 @@ class Close(NamedTuple):
 
 
 class Sender:
-    """What both sides do to send. ``Session`` says what its attributes are."""
+    """The sending half of both kinds of session. ``Session`` documents the attributes."""
+
+    # A server has thousands of sessions and touches each of them for each frame: slots need less memory than a dict.
+    __slots__ = (
+        "_assumes",
+        "_batches",
+        "_codec_of_peer",
+        "_max_payload_of_peer",
+        "_open_phase",
+        "_queue",
+        "_receives",
+        "_room",
+        "_sends",
+        "_sent_at",
+        "_unacknowledged",
+        "_wall_clock_us",
+        "_window",
+        "capabilities",
+        "closing",
+        "counters",
+        "encoding",
+        "has_waiting",
+        "passed",
+        "phase",
+        "settings",
+        "version",
+    )
 
     version: int
     capabilities: frozenset[Capability]
@@ -34,6 +61,7 @@ class Sender:
 
     def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
         self.settings = settings
+        self._enter(Phase.OPENING)
         self.closing: Close | None = None
         self.has_waiting = False
         self.passed = 0
@@ -42,12 +70,13 @@ class Sender:
         self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
         self._unacknowledged = Unacknowledged(settings.acknowledgement_timeout, settings.acknowledgement_attempts)
         self._window = SendWindow()
+        self._room = self._window.first_room()
         self._max_payload_of_peer: int | None = None
         self._sent_at = 0.0
         self._speak(1, frozenset())
 
     def _speak(self, version: int, capabilities: frozenset[Capability]) -> None:
-        """Send in that version from now on, with those capabilities of it."""
+        """Use that version and those capabilities for everything that is sent from now on."""
         self.version = version
         self.capabilities = capabilities
         self.encoding = encoding_for(version, capabilities)
@@ -62,15 +91,15 @@ class Sender:
     # --- what the owner's loop calls ---
 
     def next_message(self, now: float) -> bytes | None:
-        """The next WebSocket message to send: a frame, or several where both sides can batch; None when none waits."""
+        """The next WebSocket message to send: a frame, or several if both sides support batches; None if none waits."""
         message = self._next_message(now)
         self._note_waiting()
         return message
 
     def _next_message(self, now: float) -> bytes | None:
         window = self._window
-        if window.room < 0 and self._queue.has_data:
-            window.look(now)
+        if self._room < 0 and self._queue.has_data:
+            self._room = window.look(self._room, now)
         if window.is_to_ask:
             return self._ask_how_far_it_is(now)
         if window.is_full:
@@ -81,7 +110,7 @@ class Sender:
         outgoing = self._queue.pop()
         if outgoing is None:
             return None
-        # A deflated frame travels alone: a receiver bounds what the frames of one message may inflate to.
+        # A deflated frame is sent alone: receivers limit what all frames of one message may inflate to.
         if outgoing.deflated or not (self._batches and self._queue.frames):
             return self._sent_alone(outgoing, now)
         self._note_sent(outgoing, now)
@@ -89,22 +118,22 @@ class Sender:
 
     @property
     def holds_data(self) -> bool:
-        """Whether data waits for the peer to tell how far it has read; see ``SendWindow``."""
+        """Whether data waits until the peer confirms how far it has read; see ``SendWindow``."""
         return self._window.is_full
 
     @property
     def on_its_way(self) -> int:
-        """Bytes that were sent and are not known to have arrived; 0 where the peer has never answered a PING."""
-        return self._window.on_its_way
+        """Bytes that were sent but not confirmed; 0 if the peer has never answered a PING."""
+        return self._window.on_its_way(self._room)
 
     @property
     def max_payload_of_peer(self) -> int | None:
-        """Bytes that a payload for this peer may have; None where it has not said."""
+        """Largest payload that the peer accepts, in bytes; None if it has not announced any."""
         return self._max_payload_of_peer
 
     @property
     def next_bytes(self) -> int:
-        """Bytes of the frame that goes next; 0 where none waits that may go now."""
+        """Bytes of the next frame; 0 if no frame can be sent now."""
         if self._window.is_full and not self._queue.has_urgent:
             return 0
         outgoing = self._queue.peek()
@@ -114,6 +143,11 @@ class Sender:
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames
+
+    @property
+    def queued_answers(self) -> int:
+        """Bytes of memory that control messages take which wait to be sent."""
+        return self._queue.answers
 
     @property
     def queued_bytes(self) -> int:
@@ -131,9 +165,9 @@ class Sender:
         timestamp: int | None = None,
         stream: str | None = None,
     ) -> Outgoing:
-        """Encode a message for this peer and let it wait to be sent.
+        """Encode a message for this peer and queue it.
 
-        Flags and forms that the peer does not understand are left out. See ``encode_outgoing`` for what is raised.
+        Flags and forms that the peer does not understand are left out. Raises as ``encode_outgoing`` does.
         """
         outgoing = encode_outgoing(
             self.encoding,
@@ -149,14 +183,14 @@ class Sender:
         return outgoing
 
     def enqueue(self, outgoing: Outgoing) -> None:
-        """Let a frame wait that is encoded for this peer's ``encoding``.
+        """Queue a frame that was encoded for this peer's ``encoding``.
 
-        Where there is no room, the oldest waveform frames are dropped and the peer is told; where nothing may be
-        dropped any more, the connection is to be closed with 1013. When it is closing already, the frame is let go.
+        If the queue is full, the oldest waveform frames are dropped, and the peer is told. If nothing can be dropped,
+        the connection is closed with 1013. A session that is closing discards the frame.
         """
-        if self.closing:
+        if not self._sends:
             if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
-                self._unacknowledged.add(outgoing)  # so that ``lost`` tells of it
+                self._unacknowledged.add(outgoing)  # so that ``lost`` reports it
             return
         if outgoing.acknowledged:
             self._unacknowledged.add(outgoing)
@@ -170,36 +204,64 @@ class Sender:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
     def record_direct_send(self, outgoing: Outgoing, now: float) -> bool:
-        """Tell whether a frame need not wait; the owner then sends it at once, by itself.
+        """Note that the owner sends a frame now, without queueing it. Returns False if it has to be queued instead.
 
-        For a stream's many viewers that keep up. Between two frames of a viewer, thousands of others had theirs, and
-        whatever this looks at has left the processor's caches: so it looks at this object alone, and leaves it to the
-        owner to count by type and size, once for all viewers. False where the frame is to be queued: something else
-        waits, or it is to be acknowledged.
+        A frame has to be queued if others wait, or if it needs an acknowledgement. This is the fast path for streams
+        with thousands of viewers: it touches no object but the session, as each other object would be a cache miss.
+        The owner counts these frames by type and size, once for all viewers.
         """
         if self.has_waiting or outgoing.acknowledged or self.closing:
             return False
-        window = self._window
-        if window.room < 0:
-            window.look(now)
-            if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer goes first
+        if self._room < 0:
+            window = self._window
+            self._room = window.look(self._room, now)
+            if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer comes first
                 return False
-        window.room -= outgoing.nbytes
+        self._room -= outgoing.nbytes
         self._sent_at = now
         self.passed += 1
         return True
 
     def end(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the connection once urgent and control messages have left; data that waits is let go."""
-        if not self.closing:
-            self._queue.let_data_go()
+        """Close the connection after urgent and control messages are sent; waiting data is discarded."""
+        if self._react(Trigger.END) is Action.FLUSH:
+            self._queue.discard_data()
             self._note_waiting()
             self.closing = Close(code, _reason(reason))
+
+    # --- phases ---
+
+    @property
+    def established(self) -> bool:
+        """Whether the peer has shown, by a frame or by negotiating, which version it speaks. Still true once closed."""
+        return self._open_phase is not Phase.OPENING
+
+    @property
+    def negotiated(self) -> bool:
+        """Whether the peer has negotiated. Still true once closed."""
+        return self._open_phase is Phase.NEGOTIATED
+
+    def _react(self, trigger: Trigger) -> Action:
+        """Move to the next phase by the table, and return what is to be done."""
+        phase, action = TRANSITIONS[self.phase][trigger]
+        if phase is not self.phase:
+            self._enter(phase)
+        return action
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        if phase <= Phase.NEGOTIATED:
+            self._open_phase = phase
+        # Each message needs these three rows of the table: an attribute is faster than a lookup.
+        row = TRANSITIONS[phase]
+        self._receives = row[Trigger.MESSAGE].action is Action.PROCEED
+        self._sends = row[Trigger.SEND].action is Action.PROCEED
+        self._assumes = Trigger.FRAME in row and row[Trigger.FRAME].action is Action.ASSUME
 
     # --- frames on their way ---
 
     def _say(self, type: MessageType, data: Any) -> None:
-        """Send a control message. No limit of size applies: it is small."""
+        """Queue a control message. These are small, so no limit applies."""
         self.enqueue(self._encoded(type, data))
 
     def _encoded(self, type: MessageType, data: Any, max_payload: int = LARGEST_LENGTH) -> Outgoing:
@@ -218,11 +280,12 @@ class Sender:
         self.has_waiting = window.is_to_ask or (queue.has_urgent if window.is_full else queue.has_waiting)
 
     def _ask_how_far_it_is(self, now: float) -> bytes:
-        """The PING that asks the peer how far it has read. It waits in no queue, so the frame is all that is needed."""
-        window, counters = self._window, self.counters
+        """The PING that asks the peer how far it has read. It is not queued, so only its frame is needed."""
+        counters = self.counters
+        probe, self._room = self._window.asked(self._room, now)
         timestamp = self._wall_clock_us() if self.timed else None
-        frame = self._codec_of_peer.encode(MessageType.PING, {"sent": window.asked(now)}, timestamp=timestamp)
-        window.room -= len(frame)
+        frame = self._codec_of_peer.encode(MessageType.PING, {"sent": probe}, timestamp=timestamp)
+        self._room -= len(frame)
         self._sent_at = now
         counters.sent[MessageType.PING] += 1
         counters.sent_bytes += len(frame)
@@ -233,7 +296,7 @@ class Sender:
         return outgoing.frame
 
     def _note_sent(self, outgoing: Outgoing, now: float) -> None:
-        self._window.room -= outgoing.nbytes
+        self._room -= outgoing.nbytes
         self._sent_at = now
         self.counters.sent[outgoing.type] += 1
         self.counters.sent_bytes += outgoing.nbytes
@@ -245,7 +308,7 @@ class Sender:
         room = self.settings.batch_bytes - first.nbytes
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
             if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
-                break  # of what is lost the peer is to be told before
+                break  # the notice about dropped frames has to be sent before
             self._queue.pop()
             self._note_sent(following, now)
             frames.append(following.frame)
@@ -253,7 +316,7 @@ class Sender:
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def _loss_notice(self, stream: str | None, loss: Loss, now: float) -> bytes:
-        """The ERROR that tells the peer of frames it could not take."""
+        """The ERROR that tells the peer which frames were dropped."""
         return self._sent_alone(self._encoded(MessageType.ERROR, _loss_error(stream, loss)), now)
 
     def _send_again(self, waiting: Waiting, events: list[Event]) -> None:
@@ -267,7 +330,12 @@ class Sender:
             self.enqueue(outgoing)
 
     def _abandon(self, code: CloseCode, reason: str) -> None:
-        """Close at once: the peer takes nothing, or is no longer there."""
+        """Close at once: the peer is silent, or does not read what must not be dropped."""
+        self._react(Trigger.ABANDON)
+        self._discard(code, reason)
+
+    def _discard(self, code: CloseCode, reason: str) -> None:
+        """Discard everything that waits, and close."""
         self._queue.clear()
         self.has_waiting = False
         self.closing = self.closing or Close(code, _reason(reason))
@@ -282,5 +350,5 @@ def _loss_error(stream: str | None, loss: Loss) -> dict[str, Any]:
 
 
 def _reason(text: str) -> str:
-    """What a WebSocket close frame has room for: 123 bytes of UTF-8."""
+    """The text, cut to the 123 bytes of UTF-8 that fit into a close frame."""
     return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")

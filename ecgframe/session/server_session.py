@@ -1,31 +1,63 @@
-"""The server's side of a conversation."""
+"""The server's side of a connection."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidDataFormat, InvalidProtocolVersion
-from ..protocol import Check, MessageType
-from .events import Event, SubscribeRequested, UnsubscribeRequested
+from ..errors import InvalidDataFormat, InvalidProtocolVersion, PermissionDenied
+from ..protocol import DATA_TYPES, MAX_STREAM_NAME, STREAM_TYPES, Check, MessageType
+from .events import Event, FrameRefused, SubscribeRequested, UnsubscribeRequested
 from .negotiation import common_capabilities, offer
-from .session import Session
+from .session import AGREED_ALREADY, Session
+from .state import Trigger
 from .timestamps import microseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..codec import Message
+    from .cost import Totals
+    from .session import Verdict
+    from .settings import Settings
 
 
 class ServerSession(Session):
-    """The side that speaks first and grants subscriptions."""
+    """The side that sends first and answers subscriptions.
+
+    Args:
+        settings: settings of this side.
+        wall_clock_us: returns microseconds since 1970, always more than the time before.
+        totals: limit on the cost of all clients of the server together; None for no such limit.
+        stream_name: most characters in the name of a stream; a longer one is denied at once.
+        refuses_data: called with the header's type of each data message, and whether it has BROADCAST. Returns why the
+            client may not send it, or None if it may. Without it, a client may send any message.
+    """
+
+    __slots__ = ("_refuses_data", "_stream_name")
+
+    _measures_memory = True
+
+    def __init__(
+        self,
+        settings: Settings,
+        wall_clock_us: Callable[[], int],
+        *,
+        totals: Totals | None = None,
+        stream_name: int = MAX_STREAM_NAME,
+        refuses_data: Callable[[MessageType, bool], str | None] | None = None,
+    ) -> None:
+        super().__init__(settings, wall_clock_us, totals)
+        self._stream_name = stream_name
+        self._refuses_data = refuses_data
 
     def start(self, now: float) -> None:
-        """The connection stands: the server offers what it has."""
+        """Begin: the connection is open, and the server offers its versions and capabilities."""
         super().start(now)
         self._say(MessageType.PROTOCOL_NEGOTIATION, offer(self.settings))
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        self._refuse_to_agree_again()
+        self._require_first_negotiation()
         version = data.get("version")
         if version is None:
             raise InvalidDataFormat(
@@ -35,17 +67,44 @@ class ServerSession(Session):
             raise InvalidProtocolVersion(
                 f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
             )
-        self._establish(int(version), common_capabilities(self.settings, data), True, events)
+        self._react(Trigger.NEGOTIATION)
+        self._establish(int(version), common_capabilities(self.settings, data), events)
+
+    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
+        if type is MessageType.SUBSCRIPTION_ACK:
+            return InvalidDataFormat, "SUBSCRIPTION_ACK is for servers to send"
+        if type is MessageType.PROTOCOL_NEGOTIATION and self.negotiated:
+            return InvalidDataFormat, AGREED_ALREADY
+        if type in STREAM_TYPES and type not in DATA_TYPES:
+            return PermissionDenied, "this server has no streams of a publisher's own; publish data with stream 0"
+        if type in DATA_TYPES and self._refuses_data and (reason := self._refuses_data(type, is_broadcast)):
+            return PermissionDenied, reason
+        return None
 
     def _on_subscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        since = data.get("since")
+        name, since = data["stream"], data.get("since")
+        if not self._is_name(name, events):
+            return
+        epoch, after = (data.get("epoch"), data.get("after")) if message.version >= 4 else (None, None)
         if since is None:
-            events.append(SubscribeRequested(data["stream"], None))
+            events.append(SubscribeRequested(name, None, False, epoch, after))
         else:
-            events.append(SubscribeRequested(data["stream"], microseconds(since), isinstance(since, datetime)))
+            events.append(SubscribeRequested(name, microseconds(since), isinstance(since, datetime), epoch, after))
 
     def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        events.append(UnsubscribeRequested(data["stream"]))
+        if self._is_name(data["stream"], events):
+            events.append(UnsubscribeRequested(data["stream"]))
+
+    def _is_name(self, name: str, events: list[Event]) -> bool:
+        """Tell whether a stream can have the name. If not, deny the subscription at once and keep no name."""
+        if 0 < len(name) <= self._stream_name:
+            return True
+        text = f"a stream's name has 1 to {self._stream_name} characters, not {len(name)}"
+        error = InvalidDataFormat(text, check=Check.FIELDS, path='data["stream"]')
+        self.counters.refused[error.code] += 1
+        events.append(FrameRefused(error, self._hearing))
+        self.answer_subscription(name[: min(self._stream_name, MAX_STREAM_NAME)], "denied", code=error.code)
+        return False
 
     def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        raise InvalidDataFormat("SUBSCRIPTION_ACK is for servers to send", check=Check.FIELDS)
+        raise AssertionError("refused by its header")

@@ -1,35 +1,38 @@
-"""One side of one connection: bytes in, events out; frames to send, and when to look again. No I/O, no clock.
+"""One side of one connection, without I/O and without a clock: bytes in, events and frames out.
 
-The owner, who has the socket and the clock, does five things, in any order and as often as it likes:
+The owner has the socket and the clock, and does five things, in any order:
 
-- gives what arrived to ``receive`` and acts on the events;
-- calls ``tick`` once ``deadline()`` has passed, and acts on the events;
-- sends what ``next_message`` gives, for as long as the network takes it, until it gives None;
-- when ``closing`` is set and ``next_message`` gives None, closes the WebSocket with that code and reason;
-- when the connection is gone, calls ``lost``.
+- passes each message that arrives to ``receive``, and handles the events that it returns;
+- calls ``tick`` when ``deadline()`` has passed, and handles the events that it returns;
+- sends what ``next_message`` returns, as fast as the network takes it, until it returns None;
+- closes the WebSocket with the code and reason of ``closing``, once that is set and ``next_message`` returns None;
+- calls ``lost`` when the connection is gone.
 
-``now`` is in seconds of any clock that never goes back. ``wall_clock_us`` gives microseconds since 1970, each time
-more than the last: the timestamps of V3 frames, which name messages.
+``now`` is in seconds of any monotonic clock. ``wall_clock_us`` returns microseconds since 1970, always more than the
+time before: these are the timestamps of V3 frames, which identify messages.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from .._core import flatten
+from .._core.form import version_bits
 from ..codec import Codec
 from ..errors import (
     InvalidDataFormat,
     InvalidProtocolVersion,
     MessageTooLarge,
     ProtocolError,
-    RateLimitExceeded,
 )
 from ..messages import check_received
 from ..protocol import (
     DATA_TYPES,
+    HEADER_SIZES,
     LAST_FATAL_CHECK,
+    LATEST_MOMENT,
     MAX_BATCH_FRAMES,
     SILENT_INTERVALS,
     Capability,
@@ -40,22 +43,29 @@ from ..protocol import (
     MessageType,
 )
 from .acknowledgements import Seen
-from .decoding import Decoding
+from .control_numbers import check_numbers
+from .cost import Account, Totals
+from .decoding import Decoding, decode_items
 from .events import (
     Acknowledged,
     ErrorReceived,
     Event,
     FrameRefused,
     Negotiated,
+    Numbered,
     PingUnanswered,
     Received,
     RoundTrip,
     Undelivered,
     VersionChecked,
 )
+from .frame_reader import FrameReader
+from .meter import BudgetExceeded, Decoded, FrameMeter, forget_where, too_much
 from .negotiation import implied, usable
-from .rate_limit import Admission, ErrorBudget
+from .rate_limit import ErrorBudget
 from .sender import Sender
+from .state import TRANSITIONS, Action, Trigger
+from .stream_book import LetGo
 from .timestamps import seconds
 
 if TYPE_CHECKING:
@@ -63,22 +73,29 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from .._core._header import Header
     from ..codec import Message
     from ..messages import SubscriptionStatus
+    from .frame_reader import StreamOf
+    from .outgoing import Binding
     from .settings import Settings
 
 RATE_ERROR_PAUSE: Final = 1.0
-"""Seconds after telling a peer that it is too fast in which it is not told again."""
+"""Seconds between two ERRORs to a peer that sends too fast."""
+
+LONGEST_PAUSE: Final = 0.1
+"""Longest time in seconds for which a peer that exceeded its budget is not read."""
 
 LONGEST_TEXT: Final = 500
-"""Letters of an error's text that are sent: it may quote what the peer sent, whose length is the peer's choice."""
+"""Maximum number of characters, and of bytes, of an error's text that are sent. The text may quote the peer."""
 
-ECHO_GROWTH: Final = 32
-"""By how much a PONG may be larger than the message that held its PING. Arrays take more room in list form, which old
-peers are sent, and some more than there is memory: fifty bytes can say "a billion rows of nothing"."""
+ECHO_GROWTH: Final = 4
+"""Maximum size of an answer, as a multiple of the frame that it answers. Old peers are sent arrays in list form, which
+takes up to 2.5 times the bytes. Without the limit, it might take all memory: fifty bytes can describe a billion empty
+rows."""
 
-SMALL_ECHO: Final = 128 * 1024
-"""Bytes that a PONG may have in any case."""
+SMALL_ECHO: Final = 1024
+"""Bytes that an answer may have in addition."""
 
 _SAID_BEFORE_AGREEING: Final = frozenset(
     {
@@ -90,49 +107,79 @@ _SAID_BEFORE_AGREEING: Final = frozenset(
         MessageType.ERROR,
     }
 )
-"""What travels in V1 frames until both sides know better, and so is read by those as well that do not speak V1."""
+"""Types that are sent in V1 frames until both sides agree. Peers that do not speak V1 accept these types in V1."""
 
 VERSION_OF_NEGOTIATION: Final = 1
-"""In which those messages travel: every receiver reads it, and refuses what else comes in it unless it speaks it."""
+"""The version of those frames."""
 
 _NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
-"""What does not tell how the peer talks; a server that lets nobody in says ERROR and closes."""
+"""Types that do not show which version the peer speaks: a server that refuses a client sends ERROR and closes."""
+
+AGREED_ALREADY: Final = "version and capabilities are agreed already; they hold to the end"
+
+_ANSWERS: Final = frozenset(
+    {MessageType.PONG, MessageType.SUBSCRIPTION_ACK, MessageType.VERSION_CHECK, MessageType.ERROR}
+)
+"""Types that are sent only as answers to the peer."""
 
 _ERROR_CODES: Final = frozenset(ErrorCode)
 
-_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)  # plain: arithmetic on enum members is Python code
+_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)  # an int, because arithmetic on enum members is slow
+_BROADCAST: Final = int(Flag.BROADCAST)
 
 
 class Session(Sender, ABC):
-    """What both sides have in common. See ``ServerSession`` and ``ClientSession``.
+    """The base of ``ServerSession`` and ``ClientSession``.
 
     Args:
-        settings: this side's.
-        wall_clock_us: gives microseconds since 1970, each time more than the last.
+        settings: those of this side.
+        wall_clock_us: returns microseconds since 1970, always more than the time before.
+        totals: what this peer and others may cost together; None where there are no others.
 
     Attributes:
-        version: protocol version in which this side sends; 1 until more is known.
-        capabilities: that both sides have and the version can express.
-        encoding: what the peer understands; frames for ``enqueue`` are encoded for it.
-        established: whether the peer has said how it talks.
-        negotiated: whether it has done so by negotiating.
-        closing: how to close the connection once nothing more is to be sent; None while it goes on.
-        has_waiting: whether ``next_message`` has something to give now.
-        passed: how many frames did not have to wait; see ``record_direct_send``.
-        counters: what has been received, and sent by ``next_message``.
+        version: protocol version in which this side sends; 1 while the session is opening.
+        capabilities: those that both sides have and that the version supports.
+        encoding: the encoding that the peer understands; frames for ``enqueue`` need it.
+        phase: how far the session has got; see ``ecgframe.session.state``.
+        established: whether the peer has shown which version it speaks.
+        negotiated: whether the peer has negotiated.
+        closing: code and reason with which to close once ``next_message`` returns None; None while it is open.
+        has_waiting: whether ``next_message`` would return a message now.
+        passed: number of frames that were sent without queueing; see ``record_direct_send``.
+        counters: what was received, and what ``next_message`` has sent.
     """
 
-    def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
+    __slots__ = (
+        "_account",
+        "_asked",
+        "_budget",
+        "_codec",
+        "_denied_at",
+        "_heard_at",
+        "_hearing",
+        "_heartbeat_interval",
+        "_is_decoding",
+        "_pause",
+        "_ping",
+        "_rate_error_at",
+        "_reader",
+        "_seen",
+        "_version_bits",
+        "_versions",
+    )
+
+    def __init__(self, settings: Settings, wall_clock_us: Callable[[], int], totals: Totals | None = None) -> None:
         super().__init__(settings, wall_clock_us)
-        self.established = False
-        self.negotiated = False
+        self._versions = frozenset({*settings.versions, VERSION_OF_NEGOTIATION})
+        self._version_bits = version_bits(self._versions)
         self._codec = self._make_codec(settings.max_payload)
-        self._small_codec: Codec | None = None
+        self._reader = FrameReader(self._codec) if settings.latest_version >= 4 else None
         self._is_decoding = False
         self._seen = Seen()
-        self._admission = Admission(settings.rate_limit) if settings.rate_limit else None
+        self._account = Account(settings.rate_limit, totals) if settings.rate_limit else None
         self._budget = ErrorBudget()
-        self._rate_error_at = -inf
+        self._rate_error_at = self._denied_at = -inf
+        self._pause = 0.0
         self._heartbeat_interval = settings.heartbeat_interval
         self._ping: tuple[int, float] | None = None
         self._asked = False
@@ -142,14 +189,14 @@ class Session(Sender, ABC):
     # --- what the owner's loop calls ---
 
     def start(self, now: float) -> None:
-        """The connection stands."""
+        """Begin: the connection is open."""
         self._heard_at = self._sent_at = now
 
     def receive(self, data: Buffer, now: float) -> list[Event]:
-        """A binary WebSocket message came: one frame, or several laid end to end.
+        """Process a binary WebSocket message, which holds one frame or several end to end.
 
-        Whatever it holds, nothing is raised: the peer is told of errors, and the owner by ``FrameRefused`` and
-        ``closing``. Arrays in binary form are views of ``data``, which must not change afterwards.
+        This never raises: for an invalid frame, the peer is sent an ERROR, the events include ``FrameRefused``, and
+        ``closing`` may be set. Arrays in binary form are views of ``data``, which must not change afterwards.
         """
         nbytes = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         events: list[Event] = []
@@ -158,60 +205,68 @@ class Session(Sender, ABC):
         return events
 
     def begin_to_receive(self, data: Buffer, now: float, at_once: int) -> list[Event] | Decoding:
-        """As ``receive``, for an owner who has threads.
+        """Process a message as ``receive`` does, but leave large ones to a thread.
 
         Args:
-            data: as ``receive`` takes it.
-            now: as everywhere.
-            at_once: bytes of payloads, as they travel and inflated, up to which they are decoded here.
+            data: the message.
+            now: the time, in seconds.
+            at_once: messages of at most this many bytes, as received and inflated, are decoded here.
 
         Returns:
-            The events; or, for a larger message, what is to be run in a thread and then given to ``finish_receiving``,
-            before anything else is received.
+            The events; or, for a larger message, a ``Decoding`` to run in a thread and then to pass to
+            ``finish_receiving``, before anything else is received.
         """
         nbytes = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         events: list[Event] = []
         if not self._admit(nbytes, now, events):
             return events
-        if nbytes > at_once:
+        if nbytes > at_once and not self._refuses_all(data):
             return self._decoding(data, nbytes)
-        if self._small_codec is None:
-            self._small_codec = self._make_codec(min(at_once, self.settings.max_payload))
-        try:
-            message = self._small_codec.decode(data)
-        except MessageTooLarge:
+        meter = self._meter(at_once)
+        items = decode_items(self._codec, data, meter)
+        if meter.is_beyond:
             return self._decoding(data, nbytes)
-        except ProtocolError:
-            self._receive_batch(data, nbytes, now, events)
-        else:
-            self._receive_frame(message, nbytes, now, events)
+        self._receive_items(items, meter, nbytes, now, events)
         return events
 
     def finish_receiving(self, decoding: Decoding, now: float) -> list[Event]:
-        """What came of a large message. The peer is not silent for what it took to decode it."""
+        """Process a message that a thread has decoded. The time that this took does not count as silence."""
         events: list[Event] = []
         self._is_decoding = False
         self.heard(now)
-        for count, item in enumerate(decoding.items):
-            if self.closing or not self._receive_item(count, item, decoding.nbytes, now, events):
-                break
+        self.charge_time(decoding.seconds, now)
+        self._receive_items(decoding.items, decoding.meter, decoding.nbytes, now, events)
         return events
 
+    def take_pause(self) -> float:
+        """Return for how many seconds not to read from the peer, because it exceeded its budget; 0 if it did not.
+
+        An owner should stop reading if it can, because reading and refusing messages costs time as well.
+        """
+        pause, self._pause = self._pause, 0.0
+        return pause
+
+    def charge_time(self, seconds: float, now: float) -> None:
+        """Charge processor time, in seconds, spent on messages of the peer; ``Decoding.seconds`` is charged already."""
+        if self._account is not None:
+            self._account.fill(now)
+            self._account.charge("seconds", seconds)
+
     def receive_text(self, now: float) -> list[Event]:
-        """A text WebSocket message came, which this protocol does not have; it costs itself, as an error."""
+        """Process a text message: text is not part of the protocol, so answer ERROR and keep the connection open."""
         self._hear(now)
         events: list[Event] = []
-        if not self.closing:
+        if self._receives:
             error = InvalidDataFormat("a text message came; this protocol is binary")
-            self._refuse_frame(error, 0, now, events)
+            self._handle_bad_frame(error, 0, now, events)
         return events
 
     def heard(self, now: float) -> None:
-        """The owner did not read until now, for reasons of its own: what it did not hear is not the peer's silence."""
+        """Restart the measurement of silence: the owner has not read until now, for its own reasons."""
         self._hear(max(self._heard_at, now))
 
     def deadline(self) -> float | None:
-        """When ``tick`` is next to be called, unless something happens before; None when nothing is awaited."""
+        """Return the time of the next call to ``tick``, unless a message comes before; None if closing."""
         if self.closing:
             return None
         times = [self._silent_after(SILENT_INTERVALS if self._asked else SILENT_INTERVALS - 1)]
@@ -224,19 +279,19 @@ class Session(Sender, ABC):
         return min(times)
 
     def tick(self, now: float) -> list[Event]:
-        """Do what is due by now: heartbeats, messages to send again, a silent peer to ask and then to give up."""
+        """Do what is due: send heartbeats, repeat unacknowledged messages, send a PING to a silent peer, or close."""
         events: list[Event] = []
         if self.closing:
             return events
         if self._is_decoding:  # nothing is read meanwhile
             self.heard(now)
         if now >= self._silent_after(SILENT_INTERVALS):
-            self._abandon(CloseCode.INTERNAL, f"not a word for {now - self._heard_at:.0f} s")
+            self._abandon(CloseCode.INTERNAL, f"nothing received for {now - self._heard_at:.0f} s")
             return events
         for waiting in self._unacknowledged.due(now):
             self._send_again(waiting, events)
         if not self._asked and now >= self._silent_after(SILENT_INTERVALS - 1):
-            self._asked = True  # an old viewer may have nothing to say, and answers all the same
+            self._asked = True  # an old viewer may have nothing to send, but it answers a PING
             self._say(MessageType.PING, None)
         if self._window.is_full:
             self._wait_no_longer(now, events)
@@ -248,29 +303,32 @@ class Session(Sender, ABC):
         return self._window.probe_sent_at + SILENT_INTERVALS * self._heartbeat_interval
 
     def _wait_no_longer(self, now: float, events: list[Event]) -> None:
-        """Send data although the peer has not answered, where it never may."""
+        """Send data without an answer from the peer, if it seems never to answer."""
         if now >= self._answers_no_ping_after():
             events.append(PingUnanswered(now - self._window.probe_sent_at, self.on_its_way))
-            self._window.turn_off()
+            self._room = self._window.turn_off()
         else:
-            self._window.look(now)
+            self._room = self._window.look(self._room, now)
         self._note_waiting()
 
     def lost(self) -> list[Event]:
-        """The connection is gone: what nobody acknowledged is given up, and what was sent too late to leave."""
+        """End: the connection is gone. Returns ``Undelivered`` for each message that was not acknowledged."""
         given_up = [
             Undelivered(waiting.outgoing.timestamp, waiting.outgoing.type, waiting.attempts)
             for waiting in self._unacknowledged
         ]
+        self._react(Trigger.LOST)
         self._unacknowledged.clear()
+        if self._account is not None:
+            self._account.close()
         self.counters.undelivered += len(given_up)
-        self._abandon(CloseCode.GOING_AWAY, "the connection is gone")
+        self._discard(CloseCode.GOING_AWAY, "the connection is gone")
         return list(given_up)
 
     # --- what the application calls ---
 
     def acknowledge(self, message: Message) -> None:
-        """The application has the message; the peer is told if it asked for that."""
+        """Tell the peer that the application has the message, if it asked for that."""
         if int(message.flags) & _ACK_REQUIRED and message.timestamp is not None:
             self._seen.hand_over(message.timestamp)
             self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
@@ -282,26 +340,31 @@ class Session(Sender, ABC):
         *,
         code: ErrorCode | None = None,
         start: int | None = None,
+        binding: Binding | None = None,
     ) -> None:
         """Answer SUBSCRIBE or UNSUBSCRIBE.
 
         Args:
             stream: its name.
-            status: what became of it.
+            status: "subscribed", "unsubscribed" or "denied".
             code: why it was denied.
-            start: the moment from which messages follow, in microseconds since 1970, where this is a new subscription
-                or some message before may be lost.
+            start: the time from which messages follow, in microseconds since 1970, for a new subscription, or if
+                earlier messages may be missing.
+            binding: of a subscription of version 4: id and numbers of the stream.
         """
         answer: dict[str, Any] = {"stream": stream, "status": status}
         if code is not None:
             answer["code"] = int(code)
         if start is not None:
             answer["from"] = seconds(start)
+        if binding is not None:
+            answer |= {"id": binding.id, "epoch": binding.epoch, "next": binding.next}
+            answer["templates"] = list(binding.templates)
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
-        """Tell the peer of an error, and close the connection after it if a close code is given."""
-        body: dict[str, Any] = {"code": int(code), "message": message[:LONGEST_TEXT]}
+        """Send an ERROR, and then close the connection if a close code is given. Nothing is counted."""
+        body: dict[str, Any] = {"code": int(code), "message": _shortened(message)}
         if details is not None:
             body["details"] = details
         self._say(MessageType.ERROR, body)
@@ -309,20 +372,64 @@ class Session(Sender, ABC):
             self.end(close, message)
 
     def ping(self, now: float) -> None:
-        """Ask for a PONG; ``RoundTrip`` follows. A ping that is still on its way counts no more."""
+        """Send a PING; the event ``RoundTrip`` follows. It replaces a PING that was not answered yet."""
         timestamp = self._wall_clock_us()
         self._ping = (timestamp, now)
         self._say(MessageType.PING, {"ping": timestamp})
 
     def check_version(self, version: int) -> None:
-        """Ask whether the peer speaks the version; ``VersionChecked`` follows."""
+        """Ask whether the peer speaks the version; the event ``VersionChecked`` follows."""
         self._say(MessageType.VERSION_CHECK, {"version": version})
 
     # --- receiving ---
 
     def _decoding(self, data: Buffer, nbytes: int) -> Decoding:
         self._is_decoding = True
-        return Decoding(self._codec, data, nbytes)
+        verdicts = self._verdicts(data)
+        meter = FrameMeter(
+            lambda header: _refusal(verdicts.get(_kind(header))),
+            self._account,
+            measures=self._measures_memory,
+            reader=self._reader,
+        )
+        return Decoding(self._codec, data, nbytes, meter)
+
+    def _meter(self, at_once: float = inf) -> FrameMeter:
+        return FrameMeter(
+            lambda header: _refusal(self._verdict(*_kind(header))),
+            self._account,
+            measures=self._measures_memory,
+            at_once=at_once,
+            reader=self._reader,
+        )
+
+    _measures_memory: ClassVar[bool] = False
+    """Whether events state how much memory a message takes."""
+
+    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
+        """Return why the peer may not send frames of that type, as the header alone tells; None if it may."""
+        return None
+
+    def _verdicts(self, data: Buffer) -> dict[tuple[MessageType, bool], Verdict | None]:
+        """Return the verdict on each kind of frame in a message, in advance for a thread, which must not call hooks."""
+        flat = flatten(data)
+        verdicts: dict[tuple[MessageType, bool], Verdict | None] = {}
+        offset = 0
+        while offset < flat.nbytes:
+            try:
+                flat.check_version(offset, self._version_bits)
+                header = flat.whole_frame_at(offset, self.settings.max_payload)
+            except ProtocolError:
+                break
+            kind = _kind(header)
+            if kind not in verdicts:
+                verdicts[kind] = self._verdict(*kind)
+            offset += header.size + header.length
+        return verdicts
+
+    def _refuses_all(self, data: Buffer) -> bool:
+        """Tell whether all frames of a message are refused by their headers, so that no thread is needed."""
+        return None not in self._verdicts(data).values()
 
     def _make_codec(self, max_payload: int) -> Codec:
         settings = self.settings
@@ -330,7 +437,7 @@ class Session(Sender, ABC):
             max_payload=max_payload,
             numeric_lists=settings.numeric_lists,
             validate=settings.validate,
-            versions={*settings.versions, VERSION_OF_NEGOTIATION},
+            versions=self._versions,
         )
 
     def _hear(self, now: float) -> None:
@@ -338,81 +445,127 @@ class Session(Sender, ABC):
         self._asked = False
 
     def _silent_after(self, intervals: int) -> float:
-        """When nothing was heard for so many heartbeat intervals."""
+        """The time at which the peer has been silent for that many heartbeat intervals."""
         return self._heard_at + intervals * self._heartbeat_interval
 
     def _admit(self, nbytes: int, now: float, events: list[Event]) -> bool:
-        """Note that a message came; tell whether it is to be decoded."""
+        """Count a message that arrived. Returns whether to decode it."""
         self._hearing = nbytes
         self._heard_at = now
         self._asked = False
         self.counters.received_bytes += nbytes
-        if self.closing:
+        if not self._receives:
             return False
-        if self._admission and not self._admission.admits_message(nbytes, now):
-            self._too_fast(nbytes, now, events)
-            return False
+        if self._account is not None:
+            self._account.fill(now)
+            if (resource := self._account.short_of(nbytes)) is not None:
+                self._handle_over_budget(resource, nbytes, now, events)
+                return False
+            self._account.charge("nbytes", nbytes)
         if nbytes == 0:
-            self._refuse_frame(InvalidDataFormat("a message without any frame", check=Check.HEADER), 0, now, events)
+            self._handle_bad_frame(InvalidDataFormat("a message without any frame", check=Check.HEADER), 0, now, events)
             return False
         return True
 
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
-        try:
-            message = self._codec.decode(data)
-        except ProtocolError:  # several frames, or one that is damaged; to find that out so costs little
-            self._receive_batch(data, nbytes, now, events)
-        else:
-            self._receive_frame(message, nbytes, now, events)
+        meter = self._meter()
+        self._receive_items(decode_items(self._codec, data, meter), meter, nbytes, now, events)
 
-    def _receive_batch(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
-        for count, item in enumerate(self._codec.decode_each(data)):
-            if not self._receive_item(count, item, nbytes, now, events):
+    def _receive_items(
+        self, items: list[Decoded], meter: FrameMeter, nbytes: int, now: float, events: list[Event]
+    ) -> None:
+        """Accept or refuse the frames of a message, and charge what they cost to decode."""
+        if self._account is not None:
+            self._account.charge("inflated", meter.inflated)
+            self._account.charge("unpacked", meter.unpacked)
+        for count, item in enumerate(items):
+            if count == MAX_BATCH_FRAMES:
+                error = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=Check.LIMIT)
+                item = Decoded(error, 0, 0)  # noqa: PLW2901
+            if self.closing or not self._receive_frame(item, nbytes, now, events):
                 return
 
-    def _receive_item(
-        self, count: int, item: Message | ProtocolError, nbytes: int, now: float, events: list[Event]
-    ) -> bool:
-        """Accept or refuse what is the next of several frames. Tells whether those behind it are to be looked at."""
-        if count == MAX_BATCH_FRAMES:
-            item = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=Check.LIMIT)
-        return self._receive_frame(item, nbytes, now, events)
-
-    def _receive_frame(self, item: Message | ProtocolError, nbytes: int, now: float, events: list[Event]) -> bool:
-        """Accept a frame, or refuse it. Tells whether those behind it are to be looked at."""
-        if self._admission and not self._admission.admits_frame(now):
-            self._too_fast(nbytes, now, events)
-            return False
+    def _receive_frame(self, item: Decoded, nbytes: int, now: float, events: list[Event]) -> bool:
+        """Accept or refuse a frame. Returns whether to process those after it."""
+        if self._account is not None:
+            if self._account.room_of("frames") < 1:
+                self._handle_over_budget("frames", nbytes, now, events)
+                return False
+            self._account.charge("frames", 1)
+        result = item.result
+        self._hearing = item.nbytes
         try:
-            if isinstance(item, ProtocolError):
-                raise item
-            self._accept(item, now, events)
+            if isinstance(result, ProtocolError):
+                raise result
+            self._accept(result, item, now, events)
+            if item.fault is not None and not self.closing:
+                raise item.fault
+        except LetGo as error:
+            forget_where(error)
+        except BudgetExceeded as error:
+            forget_where(error)
+            self._handle_over_budget(error.resource, nbytes, now, events)
         except ProtocolError as error:
-            self._refuse_frame(error, nbytes, now, events)
+            comes_again = item.stream is not None and self._passes_over(item.stream, item.number)
+            self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
         return not self.closing
 
-    def _accept(self, message: Message, now: float, events: list[Event]) -> None:
+    def _passes_over(self, stream: StreamOf, number: int) -> bool:
+        """Tell whether a message that is refused does not count as a mistake, because it would only come again."""
+        return False
+
+    def _accept(self, message: Message, item: Decoded, now: float, events: list[Event]) -> None:
         type = message.type
+        if message.version >= 4 and self.version < 4:
+            raise InvalidProtocolVersion("a V4 frame, and version 4 was not agreed on", check=Check.VERSION)
         spoken = message.version in self.settings.versions
         if not spoken and not (message.version == VERSION_OF_NEGOTIATION and type in _SAID_BEFORE_AGREEING):
             raise InvalidProtocolVersion(
                 f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
             )
         if type not in DATA_TYPES and not self.settings.validate:
-            message.data = check_received(type, message.data)
+            message.data = check_received(type, message.data, message.version)
+        check_numbers(type, message.data)
         self.counters.received[type] += 1
-        if spoken and not self.established and type not in _NO_BEGINNING:
+        if self._assumes and spoken and type not in _NO_BEGINNING:
+            self._react(Trigger.FRAME)
             self._assume(message.version, events)
         if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
             return
         if type in DATA_TYPES:
-            events.append(Received(message))
+            if item.stream is not None and isinstance(message.data, dict):
+                message.data.setdefault("stream", item.stream.name)  # the header has only its id
+            events.append(Received(message, item.memory, item.stream))
+        elif item.stream is not None:
+            events.append(Numbered(message, item.stream))
+            self.acknowledge(message)
         else:
-            _ON_CONTROL[type](self, message.data, message, now, events)
+            self._accept_control(message.data, message, now, events)
             self.acknowledge(message)
 
+    def _accept_control(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        match message.type:
+            case MessageType.HEARTBEAT:
+                pass  # _admit has noted its arrival
+            case MessageType.PING:
+                self._on_ping(data, message, now, events)
+            case MessageType.PONG:
+                self._on_pong(data, message, now, events)
+            case MessageType.SUBSCRIBE:
+                self._on_subscribe(data, message, now, events)
+            case MessageType.UNSUBSCRIBE:
+                self._on_unsubscribe(data, message, now, events)
+            case MessageType.SUBSCRIPTION_ACK:
+                self._on_subscription_ack(data, message, now, events)
+            case MessageType.VERSION_CHECK:
+                self._on_version_check(data, message, now, events)
+            case MessageType.PROTOCOL_NEGOTIATION:
+                self._on_negotiation(data, message, now, events)
+            case MessageType.ERROR:
+                self._on_error(data, message, now, events)
+
     def _came_already(self, message: Message) -> bool:
-        """Tell whether it was sent again. If the application has it, the acknowledgement is sent again, too."""
+        """Whether this message is a repetition. If the application has it, the acknowledgement is repeated too."""
         timestamp = message.timestamp
         if timestamp is None:
             return False
@@ -424,11 +577,14 @@ class Session(Sender, ABC):
         return True
 
     def _on_ping(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
-        limit = min(max(SMALL_ECHO, ECHO_GROWTH * self._hearing), self.settings.max_payload)
+        size = HEADER_SIZES[self.version]
+        limit = min(SMALL_ECHO - size + ECHO_GROWTH * self._hearing, self.settings.max_payload)
         try:
             pong = self._encoded(MessageType.PONG, data, limit)
         except ValueError as error:  # too large, or arrays that are too deep in list form
             raise MessageTooLarge("this PING has a payload that cannot be sent back") from error
+        if self._account is not None:
+            self._account.charge("nbytes", pong.nbytes)
         self.enqueue(pong)
 
     def _on_pong(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
@@ -438,7 +594,8 @@ class Session(Sender, ABC):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
                 events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
-        elif self._window.answered(data.get("sent"), now):
+        elif (room := self._window.answered(data.get("sent"), self._room, now)) is not None:
+            self._room = room
             self._note_waiting()
         elif self._ping and _is_number(data.get("ping")) and data["ping"] == self._ping[0]:
             events.append(_round_trip(self._ping, message, now))
@@ -476,72 +633,99 @@ class Session(Sender, ABC):
 
     # --- agreeing ---
 
-    def _refuse_to_agree_again(self) -> None:
+    def _require_first_negotiation(self) -> None:
         # Frames that wait are encoded already: after a change, the peer would not understand them.
-        if self.negotiated:
-            raise InvalidDataFormat(
-                "version and capabilities are agreed already; they hold to the end", check=Check.FIELDS
-            )
+        if TRANSITIONS[self.phase][Trigger.NEGOTIATION].action is Action.REFUSE:
+            raise InvalidDataFormat(AGREED_ALREADY, check=Check.FIELDS)
 
     def _assume(self, version: int, events: list[Event]) -> None:
-        """Take the peer for an old one that talks in that version and does not negotiate."""
-        self._establish(version, implied(self.settings, version), False, events)
+        """Treat the peer as an old one, which speaks that version and does not negotiate."""
+        self._establish(version, implied(self.settings, version), events)
 
-    def _establish(
-        self, version: int, capabilities: frozenset[Capability], negotiated: bool, events: list[Event]
-    ) -> None:
+    def _establish(self, version: int, capabilities: frozenset[Capability], events: list[Event]) -> None:
+        if self._reader is not None:
+            self._reader.book.is_open = version >= 4
         self._speak(version, usable(capabilities, version))
-        self.established = True
-        self.negotiated = negotiated
-        events.append(Negotiated(version, self.capabilities, negotiated))
+        events.append(Negotiated(version, self.capabilities, self.negotiated))
 
     # --- errors ---
 
-    def _refuse_frame(self, error: ProtocolError, nbytes: int, now: float, events: list[Event]) -> None:
-        """Tell both sides, and close where no trust is left or the peer was wrong too often."""
-        self.counters.refused[error.code] += 1
-        _forget_where(error)
-        events.append(FrameRefused(error, nbytes))
-        close = _close_after(error)
-        if not self._budget.spend(now) and close is None:
-            close = CloseCode.POLICY if error.code is ErrorCode.RATE_LIMIT_EXCEEDED else CloseCode.PROTOCOL_ERROR
-        self.refuse(error.code, str(error), close=close)
+    def _handle_bad_frame(
+        self,
+        error: ProtocolError,
+        nbytes: int,
+        now: float,
+        events: list[Event],
+        *,
+        is_mistake: bool = True,
+        item: Decoded | None = None,
+    ) -> None:
+        """Count a frame that is not accepted, tell the application, and send an ERROR.
 
-    def _too_fast(self, nbytes: int, now: float, events: list[Event]) -> None:
-        """Refuse what came. The peer is told once a second at most: telling it of each frame would be a flood, too."""
+        Close if later frames cannot be read either, or after too many errors.
+        """
+        self.counters.refused[error.code] += 1
+        forget_where(error)
+        if error.code is ErrorCode.PERMISSION_DENIED:
+            if now - self._denied_at < RATE_ERROR_PAUSE:
+                return
+            self._denied_at = now
+            is_mistake = False
+        stream = None if item is None else item.stream
+        events.append(FrameRefused(error, nbytes, stream, None if item is None or stream is None else item.number))
+        close = _close_after(error)
+        if is_mistake and not self._budget.spend(now) and close is None:
+            close = CloseCode.POLICY if error.code is ErrorCode.RATE_LIMIT_EXCEEDED else CloseCode.PROTOCOL_ERROR
+        details = None if error.reason is None else {"reason": error.reason}
+        self.refuse(error.code, str(error), details=details, close=close)
+
+    def _handle_over_budget(self, resource: str, nbytes: int, now: float, events: list[Event]) -> None:
+        """Count a message that exceeds a budget, and send at most one ERROR a second.
+
+        It does not count as a mistake of the peer if only the budget of all peers together is exhausted.
+        """
+        self.counters.over_budget[resource] += 1
+        if self._account is not None and self._account.is_own_fault(resource, nbytes):
+            self._pause = min(self._account.seconds_until(resource), LONGEST_PAUSE)
         if now - self._rate_error_at < RATE_ERROR_PAUSE:
             self.counters.refused[ErrorCode.RATE_LIMIT_EXCEEDED] += 1
             return
         self._rate_error_at = now
-        limit = self.settings.rate_limit
-        assert limit
-        text = f"more than {limit.frames:g} frames or {limit.nbytes:g} bytes a second; what is too much is lost"
-        self._refuse_frame(RateLimitExceeded(text), nbytes, now, events)
+        limit, account = self.settings.rate_limit, self._account
+        assert limit is not None
+        assert account is not None
+        error = too_much(resource)
+        if resource in ("frames", "nbytes"):
+            text = f"more than {limit.frames:g} frames or {limit.nbytes:g} bytes a second; what is too much is lost"
+            error = BudgetExceeded(text, resource=resource)
+        self._handle_bad_frame(error, nbytes, now, events, is_mistake=account.is_own_fault(resource, nbytes))
+
+    def _say(self, type: MessageType, data: Any) -> None:
+        """Send a control message. If it answers the peer, its bytes are charged to the peer."""
+        outgoing = self._encoded(type, data)
+        if self._account is not None and type in _ANSWERS:
+            self._account.charge("nbytes", outgoing.nbytes)
+        self.enqueue(outgoing)
 
 
-_ON_CONTROL: Final[dict[MessageType, Callable[[Session, Any, Message, float, list[Event]], None]]] = {
-    MessageType.HEARTBEAT: lambda *_: None,  # hearing it was all
-    MessageType.PING: lambda session, *args: session._on_ping(*args),
-    MessageType.PONG: lambda session, *args: session._on_pong(*args),
-    MessageType.SUBSCRIBE: lambda session, *args: session._on_subscribe(*args),
-    MessageType.UNSUBSCRIBE: lambda session, *args: session._on_unsubscribe(*args),
-    MessageType.SUBSCRIPTION_ACK: lambda session, *args: session._on_subscription_ack(*args),
-    MessageType.VERSION_CHECK: lambda session, *args: session._on_version_check(*args),
-    MessageType.PROTOCOL_NEGOTIATION: lambda session, *args: session._on_negotiation(*args),
-    MessageType.ERROR: lambda session, *args: session._on_error(*args),
-}
+Verdict = tuple[type[ProtocolError], str]
+"""The class and the text of the error for which a frame is refused."""
 
 
-def _forget_where(error: BaseException | None) -> None:
-    """Let go the tracebacks: they hold the message and the events, in a cycle that Python finds only later."""
-    if error:
-        error.__traceback__ = None
-        _forget_where(error.__cause__)
-        _forget_where(error.__context__)
+def _kind(header: Header) -> tuple[MessageType, bool]:
+    return header.type, bool(header.bits & _BROADCAST)
+
+
+def _refusal(verdict: Verdict | None) -> ProtocolError | None:
+    return None if verdict is None else verdict[0](verdict[1], check=Check.FIELDS)
+
+
+def _shortened(text: str) -> str:
+    return text[:LONGEST_TEXT].encode("utf-8", "replace")[:LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 def _close_after(error: ProtocolError) -> CloseCode | None:
-    """Checks 1 to 6 leave no trust in the stream."""
+    """The close code for an error; after checks 1 to 6, later frames cannot be read."""
     if error.check is None or error.check > LAST_FATAL_CHECK:
         return None
     return CloseCode.TOO_LARGE if error.code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR
@@ -550,7 +734,7 @@ def _close_after(error: ProtocolError) -> CloseCode | None:
 def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip:
     timestamp, sent_at = ping
     elapsed = now - sent_at
-    if pong.timestamp is None:
+    if pong.timestamp is None or seconds(pong.timestamp) >= LATEST_MOMENT:  # no clock shows that
         return RoundTrip(elapsed, None)
     return RoundTrip(elapsed, seconds(pong.timestamp - timestamp) - elapsed / 2)
 

@@ -1,20 +1,22 @@
-"""What one side of a conversation can do, and what it puts up with."""
+"""Settings of one side of a connection: versions, capabilities, time limits, queues, and the rate limit of the peer."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from ..codec import NumericLists
 from ..compression import Compression
 from ..protocol import (
+    CAPABILITY_SINCE,
     DEFAULT_MAX_PAYLOAD,
     HEADER_SIZES,
     HEARTBEAT_INTERVAL,
     LARGEST_LENGTH,
     LATEST_VERSION,
     MAX_BATCH_PAYLOAD,
+    SESSION_VERSIONS,
     VERSIONS,
     Capability,
 )
@@ -22,66 +24,87 @@ from ..protocol import (
 MiB: Final = 1024 * 1024
 
 REMEMBERED: Final = 1024
-"""Messages whose timestamps a receiver remembers, to tell one that was sent again: of those that the application
-works on, and of those that it has. So no more may wait for their acknowledgement at once."""
+"""Number of timestamps that a receiver remembers to recognize messages that are sent again: of messages that the
+application works on, and as many of acknowledged ones. So at most as many messages may be unacknowledged at once."""
 
-EVERYTHING: Final = frozenset(Capability) - {Capability.ENCRYPTION}
-"""The capabilities that this package has."""
+EVERYTHING: Final = frozenset(
+    capability
+    for capability, since in CAPABILITY_SINCE.items()
+    if since <= LATEST_VERSION and capability is not Capability.ENCRYPTION
+)
+"""The capabilities that this package supports in the versions that sessions speak by default."""
+
+OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA})
+"""Those that it supports in version 4 besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """How fast a peer may send, as two token buckets.
+    """Limits the cost of a peer: a token bucket for each resource, with a long-term rate and a burst.
 
     Attributes:
-        frames: frames a second, in the long run.
-        frames_burst: frames at once.
-        nbytes: bytes a second, in the long run.
-        nbytes_burst: bytes at once; it must hold the largest message that is to be let through.
+        frames: frames per second.
+        frames_burst: frames in a burst.
+        nbytes: bytes per second of received messages and of the answers to them.
+        nbytes_burst: bytes in a burst; at least the size of the largest message to be accepted.
+        inflated: bytes per second of compressed payloads after inflating.
+        inflated_burst: such bytes in a burst; at least the size of the largest payload to be accepted.
+        unpacked: bytes of memory per second that the values of payloads take. A number in a plain list takes 8 to 40, a
+            short text 60, a map at least 80, and a sample of an ndarray at most 8.
+        unpacked_burst: such bytes in a burst; no message may take more.
+        seconds: seconds of processor time per second. The cost of a message is known only after it is decoded; if it
+            exceeds the limit, the following messages are refused.
+        seconds_burst: such seconds in a burst.
 
     Raises:
-        ValueError: a number that is not above 0.
+        ValueError: a number is not above 0.
     """
 
     frames: float = 1000
     frames_burst: int = 4000
     nbytes: float = 8 * MiB
     nbytes_burst: int = 32 * MiB
+    inflated: float = 16 * MiB
+    inflated_burst: int = 32 * MiB
+    unpacked: float = 16 * MiB
+    unpacked_burst: int = 32 * MiB
+    seconds: float = 0.25
+    seconds_burst: float = 2.0
 
     def __post_init__(self) -> None:
-        for name in ("frames", "frames_burst", "nbytes", "nbytes_burst"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} of a rate limit is a number above 0, not {getattr(self, name)}")
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ValueError(f"{field.name} of a rate limit is a number above 0, not {getattr(self, field.name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One side of a conversation.
+    """Settings of one side of a connection.
 
     Attributes:
-        versions: protocol versions that it speaks.
-        capabilities: what it offers when negotiating.
-        max_payload: bytes of a payload that it accepts, as it travels and inflated. A server announces it.
-        heartbeat_interval: seconds without anything sent after which a HEARTBEAT goes out; three of them without
-            anything received are a dead peer. A client takes the interval that its server announces.
-        negotiation_timeout: seconds that a client waits for the server's first word before it takes it for an old one.
-        acknowledgement_timeout: seconds before a message that nobody acknowledged is sent again.
-        acknowledgement_attempts: how often it is sent, the first time included, before it is given up.
-        max_unacknowledged: messages that may wait for their acknowledgement at once; at most as many as a receiver
-            remembers.
-        queue_frames: frames that may wait to be sent.
-        queue_bytes: bytes that may wait to be sent, besides one frame that is larger than this by itself.
-        batch_bytes: bytes up to which waiting frames are joined to one WebSocket message, for peers that can take it.
-        rate_limit: how fast the peer may send, or None for any rate.
-        validate: check the fields of data messages as well; those of control messages always are.
-        numeric_lists: "ndarray" reads plain lists of numbers in data messages as arrays.
-        compression: when to deflate, towards peers that can inflate, or None for never.
+        versions: protocol versions that this side speaks. Version 4 is spoken if it is among them.
+        capabilities: capabilities that it offers in the negotiation; by default, all that the versions have.
+        max_payload: largest payload that it accepts, in bytes, as received and inflated. A server announces it.
+        heartbeat_interval: seconds without sending after which a HEARTBEAT is sent; a peer from which nothing was
+            received for three intervals is considered dead. A client uses the interval that its server announces.
+        negotiation_timeout: seconds that a client waits for the first message of the server before it treats it as an
+            old server.
+        acknowledgement_timeout: seconds until an unacknowledged message is sent again.
+        acknowledgement_attempts: how many times it is sent in all before it counts as undelivered.
+        max_unacknowledged: maximum number of unacknowledged messages; at most as many as a receiver remembers.
+        queue_frames: maximum number of frames that wait to be sent.
+        queue_bytes: maximum number of bytes that wait to be sent, in addition to one frame that alone exceeds this.
+        batch_bytes: maximum size of a batch: several frames in one WebSocket message, for peers that support it.
+        rate_limit: limit on the cost of the peer; None for no limit.
+        validate: whether to check the fields of data messages; those of control messages are always checked.
+        numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
+        compression: when to deflate payloads for peers that can inflate them; None for never.
 
     Raises:
-        ValueError: a value that cannot be, or a rate limit that would refuse the largest payload.
+        ValueError: a value is invalid, or the rate limit would refuse the largest payload.
     """
 
-    versions: tuple[int, ...] = VERSIONS
+    versions: tuple[int, ...] = SESSION_VERSIONS
     capabilities: frozenset[Capability] = EVERYTHING
     max_payload: int = DEFAULT_MAX_PAYLOAD
     heartbeat_interval: float = HEARTBEAT_INTERVAL
@@ -100,8 +123,13 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.versions or not set(self.versions) <= set(VERSIONS):
             raise ValueError(f"versions are some of {VERSIONS}, not {self.versions}")
-        if unknown := self.capabilities - EVERYTHING:
-            raise ValueError(f"this package does not have {', '.join(sorted(unknown))}")
+        supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
+        if self.capabilities is EVERYTHING:
+            object.__setattr__(self, "capabilities", supported)
+        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4:
+            raise ValueError(f"this package does not have {', '.join(sorted(unsupported))}")
+        if unsupported := self.capabilities - supported:
+            raise ValueError(f"only version 4 has {', '.join(sorted(unsupported))}; versions are {self.versions}")
         if not 0 < self.max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 1 to {LARGEST_LENGTH}, not {self.max_payload}")
         for name in (
@@ -120,14 +148,24 @@ class Settings:
             raise ValueError(f"batch_bytes is at most {MAX_BATCH_PAYLOAD}, not {self.batch_bytes}")
         if self.max_unacknowledged > REMEMBERED:
             raise ValueError(f"max_unacknowledged is at most {REMEMBERED}, not {self.max_unacknowledged}")
-        largest = self.max_payload + HEADER_SIZES[LATEST_VERSION]
+        largest = self.max_payload + self.header_size
         if self.rate_limit and self.rate_limit.nbytes_burst < largest:
             raise ValueError(
                 f"a frame may have {largest} bytes, and the rate limit lets {self.rate_limit.nbytes_burst} through at "
                 "once: lower max_payload or raise nbytes_burst"
             )
+        if self.rate_limit and self.rate_limit.inflated_burst < self.max_payload:
+            raise ValueError(
+                f"a payload may have {self.max_payload} bytes, and the rate limit lets "
+                f"{self.rate_limit.inflated_burst} be inflated at once: lower max_payload or raise inflated_burst"
+            )
 
     @property
     def latest_version(self) -> int:
-        """The highest version spoken."""
+        """The highest version that this side speaks."""
         return max(self.versions)
+
+    @property
+    def header_size(self) -> int:
+        """Bytes that the header of a frame may have."""
+        return HEADER_SIZES[max(LATEST_VERSION, *self.versions)]

@@ -1,5 +1,5 @@
-"""What looks at the protocol from outside: at files, captures and connections, whether they keep to it or not."""
+"""Diagnostic tools: they read files, captures and connections, whether those conform to the protocol or not."""
 
 
 class ToolError(ValueError):
-    """Something that a tool was given and cannot work on. The message is for the person who gave it."""
+    """A tool cannot work on its input. The message is written for the user."""

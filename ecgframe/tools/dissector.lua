@@ -4,9 +4,9 @@
 -- Load it with "wireshark -X lua_script:ecgframe.lua", or put it in the folder of personal Lua plugins
 -- ("ecgframe wireshark --install" does).
 --
--- It makes the receiver's checks 1 to 10, and of check 11 whether the payload is one well-formed MessagePack value. What
--- the wrappers of arrays, dates and UUIDs may hold (check 11), and which fields a message needs (check 12), only
--- "ecgframe inspect" judges.
+-- It makes the receiver's checks 1 to 10, 13 and 14, and of check 11 whether the payload is one well-formed MessagePack
+-- value. What the wrappers of arrays, dates and UUIDs may hold (check 11), and which fields a message needs (check 12),
+-- only "ecgframe inspect" judges. Of a record of version 4 it shows the header, and looks up no template.
 
 -- Tables of the protocol, generated --
 
@@ -14,12 +14,21 @@ local HEADER_SIZES = @HEADER_SIZES@ -- by version
 local OFFSETS = @OFFSETS@
 local WIDTHS = @WIDTHS@
 local TYPES = @TYPES@
+local TYPE_SINCE = @TYPE_SINCE@
+local STREAM_TYPES = @STREAM_TYPES@ -- those whose messages may be of a stream
+local ALGORITHMS = @ALGORITHMS@
+local FORM_ALGORITHM = @FORM_ALGORITHM@
+local FORM_RECORD = @FORM_RECORD@
+local FORM_BULK = @FORM_BULK@
+local RECORD_HEADER = @RECORD_HEADER@ -- bytes
 local FLAGS = @FLAGS@ -- bit, name, first version
 local CODES = @CODES@
 local CLOSING = @CLOSING@ -- the last check behind which a receiver closes
 local MAX_PAYLOAD = @MAX_PAYLOAD@
 local MAX_DEPTH = @MAX_DEPTH@
-local MAX_CONTAINERS = @MAX_CONTAINERS@
+local MAX_VALUES = @MAX_VALUES@
+local BINARY_VALUES = @BINARY_VALUES@
+local NDARRAY_VALUES = @NDARRAY_VALUES@
 local DATA_FIELDS = @DATA_FIELDS@
 local SUBPROTOCOL = @NAME@
 local PORT = @PORT@
@@ -47,6 +56,17 @@ fields.checksum = ProtoField.uint32("ecgframe.checksum", "Checksum", base.HEX)
 fields.checksum_good = ProtoField.bool("ecgframe.checksum.good", "Checksum is good")
 fields.timestamp = ProtoField.absolute_time("ecgframe.timestamp", "Timestamp", base.UTC)
 fields.timestamp_us = ProtoField.uint64("ecgframe.timestamp_us", "Timestamp in microseconds", base.DEC)
+fields.form = ProtoField.uint8("ecgframe.form", "Form", base.HEX)
+fields.form_algorithm = ProtoField.uint8("ecgframe.form.algorithm", "Algorithm", base.DEC, ALGORITHMS, FORM_ALGORITHM)
+fields.form_record = ProtoField.bool("ecgframe.form.record", "RECORD", 8, nil, FORM_RECORD)
+fields.form_bulk = ProtoField.bool("ecgframe.form.bulk", "BULK", 8, nil, FORM_BULK)
+fields.stream = ProtoField.uint32("ecgframe.stream", "Stream", base.DEC)
+fields.sequence = ProtoField.uint64("ecgframe.sequence", "Sequence", base.DEC)
+fields.record_template = ProtoField.uint16("ecgframe.record.template", "Template", base.DEC)
+fields.record_filter = ProtoField.uint8("ecgframe.record.filter", "Filter", base.DEC, { [0] = "none", [1] = "delta" })
+fields.record_options = ProtoField.uint8("ecgframe.record.options", "Options", base.HEX)
+fields.record_count = ProtoField.uint32("ecgframe.record.count", "Samples of each lead", base.DEC)
+fields.record_time = ProtoField.int64("ecgframe.record.time_us", "Time of the first sample in microseconds", base.DEC)
 fields.payload = ProtoField.bytes("ecgframe.payload", "Payload")
 fields.inflated = ProtoField.uint32("ecgframe.inflated", "Bytes of the payload, inflated", base.DEC)
 fields.error = ProtoField.uint16("ecgframe.error", "A receiver answers", base.HEX, CODES)
@@ -68,7 +88,10 @@ ecgframe.experts = {
   fault("version", "Unknown version", expert.group.PROTOCOL),
   fault("type", "Unknown message type", expert.group.PROTOCOL),
   fault("flags", "A flag that the version lacks", expert.group.PROTOCOL),
+  fault("form", "Form, stream and sequence do not fit the message", expert.group.PROTOCOL),
+  fault("fragment", "A piece of a message; pieces are not put together", expert.group.UNDECODED),
   fault("encrypted", "Encrypted, and no cipher is defined", expert.group.UNDECODED),
+  fault("signed", "Signed, and signatures are not verified", expert.group.UNDECODED),
   fault("inflate", "The payload does not inflate", expert.group.MALFORMED),
   fault("payload", "The payload is no MessagePack value", expert.group.MALFORMED),
   fault("text", "A text message; frames travel in binary ones", expert.group.PROTOCOL),
@@ -104,7 +127,7 @@ local Reader = {}
 Reader.__index = Reader
 
 function Reader.new(tvb)
-  return setmetatable({ tvb = tvb, place = 0, containers = 0 }, Reader)
+  return setmetatable({ tvb = tvb, place = 0, values = 0 }, Reader)
 end
 
 function Reader:refuse(words)
@@ -150,8 +173,14 @@ local function is_utf8(octets)
   return true
 end
 
+function Reader:count(values)
+  self.values = self.values + values
+  if self.values > MAX_VALUES then self:refuse("too many values") end
+end
+
 function Reader:text(length)
   local place = self:take(length)
+  self:count(1)
   if length == 0 then return '""' end
   if not is_utf8(self.tvb(place, length):raw()) then
     self.place = place
@@ -162,13 +191,13 @@ end
 
 function Reader:bin(length)
   self:take(length)
+  self:count(BINARY_VALUES)
   return length .. " bytes"
 end
 
 function Reader:enter(depth)
   if depth > MAX_DEPTH then self:refuse("nested too deep") end
-  self.containers = self.containers + 1
-  if self.containers > MAX_CONTAINERS then self:refuse("too many arrays and maps") end
+  self:count(1)
 end
 
 local SHOWN = 16
@@ -185,6 +214,7 @@ function Reader:array(count, depth)
 end
 
 function Reader:map(count, depth)
+  local before = self.values
   self:enter(depth)
   local texts, entries, seen = {}, {}, {}
   for index = 1, count do
@@ -194,6 +224,7 @@ function Reader:map(count, depth)
       self.place = key_at
       self:refuse("a key is neither str nor int")
     end
+    if kind == "int" then self:count(1) end
     if seen[kind .. key] then
       self.place = key_at
       self:refuse("a key occurs twice")
@@ -207,6 +238,8 @@ function Reader:map(count, depth)
     if index <= SHOWN then texts[index] = key .. ": " .. text end
   end
   if count == 3 and entries.__ndarray__ and entries.dtype and entries.shape then
+    self.values = before
+    self:count(NDARRAY_VALUES)
     return "ndarray " .. entries.dtype:gsub('"', "") .. " " .. entries.shape, "ndarray"
   end
   return "{" .. table.concat(texts, ", ") .. "}", "map", entries
@@ -286,6 +319,51 @@ local function add_payload(tree, tvb, info)
   end
 end
 
+-- The header of a record. What its samples are, a template says that went before.
+local function add_record(tree, tvb)
+  if tvb:len() < RECORD_HEADER then
+    refuse(tree, tvb(), "payload", 0x200, 11, "A record of " .. tvb:len() .. " bytes; it has at least " .. RECORD_HEADER)
+    return
+  end
+  tree:add(fields.record_template, tvb(0, 2))
+  tree:add(fields.record_filter, tvb(2, 1))
+  tree:add(fields.record_options, tvb(3, 1))
+  tree:add(fields.record_count, tvb(4, 4))
+  tree:add(fields.record_time, tvb(8, 8))
+end
+
+local function count_of_types(version)
+  local count = 0
+  for _, since in pairs(TYPE_SINCE) do
+    if since <= version then count = count + 1 end
+  end
+  return count
+end
+
+-- What V4 adds to check 6, in words; nil where nothing is wrong.
+local function form_fault(kind, bits, form, stream, sequence, has)
+  local name = TYPES[kind]
+  local algorithm = band(form, FORM_ALGORITHM)
+  local is_record, is_bulk = band(form, FORM_RECORD) ~= 0, band(form, FORM_BULK) ~= 0
+  local is_first = has(bits, "PRIORITY")
+  local is_numbered = sequence:higher() ~= 0 or sequence:lower() ~= 0
+  if form - algorithm - (is_record and FORM_RECORD or 0) - (is_bulk and FORM_BULK or 0) ~= 0 then
+    return "The form has reserved bits"
+  end
+  if algorithm ~= 0 and not has(bits, "COMPRESSED") then return "An algorithm, and the payload is not compressed" end
+  if not ALGORITHMS[algorithm] then return "No algorithm has the number " .. algorithm end
+  if is_record and (name ~= "ECG_DATA" or stream == 0 or is_first) then
+    return "RECORD is for ECG_DATA of a stream without PRIORITY"
+  end
+  if is_bulk and (not STREAM_TYPES[kind] or name == "ANOMALY_ALERT" or stream == 0 or is_first) then
+    return "BULK is for messages of a stream without PRIORITY, but for ANOMALY_ALERT"
+  end
+  if stream ~= 0 and not STREAM_TYPES[kind] then return name .. " is of no stream" end
+  if sequence:higher() >= 0x200000 then return "The sequence is too large" end
+  if is_numbered and stream == 0 then return "The sequence belongs to no stream" end
+  if stream ~= 0 and not is_numbered and name ~= "STREAM_TEMPLATE" then return name .. " of a stream has no sequence" end
+end
+
 local function adler32(octets)
   local low, high = 1, 0
   for index = 1, #octets do
@@ -334,8 +412,10 @@ local function dissect_frame(tvb, tree, number, info)
   local flags = item:add(fields.flags, at("flags"))
   local set = {}
   for _, flag in ipairs(FLAGS) do
-    flags:add(fields["flag_" .. flag[2]], at("flags"))
-    if band(bits, flag[1]) ~= 0 then set[#set + 1] = flag[2] end
+    if flag[3] <= 3 or version >= flag[3] then -- what is new in version 4 means nothing before it
+      flags:add(fields["flag_" .. flag[2]], at("flags"))
+      if band(bits, flag[1]) ~= 0 then set[#set + 1] = flag[2] end
+    end
   end
   flags:append_text(#set > 0 and " (" .. table.concat(set, ", ") .. ")" or "")
   item:add(fields.length, at("length"))
@@ -346,14 +426,25 @@ local function dissect_frame(tvb, tree, number, info)
     pcall(function() item:add(fields.timestamp, at("timestamp"), NSTime.new(seconds, rest * 1000)) end)
     item:add(fields.timestamp_us, at("timestamp"), microseconds):set_generated()
   end
+  local form, stream, sequence = 0, 0, nil
+  if size > OFFSETS.form then
+    form, stream, sequence = at("form"):uint(), at("stream"):uint(), at("sequence"):uint64()
+    local tree_of_form = item:add(fields.form, at("form"))
+    tree_of_form:add(fields.form_algorithm, at("form"))
+    tree_of_form:add(fields.form_record, at("form"))
+    tree_of_form:add(fields.form_bulk, at("form"))
+    item:add(fields.stream, at("stream"))
+    item:add(fields.sequence, at("sequence"))
+    if stream ~= 0 then info.stream = "#" .. stream .. "/" .. tostring(sequence) end
+  end
   item:set_text(string.format("ECG frame: %s, V%d, %d bytes of payload", name, version, length))
 
   if not HEADER_SIZES[version] then
     refuse(item, tvb(0, 1), "version", 0x100, 2, "Version " .. version .. " is unknown")
     return left
   end
-  if not TYPES[kind] then
-    refuse(item, at("type"), "type", 0x104, 3, "Message type " .. name .. " is none of the thirteen")
+  if not TYPES[kind] or TYPE_SINCE[kind] > version then
+    refuse(item, at("type"), "type", 0x104, 3, "Message type " .. name .. " is none of the " .. count_of_types(version) .. " of version " .. version)
     return left
   end
   if length > ecgframe.prefs.max_payload then
@@ -371,6 +462,14 @@ local function dissect_frame(tvb, tree, number, info)
     end
   end
 
+  if sequence then
+    local words = form_fault(kind, bits, form, stream, sequence, info.has)
+    if words then
+      refuse(item, at("form"), "form", 0x200, 6, words)
+      return left
+    end
+  end
+
   item:set_len(size + length)
   local payload = length > 0 and tvb(size, length) or nil
   local found = payload and crc32(payload:raw()) or 0
@@ -380,8 +479,14 @@ local function dissect_frame(tvb, tree, number, info)
   if payload then item:add(fields.payload, payload) end
   if not good then
     refuse(item, at("checksum"), "checksum", 0x101, 7, string.format("The payload's CRC-32 is 0x%08x, the header says 0x%08x", found, at("checksum"):uint()))
+  elseif sequence and info.has(bits, "FRAGMENT") then
+    refuse(item, at("flags"), "fragment", 0x200, 13, "A piece of a message; pieces are not put together")
   elseif info.has(bits, "ENCRYPTED") then
     refuse(item, at("flags"), "encrypted", 0x202, 8, "The payload is encrypted, and no cipher is defined")
+  elseif sequence and info.has(bits, "SIGNED") then
+    refuse(item, at("flags"), "signed", 0x202, 14, "The payload is signed, and signatures are not verified")
+  elseif info.has(bits, "COMPRESSED") and band(form, FORM_ALGORITHM) ~= 0 then
+    refuse(item, at("form"), "inflate", 0x103, 9, "Compressed with " .. ALGORITHMS[band(form, FORM_ALGORITHM)] .. ", which is not read")
   elseif info.has(bits, "COMPRESSED") then
     local plain = payload and inflated(payload)
     if not plain then
@@ -390,10 +495,16 @@ local function dissect_frame(tvb, tree, number, info)
       item:add(fields.inflated, plain, plain:len()):set_generated()
       if plain:len() > ecgframe.prefs.max_payload then
         refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
+      elseif band(form, FORM_RECORD) ~= 0 then
+        add_record(item, plain:tvb())
       elseif plain:len() > 0 then
         add_payload(item, plain:tvb(), info)
       end
     end
+  elseif band(form, FORM_RECORD) ~= 0 and length < RECORD_HEADER then
+    refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. length .. " bytes; it has at least " .. RECORD_HEADER)
+  elseif band(form, FORM_RECORD) ~= 0 then
+    add_record(item, payload:tvb())
   elseif payload then
     add_payload(item, payload:tvb(), info)
   end
@@ -433,6 +544,7 @@ local function looks_like_one(tvb, pinfo, tree)
   if left < HEADER_SIZES[1] then return false end
   local size = HEADER_SIZES[tvb(0, 1):uint()]
   if not size or left < size or not TYPES[tvb(OFFSETS.type, 1):uint()] then return false end
+  if TYPE_SINCE[tvb(OFFSETS.type, 1):uint()] > tvb(0, 1):uint() then return false end
   if tvb(OFFSETS.length, WIDTHS.length):uint() > left - size then return false end
   ecgframe.dissector(tvb, pinfo, tree)
   return true

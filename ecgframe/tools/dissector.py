@@ -1,4 +1,4 @@
-"""Wireshark's dissector: the Lua beside this file, with the tables of the protocol filled in, and where it belongs."""
+"""The dissector for Wireshark: dissector.lua with the tables of the protocol filled in, and where to install it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from typing import Any, Final, get_args
 
 from ..messages import PAYLOADS
 from ..protocol import (
+    BINARY_VALUES,
     DEFAULT_MAX_PAYLOAD,
     FLAG_SINCE,
     HEADER_FIELDS,
     HEADER_SIZES,
     LAST_FATAL_CHECK,
-    MAX_CONTAINERS,
     MAX_DEPTH,
+    MAX_VALUES,
+    NDARRAY_VALUES,
+    RECORD_HEADER,
+    STREAM_TYPES,
+    TYPE_SINCE,
+    Algorithm,
     ErrorCode,
+    Form,
     MessageType,
 )
 from .capture.wireshark_export import DISSECTOR
@@ -29,21 +36,21 @@ from .capture.wireshark_export import DISSECTOR
 FILE_NAME: Final = "ecgframe.lua"
 
 PORT: Final = 8765
-"""The port on which WebSocket messages are taken for frames whatever they hold; on others they must look like some."""
+"""The port on which all WebSocket messages are decoded as frames; on other ports they have to look like frames."""
 
 _MARK: Final = re.compile("@([A-Z_]+)@")
 _FOLDER: Final = re.compile(r"^Personal Lua Plugins:\s+(.+?)\s*$", re.MULTILINE)
 
 
 def dissector(own_version: str) -> str:
-    """The dissector as a file's text. ``own_version`` is named in it, so that an old one is known as such."""
+    """Return the Lua source of the dissector. It states ``own_version``, so that an old one can be recognized."""
     tables = _tables() | {"OWN_VERSION": own_version}
     template = files(__package__).joinpath("dissector.lua").read_text(encoding="utf-8")
     return _MARK.sub(lambda mark: tables[mark[1]], template)
 
 
 def plugin_folder() -> Path:
-    """Where Wireshark looks for the plugins of this user: where it says so, else where it usually is."""
+    """Return the folder of this user's Wireshark plugins: as Wireshark reports it, or else the usual one."""
     for program in ("tshark", "wireshark"):
         found = shutil.which(program)
         if found and (folder := _FOLDER.search(_said_by(found))):
@@ -72,12 +79,21 @@ def _tables() -> dict[str, str]:
         "OFFSETS": _lua(places),
         "WIDTHS": _lua(HEADER_FIELDS),
         "TYPES": _lua({int(one): one.name for one in MessageType}),
+        "TYPE_SINCE": _lua({int(one): since for one, since in TYPE_SINCE.items()}),
+        "STREAM_TYPES": _lua({int(one): 1 for one in sorted(STREAM_TYPES)}),
         "FLAGS": _lua(flags),
+        "ALGORITHMS": _lua({int(one): one.name for one in Algorithm}),
+        "FORM_ALGORITHM": _lua(int(Form.ALGORITHM)),
+        "FORM_RECORD": _lua(int(Form.RECORD)),
+        "FORM_BULK": _lua(int(Form.BULK)),
+        "RECORD_HEADER": _lua(RECORD_HEADER),
         "CODES": _lua({int(one): one.name for one in ErrorCode}),
         "CLOSING": _lua(LAST_FATAL_CHECK),
         "MAX_PAYLOAD": _lua(DEFAULT_MAX_PAYLOAD),
         "MAX_DEPTH": _lua(MAX_DEPTH),
-        "MAX_CONTAINERS": _lua(MAX_CONTAINERS),
+        "MAX_VALUES": _lua(MAX_VALUES),
+        "BINARY_VALUES": _lua(BINARY_VALUES),
+        "NDARRAY_VALUES": _lua(NDARRAY_VALUES),
         "DATA_FIELDS": _lua(data_fields()),
         "NAME": _lua(DISSECTOR),
         "PORT": _lua(PORT),
@@ -85,13 +101,13 @@ def _tables() -> dict[str, str]:
 
 
 def data_fields() -> list[str]:
-    """All fields that any message type names, in the order of the alphabet."""
+    """Return the names of all fields of all message types, sorted."""
     shapes = [shape for payload in PAYLOADS.values() if payload is not Any for shape in get_args(payload) or (payload,)]
     return sorted({name for shape in shapes for name in shape.__required_keys__ | shape.__optional_keys__})
 
 
 def _lua(value: object) -> str:
-    """A table, a text or a number as Lua writes it."""
+    """Format a mapping, a list, a string or an integer as Lua."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""The errors that peers were answered, as JSON lines in files that are rotated.
+"""A log of the errors that were sent to peers, as JSON lines in rotated files.
 
 handler = WebSocketBinaryHandler(on_error=ErrorLog("errors.jsonl"))
 
-A line says which code, when, to whom, and what the frame's header was. The payload is a patient's: neither its bytes
-nor the error's text, which may quote it, are kept unless that is asked for.
+A line has the code, the time, the peer and the header of the frame. The payload is patient data: its bytes, and the
+text of the error, which may quote it, are logged only on request. New files have the mode 0600.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import ProtocolError
+from ..private_files import PrivateRotatingFile
 from ..protocol import DEFAULT_MAX_PAYLOAD, Check
 from .frame_analysis import Examined, Examiner
 from .observation import Delivery
@@ -24,44 +24,46 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+__all__ = ["ErrorLog"]
+
 FILE_BYTES: Final = 10 * 1024 * 1024
-"""Bytes of a file after which the next is begun."""
+"""Size of a file, in bytes, after which the next one is started."""
 
 FILES_KEPT: Final = 5
-"""Older files that are kept."""
+"""Number of older files that are kept."""
 
 FIRST_BYTES: Final = 64
-"""Bytes of a frame that are kept where the payload may be."""
+"""Bytes of a frame that are logged if payloads may be."""
 
 
 class Peer(Protocol):
-    """What is told of a connection; ``ecgframe.server.ConnectionInfo`` does."""
+    """What is logged of a connection. ``ecgframe.server.ConnectionInfo`` has these attributes."""
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """Identifier of the connection."""
         ...
 
     @property
     def peer(self) -> str:
-        """Address of the other side."""
+        """Address of the peer."""
         ...
 
     @property
     def version(self) -> int:
-        """Protocol version in which it is served."""
+        """Protocol version of the connection."""
         ...
 
 
 class ErrorLog:
-    """The ``on_error`` hook of a handler that writes each error as a line.
+    """An ``on_error`` hook for a handler that logs each error as one line.
 
     Args:
-        path: the file; older ones are beside it, as ``errors.jsonl.1``.
-        payload: keep the first bytes of the payload and the error's text, too. They may be a patient's.
-        max_payload: the handler's limit, in bytes.
-        file_bytes: bytes after which the next file is begun.
-        files_kept: older files that are kept.
+        path: the log file; older files are beside it, as ``errors.jsonl.1``.
+        payload: whether to log the first bytes of the payload and the text of the error, which may be patient data.
+        max_payload: limit of a payload of the handler, in bytes.
+        file_bytes: size of a file, in bytes, after which the next one is started.
+        files_kept: number of older files that are kept.
 
     Raises:
         OSError: the file cannot be written.
@@ -78,7 +80,7 @@ class ErrorLog:
     ) -> None:
         self._payload = payload
         self._max_payload = max_payload
-        self._file = RotatingFileHandler(path, maxBytes=file_bytes, backupCount=files_kept, encoding="utf-8")
+        self._file = PrivateRotatingFile(path, maxBytes=file_bytes, backupCount=files_kept, encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +91,13 @@ class ErrorLog:
         self.close()
 
     def __call__(self, connection: Peer, error: ProtocolError, message: bytes | str | None) -> None:
-        """Write a line."""
+        """Log an error.
+
+        Args:
+            connection: the connection to the peer.
+            error: the error that was sent.
+            message: the WebSocket message that caused it; None if there is none.
+        """
         line = {
             "time": time.time(),
             "code": int(error.code),
@@ -108,11 +116,11 @@ class ErrorLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(line)}))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the log file."""
         self._file.close()
 
     def _of_message(self, error: ProtocolError, message: bytes | str | None) -> dict[str, Any]:
-        """What the frame at fault was."""
+        """Return the entries that describe the frame that caused the error."""
         if message is None:
             return {}
         if isinstance(message, str):
@@ -125,8 +133,8 @@ class ErrorLog:
         return {"nbytes": len(message), "frame": frame.number, "header": header, "bytes": shown.hex()}
 
     def _frame_at_fault(self, error: ProtocolError, message: bytes) -> Examined | None:
-        """The frame of the message that fails so; the first that fails, where none does exactly so."""
-        if error.check is None:  # not for what it says: the first frame will do
+        """Return the frame of the message that fails with the same code, or else the first that fails."""
+        if error.check is None:  # not caused by the contents of a frame: log the first one
             return next(Examiner(max_payload=0).examine(Delivery(message)), None)
         examiner = Examiner(max_payload=self._max_payload, validate=error.check == Check.FIELDS)
         broken = [frame for frame in examiner.examine(Delivery(message)) if frame.error is not None]
@@ -135,7 +143,7 @@ class ErrorLog:
 
 
 def _field(path: str | None) -> str | None:
-    """Of a path, the field of the message: what is below it may have names that the peer made up."""
+    """Return the first field of a path. Names below it may be the peer's, and so patient data."""
     if path is None:
         return None
     field, bracket, _ = path.partition("]")

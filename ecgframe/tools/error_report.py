@@ -1,4 +1,4 @@
-"""A log of errors read: grouped by code and peer, with what to do about each code."""
+"""Reading a log of errors: grouped by code and peer, with advice for each code."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ..protocol import ErrorCode
 from . import ToolError
 
+DEEPEST: Final = 8
+"""Deepest nesting of a line that is accepted; an error log has three levels."""
+
+LATEST: Final = 1e11
+"""Largest number of Unix seconds that is accepted as a time."""
+
 
 class Advice(NamedTuple):
-    """What a code mostly means.
+    """Advice for an error code.
 
     Attributes:
-        cause: why it mostly is.
-        command: the command that shows it.
-        step: what to do about it.
+        cause: the usual cause.
+        command: a command that shows the cause.
+        step: what to do about the cause.
     """
 
     cause: str
@@ -30,73 +35,82 @@ class Advice(NamedTuple):
 
 ADVICE: Final = {
     ErrorCode.INVALID_PROTOCOL_VERSION: Advice(
-        "the peer speaks a version that this side does not, or does not send frames of this protocol at all",
+        "the peer uses a version that the server does not support, or another protocol",
         "ecgframe inspect session.pcap --type PROTOCOL_NEGOTIATION",
-        "compare what both sides offer; a first byte that is no 1, 2 or 3 is another protocol on this address",
+        "compare the versions that both sides offer; a first byte other than 1, 2 or 3 means another protocol",
     ),
     ErrorCode.CHECKSUM_MISMATCH: Advice(
-        "the payload was changed after it was summed: by a proxy, or by a sender that sums before it compresses",
+        "the payload was changed after the checksum was taken: by a proxy, or by a sender that compresses after it",
         "ecgframe inspect session.pcap --errors --hex",
-        "if all frames of a peer fail, its sender is wrong; if single ones do, capture at both ends and compare",
+        "if all frames of a peer fail, correct its sender; if single ones do, compare captures from both ends",
     ),
     ErrorCode.MESSAGE_TOO_LARGE: Advice(
-        "a payload beyond the limit, as it travels or inflated",
+        "a payload exceeds the limit, compressed or decompressed",
         "ecgframe sizes session.pcap",
-        "send shorter frames or fewer bytes a sample, or raise max_payload on the receiving side",
+        "send shorter frames or fewer bytes per sample, or raise max_payload on the receiving side",
     ),
     ErrorCode.DECOMPRESSION_FAILED: Advice(
-        "COMPRESSED is set on what is no whole zlib stream: raw deflate, gzip, or a stream cut short",
+        "COMPRESSED is set, but the payload is not a complete zlib stream: raw deflate, gzip, or cut short",
         "ecgframe inspect session.pcap --errors --hex",
-        "a zlib stream mostly begins with 78; the sender must use zlib's format and set the flag only then",
+        "a zlib stream usually begins with 78; the sender must use the zlib format and set the flag only then",
     ),
     ErrorCode.INVALID_MESSAGE_TYPE: Advice(
-        "a type that the protocol does not have, or bytes that are no frame",
+        "the message type does not exist, or the bytes are not a frame",
         "ecgframe inspect session.pcap --errors --hex",
-        "look at the second byte; a sender that lays frames end to end with wrong lengths looks like this as well",
+        "look at the second byte; several frames in one message with wrong lengths cause this error as well",
     ),
     ErrorCode.INVALID_DATA_FORMAT: Advice(
-        "a frame that is cut short, or a payload that is no MessagePack as the protocol has it",
+        "a frame is cut short, or its payload is not the MessagePack that the protocol allows",
         "ecgframe inspect session.pcap --errors",
-        "the check and the byte tell which: 1, 5 and 6 are the framing, 11 is the payload, 12 a field of wrong type",
+        "see the number of the check: 1, 5 and 6 concern the framing, 11 the payload, 12 a field of a wrong type",
     ),
     ErrorCode.MISSING_REQUIRED_FIELDS: Advice(
-        "a message lacks a field that its type requires",
+        "a message lacks a required field",
         "ecgframe inspect session.pcap --errors --validate",
-        "send the field; the table in docs/protocol.md says which each type requires",
+        "send the field; docs/protocol.md lists the required fields of each message type",
     ),
     ErrorCode.AUTHENTICATION_FAILED: Advice(
-        "the server's authenticate hook refused the connection, or a frame says that it is encrypted",
+        "the authenticate hook of the server refused the connection, or a frame has the ENCRYPTED flag",
         "ecgframe watch ws://127.0.0.1:8765/ws ecg/1 --header 'Authorization: Bearer TOKEN'",
-        "look whether the token is there and in date; ENCRYPTED is not to be set, since no cipher is defined",
+        "check that the token is sent and valid; do not set ENCRYPTED, for which no cipher is defined",
     ),
     ErrorCode.PERMISSION_DENIED: Advice(
-        "the server's authorize hook refused a stream, or a client published or broadcast without the right",
+        "the authorize hook of the server refused a stream, or a client may not publish or broadcast",
         "ecgframe inspect session.pcap --type SUBSCRIBE --type SUBSCRIPTION_ACK",
-        "give the identity the right, or correct the stream's name",
+        "grant the permission, or correct the name of the stream",
     ),
     ErrorCode.RATE_LIMIT_EXCEEDED: Advice(
-        "a peer sends more than it may, or subscribes to too many streams",
+        "a peer exceeds its rate limit, or subscribes to too many streams",
         "ecgframe inspect session.pcap --summary",
-        "lay samples of a longer time into one frame, or raise the rate limit of the handler's settings",
+        "send longer frames, or raise the rate limit in the settings of the handler",
     ),
 }
-"""What to do about each of the protocol's codes."""
+"""Advice for each error code of the protocol."""
+
+
+MOST_CODES: Final = 256
+"""Codes that are counted separately: the protocol has ten, but a damaged log may contain any number."""
+
+MOST_NAMES: Final = 10_000
+"""Peers, types and fields that are counted separately for each code; the rest are counted together."""
+
+OTHERS: Final = "(others)"
 
 
 @dataclass(slots=True)
 class Group:
-    """Errors of one code.
+    """The errors of one code.
 
     Attributes:
-        code: as logged; one that the protocol does not have is kept as its number.
-        count: how many.
-        first: Unix seconds of the first.
-        last: of the last.
-        peers: how many came from each host.
-        checks: how many failed each check; 0 stands for none.
-        types: how many were of each message type, as far as that is known.
-        fields: how many concerned each field.
-        latest: the last line.
+        code: the logged code, whether the protocol defines it or not.
+        count: number of errors.
+        first: time of the first error, in Unix seconds.
+        last: time of the last error, in Unix seconds.
+        peers: number of errors by host.
+        checks: number of errors by check; 0 for errors without a check.
+        types: number of errors by message type, if known.
+        fields: number of errors by field.
+        latest: the latest line of the log.
     """
 
     code: int
@@ -111,32 +125,36 @@ class Group:
 
     @property
     def advice(self) -> Advice | None:
-        """What to do."""
+        """Advice for the code; None for a code that the protocol does not define."""
         return ADVICE.get(ErrorCode(self.code)) if self.code in set(map(int, ErrorCode)) else None
 
     def add(self, line: dict[str, Any]) -> None:
-        """Count a line."""
+        """Count the error of a line."""
         self.count += 1
         time = float(line.get("time", 0.0))
         if time >= self.last:
             self.last, self.latest = time, line
         self.first = min(self.first, time)
-        self.peers[_host(str(line.get("peer", "?")))] += 1
+        _count(self.peers, _host(str(line.get("peer", "?"))))
         self.checks[line.get("check") or 0] += 1
         header = line.get("header")
         if isinstance(header, dict) and "type" in header:
-            self.types[str(header["type"])] += 1
+            _count(self.types, str(header["type"]))
         if line.get("path"):
-            self.fields[str(line["path"])] += 1
+            _count(self.fields, str(line["path"]))
+
+
+def _count(counts: Counter[str], name: str) -> None:
+    counts[name if name in counts or len(counts) < MOST_NAMES else OTHERS] += 1
 
 
 @dataclass(slots=True)
 class Report:
-    """A log, read.
+    """The contents of a log.
 
     Attributes:
-        groups: by code, the most frequent first.
-        strangers: lines that are no records of errors.
+        groups: the errors by code, the most frequent first.
+        strangers: number of lines that are not records of errors.
     """
 
     groups: list[Group]
@@ -144,32 +162,32 @@ class Report:
 
     @property
     def count(self) -> int:
-        """Errors in all."""
+        """Total number of errors."""
         return sum(group.count for group in self.groups)
 
 
 def read_error_log(path: Path) -> Report:
-    """The errors in a log, those in the older files beside it included.
+    """Read a log, including the older files beside it.
 
     Raises:
-        ToolError: there is something in it, but no record of an error.
-        OSError: it cannot be read.
+        ToolError: the log is not empty, but contains no record of an error.
+        OSError: the log cannot be read.
     """
     groups: dict[int, Group] = {}
     strangers = 0
     for line in _lines(path):
         record = _record(line)
-        if record is None:
+        if record is None or (record["code"] not in groups and len(groups) >= MOST_CODES):
             strangers += 1
         else:
             groups.setdefault(record["code"], Group(record["code"])).add(record)
     if strangers and not groups:
-        raise ToolError(f"{path}: no line of it is a record of an error; ecgframe serve --error-log FILE writes such")
+        raise ToolError(f"{path}: not an error log, such as ecgframe serve --error-log FILE writes")
     return Report(sorted(groups.values(), key=lambda group: -group.count), strangers)
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Oldest first."""
+    """Yield the lines of all files, the oldest first."""
     older = [place for place in path.parent.glob(f"{path.name}.*") if place.suffix[1:].isdigit()]
     for place in [*sorted(older, key=lambda place: -int(place.suffix[1:])), path]:
         with place.open(encoding="utf-8", errors="replace") as file:
@@ -179,19 +197,25 @@ def _lines(path: Path) -> Iterator[str]:
 def _record(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for deeply nested lists
         return None
-    return record if isinstance(record, dict) and _is_well_typed(record) else None
+    return record if isinstance(record, dict) and _is_well_typed(record) and _is_flat(record, DEEPEST) else None
+
+
+def _is_flat(value: Any, depth: int) -> bool:
+    """Tell whether the value is nested at most that deep."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_flat(entry, depth - 1) for entry in inner)
 
 
 def _is_well_typed(record: dict[str, Any]) -> bool:
-    """Whether what is counted has the types that an error log writes."""
+    """Tell whether the fields that are counted have the types that an error log writes."""
     time = record.get("time", 0.0)
-    is_time = isinstance(time, int | float) and isfinite(time)
+    is_time = isinstance(time, int | float) and abs(time) < LATEST
     return is_time and isinstance(record.get("code"), int) and isinstance(record.get("check"), int | None)
 
 
 def _host(peer: str) -> str:
-    """A peer without its port, which is another each time."""
+    """Return the host of a peer, without the port, which differs for each connection."""
     host, colon, port = peer.rpartition(":")
     return host if colon and port.isdigit() else peer

@@ -1,4 +1,4 @@
-"""What a bad network does to messages: lateness, slowness, loss, flipped bits. With a seed, the same each time."""
+"""Simulation of a bad network: delay, limited rate, loss and flipped bits; repeatable with a seed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _TYPE_AT: Final = list(HEADER_FIELDS).index("type")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What is to go wrong, in each direction by itself.
+    """The faults to simulate, independently in each direction.
 
     Attributes:
-        delay: seconds by which each message comes later.
-        drop: the share of messages that is lost, from 0 to 1.
-        corrupt: the share in which one bit is flipped.
-        throttle: bytes a second, or None for as fast as they come.
-        seed: of the chance; None for another one each time.
+        delay: delay of each message, in seconds.
+        drop: share of messages that are lost, from 0 to 1.
+        corrupt: share of messages in which one bit is flipped, from 0 to 1.
+        throttle: limit of the rate, in bytes per second; None for no limit.
+        seed: seed of the random numbers; None for different ones each time.
 
     Raises:
-        ValueError: a value that cannot be.
+        ValueError: a value is out of range.
     """
 
     delay: float = 0.0
@@ -45,12 +45,12 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a message.
+    """What happens to a message.
 
     Attributes:
-        octets: as it goes on; None where it is lost.
-        due: when it arrives, by the clock that was asked.
-        fault: what happened to it, in words; empty where nothing did.
+        octets: the bytes to deliver; None if the message is lost.
+        due: time of delivery, by the clock of ``now``.
+        fault: description of the fault; empty if there is none.
     """
 
     octets: bytes | None
@@ -59,11 +59,11 @@ class Fate:
 
 
 class BadLine:
-    """One direction of a line with faults.
+    """One direction of a connection over a bad network.
 
     Args:
-        faults: what goes wrong on it.
-        direction: tells the chances of the two directions apart.
+        faults: the faults to simulate.
+        direction: 0 or 1, so that the two directions use different random numbers.
     """
 
     def __init__(self, faults: Faults, direction: int) -> None:
@@ -72,7 +72,10 @@ class BadLine:
         self._free_at = -math.inf
 
     def send(self, octets: bytes, now: float) -> Fate:
-        """Decide what becomes of a message that is sent now. The negotiation is never lost or changed."""
+        """Decide what happens to a message that is sent at the time ``now``, in seconds of any clock.
+
+        PROTOCOL_NEGOTIATION is never lost or changed.
+        """
         faults = self._faults
         is_spared = octets[_TYPE_AT : _TYPE_AT + 1] == bytes([MessageType.PROTOCOL_NEGOTIATION])
         if not is_spared and self._chance.random() < faults.drop:

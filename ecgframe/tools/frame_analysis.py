@@ -1,43 +1,82 @@
-"""One frame after the other, each with everything that can be told of it, whole or broken."""
+"""Decoding of frames one by one, valid or broken, with everything that is known about each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from struct import Struct, calcsize
+from typing import TYPE_CHECKING, Any, Final
 
-from .._core import Header, crc32, flatten
+from .._core import Header, crc32, flatten, message_of
 from ..codec import Codec, Message
-from ..errors import InvalidDataFormat, ProtocolError
+from ..compression import inflate
+from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError
 from ..messages import check_received
+from ..messages.template_rules import check_size as check_template_size
 from ..protocol import (
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
+    FLAG_SINCE,
     HEADER_FIELDS,
     HEADER_SIZES,
     LAST_FATAL_CHECK,
+    LATEST_VERSION,
+    Algorithm,
     Check,
     Flag,
+    Form,
     MessageType,
 )
+from ..value_count import count_values, has_more_values
+from .budget import WORK_PER_FRAME, unlimited
 from .observation import Delivery, Origin
+from .seen_templates import SeenTemplates
+
+if TYPE_CHECKING:
+    from .._core._header import FlatBuffer
+    from ..codec import RecordTemplate
+    from .budget import Budget
+
+MOST_VALUES: Final = 1 << 20
+"""Most values of a payload that is unpacked: 16 MiB of MessagePack can become half a gigabyte of Python objects."""
+
+SMALL_PAYLOAD: Final = 64
+"""Largest payload, in bytes, whose values need not be counted."""
+
+_MOST_INFLATED: Final = 1032
+"""Highest compression ratio of deflate."""
+
+_LETTERS: Final = {1: "B", 4: "I", 8: "Q"}
+_LAYOUTS: Final = [
+    ">" + "".join(_LETTERS[width] for width in list(HEADER_FIELDS.values())[:count]) for count in (5, 6, 9)
+]
+_WHOLE: Final = {
+    version: next(Struct(layout) for layout in _LAYOUTS if calcsize(layout) == size)
+    for version, size in HEADER_SIZES.items()
+}
+"""Layout of a complete header, by version."""
+
+_COMPRESSED, _ENCRYPTED = int(Flag.COMPRESSED), int(Flag.ENCRYPTED)
 
 _TYPE_NAMES: Final = {int(member): member.name for member in MessageType}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a frozen instance takes three times as long to create, and there are millions
 class Examined:
-    """A frame, and what a receiver would make of it.
+    """A frame, and how a receiver would judge it.
 
     Attributes:
-        number: of the frame within all that was read, from 1 on.
-        origin: where it was seen.
-        offset: byte of the file, or of the WebSocket message, at which it begins.
-        octets: header and payload, as they travelled; of a frame that has no known end, all that is left.
-        fields: the header's fields by name, as far as their bytes are there.
-        message: what it says; None where it is broken.
-        error: why a receiver would refuse it, with the code that it would answer; None for a good frame.
-        is_text: whether it came as a text message.
+        number: number of the frame in the source, from 1.
+        origin: where and when the frame was seen.
+        offset: byte of the file, or of the WebSocket message, at which the frame begins.
+        octets: header and payload as sent; if the end of a broken frame is unknown, the rest of the message.
+        fields: fields of the header by name, as far as they are present.
+        message: the decoded message; None for a broken frame.
+        error: the error for which a receiver would reject the frame; None for a valid frame.
+        checksum: CRC-32 of the payload; None if the payload is incomplete.
+        is_text: whether the frame came in a text message.
+        unread: why the payload was not unpacked although header and checksum are valid; None if it was.
     """
 
     number: int
@@ -47,61 +86,82 @@ class Examined:
     fields: dict[str, int]
     message: Message | None
     error: ProtocolError | None
+    checksum: int | None
     is_text: bool = False
+    unread: str | None = None
 
     @property
     def type_name(self) -> str:
-        """Of the message type; in hexadecimal where there is no such type."""
+        """Name of the message type; the number in hexadecimal if there is no such type."""
         number = self.fields.get("type")
         return "?" if number is None else type_name(number)
 
     @property
     def flag_names(self) -> list[str]:
-        """The flags that are set; undefined bits in hexadecimal."""
-        return flag_names(self.fields.get("flags", 0))
+        """Names of the flags that are set; undefined bits in hexadecimal."""
+        return flag_names(self.fields.get("flags", 0), self.fields.get("version", LATEST_VERSION))
 
     @property
     def header_size(self) -> int:
-        """Bytes of the header, as far as they are there."""
+        """Bytes of the header that are present."""
         return min(HEADER_SIZES.get(self.fields.get("version", 0), HEADER_SIZES[1]), len(self.octets))
 
     @property
     def payload(self) -> memoryview:
-        """The payload as it travelled, or what is there of it."""
+        """The payload as sent, as far as it is present."""
         return memoryview(self.octets)[self.header_size :]
 
     @property
-    def checksum(self) -> int | None:
-        """The CRC-32 of the payload; None where it is not all there."""
-        length = self.fields.get("length")
-        return crc32(self.payload) if length is not None and length == len(self.payload) else None
-
-    @property
     def is_intact(self) -> bool | None:
-        """Whether the payload has the CRC-32 that the header names; None where it is not all there."""
+        """True if the payload has the CRC-32 of the header; None if the payload is incomplete."""
         return None if self.checksum is None else self.checksum == self.fields["checksum"]
 
     @property
     def stream(self) -> str | None:
-        """The stream that the message names."""
+        """Name of the stream in the message; None if there is none."""
         data = self.message.data if self.message else None
         name = data.get("stream") if isinstance(data, dict) else None
         return name if isinstance(name, str) else None
 
 
 def type_name(number: int) -> str:
-    """A message type as people call it."""
+    """Return the name of a message type; the number in hexadecimal if there is no such type."""
     return _TYPE_NAMES.get(number, f"0x{number:02x}")
 
 
-def flag_names(bits: int) -> list[str]:
-    """The names of the flags that are set; a bit without a name as its number."""
-    named = [str(flag.name) for flag in Flag if bits & flag]
-    return named + [f"0x{bit:02x}" for bit in (1 << n for n in range(8)) if bits & bit and not Flag(bit).name]
+def flag_names(bits: int, version: int = LATEST_VERSION) -> list[str]:
+    """Return the names of the flags that are set; undefined bits in hexadecimal.
+
+    Args:
+        bits: the flags.
+        version: version of the frame. Flags of V3 have names in earlier versions as well, flags of V4 in V4 only.
+    """
+    return list(_flag_names(bits, max(version, LATEST_VERSION)))
+
+
+@lru_cache(maxsize=512)
+def _flag_names(bits: int, version: int) -> tuple[str, ...]:
+    known = [flag for flag, since in FLAG_SINCE.items() if since <= version]
+    others = bits & ~sum(known)
+    names = (str(flag.name) for flag in known if bits & flag)
+    return (*names, *(f"0x{1 << n:02x}" for n in range(8) if others >> n & 1))
+
+
+def form_names(bits: int) -> list[str]:
+    """Return the names in the form byte of a V4 header, without zlib; reserved bits in hexadecimal."""
+    algorithm = bits & Form.ALGORITHM
+    named = [str(one.name) for one in (Form.RECORD, Form.BULK) if bits & one]
+    if algorithm:
+        named.append(Algorithm(algorithm).name if algorithm <= max(Algorithm) else f"algorithm {algorithm}")
+    others = bits & ~int(Form.ALGORITHM | Form.RECORD | Form.BULK)
+    return named + [f"0x{1 << n:02x}" for n in range(8) if others >> n & 1]
 
 
 def header_fields(octets: bytes | memoryview) -> dict[str, int]:
-    """The header's fields by name, however little of it is there, and whatever it says."""
+    """Return the fields of a header by name, as far as they are present, without validating them."""
+    whole = _WHOLE.get(octets[0]) if octets else None
+    if whole is not None and len(octets) >= whole.size:
+        return dict(zip(HEADER_FIELDS, whole.unpack_from(octets), strict=False))
     size = HEADER_SIZES.get(octets[0], HEADER_SIZES[1]) if octets else 0
     fields: dict[str, int] = {}
     start = 0
@@ -113,74 +173,206 @@ def header_fields(octets: bytes | memoryview) -> dict[str, int]:
 
 
 class Examiner:
-    """Takes what was seen apart into frames. Broken ones do not stop it.
+    """Splits messages into frames and decodes them, valid or broken.
 
     Args:
-        max_payload: the limit of the receiver in whose place it judges, in bytes.
-        validate: whether that receiver checks the fields of data messages; those of control messages always are.
+        max_payload: largest payload, in bytes, that counts as valid.
+        validate: whether the fields of data messages are checked; those of control messages always are.
+        budget: limits the work that the source may cause; None for a live connection.
+
+    Attributes:
+        budget: the budget in use.
     """
 
-    def __init__(self, *, max_payload: int = DEFAULT_MAX_PAYLOAD, validate: bool = False) -> None:
+    def __init__(
+        self, *, max_payload: int = DEFAULT_MAX_PAYLOAD, validate: bool = False, budget: Budget | None = None
+    ) -> None:
+        self.budget = unlimited() if budget is None else budget
         self._codec = Codec(max_payload=max_payload)
         self._max_payload = max_payload
         self._validate = validate
         self._count = 0
+        self._templates = SeenTemplates()
 
     def examine(self, delivery: Delivery) -> Iterator[Examined]:
-        """The frames of a message, up to one behind which nobody knows where the next begins."""
+        """Yield the frames of a message, up to the first broken frame whose end is unknown."""
         octets = delivery.octets
         if delivery.is_text:
             text = InvalidDataFormat("a text message; frames travel in binary ones")
-            yield self._examined(delivery, 0, octets, None, text)
+            yield self._examined(delivery, 0, octets, error=text)
             return
         if delivery.fault is not None:
-            yield self._examined(delivery, 0, octets, None, delivery.fault)
+            yield self._examined(delivery, 0, octets, error=delivery.fault)
             return
+        flat = flatten(octets)
         offset, is_first = 0, True
-        while offset < len(octets) or is_first:  # an empty message is a broken frame
-            frame, message, error = self._judge(octets, offset)
-            yield self._examined(delivery, offset, frame, message, error)
-            if error is not None and is_fatal(error):
+        while offset < len(octets) or is_first:  # an empty message counts as a broken frame
+            found = self._judge(delivery, flat, offset)
+            yield found
+            if found.error is not None and is_fatal(found.error):
                 return
-            offset, is_first = offset + len(frame), False
+            offset, is_first = offset + len(found.octets), False
 
-    def _judge(self, octets: bytes, offset: int) -> tuple[bytes, Message | None, ProtocolError | None]:
-        """The frame that begins there, and its message or its error."""
-        rest = octets[offset:] if offset else octets
-        frame = rest
+    def _judge(self, delivery: Delivery, flat: FlatBuffer, offset: int) -> Examined:
+        """Decode the frame at the offset."""
+        octets = delivery.octets
+        frame = None
         try:
-            header: Header = flatten(rest).header_at(0, self._max_payload)
-            frame = rest[: header.size + header.length]
-            message = self._codec.decode(frame)
-            if self._validate or message.type not in DATA_TYPES:
-                message.data = check_received(message.type, message.data)
+            header = self._header(flat, octets, offset)
+            stop = offset + header.size + header.length
+            frame = octets if not offset and stop >= len(octets) else octets[offset:stop]
+            self.budget.work += WORK_PER_FRAME
+            if header.form_bits & Form.RECORD and not _is_beyond_reading(header):
+                message, unread = self._record(frame, delivery.origin)
+            else:
+                message, unread = self._message(frame, header)
+            if message is not None and (self._validate or message.type not in DATA_TYPES):
+                message.data = check_received(message.type, message.data, message.version)
+            if message is not None:
+                self._templates.note(frame, message, delivery.origin)
         except ProtocolError as error:
-            return (rest if is_fatal(error) else frame), None, error
-        return frame, message, None
+            rest = octets[offset:] if frame is None or is_fatal(error) else frame
+            return self._examined(delivery, offset, rest, error=error)
+        return self._examined(delivery, offset, frame, message, unread=unread)
+
+    def _header(self, flat: FlatBuffer, octets: bytes, offset: int) -> Header:
+        """Read the header at the offset. The offset of an error is relative to the frame."""
+        try:
+            return flat.header_at(offset, self._max_payload)
+        except ProtocolError:
+            return flatten(octets[offset:]).header_at(0, self._max_payload)
+
+    def _message(self, frame: bytes, header: Header) -> tuple[Message | None, str | None]:
+        """Decode the payload of a frame; return the message, or None and why the payload was not unpacked."""
+        budget = self.budget
+        is_deflated = header.bits & (_COMPRESSED | _ENCRYPTED) == _COMPRESSED
+        if not is_deflated and header.length <= SMALL_PAYLOAD and budget.may_work:
+            return self._codec.decode(frame), None
+        header, payload = self._codec.split(frame)
+        if not budget.may_work:
+            return None, "the source has too many values for its size"
+        if header.bits & _ENCRYPTED or (header.version >= 4 and _is_beyond_reading(header)):
+            return self._codec.decode(frame), None
+        plain: bytes | bytearray | memoryview | None = self._inflate(payload) if is_deflated else payload
+        if plain is None:
+            return None, "the source inflates to too many bytes for its size"
+        if header.type == MessageType.STREAM_TEMPLATE:
+            check_template_size(len(plain))  # as the codec does before it unpacks one
+        if len(plain) > MOST_VALUES and has_more_values(plain, MOST_VALUES):
+            budget.work += MOST_VALUES
+            return None, f"the payload has more than {MOST_VALUES:,} values"
+        data = self._codec.unpack(plain)
+        budget.work += count_values(data)
+        return message_of(header, data, len(plain)), None
+
+    def _record(self, frame: bytes, origin: Origin) -> tuple[Message | None, str | None]:
+        """Decode a record, as far as the budget allows: a byte of it becomes 32 samples at most."""
+        budget = self.budget
+        if not budget.may_work:
+            return None, "the source has too many values for its size"
+        meter = _RecordMeter(budget.inflating_left)
+        try:
+            message = self._codec.decode(frame, meter, self._templates.of(origin))
+        except MessageTooLarge:
+            if meter.is_beyond:
+                return None, "the source inflates to too many bytes for its size"
+            raise
+        budget.inflated += meter.nbytes
+        budget.work += count_values(message.data)
+        return message, None
+
+    def _inflate(self, payload: memoryview) -> bytes | bytearray | None:
+        """Inflate a payload; None if the budget does not allow it."""
+        limit = min(self._max_payload, self.budget.inflating_left)
+        try:
+            inflated = inflate(payload, limit)
+        except ProtocolError as error:
+            self.budget.inflated += min(limit, _MOST_INFLATED * len(payload))
+            if isinstance(error, MessageTooLarge) and limit < self._max_payload:
+                return None
+            raise
+        self.budget.inflated += len(inflated)
+        return inflated
 
     def _examined(
-        self, delivery: Delivery, offset: int, octets: bytes, message: Message | None, error: ProtocolError | None
+        self,
+        delivery: Delivery,
+        offset: int,
+        octets: bytes,
+        message: Message | None = None,
+        *,
+        error: ProtocolError | None = None,
+        unread: str | None = None,
     ) -> Examined:
         self._count += 1
+        fields = {} if delivery.is_text else header_fields(octets)
         return Examined(
             number=self._count,
             origin=delivery.origin,
             offset=offset + (delivery.offset or 0),
             octets=octets,
-            fields={} if delivery.is_text else header_fields(octets),
+            fields=fields,
             message=message,
             error=error,
+            checksum=_checksum(octets, fields, error),
             is_text=delivery.is_text,
+            unread=unread,
         )
 
 
+class _RecordMeter:
+    """Limits the bytes that a record becomes.
+
+    Attributes:
+        nbytes: bytes that it becomes, at most.
+        is_beyond: whether it is refused for what is left, and not for the limit of a receiver.
+    """
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self.nbytes = 0
+        self.is_beyond = False
+
+    def admit(self, header: Header, room: int) -> int:
+        """Admit every frame, as far as something is left."""
+        self.is_beyond = self._left < room
+        return min(room, self._left)
+
+    def weigh(self, flat: FlatBuffer, start: int, stop: int) -> None:
+        """Not called: it is a record."""
+
+    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+        """Refuse a record that becomes more than is left."""
+        self.nbytes = template.memory(count)
+        self.is_beyond = self.nbytes > self._left
+        if self.is_beyond:
+            raise MessageTooLarge("a record that becomes too much", check=Check.PAYLOAD)
+
+
+def _is_beyond_reading(header: Header) -> bool:
+    """Return True if a V4 frame is rejected before its payload is read, by its flags or form."""
+    return bool(header.bits & (Flag.FRAGMENT | Flag.SIGNED) or header.form_bits & Form.ALGORITHM)
+
+
+def _checksum(octets: bytes, fields: dict[str, int], error: ProtocolError | None) -> int | None:
+    """Return the CRC-32 of the payload; None if the payload is incomplete. Computed only if decoding did not."""
+    if error is None or (error.check is not None and error.check > Check.CHECKSUM):
+        return fields.get("checksum")
+    if isinstance(error, ChecksumMismatch):
+        return error.found
+    size = HEADER_SIZES.get(fields.get("version", 0), HEADER_SIZES[1])
+    if fields.get("length") != len(octets) - size:
+        return None
+    return crc32(memoryview(octets)[size:])
+
+
 def is_fatal(error: ProtocolError) -> bool:
-    """Whether nobody knows, behind such a frame, where the next one begins."""
+    """Tell whether the end of a frame with this error is unknown, so that the connection has to be closed."""
     return error.check is not None and error.check <= LAST_FATAL_CHECK
 
 
 def place_of(error: ProtocolError) -> str:
-    """Where in the frame the fault is, in words."""
+    """Describe where in the frame the error is; empty if unknown."""
     if error.path is not None:
         return error.path
     if error.offset is None:
@@ -191,7 +383,7 @@ def place_of(error: ProtocolError) -> str:
 
 
 def details_of(error: ProtocolError) -> dict[str, Any]:
-    """An error as plain values, for JSON."""
+    """Return an error as a dictionary, for JSON."""
     return {
         "code": int(error.code),
         "name": error.code.name,

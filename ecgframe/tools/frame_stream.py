@@ -1,7 +1,7 @@
-"""Frames laid end to end in a file or a pipe of any size, in constant memory; behind a broken one, the next good one.
+"""Reading consecutive frames from a file or a pipe of any size, in constant memory, past broken ones.
 
-The file is read through a window. A window grows only for a frame that is larger than it, so never beyond the limit
-of a payload and a header.
+The file is read through a window, which grows only for a frame that is larger, so never beyond the largest payload
+and a header.
 """
 
 from __future__ import annotations
@@ -13,32 +13,38 @@ from typing import BinaryIO, Final
 
 from .._core import Header, flatten
 from ..errors import ProtocolError
-from ..protocol import DEFAULT_MAX_PAYLOAD, HEADER_SIZES, LATEST_VERSION, VERSIONS, Check, MessageType
+from ..protocol import DEFAULT_MAX_PAYLOAD, HEADER_SIZES, VERSIONS, Check, MessageType
 
 WINDOW: Final = 1 << 20
-"""Bytes that are read at once."""
+"""Bytes that are read at a time."""
 
 SEARCH: Final = 1 << 30
-"""Bytes that are summed at most to find the frame behind a broken one: bytes that look like frames everywhere would
-otherwise take for ever."""
+"""Bytes of a file that are checksummed at most to find the valid frames after broken ones. Without this limit, a file
+that looks like the beginning of a frame everywhere would take very long."""
 
-_LONGEST_HEADER: Final = HEADER_SIZES[LATEST_VERSION]
+SEARCH_PER_BYTE: Final = 32
+"""Further bytes for each byte of the file."""
+
+_ATTEMPT: Final = 1024
+"""Bytes that an attempt counts as, in addition to those that it checksums."""
+
+_LONGEST_HEADER: Final = max(HEADER_SIZES.values())
 _MAY_BEGIN: Final = re.compile(
     b"[" + re.escape(bytes(VERSIONS)) + b"][" + re.escape(bytes(sorted(MessageType))) + b"]", re.DOTALL
 )
-"""What a frame's first two bytes are."""
+"""The first two bytes of a frame: version and type."""
 
 
 @dataclass(slots=True)
 class Stretch:
-    """A frame, or what stands between two good ones. It is good until the next one is asked for.
+    """A frame, or the bytes between two valid frames. It is valid until the next one is read.
 
     Attributes:
-        offset: byte of the file at which it begins.
-        header: of a frame that passes the checks 1 to 7; None for anything else.
-        error: what is wrong with it.
-        octets: its bytes; of something broken that is longer than a window, the first ones.
-        nbytes: how many it has.
+        offset: position in the file, in bytes.
+        header: header of a frame that passes checks 1 to 7; None for other bytes.
+        error: why other bytes are not a valid frame; None for a frame.
+        octets: the bytes; if broken and longer than a window, the first ones.
+        nbytes: number of bytes.
     """
 
     offset: int
@@ -52,30 +58,31 @@ class FrameStream:
     """Reads frames from a file that need not be seekable.
 
     Args:
-        file: opened for reading bytes, unbuffered or not.
-        max_payload: bytes that a payload may have.
-        begun: bytes that were read from it already.
+        file: file opened for reading bytes, buffered or not.
+        max_payload: largest payload, in bytes.
+        begun: bytes that were already read from the file.
 
     Attributes:
-        gave_up: whether the end was not reached, since no frame was found for too long.
+        gave_up: whether reading stopped before the end of the file, at the limit of the search for valid frames.
     """
 
     def __init__(self, file: BinaryIO, *, max_payload: int = DEFAULT_MAX_PAYLOAD, begun: bytes = b"") -> None:
-        self._read = getattr(file, "read1", file.read)  # what a pipe has by now, where it can be had
+        self._read = getattr(file, "read1", file.read)  # read1 returns what a pipe has, without waiting for more
         self._max_payload = max_payload
         self._window = begun
         self._flat = flatten(begun)
         self._base = 0
         self._is_all = False
+        self._searched = 0
         self.gave_up = False
 
     @property
     def position(self) -> int:
-        """Bytes that were read so far."""
+        """Number of bytes that were read so far."""
         return self._base + len(self._window)
 
     def headers(self) -> Iterator[Header | Stretch]:
-        """The headers of good frames, and a stretch for what is broken. The quick way, for counting."""
+        """Yield the headers of valid frames, and a stretch for other bytes. Faster than ``stretches``."""
         offset = 0
         frame_at, limit, nbytes = self._flat.frame_at, self._max_payload, len(self._window)
         while offset < nbytes or not self._is_all:
@@ -94,7 +101,7 @@ class FrameStream:
                 yield header
 
     def stretches(self) -> Iterator[Stretch]:
-        """All frames with their bytes, good and broken, in the order of the file."""
+        """Yield all frames and the bytes between them, in the order of the file."""
         place = 0
         for found in self.headers():
             if isinstance(found, Stretch):
@@ -107,11 +114,11 @@ class FrameStream:
                 place += nbytes
 
     def _may_grow(self, offset: int, error: ProtocolError) -> bool:
-        """Whether the error is only that the window ends here."""
+        """Tell whether the frame may be valid once the window reaches further."""
         return not self._is_all and error.check in (Check.HEADER, Check.LENGTH)
 
     def _advance(self, offset: int) -> int:
-        """Move the window so that it begins at the offset, and reaches further. Gives the offset in the new one."""
+        """Move the window to begin at the offset and reach further; return the offset in the new window."""
         pieces = [self._window[offset:]]
         missing = self._wanted(pieces[0]) - len(pieces[0])
         while more := self._read(WINDOW):
@@ -129,7 +136,7 @@ class FrameStream:
         return 0
 
     def _wanted(self, rest: bytes) -> int:
-        """Bytes that the frame at the beginning has, if it tells."""
+        """Return the size of the frame at the beginning; 0 if its header is incomplete or invalid."""
         try:
             header = flatten(rest).header_at(0, self._max_payload)
         except ProtocolError:
@@ -137,10 +144,10 @@ class FrameStream:
         return header.size + header.length
 
     def _broken(self, offset: int, error: ProtocolError) -> Stretch:
-        """What stands from there to the next good frame."""
+        """Return the stretch from the offset to the next valid frame."""
         error = _told_of_the_frame(error, offset)
         place = self._base + offset
-        if error.check == Check.CHECKSUM:  # its length may be right
+        if error.check == Check.CHECKSUM:  # the length may be right: then the frame ends where the next begins
             header = self._flat.header_at(offset, self._max_payload)
             nbytes = header.size + header.length
             while len(self._window) < offset + nbytes + _LONGEST_HEADER and not self._is_all:
@@ -153,7 +160,7 @@ class FrameStream:
         return Stretch(place, None, error, memoryview(octets)[:nbytes], nbytes)
 
     def _is_followed(self, offset: int) -> bool:
-        """Whether a header follows there, or the end."""
+        """Tell whether a valid header or the end of the file is at the offset."""
         if offset == len(self._window):
             return True
         try:
@@ -163,12 +170,11 @@ class FrameStream:
         return True
 
     def _next_good(self, offset: int) -> int:
-        """The offset of the next frame that is whole, or of the end."""
-        left = SEARCH
-        while left > 0:
+        """Return the offset of the next valid frame, or of the end."""
+        while self._searched < SEARCH + SEARCH_PER_BYTE * self.position:
             begin = _MAY_BEGIN.search(self._window, offset)
             if begin is None:
-                offset = max(len(self._window) - 1, offset)  # the last byte may be a first one
+                offset = max(len(self._window) - 1, offset)  # the last byte may be the first of a frame
                 if not self._is_all:
                     offset = self._advance(offset)
                     continue
@@ -180,7 +186,9 @@ class FrameStream:
                 if self._may_grow(offset, error):
                     offset = self._advance(offset)
                     continue
-                left -= 1 if error.check != Check.CHECKSUM else self._flat.header_at(offset, self._max_payload).length
+                self._searched += _ATTEMPT
+                if error.check == Check.CHECKSUM:
+                    self._searched += self._flat.header_at(offset, self._max_payload).length
                 offset += 1
             else:
                 return offset
@@ -189,8 +197,9 @@ class FrameStream:
 
 
 def _told_of_the_frame(error: ProtocolError, offset: int) -> ProtocolError:
-    """The error with the bytes of the frame, not of the window, counted."""
-    if error.offset is None or not offset:
-        return error
-    text = str(error).replace(f"(byte {error.offset})", f"(byte {error.offset - offset})")
-    return type(error)(text, check=error.check, path=error.path, offset=error.offset - offset)
+    """Make the offset of the error relative to the frame instead of the window, also in its text."""
+    if error.offset is not None and offset:
+        place = error.offset - offset
+        error.args = (str(error).replace(f"(byte {error.offset})", f"(byte {place})"),)
+        error.offset = place
+    return error

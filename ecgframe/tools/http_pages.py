@@ -1,4 +1,4 @@
-"""Pages of a server that a proxy passes on: the monitor, and what it asks for over plain HTTP."""
+"""HTTP pages that a proxy relays: the monitor, and what the monitor requests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
+from ..foreign_text import printable
+
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
 ASKED: Final = ("Accept", "Accept-Encoding", "Authorization", "Cookie", "If-None-Match", "Origin", "User-Agent")
-"""Headers of the client's request that the target gets."""
+"""Headers of the request that are relayed to the target."""
 
 ANSWERED: Final = (
     "Access-Control-Allow-Origin",
@@ -28,38 +32,44 @@ ANSWERED: Final = (
     "WWW-Authenticate",
     "X-Content-Type-Options",
 )
-"""Headers of the target's answer that the client gets."""
+"""Headers of the response that are relayed to the client."""
 
 SECONDS: Final = 10
 LARGEST: Final = 16 << 20
-"""Bytes of a page, at the most."""
+"""Largest page, in bytes."""
 
 
-def fetch_page(client: ServerConnection, target: str, request: Request) -> Response:
-    """Ask the target for what the client asks for. Blocks.
+def fetch_page(client: ServerConnection, target: str, request: Request, trusted: SSLContext | None = None) -> Response:
+    """Fetch from the target the page that the client requests. Blocks.
 
     Args:
-        client: whose request it is; it makes the answer.
-        target: the server, ``ws://`` or ``wss://``; what the client asks for is next to the target's own path.
+        client: connection of the client, which creates the response.
+        target: URL of the server, ``ws://`` or ``wss://``. The requested path is relative to its path.
+        request: the request of the client.
+        trusted: TLS context; None to trust the system's certificate authorities.
 
     Returns:
-        The target's answer; 502 where there is none.
+        The response of the target; 502 if there is none.
     """
     parts = urlsplit(urljoin(target, request.path.lstrip("/") or "."))
-    made = HTTPSConnection if parts.scheme == "wss" else HTTPConnection
-    connection = made(parts.hostname or "", parts.port, timeout=SECONDS)
+    host = parts.hostname or ""
+    connection = (
+        HTTPSConnection(host, parts.port, timeout=SECONDS, context=trusted)
+        if parts.scheme == "wss"
+        else HTTPConnection(host, parts.port, timeout=SECONDS)
+    )
     path = parts.path or "/"
     try:
         asked = {name: ", ".join(found) for name in ASKED if (found := request.headers.get_all(name))}
         connection.request("GET", f"{path}?{parts.query}" if parts.query else path, headers=asked)
-        answer = connection.getresponse()
-        body = answer.read(LARGEST + 1)
+        with connection.getresponse() as answer:
+            body = answer.read(LARGEST + 1)
     except (OSError, HTTPException) as error:
-        return client.respond(HTTPStatus.BAD_GATEWAY, f"{target} cannot be reached: {error}\n")
+        return client.respond(HTTPStatus.BAD_GATEWAY, f"{target} cannot be reached: {printable(error)}\n")
     finally:
         connection.close()
     if len(body) > LARGEST:
-        return client.respond(HTTPStatus.BAD_GATEWAY, f"{target} sends more than {LARGEST:,} bytes\n")
+        return client.respond(HTTPStatus.BAD_GATEWAY, f"{target} sent more than {LARGEST:,} bytes\n")
     response = client.respond(HTTPStatus.OK, "")
     response.status_code, response.reason_phrase = answer.status, answer.reason
     response.body = body

@@ -1,4 +1,4 @@
-"""A server listened to: a client of its own that shows every message of both sides as it passes."""
+"""A client that yields every message that it sends and receives."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ from typing import TYPE_CHECKING, Final
 
 from .._core import Clock
 from ..libraries import library
-from ..protocol import HEADER_SIZES, LATEST_VERSION
+from ..protocol import HEADER_SIZES
 from ..session import ClientSession, Negotiated, Received, Settings
+from .connecting import open_websocket
 from .observation import Delivery, Observation, Origin, Remark
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from websockets.asyncio.client import ClientConnection
-    from websockets.asyncio.client import connect as open_websocket
     from websockets.exceptions import ConnectionClosed
 else:
     library("websockets", extra="client", purpose="connecting")
-    from websockets.asyncio.client import connect as open_websocket
     from websockets.exceptions import ConnectionClosed
 
 PATIENCE: Final = 60.0
-"""Seconds until it looks after the session although nothing came."""
+"""Longest time, in seconds, to wait for a message before the session is ticked."""
 
 
 async def listen(
-    url: str, streams: Sequence[str], headers: Sequence[tuple[str, str]] = ()
+    url: str,
+    streams: Sequence[str],
+    headers: Sequence[tuple[str, str]] = (),
+    trusted: SSLContext | None = None,
 ) -> AsyncGenerator[Observation]:
-    """Connect, subscribe, and give every message of either side until the connection is over.
+    """Connect, subscribe, and yield every message of either side until the connection ends.
 
     Args:
-        url: of the server, ``ws://`` or ``wss://``.
-        streams: to subscribe to, once both sides have negotiated.
-        headers: for the opening request.
+        url: URL of the server, ``ws://`` or ``wss://``.
+        streams: names of streams to subscribe to after the negotiation.
+        headers: HTTP headers of the opening request.
+        trusted: TLS context, as ``connecting.trust`` returns it.
 
     Raises:
-        OSError, websockets.exceptions.WebSocketException: the connection could not be made.
+        OSError, websockets.exceptions.WebSocketException: the connection could not be opened.
     """
     settings = Settings()
-    room = settings.max_payload + HEADER_SIZES[LATEST_VERSION] + settings.batch_bytes
-    async with open_websocket(
-        url, compression=None, ping_interval=None, max_size=room, additional_headers=list(headers)
-    ) as websocket:
-        conversation = _Conversation(websocket, settings, streams)
+    room = settings.max_payload + max(HEADER_SIZES.values()) + settings.batch_bytes
+    async with open_websocket(url, headers=headers, max_size=room, trusted=trusted) as connection:
+        conversation = _Conversation(connection, settings, streams)
         async for observation in conversation.observations():
             yield observation
 
@@ -79,12 +82,12 @@ class _Conversation:
         yield Remark(ended, self._origin(from_server=True), is_fault=code not in (1000, 1001))
 
     def _waiting(self) -> Iterator[bytes]:
-        """What the session wants to say."""
+        """Yield the messages that the session has to send."""
         while (octets := self._session.next_message(self._now())) is not None:
             yield octets
 
     async def _next(self) -> bytes | str | None:
-        """The next message; None when the session is to be looked after."""
+        """Return the next message; None if the session was ticked instead."""
         now = self._now()
         deadline = self._session.deadline()
         try:
@@ -119,7 +122,7 @@ class _Conversation:
 
 
 def address(socket_address: tuple[object, ...] | str | None) -> str:
-    """The address of a socket as one text."""
+    """Format the address of a socket as ``host:port``."""
     if not isinstance(socket_address, tuple):
         return str(socket_address or "?")
     host, port = socket_address[:2]

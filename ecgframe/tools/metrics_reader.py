@@ -1,4 +1,4 @@
-"""A server's metrics, read over HTTP, and what two readings say of the time between them."""
+"""Reading the metrics of a server over HTTP, and the rates between two readings."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from itertools import pairwise
-from math import inf, isfinite
+from math import inf, isfinite, isnan
+from ssl import SSLContext, SSLError
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from ..libraries import library
 from . import ToolError
+from .connecting import open_page, proxy_for, reason_of
 
 PATH: Final = "/metrics"
 PATIENCE: Final = 5.0
-"""Seconds for an answer."""
+"""Seconds to wait for a response."""
 
 LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of an answer that is still read."""
+"""Largest response that is read, in bytes."""
 
 PREFIX: Final = "ecgframe_"
 PERCENTS: Final = (50, 90, 99)
@@ -33,22 +36,22 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All metrics at one moment.
+    """All metrics at one time.
 
     Attributes:
-        time: of a steady clock, in seconds.
-        samples: values by name and labels.
+        time: seconds of a monotonic clock.
+        samples: values by metric name and labels.
     """
 
     time: float
     samples: Mapping[tuple[str, Labels], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """One value; 0 where there is none."""
+        """Return one value; 0 if it is missing."""
         return self.samples.get((PREFIX + name, tuple(sorted(labels.items()))), 0.0)
 
     def by(self, label: str, name: str) -> dict[str, float]:
-        """The values of a metric by a label."""
+        """Return the values of a metric, summed by the values of one label."""
         found: dict[str, float] = {}
         for (sample, labels), value in self.samples.items():
             if sample == PREFIX + name:
@@ -57,7 +60,7 @@ class Reading:
         return found
 
     def buckets(self, name: str, **labels: str) -> list[tuple[float, float]]:
-        """A histogram: values that are at most each bound."""
+        """Return the cumulative buckets of a histogram, as pairs of upper bound and count."""
         wanted = set(labels.items())
         found = []
         for (sample, pairs), value in self.samples.items():
@@ -67,27 +70,27 @@ class Reading:
 
 
 def metrics_url(text: str) -> str:
-    """Where the metrics of a server are: beside its WebSocket, unless a path is given for HTTP.
+    """Return the URL of a server's metrics: ``/metrics`` on its host, unless an HTTP URL has another path.
 
     Raises:
-        ToolError: the text is no address.
+        ToolError: the text is not the address of a server.
     """
     parts = urlsplit(text if "://" in text else f"http://{text}")
     if parts.scheme not in _HTTP or not parts.netloc:
-        raise ToolError(f"{text}: no address of a server; ws://127.0.0.1:8765/ws is one")
+        raise ToolError(f"{text}: not the address of a server (example: ws://127.0.0.1:8765/ws)")
     is_page = parts.scheme.startswith("http") and parts.path not in ("", "/")
     return urlunsplit((_HTTP[parts.scheme], parts.netloc, parts.path if is_page else PATH, "", ""))
 
 
-def read_metrics(url: str) -> Reading:
-    """The metrics as they are now.
+def read_metrics(url: str, trusted: SSLContext | None = None) -> Reading:
+    """Fetch the current metrics.
 
     Raises:
-        ToolError: the server cannot be reached, or has no metrics of this package there.
+        ToolError: the server cannot be reached, or the page has no metrics of ecgframe.
         MissingLibrary: prometheus-client is not installed.
     """
     parser = library("prometheus_client.parser", extra="tools", purpose="reading metrics")
-    text = _page(url)
+    text = _page(url, trusted)
     now = time.monotonic()
     try:
         samples = {
@@ -95,35 +98,56 @@ def read_metrics(url: str) -> Reading:
             for family in parser.text_string_to_metric_families(text)
             for sample in family.samples
         }
-    except ValueError as error:
-        raise ToolError(f"{url}: no metrics: {error}") from error
+    except Exception as error:  # ValueError, IndexError, ... depending on how the text is malformed
+        raise ToolError(f"{url}: not metrics: {error}") from error
+    if strange := [name for (name, labels), value in samples.items() if not _is_sound(name, labels, value)]:
+        raise ToolError(f"{url}: not metrics of ecgframe: {strange[0]} has an invalid value or label")
     if not any(name.startswith(PREFIX) for name, _ in samples):
-        raise ToolError(f"{url}: no metrics of ecgframe there")
+        raise ToolError(f"{url}: no metrics of ecgframe on this page")
     return Reading(now, samples)
 
 
-def _page(url: str) -> str:
+def _is_sound(name: str, labels: Labels, value: float) -> bool:
+    """Tell whether a sample that is shown is finite, and a bucket has a bound. Other samples do not matter."""
+    if not name.startswith((PREFIX, "process_")):
+        return True
+    if name.startswith(PREFIX) and name.endswith("_bucket"):
+        try:
+            return isfinite(value) and not isnan(float(dict(labels)["le"]))
+        except (KeyError, ValueError):
+            return False
+    return isfinite(value)
+
+
+def _page(url: str, trusted: SSLContext | None) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # only http and https come here
+        with open_page(url, trusted, PATIENCE) as answer:  # the URL is http or https
             body: bytes = answer.read(LARGEST)
     except urllib.error.HTTPError as error:
-        said = error.read(200).decode("utf-8", "replace").strip().partition("\n")[0]
+        with error:
+            said = error.read(200).decode("utf-8", "replace").strip().partition("\n")[0]
         raise ToolError(f"{url}: {error.code} {error.reason}{f': {said}' if said else ''}") from error
     except urllib.error.URLError as error:
-        raise ToolError(f"{url}: {getattr(error.reason, 'strerror', None) or error.reason}") from error
-    except (OSError, ValueError) as error:
-        raise ToolError(f"{url}: {error}") from error
+        raise ToolError(_why_not(url, error.reason)) from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise ToolError(f"{url}: {error or type(error).__name__}") from error
     return body.decode("utf-8", "replace")
+
+
+def _why_not(url: str, reason: object) -> str:
+    why = reason_of(reason) if isinstance(reason, OSError) else reason
+    proxy = proxy_for(url)
+    return f"{url}: {why}" if proxy is None or isinstance(reason, SSLError) else f"{proxy}: {why} (connecting to {url})"
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How values are spread.
+    """Distribution of values between two readings.
 
     Attributes:
-        count: of values.
-        percentiles: by percent, the value that so many do not pass; within the width of a bucket.
-        buckets: values in each bucket, by its upper bound; those without any are left out.
+        count: number of values.
+        percentiles: percentiles, accurate to the width of a bucket; None if there are no values.
+        buckets: pairs of upper bound and number of values in the bucket, without empty buckets.
     """
 
     count: int
@@ -133,27 +157,28 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What went on between two readings; rates are a second.
+    """The load of a server between two readings. Rates are per second.
 
     Attributes:
-        seconds: between them.
-        connections: open ones.
-        by_version: of those, by protocol version.
-        streams: known.
-        subscriptions: of all connections.
-        messages: rates by direction and type.
-        nbytes: rates by direction.
-        encoded: rate of encodings of published frames.
-        queues: frames and bytes that wait, of all connections and in the longest queue.
-        dropped: frames a second.
-        resent: messages a second.
-        undelivered: messages a second.
-        compression: size after it as a share of that before, by direction; only where there was any.
-        errors: how many by code and direction, since the server began.
-        latency: by stage, in seconds.
-        sizes: by direction, in bytes.
-        memory: of the process, in bytes; None where it does not tell.
-        processor: seconds a second; None where it does not tell.
+        seconds: time between the readings.
+        connections: number of open connections.
+        by_version: open connections by protocol version.
+        streams: number of streams.
+        subscriptions: number of subscriptions of all connections.
+        messages: rates of messages, by direction and type.
+        nbytes: rates of bytes, by direction.
+        encoded: rate at which published messages are encoded.
+        queues: frames and bytes in the send queues: in all of them, and in the longest.
+        dropped: rate of dropped frames.
+        resent: rate of messages that were sent again for lack of an acknowledgement.
+        undelivered: rate of messages that were never acknowledged.
+        compression: compressed size as a share of the uncompressed size, by direction, if anything was compressed.
+        errors: number of errors since the server started, by direction and code.
+        latency: processing times in seconds, by stage.
+        sizes: sizes of messages in bytes, by direction.
+        memory: resident memory of the process in bytes; None if unknown.
+        processor: CPU seconds per second; None if unknown.
+        totals: numbers since the server started: dropped frames, accepted and refused connections.
     """
 
     seconds: float
@@ -178,7 +203,7 @@ class Performance:
 
 
 def between(before: Reading, after: Reading) -> Performance:
-    """What two readings of one server say. A counter that fell began anew with the server."""
+    """Compute the load between two readings. A counter that has fallen was reset by a restart of the server."""
     seconds = max(after.time - before.time, 1e-9)
 
     def rate(name: str, **labels: str) -> float:
@@ -234,7 +259,7 @@ def _spreads(before: Reading, after: Reading, name: str, label: str) -> Iterator
 
 
 def _spread(before: list[tuple[float, float]], after: list[tuple[float, float]]) -> Spread:
-    """Of the values between two readings, from cumulative buckets."""
+    """Compute the distribution of the values between two readings from cumulative buckets."""
     earlier = dict(before)
     grown = [(bound, _grown(earlier.get(bound, 0.0), count)) for bound, count in after]
     within = [(bound, count - lower) for (_, lower), (bound, count) in pairwise([(0.0, 0.0), *grown])]
@@ -247,7 +272,7 @@ def _spread(before: list[tuple[float, float]], after: list[tuple[float, float]])
 
 
 def _percentile(within: list[tuple[float, float]], count: int, percent: float) -> float | None:
-    """Linearly through the bucket into which it falls; above the last bound, that bound."""
+    """Interpolate linearly within the bucket of the percentile; in the last, unbounded one, return its lower bound."""
     rank, below, low = count * percent / 100, 0.0, 0.0
     if not count:
         return None
@@ -260,7 +285,7 @@ def _percentile(within: list[tuple[float, float]], count: int, percent: float) -
 
 
 def plain(performance: Performance) -> dict[str, Any]:
-    """Everything as plain values, for JSON."""
+    """Return all attributes as plain values, for JSON."""
     return {
         name: {key: _plain_spread(value) for key, value in entry.items()} if name in ("latency", "sizes") else entry
         for name, entry in ((name, getattr(performance, name)) for name in Performance.__slots__)

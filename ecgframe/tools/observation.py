@@ -1,4 +1,4 @@
-"""What was seen on the wire, and where: the bytes of a message, and remarks on what is between them."""
+"""Observed messages and remarks, with where and when they were seen."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where and when something was seen; what is not known is None.
+    """Where and when something was seen. Unknown attributes are None.
 
     Attributes:
-        time: in Unix seconds.
+        time: Unix seconds.
         client: address of the client.
         server: address of the server.
-        from_server: who sent it.
+        from_server: whether the server sent it.
     """
 
     time: float | None = None
@@ -29,16 +29,16 @@ class Origin:
 NOWHERE = Origin()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes twice as long to create, and there are millions
 class Delivery:
-    """One WebSocket message, or a piece of a file: frames laid end to end, if all is well.
+    """A WebSocket message, or a part of a file: one or more frames, unless it is broken.
 
     Attributes:
-        octets: its bytes; those of its UTF-8 where it was a text message.
-        origin: where it was seen.
-        offset: byte of the file at which it begins; None where it comes from no file of frames.
-        is_text: whether it travelled as text, which no frame may.
-        fault: why the frame that begins here is broken, where that was found out on the way.
+        octets: the bytes; of a text message, its UTF-8.
+        origin: where and when it was seen.
+        offset: position in the file of frames, in bytes; None for other sources.
+        is_text: whether it was a text message, which is not part of the protocol.
+        fault: why the frame is broken, if the reader of the file has found that already.
     """
 
     octets: bytes
@@ -50,12 +50,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something worth saying that is no message.
+    """A note about the source, between messages.
 
     Attributes:
-        text: a sentence for a person.
-        origin: where it was noticed.
-        is_fault: whether something is wrong, or missing from the capture.
+        text: the note, for the user.
+        origin: where and when it applies.
+        is_fault: whether something is wrong or missing.
     """
 
     text: str

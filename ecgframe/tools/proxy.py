@@ -1,22 +1,24 @@
-"""A proxy between a client and a server that shows, records and spoils what passes."""
+"""A proxy between clients and a server that reports every message and simulates a bad network."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ..libraries import library
 from . import ToolError
-from .capture.websocket_reassembly import LARGEST_MESSAGE
+from .connecting import reason_of
 from .faults import BadLine, Faults
 from .http_pages import fetch_page
 from .listening import address
 from .observation import Delivery, Observation, Origin, Remark
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from websockets.asyncio.client import ClientConnection
     from websockets.asyncio.client import connect as open_websocket
     from websockets.asyncio.server import Server, ServerConnection
@@ -30,38 +32,44 @@ else:
     from websockets.asyncio.server import serve as serve_websockets
     from websockets.exceptions import ConnectionClosed, WebSocketException
 
+LARGEST_MESSAGE: Final = 64 * 1024 * 1024
+"""Largest message that is relayed, in bytes."""
+
 WAITING: Final = 64
-"""Messages of one direction that may be on their way at once; then the sender has to wait, as on a full line."""
+"""Messages of one direction that may be delayed at a time; beyond that, the sender has to wait."""
 
 PASSED_ON: Final = ("Authorization", "Cookie", "Origin", "User-Agent")
-"""Headers of the client's request that the target gets."""
+"""Headers of the client's request that are relayed to the target."""
 
 UNREACHABLE: Final = 1013
 NO_CODE, LOST, NO_TLS = 1005, 1006, 1015
-"""Close codes that are never sent."""
+"""Close codes that may not be sent."""
 
 See = Callable[[Observation], object]
 
 
 class Proxy:
-    """Relays WebSocket messages between those that connect and a target.
+    """Relays WebSocket messages between clients and a target server.
 
     Args:
-        target: the server, ``ws://`` or ``wss://``; without a path, the client's own is taken.
-        see: is told of every message as it arrives at the other side, and of what happens besides.
-        faults: what goes wrong on the way.
+        target: URL of the server, ``ws://`` or ``wss://``; without a path, that of the client's request is used.
+        see: called with every message as it is delivered, and with remarks on faults and closed connections.
+        faults: the faults to simulate.
+        trusted: TLS context for the target, as ``connecting.trust`` returns it.
     """
 
-    def __init__(self, target: str, see: See, faults: Faults | None = None) -> None:
+    def __init__(self, target: str, see: See, faults: Faults | None = None, trusted: SSLContext | None = None) -> None:
         self._target = target
         self._see = see
         self._faults = faults or Faults()
+        self._trusted = trusted if urlsplit(target).scheme == "wss" else None
+        self._options: dict[str, Any] = {} if self._trusted is None else {"ssl": self._trusted}
 
     async def listen(self, host: str, port: int) -> Server:
-        """Take connections there, until the server that this gives is closed.
+        """Accept connections until the returned server is closed.
 
         Raises:
-            ToolError: there is no listening at that address.
+            ToolError: the address cannot be listened on.
         """
         try:
             return await serve_websockets(
@@ -79,10 +87,10 @@ class Proxy:
             raise ToolError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
 
     async def _pages(self, client: ServerConnection, request: Request) -> Response | None:
-        """Pass on what is no WebSocket: the target's monitor, and its list of streams. Nothing of it is shown."""
+        """Relay plain HTTP requests: for the monitor and the list of streams. They are not reported."""
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return None
-        return await asyncio.to_thread(fetch_page, client, self._target, request)
+        return await asyncio.to_thread(fetch_page, client, self._target, request, self._trusted)
 
     async def _relay(self, client: ServerConnection) -> None:
         url = _url(self._target, client)
@@ -96,10 +104,11 @@ class Proxy:
                 additional_headers=_headers(client),
                 user_agent_header=None,
                 proxy=None,
+                **self._options,
             ) as server:
                 await self._converse(client, server)
         except (OSError, WebSocketException, TimeoutError) as error:
-            self._see(Remark(f"{url} cannot be reached: {error}", Origin(time.time()), is_fault=True))
+            self._see(Remark(f"{url} cannot be reached: {_reason(error)}", Origin(time.time()), is_fault=True))
             await client.close(UNREACHABLE, "the target cannot be reached")
 
     async def _converse(self, client: ServerConnection, server: ClientConnection) -> None:
@@ -180,12 +189,16 @@ class _Way:
         return Origin(time.time(), *self._ends, self._from_server)
 
 
+def _reason(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, OSError) else str(error)
+
+
 def _first(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return offered[0] if offered else None
 
 
 def _offered(client: ServerConnection) -> list[Subprotocol]:
-    """All that the client offers: one may be the token by which the target knows it."""
+    """Return all subprotocols that the client offers. One of them may be its token for the target."""
     if client.request is None:
         return []
     lines = client.request.headers.get_all("Sec-WebSocket-Protocol")
@@ -193,7 +206,7 @@ def _offered(client: ServerConnection) -> list[Subprotocol]:
 
 
 def _url(target: str, client: ServerConnection) -> str:
-    """The target with the client's path and query, where it has none of its own."""
+    """Return the URL of the target; without a path, with the path and query of the client's request."""
     parts = urlsplit(target)
     if parts.path not in ("", "/") or client.request is None:
         return target

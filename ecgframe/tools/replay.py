@@ -1,29 +1,33 @@
-"""One side of a recorded conversation, played again at its own pace: to a server, or to whoever connects."""
+"""Replaying one side of a recorded connection at its recorded pace, to a server or to clients."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..libraries import library
 from . import ToolError
+from .budget import Budget
 from .capture.websocket_reassembly import LARGEST_MESSAGE
+from .connecting import open_websocket
 from .frame_analysis import header_fields
 from .listening import address
 from .observation import Delivery, Observation, Origin, Remark
+from .signal_pace import SignalPace
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from websockets.asyncio.client import ClientConnection
-    from websockets.asyncio.client import connect as open_websocket
     from websockets.asyncio.server import Server, ServerConnection
     from websockets.asyncio.server import serve as serve_websockets
     from websockets.exceptions import ConnectionClosed
 else:
     library("websockets", extra="tools", purpose="playing a recording")
-    from websockets.asyncio.client import connect as open_websocket
     from websockets.asyncio.server import serve as serve_websockets
     from websockets.exceptions import ConnectionClosed
 
@@ -32,12 +36,12 @@ See = Callable[[Observation], object]
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A message that is to be said.
+    """A message to send.
 
     Attributes:
-        after: seconds after the beginning.
-        octets: its bytes.
-        is_text: whether it is a text message.
+        after: when to send it, in seconds after the beginning.
+        octets: the bytes.
+        is_text: whether to send it as a text message.
     """
 
     after: float
@@ -45,33 +49,50 @@ class Cue:
     is_text: bool = False
 
 
-def part_of(observations: Iterable[Observation], *, from_server: bool, connection: int = 1) -> list[Cue]:
-    """What one side said in a recording.
+def part_of(
+    observations: Iterable[Observation], *, from_server: bool, connection: int = 1, budget: Budget | None = None
+) -> list[Cue]:
+    """Return the messages that one side sent in a recording.
 
     Args:
-        observations: the recording. Frames of a file count as a server's; their headers say when.
-        from_server: whose part.
-        connection: which one, counted from 1 in the order of their first messages.
+        observations: the recording. The frames of a file count as a server's. They are timed by their samples: by the
+            timestamps in the messages, or else by the sampling rate; without samples, by the timestamps of the headers.
+        from_server: whether to return the messages of the server or of the client.
+        connection: number of the connection, from 1, in the order of first messages.
+        budget: limits the work of unpacking frames.
 
     Raises:
-        ToolError: that side says nothing in it, or there is no such connection.
+        ToolError: there is no such connection, or that side sent nothing.
     """
-    connections: dict[tuple[str | None, str | None], list[Delivery]] = {}
-    for observation in observations:
-        if isinstance(observation, Delivery):
-            connections.setdefault((observation.origin.client, observation.origin.server), []).append(observation)
+    connections: dict[tuple[str | None, str | None], int] = {}
+    pace = SignalPace(Budget() if budget is None else budget)
+    begin: float | None = None
+    said: list[Cue] = []
+    by_signal = array("d")
+    for one in observations:
+        if not isinstance(one, Delivery):
+            continue
+        ends = one.origin.client, one.origin.server
+        if connections.setdefault(ends, len(connections) + 1) != connection:
+            continue
+        seen = _time(one)
+        if seen:
+            begin = seen if begin is None else min(begin, seen)
+        if one.origin.from_server in (None, from_server):
+            said.append(Cue(seen or 0.0, one.octets, one.is_text))
+            if one.origin.time is None:
+                by_signal.append(pace.due(one))
     if not 0 < connection <= len(connections):
         held = "no connection" if not connections else f"{len(connections)} connections"
         raise ToolError(f"there is no connection {connection}: {held} in this recording")
-    said = list(connections.values())[connection - 1]
-    begin = min(filter(None, map(_time, said)), default=0.0)
-    cues = [
-        Cue(max((_time(one) or begin) - begin, 0.0), one.octets, one.is_text)
-        for one in said
-        if one.origin.from_server in (None, from_server)
-    ]
+    has_signal = pace.has_signal and len(by_signal) == len(said)
+    start = begin or 0.0
+    for number, cue in enumerate(said):
+        after = by_signal[number] if has_signal else max((cue.after or start) - start, 0.0)
+        said[number] = Cue(after, cue.octets, cue.is_text)
+    cues = said
     if not cues:
-        raise ToolError(f"the {'server' if from_server else 'client'} says nothing in connection {connection}")
+        raise ToolError(f"the {'server' if from_server else 'client'} sends nothing in connection {connection}")
     return cues
 
 
@@ -83,13 +104,13 @@ def _time(delivery: Delivery) -> float | None:
 
 
 class Replay:
-    """Says a part.
+    """Sends recorded messages at their pace.
 
     Args:
-        cues: the part.
-        see: is told of every message of both sides.
-        speed: how many times as fast as it was.
-        linger: seconds that it listens after its last word.
+        cues: the messages.
+        see: called with every message of both sides.
+        speed: factor of the recorded pace.
+        linger: seconds to stay connected after the last message.
     """
 
     def __init__(self, cues: Sequence[Cue], see: See, *, speed: float = 1.0, linger: float = 1.0) -> None:
@@ -98,26 +119,26 @@ class Replay:
         self._speed = speed
         self._linger = linger
 
-    async def to_server(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Connect to a server, and say it.
+    async def to_server(
+        self, url: str, headers: Sequence[tuple[str, str]] = (), trusted: SSLContext | None = None
+    ) -> None:
+        """Connect to a server and send the messages.
 
         Raises:
-            OSError, websockets.exceptions.WebSocketException: the connection could not be made.
+            OSError, websockets.exceptions.WebSocketException: the connection could not be opened.
         """
-        async with open_websocket(
-            url, compression=None, ping_interval=None, max_size=LARGEST_MESSAGE, additional_headers=list(headers)
-        ) as websocket:
-            await self._play(websocket, from_server=False)
+        async with open_websocket(url, headers=headers, max_size=LARGEST_MESSAGE, trusted=trusted) as connection:
+            await self._play(connection, from_server=False)
 
     async def listen(self, host: str, port: int) -> Server:
-        """Say it to each that connects, until the server that this gives is closed.
+        """Send the messages to each client that connects, until the returned server is closed.
 
         Raises:
-            ToolError: there is no listening at that address.
+            ToolError: the address cannot be listened on.
         """
 
-        async def serve(websocket: ServerConnection) -> None:
-            await self._play(websocket, from_server=True)
+        async def serve(connection: ServerConnection) -> None:
+            await self._play(connection, from_server=True)
 
         try:
             return await serve_websockets(
@@ -126,27 +147,27 @@ class Replay:
         except OSError as error:
             raise ToolError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
 
-    async def _play(self, websocket: ClientConnection | ServerConnection, *, from_server: bool) -> None:
-        here, there = address(websocket.local_address), address(websocket.remote_address)
+    async def _play(self, connection: ClientConnection | ServerConnection, *, from_server: bool) -> None:
+        here, there = address(connection.local_address), address(connection.remote_address)
         client, server = (there, here) if from_server else (here, there)
 
         def origin(of_ours: bool) -> Origin:
             return Origin(time.time(), client, server, from_server is of_ours)
 
         async def hear() -> None:
-            async for message in _messages(websocket):
+            async for message in _messages(connection):
                 octets = message.encode() if isinstance(message, str) else message
                 self._see(Delivery(octets, origin(False), is_text=isinstance(message, str)))
 
         hearing = asyncio.create_task(hear())
         try:
             async for cue in self._paced():
-                await websocket.send(cue.octets.decode("utf-8", "replace") if cue.is_text else cue.octets)
+                await connection.send(cue.octets.decode("utf-8", "replace") if cue.is_text else cue.octets)
                 self._see(Delivery(cue.octets, origin(True), is_text=cue.is_text))
             await asyncio.wait({hearing}, timeout=self._linger)
-            await websocket.close()
+            await connection.close()
         except ConnectionClosed:
-            code, reason = websocket.close_code, websocket.close_reason or ""
+            code, reason = connection.close_code, connection.close_reason or ""
             self._see(Remark(f"closes before the end: {code} {reason}".rstrip(), origin(False), is_fault=True))
         finally:
             hearing.cancel()
@@ -161,7 +182,7 @@ class Replay:
 
 
 async def _messages(websocket: ClientConnection | ServerConnection) -> AsyncIterator[bytes | str]:
-    """All that come; its end, however it came, is no error here."""
+    """Yield the messages until the connection ends, for any reason."""
     try:
         async for message in websocket:
             yield message

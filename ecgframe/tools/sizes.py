@@ -1,6 +1,6 @@
-"""Where the bytes go: by message type and field, and what the same messages would take in other forms.
+"""Measures sizes by message type and field, and the sizes of the same messages in other forms.
 
-Every other form is really encoded, by the codec that would send it; nothing is estimated.
+The codec encodes the messages in every other form; no size is estimated.
 """
 
 from __future__ import annotations
@@ -18,34 +18,56 @@ import numpy.typing as npt
 
 from ..codec import Codec, Message, NdarrayForm
 from ..compression import inflate
+from ..errors import MessageTooLarge
 from ..libraries import library
 from ..protocol import DATA_TYPES, NDARRAY_KEY, NDARRAY_KEYS, Flag, MessageType
 from .frame_analysis import Examined
 from .value_summary import as_array
 
 SAMPLE: Final = 200
-"""Messages of each type that are encoded in other forms; the field sizes are those of all."""
+"""Maximum number of messages of each type that are encoded in other forms. Field sizes are measured over more."""
+
+SAMPLE_VALUES: Final = 1 << 18
+"""Maximum count of numbers in all those messages. The first message may have more, up to LARGEST_SAMPLE."""
+
+SAMPLE_BYTES: Final = 4 * 1024 * 1024
+"""Maximum number of uncompressed bytes of all those messages, with the same exception."""
+
+LARGEST_SAMPLE: Final = 8 * 1024 * 1024
+"""Largest message that is encoded in other forms: bytes of the uncompressed payload, or of its numbers as float64."""
+
+MOST_FIELDS: Final = 1000
+"""Fields of a type that are counted separately; the rest are counted together."""
+
+MOST_MEASURED: Final = 100_000
+"""Maximum number of frames of a type whose fields are measured; of later frames, only the total size is measured."""
+
+OTHER_FIELDS: Final = "(other fields)"
+
+_LONG_MAPS: Final = frozenset({0xDE, 0xDF})
+_BINARY: Final = frozenset({0xC4, 0xC5, 0xC6})
 
 GAINS: Final = (100, 200, 250, 400, 500, 800, 1000, 1024, 2000, 2048, 4000, 4096, 5000, 8000, 10_000, 20_000, 100_000)
-"""Counts per unit that analog-digital converters have, least first."""
+"""Common gains of analog-digital converters, in counts per unit, in ascending order."""
 
 WORTH_SAYING: Final = 0.05
-"""The share that a change has to save before it is advised."""
+"""Smallest saving, as a share, for which a change is recommended."""
 
 _EXACT: Final = 1e-6
-"""Of a count: what a product with a gain may be off an integer and yet be one, besides what the dtype rounds."""
+"""Largest distance from an integer, in counts, of a value times a gain that counts as integer, plus rounding errors."""
 
 Numbers = npt.NDArray[Any]
+Conversion = Callable[[dict[Any, Any]], dict[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """How floats can travel as integers.
+    """How floats can be sent as integers.
 
     Attributes:
         dtype: "int16" or "int32".
         gain: counts per unit.
-        error: by how much a sample is rounded at most, in units; 0 where none is.
+        error: largest rounding error of a sample, in units; 0 if none is rounded.
     """
 
     dtype: str
@@ -58,9 +80,9 @@ class Form:
     """One way to send the numbers of a message.
 
     Attributes:
-        name: in words.
-        nbytes: of a frame, on average, without compression.
-        compressed: the same with compression; None where it makes nothing smaller, or the version has none.
+        name: description of the form.
+        nbytes: mean bytes of a frame without compression.
+        compressed: mean bytes of a frame with compression; None if it saves nothing, or the version has none.
     """
 
     name: str
@@ -69,24 +91,28 @@ class Form:
 
     @property
     def smallest(self) -> float:
-        """The smaller one."""
+        """The smaller of both sizes."""
         return self.nbytes if self.compressed is None else min(self.nbytes, self.compressed)
 
 
 @dataclass(slots=True)
-class OfType:
-    """What was found of one message type.
+class TypeSizes:
+    """Measurements of one message type.
 
     Attributes:
-        type: which.
-        frames: how many.
-        wire_bytes: of those frames, as they travelled.
-        header_bytes: of those, headers.
-        payload_bytes: of those, payloads, inflated.
-        compressed: how many of those frames were.
-        fields: bytes of each field, with its name, inflated.
-        forms: of the field with the most numbers: how it came.
-        messages: the first ones, to be encoded anew.
+        type: the message type.
+        frames: number of frames.
+        wire_bytes: bytes of the frames as sent.
+        header_bytes: bytes of their headers.
+        payload_bytes: uncompressed bytes of their payloads.
+        compressed: number of compressed frames.
+        fields: uncompressed bytes of each field with its name.
+        forms: how the field with the most numbers was sent, with the number of messages.
+        messages: the first messages, to be encoded in other forms.
+        measured: number of frames whose fields were measured.
+        sampled_bytes: uncompressed bytes of ``messages``.
+        sampled_values: numbers in ``messages``.
+        left_out: number of messages that are too large to be encoded in other forms.
     """
 
     type: MessageType
@@ -98,22 +124,46 @@ class OfType:
     fields: Counter[str] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
     messages: list[Message] = field(default_factory=list)
+    measured: int = 0
+    sampled_bytes: int = 0
+    sampled_values: int = 0
+    left_out: int = 0
+
+    @property
+    def is_sampled(self) -> bool:
+        """True if ``messages`` is complete."""
+        too_large = self.sampled_bytes > SAMPLE_BYTES or self.sampled_values > SAMPLE_VALUES
+        return len(self.messages) >= SAMPLE or too_large
+
+    def admit(self, message: Message, values: int) -> bool:
+        """Decide whether a message belongs to ``messages``, and count it.
+
+        Args:
+            message: the message.
+            values: how many numbers it has.
+        """
+        if max(message.nbytes, 8 * values) > LARGEST_SAMPLE:
+            self.left_out += 1
+            return False
+        self.sampled_bytes += message.nbytes
+        self.sampled_values += values
+        return not self.messages or not self.is_sampled
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A type's messages in all forms.
+    """The messages of a type in all forms.
 
     Attributes:
-        found: what was found.
-        numbers: the field that holds the most numbers; None where there is none.
-        sent: bytes of a frame as it came, on average over the messages that were encoded anew.
-        forms: the others; JSON first.
-        integers: how the numbers can travel as integers; None where they do, or cannot.
-        advice: one line in plain words.
+        found: the measurements.
+        numbers: the field with the most numbers; None if there is none.
+        sent: mean bytes of a frame as sent.
+        forms: the other forms, JSON first.
+        integers: how the numbers can be sent as integers; None if they cannot, or are already.
+        advice: a recommendation in one line.
     """
 
-    found: OfType
+    found: TypeSizes
     numbers: str | None
     sent: float
     forms: list[Form]
@@ -122,41 +172,51 @@ class Comparison:
 
 
 class SizeAnalysis:
-    """Is shown frames, and compares in the end."""
+    """Measures frames, and compares other forms in the end.
+
+    Attributes:
+        types: the measurements by message type.
+        broken: number of broken frames.
+        unread: number of frames whose payload was not unpacked.
+    """
 
     def __init__(self) -> None:
-        self.types: dict[MessageType, OfType] = {}
+        self.types: dict[MessageType, TypeSizes] = {}
         self.broken = 0
-        self._codec = Codec()
+        self.unread = 0
 
     def add(self, frame: Examined) -> None:
-        """Count a frame; a broken one counts as that."""
+        """Measure a frame."""
         message = frame.message
         if message is None:
-            self.broken += 1
+            self.broken += frame.unread is None
+            self.unread += frame.unread is not None
             return
-        found = self.types.setdefault(message.type, OfType(message.type))
+        found = self.types.setdefault(message.type, TypeSizes(message.type))
         found.frames += 1
         found.wire_bytes += len(frame.octets)
         found.header_bytes += frame.header_size
         found.payload_bytes += message.nbytes
         compressed = bool(frame.fields["flags"] & Flag.COMPRESSED)
         found.compressed += compressed
-        payload = inflate(frame.payload, message.nbytes) if compressed else frame.payload
-        raw = msgpack.unpackb(payload, strict_map_key=False) if len(payload) else None
-        self._count_fields(found, raw)
-        if len(found.messages) < SAMPLE:
+        if found.measured >= MOST_MEASURED:
+            return
+        found.measured += 1
+        spans = field_spans(inflate(frame.payload, message.nbytes) if compressed else frame.payload)
+        for path, span in spans.items():
+            known = path in found.fields or len(found.fields) < MOST_FIELDS
+            found.fields[path if known else OTHER_FIELDS] += span.nbytes
+        if found.is_sampled:
+            return
+        numbers, values = _largest(message.data)
+        if found.admit(message, values):
             found.messages.append(message)
-            numbers = largest_numbers(message.data)
             if numbers is not None:
-                found.forms[_form_of(_at(raw, numbers), _at(message.data, numbers), compressed)] += 1
-
-    def _count_fields(self, found: OfType, raw: Any) -> None:
-        for path, size in _fields(raw):
-            found.fields[path] += size
+                form = _form_of(spans.get(numbers), _at(message.data, numbers), compressed)
+                found.forms[form] += 1
 
     def compare(self) -> list[Comparison]:
-        """The types with the most bytes first."""
+        """Compare the forms of each type, the type with the most bytes first."""
         found = sorted(self.types.values(), key=lambda kind: kind.wire_bytes, reverse=True)
         return [_compare(kind) for kind in found]
 
@@ -164,35 +224,99 @@ class SizeAnalysis:
 # --- fields ---
 
 
-def _fields(raw: Any) -> Iterator[tuple[str, int]]:
-    """Each field with the bytes that it takes, name included; one level of maps within a map is taken apart."""
-    if not isinstance(raw, dict) or _is_wrapper(raw):
-        yield "(payload)", len(_packed(raw))
-        return
-    for name, value in raw.items():
-        if isinstance(value, dict) and value and not _is_wrapper(value):
-            for inner, entry in value.items():
-                yield f"{name}.{inner}", len(_packed(inner)) + len(_packed(entry))
+@dataclass(slots=True)
+class Span:
+    """Size of a field of a payload.
+
+    Attributes:
+        nbytes: bytes of the field and its name.
+        is_wrapper: whether the field is an ndarray.
+        is_binary: whether the ndarray is in binary form.
+    """
+
+    nbytes: int
+    is_wrapper: bool = False
+    is_binary: bool = False
+
+
+def field_spans(payload: bytes | bytearray | memoryview) -> dict[str, Span]:
+    """Measure each field of a valid payload, and those of maps in it. Only keys are unpacked.
+
+    Args:
+        payload: the uncompressed payload.
+    """
+    reader = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), strict_map_key=False)
+    reader.feed(payload)
+    whole = {"(payload)": Span(len(payload))}
+    if not _is_map(payload, 0):
+        return whole
+    spans: dict[str, Span] = {}
+    for _ in range(reader.read_map_header()):
+        start = reader.tell()
+        name = str(reader.unpack())
+        place = reader.tell()
+        if not _is_map(payload, place):
+            reader.skip()
+            _note(spans, name, Span(reader.tell() - start))
+            continue
+        inner = _spans_within(reader, payload)
+        if inner.keys() == NDARRAY_KEYS:
+            _note(spans, name, Span(reader.tell() - start, True, inner[NDARRAY_KEY].is_binary))
+        elif not inner:
+            _note(spans, name, Span(reader.tell() - start))
+        for key, span in inner.items() if inner.keys() != NDARRAY_KEYS else ():
+            _note(spans, f"{name}.{key}", span)
+    return whole if spans.keys() == NDARRAY_KEYS else spans
+
+
+def _spans_within(reader: Any, payload: bytes | bytearray | memoryview) -> dict[str, Span]:
+    """Measure the entries of the map at the position of the reader."""
+    spans: dict[str, Span] = {}
+    for _ in range(reader.read_map_header()):
+        start = reader.tell()
+        key = str(reader.unpack())
+        place = reader.tell()
+        is_wrapper, is_binary = False, payload[place] in _BINARY
+        if _is_map(payload, place):
+            tags: dict[Any, int] = {}
+            count = reader.read_map_header()
+            for _ in range(count):
+                name, place = reader.unpack(), reader.tell()
+                if len(tags) <= len(NDARRAY_KEYS):
+                    tags[name] = payload[place]
+                reader.skip()
+            is_wrapper = tags.keys() == NDARRAY_KEYS
+            is_binary = is_wrapper and tags[NDARRAY_KEY] in _BINARY
         else:
-            yield str(name), len(_packed(name)) + len(_packed(value))
+            reader.skip()
+        _note(spans, key, Span(reader.tell() - start, is_wrapper, is_binary))
+    return spans
 
 
-def _packed(value: Any) -> bytes:
-    packed = msgpack.packb(value)
-    assert isinstance(packed, bytes)
-    return packed
+def _note(spans: dict[str, Span], path: str, span: Span) -> None:
+    if path in spans or len(spans) >= MOST_FIELDS:
+        path = path if path in spans else OTHER_FIELDS
+        if path in spans:
+            spans[path].nbytes += span.nbytes
+            return
+    spans[path] = span
 
 
-def _is_wrapper(value: dict[Any, Any]) -> bool:
-    return value.keys() == NDARRAY_KEYS
+def _is_map(payload: bytes | bytearray | memoryview, place: int) -> bool:
+    return place < len(payload) and (0x80 <= payload[place] <= 0x8F or payload[place] in _LONG_MAPS)
 
 
 def largest_numbers(data: Any) -> str | None:
-    """The path of the field that holds the most numbers: ``signal``, or ``features.rr``."""
+    """Return the path of the field with the most numbers, such as ``features.rr``; None if there are no numbers."""
+    return _largest(data)[0]
+
+
+def _largest(data: Any) -> tuple[str | None, int]:
+    """Return the path of the field with the most numbers, and the number of numbers in all fields."""
     if not isinstance(data, dict):
-        return None
+        return None, 0
     sizes = {path: array.size for path, array in _arrays(data)}
-    return max(sizes, key=lambda path: sizes[path]) if sizes else None
+    return (max(sizes, key=lambda path: sizes[path]) if sizes else None), sum(sizes.values())
 
 
 def _arrays(data: dict[Any, Any]) -> Iterator[tuple[str, Numbers]]:
@@ -208,26 +332,37 @@ def _arrays(data: dict[Any, Any]) -> Iterator[tuple[str, Numbers]]:
 
 
 def _at(data: Any, path: str) -> Any:
-    if path in data:
-        return data[path]
-    name, _, inner = path.partition(".")
-    return data[name][inner]
+    """Return the numbers at a path of ``_arrays``. Raises KeyError if there are none."""
+    return _found(data, path)[1]
 
 
 def _with(data: dict[Any, Any], path: str, value: Any) -> dict[Any, Any]:
-    """The message with another value at that path."""
-    if path in data:
-        return {**data, path: value}
-    name, _, inner = path.partition(".")
-    return {**data, name: {**data[name], inner: value}}
+    """Return the message with another value at the path."""
+    (name, *inner), _ = _found(data, path)
+    return {**data, name: {**data[name], inner[0]: value} if inner else value}
 
 
-def _form_of(raw: Any, value: Any, compressed: bool) -> str:
+def _found(data: Any, path: str) -> tuple[tuple[Any, ...], Any]:
+    """Return the keys of the numbers at the path, and the numbers.
+
+    A path is text, but a key may be a number, or a text with a point in it. Then several fields may have one path.
+    """
+    for name, value in data.items() if isinstance(data, dict) else ():
+        if str(name) == path and as_array(value) is not None:
+            return (name,), value
+        if isinstance(value, dict) and path.startswith(f"{name}."):
+            for inner, entry in value.items():
+                if f"{name}.{inner}" == path and as_array(entry) is not None:
+                    return (name, inner), entry
+    raise KeyError(path)
+
+
+def _form_of(span: Span | None, value: Any, compressed: bool) -> str:
     array = as_array(value)
     dtype = "numbers" if array is None else str(array.dtype)
-    if not isinstance(raw, dict):
+    if span is None or not span.is_wrapper:
         form = f"a plain list of {dtype}"
-    elif isinstance(raw.get(NDARRAY_KEY), bytes):
+    elif span.is_binary:
         form = f"{dtype}, binary"
     else:
         form = f"{dtype}, list"
@@ -237,7 +372,11 @@ def _form_of(raw: Any, value: Any, compressed: bool) -> str:
 # --- other forms ---
 
 
-def _compare(found: OfType) -> Comparison:
+def _compare(found: TypeSizes) -> Comparison:
+    if not found.messages:
+        sent, size = found.wire_bytes / found.frames, f"{LARGEST_SAMPLE:,} bytes"
+        advice = f"none: the messages are larger than {size} and were only counted"
+        return Comparison(found, None, sent, [], None, advice)
     numbers = largest_numbers(found.messages[0].data) if found.type in DATA_TYPES else None
     version = max(message.version for message in found.messages)
     sent = found.wire_bytes / found.frames
@@ -245,29 +384,32 @@ def _compare(found: OfType) -> Comparison:
     forms = [Form("JSON", _mean(_json_size, messages), None)]
     integers = None
     if numbers is None:
-        forms.append(_encoded("as it is", version, messages, "list"))
+        forms += _encoded("as it is", version, messages, "list")
     else:
         arrays = [as_array(_at(data, numbers)) for data in messages if _has(data, numbers)]
         messages = [data for data in messages if _has(data, numbers)]
         integers = as_integers([array for array in arrays if array is not None])
-        for name, turn in _turns(numbers, integers):
-            turned = [turn(data) for data in messages]
-            forms += [_encoded(f"{name}, {form}", version, turned, form) for form in get_args(NdarrayForm)]
+        for name, convert in _conversions(numbers, integers):
+            converted = [convert(data) for data in messages]
+            for form in get_args(NdarrayForm):
+                forms += _encoded(f"{name}, {form}", version, converted, form)
     return Comparison(found, numbers, sent, forms, integers, _advice(found, numbers, sent, forms, integers))
 
 
 def _has(data: Any, path: str) -> bool:
     try:
-        return as_array(_at(data, path)) is not None
-    except (KeyError, TypeError):
+        _found(data, path)
+    except KeyError:
         return False
+    return True
 
 
-def _turns(path: str, integers: Integers | None) -> Iterator[tuple[str, Callable[[dict[Any, Any]], dict[Any, Any]]]]:
-    """Each way to write the numbers, by name, as a function from a message to another."""
+def _conversions(path: str, integers: Integers | None) -> Iterator[tuple[str, Conversion]]:
+    """Yield each way to write the numbers: a name, and a function that converts a message."""
 
     def cast(dtype: str, data: dict[Any, Any]) -> dict[Any, Any]:
-        return _with(data, path, np.asarray(as_array(_at(data, path))).astype(dtype))
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which has the same size
+            return _with(data, path, np.asarray(as_array(_at(data, path))).astype(dtype))
 
     def count(as_counts: Integers, data: dict[Any, Any]) -> dict[Any, Any]:
         array = np.asarray(as_array(_at(data, path)))
@@ -288,10 +430,10 @@ def _counts(array: Numbers, integers: Integers) -> Numbers:
 
 
 def as_integers(arrays: list[Numbers]) -> Integers | None:
-    """How these numbers can travel as integers.
+    """Find out how the numbers can be sent as integers.
 
-    A gain that loses nothing is sought among those that converters have; where there is none, the largest that fits
-    int16 is taken, and it is said by how much it rounds. None where a number is missing, or all are too large.
+    The smallest common gain without loss is used; without one, the largest that fits int16, with its rounding error.
+    None if a number is not finite, or too large.
     """
     if not arrays:
         return None
@@ -315,13 +457,17 @@ def _dtype(largest: float) -> str:
     return "int16" if largest < 2**15 else "int32"
 
 
-def _encoded(name: str, version: int, messages: list[Any], ndarray: NdarrayForm) -> Form:
+def _encoded(name: str, version: int, messages: list[Any], ndarray: NdarrayForm) -> list[Form]:
+    """Measure one form; empty if a message would be too large or too deeply nested in this form."""
     plain = Codec(version=version, compression=None, ndarray=ndarray)
     packing = Codec(version=version, ndarray=ndarray)
-    kind = MessageType.PING  # what it is called costs nothing
-    nbytes = _mean(lambda data: len(plain.encode(kind, data)), messages)
-    compressed = _mean(lambda data: len(packing.encode(kind, data)), messages)
-    return Form(name, nbytes, compressed if compressed < nbytes else None)
+    kind = MessageType.PING  # the type does not change the size
+    try:
+        nbytes = _mean(lambda data: len(plain.encode(kind, data)), messages)
+        compressed = _mean(lambda data: len(packing.encode(kind, data)), messages)
+    except (MessageTooLarge, ValueError):
+        return []
+    return [Form(name, nbytes, compressed if compressed < nbytes else None)]
 
 
 def _mean(size: Callable[[Any], int], messages: list[Any]) -> float:
@@ -335,10 +481,14 @@ def _json_size(data: Any) -> int:
 
 
 def _native(value: Any) -> Any:
-    """The same with arrays as orjson takes them: contiguous, in the byte order of this machine."""
+    """Make arrays acceptable to orjson: contiguous, in native byte order, float32 instead of float16."""
     if isinstance(value, dict):
         return {key: _native(entry) for key, entry in value.items()}
+    if isinstance(value, list) and any(isinstance(entry, list | dict | np.ndarray) for entry in value):
+        return [_native(entry) for entry in value]
     if isinstance(value, np.ndarray):
+        if not value.size:
+            return []  # for a shape such as [2**32 - 1, 2**30, 0], orjson aborts the process
         kept = value.dtype.kind != "f" or value.dtype.itemsize > 2
         return np.ascontiguousarray(value, value.dtype.newbyteorder("=") if kept else "float32")
     return value
@@ -353,14 +503,14 @@ def _for_json(value: Any) -> Any:
 # --- advice ---
 
 
-def _advice(found: OfType, numbers: str | None, sent: float, forms: list[Form], integers: Integers | None) -> str:
+def _advice(found: TypeSizes, numbers: str | None, sent: float, forms: list[Form], integers: Integers | None) -> str:
     if numbers is None or len(forms) < 3:
-        return "nothing to gain: it has no array that could travel in another form"
+        return "nothing to gain: no array could be sent in another form"
     best = min((form for form in forms if form.name != "JSON"), key=lambda form: form.smallest)
     saved = 1 - best.smallest / sent
     if saved < WORTH_SAYING:
         form = found.forms.most_common(1)[0][0] if found.forms else "as it is"
-        return f"nothing to gain: {numbers} travels as {form}, and no form is {WORTH_SAYING:.0%} smaller"
+        return f"nothing to gain: {numbers} is sent as {form}, and no form is {WORTH_SAYING:.0%} smaller"
     words = _in_words(best, numbers)
     return f"send {words}: {saved:.0%} smaller" + _caveat(best, integers)
 

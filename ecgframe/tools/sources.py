@@ -1,76 +1,107 @@
-"""What a person names as a source: a file of frames, a capture, hexadecimal digits, standard input."""
+"""Sources of frames on the command line: files of frames, captures, hexadecimal digits, standard input."""
 
 from __future__ import annotations
 
 import io
-import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from ..protocol import DEFAULT_MAX_PAYLOAD
+from ..protocol import DEFAULT_MAX_PAYLOAD, ErrorCode
 from . import ToolError
-from .capture.pcap import is_capture, read_capture
+from .budget import WORK_PER_BROKEN, Budget
+from .capture.pcap_file import MAGIC
 from .frame_analysis import is_fatal
 from .frame_stream import FrameStream
+from .hex_text import read_hex
 from .observation import Delivery, Observation, Remark
 
 STDIN: Final = "-"
 
 _SNIFFED: Final = 4096
-_HEX_LINE: Final = re.compile(r"\s*((?:[0-9a-f]{2}[ :,]?)+)(?:\s+.*)?", re.IGNORECASE)
-"""A line of digits in pairs, with words behind them as in docs/protocol.md."""
+_PORTION: Final = 1 << 20
+_SMALL_FRAME: Final = 256
+"""Largest frame, in bytes, that is only counted once the budget of the file is used up."""
 _TEXT: Final = frozenset(range(32, 127)) | {9, 10, 13}
 
 
 class SourceError(ToolError):
-    """A source that is not there, or not what it was taken for."""
+    """A source does not exist, or has an unknown format."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSource:
-    """Frames laid end to end.
+    """Consecutive frames.
 
     Attributes:
-        name: as the person gave it.
-        frames: reads them.
-        nbytes: how many there are, if that is known.
+        name: the name that the user gave.
+        frames: reads the frames.
+        nbytes: size in bytes, if known.
+        budget: limits the work that the source may cause.
     """
 
     name: str
     frames: FrameStream
     nbytes: int | None
+    budget: Budget = field(default_factory=Budget)
 
     def observations(self) -> Iterator[Observation]:
-        """Each frame as a delivery of its own, and a remark behind each stretch that is none."""
+        """Yield each frame as a delivery, and a remark after bytes that are not frames.
+
+        Once the budget is used up, small frames are only counted, valid or broken. The last remarks say how many.
+        """
+        passed = 0
+        broken: Counter[ErrorCode] = Counter()
         for stretch in self.frames.stretches():
+            self.budget.nbytes += stretch.nbytes
+            if stretch.nbytes <= _SMALL_FRAME and not self.budget.may_work:
+                if stretch.error is None:
+                    passed += 1
+                else:
+                    broken[stretch.error.code] += 1
+                continue
+            if stretch.error is not None:
+                self.budget.work += WORK_PER_BROKEN
             yield Delivery(bytes(stretch.octets), offset=stretch.offset, fault=stretch.error)
             if stretch.error is not None and is_fatal(stretch.error):
                 end = stretch.offset + stretch.nbytes
-                yield Remark(f"{stretch.nbytes:,} bytes are no frames, from byte {stretch.offset:,} to {end:,}")
+                yield Remark(f"{stretch.nbytes:,} bytes are not frames, from byte {stretch.offset:,} to {end:,}")
+        if passed:
+            text = f"{passed:,} more small frames have valid headers and checksums, but were not decoded"
+            yield Remark(text, is_fault=True)
+        for code, count in sorted(broken.items()):
+            text = f"{count:,} more small frames are broken, with 0x{code:03x} {code.name}; they were only counted"
+            yield Remark(text, is_fault=True)
         if self.frames.gave_up:
-            yield Remark("no frame was found for too long; what follows was not read", is_fault=True)
+            yield Remark("too many bytes without a valid frame; the rest of the file was not read", is_fault=True)
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureSource:
-    """A capture of the network, or a recording of ``ecgframe proxy``.
+    """A network capture, or a recording of ``ecgframe proxy``.
 
     Attributes:
-        name: as the person gave it.
-        file: opened for reading.
-        nbytes: how large it is, if that is known.
+        name: the name that the user gave.
+        file: file opened for reading bytes.
+        nbytes: size in bytes, if known.
+        budget: limits the work that the source may cause.
     """
 
     name: str
     file: BinaryIO
     nbytes: int | None
+    budget: Budget = field(default_factory=Budget)
 
     def observations(self) -> Iterator[Observation]:
-        """The WebSocket messages in it. Raises as ``read_capture`` does."""
-        return read_capture(self.file)
+        """Yield the WebSocket messages in the capture. Raises the same as ``read_capture``."""
+        from .capture.pcap import read_capture  # noqa: PLC0415 - needs websockets
+
+        return read_capture(self.file, self.budget)
 
 
 Source = FrameSource | CaptureSource
@@ -78,15 +109,15 @@ Source = FrameSource | CaptureSource
 
 @contextmanager
 def open_source(text: str, stdin: BinaryIO, *, max_payload: int = DEFAULT_MAX_PAYLOAD) -> Iterator[Source]:
-    """The source that the text names: ``-``, a path, or hexadecimal digits. It is closed in the end.
+    """Open the source that the text names: ``-``, a path, or hexadecimal digits.
 
     Args:
-        text: what the person wrote.
-        stdin: standard input.
-        max_payload: the receiver's limit, in bytes.
+        text: the argument of the user.
+        stdin: standard input, for ``-``.
+        max_payload: largest payload, in bytes, that counts as valid.
 
     Raises:
-        SourceError: there is no such file, and the text is no hexadecimal; or there is nothing in it.
+        SourceError: there is no such file and the text is not hexadecimal, or the source is empty or unknown text.
         OSError: the file cannot be read.
     """
     path = Path(text)
@@ -98,7 +129,7 @@ def open_source(text: str, stdin: BinaryIO, *, max_payload: int = DEFAULT_MAX_PA
         with path.open("rb", buffering=0) as file:
             yield _sniffed(text, file, path.stat().st_size, max_payload)
     else:
-        octets = _from_hex(text)
+        octets = read_hex([text.encode("utf-8", "surrogateescape")])
         if octets is None:
             raise SourceError(f"{text}: there is no such file, and it is neither a ws:// address nor hexadecimal")
         yield FrameSource("the digits", _frames(octets, max_payload), len(octets))
@@ -107,21 +138,21 @@ def open_source(text: str, stdin: BinaryIO, *, max_payload: int = DEFAULT_MAX_PA
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # too long for a name: digits
+    except (OSError, ValueError):  # too long for a file name
         return False
 
 
 def _sniffed(name: str, file: BinaryIO, nbytes: int | None, max_payload: int) -> Source:
-    """What the first bytes tell."""
+    """Determine the format by the first bytes."""
     begin = _read(file, _SNIFFED)
     if not begin:
         raise SourceError(f"{name} is empty")
-    if is_capture(begin):
+    if begin.startswith(MAGIC):
         return CaptureSource(name, cast("BinaryIO", io.BufferedReader(_Rejoined(begin, file))), nbytes)
     if set(begin) <= _TEXT:
-        octets = _from_hex((begin + file.read()).decode("latin-1"))
+        octets = read_hex(chain([begin], iter(partial(_read, file, _PORTION), b"")))
         if octets is None:
-            raise SourceError(f"{name} is text, neither frames nor their hexadecimal: {_quoted(begin)}")
+            raise SourceError(f"{name} is text, neither frames nor hexadecimal digits: {_quoted(begin)}")
         return FrameSource(name, _frames(octets, max_payload), len(octets))
     return FrameSource(name, FrameStream(file, max_payload=max_payload, begun=begin), nbytes)
 
@@ -135,37 +166,24 @@ def _frames(octets: bytes, max_payload: int) -> FrameStream:
     return FrameStream(io.BytesIO(octets), max_payload=max_payload)
 
 
-def _from_hex(text: str) -> bytes | None:
-    """The bytes that hexadecimal digits say, or None where it is something else."""
-    octets = b""
-    for line in text.replace("0x", "").splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _HEX_LINE.fullmatch(line)
-        if match is None:
-            return None
-        octets += bytes.fromhex(re.sub(r"[ :,]", "", match[1]))
-    return octets or None
-
-
 def _quoted(begin: bytes) -> str:
     first = begin[:40].decode("latin-1").splitlines()[0]
     return f'it begins with "{first}"'
 
 
 class _Rejoined(io.RawIOBase):
-    """A file with the bytes in front that were read from it already."""
+    """A file, with the bytes that were already read put back in front."""
 
     def __init__(self, begin: bytes, file: BinaryIO) -> None:
         self._begin = begin
         self._file = file
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """The next bytes."""
+        """Read the next bytes."""
         octets = self._begin[: len(buffer)] or _read(self._file, len(buffer))
         self._begin = self._begin[len(octets) :]
         buffer[: len(octets)] = octets

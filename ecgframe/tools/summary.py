@@ -1,4 +1,4 @@
-"""What a source holds on the whole: frames and bytes by type, what is compressed, what is broken, from when to when."""
+"""Totals over a source: frames and bytes by type, compression, broken frames, time span."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ProtocolError
-from ..protocol import ErrorCode, Flag
+from ..protocol import LATEST_VERSION, VERSIONS, ErrorCode, Flag
 from .frame_analysis import Examined, flag_names, type_name
 from .frame_stream import Stretch
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .._core import Header
 
 PLACES: Final = 5
-"""Broken places of each code that are remembered."""
+"""Broken frames of each code that are described; the rest are counted."""
 
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 _BATCH: Final = 4096
@@ -25,14 +25,14 @@ _BATCH: Final = 4096
 
 @dataclass(slots=True)
 class OfType:
-    """What came of one message type.
+    """Totals of one message type.
 
     Attributes:
-        frames: good ones.
-        nbytes: of those, headers included.
-        compressed: frames of those.
-        deflated_bytes: payload bytes of the compressed ones, as they travelled.
-        inflated_bytes: the same inflated; 0 where payloads were not unpacked.
+        frames: number of valid frames.
+        nbytes: bytes of those frames, headers included.
+        compressed: number of compressed frames.
+        deflated_bytes: payload bytes of the compressed frames as sent.
+        inflated_bytes: uncompressed bytes of the same payloads; 0 if they were not unpacked.
     """
 
     frames: int = 0
@@ -44,64 +44,68 @@ class OfType:
 
 @dataclass(slots=True)
 class Summary:
-    """Totals.
+    """Totals over a source.
 
     Attributes:
-        errors: broken frames by code.
-        places: where the first ones of each code are, in words.
+        errors: number of broken frames by code.
+        places: descriptions of the first broken frames of each code.
         broken_bytes: bytes of broken frames, and between good ones.
-        first: the smallest timestamp, in microseconds since 1970; None before V3.
-        last: the largest.
+        unread: number of valid frames whose payload was not unpacked, since the budget did not allow it.
+        first: smallest timestamp, in microseconds since 1970; None if no frame has one.
+        last: largest timestamp, likewise.
     """
 
     errors: Counter[ErrorCode] = field(default_factory=Counter)
     places: dict[ErrorCode, list[str]] = field(default_factory=dict)
     broken_bytes: int = 0
+    unread: int = 0
     first: int | None = None
     last: int | None = None
-    # By the byte of the header: a list is indexed in a fraction of the time in which an enum member is hashed.
+    # Indexed by the byte in the header: a list is much faster than a dictionary of enum members.
     _types: list[OfType | None] = field(default_factory=lambda: [None] * 256)
     _versions: list[int] = field(default_factory=lambda: [0] * 256)
-    _flags: list[int] = field(default_factory=lambda: [0] * 256)
+    # Of V4, which gives two bits a meaning that they have not before, in the second half.
+    _flags: list[int] = field(default_factory=lambda: [0] * 512)
 
     @property
     def types(self) -> dict[int, OfType]:
-        """What came, by message type."""
+        """Totals by the number of the message type."""
         return {number: kind for number, kind in enumerate(self._types) if kind is not None}
 
     @property
     def versions(self) -> dict[int, int]:
-        """Good frames by version."""
+        """Number of valid frames by version."""
         return {version: count for version, count in enumerate(self._versions) if count}
 
     @property
     def flags(self) -> dict[str, int]:
-        """Good frames that have each flag set."""
+        """Number of valid frames by flag."""
         counts: Counter[str] = Counter()
-        for bits, count in enumerate(self._flags):
+        for index, count in enumerate(self._flags):
             if count:
-                counts.update(dict.fromkeys(flag_names(bits), count))
+                in_v4, bits = divmod(index, 256)
+                counts.update(dict.fromkeys(flag_names(bits, VERSIONS[-1] if in_v4 else LATEST_VERSION), count))
         return dict(counts)
 
     @property
     def frames(self) -> int:
-        """Good ones."""
+        """Number of valid frames."""
         return sum(kind.frames for kind in self.types.values())
 
     @property
     def nbytes(self) -> int:
-        """Of good frames."""
+        """Bytes of valid frames."""
         return sum(kind.nbytes for kind in self.types.values())
 
     @property
     def seconds(self) -> float | None:
-        """From the first timestamp to the last; None where there are no two."""
+        """Seconds from the smallest timestamp to the largest; None if there are not two different ones."""
         if self.first is None or self.last is None or self.first == self.last:
             return None
         return (self.last - self.first) / 1_000_000
 
     def add(self, header: Header) -> None:
-        """Count a good frame."""
+        """Count a valid frame by its header."""
         kind = self._types[header.type] or self._begin(header.type)
         bits, length, timestamp = header.bits, header.length, header.timestamp
         kind.frames += 1
@@ -110,31 +114,32 @@ class Summary:
             kind.compressed += 1
             kind.deflated_bytes += length
         self._versions[header.version] += 1
-        self._flags[bits] += 1
+        self._flags[bits if header.version <= LATEST_VERSION else bits + 256] += 1
         if timestamp is not None:
             self._note_time(timestamp)
 
     def add_examined(self, frame: Examined) -> None:
-        """Count a frame that was taken apart."""
+        """Count a decoded frame."""
         if frame.error is not None:
             self.add_error(frame.error, f"frame {frame.number}", len(frame.octets))
             return
-        assert frame.message is not None
-        fields = frame.fields
+        fields, message = frame.fields, frame.message
+        self.unread += message is None
         kind = self._types[fields["type"]] or self._begin(fields["type"])
         kind.frames += 1
         kind.nbytes += len(frame.octets)
         if fields["flags"] & _COMPRESSED:
             kind.compressed += 1
             kind.deflated_bytes += fields["length"]
-            kind.inflated_bytes += frame.message.nbytes
-        self._versions[fields["version"]] += 1
-        self._flags[fields["flags"]] += 1
+            kind.inflated_bytes += 0 if message is None else message.nbytes
+        version, bits = fields["version"], fields["flags"]
+        self._versions[version] += 1
+        self._flags[bits if version <= LATEST_VERSION else bits + 256] += 1
         if "timestamp" in fields:
             self._note_time(fields["timestamp"])
 
     def add_error(self, error: ProtocolError, place: str, nbytes: int) -> None:
-        """Count a broken frame."""
+        """Count a broken frame. ``place`` says where it is, ``nbytes`` how long."""
         self.errors[error.code] += 1
         self.broken_bytes += nbytes
         places = self.places.setdefault(error.code, [])
@@ -142,7 +147,7 @@ class Summary:
             places.append(f"{place}: {error}")
 
     def add_all(self, found: Iterable[Header | Stretch]) -> Iterator[int]:
-        """Count what ``FrameStream.headers`` gives; yields now and then, for progress, how many it has counted."""
+        """Count what ``FrameStream.headers`` yields; yield the number so far from time to time, for progress."""
         add = self.add
         for count, one in enumerate(found, 1):
             if isinstance(one, Stretch):
@@ -154,7 +159,7 @@ class Summary:
                 yield count
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return all totals as plain values, for JSON."""
         return {
             "frames": self.frames,
             "bytes": self.nbytes,
@@ -173,6 +178,7 @@ class Summary:
             "errors": {f"0x{code:03x}": count for code, count in sorted(self.errors.items())},
             "places": {f"0x{code:03x}": places for code, places in sorted(self.places.items())},
             "broken_bytes": self.broken_bytes,
+            "unread": self.unread,
             "first": self.first,
             "last": self.last,
             "seconds": self.seconds,

@@ -1,4 +1,4 @@
-"""Payloads in a few words: arrays by dtype, shape, range and a sparkline, long lists and texts by their beginning."""
+"""Short descriptions of payloads: arrays by dtype, shape, range and a sparkline, long lists and texts abbreviated."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from ..foreign_text import printable
+
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH: Final = 40
-"""Characters of a sparkline, at most."""
+"""Longest sparkline, in characters."""
+
+PORTION: Final = 1 << 16
+"""Samples that are processed at a time, so that a large array is not copied as a whole."""
 
 LONGEST_LIST: Final = 16
 LONGEST_TEXT: Final = 200
@@ -22,7 +27,7 @@ Numbers = npt.NDArray[Any]
 
 
 class ArrayFacts(TypedDict):
-    """What is told of an array."""
+    """Properties of an array that are shown."""
 
     dtype: str
     shape: list[int]
@@ -32,19 +37,26 @@ class ArrayFacts(TypedDict):
 
 
 def array_facts(array: Numbers) -> ArrayFacts:
-    """Its dtype and shape, the least and the largest of its numbers, and how many are none."""
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    """Return dtype and shape of an array, the range of its finite numbers, and how many are not finite."""
+    flat = array.reshape(-1)
+    found, missing = [], 0
+    for start in range(0, flat.size, PORTION):
+        part = flat[start : start + PORTION]
+        finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+        missing += part.size - finite.size
+        if finite.size:
+            found += [finite.min().item(), finite.max().item()]
     return {
         "dtype": str(array.dtype),
         "shape": list(array.shape),
-        "min": finite.min().item() if finite.size else None,
-        "max": finite.max().item() if finite.size else None,
-        "missing": array.size - finite.size,
+        "min": min(found, default=None),
+        "max": max(found, default=None),
+        "missing": missing,
     }
 
 
 def as_array(value: Any) -> Numbers | None:
-    """An array, or a list of numbers, or of equally long lists of numbers, as an array; else None."""
+    """Convert a list of numbers, or of equally long lists of numbers, to an array; None for anything but arrays."""
     if isinstance(value, np.ndarray):
         return value
     if not isinstance(value, list) or not value:
@@ -63,23 +75,39 @@ def as_array(value: Any) -> Numbers | None:
 
 
 def sparkline(array: Numbers, width: int = SPARK_WIDTH) -> str:
-    """The first lead as a line of blocks.
+    """Draw the first lead as a line of block characters.
 
-    Each stands for the sample that is farthest from the median: a QRS complex is never lost between two of them.
+    Each block shows the sample of its interval that is farthest from the median, so that no QRS complex is lost.
     """
     lead = array.reshape(-1, array.shape[-1])[0] if array.ndim and array.size else array.reshape(-1)
-    samples = lead.astype(np.float64)
-    finite = samples[np.isfinite(samples)]
-    if not finite.size:
+    middle = _middle(lead)
+    if middle is None:
         return ""
-    middle, low, high = float(np.median(finite)), float(np.min(finite)), float(np.max(finite))
-    marks = (_farthest(part, middle) for part in np.array_split(samples, min(width, len(samples))))
-    return "".join(_block(mark, low, high) for mark in marks)
+    marks = [_ends(part) for part in np.array_split(lead, min(width, len(lead)))]
+    finite = [end for ends in marks for end in ends if math.isfinite(end)]
+    low, high = min(finite), max(finite)
+    return "".join(_block(_farther(ends, middle), low, high) for ends in marks)
 
 
-def _farthest(part: Numbers, middle: float) -> float:
-    finite = part[np.isfinite(part)]
-    return float(finite[np.argmax(np.abs(finite - middle))]) if finite.size else math.nan
+def _middle(lead: Numbers) -> float | None:
+    """Return the median of the finite samples, or of evenly spaced ones of a long lead; None if there is none."""
+    for step in dict.fromkeys((-(-len(lead) // PORTION), 1)) if len(lead) else ():
+        samples = lead[::step].astype(np.float64)
+        finite = samples[np.isfinite(samples)]
+        if finite.size:
+            return float(np.median(finite))
+    return None
+
+
+def _ends(part: Numbers) -> tuple[float, float]:
+    """Return the smallest and the largest finite number; NaN if there is none."""
+    finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+    return (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
+
+
+def _farther(ends: tuple[float, float], middle: float) -> float:
+    low, high = ends
+    return low if abs(low - middle) > abs(high - middle) else high
 
 
 def _block(mark: float, low: float, high: float) -> str:
@@ -90,7 +118,7 @@ def _block(mark: float, low: float, high: float) -> str:
 
 
 def in_words(value: Any) -> str:
-    """A value for a line of a terminal."""
+    """Describe a value in one line."""
     array = as_array(value)
     if array is not None and (array.size > LONGEST_LIST or isinstance(value, np.ndarray)):
         kind = "" if isinstance(value, np.ndarray) else "list of "
@@ -111,7 +139,7 @@ def _array_in_words(array: Numbers) -> str:
 def _plain(value: Any, depth: int) -> str:  # noqa: PLR0911 - one for each type
     if isinstance(value, str):
         text = value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}…"
-        return f'"{text}"'.encode("unicode_escape").decode("ascii") if not text.isprintable() else f'"{text}"'
+        return f'"{printable(text)}"'
     if isinstance(value, bytes | memoryview):
         return f"{len(value):,} bytes"
     if isinstance(value, datetime):
@@ -139,7 +167,7 @@ def _entries(value: list[Any] | dict[Any, Any], depth: int) -> str:
 
 
 def in_json(value: Any) -> Any:
-    """A value as JSON has it: arrays and long lists of numbers by their facts, bytes by their number."""
+    """Make a value serializable: arrays and long lists of numbers become their facts, bytes their number."""
     array = as_array(value)
     if array is not None and (array.size > LONGEST_LIST or isinstance(value, np.ndarray)):
         return array_facts(array)

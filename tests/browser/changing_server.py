@@ -1,4 +1,4 @@
-"""A server within the test: its streams come and go, their leads have whatever names, and it can be cut off."""
+"""A server within the test, whose streams and leads can change, and whose connections can be cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecgframe.server.pages import Pages
 
 RATE = 250
 FRAME = 25
-"""Samples a second, and in a frame."""
+"""Samples per second, and per frame."""
 
 
 class OwnServer:
@@ -75,7 +75,7 @@ class OwnServer:
 
 
 class _Names(Sequence[str]):
-    """The names of the streams as they are now."""
+    """The current names of the streams."""
 
     def __init__(self, streams: dict[str, Sequence[str]]) -> None:
         self._streams = streams

@@ -8,7 +8,7 @@ from ports import unused_port
 
 @pytest.fixture(scope="package")
 def browser():
-    """One Chromium for all tests of this directory; it ends before others want an event loop on this thread."""
+    """One Chromium for all tests of this directory; it ends before other tests use an event loop on this thread."""
     from browser.monitor import chromium
 
     with chromium() as found:
@@ -35,7 +35,7 @@ def open_monitor(browser):
 
 @pytest.fixture
 def free_port():
-    """A port for a server that is to come back where it was."""
+    """A port for a server that is restarted on it."""
     return unused_port()
 
 

@@ -1,4 +1,4 @@
-"""A network that damages a byte when it is asked to. On a thread: the browser's driver has this one's event loop."""
+"""A proxy that damages a byte on request. On a thread, as the browser's driver has the event loop of this one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import threading
 from contextlib import suppress
 
 PIECE = 64 * 1024
+BINARY = 0x82
+"""First byte of a WebSocket message."""
+LARGER_THAN_OTHERS = 200
+"""Bytes that only frames of samples exceed."""
 
 
 class DamagingProxy:
@@ -39,7 +43,7 @@ class DamagingProxy:
         self._accepter.join()
 
     def damage(self) -> None:
-        """Change the last byte of the next piece that the server sends: where little is sent, that of a payload."""
+        """Change a byte in the payload of the next frame of samples that the server sends."""
         self._damages.set()
 
     def _accept(self) -> None:
@@ -69,7 +73,9 @@ class DamagingProxy:
                         key.data.sendall(self._passed(piece) if key.fileobj is server else piece)
 
     def _passed(self, piece: bytes) -> bytes:
-        if not self._damages.is_set():
+        is_message = len(piece) > LARGER_THAN_OTHERS and piece[0] == BINARY
+        if not self._damages.is_set() or not is_message:
             return piece
         self._damages.clear()
-        return piece[:-1] + bytes([piece[-1] ^ 1])
+        place = LARGER_THAN_OTHERS - 1
+        return piece[:place] + bytes([piece[place] ^ 1]) + piece[place + 1 :]

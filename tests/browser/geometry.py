@@ -1,4 +1,4 @@
-"""Where everything on the page is, and whether anything is covered, cut off or out of reach."""
+"""The layout of the page: whether anything is covered, cut or unreachable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOOK = """() => {
       if (!at.matches("#stage"))
         cut.push(`${name(at)}: ${at.scrollWidth} x ${at.scrollHeight} in ${at.clientWidth} x ${at.clientHeight}`);
   }
-  const stage = document.getElementById("stage").getBoundingClientRect();
+  const stage = document.getElementById("scroller").getBoundingClientRect();
   const over = [];
   for (let x = 0.02; x < 1; x += 0.06) for (let y = 0.02; y < 1; y += 0.06) {
     const found = document.elementFromPoint(stage.left + x * stage.width, stage.top + y * stage.height);
@@ -44,7 +44,7 @@ LOOK = """() => {
   const scroller = document.getElementById("scroller");
   return {
     covered, outside, cut, over: [...new Set(over)],
-    bottom: stage.bottom,
+    bottom: document.getElementById("stage").getBoundingClientRect().bottom,
     stage: ["clientWidth", "clientHeight"].map(side => document.getElementById("stage")[side]),
     paper: [traces.clientWidth, traces.clientHeight],
     canvas: [traces.width, traces.height], ratio: devicePixelRatio,
@@ -53,11 +53,23 @@ LOOK = """() => {
   };
 }"""
 
+THREE_FRAMES = """async () => {
+  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+}"""
+"""Waits for three frames of the display."""
+
+
+def resize(page: Any, width: int, height: int) -> None:
+    """Resize the window, and wait until the page is drawn."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate(THREE_FRAMES)
+
+
 CONTROLS = ("freeze", "calipers", "open-alerts", "open-frames", "theme", "open-help", "view", "speed", "gain")
 
 
 def check_page(page: Any, where: str) -> dict[str, Any]:
-    """Nothing lies over anything else, nothing is cut, nothing is out of the window; give what was seen."""
+    """Check that nothing overlaps, is cut or is out of the window. Return the measures."""
     seen: dict[str, Any] = page.evaluate(LOOK)
     faults = {name: seen[name] for name in ("covered", "outside", "cut", "over") if seen[name]}
     assert not faults, f"{where}: {faults}"
@@ -69,7 +81,7 @@ def check_page(page: Any, where: str) -> dict[str, Any]:
 
 
 def check_controls(page: Any, where: str) -> None:
-    """Each control is in the bar, or in the menu that a button of the bar opens."""
+    """Check that each control is in the bar, or in the menu."""
     hidden = [control for control in CONTROLS if not page.is_visible(f"#{control}")]
     if not hidden:
         return

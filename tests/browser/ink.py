@@ -1,4 +1,4 @@
-"""What is drawn, pixel by pixel, against what was recorded."""
+"""Comparison of the drawn pixels with the recorded samples."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ LOOK = """lead => {
   const late = state.frozen ? 0 : Math.max(0, state.head - to);
   return { from, to, late, shown, values: samples(lead, from, to), places: found, ink };
 }"""
-"""All at one moment: the samples of a lead that are shown, where they are, and of each column of pixels around the lead
-the first and the last that have ink."""
+"""Returns, at one moment, the shown samples of a lead, their places, and the first and last drawn pixel of each column
+around the lead."""
 
 PIXELS_A_SECOND = 50 * 4
 PIXELS_A_MILLIVOLT = 10 * 4
 
-PAGE = 1000 * (DESK[0] - 36) / PIXELS_A_SECOND
-"""Samples of a page."""
+PAGE = 1000 * (DESK[0] - 8 - 36) / PIXELS_A_SECOND
+"""Samples per page: the window without the margin and the frame of a lost connection (4 pixels at each side)."""
 
 
 def check_ink(monitor, leads, *, bar=None, least):
-    """The ink of each lead follows its samples, column by column of pixels, and there is none where no sample is.
+    """Check that each lead is drawn through its samples, column by column, and nowhere else.
 
     Args:
         monitor: a sweep on a desk, at 50 mm/s and 10 mm/mV, of few leads at 1,000 Hz.

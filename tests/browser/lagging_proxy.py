@@ -1,4 +1,4 @@
-"""A network whose latency a test can change. On a thread: the browser's driver has this one's event loop."""
+"""A proxy with a variable latency. It runs on a thread, as the browser's driver has the event loop of this one."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class LaggingProxy:
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run()])
 
     def cut(self) -> None:
-        """Break all connections, and let nobody in until ``mend``."""
+        """Break all connections, and refuse new ones until ``mend``."""
         self._is_open = False
         self._loop.call_soon_threadsafe(self._drop_all)
 
     def mend(self) -> None:
-        """Let connections in again."""
+        """Accept connections again."""
         self._is_open = True
 
     def start(self) -> None:
@@ -99,7 +99,7 @@ class LaggingProxy:
 
 @contextmanager
 def lagging_proxy(target: int) -> Iterator[LaggingProxy]:
-    """Such a network, until the block is left."""
+    """Run such a proxy until the block is left."""
     proxy = LaggingProxy(target)
     proxy.start()
     try:

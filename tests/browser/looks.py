@@ -1,4 +1,4 @@
-"""What stands on the page while a recording is played: looked at many times a second, in the page itself."""
+"""Samples of the page's texts, taken at each frame of the display while a recording is played."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hearts import RATE, Heart
 from browser.monitor import DESK, Monitor
 
 LATE = 0.3
-"""Seconds of the signal between two messages that are taken together, on a machine that is not too busy."""
+"""Seconds of signal that may arrive together on a machine that is not too busy."""
 
 LOOKING = """() => {
   const looks = window.looks = [];
@@ -28,12 +28,12 @@ LOOKING = """() => {
   };
   requestAnimationFrame(look);
 }"""
-"""In each frame of the display, after the page itself: what stands there is of the samples that there are."""
+"""Records the texts in each frame of the display, after the page has updated them."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What stood on the page when that second of the signal had arrived.
+    """The texts of the page when that second of the signal had arrived.
 
     Attributes:
         second: of the signal.
@@ -56,7 +56,7 @@ class Look:
 
 @dataclass
 class Session:
-    """A recording and what was seen of it."""
+    """A recording, and the looks at the page."""
 
     heart: Heart
     looks: list[Look]
@@ -64,7 +64,7 @@ class Session:
     state: dict[str, Any]
 
     def during(self, name: str, after: float = 0.0) -> list[Look]:
-        """The looks at a stretch, from so many seconds after its beginning on; where negative, before its end."""
+        """The looks at a part of the recording: from ``after`` seconds after its beginning, or before its end."""
         begin, end = self.heart.begins[name], self.heart.ends[name]
         first = begin + after if after >= 0 else end + after
         found = [look for look in self.looks if first < look.second < end]
@@ -74,7 +74,7 @@ class Session:
 
 @contextmanager
 def watching(browser: Any, heart: Heart, path: Path, *options: object, speed: float) -> Iterator[Monitor]:
-    """The page of a server that plays this from its first sample on; it looks until it is asked."""
+    """Open the page of a server that plays the recording from its first sample, and record looks."""
     with live(path, "--whole", "--speed", speed, *options) as server:
         context = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]})
         monitor = Monitor(context.new_page(), server.port)
@@ -88,7 +88,7 @@ def watching(browser: Any, heart: Heart, path: Path, *options: object, speed: fl
 
 
 def session(monitor: Monitor, heart: Heart) -> Session:
-    """What was seen, once all was played."""
+    """Return all looks, once the recording was played."""
     monitor.wait(f"s.end > {RATE * heart.seconds}", 90)
     seen = monitor.page.evaluate("window.looks")
     looks = [Look(**{**look, "second": look["second"] / RATE}) for look in seen]

@@ -1,4 +1,4 @@
-"""The monitor in a real browser: Chromium without a window, on the page of a server that runs."""
+"""The monitor in headless Chromium, with the page of a running server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recordings import optional
 from ecgframe.records import Record, shipped_ecg, write_record
 from ecgframe.records.loop_point import seamless
 
-sync_api = optional("playwright.sync_api", extra="browser")
+sync_api = optional("playwright.sync_api", group="browser")
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -34,18 +34,18 @@ DESK = (1440, 900)
 PHONE = (390, 844)
 
 SCREENSHOTS = Path(os.environ.get("ECGFRAME_SCREENSHOTS", Path.cwd() / "build" / "screenshots"))
-"""Where pictures are kept, for people to look at."""
+"""The folder for screenshots."""
 
 LOST_SIGHT = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "disconnected")
-"""Of what a browser writes into its console of its own accord when a server is gone."""
+"""Parts of the messages that a browser logs when a server is gone."""
 
 OWN_DOING = "willReadFrequently"
-"""Of what it writes because a test looks at the canvas."""
+"""Part of the message that it logs because a test reads the canvas."""
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser; the test is skipped where there is none."""
+    """Start a browser; the test is skipped if there is none."""
     if PROGRAM is None:
         missing = "Chromium is not installed (Debian: apt install chromium)"
         assert "ECGFRAME_REQUIRE_PEERS" not in os.environ, missing
@@ -84,9 +84,9 @@ class Monitor:
         return found
 
     def wait(self, condition: str, seconds: float = 15) -> float:
-        """Wait until this holds of ``s``, the state, and ``alerts``; give the seconds that it took.
+        """Wait until a condition of ``s``, the state, and ``alerts`` holds. Return the seconds that it took.
 
-        By asking again and again: the page's policy forbids what Playwright has for it, which is to run text as code.
+        It polls, as the page's policy forbids Playwright's own way, which evaluates text as code.
         """
         began = time.monotonic()
         look = f"(() => {{ const {{ state: s, alerts }} = window.ecgframe; return Boolean({condition}); }})()"
@@ -96,12 +96,12 @@ class Monitor:
         return time.monotonic() - began
 
     def samples(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """[leads, last - first]: what the page has of these samples, in millivolts; NaN where one is missing."""
+        """[leads, last - first]: these samples of the page in millivolts; NaN if one is missing."""
         ask = "([first, last]) => window.ecgframe.state.leads.map(lead => window.ecgframe.samples(lead, first, last))"
         return millivolts(self.page.evaluate(ask, [first, last]))
 
     def last_samples(self, count: int) -> npt.NDArray[np.float32]:
-        """[leads, count]: the newest samples, asked for and read at one moment: where much comes, no other will do."""
+        """[leads, count]: the newest samples, read at one moment."""
         ask = """count => {
             const { leads, end } = window.ecgframe.state;
             return leads.map(lead => window.ecgframe.samples(lead, end - count, end));
@@ -109,15 +109,15 @@ class Monitor:
         return millivolts(self.page.evaluate(ask, count))
 
     def shot(self, name: str) -> None:
-        """Keep a picture."""
+        """Save a screenshot."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def check_quiet(self, *, cut: bool = False) -> None:
-        """The page asked nobody else for anything, and had nothing to complain of.
+        """Check that the page sent no requests to other servers, and logged nothing.
 
         Args:
-            cut: whether the server went away, which the browser itself complains of.
+            cut: whether the server went away, which the browser logs.
         """
         excused = (OWN_DOING, *LOST_SIGHT) if cut else (OWN_DOING,)
         said = [text for text in self.said if not any(words in text for words in excused)]
@@ -157,7 +157,7 @@ def saved(record: Record, directory: Path) -> Path:
 
 
 class Played:
-    """What a server plays of a recording, over and over, as the page should have it."""
+    """A recording that a server plays in a loop, as the page should have it."""
 
     def __init__(self, record: Record) -> None:
         samples = seamless(record)
@@ -165,7 +165,7 @@ class Played:
         self._loop = record.physical()[:, samples.start : samples.stop].astype(np.float32)
 
     def place(self, received: npt.NDArray[np.float32]) -> int:
-        """The sample of the loop with which the received ones begin."""
+        """Find the sample of the loop with which the received samples begin."""
         length = self._loop.shape[1]
         head = received[:, :100]
         twice = np.concatenate([self._loop, self._loop[:, :100]], axis=1)
@@ -178,7 +178,7 @@ class Played:
         return int(found[0])
 
     def check(self, received: npt.NDArray[np.float32]) -> None:
-        """The received samples are those of the recording, each of them once and in order."""
+        """Check that the received samples are those of the recording, each once and in order."""
         start = self.place(received)
         expected = np.take(self._loop, np.arange(start, start + received.shape[1]), axis=1, mode="wrap")
         np.testing.assert_array_equal(received, expected)

@@ -17,7 +17,7 @@ _SHOWN = "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC", "LD_PRELOAD"
 
 @contextmanager
 def other_clock(offset: str) -> Iterator[None]:
-    """Processes that are started within this context have another time of day; their steady clock is right.
+    """Processes that are started within this context have another time of day, but a right monotonic clock.
 
     Args:
         offset: to the clock of this machine, as ``-3600s``.

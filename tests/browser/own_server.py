@@ -36,7 +36,7 @@ class Source:
         self.losing = 0
 
     def changed(self, data: Mapping[str, Any]) -> dict[str, Any] | None:
-        """A frame as it is published; None where it is lost."""
+        """Encode a frame; None if it is lost."""
         if self.losing > 0:
             self.losing -= 1
             return None
@@ -61,12 +61,12 @@ class OwnServer:
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run()])
 
     def start(self) -> None:
-        """Returns once viewers can come."""
+        """Start, and return once viewers can connect."""
         self._thread.start()
         assert self._ready.wait(20)
 
     def end(self) -> None:
-        """Returns once it has ended."""
+        """Stop, and return once it has ended."""
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
         self._loop.close()
@@ -91,7 +91,7 @@ class OwnServer:
 
 @contextmanager
 def own_server(*, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3)) -> Iterator[OwnServer]:
-    """Such a server, until the block is left."""
+    """Run such a server until the block is left."""
     server = OwnServer(ahead, versions)
     server.start()
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from recordings import optional
 
-pdfium = optional("pypdfium2", extra="browser")
+pdfium = optional("pypdfium2", group="browser")
 
 INCH = 25.4
 DPI = 300
@@ -94,7 +94,7 @@ def lines(is_line: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 
 def ink_off(sheet: Sheet, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """How far each of these points, in millimetres, is from the nearest black in its column of pixels."""
+    """Return the distance of each point, in millimetres, from the nearest black pixel in its column."""
     black = (sheet.pixels < 110).all(axis=2)
     found = []
     for across, down in zip(x * PER_MILLIMETRE, y * PER_MILLIMETRE, strict=True):

@@ -1,4 +1,4 @@
-"""A server of messages that a test makes itself, with the monitor's pages beside it."""
+"""A server for messages of a test, which also serves the monitor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def publishing(message: Callable[[int], dict[str, Any]], seconds: float) -> Iter
         message: gives the fields of the message of that number.
         seconds: from one to the next.
     """
-    optional("websockets", extra="server")
+    optional("websockets")
     ports: list[int] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()

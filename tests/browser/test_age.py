@@ -1,4 +1,4 @@
-"""How old what is seen is: no network makes the page call old data "Live", or hatch what is not missing."""
+"""The age of the signal: over no network does the page call old data "Live", or hatch samples that are not missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from browser.own_server import own_server
 from browser.test_connection import check_gap_is_blank
 
 LIVE = 2.0
-"""Seconds up to which docs/monitor.md lets the page call something live."""
+"""The largest age in seconds of a live signal, by docs/monitor.md."""
 
 THROUGH = """(() => {
   const Direct = window.WebSocket;
@@ -27,7 +27,7 @@ THROUGH = """(() => {
     }
   };
 })()"""
-"""The page's connection goes through a proxy that has no pages itself."""
+"""Leads the page's connection through a proxy that serves no pages."""
 
 RECORD = """() => {
   window.looks = [];
@@ -45,7 +45,7 @@ RECORD = """() => {
   };
   requestAnimationFrame(look);
 }"""
-"""What the page says at each frame of the display, beside how old what it shows is: all clocks are this machine's."""
+"""Records the texts of the page with the true age of its samples, at each frame of the display."""
 
 INKED = """() => {
   const canvas = document.getElementById("overlay");
@@ -101,7 +101,7 @@ def check_nothing_is_hatched(monitor):
     assert monitor.page.evaluate(HATCHED) == 0
 
 
-def test_a_link_that_is_too_slow_is_told_by_how_late_it_is(open_through):
+def test_a_slow_link_shows_its_delay(open_through):
     with live("--leads", "II") as server:
         url = f"ws://127.0.0.1:{server.port}"
         with listening("proxy", 0, url, "--throttle", 1500, "--quiet") as proxy:
@@ -109,7 +109,7 @@ def test_a_link_that_is_too_slow_is_told_by_how_late_it_is(open_through):
             monitor.wait(f"{badge('Delayed')} && s.end > 2000", 40)
             monitor.wait("document.getElementById('connection').dataset.state === 'old'", 40)
             notice = monitor.page.text_content("#age")
-            expected = r"What you see is (?:up to )?[\d.]+ s old\. It was so long on its way from the server: .*"
+            expected = r"What you see is (?:up to )?[\d.]+ s old\. It arrived late from the server: .*"
             assert re.fullmatch(expected, notice), notice
             monitor.shot("delayed")
             before = monitor.state["end"]
@@ -128,7 +128,7 @@ def test_a_link_that_is_too_slow_is_told_by_how_late_it_is(open_through):
                 check_nothing_is_hatched(monitor)
 
 
-def test_a_latency_that_rises_for_good_is_followed_once_and_told(open_through):
+def test_a_lasting_change_of_the_latency_is_followed_once_and_reported(open_through):
     with live("--leads", "II") as server, lagging_proxy(server.port) as network:
         network.delay = 0.01
         monitor = open_through(server.port, network.port)
@@ -137,7 +137,7 @@ def test_a_latency_that_rises_for_good_is_followed_once_and_told(open_through):
         began = monitor.page.evaluate("performance.now() / 1000")
         network.delay = 0.4
         # How soon, and by how much to the hundredth, is for the tests in virtual time: a busy machine adds to both.
-        monitor.wait("/risen by 0\\.\\d/.test(document.getElementById('age').textContent)", 10)
+        monitor.wait("/increased by 0\\.\\d/.test(document.getElementById('age').textContent)", 10)
         monitor.shot("latency-rose")
         monitor.page.wait_for_timeout(2500)
         check_nothing_is_hatched(monitor)
@@ -146,13 +146,13 @@ def test_a_latency_that_rises_for_good_is_followed_once_and_told(open_through):
         followed = [look["age"] for look in risen if look["at"] > began + 2]
         assert 0.4 < np.median(followed) < 1.2  # with the room that a jittery machine gets
         network.delay = 0.01
-        monitor.wait("/fallen by 0\\.\\d/.test(document.getElementById('age').textContent)", 10)
+        monitor.wait("/decreased by 0\\.\\d/.test(document.getElementById('age').textContent)", 10)
         monitor.page.wait_for_timeout(1000)
         assert looks_of(monitor)[-1]["age"] < 0.7
         check_nothing_is_hatched(monitor)
 
 
-def test_a_resume_with_seconds_of_history_makes_no_false_state(open_through):
+def test_a_resume_with_seconds_of_history_shows_no_false_state(open_through):
     with live("--leads", "II") as server, lagging_proxy(server.port) as network:
         monitor = open_through(server.port, network.port)
         monitor.wait(f"{badge('Live')} && s.end > 3000")
@@ -170,12 +170,12 @@ def test_a_resume_with_seconds_of_history_makes_no_false_state(open_through):
         check_nothing_is_hatched(monitor)
 
 
-def test_a_source_whose_clock_is_off_is_told_as_such(open_monitor):
+def test_a_wrong_clock_of_the_source_is_reported(open_monitor):
     with own_server(ahead=3.2) as server:
         monitor = open_monitor(server.port, "?view=sweep")
-        monitor.wait(f"{badge('Clock off')}")
+        monitor.wait(f"{badge('Clock error')}")
         notice = monitor.page.text_content("#age")
-        assert re.match(r"Clock of the source 3\.2 s ahead: how old the signal is cannot be told\.", notice), notice
+        assert re.match(r"Clock of the source 3\.2 s ahead: the age of the signal is unknown\.", notice), notice
         monitor.shot("clock-ahead")
         drawn = monitor.state["head"]
         server.source.ahead = -3600
@@ -196,7 +196,7 @@ def test_a_source_whose_clock_is_off_is_told_as_such(open_monitor):
         server.source.losing = 1  # what is behind a gap is taken at its word
         server.source.ahead = -40
         monitor.wait(f"{badge('Delayed 40 s')}")
-        assert "the clock of its source is behind" in monitor.page.text_content("#age")
+        assert "the clock of the source is behind" in monitor.page.text_content("#age")
         server.source.ahead = None  # the server's timestamps tell then
         monitor.wait(f"{badge('Live')} && s.head < s.end")
         monitor.check_quiet()

@@ -1,4 +1,4 @@
-"""Alerts on the screen: at once, by their gravity, one after the other, and remembered."""
+"""Alerts on the screen: shown at once, by severity, one after the other, and kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_an_alert_is_shown_within_200_ms_of_its_publishing(open_monitor):
         monitor.check_quiet()
 
 
-def test_the_gravest_alert_is_in_the_banner_and_all_are_in_the_history(open_monitor):
+def test_the_most_severe_alert_is_in_the_banner_and_all_are_in_the_history(open_monitor):
     with live("--alerts", 0.4) as server:
         monitor = open_monitor(server.port)
         monitor.wait("alerts.some(alert => alert.severity === 'critical')")
@@ -31,7 +31,7 @@ def test_the_gravest_alert_is_in_the_banner_and_all_are_in_the_history(open_moni
         shown = monitor.page.locator("#alert-list li").all_text_contents()
         alerts = monitor.page.evaluate("window.ecgframe.alerts")
         assert len(alerts) >= len(shown) >= 3
-        assert "not found in the signal" in shown[0]
+        assert "not based on the signal" in shown[0]
 
 
 def test_alerts_that_were_seen_leave_the_banner_and_stay_in_the_history(open_monitor):

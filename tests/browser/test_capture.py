@@ -1,4 +1,4 @@
-"""What a browser and a server say to one another, captured on the way and seen alike by both who can look at it."""
+"""A captured session of the monitor, which inspect and tshark decode alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that is started again with another clock: the page shows a gap, and goes on at once."""
+"""A server that restarts with another clock: the page shows a gap, and continues at once."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_a_server_that_is_back_with_another_clock_is_a_gap_and_drawn_at_once(ope
 
 
 def colours(monitor, first, last):
-    """How many pixels from one sample to another are trace, and how many hatching."""
+    """Return how many pixels between two samples are trace, and how many are hatching."""
     columns = [monitor.page.evaluate("n => window.ecgframe.point('II', n).x", sample) for sample in (first, last)]
     return monitor.page.evaluate(GREEN, [round(column) for column in columns])

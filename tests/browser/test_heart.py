@@ -1,4 +1,4 @@
-"""The heart rate on the page: that of the beats that are there, and none where there are none."""
+"""The heart rate on the page: that of the beats, and none without beats."""
 
 from __future__ import annotations
 

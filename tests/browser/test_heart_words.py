@@ -1,4 +1,4 @@
-"""What the page says of the heart is so: no rate without beats, and words for it that nobody can overlook."""
+"""The texts about the heart: no rate without beats, and an alarm that cannot be overlooked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from browser.monitor import Monitor
 
 SPEED = 6
 WORDS_WITHIN = 4.0
-"""Seconds after the last beat within which the page has words for it."""
+"""Seconds after the last beat within which the page shows an alarm."""
 
 TOLD = 0.4
-"""Seconds after a beat within which the detector tells of it: before, nobody can know that it did not come."""
+"""Seconds after a beat within which the detector reports it."""
 
 NO_BEATS = {
     "asystole": 0 * sinus(75, 12),
@@ -39,7 +39,7 @@ LOSING = """(() => {
     }
   };
 })()"""
-"""Every 33rd message is lost, once the conversation has begun."""
+"""Loses every 33rd message after the negotiation."""
 
 RATES = """() => {
   const rates = window.rates = new Set();
@@ -62,7 +62,7 @@ def heart():
 
 @pytest.fixture(scope="module")
 def seen(heart, browser, tmp_path_factory):
-    """What stood on the page while it was played: one page for all."""
+    """The looks at one page that plays everything."""
     path = recorded(heart.signal(), tmp_path_factory.mktemp("heart"))
     with watching(browser, heart, path, speed=SPEED) as monitor:
         for name in ("asystole", "fibrillation"):
@@ -78,7 +78,7 @@ def test_a_beating_heart_has_its_rate(seen):
 
 
 @pytest.mark.parametrize("name", NO_BEATS)
-def test_what_is_no_beat_has_no_rate_and_words_within_four_seconds(seen, heart, name):
+def test_without_beats_there_is_no_rate_and_an_alarm_within_four_seconds(seen, heart, name):
     last = heart.last_beat(heart.ends[name])
     late = [look for look in seen.during(name) if look.second > last + WORDS_WITHIN + LATE]
     assert {look.rate for look in late if look.bpm is not None} == set()
@@ -89,13 +89,13 @@ def test_what_is_no_beat_has_no_rate_and_words_within_four_seconds(seen, heart, 
             assert abs(int(found[1]) - (look.second - last)) < 1 + LATE, look
 
 
-def test_words_go_when_the_heart_beats_again(seen):
+def test_alarms_end_when_the_heart_beats_again(seen):
     for name in ("before P waves", "before pacing spikes", "80"):
         late = [look.said for look in seen.during(name, 6)]
         assert not [said for said in late if re.search("asystole|fibrillation", said, re.I)], name
 
 
-def test_no_rate_is_faster_than_the_silence_allows(seen, heart):
+def test_no_rate_is_higher_than_the_silence_allows(seen, heart):
     for look in seen.looks:
         silence = look.second - heart.last_beat(look.second)
         if heart.begins["fibrillation"] < look.second < heart.ends["fibrillation"]:
@@ -114,7 +114,7 @@ def test_each_episode_is_one_critical_alert_with_its_beginning_and_end(seen):
     assert all("beats again" in alert["ending"] for alert in alerts if alert["kind"] == "asystole")
 
 
-def test_a_message_that_is_lost_blanks_no_rate(browser, tmp_path):
+def test_a_lost_message_does_not_blank_the_rate(browser, tmp_path):
     """Three of a hundred, of 50 ms each."""
     heart = Heart()
     heart.beat("all", 75, 60)

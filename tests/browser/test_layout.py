@@ -1,4 +1,4 @@
-"""On every screen: nothing covers a trace or another control, nothing is cut, and every control is found."""
+"""The layout in all sizes: nothing covers a trace or a control, nothing is cut, and every control is reachable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from cli.live_server import LiveServer, live
 
 from browser.changing_server import OwnServer
-from browser.geometry import check_controls, check_page
+from browser.geometry import THREE_FRAMES, check_controls, check_page
 from browser.monitor import fifteen_leads, saved
 
 SIZES = ((1920, 1080), (1366, 768), (820, 1180), (390, 844), (683, 384))
@@ -26,7 +26,7 @@ def servers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("leads", [15, 1])
-def test_everything_has_a_place_of_its_own(open_monitor, servers, leads):
+def test_nothing_overlaps_and_nothing_is_cut(open_monitor, servers, leads):
     for theme, view in LOOKS:
         monitor = open_monitor(servers[leads].port, f"?theme={theme}&view={view}")
         page = monitor.page
@@ -56,14 +56,17 @@ def test_everything_has_a_place_of_its_own(open_monitor, servers, leads):
 
 
 def wait_for_paper(monitor):
-    """Until the paper was drawn for the room that it has now."""
+    """Wait until the paper is drawn in its new size."""
     monitor.page.evaluate(THREE_FRAMES)
 
 
-THREE_FRAMES = """async () => {
-  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
-}"""
-"""Of the display."""
+def test_the_help_can_be_read_on_a_phone(open_monitor, servers):
+    monitor = open_monitor(servers[1].port, size=(390, 844))
+    monitor.page.keyboard.press("?")
+    monitor.page.wait_for_selector("#help[open]")
+    widths = "(() => { const { scrollWidth, clientWidth } = document.getElementById('help');"
+    assert monitor.page.evaluate(f"{widths} return scrollWidth - clientWidth; }})()") == 0
+    monitor.shot("help-390x844")
 
 
 def test_one_lead_fills_the_page(open_monitor, servers):
@@ -123,7 +126,9 @@ def test_another_ratio_of_pixels_is_taken_at_once(open_monitor, servers):
         sizes = monitor.page.evaluate(
             "[...document.querySelectorAll('#scroller canvas')].map(one => [one.width, one.clientWidth])"
         )
-        assert sizes == [[1440 * ratio, 1440]] * 4
+        wide = monitor.page.evaluate("document.getElementById('stage').clientWidth")
+        assert wide > 1400
+        assert sizes == [[wide * ratio, wide]] * 4
 
 
 def test_a_live_sheet_is_a_whole_page_of_ten_seconds(open_monitor):
@@ -164,10 +169,13 @@ def test_a_frozen_strip_stays_readable_and_a_reconnection_can_be_forced(open_mon
         assert page.is_visible("#reconnect")
     assert page.evaluate("getComputedStyle(document.getElementById('traces')).opacity") == "1"
     frame = page.evaluate(
-        """() => { const frame = getComputedStyle(document.getElementById("stage"), "::after");
-          return [frame.position, frame.borderTopWidth, frame.pointerEvents]; }"""
+        """() => { const stage = document.getElementById("stage");
+          const { borderTopWidth, borderTopColor } = getComputedStyle(stage);
+          const [outer, inner] = [stage, document.getElementById("scroller")].map(one => one.getBoundingClientRect());
+          return [borderTopWidth, borderTopColor, inner.left - outer.left, inner.top - outer.top]; }"""
     )
-    assert frame == ["absolute", "4px", "none"]  # painted after the canvases
+    alarm = page.evaluate("getComputedStyle(document.getElementById('lost')).backgroundColor")
+    assert frame == ["4px", alarm, 4, 4]  # around the paper: it covers nothing, and nothing covers it
     monitor.wait("/Next attempt in [1-9]\\d* s/.test(document.getElementById('lost-next').textContent)", 30)
     with live("--leads", "I,II", "--port", free_port):
         attempts = monitor.state["reconnections"]

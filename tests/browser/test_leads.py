@@ -1,4 +1,4 @@
-"""What the page says of the leads is so: off, saturated, missing; and one episode is one alert, whoever found it."""
+"""The states of leads: off, saturated, missing; and one alert for each episode, by whichever detector."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def missing_places():
     return np.concatenate([np.arange(600, 600 + MISSING // 2), single])
 
 
-def test_a_lead_that_is_off_is_named_and_another_one_counted(seen):
+def test_a_lead_that_is_off_is_named_and_another_one_used(seen):
     late = seen.during("off", 7)
     assert all("Lead off: II" in look.line for look in late)
     assert all(re.search("Heart rate from lead (I|V2) ", look.line) for look in late)

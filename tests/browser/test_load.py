@@ -1,4 +1,4 @@
-"""Fifteen leads at 1,000 Hz: at the pace of the display, and in the memory of the first minute, for an hour."""
+"""Fifteen leads at 1,000 Hz for an hour: at the frame rate of the display, without growing memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOUR = 3_600_000
 
 
 @pytest.mark.alone
-def test_drawing_leaves_the_display_its_pace(open_monitor, tmp_path):
+def test_drawing_keeps_the_frame_rate_of_the_display(open_monitor, tmp_path):
     with live(saved(fifteen_leads(), tmp_path)) as server:
         monitor = open_monitor(server.port)
         monitor.wait("s.end > 5000")
@@ -28,7 +28,7 @@ def test_drawing_leaves_the_display_its_pace(open_monitor, tmp_path):
 
 
 @pytest.mark.alone
-def test_an_hour_of_signal_leaves_no_trace_in_memory(open_monitor, tmp_path):
+def test_an_hour_of_signal_does_not_grow_the_memory(open_monitor, tmp_path):
     record = fifteen_leads()
     with live(saved(record, tmp_path), "--speed", 100, "--frame-ms", 1000, "--ring-seconds", 1) as server:
         monitor = open_monitor(server.port)

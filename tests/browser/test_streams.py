@@ -1,4 +1,4 @@
-"""Which stream the page opens on, which there are, and from which server."""
+"""The choice of the stream and of the server."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def test_new_streams_appear_without_a_reload(open_monitor):
         monitor.page.keyboard.press("n")
         monitor.wait("s.stream === 'second' && s.shown.to > 20")
         del server.streams["first"]
-        monitor.wait("document.querySelector('#stream option[value=first]').text === 'first (not there)'", 10)
+        monitor.wait("document.querySelector('#stream option[value=first]').text === 'first (unavailable)'", 10)
 
 
 def test_a_server_that_names_its_first_stream_later(open_monitor):
     with OwnServer({}) as server:
         monitor = open_monitor(server.port)
-        monitor.wait("s.lost && document.getElementById('lost-stream').textContent.includes('names no stream')")
+        monitor.wait("s.lost && document.getElementById('lost-stream').textContent.includes('lists no streams')")
         assert monitor.page.is_visible("#lost-stream")
         server.streams["late"] = ["II"]
         monitor.wait("s.stream === 'late' && s.shown.to > 20")
 
 
-def test_a_stream_that_does_not_exist_is_said(open_monitor):
+def test_a_missing_stream_is_reported(open_monitor):
     with OwnServer({"ecg/1": ["II"], "ecg/2": ["II"]}, silent=["ecg/2"]) as server:
         monitor = open_monitor(server.port, "?stream=ecg/9")
         monitor.wait("s.lost")
@@ -100,8 +100,8 @@ def test_another_server_is_shown_directly_and_through_the_proxy(open_monitor):
         monitor.check_quiet()
 
 
-def test_an_address_that_is_none_is_said(open_monitor):
+def test_an_invalid_server_address_is_reported(open_monitor):
     with live() as here:
         monitor = open_monitor(here.port, "?server=ftp://somewhere")
         monitor.wait("s.lost")
-        assert "not the address of a server" in monitor.page.text_content("#lost")
+        assert "is not a valid address" in monitor.page.text_content("#lost")

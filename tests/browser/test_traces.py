@@ -1,4 +1,4 @@
-"""What is on the screen is what was recorded: every sample in the page's memory, and the ink where it belongs."""
+"""The traces are what was recorded: every sample in the page's memory, and every pixel."""
 
 from __future__ import annotations
 

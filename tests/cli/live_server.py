@@ -1,4 +1,4 @@
-"""``ecgframe serve`` as a process, as a person starts it."""
+"""Runs ``ecgframe serve`` as a process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGES, TESTS))), "COLU
 
 
 class LiveServer:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         said: what it has printed on stdout.
@@ -52,19 +52,19 @@ class LiveServer:
         self.host, self.port, self.streams = found[1], int(found[2]), found[3]
 
     def wait_for_log(self, words: str, seconds: float = 20) -> str:
-        """The next line of the log that has these words."""
+        """Return the next line of the log that contains these words."""
         while (line := self._unread.get(timeout=seconds)) is not None:
             if words in line:
                 return line
         raise AssertionError("\n".join([f"it ended without {words!r}:", *self._logged]))
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Send it a signal; give its exit code and its whole log."""
+        """Send a signal; return the exit code and the whole log."""
         self.process.send_signal(number)
         return self.ended()
 
     def ended(self, seconds: float = 20) -> tuple[int, str]:
-        """Wait for its end; give its exit code and its whole log."""
+        """Wait for the end; return the exit code and the whole log."""
         code = self.process.wait(seconds)
         self._reader.join()
         for pipe in (self.process.stdout, self.process.stderr):
@@ -82,7 +82,7 @@ class LiveServer:
 
 @contextmanager
 def live(*arguments: object) -> Iterator[LiveServer]:
-    """A server that has to end well, and to log no traceback."""
+    """Run a server that has to exit with code 0, and log no traceback."""
     server = LiveServer(*arguments)
     try:
         yield server

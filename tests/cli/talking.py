@@ -1,4 +1,4 @@
-"""The other side of a command that listens within the test's own process."""
+"""Clients of a command that listens within the test process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from websockets.sync import client as sync_client  # noqa: E402
 
 
 def meanwhile(port: int, talk: Callable[[Any], object], *, interrupts: bool = True) -> threading.Thread:
-    """In a thread: talk to what will listen there, and end this process' command as Ctrl-C does."""
+    """Connect from a thread to a command that will listen there, and then stop the command like Ctrl-C."""
 
     def act() -> None:
         deadline = time.monotonic() + 20
@@ -43,7 +43,7 @@ def meanwhile(port: int, talk: Callable[[Any], object], *, interrupts: bool = Tr
 
 @contextmanager
 def connecting_again(port: int) -> Iterator[None]:
-    """Our client, which connects there anew each time it is closed."""
+    """Run the client of the package, which reconnects each time it is disconnected."""
     over = threading.Event()
 
     async def again() -> None:

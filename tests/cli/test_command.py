@@ -22,12 +22,12 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 
 def test_a_recording_goes_through_the_real_command(tmp_path):
     with (tmp_path / "toy.csv").open("wb") as file:
-        write_record(toy_ecg(), file, ".csv")
+        write_record(toy_ecg(20), file, ".csv")
     encoded = command("encode", tmp_path / "toy.csv", "-o", tmp_path / "toy.frames")
     assert (encoded.returncode, encoded.stderr) == (0, "")
     decoded = command("decode", tmp_path / "toy.frames", "-o", tmp_path / "back.npz")
     assert (decoded.returncode, decoded.stderr) == (0, "")
-    assert_same(read_record(tmp_path / "back.npz"), toy_ecg())
+    assert_same(read_record(tmp_path / "back.npz"), toy_ecg(20))
 
 
 def test_errors_go_to_stderr(tmp_path):
@@ -74,8 +74,16 @@ def test_the_version_is_the_installed_one_or_unknown(monkeypatch):
     [
         ((), ("compare", "encode", "decode", "ecgframe encode 100.hea -o 100.frames")),
         (("compare",), ("12-lead ECG that ships", "--all", "--json", "--plot", "--budget", "--sampling-rate")),
-        (("encode",), ("WFDB, EDF, BDF, DICOM, CSV, NPY or NPZ", "--frame-seconds", "--no-compression", "--ndarray")),
-        (("decode",), ("FILE.npz|csv", "Without it, a summary", "--force")),
+        (
+            ("encode",),
+            (
+                "DICOM, CSV, NPY, NPZ, a file of frames, or a capture",
+                "--frame-seconds",
+                "--no-compression",
+                "--ndarray",
+            ),
+        ),
+        (("decode",), ("FILE.npz|csv|edf|bdf|hea", "Without this option, print a summary", "--force")),
     ],
 )
 def test_help_says_what_there_is(arguments, words):

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import datetime
 
 import command_line
 import numpy as np
 import pytest
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import read_record, shipped_ecg, write_record
+from ecgframe import MessageType, encode
+from ecgframe.records import Annotation, Record, read_record, save_record, shipped_ecg, write_record
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -16,7 +19,7 @@ def run(*arguments: object, code: int = 0) -> str:
 
 @pytest.fixture
 def record(tmp_path):
-    """The toy ECG in a file that needs no optional reader."""
+    """Write the toy ECG to a file that requires no optional library."""
     path = tmp_path / "toy.npz"
     with path.open("wb") as file:
         write_record(toy_ecg(), file, ".npz")
@@ -40,6 +43,90 @@ def test_a_dicom_recording_goes_through(tmp_path):
     run("encode", original, "-o", tmp_path / "x", "--frame-seconds", 0.1)
     run("decode", tmp_path / "x", "-o", tmp_path / "x.npz")
     assert_same(read_record(tmp_path / "x.npz"), shipped_ecg())
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".hea"])
+def test_frames_decode_into_the_formats_of_the_field(tmp_path, record, suffix):
+    optional("wfdb"), optional("edfio")
+    frames, out = tmp_path / "toy.frames", tmp_path / f"toy{suffix}"
+    run("encode", record, "-o", frames)
+    assert f"{out}: 1 lead (MLII), 108,000 samples each" in run("decode", frames, "-o", out)
+    assert_same(read_record(out), toy_ecg())
+    assert "is there already; --force replaces it" in run("decode", frames, "-o", out, code=2)
+    run("decode", frames, "-o", out, "--force")
+    assert_same(read_record(out), toy_ecg())
+
+
+def test_the_samples_of_another_record_are_not_replaced(tmp_path, record):
+    run("encode", record, "-o", tmp_path / "toy.frames")
+    (tmp_path / "toy.dat").write_bytes(b"precious")
+    assert "toy.dat is there already" in run("decode", tmp_path / "toy.frames", "-o", tmp_path / "toy.hea", code=2)
+    (tmp_path / "toy.frames").rename(tmp_path / "toy.dat")
+    out = run("decode", tmp_path / "toy.dat", "-o", tmp_path / "toy.hea", "--force", code=2)
+    assert "toy.dat is read, and would be lost" in out
+
+
+def test_what_was_rounded_is_said(tmp_path):
+    wide = np.array([[-8_000_000, 128, 8_000_000]], np.int32)
+    np.savez(tmp_path / "wide.npz", signal=wide, sampling_rate=500, leads=["II"], units="mV", gain=[1000], baseline=[0])
+    run("encode", tmp_path / "wide.npz", "-o", tmp_path / "wide.frames")
+    out = run("decode", tmp_path / "wide.frames", "-o", tmp_path / "wide.edf")
+    assert "Note: samples of II are rounded, by 0.128 mV at most" in out
+
+
+def test_frames_are_read_where_recordings_are(tmp_path, record):
+    frames, again = tmp_path / "toy.frames", tmp_path / "again"
+    run("encode", record, "-o", frames, "--frame-seconds", 0.5)
+    assert "1 lead (MLII), 108,000 samples each" in run("encode", frames, "-o", again, "--frame-seconds", 1)
+    run("decode", again, "-o", tmp_path / "again.npz")
+    assert_same(read_record(tmp_path / "again.npz"), toy_ecg())
+    assert "no lead 'II' there" in run("encode", frames, "-o", tmp_path / "x", "--leads", "II", code=1)
+    assert "it says 360 Hz" in run("encode", frames, "-o", tmp_path / "x", "--sampling-rate", 250, code=1)
+    assert "go with CSV files" in run("encode", frames, "-o", tmp_path / "x", "--units", "mV", code=1)
+    frames.write_bytes(frames.read_bytes()[:-1])
+    assert "frame 599, at byte" in run("encode", frames, "-o", tmp_path / "x", code=1)
+
+
+def test_a_file_that_is_a_recording_is_not_taken_for_frames(tmp_path):
+    """Samples may begin as a frame does."""
+    optional("wfdb")
+    signal = np.frombuffer(b"\1\1\0\0\0\0" + bytes(24), np.int16)[None]
+    save_record(Record(signal, 250, ("II",), "mV", (200,), (0,)), tmp_path / "rec.hea")
+    assert "15 samples each" in run("encode", tmp_path / "rec.dat", "-o", tmp_path / "x")
+
+
+NOTES = (Annotation(0.5, "N"), Annotation(1.25, "V"), Annotation(1.25, "(AFIB"), Annotation(200, "a note"))
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+@pytest.mark.parametrize("suffix", [".hea", ".edf", ".csv", ".npz"])
+@pytest.mark.parametrize("start", [None, datetime(2026, 1, 15, 10, 30, 45)])
+def test_annotations_go_through_frames(tmp_path, suffix, start):
+    optional("wfdb"), optional("edfio")
+    original, frames, out = tmp_path / f"one{suffix}", tmp_path / "x.frames", tmp_path / f"two{suffix}"
+    save_record(replace(toy_ecg(), annotations=NOTES, start=start), original)
+    assert "Annotations: 4, as alerts\n" in run("encode", original, "-o", frames, "--validate")
+    assert "notes   4 annotations, from alerts" in run("decode", frames)
+    run("decode", frames, "-o", out)
+    assert read_record(out).annotations == read_record(original).annotations == NOTES
+
+
+def test_annotations_can_be_left_out(tmp_path):
+    save_record(replace(toy_ecg(), annotations=NOTES), tmp_path / "x.npz")
+    said = run("encode", tmp_path / "x.npz", "-o", tmp_path / "x.frames", "--no-annotations")
+    assert "Not taken along: 4 annotations" in said
+    assert "notes" not in run("decode", tmp_path / "x.frames")
+
+
+def test_alerts_without_a_place_are_said(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(
+        encode(MessageType.ECG_DATA, {"signal": np.zeros((1, 4)), "sampling_rate": 2})
+        + encode(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 5.0})
+    )
+    assert "left out 1 alert without a place in the signal" in run("decode", path)
+    assert "Left out: 1 alert without a place in the signal" in run("decode", path, "-o", tmp_path / "x.csv")
 
 
 def test_encoding_says_what_it_read_and_wrote(tmp_path, record):
@@ -121,12 +208,6 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path, record):
     assert_same(read_record(out), toy_ecg())
 
 
-def test_a_new_file_has_the_rights_that_files_have(tmp_path, record):
-    (tmp_path / "plain").touch()
-    run("encode", record, "-o", tmp_path / "x")
-    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
 def test_a_failed_run_leaves_what_was_there(tmp_path, record):
     target = tmp_path / "x.npz"
     target.write_text("precious")
@@ -171,7 +252,7 @@ def test_frames_too_large_say_how_to_make_them_smaller(tmp_path):
         (("encode", "toy.npz", "-o", "x", "--frame-seconds", "nan"), "nan is not above 0"),
         (("encode", "toy.npz", "-o", "x", "--sampling-rate", "-5"), "-5 is not above 0"),
         (("encode", "toy.npz", "-o", "x", "--ndarray", "text"), "'text' is not one of 'list', 'binary'"),
-        (("decode", "x", "-o", "x.mat"), "x.mat: the name must end in .npz or .csv"),
+        (("decode", "x", "-o", "x.mat"), "x.mat: the name must end in .npz, .csv, .edf, .bdf or .hea"),
         (("decode",), "Missing argument 'FILE'"),
         (("transmogrify",), "No such command 'transmogrify'"),
     ],

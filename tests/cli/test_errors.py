@@ -34,7 +34,7 @@ def test_groups_with_what_to_do(log):
     assert "  peers   10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 2 more" in output
     assert "  checks  check 7 (7)" in output
     assert "  types   PING (7)" in output
-    assert "  look    ecgframe inspect session.pcap --errors --hex" in output
+    assert "  command ecgframe inspect session.pcap --errors --hex" in output
     assert "the \\x1b[31msum" in output
     [digits] = re.findall(r"latest  ecgframe inspect (\w+) --hex", output)
     assert "check 7" in run("inspect", digits, "--hex", code=3).output
@@ -50,14 +50,15 @@ def test_no_errors_and_no_log(tmp_path):
     (tmp_path / "empty").write_text("")
     assert run("errors", tmp_path / "empty").output == f"{tmp_path / 'empty'}: no errors\n"
     (tmp_path / "other").write_text("hello\n")
-    assert "no line of it is a record of an error" in run("errors", tmp_path / "other", code=1).output
+    assert "not an error log" in run("errors", tmp_path / "other", code=1).output
     assert "No such file" in run("errors", tmp_path / "nothing", code=1).output
     (tmp_path / "both").write_text('hello\n{"code": 999}\n')
     output = run("errors", tmp_path / "both", code=3).output
-    assert "1 lines are no records of errors" in output
-    assert "0x3e7 not of this protocol  1 time" in output
+    assert "1 lines are not records of errors" in output
+    assert "0x3e7 not a code of the protocol  1 time" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payloads", [False, True])
 def test_a_server_keeps_its_errors(tmp_path, payloads):
     optional("websockets")
@@ -78,4 +79,4 @@ def test_a_server_keeps_its_errors(tmp_path, payloads):
 
 
 def test_payloads_go_with_a_log():
-    assert "goes with --error-log" in run("serve", "--error-payloads", code=2).output
+    assert "requires --error-log" in run("serve", "--error-payloads", code=2).output

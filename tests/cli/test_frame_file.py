@@ -1,14 +1,27 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from recordings import assert_same, toy_ecg
 
-from ecgframe import Codec, Compression, ErrorCode, MessageType
-from ecgframe.frame_file import FrameFileError, ecg_messages, read_frames, samples_per_frame, write_frames
-from ecgframe.records import Record, RecordError, shipped_ecg
+from ecgframe import Codec, Compression, ErrorCode, MessageType, decode_all
+from ecgframe.frame_file import (
+    FrameFileError,
+    annotation_messages,
+    annotations_not_kept,
+    ecg_messages,
+    read_frames,
+    samples_per_frame,
+    write_frames,
+)
+from ecgframe.records import Annotation, Record, RecordError, shipped_ecg
+from ecgframe.tools.salvage import read_damaged
 
 COUNTS = Record(np.arange(-6, 6, dtype=np.int16).reshape(2, 6), 2, ("I", "II"), "mV", (200, 100), (1, 0.5), "counts")
 
@@ -50,6 +63,28 @@ def test_samples_keep_their_type(tmp_path, dtype, ndarray):
 def test_missing_physical_samples_come_back(tmp_path):
     record = Record(np.array([[0.5, np.nan, -np.inf]]), 1, ("I",))
     assert_same(read_frames(write(tmp_path / "x", *frames_of(record))).record, record)
+
+
+@pytest.mark.parametrize("ndarray", ["list", "binary"])
+def test_missing_counts_come_back_missing(tmp_path, ndarray):
+    record = Record(np.array([[5, -32768, 7]], np.int16), 1, ("I",), "mV", (200,), (0,), missing=-32768)
+    found = read_frames(write(tmp_path / "x", *frames_of(record), codec=Codec(ndarray=ndarray))).record
+    assert found.missing == -32768
+    np.testing.assert_array_equal(found.physical(), [[0.025, np.nan, 0.035]])
+
+
+@pytest.mark.parametrize(
+    "start", [datetime(2011, 5, 5, 6, 7, 8), datetime(2011, 5, 5, 6, 7, 8, tzinfo=timezone(timedelta(hours=2)))]
+)
+def test_frames_have_the_time_of_the_measurement(tmp_path, start):
+    """It is in the payload and, from V3 on, in the header. A date without a time zone is in UTC."""
+    record = Record(COUNTS.signal, 2, ("I", "II"), "mV", COUNTS.gain, COUNTS.baseline, start=start)
+    path = write(tmp_path / "x", *frames_of(record, 1))
+    moment = start if start.tzinfo else start.replace(tzinfo=UTC)
+    for number, message in enumerate(Codec().decode_all(path.read_bytes())):
+        assert message.data["timestamp"] == moment.timestamp() + number
+        assert message.timestamp == round((moment.timestamp() + number) * 1e6)
+    assert read_frames(path).record.start == moment
 
 
 def test_a_frame_says_what_it_holds():
@@ -202,7 +237,7 @@ def test_other_messages_make_no_recording(tmp_path):
     path = write(tmp_path / "x", *frames_of(COUNTS)[:1])
     with path.open("ab") as file:
         file.write(Codec().encode(MessageType.HEARTBEAT, {}))
-    refused(path, "frame 1, at byte .*: it is HEARTBEAT, and only ECG_DATA", frame=1)
+    refused(path, "frame 1, at byte .*: it is HEARTBEAT, and only messages of data", frame=1)
 
 
 @pytest.mark.parametrize(
@@ -234,3 +269,88 @@ def test_a_gap_is_named(tmp_path, order, frame, problem):
 def test_a_frame_of_another_recording_is_refused(tmp_path, change, problem):
     first, second, _ = frames_of(COUNTS)
     refused(write(tmp_path / "x", first, second | change), problem, frame=1)
+
+
+def test_alerts_become_annotations(tmp_path):
+    codec, path = Codec(), tmp_path / "x"
+    signal = {"signal": np.zeros((1, 250), np.int16), "sampling_rate": 250, "leads": ["II"], "gain": 200, "baseline": 0}
+    begin = 1_700_000_000.0
+    alerts = [
+        {"kind": "asystole", "timestamp": begin + 1.5, "severity": "critical", "message": "no beat"},
+        {"kind": "lead_off", "timestamp": begin + 2, "start": begin + 0.5, "end": begin + 2, "lead": "II"},
+    ]
+    with path.open("wb") as file:
+        file.write(codec.encode(MessageType.ANOMALY_ALERT, alerts[0]))
+        file.write(codec.encode(MessageType.ECG_DATA, {**signal, "sequence": 0, "timestamp": begin}))
+        file.write(codec.encode(MessageType.ANOMALY_ALERT, alerts[1]))
+        file.write(codec.encode(MessageType.ECG_DATA, {**signal, "sequence": 1, "timestamp": begin + 1}))
+    expected = (Annotation(0.5, "lead_off", "II", 1.5), Annotation(1.5, "asystole (critical): no beat"))
+    found = read_frames(path)
+    assert (found.record.annotations, found.record.samples, found.frames) == (expected, 500, 4)
+    salvaged = read_damaged(path)
+    assert (salvaged.found.record.annotations, bool(salvaged.losses)) == (expected, False)
+
+
+@pytest.mark.parametrize("begin", [1_700_000_000.0, None])
+def test_alerts_without_a_place_are_named(tmp_path, begin):
+    codec, path = Codec(), tmp_path / "x"
+    signal = {"signal": np.zeros((1, 250), np.int16), "sampling_rate": 250, "leads": ["II"], "gain": 200, "baseline": 0}
+    time = {} if begin is None else {"timestamp": begin}
+    with path.open("wb") as file:
+        file.write(codec.encode(MessageType.ECG_DATA, {**signal, "sequence": 0, **time}))
+        file.write(codec.encode(MessageType.ANOMALY_ALERT, {"kind": "far", "timestamp": (begin or 0) + 1e10}))
+        file.write(codec.encode(MessageType.ANOMALY_ALERT, {"kind": "far", "timestamp": -1e11}))
+    found = read_frames(path).record
+    assert found.annotations == ()
+    assert found.left_out == ("2 alerts without a place in the signal",)
+
+
+@st.composite
+def annotations(draw, rate):
+    """Annotations at samples or at microseconds, where the readers of recordings place them."""
+    moment = st.integers(-1000, 10_000_000).map(lambda number: number / rate) | st.integers(-1000, 10**10).map(
+        lambda number: number / 1e6
+    )
+    return Annotation(
+        draw(moment),
+        draw(st.text(st.characters(codec="utf-8"), max_size=20)),
+        draw(st.none() | st.sampled_from(("I", "II"))),
+        draw(st.none() | st.integers(0, 10**7).map(lambda number: number / rate)),
+    )
+
+
+@given(data=st.data(), rate=st.sampled_from((128, 250, 257.5, 360, 1000)), has_start=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_annotations_come_back(tmp_path, data, rate, has_start):
+    notes = sorted(data.draw(st.lists(annotations(rate), max_size=8)), key=lambda note: note.time)
+    start = datetime(2026, 1, 15, 10, 30, 45, 123457, UTC) if has_start else None
+    record = replace(COUNTS, sampling_rate=rate, annotations=tuple(notes), start=start)
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        write_frames(file, Codec(validate=True), ecg_messages(record, 4), annotation_messages(record))
+    found = read_frames(path).record
+    assert found.annotations == record.annotations
+    assert_same(found, record)
+
+
+def test_annotations_stand_behind_the_samples_of_their_time(tmp_path):
+    record = replace(COUNTS, annotations=(Annotation(-1, "before"), Annotation(1.5, "V"), Annotation(9, "behind")))
+    with (tmp_path / "x").open("wb") as file:
+        write_frames(file, Codec(), ecg_messages(record, 2), annotation_messages(record))
+    kinds = [one.data.get("message", "signal") for one in decode_all((tmp_path / "x").read_bytes())]
+    assert kinds == ["signal", "before", "signal", "V", "signal", "behind"]
+
+
+def test_annotations_that_would_not_be_read_are_not_written():
+    record = replace(COUNTS, annotations=(Annotation(0, "x" * 2000), Annotation(1e10, "far")))
+    [alert] = annotation_messages(record)
+    assert alert["message"] == "x" * 1000
+    assert annotations_not_kept(record) == ("1 left out", "1 cut to 1,000 characters")
+    assert annotations_not_kept(COUNTS) == ()
+
+
+def test_alerts_alone_are_no_recording(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(Codec().encode(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}))
+    with pytest.raises(FrameFileError, match="1 message and no signal"):
+        read_frames(path)

@@ -15,13 +15,14 @@ import pytest
 from cli.live_server import ENVIRONMENT, live
 from command_line import run
 from recordings import optional
-from rich.console import Console
 from tools.captures import Connection, capture
 
 from ecgframe import Codec, Flag, MessageType, encode
 from ecgframe.cli.compare.views import TIMES
+from ecgframe.cli.console import Terminal
 from ecgframe.cli.inspect import EPILOG
 from ecgframe.cli.inspect.views import COLOURS, FrameTexts
+from ecgframe.protocol import Form
 from ecgframe.tools.frame_analysis import Examiner
 from ecgframe.tools.observation import Delivery
 
@@ -71,6 +72,43 @@ def test_a_frame_is_shown_field_by_field():
     assert shown[3:] == ["    sampling_rate  250", '    stream         "ecg/1"']
 
 
+def test_a_frame_of_version_4_is_shown_field_by_field():
+    place = {"version": 4, "stream_id": 7, "sequence": 57, "timestamp": STAMP}
+    alert = encode(MessageType.ANOMALY_ALERT, {"kind": "pause", "timestamp": 1.5}, flags=Flag.PRIORITY, **place)
+    late = encode(MessageType.FEATURE_DATA, {"features": {}}, form=Form.BULK, **place)
+    shown = run("inspect", (alert + late).hex()).output.splitlines()
+    assert re.fullmatch(
+        r"    version 4  flags PRIORITY  length 31  checksum 0x[0-9a-f]{8} ok  "
+        r"timestamp 2024-01-15T10:30:45\.123456Z  form none  stream 7  sequence 57",
+        shown[1],
+    )
+    assert any("form BULK  stream 7  sequence 57" in line for line in shown)
+    in_hex = run("inspect", "--hex", late.hex()).output
+    for line in ("04                       version    4", "10                       form       BULK"):
+        assert line in in_hex
+    assert "00 00 00 07              stream     7" in in_hex
+    assert "00 00 00 00 00 00 00 39  sequence   57" in in_hex
+    [line] = lines_of(run("inspect", "--json", late.hex()).output)
+    assert (line["version"], line["form"], line["stream"], line["sequence"]) == (4, ["BULK"], 7, 57)
+    assert line["data"] == {"features": {}}
+    [line] = lines_of(run("inspect", "--json", PING.hex()).output)
+    assert "form" not in line
+    assert "sequence" not in line
+
+
+def test_a_record_of_version_4_needs_its_template():
+    record = encode(
+        MessageType.ECG_DATA, bytes([0, 1]) + bytes(22), version=4, form=Form.RECORD, stream_id=7, sequence=1
+    )
+    output = run("inspect", record.hex(), code=3).output
+    assert "form RECORD  stream 7  sequence 1" in output
+    assert (
+        "✗ 0x200 INVALID_DATA_FORMAT, check 11 at byte 0 of the payload: template 1 of stream 7 is not known" in output
+    )
+    summary = run("inspect", "--summary", (record + ALERT).hex(), code=0).output
+    assert "versions V3 1, V4 1" in summary
+
+
 def test_digits_may_stand_apart():
     assert run("inspect", *PING.hex(" ").split()).output == run("inspect", PING.hex()).output
 
@@ -91,7 +129,7 @@ def test_a_capture_is_shown_with_directions_and_times(session):
 
 def test_a_broken_frame_says_where_and_what_a_receiver_does():
     output = run("inspect", (PING + BROKEN + PING).hex(), code=3).output
-    assert re.search(r"checksum 0x[0-9a-f]{8} WRONG, the payload has 0x[0-9a-f]{8}", output)
+    assert re.search(r"checksum 0x[0-9a-f]{8} WRONG, that of the payload is 0x[0-9a-f]{8}", output)
     assert re.search(
         r"✗ 0x101 CHECKSUM_MISMATCH, check 7 at byte 7 of the frame: .*; the frame is lost, the connection goes on$",
         output,
@@ -109,7 +147,7 @@ def test_a_broken_frame_says_where_and_what_a_receiver_does():
             "message type 0x13 (byte 1) is none of the thirteen; the connection is closed",
         ),
         ("0211000100000100000000", "check 4 at byte 3 of the frame"),
-        (PING[:-1].hex(), "length 4 of which 3 are there"),
+        (PING[:-1].hex(), "length 4 of which 3 are present"),
         ("ff", "version 255"),
         ("0211000100000100000000", "closed with 1009"),
         ("", "no header"),
@@ -161,7 +199,7 @@ def test_hex_of_a_long_payload_is_cut():
 
 
 def test_colours_of_a_terminal():
-    console = Console(force_terminal=True, color_system="standard", width=200, record=True, file=io.StringIO())
+    console = Terminal(force_terminal=True, color_system="standard", width=200, record=True, file=io.StringIO())
     for frame in Examiner().examine(Delivery(ECG)):
         FrameTexts(console, as_hex=True).frame(frame)
     shown = console.export_text(styles=True)
@@ -203,7 +241,7 @@ def test_json_says_all(session):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(("--type", "ERROR"), "no frame that was asked for among 1"), (("--errors",), "no broken frame among 1")],
+    [(("--type", "ERROR"), "no matching frame among 1"), (("--errors",), "no broken frame among 1")],
 )
 def test_nothing_to_show_is_said(options, words):
     assert run("inspect", PING.hex(), *options).output == f"{words}\n"
@@ -256,6 +294,8 @@ def test_a_summary_tells_what_a_capture_lacks(tmp_path):
         "note     17 bytes are missing from the capture here"
         in run("inspect", tmp_path / "hole.pcap", "--summary").output
     )
+    [told] = lines_of(run("inspect", tmp_path / "hole.pcap", "--summary", "--json").stdout)
+    assert told["notes"] == ["17 bytes are missing from the capture here"]
 
 
 def test_in_a_terminal_there_is_a_bar_of_bytes(day):
@@ -304,7 +344,7 @@ def test_a_server_that_is_not_there():
         (("nothing.pcap",), 1, "error: nothing.pcap: there is no such file, and it is neither"),
         ((PING.hex(), "--type", "WAVE"), 2, "'WAVE' is neither a number nor one of ECG_DATA"),
         ((PING.hex(), "--type", "999"), 2, "'999' is neither"),
-        ((PING.hex(), "--header", "x"), 2, "is no header"),
+        ((PING.hex(), "--header", "x"), 2, "is not a header"),
         ((PING.hex(), "--seconds", 0), 2, "is not above 0"),
     ],
 )

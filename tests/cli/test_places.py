@@ -26,9 +26,9 @@ NO_ADDRESSES = {
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("address", "problem"), NO_ADDRESSES.items())
 def test_what_is_no_address_of_a_server(command, address, problem):
-    """Every command says what is wrong with it, and how one looks."""
+    """Every command reports what is wrong with the address, with an example."""
     said = " ".join(run(*(part.format(address) for part in command), code=2).output.replace("│", " ").split())
-    assert f"'{address}' is no address of a server: {problem}; ws://127.0.0.1:8765/ws is one" in said
+    assert f"'{address}' is not the address of a server: {problem} (example: ws://127.0.0.1:8765/ws)" in said
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "127.0.0.1:1", "localhost:1/ws"])

@@ -25,7 +25,7 @@ optional("websockets")
 
 
 class Listening:
-    """A command that listens, as a process. What it printed is there once it has ended."""
+    """A listening command as a process. Its output is available after its end."""
 
     def __init__(self, *arguments, cwd=None, **options):
         self.process = subprocess.Popen(
@@ -64,6 +64,7 @@ def server():
         yield f"ws://127.0.0.1:{running.port}"
 
 
+@pytest.mark.slow
 def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
     record = tmp_path / "session.pcap"
     with listening("proxy", 0, server, "--record", record) as proxy:
@@ -72,7 +73,7 @@ def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
     heads = re.findall(r"^#\d+  (\w+)  \S+  (client|server) ", proxy.output, re.M)
     assert heads[:2] == [("PROTOCOL_NEGOTIATION", "server"), ("PROTOCOL_NEGOTIATION", "client")]
     assert ("SUBSCRIBE", "client") in heads
-    assert re.search(r"^\d+ good frames passed, 0 broken ones$", proxy.errors, re.M)
+    assert re.search(r"^\d+ valid frames relayed, 0 broken$", proxy.errors, re.M)
     assert f"Next: ecgframe inspect {record}" in proxy.errors
 
     lines = [json.loads(line) for line in run("inspect", record, "--json").stdout.splitlines()]
@@ -95,7 +96,7 @@ def test_faults_are_shown(server):
         run("inspect", f"{proxy.url}/ws", "--stream", "ecg/1", "--seconds", 0.5, code=None)
     assert "is flipped" in proxy.output
     assert "✗ 0x" in proxy.output
-    assert re.search(r"0 good frames passed, [1-9]\d* broken ones", proxy.errors)
+    assert re.search(r"0 valid frames relayed, [1-9]\d* broken", proxy.errors)
 
 
 @pytest.fixture
@@ -104,14 +105,14 @@ def port():
 
 
 def test_within_this_process(server, port, tmp_path):
-    """The same as above, where what runs can be measured."""
+    """The same within this process, for coverage."""
     record = tmp_path / "session.pcap"
     thread = meanwhile(port, lambda client: client.recv())
     output = run("proxy", port, server, "--record", record).output
     thread.join()
     assert f"Listening at ws://127.0.0.1:{port} to {server}" in output
     assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
-    assert "1 good frames passed, 0 broken ones" in output
+    assert "1 valid frames relayed, 0 broken" in output
 
     thread = meanwhile(port, lambda client: client.recv())
     output = run("replay", record, port, "--linger", 0.1).output
@@ -138,7 +139,7 @@ def test_json_and_quiet(server, port, option):
     thread.join()
     events = [json.loads(line)["event"] for line in ran.stdout.splitlines()]
     assert events[:1] == (["frame"] if option == "--json" else [])
-    assert ("passed" in ran.output) == (option == "--quiet")
+    assert ("relayed" in ran.output) == (option == "--quiet")
 
 
 def test_a_closed_pipe_ends_it(server):
@@ -153,21 +154,26 @@ def test_a_closed_pipe_ends_it(server):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("proxy", "here", "ws://h"), 2, "'here' is no place to listen at; 8766 or 127.0.0.1:8766 is"),
-        (("proxy", "0", "http://h"), 2, "'http://h' is no address of a server: it does not begin with ws:// or wss://"),
+        (("proxy", "here", "ws://h"), 2, "'here' is not an address to listen on (examples: 8766, 127.0.0.1:8766)"),
+        (
+            ("proxy", "0", "http://h"),
+            2,
+            "'http://h' is not the address of a server: it does not begin with ws:// or wss://",
+        ),
         (("proxy", "0", "ws://h", "--drop", "2"), 2, "2 is not from 0 to 1"),
         (("proxy", "0", "ws://h", "--throttle", "0"), 2, "0 is not above 0"),
         (("proxy", "192.0.2.1:0", "ws://h"), 1, "error: cannot listen at 192.0.2.1, port 0"),
         (("replay", "nothing", "0"), 1, "error: nothing: there is no such file"),
         (("replay", encode(MessageType.PING, None).hex(), "ws://127.0.0.1:1/"), 1, "error: ws://127.0.0.1:1/: "),
         (("replay", encode(MessageType.PING, None).hex(), "0", "--connection", "2"), 1, "there is no connection 2"),
-        (("replay", "-", "99999"), 2, "'99999' is no place to listen at"),
+        (("replay", "-", "99999"), 2, "'99999' is not an address to listen on"),
     ],
 )
 def test_mistakes(arguments, code, words):
     assert words in run(*arguments, code=code).output
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run_as_printed(server, port, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "day.frames").write_bytes(encode(MessageType.PING, None))

@@ -19,9 +19,11 @@ from command_line import run as command
 from hearts import Heart, recorded, sinus
 from recordings import optional, uninstall
 from running import run
-from server.engines import TYPES, client
+from server.engines import TYPES, client, until
 from server.redis_server import redis_server
 
+from ecgframe import MessageType
+from ecgframe.client import connect
 from ecgframe.records import Record, shipped_ecg, write_record
 from ecgframe.records.loop_point import seamless
 
@@ -30,7 +32,7 @@ BINARY = ["timestamps", "ndarray-bin"]
 
 @pytest.fixture
 def counting(tmp_path):
-    """A recording of one second whose samples tell their number and lead: path and signal."""
+    """Write a recording of one second whose samples encode their index and lead; return path and signal."""
     signal = np.arange(500, dtype=np.int16).reshape(2, 250)
     record = Record(signal, 250, ("I", "II"), "mV", (200, 100), (0, 7), "counting")
     path = tmp_path / "counting.npz"
@@ -40,7 +42,7 @@ def counting(tmp_path):
 
 
 async def frames_of(viewer, count):
-    """The next so many ECG_DATA frames; the server may ask for a PONG in between."""
+    """Return the next ECG_DATA frames, answering PINGs in between."""
     frames = []
     while len(frames) < count:
         frame = await viewer.receive()
@@ -52,7 +54,7 @@ async def frames_of(viewer, count):
 
 
 def watch(server, streams=("ecg/1",), frames=60):
-    """So many frames of each stream, as one viewer each gets them."""
+    """Return frames of each stream, received by one viewer each."""
 
     async def watching():
         async with AsyncExitStack() as stack:
@@ -80,6 +82,7 @@ def refusal(server, path):
 # --- what is played ---
 
 
+@pytest.mark.slow
 def test_samples_arrive_once_in_order_over_many_rounds(counting):
     path, signal = counting
     with live(path, "--whole", "--speed", 10) as server:
@@ -111,6 +114,7 @@ def test_messages_say_what_the_counts_mean(counting):
     assert frame.data["signal"].dtype == np.int16
 
 
+@pytest.mark.slow
 def test_the_shipped_ecg_goes_round_without_a_seam_at_its_true_rate():
     with live("--streams", 3) as server:
         assert server.streams == "ecg/1 to ecg/3"
@@ -166,10 +170,11 @@ def test_who_comes_back_gets_what_was_missed(counting):
 # --- what it says ---
 
 
+@pytest.mark.slow
 def test_it_says_where_and_what_and_how_to_go_on(counting):
     with live("--streams", 2) as server:
         lines = server.said.splitlines()
-    assert re.fullmatch(r"the shipped 12-lead ECG: 12 leads .*; 7.89 s of it over and over, without a seam", lines[0])
+    assert re.fullmatch(r"the shipped 12-lead ECG: 12 leads .*; 7.89 s of it in a loop, without a jump", lines[0])
     assert lines[1:] == [
         f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1 to ecg/2",
         f"Next: open http://127.0.0.1:{server.port}/ in a browser, "
@@ -177,10 +182,10 @@ def test_it_says_where_and_what_and_how_to_go_on(counting):
     ]
     with live(counting[0], "--host", "0.0.0.0") as server:
         first, where, _ = server.said.splitlines()
-    assert first.endswith("; over and over, with a jump each time: no two places near its ends are alike")
+    assert first.endswith("; in a loop, with a jump: no place near its end resembles one near its beginning")
     assert where == f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1"
     with live(counting[0], "--whole") as server:
-        assert server.said.splitlines()[0].endswith("= 1 s; over and over")
+        assert server.said.splitlines()[0].endswith("= 1 s; in a loop")
 
 
 def test_the_log_tells_of_connections():
@@ -190,7 +195,7 @@ def test_the_log_tells_of_connections():
     assert code == 0
     assert "INFO    listening at 127.0.0.1, port" in log
     assert re.search(r"INFO    connection \w+ from 127.0.0.1:\d+ opened", log)
-    assert "stopping, 0 viewers are told" in log
+    assert "stopping, closing 0 connections" in log
     assert "signal" not in log
 
 
@@ -290,8 +295,40 @@ def test_alerts_for_demonstration_say_that_they_are():
     first = severities.index(alerts[0].data["severity"])
     assert [alert.data["severity"] for alert in alerts] == [severities[(first + number) % 3] for number in range(4)]
     for alert in alerts:
-        assert "not found in the signal" in alert.data["message"]
+        assert "not based on the signal" in alert.data["message"]
         assert abs(alert.data["timestamp"] - alert.timestamp / 1e6) < 1
+
+
+def test_annotations_are_sent_as_alerts(tmp_path):
+    noted = tmp_path / "noted.csv"
+    notes = '[[0.5, "N", null, null], [1.0, "V", "II", null], [1.5, "(AFIB", null, 0.5]]'
+    lines = "".join(f"{number % 100}\n" for number in range(500))
+    noted.write_text(f"# sampling rate: 250\n# annotations: {notes}\nII [mV]\n{lines}")
+
+    async def watching(port):
+        async with client(port) as viewer:
+            await viewer.subscribe("ecg/1")
+            alerts = []
+            while len(alerts) < 3:
+                frame = await viewer.receive()
+                if frame.type == TYPES["ANOMALY_ALERT"]:
+                    alerts.append(frame.data)
+            return alerts
+
+    with live(noted, "--whole", "--annotations", "--speed", 4) as server:
+        assert "Annotations: 2 are sent as alerts; not 1 that mark normal beats" in server.said
+        assert "Not taken along" not in server.said
+        alerts = run(watching(server.port))
+    assert {alert["message"] for alert in alerts} == {"V", "(AFIB"}
+    assert {alert.get("lead") for alert in alerts if alert["message"] == "V"} == {"II"}
+
+
+def test_annotations_have_to_be_there(tmp_path):
+    plain = tmp_path / "plain.csv"
+    plain.write_text("# sampling rate: 250\nII [mV]\n" + "1\n" * 500)
+    done = command("serve", plain, "--annotations", code=1)
+    assert "plain.csv: it has no annotations to send (--annotations)" in done.output
+    assert "--annotations" in command("serve", "--streams", 0, "--publish", "--annotations", code=2).output
 
 
 # --- how it ends ---
@@ -372,7 +409,9 @@ def test_a_recording_that_is_not_there():
 
 
 def test_without_streams_there_must_be_others():
-    assert "without --redis, 0 streams leave nothing to see" in command("serve", "--streams", 0, code=2).output
+    refused = command("serve", "--streams", 0, code=2).output
+    assert "0 streams require --redis or --publish" in refused
+    assert "--publish" in refused
 
 
 @pytest.mark.parametrize(
@@ -401,7 +440,7 @@ def test_without_redis_local_viewers_are_served(counting):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = taken.getsockname()[1]
     with live(counting[0], "--redis", f"redis://127.0.0.1:{nobody}") as server:
-        server.wait_for_log("Redis is away")
+        server.wait_for_log("Redis is unreachable")
         [frames] = watch(server, frames=5)
     numbers = [frame.data["sequence"] for frame in frames]
     assert numbers == list(range(numbers[0], numbers[0] + 5))
@@ -429,6 +468,7 @@ def test_a_url_that_is_none():
 # --- what is found in it ---
 
 
+@pytest.mark.slow
 def test_beats_and_alerts_of_what_is_played_are_published_with_detect(tmp_path):
     heart = Heart()
     heart.beat("before", 75, 14)
@@ -460,3 +500,53 @@ def test_beats_and_alerts_of_what_is_played_are_published_with_detect(tmp_path):
 def test_there_is_nothing_to_search_where_nothing_is_played():
     done = command("serve", "--streams", 0, "--redis", "redis://localhost", "--detect", code=2)
     assert "--detect" in done.output
+
+
+def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
+    heart = Heart()
+    heart.beat("before", 75, 14)
+    heart.add("asystole", 0 * sinus(75, 8))
+    signal = heart.signal()
+
+    async def publishing_and_watching(port):
+        async with connect(f"ws://127.0.0.1:{port}/ws") as client, client.subscribe("bed/7") as messages:
+            for number, first in enumerate(range(0, signal.shape[1], 125)):
+                data = {
+                    "stream": "bed/7",
+                    "signal": signal[:, first : first + 125].astype(np.float32),
+                    "sampling_rate": 250,
+                    "leads": ["I", "II", "V2"],
+                    "units": "mV",
+                    "sequence": number,
+                    "timestamp": 1.7e9 + first / 250,
+                }
+                await client.send_message(MessageType.ECG_DATA, data, acknowledged=True)
+            found = []
+            async for message in messages:
+                found.append(message)
+                if message.type == MessageType.ANOMALY_ALERT:
+                    break
+            return found
+
+    with live("--streams", 0, "--publish", "--detect") as server:
+        assert "what clients publish" in server.said
+        found = run(publishing_and_watching(server.port))
+        assert json.loads(get(server, "/streams")[1]) == {"streams": ["bed/7"]}
+    assert (found[-1].data["kind"], found[-1].data["stream"]) == ("asystole", "bed/7")
+    rates = [message.data["features"]["heart_rate"] for message in found if message.type == MessageType.FEATURE_DATA]
+    assert np.nanmax(rates[5:]) == pytest.approx(75, abs=2)
+
+
+def test_nobody_publishes_on_what_is_played_nor_where_it_is_not_allowed(counting):
+    async def publishing(port, stream):
+        async with connect(f"ws://127.0.0.1:{port}/ws", on_error=errors.append) as client:
+            data = {"stream": stream, "signal": [1.0], "sampling_rate": 250}
+            await client.send_message(MessageType.ECG_DATA, data)
+            await until(lambda: errors)
+
+    for options, stream in ((("--publish",), "ecg/1"), ((), "bed/7")):
+        errors = []
+        with live(counting[0], *options) as server:
+            run(publishing(server.port, stream))
+            assert json.loads(get(server, "/streams")[1]) == {"streams": ["ecg/1"]}
+        assert "may not publish" in str(errors[0])

@@ -61,7 +61,7 @@ def test_a_server_is_measured():
 
 
 def test_what_holds_no_frame(folder):
-    assert "ff: no good frame in it" in run("sizes", "ff", code=1).output
+    assert "ff: no valid frame in it" in run("sizes", "ff", code=1).output
     assert "there is no such file" in run("sizes", "nothing", code=1).output
     connection = Connection().open().send(ECG).send(ECG).send(PING)
     del connection.packets[5]

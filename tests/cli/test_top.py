@@ -11,8 +11,8 @@ import pytest
 from cli.live_server import live
 from command_line import run
 from recordings import optional
-from rich.console import Console
 
+from ecgframe.cli.console import Terminal
 from ecgframe.cli.top import EPILOG
 from ecgframe.cli.top.views import bar, overview, short_time
 from ecgframe.client import connect
@@ -65,6 +65,8 @@ def test_the_view(server):
             await until(lambda: all(words in shown(app) for words in WORDS))
             await pilot.press("p")
             await until(lambda: str(app.query_one("#where").render()).endswith("paused"))
+            app._take(await asyncio.to_thread(read_metrics, address))  # what was asked for before
+            assert str(app.query_one("#where").render()).endswith("paused")
             app._url = "http://127.0.0.1:1/metrics"
             await pilot.press("p")
             await until(lambda: "Connection refused" in str(app.query_one("#where").render()))
@@ -90,8 +92,8 @@ def test_the_view(server):
     [
         (("ws://127.0.0.1:1/ws",), 1, "error: http://127.0.0.1:1/metrics: Connection refused"),
         (("ws://127.0.0.1:1/ws", "--once"), 1, "Connection refused"),
-        (("ws://h", "--json"), 2, "goes with --once"),
-        (("ftp://h", "--once"), 2, "'ftp://h' is no address of a server: it does not begin with ws://"),
+        (("ws://h", "--json"), 2, "requires --once"),
+        (("ftp://h", "--once"), 2, "'ftp://h' is not the address of a server: it does not begin with ws://"),
         (("ws://h", "--interval", "0"), 2, "is not above 0"),
     ],
 )
@@ -99,6 +101,7 @@ def test_mistakes(arguments, code, words):
     assert words in run("top", *arguments, code=code).output
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run_as_printed(server):
     examples = [example for example in re.findall(r"^\*\*ecgframe (.*?)\*\* ", EPILOG, re.M) if "--once" in example]
     assert len(examples) == 2
@@ -107,7 +110,7 @@ def test_the_examples_of_the_help_run_as_printed(server):
 
 
 def performance(**more):
-    """How a server does that is not well, but for what is given."""
+    """Return the performance of an overloaded server, with some values replaced."""
     return Performance(
         **{
             "seconds": 1.0,
@@ -133,7 +136,7 @@ def performance(**more):
 
 
 def printed(found, width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console = Terminal(width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(overview(found))
     return console.file.getvalue()
 

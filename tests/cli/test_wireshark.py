@@ -31,12 +31,12 @@ def test_it_is_installed_and_installed_anew(tmp_path):
     folder = tmp_path / "wireshark" / "plugins"
     for _ in range(2):
         output = run("wireshark", "--install", "--folder", folder).output
-        assert output == f"{folder / 'ecgframe.lua'}\nNext: start Wireshark anew\n"
+        assert output == f"{folder / 'ecgframe.lua'}\nNext: restart Wireshark\n"
     assert (folder / "ecgframe.lua").read_text() == run("wireshark").stdout
 
 
 def test_mistakes(tmp_path):
-    assert "says where to --install" in run("wireshark", "--folder", tmp_path, code=2).output
+    assert "requires --install" in run("wireshark", "--folder", tmp_path, code=2).output
     (tmp_path / "file").write_text("")
     assert "error: " in run("wireshark", "--install", "--folder", tmp_path / "file" / "x", code=1).output
 

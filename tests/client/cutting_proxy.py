@@ -1,4 +1,4 @@
-"""A bad network: stands between a client and a server and delays, throttles, holds and cuts what passes."""
+"""A proxy that simulates a bad network: it delays, throttles, holds and cuts the bytes between client and server."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class CuttingProxy:
         return f"ws://127.0.0.1:{self.port}/ws"
 
     def hold(self) -> None:
-        """From now on pass nothing on, in either direction, as a network does that is gone without a word."""
+        """Stop passing bytes in both directions, without closing, as a network does that is lost."""
         self._open.clear()
 
     def release(self) -> None:
-        """Pass on again, what was held first."""
+        """Pass bytes again, those that were held first."""
         self._open.set()
 
     def cut(self) -> int:

@@ -1,4 +1,4 @@
-"""Servers for the client's tests: the real one, and one that says exactly what a test wants it to say."""
+"""Servers for the client's tests: the real one, and one that follows a script."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NEGOTIATION = {
 
 
 def at_once() -> Iterator[float]:
-    """Delays of a client that is not patient: a test has no time."""
+    """Short delays between attempts to connect."""
     return repeat(0.002)
 
 
 def impatient(url: str, **options: Any) -> Client:
-    """A client that connects again at once."""
+    """A client that reconnects at once."""
     return connect(url, **{"reconnect_delays": at_once, "settings": Settings(negotiation_timeout=1.0), **options})
 
 
@@ -42,7 +42,7 @@ def impatient(url: str, **options: Any) -> Client:
 
 @asynccontextmanager
 async def serving(handler: WebSocketBinaryHandler | None = None, **options: Any) -> AsyncIterator[int]:
-    """The handler on a real server; gives the port."""
+    """Run the handler on a real server, and yield its port."""
     from ecgframe.server.adapters.websockets import serve
 
     served = handler or WebSocketBinaryHandler()
@@ -56,7 +56,7 @@ def url_of(port: int) -> str:
 
 
 async def until(condition: Callable[[], object], timeout: float = 10) -> None:
-    """Wait until something is so that tells nobody when it becomes so."""
+    """Poll until a condition holds."""
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.002)
@@ -66,7 +66,7 @@ async def until(condition: Callable[[], object], timeout: float = 10) -> None:
 
 
 class Talk:
-    """One connection to a scripted server, spoken frame by frame."""
+    """One connection to a scripted server, frame by frame."""
 
     def __init__(self, websocket: Any) -> None:
         self.websocket = websocket
@@ -82,7 +82,7 @@ class Talk:
         await self.websocket.send(frame)
 
     async def hear(self, *types: MessageType) -> Message:
-        """The next message of one of those types; others are passed over, pings answered."""
+        """Receive the next message of one of those types; others are skipped, and PINGs answered."""
         while True:
             if not self._messages:
                 self._messages = list(self._codec.decode_all(await self.websocket.recv()))
@@ -100,7 +100,7 @@ class Talk:
         return answer
 
     async def grant(self, **more: Any) -> Message:
-        """Hear SUBSCRIBE and grant it."""
+        """Receive SUBSCRIBE and grant it."""
         asked = await self.hear(MessageType.SUBSCRIBE)
         await self.say(MessageType.SUBSCRIPTION_ACK, {"stream": asked.data["stream"], "status": "subscribed"} | more)
         return asked
@@ -147,7 +147,7 @@ async def scripted(*scripts: Script) -> AsyncIterator[str]:
 
 
 async def stay(talk: Talk) -> None:
-    """Hear until the client goes."""
+    """Receive until the client closes the connection."""
     while True:
         await talk.hear()
 

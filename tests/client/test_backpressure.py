@@ -1,4 +1,4 @@
-"""An application that takes its messages more slowly than they come."""
+"""An application that takes its messages more slowly than they arrive."""
 
 from __future__ import annotations
 
@@ -63,12 +63,13 @@ def test_it_stops_reading_and_the_server_drops_and_says_so():
 
 
 def signs_of_life(client):
-    """What it has sent by itself: at most two in an interval."""
+    """Number of frames that it sent by itself: at most two in an interval."""
     sent = client.stats()["sent"]
     return sent.get("HEARTBEAT", 0) + sent.get("PING", 0)
 
 
-def test_who_does_not_read_does_not_take_the_server_for_dead_nor_is_taken_for_dead():
+@pytest.mark.slow
+def test_a_client_that_does_not_read_neither_gives_up_nor_is_given_up():
     async def conversation():
         settings = Settings(heartbeat_interval=0.25)  # three of them are more than a busy machine takes from us
         handler = WebSocketBinaryHandler(settings=settings)
@@ -93,7 +94,7 @@ def test_who_does_not_read_does_not_take_the_server_for_dead_nor_is_taken_for_de
     run(conversation(), timeout=60)
 
 
-def test_whoever_awaits_an_answer_gets_it_although_nobody_takes_the_messages():
+def test_an_answer_arrives_although_no_messages_are_taken():
     async def conversation():
         async def take(connection, message):
             pass
@@ -116,7 +117,7 @@ def test_whoever_awaits_an_answer_gets_it_although_nobody_takes_the_messages():
     run(conversation())
 
 
-def test_even_that_has_a_bound():
+def test_reading_on_for_an_answer_is_bounded():
     async def conversation():
         async def flood(talk):
             await talk.negotiate()
@@ -141,7 +142,7 @@ def test_even_that_has_a_bound():
 
 
 @pytest.mark.parametrize("block", [NOISE, bytes(len(NOISE))], ids=["noise", "zeros, which travel as a thousandth"])
-def test_bytes_count_as_well(block):
+def test_bytes_are_bounded_too(block):
     async def conversation():
         async def flood(talk):
             await talk.negotiate()
@@ -158,7 +159,7 @@ def test_bytes_count_as_well(block):
     run(conversation())
 
 
-def test_once_full_it_is_full_until_half_is_taken():
+def test_a_full_queue_stays_full_until_half_is_taken():
     class Owner:
         def __init__(self):
             self.pressures = []
@@ -182,7 +183,7 @@ def test_once_full_it_is_full_until_half_is_taken():
     run(conversation())
 
 
-def test_reading_that_has_stopped_is_noticed_in_the_log(monkeypatch, caplog):
+def test_a_pause_of_reading_is_logged(monkeypatch, caplog):
     monkeypatch.setattr(connection_module, "UNREAD_WARNING", 0.02)
 
     async def conversation():
@@ -194,13 +195,13 @@ def test_reading_that_has_stopped_is_noticed_in_the_log(monkeypatch, caplog):
         ):
             for number in range(5):
                 await handler.publish(STREAM, ECG, wave(number))
-            await until(lambda: "nobody takes" in caplog.text)
+            await until(lambda: "reading is paused" in caplog.text)
             assert [(await anext(subscription)).data["sequence"] for _ in range(5)] == list(range(5))
 
     run(conversation())
 
 
-def test_a_connection_that_breaks_while_nobody_takes_is_replaced():
+def test_it_reconnects_while_no_messages_are_taken():
     async def conversation():
         handler = WebSocketBinaryHandler()
         async with (

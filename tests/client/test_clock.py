@@ -15,7 +15,7 @@ from ecgframe.session import RoundTrip, Settings
 DELAY = 0.02
 
 
-def test_the_quickest_trip_tells_the_clock():
+def test_the_fastest_round_trip_gives_the_clock_offset():
     clock = ClockOffset()
     assert (clock.round_trip, clock.seconds) == (None, None)
     clock.add(RoundTrip(0.2, None))
@@ -41,7 +41,8 @@ def test_a_ping_takes_as_long_as_the_network():
     run(conversation())
 
 
-def test_it_is_measured_without_being_asked():
+@pytest.mark.slow
+def test_round_trips_are_measured_regularly():
     async def conversation():
         async with serving() as port, impatient(url_of(port), settings=Settings(heartbeat_interval=0.02)) as client:
             await until(lambda: client.stats()["received"].get("PONG", 0) > 3)
@@ -66,7 +67,7 @@ def test_a_server_whose_clock_is_wrong(ahead):
     run(conversation())
 
 
-def test_before_v3_nobody_knows_the_servers_clock():
+def test_before_v3_there_is_no_clock_offset():
     async def conversation():
         async with serving() as port, impatient(url_of(port), settings=Settings(versions=(1, 2))) as client:
             assert await client.ping() > 0
@@ -75,7 +76,7 @@ def test_before_v3_nobody_knows_the_servers_clock():
     run(conversation())
 
 
-def test_a_ping_that_nobody_answers():
+def test_a_ping_without_an_answer_times_out():
     async def deaf(talk):
         await talk.negotiate()
         await talk.websocket.wait_closed()

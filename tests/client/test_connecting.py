@@ -1,4 +1,4 @@
-"""Opening, refusing, closing; what is left behind."""
+"""Opening, refusing and closing connections, and the tasks that remain."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+from os import urandom
 
 import pytest
 from client.cutting_proxy import cutting_proxy
@@ -48,7 +49,7 @@ def test_both_sides_agree():
     run(conversation())
 
 
-def test_states_are_told():
+def test_states_are_reported():
     states = []
 
     async def conversation():
@@ -60,7 +61,7 @@ def test_states_are_told():
     assert states == ["connecting", "connected", "reconnecting", "connected", "closed"]
 
 
-def test_a_callback_that_fails_is_told_to_the_event_loop_and_the_client_goes_on():
+def test_a_failing_callback_goes_to_the_event_loop_and_the_client_continues():
     def fail(state):
         raise RuntimeError(f"no widget for {state}")
 
@@ -82,7 +83,7 @@ def test_a_callback_that_fails_is_told_to_the_event_loop_and_the_client_goes_on(
 # --- the first connection ---
 
 
-def test_a_first_connection_that_is_refused_is_not_tried_again():
+def test_a_refused_first_connection_is_not_retried():
     async def conversation():
         client = impatient(url_of(unused_port()))
         with pytest.raises(OSError, match=r"refused|Connect call failed"):
@@ -95,7 +96,7 @@ def test_a_first_connection_that_is_refused_is_not_tried_again():
     run(conversation())
 
 
-def test_what_answers_is_no_such_server():
+def test_another_kind_of_server_answers():
     async def conversation():
         async with websockets.serve(stay, "127.0.0.1", 0, process_request=lambda c, _: c.respond(404, "")) as server:
             with pytest.raises(websockets.InvalidStatus):
@@ -113,7 +114,7 @@ def test_a_server_that_says_nothing_in_time_is_taken_for_an_old_one():
     run(conversation())
 
 
-def test_who_is_not_let_in_is_told_why():
+def test_a_refused_client_learns_why():
     async def nobody(request):
         return None
 
@@ -146,7 +147,7 @@ def test_headers_reach_the_server():
     run(conversation())
 
 
-def test_without_a_version_in_common_there_is_no_conversation():
+def test_without_a_common_version_the_connection_fails():
     async def of_the_future(talk):
         await talk.say(MessageType.PROTOCOL_NEGOTIATION, NEGOTIATION | {"versions": [4, 5], "preferred": 5})
         error = await talk.hear(MessageType.ERROR)
@@ -338,6 +339,38 @@ def test_a_server_that_is_gone_does_not_hold_up_the_end():
                 await client.ping()
                 proxy.hold()
             assert not tasks()
+
+    run(conversation())
+
+
+def test_a_server_that_reads_nothing_holds_up_the_end_for_the_timeout_and_no_longer():
+    closed = asyncio.Event()
+
+    async def deaf(talk):
+        await talk.negotiate(capabilities=[])
+        talk.websocket.transport.pause_reading()
+        await closed.wait()
+        talk.websocket.transport.abort()  # a closing handshake would wait ten seconds for what it does not read
+
+    async def conversation():
+        async with scripted(deaf) as url:
+            client = impatient(url, close_timeout=1.0)
+            await client.open()
+            filler = asyncio.create_task(fill(client))
+            await until(lambda: client._reconnecting.connection.session.queued_bytes > 1 << 20)
+            began = asyncio.get_running_loop().time()
+            await client.close()
+            # Half of it to wait for what is to leave and the same again for the goodbye would be 2 s.
+            assert asyncio.get_running_loop().time() - began < 1.8
+            assert not tasks()
+            filler.cancel()
+            closed.set()
+
+    async def fill(client):
+        while True:
+            await client.send_message(
+                MessageType.ECG_DATA, {"signal": [0], "sampling_rate": 1, "filler": urandom(50_000)}
+            )
 
     run(conversation())
 

@@ -1,4 +1,4 @@
-"""The bookkeeping of one viewer's place in a stream, without any network."""
+"""The cursor of one viewer in a stream, without a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def take(cursor, *messages):
 # --- in line ---
 
 
-def test_the_place_is_that_of_the_last_message_in_line():
+def test_the_cursor_is_at_the_last_message_in_order():
     cursor = StreamCursor(NAME)
     assert cursor.since() is None
     first, second = ecg(10), ecg(20)
@@ -40,14 +40,14 @@ def test_the_place_is_that_of_the_last_message_in_line():
     assert cursor.since() == 20
 
 
-def test_what_comes_again_is_not_new():
+def test_a_duplicate_is_not_new():
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10), ecg(20))
     assert take(cursor, ecg(10), ecg(20)) == []
 
 
 @pytest.mark.parametrize("urgent", [alert(15), alert(15, flags=0), ecg(15, Flag.PRIORITY), ecg(15, Flag.BROADCAST)])
-def test_what_overtakes_does_not_move_the_place_and_is_known_when_it_comes_again(urgent):
+def test_an_urgent_message_does_not_move_the_cursor_and_its_duplicate_is_known(urgent):
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10))
     assert take(cursor, urgent) == [urgent]
@@ -55,6 +55,21 @@ def test_what_overtakes_does_not_move_the_place_and_is_known_when_it_comes_again
     assert take(cursor, urgent) == []
     behind, next_one = ecg(12), ecg(20)
     assert take(cursor, behind, urgent, next_one) == [behind, next_one]
+
+
+@pytest.mark.parametrize("overtaking", [alert, lambda timestamp: ecg(timestamp, Flag.PRIORITY)])
+@pytest.mark.parametrize("until", [None, 1, NOW])
+def test_messages_behind_many_urgent_ones_are_no_gap(overtaking, until):
+    cursor = StreamCursor(NAME)
+    if until == NOW:
+        cursor.answered(None, 1)
+    elif until:
+        take(cursor, ecg(until))
+    for timestamp in range(2000, 2000 + REMEMBERED + 200):
+        assert take(cursor, overtaking(timestamp))
+    behind = [ecg(timestamp) for timestamp in range(2, 1300)]
+    assert take(cursor, *behind) == behind
+    assert cursor.since() == 1299
 
 
 def test_a_stream_of_alerts_alone_moves_on_in_the_end():
@@ -75,20 +90,20 @@ def test_it_begins_after_what_the_application_has():
     assert cursor.since() == 50
 
 
-def test_a_wish_of_the_future_drops_nothing():
+def test_since_in_the_future_drops_nothing():
     cursor = StreamCursor(NAME, since=NOW + 5 * SECOND)
     cursor.answered(None, NOW)
     message = ecg(NOW + 1)
     assert take(cursor, message) == [message]
 
 
-def test_before_the_first_message_it_is_the_answers_moment_less_a_margin():
+def test_before_the_first_message_it_resumes_a_margin_before_the_answer():
     cursor = StreamCursor(NAME)
     assert cursor.answered(None, NOW) == []
     assert cursor.since() == NOW - MARGIN
 
 
-def test_without_timestamps_it_is_the_moment_of_receipt_less_a_margin():
+def test_without_timestamps_it_resumes_a_margin_before_the_receipt():
     cursor = StreamCursor(NAME)
     message = Message(MessageType.ECG_DATA, {}, 1, Flag(0), None)
     assert cursor.take(message, NOW) == [message]
@@ -99,7 +114,7 @@ def test_without_timestamps_it_is_the_moment_of_receipt_less_a_margin():
 # --- gaps of a resumption ---
 
 
-def test_what_the_server_no_longer_has_is_a_gap():
+def test_messages_that_the_server_does_not_keep_are_a_gap():
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10), alert(15), alert(40))
     assert cursor.answered(30, NOW) == [Gap(NAME, 10, 30, None)]
@@ -125,7 +140,7 @@ def test_an_old_server_goes_on_from_now():
 # --- gaps that the server tells of ---
 
 
-def test_a_notice_counts_once_the_line_has_passed_it():
+def test_a_drop_notice_is_a_gap_with_the_next_message_after_it():
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10))
     assert cursor.noticed(11, 13, 2, timed=True) is None
@@ -134,7 +149,7 @@ def test_a_notice_counts_once_the_line_has_passed_it():
     assert take(cursor, behind) == [Gap(NAME, 11, 13, 2), behind]
 
 
-def test_a_notice_that_the_line_has_not_reached_is_forgotten_with_the_connection():
+def test_a_drop_notice_after_the_cursor_is_forgotten_with_the_connection():
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10))
     cursor.noticed(11, 13, 3, timed=True)
@@ -142,7 +157,7 @@ def test_a_notice_that_the_line_has_not_reached_is_forgotten_with_the_connection
     assert [item.timestamp for item in take(cursor, *map(ecg, (11, 12, 13, 14)))] == [11, 12, 13, 14]
 
 
-def test_of_a_notice_that_the_line_is_in_the_middle_of_the_first_half_is_lost():
+def test_of_a_drop_notice_around_the_cursor_the_first_part_is_lost():
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10))
     cursor.noticed(11, 15, 3, timed=True)
@@ -151,18 +166,18 @@ def test_of_a_notice_that_the_line_is_in_the_middle_of_the_first_half_is_lost():
     assert [item.timestamp for item in take(cursor, ecg(14), ecg(15))] == [14, 15]
 
 
-def test_what_was_not_told_is_told_in_the_end():
+def test_pending_gaps_are_reported_at_the_end():
     cursor = StreamCursor(NAME)
     cursor.noticed(11, 15, 3, timed=True)
     assert cursor.ended() == [Gap(NAME, 11, 15, 3)]
     assert cursor.ended() == []
 
 
-def test_without_timestamps_a_notice_counts_at_once():
+def test_without_timestamps_a_drop_notice_is_a_gap_at_once():
     assert StreamCursor(NAME).noticed(11, 15, 3, timed=False) == Gap(NAME, 11, 15, 3)
 
 
-def test_notices_do_not_pile_up():
+def test_drop_notices_are_bounded():
     cursor = StreamCursor(NAME)
     for number in range(10 * MAX_NOTICES):
         cursor.noticed(number, number, 1, timed=True)

@@ -1,4 +1,4 @@
-"""Large messages of the client's: they hold up nobody's event loop, and keep their order."""
+"""Large messages of the client: they do not block the event loop, and keep their order."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ CLIENT = Settings(queue_bytes=64 * MiB)
 
 
 class Taker:
-    """An application behind a server that notes what it is given."""
+    """An application of a server that keeps the messages it gets."""
 
     def __init__(self):
         self.numbers = []
@@ -98,7 +98,7 @@ def test_messages_keep_their_order_but_an_alert_overtakes():
 @pytest.mark.parametrize("which", [0, 1, 2])
 @accelerated
 @pytest.mark.alone
-def test_a_cancelled_message_holds_nobody_up(which):
+def test_a_cancelled_message_does_not_block_others(which):
     async def conversation():
         taker = Taker()
         handler = WebSocketBinaryHandler(on_message=taker, settings=ROOMY)
@@ -115,7 +115,7 @@ def test_a_cancelled_message_holds_nobody_up(which):
     run(conversation())
 
 
-def test_a_mistake_is_raised_where_it_was_made():
+def test_an_invalid_message_raises_in_its_call():
     async def conversation():
         taker = Taker()
         handler = WebSocketBinaryHandler(on_message=taker, settings=ROOMY)

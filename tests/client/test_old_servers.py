@@ -1,4 +1,4 @@
-"""Servers that were there before negotiation, resuming and acknowledgements were."""
+"""Old servers, without negotiation, resuming and acknowledgements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def first(messages, count):
 
 
 def check_said(talk, version):
-    """Nothing was said to the server that its version does not define."""
+    """The client sent nothing that the version of the server does not define."""
     assert talk.received
     for message in talk.received:
         assert message.version == version
@@ -124,7 +124,7 @@ def test_a_stream_can_be_left_and_followed_again(answers):
     run(conversation())
 
 
-def test_its_denial_counts():
+def test_an_old_server_can_deny():
     async def old(talk):
         await talk.say(MessageType.HEARTBEAT, None)
         await talk.hear(MessageType.SUBSCRIBE)

@@ -1,4 +1,4 @@
-"""Messages of the client's: acknowledged, waited with, given up."""
+"""Messages that the client sends: acknowledged, waiting, given up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ecg(number):
 
 
 class Taker:
-    """An application behind a server that notes what it is given."""
+    """An application of a server that keeps the messages it gets."""
 
     def __init__(self):
         self.messages = []
@@ -188,7 +188,7 @@ def test_a_message_that_ends_every_connection_is_given_up():
     run(conversation())
 
 
-def test_closing_ends_who_waits():
+def test_closing_ends_pending_calls():
     async def deaf(talk):
         await talk.negotiate()
         await stay(talk)
@@ -226,7 +226,7 @@ def test_a_server_that_does_not_read_makes_the_sender_wait():
     async def conversation():
         settings = Settings(queue_frames=8, queue_bytes=1 << 20)
         async with scripted(deaf) as url, impatient(url, settings=settings, reconnect=False) as client:
-            with pytest.raises(TimeoutError, match="no room to send"):
+            with pytest.raises(TimeoutError, match="no space in the send queue"):
                 await send_until_told_not_to(client)
             assert client.stats()["dropped"] == 0
             release.set()
@@ -234,6 +234,61 @@ def test_a_server_that_does_not_read_makes_the_sender_wait():
                 await client.closed
 
     run(conversation())
+
+
+@pytest.mark.parametrize("urgent", ["alert", "priority", "acknowledged alert"])
+def test_an_alert_waits_neither_for_room_nor_behind_data(urgent):
+    """The server reads nothing, the send queue is full, and many messages wait for room in it."""
+    heard = []
+
+    async def deaf(talk):
+        await talk.negotiate()
+        talk.websocket.transport.pause_reading()
+        await release.wait()
+        talk.websocket.transport.resume_reading()
+        while len(heard) < count:
+            message = await talk.hear(ECG, MessageType.ANOMALY_ALERT)
+            heard.append(message)
+            if message.flags & Flag.ACK_REQUIRED:
+                await talk.say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
+
+    release = asyncio.Event()
+    count, taken = 201, 0
+
+    async def conversation():
+        nonlocal taken
+        settings = Settings(queue_frames=8)
+        signal = np.random.default_rng(7).random(10_000)
+        async with scripted(deaf) as url, impatient(url, settings=settings, reconnect=False) as client:
+            sending = [
+                asyncio.create_task(client.send_message(ECG, {"signal": signal, "sampling_rate": 250, "sequence": n}))
+                for n in range(200)
+            ]
+            before = -1
+            while taken != before:  # until the network takes no more
+                await asyncio.sleep(0.2)
+                before, taken = taken, sum(task.done() for task in sending)
+            assert 0 < taken < 190
+            if urgent == "priority":
+                alerting = client.send_message(ECG, ecg(-1), Flag.PRIORITY)
+            else:
+                alert = {"kind": "x", "timestamp": 1.0}
+                alerting = client.send_message(MessageType.ANOMALY_ALERT, alert, acknowledged="ack" in urgent)
+            alerting = asyncio.create_task(alerting)
+            if "ack" not in urgent:
+                await asyncio.wait_for(alerting, 0.1)
+            else:
+                await asyncio.sleep(0)
+            release.set()
+            await asyncio.gather(alerting, *sending)
+            await until(lambda: len(heard) == count)
+            assert client.stats()["dropped"] == 0
+
+    run(conversation())
+    place = next(n for n, message in enumerate(heard) if message.type != ECG or message.data["signal"][0] == -1)
+    numbers = [int(message.data["sequence"]) for message in heard if "sequence" in message.data]
+    assert numbers == list(range(200))
+    assert place <= taken  # behind what the network had taken, and before what waited
 
 
 def test_closing_does_not_wait_for_a_server_that_does_not_read():
@@ -280,7 +335,7 @@ def test_more_messages_than_may_wait_for_their_acknowledgement_wait_for_their_tu
     run(conversation())
 
 
-def test_what_cannot_be_sent_is_the_callers_mistake():
+def test_an_invalid_message_raises():
     async def conversation():
         settings = Settings(max_payload=10_000)
         async with serving(WebSocketBinaryHandler(settings=settings)) as port, impatient(url_of(port)) as client:

@@ -1,4 +1,4 @@
-"""Servers whose clocks differ: each message comes once, or a gap with right bounds tells that it does not come.
+"""Servers whose clocks differ: each message arrives once, or is in a gap with the right bounds.
 
 The clocks of the servers are the test's own, so that a server whose clock is days behind may have been there for days.
 """
@@ -48,7 +48,7 @@ class Clock:
 
 
 class Ward:
-    """What was published, by whichever server: number to timestamp, in order."""
+    """Return what all servers published: number to timestamp, in order."""
 
     def __init__(self) -> None:
         self.stamps: dict[int, int] = {}
@@ -63,7 +63,7 @@ class Ward:
 
 
 class Watcher:
-    """A viewer that keeps what it is told, gaps in their place."""
+    """A viewer that keeps its messages, and gaps in their place."""
 
     def __init__(self, client, **options) -> None:
         self.told: list[int | Gap] = []
@@ -117,7 +117,7 @@ class Watcher:
     "pause", [pytest.param(0.0, marks=pytest.mark.slow), 0.2, pytest.param(4.0, marks=pytest.mark.slow)]
 )
 def test_a_server_that_is_started_again_with_another_clock(seconds, missed, pause):
-    """It publishes on before the viewer is back, as its clock goes on: the viewer's place may lie anywhere in that."""
+    """It publishes before the viewer is back, and the viewer's cursor may be anywhere in that."""
 
     async def conversation():
         ward = Ward()
@@ -156,7 +156,7 @@ def test_a_server_that_is_started_again_with_another_clock(seconds, missed, paus
 
 
 @each_distance
-def test_what_the_second_server_no_longer_keeps_lies_in_the_gap(seconds):
+def test_messages_that_the_second_server_does_not_keep_are_in_the_gap(seconds):
     async def conversation():
         ward = Ward()
         now = Clock(seconds)
@@ -191,7 +191,7 @@ def test_what_the_second_server_no_longer_keeps_lies_in_the_gap(seconds):
 
 
 def test_a_viewer_that_has_seen_nothing_yet_loses_nothing():
-    """Its place is one that the server has named; a stream that was silent all the time is not a gap."""
+    """Its cursor is at a time that the server has named; a silent stream is not a gap."""
 
     async def conversation():
         handler = WebSocketBinaryHandler()
@@ -209,8 +209,8 @@ def test_a_viewer_that_has_seen_nothing_yet_loses_nothing():
 
 
 @pytest.mark.parametrize("ahead", [3600 * SECOND, 365 * 86400 * SECOND, None])
-def test_a_timestamp_of_the_future_mutes_nobody(ahead):
-    """A server of another make says a time to come, and then the right one: that is told, and the stream goes on."""
+def test_a_timestamp_in_the_future_hides_no_message(ahead):
+    """Another implementation sends a time in the future, then the right one: there is a gap, and the stream goes on."""
     begun = time_ns() // 1000
 
     async def talk(server):
@@ -237,8 +237,8 @@ def test_a_timestamp_of_the_future_mutes_nobody(ahead):
     run(conversation())
 
 
-def test_a_server_of_another_make_that_parks_nobody_and_names_no_place():
-    """It starts again with its clock an hour behind, and sends on as if nothing had happened."""
+def test_another_implementation_that_names_no_time_to_resume_from():
+    """It restarts with its clock an hour behind, and continues to send without naming a time."""
     begun = time_ns() // 1000
 
     async def before(server):

@@ -1,4 +1,4 @@
-"""A viewer over a network that breaks all the time: every sample once, in order."""
+"""A viewer over a network that breaks again and again: every sample once, in order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import numpy as np
+import pytest
 from client.cutting_proxy import cutting_proxy
 from client.servers import STREAM, impatient, serving, until
 from running import run
@@ -21,7 +22,7 @@ FRAME = 50  # samples: 50 ms, which a monitor takes 50 ms to measure, and this o
 
 
 class Monitor:
-    """Publishes 15 leads whose samples count on; some frames want acknowledgement; now and then an alert."""
+    """Publishes 15 leads with numbered samples; some frames have ACK_REQUIRED, and some are alerts."""
 
     def __init__(self, handler: WebSocketBinaryHandler, *, alerts_every: int | None = 17) -> None:
         self.frames = 0
@@ -76,6 +77,7 @@ async def take(messages, subscription, monitor, laziness=None):
             return
 
 
+@pytest.mark.slow
 def test_a_viewer_cut_off_a_hundred_times_gets_every_sample_once_and_in_order():
     async def storm():
         handler = WebSocketBinaryHandler(limits=LONG_MEMORY)
@@ -103,6 +105,7 @@ def test_a_viewer_cut_off_a_hundred_times_gets_every_sample_once_and_in_order():
     run(storm(), timeout=60)
 
 
+@pytest.mark.slow
 def test_a_viewer_killed_and_started_anew_a_hundred_times_ends_with_every_sample_once_and_in_order():
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -132,6 +135,7 @@ def test_a_viewer_killed_and_started_anew_a_hundred_times_ends_with_every_sample
     run(lives(), timeout=60)
 
 
+@pytest.mark.slow
 def test_a_slow_network_that_breaks_loses_nothing_either():
     async def storm():
         handler = WebSocketBinaryHandler(limits=LONG_MEMORY)

@@ -1,9 +1,10 @@
-"""Following streams: granted, denied, left, forgotten."""
+"""Subscriptions: granted, denied, unsubscribed, forgotten."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from client.servers import STREAM, impatient, numbers, scripted, serving, stay, until, url_of
 from running import run
 
-from ecgframe import Flag, MessageType, PermissionDenied, RateLimitExceeded
+from ecgframe import Flag, MessageType, PermissionDenied, RateLimitExceeded, encode
 from ecgframe.client import Gap
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.session import seconds
@@ -122,9 +123,12 @@ def test_since_before_all_that_is_kept_is_a_gap_told_in_its_place():
     talk_with(conversation, limits=Limits(ring_bytes=20_000))
 
 
-def test_what_on_gap_raises_comes_out_of_the_iterator():
+@pytest.mark.parametrize("raised", [LookupError, asyncio.CancelledError])
+def test_an_exception_of_on_gap_goes_to_the_event_loop_and_the_iterator_continues(raised):
+    told = []
+
     def fail(gap):
-        raise LookupError(gap.stream)
+        raise raised(gap.stream)
 
     async def gappy(talk):
         await talk.negotiate()
@@ -133,11 +137,70 @@ def test_what_on_gap_raises_comes_out_of_the_iterator():
         await stay(talk)
 
     async def conversation():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
         async with scripted(gappy) as url, impatient(url) as client:
             subscription = client.subscribe(STREAM, since=1_000_000, on_gap=fail)
-            with pytest.raises(LookupError, match=STREAM):
-                await anext(subscription)
             assert numbers([await anext(subscription)]) == [1]
+            assert subscription.gap_count == 1
+
+    run(conversation())
+    assert [str(error) for error in told] == [STREAM]
+
+
+NOTICE = {"stream": STREAM, "from": 2.0, "to": 3.0, "dropped": 1}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"from": math.nan},
+        {"to": math.nan},
+        {"from": math.inf},
+        {"to": -math.inf},
+        {"from": -1.0},
+        {"dropped": -3},
+    ],
+)
+def test_a_notice_of_dropped_frames_with_a_wrong_number_stops_nothing(field):
+    async def sly(talk):
+        await talk.negotiate()
+        await talk.grant()
+        notice = {"code": 0x204, "message": "x", "details": NOTICE | field}
+        data = {"signal": [1], "sampling_rate": 250, "stream": STREAM}
+        frames = encode(MessageType.ERROR, notice) + encode(ECG, data)
+        await talk.websocket.send(frames)  # in one message
+        await stay(talk)
+
+    async def conversation():
+        async with scripted(sly) as url, impatient(url) as client:
+            subscription = client.subscribe(STREAM)
+            assert numbers([await anext(subscription)]) == [1]
+            assert (subscription.gap_count, subscription.dropped) == (0, 0)
+
+    run(conversation())
+
+
+def test_a_server_in_trouble_is_asked_again_though_the_delays_have_come_to_an_end():
+    async def troubled(talk):
+        await talk.negotiate()
+        await talk.grant()
+        talk.cut()
+
+    async def still_troubled(talk):
+        await talk.negotiate()
+        for _ in range(4):
+            await talk.hear(MessageType.SUBSCRIBE)
+            await talk.say(MessageType.SUBSCRIPTION_ACK, {"stream": STREAM, "status": "denied"})
+        await talk.grant()
+        await talk.send_ecg(7)
+        await stay(talk)
+
+    async def conversation():
+        async with (
+            scripted(troubled, still_troubled) as url,
+            impatient(url, reconnect_delays=lambda: iter([0.01, 0.01])) as client,
+        ):
+            assert numbers([await anext(client.subscribe(STREAM))]) == [7]
 
     run(conversation())
 
@@ -145,7 +208,7 @@ def test_what_on_gap_raises_comes_out_of_the_iterator():
 # --- refusals ---
 
 
-def test_who_may_not_follow_a_stream_is_told():
+def test_a_denied_subscription_raises():
     async def authorize(connection, action, stream):
         return stream != "secret"
 
@@ -173,7 +236,7 @@ def test_too_many_streams_are_denied():
     talk_with(conversation, limits=Limits(streams_per_connection=1))
 
 
-def test_mistakes_of_the_caller():
+def test_invalid_arguments_raise():
     async def conversation(handler, client):
         subscription = client.subscribe(STREAM)
         with pytest.raises(ValueError, match="already"):
@@ -195,7 +258,7 @@ def test_mistakes_of_the_caller():
 # --- leaving ---
 
 
-def test_leaving_the_block_leaves_the_stream():
+def test_leaving_the_block_unsubscribes():
     async def conversation(handler, client):
         async with client.subscribe(STREAM) as subscription:
             await handler.publish(STREAM, ECG, ecg(0))
@@ -236,7 +299,7 @@ def test_unsubscribing_takes_no_longer_than_the_connection():
     run(conversation())
 
 
-def test_one_that_nobody_holds_does_not_stand_in_the_way_of_another():
+def test_a_forgotten_subscription_does_not_prevent_a_new_one():
     async def conversation(handler, client):
         client.subscribe(STREAM)
         async with client.subscribe(STREAM) as subscription:
@@ -267,7 +330,7 @@ def test_a_stream_that_was_left_can_be_followed_again_at_once():
     talk_with(conversation)
 
 
-def test_a_subscription_that_nobody_holds_is_left():
+def test_a_forgotten_subscription_is_unsubscribed():
     async def conversation(handler, client):
         client.subscribe("dropped")
         async with client.subscribe(STREAM):
@@ -283,7 +346,7 @@ def test_a_subscription_that_nobody_holds_is_left():
     talk_with(conversation)
 
 
-def test_a_full_subscription_that_nobody_holds_stops_nobody():
+def test_a_full_forgotten_subscription_does_not_stop_others():
     async def conversation(handler, client):
         async with client.subscribe(STREAM) as subscription:
             for number in range(6):
@@ -300,7 +363,7 @@ def test_a_full_subscription_that_nobody_holds_stops_nobody():
     talk_with(conversation)
 
 
-def test_a_cancelled_wait_for_the_answer_leaves_the_stream():
+def test_a_cancelled_wait_for_the_answer_unsubscribes():
     async def conversation():
         async def silent(talk):
             await talk.negotiate()
@@ -320,7 +383,7 @@ def test_a_cancelled_wait_for_the_answer_leaves_the_stream():
     run(conversation())
 
 
-def test_what_is_on_its_way_when_the_stream_is_left_is_nobodys():
+def test_messages_in_transit_when_unsubscribing_are_dropped():
     async def slow(talk):
         await talk.negotiate()
         await talk.grant()
@@ -338,7 +401,7 @@ def test_what_is_on_its_way_when_the_stream_is_left_is_nobodys():
     run(conversation())
 
 
-def test_answers_to_what_was_left_meanwhile_are_not_taken_for_others():
+def test_late_answers_do_not_count_for_a_new_subscription():
     async def slow(talk):
         await talk.negotiate()
         for type in (MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE, MessageType.SUBSCRIBE):
@@ -366,7 +429,7 @@ def test_answers_to_what_was_left_meanwhile_are_not_taken_for_others():
 # --- beside the streams ---
 
 
-def test_messages_of_no_subscription_have_a_mailbox():
+def test_messages_of_no_subscription_have_a_queue():
     async def conversation(handler, client):
         (connection,) = handler.connections()
         await handler.send_message(connection.id, ECG, ecg(0))
@@ -406,7 +469,7 @@ def test_a_broadcast_about_a_followed_stream_comes_there_and_does_not_move_the_p
 # --- acknowledging ---
 
 
-def test_what_asks_for_it_is_acknowledged_when_it_is_taken():
+def test_a_message_is_acknowledged_when_it_is_taken():
     given_up = []
 
     async def on_undelivered(connection, *details):
@@ -424,7 +487,7 @@ def test_what_asks_for_it_is_acknowledged_when_it_is_taken():
     talk_with(conversation)
 
 
-def test_what_comes_again_is_acknowledged_and_not_handed_over_twice():
+def test_a_duplicate_is_acknowledged_and_not_returned_twice():
     async def again(talk):
         await talk.negotiate()
         await talk.grant()
@@ -444,7 +507,7 @@ def test_what_comes_again_is_acknowledged_and_not_handed_over_twice():
 
 
 @pytest.mark.parametrize("taken_before_the_cut", [True, False])
-def test_what_comes_again_over_another_connection_is_acknowledged_there(taken_before_the_cut):
+def test_a_duplicate_over_another_connection_is_acknowledged_there(taken_before_the_cut):
     acknowledged = asyncio.Event()
 
     async def before(talk):

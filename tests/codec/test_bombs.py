@@ -7,6 +7,7 @@ import pytest
 from interpreter import TESTS, python
 
 pytest.importorskip("resource", reason="there is no ceiling to be set on this system")
+pytestmark = pytest.mark.slow
 MIB = 1024 * 1024
 
 SMALL = {
@@ -68,7 +69,6 @@ def containers():
     return run("containers")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux enforces the ceiling")
 @pytest.mark.parametrize("kind", ["small", "containers"])
 def test_the_ceiling_bites(kind, request):

@@ -22,7 +22,7 @@ from ecgframe import (
     encode,
     pack,
 )
-from ecgframe._core import flatten
+from ecgframe._core import repeats_last_four
 
 COMPRESSED = oracle.COMPRESSED
 
@@ -86,7 +86,7 @@ def test_when_it_gains_little_it_is_still_the_shorter_form():
 
 @pytest.fixture
 def deflated(monkeypatch):
-    """How many bytes the library was given to deflate, call by call."""
+    """The number of bytes in each call of the library that compresses."""
     given = []
     library = compression._deflate
 
@@ -241,7 +241,7 @@ def test_a_sum_that_overlaps_the_right_one_does_not_pass_for_the_end_either(behi
 
 @given(st.lists(st.sampled_from(b"\0\1"), max_size=40).map(bytes))
 def test_four_bytes_are_found_wherever_they_stand(octets):
-    assert flatten(octets).repeats_last_four() == (len(octets) > 4 and octets[-4:] in octets[:-1])
+    assert repeats_last_four(octets) == (len(octets) > 4 and octets[-4:] in octets[:-1])
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from ecgframe import Codec, MessageType, ProtocolError, decode, decode_all, enco
 
 
 def test_the_frames_come_out_in_order():
-    frames = [encode(type, {"n": n}, version=n % 3 + 1) for n, type in enumerate(MessageType)]
+    types = oracle.TYPES.values()
+    frames = [encode(type, {"n": n}, version=n % 3 + 1) for n, type in enumerate(types)]
     messages = list(decode_all(b"".join(frames)))
-    assert [message.type for message in messages] == list(MessageType)
+    assert [message.type for message in messages] == list(types)
     assert [message.version for message in messages] == [n % 3 + 1 for n in range(13)]
     assert [message.data for message in messages] == [{"n": n} for n in range(13)]
 

@@ -1,6 +1,7 @@
 """Frames end to end, and one that is broken costs only itself where it is known where the next one begins."""
 
 import gc
+import struct
 import zlib
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import numpy as np
 import oracle
 import pytest
 import strategies
+from both_cores import CORES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,7 +135,7 @@ def test_it_goes_on_exactly_as_long_as_another_reader_would(pieces):
 
 
 def told_by_the_oracle(batch):
-    """What the first frame is, and how many bytes it takes; 0 where nobody knows."""
+    """Return the first frame or its error, and its size in bytes; 0 if that is unknown."""
     try:
         *_, size = oracle.split(batch, alone=False)
     except oracle.Refused as refused:
@@ -172,3 +174,71 @@ def test_what_came_uncompressed_counts_as_well():
     items = list(Codec().decode_each(GOOD[0] + plain + GOOD[1]))
     assert brief(items[1:2]) == [(10, 0x102)]
     assert [item.data for item in (items[0], items[2])] == [0, 1]
+
+
+# --- records of version 4: a byte of one becomes 32 samples ---
+
+each_core = pytest.mark.parametrize("core", CORES)
+MOST_SAMPLES = MAX_BATCH_PAYLOAD // 8
+"""That the frames behind the first may stand for together."""
+
+
+def record_frame(core, count, *, dtype="int8", rows=0, deflated=False, delta=False):
+    """The frame of a record of zeros, with its template."""
+    template = core.Template(1, "ecg/1", dtype, rows, {})
+    payload = template.encode(np.zeros((rows, 0 if delta else count) if rows else count, dtype), 0, delta=False)
+    if delta:  # as a writer with the filter would, which takes the plain core its time
+        payload = struct.pack(">HBBIq", 1, 1, 0, count, 0) + bytes(rows * -(-count // 32))
+    flags = oracle.COMPRESSED if deflated else 0
+    travels = zlib.compress(payload) if deflated else payload
+    frame = oracle.frame(4, ECG, flags, travels, 0, form=oracle.RECORD, stream=7, sequence=1)
+    return frame, {(7, 1): template}
+
+
+@each_core
+@pytest.mark.parametrize(("dtype", "rows"), [("int8", 0), ("uint16", 1), ("int32", 4), ("float32", 2)])
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_record_counts_by_the_samples_that_it_stands_for(core, dtype, rows, deflated):
+    leads = rows or 1
+    counts = MOST_SAMPLES // 2 // leads, MOST_SAMPLES // 2 // leads - 5, 6, 5
+    made = [record_frame(core, count, dtype=dtype, rows=rows, deflated=deflated) for count in counts]
+    book = made[0][1]
+    batch = b"".join([made[0][0], *(frame for frame, _ in made)])  # the first is not counted
+    items = list(core.Codec().decode_each(batch, templates=book))
+    # Six samples of each lead are one too many, and what is refused takes nothing of the room.
+    assert [getattr(item, "code", None) for item in items] == [None, None, None, 0x102, None]
+    assert items[3].check == 11
+    assert [items[n].data["signal"].shape[-1] for n in (1, 2, 4)] == [counts[0], counts[1], counts[3]]
+
+
+@each_core
+def test_what_a_record_stands_for_is_known_from_its_head(core):
+    """The template is not even asked, which would make the samples."""
+    frame, _ = record_frame(core, MOST_SAMPLES // 3 + 1, rows=3, delta=True)
+
+    class Template:
+        rows = 3
+
+        def decode(self, payload, *, max_payload, copy):
+            raise AssertionError("nothing is made of it")
+
+    assert len(frame) < MAX_BATCH_PAYLOAD // 200
+    first, second, third = core.Codec().decode_each(GOOD[0] + frame + GOOD[1], templates={(7, 1): Template()})
+    assert (second.check, second.code) == (11, 0x102)
+    assert "stands for 4194312 bytes of samples (byte 4), where the frames of this batch have room for 4194304" in str(
+        second
+    )
+    assert (first.data, third.data) == (0, 1)
+    frame, book = record_frame(core, MOST_SAMPLES // 3 + 1, rows=3)
+    [message, _] = core.Codec().decode_each(frame + GOOD[1], templates=book)  # the first may be as large as any
+    assert message.data["signal"].nbytes == MOST_SAMPLES + 3 - MOST_SAMPLES % 3
+    [_, message] = core.Codec().decode_all(GOOD[0] + frame, book)
+    assert message.data["signal"].shape == (3, MOST_SAMPLES // 3 + 1)
+
+
+@each_core
+def test_a_record_counts_its_payload_where_that_is_more(core):
+    frame, book = record_frame(core, MOST_SAMPLES - 2, dtype="float64")  # and 16 bytes before the samples
+    items = list(core.Codec().decode_each(GOOD[0] + frame + GOOD[1], templates=book))
+    assert items[1].nbytes == MAX_BATCH_PAYLOAD
+    assert (items[2].check, items[2].code) == (10, 0x102)

@@ -1,9 +1,10 @@
 """Frames that are prepared in one thread and sealed in another: the same bytes as encode makes."""
 
 import numpy as np
+import oracle
 import pytest
 
-from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType
+from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType, ProtocolError
 from ecgframe._core.with_entry import WithEntry
 
 STREAM = "ecg/bed-7"
@@ -18,6 +19,22 @@ PAYLOADS = {
 }
 
 
+def assert_described(encoded, codec):
+    """The fields of an ``EncodedFrame`` are those that a receiver finds in its bytes."""
+    header, payload = codec.split(encoded.frame)
+    assert (encoded.version, encoded.type, encoded.flags) == (header.version, header.type, header.bits)
+    assert (encoded.timestamp, encoded.nbytes) == (header.timestamp, payload.nbytes)
+    message = codec.decode(encoded.frame)
+    assert encoded.packed == message.nbytes
+    assert oracle.same(codec.unpack_frame(encoded), message.data)
+    verified = codec.verify(encoded.frame)
+    for name in ("version", "type", "flags", "timestamp", "nbytes"):
+        assert getattr(verified, name) == getattr(encoded, name), name
+    assert verified.packed == (None if header.flags & Flag.COMPRESSED else encoded.nbytes)
+    assert oracle.same(codec.unpack_frame(verified), message.data)
+    assert bytes(encoded) is encoded.frame
+
+
 @pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("compression", [None, Compression(), Compression(threshold=0)], ids=str)
 @pytest.mark.parametrize("ndarray", ["list", "binary"])
@@ -27,7 +44,10 @@ def test_a_prepared_frame_is_the_one_that_encode_makes(version, compression, nda
     timestamp = 1_705_314_645_500_000 if version == 3 else None
     frame = codec.encode(MessageType.ECG_DATA, data, timestamp=timestamp)
     prepared = codec.prepare(MessageType.ECG_DATA, data)
-    assert prepared.seal(timestamp) == frame
+    sealed = prepared.seal(timestamp)
+    assert sealed.frame == frame
+    assert_described(sealed, codec)
+    assert_described(codec.encode_frame(MessageType.ECG_DATA, data, timestamp=timestamp), codec)
     header, payload = codec.split(frame)
     assert prepared.nbytes == payload.nbytes
     assert prepared.flags == header.flags
@@ -41,7 +61,7 @@ def test_it_is_sealed_once_with_a_timestamp_that_can_be():
             prepared.seal(impossible)
     with pytest.raises(ValueError, match="a V3 frame has a timestamp"):
         prepared.seal(None)
-    assert Codec().decode(prepared.seal(7)).flags == Flag.PRIORITY
+    assert Codec().decode(prepared.seal(7).frame).flags == Flag.PRIORITY
     with pytest.raises(ValueError, match="sealed before"):
         prepared.seal(8)
     with pytest.raises(ValueError, match="a V1 frame has no timestamp"):
@@ -58,6 +78,42 @@ def test_what_cannot_be_sent_is_refused_when_it_is_prepared():
         codec.prepare(99, None)
     with pytest.raises(ValueError, match="ECG_DATA lacks"):
         codec.prepare(MessageType.ECG_DATA, {})
+
+
+@pytest.mark.parametrize("compression", [None, Compression(threshold=0)], ids=str)
+def test_another_timestamp_is_written_without_summing_again(compression):
+    codec = Codec(compression=compression)
+    encoded = codec.encode_frame(MessageType.ECG_DATA, {"a": [0] * 100}, flags=Flag.ACK_REQUIRED, timestamp=5)
+    later = encoded.with_timestamp(2**64 - 1)
+    assert later.frame == codec.encode(
+        MessageType.ECG_DATA, {"a": [0] * 100}, flags=Flag.ACK_REQUIRED, timestamp=2**64 - 1
+    )
+    assert_described(later, codec)
+    assert encoded.timestamp == 5
+    for impossible in (-1, 2**64):
+        with pytest.raises(ValueError, match="microseconds since 1970 in 64 bits"):
+            encoded.with_timestamp(impossible)
+    with pytest.raises(ValueError, match="a V2 frame has no timestamp"):
+        codec.encode_frame(MessageType.PING, None, version=2).with_timestamp(5)
+
+
+def test_what_verify_refuses_is_what_split_refuses():
+    codec = Codec(max_payload=100, versions=[1, 3])
+    good = codec.encode(MessageType.PING, {"a": 1})
+    for broken in (good[:-1], good + b"x", good[:-1] + b"x", b"", b"\x02" + good[1:], good[:3] + b"\xff" + good[4:]):
+        refusals = []
+        for method in (codec.split, codec.verify):
+            with pytest.raises(ProtocolError) as raised:
+                method(broken)
+            refusals.append((type(raised.value), str(raised.value), raised.value.check))
+        assert refusals[0] == refusals[1]
+
+
+def test_a_frame_that_is_unpacked_is_held_to_the_limit():
+    large = Codec().encode_frame(MessageType.PING, bytes(100_000))
+    assert large.nbytes < 1000
+    with pytest.raises(MessageTooLarge):
+        Codec(max_payload=1000).unpack_frame(large)
 
 
 class Renamed(dict):

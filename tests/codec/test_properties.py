@@ -17,7 +17,7 @@ CODECS = {
 
 
 def verdict_of(read, refusal, *args):
-    """What becomes of some bytes, said alike for codec and oracle."""
+    """The result of decoding some bytes, in the same form for codec and oracle."""
     try:
         frame = read(*args)
     except refusal as error:

@@ -38,7 +38,7 @@ def short(frame):
 
 
 def wrong_version(frame):
-    frame.version = 4
+    frame.version = 9
 
 
 def wrong_type(frame):

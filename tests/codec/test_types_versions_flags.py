@@ -7,24 +7,33 @@ import pytest
 from verdicts import verdict
 
 from ecgframe import Codec, Flag, InvalidProtocolVersion, MessageType, ProtocolError, decode, encode
+from ecgframe.protocol import FLAG_SINCE, TYPE_SINCE
 
 SENT_FLAGS = {1: [0], 2: [0], 3: [sum(chosen) for n in range(4) for chosen in itertools.combinations((4, 8, 16), n)]}
-CASES = [(type, version, flags) for type in MessageType for version in (1, 2, 3) for flags in SENT_FLAGS[version]]
+CASES = [
+    (MessageType(type), version, flags)
+    for type in oracle.TYPES.values()
+    for version in (1, 2, 3)
+    for flags in SENT_FLAGS[version]
+]
 DATA = {"signal": [0.5, -1.25], "n": 7}
 
 
-def test_the_thirteen_types_are_those_of_the_specification():
-    assert {type.name: int(type) for type in MessageType} == oracle.TYPES
+def test_the_types_are_those_of_the_specification():
+    assert {type.name: int(type) for type in MessageType} == oracle.TYPES_OF_V4
+    assert {type.name: int(type) for type in MessageType if TYPE_SINCE[type] == 1} == oracle.TYPES
+    assert set(TYPE_SINCE.values()) == {1, 4}
 
 
-def test_the_five_flags_are_those_of_the_specification():
-    assert {flag.name: int(flag) for flag in Flag} == {
+def test_the_flags_are_those_of_the_specification():
+    assert {flag.name: int(flag) for flag in Flag if FLAG_SINCE[flag] < 4} == {
         "COMPRESSED": 1,
         "ENCRYPTED": 2,
         "PRIORITY": 4,
         "BROADCAST": 8,
         "ACK_REQUIRED": 16,
     }
+    assert {flag.name: int(flag) for flag in Flag if FLAG_SINCE[flag] == 4} == {"FRAGMENT": 32, "SIGNED": 64}
 
 
 @pytest.mark.parametrize(("type", "version", "flags"), CASES)
@@ -82,8 +91,8 @@ def test_a_codec_reads_the_versions_it_knows_and_writes_any():
     with pytest.raises(InvalidProtocolVersion, match=r"version 3 .* knows \[1, 2\]"):
         codec.decode(codec.encode(MessageType.PING, 7))
     assert "versions=[1, 2]" in repr(codec)
-    with pytest.raises(ValueError, match="4 is none of"):
-        Codec(versions=(1, 4))
+    with pytest.raises(ValueError, match="5 is none of"):
+        Codec(versions=(1, 5))
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -100,5 +109,6 @@ def test_every_other_type_is_refused():
 
 
 def test_every_other_version_is_refused():
-    for version in set(range(256)) - {1, 2, 3}:
+    for version in set(range(256)) - {1, 2, 3, 4}:
         assert verdict(decode, oracle.frame(version, 0x11, 0, b"\xc0")) == (0x100, 2), version
+    assert verdict(Codec(versions=(1, 2, 3)).decode, oracle.frame(4, 0x11, 0, b"\xc0")) == (0x100, 2)

@@ -57,8 +57,8 @@ def test_the_specifications_uuid():
     assert unpack(pack(NAME)) == NAME
 
 
-@pytest.mark.parametrize("text", [str(NAME).upper(), NAME.hex, f"{{{NAME}}}", NAME.urn])
-def test_a_uuid_in_any_spelling_that_python_reads(text):
+@pytest.mark.parametrize("text", [str(NAME).upper(), str(NAME)])
+def test_a_uuid_in_either_case(text):
     assert unpack(oracle.pack({"__uuid__": text})) == NAME
 
 

@@ -15,6 +15,9 @@ from recordings import optional
 from running import run
 from server.engines import TYPES, client
 
+from ecgframe import MessageType
+from ecgframe.client import connect
+
 PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 
 
@@ -32,14 +35,22 @@ def rows(heading):
     return {name for row in section.splitlines()[2:] for name in re.findall(r"`([\w.]+)`", row.split("|")[1])}
 
 
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+def saved(code, directory):
+    """The program in a file, and a port of its own."""
+    port = ports.unused_port()
+    program = directory / "program.py"
+    program.write_text(code.replace("8000", str(port)), encoding="utf-8")
+    return program, port
+
+
 @pytest.mark.slow
 def test_a_server_of_your_own_publishes_what_it_finds(tmp_path):
     for library in ("fastapi", "uvicorn", "websockets"):
         optional(library)
-    [code] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
-    port = ports.unused_port()
-    program = tmp_path / "program.py"
-    program.write_text(code.replace("8000", str(port)), encoding="utf-8")
+    program, port = saved(PROGRAMS[0], tmp_path)
     heart = Heart()
     heart.beat("beats", 75, 12)
     heart.add("none", 0 * sinus(75, 8))
@@ -71,5 +82,35 @@ def test_a_server_of_your_own_publishes_what_it_finds(tmp_path):
     assert (alert["kind"], alert["severity"], alert["stream"]) == ("asystole", "critical", "ecg/bed-7")
     assert any(abs(one["features"]["heart_rate"] - 75) < 2 for one in features)
     told = {f"features.{name}" for name in features[-1]["features"]} | (features[-1].keys() - {"features", "stream"})
-    assert told == rows("FEATURE_DATA comes")
-    assert alert.keys() - {"stream"} == rows("ANOMALY_ALERT comes") - {"end"}
+    assert told == rows("FEATURE_DATA is sent")
+    assert alert.keys() - {"stream"} == rows("ANOMALY_ALERT is sent") - {"end"}
+
+
+@pytest.mark.slow
+def test_what_peers_publish_is_searched(tmp_path):
+    optional("websockets")
+    program, port = saved(PROGRAMS[1], tmp_path)
+    heart = Heart()
+    heart.beat("beats", 75, 12)
+    signal = heart.signal()
+
+    async def ask():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(program), env={"PYTHONPATH": ":".join(sys.path)}, stdout=-3, stderr=-3
+        )
+        try:
+            await ports.wait_until_used(port)
+            async with connect(f"ws://127.0.0.1:{port}/ws") as peer, peer.subscribe("ecg/bed-7") as messages:
+                for number in range(12):
+                    samples = signal[:, number * RATE : (number + 1) * RATE]
+                    data = {"stream": "ecg/bed-7", "signal": samples, "sampling_rate": RATE, "sequence": number}
+                    await peer.send_message(MessageType.ECG_DATA, data)
+                async for message in messages:
+                    if message.type == MessageType.FEATURE_DATA and message.data["features"]["heart_rate"] > 0:
+                        return message.data["features"]["heart_rate"]
+            return None
+        finally:
+            process.terminate()
+            await process.wait()
+
+    assert run(ask(), timeout=60) == pytest.approx(75, abs=2)

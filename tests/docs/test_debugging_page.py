@@ -106,7 +106,7 @@ def words_of(line):
 def test_a_handler_made_so_keeps_the_errors(tmp_path, monkeypatch):
     done = python("-c", KEEPS_ERRORS + TALKS, BROKEN.hex(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert ["was refused: 0x101 by check 7" in line for line in done.stderr.splitlines()] == [True]
+    assert ["frame refused (0x101, check 7" in line for line in done.stderr.splitlines()] == [True]
     [line] = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
     assert (line["code"], line["check"], line["header"]["type"]) == (0x101, 7, "PING")
     assert "data" not in line["header"]
@@ -115,7 +115,7 @@ def test_a_handler_made_so_keeps_the_errors(tmp_path, monkeypatch):
 
 
 def listens(command):
-    """Whether a command waits for somebody at a port."""
+    """Return True if a command waits for connections at a port."""
     return bool(re.search(r" proxy | --listen | \d{4}$", command))
 
 

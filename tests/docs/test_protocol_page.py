@@ -1,10 +1,12 @@
 """docs/protocol.md against the code: every table of it and every frame."""
 
 import importlib
+import itertools
 import re
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -12,11 +14,18 @@ import msgpack
 import numpy as np
 import oracle
 import pytest
+import record_oracle
 
 import ecgframe
 from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
+from ecgframe.messages.templates import Template
+from ecgframe.server.numbering import Record
+from ecgframe.server.publication import Publication, TemplatePublication
+from ecgframe.session import state
 from ecgframe.session.acknowledgements import REMEMBERED
+from ecgframe.session.outgoing import encoding_for
 from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
+from ecgframe.session.stream_book import LetGo, StreamBook
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 LINES = PAGE.read_text(encoding="utf-8").splitlines()
@@ -76,7 +85,7 @@ def rows_of(heading, first_column):
 
 
 def code(cell):
-    """What stands in the backquotes of a cell that holds nothing else."""
+    """Return the text in the backquotes of a cell that contains nothing else."""
     assert cell.startswith("`"), cell
     assert cell.endswith("`"), cell
     return cell[1:-1]
@@ -100,8 +109,10 @@ def nested(depth):
 NAMES = {
     "Codec": Codec,
     "Flag": Flag,
+    "Form": protocol.Form,
     "MessageType": MessageType,
     "UTC": UTC,
+    "Template": Template,
     "UUID": UUID,
     "datetime": datetime,
     "encode": ecgframe.encode,
@@ -143,15 +154,18 @@ def test_versions():
 
 @pytest.mark.parametrize("version", protocol.VERSIONS)
 def test_header(version):
-    header = Header(version, 0x22, 0xA5, 0x01020304, 0x05060708, None if version < 3 else 0x090A0B0C0D0E0F10)
+    stamp = None if version < 3 else 0x090A0B0C0D0E0F10
+    numbering = (0x11, 0x12131415, 0x161718191A1B1C1D) if version >= 4 else ()
+    header = Header(version, 0x22, 0xA5, 0x01020304, 0x05060708, stamp, *numbering)
     fields = {field: (int(offset), int(size)) for offset, size, field, _ in rows_of("Header", "offset")}
     end = 0
     for field, (offset, size) in fields.items():
-        if field == "timestamp" and version < 3:
-            continue
+        if end == protocol.HEADER_SIZES[version]:
+            break
         assert offset == end
         end += size
-        assert int.from_bytes(bytes(header)[offset:end], "big") == getattr(header, field)
+        name = "stream_id" if field == "stream" else field
+        assert int.from_bytes(bytes(header)[offset:end], "big") == getattr(header, name)
     assert end == protocol.HEADER_SIZES[version] == len(bytes(header))
 
 
@@ -159,6 +173,56 @@ def test_message_types():
     rows = rows_of("Message types", "name")
     assert {name: int(code(number), 16) for name, number, _ in rows} == {one.name: one.value for one in MessageType}
     assert {name for name, _, group in rows if group == "data"} == {one.name for one in protocol.DATA_TYPES}
+    of_streams = {one.name for one in protocol.STREAM_TYPES}
+    assert {name for name, _, group in rows if group in ("data", "stream")} == of_streams
+    assert {name for name, _, group in rows if group == "stream"} == {
+        one.name for one, since in protocol.TYPE_SINCE.items() if since == 4
+    }
+
+
+def test_form():
+    rows = rows_of("Form", "bits")
+    assert {name: int(code(value), 16) for _, value, name, _ in rows} == {
+        name: int(member) for name, member in protocol.Form.__members__.items()
+    }
+    for bits, value, _, _ in rows:
+        first, _, last = bits.partition("-")
+        assert sum(1 << bit for bit in range(int(first), int(last or first) + 1)) == int(code(value), 16)
+    [algorithms] = [meaning for _, _, name, meaning in rows if name == "ALGORITHM"]
+    for algorithm in protocol.Algorithm:
+        assert f"{int(algorithm)} {algorithm.name}".lower() in algorithms.lower()
+
+
+def test_records():
+    [block] = [block for block in BLOCKS if block.words == ["frame", "record"]]
+    labels = {words.split(":")[0]: raw for raw, words in explained(block)}
+    payload = frame_in(block)[protocol.HEADER_SIZES[4] :]
+    end = 0
+    for start, size, name, _ in rows_of("Records", "byte"):
+        assert int(start) == end
+        end += int(size)
+        if name in ("template", "filter", "options"):
+            assert labels[name] == payload[int(start) : end]
+    assert end == protocol.RECORD_HEADER
+
+
+def test_the_record_is_made_by_the_call_and_read_by_its_template():
+    [block] = [block for block in BLOCKS if block.words == ["frame", "record"]]
+    frame = frame_in(block)
+    assert value_of(call_above(block)) == frame
+    with pytest.raises(errors.InvalidDataFormat, match="template 1 of stream 7 is not known") as caught:
+        ecgframe.decode(frame)
+    assert caught.value.check == 11
+
+    class Template:
+        rows = 0
+
+        def decode(self, payload, *, max_payload, copy):
+            return SimpleNamespace(data={"payload": bytes(payload)})
+
+    message = ecgframe.decode(frame, templates={(7, 1): Template()})
+    assert message.data == {"payload": frame[32:]}
+    assert (message.stream_id, message.sequence, message.form) == (7, 57, protocol.Form.RECORD)
 
 
 def test_flags():
@@ -192,6 +256,10 @@ def check_words(raw, words):
         assert int.from_bytes(raw, "big") == int(re.match("[0-9,]*[0-9]", said)[0].replace(",", ""))
     elif label == "type":
         assert said == next((one.name for one in MessageType if one == raw[0]), "none has this number")
+    elif label in {"stream", "sequence"} and said.isdecimal():
+        assert int.from_bytes(raw, "big") == int(said)
+    elif label == "form":
+        assert raw[0] == (0 if said == "none" else protocol.Form[said])
     elif label == "flags":
         named = [] if said == "none" else said.split(",")[0].split(" and ")
         assert raw[0] == sum(Flag[name] for name in named)
@@ -231,7 +299,7 @@ def test_there_are_examples():
     kinds = [block.words[1] for block in BLOCKS if block.words[0] == "frame"]
     assert kinds.count("sent") >= 3
     assert kinds.count("read") >= 1
-    assert {block.words[0] for block in BLOCKS} == {"frame", "python"}
+    assert {block.words[0] for block in BLOCKS} == {"frame", "python", "text"}
 
 
 @frames("sent")
@@ -259,7 +327,7 @@ def test_the_numbers_around_the_compressed_example(block):
     travelled, inflated = frame_in(block)[19:], zlib.decompress(frame_in(block)[19:])
     around = " ".join(line for line in LINES[block.line - 5 : block.line + 30])
     assert (
-        f"has {len(inflated):,} bytes. Another sender may deflate them to other bytes than these {len(travelled)}."
+        f"has {len(inflated):,} bytes. Another sender may deflate it to other bytes than these {len(travelled)}."
         in around
     )
 
@@ -359,12 +427,13 @@ def check_reading(payload, expected):
 
 @each_row("Arrays", "dtype")
 def test_dtypes(row):
-    dtype, letters, element, size = row
+    dtype, letters, others, element, size = row
     array = np.zeros(1, code(dtype))
     wrapper = msgpack.unpackb(ecgframe.pack(array))
     assert list(wrapper) == ["__ndarray__", "dtype", "shape"]
     assert wrapper["dtype"] == code(dtype) == np.dtype(code(letters)).name
     assert array.itemsize == int(size)
+    assert protocol.DTYPE_NAMES[code(dtype)] == tuple(code(text) for text in [letters, *others.split()])
     first_byte = ecgframe.pack(array)[len(b"\x83\xab__ndarray__\x91")]
     expected = {"float 32": {0xCA}, "float 64": {0xCB}, "int, shortest": {0}, "`c2` or `c3`": {0xC2, 0xC3}}
     assert first_byte in expected[element]
@@ -384,9 +453,26 @@ def test_the_wrapper_s_keys():
     assert used == {protocol.DATETIME_KEY, protocol.UUID_KEY}
 
 
-def test_the_pattern_of_a_dtype():
-    [pattern] = re.findall(r"matches `([^`]+)`", " ".join(LINES))
-    assert pattern == oracle.DTYPE_TEXT.pattern
+def test_the_other_texts_of_a_dtype():
+    """Codec and oracle accept the texts of the table, with a byte order before codes and letters."""
+    taken = {}
+    for dtype, letters, others, *_ in rows_of("Arrays", "dtype"):
+        for text in (dtype, letters, *others.split()):
+            taken[code(text)] = np.dtype(code(letters))
+            if text == letters or len(code(text)) == 1:
+                taken |= {order + code(text): np.dtype(code(letters)) for order in "<=|"}
+                taken[">" + code(text)] = np.dtype(">" + code(letters))
+    assert {text: np.dtype(name) for text, name in protocol.DTYPE_SPELLINGS.items()} == taken
+    assert {text: oracle.read_dtype(text) for text in taken} == taken
+    for text, dtype in taken.items():
+        assert ecgframe.unpack(oracle.pack({"__ndarray__": [], "dtype": text, "shape": [0]})).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["datetime", "uuid"])
+def test_the_pattern_of_dates_and_uuids(name):
+    [block] = [block for block in BLOCKS if block.words == ["text", name]]
+    known = {"datetime": protocol.DATETIME_SPELLING, "uuid": protocol.UUID_SPELLING}[name]
+    assert "".join(line.strip() for line in block.lines) == known.pattern
 
 
 @each_row("List form", "dtype")
@@ -440,6 +526,89 @@ def test_plain_lists_of_numbers(row):
     assert oracle.same(ecgframe.unpack(ecgframe.pack(plain)), plain)
 
 
+# --- templates and records ---
+
+RECORDS = [block for block in BLOCKS if block.words == ["text", "record"]]
+
+
+@pytest.mark.parametrize("block", RECORDS, ids=[f"line {block.line}" for block in RECORDS])
+def test_the_call_makes_the_record(block):
+    assert value_of("(" + call_above(block) + ")") == frame_in(block)
+
+
+def test_there_are_records():
+    assert len(RECORDS) == 2
+
+
+def test_template_fields():
+    names = [field.strip("*") for field, _ in rows_of("Templates", "field")]
+    required = {field.strip("*") for field, _ in rows_of("Templates", "field") if field.startswith("**")}
+    with pytest.raises(errors.MissingRequiredFields) as caught:
+        Template.unpack(ecgframe.pack({}))
+    assert set(re.findall(r'data\["(\w+)"\]', str(caught.value))) == required
+    assert set(names) - required == {"missing", "scale"}
+    [dtypes] = [content for field, content in rows_of("Templates", "field") if field == "**dtype**"]
+    assert tuple(re.findall("`(.+?)`", dtypes)) == protocol.TEMPLATE_DTYPES
+
+
+def test_record_head():
+    rows = rows_of("Records", "offset")
+    assert [int(size) for _, size, _ in rows[:-1]] == [2, 1, 1, 4, 8, 8, protocol.TEMPLATE_DIGEST_SIZE]
+    assert int(rows[5][0]) == protocol.RECORD_HEADER
+    text = " ".join(content for *_, content in rows)
+    for member in protocol.RecordFilter:
+        assert f"{member.value} {member.name}" in text
+    for option in protocol.RecordOption:
+        assert f"`0x{option.value:02x}` {option.name}" in text
+
+
+def test_predictions():
+    found = {}
+    for lead, *numbers in rows_of("Filter DELTA", "lead"):
+        na, nb, c = (int(number.replace("\N{MINUS SIGN}", "-")) for number in numbers)
+        found.setdefault(lead.lower(), []).append((na, nb, c))
+    assert found == record_oracle.RULES
+    for lead, rules in found.items():
+        template = Template(1, "s", "int16", 3, {"leads": ["I", "II", lead]})
+        for na, nb, c in rules:
+            one, two = np.array([[5, 900, -77, 30], [6, 31, 800, -1001]])
+            rows = np.array([one, two, (na * one + nb * two + c) >> 1], "int16")
+            *_, a, b, rule = template.encode(rows, 0)
+            assert (a, b, rule) == (0, 1, na + 2 + 8 * (nb + 2) + 64 * c)
+
+
+def test_row_of_the_filter():
+    text = " ".join(content for _, content in rows_of("Filter DELTA", "bytes"))
+    assert f"0 to {protocol.DELTA_WIDTH}" in text
+    assert f"2 to {protocol.DELTA_STEP:,}" in text
+    assert f"blocks of {protocol.DELTA_BLOCK} residuals" in text
+
+
+REFUSED_RECORDS = [
+    (["", "0001 00 01 00000000 0000000000000000", "0001 00 04 00000000 0000000000000000"], {}),
+    (["0002 00 00 00000000 0000000000000000", "0001 00 02 00000000 0000000000000000 0000000000000000"], {}),
+    (["0001 02 00 00000000 0000000000000000"], {}),
+    (["0001 01 00 00000004 0000000000000000 0000", "0001 00 00 ffffffff 0000000000000000"], {"max_payload": 15}),
+    (["0001 00 00 00000001 0000000000000000 000000"], {}),
+    (["0001 01 00 00000024 0000000000000000 000000"], {}),
+    (["0001 01 00 00000001 0000000000000000 0202", "0001 01 00 00000001 0000000000000000 0080 00"], {}),
+]
+"""A record that fails by each row of the table of the page, for a template of two rows of int16."""
+
+
+@pytest.mark.parametrize(
+    ("row", "examples"), list(zip(rows_of("Which records are refused", "what"), REFUSED_RECORDS, strict=True))
+)
+def test_which_records_are_refused(row, examples):
+    template = Template(1, "s", "int16", 2, {})
+    records, options = examples
+    for record in records:
+        with pytest.raises(ProtocolError) as caught:
+            template.decode(bytes.fromhex(record), **options)
+        assert (caught.value.check, caught.value.code) == (11, int(code(row[1]), 16))
+        assert (caught.value.reason == "template") == ("reason" in row[0])
+
+
 # --- limits and sending ---
 
 
@@ -453,8 +622,9 @@ def test_limits():
     assert shown == {name: value for name, value in defined.items() if name not in names_of_times_and_counts()}
 
 
-@pytest.mark.parametrize(("count", "accepted"), [(protocol.MAX_CONTAINERS, True), (protocol.MAX_CONTAINERS + 1, False)])
-def test_the_limit_on_arrays_and_maps(count, accepted):
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "accepted"), [(protocol.MAX_VALUES, True), (protocol.MAX_VALUES + 1, False)])
+def test_the_limit_on_values(count, accepted):
     payload = b"\xdd" + (count - 1).to_bytes(4, "big") + b"\x90" * (count - 1)
     if accepted:
         assert len(ecgframe.unpack(payload)) == count - 1
@@ -486,12 +656,13 @@ def test_what_a_sender_refuses(row):
 
 def test_the_checks():
     rows = rows_of("What a receiver checks", "#")
-    assert [int(number) for number, *_ in rows] == list(range(1, 13))
+    assert [int(number) for number, *_ in rows] == [1, 2, 3, 4, 5, 6, 7, 13, 8, 14, 9, 10, 11, 12]
+    assert {int(number) for number, *_ in rows} == set(protocol.Check)
     on_the_page = {(int(number), int(one, 16)) for number, _, cell in rows for one in re.findall("`(0x...)`", cell)}
     words = [dict(word.split("=") for word in b.words[2:]) for b in BLOCKS if b.words[:2] == ["frame", REFUSED]]
     shown = {(int(word["check"]), int(word["code"], 16)) for word in words}
-    too_many_containers = (11, 0x102)  # its frame would have a mebibyte; see test_the_limit_on_arrays_and_maps
-    assert on_the_page == shown | {too_many_containers}
+    too_many_values = (11, 0x102)  # its frame would have a mebibyte; see test_the_limit_on_values
+    assert on_the_page == shown | {too_many_values}
 
 
 def test_error_codes():
@@ -509,6 +680,14 @@ def stripped(rows):
 
 
 # --- sessions ---
+
+
+def test_the_phases_are_named():
+    assert [name for name, *_ in rows_of("Phases", "on")] == [name for name, _ in rows_of("Phases", "trigger")]
+    triggers = [name for name, _ in rows_of("Phases", "trigger")]
+    actions = [name for name, _ in rows_of("Phases", "action")]
+    assert triggers == [trigger.name.lower() for trigger in state.Trigger]
+    assert actions == [action.name.lower().replace("_", " ") for action in state.Action]
 
 
 def conversation():
@@ -551,7 +730,8 @@ def test_the_conversation_is_read_alike_by_another_reader():
         for frame in oracle.decode_frames(frame_in(block))
     ]
     shown = {MessageType(frame.type).name for frame in read}
-    assert shown == {one.name for one in MessageType} - {"UNSUBSCRIBE", "PREDICTION_RESULT", "FEATURE_DATA"}
+    spoken = {one.name for one, since in protocol.TYPE_SINCE.items() if since <= protocol.LATEST_VERSION}
+    assert shown == spoken - {"UNSUBSCRIBE", "PREDICTION_RESULT", "FEATURE_DATA"}
 
 
 def test_capabilities():
@@ -585,10 +765,71 @@ def test_numbers_in_the_text_of_the_sessions():
         f"the last {REMEMBERED:,} that it acknowledged",
         f"at most {protocol.MAX_BATCH_FRAMES:,} frames in a message",
         f"may have {protocol.MAX_BATCH_PAYLOAD // 1024**2} MiB together",
-        f"more than {SMALL_ECHO // 1024} KiB and more than {ECHO_GROWTH} times",
+        f"larger than {SMALL_ECHO // 1024} KiB plus {ECHO_GROWTH} times",
+        f"of at most {protocol.MAX_CONTROL_PAYLOAD // 1024} KiB",
     ):
         assert number in text
     assert (protocol.ERROR_BUDGET, protocol.ERROR_WINDOW, protocol.SILENT_INTERVALS) == (5, 10, 3)  # in words
+
+
+# --- streams by number ---
+
+
+def test_a_frame_is_judged_by_its_id():
+    bound, let_go, unknown = (row[1] for row in rows_of("Streams by number", "the id"))
+    assert (bound, let_go) == ("is read", "is let go in silence: it was on its way when the stream ended")
+    assert unknown == "fails check 11, `0x200`; if version 4 was not agreed on, check 2"
+    book = StreamBook()
+    verdicts = {0: bound, 4: let_go, 7: bound, 8: unknown}
+    for is_open, id in itertools.product([False, True], verdicts):
+        book.is_open = is_open
+        if is_open:
+            book.bind(7, "ecg/1", 1)
+        frame = ecgframe.encode(1, {}, version=4, stream_id=id, sequence=int(id > 0))
+        header, _ = ecgframe.split(frame)
+        if id == 0 or (is_open and verdicts[id] is bound):
+            book.admit(header)
+            continue
+        with pytest.raises(LetGo if is_open and verdicts[id] is let_go else ProtocolError) as caught:
+            book.admit(header)
+        assert (caught.value.check, caught.value.code) == ((11, 0x200) if is_open else (2, 0x100))
+
+
+def test_what_each_viewer_gets():
+    rows = {row[0]: row[1:] for row in rows_of("Streams by number", "in the stream")}
+    everything = frozenset(protocol.Capability) - {protocol.Capability.DELTA}
+    encodings = [
+        encoding_for(3, everything),
+        encoding_for(4, everything - {protocol.Capability.TEMPLATES}),
+        encoding_for(4, everything),
+    ]
+    signal = np.zeros((2, 40), "int16")
+    stream_map = {"signal": signal, "sampling_rate": 500, "timestamp": 5.0, "stream": "s"}
+    frame = Codec(ndarray="binary", compression=None).encode_frame(1, stream_map, timestamp=9)
+    publication = Publication("s", 9, frame, session.Settings())
+    template = Template(1, "s", "int16", 2, {"sampling_rate": 500})
+    position = session.StreamPosition(7, 3)
+    publication.set_position(position, Record(template, template.encode(signal, 5_000_000)))
+    told = {
+        "the map that was published, as ever": (3, None, None),
+        "the same map, under the number": (4, 0, 3),
+        "the record with filter NONE": (4, 4, 3),
+    }
+    for cell, encoding in zip(rows["record"], encodings, strict=True):
+        header, payload = ecgframe.split(publication.outgoing(encoding).frame)
+        assert (header.version, header.form, header.sequence) == told[cell]
+        if header.form:
+            assert payload[2] == protocol.RecordFilter.NONE or header.flags & Flag.COMPRESSED
+    outgoing = session.encode_outgoing(
+        encodings[2], 0x23, template.fields_on_the_wire(), timestamp=8, settings=session.Settings(), position=position
+    )
+    sent = [TemplatePublication("s", 8, outgoing, position).outgoing(encoding) for encoding in encodings]
+    assert list(rows["template"]) == ["not sent" if frame is None else "sent" for frame in sent]
+    publication.set_position(position, None)
+    assert list(rows["any other data"]) == ["as ever", "under the number", "under the number"]
+    for encoding in encodings[1:]:
+        header, _ = ecgframe.split(publication.encode(encoding).frame)
+        assert (header.form, header.sequence) == (0, 3)
 
 
 # --- messages ---

@@ -9,6 +9,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^<!-- commands -->$(.*?)^<!-- end of commands -->$", re.MULTILINE | re.DOTALL)
 EXTRAS = re.compile(r"(?:\.|\becgframe)\[([\w,\s-]+)\]")
+GROUPS = re.compile(r"--group ([\w-]+)")
 
 
 def test_the_python_runs(tmp_path, monkeypatch):
@@ -25,6 +26,19 @@ def test_the_python_runs(tmp_path, monkeypatch):
 def test_the_commands_name_extras_that_exist():
     [commands] = COMMANDS.findall(README)
     named = {name.strip() for names in EXTRAS.findall(commands) for name in names.split(",")}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert named
-    assert named <= project["optional-dependencies"].keys()
+    assert named <= pyproject["project"]["optional-dependencies"].keys()
+    groups = set(GROUPS.findall(commands))
+    assert groups
+    assert groups <= pyproject["dependency-groups"].keys()
+
+
+def test_what_only_developers_need_is_not_published():
+    """Nobody who installs the package shall be offered its tests; a dependency group stays in the source tree."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
+    assert not extras.keys() & groups.keys()
+    assert {"test", "browser", "bench", "dev"} <= groups.keys()
+    listed = " ".join(one for wanted in extras.values() for one in wanted)
+    assert not re.search(r"\b(pytest|hypothesis|mypy|ruff|playwright|pyarrow)\b", listed)

@@ -12,6 +12,9 @@ from recordings import optional
 from running import run
 from server.engines import client, websockets
 
+import ecgframe
+from ecgframe import connect
+
 PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 TOKENS = EXAMPLES.pop("Tokens from browsers")
@@ -79,6 +82,28 @@ def test_an_example_serves(name, tmp_path, unused_port):
                         await asyncio.sleep(0.05)
 
     run(talk(), timeout=60)
+
+
+@pytest.mark.slow
+def test_the_program_of_the_readme_publishes(tmp_path, unused_port):
+    for library in FRAMEWORKS["Starlette and FastAPI"]:
+        optional(library)
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [code] = [block for block in re.findall(r"^```python\n(.*?)^```$", readme, re.M | re.S) if "FastAPI" in block]
+
+    async def talk():
+        async with program(code, unused_port, tmp_path):
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        url = f"ws://127.0.0.1:{unused_port}/ws"
+                        async with connect(url, reconnect=False) as viewer, viewer.subscribe("ecg/bed-7") as stream:
+                            return await anext(aiter(stream))
+                    except (OSError, websockets.InvalidMessage):
+                        await asyncio.sleep(0.05)
+
+    message = run(talk(), timeout=60)
+    assert ecgframe.physical(message).shape == (2, 12)
 
 
 @pytest.fixture

@@ -14,9 +14,13 @@ from command_line import run
 from pages import ROOT, arguments, blocks, inline_commands, read
 from recordings import optional
 
+from ecgframe import MessageType, encode
+from ecgframe.frame_file import ecg_messages
 from ecgframe.records import shipped_ecg
 
 optional("websockets")
+
+from tools.captures import Connection, capture  # noqa: E402 - after the skip
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 COMMANDS = sorted(
@@ -31,6 +35,7 @@ COMMANDS = sorted(
 )
 NOT_OURS = {
     "python3 -m venv .venv",
+    "python3 -m venv --upgrade-deps .venv",
     ". .venv/bin/activate",
     "pre-commit install",
     "python setup.py --quiet build_ext --inplace",
@@ -47,24 +52,30 @@ def those(pattern):
 INSTALLING = r"(?:\.venv/bin/)?pip install "
 SERVING = r"(?:\.venv/bin/)?ecgframe serve"
 WATCHING = r"ecgframe watch "
+RECORDING = r"ecgframe record "
+SENDING = r"ecgframe bridge lsl out "
+PUBLISHING = r"ecgframe bridge lsl in "
+ENCODING = r"ecgframe encode "
 TESTING = r"(?:\.venv/bin/)?pytest "
 NOX = r"nox( |$)"
 PROGRAMS = r"python (?:tests/|-m bench)"
 
 
 def test_every_command_has_its_test():
-    ours = re.compile("|".join([INSTALLING, SERVING, WATCHING, TESTING, NOX, PROGRAMS]))
+    known = [INSTALLING, SERVING, WATCHING, RECORDING, SENDING, PUBLISHING, ENCODING, TESTING, NOX, PROGRAMS]
+    ours = re.compile("|".join(known))
     assert {command for _, command in COMMANDS if not ours.match(command)} == NOT_OURS
     assert len(COMMANDS) > 25
 
 
 @pytest.mark.parametrize("command", those(INSTALLING))
 def test_what_is_installed_exists(command):
-    wanted = [word for word in shlex.split(command)[2:] if not word.startswith("-")]
+    wanted = [word for word in shlex.split(command)[2:] if word == "--group" or not word.startswith("-")]
     assert wanted
-    for word in wanted:
-        if word in {"nox", "pre-commit"}:
-            assert any(one.startswith(f"{word}>") for one in PROJECT["dependency-groups"]["tasks"])
+    words = iter(wanted)
+    for word in words:
+        if word == "--group":
+            assert next(words) in PROJECT["dependency-groups"]
         else:
             extras = OURS.fullmatch(word)[1].split(",")
             assert set(extras) <= PROJECT["project"]["optional-dependencies"].keys()
@@ -92,6 +103,47 @@ def write_record(folder):
 def test_a_stream_is_watched(command):
     with live() as server:
         assert run(*arguments(command, server.port)).output
+
+
+@pytest.mark.parametrize("command", those(RECORDING))
+def test_a_stream_is_recorded(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with live() as server:
+        assert "ecg/1: " in run(*arguments(command, server.port)).output
+    assert [path for path in tmp_path.rglob("*") if path.suffix in (".edf", ".hea", ".mcap")]
+
+
+@pytest.mark.parametrize("command", those(ENCODING))
+def test_a_recording_is_encoded(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_record(tmp_path)
+    connection = Connection().open()
+    for stream in ("ecg/1", "ecg/2"):
+        for message in ecg_messages(shipped_ecg(), 1000):
+            connection.send(encode(MessageType.ECG_DATA, {**message, "stream": stream}))
+    (tmp_path / "session.pcap").write_bytes(capture(connection.packets))
+    assert "frames of 1 s" in run(*shlex.split(command)[1:]).output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", those(SENDING))
+def test_a_stream_is_sent_to_lsl(command):
+    from bridges import loopback
+
+    assert loopback.pylsl
+    with live() as server:
+        assert "ecg/1: sent " in run(*arguments(command, server.port)).output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", those(PUBLISHING))
+def test_an_lsl_stream_is_published(command):
+    from bridges.loopback import sender
+
+    outlet = sender("Polar H10", ["ECG"], 130, units="")
+    with live("--publish", "--streams", "0") as server:
+        assert "Polar H10 as lsl/Polar H10: published " in run(*arguments(command, server.port)).output
+    del outlet
 
 
 @pytest.mark.parametrize("command", those(f"{TESTING}|{PROGRAMS}"))

@@ -37,6 +37,8 @@ def run(name, capsys, **replaced):
 def test_the_programs_of_a_page_run(name, capsys):
     if name == "tutorial":
         pytest.importorskip("websockets")
+    if name == "formats":
+        pytest.importorskip("pandas")
     run(name, capsys)
 
 
@@ -67,6 +69,7 @@ KINDS = {
     "caddy": "server/test_proxies.py",
     "yaml": "nobody: docs/proxies.md says so",
     "ts": "client/test/readme.test.ts",
+    "text": "test_protocol_page.py, which compares it with the package",
     "{eval-rst}": "sphinx",
     "{include}": "sphinx",
     "{toctree}": "sphinx",

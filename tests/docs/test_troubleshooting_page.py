@@ -30,7 +30,7 @@ def server():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """What the commands read."""
+    """Create the files that the commands read."""
     good = encode(MessageType.ECG_DATA, {"signal": [0.5] * 300, "sampling_rate": 250, "stream": "ecg/1"})
     broken = bytes([*good[:-1], good[-1] ^ 1])
     packets = Connection().open().send(good).send(broken, "client").packets
@@ -83,5 +83,5 @@ def test_its_commands_that_listen_run(command, folder, server):
     port = unused_port()
     words = arguments(command.replace("8766", str(port)), server.port)
     thread = meanwhile(port, lambda client: client.recv())
-    assert "1 good frames passed" in run(*words, "--force").output
+    assert "1 valid frames relayed" in run(*words, "--force").output
     thread.join()

@@ -55,7 +55,7 @@ FAULTS = {
 }
 FATAL = {
     "nothing": b"",
-    "a version of the future": oracle.frame(4, TYPES["PING"], 0, b""),
+    "a version of the future": oracle.frame(9, TYPES["PING"], 0, b""),
     "a type of the future": oracle.frame(1, 0x42, 0, b""),
     "too long": oracle.frame(2, TYPES["PING"], 0, b"", length=2**31),
     "cut short": oracle.frame(1, TYPES["PING"], 0, b"\xc0", length=2),
@@ -98,7 +98,7 @@ class Peer:
 
 
 async def conversation(port):
-    """What each of many clients of a server receives, by name."""
+    """Return the messages that each of many clients of a server receives, by name."""
     peers = {}
 
     async def peer(name):

@@ -1,4 +1,4 @@
-"""What the vectors say, whatever the chunks; the twin in TypeScript is held to them too."""
+"""The detector gives the results of the vectors for chunks of any size; so does the TypeScript detector."""
 
 import json
 
@@ -19,8 +19,8 @@ def test_python_tells_what_the_vectors_say(name):
     rng = np.random.default_rng(len(name))
     chunks = iter(lambda: int(rng.integers(1, vector["sampling_rate"] // 3)), None)
     detector = HeartDetector(vector["sampling_rate"], vector["leads"])
-    beats, looks = told(detector, millivolts(unpacked(vector)), vector["pacing"], chunks)
-    assert (beats, looks) == (vector["beats"], vector["looks"])
+    beats, looks, spikes = told(detector, millivolts(unpacked(vector)), vector["pacing"], chunks)
+    assert (beats, looks, spikes) == (vector["beats"], vector["looks"], vector["pacing_seen"])
 
 
 def test_the_vectors_hold_every_state_and_quality():
@@ -28,8 +28,10 @@ def test_the_vectors_hold_every_state_and_quality():
     assert {look[2] for look in looks} == {"unknown", "beating", "asystole", "fibrillation"}
     assert {quality for look in looks for quality in look[4]} == {"ok", "off", "saturated", "noisy"}
     assert {look[3] for look in looks} >= {0, 1}
+    assert {spike[1] for vector in ALL.values() for spike in vector["pacing_seen"]} == {0, 1}
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(sizes=st.lists(st.integers(0, 300), min_size=1, max_size=12).filter(any))
 def test_the_chunks_do_not_matter(sizes):
@@ -45,6 +47,7 @@ def test_the_chunks_do_not_matter(sizes):
     assert cut.status == whole.status
 
 
+@pytest.mark.slow
 @given(before=st.integers(0, 40), samples=st.integers(0, 9000), after=st.integers(1, 40))
 @settings(max_examples=15)
 def test_skipped_samples_are_missing_ones(before, samples, after):

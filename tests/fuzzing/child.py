@@ -4,7 +4,14 @@ import os
 import sys
 
 import atheris
-from fuzzing.targets import TARGETS
+
+OF_TOOLS = ("inspect", "captures", "conversations", "sources", "sizes")  # not imported: what is, is not instrumented
+
+if sys.argv[1] in OF_TOOLS:
+    with atheris.instrument_imports(include=["ecgframe.tools"]):
+        from fuzzing.targets import TARGETS
+else:
+    from fuzzing.targets import TARGETS
 
 if sys.argv[1] == "twins":  # the plain core is Python: what of it has been reached guides the fuzzer, too
     from fuzzing import targets

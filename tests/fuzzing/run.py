@@ -49,7 +49,7 @@ def build(folder):
 
 
 def environment_for(folder):
-    """What makes a Python run with that core and the sanitizers' runtime, which brings the fuzzer's engine."""
+    """Return the environment for a Python with that core and the runtime of the sanitizers, for the fuzzer."""
     import atheris
 
     return os.environ | {

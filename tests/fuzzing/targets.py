@@ -5,9 +5,11 @@ Each is also a test: what the fuzzer found worth keeping is replayed in every ru
 
 from __future__ import annotations
 
+import io
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from struct import Struct, unpack_from
 from uuid import UUID
 
@@ -16,8 +18,16 @@ import twin
 
 import ecgframe
 from ecgframe import Codec, ProtocolError
+from ecgframe.messages.templates import Template
+from ecgframe.tools import ToolError
+from ecgframe.tools.budget import Budget
+from ecgframe.tools.capture.pcap import read_capture
+from ecgframe.tools.capture.websocket_reassembly import LARGEST_CAPTURED, Bounds, WebSocketReassembler
 from ecgframe.tools.frame_analysis import Examiner
-from ecgframe.tools.observation import Delivery
+from ecgframe.tools.hex_text import read_hex
+from ecgframe.tools.observation import Delivery, Remark
+from ecgframe.tools.sizes import SizeAnalysis
+from ecgframe.tools.sources import open_source
 from ecgframe.tools.value_summary import in_json, in_words
 
 LIMIT = 1 << 16
@@ -99,7 +109,7 @@ def _end_of_frame(data: memoryview) -> int:
 def inspect(data: bytes) -> None:
     """What looks at the wire names every fault, and raises none."""
     for frame in Examiner(max_payload=LIMIT, validate=True).examine(Delivery(bytes(data))):
-        if (frame.message is None) is (frame.error is None):
+        if [frame.message, frame.error, frame.unread].count(None) != 2:
             raise Wrong(f"neither a message nor an error, or both: {frame!r}")
         if frame.message is not None:
             in_words(frame.message.data)
@@ -116,6 +126,123 @@ def twins(data: bytes) -> None:
             two = twin.outcome(getattr(other, name), bytes_)
             if not twin.alike(one, two):
                 raise Wrong(f"{name}: compiled {one!r}, plain {two!r}")
+
+
+def captures(data: bytes) -> None:
+    """A file that may be a capture gives messages and remarks, or is refused in a line."""
+    budget = Budget()
+    with suppress(ToolError):
+        _observed(read_capture(io.BytesIO(data), budget), budget, len(data))
+
+
+def conversations(data: bytes) -> None:
+    """What both sides of a connection said, in segments of any size and order: bytes are given or told to be missing.
+
+    A segment is a byte that says of whom, how far on and how long, and its bytes.
+    """
+    bounds = Bounds()
+    tap = WebSocketReassembler("a:1", "b:2", bounds)
+    at, place, found = [0, 0], 0, []
+    tap.open(False, -1)
+    tap.open(True, -1)
+    for from_server, greeting in ((False, GREETINGS[0]), (True, GREETINGS[1 + (data[:1] > b"\x7f")])):
+        found += tap.feed(from_server, 0, greeting, 0.0)
+        at[from_server] = len(greeting)
+    while place < len(data):
+        how, size = data[place], 1 + data[place] % 60
+        from_server, octets = bool(how & 64), data[place + 1 : place + 1 + size]
+        place += 1 + size
+        jump = (-3, 0, 0, 2)[how >> 6] if how & 1 else 0
+        bounds.budget.nbytes += len(octets)
+        found += tap.feed(from_server, (at[from_server] + jump) % 2**32, octets, place / 100)
+        at[from_server] += jump + len(octets)
+        if how & 32:
+            found += tap.acknowledge(not from_server, at[from_server] % 2**32, place / 100)
+    found += tap.finish(place / 100)
+    _observed(found, bounds.budget, len(data))
+    if bounds.held:
+        raise Wrong(f"{bounds.held} bytes are held of a connection that is over")
+
+
+GREETINGS = (
+    b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+    b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n",
+    b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+)
+
+
+def _observed(observations, budget: Budget, nbytes: int) -> None:
+    held = 0
+    for one in observations:
+        if isinstance(one, Delivery):
+            held += len(one.octets)
+            if len(one.octets) > LARGEST_CAPTURED:
+                raise Wrong(f"a message of {len(one.octets)} bytes")
+        elif not (isinstance(one, Remark) and one.text):
+            raise Wrong(f"neither a message nor a remark: {one!r}")
+    if held > nbytes + budget.inflated:
+        raise Wrong(f"{held} bytes of {nbytes}, and {budget.inflated} inflated")
+
+
+def sources(data: bytes) -> None:
+    """Anything that is given to ``inspect``: told apart, read, shown; what is hexadecimal says what its bytes say."""
+    with suppress(ToolError), open_source("-", io.BytesIO(data), max_payload=LIMIT) as source:
+        examiner = Examiner(max_payload=LIMIT, budget=source.budget)
+        for one in source.observations():
+            for frame in examiner.examine(one) if isinstance(one, Delivery) else ():
+                if frame.message is not None:
+                    in_words(frame.message.data)
+    spelt = data.hex(" ").encode()
+    if (read_hex([spelt[: len(data)], spelt[len(data) :]]) or b"") != data:
+        raise Wrong("hexadecimal digits are read otherwise")
+
+
+def sizes(data: bytes) -> None:
+    """Fields never take more than the payloads; whatever a receiver takes can be encoded in other forms."""
+    for octets in (data, sealed(data)):
+        analysis = SizeAnalysis()
+        for frame in Examiner(max_payload=LIMIT).examine(Delivery(octets)):
+            analysis.add(frame)
+        for compared in analysis.compare():
+            if sum(compared.found.fields.values()) > compared.found.payload_bytes:
+                raise Wrong(f"the fields take more than the payload: {compared.found!r}")
+
+
+RECORD_DTYPES = ("int16", "int8", "uint8", "uint16", "int32", "float32", "float64")
+RECORD_ROWS = (0, 1, 2, 3, 12)
+RECORD_SCALES = ({}, {"missing": 5}, {"missing": 1, "scale": {"mul": 1.5, "div": 200.0}})
+
+
+def records(data: bytes) -> None:
+    """A record under a template that the first byte chooses: bounded, alike in both cores, and writable again."""
+    choice = data[0] if data else 0
+    dtype, rows = RECORD_DTYPES[choice % 7], RECORD_ROWS[choice // 7 % 5]
+    told = {} if dtype.startswith("f") else RECORD_SCALES[choice // 35 % 3]
+    record = b"\0\1" + data[1:]
+    template = Template(1, "s", dtype, rows, {}, **told)
+    found = twin.outcome(template.decode, record, max_payload=LIMIT)
+    if ecgframe.accelerated:
+        plain_package()
+        other = import_module("ecgframe.as_plain.messages.templates").Template(1, "s", dtype, rows, {}, **told)
+        _must_be_alike(found, twin.outcome(other.decode, record, max_payload=LIMIT))
+    if isinstance(found, twin.Refusal):
+        if found.check != 11:
+            raise Wrong(f"a record is refused with {found!r}")
+        return
+    if found.counts.size > 32 * len(record) + 3 * max(rows, 1):
+        raise Wrong(f"{found.counts.size} samples of {len(record)} bytes")
+    again = template.encode(found.counts, found.time, found.sequence)
+    if not twin.oracle.same(np.array(template.decode(again).counts), np.array(found.counts)):
+        raise Wrong(f"{found.counts!r} came back otherwise")
+
+
+def _must_be_alike(compiled: object, plain: object) -> None:
+    if isinstance(compiled, twin.Refusal) or isinstance(plain, twin.Refusal):
+        same = compiled == plain
+    else:
+        same = all(map(twin.alike, compiled, plain))
+    if not same:
+        raise Wrong(f"compiled {compiled!r}, plain {plain!r}")
 
 
 _plain: list[object] = []
@@ -269,4 +396,19 @@ class Builder:
     CONTAINERS = (sequence, mapping)
 
 
-TARGETS = {target.__name__: target for target in (decode, unpack, batches, inspect, twins, round_trip)}
+TARGETS = {
+    target.__name__: target
+    for target in (
+        decode,
+        unpack,
+        batches,
+        inspect,
+        twins,
+        round_trip,
+        captures,
+        conversations,
+        sources,
+        sizes,
+        records,
+    )
+}

@@ -1,4 +1,4 @@
-"""What the fuzzer found worth keeping, replayed: each input took the core where none before had been."""
+"""Replays the inputs that the fuzzer kept: each reached code of the core that no input before had reached."""
 
 from __future__ import annotations
 

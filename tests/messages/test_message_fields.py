@@ -1,4 +1,4 @@
-"""Section by section what the specification says a message holds: one row a type, one line a field."""
+"""The fields of each message type according to the specification."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -38,12 +38,17 @@ NO_FEATURES = [
 ]
 NO_PROBABILITIES = [0.5, [0.5], {1: 0.5}, {None: 0.5}, *({"AF": value} for value in NO_SHARE)]
 NO_GAIN = ["200", True, 0, 0.0, NAN, INF, [200.0, 0], [200.0, "1"], [NAN], np.array([200.0, 0]), np.ones((2, 2))]
+NO_EPOCH = [*NO_INTEGER, 0, -1, 2**53]
+NO_SCALE = [
+    *(5, [1, 2], {}, {"mul": 1}, {"div": 1}, {"mul": 1, "div": 1, "add": 0}),
+    *({"mul": 1, "div": value} for value in [*NO_NUMBER, 0, -1, NAN, INF, 1e101, 1e-101]),
+]
 NO_BASELINE = ["0", True, NAN, -INF, [0, None], [INF], np.array([NAN, 0]), np.array(1), np.array([True])]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A message type: the least it can hold, everything it can hold, and what each field refuses."""
+    """A message type: its smallest payload, a payload with all fields, and invalid values of each field."""
 
     minimal: list[dict[str, Any]]
     full: list[dict[str, Any]]
@@ -69,6 +74,7 @@ TABLE = {
                 "units": "mV",
                 "gain": [200.0, 400],
                 "baseline": np.array([1024, 0]),
+                "missing": -32768,
                 "sequence": np.uint64(2**64 - 1),
                 "device_id": UUID(int=7),
                 "patient_id": "p-7",
@@ -82,6 +88,7 @@ TABLE = {
                 "units": "µV",
                 "gain": -200,
                 "baseline": np.int16(-5),
+                "missing": np.uint8(255),
                 "sequence": 0,
                 "device_id": 17,
                 "patient_id": np.int64(3),
@@ -96,6 +103,7 @@ TABLE = {
             "units": NO_TEXT,
             "gain": NO_GAIN,
             "baseline": NO_BASELINE,
+            "missing": NO_INTEGER,
             "sequence": NO_COUNT,
             "device_id": NO_IDENTIFIER,
             "patient_id": NO_IDENTIFIER,
@@ -175,8 +183,11 @@ TABLE = {
     MessageType.SUBSCRIBE: Row(
         required=["stream"],
         minimal=[{"stream": "ecg/bed-7"}],
-        full=[{"stream": "ecg/bed-7", "since": 1705320000.25}, {"stream": "ecg/bed-7", "since": NOON}],
-        refuses={"stream": NO_TEXT, "since": NO_TIME},
+        full=[
+            {"stream": "ecg/bed-7", "since": 1705320000.25, "epoch": 1, "after": 0},
+            {"stream": "ecg/bed-7", "since": NOON, "epoch": 2**53 - 1, "after": 2**53 - 1},
+        ],
+        refuses={"stream": NO_TEXT, "since": NO_TIME, "epoch": NO_EPOCH, "after": [*NO_INTEGER, -1, 2**53]},
     ),
     MessageType.UNSUBSCRIBE: Row(
         required=["stream"],
@@ -187,12 +198,83 @@ TABLE = {
     MessageType.SUBSCRIPTION_ACK: Row(
         required=["stream", "status"],
         minimal=[{"stream": "ecg", "status": "subscribed"}, {"stream": "ecg", "status": "unsubscribed"}],
-        full=[{"stream": "ecg", "status": "denied", "code": ErrorCode.PERMISSION_DENIED, "from": 1705320000.25}],
+        full=[
+            {
+                "stream": "ecg",
+                "status": "denied",
+                "code": ErrorCode.PERMISSION_DENIED,
+                "from": 1705320000.25,
+                "id": 2**32 - 1,
+                "epoch": 1,
+                "next": 2**53 - 1,
+                "templates": [b"\x04"] * 16,
+            }
+        ],
         refuses={
+            "id": [*NO_INTEGER, 0, 2**32],
+            "epoch": NO_EPOCH,
+            "next": NO_EPOCH,
+            "templates": [5, b"\x04", ["x"], [b"x", None], [b""] * 17, np.array([1])],
             "stream": NO_TEXT,
             "status": ["ok", "Denied", 1, ["denied"]],
             "code": NO_INTEGER,
             "from": NO_TIME,
+        },
+    ),
+    MessageType.STREAM_TEMPLATE: Row(
+        required=["template", "stream", "dtype", "rows", "fields"],
+        minimal=[
+            {"template": 1, "stream": "ecg", "dtype": "int8", "rows": 0, "fields": {}},
+            {"template": 0, "stream": "ecg", "epoch": 1},
+        ],
+        full=[
+            {
+                "template": 65_535,
+                "stream": "ecg",
+                "dtype": "int16",
+                "rows": 4096,
+                "fields": {"sampling_rate": 500, "gain": 1000.0, "baseline": np.float32(-3)},
+                "missing": -32_768,
+                "scale": {"mul": 4.88, "div": np.float32(1000)},
+            },
+            {"template": 0, "stream": "ecg", "epoch": 2**53 - 1},
+        ],
+        refuses={
+            "template": [*NO_INTEGER, -1, 65_536],
+            "stream": [*NO_TEXT, "", "x" * 257],
+            "dtype": ["int64", "uint32", "float16", ">i2", "i2", "", 2, ["int16"], b"int16"],
+            "rows": [*NO_INTEGER, -1, 4097],
+            "fields": [5, [], {1: 2}, *({name: 1} for name in ("signal", "stream", "timestamp", "sequence"))],
+            "missing": NO_INTEGER,
+            "scale": NO_SCALE,
+            "epoch": NO_EPOCH,
+        },
+    ),
+    MessageType.STREAM_ATTESTATION: Row(
+        required=["stream", "key", "epoch", "number", "last", "previous", "digests", "signature"],
+        minimal=[],
+        full=[
+            {
+                "stream": "ecg",
+                "key": bytes(8),
+                "epoch": 1,
+                "number": 2**53 - 1,
+                "last": True,
+                "previous": bytes(32),
+                "digests": bytes(size),
+                "signature": bytes(64),
+            }
+            for size in (0, 32, 4096 * 32)
+        ],
+        refuses={
+            "stream": NO_TEXT,
+            "key": [bytes(7), bytes(9), "24f6ed6a", None, [1] * 8],
+            "epoch": NO_EPOCH,
+            "number": [*NO_INTEGER, 0, 2**53],
+            "last": [0, 1, "true", None],
+            "previous": [bytes(31), bytes(33), b"", None],
+            "digests": [bytes(31), bytes(33), bytes(4097 * 32), [bytes(32)], "", None],
+            "signature": [bytes(63), bytes(65), b"", None],
         },
     ),
     MessageType.ERROR: Row(
@@ -233,6 +315,19 @@ TABLE = {
         refuses={"version": NO_INTEGER, "compatible": [0, 1, "true", [True]], "versions": NO_INTEGERS},
     ),
 }
+MISTAKES_OF_TEMPLATES = [
+    ({"template": 0}, "rows", "left out of an opening"),
+    ({"epoch": 5}, "epoch", "left out of a template"),
+    ({"dtype": "float32", "scale": None}, "missing", "left out where the dtype is float32"),
+    ({"dtype": "float64", "missing": None}, "scale", "left out where the dtype is float64"),
+    ({"missing": 32768}, "missing", "an integer from -32,768 to 32,767"),
+    ({"dtype": "uint8", "missing": -1}, "missing", "an integer from 0 to 255"),
+    ({"fields": {"gain": 0}}, 'fields"]["gain', "a finite number other than 0"),
+    ({"fields": {"baseline": NAN}}, 'fields"]["baseline', "a finite number"),
+    ({"fields": {"gain": None}}, 'fields"]["gain', "a finite number other than 0"),
+    ({"fields": {"gain": [1000.0] * 12}}, 'fields"]["gain', "a number, or one for each of 4096 leads"),
+    ({"scale": {"mul": 1, "div": 1, "add": 0}}, "scale", 'a map of "mul" and "div", without other keys'),
+]
 FREE = [MessageType.HEARTBEAT, MessageType.PING, MessageType.PONG]
 CHECKS = [check_sent, check_received]
 
@@ -355,6 +450,30 @@ def test_a_payload_that_is_no_map_is_refused(check, message_type, data):
 @pytest.mark.parametrize("message_type", FREE)
 def test_heartbeat_ping_and_pong_hold_anything(check, message_type, data):
     assert check(message_type, data) is data
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("changes", "name", "expected"), MISTAKES_OF_TEMPLATES)
+def test_the_fields_of_a_template_fit_together(check, changes, name, expected):
+    data = TABLE[MessageType.STREAM_TEMPLATE].full[0] | {"epoch": None} | changes
+    data = {key: value for key, value in data.items() if value is not None}
+    if data["template"] == 0:
+        data = {"template": 0, "stream": "ecg", "epoch": 5, "rows": 2}
+    with pytest.raises(InvalidDataFormat) as caught:
+        check(MessageType.STREAM_TEMPLATE, data)
+    assert (caught.value.check, caught.value.path) == (12, f'data["{name}"]')
+    assert f"must be {expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("number", "lacks"), [(0, ["epoch"]), (7, ["dtype", "rows", "fields"])])
+def test_an_opening_and_a_template_lack_different_fields(check, number, lacks):
+    own = {"template": number, "stream": "ecg"}
+    others = {"epoch": 5} if number else {"dtype": "int16", "rows": 1, "fields": {}}
+    with pytest.raises(MissingRequiredFields) as caught:
+        check(MessageType.STREAM_TEMPLATE, own | others)
+    for name in ("epoch", "dtype", "rows", "fields"):
+        assert (f'data["{name}"]' in str(caught.value)) == (name in lacks)
 
 
 @pytest.mark.parametrize("check", CHECKS)

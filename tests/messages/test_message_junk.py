@@ -1,4 +1,4 @@
-"""Whatever comes in, a payload passes or a ProtocolError says why."""
+"""Every payload is either valid or refused with a ProtocolError."""
 
 import datetime
 import uuid

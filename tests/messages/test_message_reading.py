@@ -1,4 +1,4 @@
-"""What a receiver reads more kindly than a sender may write, and that nobody's data is touched."""
+"""Variants that a receiver accepts although a sender may not write them; and that payloads are not changed."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""What counts as a signal, and how it agrees with the fields that speak of its leads."""
+"""Valid signals, and their consistency with the fields about leads."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_number_lists_are_signals(signal):
 
 
 class Millivolts(float):
-    """A float that somebody gave a name."""
+    """A subclass of float."""
 
 
 def test_subclasses_of_numbers_are_numbers():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv as csv_format
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ numbers = st.floats(1e-3, 1e6)
 
 @pytest.fixture
 def csv(tmp_path):
-    """Write text, or bytes, and give the path."""
+    """Write text or bytes; return the path."""
 
     def write(content: str | bytes) -> Path:
         path = tmp_path / "ecg.csv"
@@ -69,6 +71,129 @@ def test_a_missing_sample_is_written_nan(csv):
     np.testing.assert_array_equal(read_record(csv("1.5\nnan\n"), sampling_rate=1).signal, [[1.5, np.nan]])
 
 
+@pytest.mark.parametrize("word", ["", "nan", "NaN", "NA", "null", "-"])
+def test_a_missing_count_is_no_count(csv, word):
+    record = read_record(csv(f"I,II\n100,1\n{word},2\n300,3\n"), sampling_rate=1)
+    assert record.missing is not None
+    np.testing.assert_array_equal(record.physical(), [[100, np.nan, 300], [1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "leads", "units"),
+    [
+        ("time,II (uV)\n0,100.5\n0.004,200.5\n", [[0.1005, 0.2005]], ("II",), "mV"),
+        ("time,I [mV]\n0,1\n0.004,2\n", [[1, 2]], ("I",), "mV"),
+        ("time,I (V)\n0,0.001\n0.004,0.002\n", [[1, 2]], ("I",), "mV"),
+        ("time;I (\N{MICRO SIGN}V)\n0;100\n0,004;200\n", [[0.1, 0.2]], ("I",), "mV"),
+        ("time,I (mV),II (uV)\n0,1,1000\n0.004,2,2000\n", [[1, 2], [1, 2]], ("I", "II"), "mV"),
+        ("time,ABP (mmHg)\n0,80\n0.004,81\n", [[80, 81]], ("ABP",), "mmHg"),
+        ("time,I (raw)\n0,80\n0.004,81\n", [[80, 81]], ("I (raw)",), "counts"),
+        ("'Elapsed time','MLII'\n'seconds','mV'\n0.000,-0.145\n0.004,-0.125\n", [[-0.145, -0.125]], ("MLII",), "mV"),
+        (
+            "'sample #','MLII','V5'\n0,995,1011\n1,995,1012\n2,996,1013\n",
+            [[995, 995, 996], [1011, 1012, 1013]],
+            ("MLII", "V5"),
+            "counts",
+        ),
+        (",I\n0,1.5\n1,1.6\n2,1.7\n", [[1.5, 1.6, 1.7]], ("I",), "mV"),
+        ("Unnamed: 0,I\n0,1.5\n1,1.6\n2,1.7\n", [[1.5, 1.6, 1.7]], ("I",), "mV"),
+        ("name,I\nr1,1.5\nr2,1.6\n", [[1.5, 1.6]], ("I",), "mV"),
+        ("I,II,label\n1.5,2.5,N\n1.6,2.6,V\n", [[1.5, 1.6], [2.5, 2.6]], ("I", "II"), "mV"),
+        ("I;II\n0,10;1,5\n0,15;1,6\n", [[0.10, 0.15], [1.5, 1.6]], ("I", "II"), "mV"),
+        ("I\n0,10\n0,15\n", [[0.10, 0.15]], ("I",), "mV"),
+        ("0,10\t1,5\n0,15\t1,6\n", [[0.10, 0.15], [1.5, 1.6]], ("ch1", "ch2"), "mV"),
+        ("  0.10   1.5\n -0.15   1.6\n", [[0.10, -0.15], [1.5, 1.6]], ("ch1", "ch2"), "mV"),
+        ("I\tII\t\n1.5\t2.5\t\n1.6\t2.6\t\n", [[1.5, 1.6], [2.5, 2.6]], ("I", "II"), "mV"),
+        ("1.5\t2.5\t\n1.6\t2.6\t\n", [[1.5, 1.6], [2.5, 2.6]], ("ch1", "ch2"), "mV"),
+        ("% a comment\nI\n1.5\n1.6\n", [[1.5, 1.6]], ("I",), "mV"),
+        ("ECG (mV),Resp (a.u.)\n1.5,7\n1.6,8\n", [[1.5, 1.6]], ("ECG",), "mV"),
+        (
+            "Lead,Lead I\nUnit,\N{MICRO SIGN}V\nSample Rate,512 hertz\n\n100.5\n-200.5\n",
+            [[0.1005, -0.2005]],
+            ("I",),
+            "mV",
+        ),
+    ],
+)
+def test_what_other_programs_write(csv, content, expected, leads, units):
+    record = read_record(csv(content), sampling_rate=None if "time" in content or "Rate" in content else 250)
+    np.testing.assert_allclose(record.physical(), expected, rtol=1e-12)
+    assert (record.leads, record.units) == (leads, units)
+
+
+def test_what_is_no_lead_is_named(csv):
+    record = read_record(csv("index,I,label\n0,1.5,N\n1,1.6,V\n2,1.7,N\n"), sampling_rate=250)
+    assert (record.leads, sorted(record.left_out)) == (("I",), ["index", "label"])
+
+
+def test_the_recording_of_an_openbci_board(csv):
+    record = read_record(
+        csv(
+            "%OpenBCI Raw EXG Data\n%Number of channels = 2\n%Sample Rate = 250 Hz\n"
+            "Sample Index, EXG Channel 0, EXG Channel 1, Accel Channel 0, Timestamp\n"
+            "254, 100.5, -50.25, 0.1, 1600000000.000\n255, 101.5, -51.25, 0.1, 1600000000.004\n"
+            "0, 102.5, -52.25, 0.1, 1600000000.008\n"
+        )
+    )
+    assert (record.leads, record.sampling_rate, record.units) == (("EXG Channel 0", "EXG Channel 1"), 250, "mV")
+    np.testing.assert_allclose(record.physical(), [[0.1005, 0.1015, 0.1025], [-0.05025, -0.05125, -0.05225]])
+    assert "Accel Channel 0" in record.left_out
+
+
+def test_the_recording_of_opensignals(csv):
+    described = '{"00:07": {"column": ["nSeq", "I1", "A1"], "label": ["A1"], "sampling rate": 1000}}'
+    rows = "".join(f"{number % 16}\t1\t{500 + number}\t\n" for number in range(20))
+    record = read_record(csv(f"# OpenSignals Text File Format\n# {described}\n# EndOfHeader\n{rows}"))
+    assert (record.leads, record.sampling_rate, record.left_out) == (("A1",), 1000, ("I1", "nSeq"))
+    np.testing.assert_array_equal(record.signal, [np.arange(500, 520)])
+
+
+@pytest.mark.parametrize("content", ["0,10\n0,15\n0,20\n", "-0,10\n1,15\n2,20\n"])
+def test_what_may_be_decimal_commas_is_asked(csv, content):
+    path = csv(content)
+    refused(path, r"may be 2 whole numbers, or 1 with a decimal comma; say .*--decimal", sampling_rate=250)
+    assert read_record(path, 250, decimal=",").signal.shape == (1, 3)
+    assert read_record(path, 250, decimal=".").signal.shape == (2, 3)
+
+
+def test_counts_get_the_calibration_that_is_given(csv):
+    record = read_record(csv("I\n1024\n1224\n"), 250, gain=200, baseline=1024)
+    assert (record.units, record.signal.tolist()) == ("mV", [[1024, 1224]])
+    np.testing.assert_array_equal(record.physical(), [[0, 1]])
+    in_microvolts = read_record(csv("I\n100\n200\n"), 250, units="uV")
+    np.testing.assert_allclose(in_microvolts.physical(), [[0.1, 0.2]])
+
+
+def test_what_a_csv_file_leaves_open_is_refused_for_others(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((1, 5)))
+    refused(tmp_path / "a.npy", "gain and units are for CSV files", sampling_rate=1, gain=200, units="uV")
+
+
+def test_text_that_is_not_utf_8_is_read_and_said(csv):
+    record = read_record(csv("Ableitung_\N{LATIN CAPITAL LETTER U WITH DIAERESIS}\n1.5\n".encode("latin-1")), 1)
+    assert record.leads == ("Ableitung_\N{LATIN CAPITAL LETTER U WITH DIAERESIS}",)
+    assert record.repaired == ("its text is not UTF-8 and was read as Latin-1",)
+
+
+@pytest.mark.parametrize("missing", ["", " ", "nan", "NaN"])
+def test_an_empty_cell_is_a_missing_sample(csv, missing):
+    record = read_record(csv(f"I,II\n0.5,{missing}\n{missing},0.25\n"), sampling_rate=1)
+    np.testing.assert_array_equal(record.signal, [[0.5, np.nan], [np.nan, 0.25]])
+    assert (record.units, record.signal.dtype) == ("mV", np.float64)
+
+
+@pytest.mark.parametrize("note", ["", "# dtype: int16\n", "# dtype: int16\n# missing: 1024\n"])
+def test_counts_of_which_some_are_missing_are_counts(csv, note):
+    rows = "I,II\n1000,\n,7\nnan,9\n1024,1024\n"
+    last = np.nan if "missing" in note else 1024
+    record = read_record(csv(note + rows), sampling_rate=1)
+    np.testing.assert_array_equal(record.physical(), [[1000, np.nan, np.nan, last], [np.nan, 7, 9, last]])
+    assert (record.units, record.is_counts) == ("counts", True)
+    record = read_record(csv(f"{note}# units: uV\n# gain: 0.2, 2\n# baseline: 0, 7\n{rows}"), sampling_rate=1)
+    np.testing.assert_array_equal(record.physical()[:, :3], [[5000, np.nan, np.nan], [np.nan, 0, 1]])
+    assert record.units == "uV"
+
+
 @given(st.lists(st.floats(allow_nan=False), min_size=1))
 def test_floats_are_read_exactly(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("csv") / "ecg.csv"
@@ -101,7 +226,7 @@ def test_a_given_rate_settles_what_rounded_times_leave_open(csv):
 
 def test_a_given_rate_that_the_times_exclude_is_refused(csv):
     path = csv("time,I\n0.00000,0.5\n0.00400,0.5\n0.00800,0.5\n")
-    refused(path, "it says 250 Hz, against the 257 Hz", sampling_rate=257)
+    refused(path, "its sampling rate is 250 Hz, not the given 257 Hz", sampling_rate=257)
 
 
 def test_a_single_row_has_no_rate_of_its_own(csv):
@@ -115,8 +240,30 @@ def test_uneven_times_are_refused_where_they_jump(csv, times):
     refused(csv("I,time\n" + rows), r"line 5, column 2: the time goes from 2 to .* where a step of 1 s is expected")
 
 
-def test_a_time_in_another_unit_is_refused(csv):
-    refused(csv("I,time_ms\n0.5,0\n"), r"column 2 is called 'time_ms'; a time must be in seconds")
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("time_ms", ("0", "4", "8")),
+        ("Time (ms)", ("0", "4", "8")),
+        ("time [us]", ("0", "4000", "8000")),
+        ("timestamp", ("1600000000000", "1600000000004", "1600000000008")),
+        ("timestamp", ("1600000000.000", "1600000000.004", "1600000000.008")),
+        ("date", ("2024-05-01T10:00:00.000Z", "2024-05-01T10:00:00.004Z", "2024-05-01T10:00:00.008Z")),
+        ("datetime", ("2024-05-01 10:00:00.000", "2024-05-01 10:00:00.004", "2024-05-01 10:00:00.008")),
+        ("Elapsed time", ("0:00.000", "0:00.004", "0:00.008")),
+        ("time", ("10:00:00.000", "10:00:00.004", "10:00:00.008")),
+    ],
+)
+def test_times_of_other_units_and_dates_are_read(csv, name, times):
+    record = read_record(csv(f"{name},I\n" + "".join(f"{time},0.5\n" for time in times)))
+    assert (record.sampling_rate, record.leads, record.samples) == (250, ("I",), 3)
+    assert (record.start is not None) == (times[0][:3] in ("160", "202"))
+
+
+def test_the_column_of_times_can_be_named(csv):
+    path = csv("clock,I\n0,0.5\n0.5,0.6\n")
+    assert read_record(path, time_column="clock").sampling_rate == 2
+    refused(path, r"no column is called 'when'; it has 'clock', 'I'", time_column="when")
 
 
 def test_without_a_time_the_rate_must_be_given(csv):
@@ -129,16 +276,19 @@ def test_without_a_time_the_rate_must_be_given(csv):
         ("", "holds no samples"),
         ("# only: a note\n\n", "holds no samples"),
         ("I,II\n", "a header and no samples"),
-        ("time\n0\n1\n", "it holds a time and nothing else"),
-        ("# note\nI,II\n1.5,2\n\n1.5,x\n", "line 5, column 2: 'x' is no number"),
-        ("1.5;2\n1,5;2\n", "line 2, column 1: '1,5' is no number; write decimals with a point"),
-        ("1.5,2\n,2\n", "line 2, column 1: '' is no number; write nan where a sample is missing"),
-        (",2\n1,2\n", "line 1, column 1: '' is no number"),
+        ("time\n0\n1\n", "it has times but no samples"),
+        ("# note\nI,II\n1.5,2\n\n1.5,x\n", "line 5, column 2: 'x' is not a number"),
+        ("1.5;2\n1,5;2\n", "line 2, column 1: '1,5' is not a number; write decimals with a point"),
+        ("time,I\n,0.5\n1,0.5\n", "line 2, column 1: '' is not a number"),
+        ("# dtype: int16\n1.5,\n", "dtype int16, but not every sample is a whole number"),
         ("I,II\n1.5,2\n1.5\n", "line 3: 1 columns where there are 2 above"),
-        ("time,I\n0,0.5\nnan,0.5\n", "line 3, column 1: 'nan' is no time"),
-        ("time,I\n0,0.5\nx,0.5\n", "line 3, column 1: 'x' is no number"),
-        (b"\xff\xfe\x00\x01", "not text, so no CSV"),
-        (b"1.5," + b"9" * 200_000 + b"\n", "not readable as CSV"),
+        ("time,I\n0,0.5\nnan,0.5\n", "line 3, column 1: 'nan' is not a time"),
+        ("time,I\n0,0.5\nx,0.5\n", "line 3, column 1: 'x' is not a number"),
+        (b"\xff\xfe\x00\x01\x00", "not text, so no CSV"),
+        (b"\x80\x00\x01\xff", "not text, so no CSV"),
+        (b"1.5,2\n" * 500 + b'1.5,"9\n' + b"9\n" * 200_000, "not readable as CSV"),
+        (b"1.5," + b"9" * 200_000 + b"\n", "line 1: 200,004 letters, and no row of samples has more than 131,072"),
+        (b"1," * 5000 + b"\n", "5,001 columns; more than 4,096 are not believed"),
         ("# dtype: object\n1.5\n", "dtype 'object', which is none of int8"),
         ("# dtype: int8\n128\n", "dtype int8, but it holds 128 to 128"),
         ("# dtype: int16\n1.5\n", "dtype int16, but not every sample is a whole number"),
@@ -219,3 +369,48 @@ def test_the_file_explains_itself(tmp_path):
         "0.0,80,90",
     ]
     assert lines[-1].startswith("9.999,")
+
+
+@pytest.mark.parametrize(
+    "leads",
+    [
+        ("=HYPERLINK(1)", "+I", "-II", " @V1"),
+        ("'=1", "''-", "\tI", "\rI"),
+        ("I\x1b[2J", "a\nb", "\u202eV1", "\u2028"),
+        ("a;b;c;d;e;f", 'quo"te', "a,b", " blanks "),
+        ("I", "I\x85", "time", ""),
+    ],
+)
+def test_names_that_a_spreadsheet_would_run_are_harmless_and_come_back(tmp_path, leads):
+    record = Record(
+        np.arange(8).reshape(4, 2).astype(np.int16),
+        250,
+        leads,
+        units="m\x1bV,=1;+2\n=1",
+        gain=(1,) * 4,
+        baseline=(0,) * 4,
+    )
+    with (tmp_path / "a.csv").open("wb") as file:
+        write_record(record, file, ".csv")
+    text = (tmp_path / "a.csv").read_text()
+    assert text.replace("\n", "").isprintable()
+    every = [cell.strip() for row in csv_format.reader(text.split("\n")) for cell in row]  # as a spreadsheet sees it
+    assert not any(cell.startswith(("=", "+", "@")) or re.match("-[^0-9.]", cell) for cell in every)
+    rows = list(csv_format.reader(line for line in text.split("\n") if line and not line.startswith("#")))
+    assert rows[0][0] == "time"
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in rows[0])
+    assert all(line.startswith(("#", "time,", "0", '"')) for line in text.splitlines())
+    back = read_record(tmp_path / "a.csv")
+    assert back.leads == leads
+    assert back.units == record.units
+
+
+def test_without_the_note_a_quote_before_a_formula_is_taken_away(tmp_path):
+    (tmp_path / "a.csv").write_text("time,'-II,'I'\n0,1,2\n0.004,3,4\n")
+    assert read_record(tmp_path / "a.csv").leads == ("-II", "'I'")
+
+
+@pytest.mark.parametrize("note", ["I, II", "[1]", '{"leads": ["I"]}', '{"leads": [1, 2], "units": 3}', "[" * 100_000])
+def test_a_comment_called_names_that_is_none_of_ours_is_a_comment(tmp_path, note):
+    (tmp_path / "a.csv").write_text(f"# names: {note}\ntime,I,II\n0,1,2\n0.004,3,4\n")
+    assert read_record(tmp_path / "a.csv").leads == ("I", "II")

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import Record, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, Record, RecordError, read_record, shipped_ecg
 
 
 @pytest.fixture
@@ -15,7 +18,7 @@ def edfio():
 
 
 def signal(edfio, counts, rate, label, units="mV", *, physical=(-163.84, 163.835)):
-    """An EDF signal; by default of 200 counts per mV around 0."""
+    """Return an EDF signal, by default of 200 counts per mV and a baseline of 0."""
     return edfio.EdfSignal.from_digital(
         counts, rate, label=label, physical_dimension=units, physical_range=physical, digital_range=(-32768, 32767)
     )
@@ -45,7 +48,7 @@ def test_twelve_leads_come_back_exactly(edfio, tmp_path):
 
 
 def test_an_offset_in_the_ranges_becomes_the_baseline(edfio, tmp_path):
-    """The toy ECG has its zero at 1024: (-32768 - 1024) / 200 = -168.96 mV and (32767 - 1024) / 200 = 158.715 mV."""
+    """The toy ECG has a baseline of 1024: (-32768 - 1024) / 200 = -168.96 mV, (32767 - 1024) / 200 = 158.715 mV."""
     expected = toy_ecg()
     path = write(edfio, tmp_path, signal(edfio, expected.signal[0], 360, "MLII", physical=(-168.96, 158.715)))
     assert_same(read_record(path), expected)
@@ -114,21 +117,107 @@ def test_annotations_beside_the_signals_are_no_lead(edfio, tmp_path):
     assert read_record(path).leads == ("ECG",)
 
 
-def test_a_recording_with_gaps_is_refused(edfio, tmp_path):
+def with_second_record_at(edfio, folder: Path, onset: bytes) -> Path:
     note = edfio.EdfAnnotation(0.5, None, "movement")
-    path = write(edfio, tmp_path, signal(edfio, ramp(256), 128, "ECG"), annotations=[note], data_record_duration=1)
+    path = write(edfio, folder, signal(edfio, ramp(256), 128, "ECG"), annotations=[note], data_record_duration=1)
     content = path.read_bytes()
     assert b"+1\x14\x14" in content
-    path.write_bytes(content.replace(b"+1\x14\x14", b"+7\x14\x14"))
-    with pytest.raises(RecordError, match=r"has gaps \(EDF\+D\); split it at the gaps"):
+    path.write_bytes(content.replace(b"+1\x14\x14\0", onset + b"\x14\x14" + bytes(3 - len(onset))))
+    return path
+
+
+def test_what_a_gap_leaves_out_is_missing(edfio, tmp_path):
+    """EDF+D: the second record begins seven seconds after the first, which lasts one."""
+    record = read_record(with_second_record_at(edfio, tmp_path, b"+7"))
+    physical = record.physical()[0]
+    assert (record.samples, record.missing) == (8 * 128, -32768)
+    assert np.isnan(physical[128 : 7 * 128]).all()
+    np.testing.assert_array_equal(record.signal[0, 7 * 128 :], ramp(256)[128:])
+    np.testing.assert_array_equal(record.signal[0, :128], ramp(128))
+
+
+def test_records_that_overlap_are_refused(edfio, tmp_path):
+    with pytest.raises(RecordError, match=r"record 1 begins at 0 s, where the one before it lasts until 1 s"):
+        read_record(with_second_record_at(edfio, tmp_path, b"+0"))
+
+
+def test_a_gap_that_would_fill_the_memory_is_refused(edfio, tmp_path):
+    path = with_second_record_at(edfio, tmp_path, b"+7")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"+7\x14\x14")
+    content[place : place + 14] = b"+999999999\x14\x14\0\0"
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=r"with samples of 2 s; split it at the gaps"):
         read_record(path)
 
 
-def test_a_file_cut_short_is_refused(edfio, tmp_path):
+@pytest.mark.parametrize("cut", [2, 100, 255])
+def test_of_a_file_cut_short_all_whole_samples_are_read(edfio, tmp_path, cut):
     path = write(edfio, tmp_path, signal(edfio, ramp(2560), 128, "ECG"), data_record_duration=1)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RecordError, match=r"not readable as EDF .*Incomplete data record"):
-        read_record(path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    record = read_record(path)
+    whole = (2560 * 2 - cut) // 2
+    np.testing.assert_array_equal(record.signal[0, :whole], ramp(whole))
+    assert record.is_missing()[0].tolist() == [False] * whole + [True] * (2560 - whole)
+    assert "it holds 19 and" in record.repaired[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "said"),
+    [
+        (slice(236, 244), b"5       ", "announces 5 records, and it holds 2"),
+        (slice(236, 244), b"1       ", "announces 1 records, and it holds 2"),
+        (slice(244, 252), b"1\0\0\0\0\0\0\0", "NUL bytes"),
+        (slice(256 + 104, 256 + 112), b"-1,0    ", "decimal commas"),
+        (slice(168, 176), b"99.99.99", None),
+    ],
+)
+def test_a_careless_header_is_put_right_and_that_is_said(edfio, tmp_path, place, content, said):
+    path = write(edfio, tmp_path, signal(edfio, ramp(256), 128, "ECG", physical=(-1, 1)), data_record_duration=1)
+    right = read_record(path)
+    spoilt = bytearray(path.read_bytes())
+    spoilt[place] = content
+    path.write_bytes(spoilt)
+    record = read_record(path)
+    assert_same(record, right)
+    assert record.repaired == () if said is None else said in record.repaired[0]
+
+
+def test_annotations_and_the_start_are_read_whatever_their_alphabet(edfio, tmp_path):
+    notes = [edfio.EdfAnnotation(0.5, 1.25, "muede"), edfio.EdfAnnotation(1, None, "VT@@ECG")]
+    path = write(
+        edfio,
+        tmp_path,
+        signal(edfio, ramp(256), 128, "ECG"),
+        annotations=notes,
+        data_record_duration=1,
+        recording=edfio.Recording(startdate=datetime.date(2011, 5, 5)),
+        starttime=datetime.time(6, 7, 8),
+    )
+    path.write_bytes(path.read_bytes().replace(b"muede", "müde".encode("latin-1") + b"\x14"))
+    record = read_record(path)
+    assert record.annotations == (Annotation(0.5, "müde", None, 1.25), Annotation(1.0, "VT", "ECG"))
+    assert record.start == datetime.datetime(2011, 5, 5, 6, 7, 8)
+
+
+@given(gaps=st.lists(st.integers(1, 2), min_size=1, max_size=4))
+def test_samples_lie_where_the_times_of_their_records_say(tmp_path_factory, gaps):
+    """A simple oracle puts the samples of each record at its onset, and NaN elsewhere."""
+    folder = tmp_path_factory.mktemp("edf")
+    edfio = optional("edfio")
+    count = len(gaps) + 1
+    samples = ramp(count * 10)
+    path = write(edfio, folder, signal(edfio, samples, 10, "ECG"), annotations=[], data_record_duration=1)
+    onsets = np.cumsum([0, *gaps])
+    content = path.read_bytes()
+    for number in reversed(range(count)):
+        content = content.replace(b"+%d\x14\x14" % number, b"+%d\x14\x14" % onsets[number])
+    path.write_bytes(content)
+    expected = np.full((onsets[-1] + 1) * 10, np.nan)
+    for number, onset in enumerate(onsets):
+        expected[onset * 10 : onset * 10 + 10] = samples[number * 10 : number * 10 + 10]
+    record = read_record(path)
+    np.testing.assert_allclose(record.physical()[0], expected / 200, rtol=1e-15)
 
 
 def test_a_file_still_being_recorded_is_read_as_far_as_it_goes(edfio, tmp_path):

@@ -10,7 +10,7 @@ RNG = np.random.default_rng(7)
 
 
 def beats(period: float, seconds: float, noise: float = 0.0) -> Record:
-    """A sharp wave and a broad one a beat, at an even pace."""
+    """Return regular beats of a sharp and a broad wave each."""
     phase = np.arange(round(seconds * RATE)) / RATE % period
     beat = np.exp(-(((phase - 0.05) / 0.02) ** 2)) + 0.3 * np.exp(-(((phase - 0.3) / 0.06) ** 2))
     signal = np.stack([beat, -0.5 * beat]) + noise * RNG.standard_normal((2, len(phase)))

@@ -22,7 +22,9 @@ def test_a_folder_is_no_recording(path):
 def test_an_unknown_file_lists_what_is_known(tmp_path):
     path = tmp_path / "ecg.mat"
     path.write_bytes(b"MATLAB 5.0")
-    with pytest.raises(RecordError, match=r"not a recording that is known here: WFDB .*, EDF, BDF, DICOM, CSV, NPY or"):
+    with pytest.raises(
+        RecordError, match=r"not a recording of a supported format: WFDB .*, EDF, BDF, DICOM, CSV, NPY or"
+    ):
         read_record(path)
 
 
@@ -33,7 +35,7 @@ def test_an_unreadable_file_says_why(tmp_path, monkeypatch):
     def denied(*_args, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_text", denied)
+    monkeypatch.setattr("pathlib.Path.open", denied)
     with pytest.raises(RecordError, match=r"ecg\.csv: Permission denied"):
         read_record(path, sampling_rate=1)
 
@@ -47,7 +49,7 @@ def test_a_rate_must_be_above_0(rate):
 @pytest.mark.parametrize(
     ("name", "content", "library", "extra"),
     [
-        ("100.hea", b"100 1 360\n", "wfdb", "wfdb"),
+        ("100.hea", b"100 1 360\n100.dat 212 200 11 1024 995 0 0 MLII\n", "wfdb", "wfdb"),
         ("night.edf", b"0       ", "edfio", "edf"),
         ("night.bdf", b"\xffBIOSEMI", "edfio", "edf"),
         ("ecg", bytes(128) + b"DICM", "pydicom", "dicom"),

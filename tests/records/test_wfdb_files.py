@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import Record, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, Record, RecordError, read_record, shipped_ecg
 
 # wfdb writes records by pandas calls that pandas has announced to change
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
@@ -56,7 +57,7 @@ def test_microvolts_become_millivolts_without_a_rounding_of_the_gain(wfdb, tmp_p
 
 
 def mixed(wfdb, folder: Path, names: list[str], units: list[str]) -> Path:
-    """Two signals at 500 Hz and one at 250."""
+    """Write a record of two signals at 500 Hz and one at 250 Hz."""
     ramp = np.arange(1000, dtype=np.int64)
     wfdb.wrsamp(
         "rec",
@@ -128,5 +129,175 @@ def test_samples_without_their_header_say_what_is_missing(wfdb, tmp_path):
 def test_a_rate_that_contradicts_the_header_is_refused(wfdb, tmp_path):
     path = write(wfdb, tmp_path, toy_ecg(), "16")
     assert_same(read_record(path, sampling_rate=360), toy_ecg())
-    with pytest.raises(RecordError, match="it says 360 Hz, against the 250 Hz given"):
+    with pytest.raises(RecordError, match="its sampling rate is 360 Hz, not the given 250 Hz"):
         read_record(path, sampling_rate=250)
+
+
+# --- headers and samples written by hand ---
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Write a file to the folder of the test; return the folder."""
+
+    def write(name: str, content: str | bytes) -> Path:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path
+
+    return write
+
+
+INVALID = {"16": -(2**15), "61": -(2**15), "80": -(2**7), "160": -(2**15), "24": -(2**23), "32": -(2**31)}
+
+
+def stored(fmt: str, counts: list[int]) -> bytes:
+    """Encode the counts of one signal in a WFDB format."""
+    match fmt:
+        case "16" | "61":
+            return np.array(counts, "<i2" if fmt == "16" else ">i2").tobytes()
+        case "32":
+            return np.array(counts, "<i4").tobytes()
+        case "24":
+            return b"".join(count.to_bytes(3, "little", signed=True) for count in counts)
+        case "80":
+            return bytes(count + 128 for count in counts)
+        case "160":
+            return np.array([count + 32768 for count in counts], "<u2").tobytes()
+    raise AssertionError(fmt)
+
+
+@pytest.mark.parametrize("fmt", INVALID)
+def test_a_missing_sample_is_missing_in_each_format(wfdb, put, fmt):
+    counts = [100, INVALID[fmt], 102, -7]
+    put("a.dat", stored(fmt, counts))
+    folder = put("a.hea", f"a 1 250 4\na.dat {fmt} 200/mV 16 0 100 0 0 II\n")
+    record = read_record(folder / "a")
+    np.testing.assert_allclose(record.physical(), [[0.5, np.nan, 0.51, -0.035]])
+    assert record.is_missing().tolist() == [[False, True, False, False]]
+
+
+@pytest.mark.parametrize(("fmt", "invalid"), [("212", -2048), ("310", -512), ("311", -512)])
+def test_a_missing_sample_is_missing_in_packed_formats(wfdb, put, tmp_path, fmt, invalid):
+    counts = np.array([[100, invalid, 102, -7, 5, 6]]).T
+    wfdb.wrsamp(
+        "a",
+        fs=250,
+        units=["mV"],
+        sig_name=["II"],
+        d_signal=counts,
+        fmt=["212"],
+        adc_gain=[200.0],
+        baseline=[0],
+        write_dir=str(tmp_path),
+    )
+    if fmt != "212":
+        values = [int(count) & 0x3FF for count in counts[:, 0]]
+        packed = b""
+        for one, two, three in (values[:3], values[3:]):
+            if fmt == "310":
+                low = ((one << 1) | ((three & 0x1F) << 11)).to_bytes(2, "little")
+                packed += low + ((two << 1) | ((three >> 5) << 11)).to_bytes(2, "little")
+            else:
+                packed += (one | (two << 10) | (three << 20)).to_bytes(4, "little")
+        put("a.dat", packed)
+        put("a.hea", f"a 1 250 6\na.dat {fmt} 200/mV 10 0 100 0 0 II\n")
+    record = read_record(tmp_path / "a")
+    np.testing.assert_allclose(record.physical(), [[0.5, np.nan, 0.51, -0.035, 0.025, 0.03]])
+
+
+@pytest.mark.parametrize("fmt", ["16", "61"])
+@pytest.mark.parametrize("skew", [1, 2, 5])
+def test_what_a_skew_leaves_over_is_missing(wfdb, put, fmt, skew):
+    put("a.dat", stored(fmt, [1, 10, 2, 20, 3, 30]))
+    folder = put("a.hea", f"a 2 250 3\na.dat {fmt} 200/mV 16 0 0 0 0 I\na.dat {fmt}:{skew} 200/mV 16 0 0 0 0 II\n")
+    expected = ([10, 20, 30][skew:] + [np.nan] * 3)[:3]
+    np.testing.assert_allclose(read_record(folder / "a").physical() * 200, [[1, 2, 3], expected])
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [
+        ("V", 1000),
+        ("mV", 1),
+        ("uV", 1e-3),
+        ("\N{MICRO SIGN}V", 1e-3),
+        ("\N{GREEK SMALL LETTER MU}V", 1e-3),
+        ("nV", 1e-6),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_units_are_read_in_either_alphabet(wfdb, put, units, factor, encoding):
+    if encoding == "latin-1" and units.startswith("\N{GREEK SMALL LETTER MU}"):
+        pytest.skip("Latin-1 has no Greek letters")
+    put("a.dat", stored("16", [100, 200]))
+    folder = put("a.hea", f"a 1 250 2\na.dat 16 200/{units} 16 0 100 0 0 Lead \xdc\n".encode(encoding))
+    record = read_record(folder / "a")
+    assert (record.units, record.leads) == ("mV", ("Lead \xdc",))
+    np.testing.assert_allclose(record.physical(), [[0.5 * factor, 1 * factor]], rtol=1e-12)
+
+
+def test_an_unknown_unit_keeps_its_name(wfdb, put):
+    put("a.dat", stored("16", [100, 200]))
+    folder = put("a.hea", "a 1 250 2\na.dat 16 200/foo 16 0 100 0 0 II\n")
+    assert read_record(folder / "a").units == "foo"
+
+
+def test_a_gain_that_is_not_there_is_assumed_and_that_is_said(wfdb, put):
+    put("a.dat", stored("16", [100, 200]))
+    record = read_record(put("a.hea", "a 1 250 2\na.dat 16 0 16 0 100 0 0 II\n") / "a")
+    assert record.gain == (200,)
+    assert "no gain stands in the header for II" in record.repaired[0]
+
+
+def segments(put, gains, *, units="mV"):
+    put("p.dat", stored("16", [40, 80]))
+    for name, gain in gains.items():
+        put(f"{name}.hea", f"{name} 1 250 2\np.dat 16 {gain}/{units} 16 0 40 0 0 II\n")
+
+
+def test_each_segment_has_its_own_gain(wfdb, put):
+    segments(put, {"p": "200", "q": "100", "r": "400(40)"})
+    folder = put("m.hea", "m/3 1 250 6\np 2\nq 2\nr 2\n")
+    np.testing.assert_allclose(read_record(folder / "m").physical(), [[0.2, 0.4, 0.4, 0.8, 0, 0.1]])
+
+
+def test_segments_of_one_gain_keep_their_counts(wfdb, put):
+    segments(put, {"p": "200(7)"})
+    record = read_record(put("m.hea", "m/2 1 250 4\np 2\np 2\n") / "m")
+    assert (record.signal.tolist(), record.gain, record.baseline) == ([[40, 80, 40, 80]], (200,), (7,))
+
+
+def test_a_segment_of_nothing_is_missing(wfdb, put):
+    segments(put, {"p": "200"})
+    x = read_record(put("m.hea", "m/3 1 250 7\np 2\n~ 3\np 2\n") / "m").physical()[0]
+    np.testing.assert_allclose(x, [0.2, 0.4, np.nan, np.nan, np.nan, 0.2, 0.4])
+
+
+def test_a_lead_that_a_segment_has_not_is_missing_in_it(wfdb, put):
+    segments(put, {"p": "200", "q": "100"})
+    put("v.dat", stored("16", [1, 2, 3, 4]))
+    put("v.hea", "v 2 250 2\nv.dat 16 200/mV 16 0 0 0 0 V\nv.dat 16 200/mV 16 0 0 0 0 II\n")
+    put("l.hea", "l 2 250 0\n~ 0 200/mV 16 0 0 0 0 II\n~ 0 200/mV 16 0 0 0 0 V\n")
+    record = read_record(put("m.hea", "m/4 2 250 6\nl 0\np 2\nv 2\nq 2\n") / "m")
+    assert record.leads == ("II", "V")
+    np.testing.assert_allclose(
+        record.physical(),
+        [[0.2, 0.4, 0.01, 0.02, 0.4, 0.8], [np.nan, np.nan, 0.005, 0.015, np.nan, np.nan]],
+    )
+
+
+def test_annotations_and_the_start_are_kept(wfdb, put, tmp_path):
+    put("a.dat", stored("16", [100] * 500))
+    folder = put("a.hea", "a 1 250 500 12:30:05.5 04/05/2011\na.dat 16 200/mV 16 0 100 0 0 II\n")
+    wfdb.wrann("a", "atr", np.array([50, 250]), symbol=["N", "+"], aux_note=["", "(AFIB"], write_dir=str(tmp_path))
+    record = read_record(folder / "a")
+    assert record.start == datetime(2011, 5, 4, 12, 30, 5, 500_000)
+    assert record.annotations == (Annotation(0.2, "N"), Annotation(1.0, "(AFIB"))
+
+
+def test_broken_annotations_do_not_keep_the_samples(wfdb, put):
+    put("a.dat", stored("16", [100, 200]))
+    put("a.atr", b"\x01")
+    record = read_record(put("a.hea", "a 1 250 2\na.dat 16 200/mV 16 0 100 0 0 II\n") / "a")
+    assert record.signal.tolist() == [[100, 200]]
+    assert "annotations of a.atr, which cannot be read" in record.left_out[0]

@@ -1,4 +1,4 @@
-"""What only some processors can run is found wherever it stands, and allowed where it is chosen at run time."""
+"""Instructions of some processors only are found, and allowed in functions that are selected at run time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's first command is found, and typed where there is nothing but a compiler."""
+"""The first command of the README is found, and run with nothing but a compiler."""
 
 from __future__ import annotations
 

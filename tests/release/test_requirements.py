@@ -1,4 +1,4 @@
-"""For which Pythons and platforms the requirements are asked for; the index itself is asked by nox alone."""
+"""The Pythons and platforms whose requirements are checked; only nox queries the index."""
 
 from __future__ import annotations
 

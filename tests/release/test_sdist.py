@@ -1,4 +1,4 @@
-"""A source archive must hold what is under version control, and nothing that is not."""
+"""A source archive contains exactly the files under version control."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_file_that_is_missing(tmp_path, wanted, name):
 
 @pytest.mark.parametrize("name", ["ecgframe/_core/_header.c", ".env", "client/README.md"])
 def test_a_file_too_many(tmp_path, wanted, name):
-    with pytest.raises(sdist.Failed, match=f"holds what it should not: {name}$"):
+    with pytest.raises(sdist.Failed, match=f"contains unexpected files: {name}$"):
         sdist.check_contents(archive_of(tmp_path, [*wanted, name]))
 
 

@@ -1,4 +1,4 @@
-"""A release's tag, version and changelog must agree before anything is built."""
+"""The tag, the version and the changelog of a release have to agree."""
 
 from __future__ import annotations
 

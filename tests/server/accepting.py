@@ -1,4 +1,4 @@
-"""What another process does with a listening socket that it is given; a process that is spawned imports it by name."""
+"""Accepts a connection in a spawned process, which imports this function by name."""
 
 from __future__ import annotations
 

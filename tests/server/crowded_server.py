@@ -1,9 +1,9 @@
-"""A server in a process of its own that may have few open files.
+"""A server in a separate process with a low limit on open files.
 
 ``python -m server.crowded_server ENGINE FILES LOG LOOP [REDIS]``
 
-It says its port and plays a frame each 50 ms, with the time and the count of failed accepts in it, until its standard
-input ends. Every record of the log, of whatever logger, becomes a line of the file LOG, traceback included.
+It prints its port and publishes a frame every 50 ms, with the time and the count of failed accepts, until its standard
+input ends. All log records, with tracebacks, are written to the file LOG.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The servers that carry a handler, each a real one on a port of its own, and a plain client for all of them."""
+"""Real servers for a handler, one for each adapter, and a plain client for all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -26,18 +27,18 @@ Engine = Callable[..., AbstractAsyncContextManager[int]]
 
 
 class Port(int):
-    """Where a server listens, and whether it is spoken to by TLS."""
+    """The address of a server, and whether it uses TLS."""
 
     is_secure = False
 
     @property
     def url(self) -> str:
-        """Without a path."""
+        """The URL of the server, without a path."""
         return f"{'wss' if self.is_secure else 'ws'}://127.0.0.1:{int(self)}"
 
     @property
     def tls(self) -> dict[str, Any]:
-        """The options by which a client of ``websockets`` trusts the server."""
+        """Options of a ``websockets`` client that trusts the server."""
         return {"ssl": client_context()} if self.is_secure else {}
 
 
@@ -47,7 +48,7 @@ def _port(number: int, tls: bool) -> Port:
     return port
 
 
-# --- the servers: each gives its port ---
+# --- servers, each yields its port ---
 
 
 @asynccontextmanager
@@ -135,7 +136,7 @@ ENGINES: dict[str, Engine] = {
 
 @dataclass(frozen=True)
 class Way:
-    """One way from a handler to its peers: what every test of delivery is run over. Used like an engine."""
+    """One combination of adapter, event loop and TLS, with which tests of delivery run. Used like an engine."""
 
     engine: Engine
     tls: bool = False
@@ -146,13 +147,8 @@ class Way:
 
     @property
     def loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop] | None:
-        """Makes the event loop; None for asyncio's own. Skips the test where uvloop is missing."""
+        """Return the factory of the event loop; None for asyncio's own. Skips the test if uvloop is missing."""
         return optional("uvloop").new_event_loop if self.on_uvloop else None
-
-    @property
-    def is_quick(self) -> bool:
-        """Whether tests go this way that are not slow: each engine once, and one of them over TLS."""
-        return not self.on_uvloop and (not self.tls or self.engine is ENGINES["websockets"])
 
 
 WAYS: dict[str, Way] = {
@@ -161,20 +157,31 @@ WAYS: dict[str, Way] = {
     for on_uvloop in (False, True)
     for tls in (False, True)
 }
-"""A new adapter gets all tests of delivery by being listed in ``ENGINES``."""
+"""A new adapter that is listed in ``ENGINES`` gets all tests of delivery."""
 
-each_way = pytest.mark.parametrize(
-    "way",
-    [pytest.param(way, marks=() if way.is_quick else pytest.mark.slow) for way in WAYS.values()],
-    ids=list(WAYS),
-)
+
+def quick_ways(test: str) -> set[str]:
+    """The ways with which a test runs without ``--slow``: one without TLS and one with it.
+
+    They are derived from the test's name, so they stay the same, and all tests together use every way.
+    """
+    number = zlib.crc32(test.encode())
+    plain, secure = ([name for name, way in WAYS.items() if way.tls is tls] for tls in (False, True))
+    return {plain[number % len(plain)], secure[(number >> 16) % len(secure)]}
+
+
+def each_way(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test once for each way, the argument ``way``; most of these runs are marked as slow."""
+    quick = quick_ways(test.__name__)
+    ways = [pytest.param(way, id=name, marks=() if name in quick else pytest.mark.slow) for name, way in WAYS.items()]
+    return pytest.mark.parametrize("way", ways)(test)
 
 
 # --- the client ---
 
 
 class PlainClient:
-    """Speaks V3 by the oracle's reading of the specification, and negotiates what it is told to."""
+    """A V3 client that uses the oracle's codec, and negotiates what a test asks for."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -186,7 +193,7 @@ class PlainClient:
         await self.connection.send(oracle.encode_frame(TYPES[type], data, 3, flags, timestamp))
 
     async def receive(self) -> oracle.Frame:
-        """The next frame that is no heartbeat; what the server asks is answered in its place, as every peer does."""
+        """Return the next frame that is not a heartbeat, and answer PINGs of the server meanwhile."""
         while True:
             if not self.waiting:
                 self.waiting = list(oracle.decode_frames(await self.connection.recv(), 2**32))
@@ -203,7 +210,7 @@ class PlainClient:
         return frame.data
 
     async def subscribe(self, stream: str) -> float | None:
-        """The place at which the stream begins for this client, in seconds; None where it is watched already."""
+        """Subscribe, and return ``from`` of the answer in seconds; None if the stream is watched already."""
         await self.send("SUBSCRIBE", {"stream": stream})
         answer = await self.expect("SUBSCRIPTION_ACK")
         start = answer.pop("from", None)
@@ -212,7 +219,7 @@ class PlainClient:
         return start
 
     async def flush(self) -> None:
-        """Wait until the server has dealt with all that was sent."""
+        """Wait until the server has processed everything that was sent."""
         await self.send("PING", None)
         await self.expect("PONG")
 
@@ -225,7 +232,7 @@ class PlainClient:
 async def client(
     port: int, path: str = "/ws", *, capabilities: list[str] | None = None, **options: Any
 ) -> AsyncIterator[PlainClient]:
-    """A connection that has negotiated V3. Nothing goes either way but what a test sends: no WebSocket pings."""
+    """Open a connection that has negotiated V3. It sends only what a test sends: no WebSocket pings."""
     defaults: dict[str, Any] = {"compression": None, "ping_interval": None}
     secure = port.tls if isinstance(port, Port) else {}
     url = port.url if isinstance(port, Port) else f"ws://127.0.0.1:{port}"
@@ -239,7 +246,7 @@ async def client(
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait for what nobody announces."""
+    """Wait until a condition holds, by polling."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Stands between a client and a Redis, and cuts connections between a question and its answer."""
+"""A proxy between a client and Redis that can hold back answers and cut connections."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 
 class HoldingProxy:
-    """Passes bytes on in both directions, each connection for itself.
+    """Forwards bytes in both directions, for each connection separately.
 
     Attributes:
-        port: where it listens, on 127.0.0.1.
+        port: port on 127.0.0.1 on which it listens.
     """
 
     def __init__(self, target: int) -> None:
@@ -27,16 +27,16 @@ class HoldingProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def hold_answers(self, to: bytes = b"") -> None:
-        """From now on pass on what clients say, but nothing back on connections whose last words have these in them."""
+        """Hold back the answers to requests that contain these bytes; requests are still forwarded."""
         self._held_words = to
         self._answers.clear()
 
     def release(self) -> None:
-        """Hold nothing back any more."""
+        """Stop holding back answers."""
         self._answers.set()
 
     async def cut(self, *, release: bool = True) -> None:
-        """Close all connections, with what was held; nothing is held any more, unless ``release`` is False."""
+        """Close all connections and discard held answers; then stop holding back, unless ``release`` is False."""
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
@@ -58,7 +58,7 @@ class HoldingProxy:
             finally:
                 to_target.close()
         except (OSError, ExceptionGroup, asyncio.CancelledError):
-            pass  # cut, by one side or by us
+            pass  # the connection was cut
         finally:
             self._connections.discard(task)
             writer.transport.abort()
@@ -81,7 +81,7 @@ class HoldingProxy:
 
 @asynccontextmanager
 async def holding_proxy(target: int) -> AsyncIterator[HoldingProxy]:
-    """A proxy in front of that port of 127.0.0.1."""
+    """Run a proxy for a port of 127.0.0.1."""
     proxy = HoldingProxy(target)
     server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]

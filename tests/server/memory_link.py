@@ -1,4 +1,4 @@
-"""A connection without a network: what the handler sends is kept, and what a test says is received."""
+"""A link without a network: keeps what the handler sends, and receives what a test passes to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MemoryLink(Link):
     """Writes at once, and answers PING.
 
     Args:
-        copying: seconds that each byte of a large message holds up the loop, as framing and encrypting do.
+        copying: seconds for which each byte of a large message blocks the event loop, like framing and encryption.
     """
 
     def __init__(self, copying: float = 0.0) -> None:
@@ -63,19 +63,19 @@ class MemoryLink(Link):
         self.may_write.set()
         self._to_receive.put_nowait(None)
 
-    # --- what a test does ---
+    # --- for tests ---
 
     def say(self, type: MessageType, data: Any, *, version: int = 3, **options: Any) -> None:
-        """Have the handler receive a message."""
+        """Pass a message to the handler."""
         self._to_receive.put_nowait(Codec(version=version, max_payload=2**32 - 1, **options).encode(type, data))
 
     def messages(self, *types: MessageType) -> list[Message]:
-        """What was sent so far, of these types."""
+        """Return the messages of these types that were sent so far."""
         codec = Codec(max_payload=2**32 - 1)
         return [message for sent in self.sent for message in codec.decode_all(sent) if message.type in types]
 
     def count(self, type: MessageType) -> int:
-        """How many messages of a type were sent, each by itself."""
+        """Return how many messages of a type were sent."""
         return sum(sent[1] == type for sent in self.sent)
 
 
@@ -87,7 +87,7 @@ async def viewing(
     capabilities: list[str] | None = None,
     **options: Any,
 ) -> AsyncIterator[MemoryLink]:
-    """A connection that has agreed on how to talk, and watches these streams."""
+    """Open a connection that has negotiated and watches these streams."""
     link = MemoryLink(**options)
     serving = asyncio.create_task(handler.handle(link))
     link.say(

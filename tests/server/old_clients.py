@@ -1,7 +1,7 @@
-"""Clients that were written before the server: they know one version, and have never heard of negotiation.
+"""Clients older than the server: they know one version, and do not know negotiation.
 
-They read with ``struct``, ``zlib`` and a MessagePack reader of the three dozen lines below, nothing of ecgframe, and
-refuse every byte that their version does not define. A server that sends such a byte makes the test fail.
+They use ``struct``, ``zlib`` and the MessagePack reader below, and nothing of ecgframe. They raise an error for every
+byte that their version does not define, so that the test fails if the server sends one.
 """
 
 import struct
@@ -22,11 +22,11 @@ TYPES = {
 COMPRESSED, PRIORITY, BROADCAST, ACK_REQUIRED = 0x01, 0x04, 0x08, 0x10
 FLAGS_A_SERVER_MAY_SEND = {1: 0, 2: COMPRESSED, 3: COMPRESSED | PRIORITY | BROADCAST | ACK_REQUIRED}
 NEGOTIATED_ONLY = {"since", "from"}
-"""Words that nobody says to a client that did not ask."""
+"""Fields of protocol extensions, which must not be sent to a client that has not negotiated them."""
 
 
 class Undefined(AssertionError):
-    """The server sent what this version does not have."""
+    """The server sent something that this version does not define."""
 
 
 # --- MessagePack ---
@@ -89,7 +89,7 @@ def read_sized(kind, size, data, at):
 
 
 def pack(value):
-    """As much of it as these clients need to say."""
+    """Pack the values that these clients send."""
     if isinstance(value, dict):
         return bytes([0x80 | len(value)]) + b"".join(pack(key) + pack(entry) for key, entry in value.items())
     if isinstance(value, str):
@@ -114,7 +114,7 @@ class OldClient:
 
     @classmethod
     async def connect(cls, version, url):
-        """Open a connection, and read past the server's first word without answering it."""
+        """Open a connection, and skip the server's offer without answering it."""
         client = cls(version, await websockets.connect(url, compression=None, max_size=None))
         kind, _, data = client.read(await client.connection.recv(), version=1)
         assert kind == PROTOCOL_NEGOTIATION
@@ -144,7 +144,7 @@ class OldClient:
         assert self.connection.close_code == 1000
 
     def read(self, message, version):
-        """One message, which is one frame of this version and nothing more."""
+        """Read one message, which must be one frame of this version."""
         if not isinstance(message, bytes):
             raise Undefined("a text message")
         size = HEADER.size + (TIMESTAMP.size if version == 3 else 0)
@@ -162,14 +162,14 @@ class OldClient:
             payload = zlib.decompress(payload)
             self.inflated += 1
         data = unpack(payload)
-        if kind != ERROR:  # its details are for whoever reads them
+        if kind != ERROR:  # details of an ERROR may have any fields
             check_words(data)
         self.received.append((kind, flags, data))
         return self.received[-1]
 
 
 def check_words(data, path="data"):
-    """No array in binary form, and no field of an extension."""
+    """Check that there is no array in binary form, and no field of an extension."""
     if isinstance(data, dict):
         if isinstance(data.get("__ndarray__"), bytes):
             raise Undefined(f"{path} is an array in binary form")

@@ -1,6 +1,6 @@
-"""Real proxies for a test: nginx, HAProxy and Caddy, each its own process with ports and a directory of its own.
+"""Real proxies for tests: nginx, HAProxy and Caddy, each in a separate process with its own ports and directory.
 
-They run as they are installed, with nothing set but what makes WebSockets pass, or as docs/proxies.md sets them.
+They run with their defaults, changed only so far that WebSockets work, or with the configuration of docs/proxies.md.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbi
 
 @dataclass
 class Setup:
-    """What one configuration is made of.
+    """The parameters of a configuration.
 
     Attributes:
-        directory: for what the proxy keeps and logs.
-        target: the port of the server behind it.
-        plain: the port for ws.
-        secure: the port for wss.
-        idle: seconds without traffic after which the proxy gives a connection up; None for what it has by default.
+        directory: directory for files and logs of the proxy.
+        target: port of the server behind the proxy.
+        plain: port for ws.
+        secure: port for wss.
+        idle: idle timeout in seconds; None for the default of the proxy.
     """
 
     directory: Path
@@ -46,7 +46,7 @@ class Setup:
 
     @property
     def pem(self) -> Path:
-        """Certificate and key in one file, as HAProxy reads them."""
+        """The certificate and the key in one file, for HAProxy."""
         chain, key, _ = certificate()
         path = self.directory / "ecg.pem"
         path.write_bytes(chain.read_bytes() + key.read_bytes())
@@ -54,12 +54,12 @@ class Setup:
 
 
 def page_blocks(kind: str) -> list[str]:
-    """The configurations of a proxy that the page shows, in their order."""
+    """The configurations of a proxy on the page, in order."""
     return [block.text for block in blocks(PAGE) if block.words == kind]
 
 
 def replaced(text: str, **changes: str) -> str:
-    """A text with others in place of some; each of those has to be there."""
+    """Replace parts of a text, each of which must occur in it."""
     for old, new in changes.items():
         assert old in text, f"{PAGE} has no {old!r} any more"
         text = text.replace(old, new)
@@ -70,7 +70,7 @@ def replaced(text: str, **changes: str) -> str:
 
 
 def nginx_file(setup: Setup, main: str, http: str) -> str:
-    """What Debian's nginx.conf has around a file of its conf.d, without its fixed places."""
+    """Debian's nginx.conf around a file of conf.d, without its fixed paths."""
     kept = "\n".join(
         f"{name}_temp_path {setup.directory};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -120,7 +120,7 @@ def nginx_of_the_page(setup: Setup) -> str:
 
 
 def haproxy_by_default(setup: Setup) -> str:
-    idle = 50_000 if setup.idle is None else round(setup.idle * 1000)  # 50 s is Debian's
+    idle = 50_000 if setup.idle is None else round(setup.idle * 1000)  # 50 s is Debian's default
     return f"""
 defaults
     mode http
@@ -183,12 +183,12 @@ def caddy_of_the_page(setup: Setup) -> str:
     return replaced("{\n    admin off\n" + text.removeprefix("{\n"), **changes)
 
 
-# --- all of them ---
+# --- running them ---
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the programs."""
+    """One proxy program."""
 
     program: str
     arguments: tuple[str, ...]
@@ -204,7 +204,7 @@ KINDS = {
 
 
 class Proxy:
-    """One proxy on two ports of 127.0.0.1 that stay the same however often it is started."""
+    """A proxy on two ports of 127.0.0.1, which stay the same after a restart."""
 
     def __init__(self, kind: Kind, program: str, setup: Setup, configuration: str) -> None:
         self._setup = setup
@@ -215,7 +215,7 @@ class Proxy:
         self._process: subprocess.Popen[bytes] | None = None
 
     def port(self, tls: bool) -> Port:
-        """Where it listens for ws, or for wss."""
+        """The port for ws, or for wss."""
         port = Port(self._setup.secure if tls else self._setup.plain)
         port.is_secure = tls
         return port
@@ -234,7 +234,7 @@ class Proxy:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """End it with all of its connections, as a restart of its unit does; with force where it takes long."""
+        """Stop it with all its connections, as a restart of its unit does; kill it if that takes too long."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -257,14 +257,14 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def proxy(name: str, directory: Path, target: int, *, page: bool = False, idle: float | None = None) -> Iterator[Proxy]:
-    """A proxy in front of that port, that runs from here on; the test is skipped where it is not installed.
+    """Run a proxy for a port; skip the test if the program is not installed.
 
     Args:
-        name: of ``KINDS``.
-        directory: for what it keeps and logs.
-        target: the port of the server behind it.
-        page: whether it runs as docs/proxies.md has it, and not at its defaults.
-        idle: seconds for its idle timeouts, where it has some, in place of its defaults.
+        name: key of ``KINDS``.
+        directory: directory for files and logs of the proxy.
+        target: port of the server behind the proxy.
+        page: whether to use the configuration of docs/proxies.md instead of the defaults.
+        idle: idle timeout in seconds; None for the default.
     """
     kind = KINDS[name]
     program = shutil.which(kind.program, path=PATH)

@@ -1,4 +1,4 @@
-"""A real Redis for a test: its own process, port and directory, to be killed, stopped and started again."""
+"""A real Redis for tests, in a separate process, which can be killed, stopped and started again."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PROGRAM = shutil.which("redis-server")
 
 
 class RedisServer:
-    """One redis-server on a port of 127.0.0.1 that stays the same however often it is started.
+    """A redis-server on a port of 127.0.0.1, which stays the same after a restart.
 
     Args:
-        directory: for what it keeps and logs.
-        keeps: whether it comes back with what it had, by an append-only file that is synced with every command.
+        directory: directory for its files and logs.
+        keeps: whether it keeps its data over a restart, in an append-only file that is synced with every command.
     """
 
     def __init__(self, directory: Path, *, keeps: bool = False) -> None:
@@ -53,19 +53,19 @@ class RedisServer:
         self._wait_until_it_answers()
 
     def kill(self) -> None:
-        """End it at once, as `kill -9` does."""
+        """Kill it, as `kill -9` does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """Have it hang: connections stay open, and nothing is answered."""
+        """Suspend it: connections stay open, but nothing is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Have it run again after ``stop``."""
+        """Continue it after ``stop``."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -90,7 +90,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(directory: Path, *, keeps: bool = False, started: bool = True) -> Iterator[RedisServer]:
-    """A server that runs from here on; the test is skipped where redis-server is not installed."""
+    """Start a server; skip the test if redis-server is not installed."""
     if PROGRAM is None:
         missing = "redis-server is not installed (Debian, Ubuntu: apt install redis-server)"
         assert "ECGFRAME_REQUIRE_PEERS" not in os.environ, missing

@@ -1,9 +1,9 @@
-"""A viewer in a process of its own: takes so many bytes a second until an alert comes, and tells when what came.
+"""A viewer in a separate process that reads at a given rate until an alert arrives, and reports the times of arrival.
 
     python slow_viewer.py URL BYTES_PER_SECOND PONG|SILENT
 
-Its answer, as JSON: ``alert``, when the alert came, ``published``, when that was published, and ``frames``, when each
-ECG frame before it came, all in seconds of the clock that all processes of a machine share.
+It prints JSON: ``alert``, when the alert arrived; ``published``, when it was published; and ``frames``, when each ECG
+frame before it arrived; all in seconds of a clock that all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def view(url: str, rate: float, answers: bool) -> None:
                 elif frame.type == TYPES["ANOMALY_ALERT"]:
                     came = time.monotonic()
                     print(json.dumps({"alert": came, "published": frame.data["timestamp"], "frames": frames}))
-                    connection.transport.abort()  # megabytes may wait on the way, and closing waits for them
+                    connection.transport.abort()  # closing would wait for megabytes in transit
                     return
             taken += len(message)
             await asyncio.sleep(max(0.0, taken / rate - (time.monotonic() - began)))

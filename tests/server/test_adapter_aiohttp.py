@@ -1,4 +1,4 @@
-"""What only aiohttp asks for."""
+"""The aiohttp adapter only."""
 
 import asyncio
 import importlib
@@ -16,7 +16,7 @@ from ecgframe.server import WebSocketBinaryHandler
 optional("aiohttp.web")
 
 
-def test_little_waits_where_an_alert_cannot_overtake_it():
+def test_transport_and_kernel_buffers_are_small():
     async def look():
         handler = WebSocketBinaryHandler()
         async with handler, on_aiohttp(handler) as port, client(port) as peer:
@@ -32,7 +32,7 @@ def test_little_waits_where_an_alert_cannot_overtake_it():
     run(look())
 
 
-def test_what_is_no_websocket_is_refused():
+def test_a_request_that_is_not_a_websocket_is_refused():
     async def ask():
         handler = WebSocketBinaryHandler()
         async with handler, on_aiohttp(handler) as port:

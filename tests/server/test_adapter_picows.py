@@ -1,4 +1,4 @@
-"""What only picows asks for: frames to put together, pings to answer, a handshake to mend."""
+"""The picows adapter only: fragments, pings, and the handshake of Firefox."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def serving(conversation, **options):
 
 
 def raw(opcode, payload=b"", *, fin=True):
-    """A WebSocket frame of a client; a mask of zeros masks nothing."""
+    """Build a WebSocket frame of a client, with a mask of zeros, which changes nothing."""
     head = bytes([opcode | 0x80 * fin])
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
@@ -79,7 +79,7 @@ def test_fragments_out_of_order(frames):
     serving(conversation)
 
 
-def test_text_in_fragments_that_is_no_text():
+def test_invalid_utf_8_in_a_fragmented_text_message():
     async def conversation(handler, port):
         async with client(port) as peer:
             await write(peer, raw(TEXT, b"\xff", fin=False), raw(CONTINUATION, b"\xfe"))
@@ -99,8 +99,8 @@ def test_pings_are_answered():
     serving(conversation)
 
 
-def test_a_peer_that_pings_and_does_not_read_fills_no_memory():
-    """A pong for each ping would pile up in the server; the latest alone is owed."""
+def test_pings_of_a_peer_that_does_not_read_take_no_memory():
+    """Only the latest ping needs an answer; pongs for all of them would fill the server's memory."""
 
     async def conversation(handler, port):
         async with client(port) as peer, client(port) as other:
@@ -148,7 +148,7 @@ def test_close_frames_are_answered(code):
     serving(conversation)
 
 
-def test_a_peer_that_does_not_answer_our_close_is_dropped():
+def test_a_peer_that_does_not_answer_the_close_frame_is_dropped():
     async def conversation(handler, port):
         async with client(port) as peer:
             peer.connection.transport.pause_reading()
@@ -162,7 +162,7 @@ def test_a_peer_that_does_not_answer_our_close_is_dropped():
     serving(conversation, limits=Limits(close_seconds=0.3))
 
 
-def test_what_was_read_before_the_peer_closed_is_still_handled():
+def test_messages_received_before_the_peer_closed_are_handled():
     taken = []
 
     async def take(connection, message):
@@ -182,7 +182,7 @@ def test_what_was_read_before_the_peer_closed_is_still_handled():
 
 @pytest.mark.parametrize("connection", ["keep-alive, Upgrade", "Upgrade", "upgrade,keep-alive"])
 def test_the_handshake_of_each_browser(connection):
-    """Firefox sends the first."""
+    """The first header is Firefox's."""
 
     async def conversation(handler, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -197,7 +197,7 @@ def test_the_handshake_of_each_browser(connection):
     serving(conversation)
 
 
-def test_what_is_no_websocket_is_refused():
+def test_a_request_that_is_not_a_websocket_is_refused():
     async def conversation(handler, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -209,7 +209,7 @@ def test_what_is_no_websocket_is_refused():
     serving(conversation)
 
 
-def test_a_server_that_ends_tells_its_connections_and_leaves_the_handler_open():
+def test_stopping_the_server_closes_its_connections_but_not_the_handler():
     async def serve():
         async with WebSocketBinaryHandler() as handler:
             async with on_picows(handler) as first:
@@ -225,7 +225,7 @@ def test_a_server_that_ends_tells_its_connections_and_leaves_the_handler_open():
     run(serve())
 
 
-def test_little_waits_where_an_alert_cannot_overtake_it():
+def test_transport_and_kernel_buffers_are_small():
     async def conversation(handler, port):
         async with client(port) as peer:
             [connection] = handler.connections()
@@ -239,7 +239,7 @@ def test_little_waits_where_an_alert_cannot_overtake_it():
     serving(conversation)
 
 
-def test_a_name_from_the_request():
+def test_the_connection_id_can_come_from_the_request():
     async def serve():
         from ecgframe.server.adapters.picows import serve
 
@@ -262,7 +262,7 @@ def test_without_picows(monkeypatch):
         __import__("importlib").import_module("ecgframe.server.adapters.picows")
 
 
-def test_noise_is_survived():
+def test_random_bytes_do_not_stop_the_server():
     async def conversation(handler, port):
         for _ in range(20):
             async with client(port) as peer:
@@ -273,9 +273,10 @@ def test_noise_is_survived():
     serving(conversation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
-def test_what_comes_while_reading_is_paused_is_read_afterwards(tls):
-    """More comes at once than may wait, so that reading pauses; then the peer is silent, and nothing else wakes it."""
+def test_messages_that_arrive_while_reading_is_paused_are_read_later(tls):
+    """Reading pauses because too much waits. Then the peer is silent, so nothing else wakes the reader."""
 
     async def conversation():
         async def answer(connection, message):

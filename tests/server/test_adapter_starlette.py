@@ -1,4 +1,4 @@
-"""What only ASGI asks for: a listening socket that hands its habits down, and a connection that cannot be dropped."""
+"""The ASGI adapter only: options inherited from the listening socket; connections that cannot be dropped."""
 
 import asyncio
 import socket
@@ -9,10 +9,10 @@ from running import run
 
 optional("starlette")
 
-from ecgframe.server.adapters.starlette import listen  # noqa: E402 - behind the skip
+from ecgframe.server.adapters.starlette import listen  # noqa: E402 - after the skip
 
 
-def test_connections_take_over_what_the_listening_socket_has():
+def test_connections_inherit_the_options_of_the_listening_socket():
     with listen("127.0.0.1", 0, stall_seconds=7) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
@@ -21,13 +21,13 @@ def test_connections_take_over_what_the_listening_socket_has():
                     assert accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)) == value, option
 
 
-def test_a_name_is_looked_up():
+def test_a_host_name_is_resolved():
     with listen("localhost", 0) as listener:
         assert listener.getsockname()[1]
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not have it")
-def test_a_peer_that_takes_nothing_is_dropped():
+def test_a_peer_that_does_not_read_is_dropped():
     async def stall():
         loop = asyncio.get_running_loop()
         with listen("127.0.0.1", 0, stall_seconds=0.3) as listener, socket.socket() as peer:

@@ -1,4 +1,4 @@
-"""What every adapter does, each on its own real server, asked by a client that shares no code with them."""
+"""All adapters, each on a real server, with a client that shares no code with them."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ UNHURRIED = Settings(rate_limit=None)
 
 
 def serving(way, conversation, *, connection_id=None, timeout=30, **options):
-    """Run a conversation with a handler reached that way: ``await conversation(handler, port)``."""
+    """Run ``await conversation(handler, port)`` with a handler on a server of that way."""
 
     async def serve():
         handler = WebSocketBinaryHandler(**options)
@@ -40,7 +40,7 @@ async def echo_to(handler_of, connection, message):
 
 
 @each_way
-def test_what_is_published_arrives_in_order(way):
+def test_published_messages_arrive_in_order(way):
     async def conversation(handler, port):
         async with client(port) as one, client(port) as other:
             await one.subscribe(STREAM)
@@ -58,7 +58,7 @@ def test_what_is_published_arrives_in_order(way):
 
 
 @each_way
-def test_an_alert_arrives_as_what_it_is(way):
+def test_an_alert_arrives_with_its_type_and_flags(way):
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -93,7 +93,7 @@ def test_an_application_can_answer(way):
 
 
 @each_way
-def test_a_connection_can_have_a_name(way):
+def test_a_connection_can_have_an_id(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             assert [connection.id for connection in handler.connections()] == ["client_123"]
@@ -131,7 +131,7 @@ def test_hooks_see_the_request(way):
 
 
 @each_way
-def test_nothing_is_deflated_twice(way):
+def test_permessage_deflate_is_off(way):
     async def conversation(handler, port):
         async with client(port, compression="deflate") as peer:
             assert "Sec-WebSocket-Extensions" not in peer.connection.response.headers
@@ -168,10 +168,10 @@ def test_large_frames_pass_up_to_the_limit(way):
 
 
 @each_way
-def test_what_is_larger_than_the_limit_is_refused_before_it_is_there(way):
+def test_a_message_above_the_limit_is_refused_by_its_header(way):
     async def conversation(handler, port):
         async with client(port) as peer:
-            beginning = b"\x82\xff" + (2**40).to_bytes(8) + bytes(4)  # a terabyte is announced, and none of it follows
+            beginning = b"\x82\xff" + (2**40).to_bytes(8) + bytes(4)  # announces a terabyte that never follows
             peer.connection.transport.write(beginning)
             assert (await peer.closed())[0] == 1009
         await until(lambda: handler.stats()["connections"]["closed"] == {"1009": 1})
@@ -180,7 +180,7 @@ def test_what_is_larger_than_the_limit_is_refused_before_it_is_there(way):
 
 
 @each_way
-def test_fragments_are_one_message(way):
+def test_fragments_are_joined_to_one_message(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             frame = oracle.encode_frame(TYPES["PING"], {"some": "text"}, 3)
@@ -191,7 +191,7 @@ def test_fragments_are_one_message(way):
 
 
 @each_way
-def test_fragments_do_not_add_up_beyond_the_limit(way):
+def test_the_limit_applies_to_all_fragments_together(way):
     async def conversation(handler, port):
         async with client(port) as peer:
 
@@ -208,7 +208,7 @@ def test_fragments_do_not_add_up_beyond_the_limit(way):
 
 
 @each_way
-def test_text_is_refused(way):
+def test_text_messages_are_refused(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.connection.send("hello")
@@ -223,7 +223,7 @@ def test_text_is_refused(way):
 
 @each_way
 @pytest.mark.parametrize("code", [1000, 1001, 3999, 4000])
-def test_a_peer_that_closes_is_gone(way, code):
+def test_a_peer_may_close_the_connection(way, code):
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.subscribe(STREAM)
@@ -236,7 +236,7 @@ def test_a_peer_that_closes_is_gone(way, code):
 
 
 @each_way
-def test_a_handler_that_closes_says_why(way):
+def test_a_closing_handler_gives_code_and_reason(way):
     async def conversation(handler, port):
         async with client(port) as one, client(port) as other:
             closing = asyncio.create_task(handler.close(reason="the ward closes"))
@@ -249,7 +249,7 @@ def test_a_handler_that_closes_says_why(way):
 
 
 @each_way
-def test_who_is_not_let_in_is_told(way):
+def test_a_refused_peer_gets_an_error_and_a_close_code(way):
     async def authenticate(request):
         return None
 
@@ -264,7 +264,7 @@ def test_who_is_not_let_in_is_told(way):
 
 
 @each_way
-def test_one_too_many_is_sent_away(way):
+def test_one_connection_too_many_is_closed(way):
     async def conversation(handler, port):
         async with client(port), websockets.connect(f"{port.url}/ws", compression=None, **port.tls) as one_too_many:
             await one_too_many.wait_closed()
@@ -275,7 +275,7 @@ def test_one_too_many_is_sent_away(way):
 
 
 @each_way
-def test_a_broken_frame_ends_the_conversation(way):
+def test_an_invalid_frame_closes_the_connection(way):
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.connection.send(b"\x09" * 40)
@@ -287,14 +287,14 @@ def test_a_broken_frame_ends_the_conversation(way):
 
 @pytest.mark.slow
 @each_way
-def test_a_peer_that_vanishes_takes_nobody_with_it(way):
+def test_a_peer_that_disconnects_does_not_affect_others(way):
     async def conversation(handler, port):
         async with client(port) as stays:
             await stays.subscribe(STREAM)
             for _ in range(5):
                 async with client(port) as vanishes:
                     await vanishes.subscribe(STREAM)
-                    linger = (1).to_bytes(4, "little") + bytes(4)  # a reset in place of a farewell
+                    linger = (1).to_bytes(4, "little") + bytes(4)  # a reset instead of a close frame
                     vanishes.connection.transport.get_extra_info("socket").setsockopt(
                         socket.SOL_SOCKET, socket.SO_LINGER, linger
                     )
@@ -312,8 +312,8 @@ def test_a_peer_that_vanishes_takes_nobody_with_it(way):
 
 @pytest.mark.slow
 @each_way
-def test_a_flood_is_not_read_faster_than_it_is_taken(way):
-    """The application takes nothing; after a while the peer's network is full, and stays so."""
+def test_a_flood_is_not_read_faster_than_it_is_handled(way):
+    """The application handles nothing, so after a while the peer cannot send any more."""
     gate, taken = asyncio.Event(), []
 
     async def take(connection, message):
@@ -331,7 +331,7 @@ def test_a_flood_is_not_read_faster_than_it_is_taken(way):
                         await peer.connection.send(frame)
                 except TimeoutError:
                     break
-                assert sequence < 20_000, "80 MB went in and nobody took them"
+                assert sequence < 20_000, "80 MB were received, and none were handled"
             gate.set()
             await until(lambda: len(taken) == sequence)
             assert taken == list(range(sequence))
@@ -342,7 +342,7 @@ def test_a_flood_is_not_read_faster_than_it_is_taken(way):
 
 @pytest.mark.slow
 @each_way
-def test_a_viewer_that_does_not_read_costs_only_itself(way):
+def test_a_viewer_that_does_not_read_does_not_affect_others(way):
     settings = Settings(queue_frames=100, rate_limit=None, compression=None)
     noise = {"signal": np.random.default_rng(1).normal(size=250), "sampling_rate": 250}
 
@@ -358,10 +358,10 @@ def test_a_viewer_that_does_not_read_costs_only_itself(way):
                 assert (await reads.expect("ECG_DATA"))["sequence"] == sent
                 assert stalled.queued_frames <= 100
                 sent += 1
-                assert sent < 50_000, "100 MB went to a viewer that does not read"
+                assert sent < 50_000, "100 MB were sent to a viewer that does not read"
             await handler.publish(STREAM, MessageType.ANOMALY_ALERT, ALERT)
             await reads.expect("ANOMALY_ALERT")
-            # It reads on: all that was not dropped is there, and it is told of what was.
+            # It reads again: it gets everything that was not dropped, and an ERROR about the rest.
             stalls.connection.transport.resume_reading()
             got, told = [], 0
             while len(got) + told < sent + 1:
@@ -370,7 +370,7 @@ def test_a_viewer_that_does_not_read_costs_only_itself(way):
                     told += frame.data["details"]["dropped"]
                 else:
                     got.append(frame.data.get("sequence", "alert"))
-            assert got.index("alert") < sent - told  # ahead of frames that were published before it
+            assert got.index("alert") < sent - told  # before frames that were published earlier
             got.remove("alert")
             assert got == sorted(set(got))
 
@@ -379,8 +379,8 @@ def test_a_viewer_that_does_not_read_costs_only_itself(way):
 
 @pytest.mark.slow
 @each_way
-def test_a_viewer_that_never_reads_again_is_let_go(way):
-    """Alerts are never dropped, so a viewer that does not even take those is closed; and not waited for."""
+def test_a_viewer_that_never_reads_again_is_dropped(way):
+    """Alerts are never dropped, so the connection of a viewer that does not read them is closed without waiting."""
     settings = Settings(queue_frames=20, rate_limit=None)
     big = ALERT | {"message": os.urandom(20_000).hex()}
 
@@ -401,7 +401,7 @@ def test_a_viewer_that_never_reads_again_is_let_go(way):
 
 
 @each_way
-def test_who_floods_is_slowed_down(way):
+def test_a_peer_above_its_rate_is_slowed_down(way):
     settings = Settings(rate_limit=RateLimit(frames=10, frames_burst=20), max_payload=1024 * 1024)
 
     async def conversation(handler, port):

@@ -1,7 +1,7 @@
-"""When frames arrive: over every way that there is, with traffic in one direction only.
+"""How soon frames arrive, with every way, and with traffic in one direction only.
 
-The viewers of these tests send nothing once they have subscribed, so nothing that comes in wakes a server that would
-have to send by itself. Times are compared with those of the bare ``websockets`` library in the same run.
+The viewers of these tests send nothing after they have subscribed, so no incoming message wakes a
+server that has to send. Times are compared with those of the bare ``websockets`` library in the same run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def ecg(nbytes: int) -> dict:
 
 @asynccontextmanager
 async def bare_websockets(tls: bool):
-    """A server of the bare library that sends to whoever connects; gives its port and the connections."""
+    """A server of the library alone; yields its port and its connections."""
     connections = []
 
     async def serve(connection):
@@ -51,7 +51,7 @@ async def bare_websockets(tls: bool):
 
 
 async def bare_seconds(tls: bool) -> float:
-    """What a frame of 700 bytes takes over the bare library, in the median."""
+    """The median time of a frame of 700 bytes over the library alone."""
     async with bare_websockets(tls) as (port, connections):
         options = {"compression": None, "ping_interval": None} | port.tls
         async with websockets.connect(port.url, **options) as viewer:
@@ -101,8 +101,8 @@ def test_frames_and_alerts_arrive_at_once_while_the_viewer_sends_nothing(way):
 
 
 @each_way
-def test_what_waits_leaves_as_the_viewer_takes_it(way):
-    """A viewer stops reading until frames wait for it, then reads on and sends nothing: all of them come."""
+def test_waiting_frames_are_sent_when_the_viewer_reads_again(way):
+    """A viewer stops reading until frames wait for it, then continues and sends nothing: it gets all of them."""
 
     async def conversation():
         handler = WebSocketBinaryHandler(settings=UNCOMPRESSED)
@@ -126,8 +126,8 @@ def test_what_waits_leaves_as_the_viewer_takes_it(way):
 
 @pytest.mark.slow
 @each_way
-def test_a_viewer_that_answers_no_ping_gets_it_all_after_a_moment(way):
-    """Nothing comes from it, so nothing but time lets the server go on."""
+def test_a_viewer_that_does_not_answer_ping_gets_everything_later(way):
+    """The viewer sends nothing, so the server can continue only after a timeout."""
 
     async def conversation():
         handler = WebSocketBinaryHandler(settings=UNCOMPRESSED)
@@ -144,7 +144,7 @@ def test_a_viewer_that_answers_no_ping_gets_it_all_after_a_moment(way):
 
 
 @each_way
-def test_the_client_goes_on_without_a_gap_when_its_connection_is_cut(way):
+def test_the_client_resumes_without_a_gap_when_its_connection_is_cut(way):
     async def conversation():
         handler = WebSocketBinaryHandler(settings=UNCOMPRESSED)
         async with handler, way(handler) as port, cutting_proxy(port) as proxy:
@@ -167,7 +167,7 @@ def test_the_client_goes_on_without_a_gap_when_its_connection_is_cut(way):
 
 
 @each_way
-def test_a_server_that_ends_lets_urgent_frames_arrive_first(way):
+def test_a_stopping_server_sends_urgent_frames_first(way):
     async def conversation():
         handler = WebSocketBinaryHandler(settings=UNCOMPRESSED, limits=Limits(close_seconds=5))
         async with handler, way(handler) as port, client(port) as viewer:
@@ -186,7 +186,7 @@ def test_a_server_that_ends_lets_urgent_frames_arrive_first(way):
 @pytest.mark.alone
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_the_client_sends_at_once_while_the_server_says_nothing(tls):
-    """The other direction: a device publishes over its client, and nothing comes back to wake it."""
+    """The other direction: a device publishes, and no incoming message wakes its client."""
     arrived: list[float] = []
 
     async def take(connection, message):

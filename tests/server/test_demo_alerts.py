@@ -1,4 +1,4 @@
-"""Alerts for demonstration: on every stream, by their gravity in turn, and honest about what they are."""
+"""Demonstration alerts: on every stream, with each severity in turn, and a text that says what they are."""
 
 import asyncio
 from contextlib import suppress
@@ -10,7 +10,7 @@ from ecgframe.protocol import MessageType
 from ecgframe.server.demo_alerts import DemoAlerts
 
 
-def test_every_stream_gets_every_alert_as_a_message_of_its_own():
+def test_every_stream_gets_every_alert_in_a_separate_message():
     published = []
 
     async def playing():
@@ -18,7 +18,7 @@ def test_every_stream_gets_every_alert_as_a_message_of_its_own():
 
         async def publish(stream, type, data):
             published.append((stream, type, data))
-            data["stream"] = stream  # what a publisher may do with what is its own
+            data["stream"] = stream  # a publisher may change the data afterwards
             if len(published) == 8:
                 enough.set()
 
@@ -36,5 +36,5 @@ def test_every_stream_gets_every_alert_as_a_message_of_its_own():
         check_sent(type, data)
         assert data["stream"] == stream
         assert data["kind"] == "demonstration"
-        assert "not found in the signal" in data["message"]
+        assert "not based on the signal" in data["message"]
         assert data["timestamp"] == 12.5

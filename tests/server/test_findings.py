@@ -1,4 +1,4 @@
-"""Episodes of asystole, fibrillation and leads that are off. The monitor is held to the same cases, in TypeScript."""
+"""Episodes of asystole, fibrillation and leads that are off. The same cases are tested in TypeScript."""
 
 import json
 from dataclasses import asdict
@@ -25,7 +25,7 @@ def test_states_become_episodes(case):
     assert [asdict(finding) | {"leads": list(finding.leads)} for finding in told] == case["told"]
 
 
-def test_what_lasts_can_be_ended():
+def test_open_episodes_can_be_ended():
     findings = Findings(LEADS)
     [begun] = findings.update(status(CASES[1]["states"][1]), 14)
     assert findings.open == (begun,)

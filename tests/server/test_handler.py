@@ -1,7 +1,8 @@
-"""What an application does with a handler: send, publish, broadcast, decide by hooks; and what it is told."""
+"""The handler as an application uses it: sending, publishing, broadcasting, hooks, stats and logs."""
 
 import asyncio
 import logging
+import time
 
 import numpy as np
 import oracle
@@ -37,7 +38,7 @@ def serving(conversation, *, connection_id=None, timeout=30, **options):
 
 
 async def nothing_is_left(handler):
-    """No task, no connection, no stream: what the loop still knows is this task and the server's own."""
+    """Check that no task, connection or stream is left, apart from this task and the server's own."""
     assert handler.connections() == []
     assert handler.stats()["streams"] == {}
     assert handler.stats()["queues"]["frames"] == 0
@@ -74,7 +75,7 @@ def test_an_unknown_connection_is_named():
     serving(conversation)
 
 
-def test_the_callers_mistakes_are_raised_and_nothing_is_sent():
+def test_invalid_arguments_raise_and_nothing_is_sent():
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.subscribe(STREAM)
@@ -89,7 +90,7 @@ def test_the_callers_mistakes_are_raised_and_nothing_is_sent():
                     await mistake()
             with pytest.raises(ValueError, match="19 is not"):
                 await handler.send_message(info.id, 0x13, ECG)
-            with pytest.raises(ValueError, match="HEARTBEAT is part of the conversation"):
+            with pytest.raises(ValueError, match="HEARTBEAT is a control message"):
                 await handler.publish(STREAM, MessageType.HEARTBEAT, None)
             with pytest.raises(ValueError, match="1 to 256 characters, not 0"):
                 await handler.publish("", MessageType.ECG_DATA, ECG)
@@ -100,7 +101,7 @@ def test_the_callers_mistakes_are_raised_and_nothing_is_sent():
     serving(conversation)
 
 
-def test_a_number_will_do_for_a_type():
+def test_a_type_may_be_a_plain_number():
     async def conversation(handler, port):
         async with client(port) as peer:
             [info] = handler.connections()
@@ -110,7 +111,7 @@ def test_a_number_will_do_for_a_type():
     serving(conversation)
 
 
-def test_what_is_acknowledged_is_counted_and_what_is_not_is_reported():
+def test_acknowledged_messages_are_counted_and_others_are_reported():
     undelivered = []
 
     async def conversation(handler, port):
@@ -129,7 +130,7 @@ def test_what_is_acknowledged_is_counted_and_what_is_not_is_reported():
             [(connection, event)] = undelivered
             assert (connection.id, event.timestamp, event.attempts) == (info.id, timestamp, 3)
             assert (handler.stats()["resent"], handler.stats()["undelivered"]) == (2, 1)
-            # And what waits for its acknowledgement when the peer goes is reported as well.
+            # Messages that wait for an acknowledgement when the peer disconnects are reported as well.
             timestamp = await handler.send_message(info.id, MessageType.ANOMALY_ALERT, ALERT, Flag.ACK_REQUIRED)
             await peer.receive()
         await until(lambda: len(undelivered) == 2)
@@ -143,7 +144,7 @@ def test_what_is_acknowledged_is_counted_and_what_is_not_is_reported():
 
 
 def test_a_message_is_encoded_once_for_each_encoding_in_use():
-    """Eight viewers, of which three understand the same: three frames are made, not eight."""
+    """Eight viewers with three different encodings: three frames are encoded, not eight."""
 
     async def conversation(handler, port):
         binary = [name for name in EVERYTHING if name != "batch"]
@@ -174,7 +175,7 @@ def test_a_message_is_encoded_once_for_each_encoding_in_use():
     serving(conversation)
 
 
-def test_the_caller_may_reuse_his_array():
+def test_the_caller_may_change_the_array_afterwards():
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -190,7 +191,7 @@ def test_the_caller_may_reuse_his_array():
     serving(conversation)
 
 
-def test_published_data_says_on_which_stream_it_came():
+def test_published_data_has_the_name_of_its_stream():
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -206,7 +207,7 @@ def test_published_data_says_on_which_stream_it_came():
     serving(conversation)
 
 
-def test_timestamps_name_what_was_published():
+def test_publish_returns_the_timestamp_of_the_message():
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -217,7 +218,7 @@ def test_timestamps_name_what_was_published():
     serving(conversation)
 
 
-def test_unsubscribed_is_unsubscribed():
+def test_after_unsubscribe_no_more_messages_arrive():
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -245,8 +246,8 @@ def test_publishing_leaves_other_tasks_their_turn():
                 await asyncio.sleep(0)
 
         counting = asyncio.create_task(count())
-        began = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() < began + 0.2:
+        began = time.thread_time()  # processor time, since others may use the processor as well
+        while time.thread_time() < began + 0.2:
             await handler.publish(STREAM, MessageType.ECG_DATA, ECG)
         counting.cancel()
         assert turns > 10
@@ -257,7 +258,7 @@ def test_publishing_leaves_other_tasks_their_turn():
 # --- broadcasting ---
 
 
-def test_a_broadcast_goes_to_everyone():
+def test_a_broadcast_reaches_every_connection():
     async def conversation(handler, port):
         async with client(port) as one, client(port, capabilities=[]) as other:
             await handler.broadcast(MessageType.ANOMALY_ALERT, ALERT)
@@ -270,18 +271,18 @@ def test_a_broadcast_goes_to_everyone():
     serving(conversation)
 
 
-def test_a_client_may_broadcast_if_it_may():
+def test_a_client_can_broadcast_with_permission():
     async def conversation(handler, port):
         async with client(port) as one, client(port) as other:
             await one.send("ANOMALY_ALERT", ALERT, flags=oracle.BROADCAST | oracle.PRIORITY)
             assert await other.expect("ANOMALY_ALERT") == ALERT
-            await one.flush()  # it does not get its own
+            await one.flush()  # it does not get its own message
 
     serving(conversation, authorize=allow)
 
 
 @pytest.mark.parametrize("how", [{}, {"on_message": None}], ids=["by default", "without on_message"])
-def test_without_the_right_nobody_broadcasts(how):
+def test_a_client_cannot_broadcast_without_permission(how):
     async def conversation(handler, port):
         async with client(port) as one, client(port) as other:
             await one.send("ANOMALY_ALERT", ALERT, flags=oracle.BROADCAST)
@@ -295,7 +296,7 @@ def test_without_the_right_nobody_broadcasts(how):
 # --- what clients publish ---
 
 
-def test_a_client_may_publish_if_it_may():
+def test_a_client_can_publish_with_permission():
     seen = []
 
     async def see(connection, message):
@@ -308,7 +309,7 @@ def test_a_client_may_publish_if_it_may():
             await device.send("ECG_DATA", data, flags=oracle.PRIORITY | oracle.ACK_REQUIRED, timestamp=77)
             frame = await viewer.receive()
             assert oracle.same(frame.data, data)
-            assert frame.flags == oracle.PRIORITY  # the acknowledgement was between the device and the server
+            assert frame.flags == oracle.PRIORITY  # ACK_REQUIRED applies between the device and the server only
             assert frame.timestamp > 77
             assert await device.expect("PONG") == {"ack": 77, "type": TYPES["ECG_DATA"]}
             [message] = seen
@@ -317,18 +318,18 @@ def test_a_client_may_publish_if_it_may():
     serving(conversation, authorize=allow, on_message=see)
 
 
-def test_by_default_nobody_publishes():
+def test_by_default_no_client_can_publish():
     async def conversation(handler, port):
         async with client(port) as device:
             await device.send("ECG_DATA", ECG | {"stream": STREAM})
             error = await device.expect("ERROR")
-            assert (error["code"], "may not publish on 'ecg/bed-7'" in error["message"]) == (0x203, True)
+            assert (error["code"], error["message"]) == (0x203, "this connection may not publish")
             assert handler.stats()["streams"] == {}
 
     serving(conversation)
 
 
-def test_without_authorize_messages_are_the_applications():
+def test_without_authorize_messages_go_to_the_application_only():
     seen = []
 
     async def see(connection, message):
@@ -344,7 +345,7 @@ def test_without_authorize_messages_are_the_applications():
     serving(conversation, on_message=see)
 
 
-def test_what_is_refused_does_not_reach_the_application():
+def test_refused_messages_do_not_reach_the_application():
     seen = []
 
     async def see(connection, message):
@@ -386,7 +387,7 @@ def test_authorize_decides_by_stream_and_identity():
 
 
 @pytest.mark.parametrize("answer", [None, False])
-def test_who_is_not_authenticated_gets_nothing(answer):
+def test_a_peer_that_is_not_authenticated_gets_nothing(answer):
     async def authenticate(request):
         return answer
 
@@ -435,7 +436,7 @@ def test_a_hook_that_takes_too_long_refuses():
     serving(no_one_gets_in, authenticate=forever, limits=Limits(hook_seconds=0.05))
 
 
-def test_hooks_that_fail_are_answered_and_logged_without_what_they_say(caplog):
+def test_failing_hooks_are_answered_and_logged_without_their_text(caplog):
     secret = "patient 4711"
 
     async def fail(*args):
@@ -459,7 +460,7 @@ def test_hooks_that_fail_are_answered_and_logged_without_what_they_say(caplog):
     assert secret not in caplog.text
 
 
-def test_a_hook_may_answer_with_an_error_of_the_protocol():
+def test_a_hook_can_raise_an_error_of_the_protocol():
     async def complain(connection, message):
         raise (PermissionDenied("not on Sundays") if message.data["sequence"] else RateLimitExceeded("too often"))
 
@@ -473,7 +474,7 @@ def test_a_hook_may_answer_with_an_error_of_the_protocol():
     serving(conversation, on_message=complain)
 
 
-def test_slow_hooks_keep_the_order_and_hold_nobody_up():
+def test_slow_hooks_keep_the_order_and_do_not_block_others():
     gate, order = asyncio.Event(), []
 
     async def slowly(connection, message):
@@ -484,7 +485,7 @@ def test_slow_hooks_keep_the_order_and_hold_nobody_up():
         async with client(port) as slow, client(port) as other:
             for sequence in range(20):
                 await slow.send("ECG_DATA", ECG | {"sequence": sequence})
-            await slow.flush()  # its PING is answered while its messages wait
+            await slow.flush()  # PINGs are answered while messages wait
             await other.subscribe(STREAM)
             assert order == []
             gate.set()
@@ -494,7 +495,7 @@ def test_slow_hooks_keep_the_order_and_hold_nobody_up():
     serving(conversation, on_message=slowly)
 
 
-def test_messages_that_came_before_the_end_are_handled():
+def test_messages_received_before_the_end_are_handled():
     gate, handled = asyncio.Event(), []
 
     async def slowly(connection, message):
@@ -516,7 +517,7 @@ def test_messages_that_came_before_the_end_are_handled():
 # --- limits ---
 
 
-def test_a_taken_id_is_refused():
+def test_an_id_in_use_is_refused():
     async def conversation(handler, port):
         import websockets
 
@@ -536,7 +537,7 @@ def test_streams_of_a_connection_are_limited():
                 await viewer.subscribe(f"ecg/{number}")
             await viewer.send("SUBSCRIBE", {"stream": "ecg/3"})
             assert await viewer.expect("SUBSCRIPTION_ACK") == {"stream": "ecg/3", "status": "denied", "code": 0x204}
-            await viewer.subscribe("ecg/1")  # the same again is none more
+            await viewer.subscribe("ecg/1")  # subscribing to the same stream again does not count
             await viewer.send("UNSUBSCRIBE", {"stream": "ecg/0"})
             await viewer.expect("SUBSCRIPTION_ACK")
             await viewer.subscribe("ecg/3")
@@ -557,7 +558,7 @@ def test_names_of_streams_are_limited(name):
     serving(conversation)
 
 
-def test_streams_that_clients_make_up_leave_nothing_behind():
+def test_streams_that_clients_invent_are_forgotten():
     async def conversation(handler, port):
         async with client(port) as viewer:
             for number in range(300):
@@ -571,6 +572,7 @@ def test_streams_that_clients_make_up_leave_nothing_behind():
     serving(conversation, settings=UNHURRIED)
 
 
+@pytest.mark.slow
 def test_all_streams_together_are_limited():
     async def conversation(handler, port):
         for number in range(4):
@@ -582,7 +584,7 @@ def test_all_streams_together_are_limited():
             assert (await peer.expect("SUBSCRIPTION_ACK"))["code"] == 0x204
             await peer.send("ECG_DATA", ECG | {"stream": "ecg/4"})
             assert (await peer.expect("ERROR"))["code"] == 0x204
-        # A stream whose ring has run out and that nobody watches makes room.
+        # A stream with an empty ring and without viewers is forgotten to make room.
         await until(lambda: "ecg/0" not in handler.stats()["streams"])
         await handler.publish("ecg/4", MessageType.ECG_DATA, ECG)
 
@@ -600,7 +602,7 @@ def test_a_stream_is_forgotten_once_its_ring_has_run_out():
 
 @pytest.mark.parametrize("name", ["connections", "hook_seconds", "ring_bytes"])
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
-def test_limits_are_numbers_above_nothing(name, value):
+def test_limits_are_positive_numbers(name, value):
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})
 
@@ -608,7 +610,7 @@ def test_limits_are_numbers_above_nothing(name, value):
 # --- closing ---
 
 
-def test_peers_get_what_is_urgent_and_a_close_frame():
+def test_closing_sends_urgent_messages_and_a_close_frame():
     async def conversation(handler, port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -620,7 +622,7 @@ def test_peers_get_what_is_urgent_and_a_close_frame():
     serving(conversation)
 
 
-def test_who_does_not_answer_the_close_frame_is_dropped():
+def test_a_peer_without_a_close_frame_is_dropped():
     async def conversation(handler, port):
         async with client(port) as deaf, client(port) as hears:
             deaf.connection.transport.pause_reading()
@@ -633,7 +635,7 @@ def test_who_does_not_answer_the_close_frame_is_dropped():
     serving(conversation, limits=Limits(close_seconds=0.2))
 
 
-def test_a_hook_that_never_ends_does_not_hold_up_the_end():
+def test_a_hook_that_never_returns_does_not_delay_closing():
     async def forever(connection, message):
         await asyncio.Event().wait()
 
@@ -649,7 +651,7 @@ def test_a_hook_that_never_ends_does_not_hold_up_the_end():
     serving(conversation, on_message=forever, limits=Limits(close_seconds=0.2, hook_seconds=60))
 
 
-def test_a_closed_handler_takes_nobody_and_publishes_nothing():
+def test_a_closed_handler_refuses_connections_and_messages():
     async def conversation(handler, port):
         import websockets
 
@@ -678,7 +680,7 @@ def test_a_handler_opens_itself_when_it_is_first_used():
 # --- numbers and logs ---
 
 
-def test_stats_count_what_passed():
+def test_stats_count_messages():
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.subscribe(STREAM)
@@ -713,14 +715,17 @@ def test_stats_count_what_passed():
             total = stats["messages"]["sent"]
         await until(lambda: handler.stats()["connections"]["open"] == 0)
         stats = handler.stats()
-        assert stats["messages"]["sent"] == total  # of closed connections as well
+        assert stats["messages"]["sent"] == total  # closed connections count as well
         assert stats["connections"]["closed"] == {"1000": 1}
         assert stats["connections"]["accepted"] == 1
 
-    serving(conversation)
+    async def take(connection, message):
+        pass
+
+    serving(conversation, on_message=take)
 
 
-def test_the_log_tells_the_life_of_a_connection_and_no_payload(caplog):
+def test_the_log_describes_connections_but_quotes_no_payload(caplog):
     secret = "patient 4711"
 
     async def slowly(connection, message):
@@ -741,7 +746,7 @@ def test_the_log_tells_the_life_of_a_connection_and_no_payload(caplog):
         serving(conversation, on_message=slowly, connection_id="bed-7", limits=Limits(slow_message_seconds=0.01))
     told = [record.getMessage().split("127.0.0.1")[0].strip() for record in caplog.records]
     assert told[0] == "connection bed-7 from"
-    assert "connection bed-7 talks V3 (negotiated)" in told
+    assert "connection bed-7 uses V3 (negotiated)" in told
     assert any(record.getMessage().endswith("closed: 1000") for record in caplog.records)
     [slow] = [record for record in caplog.records if hasattr(record, "seconds")]
     assert (slow.levelname, slow.connection, slow.type) == ("WARNING", "bed-7", "ECG_DATA")
@@ -751,7 +756,7 @@ def test_the_log_tells_the_life_of_a_connection_and_no_payload(caplog):
     assert secret not in caplog.text
 
 
-def test_connections_tell_how_they_are():
+def test_connection_info_has_the_current_values():
     async def conversation(handler, port):
         async with client(port) as peer:
             await peer.subscribe(STREAM)

@@ -1,4 +1,4 @@
-"""The server on its own, in the test's process, where its limits can be as short as a test wants them."""
+"""The complete server in the test's process, with short limits."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from ecgframe.server.player import Loop
 optional("websockets")
 
 
-def test_a_viewer_that_does_not_read_is_dropped_in_the_end():
+def test_a_stopping_server_drops_a_viewer_that_does_not_read():
     from ecgframe.server.live import LiveServer
 
     async def watching():

@@ -1,4 +1,4 @@
-"""The browser monitor as it is sent: each file with its type, tag and policy, packed where that is taken."""
+"""The files of the browser monitor: content type, ETag, policy and gzip."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ def get(path, *headers):
     return ask("\r\n".join(lines).encode())
 
 
-def test_the_page_is_there_with_all_that_it_asks_for():
+def test_the_page_and_all_its_files_are_served():
     assert {"/", "/monitor.js", "/monitor.css", "/icon.svg"} <= FILES.keys()
     asked_for = re.findall(r'(?:src|href)="([^"]+)"', FILES["/"].body.decode())
     assert asked_for
@@ -26,7 +26,7 @@ def test_the_page_is_there_with_all_that_it_asks_for():
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_is_sent_whole_with_its_type_and_policy(path):
+def test_a_file_has_its_content_type_and_policy(path):
     status, headers, body = get(path, "Accept: text/html")
     file = FILES[path]
     assert status == "HTTP/1.1 200 OK"
@@ -42,7 +42,7 @@ def test_a_file_is_sent_whole_with_its_type_and_policy(path):
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_is_packed_for_who_takes_that(path):
+def test_a_file_is_compressed_for_browsers_that_accept_gzip(path):
     status, headers, body = get(path, "Accept: text/html", "Accept-Encoding: br, gzip;q=0.5")
     assert (status, headers["Content-Encoding"]) == ("HTTP/1.1 200 OK", "gzip")
     assert gzip.decompress(body) == FILES[path].body
@@ -50,7 +50,7 @@ def test_a_file_is_packed_for_who_takes_that(path):
 
 
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', "*"])
-def test_who_has_a_file_does_not_get_it_again(known):
+def test_a_cached_file_is_not_sent_again(known):
     tag = FILES["/monitor.js"].tag
     status, headers, body = get("/monitor.js", f"If-None-Match: {known.format(tag)}")
     assert (status, headers["ETag"], body) == ("HTTP/1.1 304 Not Modified", tag, b"")
@@ -58,7 +58,7 @@ def test_who_has_a_file_does_not_get_it_again(known):
     assert get("/monitor.js", 'If-None-Match: "other"')[0] == "HTTP/1.1 200 OK"
 
 
-def test_a_browser_gets_the_page_and_others_the_overview():
+def test_browsers_get_the_page_and_other_clients_the_overview():
     browser = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
     assert get("/", browser)[2].startswith(b"<!doctype html>")
     for accept in ("Accept: */*", "Accept: text/plain", "X: y"):
@@ -74,7 +74,7 @@ def test_the_streams_are_listed():
 
 
 @pytest.mark.parametrize("path", ["/../pages.py", "/monitor.js/", "/index.html.", "//monitor.js", "/%2e%2e/pages.py"])
-def test_nothing_else_is_to_be_had(path):
+def test_other_paths_are_not_found(path):
     assert get(path)[0] == "HTTP/1.1 404 Not Found"
 
 
@@ -92,7 +92,7 @@ def test_nothing_else_is_to_be_had(path):
         ("x-gzip-not", False),
     ],
 )
-def test_who_takes_gzip(header, takes):
+def test_accept_encoding(header, takes):
     assert accepts_gzip(header) is takes
 
 
@@ -105,7 +105,7 @@ def test_who_takes_gzip(header, takes):
         ("localhost:9", "ws://localhost:9 wss://localhost:9 http://localhost:9 https://localhost:9"),
     ],
 )
-def test_a_page_may_connect_to_the_server_that_its_address_names_and_to_no_other(server, sources):
+def test_a_page_may_connect_only_to_the_server_in_its_query(server, sources):
     _, headers, _ = get(f"/?theme=light&server={server}", "Accept: text/html")
     assert f"; connect-src 'self' {sources}; " in headers["Content-Security-Policy"]
     other = [part for part in headers["Content-Security-Policy"].split("; ") if not part.startswith("connect-src")]
@@ -130,5 +130,5 @@ def test_a_page_may_connect_to_the_server_that_its_address_names_and_to_no_other
         "a,b",
     ],
 )
-def test_what_is_no_address_of_a_server_opens_nothing(server):
+def test_an_invalid_server_in_the_query_changes_nothing(server):
     assert headers_for(f"server={quote(server)}") == dict(HEADERS)

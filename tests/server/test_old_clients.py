@@ -1,4 +1,4 @@
-"""Clients of one version that never negotiate, against a server that speaks all of them."""
+"""Clients of one version that never negotiate, against a server that supports all versions."""
 
 import asyncio
 import struct
@@ -29,7 +29,7 @@ PUBLISHED = [
     (MessageType.FEATURE_DATA, {"features": {"rr": np.array([0.8]), "flags": np.array([True])}, "raw": b"\x00\xff"}, 0),
 ]
 COMPRESSED = {1: 0, 2: 2, 3: 2}
-"""How many of them travel compressed, by version."""
+"""Number of compressed messages, by version."""
 
 each_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 each_version = pytest.mark.parametrize("version", [1, 2, 3])
@@ -45,7 +45,7 @@ def serving(engine, conversation, **options):
 
 
 def plain(value):
-    """What an old client, which has no arrays, reads of a value."""
+    """A value as an old client without arrays reads it."""
     if isinstance(value, np.ndarray):
         return {"__ndarray__": value.tolist(), "dtype": str(value.dtype), "shape": list(value.shape)}
     if isinstance(value, dict):
@@ -61,7 +61,7 @@ def test_an_old_client_completes_a_subscription(engine, version):
         await old.subscribe(STREAM)
         for kind, data, flags in PUBLISHED:
             await handler.publish(STREAM, kind, data, flags)
-            got, _, received = await old.receive()  # one by one, or what is urgent would overtake what waits
+            got, _, received = await old.receive()  # one at a time, so that urgent messages do not overtake
             assert (got, received) == (kind, plain(data) | {"stream": STREAM})
         assert old.inflated == COMPRESSED[version]
         await old.send(old_clients.UNSUBSCRIBE, {"stream": STREAM})
@@ -72,7 +72,7 @@ def test_an_old_client_completes_a_subscription(engine, version):
 
 
 @each_version
-def test_what_is_sent_to_it_alone_and_to_all(version):
+def test_direct_messages_and_broadcasts_reach_an_old_client(version):
     async def conversation(handler, url, port):
         old = await OldClient.connect(version, url)
         await old.send(old_clients.PING, {"n": 1})
@@ -93,7 +93,7 @@ def test_what_is_sent_to_it_alone_and_to_all(version):
 
 
 @each_version
-def test_the_rest_of_the_conversation(version):
+def test_control_messages_of_an_old_client(version):
     async def conversation(handler, url, port):
         old = await OldClient.connect(version, url)
         await old.send(old_clients.VERSION_CHECK, {"version": version})
@@ -108,14 +108,14 @@ def test_the_rest_of_the_conversation(version):
         await old.send(old_clients.ECG_DATA, {"signal": 1.5, "stream": STREAM})
         kind, _, answer = await old.receive()
         assert (kind, answer["code"]) == (old_clients.ERROR, 0x203)
-        assert (await old.receive())[0] == old_clients.HEARTBEAT  # nothing else was to say
+        assert (await old.receive())[0] == old_clients.HEARTBEAT  # there were no other messages
         await old.close()
 
     serving(ENGINES["websockets"], conversation, settings=Settings(heartbeat_interval=0.2))
 
 
 def test_old_and_new_watch_together():
-    """One publication, four encodings, each for whom it is."""
+    """One publication in four encodings, each for its viewers."""
 
     async def conversation(handler, url, port):
         olds = [await OldClient.connect(version, url) for version in (1, 2, 3)]
@@ -137,7 +137,7 @@ def test_old_and_new_watch_together():
     serving(ENGINES["websockets"], conversation)
 
 
-# --- the clients themselves see what they should not ---
+# --- the clients themselves refuse what they should ---
 
 
 @pytest.mark.parametrize(

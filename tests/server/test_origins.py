@@ -1,4 +1,4 @@
-"""Which web pages may connect; what is said to those that may not, by a real server."""
+"""Which web pages may connect, and the answer of a real server to those that may not."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ OWN = "monitor.example.org:8765"
     ],
 )
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", ""])
-def test_this_machine_is_let_in(origin, host):
+def test_pages_of_this_machine_may_connect(origin, host):
     assert Origins(host=host).admits(origin, OWN)
 
 
@@ -51,11 +51,11 @@ def test_this_machine_is_let_in(origin, host):
     ],
 )
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_strangers_are_not(origin, host):
+def test_pages_of_other_origins_may_not_connect(origin, host):
     assert not Origins(["https://other.example.org"], host=host).admits(origin, OWN)
 
 
-def test_the_servers_own_page_is_where_others_can_connect():
+def test_the_servers_own_page_may_connect_by_name():
     own = f"http://{OWN}"
     assert Origins(host="0.0.0.0").admits(own, OWN)
     assert Origins(host="10.0.0.7").admits("http://10.0.0.7:8765", "10.0.0.7:8765")
@@ -63,12 +63,12 @@ def test_the_servers_own_page_is_where_others_can_connect():
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_a_name_that_was_made_to_point_here_is_no_own_page(host):
+def test_dns_rebinding_is_refused(host):
     assert not Origins(host=host).admits(f"http://{OWN}", OWN)
 
 
 @pytest.mark.parametrize("allowed", ["https://example.org", "https://example.org/", "HTTPS://EXAMPLE.org", "*"])
-def test_what_is_allowed(allowed):
+def test_allowed_origins(allowed):
     assert Origins([allowed]).admits("https://example.org", OWN)
     assert Origins([allowed]).admits("http://example.org", OWN) == (allowed == "*")
     assert Origins(["null"]).admits("null", OWN)
@@ -77,7 +77,7 @@ def test_what_is_allowed(allowed):
 @pytest.mark.parametrize(
     ("origin", "first"), [("https://example.org", "ERROR"), ("https://ward.example.org", "PROTOCOL_NEGOTIATION")]
 )
-def test_a_handler_refuses_pages_as_the_documentation_has_it(origin, first):
+def test_authenticate_can_check_origins_as_documented(origin, first):
     from ecgframe.server.adapters.websockets import serve
 
     origins = Origins(["https://ward.example.org"], host="0.0.0.0")
@@ -95,7 +95,7 @@ def test_a_handler_refuses_pages_as_the_documentation_has_it(origin, first):
     assert run(connecting()) == first
 
 
-def test_a_server_tells_the_page_that_is_not_let_in():
+def test_a_refused_page_gets_an_explanation():
     from ecgframe.server.live import LiveServer
 
     async def connecting(origin, **options):
@@ -118,5 +118,5 @@ def test_a_server_tells_the_page_that_is_not_let_in():
     assert status == 403
     assert words == (
         "Pages of https://example.org may not connect here; "
-        "ecgframe serve --allow-origin https://example.org lets them.\n"
+        "ecgframe serve --allow-origin https://example.org allows it.\n"
     )

@@ -1,4 +1,4 @@
-"""The pages beside the WebSockets, asked for over a bare socket: urllib would not send what some peers send."""
+"""HTTP pages, requested over a plain socket, since urllib does not send some of the requests that peers send."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ websockets = optional("websockets")
 
 @asynccontextmanager
 async def serving():
-    """A handler on a server of its own, with pages; gives the port."""
+    """Run a server with pages; yield its port."""
     from ecgframe.server.adapters.websockets import serve
 
     async with WebSocketBinaryHandler() as handler:
@@ -26,7 +26,7 @@ async def serving():
 
 
 def ask(request):
-    """What a server answers to these bytes until it closes: status line, headers, body."""
+    """Send bytes, and return the response: status line, headers, body."""
 
     async def asking():
         async with serving() as port:
@@ -41,13 +41,13 @@ def ask(request):
     return run(asking())
 
 
-def test_a_page_is_whole_and_the_connection_ends_with_it():
+def test_a_response_is_complete_and_closes_the_connection():
     status, headers, body = ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status == "HTTP/1.1 200 OK"
     assert (headers["Content-Length"], headers["Connection"], body) == ("3", "close", b"ok\n")
 
 
-def test_a_header_may_come_twice_or_not_at_all():
+def test_headers_may_be_repeated_or_missing():
     optional("prometheus_client")
     twice = b"Accept: text/html\r\nAccept: application/openmetrics-text; version=1.0.0\r\n"
     _, headers, body = ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + twice + b"\r\n")
@@ -58,16 +58,16 @@ def test_a_header_may_come_twice_or_not_at_all():
     assert int(headers["Content-Length"]) == len(body)
 
 
-def test_the_overview_names_the_host_as_it_was_asked():
+def test_the_overview_uses_the_host_of_the_request():
     _, _, body = ask(b"GET / HTTP/1.1\r\nHost: monitor.example:8000\r\n\r\n")
     assert body.decode().splitlines() == [
         "ecgframe: live ECG streams",
         "",
         "http://monitor.example:8000/         the monitor, in a browser",
         "ws://monitor.example:8000/ws         the streams, over WebSocket",
-        "http://monitor.example:8000/streams  their names, as JSON",
-        "http://monitor.example:8000/healthz  whether the server lives",
-        "http://monitor.example:8000/metrics  its numbers, for Prometheus",
+        "http://monitor.example:8000/streams  the names of the streams, as JSON",
+        "http://monitor.example:8000/healthz  whether the server is running",
+        "http://monitor.example:8000/metrics  metrics for Prometheus",
         "",
         "Streams:",
         "  ecg/1",
@@ -75,7 +75,7 @@ def test_the_overview_names_the_host_as_it_was_asked():
     ]
 
 
-def test_a_websocket_elsewhere_is_not_found():
+def test_a_websocket_at_another_path_is_not_found():
     async def connecting():
         async with serving() as port:
             async with client(port, "/ws?token=1"):
@@ -86,10 +86,10 @@ def test_a_websocket_elsewhere_is_not_found():
             except websockets.InvalidStatus as refused:
                 return refused.response.status_code, refused.response.body
 
-    assert run(connecting()) == (404, b"There is nothing here, but at /ws, /healthz, /metrics, /streams and /.\n")
+    assert run(connecting()) == (404, b"Not found. There are /ws, /healthz, /metrics, /streams and /.\n")
 
 
-def test_without_prometheus_client_it_says_what_to_install(monkeypatch):
+def test_without_prometheus_client_metrics_say_what_to_install(monkeypatch):
     uninstall(monkeypatch, "prometheus_client")
     monkeypatch.delitem(sys.modules, "ecgframe.server.prometheus", raising=False)
     status, _, body = ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -97,7 +97,7 @@ def test_without_prometheus_client_it_says_what_to_install(monkeypatch):
     assert body == b'/metrics needs prometheus_client, which is not installed: pip install "ecgframe[metrics]"\n'
 
 
-def test_a_page_from_elsewhere_may_read_the_streams_where_it_may_connect():
+def test_cors_headers_of_the_list_of_streams():
     for origin, is_let_in in ((b"http://127.0.0.1:8000", True), (b"https://stranger.example", False)):
         _, headers, body = ask(b"GET /streams HTTP/1.1\r\nHost: a\r\nOrigin: " + origin + b"\r\n\r\n")
         assert headers.get("Access-Control-Allow-Origin") == (origin.decode() if is_let_in else None)

@@ -27,13 +27,13 @@ class Published:
 
 
 def counting(samples: int = 1000, rate: float = 250, leads: int = 2) -> Record:
-    """Every sample tells its number and its lead."""
+    """A signal in which every sample encodes its number and its lead."""
     signal = np.arange(samples * leads, dtype=np.int32).reshape(leads, samples)
     return Record(signal, rate, tuple(f"L{lead}" for lead in range(leads)), "mV", (200,) * leads, (0,) * leads, "count")
 
 
 def play(loop, frames, streams=("ecg/1",), between=lambda number: None, *, ahead=lambda: EPOCH, **options):
-    """The first so many frames of each stream, as they were published; the wall clock is ``ahead`` of the loop's."""
+    """Return the first published frames of each stream; the wall clock is ``ahead`` of the loop's."""
     published: list[Published] = []
 
     async def playing() -> list[Published]:
@@ -92,7 +92,7 @@ def test_a_frame_needs_a_sample():
         Frames(Loop(counting()), Fraction(1, 1000))
 
 
-def test_messages_are_what_a_validating_receiver_wants():
+def test_messages_pass_the_checks_of_a_receiver():
     record = shipped_ecg()
     [published] = play(Loop(record), 1)
     codec = Codec(validate=True)
@@ -103,14 +103,15 @@ def test_messages_are_what_a_validating_receiver_wants():
     assert (data["leads"], data["units"], data["sampling_rate"]) == (list(record.leads), "mV", 1000)
 
 
-def test_physical_samples_travel_as_they_are_without_calibration():
+def test_physical_samples_are_sent_without_calibration():
     record = Record(np.array([[0.25, 0.5] * 50]), 100, ("I",), source="floats")
     [published] = play(Loop(record), 1)
     assert published.data["signal"].dtype == np.float64
     assert not {"gain", "baseline"} & published.data.keys()
 
 
-def test_hours_pass_without_drift():
+@pytest.mark.slow
+def test_timing_does_not_drift_over_hours():
     frames = 2 * 3600 * 4
     published = play(Loop(counting(rate=250)), frames, frame_seconds=Fraction(1, 4))
     moments = np.array([message.moment for message in published])
@@ -122,13 +123,13 @@ def test_hours_pass_without_drift():
     assert [message.data["sequence"] for message in published] == list(range(frames))
 
 
-def test_a_frame_leaves_when_its_last_sample_is_measured():
+def test_a_frame_is_published_when_its_last_sample_is_due():
     for message in play(Loop(counting(rate=250)), 20):
         ends = message.data["timestamp"] + message.data["signal"].shape[1] / 250
         assert ends == pytest.approx(EPOCH + message.moment, abs=1 / 250)
 
 
-def test_what_was_late_is_made_up_for():
+def test_late_frames_are_caught_up():
     published = play(Loop(counting()), 40, between=lambda number: spend(0.43) if number == 10 else None)
     on_time = np.arange(40) * 0.05
     late = np.array([message.moment for message in published]) - on_time
@@ -140,7 +141,7 @@ def test_what_was_late_is_made_up_for():
     assert np.diff(timestamps) == pytest.approx(0.05, abs=1 / 250)
 
 
-def test_the_others_have_their_turn_while_it_is_behind():
+def test_other_tasks_run_while_the_player_is_behind():
     turns: list[int] = []
 
     async def behind() -> None:
@@ -165,7 +166,7 @@ def test_the_others_have_their_turn_while_it_is_behind():
     assert sum(turns) >= 100
 
 
-def test_one_that_cannot_keep_up_says_so_now_and_then(caplog):
+def test_a_player_that_cannot_keep_up_logs_it_occasionally(caplog):
     with caplog.at_level(logging.WARNING):
         play(Loop(counting()), 1000, between=lambda number: spend(0.06))
     texts = [record.getMessage() for record in caplog.records]
@@ -173,7 +174,7 @@ def test_one_that_cannot_keep_up_says_so_now_and_then(caplog):
     assert 4 <= len(texts) <= 6
 
 
-def test_speed_shortens_the_time_between_frames_and_between_timestamps():
+def test_speed_applies_to_frames_and_timestamps():
     published = play(Loop(counting()), 100, speed=4)
     assert [message.moment for message in published] == pytest.approx(np.arange(100) * 0.0125)
     timestamps = np.array([message.data["timestamp"] for message in published])
@@ -182,7 +183,7 @@ def test_speed_shortens_the_time_between_frames_and_between_timestamps():
     np.testing.assert_array_equal(signal_of(published)[:, :1000], counting().signal)
 
 
-def test_every_stream_begins_elsewhere_and_has_the_same_clock():
+def test_every_stream_begins_at_another_position_and_uses_the_same_clock():
     published = play(Loop(counting()), 3, streams=("ecg/1", "ecg/2", "ecg/3", "ecg/4"))
     begins = {message.stream: int(message.data["signal"][0, 0]) for message in published[:4]}
     assert begins == {"ecg/1": 0, "ecg/2": 250, "ecg/3": 500, "ecg/4": 750}
@@ -199,15 +200,15 @@ def test_timestamps_follow_a_clock_that_was_set(caplog):
         published = play(Loop(counting(rate=1000)), 30, between=between, ahead=lambda: set_by[0])
     steps = np.diff([message.data["timestamp"] for message in published])
     assert steps[10] == pytest.approx(3600.05)
-    assert np.delete(steps, 10) == pytest.approx(0.05, abs=1e-5)  # a small step is left alone
+    assert np.delete(steps, 10) == pytest.approx(0.05, abs=1e-5)  # a small step is ignored
     assert [record.getMessage() for record in caplog.records] == ["the clock was set by 3600.000 s"]
 
 
-def test_the_shipped_ecg_goes_round_without_a_jump():
+def test_the_shipped_ecg_loops_without_a_jump():
     record = shipped_ecg()
     loop = Loop(record, seamless(record))
     around = loop.samples(loop.length - 200, loop.length + 200) * 0.00125
     steps = np.abs(np.diff(around, axis=1))
-    assert steps[:, 199].max() <= 0.05  # mV; a QRS complex makes steps of 0.17
+    assert steps[:, 199].max() <= 0.05  # in mV; the largest step in a QRS complex is 0.17
     everything = loop.samples(0, loop.length + 1)
     np.testing.assert_array_equal(everything[:, -1], everything[:, 0])

@@ -20,7 +20,7 @@ PARSERS = {
 
 
 class Counted:
-    """Gives the numbers that a handler would give after some traffic."""
+    """A substitute for a handler, with the numbers of some traffic."""
 
     def __init__(self) -> None:
         self.server_stats = server_stats = ServerStats()
@@ -32,6 +32,7 @@ class Counted:
         server_stats.counters.sent_bytes, server_stats.counters.received_bytes = 50_000, 300
         server_stats.counters.errors.update({ErrorCode.CHECKSUM_MISMATCH: 2, 31337: 5, -8: 6})
         server_stats.errors.update({ErrorCode.PERMISSION_DENIED: 4})
+        server_stats.counters.over_budget.update({"frames": 21, "unpacked": 22})
         server_stats.counters.dropped, server_stats.counters.resent, server_stats.counters.undelivered = 11, 12, 13
         server_stats.acknowledged, server_stats.encoded = 14, 20
         server_stats.before, server_stats.after, server_stats.deflated = 8000, 2000, 5
@@ -46,6 +47,7 @@ class Counted:
 
     def stats(self):
         return self.server_stats.stats([]) | {
+            "inboxes": {"bytes": 4096},
             "streams": self.streams,
             "backplane": self.backplane,
             "clock": {"steps": 2, "ahead_seconds": 1.5},
@@ -53,7 +55,7 @@ class Counted:
 
 
 def parsed(handler, accept="text/plain"):
-    """Name and labels to value, as the parser of prometheus-client reads them."""
+    """Values by name and labels, read by the parser of prometheus-client."""
     body, content_type = exposition.Exposition(handler).answer(accept)
     assert content_type.startswith(accept)
     return {
@@ -64,12 +66,15 @@ def parsed(handler, accept="text/plain"):
 
 
 @pytest.mark.parametrize("accept", PARSERS)
-def test_both_forms_say_everything(accept):
+def test_both_formats_have_all_metrics(accept):
     found = parsed(Counted(), accept)
     assert {key: found[key] for key in found if key[0].startswith("ecgframe") and "_bucket" not in key[0]} == {
         ("ecgframe_messages_sent_total", "ECG_DATA"): 41,
         ("ecgframe_messages_sent_total", "HEARTBEAT"): 2,
         ("ecgframe_messages_received_total", "SUBSCRIBE"): 3,
+        ("ecgframe_over_budget_total", "frames"): 21,
+        ("ecgframe_over_budget_total", "unpacked"): 22,
+        ("ecgframe_inbox_bytes",): 4096,
         ("ecgframe_sent_bytes_total",): 50_000,
         ("ecgframe_received_bytes_total",): 300,
         ("ecgframe_frames_encoded_total",): 20,
@@ -116,7 +121,7 @@ def test_both_forms_say_everything(accept):
 
 
 @pytest.mark.parametrize("accept", PARSERS)
-def test_a_histogram_has_the_buckets_that_we_count_in(accept):
+def test_a_histogram_has_the_buckets_of_the_handler(accept):
     found = parsed(Counted(), accept)
     name = "ecgframe_message_size_bytes_bucket", "sent"
     buckets = {key[2]: value for key, value in found.items() if key[:2] == name}
@@ -124,7 +129,7 @@ def test_a_histogram_has_the_buckets_that_we_count_in(accept):
     assert [buckets[bound] for bound in ("16.0", "32.0", "512.0", "1024.0", "16777216.0", "+Inf")] == [0, 1, 1, 3, 3, 4]
 
 
-def test_a_handler_that_has_done_nothing_has_all_its_numbers():
+def test_a_new_handler_has_all_metrics():
     handler = Counted()
     handler.server_stats, handler.streams, handler.backplane = ServerStats(), {}, LocalBackplane().stats()
     found = parsed(handler)
@@ -133,23 +138,23 @@ def test_a_handler_that_has_done_nothing_has_all_its_numbers():
     assert found["ecgframe_backplane_published_total",] == 0
 
 
-def test_names_of_streams_are_not_told():
+def test_names_of_streams_are_not_exported():
     body, _ = exposition.Exposition(Counted()).answer("")
     assert b"bed" not in body
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prometheus-client reads /proc")
-def test_the_process_is_measured_as_well():
+def test_metrics_of_the_process_are_included():
     assert parsed(Counted())["process_open_fds",] > 0
 
 
-def test_it_joins_a_registry_of_the_application():
+def test_the_collector_works_in_a_registry_of_the_application():
     registry = client.CollectorRegistry(auto_describe=True)
     registry.register(exposition.HandlerCollector(Counted()))
     assert registry.get_sample_value("ecgframe_messages_sent_total", {"type": "ECG_DATA"}) == 41
 
 
-def test_a_real_handler_gives_all_that_is_asked_of_it():
+def test_a_real_handler_has_all_metrics():
     async def serving():
         async with WebSocketBinaryHandler() as handler:
             await handler.publish("ecg/1", MessageType.ECG_DATA, {"signal": [1] * 2000, "sampling_rate": 250})

@@ -1,4 +1,4 @@
-"""The server behind nginx, HAProxy and Caddy: at their defaults, and as docs/proxies.md sets them."""
+"""The server behind nginx, HAProxy and Caddy, with their defaults and with the configurations of docs/proxies.md."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ SLOW_VIEWER = Path(__file__).with_name("slow_viewer.py")
 UNCOMPRESSED = Settings(rate_limit=None, compression=None)
 BACKLOG = Settings(rate_limit=None, compression=None, queue_frames=20_000, queue_bytes=1 << 26)
 
-# Every proxy with both kinds of adapter: those that write at once, and those that can only be awaited.
+# Every proxy with both kinds of adapters: those that write at once, and those that can only be awaited.
 CASES = [
     pytest.param(name, engine, tls, page, id=f"{name}-{engine}-{'wss' if tls else 'ws'}{'-page' if page else ''}")
     for name in KINDS
     for engine in ("websockets", "starlette")
     for tls in (False, True)
     for page in (False, True)
-    if not page or (engine == "websockets") == tls  # what the page sets is told apart by neither
+    if not page or (engine == "websockets") == tls  # the page's configuration does not depend on the adapter
 ]
 each_case = pytest.mark.parametrize(("name", "engine", "tls", "page"), CASES)
 each_proxy = pytest.mark.parametrize("name", list(KINDS))
@@ -52,7 +52,7 @@ each_proxy = pytest.mark.parametrize("name", list(KINDS))
 
 @asynccontextmanager
 async def behind(name, directory, engine="websockets", *, page=False, idle=None, **options):
-    """A handler on a server behind a proxy; gives both."""
+    """Run a handler on a server behind a proxy; yield both."""
     async with WebSocketBinaryHandler(**options) as handler, ENGINES[engine](handler) as port:
         with proxy(name, directory, port, page=page, idle=idle) as running:
             yield handler, running
@@ -85,8 +85,8 @@ def test_frames_and_alerts_arrive_at_once_while_the_viewer_sends_nothing(name, e
 
 @pytest.mark.alone
 @each_case
-def test_an_alert_overtakes_what_waits_for_a_slow_viewer(name, engine, tls, page, tmp_path):
-    """Proxies and kernels take megabytes, in which nothing overtakes: so no more than little is on its way."""
+def test_an_alert_overtakes_frames_that_wait_for_a_slow_viewer(name, engine, tls, page, tmp_path):
+    """Proxies and kernels buffer megabytes that nothing can overtake, so the server keeps little data in transit."""
 
     async def conversation():
         async with behind(name, tmp_path, engine, page=page, settings=BACKLOG) as (handler, running):
@@ -106,8 +106,8 @@ def test_an_alert_overtakes_what_waits_for_a_slow_viewer(name, engine, tls, page
 
 
 @each_proxy
-def test_the_client_comes_back_when_the_server_behind_the_proxy_is_restarted(name, tmp_path):
-    """Meanwhile the proxy answers in its place, that there is none."""
+def test_the_client_reconnects_when_the_server_behind_the_proxy_is_restarted(name, tmp_path):
+    """Meanwhile the proxy answers that the server is unavailable."""
 
     async def conversation():
         target = unused_port()
@@ -131,7 +131,7 @@ def test_the_client_comes_back_when_the_server_behind_the_proxy_is_restarted(nam
 
 
 @each_proxy
-def test_a_handshake_that_stays_half_open_stays_at_the_proxy(name, tmp_path):
+def test_an_incomplete_handshake_does_not_reach_the_server(name, tmp_path):
     async def conversation():
         heads = []
 
@@ -158,7 +158,7 @@ def test_a_handshake_that_stays_half_open_stays_at_the_proxy(name, tmp_path):
 
 @asynccontextmanager
 async def slow_viewer(port: Port, handler: WebSocketBinaryHandler, *, answers: bool = True):
-    """A process that watches the stream at 1 MB/s; it is subscribed, and ends when an alert has come."""
+    """Start a process that watches the stream at 1 MB/s, and ends when an alert has arrived."""
     viewer = await asyncio.create_subprocess_exec(
         sys.executable,
         str(SLOW_VIEWER),
@@ -179,7 +179,7 @@ async def slow_viewer(port: Port, handler: WebSocketBinaryHandler, *, answers: b
 
 @pytest.mark.slow
 @each_case
-def test_the_client_goes_on_without_a_gap_when_the_proxy_is_restarted(name, engine, tls, page, tmp_path):
+def test_the_client_resumes_without_a_gap_when_the_proxy_is_restarted(name, engine, tls, page, tmp_path):
     async def conversation():
         async with behind(name, tmp_path, engine, page=page, settings=UNCOMPRESSED) as (handler, running):
             port = running.port(tls)
@@ -222,9 +222,9 @@ def test_heartbeats_keep_an_idle_connection_open(name, tmp_path):
     run(conversation())
 
 
-@pytest.mark.parametrize("name", ["nginx", "haproxy"])  # Caddy lets what was upgraded be idle for as long as it likes
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])  # Caddy has no idle timeout for WebSockets
 def test_without_heartbeats_in_time_an_idle_connection_is_closed(name, tmp_path):
-    """So it is the heartbeats that keep the other one open."""
+    """This shows that heartbeats keep the other connection open."""
 
     async def conversation():
         async with (
@@ -239,7 +239,7 @@ def test_without_heartbeats_in_time_an_idle_connection_is_closed(name, tmp_path)
 
 
 def headers_of_the_browser(name, directory, engine="websockets", *, page, tls):
-    """The request that ``authenticate`` sees of a browser that claims to come from elsewhere, and its origin."""
+    """The request of a browser with forged headers as ``authenticate`` gets it, and the origin of the page."""
     seen = []
 
     async def authenticate(request):
@@ -267,7 +267,7 @@ def headers_of_the_browser(name, directory, engine="websockets", *, page, tls):
 
 @each_proxy
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
-def test_a_page_is_known_by_its_origin(name, tls, tmp_path):
+def test_the_origin_of_a_page_is_recognized(name, tls, tmp_path):
     request, host = headers_of_the_browser(name, tmp_path, page=True, tls=tls)
     assert request.headers["host"] == host
     assert Origins(host="0.0.0.0").admits(request.headers["origin"], request.headers["host"])
@@ -276,27 +276,27 @@ def test_a_page_is_known_by_its_origin(name, tls, tmp_path):
 
 @each_proxy
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
-def test_the_page_has_the_viewers_address_in_place_of_what_the_viewer_claims(name, tls, tmp_path):
+def test_the_documented_configuration_replaces_forged_addresses(name, tls, tmp_path):
     request, _ = headers_of_the_browser(name, tmp_path, page=True, tls=tls)
     assert request.headers["x-forwarded-for"] == "127.0.0.1"
     assert request.headers["x-forwarded-proto"] == ("https" if tls else "http")
 
 
 @each_proxy
-def test_at_its_defaults_only_caddy_does(name, tmp_path):
+def test_by_default_only_caddy_replaces_forged_addresses(name, tmp_path):
     request, host = headers_of_the_browser(name, tmp_path, page=False, tls=False)
     assert request.headers["x-forwarded-for"] == ("127.0.0.1" if name == "caddy" else "203.0.113.66")
-    assert (request.headers["host"] == host) is (name != "nginx")  # which tells the server its own address
+    assert (request.headers["host"] == host) is (name != "nginx")  # nginx sends the server's own address as Host
 
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])
 @pytest.mark.parametrize("page", [False, True], ids=["defaults", "page"])
-def test_uvicorn_believes_what_the_proxy_passes_on(name, page, tmp_path):
+def test_uvicorn_trusts_the_headers_of_the_proxy(name, page, tmp_path):
     request, _ = headers_of_the_browser(name, tmp_path, "starlette", page=page, tls=False)
     assert request.peer == ("127.0.0.1:0" if page else "203.0.113.66:0")
 
 
-def test_the_program_of_the_page_believes_proxies_only():
+def test_the_documented_program_trusts_proxies_only():
     names: dict = {}
     exec(page_blocks("python")[0], names)
     headers = {"x-forwarded-for": "203.0.113.66, 10.20.0.7"}

@@ -1,19 +1,26 @@
-"""What the Redis backplane keeps in memory, without a Redis."""
+"""The data structures of the Redis backplane, without a Redis."""
 
 from __future__ import annotations
 
 import asyncio
 
+import oracle
 import pytest
 from recordings import optional
 from running import run
 
 from ecgframe import Codec, MessageType
+from ecgframe.codec import EncodedFrame
 
 optional("redis.asyncio")
 
 from ecgframe.server.redis.outbox import BATCH_BYTES, BATCH_MESSAGES, Message, Outbox  # noqa: E402
-from ecgframe.server.redis.stream import REMEMBERED_ORIGINS, FollowedStream, ForeignEntry  # noqa: E402
+from ecgframe.server.redis.stream import (  # noqa: E402
+    REMEMBERED_ORIGINS,
+    FollowedStream,
+    ForeignEntry,
+    check_frame,
+)
 
 FRAME = Codec().encode(MessageType.PING, None)
 
@@ -23,7 +30,8 @@ def now():
 
 
 def message(number, *, nbytes=100, stream="s", delivered=True):
-    made = Message(number, stream, number, bytes(nbytes))
+    encoded = EncodedFrame(bytes(nbytes), 3, MessageType.ECG_DATA, 0, number, nbytes, nbytes)
+    made = Message(number, stream, number, encoded)
     if delivered:
         made.delivery.set_result(number)
     return made
@@ -41,7 +49,7 @@ def numbers(outbox):
 
 
 def in_a_loop(test):
-    """Have a test's body run where there is a loop, for futures and their clock."""
+    """Run the body of a test in an event loop, for futures and its clock."""
 
     def runs():
         async def body():
@@ -54,7 +62,7 @@ def in_a_loop(test):
 
 
 @in_a_loop
-def test_an_outbox_lets_go_the_oldest_first():
+def test_an_outbox_drops_the_oldest_messages_first():
     outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=450)
     assert outbox.shrink(now()) == 6
     assert numbers(outbox) == [6, 7, 8, 9]
@@ -62,7 +70,7 @@ def test_an_outbox_lets_go_the_oldest_first():
 
 
 @in_a_loop
-def test_an_outbox_lets_go_first_what_redis_has():
+def test_an_outbox_drops_written_messages_first():
     outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=650)
     outbox.confirm(outbox.batch()[:3], now())
     assert outbox.shrink(now()) == 1
@@ -71,14 +79,14 @@ def test_an_outbox_lets_go_first_what_redis_has():
 
 
 @in_a_loop
-def test_an_outbox_keeps_what_somebody_waits_for():
+def test_an_outbox_keeps_messages_that_are_not_delivered():
     outbox = outbox_of(message(1, delivered=False), message(2), message(3), max_bytes=150)
     assert outbox.shrink(now()) == 0
     assert numbers(outbox) == [1, 2, 3]
 
 
 @in_a_loop
-def test_an_outbox_lets_go_what_is_old():
+def test_an_outbox_drops_old_messages():
     outbox = outbox_of(message(1), message(2), message(3))
     outbox.confirm(outbox.batch()[:1], now())
     assert outbox.shrink(now() + 11) == 2
@@ -87,7 +95,7 @@ def test_an_outbox_lets_go_what_is_old():
 
 
 @in_a_loop
-def test_an_answer_to_what_was_let_go_meanwhile():
+def test_an_answer_for_a_message_that_was_dropped_meanwhile():
     outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=550)
     batch = outbox.batch()[:7]
     assert outbox.shrink(now()) == 5
@@ -108,7 +116,7 @@ def test_a_batch_is_bounded():
 
 
 @in_a_loop
-def test_what_redis_has_lost_waits_again_in_order():
+def test_messages_that_redis_has_lost_are_written_again_in_order():
     outbox = outbox_of(*(message(i, stream="ab"[i % 2]) for i in range(1, 10)))
     outbox.confirm(outbox.batch()[:7], now())
     assert outbox.last_written() == {"a": 6, "b": 7}
@@ -129,7 +137,7 @@ def entry(origin, number):
 
 
 @in_a_loop
-def test_own_messages_that_redis_has_dropped_are_delivered_in_their_turn():
+def test_own_messages_that_redis_has_dropped_are_delivered_in_order():
     delivered = []
     stream = followed(delivered)
     for number in (1, 2, 3, 4):
@@ -142,7 +150,7 @@ def test_own_messages_that_redis_has_dropped_are_delivered_in_their_turn():
 
 
 @in_a_loop
-def test_what_others_have_written_twice_is_delivered_once():
+def test_a_message_that_was_written_twice_is_delivered_once():
     delivered = []
     stream = followed(delivered)
     for time, number in enumerate([1, 2, 2, 1, 3], start=10):
@@ -151,7 +159,7 @@ def test_what_others_have_written_twice_is_delivered_once():
 
 
 @in_a_loop
-def test_only_so_many_servers_are_remembered():
+def test_the_number_of_remembered_servers_is_bounded():
     delivered = []
     stream = followed(delivered)
     for server in range(10 * REMEMBERED_ORIGINS):
@@ -161,8 +169,18 @@ def test_only_so_many_servers_are_remembered():
 
 
 @in_a_loop
-def test_a_foreign_entry_is_passed():
+def test_a_foreign_entry_is_skipped():
     stream = followed([])
-    with pytest.raises(ForeignEntry, match="its number is none"):
+    with pytest.raises(ForeignEntry, match="its number or id is not a number"):
         stream.receive(b"5-3", entry(b"other", 1) | {b"n": b"9" * 5000})
     assert stream.position == b"5-3"
+
+
+def test_a_frame_of_another_version_is_foreign():
+    for version, why in (
+        (4, "its frame is of V4, not V3"),
+        (2, "its frame is of V2, not V3"),
+        (9, "its frame is invalid: version 9"),
+    ):
+        with pytest.raises(ForeignEntry, match=why):
+            check_frame(oracle.frame(version, 0x01, 0, oracle.pack({}), 5))

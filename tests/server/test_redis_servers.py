@@ -1,4 +1,4 @@
-"""Several servers behind a load balancer, joined by Redis: viewers move between them and miss nothing."""
+"""Several servers joined by Redis: viewers move between them without losing messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def redis(tmp_path):
 
 
 def viewing_server(redis):
-    """A process that has viewers and publishes nothing."""
+    """A server process that has viewers and publishes nothing."""
     return live("--streams", 0, "--redis", redis.url, "--log-level", "warning")
 
 
@@ -50,7 +50,7 @@ async def publishing_handler(redis) -> AsyncIterator[WebSocketBinaryHandler]:
 
 
 class Monitor:
-    """Publishes 15 leads of 1,000 Hz in real time. The samples count on, and there is an alert now and then."""
+    """Publishes 15 leads of 1,000 Hz in real time, with consecutive numbers as samples, and some alerts."""
 
     def __init__(self, handler: WebSocketBinaryHandler, *, alerts: bool = True) -> None:
         self.frames = 0
@@ -86,7 +86,7 @@ class Monitor:
 
 
 class Watcher:
-    """A viewer that keeps what it got."""
+    """A viewer that keeps the messages that it gets."""
 
     def __init__(self, subscription) -> None:
         self.subscription = subscription
@@ -107,7 +107,7 @@ class Watcher:
         return bool(self.sequences) and self.sequences[-1] >= sequence
 
     async def check(self, monitor: Monitor) -> None:
-        """Wait for the last frame: every sample of every lead, and every alert, came once and in order."""
+        """Wait for the last frame; check that all samples and all alerts arrived once and in order."""
         await until(lambda: self.knows(monitor.frames - 1) and self.alerts[-1:] == [monitor.alerts], timeout=15)
         first = self.sequences[0]
         assert self.sequences == list(range(first, monitor.frames))
@@ -157,7 +157,7 @@ def test_a_viewer_that_moves_a_hundred_times_while_a_server_dies(redis):
             dying.end(signal.SIGKILL)
 
 
-def test_a_viewer_of_one_server_goes_on_where_one_of_another_ended(redis):
+def test_a_viewer_resumes_on_another_server(redis):
     async def scenario(servers: list[LiveServer]):
         async with publishing_handler(redis) as handler:
             monitor = Monitor(handler, alerts=False)
@@ -182,12 +182,12 @@ def test_a_viewer_of_one_server_goes_on_where_one_of_another_ended(redis):
         run(scenario([one, other]), timeout=50)
 
 
-def test_a_killed_redis_harms_no_viewer(redis):
+def test_a_killed_redis_loses_no_message_of_a_viewer(redis):
     run(killed_redis(redis, seconds=1.0), timeout=50)
 
 
 async def killed_redis(redis, seconds):
-    """Redis is killed for so long. A viewer of the publishing server notices nothing; others get all afterwards."""
+    """Redis is killed for a while. Viewers of the publishing server notice nothing; others catch up later."""
     async with AsyncExitStack() as stack:
         other = await asyncio.to_thread(stack.enter_context, viewing_server(redis))
         handler = await stack.enter_async_context(publishing_handler(redis))
@@ -204,7 +204,7 @@ async def killed_redis(redis, seconds):
         await until(lambda: not handler.stats()["backplane"]["up"])
         frames = monitor.frames
         balancer.targets[:] = [other.port]
-        balancer.cut()  # it moves to the other server, which has nothing for it now
+        balancer.cut()  # it moves to the other server, which has no messages for it now
         await asyncio.sleep(seconds)
         assert here.knows(frames + round(seconds * 1000 / FRAME_MS * 0.8)), "live on the server that publishes"
         assert not there.knows(frames)

@@ -1,4 +1,4 @@
-"""Many at once: more connections than there are open files, and a ward that comes back all together."""
+"""Many connections at once: more than the limit on open files allows, and viewers that all reconnect."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ from ecgframe.session import Settings
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the limit of open files is one of Unix")
 
 FILES = 60
-WAIT = "those that are open are served: Too many open files; raise the limit of open files, which is 60"
+WAIT = "open ones are still served: Too many open files; raise the limit of open files, which is 60"
 LOOPS = [(engine, "asyncio") for engine in ENGINES] + [(engine, "uvloop") for engine in ENGINES]
 
 
@@ -40,7 +40,7 @@ LOOPS = [(engine, "asyncio") for engine in ENGINES] + [(engine, "uvloop") for en
 
 @pytest.mark.alone
 @pytest.mark.parametrize(("engine", "loop"), LOOPS, ids=[f"{engine}-{loop}" for engine, loop in LOOPS])
-def test_where_open_files_run_out_viewers_notice_nothing(engine, loop, tmp_path):
+def test_viewers_are_not_affected_when_open_files_run_out(engine, loop, tmp_path):
     async def watching(port):
         async with client(port) as viewer:
             await viewer.subscribe(STREAM)
@@ -49,14 +49,14 @@ def test_where_open_files_run_out_viewers_notice_nothing(engine, loop, tmp_path)
             began = time.monotonic()
             with crowd(port, 2 * FILES):
                 crowded = await watch.frames(40)
-                # the other way round under uvloop: what finds no place is closed at once
+                # uvloop instead closes connections at once that it cannot accept
                 assert failed(crowded) >= 1
                 assert failed(crowded) <= time.monotonic() - began + 1
             async with asyncio.timeout(2):
                 while not await is_served(port):
                     await asyncio.sleep(0.05)
             assert numbers(quiet + crowded) == list(range(numbers(quiet)[0], numbers(crowded)[-1] + 1))
-            # A machine that does something else makes a frame late, but not several.
+            # A busy machine may delay one frame, but not several.
             assert sorted(lateness(crowded))[-3] < max(lateness(quiet)) + 0.1
             return failed(crowded)
 
@@ -71,7 +71,7 @@ def test_where_open_files_run_out_viewers_notice_nothing(engine, loop, tmp_path)
 
 
 async def is_served(port):
-    """Whether a new viewer is; uvloop closes at once what comes while files are still out."""
+    """Return whether a new viewer is served; uvloop closes it at once while no files are available."""
     with suppress(websockets.InvalidMessage, websockets.ConnectionClosed, OSError):
         async with client(port) as another:
             await another.subscribe(STREAM)
@@ -81,8 +81,8 @@ async def is_served(port):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_viewers_leave_is_enough_for_redis(engine, tmp_path):
-    """A connection to Redis that breaks is made anew while viewers have all the files that they may have."""
+def test_the_reserved_files_are_enough_for_redis(engine, tmp_path):
+    """A broken connection to Redis is restored while viewers use all files that they may use."""
 
     async def watching(port, redis):
         async with client(port) as viewer:
@@ -92,13 +92,13 @@ def test_what_viewers_leave_is_enough_for_redis(engine, tmp_path):
                 await watch.until(lambda features: features["up"] and features["failed"])
                 redis.kill()
                 failed = (await watch.until(lambda features: not features["up"]))["failed"]
-                await watch.until(lambda features: features["failed"] >= failed + 2)  # viewers have what Redis had
+                await watch.until(lambda features: features["failed"] >= failed + 2)  # viewers use its file
                 redis.start()
                 async with asyncio.timeout(5):
                     await watch.until(lambda features: features["up"])
 
     optional("redis")
-    files = 160  # of which ten are not for viewers
+    files = 160  # ten of them are not for viewers
     with (
         redis_server(tmp_path) as redis,
         crowded_server(engine, tmp_path / "log", "asyncio", redis.url, files=files) as port,
@@ -107,7 +107,7 @@ def test_what_viewers_leave_is_enough_for_redis(engine, tmp_path):
 
 
 class Watch:
-    """What a viewer gets, with the time at which it came."""
+    """The messages of a viewer, with their times of arrival."""
 
     def __init__(self, viewer):
         self.viewer = viewer
@@ -162,7 +162,7 @@ def crowded_server(engine, log, loop="asyncio", *redis, files=FILES):
 
 @contextmanager
 def crowd(port, count):
-    """Connections that say nothing, in threads' time: opened one after the other, the kernel takes them."""
+    """Open connections that send nothing, one after the other; the kernel accepts them."""
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
     try:
         yield
@@ -174,7 +174,7 @@ def crowd(port, count):
 # --- listening ---
 
 
-def test_some_are_accepted_in_a_turn_and_the_others_in_the_next():
+def test_few_connections_are_accepted_in_one_turn():
     async def accepting():
         turns = []
 
@@ -200,20 +200,20 @@ def test_some_are_accepted_in_a_turn_and_the_others_in_the_next():
     run(accepting())
 
 
-def test_the_queue_is_as_long_as_it_is_to_be_whatever_the_server_asks_for():
+def test_the_backlog_does_not_depend_on_the_server():
     with closing(listen("127.0.0.1", 0, backlog=300)) as listener:
         listener.listen(1)
-        with crowd(listener.getsockname()[1], 250):  # a queue that is full drops SYNs: this would take a second
+        with crowd(listener.getsockname()[1], 250):  # a full queue drops SYNs, and connecting would take a second
             pass
 
 
-def test_outside_of_an_event_loop_it_is_a_socket_like_any_other():
+def test_without_an_event_loop_it_is_an_ordinary_socket():
     with closing(listen("127.0.0.1", 0)) as listener, crowd(listener.getsockname()[1], 3 * ACCEPTS):
         for _ in range(3 * ACCEPTS):
             listener.accept()[0].close()
 
 
-def test_it_goes_to_another_process_as_uvicorn_sends_it():
+def test_the_socket_can_be_passed_to_another_process():
     with closing(listen("127.0.0.1", 0)) as listener:
         process = get_context("spawn").Process(target=send_type, args=(listener,))
         process.start()
@@ -225,7 +225,7 @@ def test_it_goes_to_another_process_as_uvicorn_sends_it():
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", None])
 @pytest.mark.parametrize("engine", ["websockets", "picows"])
-def test_all_sockets_of_a_server_are_ours(engine, host):
+def test_all_sockets_of_a_server_are_replaced(engine, host):
     adapter = optional(f"ecgframe.server.adapters.{engine}")
 
     async def serving():
@@ -241,7 +241,7 @@ def test_all_sockets_of_a_server_are_ours(engine, host):
 
 
 @pytest.mark.parametrize("engine", ["websockets", "picows"])
-def test_a_socket_that_is_given_is_closed_with_the_server(engine):
+def test_a_passed_socket_is_closed_with_the_server(engine):
     adapter = optional(f"ecgframe.server.adapters.{engine}")
 
     async def serving():
@@ -255,7 +255,7 @@ def test_a_socket_that_is_given_is_closed_with_the_server(engine):
 
 
 @pytest.mark.parametrize("engine", ["websockets", "picows"])
-def test_a_server_may_begin_later(engine):
+def test_a_server_can_be_started_later(engine):
     adapter = optional(f"ecgframe.server.adapters.{engine}")
 
     async def serving():
@@ -272,11 +272,11 @@ def test_a_server_may_begin_later(engine):
     run(serving())
 
 
-# --- a ward that comes back ---
+# --- many viewers that reconnect ---
 
 
 RATHER_MANY = 300
-"""Frames: more than a piece of a backlog, and than is sent in one turn."""
+"""Number of frames: more than one piece of a backlog, and more than are sent in one turn."""
 
 
 def serving(way, conversation):
@@ -298,7 +298,7 @@ async def gets_all(viewer, first, end):
 
 @pytest.mark.slow
 @each_way
-def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(way, monkeypatch):
+def test_one_viewer_catches_up_in_each_turn_and_all_get_everything(way, monkeypatch):
     async def conversation(handler, port):
         loop, turn, caught_up_in = asyncio.get_running_loop(), 0, []
         catch_up = Stream.catch_up
@@ -332,8 +332,8 @@ def test_one_viewer_catches_up_in_a_turn_of_the_loop_and_each_gets_all(way, monk
 
 
 @each_way
-def test_what_is_published_now_does_not_wait_for_a_turn(way, monkeypatch):
-    """Neither an alert on the stream with which a viewer catches up, nor a frame of another stream."""
+def test_live_messages_do_not_wait_for_a_turn(way, monkeypatch):
+    """This holds for an alert on the same stream, and for a frame of another stream."""
 
     async def conversation(handler, port):
         loop = asyncio.get_running_loop()
@@ -358,7 +358,7 @@ def test_what_is_published_now_does_not_wait_for_a_turn(way, monkeypatch):
 
 
 @each_way
-def test_who_waits_for_a_turn_is_told_at_once_that_the_server_goes_away(way, monkeypatch):
+def test_a_viewer_that_waits_for_a_turn_gets_the_close_frame_at_once(way, monkeypatch):
     async def conversation(handler, port):
         monkeypatch.setattr(Pace, "take", lambda self: asyncio.get_running_loop().create_future())
         async with client(port) as viewer:
@@ -373,7 +373,7 @@ def test_who_waits_for_a_turn_is_told_at_once_that_the_server_goes_away(way, mon
     serving(way, conversation)
 
 
-def test_turns_go_round_and_one_that_is_given_up_costs_nothing():
+def test_turns_are_granted_in_order_and_can_be_given_up():
     async def taking():
         pace, turn, got = Pace(), 0, []
         assert pace.take() is None
@@ -396,7 +396,7 @@ def test_turns_go_round_and_one_that_is_given_up_costs_nothing():
 # --- the event loop ---
 
 
-def test_a_few_sockets_are_attended_to_in_a_turn_and_all_in_their_turn():
+def test_the_selector_returns_few_sockets_at_a_time_and_each_in_turn():
     selector, pairs = FewAtATime(), [socket.socketpair() for _ in range(3 * EVENTS)]
     try:
         for ours, theirs in pairs:

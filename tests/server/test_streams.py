@@ -1,4 +1,4 @@
-"""Streams: the ring, viewers that come back, each message once and in order; and what a ring keeps."""
+"""Streams and their rings: viewers that resume get each message once and in order."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from server.engines import EVERYTHING, TYPES, client, on_websockets, until
 from ecgframe import MessageType
 from ecgframe.server import Limits, WebSocketBinaryHandler, streams
 from ecgframe.server.backplane import LocalBackplane
-from ecgframe.server.history import Ring, Room
+from ecgframe.server.history import Ring, RingsLimit
 from ecgframe.server.publication import CANONICAL, Publication
 from ecgframe.session import Settings, encode_outgoing, microseconds
 from ecgframe.session.outgoing import encoding_for
@@ -34,25 +34,25 @@ def serving(conversation, *, timeout=30, **options):
 
 
 async def publish(handler, numbers, *, stream=STREAM, type=MessageType.ECG_DATA, **more):
-    """Publish messages that carry these numbers. Returns their timestamps."""
+    """Publish messages with these numbers; return their timestamps."""
     return [await handler.publish(stream, type, {"sequence": number, **more}) for number in numbers]
 
 
 async def resume(viewer, since, stream=STREAM):
-    """Subscribe with ``since``, in microseconds. Returns the answer."""
+    """Subscribe with ``since`` in microseconds; return the answer."""
     await viewer.send("SUBSCRIBE", {"stream": stream, "since": since / 1e6})
     return await viewer.expect("SUBSCRIPTION_ACK")
 
 
 async def numbers(viewer, count):
-    """The numbers of the next messages."""
+    """Return the numbers of the next messages."""
     return [(await viewer.expect("ECG_DATA"))["sequence"] for _ in range(count)]
 
 
-# --- coming back ---
+# --- resuming ---
 
 
-def test_what_was_missed_comes_first_and_then_what_is_live():
+def test_missed_messages_arrive_before_live_ones():
     async def conversation(handler, port):
         timestamps = await publish(handler, range(10))
         async with client(port) as viewer:
@@ -66,7 +66,7 @@ def test_what_was_missed_comes_first_and_then_what_is_live():
     serving(conversation)
 
 
-def test_who_missed_nothing_gets_nothing_twice():
+def test_a_viewer_that_missed_nothing_gets_nothing_twice():
     async def conversation(handler, port):
         timestamps = await publish(handler, range(5))
         async with client(port) as viewer:
@@ -78,7 +78,7 @@ def test_who_missed_nothing_gets_nothing_twice():
     serving(conversation)
 
 
-def test_without_since_only_what_is_live():
+def test_without_since_only_live_messages_arrive():
     async def conversation(handler, port):
         await publish(handler, range(5))
         async with client(port) as viewer:
@@ -89,7 +89,7 @@ def test_without_since_only_what_is_live():
     serving(conversation)
 
 
-def test_where_the_ring_no_longer_reaches_back_the_answer_says_from_when():
+def test_the_answer_has_from_if_the_ring_does_not_reach_back():
     async def conversation(handler, port):
         timestamps = await publish(handler, range(20), filling=bytes(1000))
         async with client(port) as viewer:
@@ -100,13 +100,13 @@ def test_where_the_ring_no_longer_reaches_back_the_answer_says_from_when():
             rest = await numbers(viewer, 19 - first.data["sequence"])
             assert rest == list(range(first.data["sequence"] + 1, 20))
             assert first.data["sequence"] > 0
-        async with client(port) as viewer:  # and where it does reach, to the last message, it does not
+        async with client(port) as viewer:  # and if it does reach back to the last message, the answer has no ``from``
             assert "from" not in await resume(viewer, timestamps[first.data["sequence"] - 1])
 
     serving(conversation, limits=Limits(ring_bytes=10_000), settings=SMALL)
 
 
-def test_a_server_that_knows_nothing_of_the_past_says_so():
+def test_a_new_server_answers_with_from():
     async def conversation(handler, port):
         async with client(port) as viewer:
             answer = await resume(viewer, 1)
@@ -117,7 +117,7 @@ def test_a_server_that_knows_nothing_of_the_past_says_so():
     serving(conversation)
 
 
-def test_before_anything_was_published_there_was_nothing_to_lose():
+def test_nothing_is_missing_before_the_first_message():
     async def conversation(handler, port):
         async with client(port) as viewer:
             has_all_until = microseconds(await viewer.subscribe(STREAM)) - 1
@@ -130,9 +130,9 @@ def test_before_anything_was_published_there_was_nothing_to_lose():
     serving(conversation)
 
 
-def test_what_others_published_while_nobody_here_followed_the_stream_is_not_taken_for_nothing():
+def test_messages_of_other_servers_before_the_stream_was_followed_may_be_missing():
     class Engine(LocalBackplane):
-        """Its servers publish on, and it forgets all at once."""
+        """A backplane on which other servers publish, and which keeps no messages."""
 
         async def join(self, stream, since):
             return microseconds(time.time())
@@ -146,7 +146,7 @@ def test_what_others_published_while_nobody_here_followed_the_stream_is_not_take
     serving(conversation, limits=Limits(ring_seconds=0.1), backplane=Engine())
 
 
-def test_forgotten_streams_too_many_to_remember_may_have_lost_something(monkeypatch):
+def test_of_streams_forgotten_long_ago_messages_may_be_missing(monkeypatch):
     monkeypatch.setattr(streams, "FLOORS", 1)
 
     async def conversation(handler, port):
@@ -159,7 +159,7 @@ def test_forgotten_streams_too_many_to_remember_may_have_lost_something(monkeypa
     serving(conversation, limits=Limits(ring_seconds=0.1))
 
 
-def test_a_stream_that_was_forgotten_is_not_taken_for_a_loss():
+def test_of_a_forgotten_stream_no_message_is_missing():
     async def conversation(handler, port):
         timestamps = await publish(handler, range(3))
         await until(lambda: handler.stats()["streams"] == {})
@@ -173,7 +173,7 @@ def test_a_stream_that_was_forgotten_is_not_taken_for_a_loss():
     serving(conversation, limits=Limits(ring_seconds=0.1))
 
 
-def test_a_viewer_whose_clock_is_ahead_gets_what_is_live():
+def test_a_viewer_whose_clock_is_ahead_gets_live_messages():
     async def conversation(handler, port):
         async with client(port) as viewer:
             await resume(viewer, microseconds(4_000_000_000.0))
@@ -188,7 +188,7 @@ def test_a_viewer_whose_clock_is_ahead_gets_what_is_live():
     serving(conversation)
 
 
-def test_subscribing_again_with_since_begins_there():
+def test_subscribing_again_with_since_starts_from_there():
     async def conversation(handler, port):
         timestamps = await publish(handler, range(5))
         async with client(port) as viewer:
@@ -196,7 +196,7 @@ def test_subscribing_again_with_since_begins_there():
             assert await numbers(viewer, 1) == [4]
             await resume(viewer, timestamps[1])
             assert await numbers(viewer, 3) == [2, 3, 4]
-            await viewer.subscribe(STREAM)  # without since it just goes on
+            await viewer.subscribe(STREAM)  # without since, the subscription just continues
             await publish(handler, [5])
             assert await numbers(viewer, 1) == [5]
             await viewer.flush()
@@ -205,7 +205,7 @@ def test_subscribing_again_with_since_begins_there():
 
 
 def test_a_backlog_larger_than_the_queue_loses_nothing():
-    """The ring is read as the network takes it: the viewer's own queue stays as short as it is to be."""
+    """Messages are taken from the ring as the network takes them, so the viewer's queue stays within its limit."""
 
     async def conversation(handler, port):
         timestamps = await publish(handler, range(500), filling=bytes(2000))
@@ -242,7 +242,7 @@ def test_an_alert_does_not_wait_for_a_viewer_that_catches_up():
 
 
 def test_alerts_keep_their_order_towards_a_viewer_that_catches_up():
-    """An alert that waits in the backlog goes before one that is published now."""
+    """An alert in the backlog is sent before one that is published now."""
 
     async def conversation(handler, port):
         timestamps = await publish(handler, range(3000), filling=bytes(2000))
@@ -264,8 +264,8 @@ def test_alerts_keep_their_order_towards_a_viewer_that_catches_up():
     serving(conversation, settings=SMALL, limits=Limits(ring_bytes=16 * 1024 * 1024))
 
 
-def test_a_viewer_that_cannot_tell_gets_priority_messages_in_their_turn():
-    """Without the capability, a V3 viewer resumes by every message's timestamp: none may come early."""
+def test_a_viewer_without_priority_gets_urgent_messages_in_order():
+    """Without the capability, a V3 viewer resumes by the timestamp of any message, so none may be sent early."""
 
     async def conversation(handler, port):
         timestamps = await publish(handler, range(2000), filling=bytes(2000))
@@ -306,7 +306,7 @@ def test_a_viewer_slower_than_the_ring_is_told_what_it_missed():
                     assert timestamps[got[-1] - 200] < microseconds(details["from"])
                     assert microseconds(details["to"]) == timestamps[got[-1] + missing - 200]
             assert lost > 0
-            # All but the first of the ring, which the answer told of, is there or was told to be missing.
+            # Apart from messages before ``from``, every message either arrived or was reported as dropped.
             assert got == sorted(set(got))
             assert len(got) + lost == 8000 - got[0]
             assert handler.stats()["dropped"] == lost
@@ -314,9 +314,10 @@ def test_a_viewer_slower_than_the_ring_is_told_what_it_missed():
     serving(conversation, timeout=60, settings=SMALL, limits=Limits(ring_bytes=400_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_cut_and_resumed_at_random_every_message_arrives_once(seed):
-    """With alerts in between, which overtake; the viewer drops those that it has seen, as the protocol asks it to."""
+    """Alerts overtake; the viewer drops those that it has seen, as the protocol requires."""
     random.seed(seed)
     total = 1500
 
@@ -357,7 +358,7 @@ def test_cut_and_resumed_at_random_every_message_arrives_once(seed):
     serving(conversation, timeout=60, settings=SMALL)
 
 
-def test_a_message_too_large_in_list_form_is_reported_to_those_it_is_too_large_for():
+def test_a_message_too_large_in_list_form_is_reported_to_old_viewers():
     signal = np.arange(10_000, dtype="float64")
     settings = Settings(rate_limit=None, compression=None, max_payload=signal.nbytes + 200)
 
@@ -406,8 +407,8 @@ def kept(ring):
     return [publication.timestamp for publication in ring.start_from(0)]
 
 
-def test_a_ring_lets_the_old_go():
-    ring = Ring(10.0, 10**6, Room(10**6))
+def test_a_ring_drops_old_messages():
+    ring = Ring(10.0, 10**6, RingsLimit(10**6))
     filled(ring, [1, 2], now=100.0)
     filled(ring, [3], now=105.0)
     ring.trim(110.0)
@@ -418,52 +419,52 @@ def test_a_ring_lets_the_old_go():
     assert (kept(ring), ring.floor, ring.nbytes, ring.oldest, ring.span) == ([], 3, 0, None, 0.0)
 
 
-def test_a_ring_lets_the_oldest_go_for_want_of_room():
+def test_a_full_ring_drops_the_oldest_messages():
     size = publication(1).nbytes
-    ring = filled(Ring(1e9, 3 * size, Room(10**9)), range(1, 11))
+    ring = filled(Ring(1e9, 3 * size, RingsLimit(10**9)), range(1, 11))
     assert (kept(ring), ring.floor, ring.nbytes) == ([8, 9, 10], 7, 3 * size)
 
 
-def test_rings_share_a_room():
+def test_rings_share_a_limit():
     size = publication(1).nbytes
-    room = Room(4 * size)
-    one = filled(Ring(1e9, 10**9, room), [1, 2])
-    other = filled(Ring(1e9, 10**9, room), [1, 2, 3, 4])
+    shared = RingsLimit(4 * size)
+    one = filled(Ring(1e9, 10**9, shared), [1, 2])
+    other = filled(Ring(1e9, 10**9, shared), [1, 2, 3, 4])
     assert (kept(one), kept(other)) == ([1, 2], [3, 4])
     filled(one, [3])
-    assert (kept(one), kept(other)) == ([2, 3], [3, 4])  # each keeps its share, whoever was first
+    assert (kept(one), kept(other)) == ([2, 3], [3, 4])  # each keeps its share, regardless of the order
     one.close()
-    assert (room.used, room.rings) == (2 * size, 1)
+    assert (shared.used, shared.rings) == (2 * size, 1)
     filled(other, [5, 6])
     assert kept(other) == [3, 4, 5, 6]
     other.close()
-    assert (room.used, room.rings) == (0, 0)
+    assert (shared.used, shared.rings) == (0, 0)
 
 
-def test_other_encodings_count_as_well_and_go_with_their_publication():
-    room = Room(10**9)
-    ring = filled(Ring(1e9, 10**9, room), [1, 2])
+def test_other_encodings_count_and_are_dropped_with_their_publication():
+    shared = RingsLimit(10**9)
+    ring = filled(Ring(1e9, 10**9, shared), [1, 2])
     [first, second] = ring.start_from(0)
     before = ring.nbytes
     old = ring.frame(first, encoding_for(1, frozenset()))
     assert ring.nbytes == before + old.nbytes
     assert ring.frame(first, encoding_for(1, frozenset())) is old
-    assert ring.nbytes == room.used == before + old.nbytes
+    assert ring.nbytes == shared.used == before + old.nbytes
     ring.close()
-    ring.frame(second, encoding_for(2, frozenset()))  # one that is no longer kept counts for nothing
-    assert (ring.nbytes, room.used) == (0, 0)
+    ring.frame(second, encoding_for(2, frozenset()))  # a dropped publication does not count
+    assert (ring.nbytes, shared.used) == (0, 0)
 
 
-def test_for_want_of_room_other_encodings_go_first():
-    """So a few viewers of odd encodings do not take the past from all the others."""
+def test_a_full_ring_drops_other_encodings_first():
+    """So a few viewers with rare encodings do not shorten the history of all others."""
     size = publication(1).nbytes
-    ring = filled(Ring(1e9, 5 * size, Room(10**9)), range(1, 6))
+    ring = filled(Ring(1e9, 5 * size, RingsLimit(10**9)), range(1, 6))
     old = encoding_for(1, frozenset())
     for item in ring.start_from(0):
         ring.frame(item, old)
     ring.trim(0.0)
     assert (kept(ring), ring.nbytes) == ([1, 2, 3, 4, 5], 5 * size)
-    ring = filled(Ring(1e9, 10 * size, Room(10**9)), range(1, 6))
+    ring = filled(Ring(1e9, 10 * size, RingsLimit(10**9)), range(1, 6))
     for item in ring.start_from(0):
         ring.frame(item, old)
     ring.trim(0.0)
@@ -472,7 +473,7 @@ def test_for_want_of_room_other_encodings_go_first():
     assert [item.encodings for item in ring.start_from(0)] == [1, 1, 2, 2, 2, 1, 1]
 
 
-def test_flags_that_a_message_does_not_have_make_no_other_frame():
+def test_viewers_share_a_frame_if_its_flags_do_not_differ():
     plain, urgent = publication(1), publication(1, flags=oracle.PRIORITY)
     with_flags, without = CANONICAL, CANONICAL._replace(flags=0)
     assert plain.outgoing(with_flags) is plain.outgoing(without)
@@ -480,8 +481,8 @@ def test_flags_that_a_message_does_not_have_make_no_other_frame():
     assert (plain.encodings, urgent.encodings) == (1, 2)
 
 
-def test_a_ring_finds_where_to_go_on():
-    ring = filled(Ring(1e9, 10**9, Room(10**9)), [10, 20, 30])
+def test_a_ring_finds_the_next_message():
+    ring = filled(Ring(1e9, 10**9, RingsLimit(10**9)), [10, 20, 30])
     assert [ring.number_after(since) for since in (0, 10, 15, 20, 30, 99)] == [0, 1, 1, 2, 3, 3]
     assert [item.timestamp for item in ring.start_from(1)] == [20, 30]
     assert list(ring.start_from(3)) == []
@@ -500,3 +501,9 @@ def test_a_damaged_frame_is_not_published():
     frame[-1] ^= 1
     with pytest.raises(ValueError, match="CRC-32"):
         Publication(STREAM, 5, bytes(frame), SMALL)
+
+
+def test_a_frame_of_version_4_is_not_published():
+    frame = oracle.frame(4, 0x01, 0, oracle.pack({}), 5, stream=7, sequence=1)
+    with pytest.raises(ValueError, match=r"version 4 .* knows \[1, 2, 3\]"):
+        Publication(STREAM, 5, frame, SMALL)

@@ -1,4 +1,4 @@
-"""Subprotocols: what a browser offers is chosen from, and a token among them says who it is."""
+"""Subprotocols: which one is selected, and the token among them."""
 
 import pytest
 from running import run
@@ -23,7 +23,7 @@ OFFERS = [
 
 
 @each_engine
-def test_an_adapter_chooses_what_is_offered_and_authenticate_has_the_token(engine):
+def test_an_adapter_selects_a_subprotocol_and_authenticate_gets_the_token(engine):
     asked = []
 
     async def authenticate(request):
@@ -49,7 +49,7 @@ def test_an_adapter_chooses_what_is_offered_and_authenticate_has_the_token(engin
     run(serve())
 
 
-def test_the_list_of_an_adapter_can_be_another():
+def test_the_accepted_subprotocols_can_be_configured():
     async def serve():
         from ecgframe.server.adapters import websockets as adapter
 

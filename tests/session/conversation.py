@@ -12,7 +12,7 @@ import oracle
 from ecgframe.session import ClientSession, ServerSession, Settings
 
 EPOCH = 1_705_314_645_000_000
-"""What the wall clocks show when a conversation begins, in microseconds since 1970."""
+"""Time of the wall clocks at the beginning of a conversation, in microseconds since 1970."""
 
 
 class Clock:

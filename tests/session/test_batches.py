@@ -70,7 +70,7 @@ def test_a_large_frame_travels_alone():
 
 
 def test_a_deflated_frame_travels_alone():
-    """What the frames of one message inflate to together is bounded at the other end."""
+    """The receiver bounds the decompressed size of all frames of one message together."""
     theirs = agreed()
     fill(theirs, 2)
     theirs.session.send(MessageType.ECG_DATA, {"n": 2, "flat line": bytes(5000)}, stream="a")

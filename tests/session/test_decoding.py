@@ -30,7 +30,7 @@ def said(theirs):
 
 
 def plain(events):
-    """What can be compared: errors are not equal to one another."""
+    """Return values that can be compared: errors are never equal."""
     return [
         (type(event), repr(event.error), event.error.check, event.nbytes)
         if isinstance(event, FrameRefused)

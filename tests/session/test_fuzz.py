@@ -142,6 +142,7 @@ def talk_to(one, rng):
     one.loses()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", [server, client])
 def test_random_messages(role):
     print("seed", SEED)
@@ -154,6 +155,7 @@ def test_random_messages(role):
     assert {"Received", "FrameRefused", "ErrorReceived", "Negotiated", "VersionChecked"} <= seen
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_them():
     rng = random.Random(SEED)
     tracemalloc.start()

@@ -278,13 +278,19 @@ def test_control_messages_pass_whatever_the_server_takes():
     assert talk.client.session.has_waiting
 
 
-@pytest.mark.parametrize("limit", [0, 1, 2**32, 2**64 - 1])
+@pytest.mark.parametrize("limit", [0, 1, 2**32, 2**53])
 def test_limits_that_make_no_sense(limit):
     ours = client().starts()
     ours.hears(oracle.encode_frame(NEGOTIATION, {"versions": [3], "max_payload": limit}, 1))
     assert ours.session.negotiated
     ours.session.subscribe("a")
     assert len(ours.says()) == 2
+
+
+def test_a_limit_beyond_all_bounds():
+    ours = client().starts()
+    [refused] = ours.hears(oracle.encode_frame(NEGOTIATION, {"versions": [3], "max_payload": 2**64 - 1}, 1))
+    assert (refused.error.code, refused.error.path) == (0x200, 'data["max_payload"]')
 
 
 # --- again ---

@@ -35,7 +35,7 @@ def has_binary_arrays(value):
 
 
 def holds_only_what_is_defined(message, version):
-    """Whether this is one frame of that version, with flags of that version and arrays as lists."""
+    """Return True if this is one frame of the version, with flags of the version and arrays in list form."""
     seen, size = oracle.first_frame(message, oracle.MAX_PAYLOAD, alone=True)
     payload = oracle.split(message)[4]
     inflated = oracle.inflate(payload) if seen.flags & oracle.COMPRESSED else payload

@@ -1,4 +1,4 @@
-"""What waits to be sent: bounded, urgent frames first, the oldest waveforms given up when there is no room."""
+"""The send queue is bounded, sends urgent frames first, and drops the oldest waveforms if it is full."""
 
 import itertools
 import random
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from session.conversation import EPOCH, Conversation, server
 
 from ecgframe import Flag, MessageType
+from ecgframe.codec import EncodedFrame
 from ecgframe.protocol import Capability, CloseCode
 from ecgframe.session import Encoding, ErrorReceived, Outgoing, Received, Settings, encode_outgoing
 from ecgframe.session.send_queue import SendQueue
@@ -323,7 +324,8 @@ def test_there_is_room_for_one_of_them():
 
 def frame(kind, nbytes, stamp):
     type, flags, stream = kind
-    return Outgoing(bytes(nbytes), type, flags, stamp, stream)
+    encoded = EncodedFrame(bytes(nbytes), 3, type, flags, stamp, nbytes, nbytes)
+    return Outgoing(encoded, flags, stamp, stream)
 
 
 KINDS = [
@@ -351,7 +353,7 @@ def test_frames_and_bytes_are_counted_right(max_frames, max_bytes, todo):
             if taken:
                 waiting.remove(taken)
         elif step == "let data go":
-            queue.let_data_go()
+            queue.discard_data()
             waiting = [one for one in waiting if one.type in (ALERT, MessageType.PONG)]
             assert not queue.losses
             dropped = 0

@@ -102,13 +102,13 @@ def test_nil_is_left_out():
 @pytest.mark.parametrize("name", ["SUBSCRIBE", "UNSUBSCRIBE"])
 def test_a_client_has_no_streams(name):
     ours = client().starts()
-    [_, refused] = ours.hears(oracle.encode_frame(T[name], {"stream": "a"}))
+    [refused] = ours.hears(oracle.encode_frame(T[name], {"stream": "a"}))
     assert (refused.error.code, ours.session.closing) == (0x203, None)
 
 
 def test_a_server_asked_for_nothing():
     theirs = server().starts()
-    [_, refused] = theirs.hears(oracle.encode_frame(T["SUBSCRIPTION_ACK"], {"stream": "a", "status": "subscribed"}))
+    [refused] = theirs.hears(oracle.encode_frame(T["SUBSCRIPTION_ACK"], {"stream": "a", "status": "subscribed"}))
     assert (refused.error.code, theirs.session.closing) == (0x200, None)
 
 
@@ -121,19 +121,13 @@ def test_a_server_asked_for_nothing():
         (0, 0),
         (0.0, 0),
         (-0.0, 0),
-        (-1, 0),
-        (-(2**63), 0),
-        (-1e308, 0),
         (1.000001, 1_000_001),
         (1_705_314_645, EPOCH),
-        (1e308, 2**64 - 1),
-        (2**64 - 1, 2**64 - 1),
         (5e-324, 0),
         (datetime(2024, 1, 15, 10, 30, 45, 7, tzinfo=UTC), EPOCH + 7),
         (datetime(2024, 1, 15, 10, 30, 45, 7), EPOCH + 7),
         (datetime(2024, 1, 15, 12, 30, 45, tzinfo=timezone(timedelta(hours=2))), EPOCH),
         (datetime(2024, 1, 15, 12, 30, 45, tzinfo=timezone(timedelta(hours=2, microseconds=1))), EPOCH - 1),
-        (datetime.min.replace(tzinfo=timezone(timedelta(hours=23))), 0),
         (datetime.max.replace(tzinfo=timezone(timedelta(hours=-23))), 253_402_383_599_999_999),
     ],
     ids=str,
@@ -142,6 +136,26 @@ def test_since(since, expected):
     event = SubscribeRequested("a", expected, isinstance(since, datetime))  # a number names a message
     assert requests({"stream": "a", "since": since}) == [event]
     assert requests({"stream": "a", "since": since}, version=1) == [event]
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        -1,
+        -(2**63),
+        -1e308,
+        1e308,
+        2**64 - 1,
+        253_402_300_800,
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=23))),
+    ],
+    ids=str,
+)
+def test_moments_that_cannot_be(since):
+    theirs = server().starts()
+    theirs.says()
+    [refused] = theirs.hears(oracle.encode_frame(T["SUBSCRIBE"], {"stream": "a", "since": since}))
+    assert (refused.error.code, refused.error.path) == (0x200, 'data["since"]')
 
 
 @given(st.integers(0, YEAR_2242))

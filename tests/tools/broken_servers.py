@@ -1,4 +1,4 @@
-"""A good server that can be spoiled: what comes in, what goes out and how it closes pass through hooks."""
+"""A server whose received and sent messages and closing can be changed by hooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from websockets.asyncio.server import serve  # noqa: E402 - behind the skip
 STREAM = "ecg/1"
 KEPT_SINCE = 100
 """The timestamp of the first message of each stream."""
-SETTINGS = Settings(heartbeat_interval=0.1)
+SETTINGS = Settings(heartbeat_interval=0.1, max_payload=1 << 20)  # a larger bomb would hold up the one loop
 CODEC = Codec(compression=None)
 
 
@@ -30,7 +30,7 @@ def same(octets):
 
 @dataclass
 class Spoilt:
-    """How a server is spoiled.
+    """Hooks that break a server.
 
     Attributes:
         incoming: turns what comes into what the server takes; None swallows it.
@@ -49,7 +49,7 @@ class Spoilt:
 
 @asynccontextmanager
 async def serving(spoilt):
-    """Gives its URL."""
+    """Run the server; yield its URL."""
 
     async def live(websocket):
         await _Conversation(websocket, spoilt).hold()
@@ -137,7 +137,7 @@ class _Conversation:
 
 
 def published(encoding, stream, *, timestamps=range(KEPT_SINCE, KEPT_SINCE + 4), name=None, **changes):
-    """A few frames of a stream; ``changes`` replace parts of the encoding."""
+    """Return a few frames of a stream; ``changes`` replace parts of the encoding."""
     encoding = Encoding(*encoding)._replace(**changes)
     for timestamp in timestamps:
         data = {"signal": np.zeros(600), "sampling_rate": 250, "stream": name or stream}
@@ -145,7 +145,7 @@ def published(encoding, stream, *, timestamps=range(KEPT_SINCE, KEPT_SINCE + 4),
 
 
 def changed(message, **changes):
-    """The same message with another header or payload."""
+    """Return the message with another header or payload."""
     version = changes.pop("version", message.version)
     return CODEC.encode(
         changes.pop("type", message.type),

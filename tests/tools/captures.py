@@ -1,4 +1,4 @@
-"""Captures made by hand: the TCP segments of WebSocket connections, in any order and with any fault."""
+"""Synthetic captures: TCP segments of WebSocket connections, in any order and with any fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TCP, UDP = 6, 17
 
 
 class IpPacket(NamedTuple):
-    """A packet of IPv4 or IPv6, with what it holds for TCP."""
+    """Build an IPv4 or IPv6 packet with a TCP segment."""
 
     source: bytes
     target: bytes
@@ -46,7 +46,7 @@ class IpPacket(NamedTuple):
 
 
 def tcp(source_port, target_port, sequence, acknowledges, flags, octets=b"", options=b""):
-    """A TCP segment; the checksum is 0, as where a network card computes it."""
+    """Build a TCP segment with a checksum of 0, as with checksum offload."""
     words = 5 + len(options) // 4
     header = struct.pack(
         ">HHIIBBHHH", source_port, target_port, sequence % 2**32, acknowledges % 2**32, words << 4, flags, 8192, 0, 0
@@ -55,7 +55,7 @@ def tcp(source_port, target_port, sequence, acknowledges, flags, octets=b"", opt
 
 
 class Side:
-    """One direction of a connection: makes its segments, with sequence numbers that go on."""
+    """One direction of a connection: builds its segments with consecutive sequence numbers."""
 
     def __init__(self, source, target, start):
         self.source, self.target, self.sequence = source, target, start
@@ -71,7 +71,7 @@ class Side:
 
 
 class Connection:
-    """Both directions, and the packets so far."""
+    """Both directions of a connection, and its packets so far."""
 
     def __init__(self, client=CLIENT, server=SERVER, *, starts=(1000, 7000), deflate=""):
         self.client, self.server = Side(client, server, starts[0]), Side(server, client, starts[1])
@@ -96,7 +96,7 @@ class Connection:
         return self
 
     def framed(self, octets, side, *, opcode=Opcode.BINARY, fragments=1, deflated=False):
-        """The bytes of a message of the side's."""
+        """Return the bytes of a WebSocket message of that side."""
         extensions = [self.deflaters[side]] if deflated else None
         size = -(-len(octets) // fragments) or 1
         pieces = [octets[start : start + size] for start in range(0, len(octets), size)] or [b""]
@@ -126,14 +126,14 @@ LAYERS = {
 
 
 def capture(packets, link=1, ng=False, order="<"):
-    """A file of those packets, a hundredth of a second apart."""
+    """Return a capture of the packets, a hundredth of a second apart."""
     times = count()
     stamped = [(10**9 + 10**4 * next(times), link, LAYERS[link](packet)) for packet in packets]
     return pcapng_file(stamped, [link], order) if ng else pcap_file(stamped, link, order)
 
 
 def pcap_file(packets, link, order="<", ticks=10**6):
-    """A pcap file of (microseconds, link, bytes)."""
+    """Return a pcap file of (microseconds, link, bytes)."""
     magic = {10**6: 0xA1B2C3D4, 10**9: 0xA1B23C4D}[ticks]
     header = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, 262144, link)
     records = []
@@ -166,6 +166,6 @@ def enhanced(number, ticks, octets, order="<"):
 
 
 def pcapng_file(packets, links, order="<"):
-    """A pcapng file of (microseconds, link, bytes), with an interface for each of the links."""
+    """Return a pcapng file of (microseconds, link, bytes), with an interface for each link type."""
     blocks = [section(order), *(interface(link, order) for link in links)]
     return b"".join([*blocks, *(enhanced(links.index(link), time, octets, order) for time, link, octets in packets)])

@@ -1,4 +1,4 @@
-"""Whatever bytes a source holds, the tools show what there is, or say in a line why there is nothing."""
+"""For any bytes in a source, the tools show its contents, or report in one line why there are none."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SOURCES = [b"".join(FRAMES), recording(), *(session(link, ng) for link in (0, 1,
 
 
 def damaged(octets, chance):
-    """A few bytes replaced, taken out and put in."""
+    """Replace, remove and insert a few bytes."""
     found = bytearray(octets)
     for _ in range(chance.randint(1, 8)):
         place = chance.randrange(len(found))
@@ -64,6 +64,7 @@ def damaged(octets, chance):
     return bytes(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(8))
 def test_damaged_sources_are_shown_as_far_as_they_go(block, capsys):
     console = Console(file=io.StringIO(), width=120)

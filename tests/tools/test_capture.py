@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from ecgframe import MessageType, encode
 from ecgframe.tools.capture.pcap import CaptureError, is_capture, read_capture
-from ecgframe.tools.capture.tcp_reassembly import PATIENCE_BYTES, PATIENCE_SECONDS, TcpDirection
+from ecgframe.tools.capture.tcp_reassembly import MAX_GAP_BYTES, MAX_GAP_SECONDS, TcpDirection
 from ecgframe.tools.observation import Delivery, Remark
 
 FRAMES = [encode(MessageType.PING, {"n": number, "text": "x" * 200 * number}, version=1) for number in range(6)]
@@ -84,7 +84,7 @@ def test_text_and_the_close_are_told():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_tcp_is_put_in_order(seed):
-    """Segments of any size, shuffled, doubled, overlapping, with numbers that begin again at 0."""
+    """Segments have any size and are shuffled, repeated and overlapping; sequence numbers wrap around."""
     chance = random.Random(seed)
     octets = chance.randbytes(5000)
     start = 2**32 - 2500
@@ -127,10 +127,10 @@ def test_a_hole_is_told_and_what_is_behind_it_read():
 def test_a_hole_is_not_waited_for_for_ever():
     direction = TcpDirection()
     direction.open(0)
-    kept = [direction.feed(11 + number * 65536, bytes(65536), 0.0) for number in range(PATIENCE_BYTES // 65536 + 1)]
+    kept = [direction.feed(11 + number * 65536, bytes(65536), 0.0) for number in range(MAX_GAP_BYTES // 65536 + 1)]
     assert not any(kept[:-1])
     assert kept[-1][0].missing == 10
-    assert sum(len(piece.octets) for piece in kept[-1]) > PATIENCE_BYTES
+    assert sum(len(piece.octets) for piece in kept[-1]) > MAX_GAP_BYTES
 
 
 def test_a_hole_that_is_acknowledged_is_not_waited_for():
@@ -138,12 +138,12 @@ def test_a_hole_that_is_acknowledged_is_not_waited_for():
     direction.open(0)
     assert direction.feed(11, b"behind", 5.0) == []
     assert direction.acknowledged(1, 9.0) == []  # not even the hole
-    assert direction.acknowledged(17, 5.0 + PATIENCE_SECONDS / 2) == []  # its segment may be late in the capture
+    assert direction.acknowledged(17, 5.0 + MAX_GAP_SECONDS / 2) == []  # its segment may be late in the capture
     assert direction.acknowledged(17, 6.0) == [(b"behind", 5.0, 10)]
     assert direction.acknowledged(17, 7.0) == []
 
 
-def test_what_is_behind_a_hole_keeps_its_time():
+def test_what_is_after_a_gap_keeps_its_time():
     connection = Connection().open()
     for number in range(60):
         connection.send(FRAMES[number % 2], "client" if number % 2 else "server")
@@ -155,7 +155,7 @@ def test_what_is_behind_a_hole_keeps_its_time():
     found = deliveries(capture(connection.packets))
     assert len(found) == 59
     times = [one.origin.time for one in found]
-    assert max(after - before for before, after in itertools.pairwise(times)) < PATIENCE_SECONDS + 0.1
+    assert max(after - before for before, after in itertools.pairwise(times)) < MAX_GAP_SECONDS + 0.1
     assert times[-1] == max(times)
 
 
@@ -185,7 +185,7 @@ def test_other_connections_are_left_out_and_counted():
     udp = IpPacket(CLIENT[0], SERVER[0], b"\0\1\0\2\0\x08\0\0", UDP)
     octets = capture([*page.packets, *refused.packets, *other.packets, udp, *conversation().packets])
     assert [one.octets for one in deliveries(octets)] == FRAMES
-    assert [one.text for one in remarks(octets)] == ["3 of 4 TCP connections are no WebSockets, or say nothing"]
+    assert [one.text for one in remarks(octets)] == ["3 of 4 TCP connections are not WebSockets, or have no data"]
 
 
 def test_the_same_ports_again_are_another_connection():
@@ -205,7 +205,7 @@ def test_what_is_no_websocket_any_more_is_told_once():
     connection.send(FRAMES[1], "client")
     octets = capture(connection.packets)
     assert [one.octets for one in deliveries(octets)] == FRAMES[:2]
-    assert [one.text for one in remarks(octets)] == ["no WebSocket from here on: invalid opcode"]
+    assert [one.text for one in remarks(octets)] == ["not read from here on: invalid opcode"]
 
 
 def test_a_message_that_the_capture_cuts_is_told():
@@ -229,14 +229,14 @@ def test_a_capture_that_is_cut_short_gives_what_it_has():
 
 
 def test_what_is_no_capture():
-    with pytest.raises(CaptureError, match="not a capture"):
+    with pytest.raises(CaptureError, match="not a readable capture"):
         read(b"\xa1\xb2\xc3\xd4nonsense")
     assert not is_capture(b"\x03\x01")
 
 
 def test_a_network_that_is_not_understood():
     for octets in (pcap_file([], 105), pcapng_file([], [105, 1])):
-        with pytest.raises(CaptureError, match="link type 105; Ethernet"):
+        with pytest.raises(CaptureError, match="link type 105; supported are Ethernet"):
             read(octets)
 
 
@@ -249,7 +249,7 @@ def test_interfaces_of_several_networks_in_one_capture():
     octets = pcapng_file(packets, [1, 276, 105])
     told = [one.text for one in remarks(octets) if "link type" in one.text]
     assert told == [
-        "2 packets of link type 105 are left out; Ethernet, Linux cooked, loopback and raw IP are understood"
+        "2 packets of link type 105 are left out; supported are Ethernet, Linux cooked, loopback and raw IP"
     ]
     assert {one.octets for one in deliveries(octets)} < set(FRAMES)
 
@@ -261,7 +261,7 @@ def test_fragments_of_ip_are_told():
     packets = [(10**6, 101, LAYERS[101](packet)) for packet in connection.packets]
     found = read(pcap_file([*packets, (10**6, 101, bytes(fragment))], 101))
     assert [one.octets for one in found if isinstance(one, Delivery)] == FRAMES[:-1]
-    assert found[-1] == Remark("1 fragments of IP packets are left out; they are not put together", is_fault=True)
+    assert found[-1] == Remark("1 fragments of IP packets are left out, since they are not reassembled", is_fault=True)
 
 
 def test_an_ack_alone_says_nothing():

@@ -22,7 +22,7 @@ BROKEN = bytes([*PING[:-1], PING[-1] ^ 1])
 
 
 def refused(octets, **options):
-    """The error that a codec has with the bytes."""
+    """Return the error that a codec raises for the bytes."""
     with pytest.raises(ProtocolError) as error:
         Codec(**options).decode(octets)
     return error.value
@@ -226,7 +226,7 @@ def test_strange_lines_are_counted(path):
 
 def test_a_file_of_something_else(path):
     path.write_text("hello\n")
-    with pytest.raises(ToolError, match="no line of it is a record of an error"):
+    with pytest.raises(ToolError, match="not an error log"):
         read_error_log(path)
     path.write_text("")
     assert read_error_log(path).groups == []

@@ -3,15 +3,28 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ecgframe import Codec, Header, MessageType, ProtocolError, decode, encode
-from ecgframe.protocol import DEFAULT_MAX_PAYLOAD, HEADER_FIELDS, HEADER_SIZES
-from ecgframe.tools.frame_analysis import Examiner, details_of, flag_names, header_fields, place_of, type_name
-from ecgframe.tools.observation import Delivery
+from ecgframe import Codec, Header, MessageType, ProtocolError, decode, encode, unpack
+from ecgframe.messages.templates import Template
+from ecgframe.protocol import DEFAULT_MAX_PAYLOAD, HEADER_FIELDS, HEADER_SIZES, Form
+from ecgframe.tools.budget import Budget
+from ecgframe.tools.frame_analysis import (
+    Examiner,
+    details_of,
+    flag_names,
+    form_names,
+    header_fields,
+    place_of,
+    type_name,
+)
+from ecgframe.tools.observation import NOWHERE, Delivery, Origin
+from ecgframe.tools.seen_templates import MOST_SEEN, SeenTemplates
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-REFUSED = json.loads((VECTORS / "refused.json").read_text())
+V4 = json.loads((VECTORS / "v4.json").read_text())
+REFUSED = json.loads((VECTORS / "refused.json").read_text()) + V4["refused"]
 GOOD = encode(MessageType.PING, {"n": 1}, version=1)
 
 
@@ -21,13 +34,14 @@ def examine(octets, **options):
 
 @pytest.mark.parametrize("version", HEADER_SIZES)
 def test_the_fields_are_those_of_the_header(version):
-    timestamp = 0x1122334455667788 if version == 3 else None
-    header = Header(version, MessageType.ERROR, 0x11, 0x01020304, 0xA1B2C3D4, timestamp)
+    timestamp = 0x1122334455667788 if version >= 3 else None
+    numbering = (0x10, 0xE1E2E3E4, 0x0010203040506070) if version >= 4 else ()
+    header = Header(version, MessageType.ERROR, 0x11, 0x01020304, 0xA1B2C3D4, timestamp, *numbering)
     fields = header_fields(bytes(header))
     assert list(fields) == list(HEADER_FIELDS)[: len(fields)]
     assert sum(HEADER_FIELDS[name] for name in fields) == HEADER_SIZES[version]
     for name, value in fields.items():
-        assert value == getattr(header, name), name
+        assert value == getattr(header, "stream_id" if name == "stream" else name), name
 
 
 @pytest.mark.parametrize("size", range(20))
@@ -49,6 +63,25 @@ def test_a_refused_frame_is_refused_as_the_codec_does(vector):
 
 def verdict(error):
     return (error.code, error.check) if isinstance(error, ProtocolError) else None
+
+
+@pytest.mark.parametrize("vector", V4["accepted"], ids=lambda v: v["name"])
+def test_a_frame_of_version_4_is_taken_apart(vector):
+    found = examine(bytes.fromhex(vector["frames"]), validate=False)
+    for frame, expected in zip(found, vector["messages"], strict=True):
+        assert frame.error is None
+        shown = {name: value for name, value in frame.fields.items() if name in ("form", "stream", "sequence")}
+        assert shown == {name: value for name, value in expected.items() if name in ("form", "stream", "sequence")}
+        assert (frame.header_size, frame.is_intact) == (HEADER_SIZES[expected["version"]], True)
+
+
+def test_the_names_of_forms_and_flags():
+    assert form_names(0) == []
+    assert form_names(0x14) == ["RECORD", "BULK"]
+    assert form_names(0x06) == ["RECORD", "LZ4"]
+    assert form_names(0xEB) == ["algorithm 3", "0x08", "0x20", "0x40", "0x80"]
+    assert flag_names(0xE1, 4) == ["COMPRESSED", "FRAGMENT", "SIGNED", "0x80"]
+    assert flag_names(0x61, 3) == ["COMPRESSED", "0x20", "0x40"]
 
 
 def test_a_good_frame():
@@ -127,3 +160,73 @@ def test_names():
     assert (type_name(1), type_name(0x13)) == ("ECG_DATA", "0x13")
     assert flag_names(0b10010101) == ["COMPRESSED", "PRIORITY", "ACK_REQUIRED", "0x80"]
     assert decode(GOOD).type.name == type_name(GOOD[1])
+
+
+# --- records ---
+
+TEMPLATE = Template(1, "ecg/1", "int16", 2, {"sampling_rate": 500, "gain": 0.1})
+COUNTS = np.array([[1, 2, 3], [4, 5, 6]], "int16")
+OF_TEMPLATE = encode(MessageType.STREAM_TEMPLATE, unpack(TEMPLATE.payload), version=4, stream_id=7, sequence=1)
+ANSWER = encode(
+    MessageType.SUBSCRIPTION_ACK,
+    {"stream": "ecg/1", "status": "subscribed", "id": 7, "epoch": 5, "next": 2, "templates": [OF_TEMPLATE, b"?"]},
+    version=4,
+)
+
+
+def record(counts=COUNTS, **place):
+    payload = TEMPLATE.encode(counts, 5_000_000)
+    form = Form.RECORD
+    return encode(MessageType.ECG_DATA, payload, version=4, form=form, **{"stream_id": 7, "sequence": 2, **place})
+
+
+@pytest.mark.parametrize("explained", [OF_TEMPLATE, ANSWER], ids=["by a template", "by an answer"])
+def test_a_record_is_read_by_the_template_before_it(explained):
+    first, second = examine(explained + record())
+    assert (first.error, second.error) == (None, None)
+    assert second.stream == "ecg/1"
+    assert second.message.data["signal"].tolist() == COUNTS.tolist()
+    assert second.message.data["gain"] == 0.1
+
+
+def test_templates_belong_to_a_direction_of_a_connection():
+    here, there = Origin(client="a", server="s", from_server=True), Origin(client="b", server="s", from_server=True)
+    examiner = Examiner()
+
+    def only(octets, origin):
+        [frame] = examiner.examine(Delivery(octets, origin))
+        return frame
+
+    assert only(OF_TEMPLATE, here).error is None
+    assert only(record(), here).error is None
+    assert only(record(stream_id=8), here).error.reason == "template"
+    assert only(record(), there).error.reason == "template"
+
+
+def test_a_later_template_replaces_the_one_of_its_number():
+    other = Template(1, "ecg/1", "int16", 2, {"sampling_rate": 250})
+    later = encode(MessageType.STREAM_TEMPLATE, unpack(other.payload), version=4, stream_id=7, sequence=3)
+    frames = examine(OF_TEMPLATE + record() + later + record())
+    rates = [frame.message.data["sampling_rate"] for frame in frames if frame.type_name == "ECG_DATA"]
+    assert rates == [500, 250]
+
+
+def test_records_of_a_hostile_source_become_no_more_than_it_may_inflate():
+    budget = Budget()
+    flat = record(np.zeros((2, 1_000_000), "int16"))
+    assert len(flat) < 70_000
+    found = examine(OF_TEMPLATE + flat * 60, budget=budget)
+    assert found[1].message.data["signal"].shape == (2, 1_000_000)
+    assert found[-1].message is None
+    assert "inflates to too many bytes" in found[-1].unread
+    assert budget.inflated < 140 * 2**20
+
+
+def test_only_so_many_templates_are_remembered():
+    seen = SeenTemplates()
+    examiner = Examiner()
+    for id in range(1, MOST_SEEN + 3):
+        frame = encode(MessageType.STREAM_TEMPLATE, unpack(TEMPLATE.payload), version=4, stream_id=id, sequence=1)
+        [found] = examiner.examine(Delivery(frame))
+        seen.note(frame, found.message, NOWHERE)
+    assert [seen.find(NOWHERE, id, 1) is None for id in (1, 2, 3, MOST_SEEN + 2)] == [True, True, False, False]

@@ -17,7 +17,7 @@ STARTS = [sum(map(len, FRAMES[:number])) for number in range(len(FRAMES))]
 
 
 class Dripping(io.RawIOBase):
-    """A pipe that gives a few bytes at a time."""
+    """A pipe that returns a few bytes at a time."""
 
     def __init__(self, octets, most):
         self.octets, self.most = octets, most

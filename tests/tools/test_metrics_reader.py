@@ -41,7 +41,7 @@ SECOND = {"connections": 3, "sent": 150, "nbytes": 3000, "dropped": 5, "fast": 1
 
 @pytest.fixture
 def server():
-    """A page of metrics; ``status`` and ``body`` are what it answers next."""
+    """Serve a page of metrics; ``status`` and ``body`` are the next response."""
 
     class Handler(BaseHTTPRequestHandler):
         status, body = 200, b""
@@ -128,7 +128,7 @@ def test_where_the_metrics_are(text, url):
 
 @pytest.mark.parametrize("text", ["ftp://h", "ws://", "http:///metrics"])
 def test_what_is_no_address(text):
-    with pytest.raises(ToolError, match="no address of a server"):
+    with pytest.raises(ToolError, match="not the address of a server"):
         metrics_url(text)
 
 
@@ -137,8 +137,8 @@ def test_what_is_no_address(text):
     [
         (404, b"metrics need prometheus_client\nmore", "404 Not Found: metrics need prometheus_client"),
         (500, b"", "500 Internal Server Error"),
-        (200, b"<html>", "no metrics"),
-        (200, b"other_metric 1\n", "no metrics of ecgframe there"),
+        (200, b"<html>", "not metrics"),
+        (200, b"other_metric 1\n", "no metrics of ecgframe on this page"),
     ],
 )
 def test_what_is_no_page_of_metrics(server, status, body, words):

@@ -1,4 +1,4 @@
-"""Capture files and the headers of packets: both formats, and what damage makes of them."""
+"""Capture files of both formats and packet headers, valid and damaged."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def test_pcapng_has_sections_interfaces_and_resolutions(order):
 @pytest.mark.parametrize(
     ("octets", "text"),
     [
-        (b"", "neither as pcap nor as pcapng"),
-        (b"PK\3\4", "neither as pcap nor as pcapng"),
+        (b"", "neither pcap nor pcapng"),
+        (b"PK\3\4", "neither pcap nor pcapng"),
         (HEADER[:23], "24 bytes, this file 23"),
         (HEADER[:4] + b"\x03" + HEADER[5:], r"version 3\.4"),
-        (section()[:11], "in no byte order"),
-        (section()[:8] + b"\1\2\3\4" + section()[12:], "in no byte order: 0x01020304"),
+        (section()[:11], "invalid byte-order magic"),
+        (section()[:8] + b"\1\2\3\4" + section()[12:], "invalid byte-order magic: 0x01020304"),
         (section()[:20], "ends 8 bytes before"),
         (section(), "describes no interface"),
         (section() + enhanced(0, 0, b"x"), "before any interface"),
@@ -112,7 +112,7 @@ def test_pcapng_has_sections_interfaces_and_resolutions(order):
     ],
 )
 def test_what_no_header_of_a_capture_is(octets, text):
-    with pytest.raises(CaptureError, match=f"not a capture that can be read: .*{text}"):
+    with pytest.raises(CaptureError, match=f"not a readable capture: .*{text}"):
         read_packets(io.BytesIO(octets))
 
 
@@ -121,7 +121,7 @@ def test_what_no_header_of_a_capture_is(octets, text):
     [
         (HEADER + bytes(15), "within the header of a packet"),
         (HEADER + struct.pack("<4I", 0, 0, 5, 5) + b"four", "ends 1 bytes before"),
-        (HEADER + struct.pack("<4I", 0, 0, 0xFFFFFFFF, 5), "4,294,967,295 bytes; more than"),
+        (HEADER + struct.pack("<4I", 0, 0, 0xFFFFFFFF, 5), "4,294,967,295 bytes; the limit is"),
         (section() + interface(1) + bytes(7), "within the header of a block"),
         (section() + interface(1) + enhanced(1, 0, b"x"), "interface 1, where 1 are described"),
         (section() + interface(1) + block(6, bytes(16)), "block of 16 bytes, not at least 20"),

@@ -10,6 +10,7 @@ from recordings import optional
 from running import run
 
 from ecgframe import MessageType, encode
+from ecgframe.protocol import Form
 from ecgframe.tools import ToolError
 from ecgframe.tools.capture.pcap import read_capture
 from ecgframe.tools.capture.wireshark_export import Recorder
@@ -34,7 +35,7 @@ def port_of(server):
 
 @asynccontextmanager
 async def proxied(behave, **options):
-    """A server that behaves so, and a proxy before it. Gives the proxy's URL and what it saw."""
+    """Run a server and a proxy in front of it; yield the URL of the proxy and its observations."""
     seen = []
     faults = Faults(**{name: options.pop(name) for name in list(options) if name in Faults.__dataclass_fields__})
     async with serve(behave, "127.0.0.1", 0, compression=None, **options) as server:
@@ -66,6 +67,24 @@ def test_messages_pass_both_ways_and_are_seen():
     assert passed == [(*one, number % 2 == 1) for number, one in enumerate(both)]
     assert {one.origin.client for one in seen} == {f"127.0.0.1:{client_port}"}
     assert [one.text for one in seen if isinstance(one, Remark)] == ["closes: 1000"]
+
+
+def test_frames_of_version_4_pass_as_they_are():
+    place = {"version": 4, "stream_id": 7, "sequence": 57}
+    frames = [
+        encode(MessageType.ECG_DATA, {"signal": [1]}, form=Form.BULK, **place),
+        encode(MessageType.ECG_DATA, bytes(24), form=Form.RECORD, **place),
+        encode(MessageType.PING, None, version=4)[:31],
+    ]
+
+    async def talk():
+        async with proxied(echo) as (url, seen), connect(url, compression=None) as client:
+            for frame in frames:
+                await client.send(frame)
+                assert await client.recv() == frame
+        return [one.octets for one in seen if isinstance(one, Delivery) and one.origin.from_server]
+
+    assert run(talk()) == frames
 
 
 def test_the_path_the_query_and_some_headers_are_passed_on():
@@ -129,7 +148,7 @@ def test_a_page_of_a_target_that_is_not_there():
 
 
 async def said(port, request):
-    """What is answered to these bytes until the connection ends."""
+    """Send bytes, and return everything received until the connection ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     answer = await reader.read()
@@ -280,7 +299,7 @@ def test_faults_that_cannot_be(values):
 
 
 def recording():
-    """Two connections, as a proxy writes them."""
+    """Return a recording of two connections, as a proxy writes it."""
     file = io.BytesIO()
     recorder = Recorder(file)
     first, second = ("127.0.0.1:1", "127.0.0.1:9"), ("127.0.0.1:2", "127.0.0.1:9")
@@ -312,7 +331,7 @@ def test_frames_of_a_file_are_a_servers_and_tell_their_times():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"from_server": False, "connection": 2}, "the client says nothing in connection 2"),
+        ({"from_server": False, "connection": 2}, "the client sends nothing in connection 2"),
         ({"from_server": True, "connection": 3}, "there is no connection 3: 2 connections in this recording"),
     ],
 )

@@ -137,8 +137,8 @@ def test_what_rounds_is_said(signal, words):
 def test_what_is_small_is_left_alone():
     counts = ecg(shipped_ecg().signal[:, :50], Codec(ndarray="binary"))
     advice = {compared.found.type.name: compared.advice for compared in analysed(counts, encode(0x11, None)).compare()}
-    assert advice["ECG_DATA"].startswith("nothing to gain: signal travels as int16, binary")
-    assert advice["PING"] == "nothing to gain: it has no array that could travel in another form"
+    assert advice["ECG_DATA"].startswith("nothing to gain: signal is sent as int16, binary")
+    assert advice["PING"] == "nothing to gain: no array could be sent in another form"
 
 
 def test_messages_without_the_field_do_no_harm():

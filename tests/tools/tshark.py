@@ -1,4 +1,4 @@
-"""Wireshark's command line, with the dissector that this package writes."""
+"""Runs tshark with the dissector of this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIELDS = (
 
 
 def program(name):
-    """A program of Debian's, or a skip; a failure where the peers of the tests have to be there."""
+    """Return the path of a program; skip the test if it is missing, or fail if it is required."""
     found = shutil.which(name)
     if found is None:
         missing = f"{name} is not installed (Debian has it as a package of that name)"
@@ -65,14 +65,14 @@ class Tshark:
         return done.stdout
 
     def frames(self, capture, *options):
-        """Each frame of each message as a map from field to text; fields of several frames are told apart by '|'."""
+        """Return the fields of each packet as text; those of several frames are separated by '|'."""
         wanted = [word for field in FIELDS for word in ("-e", field)]
         output = self.run(capture, "-Y", "ecgframe", "-T", "fields", "-E", "aggregator=|", *wanted, *options)
         return [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in output.splitlines()]
 
 
 def _knock(port, path):
-    """Connect, and part, until a packet of it is in the file: the capture may begin later than it says."""
+    """Connect repeatedly until a packet is in the file, since the capture may start with a delay."""
     size = path.stat().st_size
     deadline = time.monotonic() + 20
     while path.stat().st_size == size:
@@ -83,7 +83,7 @@ def _knock(port, path):
 
 @contextmanager
 def tcpdump(port, path):
-    """Capture what goes over a port of the loopback device; on leaving, all of it is in the file."""
+    """Capture the traffic of a port on the loopback interface; on exit, all of it is in the file."""
     arguments = [program("tcpdump"), "-i", "lo", "-B", "65536", "-U", "--immediate-mode", "-Z", "root", "-w", str(path)]
     process = subprocess.Popen([*arguments, f"tcp port {port}"], stderr=subprocess.PIPE, text=True)
     try:
@@ -103,7 +103,7 @@ def tcpdump(port, path):
 
 
 def examined(path):
-    """All frames of a capture as ``inspect`` sees them."""
+    """Return all frames of a capture as ``inspect`` reads them."""
     examiner = Examiner()
     with path.open("rb") as file:
         return [
@@ -115,7 +115,7 @@ def examined(path):
 
 
 def as_tshark_says(frame):
-    """What the dissector's fields have to be."""
+    """Return the expected fields of the dissector."""
     fields, message = frame.fields, frame.message
     return {
         "ecgframe.version": str(fields["version"]),
@@ -131,7 +131,7 @@ def as_tshark_says(frame):
 
 
 def assert_alike(tshark, path):
-    """Of each field, the values of all frames in their order. A packet may hold several messages of several frames."""
+    """Return the values of each field over all frames, since a packet may have several messages and frames."""
     lines = tshark.frames(path)
     expected = [as_tshark_says(frame) for frame in examined(path)]
     for name in expected[0]:

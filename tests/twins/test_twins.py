@@ -31,7 +31,7 @@ FORMS = st.sampled_from(["list", "binary"])
 
 
 def both(call):
-    """What ``call`` gives with either package."""
+    """Return the results of ``call`` with both packages."""
     return twin.outcome(call, ecgframe), twin.outcome(call, PLAIN)
 
 
@@ -52,6 +52,7 @@ def test_they_are_two():
 # --- reading ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["frames.json", "refused.json"])
 def test_the_vectors(name):
     for vector in json.loads((VECTORS / name).read_text()):
@@ -61,6 +62,7 @@ def test_the_vectors(name):
         assert_alike(lambda package, data=data: package.decode(data))
 
 
+@pytest.mark.slow
 def test_mutated_frames():
     print("seed", SEED)
     run = twin_fuzz.Run(SEED, PLAIN)
@@ -327,17 +329,17 @@ def test_the_clocks_never_say_the_same_twice():
     assert abs(stamps[-1] - ecgframe.decode(ecgframe.encode(0x11, None)).timestamp) < 60_000_000
 
 
-DRAFTS = {
-    "sealed": lambda draft: draft.seal(1, 0x11, 0, 0),
-    "sealed with another version": lambda draft: draft.seal(3, 0x11, 0, 0),
-    "sealed twice": lambda draft: (draft.seal(1, 0x11, 0, 0), draft.seal(1, 0x11, 0, 0)),
-    "replaced by more": lambda draft: draft.replace(bytes(100)),
-    "looked into": lambda draft: draft.payload,
+PENDING_FRAMES = {
+    "sealed": lambda frame: frame.seal(1, 0x11, 0, 0),
+    "sealed with another version": lambda frame: frame.seal(3, 0x11, 0, 0),
+    "sealed twice": lambda frame: (frame.seal(1, 0x11, 0, 0), frame.seal(1, 0x11, 0, 0)),
+    "replaced by more": lambda frame: frame.replace(bytes(100)),
+    "looked into": lambda frame: frame.payload,
 }
 
 
-@pytest.mark.parametrize("use", DRAFTS.values(), ids=DRAFTS)
-def test_drafts(use):
+@pytest.mark.parametrize("use", PENDING_FRAMES.values(), ids=PENDING_FRAMES)
+def test_pending_frames(use):
     assert_alike(lambda package: use(package._core.pack_frame(1, 0x11, 0, 0, {"a": 1}, 100, False, 0)))
 
 

@@ -1,75 +1,82 @@
 /**
- * How old what is seen is: by the clocks where they are known, else what can be said without.
+ * The age of the shown samples.
  *
- * A frame tells when its first sample was taken, by the clock of its source, and when it was sent, by the server's. The
- * server's clock is known from round trips, up to an error. Where a frame was taken later than now, the clock of its
- * source is off, and its age is not known. Without timestamps, or without the server's clock, only what comes later than
- * the earliest does is known to be late.
+ * A frame has the time of its first sample, by the clock of its source, and the time at which it was sent, by the server's
+ * clock. Round trips measure the offset of the server's clock, with an error. If a sample seems to be taken in the future,
+ * the clock of the source is wrong, and the age is unknown. Without timestamps or the offset, a frame is only known to be
+ * late if earlier ones arrived sooner.
  */
 
-/** What is known of the server's clock: how far it is ahead of ours, and by how much that may be wrong. */
+/** The server's clock minus the local one, and the error of that, in seconds. */
 export interface ServerClock {
   readonly offset: number;
   readonly error: number;
 }
 
-/** A frame, and when it came. */
+/** A frame and its time of arrival. */
 export interface Arrival {
-  /** Numbers of its first sample and of the one after its last. */
+  /** Numbers of its first sample, and of the sample after its last. */
   readonly first: number;
   readonly end: number;
-  /** Samples a second of real time. */
+  /** Samples per second of real time. */
   readonly rate: number;
-  /** When its first sample was taken, in Unix seconds by the source's clock; null where it does not say. */
+  /** Time of its first sample, in Unix seconds by the source's clock; null if it has none. */
   readonly taken: number | null;
-  /** When it was sent, in Unix seconds by the server's clock; null where frames have no timestamps. */
+  /** When it was sent, in Unix seconds by the server's clock; null before V3. */
   readonly sent: number | null;
-  /** When it came, in Unix seconds by our clock. */
+  /** When it arrived, in Unix seconds by the local clock. */
   readonly at: number;
 }
 
-/** Whose timestamps tell. */
-export type Teller = "source" | "server";
+/** Whose timestamps the age is calculated from. */
+export type TimeSource = "source" | "server";
 
 /** Times are in seconds. */
 export type Seen =
-  /** So old, by these timestamps; wrong by `error` at most. `sent` ago the server sent it. */
-  | { readonly kind: "age"; readonly seconds: number; readonly error: number; by: Teller; readonly sent: number | null }
-  /** Its clock is so far ahead of ours that its timestamps tell no age. */
-  | { readonly kind: "ahead"; readonly seconds: number; readonly by: Teller; readonly sent: number | null }
-  /** Its clock was set by so much, forward or, where negative, back, and may have been right before or be so now. */
+  /** The age by these timestamps, with its error. The server sent the frame `sent` seconds ago. */
+  | {
+      readonly kind: "age";
+      readonly seconds: number;
+      readonly error: number;
+      by: TimeSource;
+      readonly sent: number | null;
+    }
+  /** The clock is this far ahead, so the age is unknown. */
+  | { readonly kind: "ahead"; readonly seconds: number; readonly by: TimeSource; readonly sent: number | null }
+  /** The clock of the source was set by this much (negative: back), so it was wrong before or is wrong now. */
   | { readonly kind: "set"; readonly seconds: number; readonly sent: number | null }
-  /** Nobody tells; it is so much later than the earliest came. */
+  /** There are no timestamps or no offset; the frame is this much later than the earliest one. */
   | { readonly kind: "unknown"; readonly late: number };
 
-/** Seconds by which timestamps may lie in the future: they are made by timers. */
+/** Seconds by which timestamps may be in the future, as timers are not exact. */
 const PUNCTUAL = 0.1;
-/** Seconds by which the timestamps of two frames that follow one another may be off where no clock was set. */
+/** Seconds by which the timestamps of consecutive frames may deviate before the clock counts as set. */
 const STEP = 1;
-/** Seconds of age that are believed of a clock that was set: it was set right. */
+/** Up to this age in seconds, a clock that was set counts as right. */
 const BELIEVED = 2;
-/** Frames that are remembered until the screen comes to them; more may wait where it stands still, and are passed over. */
+/** Number of frames that are remembered until the screen reaches them. */
 const KEPT = 4096;
-/** Share by which the earliest arrivals count less with time: clocks of devices are wrong by less. */
+/** Drift per second that is allowed for the source's clock; real clocks drift less. */
 const FORGETTING = 0.002;
 
+/** Calculates the age of the shown samples from the frames that arrived. */
 export class Age {
-  /** Those on the screen and behind it, the oldest first. */
+  /** The frame on the screen and those after it, the oldest first. */
   #arrivals: Arrival[] = [];
-  /** Number of the sample that would come now, were all as early as the earliest. */
+  /** Number of the sample that would arrive now if all frames were as early as the earliest. */
   #line = Number.NEGATIVE_INFINITY;
   #lineAt = 0;
-  /** By how many seconds the clock of the source was set since. */
+  /** Seconds by which the clock of the source was set. */
   #set = 0;
 
-  /** Another stream. */
+  /** Start anew, for another stream. */
   clear(): void {
     this.#arrivals = [];
     this.#set = 0;
     this.#line = Number.NEGATIVE_INFINITY;
   }
 
-  /** A frame came. @param steady now, in seconds of a clock that never steps back */
+  /** Note a frame. @param steady now, in seconds of a monotonic clock */
   arrived(arrival: Arrival, steady: number): void {
     this.#line = Math.max(arrival.end, this.#lineAtTime(steady, arrival.rate));
     this.#lineAt = steady;
@@ -79,12 +86,12 @@ export class Age {
   }
 
   /**
-   * How old what the screen shows last is. Null before the first frame.
+   * Returns the age of the last sample on the screen; null before the first frame.
    *
    * @param position number of the sample at which the screen is.
-   * @param now in Unix seconds by our clock.
+   * @param now in Unix seconds by the local clock.
    * @param steady now, by the clock of the arrivals.
-   * @param server what is known of the server's clock; null where it does not say.
+   * @param server the offset of the server's clock; null if it is unknown.
    */
   at(position: number, now: number, steady: number, server: ServerClock | null): Seen | null {
     while (this.#arrivals.length > 1 && this.#arrivals[1].first <= position) this.#arrivals.shift();
@@ -98,12 +105,12 @@ export class Age {
     if (server === null) return unknown;
     const from = Math.max(0, position - shown.first) / shown.rate;
     const sent = shown.sent === null ? null : now + server.offset - shown.sent;
-    // What was sent was taken before: of a frame whose source does not say, the last sample was at the latest.
+    // Without a time of the source, the last sample was taken at the latest when the frame was sent.
     const own = shown.taken ?? (shown.sent === null ? null : shown.sent - (shown.end - shown.first) / shown.rate);
     if (own === null) return unknown;
     const by = shown.taken === null ? "server" : "source";
     const seconds = now + server.offset - own - from;
-    // The last sample was taken before the frame was sent, and both were before it came.
+    // The last sample was taken before the frame was sent, and the frame was sent before it arrived.
     const last = own + (shown.end - shown.first) / shown.rate;
     const came = shown.at + server.offset + server.error;
     const early = last - Math.min(came, shown.sent ?? came);
@@ -112,16 +119,16 @@ export class Age {
     return { kind: "age", seconds, error: server.error, by, sent };
   }
 
-  /** Samples that follow one another were taken one after the other, whatever the clock says. */
+  /** Note a step of the clock: consecutive samples were taken one after the other, whatever their timestamps. */
   #noteStep(arrival: Arrival): void {
     const last = this.#arrivals.at(-1);
     if (last === undefined || last.taken === null || arrival.taken === null) return;
     if (last.end !== arrival.first) {
-      this.#set = 0; // behind a gap there may be another source
+      this.#set = 0; // after a gap, the source may be another one
       return;
     }
     const by = arrival.taken - (last.taken + (last.end - last.first) / last.rate);
-    // One that is played faster than life is ahead by little, frame by frame.
+    // A recording that is played fast gets ahead a little with each frame.
     if (Math.abs(by) > STEP + (last.end - last.first) / last.rate) this.#set += by;
   }
 

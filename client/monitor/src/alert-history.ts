@@ -1,13 +1,12 @@
 /**
- * What was told of a heart, by the server or by this page. One episode is one alert, whoever tells of it: each alert says
- * who did, and when it was over.
+ * The alerts of the server and of this page. If both report the same episode, it is one alert, with both as its origin.
  */
 
 import { isRecord, secondsOf } from "./feed.js";
 import type { Finding } from "./findings.js";
 
 export type Severity = "info" | "warning" | "critical";
-/** Who found it: the server, or whoever published it there, or this page in the signal. */
+/** Where an alert comes from: the server, or the detector of this page. */
 export type Origin = "server" | "page";
 
 export interface Alert {
@@ -16,11 +15,11 @@ export interface Alert {
   readonly text: string;
   readonly lead: string;
   readonly stream: string;
-  /** Of 0 to 1; null where the detector did not say. */
+  /** From 0 to 1; null if the sender states none. */
   readonly confidence: number | null;
-  /** When it was told, in Unix seconds. */
+  /** When it was reported, in Unix seconds. */
   readonly timestamp: number | null;
-  /** When it began and ended, in Unix seconds; null where it is not told. */
+  /** Beginning and end, in Unix seconds; null if unknown. */
   readonly start: number | null;
   readonly end: number | null;
   /** How it ended; empty while it lasts. */
@@ -30,13 +29,13 @@ export interface Alert {
   readonly shownAt: number;
 }
 
-/** Alerts that are remembered. */
+/** Number of alerts that are remembered. */
 const KEPT = 200;
 const GRAVITY: readonly Severity[] = ["info", "warning", "critical"];
-/** Seconds by which two may tell a different beginning of one episode. */
+/** Seconds by which two reports of one episode may differ. */
 const SAME = 5;
 
-/** What an ANOMALY_ALERT says; a kind is all that it must have. */
+/** Read an ANOMALY_ALERT, of which all fields but `kind` are optional. */
 export function readAlert(data: unknown, now: number): Alert {
   const fields = isRecord(data) ? data : {};
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
@@ -58,7 +57,7 @@ export function readAlert(data: unknown, now: number): Alert {
   };
 }
 
-/** What this page found itself. */
+/** An alert of this page's own detector. */
 export function foundAlert(finding: Finding, stream: string, timeOf: (second: number) => number, now: number): Alert {
   const moment = (second: number | null): number | null => {
     const time = second === null ? Number.NaN : timeOf(second);
@@ -80,13 +79,14 @@ export function foundAlert(finding: Finding, stream: string, timeOf: (second: nu
   };
 }
 
+/** The last alerts, and which of them were not seen yet. */
 export class AlertHistory {
-  /** All that are remembered, the newest first. */
+  /** All remembered alerts, the newest first. */
   readonly all: Alert[] = [];
-  /** Those of them that nobody has seen. */
+  /** The alerts that are not marked as seen. */
   readonly unseen: Alert[] = [];
 
-  /** Take an alert; or, where it tells of an episode that is there already, what it adds to that. */
+  /** Add an alert, or complete the alert of the same episode. */
   add(alert: Alert): void {
     if (this.all.some((one) => isRepeated(one, alert))) return;
     const known = this.#episodeOf(alert);
@@ -99,14 +99,14 @@ export class AlertHistory {
     if (known !== undefined) this.#replace(known, join(known, alert));
   }
 
-  /** The gravest was seen. */
+  /** Mark the most severe alert as seen. */
   markSeen(): void {
-    const { gravest } = this;
-    if (gravest !== undefined) this.unseen.splice(this.unseen.indexOf(gravest), 1);
+    const { mostSevere } = this;
+    if (mostSevere !== undefined) this.unseen.splice(this.unseen.indexOf(mostSevere), 1);
   }
 
-  /** The gravest that nobody has seen, the newest of these first. */
-  get gravest(): Alert | undefined {
+  /** The most severe alert that was not seen; of several, the newest. */
+  get mostSevere(): Alert | undefined {
     return [...this.unseen].sort((one, other) => GRAVITY.indexOf(other.severity) - GRAVITY.indexOf(one.severity))[0];
   }
 
@@ -117,7 +117,7 @@ export class AlertHistory {
     }
   }
 
-  /** The alert of which this one tells more: the nearest in time, where several could be meant. */
+  /** The alert of the same episode; of several, the nearest in time. */
   #episodeOf(alert: Alert): Alert | undefined {
     const { start } = alert;
     if (start === null) return undefined;
@@ -126,7 +126,7 @@ export class AlertHistory {
   }
 }
 
-/** Whether a server sends again what it sent before: to a page that comes back to a stream. */
+/** Whether the server sends an alert again, as it does after a new subscription. */
 function isRepeated(one: Alert, other: Alert): boolean {
   return (
     !other.origins.includes("page") &&
@@ -142,8 +142,8 @@ function isRepeated(one: Alert, other: Alert): boolean {
 }
 
 /**
- * Whether an alert tells of the episode of one before it: of its end, or of its beginning after somebody else did. Alerts
- * without a beginning stand each for itself.
+ * Whether two alerts are of one episode: the second reports its end, or its beginning from the other origin. Alerts without
+ * a beginning are never joined.
  */
 function isSame(one: Alert, other: Alert): boolean {
   if (one.kind !== other.kind || one.stream !== other.stream || one.lead !== other.lead) return false;

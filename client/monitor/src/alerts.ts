@@ -1,4 +1,4 @@
-/** Alerts on the page: a banner with the gravest that nobody has seen yet, and a list of all. */
+/** Alerts on the page: a banner with the most severe one that was not seen, and a list of all. */
 
 import { type Alert, AlertHistory } from "./alert-history.js";
 import { clockTime, element, make, setText } from "./dom.js";
@@ -15,25 +15,25 @@ export class Alerts {
     this.#render();
   }
 
-  /** All that are remembered, the newest first. */
+  /** All remembered alerts, the newest first. */
   get history(): readonly Alert[] {
     return this.#history.all;
   }
 
-  /** Show an alert, at once; or, where it tells of an episode that is there already, what it adds to that. */
+  /** Show an alert, or complete the alert of the same episode. */
   add(alert: Alert): void {
     this.#history.add(alert);
     this.#render();
   }
 
-  /** The one in the banner was seen; the next comes up. */
+  /** Mark the alert in the banner as seen, and show the next one. */
   markSeen(): void {
     this.#history.markSeen();
     this.#render();
   }
 
   #render(): void {
-    const shown = this.#history.gravest;
+    const shown = this.#history.mostSevere;
     this.#banner.hidden = shown === undefined;
     if (shown !== undefined) {
       this.#banner.dataset.severity = shown.severity;
@@ -58,11 +58,11 @@ function summary(alert: Alert): string {
   const confidence = alert.confidence === null ? "" : `${Math.round(alert.confidence * 100)} % sure`;
   const lead = alert.lead === "" || alert.text.includes(alert.lead) ? "" : `lead ${alert.lead}`;
   const time = alert.start === null ? clockTime(alert.timestamp ?? alert.shownAt) : "";
-  const text = alert.text === alert.ending ? "" : alert.text; // of some, only the end is known
+  const text = alert.text === alert.ending ? "" : alert.text; // if only the end is known
   return [text, spanOf(alert), alert.stream, lead, confidence, time, originOf(alert)].filter(Boolean).join(" · ");
 }
 
-/** From when to when, and how it ended. */
+/** Beginning, end, and how it ended. */
 function spanOf({ start, end, ending }: Alert): string {
   if (start === null) return "";
   const since = `since ${timeOfDay(start)}`;

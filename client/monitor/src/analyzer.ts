@@ -1,34 +1,35 @@
-/** The panel with the last frames: the protocol analyzer in the page. */
+/** The panel that lists the last frames with their headers decoded. */
 
 import { clockTime, element, make } from "./dom.js";
 import type { FrameLog, LoggedFrame } from "./frame-log.js";
 
-/** Rows that are shown. */
+/** Largest number of rows. */
 const ROWS = 60;
-/** Seconds between two looks. */
-const PAUSE = 0.25;
+/** Seconds between two updates. */
+const UPDATE_INTERVAL = 0.25;
 
 export class Analyzer {
   readonly #panel = element("frames", HTMLElement);
   readonly #rows = element("frame-rows", HTMLTableSectionElement);
-  #shown = -1;
-  #next = 0;
+  /** Number of frames in the log when the rows were drawn; -1 if they have to be drawn again. */
+  #drawnCount = -1;
+  #nextUpdate = 0;
 
   constructor(readonly log: FrameLog) {}
 
-  /** Bring the panel up to date, where it is open and something came; stands still while the screen is frozen. */
+  /** Bring the panel up to date if it is open. It does not change while the screen is frozen. */
   update(now: number, isFrozen: boolean): void {
-    const isOld = this.#shown !== this.log.count && now >= this.#next && (!isFrozen || this.#shown < 0);
-    if (this.#panel.hidden || !isOld) return;
-    this.#next = now + PAUSE;
-    this.#shown = this.log.count;
+    const isDue = this.#drawnCount !== this.log.count && now >= this.#nextUpdate && (!isFrozen || this.#drawnCount < 0);
+    if (this.#panel.hidden || !isDue) return;
+    this.#nextUpdate = now + UPDATE_INTERVAL;
+    this.#drawnCount = this.log.count;
     this.#rows.replaceChildren(...this.log.latest(ROWS).map(row));
   }
 
-  /** Show again what there is, at the next update. */
+  /** Draw all rows at the next update. */
   refresh(): void {
-    this.#shown = -1;
-    this.#next = 0;
+    this.#drawnCount = -1;
+    this.#nextUpdate = 0;
   }
 }
 

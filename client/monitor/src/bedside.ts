@@ -1,24 +1,26 @@
 /**
- * The leads under one another, as a bedside monitor shows them: in two columns where there are many and room for it. One
- * lead alone goes on from line to line, so that it fills the page.
+ * The layout of a bedside monitor: the leads in one column, in two if there are many and the page is wide, and in more if
+ * they do not fit otherwise. A single lead continues from line to line, so that it fills the page.
  */
 
 import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, rows } from "./layout.js";
-import { MARGIN, type Scale, second } from "./scale.js";
+import { MARGIN, pixelsPerSecond, type Scale } from "./scale.js";
 
-/** CSS pixels from which two columns are worth it, and from which they are better than to scroll. */
+/** CSS pixels of width from which there are two columns: always, and if the page would scroll otherwise. */
 const WIDE = 900;
 const NARROWEST = 640;
-/** Leads that one column takes in any case. */
+/** The shortest column in seconds if there are more than two: two beats of a slow heart. */
+const SHORTEST = 2.3;
+/** Number of leads that stay in one column. */
 const ONE_COLUMN = 6;
-/** CSS pixels to a millimetre on a desk and on a phone: usually, and where there is little or much room. */
+/** CSS pixels per millimetre: the usual value of phones and desktops, the smallest and the largest. */
 const MILLIMETRE = { least: 2.5, phone: 3, desk: 4, most: 8 };
 const PHONE = 600;
-/** Millimetres of height that a row is to have before millimetres grow. */
+/** Height of a row in millimetres from which millimetres are enlarged instead. */
 const AMPLE_ROW = 30;
-/** Seconds that a line shows at the least, where millimetres grow. */
+/** The shortest line in seconds if millimetres are enlarged. */
 const AMPLE_TIME = 8;
-/** Lines of a lead that is alone: so many at the most, each of so many millimetres. */
+/** Lines of a single lead: the largest number, and the height of each in millimetres. */
 const LINES = { most: 5, height: 22 };
 
 export function bedside(
@@ -29,8 +31,8 @@ export function bedside(
 ): Layout {
   const usual = width < PHONE ? MILLIMETRE.phone : MILLIMETRE.desk;
   const available = Math.max(1, room - FOOT);
-  const columns = columnsOf(names.length, width, available, leastRow(scale.gain) * usual);
-  const perColumn = Math.ceil(names.length / columns);
+  const perColumn = Math.ceil(names.length / columnsOf(names.length, width, available, usual, scale));
+  const columns = Math.max(1, Math.ceil(names.length / perColumn));
   const wide = Math.floor(width / columns);
   const byTime = wide / (MARGIN + AMPLE_TIME * scale.speed);
   const ample = Math.min(byTime, available / (perColumn * AMPLE_ROW), MILLIMETRE.most);
@@ -39,8 +41,8 @@ export function bedside(
   const full: Scale = { ...scale, millimetre };
   const high = Math.max(available, Math.ceil(perColumn * leastRow(scale.gain) * millimetre));
   const margin = MARGIN * millimetre;
-  const column = Math.floor(wide / millimetre) * millimetre; // whole millimetres, so that the grid is that of both
-  const seconds = (column - margin) / second(full);
+  const column = Math.floor(wide / millimetre) * millimetre; // whole millimetres, so that all columns have one grid
+  const seconds = (column - margin) / pixelsPerSecond(full);
   const above = aboveBaseline(scale.gain) * millimetre;
   const leads = names.map((_, lead) => lead);
   const lines =
@@ -56,7 +58,7 @@ export function bedside(
       x: place * column + margin,
       y,
       width: column - margin,
-      height: perColumn * row + (isLast ? FOOT : 0), // a deep wave of the last row goes on through the foot
+      height: perColumn * row + (isLast ? FOOT : 0), // a deep wave of the last row continues into the foot
       begin: line * seconds,
       seconds,
       traces: rows(shown, names, y, row, true, above),
@@ -65,12 +67,26 @@ export function bedside(
   return { width, height: high + FOOT, scale: full, period: lines * seconds, panels };
 }
 
-function columnsOf(leads: number, width: number, room: number, row: number): number {
-  if (leads <= ONE_COLUMN) return 1;
-  return width >= WIDE || (width >= NARROWEST && leads * row > room) ? 2 : 1;
+function columnsOf(
+  leads: number,
+  width: number,
+  room: number,
+  usual: number,
+  { speed, gain }: Omit<Scale, "millimetre">,
+): number {
+  const row = leastRow(gain);
+  const isTight = leads > ONE_COLUMN && leads * row * usual > room;
+  let columns = leads > ONE_COLUMN && (width >= WIDE || (width >= NARROWEST && isTight)) ? 2 : 1;
+  if (width < NARROWEST) return columns; // a phone scrolls
+  const { least } = MILLIMETRE;
+  const fits = (): boolean => Math.ceil(leads / columns) * row * least <= room;
+  const hasRoom = (): boolean => width / (columns + 1) >= (MARGIN + SHORTEST * speed) * least;
+  const before = columns;
+  while (!fits() && columns < leads && hasRoom()) columns += 1;
+  return fits() ? columns : before; // if they do not fit anyway, longer columns are better
 }
 
-/** Half pixels: the lines of the grid stay as regular as they can. */
+/** Round down to half pixels, so that the lines of the grid are regular. */
 function halves(value: number): number {
   return Math.floor(value * 2) / 2;
 }

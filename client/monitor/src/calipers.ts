@@ -1,10 +1,10 @@
-/** Calipers: two corners of a box on the paper, and what lies between them in milliseconds and millivolts. */
+/** Calipers: two corners of a box on the paper, and their distance in milliseconds and millivolts. */
 
 import type { Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
-import { millivolt, type Scale, second } from "./scale.js";
+import { pixelsPerMillivolt, pixelsPerSecond, type Scale } from "./scale.js";
 
-/** A corner, in the signal's own measures: so it stays where it is when the paper scrolls. */
+/** A corner, as sample and millivolts, so that it moves with the signal when the paper scrolls. */
 export interface Corner {
   readonly sample: number;
   readonly millivolts: number;
@@ -13,18 +13,18 @@ export interface Corner {
 export interface Measure {
   readonly milliseconds: number;
   readonly millivolts: number;
-  /** So many of these intervals in a minute; NaN where it is too short to be one. */
+  /** Intervals per minute; NaN if the interval is too short. */
   readonly perMinute: number;
 }
 
-/** Milliseconds from which an interval may be one between beats. */
+/** The shortest interval between beats, in milliseconds. */
 const SHORTEST_INTERVAL = 200;
 
 export class Calipers {
-  /** The row on which they lie. */
+  /** The panel in which they are. */
   panel = 0;
   lead = 0;
-  /** Which corner the keys move. */
+  /** The corner that the keys move. */
   active: 0 | 1 = 1;
   corners: readonly [Corner, Corner];
 
@@ -34,18 +34,18 @@ export class Calipers {
     this.corners = [first, second];
   }
 
-  /** Move the corner that is active. */
+  /** Move the active corner. */
   move(samples: number, millivolts: number): void {
     const corner = this.corners[this.active];
     this.place({ sample: corner.sample + samples, millivolts: corner.millivolts + millivolts });
   }
 
-  /** Put the corner that is active somewhere. */
+  /** Put the active corner at a place. */
   place(corner: Corner): void {
     this.corners = this.active === 0 ? [corner, this.corners[1]] : [this.corners[0], corner];
   }
 
-  /** The other corner becomes the active one. */
+  /** Make the other corner the active one. */
   swap(): void {
     this.active = this.active === 0 ? 1 : 0;
   }
@@ -61,7 +61,7 @@ export class Calipers {
   }
 }
 
-/** As people read it: `412 ms · 146/min · 0.85 mV`. */
+/** The measure as text: `412 ms · 146/min · +0.85 mV`. */
 export function describe(measure: Measure): string {
   const rate = Number.isNaN(measure.perMinute) ? "" : ` · ${Math.round(measure.perMinute)}/min`;
   return `${Math.round(measure.milliseconds)} ms${rate} · ${signed(measure.millivolts)} mV`;
@@ -72,7 +72,7 @@ function signed(value: number): string {
   return text === "0.00" ? text : `${value < 0 ? "−" : "+"}${text}`;
 }
 
-/** Draw them; `x` tells where a sample is. */
+/** Draw the calipers; `x` maps samples to CSS pixels. The reading is in the bar below, as it would cover traces here. */
 export function drawCalipers(
   context: CanvasRenderingContext2D,
   calipers: Calipers,
@@ -80,13 +80,12 @@ export function drawCalipers(
   scale: Scale,
   palette: Palette,
   x: (sample: number) => number,
-  text: string,
 ): void {
   const trace = panel.traces.find((candidate) => candidate.lead === calipers.lead);
   if (trace === undefined) return;
   const [first, last] = calipers.corners.map((corner) => ({
     x: x(corner.sample),
-    y: trace.baseline - corner.millivolts * millivolt(scale),
+    y: trace.baseline - corner.millivolts * pixelsPerMillivolt(scale),
   })) as [Point, Point];
   const left = Math.min(first.x, last.x);
   const top = Math.min(first.y, last.y);
@@ -114,7 +113,6 @@ export function drawCalipers(
     context.lineTo(Math.max(first.x, last.x), y);
   }
   context.stroke();
-  drawLabel(context, text, left, Math.max(first.y, last.y), panel, palette);
   context.restore();
 }
 
@@ -123,33 +121,11 @@ interface Point {
   y: number;
 }
 
-/** Millimetres that the legs reach from the baseline, and CSS pixels of the cross at a corner. */
+/** Length of the legs from the baseline in millimetres, and of the cross at a corner in CSS pixels. */
 const REACH = 14;
 const CROSS = 6;
 
-function drawLabel(
-  context: CanvasRenderingContext2D,
-  text: string,
-  x: number,
-  y: number,
-  panel: Panel,
-  palette: Palette,
-): void {
-  context.setLineDash([]);
-  context.font = "600 13px system-ui, sans-serif";
-  const width = context.measureText(text).width + 12;
-  const left = Math.max(panel.x, Math.min(x, panel.x + panel.width - width));
-  const top = Math.min(panel.y + panel.height - 22, y + 8);
-  context.textBaseline = "middle";
-  context.lineJoin = "round";
-  context.lineWidth = 3;
-  context.strokeStyle = palette.paper; // an edge, not a box: the trace below stays to be seen
-  context.strokeText(text, left + 6, top + 10.5);
-  context.fillStyle = palette.caliper;
-  context.fillText(text, left + 6, top + 10.5);
-}
-
-/** Samples of a millimetre of paper. */
+/** Convert millimetres of paper to samples. */
 export function samplesOf(millimetres: number, scale: Scale, samplingRate: number): number {
-  return (millimetres * scale.millimetre * samplingRate) / second(scale);
+  return (millimetres * scale.millimetre * samplingRate) / pixelsPerSecond(scale);
 }

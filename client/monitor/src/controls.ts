@@ -1,4 +1,4 @@
-/** Buttons, keys and the pointer: all that a viewer can do. */
+/** Buttons, keys and the pointer. */
 
 import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
@@ -14,7 +14,7 @@ import type { StreamChooser } from "./streams.js";
 
 /** Seconds that a key scrolls, and share of a page with Shift or a page key. */
 const SCROLL = { seconds: 0.2, page: 0.9 };
-/** CSS pixels from which a drag is one. */
+/** CSS pixels that the pointer has to move for a drag. */
 const DRAG = 4;
 
 export class Controls {
@@ -23,7 +23,7 @@ export class Controls {
   readonly #theme = element("theme", HTMLButtonElement);
   readonly #overlay = element("overlay", HTMLCanvasElement);
 
-  /** @param changed is called after whatever changes what the screen looks at. */
+  /** @param changed called after each change of what the screen shows. */
   constructor(
     readonly screen: Screen,
     readonly alerts: Alerts,
@@ -41,7 +41,7 @@ export class Controls {
     this.#apply(settings);
   }
 
-  /** Tell those who do not see the paper what is on it. */
+  /** Describe the paper for screen readers. */
   describe(signal: EcgSignal): void {
     const { leads } = signal.buffer;
     const { view, speed, gain } = this.#settings;
@@ -87,7 +87,7 @@ export class Controls {
 
   #keys(): Key[] {
     return [
-      { keys: [" "], shown: "Space", does: "freeze, and go on live", run: () => this.#toggleFreeze() },
+      { keys: [" "], shown: "Space", does: "freeze, or continue live", run: () => this.#toggleFreeze() },
       {
         keys: ["ArrowLeft"],
         shown: "←",
@@ -109,20 +109,20 @@ export class Controls {
       {
         keys: ["PageUp", "PageDown"],
         shown: "PgUp PgDn",
-        does: "scroll by a page",
+        does: "scroll by one page",
         run: (event) => this.#scrollPage(event.key === "PageUp" ? -1 : 1),
       },
       {
         keys: ["Home", "End"],
         shown: "Home End",
-        does: "the oldest that is kept, the newest",
+        does: "go to the oldest or newest sample",
         run: (event) => this.#scrollToEnd(event.key === "End"),
       },
-      { keys: ["c", "C"], shown: "C", does: "calipers: ms and mV", run: () => this.#toggleCalipers() },
+      { keys: ["c", "C"], shown: "C", does: "calipers: measure ms and mV", run: () => this.#toggleCalipers() },
       {
         keys: ["x", "X"],
         shown: "X",
-        does: "with calipers: take the other corner",
+        does: "with calipers: switch to the other corner",
         run: () => this.screen.calipers?.swap(),
       },
       { keys: ["v", "V"], shown: "V", does: "sweep or sheet", run: () => this.#next("view", VIEWS) },
@@ -130,13 +130,18 @@ export class Controls {
       { keys: ["g", "G"], shown: "G", does: "gain: 5, 10, 20 mm/mV", run: () => this.#next("gain", GAINS) },
       { keys: ["n", "N"], shown: "N", does: "next stream", run: () => this.chooser.step(1) },
       { keys: ["p", "P"], shown: "P", does: "previous stream", run: () => this.chooser.step(-1) },
-      { keys: ["a", "A"], shown: "A", does: "the alert was seen", run: () => this.alerts.markSeen() },
+      { keys: ["a", "A"], shown: "A", does: "mark the alert as seen", run: () => this.alerts.markSeen() },
       { keys: ["l", "L"], shown: "L", does: "list of alerts", run: () => this.#togglePanel("alerts") },
-      { keys: ["f", "F"], shown: "F", does: "last frames, decoded", run: () => this.#togglePanel("frames") },
+      {
+        keys: ["f", "F"],
+        shown: "F",
+        does: "list of the last frames, decoded",
+        run: () => this.#togglePanel("frames"),
+      },
       { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
-      { keys: ["Escape"], shown: "Esc", does: "calipers away, go on live, close panels", run: () => this.#leave() },
-      { keys: ["?"], does: "these keys", run: () => this.#toggleHelp() },
+      { keys: ["Escape"], shown: "Esc", does: "close calipers, continue live, close panels", run: () => this.#leave() },
+      { keys: ["?"], does: "show these keys", run: () => this.#toggleHelp() },
     ];
   }
 
@@ -242,7 +247,7 @@ export class Controls {
     else help.showModal();
   }
 
-  /** One step back from whatever was opened last. */
+  /** Close what was opened last, or continue live. */
   #leave(): void {
     if (this.overflow.isOpen) this.overflow.close();
     else if (this.screen.calipers !== null) this.screen.toggleCalipers();

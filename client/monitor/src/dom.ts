@@ -1,17 +1,18 @@
-/** Elements of the page, by their ids and of the class that they have to be of. */
+/** Access to the elements of the page. */
 
+/** Return the element with an id. @throws Error there is none of that class */
 export function element<E extends Element>(id: string, kind: new () => E): E {
   const found = document.getElementById(id);
   if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} with the id ${id}`);
   return found;
 }
 
-/** Put text where it is not there already: what stays as it is costs no layout. */
+/** Set the text of an element if it changes: each change costs a layout. */
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** An element with text in it. Text only: nothing that arrives is ever read as HTML. */
+/** Create an element with text. The text is never parsed as HTML, as it may come from a peer. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   text = "",
@@ -23,7 +24,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Time of day to the millisecond, of Unix seconds. */
+/** Format Unix seconds as local time of day, to the millisecond. */
 export function clockTime(seconds: number): string {
   if (!Number.isFinite(seconds)) return "––";
   const date = new Date(seconds * 1000);

@@ -1,25 +1,26 @@
-/** From messages of the protocol to what the page draws: all in millivolts, whatever they came in. */
+/** Conversion of messages to frames in millivolts. */
 
-import { ecgData, type Message } from "../../src/index.js";
+import { ecgData, type Message, NdArray } from "../../src/index.js";
+import { filterInWords, pacingInWords } from "./sender-words.js";
 import type { EcgFrame, LeadQuality, ToldBySender } from "./signal.js";
 
-/** Of units that are voltages, by their names in small letters, how many go into a millivolt. */
+/** Units per millivolt, by the lower-case name of the unit. */
 const PER_MILLIVOLT: Readonly<Record<string, number>> = { v: 0.001, mv: 1, uv: 1000, µv: 1000, μv: 1000, nv: 1e6 };
-/** Counts that are drawn as a millivolt where nobody says what they are: what many converters give, more or less. */
+/** Counts per millivolt if the sender states none; a typical value of ADCs. */
 export const ASSUMED_GAIN = 200;
 
 /**
- * The frame in an ECG_DATA message.
+ * Convert an ECG_DATA message.
  *
- * @throws ProtocolError its fields are missing, or do not fit one another
+ * @throws ProtocolError fields are missing or invalid
  */
 export function ecgFrame(message: Message): EcgFrame {
-  const { signal, samplingRate, timestampMs, leads, units, gain, baseline, sequence } = ecgData(message);
+  const { signal, samplingRate, timestampMs, leads, units, gain, baseline, missing, sequence } = ecgData(message);
   const [rows, samples] = signal.shape;
   const scale = PER_MILLIVOLT[units?.trim().toLowerCase() ?? "mv"] ?? (gain === null ? ASSUMED_GAIN : 1);
   return {
     isGuessed: units !== null && PER_MILLIVOLT[units.trim().toLowerCase()] === undefined,
-    signal: signal.data,
+    signal: missing === null ? signal.data : withoutMissing(signal.data, missing),
     samples,
     samplingRate,
     leads: leads?.length === rows ? leads : Array.from({ length: rows }, (_, lead) => `${lead + 1}`),
@@ -31,9 +32,15 @@ export function ecgFrame(message: Message): EcgFrame {
   };
 }
 
-/** Words of which a line has room. */
+/** Replace the count of missing samples by NaN. */
+function withoutMissing(counts: ArrayLike<number | bigint>, missing: number): Float64Array {
+  const present = Float64Array.from(counts, Number);
+  return present.map((count) => (count === missing ? Number.NaN : count));
+}
+
+/** Characters of a text that are shown. */
 const LONGEST = 60;
-/** What senders call the state of a lead, by small letters. */
+/** The states of a lead, by the lower-case word of the sender. */
 const QUALITIES: Readonly<Record<string, LeadQuality>> = {
   ok: "ok",
   on: "ok",
@@ -42,34 +49,25 @@ const QUALITIES: Readonly<Record<string, LeadQuality>> = {
   noisy: "noisy",
 };
 
-/** A filter may be text, a list of it, or names with values, as `{ highpass: 0.05 }`. */
-function inWords(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inWords).filter(Boolean).join(", ");
-  if (!isRecord(value)) return value;
-  const entries = value instanceof Map ? [...value] : Object.entries(value);
-  return entries.map(([name, each]) => `${name} ${each}`).join(", ");
-}
-
 /**
- * Fields that the protocol leaves to the sender, and that the page reads where they are there (docs/monitor.md): `filter`,
- * text; `pacing`, text, true or false, or the places of the spikes in this message; `lead_status`, a word for each lead.
+ * Read the optional fields `filter`, `pacing` and `lead_status`, which the protocol leaves to the sender. docs/monitor.md
+ * describes them.
  */
 function toldBySender(data: unknown, leads: number): ToldBySender {
-  const { filter, pacing, lead_status: states } = isRecord(data) ? data : {};
-  const text = (value: unknown): string | null =>
-    typeof value === "string" && value.trim() !== "" ? value.trim().slice(0, LONGEST) : null;
+  const { filter, pacing: told, lead_status: states } = isRecord(data) ? data : {};
+  const pacing = told instanceof NdArray ? Array.from(told.data, Number) : told;
+  const short = (words: string): string | null => (words === "" ? null : words.slice(0, LONGEST));
   const isList = Array.isArray(states) && states.length === leads;
   const spikes = Array.isArray(pacing) ? pacing.filter((place) => Number.isInteger(place)).map(Number) : null;
   return {
-    filter: text(inWords(filter)),
-    pacing:
-      typeof pacing === "boolean" ? (pacing ? "on" : "off") : spikes === null ? text(pacing) : "spikes are marked",
+    filter: short(filterInWords(filter)),
+    pacing: short(pacingInWords(pacing)),
     spikes,
     leads: isList ? states.map((state) => QUALITIES[String(state).trim().toLowerCase()] ?? null) : null,
   };
 }
 
-/** A time of the protocol, which is a number of seconds or a date, in Unix seconds. */
+/** Convert a time of a payload, a number or a date, to Unix seconds; null if it is neither. */
 export function secondsOf(time: unknown): number | null {
   if (time instanceof Date) return time.getTime() / 1000;
   return typeof time === "number" && Number.isFinite(time) ? time : null;

@@ -1,16 +1,16 @@
 /**
- * What the state of a heart gives rise to: asystole, fibrillation and leads that are off, as episodes with a beginning and
- * an end. `ecgframe/server/findings.py` does the same for servers, so that both tell of one episode in the same words.
+ * Episodes of asystole, fibrillation and lead-off, with beginning and end. `ecgframe/server/findings.py` does the same for
+ * servers, so that both report an episode with the same text.
  */
 
 export type FindingKind = "asystole" | "ventricular_fibrillation" | "lead_off";
 
-/** The state of a heart after so many samples. */
+/** The state of the heart after the newest sample. */
 export interface HeartState {
   readonly rhythm: "unknown" | "beating" | "asystole" | "fibrillation";
-  /** Seconds since the last beat; null where there was none. */
+  /** Seconds since the last beat; null before the first. */
   readonly secondsSinceBeat: number | null;
-  /** Name of the lead in which beats are sought; empty where no lead can be used. */
+  /** Name of the lead in which beats are detected; empty if no lead is usable. */
   readonly lead: string;
   /** Names of the leads that are off. */
   readonly off: readonly string[];
@@ -19,45 +19,45 @@ export interface HeartState {
 export interface Finding {
   readonly kind: FindingKind;
   readonly severity: "critical" | "warning";
-  /** Seconds of the signal, counted from its first sample: when it began, and ended; null while it lasts. */
+  /** Beginning and end, in seconds from the first sample; `end` is null while it lasts. */
   readonly start: number;
   end: number | null;
-  /** When it was found. */
+  /** When it was detected, in seconds from the first sample. */
   readonly at: number;
   readonly leads: readonly string[];
-  /** For the reader: at its beginning, and at its end. */
+  /** Texts of its beginning and of its end. */
   readonly message: string;
   ending: string;
 }
 
-/** Seconds for which a lead is off before that is an episode, and on before the episode is over: loose contacts flicker. */
-const OFF = 1;
-const ON = 2;
+/** Seconds that a lead must be off before an episode begins, and on before it ends, as loose contacts flicker. */
+const OFF_SECONDS = 1;
+const ON_SECONDS = 2;
 
-/** Seconds for which a heart is still after a fibrillation before that is asystole: the beats may come that ended it. */
-const STILL = 4;
+/** Seconds without a beat after fibrillation before asystole is reported; normal beats may resume first. */
+const STILL_SECONDS = 4;
 
 const RHYTHMS = { asystole: "asystole", fibrillation: "ventricular_fibrillation" } as const;
 
 export class Findings {
-  /** Those that last. */
+  /** The episodes that have not ended. */
   readonly open: Finding[] = [];
-  /** Since when each lead has been off, or on again. */
+  /** When each lead went off, or on again. */
   readonly #offSince = new Map<string, number>();
   readonly #onSince = new Map<string, number>();
   #stillSince: number | null = null;
 
-  /** Asystole or fibrillation, while it lasts. */
+  /** The current asystole or fibrillation. */
   get rhythm(): Finding | undefined {
     return this.open.find(({ kind }) => kind !== "lead_off");
   }
 
-  /** Look at the state at that second of the signal. Returns what has begun or ended now. */
+  /** Take the state at `now`, in seconds from the first sample. Returns the episodes that begin or end. */
   update(state: HeartState, now: number): Finding[] {
     return [...this.#rhythm(state, now), ...this.#leadsOn(state, now), ...this.#leadsOff(state, now)];
   }
 
-  /** All are over, for this reason: nobody looks any more. */
+  /** End all open episodes, with `why` as the ending text. */
   end(why: string, now: number): Finding[] {
     return [...this.open].map((finding) => this.#close(finding, now, why));
   }
@@ -69,7 +69,7 @@ export class Findings {
     if (last?.kind === kind) return [];
     if (last?.kind === "ventricular_fibrillation" && kind === "asystole") {
       this.#stillSince ??= now;
-      if (now - this.#stillSince < STILL) return [];
+      if (now - this.#stillSince < STILL_SECONDS) return [];
     }
     const changed: Finding[] = [];
     if (last !== undefined) {
@@ -86,14 +86,14 @@ export class Findings {
     return changed;
   }
 
-  /** Leads that were off together are one episode, which lasts until all of them are on again. */
+  /** Leads that go off together are one episode, which lasts until all are on again. */
   #leadsOff({ off }: HeartState, now: number): Finding[] {
     const known = new Set(this.#leadEpisodes.flatMap(({ leads }) => leads));
     for (const lead of this.#offSince.keys()) if (!off.includes(lead)) this.#offSince.delete(lead);
     for (const lead of off) if (!this.#offSince.has(lead)) this.#offSince.set(lead, now);
     const fresh = off.filter((lead) => !known.has(lead));
     const since = fresh.map((lead) => this.#offSince.get(lead) ?? now);
-    if (fresh.length === 0 || now - Math.min(...since) < OFF) return [];
+    if (fresh.length === 0 || now - Math.min(...since) < OFF_SECONDS) return [];
     const message = `${fresh.length > 1 ? "leads" : "lead"} off: ${fresh.join(", ")}`;
     return [
       this.#begin({ kind: "lead_off", severity: "warning", start: Math.min(...since), at: now, leads: fresh, message }),
@@ -105,7 +105,7 @@ export class Findings {
     const over = this.#leadEpisodes.filter(({ leads }) => {
       if (leads.some((lead) => off.includes(lead))) return false;
       for (const lead of leads) if (!this.#onSince.has(lead)) this.#onSince.set(lead, now);
-      return leads.every((lead) => now - (this.#onSince.get(lead) ?? now) >= ON);
+      return leads.every((lead) => now - (this.#onSince.get(lead) ?? now) >= ON_SECONDS);
     });
     return over.map((finding) => this.#close(finding, now, "on again"));
   }
@@ -132,6 +132,6 @@ export class Findings {
 function endingOf(rhythm: HeartState["rhythm"], seconds: number): string {
   const after = `after ${Math.round(seconds)} s`;
   if (rhythm === "beating") return `beats again ${after}`;
-  if (rhythm === "unknown") return `can no longer be told, ${after}: no lead is usable`;
+  if (rhythm === "unknown") return `rhythm unknown ${after}: no usable lead`;
   return `${rhythm === "asystole" ? "asystole" : "ventricular fibrillation?"} ${after}`;
 }

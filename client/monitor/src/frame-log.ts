@@ -1,6 +1,7 @@
-/** The last frames, as they were on the wire, and what was wrong with them; bounded in number and in bytes. */
+/** The last frames with their errors, limited in number and in bytes. */
 
-import { Flag, MessageType, ProtocolError, ProtocolHandler } from "../../src/index.js";
+import { Flag, type Header, MessageType, ProtocolError, ProtocolHandler, type Version } from "../../src/index.js";
+import { FLAG_SINCE } from "../../src/protocol.js";
 
 export interface LoggedFrame {
   /** Counts up from 1. */
@@ -18,7 +19,7 @@ export interface LoggedFrame {
   readonly isError: boolean;
 }
 
-/** Frames that are kept; bytes of each that are, which hold every header and short payloads whole. */
+/** Number of frames that are kept, and bytes of each: enough for headers and short payloads. */
 const KEPT = 200;
 const KEPT_BYTES = 512;
 
@@ -34,31 +35,31 @@ interface Raw {
 const TYPE_NAMES = new Map<number, string>(Object.entries(MessageType).map(([name, value]) => [value, name]));
 
 export class FrameLog {
-  /** Frames so far. */
+  /** Number of all frames. */
   count = 0;
   readonly #frames: Raw[] = [];
   readonly #handler = new ProtocolHandler();
 
   /**
-   * Keep a frame. It is not read until somebody looks.
+   * Add a frame. It is decoded when the panel is open.
    *
-   * @param error what was wrong with it, or null.
+   * @param error its error, or null.
    */
   add(direction: "in" | "out", bytes: Uint8Array, at: number, error: string | null = null): void {
     this.count += 1;
-    // A copy: a view would keep the whole of a large message alive.
+    // A copy, as a view would keep a large message alive.
     const kept = bytes.slice(0, KEPT_BYTES);
     this.#frames.push({ number: this.count, direction, at, bytes: kept, size: bytes.length, error });
     if (this.#frames.length > KEPT) this.#frames.shift();
   }
 
-  /** The last frame that came turned out to be wrong. */
+  /** Add an error to the last received frame. */
   blame(error: string): void {
     const last = this.#frames.findLastIndex((frame) => frame.direction === "in");
     if (last >= 0) this.#frames[last] = { ...this.#frames[last], error };
   }
 
-  /** The last frames with their headers read, the newest first. */
+  /** Return the last frames with their headers decoded, the newest first. */
   latest(limit: number): LoggedFrame[] {
     return this.#frames
       .slice(-limit)
@@ -77,11 +78,11 @@ export class FrameLog {
         at,
         type: TYPE_NAMES.get(header.type) ?? hex(header.type, 2),
         version: `V${header.version}`,
-        flags: flagNames(header.flags),
+        flags: flagNames(header.flags, header.version),
         length: String(header.length),
         checksum: hex(header.checksum, 8),
         timestamp: header.timestamp === null ? "" : String(header.timestamp),
-        note: error ?? this.#note(frame, header.size + header.length),
+        note: error ?? this.#note(frame, header),
         isError,
       };
     } catch (failure) {
@@ -103,25 +104,26 @@ export class FrameLog {
     }
   }
 
-  /** What a short control message says: the page shows no samples here. */
-  #note(frame: Raw, frameSize: number): string {
-    if (frame.size > frameSize) return "batch";
-    if (frame.size > frame.bytes.length) return "";
-    const message = this.#handler.decode(frame.bytes);
-    if (message.type === MessageType.ECG_DATA) return "";
-    return message.data === null
-      ? ""
-      : shortened(JSON.stringify(message.data, (_, value) => (typeof value === "bigint" ? Number(value) : value)));
+  /** The payload of a short message as JSON; empty for samples, which a record of version 4 holds without their template. */
+  #note(frame: Raw, header: Header): string {
+    if (frame.size > header.size + header.length) return "batch";
+    if (frame.size > frame.bytes.length || header.type === MessageType.ECG_DATA) return "";
+    const { data } = this.#handler.decode(frame.bytes);
+    return data === null ? "" : shortened(JSON.stringify(data, (_, value) => readable(value)));
   }
 }
 
-function flagNames(flags: number): string {
-  const names = Object.entries(Flag)
-    .filter(([, bit]) => flags & bit)
-    .map(([name]) => name);
-  const known = Object.values(Flag).reduce((sum, bit) => sum | bit, 0);
+function flagNames(flags: number, version: Version): string {
+  const defined = Object.entries(Flag).filter(([, bit]) => FLAG_SINCE[bit] <= version);
+  const names = defined.filter(([, bit]) => flags & bit).map(([name]) => name);
+  const known = defined.reduce((sum, [, bit]) => sum | bit, 0);
   if (flags & ~known) names.push(hex(flags & ~known, 2));
   return names.join(" ") || "–";
+}
+
+function readable(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  return value instanceof Uint8Array ? `${value.length} bytes` : value;
 }
 
 function hex(value: number, digits: number): string {

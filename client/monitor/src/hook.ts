@@ -1,6 +1,5 @@
 /**
- * `window.ecgframe`: what the page has and shows, for tests and for the curious. It only tells; nothing can be changed
- * by it. docs/monitor.md describes it.
+ * `window.ecgframe`: read-only access to the state of the page, for tests. docs/monitor.md describes it.
  */
 
 import type { WebSocketBinaryService } from "../../src/index.js";
@@ -11,7 +10,7 @@ import type { Pace } from "./pace.js";
 import type { Presence } from "./presence.js";
 import type { Screen } from "./screen.js";
 import type { EcgSignal, LeadQuality } from "./signal.js";
-import type { Gap } from "./trace-buffer.js";
+import type { Gap, SpikeMark } from "./trace-buffer.js";
 
 interface Parts {
   readonly service: WebSocketBinaryService;
@@ -24,7 +23,7 @@ interface Parts {
 }
 
 export interface MonitorHook {
-  /** How things are. Samples are numbered from the first that came. */
+  /** The state of the page. Samples are numbered from the first that arrived. */
   readonly state: {
     readonly stream: string;
     readonly link: string;
@@ -35,7 +34,7 @@ export interface MonitorHook {
     /** Samples that are kept: `[start, end)`. */
     readonly start: number;
     readonly end: number;
-    /** Where the screen is in them. */
+    /** Number of the newest sample on the screen. */
     readonly head: number;
     /** Samples that are on the canvas: `[from, to)`. */
     readonly shown: { readonly from: number; readonly to: number };
@@ -45,6 +44,8 @@ export interface MonitorHook {
     /** Of each lead, in their order. */
     readonly quality: readonly LeadQuality[];
     readonly peaks: readonly number[];
+    /** Samples with pacing spikes, marked by the device or detected in the signal. */
+    readonly spikes: readonly SpikeMark[];
     readonly reading: string;
     readonly reconnections: number;
   };
@@ -56,7 +57,7 @@ export interface MonitorHook {
   timeOf(sample: number): number;
   /** The alerts, the newest first, with the time at which each was shown. */
   readonly alerts: readonly Alert[];
-  /** Milliseconds of the last frames of the display: spent on drawing, and between them. */
+  /** Of the last frames of the display: milliseconds of drawing, and between two frames. */
   readonly pace: { readonly drawing: readonly number[]; readonly between: readonly number[] };
 }
 
@@ -89,6 +90,7 @@ export function installHook(parts: Parts): void {
         heart: signal?.heart ?? null,
         quality: [...(signal?.quality ?? [])],
         peaks: [...(signal?.peaks ?? [])],
+        spikes: [...(buffer?.spikes ?? [])],
         reading: screen.reading,
         reconnections: service.statistics.reconnections,
       };

@@ -1,8 +1,8 @@
-/** What the same messages would take as JSON: measured on some of them, since measuring costs as much as JSON does. */
+/** The size of the messages as JSON, measured on a sample of them, as it costs time. */
 
 import { DateTime, NdArray, Uuid } from "../../src/index.js";
 
-/** One message in so many is written as JSON. */
+/** One of this many messages is encoded as JSON. */
 const SAMPLED = 20;
 
 export class JsonCost {
@@ -10,7 +10,7 @@ export class JsonCost {
   #frameBytes = 0;
   #jsonBytes = 0;
 
-  /** Take note of a message. */
+  /** Note a message. */
   observe(data: unknown, frameBytes: number): void {
     if (this.#frames % SAMPLED === 0) {
       this.#frameBytes += frameBytes;
@@ -19,7 +19,7 @@ export class JsonCost {
     this.#frames += 1;
   }
 
-  /** How many times as many bytes as the frames JSON would take; NaN before the first. */
+  /** Size of JSON relative to the frames; NaN before the first message. */
   get ratio(): number {
     return this.#jsonBytes / this.#frameBytes;
   }
@@ -29,7 +29,7 @@ export class JsonCost {
   }
 }
 
-/** Bytes of the message as JSON without spaces: arrays as nested lists, dates and UUIDs as text. */
+/** Bytes of a message as JSON without spaces: arrays as nested lists, dates and UUIDs as text. */
 export function jsonLength(data: unknown): number {
   return new TextEncoder().encode(JSON.stringify(data, plain)).length;
 }

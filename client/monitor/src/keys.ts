@@ -1,23 +1,23 @@
-/** The keys: what each does, in one table that the help is made of. */
+/** Keyboard shortcuts: one table binds them and fills the help. */
 
 import { element, make } from "./dom.js";
 
 export interface Key {
-  /** As `KeyboardEvent.key` has it; several do the same. */
+  /** Values of `KeyboardEvent.key` that run this shortcut. */
   readonly keys: readonly string[];
-  /** As the help shows it, where that is not the key itself. */
+  /** The keys in the help, separated by spaces, if they differ from the first of `keys`. */
   readonly shown?: string;
   readonly does: string;
   run(event: KeyboardEvent): void;
 }
 
-/** Keys that scroll, where the element that has the focus does. */
+/** Keys that scroll a box, and that change the choice of radio buttons. */
 const SCROLLING = /^(Arrow|Page|Home|End| )/;
 
-/** Listen to these keys, and write them into the help. */
+/** Bind the shortcuts, and list them in the help. */
 export function bindKeys(keys: readonly Key[]): void {
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTaken(event)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isHandledByTarget(event)) return;
     const found = keys.find((key) => key.keys.includes(event.key));
     if (found === undefined) return;
     event.preventDefault();
@@ -33,8 +33,8 @@ export function bindKeys(keys: readonly Key[]): void {
   element("help-rows", HTMLTableSectionElement).replaceChildren(...rows);
 }
 
-/** Whether the element that has the focus does something of its own with this key. */
-function isTaken({ key, target }: KeyboardEvent): boolean {
+/** Whether the focused element handles this key itself. */
+function isHandledByTarget({ key, target }: KeyboardEvent): boolean {
   if (!(target instanceof Element)) return false;
   if (target.closest("dialog") !== null) return true;
   if (target.matches("select")) return key !== "Escape";

@@ -1,26 +1,26 @@
-/** Where on the paper which stretch of which lead is drawn. */
+/** The layout of the paper: where each stretch of each lead is drawn. */
 
 import type { Gain, Scale } from "./scale.js";
 
 /** One lead in a panel. Lengths are CSS pixels. */
 export interface Trace {
-  /** Which lead, by its place in the signal. */
+  /** Index of the lead in the signal. */
   readonly lead: number;
   readonly name: string;
-  /** Where 0 mV is. */
+  /** Height of 0 mV. */
   readonly baseline: number;
   readonly labelY: number;
-  /** Whether a calibration pulse stands before it. */
+  /** Whether a calibration pulse is drawn before it. */
   readonly calibrated: boolean;
 }
 
-/** A box with traces above one another, all from the same second to the same second of the page. */
+/** A box of traces, one above the other, with the same time range. */
 export interface Panel {
   readonly x: number;
   readonly y: number;
   readonly width: number;
   readonly height: number;
-  /** Seconds from the page's beginning to the panel's. */
+  /** Seconds from the beginning of the page to that of the panel. */
   readonly begin: number;
   readonly seconds: number;
   readonly traces: readonly Trace[];
@@ -31,26 +31,26 @@ export interface Layout {
   readonly width: number;
   readonly height: number;
   readonly scale: Scale;
-  /** Seconds of a page: when they are over, the first panel begins anew. */
+  /** Length of a page in seconds; then the first panel begins again. */
   readonly period: number;
   readonly panels: readonly Panel[];
 }
 
-/** CSS pixels below all rows, for the line that says the scale: no trace runs through it. */
+/** CSS pixels below all rows, for the line with the scale. */
 export const FOOT = 20;
-/** Millimetres that a row has beside those of its calibration pulse: above it, and below the baseline at the least. */
+/** Smallest room of a row in millimetres: above its calibration pulse, and below the baseline. */
 const ROOM = { above: 1.5, below: 5 };
 
-/** Millimetres from the top of a row to its baseline at the least: the pulse of 1 mV is never cut. */
+/** Smallest distance from the top of a row to its baseline in millimetres, so that the pulse of 1 mV is never cut. */
 export const aboveBaseline = (gain: Gain): number => gain + ROOM.above;
 
-/** Millimetres of height that a row takes at the least. */
+/** Smallest height of a row in millimetres. */
 export const leastRow = (gain: Gain): number => aboveBaseline(gain) + ROOM.below;
 
 /**
  * Traces of equal height from top to bottom of a panel.
  *
- * @param above CSS pixels from the top of a row to its baseline at the least.
+ * @param above smallest distance from the top of a row to its baseline, in CSS pixels.
  */
 export function rows(
   leads: readonly number[],
@@ -69,12 +69,12 @@ export function rows(
   }));
 }
 
-/** The lead that shows the rhythm best: II, or else the first. */
+/** Index of the lead for the rhythm: II, or else the first. */
 export function rhythmLead(names: readonly string[]): number {
   return Math.max(0, names.map(plainName).indexOf("ii"));
 }
 
-/** The name as it can be compared: `MLII` is lead II with its electrodes on the chest. */
+/** Normalize a name for comparison: `MLII` is lead II with its electrodes on the chest. */
 export function plainName(name: string): string {
   return name
     .trim()

@@ -1,4 +1,4 @@
-/** The page: the service's events go to the parts that keep, the display's frames to the parts that draw. */
+/** The page: passes the events of the service and the frames of the display to its parts. */
 
 import { microsecondsNow } from "../../src/codec/send-clock.js";
 import {
@@ -17,8 +17,9 @@ import { element } from "./dom.js";
 import { ecgFrame } from "./feed.js";
 import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
-import { Heart } from "./heart.js";
+import { HeartRateDisplay } from "./heart.js";
 import { installHook } from "./hook.js";
+import { MoreLeads } from "./more-leads.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { Presence } from "./presence.js";
@@ -34,40 +35,40 @@ import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
 
-/** Milliseconds between two looks at everything but the traces; they go on where the page is hidden and draws nothing. */
+/** Milliseconds between two updates of everything but the traces, also while the page is hidden. */
 const TICK = 100;
 
-/** Seconds of a stream that are asked for when it is chosen: a page and a little more. */
+/** Seconds of history that are requested for a new stream: a page and a little more. */
 const HISTORY = 12;
 
 /** Seconds without a frame of the display after which the page counts as hidden. */
 const HIDDEN = 0.25;
 
-/** Seconds between two looks at the server's clock while what is seen is not known to be live. */
+/** Seconds between two measurements of the server's clock while the signal is not live. */
 const ASKING = 2;
 
-/** Seconds until the first connection is tried again. */
+/** Seconds until the first connection is retried. */
 const RETRY = 3;
 
-/** Milliseconds between two looks at which streams there are. */
+/** Milliseconds between two requests for the list of streams. */
 const LIST = 3000;
 
-/** Seconds of a clock that never steps back, as frames of the display have it; and Unix seconds. */
+/** Seconds of the monotonic clock, as in frames of the display; and Unix seconds by that clock. */
 const steady = (): number => performance.now() / 1000;
 const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
-/** Unix seconds of this machine's clock as it is set now: the one that is compared with the server's. */
+/** Unix seconds of the local clock as it is set now, which is compared with the server's. */
 const clock = (): number => Number(microsecondsNow()) / 1e6;
 
 let signal: EcgSignal | null = null;
 let findings = new Findings();
-/** The stream that `signal` and `findings` are of. */
+/** The stream of `signal` and `findings`. */
 let watched = "";
 let displayedAt = Number.NEGATIVE_INFINITY;
 let askedAt = Number.NEGATIVE_INFINITY;
 const origins = new WeakMap<EcgSignal, Origin>();
 let subscription: Subscription | null = null;
 let subscribedAt = Number.POSITIVE_INFINITY;
-/** Of the last message of the stream that was taken, in microseconds. */
+/** Timestamp of the last message of the stream, in microseconds since 1970. */
 let lastTaken: bigint | null = null;
 let firstConnection: ReturnType<typeof setTimeout> | undefined;
 let firstConnectionAt: number | null = null;
@@ -77,7 +78,7 @@ const status = new Status();
 const alerts = new Alerts();
 const log = new FrameLog();
 const analyzer = new Analyzer(log);
-const heart = new Heart();
+const heartRate = new HeartRateDisplay();
 const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
@@ -95,6 +96,7 @@ const screen = new Screen(
   settings,
 );
 const review = new ReviewBar(screen);
+const moreLeads = new MoreLeads(screen);
 const reconnecting = new Reconnecting(reconnect);
 const overflow = new Overflow();
 const chooser = new StreamChooser(new URLSearchParams(location.search).get("stream"), (name, byHand) => {
@@ -117,7 +119,7 @@ const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings
   review.update(signal),
 );
 
-/** Watch this stream in place of the one before. */
+/** Show another stream. */
 function watch(name: string): void {
   void subscription?.unsubscribe();
   forget();
@@ -125,7 +127,7 @@ function watch(name: string): void {
   subscribe(name);
 }
 
-/** From the last message that is here on, or from a while ago, so that there is a page to see at once. */
+/** Subscribe from the last message on, or from `HISTORY` seconds ago, so that there is a full page at once. */
 function subscribe(name: string): void {
   const since = lastTaken === null ? 1000 * (wall() - HISTORY) : Number(lastTaken / 1000n);
   const mine = service.subscribe(name, take, {
@@ -144,7 +146,7 @@ function forget(): void {
   signal = null;
   lastTaken = null;
   screen.show(null);
-  heart.clear();
+  heartRate.clear();
   status.clear();
   age.clear();
   presence.watching(steady());
@@ -152,7 +154,7 @@ function forget(): void {
 
 function take(message: Message): void {
   if (message.type !== MessageType.ECG_DATA) return;
-  if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with it
+  if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with the last message
   lastTaken = message.timestamp;
   try {
     keep(ecgFrame(message), message);
@@ -163,12 +165,12 @@ function take(message: Message): void {
   }
 }
 
-/** Put a frame where the display will find it. */
+/** Add a frame to the signal. */
 function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   if (frame.samples === 0 || frame.leads.length === 0) return;
   const now = steady();
   if (signal === null || !signal.fits(frame)) {
-    tell(findings.end("the signal is another one from here on", signal?.seconds ?? 0));
+    tell(findings.end("the leads or the sampling rate changed", signal?.seconds ?? 0));
     signal = new EcgSignal(frame);
     screen.continueWith(signal);
     controls.describe(signal);
@@ -184,20 +186,20 @@ function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   presence.arrived(now, frame.samples / frame.samplingRate);
 }
 
-/** What the messages said of a signal. */
+/** The texts and calibrations that the messages of a signal had. */
 function originOf(of: EcgSignal): Origin {
   const origin = origins.get(of) ?? new Origin();
   origins.set(of, origin);
   return origin;
 }
 
-/** Put what this page found itself among the alerts. */
+/** Add the findings of this page's detector to the alerts. */
 function tell(found: readonly Finding[]): void {
   const timeOf = (second: number): number => signal?.timeOf(second * signal.buffer.samplingRate) ?? Number.NaN;
   for (const finding of found) alerts.add(foundAlert(finding, watched, timeOf, wall()));
 }
 
-/** Not of what was kept for us while we were away: that is late by nature. */
+/** Measure the latency, except of messages that the server had kept for a resume. */
 function measureLatency(message: Message): void {
   if (message.timestamp === null) return;
   const { clockOffset } = service.statistics;
@@ -211,7 +213,7 @@ function serverClock(): ServerClock | null {
   return offset === null || error === null ? null : { offset, error };
 }
 
-/** How old what the screen shows is; its clocks are asked for again where that is more, or less, than it should be. */
+/** The age of the shown samples. While they are not live, the server's clock is measured again. */
 function seen(now: number): Seen | null {
   if (signal === null) return null;
   if (now - displayedAt > HIDDEN) signal.head.advanceUnseen(now);
@@ -220,7 +222,7 @@ function seen(now: number): Seen | null {
   const found = age.at(Number.isNaN(position) ? end : Math.min(position, end), clock(), now, serverClock());
   if (!presence.isLive && service.state === "open" && now - askedAt > ASKING) {
     askedAt = now;
-    service.ping().catch(() => {}); // a connection that has gone is told elsewhere
+    service.ping().catch(() => {}); // a lost connection is reported elsewhere
   }
   return found;
 }
@@ -240,12 +242,12 @@ service.on("subscribed", () => {
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => log.blame(error.message));
 
-/** Connect, and watch; the service itself connects anew only where there was a connection. */
+/** Connect and subscribe. The service retries later connections by itself, but not the first. */
 function connect(): void {
   if (server === null) return;
   clearTimeout(firstConnection);
   firstConnectionAt = null;
-  // Where a connection came to its end for good, so did the subscription; what was received stays.
+  // A closed service has ended its subscriptions; the received samples stay.
   if (chooser.value !== "" && subscription?.status !== "asked") subscribe(chooser.value);
   service.connect(server.socket.href).catch((error: Error) => {
     presence.refused(error.message);
@@ -254,13 +256,13 @@ function connect(): void {
   });
 }
 
-/** Connect at once, whatever is waited for. */
+/** Connect at once, without waiting for the next attempt. */
 function reconnect(): void {
   if (service.state === "closed" || service.state === "idle") connect();
   else service.reconnect();
 }
 
-/** Where the server is; null where the page's address names one that is none, which the page says. */
+/** The address of the server; null if the page's address has an invalid one, which is then shown as an error. */
 function findServer(): ServerAddress | null {
   try {
     const found = serverAddress(new URL(location.href));
@@ -272,12 +274,12 @@ function findServer(): ServerAddress | null {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     presence.refused(error.message);
-    element("reconnect", HTMLButtonElement).hidden = true; // there is nothing to connect to
+    element("reconnect", HTMLButtonElement).hidden = true; // there is no server to connect to
     return null;
   }
 }
 
-/** Look again which streams there are. */
+/** Request the list of streams. */
 async function list(): Promise<void> {
   if (server === null) return;
   if (!document.hidden || chooser.value === "") chooser.offer(await listStreams(server.streams));
@@ -289,15 +291,15 @@ function display(at: number): void {
   const began = performance.now();
   displayedAt = at / 1000;
   screen.draw(at / 1000);
-  if (signal !== null && !presence.isLost) heart.beat(signal);
+  if (signal !== null && !presence.isLost) heartRate.beat(signal);
   look();
   pace.note(at, performance.now() - began);
 }
 
-/** What stands on the page of the heart; while the page is hidden and nothing is drawn, too. */
+/** Update the heart rate, also while the page is hidden. */
 function look(): void {
-  if (signal === null || presence.isLost) heart.clear();
-  else heart.update(signal, findings.rhythm, steady());
+  if (signal === null || presence.isLost) heartRate.clear();
+  else heartRate.update(signal, findings.rhythm, steady());
 }
 
 function tick(): void {
@@ -315,9 +317,10 @@ function tick(): void {
     absence: chooser.absence,
   });
   look();
-  if (heart.alarm !== "") document.title = `${heart.alarm} – ecgframe monitor`;
+  if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
   review.update(signal);
+  moreLeads.update();
   analyzer.update(now, screen.review !== null);
   status.update(now, {
     gaps: signal?.gaps ?? 0,

@@ -1,8 +1,8 @@
-/** Controls that do not fit into their bar stand in a menu, which a button opens: none is cut off, none is out of reach. */
+/** Moves controls that do not fit into their bar to a menu. */
 
 import { element } from "./dom.js";
 
-/** How long a control stays in the bar, by its id: the least goes first, and what is not named before those that are. */
+/** Priority of each control by its id: the lowest moves to the menu first. */
 const STAYS: Readonly<Record<string, number>> = {
   freeze: 9,
   calipers: 8,
@@ -20,7 +20,7 @@ export class Overflow {
   readonly #bar = element("tools", HTMLElement);
   readonly #opener = element("open-menu", HTMLButtonElement);
   readonly #menu = element("menu", HTMLElement);
-  /** The controls, and where in the bar each belongs. */
+  /** The controls, and a marker of their place in the bar. */
   readonly #controls: { readonly control: HTMLElement; readonly home: Comment }[] = [];
 
   constructor() {
@@ -49,7 +49,7 @@ export class Overflow {
     this.#menu.hidePopover();
   }
 
-  /** Put as many controls as fit into the bar, and the others into the menu. */
+  /** Move as many controls as fit into the bar, and the others into the menu. */
   #arrange(): void {
     const focused = document.activeElement;
     for (const { control, home } of this.#controls) if (control.previousSibling !== home) home.after(control);
@@ -68,7 +68,7 @@ export class Overflow {
     if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus();
   }
 
-  /** Below the button that opens it, within the page. */
+  /** Put the menu below its button, within the page. */
   #place(): void {
     const { bottom, right } = this.#opener.getBoundingClientRect();
     const { style } = this.#menu;

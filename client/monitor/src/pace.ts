@@ -1,4 +1,4 @@
-/** How long drawing took, and how regularly the display asked for it: of the last frames, for whoever looks. */
+/** Times of the last frames of the display, for tests. */
 
 const KEPT = 600;
 
@@ -8,7 +8,7 @@ export class Pace {
   #count = 0;
   #last = Number.NaN;
 
-  /** A frame was drawn. Times are milliseconds. */
+  /** Note a frame. Times are in milliseconds. */
   note(at: number, took: number): void {
     const place = this.#count % KEPT;
     this.#drawn[place] = took;

@@ -1,14 +1,18 @@
-/** The colours of paper and ink; those of everything else stand in `style.css`. */
+/** The colours of the paper and the traces. `style.css` has all others. */
 
 export interface Palette {
   readonly paper: string;
+  /** Grid lines of 1 mm and of 5 mm. */
   readonly fine: string;
   readonly bold: string;
   readonly trace: string;
+  /** Names of leads, and the scale. */
   readonly name: string;
-  /** Ink and ground of a stretch that is missing. */
+  /** Lines and background of the hatching of missing samples. */
   readonly gap: string;
   readonly gapGround: string;
+  /** The mark of a pacing spike. */
+  readonly spike: string;
   readonly caliper: string;
   readonly caliperGround: string;
   readonly caliperText: string;
@@ -25,6 +29,7 @@ export const PALETTES: Readonly<Record<Theme, Palette>> = {
     name: "#d7e6e2",
     gap: "#8a6a20",
     gapGround: "#1c1608",
+    spike: "#8ab4ff",
     caliper: "#ffd166",
     caliperGround: "#ffd16622",
     caliperText: "#14110a",
@@ -34,9 +39,10 @@ export const PALETTES: Readonly<Record<Theme, Palette>> = {
     fine: "#fbe3df",
     bold: "#f0b9b2",
     trace: "#10152b",
-    name: "#10152b",
+    name: "#1d3f8f",
     gap: "#c9a24a",
     gapGround: "#fff3d6",
+    spike: "#8a2be2",
     caliper: "#0b57d0",
     caliperGround: "#0b57d018",
     caliperText: "#ffffff",

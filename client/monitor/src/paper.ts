@@ -1,21 +1,15 @@
-/** ECG paper: its grid of 1 mm and 5 mm, the calibration pulse of 1 mV. */
+/** ECG paper: the grid of 1 mm and 5 mm, calibration pulses of 1 mV, names and scale. */
 
 import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
-import { MARGIN, millivolt, type Scale } from "./scale.js";
+import { MARGIN, pixelsPerMillivolt, type Scale } from "./scale.js";
 
-/** Millimetres that the calibration pulse is wide, and the paper before it. */
+/** The calibration pulse in millimetres: the margin before it, and its width. */
 const PULSE = { before: 1.5, wide: 4 };
-/** CSS pixels below which lines of 1 mm would be a grey. */
+/** Below this many CSS pixels per millimetre, the lines of 1 mm would merge and are left out. */
 const FINEST = 2.4;
 
-/** Draw a sheet of paper with all that does not move. */
-export function drawPaper(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
-  drawGround(context, layout, palette, ratio);
-  drawLabels(context, layout, palette, ratio);
-}
-
-/** Draw the ground of the paper: its colour and its grid. */
+/** Draw the background and the grid. */
 export function drawGround(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
   const { width, height, scale } = layout;
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -25,7 +19,13 @@ export function drawGround(context: CanvasRenderingContext2D, layout: Layout, pa
   drawGrid(context, layout, 5, palette.bold, ratio);
 }
 
-/** Draw calibration pulses, names and scale. They may stand above the traces: they cover no more than their own ink. */
+/**
+ * The plate behind a text: its opacity, and the CSS pixels that it reaches beyond the text. A QRS beside the name "I" would
+ * look like "II". The plate is translucent, so that the trace behind it stays visible.
+ */
+export const PLATE = { opacity: 0.75, beside: 4, above: 1, below: 2 };
+
+/** Draw calibration pulses, names and scale, for a canvas above the traces. */
 export function drawLabels(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
   const { height, scale } = layout;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -44,7 +44,7 @@ export function drawLabels(context: CanvasRenderingContext2D, layout: Layout, pa
   drawText(context, note, 6, height - size - 5, size, palette);
 }
 
-/** Lines on whole pixels of the screen, so that none is a blur of two. */
+/** Draw the lines of the grid, one each `every` millimetres, on whole pixels of the screen, so that they are sharp. */
 function drawGrid(
   context: CanvasRenderingContext2D,
   layout: Layout,
@@ -69,7 +69,7 @@ function drawPulse(
   palette: Palette,
 ): void {
   const { millimetre } = scale;
-  const top = baseline - millivolt(scale);
+  const top = baseline - pixelsPerMillivolt(scale);
   const rise = x + PULSE.before * millimetre;
   const fall = rise + PULSE.wide * millimetre;
   context.beginPath();
@@ -84,7 +84,7 @@ function drawPulse(
   context.stroke();
 }
 
-/** A short stroke in each row where one lead ends and the next begins. */
+/** Draw a short line at the panel's left edge in each row: another lead begins there. */
 function drawBoundary(context: CanvasRenderingContext2D, panel: Panel, scale: Scale, palette: Palette): void {
   context.fillStyle = palette.trace;
   for (const { baseline } of panel.traces) {
@@ -93,12 +93,12 @@ function drawBoundary(context: CanvasRenderingContext2D, panel: Panel, scale: Sc
   }
 }
 
-/** The name of a trace as it is drawn: it stays within its panel. */
+/** The name of a trace, shortened to fit its panel. */
 export function shortName(context: CanvasRenderingContext2D, name: string, panel: Panel, scale: Scale): string {
   return shortened(context, name, panel.width - 8, nameSize(scale));
 }
 
-/** The text, without its middle where it is too long: names of many leads differ at their ends. */
+/** Cut out the middle of a text that is too long, as the names of many leads differ at their ends. */
 function shortened(context: CanvasRenderingContext2D, text: string, room: number, size: number): string {
   context.font = font(size);
   if (context.measureText(text).width <= room) return text;
@@ -133,6 +133,11 @@ function drawText(
 ): void {
   context.font = font(size);
   context.textBaseline = "top";
+  context.fillStyle = palette.paper;
+  context.globalAlpha = PLATE.opacity;
+  const { width } = context.measureText(text);
+  context.fillRect(x - PLATE.beside, y - PLATE.above, width + 2 * PLATE.beside, size + PLATE.above + PLATE.below);
+  context.globalAlpha = 1;
   context.fillStyle = palette.name;
   context.fillText(text, x, y);
 }

@@ -1,47 +1,48 @@
 /**
- * Where the screen is in the signal: it runs on steadily, a little behind what has arrived, and never beyond it.
+ * The position of the screen in the signal. It advances steadily, a little behind the samples that arrived, and never
+ * passes them.
  *
- * Frames come in jerks; the network delays some of them. The earliest arrivals tell how the sender's clock runs against
- * ours: that is the line. The head follows it one and a half frames behind, so that a frame may be half its length late
- * before anything is seen. Where the head has shown all that has come, it stands still: what has not come is late, which
- * is not the same as missing. What comes next is the line from then on, so that a latency that has risen is followed at
- * once; what comes earlier again brings the line back. A network that does both often gets more room.
+ * The network delays some frames. The earliest arrivals define the line: how the sender's clock runs against the local
+ * one. The head follows one and a half frames behind the line, so that a frame can be half a frame late without a visible
+ * effect. When all arrived samples are shown, the head stops, since late samples are not missing. The next frame then
+ * defines the line, so that a higher latency is followed at once; earlier frames move the line back. If the latency varies
+ * often, the distance to the line increases.
  */
 
-/** Frames behind the line of the earliest arrivals. */
+/** Distance of the head to the line, in frames. */
 const FRAMES_BEHIND = 1.5;
-/** Seconds behind it at the least: a screen's frame or two. */
+/** Smallest distance in seconds: one or two frames of the display. */
 const LEAST_BEHIND = 0.035;
-/** Share by which the head may run faster or slower to come back to its line. */
+/** Share by which the head may run faster or slower to return to its place. */
 const SLEW = 0.4;
-/** Seconds behind its line from which the head jumps: after a hidden tab, a new stream, a clock that was set. */
+/** Seconds off its place from which the head jumps, as after a hidden tab or a new stream. */
 const JUMP = 1;
-/** Seconds a second by which the line falls back, so that it follows a sender whose clock is slow. */
+/** Seconds per second by which the line falls back, to follow a sender whose clock is slow. */
 const FORGETTING = 0.002;
-/** Seconds within which a frame that was late has to be made up for, to count as jitter. */
+/** A delay that is made up for within this time, in seconds, counts as jitter. */
 const JITTER_WITHIN = 1;
-/** Seconds of room for jitter at the most, and how many of them are given up in a second. */
+/** Largest additional distance for jitter in seconds, and how much of it is given up per second. */
 const MOST_ROOM = 0.25;
 const GIVING_UP = 0.01;
-/** Seconds by which the delay has to change, and for how long, before that is told. */
+/** Change of the delay that is reported, in seconds, and how long it has to last. */
 const CHANGE = 0.1;
 const LASTING = 1;
-/** Seconds until there is a delay that could change: a page that is opened has much to do. */
+/** Seconds before the first delay is measured, as a new page is busy. */
 const BEGINNING = 3;
-/** Seconds within which a drift of the delay is forgotten: that of two clocks is told by nobody. */
+/** Seconds within which a slow drift of the delay is forgotten: it is that of two clocks. */
 const DRIFTING = 10;
 
-/** The delay is another one for good, by so many seconds more or, where negative, less. */
+/** A lasting change of the delay, in seconds; negative if it decreased. */
 export interface DelayChange {
   readonly seconds: number;
-  /** When it was found, by the clock of the arrivals. */
+  /** When it was detected, by the clock of the arrivals. */
   readonly at: number;
 }
 
 export class Playhead {
-  /** Number of the sample at which the screen is, with its fraction; NaN before the first frame. */
+  /** Number of the sample at the head, with its fraction; NaN before the first frame. */
   position = Number.NaN;
-  /** The last change of the delay that lasts. */
+  /** The last lasting change of the delay. */
   change: DelayChange | null = null;
   #rate = 0;
   #frame = 0;
@@ -49,9 +50,9 @@ export class Playhead {
   #line = Number.NEGATIVE_INFINITY;
   #lineAt = 0;
   #room = 0;
-  /** By how many samples the line was set back last, and when. */
+  /** Samples by which the line was last set back, and when. */
   #setBack = { by: 0, at: Number.NEGATIVE_INFINITY };
-  /** Seconds by which the line lies behind where it began; as it was last told; and since when it has been another. */
+  /** Delay of the line since the beginning, as last reported, and the time since which it differs from that. */
   #delay = 0;
   #told = Number.NaN;
   #otherSince = Number.NaN;
@@ -59,18 +60,18 @@ export class Playhead {
   #now = 0;
   #movedUnseen = false;
 
-  /** Samples a second of real time, as of the last frame. */
+  /** Samples per second of real time, as of the last frame. */
   get rate(): number {
     return this.#rate;
   }
 
   /**
-   * Samples arrived.
+   * Note a frame.
    *
-   * @param end number of the sample after the last.
+   * @param end number of the sample after its last one.
    * @param samples in the frame.
-   * @param rate samples a second of real time.
-   * @param now in seconds, of a clock that never steps back.
+   * @param rate samples per second of real time.
+   * @param now in seconds of a monotonic clock.
    */
   arrived(end: number, samples: number, rate: number, now: number): void {
     if (rate !== this.#rate) {
@@ -89,19 +90,19 @@ export class Playhead {
     this.#noteDelay(now, samples / rate);
   }
 
-  /** How long the stretch before the next frame is, is not known for certain: the delay behind it is not told as a change. */
+  /** Note a gap, whose length is uncertain, so that the delay after it is not reported as a change. */
   interrupted(): void {
     this.#told = this.#otherSince = Number.NaN;
   }
 
-  /** Move on to now, to draw. Returns whether it jumped. */
+  /** Move the head for drawing. Returns whether it jumped. */
   advance(now: number): boolean {
     const jumped = this.#move(now) || this.#movedUnseen;
     this.#movedUnseen = false;
     return jumped;
   }
 
-  /** Move on to now where nothing is drawn, as in a hidden tab. */
+  /** Move the head while nothing is drawn, as in a hidden tab. */
   advanceUnseen(now: number): void {
     this.#move(now);
     this.#movedUnseen = true;
@@ -122,7 +123,7 @@ export class Playhead {
     return false;
   }
 
-  /** Where it should be at that time: on its way behind the line, and not beyond what has arrived. */
+  /** The place of the head at that time: behind the line, and not beyond the samples that arrived. */
   target(now: number): number {
     if (this.#line === Number.NEGATIVE_INFINITY) return Number.NaN;
     return Math.min(this.#end, this.#lineAtTime(now) - this.#behind);
@@ -140,7 +141,7 @@ export class Playhead {
   #noteDelay(now: number, seconds: number): void {
     const changed = this.#delay - this.#told;
     if (Math.abs(changed) < CHANGE) {
-      this.#told += changed * Math.min(1, seconds / DRIFTING); // so that many small steps at once are a change
+      this.#told += changed * Math.min(1, seconds / DRIFTING); // so that many small steps together are a change
       this.#otherSince = Number.NaN;
       return;
     }
@@ -148,7 +149,7 @@ export class Playhead {
       this.#otherSince = now;
       this.#least = this.#delay;
     }
-    this.#least = Math.min(this.#least, this.#delay); // what is more, is jitter
+    this.#least = Math.min(this.#least, this.#delay); // the rest is jitter
     if (now - this.#otherSince < (Number.isNaN(this.#told) ? BEGINNING : LASTING)) return;
     const lasting = this.#least - this.#told;
     if (Math.abs(lasting) >= CHANGE) this.change = { seconds: lasting, at: now };

@@ -1,31 +1,31 @@
-/** How old the signal is, and why, in words. */
+/** Texts about the age of the signal. */
 
 import type { Seen } from "./age.js";
 import type { DelayChange } from "./playhead.js";
 
-/** What is known beside the age. */
+/** The age of the signal, and the other values that the texts need. */
 export interface Knowledge {
   /** Null before the first frame. */
   readonly seen: Seen | null;
   /** Seconds of the last round trip; null before the first. */
   readonly roundTrip: number | null;
-  /** Of the protocol; null without a connection. */
+  /** Version of the protocol; null without a connection. */
   readonly version: number | null;
   /** The last change of the delay. */
   readonly change: DelayChange | null;
 }
 
-/** Seconds that may lie between two ages that are the same. */
-const SAME = 1;
-/** Share of an age by which it may be wrong without that being said. */
-const EXACT = 0.1;
+/** Differences of up to this many seconds between two ages are not mentioned. */
+const NEGLIGIBLE = 1;
+/** An age whose error is at most this share of it is shown without "up to". */
+const EXACT_SHARE = 0.1;
 
 /** As `24 s`, `up to 24 s`, `at least 24 s`. */
 export function ageInWords(seen: Seen): string {
   switch (seen.kind) {
     case "age": {
-      // It may be more: that is what the viewer has to know.
-      const isExact = seen.error <= Math.max(0.1, EXACT * seen.seconds);
+      // If the error is larger, the viewer has to know the largest possible age.
+      const isExact = seen.error <= Math.max(0.1, EXACT_SHARE * seen.seconds);
       return isExact ? duration(seen.seconds) : `up to ${duration(seen.seconds + seen.error)}`;
     }
     case "ahead":
@@ -36,32 +36,32 @@ export function ageInWords(seen: Seen): string {
   }
 }
 
-/** The same for the badge, which is short: `24 s`, `≤ 24 s`, `≥ 24 s`. */
+/** The same for the badge, as `24 s`, `≤ 24 s`, `≥ 24 s`. */
 export function ageInSigns(seen: Seen): string {
   return ageInWords(seen).replace("up to", "≤").replace("at least", "≥");
 }
 
-/** Why it is not called live: sentences. */
+/** Sentences that say why the signal is not called live. */
 export function reasonInWords(seen: Seen, { roundTrip, version }: Knowledge): string {
   switch (seen.kind) {
     case "age":
       return `What you see is ${ageInWords(seen)} old. ${whereLate(seen.seconds, seen.sent)}`;
     case "ahead": {
       const whose = seen.by === "source" ? "source" : "server";
-      return `Clock of the ${whose} ${duration(seen.seconds)} ahead: how old the signal is cannot be told.${sent(seen.sent)}`;
+      return `Clock of the ${whose} ${duration(seen.seconds)} ahead: the age of the signal is unknown.${sent(seen.sent)}`;
     }
     case "set": {
       const set = `set ${seen.seconds < 0 ? "back" : "forward"} by ${duration(Math.abs(seen.seconds))}`;
-      return `Clock of the source ${set}: how old the signal is cannot be told.${sent(seen.sent)}`;
+      return `Clock of the source ${set}: the age of the signal is unknown.${sent(seen.sent)}`;
     }
     case "unknown": {
-      const late = seen.late > SAME ? ` It comes at least ${duration(seen.late)} later than it did.` : "";
+      const late = seen.late > NEGLIGIBLE ? ` It arrives at least ${duration(seen.late)} later than before.` : "";
       const trip = roundTrip === null ? "" : ` Round trip to the server: ${duration(roundTrip)}.`;
-      const isMute = version !== null && version < 3;
-      const why = isMute
+      const hasNoTimestamps = version !== null && version < 3;
+      const why = hasNoTimestamps
         ? `version ${version} of the protocol has no timestamps`
-        : "the server's clock is not known yet";
-      return `How old the signal is cannot be told: ${why}.${late}${trip}`;
+        : "the server's clock is not measured yet";
+      return `The age of the signal is unknown: ${why}.${late}${trip}`;
     }
   }
 }
@@ -72,18 +72,17 @@ function sent(ago: number | null): string {
 
 function whereLate(seconds: number, sent: number | null): string {
   if (sent === null) return "";
-  if (seconds - sent < SAME)
-    return "It was so long on its way from the server: the connection, or this page, is too slow.";
+  if (seconds - sent < NEGLIGIBLE) return "It arrived late from the server: the connection or this page is too slow.";
   const ago = `The server sent it ${duration(Math.max(0, sent))} ago`;
-  return `${ago}: it came late to the server, or the clock of its source is behind.`;
+  return `${ago}: it reached the server late, or the clock of the source is behind.`;
 }
 
-/** That the delay has changed for good, and what was seen of it. */
+/** A sentence about a lasting change of the delay, and its effect on the trace. */
 export function changeInWords(seconds: number): string {
   const by = duration(Math.abs(seconds));
   return seconds > 0
-    ? `The delay has risen by ${by}: the trace stood still for so long.`
-    : `The delay has fallen by ${by}: the trace has caught up.`;
+    ? `The delay increased by ${by}: the trace paused for that long.`
+    : `The delay decreased by ${by}: the trace has caught up.`;
 }
 
 /** As `0.35 s`, `2.4 s`, `24 s`, `3 min`, `2.5 h`, `3 days`. */

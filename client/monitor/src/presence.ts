@@ -1,4 +1,4 @@
-/** Whether the signal comes, and how old it is: what the badge says, and the notices where it is not live. */
+/** The badge and the notices: whether the signal arrives, and how old it is. */
 
 import type { Seen } from "./age.js";
 import { element, setText } from "./dom.js";
@@ -6,25 +6,25 @@ import { ageInSigns, changeInWords, type Knowledge, reasonInWords } from "./pres
 
 export type { Knowledge } from "./presence-words.js";
 
-/** Seconds without a frame after which the signal counts as lost, where frames are not longer than that themselves. */
+/** Seconds without a frame after which the signal is lost, unless frames are longer. */
 const SILENT = 1.5;
-/** Frames that may be missing before. */
+/** The same in frames; the longer time counts. */
 const FRAMES = 2.5;
-/** Seconds without a frame after which it counts as lost where it comes late already: slow links deliver in bursts. */
+/** Seconds without a frame after which a delayed signal is lost, as slow links deliver in bursts. */
 const SILENT_LATE = 6;
-/** Seconds that what is seen may be old, its display and the error of the clocks counted, to be called live. */
+/** Largest age of a live signal in seconds, including the display and the error of the clocks. */
 export const LIVE = 2;
-/** Seconds below which it is live again, so that the badge does not flicker. */
+/** Age in seconds below which it is live again, so that the badge does not flicker. */
 const LIVE_AGAIN = 1.7;
-/** Seconds from which it is old, and red. */
+/** Age in seconds from which the badge is red. */
 const OLD = 10;
-/** Seconds that the server's clock may take to become known, and that what is filled in may take to be passed over. */
+/** Seconds that measuring the server's clock may take, and that the head may take to pass samples that are filled in. */
 const SETTLING = { clock: 3, history: 0.5 };
-/** Seconds for which a change of the delay is told. */
+/** Seconds for which a change of the delay is shown. */
 const TOLD = 8;
 
 export type Link = "idle" | "connecting" | "open" | "reconnecting" | "closed";
-/** As in the badge's `data-state`. */
+/** The state of the signal, and the badge's `data-state`. */
 export type State = "connecting" | "lost" | "live" | "delayed" | "old" | "clock" | "unknown";
 
 export class Presence {
@@ -34,7 +34,7 @@ export class Presence {
   #last = Number.NaN;
   #began: number;
   #interval = 0;
-  /** Since when it could not be called live. */
+  /** Since when it is not live. */
   #lateSince = Number.NaN;
   #opened: number;
   readonly #badge = element("connection", HTMLElement);
@@ -44,28 +44,28 @@ export class Presence {
   readonly #text = element("lost-text", HTMLElement);
   readonly #age = element("age", HTMLElement);
 
-  /** @param now in seconds of a clock that never steps back; so everywhere here. */
+  /** @param now in seconds of a monotonic clock, as in all methods. */
   constructor(now: number) {
     this.#began = this.#opened = now;
   }
 
-  /** Whether nothing comes. */
+  /** Whether no signal arrives. */
   get isLost(): boolean {
     return this.state === "lost";
   }
 
-  /** Whether what is seen is known to be as young as `LIVE`. */
+  /** Whether the age is known and below `LIVE`. */
   get isLive(): boolean {
     return this.state === "live";
   }
 
-  /** The connection is in this state now. */
+  /** Note the state of the connection. */
   linked(link: Link): void {
-    if (link === "open") this.#opened = Number.NaN; // the next look says when
+    if (link === "open") this.#opened = Number.NaN; // set at the next update
     this.#link = link;
   }
 
-  /** The stream is another one from now on. */
+  /** Start anew, for another stream. */
   watching(now: number): void {
     this.#refusal = "";
     this.#last = Number.NaN;
@@ -74,19 +74,19 @@ export class Presence {
     this.#lateSince = Number.NaN;
   }
 
-  /** The stream, or the whole connection, is not to be had, for this reason. */
+  /** Note that the stream or the connection was refused, for this reason. */
   refused(reason: string): void {
     this.#refusal = reason;
   }
 
-  /** A frame of the signal came, of so many seconds. */
+  /** Note a frame of that many seconds. */
   arrived(now: number, seconds: number): void {
     this.#last = now;
     this.#interval = seconds;
     this.#refusal = "";
   }
 
-  /** Say how it is now. */
+  /** Bring the badge and the notices up to date. */
   update(now: number, knowledge: Knowledge): void {
     if (Number.isNaN(this.#opened)) this.#opened = now;
     const { seen } = knowledge;
@@ -104,14 +104,14 @@ export class Presence {
     this.#tell(now, knowledge);
   }
 
-  /** How it is where frames come. */
+  /** Choose the state while frames arrive. */
   #judge(now: number, seen: Seen): void {
     const state = this.#stateOf(seen);
     if (state === "live") this.#lateSince = Number.NaN;
     else if (Number.isNaN(this.#lateSince)) this.#lateSince = now;
-    // What was missed is filled in, and passed over at the next frame of the display: that is not late.
+    // Missed samples that are filled in are not late: the head passes them at the next frame of the display.
     const isFillingIn = this.state !== "live" && now - this.#lateSince < SETTLING.history;
-    // Before the first answer to a ping, nothing can be said.
+    // Before the first PONG, the age is not known.
     const isMeasuring = state === "unknown" && now - this.#opened < SETTLING.clock;
     if (isMeasuring) this.#enter("connecting");
     else if (!isFillingIn || !(this.state === "lost" || this.state === "connecting")) this.#enter(state);
@@ -141,7 +141,7 @@ export class Presence {
       case "live":
         return "Live";
       case "clock":
-        return "Clock off";
+        return "Clock error";
       case "unknown":
         return "Age unknown";
       default:
@@ -175,7 +175,7 @@ export class Presence {
   }
 }
 
-/** Seconds that it may be old, as far as that is known. */
+/** The largest known age in seconds. */
 function latenessOf(seen: Seen): number {
   switch (seen.kind) {
     case "age":

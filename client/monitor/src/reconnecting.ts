@@ -1,13 +1,13 @@
-/** Below the words that the signal is lost: which stream is not there, when the page connects anew, a button to do so now. */
+/** The rest of the notice of a lost signal: an unavailable stream, the next attempt to connect, and the button to retry. */
 
 import { element, setText } from "./dom.js";
 
 export interface Attempt {
-  /** Whether there is no connection now, nor one on its way. */
+  /** Whether there is no connection. */
   readonly isApart: boolean;
-  /** When the next attempt is, in milliseconds since 1970; null where none is planned. */
+  /** Time of the next attempt, in milliseconds since 1970; null if none is planned. */
   readonly next: number | null;
-  /** That the stream is not there, in words; nothing otherwise. */
+  /** The sentence about a stream that the server does not list; empty otherwise. */
   readonly absence: string;
 }
 

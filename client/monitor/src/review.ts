@@ -1,4 +1,4 @@
-/** The bar below the paper: where in the recording the screen is, and what the calipers read. */
+/** The bar below the paper: the position in the recording, and the reading of the calipers. */
 
 import { clockTime, element, setText } from "./dom.js";
 import type { Screen } from "./screen.js";
@@ -22,7 +22,7 @@ export class ReviewBar {
     });
   }
 
-  /** Show how things are. The bar is always there: the paper keeps its place when the screen is frozen. */
+  /** Bring the bar up to date. It is always visible, so that the paper does not move when the screen is frozen. */
   update(signal: EcgSignal | null): void {
     const { review, calipers, reading, layout } = this.screen;
     this.#bar.dataset.state = review === null ? "live" : "frozen";
@@ -39,7 +39,7 @@ export class ReviewBar {
     }
     const { from, to } = this.screen.scrollable;
     const first = review?.first ?? to;
-    set(this.#scroll, "min", Math.min(from, to - 1)); // where there is nothing to scroll, the end is at the right all the same
+    set(this.#scroll, "min", Math.min(from, to - 1)); // so that the end is at the right even if there is nothing to scroll
     set(this.#scroll, "max", to);
     set(this.#scroll, "value", first);
     const text = review === null ? this.#live(signal) : this.#frozen(review.signal, review.first, to);
@@ -59,7 +59,7 @@ export class ReviewBar {
       return `${Math.floor((buffer.end - buffer.start) / buffer.samplingRate)} s to scroll back`;
     }
     const time = (sample: number): string => clockTime(signal.timeOf(sample)).replace(/\..*/, "");
-    const next = sheet.isWhole ? "next page" : "whole";
+    const next = sheet.isWhole ? "next page" : "complete";
     return `${time(sheet.first)} to ${time(sheet.last)} · ${next} in ${Math.ceil(sheet.seconds)} s`;
   }
 }
@@ -68,7 +68,7 @@ function press(button: HTMLButtonElement, isPressed: boolean): void {
   button.setAttribute("aria-pressed", String(isPressed));
 }
 
-/** Only what is not so already: a field that is set is laid out anew. */
+/** Set an attribute only if it changes: each change costs a layout. */
 function set(field: HTMLInputElement, name: "min" | "max" | "value", value: number): void {
   if (field[name] !== String(value)) field[name] = String(value);
 }

@@ -1,26 +1,26 @@
-/** The paper with its traces: three canvases on top of one another, for what stands, what is drawn once, what moves. */
+/** The screen: four stacked canvases for the paper, the traces, the overlay with the calipers, and the labels. */
 
 import { bedside } from "./bedside.js";
 import { Calipers, type Corner, describe, drawCalipers, samplesOf } from "./calipers.js";
 import type { Layout, Panel } from "./layout.js";
 import { PALETTES } from "./palette.js";
 import { drawGround, drawLabels, shortName } from "./paper.js";
-import { millivolt, second } from "./scale.js";
+import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
 import type { Settings } from "./settings.js";
 import { sheet } from "./sheet.js";
 import type { EcgSignal } from "./signal.js";
 import { Sweep } from "./sweep.js";
 import type { TraceBuffer } from "./trace-buffer.js";
 
-/** Millimetres by which a key moves the calipers: finely, and in big squares. */
+/** Millimetres by which a key moves the calipers, without and with Shift. */
 export const CALIPER_STEPS = { fine: 0.25, coarse: 5 };
 
-/** What a frozen screen looks at. */
+/** The samples of a frozen screen. */
 interface Review {
   readonly buffer: TraceBuffer;
-  /** Of which it is a copy: it knows when samples were taken, when the page shows another one as well. */
+  /** The signal that `buffer` was copied from. It maps samples to times, also after the page shows another signal. */
   readonly signal: EcgSignal;
-  /** The sample at the left. */
+  /** The sample at the left edge. */
   first: number;
 }
 
@@ -32,10 +32,10 @@ export class Screen {
   #signal: EcgSignal | null = null;
   #settings: Settings;
   #isStale = true;
-  #overlayUsed = true;
-  /** Of the display, as it was when all was drawn. */
-  #ratio = devicePixelRatio;
-  /** The sample with which a live sheet begins; null where none has begun. */
+  #overlayNeedsClear = true;
+  /** Device pixel ratio at the last full redraw. */
+  #pixelRatio = devicePixelRatio;
+  /** The first sample of a live sheet; null before it begins. */
   #sheetFirst: number | null = null;
   readonly #paper: CanvasRenderingContext2D;
   readonly #overlay: CanvasRenderingContext2D;
@@ -43,8 +43,8 @@ export class Screen {
 
   /**
    * @param stage the box that the paper fills.
-   * @param scroller holds the canvases, and scrolls where they are larger.
-   * @param canvases from the lowest to the highest: what lies above covers no more than its own ink.
+   * @param scroller holds the canvases, and scrolls if they are larger.
+   * @param canvases from the lowest to the highest.
    */
   constructor(
     readonly stage: HTMLElement,
@@ -65,22 +65,22 @@ export class Screen {
     new ResizeObserver(() => this.restyle(this.#settings)).observe(stage);
   }
 
-  /** Show this signal from now on: that of another stream, or of none. */
+  /** Show the signal of another stream, or none. */
   show(signal: EcgSignal | null): void {
     this.review = this.calipers = null;
-    this.sweep.clear(); // nothing of one stream may stand under the name of another
+    this.sweep.clear(); // no trace of one stream may be shown under the name of another
     this.continueWith(signal);
   }
 
-  /** The stream goes on with other leads or at another rate: what is frozen stays as it is. */
+  /** Continue with a signal of other leads or another rate. A frozen screen stays as it is. */
   continueWith(signal: EcgSignal | null): void {
     this.#signal = signal;
     this.#sheetFirst = null;
-    this.#overlayUsed = true;
+    this.#overlayNeedsClear = true;
     this.#isStale = true;
   }
 
-  /** The settings or the size have changed. */
+  /** Apply changed settings or a new size. */
   restyle(settings: Settings): void {
     if (settings.view !== this.#settings.view) {
       this.calipers = null;
@@ -90,7 +90,7 @@ export class Screen {
     this.#isStale = true;
   }
 
-  /** Samples that the screen looks at: those of now, or those of when it was frozen. */
+  /** The samples of the screen: live, or those at the time when it was frozen. */
   get buffer(): TraceBuffer | null {
     return this.review?.buffer ?? this.#signal?.buffer ?? null;
   }
@@ -99,7 +99,7 @@ export class Screen {
     if (this.#signal === null || this.review !== null || this.layout === null) return;
     const buffer = this.#signal.buffer.snapshot();
     const last = Math.min(buffer.end, Math.floor(this.#signal.head.position) + 1);
-    // A sheet is frozen as it stands, once it is whole.
+    // A complete sheet is frozen as it is shown.
     const isWhole = this.#sheetFirst !== null && this.#sheetFirst + this.sweep.page <= last;
     const first = isWhole ? (this.#sheetFirst ?? 0) : last - Math.floor(this.sweep.page);
     this.review = { buffer, signal: this.#signal, first: Math.max(buffer.start, Math.ceil(first)) };
@@ -111,7 +111,7 @@ export class Screen {
     this.#isStale = true;
   }
 
-  /** Scroll so that this sample is at the left, as far as there are samples. */
+  /** Scroll so that this sample is at the left edge, as far as there are samples. */
   scrollTo(first: number): void {
     if (this.review === null) return;
     const { from, to } = this.scrollable;
@@ -119,18 +119,18 @@ export class Screen {
     this.#isStale = true;
   }
 
-  /** Between which samples the left edge may be. */
+  /** The range of samples that can be at the left edge. */
   get scrollable(): { from: number; to: number } {
     const buffer = this.buffer;
     if (buffer === null) return { from: 0, to: 0 };
     return { from: buffer.start, to: Math.max(buffer.start, buffer.end - Math.floor(this.sweep.page)) };
   }
 
-  /** Put calipers in the middle of a lead, or take them away. */
+  /** Put calipers in the middle of a lead, or remove them. */
   toggleCalipers(): void {
     if (this.calipers !== null) {
       this.calipers = null;
-      this.#overlayUsed = true;
+      this.#overlayNeedsClear = true;
       return;
     }
     this.freeze();
@@ -139,9 +139,9 @@ export class Screen {
     const { rhythm } = review.signal;
     const middleOf = (panel: Panel): number =>
       review.first + (panel.begin + panel.seconds / 2) * review.buffer.samplingRate;
-    const having = layout.panels.filter(({ traces }) => traces.some(({ lead }) => lead === rhythm));
-    // Where there is something to measure: the last lines of the page may be blank still.
-    const panel = having.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? having[0];
+    const panels = layout.panels.filter(({ traces }) => traces.some(({ lead }) => lead === rhythm));
+    // Prefer the last panel that has samples.
+    const panel = panels.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? panels[0];
     if (panel === undefined) return;
     const index = layout.panels.indexOf(panel);
     const half = samplesOf(10, layout.scale, review.buffer.samplingRate);
@@ -150,7 +150,7 @@ export class Screen {
     this.calipers = new Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
   }
 
-  /** Begin calipers where the pointer went down. */
+  /** Start calipers where the pointer was pressed. */
   startCalipers(x: number, y: number): boolean {
     const hit = this.#hit(x, y);
     if (hit === null) return false;
@@ -160,7 +160,7 @@ export class Screen {
     return true;
   }
 
-  /** The pointer drags the active corner. */
+  /** Drag the active corner to a place. */
   dragCalipers(x: number, y: number): void {
     const panel = this.layout?.panels[this.calipers?.panel ?? -1];
     if (this.calipers === null || panel === undefined) return;
@@ -178,41 +178,41 @@ export class Screen {
     );
   }
 
-  /** What the calipers read, or nothing. */
+  /** The reading of the calipers; empty without them. */
   get reading(): string {
     return this.calipers === null || this.buffer === null
       ? ""
       : describe(this.calipers.measure(this.buffer.samplingRate));
   }
 
-  /** Draw what is due; to be called once for each frame of the display, with its time in seconds. */
+  /** Draw. To be called for each frame of the display, with its time in seconds. */
   draw(now: number): void {
     const jumped = this.#signal?.head.advance(now) ?? false;
-    if (devicePixelRatio !== this.#ratio) this.#isStale = true; // the window is on another screen, or zoomed
+    if (devicePixelRatio !== this.#pixelRatio) this.#isStale = true; // the window moved to another screen, or was zoomed
     if (this.#isStale || (jumped && this.review === null)) this.#redraw();
-    else if (this.review === null && this.#signal !== null) this.#goOn(this.#signal);
+    else if (this.review === null && this.#signal !== null) this.#drawNewSamples(this.#signal);
     this.#drawOverlay();
   }
 
-  #goOn(signal: EcgSignal): void {
+  #drawNewSamples(signal: EcgSignal): void {
     const { position } = signal.head;
     if (this.#settings.view === "sweep") this.sweep.advance(position);
-    else if (this.#turnSheet(signal)) this.sweep.still(this.#sheetFirst ?? 0, position);
-    else this.sweep.fill(position);
+    else if (this.#turnSheet(signal)) this.sweep.drawPage(this.#sheetFirst ?? 0, position);
+    else this.sweep.drawUpTo(position);
   }
 
-  /** A live sheet stands until the ten seconds after it are there as a whole. Returns whether another one begins. */
+  /** Start the next live sheet, but only when its ten seconds are complete. Returns whether it was started. */
   #turnSheet({ buffer, head }: EcgSignal): boolean {
     const { page } = this.sweep;
     const before = this.#sheetFirst;
-    const isAhead = before !== null && before > head.position; // the head went back
+    const isAhead = before !== null && before > head.position; // the head moved back
     let first = before === null || isAhead ? Math.max(buffer.start, Math.floor(head.position - page)) : before;
     while (first + 2 * page <= head.position) first += page;
     this.#sheetFirst = Math.ceil(Math.max(first, buffer.start));
     return this.#sheetFirst !== before;
   }
 
-  /** The live sheet: its samples, and how many seconds until it is whole, or until the next one; null where there is none. */
+  /** The live sheet: its samples, and seconds until it is complete, or until the next one; null if there is none. */
   get sheet(): { first: number; last: number; isWhole: boolean; seconds: number } | null {
     if (this.#sheetFirst === null || this.#signal === null || this.review !== null) return null;
     const { page } = this.sweep;
@@ -223,7 +223,7 @@ export class Screen {
     return { first: this.#sheetFirst, last: isWhole ? end : position, isWhole, seconds: Math.max(0, seconds) };
   }
 
-  /** The whole name of a lead where a shortened one stands on the paper; nothing elsewhere. */
+  /** The full name of a lead whose shortened name is at that place; otherwise empty. */
   nameAt(x: number, y: number): string {
     for (const panel of this.layout?.panels ?? []) {
       const found = panel.traces.find(({ labelY }) => y >= labelY && y < labelY + 18);
@@ -233,7 +233,7 @@ export class Screen {
     return "";
   }
 
-  /** Where a sample of a lead is, in CSS pixels; null where it is not shown. */
+  /** The place of a sample of a lead, in CSS pixels; null if it is not shown. */
   point(lead: number, sample: number): { x: number; y: number } | null {
     const { from, to } = this.sweep.shown;
     if (sample < from || sample >= to) return null;
@@ -250,9 +250,9 @@ export class Screen {
     const layout = arrange(buffer.leads, width, height, this.#settings);
     this.layout = layout;
     const ratio = devicePixelRatio;
-    this.#ratio = ratio;
+    this.#pixelRatio = ratio;
     for (const canvas of Object.values(this.canvases)) resize(canvas, layout, ratio);
-    // What scrolls has to be reached by keyboard; what does not is only in the way there.
+    // Add the scroller to the tab order only when it scrolls.
     const scrolls = layout.width > width || layout.height > height;
     this.scroller.classList.toggle("scroll", scrolls);
     this.scroller.classList.toggle("tall", layout.height > height);
@@ -265,22 +265,22 @@ export class Screen {
     this.sweep.configure(layout, palette, ratio, buffer);
     if (this.review === null && this.#settings.view === "sheet") {
       this.#turnSheet(this.#signal);
-      this.sweep.still(this.#sheetFirst ?? 0, this.#signal.head.position);
+      this.sweep.drawPage(this.#sheetFirst ?? 0, this.#signal.head.position);
     } else if (this.review === null) this.sweep.redraw(this.#signal.head.position);
     else {
       const { from, to } = this.scrollable;
       this.review.first = Math.max(from, Math.min(to, this.review.first));
-      this.sweep.still(this.review.first);
+      this.sweep.drawPage(this.review.first);
     }
     this.#isStale = false;
-    this.#overlayUsed = true;
+    this.#overlayNeedsClear = true;
   }
 
   #drawOverlay(): void {
     if (this.layout === null) return;
-    if (this.#overlayUsed) {
+    if (this.#overlayNeedsClear) {
       clear(this.#overlay);
-      this.#overlayUsed = false;
+      this.#overlayNeedsClear = false;
     }
     if (this.review !== null) this.#drawCalipers(this.layout);
   }
@@ -290,15 +290,15 @@ export class Screen {
     if (calipers === null || review === null) return;
     const panel = this.#caliperPanel(layout, calipers, review);
     if (panel === undefined) return;
-    const step = second(layout.scale) / review.buffer.samplingRate;
-    const left = panel.x - panel.begin * second(layout.scale);
+    const step = pixelsPerSecond(layout.scale) / review.buffer.samplingRate;
+    const left = panel.x - panel.begin * pixelsPerSecond(layout.scale);
     const x = (sample: number): number => left + (sample - review.first) * step;
-    this.#overlay.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
-    drawCalipers(this.#overlay, calipers, panel, layout.scale, PALETTES[this.#settings.theme], x, this.reading);
-    this.#overlayUsed = true;
+    this.#overlay.setTransform(this.#pixelRatio, 0, 0, this.#pixelRatio, 0, 0);
+    drawCalipers(this.#overlay, calipers, panel, layout.scale, PALETTES[this.#settings.theme], x);
+    this.#overlayNeedsClear = true;
   }
 
-  /** Where the calipers are to be seen: where they were put, or, on a page that has another form by now, where their time is. */
+  /** The panel in which the calipers were placed or, if the layout has changed, the panel that covers their time. */
   #caliperPanel(layout: Layout, { panel, lead, corners, active }: Calipers, review: Review): Panel | undefined {
     const time = (corners[active].sample - review.first) / review.buffer.samplingRate;
     const fits = (candidate: Panel | undefined): candidate is Panel =>
@@ -309,7 +309,7 @@ export class Screen {
     return fits(put) ? put : layout.panels.find(fits);
   }
 
-  /** The panel and the lead nearest to a place. */
+  /** The panel at a place, and its nearest lead. */
   #hit(x: number, y: number): { index: number; panel: Panel; lead: number } | null {
     const panels = this.layout?.panels ?? [];
     const index = panels.findIndex(
@@ -327,17 +327,17 @@ export class Screen {
     const trace = panel.traces.find((candidate) => candidate.lead === lead);
     const { layout, review } = this;
     if (layout === null || review === null || trace === undefined) return { sample: 0, millivolts: 0 };
-    const seconds = panel.begin + (x - panel.x) / second(layout.scale);
+    const seconds = panel.begin + (x - panel.x) / pixelsPerSecond(layout.scale);
     return {
       sample: Math.round(review.first + seconds * review.buffer.samplingRate),
-      millivolts: (trace.baseline - y) / millivolt(layout.scale),
+      millivolts: (trace.baseline - y) / pixelsPerMillivolt(layout.scale),
     };
   }
 }
 
 function pen(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   const context = canvas.getContext("2d");
-  if (context === null) throw new Error("this browser has no canvas to draw on");
+  if (context === null) throw new Error("this browser does not support drawing on a canvas");
   return context;
 }
 

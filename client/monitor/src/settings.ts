@@ -1,4 +1,4 @@
-/** What the viewer chose: kept in the browser, and to be had in the page's address (`?view=sheet&speed=50`). */
+/** The viewer's settings, kept in the browser's storage and in the URL's query (`?view=sheet&speed=50`). */
 
 import type { Theme } from "./palette.js";
 import { GAINS, type Gain, SPEEDS, type Speed } from "./scale.js";
@@ -18,7 +18,7 @@ export interface Settings {
 const KEY = "ecgframe.monitor";
 const DEFAULTS: Settings = { view: "sweep", speed: 25, gain: 10, theme: "dark" };
 
-/** Those of the address, else those kept, else the usual ones. */
+/** Settings from the URL query, else from storage, else the defaults. */
 export function load(search: string, storage: Pick<Storage, "getItem">): Settings {
   const kept = parsed(storage.getItem(KEY));
   const asked = new URLSearchParams(search);
@@ -50,14 +50,14 @@ function parsed(text: string | null): Record<string, unknown> {
   }
 }
 
-/** What the page's address is to say from now on, in place of what it said. */
+/** Set or replace query parameters of the page's URL. */
 export function keepInAddress(values: Readonly<Record<string, string>>): void {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(values)) url.searchParams.set(name, value);
   if (url.href !== location.href) history.replaceState(history.state, "", url);
 }
 
-/** Of the settings, those that the page's address names: it is not to contradict what was chosen since. */
+/** The settings that the query of the page's URL names, with their current values. */
 export function namedInAddress(settings: Settings): Record<string, string> {
   const named = new URLSearchParams(location.search);
   return Object.fromEntries(

@@ -1,23 +1,23 @@
 /**
- * A sheet as an electrocardiograph prints it: the leads in columns of three, one column after the other in time, and a
- * strip with the rhythm below, ten seconds wide.
+ * The layout of a printed ECG: the leads in columns of three, consecutive in time, and below them the rhythm strip of ten
+ * seconds.
  */
 
 import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, plainName, rhythmLead, rows } from "./layout.js";
-import { MARGIN, type Scale, second } from "./scale.js";
+import { MARGIN, pixelsPerSecond, type Scale } from "./scale.js";
 
-/** Seconds of a sheet. */
+/** Length of a sheet in seconds. */
 export const SHEET = 10;
 const ROWS = 3;
-/** The order in which sheets of twelve leads have them, column by column. */
+/** The order of the standard leads, column by column. */
 const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
-/** CSS pixels to a millimetre: below the least, the sheet is wider than the screen and scrolls. */
+/** Smallest and largest CSS pixels per millimetre; a sheet that does not fit with the smallest scrolls. */
 const MILLIMETRE = { least: 2.5, most: 10 };
-/** In how many lines the ten seconds of a lead may stand that is alone: in those that make it the largest. */
+/** Allowed line counts for a single lead; the one with the largest scale is chosen. */
 const LINES = [1, 2, 4];
-/** Millimetres of height for a row: where there is no room for the least, the sheet scrolls. */
+/** Largest and smallest height of a row in millimetres; a sheet that does not fit scrolls. */
 const TALLEST_ROW = 50;
-const LEAST_ROW = 16;
+const SHORTEST_ROW = 16;
 
 export function sheet(
   names: readonly string[],
@@ -25,23 +25,23 @@ export function sheet(
   height: number,
   scale: Omit<Scale, "millimetre">,
 ): Layout {
-  if (names.length === 1) return alone(names, width, height, scale);
+  if (names.length === 1) return singleLeadSheet(names, width, height, scale);
   const leads = ordered(names);
   const columns = Math.ceil(leads.length / ROWS);
   const strip = leads.length > ROWS ? 1 : 0;
   const rowCount = Math.min(ROWS, leads.length) + strip;
   const wanted = MARGIN + SHEET * scale.speed + 2;
   const room = Math.max(1, height - FOOT);
-  const least = Math.max(LEAST_ROW, leastRow(scale.gain));
+  const least = Math.max(SHORTEST_ROW, leastRow(scale.gain));
   const fits = Math.min(width / wanted, room / (rowCount * least));
-  const millimetre = within(fits);
+  const millimetre = clampScale(fits);
   const full: Scale = { ...scale, millimetre };
-  // The paper of few leads is as high as the page: there is nothing else to show.
+  // The rows of few leads fill the page.
   const most = strip === 0 ? Number.POSITIVE_INFINITY : Math.max(TALLEST_ROW, least);
   const row = Math.max(least, Math.min(room / rowCount / millimetre, most)) * millimetre;
   const above = aboveBaseline(scale.gain) * millimetre;
   const left = MARGIN * millimetre;
-  const wide = (SHEET / columns) * second(full);
+  const wide = (SHEET / columns) * pixelsPerSecond(full);
   const panels: Panel[] = Array.from({ length: columns }, (_, column) => ({
     x: left + column * wide,
     y: 0,
@@ -54,7 +54,7 @@ export function sheet(
   if (strip === 1) {
     const y = row * (rowCount - 1);
     const traces = rows([rhythmLead(names)], names, y, row, true, above);
-    panels.push({ x: left, y, width: SHEET * second(full), height: row, begin: 0, seconds: SHEET, traces });
+    panels.push({ x: left, y, width: SHEET * pixelsPerSecond(full), height: row, begin: 0, seconds: SHEET, traces });
   }
   return {
     width: Math.round(wanted * millimetre),
@@ -65,12 +65,17 @@ export function sheet(
   };
 }
 
-/** A sheet of one lead: there is nothing else to show, so that it fills the page. */
-function alone(names: readonly string[], width: number, height: number, scale: Omit<Scale, "millimetre">): Layout {
+/** The sheet of a single lead, which fills the page. */
+function singleLeadSheet(
+  names: readonly string[],
+  width: number,
+  height: number,
+  scale: Omit<Scale, "millimetre">,
+): Layout {
   const room = Math.max(1, height - FOOT);
-  const least = Math.max(LEAST_ROW, leastRow(scale.gain));
+  const least = Math.max(SHORTEST_ROW, leastRow(scale.gain));
   const wanted = (lines: number): number => MARGIN + (SHEET / lines) * scale.speed + 2;
-  const sizes = LINES.map((lines) => within(Math.min(width / wanted(lines), room / (lines * least))));
+  const sizes = LINES.map((lines) => clampScale(Math.min(width / wanted(lines), room / (lines * least))));
   const millimetre = Math.max(...sizes);
   const lines = LINES[sizes.indexOf(millimetre)];
   const full: Scale = { ...scale, millimetre };
@@ -79,7 +84,7 @@ function alone(names: readonly string[], width: number, height: number, scale: O
   const panels = Array.from({ length: lines }, (_, line) => ({
     x: MARGIN * millimetre,
     y: line * row,
-    width: seconds * second(full),
+    width: seconds * pixelsPerSecond(full),
     height: row,
     begin: line * seconds,
     seconds,
@@ -94,12 +99,12 @@ function alone(names: readonly string[], width: number, height: number, scale: O
   };
 }
 
-/** CSS pixels to a millimetre, in halves: the lines of the grid stay as regular as they can. */
-function within(fits: number): number {
+/** CSS pixels per millimetre, rounded down to halves, so that the lines of the grid are regular. */
+function clampScale(fits: number): number {
   return Math.max(MILLIMETRE.least, Math.min(MILLIMETRE.most, Math.floor(fits * 2) / 2));
 }
 
-/** The twelve standard leads in their order first, then all others. */
+/** Indices of the leads: first the twelve standard ones, then all others as they come. */
 function ordered(names: readonly string[]): number[] {
   const place = (lead: number): number => {
     const known = TWELVE.findIndex((name) => plainName(name) === plainName(names[lead]));

@@ -1,6 +1,6 @@
 /**
- * The line above the paper: of which lead the rate is, which leads are off, saturated or noisy, and what the sender says
- * of filter and pacing. A lead that is off has its own words and colour: it is no asystole.
+ * The line above the paper: the lead of the heart rate, the leads that are off, saturated or noisy, and the filter and
+ * pacing that the sender states. Lead-off has its own text and colour, so that nobody takes it for asystole.
  */
 
 import { element, make, setText } from "./dom.js";
@@ -11,8 +11,10 @@ const FAULTS: readonly { readonly quality: LeadQuality; readonly words: string }
   { quality: "saturated", words: "Saturated" },
   { quality: "noisy", words: "Noisy" },
 ];
-/** Names that are written out; of more only how many. */
-const NAMED = 6;
+/** Text for pacing spikes that the sender does not mark: it may not know of a pacemaker. */
+const SPIKES_DETECTED = "Pacing spikes detected in the signal";
+/** Largest number of leads whose names are shown; of the others, only the number is. */
+const MOST_NAMES = 6;
 
 export class SignalLine {
   readonly #source = element("rate-source", HTMLElement);
@@ -23,7 +25,8 @@ export class SignalLine {
   update(signal: EcgSignal | null): void {
     setText(this.#source, signal === null ? "" : sourceOf(signal));
     setText(this.#sender, signal === null ? "" : saidBySender(signal));
-    const faults = signal === null ? [] : faultsOf(signal);
+    const faults: { quality: string; text: string }[] = signal === null ? [] : faultsOf(signal);
+    if (signal?.showsPacing === true) faults.push({ quality: "pacing", text: SPIKES_DETECTED });
     const text = faults.map(({ text }) => text).join("\n");
     if (text === this.#shown) return;
     this.#shown = text;
@@ -42,24 +45,27 @@ function sourceOf({ heart, quality, rate, refusal }: EcgSignal): string {
   if (heart.lead === "") return "No heart rate: no lead is usable";
   const usable = quality.filter((one) => one === "ok").length;
   const leads = usable === quality.length ? "" : ` · ${usable} of ${quality.length} leads usable`;
-  return `${Number.isNaN(rate) ? "No heart rate: beats are sought in" : "Heart rate from"} lead ${heart.lead}${leads}`;
+  return `${Number.isNaN(rate) ? "No heart rate: looking for beats in" : "Heart rate from"} lead ${heart.lead}${leads}`;
 }
 
 function faultsOf({ buffer, quality }: EcgSignal): { quality: LeadQuality; text: string }[] {
   return FAULTS.flatMap(({ quality: kind, words }) => {
     const names = buffer.leads.filter((_, lead) => quality[lead] === kind);
     if (names.length === 0) return [];
-    const few = names.length === buffer.leads.length && names.length > 1 ? "all leads" : listed(names);
-    return [{ quality: kind, text: `${words}: ${few}` }];
+    const which = names.length === buffer.leads.length && names.length > 1 ? "all leads" : listOf(names);
+    return [{ quality: kind, text: `${words}: ${which}` }];
   });
 }
 
-function listed(names: readonly string[]): string {
-  const more = names.length - NAMED;
-  return more > 0 ? `${names.slice(0, NAMED).join(", ")} and ${more} more` : names.join(", ");
+function listOf(names: readonly string[]): string {
+  const more = names.length - MOST_NAMES;
+  return more > 0 ? `${names.slice(0, MOST_NAMES).join(", ")} and ${more} more` : names.join(", ");
 }
 
 function saidBySender({ told, isGuessed }: EcgSignal): string {
-  const said = [isGuessed ? "Amplitude guessed: the units are no voltage" : "", `Filter: ${told.filter ?? "not told"}`];
+  const said = [
+    isGuessed ? "Amplitude assumed: the unit is not a voltage" : "",
+    `Filter: ${told.filter ?? "not stated"}`,
+  ];
   return [...said, told.pacing === null ? "" : `Pacing: ${told.pacing}`].filter(Boolean).join(" · ");
 }

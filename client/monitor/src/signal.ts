@@ -1,4 +1,4 @@
-/** One stream as the page holds it: its samples, where they belong in time, its beats. */
+/** The signal of one stream: samples, times and beats. */
 
 import { HeartDetector, type HeartStatus, Rhythm } from "../../src/features/index.js";
 import type { HeartState } from "./findings.js";
@@ -7,7 +7,7 @@ import { Playhead } from "./playhead.js";
 import { Timeline } from "./timeline.js";
 import { TraceBuffer } from "./trace-buffer.js";
 
-/** What an ECG_DATA message says, whatever form it said it in. */
+/** An ECG_DATA message as the page needs it, with counts per millivolt. */
 export interface EcgFrame {
   /** `[leads, samples]` in C order. */
   readonly signal: ArrayLike<number | bigint>;
@@ -15,68 +15,75 @@ export interface EcgFrame {
   /** In Hz. */
   readonly samplingRate: number;
   readonly leads: readonly string[];
-  /** Counts per millivolt, and the count of 0 mV, one a lead. */
+  /** Counts per millivolt, and the count of 0 mV, for each lead. */
   readonly gain: readonly number[];
   readonly baseline: readonly number[];
   readonly sequence: number | null;
-  /** Of the first sample, in Unix seconds. */
+  /** Time of the first sample, in Unix seconds; null if the message has none. */
   readonly timestamp: number | null;
   readonly told: ToldBySender;
-  /** Whether the units are no voltage, so that nobody knows what a millivolt is. */
+  /** Whether the unit is not a voltage, so that the counts per millivolt are assumed. */
   readonly isGuessed: boolean;
 }
 
 export type LeadQuality = "ok" | "off" | "saturated" | "noisy";
 
-/** What a message may say beyond the protocol's own fields; null where it does not. */
+/** Optional fields of the sender; null if they are absent. */
 export interface ToldBySender {
   readonly filter: string | null;
   readonly pacing: string | null;
-  /** Samples of the message in which the device has seen pacing spikes. */
+  /** Indices of samples in the message at which the device detected pacing spikes. */
   readonly spikes: readonly number[] | null;
-  /** One a lead; null where the sender's word for it is not known. */
+  /** The state of each lead; null if the word of the sender is unknown. */
   readonly leads: readonly (LeadQuality | null)[] | null;
 }
 
 export const NOTHING_TOLD: ToldBySender = { filter: null, pacing: null, spikes: null, leads: null };
 
-/** Seconds that can be scrolled back, and bytes that they may take at the most. */
+/** The last samples are kept: at most this many seconds of them, and this many bytes. */
 const KEPT = 120;
 const KEPT_BYTES = 48 * 1024 * 1024;
-/** Stretches of which is known when they were taken. */
+/** Number of stretches whose times are kept. */
 const STRETCHES_KEPT = 64;
-/** The latest R peaks. */
+/** The page reports pacing if it detects this many spikes within this time. */
+const PACING = { spikes: 3, seconds: 10 };
+/** The rate is hidden when no frame arrives for this many seconds plus this many lengths of a frame. */
+const SECONDS_WAITED = 1;
+const FRAMES_WAITED = 2;
+/** Number of R peaks that are kept. */
 const PEAKS_KEPT = 64;
 
-/** Samples without a gap, and when one of them was taken. */
+/** Consecutive samples without a gap, and the time of one of them. `begin` is the first of them. */
 interface Stretch {
   readonly begin: number;
+  /** The sample whose time is `timestamp`. */
   sample: number;
-  /** Unix seconds; NaN where the stream does not say. */
+  /** Unix seconds; NaN if the stream has no times. */
   timestamp: number;
 }
 
 export class EcgSignal {
   readonly buffer: TraceBuffer;
   readonly head = new Playhead();
-  /** Gaps since the beginning, and the samples missing in them. */
+  /** Number of gaps since the beginning, and of missing samples. */
   gaps = 0;
   missing = 0;
-  /** Numbers of the samples of the latest R peaks, in order. */
+  /** Sample numbers of the latest R peaks, in order. */
   readonly peaks: number[] = [];
-  /** The lead that shows the rhythm best by its name: that of a sheet's strip, and where calipers begin. */
+  /** Index of the lead of the rhythm strip; calipers are placed in it first. */
   readonly rhythm: number;
-  /** What the newest message says beyond the protocol's own fields. */
+  /** Optional fields of the newest message. */
   told = NOTHING_TOLD;
-  /** Whether its millivolts are a guess. */
+  /** Whether the counts per millivolt are assumed. */
   isGuessed = false;
-  /** Null where the sampling rate is out of the detector's range. */
+  /** Null if the sampling rate is out of the detector's range. */
   readonly #detector: HeartDetector | null;
   #status: HeartStatus | null = null;
+  /** When the newest frame arrived, by a monotonic clock, and how long its signal lasts. */
   #arrived = 0;
   #frameSeconds = 0;
   #timeline = new Timeline();
-  /** The newest last: each goes on to the next one, and has a clock of its own. */
+  /** In order; after each gap, the sender's clock may be another one. */
   readonly #stretches: Stretch[] = [];
 
   constructor(frame: EcgFrame) {
@@ -91,7 +98,7 @@ export class EcgSignal {
     this.#detector = detectorFor(samplingRate, leads);
   }
 
-  /** Whether a frame goes on with what is here: the same leads at the same rate. */
+  /** Whether a frame has the same leads and sampling rate. */
   fits(frame: EcgFrame): boolean {
     const { leads, samplingRate } = this.buffer;
     return (
@@ -101,15 +108,15 @@ export class EcgSignal {
     );
   }
 
-  /** The service tells that messages may be missing before the next frame, and whether the server's clock went back. */
+  /** Note that messages may be missing before the next frame, and whether the server's clock went back. */
   interrupt(clockWentBack: boolean): void {
     this.#timeline.interrupt(clockWentBack);
   }
 
   /**
-   * Take a frame.
+   * Add a frame.
    *
-   * @param now when it arrived, in seconds of a clock that never steps back.
+   * @param now when it arrived, in seconds of a monotonic clock.
    */
   take(frame: EcgFrame, now: number): void {
     const missing = this.#timeline.follow(frame, now);
@@ -117,55 +124,57 @@ export class EcgSignal {
       this.gaps += 1;
       this.missing += missing;
       this.buffer.skip(missing);
-      this.#note(this.#detector?.skip(missing));
+      this.#addPeaks(this.#detector?.skip(missing));
       this.head.interrupted();
     }
     const first = this.buffer.end;
-    const without = this.buffer.gaps.length;
+    const gapsBefore = this.buffer.gaps.length;
     this.missing += this.buffer.append(frame.signal, frame.samples, frame.gain, frame.baseline);
-    this.gaps += Math.max(0, this.buffer.gaps.length - without);
+    this.gaps += Math.max(0, this.buffer.gaps.length - gapsBefore);
     this.#noteTime(first, frame.timestamp, missing > 0);
     this.head.arrived(this.buffer.end, frame.samples, this.#timeline.rate, now);
     this.#arrived = now;
     this.#frameSeconds = frame.samples / this.#timeline.rate;
     this.told = frame.told;
+    for (const index of frame.told.spikes ?? [])
+      if (index >= 0 && index < frame.samples) this.buffer.markSpike({ sample: first + index, seen: false });
     this.isGuessed = frame.isGuessed;
-    this.#countBeats(frame);
+    this.#detectBeats(frame);
   }
 
-  /** When a sample was taken, in Unix seconds; NaN where the stream does not say. */
+  /** The time of a sample, in Unix seconds; NaN if the stream has no times. */
   timeOf(sample: number): number {
     const stretch = this.#stretches.findLast(({ begin }) => begin <= sample) ?? this.#stretches[0];
     return stretch === undefined ? Number.NaN : stretch.timestamp + (sample - stretch.sample) / this.#timeline.rate;
   }
 
-  #noteTime(sample: number, timestamp: number | null, isBehindGap: boolean): void {
+  #noteTime(sample: number, timestamp: number | null, isAfterGap: boolean): void {
     let stretch = this.#stretches.at(-1);
-    if (stretch === undefined || isBehindGap) {
-      stretch = { begin: sample, sample, timestamp: this.timeOf(sample) };
+    if (stretch === undefined || isAfterGap) {
+      stretch = { begin: sample, sample, timestamp: this.timeOf(sample) }; // extrapolated, if the frame has no time
       this.#stretches.push(stretch);
       if (this.#stretches.length > STRETCHES_KEPT) this.#stretches.shift();
     }
     if (timestamp !== null) Object.assign(stretch, { sample, timestamp });
   }
 
-  /** Beats a minute after the newest sample; NaN where none can be told. */
+  /** Heart rate in beats per minute after the newest sample; NaN if there is none. */
   get rate(): number {
     return this.#status?.rateBpm ?? Number.NaN;
   }
 
-  /** Beats a minute as they are known at that time: where nothing comes, nothing is known of the heart, after a moment. */
+  /** The heart rate to show at that time; NaN if no frame has arrived for about a second. */
   rateAt(now: number): number {
     const waited = now - this.#arrived - FRAMES_WAITED * this.#frameSeconds;
     return waited > SECONDS_WAITED ? Number.NaN : this.rate;
   }
 
-  /** Seconds of signal so far, missing ones among them. */
+  /** Length of the signal in seconds, including gaps. */
   get seconds(): number {
     return this.buffer.end / this.buffer.samplingRate;
   }
 
-  /** What the heart does after the newest sample. */
+  /** The state of the heart after the newest sample. */
   get heart(): HeartState {
     const { leads } = this.buffer;
     const { quality } = this;
@@ -180,35 +189,39 @@ export class EcgSignal {
     };
   }
 
-  /** What each lead is good for: as the message says, or else as the signal shows. */
+  /** The quality of each lead: the sender's statement, or else the detector's. */
   get quality(): readonly LeadQuality[] {
     return this.buffer.leads.map((_, lead) => this.told.leads?.[lead] ?? this.#status?.signalQuality[lead] ?? "ok");
   }
 
-  /** Why there can be no rate of this signal at all; empty where there can. */
+  /** Whether the detector found several pacing spikes in the last ten seconds, beside those that the sender marks. */
+  get showsPacing(): boolean {
+    const since = this.buffer.end - PACING.seconds * this.buffer.samplingRate;
+    const recent = this.buffer.spikes.filter(({ seen, sample }) => seen && sample >= since);
+    return recent.length >= PACING.spikes;
+  }
+
+  /** Why this signal cannot have a heart rate; otherwise empty. */
   get refusal(): string {
     return this.#detector === null ? `no heart rate at ${this.buffer.samplingRate} Hz` : "";
   }
 
-  #countBeats(frame: EcgFrame): void {
+  #detectBeats(frame: EcgFrame): void {
     if (this.#detector === null) return;
     const { told } = this;
-    this.#note(this.#detector.feed(physical(frame), told.spikes));
+    this.#addPeaks(this.#detector.feed(inMillivolts(frame), told.spikes));
     this.#status = this.#detector.status;
+    for (const { sample } of this.#detector.takePacingSpikes()) this.buffer.markSpike({ sample, seen: true });
   }
 
-  #note(beats: readonly { readonly sample: number }[] = []): void {
+  #addPeaks(beats: readonly { readonly sample: number }[] = []): void {
     this.peaks.push(...beats.map(({ sample }) => sample));
     this.peaks.splice(0, this.peaks.length - PEAKS_KEPT);
   }
 }
 
-/** Seconds, and frames besides, that may be on their way before a rate is an old one. */
-const SECONDS_WAITED = 1;
-const FRAMES_WAITED = 2;
-
-/** The samples of a frame in mV, a row for each lead; none of a lead that the device calls off, whatever it sends of it. */
-function physical({ signal, samples, gain, baseline, leads, told }: EcgFrame): Float64Array[] {
+/** The samples of a frame in mV, a row for each lead; NaN for leads that the sender states as off. */
+function inMillivolts({ signal, samples, gain, baseline, leads, told }: EcgFrame): Float64Array[] {
   return leads.map((_, lead) => {
     const row = new Float64Array(samples);
     if (told.leads?.[lead] === "off") return row.fill(Number.NaN);

@@ -1,4 +1,4 @@
-/** The status line: what was negotiated, how much comes and how fast, what was missed. */
+/** The status line: negotiation, data rates, latency and losses. */
 
 import type { Message } from "../../src/index.js";
 import { element, setText } from "./dom.js";
@@ -6,14 +6,14 @@ import { JsonCost } from "./json-cost.js";
 import { duration } from "./presence-words.js";
 import { Percentiles, Rate } from "./statistics.js";
 
-/** Seconds over which rates are taken. */
+/** Window of the rates in seconds. */
 const WINDOW = 4;
-/** Seconds that a latency may be below zero before that is the clock's. */
-const PUNCTUAL = 0.1;
-/** Latencies that the percentiles are of. */
+/** If the median latency is below minus this many seconds, the server's clock is ahead. */
+const CLOCK_TOLERANCE = 0.1;
+/** Number of latencies from which the percentiles are calculated. */
 const LATENCIES = 1000;
 
-/** What is counted elsewhere. */
+/** Counters of other parts of the page. */
 export interface Counts {
   readonly gaps: number;
   readonly missingSeconds: number;
@@ -26,21 +26,21 @@ export class Status {
   readonly #frames = new Rate(WINDOW);
   readonly #bytes = new Rate(WINDOW);
   readonly #json = new JsonCost();
-  #next = 0;
+  #nextUpdate = 0;
 
-  /** A message came. */
+  /** Count a received message. */
   received(message: Message): void {
     this.#frames.add(1);
     this.#bytes.add(message.frameBytes);
     this.#json.observe(message.data, message.frameBytes);
   }
 
-  /** How long a message was on its way, in seconds. */
+  /** Add the latency of a message, in seconds. */
   travelled(seconds: number): void {
     this.latencies.add(seconds);
   }
 
-  /** What both sides agreed on. */
+  /** Show the result of the negotiation. */
   negotiated(version: number, capabilities: readonly string[]): void {
     set("status-version", `V${version}`);
     const names = capabilities.join(", ");
@@ -48,33 +48,33 @@ export class Status {
     element("status-capabilities", HTMLElement).title = names;
   }
 
-  /** Another stream: what was measured of the last one counts no more. */
+  /** Start anew, for another stream. */
   clear(): void {
     this.latencies.clear();
     this.#json.clear();
   }
 
-  /** Say how it is, once a second. */
+  /** Bring the line up to date, once per second. */
   update(now: number, counts: Counts): void {
-    if (now < this.#next) return;
-    this.#next = now + 1;
+    if (now < this.#nextUpdate) return;
+    this.#nextUpdate = now + 1;
     const frames = this.#frames.perSecond(now);
     set("status-frames", Number.isNaN(frames) ? "––" : `${frames.toFixed(1)} /s`);
     set("status-bytes", describeBytes(this.#bytes.perSecond(now), this.#json.ratio));
-    this.#tellLatency();
+    this.#showLatency();
     const missing = counts.missingSeconds > 0 ? ` · ${counts.missingSeconds.toFixed(2)} s` : "";
     set("status-gaps", `${counts.gaps}${missing}`, counts.gaps > 0);
     set("status-drops", String(counts.dropped), counts.dropped > 0);
     set("status-reconnections", String(counts.reconnections), counts.reconnections > 0);
   }
 
-  /** A message cannot come before it was sent: where it seems so, beyond what timers are off by, a clock is off. */
-  #tellLatency(): void {
-    const [median, late] = this.latencies.at(0.5, 0.99);
-    const isOff = this.latencies.count > 0 && median < -PUNCTUAL;
-    const times = `median ${milliseconds(median)} · p99 ${milliseconds(late)}`;
-    const text = isOff ? `clock of the server ${duration(-median)} ahead` : times;
-    set("status-latency", this.latencies.count === 0 ? "––" : text, isOff);
+  /** Show the latency or, if messages seem to arrive before they were sent, by how much the server's clock is ahead. */
+  #showLatency(): void {
+    const [median, p99] = this.latencies.at(0.5, 0.99);
+    const isAhead = this.latencies.count > 0 && median < -CLOCK_TOLERANCE;
+    const times = `median ${milliseconds(median)} · p99 ${milliseconds(p99)}`;
+    const text = isAhead ? `clock of the server ${duration(-median)} ahead` : times;
+    set("status-latency", this.latencies.count === 0 ? "––" : text, isAhead);
   }
 }
 

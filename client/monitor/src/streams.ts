@@ -1,18 +1,18 @@
-/** Which streams there are, and the field in which one is chosen. */
+/** The server's streams, and the field to choose one. */
 
 import { element, setText } from "./dom.js";
 
-/** The stream that is watched where nobody says which: neither the address nor the server. */
+/** The stream that is shown if neither the address nor the server names one. */
 const FIRST = "ecg/1";
-/** Milliseconds that the list may take. */
-const PATIENCE = 4000;
-/** Names of other streams that a sentence takes. */
+/** Milliseconds that the request for the list may take. */
+const TIMEOUT = 4000;
+/** Number of other streams that a sentence names. */
 const NAMED = 4;
 
-/** The names of the server's streams; null where it does not say. */
+/** Returns the names of the server's streams; null if it does not list them. */
 export async function listStreams(url: URL): Promise<string[] | null> {
   try {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(PATIENCE), credentials: "same-origin" });
+    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT), credentials: "same-origin" });
     const body: unknown = answer.ok ? await answer.json() : null;
     const names = typeof body === "object" && body !== null && "streams" in body ? body.streams : null;
     return Array.isArray(names) ? names.filter((name) => typeof name === "string" && name !== "") : null;
@@ -24,16 +24,16 @@ export async function listStreams(url: URL): Promise<string[] | null> {
 export class StreamChooser {
   readonly #field = element("stream", HTMLSelectElement);
   #current = "";
-  /** Nobody asked for the current one, and no server named it: a stream that is named takes its place. */
+  /** Whether the current stream is only a default, which a stream that the server lists replaces. */
   #isGuess = false;
-  /** As the server named them last; null where it never did. */
+  /** The streams that the server listed last; null if it never did. */
   #names: readonly string[] | null = null;
-  /** What was watched: it can be chosen again, though no list has it. */
+  /** Streams that were shown: they can be chosen again even if the server does not list them. */
   readonly #watched = new Set<string>();
 
   /**
-   * @param asked what the page's address asks for, if it does.
-   * @param chosen is called with the name whenever another stream is to be watched, and whether by a person's choice.
+   * @param asked the stream in the page's address; null if there is none.
+   * @param chosen called with the name of each stream to show, and whether the user chose it.
    */
   constructor(
     readonly asked: string | null,
@@ -42,12 +42,12 @@ export class StreamChooser {
     this.#field.addEventListener("change", () => this.#watch(this.#field.value, true));
   }
 
-  /** The stream that is watched; nothing until it is known which. */
+  /** The stream that is shown; empty until it is known. */
   get value(): string {
     return this.#current;
   }
 
-  /** The server named these; null where it did not say. Names that it no longer names go. */
+  /** Takes the list of the server; null if it gave none. */
   offer(names: readonly string[] | null): void {
     this.#names = names ?? this.#names;
     const isBetter = this.#isGuess && (names?.length ?? 0) > 0;
@@ -66,12 +66,12 @@ export class StreamChooser {
     this.#watch(options[(selectedIndex + by + options.length) % options.length].value, true);
   }
 
-  /** In words, that the server names no stream of that name; nothing where it does, or names none at all. */
+  /** A sentence that says that the server does not list the stream; empty if it does, or gave no list. */
   get absence(): string {
     const names = this.#names ?? [];
     if (this.#current === "" || names.includes(this.#current)) return "";
     if (this.#names === null) return "";
-    if (names.length === 0) return `The server names no stream; the page waits for “${this.#current}”.`;
+    if (names.length === 0) return `The server lists no streams. Waiting for “${this.#current}”.`;
     const others = names.slice(0, NAMED).join(", ") + (names.length > NAMED ? ` and ${names.length - NAMED} more` : "");
     return `The server has no stream “${this.#current}”. It has ${others}.`;
   }
@@ -89,9 +89,9 @@ export class StreamChooser {
     const more = [...this.#watched, this.#current].filter((name) => name !== "" && !names.includes(name));
     const wanted = [...new Set([...more, ...names])];
     const label = (name: string): string =>
-      this.#names !== null && names.length > 0 && !names.includes(name) ? `${name} (not there)` : name;
+      this.#names !== null && names.length > 0 && !names.includes(name) ? `${name} (unavailable)` : name;
     const { options } = this.#field;
-    // Only where something changed: a list that is open stays as it is.
+    // Only if something changed, so that an open list stays open.
     if (wanted.length !== options.length || wanted.some((name, place) => options[place].value !== name)) {
       this.#field.replaceChildren(...wanted.map((name) => new Option(label(name), name)));
     } else for (const option of options) setText(option, label(option.value));

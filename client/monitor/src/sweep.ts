@@ -1,16 +1,19 @@
 /**
- * Draws traces. Live, only what is new: a bar goes before the head and erases what the page had there; behind it the
- * new samples are drawn. All else stays on the canvas as it is.
+ * Draws the traces. A page is the samples that fill all panels of the layout once. In a live sweep, only new samples are
+ * drawn: a blank bar ahead of the head erases the samples of the previous page.
  */
 
 import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
-import { millivolt, second } from "./scale.js";
+import { drawLine } from "./polyline.js";
+import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
 import type { TraceBuffer } from "./trace-buffer.js";
 
-/** Seconds of blank paper before the head, at 25 mm/s: 8 mm. */
+/** Length of the blank bar ahead of the head, in seconds at 25 mm/s: 8 mm. */
 const BAR = 8 / 25;
 const LINE = 1.4;
+/** The mark of a pacing spike: distance below 0 mV in millimetres, and size in CSS pixels. */
+const SPIKE = { below: 2.8, wide: 9, high: 7 };
 
 /** Samples `[from, to)`. */
 export interface Stretch {
@@ -19,22 +22,25 @@ export interface Stretch {
 }
 
 export class Sweep {
-  /** The samples that the canvas shows now. */
+  /** The samples on the canvas. */
   shown: Stretch = { from: 0, to: 0 };
   #layout: Layout | null = null;
   #palette: Palette | null = null;
   #ratio = 1;
   #buffer: TraceBuffer | null = null;
   #hatching: CanvasPattern | null = null;
-  /** Sample with which a page begins. */
+  /** First sample of one page; the other pages begin at multiples of their length from it. */
   #origin = 0;
-  /** Samples to a page. */
+  /** Samples per page. */
   #page = 1;
+  /** The sample up to which the previous page is erased. */
   #erased = 0;
+  /** Number of pacing spikes that were known when the canvas was last drawn. */
+  #marked = 0;
 
   constructor(readonly context: CanvasRenderingContext2D) {}
 
-  /** Take another page; what is drawn has to be drawn anew. */
+  /** Set layout, colours and buffer. The caller then draws everything again. */
   configure(layout: Layout, palette: Palette, ratio: number, buffer: TraceBuffer): void {
     this.#layout = layout;
     this.#palette = palette;
@@ -44,70 +50,70 @@ export class Sweep {
     this.#hatching = hatching(this.context, palette, ratio);
   }
 
-  /** Draw the whole page anew, as it is when the head is at `head`; the page's beginning is a multiple of its length. */
+  /** Draw all samples that are visible for that head of a live sweep. */
   redraw(head: number): void {
     this.#origin = 0;
     this.clear();
-    const { from, erased } = this.#window(head);
+    const { from, erased } = this.#visibleRange(head);
     this.#erased = erased;
     this.shown = { from, to: from };
-    this.#ink(head);
+    this.#drawNew(head);
   }
 
-  /** Draw the page that begins with a sample, still, and from the first sample to the last, or up to the head. */
-  still(first: number, head = Number.POSITIVE_INFINITY): void {
+  /** Draw the page that begins with sample `first`, to its end or up to the head, without a blank bar. */
+  drawPage(first: number, head = Number.POSITIVE_INFINITY): void {
     this.#origin = first;
     this.clear();
     this.shown = { from: first, to: first };
-    this.fill(head);
+    this.drawUpTo(head);
   }
 
-  /** Draw what the head has come to of a page that stays: nothing older is erased, nothing of the next page is drawn. */
-  fill(head: number): void {
-    this.#ink(Math.min(head, this.#origin + this.#page - 1));
+  /** Draw the new samples up to the head, at most to the end of the page, without erasing. */
+  drawUpTo(head: number): void {
+    this.#drawNew(Math.min(head, this.#origin + this.#page - 1));
   }
 
-  /** The head went on to `head`: erase before it, draw behind it. */
+  /** Move the head of a live sweep: erase ahead of it, and draw the new samples behind it. */
   advance(head: number): void {
     if (head - this.shown.to > this.#page) {
-      this.redraw(head); // of several pages at once, only the last would be seen
+      this.redraw(head); // more than a page is new: only the last page is visible
       return;
     }
-    const { from, erased } = this.#window(head);
+    const { from, erased } = this.#visibleRange(head);
     if (erased > this.#erased) {
       this.#erase(Math.max(this.#erased, erased - this.#page), erased);
       this.#erased = erased;
     }
     this.shown = { from: Math.max(from, Math.min(this.shown.from, head)), to: Math.max(from, this.shown.to) };
-    this.#ink(head);
+    this.#drawNew(head);
   }
 
-  /** Samples to a page. */
+  /** Samples per page. */
   get page(): number {
     return this.#page;
   }
 
-  /** Where a sample stands on the canvas, in CSS pixels: for tests and calipers. Null where it is not shown. */
+  /** The place of a sample on the canvas, in CSS pixels; null if it is not in the panel. */
   point(panel: Panel, lead: number, sample: number): { x: number; y: number } | null {
     const trace = panel.traces.find((candidate) => candidate.lead === lead);
     const { layout, buffer } = this.#parts();
-    const seconds = this.#within(sample) / buffer.samplingRate - panel.begin;
+    const seconds = this.#offsetInPage(sample) / buffer.samplingRate - panel.begin;
     if (trace === undefined || seconds < 0 || seconds > panel.seconds) return null;
     return {
-      x: panel.x + seconds * second(layout.scale),
-      y: trace.baseline - buffer.at(lead, sample) * millivolt(layout.scale),
+      x: panel.x + seconds * pixelsPerSecond(layout.scale),
+      y: trace.baseline - buffer.at(lead, sample) * pixelsPerMillivolt(layout.scale),
     };
   }
 
-  /** From which sample on a page has something, and up to which it is erased. */
-  #window(head: number): { from: number; erased: number } {
+  /** The oldest sample that is still visible for that head, and the sample up to which the previous page is erased. */
+  #visibleRange(head: number): { from: number; erased: number } {
     const { buffer, layout } = this.#parts();
     const bar = Math.min(BAR * (25 / layout.scale.speed), layout.period / 4) * buffer.samplingRate;
     const erased = head + bar;
     return { from: Math.max(buffer.start, Math.ceil(erased - this.#page), 0), erased };
   }
 
-  /** Take all off the canvas. */
+  /** Clear the canvas. */
   clear(): void {
     this.shown = { from: 0, to: 0 };
     const { canvas } = this.context;
@@ -118,14 +124,14 @@ export class Sweep {
   #erase(from: number, to: number): void {
     this.context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
     const ratio = this.#ratio;
-    this.#boxes(from, to, (x, width, panel) => {
-      const left = Math.floor(x * ratio) / ratio; // whole pixels: half of one erased twice would leave a shadow
+    this.#forEachBox(from, to, (x, width, panel) => {
+      const left = Math.floor(x * ratio) / ratio; // whole pixels: a half pixel that is erased twice leaves a shadow
       this.context.clearRect(left, panel.y, Math.ceil((x + width) * ratio) / ratio - left, panel.height);
     });
   }
 
-  /** Draw what has come since, up to the head. */
-  #ink(head: number): void {
+  /** Draw the samples after `shown`, up to the head: the hatching of gaps, the traces, the marks of spikes. */
+  #drawNew(head: number): void {
     const { buffer, palette } = this.#parts();
     const from = Math.max(this.shown.to, buffer.start);
     const to = Math.min(Math.floor(head) + 1, buffer.end);
@@ -143,70 +149,82 @@ export class Sweep {
     this.context.lineCap = "round";
     for (let begin = from; begin < to; ) {
       const end = Math.min(to, this.#pageEnd(begin));
-      this.#inkWithinPage(begin, end, from > this.shown.from);
+      this.#drawWithinPage(begin, end, from > this.shown.from);
       begin = end;
     }
     this.shown = { from: this.shown.from, to };
+    this.#markSpikes(from);
   }
 
-  /** Number of the first sample of the page after that of `sample`. */
+  /** Mark the pacing spikes from sample `from` on, and earlier ones that are known only now. */
+  #markSpikes(from: number): void {
+    const { layout, buffer, palette } = this.#parts();
+    const { context } = this;
+    const { shown } = this;
+    const { millimetre } = layout.scale;
+    context.save();
+    context.globalCompositeOperation = "destination-over"; // behind the traces
+    context.fillStyle = palette.spike;
+    for (const [index, { sample }] of buffer.spikes.entries()) {
+      const isNew = sample >= from || buffer.spikesForgotten + index >= this.#marked;
+      if (!isNew || sample < shown.from || sample >= shown.to) continue;
+      for (const panel of layout.panels)
+        for (const { lead, baseline } of panel.traces) {
+          const x = this.point(panel, lead, sample)?.x ?? Number.NaN;
+          drawMark(context, x, baseline + SPIKE.below * millimetre);
+        }
+    }
+    context.restore();
+    this.#marked = buffer.spikesForgotten + buffer.spikes.length;
+  }
+
+  /** The first sample of the page after that of `sample`. */
   #pageEnd(sample: number): number {
     const page = Math.floor((sample - this.#origin) / this.#page) + 1;
     const end = Math.ceil(this.#origin + page * this.#page);
     return end > sample ? end : end + 1;
   }
 
-  #inkWithinPage(from: number, to: number, joined: boolean): void {
+  #drawWithinPage(from: number, to: number, isContinued: boolean): void {
     const { layout, buffer } = this.#parts();
     const rate = buffer.samplingRate;
-    const within = this.#within(from);
+    const offset = this.#offsetInPage(from);
     for (const panel of layout.panels) {
-      // One sample more on either side joins what is there already; the panel's box cuts it off.
-      const first = Math.max(from - (joined ? 1 : 0), Math.ceil(from - within + panel.begin * rate) - 1, buffer.start);
-      const last = Math.min(to, Math.floor(from - within + (panel.begin + panel.seconds) * rate) + 2, buffer.end);
-      if (last - first > (joined ? 1 : 0)) this.#inkPanel(panel, first, last, from - within);
+      // One more sample on either side connects to what is drawn already; the panel's box clips it.
+      const first = Math.max(
+        from - (isContinued ? 1 : 0),
+        Math.ceil(from - offset + panel.begin * rate) - 1,
+        buffer.start,
+      );
+      const last = Math.min(to, Math.floor(from - offset + (panel.begin + panel.seconds) * rate) + 2, buffer.end);
+      if (last - first > (isContinued ? 1 : 0)) this.#drawPanel(panel, first, last, from - offset);
     }
   }
 
-  #inkPanel(panel: Panel, first: number, last: number, pageBegin: number): void {
+  #drawPanel(panel: Panel, first: number, last: number, pageBegin: number): void {
     const { layout, buffer } = this.#parts();
     const { context } = this;
-    const step = second(layout.scale) / buffer.samplingRate;
-    const left = panel.x + (first - pageBegin) * step - panel.begin * second(layout.scale);
-    const scale = millivolt(layout.scale);
-    const { capacity } = buffer;
+    const step = pixelsPerSecond(layout.scale) / buffer.samplingRate;
+    const left = panel.x + (first - pageBegin) * step - panel.begin * pixelsPerSecond(layout.scale);
+    const scale = pixelsPerMillivolt(layout.scale);
     context.save();
     context.beginPath();
     context.rect(panel.x, panel.y, panel.width, panel.height);
     context.clip();
     context.beginPath();
-    for (const trace of panel.traces) {
-      const ring = buffer.ring(trace.lead);
-      let down = false;
-      let place = first % capacity;
-      let x = left;
-      for (let sample = first; sample < last; sample += 1) {
-        const value = ring[place];
-        if (Number.isNaN(value)) down = false;
-        else {
-          const y = trace.baseline - value * scale;
-          if (down) context.lineTo(x, y);
-          else context.moveTo(x, y);
-          down = true;
-        }
-        x += step;
-        place = place + 1 === capacity ? 0 : place + 1;
-      }
+    for (const { lead, baseline } of panel.traces) {
+      const course = { x: left, step, baseline, millivolt: scale };
+      drawLine(context, buffer.ring(lead), first, last, course, 1 / this.#ratio);
     }
     context.stroke();
     context.restore();
   }
 
-  /** @param lead whose row alone is hatched; all of them by default. */
+  /** Hatch missing samples. @param lead the only lead whose row is hatched; by default, all rows are */
   #hatch(context: CanvasRenderingContext2D, from: number, to: number, lead?: number): void {
     if (to <= from || this.#hatching === null) return;
     context.fillStyle = this.#hatching;
-    this.#boxes(from, to, (x, width, panel) => {
+    this.#forEachBox(from, to, (x, width, panel) => {
       const rows = panel.traces.flatMap((trace, row) => (lead === undefined || trace.lead === lead ? [row] : []));
       const height = panel.height / panel.traces.length;
       if (lead === undefined) context.fillRect(x, panel.y, width, panel.height);
@@ -214,33 +232,37 @@ export class Sweep {
     });
   }
 
-  /** Call `visit` with each box that the stretch takes on the page. */
-  #boxes(from: number, to: number, visit: (x: number, width: number, panel: Panel) => void): void {
+  /** Call `visit` with each box, in CSS pixels, in which the samples are drawn: one per panel and page. */
+  #forEachBox(from: number, to: number, visit: (x: number, width: number, panel: Panel) => void): void {
     const { layout, buffer } = this.#parts();
     const rate = buffer.samplingRate;
     const length = Math.min(to - from, this.#page);
     for (let begin = to - length; begin < to; ) {
-      const within = this.#within(begin);
-      const end = Math.min(to, begin + Math.max(this.#page - within, 1e-6));
+      const offset = this.#offsetInPage(begin);
+      const end = Math.min(to, begin + Math.max(this.#page - offset, 1e-6));
       for (const panel of layout.panels) {
-        const left = Math.max(within / rate, panel.begin);
-        const right = Math.min((within + end - begin) / rate, panel.begin + panel.seconds);
+        const left = Math.max(offset / rate, panel.begin);
+        const right = Math.min((offset + end - begin) / rate, panel.begin + panel.seconds);
         if (right > left) {
-          visit(panel.x + (left - panel.begin) * second(layout.scale), (right - left) * second(layout.scale), panel);
+          visit(
+            panel.x + (left - panel.begin) * pixelsPerSecond(layout.scale),
+            (right - left) * pixelsPerSecond(layout.scale),
+            panel,
+          );
         }
       }
       begin = end;
     }
   }
 
-  /** Samples from the beginning of its page to a sample. */
-  #within(sample: number): number {
+  /** Number of samples from the beginning of the sample's page to the sample. */
+  #offsetInPage(sample: number): number {
     return mod(sample - this.#origin, this.#page);
   }
 
   #parts(): { layout: Layout; palette: Palette; buffer: TraceBuffer } {
     if (this.#layout === null || this.#palette === null || this.#buffer === null)
-      throw new Error("configure comes first");
+      throw new Error("call configure() first");
     return { layout: this.#layout, palette: this.#palette, buffer: this.#buffer };
   }
 }
@@ -249,7 +271,16 @@ function mod(value: number, by: number): number {
   return ((value % by) + by) % by;
 }
 
-/** Slanted lines: the mark of a stretch of which nothing is known. */
+/** A triangle that points up. */
+function drawMark(context: CanvasRenderingContext2D, x: number, y: number): void {
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(x + SPIKE.wide / 2, y + SPIKE.high);
+  context.lineTo(x - SPIKE.wide / 2, y + SPIKE.high);
+  context.fill();
+}
+
+/** The hatching of missing samples. */
 function hatching(context: CanvasRenderingContext2D, palette: Palette, ratio: number): CanvasPattern | null {
   const size = Math.round(8 * ratio);
   const tile = new OffscreenCanvas(size, size);

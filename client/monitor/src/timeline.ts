@@ -1,71 +1,72 @@
 /**
- * How many samples are missing between one frame of a stream and the next.
+ * The number of missing samples between two frames of a stream.
  *
- * Sequence numbers tell whether frames are missing, timestamps tell how long they were. A recording that is played
- * faster than life has more samples in a second of timestamps than its sampling rate says, so that is measured.
+ * Sequence numbers show whether frames are missing, and timestamps how long they were. A recording that is played fast has
+ * more samples per second of timestamps than its sampling rate. So the samples per second of timestamps are measured.
  *
- * The clock of the timestamps may be set, and a server that was started again may have another one. Where timestamps go
- * back, or forward by more than can be, a gap is as long as the time that passed here between the two frames.
+ * The clock of the timestamps may be set, and a restarted server may have another one. If timestamps go back, or forward by
+ * an impossible amount, the gap is as long as the local time between the two frames.
  */
 
-/** What a frame says of its place. */
+/** The position of a frame in its stream. */
 export interface Placed {
   /** Samples of each lead. */
   readonly samples: number;
   /** In Hz. */
   readonly samplingRate: number;
-  /** Number of the frame within its stream. */
+  /** Sequence number of the frame; null if it has none. */
   readonly sequence: number | null;
-  /** Of its first sample, in Unix seconds. */
+  /** Time of its first sample, in Unix seconds; null if it has none. */
   readonly timestamp: number | null;
 }
 
-/** Seconds of signal, and of timestamps, over which the rate is measured before it is believed. */
+/** A measurement of the rate takes at least this many seconds of signal, and of timestamps. */
 const MEASURED = { signal: 0.2, timestamps: 0.02 };
-/** Share of a frame's length that timestamps may be off where nothing is missing: the clocks of devices jitter. */
+/** Deviations of timestamps up to this share of a frame's length are jitter, not missing samples. */
 const TOLERANCE = 0.5;
-/** Seconds of gap where a stream begins anew, at the least. */
+/** Shortest gap in seconds if a stream begins again. */
 const SHORTEST_BREAK = 0.04;
-/** Seconds by which timestamps may go back where no clock was set: those of devices jitter. */
+/** Timestamps may go back by this many seconds because of jitter; beyond that, a clock was set back. */
 const JITTER = 0.25;
-/** Seconds that a frame may be old when it arrives, being kept by a server: so much longer than the time that passed here
- * a gap may be. */
-const OLDEST = 60;
-/** Seconds by which timestamps may be off where nothing is missing; if they are more, a clock was set. */
+/** A gap may exceed the local time between the frames by this many seconds, because a server may have kept them. */
+const LONGEST_KEPT = 60;
+/** Timestamps may drift from the number of samples by this many seconds; beyond that, a clock was set. */
 const STEP = 1;
 
-/** What the service told before a frame came: nothing, that messages may be missing, or that the clock went back as well. */
+/** What the service reported before a frame: nothing, a gap, or a gap after which the clock is behind. */
 type Interruption = "none" | "gap" | "clock went back";
 
 export class Timeline {
-  /** Samples of each lead in a second of the stream's timestamps. */
+  /** Samples of each lead per second of the stream's timestamps. */
   rate = 0;
   #isMeasured = false;
   #last: Placed | null = null;
   #arrived = 0;
   #interruption: Interruption = "none";
+  /** Where the measurement of the rate began: the timestamp, and the number of samples since. */
   #anchor = 0;
   #sinceAnchor = 0;
-  /** Samples by which timestamps have run ahead of the signal, at the measured rate. */
+  /** Samples by which timestamps are ahead of the signal, at the measured rate. */
   #drift = 0;
-  /** Frames so far, and samples in them; whether all were equally long. */
+  /** Number of all frames and of their samples, and whether all frames had the same length. */
   #frames = 0;
   #samples = 0;
   #isEven = true;
 
-  /** The service tells that messages may be missing before the next frame. */
+  /** Note that messages may be missing before the next frame. */
   interrupt(clockWentBack: boolean): void {
     if (this.#interruption !== "clock went back") this.#interruption = clockWentBack ? "clock went back" : "gap";
   }
 
   /**
-   * Take the next frame. Returns how many samples are missing before it: 0 where it goes straight on.
+   * Take the next frame. Returns the number of missing samples before it.
    *
-   * @param now when it arrived, in seconds of a clock that never steps back.
+   * @param now when it arrived, in seconds of a monotonic clock.
    */
   follow(frame: Placed, now: number): number {
     const last = this.#last;
-    const passed = Math.round((now - this.#arrived) * this.rate) - frame.samples;
+    // Samples of the local time between the frames, beside those of this frame.
+    const elapsedSamples = Math.round((now - this.#arrived) * this.rate) - frame.samples;
     const interruption = this.#interruption;
     this.#last = frame;
     this.#arrived = now;
@@ -75,7 +76,7 @@ export class Timeline {
     this.#samples += frame.samples;
     if (last === null) {
       this.rate = frame.samplingRate;
-      this.#anchorAt(frame);
+      this.#startMeasuring(frame);
       return 0;
     }
     const missing = this.#missing(last, frame, interruption);
@@ -83,12 +84,12 @@ export class Timeline {
       this.#measure(last, frame);
       return 0;
     }
-    this.#anchorAt(frame);
-    const isTold = missing !== null && missing <= passed + OLDEST * this.rate;
-    return isTold ? missing : Math.max(shortest(last), passed);
+    this.#startMeasuring(frame);
+    const isPlausible = missing !== null && missing <= elapsedSamples + LONGEST_KEPT * this.rate;
+    return isPlausible ? missing : Math.max(shortestBreak(last), elapsedSamples);
   }
 
-  /** Null where some are, and neither sequence numbers nor timestamps tell how many. */
+  /** The number of missing samples; null if it is unknown but not 0. */
   #missing(last: Placed, frame: Placed, interruption: Interruption): number | null {
     const elapsed = this.#elapsed(last, frame);
     const isSetBack = interruption === "clock went back" || (elapsed !== null && elapsed < -JITTER * this.rate);
@@ -98,25 +99,26 @@ export class Timeline {
       const missing = elapsed - last.samples;
       return Math.abs(missing) <= Math.max(2, TOLERANCE * last.samples) ? 0 : Math.max(0, Math.round(missing));
     }
-    const frames = frame.sequence - last.sequence - 1;
-    if (frames === 0) return 0;
-    if (frames < 0 || interruption === "clock went back") {
-      // The sender counts from the beginning again.
-      return isSetBack || elapsed === null ? null : Math.max(shortest(last), Math.round(elapsed - last.samples));
+    const missingFrames = frame.sequence - last.sequence - 1;
+    if (missingFrames === 0) return 0;
+    if (missingFrames < 0 || interruption === "clock went back") {
+      // The sender counts from 0 again.
+      return isSetBack || elapsed === null ? null : Math.max(shortestBreak(last), Math.round(elapsed - last.samples));
     }
-    const length = this.#samples / this.#frames;
-    const expected = Math.max(1, Math.round(frames * length));
+    const meanLength = this.#samples / this.#frames;
+    const expected = Math.max(1, Math.round(missingFrames * meanLength));
     if (this.#isEven || elapsed === null) return expected;
-    const told = Math.round(elapsed - last.samples);
-    return Math.abs(told - expected) < length + frames ? Math.max(1, told) : expected;
+    const byTimestamps = Math.round(elapsed - last.samples);
+    return Math.abs(byTimestamps - expected) < meanLength + missingFrames ? Math.max(1, byTimestamps) : expected;
   }
 
-  /** Samples between the first of one frame and the first of the other, by their timestamps. */
+  /** Samples from the first of one frame to the first of the other, by their timestamps. */
   #elapsed(last: Placed, frame: Placed): number | null {
     return last.timestamp === null || frame.timestamp === null ? null : (frame.timestamp - last.timestamp) * this.rate;
   }
 
-  #anchorAt(frame: Placed): void {
+  /** Start a measurement of the rate at this frame. */
+  #startMeasuring(frame: Placed): void {
     this.#anchor = frame.timestamp ?? Number.NaN;
     this.#sinceAnchor = this.#drift = 0;
   }
@@ -125,19 +127,19 @@ export class Timeline {
     if (this.#isMeasured) this.#drift += (this.#elapsed(last, frame) ?? last.samples) - last.samples;
     const seconds = (frame.timestamp ?? Number.NaN) - this.#anchor;
     if (Math.abs(this.#drift) > STEP * this.rate || seconds < -JITTER) {
-      // A clock was set, now or while the rate was measured: it is measured anew, and holds until then.
-      this.#anchorAt(frame);
+      // A clock was set, now or during the measurement: keep the rate until a new measurement is complete.
+      this.#startMeasuring(frame);
       this.#isMeasured = false;
       return;
     }
     this.#sinceAnchor += last.samples;
-    const isLong = this.#sinceAnchor >= MEASURED.signal * last.samplingRate && seconds >= MEASURED.timestamps;
-    if (!isLong) return;
+    const isComplete = this.#sinceAnchor >= MEASURED.signal * last.samplingRate && seconds >= MEASURED.timestamps;
+    if (!isComplete) return;
     this.rate = this.#sinceAnchor / seconds;
     this.#isMeasured = true;
   }
 }
 
-function shortest(last: Placed): number {
+function shortestBreak(last: Placed): number {
   return Math.ceil(SHORTEST_BREAK * last.samplingRate);
 }

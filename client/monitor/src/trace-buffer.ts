@@ -1,35 +1,46 @@
 /**
- * The last minutes of all leads, in rings of Float32Array: nothing is allocated while a signal runs.
+ * The last minutes of all leads, in ring buffers of float32, so that nothing is allocated while a signal runs.
  *
- * Samples are numbered from the first that came, on and on; a sample that is missing is NaN and has its number all the
- * same, so that numbers stay proportional to time.
+ * Samples are numbered from the first that arrived. Missing samples are NaN and are numbered too, so that numbers are
+ * proportional to time.
  */
 
-/** A stretch of samples that are missing, `[from, to)`, by their numbers. */
+/** Missing samples `[from, to)`. */
 export interface Gap {
   readonly from: number;
   readonly to: number;
 }
 
-/** A stretch of which one lead is missing, and not all of them. */
+/** Missing samples of one lead, while others have samples. */
 export interface LeadGap extends Gap {
   readonly lead: number;
 }
 
-/** How many gaps are remembered: more than fit on any screen. */
+/** A pacing spike: its sample, and whether it was detected in the signal (`seen`) or marked by the device. */
+export interface SpikeMark {
+  readonly sample: number;
+  readonly seen: boolean;
+}
+
+/** Number of gaps that are remembered. */
 const GAPS_KEPT = 4096;
+/** Number of pacing spikes that are remembered: four per second. */
+const SPIKES_KEPT = 512;
 
 export class TraceBuffer {
-  /** Number of the sample that comes next. */
+  /** Number of the next sample. */
   end = 0;
   readonly #rows: Float32Array[];
   #gaps: Gap[] = [];
   #leadGaps: LeadGap[] = [];
+  #spikes: SpikeMark[] = [];
+  /** Number of pacing spikes that were forgotten. */
+  spikesForgotten = 0;
 
   /**
    * @param leads their names, in order.
    * @param samplingRate in Hz.
-   * @param capacity samples kept of each lead.
+   * @param capacity number of samples that are kept of each lead.
    */
   constructor(
     readonly leads: readonly string[],
@@ -39,32 +50,46 @@ export class TraceBuffer {
     this.#rows = leads.map(() => new Float32Array(capacity).fill(Number.NaN));
   }
 
-  /** Number of the oldest sample that is still there. */
+  /** Number of the oldest sample that is kept. */
   get start(): number {
     return Math.max(0, this.end - this.capacity);
   }
 
-  /** The gaps that are still there, oldest first. */
+  /** The gaps among the kept samples, oldest first. */
   get gaps(): readonly Gap[] {
     return this.#gaps;
   }
 
-  /** Likewise, what is missing of single leads. */
+  /** The gaps of single leads among the kept samples. */
   get leadGaps(): readonly LeadGap[] {
     return this.#leadGaps;
   }
 
-  /** The ring of one lead: sample `n` stands at `n % capacity`. For drawing; not to be kept or changed. */
+  /** The pacing spikes among the kept samples, in the order in which they were added. */
+  get spikes(): readonly SpikeMark[] {
+    return this.#spikes;
+  }
+
+  /** Add a pacing spike. */
+  markSpike(spike: SpikeMark): void {
+    this.#spikes.push(spike);
+    while (this.#spikes.length > SPIKES_KEPT || (this.#spikes[0]?.sample ?? this.end) < this.start) {
+      this.#spikes.shift();
+      this.spikesForgotten += 1;
+    }
+  }
+
+  /** The ring buffer of a lead, for drawing: sample `n` is at `n % capacity`. Not to be changed. */
   ring(lead: number): Float32Array {
     return this.#rows[lead];
   }
 
-  /** The value of a sample in the signal's units; NaN where it is missing, not here yet or no longer. */
+  /** The value of a sample in millivolts; NaN if it is missing or not kept. */
   at(lead: number, sample: number): number {
     return sample < this.start || sample >= this.end ? Number.NaN : this.ring(lead)[sample % this.capacity];
   }
 
-  /** A copy of the samples `[from, to)` of a lead; NaN where one is not there. */
+  /** A copy of the samples `[from, to)` of a lead; NaN if one is missing or not kept. */
   slice(lead: number, from: number, to: number): Float32Array {
     const copy = new Float32Array(Math.max(0, to - from)).fill(Number.NaN);
     const row = this.#rows[lead];
@@ -79,12 +104,12 @@ export class TraceBuffer {
   }
 
   /**
-   * Append samples; those that are NaN are missing. Returns how many are missing of all leads.
+   * Append samples; NaN is a missing sample. Returns the number of samples that are missing in all leads.
    *
-   * @param signal one number after the other, `[leads, samples]` in C order.
+   * @param signal `[leads, samples]` in C order.
    * @param samples of each lead.
-   * @param gain counts per unit, one a lead.
-   * @param baseline the count of physical zero, one a lead.
+   * @param gain counts per unit, for each lead.
+   * @param baseline the count of physical zero, for each lead.
    */
   append(
     signal: ArrayLike<number | bigint>,
@@ -113,7 +138,7 @@ export class TraceBuffer {
     return missing;
   }
 
-  /** Find what is missing of the samples from `first` on. */
+  /** Find the gaps from sample `first` on. */
   #noteMissing(first: number): number {
     const leads = this.#rows.length;
     let missing = 0;
@@ -130,7 +155,7 @@ export class TraceBuffer {
     return missing;
   }
 
-  /** Append samples that are missing. */
+  /** Append missing samples. */
   skip(samples: number): void {
     if (samples <= 0) return;
     const cleared = Math.min(samples, this.capacity);
@@ -144,13 +169,15 @@ export class TraceBuffer {
     this.#forgetGaps();
   }
 
-  /** The same as it is now, unmoved by what comes later: what a frozen screen looks at. */
+  /** A copy, for a frozen screen. */
   snapshot(): TraceBuffer {
     const copy = new TraceBuffer(this.leads, this.samplingRate, this.capacity);
     for (const [lead, row] of this.#rows.entries()) copy.ring(lead).set(row);
     copy.end = this.end;
     copy.#gaps = [...this.#gaps];
     copy.#leadGaps = [...this.#leadGaps];
+    copy.#spikes = [...this.#spikes];
+    copy.spikesForgotten = this.spikesForgotten;
     return copy;
   }
 
@@ -161,7 +188,7 @@ export class TraceBuffer {
   }
 }
 
-/** Add a gap that begins where another one ends to that, or else at the end of the list. */
+/** Add a gap, or extend the previous one if it ends there. */
 function extend<G extends Gap & { readonly lead?: number }>(gaps: G[], gap: G): void {
   const place = gaps.findLastIndex((one) => one.lead === gap.lead);
   const last = gaps[place];

@@ -74,7 +74,7 @@ describe("the age of what is seen", () => {
       expect(last?.kind === "age" && last.seconds).toBeLessThan(25);
       expect(last && ageInWords(last)).toBe("24 s");
       expect(last && reasonInWords(last, { seen: last, roundTrip: 24, version: 3, change: null })).toBe(
-        "What you see is 24 s old. It was so long on its way from the server: the connection, or this page, is too slow.",
+        "What you see is 24 s old. It arrived late from the server: the connection or this page is too slow.",
       );
     }
   });
@@ -86,7 +86,7 @@ describe("the age of what is seen", () => {
       if (seen.kind !== "ahead") continue;
       expect(seen.seconds).toBeCloseTo(3.2, 6);
       expect(reasonInWords(seen, { seen, roundTrip: null, version: 3, change: null })).toMatch(
-        /^Clock of the source 3.2 s ahead: how old the signal is cannot be told. The server sent it [\d.]+ s ago.$/,
+        /^Clock of the source 3.2 s ahead: the age of the signal is unknown. The server sent it [\d.]+ s ago.$/,
       );
     }
   });
@@ -108,7 +108,7 @@ describe("the age of what is seen", () => {
     const last = said.at(-1);
     expect(last?.kind === "set" && last.seconds).toBeCloseTo(step, 3);
     expect(last && reasonInWords(last, { seen: last, roundTrip: null, version: 3, change: null })).toMatch(
-      /^Clock of the source set back by \d+ (s|min): how old the signal is cannot be told. The server sent it 0.01 s ago.$/,
+      /^Clock of the source set back by \d+ (s|min): the age of the signal is unknown. The server sent it 0.01 s ago.$/,
     );
     for (let number = 40; number < 60; number += 1) send(number, 0); // set right again
     expect(said.at(-1)?.kind).toBe("age");
@@ -117,7 +117,7 @@ describe("the age of what is seen", () => {
   it("tells a source that is behind from a link that is slow", () => {
     const [seen] = watched(2, { source: -40 }).slice(-1);
     expect(seen.kind === "age" && Math.round(seen.seconds)).toBe(40);
-    expect(reasonInWords(seen, { seen, roundTrip: null, version: 3, change: null })).toContain("clock of its source");
+    expect(reasonInWords(seen, { seen, roundTrip: null, version: 3, change: null })).toContain("clock of the source");
   });
 
   it("is unknown without timestamps, and then tells what comes later than it did", () => {
@@ -132,7 +132,7 @@ describe("the age of what is seen", () => {
     expect(ageInSigns(slow)).toBe("≥ 24 s");
     const [unknown] = watched(2, { known: null }).slice(-1);
     expect(reasonInWords(unknown, { seen: unknown, roundTrip: 0.031, version: 2, change: null })).toBe(
-      "How old the signal is cannot be told: version 2 of the protocol has no timestamps. " +
+      "The age of the signal is unknown: version 2 of the protocol has no timestamps. " +
         "Round trip to the server: 0.03 s.",
     );
   });

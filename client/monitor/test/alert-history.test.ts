@@ -87,7 +87,7 @@ it("the gravest comes first, and the newest of these", () => {
     sent({ kind: "z", severity: "info" }),
   );
   const order = history.all.map(() => {
-    const kind = history.gravest?.kind;
+    const kind = history.mostSevere?.kind;
     history.markSeen();
     return kind;
   });

@@ -28,6 +28,11 @@ describe("a frame of ECG", () => {
     expect(frame.signal).toBe(COUNTS.data);
   });
 
+  it("takes the count that stands for a missing sample for none", () => {
+    const frame = ecgFrame(message({ signal: COUNTS, sampling_rate: 250, ...LEADS, missing: 4 }));
+    expect(Array.from(frame.signal)).toEqual([1, 2, 3, Number.NaN, 5, 6]);
+  });
+
   it("numbers leads that have no names, and takes values for millivolts where nothing else is said", () => {
     const frame = ecgFrame(
       message({
@@ -67,7 +72,8 @@ describe("a frame of ECG", () => {
       leads: ["off", "ok"],
     });
     expect(told({ filter: { highpass: 0.05, lowpass: 150 } }).filter).toBe("highpass 0.05, lowpass 150");
-    expect(told({ pacing: [1, 2] })).toMatchObject({ pacing: "spikes are marked", spikes: [1, 2] });
+    for (const pacing of [[1, 2], new NdArray(Int32Array.of(1, 2), [2])])
+      expect(told({ pacing })).toMatchObject({ pacing: "spikes are marked", spikes: [1, 2] });
     expect(told({ filter: 7, pacing: "", lead_status: ["off"] })).toEqual(NOTHING_TOLD);
     expect(told({ lead_status: ["loose", "saturated"] }).leads).toEqual([null, "saturated"]);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Flag, MessageType, ProtocolHandler } from "../../src/index.js";
+import { Flag, Form, MessageType, ProtocolHandler } from "../../src/index.js";
 import { FrameLog } from "../src/frame-log.js";
 
 const HANDLER = new ProtocolHandler();
@@ -50,6 +50,18 @@ describe("the log of frames", () => {
     expect(log.latest(2).map(({ flags, note }) => [flags, note])).toEqual([
       ["0x60", "batch"],
       ["0x60", ""],
+    ]);
+  });
+
+  it("reads frames of version 4: records without their template, and answers with templates", () => {
+    const log = new FrameLog();
+    const options = { version: 4, form: Form.RECORD, streamId: 7, sequence: 58 } as const;
+    const answer = { stream: "ecg/1", status: "subscribed", id: 7, templates: [new Uint8Array(188)] };
+    log.add("in", HANDLER.encode(MessageType.SUBSCRIPTION_ACK, answer, { version: 4 }), 1);
+    log.add("in", HANDLER.encode(MessageType.ECG_DATA, new Uint8Array(16), options), 2);
+    expect(log.latest(2)).toMatchObject([
+      { type: "ECG_DATA", version: "V4", note: "", isError: false },
+      { note: '{"stream":"ecg/1","status":"subscribed","id":7,"templates":["188 bytes"]}', isError: false },
     ]);
   });
 

@@ -3,7 +3,9 @@ import { bedside } from "../src/bedside.js";
 import { Calipers, describe as describeMeasure } from "../src/calipers.js";
 import type { Layout } from "../src/layout.js";
 import { FOOT, leastRow, rhythmLead } from "../src/layout.js";
-import { millivolt, second } from "../src/scale.js";
+import { PALETTES } from "../src/palette.js";
+import { drawLabels, PLATE } from "../src/paper.js";
+import { pixelsPerMillivolt, pixelsPerSecond } from "../src/scale.js";
 import { sheet } from "../src/sheet.js";
 
 const TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
@@ -30,7 +32,8 @@ describe("the sheet", () => {
       [0, 10],
     ]);
     expect(layout.period).toBe(10);
-    for (const panel of layout.panels) expect(panel.width).toBeCloseTo(panel.seconds * second(layout.scale), 9);
+    for (const panel of layout.panels)
+      expect(panel.width).toBeCloseTo(panel.seconds * pixelsPerSecond(layout.scale), 9);
   });
 
   it("puts leads that come in another order where a cardiologist looks for them", () => {
@@ -63,7 +66,7 @@ describe("the sheet", () => {
   it("is a second to 25 mm and a millivolt to 10 mm, on whatever screen", () => {
     for (const width of [390, 800, 1400, 3000]) {
       const { scale } = sheet(TWELVE, width, 800, SCALE);
-      expect(second(scale) / millivolt(scale)).toBe(2.5);
+      expect(pixelsPerSecond(scale) / pixelsPerMillivolt(scale)).toBe(2.5);
       expect(scale.millimetre * 2).toBe(Math.round(scale.millimetre * 2));
     }
   });
@@ -75,6 +78,29 @@ describe("the bedside's sweep", () => {
     expect(namesOf(bedside(TWELVE, 390, 700, SCALE))).toEqual([TWELVE]);
     expect(namesOf(bedside(FIFTEEN, 1400, 800, SCALE)).flat()).toEqual(FIFTEEN);
     expect(namesOf(bedside(["I", "II", "III"], 1400, 800, SCALE))).toEqual([["I", "II", "III"]]);
+  });
+
+  it("shows all leads in more columns where they would not fit, and no empty column", () => {
+    for (const [width, height] of [
+      [683, 246],
+      [683, 205],
+      [900, 200],
+      [1366, 300],
+    ]) {
+      for (const names of [FIFTEEN, TWELVE, FIFTEEN.slice(0, 7)]) {
+        const layout = bedside(names, width, height, SCALE);
+        expect(layout.height).toBeLessThanOrEqual(height);
+        expect(namesOf(layout).flat()).toEqual(names);
+        for (const { traces, seconds } of layout.panels) {
+          expect(traces.length).toBeGreaterThan(0);
+          expect(seconds).toBeGreaterThan(2.3);
+        }
+      }
+    }
+    // Where it is of no use, seconds are worth more.
+    expect(bedside(FIFTEEN, 683, 100, SCALE).panels.length).toBe(2);
+    expect(bedside(FIFTEEN, 683, 246, { speed: 50, gain: 10 }).panels.length).toBe(2);
+    expect(bedside(FIFTEEN, 390, 400, SCALE).panels.length).toBe(1);
   });
 
   it("keeps every trace in its panel, and is higher than the screen where rows would be too low", () => {
@@ -126,13 +152,13 @@ describe("the bedside's sweep", () => {
             const { panels, scale, height: paper } = arrange(leads, width, height, { speed: 25, gain });
             const baselines = panels.flatMap(({ traces }) => traces.filter(({ calibrated }) => calibrated));
             for (const { baseline } of baselines) {
-              expect(baseline - millivolt(scale)).toBeGreaterThan(0);
+              expect(baseline - pixelsPerMillivolt(scale)).toBeGreaterThan(0);
               expect(baseline).toBeLessThan(paper - FOOT);
             }
             for (const { traces } of panels) {
               for (const [row, { baseline }] of traces.entries()) {
                 const before = row === 0 ? undefined : traces[row - 1];
-                if (before !== undefined) expect(baseline - millivolt(scale)).toBeGreaterThan(before.baseline);
+                if (before !== undefined) expect(baseline - pixelsPerMillivolt(scale)).toBeGreaterThan(before.baseline);
               }
             }
           }
@@ -140,6 +166,92 @@ describe("the bedside's sweep", () => {
       }
     }
   });
+});
+
+describe("names", () => {
+  /** A canvas that notes boxes and texts, with letters as wide as they are high. */
+  class Notes {
+    readonly boxes: { x: number; y: number; right: number; bottom: number; colour: string; alpha: number }[] = [];
+    readonly texts: {
+      text: string;
+      x: number;
+      y: number;
+      right: number;
+      bottom: number;
+      colour: string;
+      at: number;
+    }[] = [];
+    font = "";
+    fillStyle = "";
+    globalAlpha = 1;
+    setTransform(): void {}
+    beginPath(): void {}
+    moveTo(): void {}
+    lineTo(): void {}
+    stroke(): void {}
+    get #size(): number {
+      return Number(/([\d.]+)px/.exec(this.font)?.[1]);
+    }
+    measureText(text: string): { width: number } {
+      return { width: text.length * this.#size };
+    }
+    fillRect(x: number, y: number, width: number, height: number): void {
+      this.boxes.push({ x, y, right: x + width, bottom: y + height, colour: this.fillStyle, alpha: this.globalAlpha });
+    }
+    fillText(text: string, x: number, y: number): void {
+      const [right, bottom] = [x + this.measureText(text).width, y + this.#size];
+      expect(this.globalAlpha).toBe(1);
+      this.texts.push({ text, x, y, right, bottom, colour: this.fillStyle, at: this.boxes.length });
+    }
+  }
+
+  it("have a plate of their own behind all letters, and beside them", () => {
+    for (const palette of Object.values(PALETTES)) {
+      for (const layout of [sheet(TWELVE, 1400, 800, SCALE), bedside(TWELVE, 390, 600, { speed: 25, gain: 20 })]) {
+        const notes = new Notes();
+        drawLabels(notes as unknown as CanvasRenderingContext2D, layout, palette, 1);
+        for (const name of TWELVE) expect(notes.texts.map(({ text }) => text)).toContain(name);
+        for (const { text, x, y, right, bottom, at } of notes.texts) {
+          const plate = notes.boxes[at - 1];
+          expect([text, plate.colour, plate.alpha]).toEqual([text, palette.paper, PLATE.opacity]);
+          expect(plate.x).toBeLessThanOrEqual(x - 3); // a stroke beside "I" would make "II" of it
+          expect(plate.right).toBeGreaterThanOrEqual(right + 3);
+          expect(plate.y).toBeLessThanOrEqual(y);
+          expect(plate.bottom).toBeGreaterThanOrEqual(bottom);
+        }
+      }
+    }
+  });
+
+  it("can be read where a trace runs through them, in a contrast of 4.5 to 1, and the trace can be seen", () => {
+    for (const { paper, trace, name } of Object.values(PALETTES)) {
+      const crossed = mixed(trace, paper, PLATE.opacity);
+      expect(contrast(channels(name), crossed)).toBeGreaterThan(4.5);
+      expect(contrast(crossed, channels(paper))).toBeGreaterThan(1.2);
+      expect(name).not.toBe(trace);
+    }
+  });
+
+  function channels(colour: string): number[] {
+    return [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+  }
+
+  function mixed(below: string, above: string, opacity: number): number[] {
+    const [one, other] = [channels(below), channels(above)];
+    return one.map((value, index) => value * (1 - opacity) + other[index] * opacity);
+  }
+
+  /** As WCAG 2 defines it. */
+  function contrast(one: readonly number[], other: readonly number[]): number {
+    const luminance = (colour: readonly number[]): number => {
+      const [red, green, blue] = colour.map((value) =>
+        value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+      );
+      return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const [light, dark] = [luminance(one), luminance(other)].sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  }
 });
 
 it("the rhythm is that of lead II, by either of its names, or of the first", () => {

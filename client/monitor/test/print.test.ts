@@ -155,6 +155,62 @@ describe("a page", () => {
     }
   });
 
+  it.each([12, 13, 14, 15, 16])("of %i rows has a pulse in each, which touches no other", (count) => {
+    const leads = Array.from({ length: count }, (_, lead) => `L${lead}`);
+    for (const paper of ["a4", "letter"] as const) {
+      for (const gain of [5, 10, 20] as const) {
+        const sheets = drawn(strip({ leads }), { arrangement: "single", gain, paper });
+        for (const page of sheets) {
+          const pulses = lines(page, "pulse").map(({ lines: [pulse] }) => pulse.filter((_, index) => index % 2 === 1));
+          expect(pulses.length).toBe(texts(page, "lead").length);
+          for (const [row, ys] of pulses.entries())
+            if (row > 0) expect(Math.min(...ys)).toBeGreaterThan(Math.max(...pulses[row - 1]) + 0.5);
+        }
+      }
+    }
+    const [first, ...others] = drawn(strip({ leads }), { arrangement: "single" });
+    expect(lines(first, "pulse").length).toBe(count <= 14 ? count : Math.ceil(count / 2));
+    expect(others.length).toBe(count <= 14 ? 0 : 1);
+  });
+
+  it("has no name through which a QRS runs, wherever the beats are", () => {
+    const struck = new Set<string>();
+    for (const phase of [0, 20, 40, 90]) {
+      for (const height of [300, -300]) {
+        const qrs = (_: number, sample: number): number => {
+          const at = (sample + phase) % 200;
+          return at < 16 ? height * Math.sin((at / 16) * Math.PI) : 0;
+        };
+        for (const arrangement of ["rhythm", "six", "single"] as const) {
+          for (const page of drawn(strip({ signal: qrs }), { arrangement })) {
+            const traces = lines(page, "trace");
+            const names = texts(page, "lead");
+            expect(names.length).toBeGreaterThan(0);
+            for (const { text, x, y, size } of names) {
+              const right = x + measure(text, size);
+              for (const points of traces.flatMap(({ lines: all }) => all))
+                for (let at = 0; at < points.length; at += 2) {
+                  const isIn = points[at] > x && points[at] < right && points[at + 1] > y - size && points[at + 1] < y;
+                  if (isIn) struck.add(`${arrangement}, ${text}, phase ${phase}, height ${height}`);
+                }
+            }
+          }
+        }
+      }
+    }
+    expect([...struck]).toEqual([]);
+  });
+
+  it("tells and marks the pacing spikes that only the signal shows", () => {
+    const paced = strip();
+    for (const sample of [300, 500, 700]) paced.buffer.markSpike({ sample, seen: true });
+    paced.buffer.markSpike({ sample: 900, seen: false });
+    const [page] = drawn(paced, { arrangement: "single" });
+    expect(words(page)).toContain("3 pacing spikes detected in the signal, marked below the traces.");
+    expect(lines(page, "spike").map(({ lines: all }) => all.length)).toEqual(Array(12).fill(3));
+    expect(words(drawn(strip(), {})[0])).not.toContain("pacing spike");
+  });
+
   it("keeps everything on the paper, and no name over another, whatever the names", () => {
     const long = Array.from({ length: 15 }, (_, lead) => `${lead} ${"very long name ".repeat(lead * lead)}`);
     for (const arrangement of ["rhythm", "six", "single"] as const) {
@@ -165,7 +221,7 @@ describe("a page", () => {
           top: y - size,
           bottom: y,
         }));
-        expect(boxes.length).toBeGreaterThan(10);
+        expect(boxes.length).toBeGreaterThan(6);
         for (const [index, one] of boxes.entries()) {
           expect(one.right).toBeLessThan(gridOf("a4").x + gridOf("a4").width);
           for (const other of boxes.slice(index + 1)) {
@@ -179,7 +235,7 @@ describe("a page", () => {
           expect(mark.y).toBeLessThan(page.height - 4);
           expect(mark.x + measure(mark.text, mark.size)).toBeLessThan(page.width);
         }
-        expect(words(page)).toMatch(/There is more to say than fits|Name in full/);
+        expect(words(page)).toMatch(/Not everything fits|Name in full/);
       }
     }
   });
@@ -208,8 +264,8 @@ describe("a page", () => {
       "Patient 4711",
       "device bed 7",
       "Filter highpass 0.05, lowpass 150",
-      "Pacing, as the messages say: on.",
-      "Leads, as the messages say: V1 off.",
+      "Pacing, stated by the sender: on.",
+      "Leads, stated by the sender: V1 off.",
       "When taken: delayed 24 s",
     ]) {
       expect(words(told)).toContain(text);
@@ -238,18 +294,18 @@ describe("a page", () => {
     const [gap] = drawn({ ...all, to: all.buffer.end }, { arrangement: "single" });
     expect(gap.marks.filter(({ role }) => role === "gap")).toHaveLength(2);
     expect(words(gap)).toContain("(all leads)");
-    expect(words(gap)).toContain("The strip ends after 6.00 s of this page.");
+    expect(words(gap)).toContain("The strip ends 6.00 s into this page.");
   });
 
   it("says what does not fit: amplitudes beyond the paper, and units that were guessed", () => {
     const [page] = drawn(
       strip({ leads: ["I", "II"], signal: (lead) => (lead === 0 ? 8000 : 0), fields: { units: "counts" } }),
     );
-    expect(words(page)).toContain("Reaches beyond the paper, and is cut there: I.");
+    expect(words(page)).toContain("Cut at the edge of the paper: I.");
     expect(words(page)).toContain('unit "counts" is not a voltage');
     const [fast] = drawn({ ...strip(), timeOf: (sample) => START + sample / 1000 });
-    expect(words(drawn({ ...strip(), newest: 2500 + 62 * 250 })[0])).toContain("ended 62 s before the newest sample");
-    expect(words(fast)).toContain("By the stream's own clock these 10.00 s took 2.50 s.");
+    expect(words(drawn({ ...strip(), newest: 2500 + 62 * 250 })[0])).toContain("ends 62 s before the newest sample");
+    expect(words(fast)).toContain("By the stream's clock, these 10.00 s took 2.50 s.");
   });
 
   it("has ten seconds each, one after the other", () => {
@@ -363,7 +419,7 @@ describe("CSV", () => {
     const rows = text.split("\n").filter((line) => !line.startsWith("#"));
     expect(rows).toEqual(["time [s],I [mV],II [mV]", "0,0,0", "0.25,0.1,0.1", "0.5,0.2,", "0.75,0.3,0.3", ""]);
     expect(text).toContain("# missing: 0.500 to 0.750 s (II)\n");
-    expect(text).toContain("# resolution: float32, as the page keeps it: 24 bits of each value\n");
+    expect(text).toContain("# resolution: float32: 24 bits of each value\n");
     expect(text).toContain("# filter: not stated\n");
   });
 
@@ -423,7 +479,7 @@ describe("WFDB", () => {
   it("moves counts that do not fit, rounds what are none, and says so", () => {
     const low = strip({ leads: ["I"], signal: (_, sample) => -32_768 + sample });
     const moved = digitise(low, exactCounts(low, low.origin.calibration(0, low.to), 0), 0);
-    expect(moved.change).toMatch(/was taken off each count/);
+    expect(moved.change).toMatch(/is subtracted from each count/);
     expect((moved.counts[7] - moved.baseline) / moved.gain).toBeCloseTo(-32_761 / 200, 9);
     expect(moved.counts.includes(-32_768)).toBe(false);
     const floats = strip({ leads: ["I"], as: "float32", gain: 1, signal: (_, sample) => 300 + Math.sin(sample) });

@@ -14,35 +14,35 @@ import { ErrorCode } from "../protocol.js";
 const FIRST_GUESS = 4;
 const SMALLEST_BUFFER = 1024;
 
-/** The payload as one zlib stream. */
+/** Compresses a payload to one zlib stream. */
 export function deflate(payload: Uint8Array, level: number): Uint8Array {
   return deflateWithPako(payload, { level: level as 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 });
 }
 
 /**
- * What one whole zlib stream holds, never inflating more than one byte past the limit.
+ * Inflates a payload that is one zlib stream. Inflates at most one byte more than the limit.
  *
- * @param payload the stream, and nothing behind it
- * @param limit bytes that the inflated payload may have
- * @param room bytes to leave in front of the result in its buffer, so that what the sender aligned in the frame still is
- * @throws ProtocolError 0x103 (check 9) where it is no zlib stream, cut short, or followed by other bytes;
- *   0x102 (check 10) where it holds more than `limit` bytes
+ * @param payload the stream, with no other bytes after it
+ * @param limit largest size of the result, in bytes
+ * @param offset bytes to leave free before the result in its buffer; the size of the header keeps arrays aligned
+ * @throws ProtocolError 0x103 (check 9): the payload is not a zlib stream, is cut short, or is followed by other bytes;
+ *   0x102 (check 10): the result is larger than `limit`
  */
-export function inflate(payload: Uint8Array, limit: number, room = 0): Uint8Array<ArrayBuffer> {
+export function inflate(payload: Uint8Array, limit: number, offset = 0): Uint8Array<ArrayBuffer> {
   const stream = new ZStream();
   zlibInflateInit(stream);
   stream.input = payload;
   stream.avail_in = payload.length;
-  // One byte more than the limit tells "exactly full" from "too large".
-  const most = room + limit + 1;
+  // One byte more than the limit, to distinguish a result of exactly that size from a larger one.
+  const most = offset + limit + 1;
   let status: number;
   do {
-    stream.output = grown(stream.output, Math.min(most, nextSize(stream, payload.length, room)));
-    stream.next_out ||= room;
+    stream.output = grown(stream.output, Math.min(most, nextSize(stream, payload.length, offset)));
+    stream.next_out ||= offset;
     stream.avail_out = stream.output.length - stream.next_out;
     status = zlibInflate(stream, Z_FINISH);
   } while (stream.avail_out === 0 && stream.output.length < most && !isOver(status));
-  const size = stream.next_out - room;
+  const size = stream.next_out - offset;
   if (size > limit) {
     throw new ProtocolError(
       ErrorCode.MESSAGE_TOO_LARGE,
@@ -52,12 +52,12 @@ export function inflate(payload: Uint8Array, limit: number, room = 0): Uint8Arra
   }
   if (status !== Z_STREAM_END) throw damaged(whyDamaged(stream, status, payload.length, size));
   if (stream.avail_in) throw damaged(`${stream.avail_in} bytes follow the compressed stream of the payload`);
-  return stream.output.subarray(room, stream.next_out);
+  return stream.output.subarray(offset, stream.next_out);
 }
 
-function nextSize(stream: ZStream, compressed: number, room: number): number {
+function nextSize(stream: ZStream, compressed: number, offset: number): number {
   const size = stream.output?.length ?? 0;
-  return size ? 2 * size : room + Math.max(SMALLEST_BUFFER, FIRST_GUESS * compressed);
+  return size ? 2 * size : offset + Math.max(SMALLEST_BUFFER, FIRST_GUESS * compressed);
 }
 
 function grown(output: Uint8Array<ArrayBuffer> | null, size: number): Uint8Array<ArrayBuffer> {
@@ -66,7 +66,7 @@ function grown(output: Uint8Array<ArrayBuffer> | null, size: number): Uint8Array
   return larger;
 }
 
-/** Whether inflating has come to an end, good or bad; otherwise it is short of room or of input. */
+/** Returns true if inflating ended or failed; false if it needs a larger buffer or more input. */
 function isOver(status: number): boolean {
   return status === Z_STREAM_END || status === Z_NEED_DICT || (status < 0 && status !== Z_BUF_ERROR);
 }

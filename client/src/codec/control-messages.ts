@@ -1,10 +1,18 @@
-/** What control messages hold, and check 12 for them. Numbers of JavaScript: an integer may have come as a float. */
+/** The fields of control messages, and their validation (check 12). An integer may be encoded as a float. */
 import { ProtocolError } from "../errors.js";
-import { ErrorCode, MessageType } from "../protocol.js";
+import {
+  ErrorCode,
+  LARGEST_SEQUENCE,
+  LARGEST_STREAM_ID,
+  MessageType,
+  TEMPLATES_IN_FORCE,
+  type Version,
+} from "../protocol.js";
+import { fieldOf } from "./fields.js";
 import { NdArray } from "./messagepack-utils.js";
 import { pathText } from "./path.js";
 
-/** The server's first word. */
+/** The server's PROTOCOL_NEGOTIATION. */
 export interface Offer {
   readonly versions: readonly number[];
   readonly preferred?: number;
@@ -13,12 +21,20 @@ export interface Offer {
   readonly heartbeat_interval?: number;
 }
 
-/** The server's answer to a subscription. */
+/** A SUBSCRIPTION_ACK. */
 export interface SubscriptionAnswer {
   readonly stream: string;
   readonly status: "subscribed" | "unsubscribed" | "denied";
   readonly code?: number;
   readonly from?: number | Date;
+  /** From version 4 on: the number that stands for the stream in headers. */
+  readonly id?: number;
+  /** From version 4 on: which numbering the stream has. */
+  readonly epoch?: number;
+  /** From version 4 on: number of the first message that follows. */
+  readonly next?: number;
+  /** From version 4 on: frames of the templates before that message. */
+  readonly templates?: readonly Uint8Array[];
 }
 
 export interface ErrorBody {
@@ -42,9 +58,14 @@ interface Rule {
 
 interface Schema {
   readonly rules: Readonly<Record<string, Rule>>;
-  /** Alternatives; one of them has to be there whole. */
+  /** Those of the fields that version 4 adds; earlier versions ignore them. */
+  readonly numbered?: Readonly<Record<string, Rule>>;
+  /** Alternative sets of required fields. */
   readonly needs: readonly (readonly string[])[];
 }
+
+/** The version whose headers have stream and sequence. */
+const NUMBERED_SINCE = 4;
 
 const STATUSES: readonly unknown[] = ["subscribed", "unsubscribed", "denied"];
 
@@ -74,12 +95,30 @@ const INTEGERS: Rule = {
   accepts: (value) => (Array.isArray(value) && value.every(isInteger)) || isIntegerArray(value),
 };
 
+const EPOCH = integerWithin(1, LARGEST_SEQUENCE);
+const FRAMES: Rule = {
+  expected: `a list of at most ${TEMPLATES_IN_FORCE} frames, as bytes`,
+  accepts: (value) =>
+    Array.isArray(value) && value.length <= TEMPLATES_IN_FORCE && value.every((item) => item instanceof Uint8Array),
+};
+
 const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
-  [MessageType.SUBSCRIBE, { rules: { stream: TEXT, since: TIME }, needs: [["stream"]] }],
+  [
+    MessageType.SUBSCRIBE,
+    {
+      rules: { stream: TEXT, since: TIME },
+      numbered: { epoch: EPOCH, after: integerWithin(0, LARGEST_SEQUENCE) },
+      needs: [["stream"]],
+    },
+  ],
   [MessageType.UNSUBSCRIBE, { rules: { stream: TEXT }, needs: [["stream"]] }],
   [
     MessageType.SUBSCRIPTION_ACK,
-    { rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME }, needs: [["stream", "status"]] },
+    {
+      rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME },
+      numbered: { id: integerWithin(1, LARGEST_STREAM_ID), epoch: EPOCH, next: EPOCH, templates: FRAMES },
+      needs: [["stream", "status"]],
+    },
   ],
   [MessageType.ERROR, { rules: { code: INTEGER, message: TEXT, details: ANYTHING }, needs: [["code", "message"]] }],
   [
@@ -103,44 +142,49 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
 ]);
 
 /**
- * The fields of a control message, once they are what its type says.
+ * Validates the fields of a control message, and returns those that its type defines.
  *
- * A nil in a field that may be left out counts as left out, since packers of JavaScript write an undefined property so.
+ * A nil in an optional field counts as absent, since packers of JavaScript encode undefined so.
  *
- * @throws ProtocolError check 12: 0x201 where a required field is missing, 0x200 where one is not what it should be
+ * @throws ProtocolError (check 12) a required field is missing (0x201), or a field is invalid (0x200)
  */
-export function checkedControl(type: MessageType, data: unknown): unknown {
+export function checkedControl(type: MessageType, data: unknown, version: Version): unknown {
   const schema = SCHEMAS.get(type);
   if (!schema) return data;
-  const fields = withoutNils(schema, fieldsOf(type, data));
+  const rules = version < NUMBERED_SINCE ? schema.rules : { ...schema.rules, ...schema.numbered };
+  const fields = fieldsOf(type, schema, rules, data);
   if (!schema.needs.some((need) => need.every((name) => Object.hasOwn(fields, name)))) {
     const text = `${nameOf(type)} lacks ${schema.needs.map((need) => need.join(" and ")).join(" or ")}`;
     throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: pathText([]) });
   }
-  for (const [name, rule] of Object.entries(schema.rules)) {
+  for (const [name, rule] of Object.entries(rules)) {
     if (Object.hasOwn(fields, name) && !rule.accepts(fields[name])) throw wrong(type, [name], rule.expected);
   }
   return fields;
 }
 
-function fieldsOf(type: MessageType, data: unknown): Fields {
+/** Returns the fields that the schema defines, without optional ones that are nil. Other fields are ignored. */
+function fieldsOf(type: MessageType, schema: Schema, rules: Schema["rules"], data: unknown): Fields {
   const isFields = data !== null && typeof data === "object" && Object.getPrototypeOf(data) === Object.prototype;
   if (!isFields && !(data instanceof Map)) throw wrong(type, [], "a map of fields");
-  return data instanceof Map
-    ? Object.fromEntries([...data].filter(([key]) => typeof key === "string"))
-    : (data as Fields);
-}
-
-function withoutNils(schema: Schema, fields: Fields): Fields {
-  const isLeftOut = (name: string) =>
-    fields[name] === null && Object.hasOwn(schema.rules, name) && !schema.needs.every((need) => need.includes(name));
-  return Object.fromEntries(Object.entries(fields).filter(([name]) => !isLeftOut(name)));
+  const fields: Fields = {};
+  for (const name of Object.keys(rules)) {
+    const value = fieldOf(data, name);
+    const isLeftOut = value === null && !schema.needs.every((need) => need.includes(name));
+    if (value !== undefined && !isLeftOut) fields[name] = value;
+  }
+  return fields;
 }
 
 function wrong(type: MessageType, where: readonly string[], expected: string): ProtocolError {
   const path = pathText(where);
   const text = `${nameOf(type)}: ${path} must be ${expected}`;
   return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 12, path });
+}
+
+function integerWithin(min: number, max: number): Rule {
+  const accepts = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+  return { expected: `an integer from ${min} to ${max}`, accepts };
 }
 
 function isInteger(value: unknown): boolean {

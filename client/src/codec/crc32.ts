@@ -3,7 +3,7 @@ import { Folder, WORTH_FOLDING } from "./crc32-fold.js";
 const POLYNOMIAL = 0xedb88320;
 const SLICE = 8;
 
-/** Eight tables of 256 entries: what a byte does to the sum when it stands 0 to 7 bytes before the end of a slice. */
+/** Eight tables of 256 entries: the effect of a byte on the CRC, for each position in a slice, the last one first. */
 const TABLES = /* @__PURE__ */ makeTables();
 
 function makeTables(): Int32Array {
@@ -20,14 +20,14 @@ function makeTables(): Int32Array {
   return tables;
 }
 
-/** CRC-32 as zlib, gzip and PNG have it, of the bytes from start to stop. */
+/** Returns the CRC-32 (as in zlib, gzip and PNG) of the bytes from `start` to `stop`. */
 export function crc32(bytes: Uint8Array, start = 0, stop = bytes.length): number {
   const folder = stop - start >= WORTH_FOLDING ? folderOnce() : null;
   if (folder) return ~folder.sum(-1, bytes, start, stop) >>> 0;
   return ~sumUp(-1, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), start, stop) >>> 0;
 }
 
-/** By tables, eight bytes at a time. */
+/** Continues a CRC, `before`, with tables, eight bytes at a time. */
 export function sumUp(before: number, view: DataView, start: number, stop: number): number {
   let sum = before;
   let at = start;
@@ -50,7 +50,7 @@ export function sumUp(before: number, view: DataView, start: number, stop: numbe
 
 let folder: Folder | null | undefined;
 
-/** Made for the first large payload; null where a page's policy forbids it, and then the tables do. */
+/** Returns the folder, made for the first large payload; null if the policy of the page forbids WebAssembly. */
 function folderOnce(): Folder | null {
   if (folder === undefined) {
     try {

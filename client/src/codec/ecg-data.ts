@@ -1,42 +1,51 @@
-/** ECG_DATA at the edge to JavaScript: times in milliseconds, signals as typed arrays. */
+/** ECG_DATA for JavaScript: times in milliseconds, signals as typed arrays. */
 import { ProtocolError } from "../errors.js";
 import { ErrorCode } from "../protocol.js";
+import { fieldOf } from "./fields.js";
 import { NdArray } from "./messagepack-utils.js";
 import { pathText } from "./path.js";
 import type { Message } from "./protocol-handler.js";
 
-/** What an ECG_DATA message holds. */
+/** The fields of an ECG_DATA message. */
 export interface EcgData {
-  /** `[leads, samples]`, as it was sent: physical values, or counts of the converter where `gain` is there. */
+  /** `[leads, samples]`, as it was sent: physical values, or ADC counts if `gain` is not null. */
   readonly signal: NdArray;
-  /** Samples a second of each lead, Hz. */
+  /** Samples per second of each lead, in Hz. */
   readonly samplingRate: number;
-  /** When the first sample was taken, milliseconds since 1970; null where the message does not say. */
+  /** Time of the first sample, in milliseconds since 1970; null if the message has none. */
   readonly timestampMs: number | null;
   readonly leads: readonly string[] | null;
-  /** Of the physical value, such as "mV". */
+  /** Unit of the physical values, such as "mV"; null if the message has none. */
   readonly units: string | null;
-  /** Counts per unit, one for each lead; null where the samples are physical values. */
+  /** Counts per unit, for each lead; null if the samples are physical values. */
   readonly gain: readonly number[] | null;
-  /** The count of physical zero, one for each lead. */
+  /** The count of physical zero, for each lead. */
   readonly baseline: readonly number[];
+  /** The count of a missing sample; null if there is none. In float samples, NaN is missing. */
+  readonly missing: number | null;
   readonly stream: string | null;
   readonly sequence: number | null;
 }
 
+/** Largest number of leads of a signal without samples. A shape alone could claim four thousand million. */
+const MOST_EMPTY_LEADS = 256;
+
+const FIELDS = "signal sampling_rate samplingRate timestamp leads units gain baseline missing stream sequence".split(
+  " ",
+);
+
 type Fields = Record<string, unknown>;
 
 /**
- * The fields of an ECG_DATA message, in one form whatever the sender chose: a signal of one dimension has one lead,
- * lists are typed arrays, gain and baseline are one a lead.
+ * Returns the fields of an ECG_DATA message in one form, whichever the sender chose: a signal of one dimension has one
+ * lead, lists become typed arrays, and gain and baseline have a value for each lead.
  *
- * @throws ProtocolError check 12: 0x201 where signal or sampling rate are missing, 0x200 where a field is not what it
- *   should be
+ * @throws ProtocolError (check 12) signal or sampling rate are missing (0x201), or a field is invalid (0x200)
  */
 export function ecgData(message: Pick<Message, "data">): EcgData {
-  const fields = message.data;
-  if (fields === null || typeof fields !== "object") throw wrong([], "a map of fields");
-  return read(fields as Fields);
+  const { data } = message;
+  if (data === null || typeof data !== "object") throw wrong([], "a map of fields");
+  return read(Object.fromEntries(FIELDS.map((name) => [name, fieldOf(data, name)])));
 }
 
 function read(fields: Fields): EcgData {
@@ -48,6 +57,9 @@ function read(fields: Fields): EcgData {
   }
   const signal = signalOf(fields.signal);
   const [leads] = signal.shape;
+  if (leads > MOST_EMPTY_LEADS && signal.size === 0) {
+    throw wrong(["signal"], `of at most ${MOST_EMPTY_LEADS} leads where it has no samples`);
+  }
   return {
     signal,
     samplingRate: checked(
@@ -59,20 +71,24 @@ function read(fields: Fields): EcgData {
     timestampMs: millisecondsOf(fields.timestamp),
     leads: optional("leads", fields.leads, isTexts, "a list of names"),
     units: optional("units", fields.units, isText, "text"),
-    gain: fields.gain == null ? null : oneALead("gain", fields.gain, leads),
+    gain: fields.gain == null ? null : oneALead("gain", fields.gain, leads, isGain),
     baseline: fields.baseline == null ? Array<number>(leads).fill(0) : oneALead("baseline", fields.baseline, leads),
+    missing: fields.missing == null ? null : Number(checked("missing", fields.missing, isInteger, "an integer")),
     stream: optional("stream", fields.stream, isText, "text"),
     sequence: optional("sequence", fields.sequence, Number.isInteger, "an integer"),
   };
 }
 
-/** The physical values of a lead, `(count - baseline) / gain`. */
+/** Returns the physical values of a lead, `(count - baseline) / gain`; NaN where a sample is missing. */
 export function physicalValues(data: EcgData, lead: number): Float32Array {
   const counts = data.signal.row(lead).data;
   const gain = data.gain?.[lead] ?? 1;
   const baseline = data.baseline[lead];
   const values = new Float32Array(counts.length);
-  for (let i = 0; i < values.length; i++) values[i] = (Number(counts[i]) - baseline) / gain;
+  for (let i = 0; i < values.length; i++) {
+    const count = Number(counts[i]);
+    values[i] = count === data.missing ? Number.NaN : (count - baseline) / gain;
+  }
   return values;
 }
 
@@ -89,12 +105,15 @@ function signalOf(signal: unknown): NdArray {
 
 function ofRows(rows: readonly unknown[]): NdArray {
   const width = (rows[0] as unknown[]).length;
-  const data = new Float64Array(rows.length * width);
-  rows.forEach((row, lead) => {
+  const alike = rows.map((row, lead) => {
     if (!Array.isArray(row) || row.length !== width || !row.every(isNumber)) {
       throw wrong(["signal", lead], "a list of numbers, as long as the first lead");
     }
-    data.set(row.map(Number), lead * width);
+    return row as readonly (number | bigint)[];
+  });
+  const data = new Float64Array(rows.length * width); // allocated after it is known that so many numbers were received
+  alike.forEach((row, lead) => {
+    for (let i = 0; i < width; i++) data[lead * width + i] = Number(row[i]);
   });
   return new NdArray(data, [rows.length, width]);
 }
@@ -105,13 +124,18 @@ function millisecondsOf(time: unknown): number | null {
   return 1000 * checked<number>("timestamp", time, isFiniteNumber, "a time");
 }
 
-function oneALead(name: string, value: unknown, leads: number): number[] {
-  if (isFiniteNumber(value)) return Array<number>(leads).fill(Number(value));
-  const list: unknown = value instanceof NdArray ? [...value.data] : value;
-  if (!Array.isArray(list) || list.length !== leads || !list.every(isFiniteNumber)) {
-    throw wrong([name], "a number, or one for each lead");
+function oneALead(name: string, value: unknown, leads: number, accepts = isFiniteNumber): number[] {
+  if (accepts(value)) return Array<number>(leads).fill(Number(value));
+  const isRow = value instanceof NdArray && value.size === leads && isListOfNumbers(value);
+  const list: unknown = isRow ? [...value.data] : value;
+  if (!Array.isArray(list) || list.length !== leads || !list.every(accepts)) {
+    throw wrong([name], `a number${accepts === isGain ? " other than 0" : ""}, or one for each lead`);
   }
   return list.map(Number);
+}
+
+function isListOfNumbers({ shape, dtype }: NdArray): boolean {
+  return shape.length === 1 && dtype !== "bool";
 }
 
 function optional<T>(name: string, value: unknown, accepts: (value: unknown) => boolean, expected: string): T | null {
@@ -141,11 +165,19 @@ function isNumber(value: unknown): boolean {
   return typeof value === "number" || typeof value === "bigint";
 }
 
+function isInteger(value: unknown): boolean {
+  return typeof value === "bigint" || Number.isInteger(value);
+}
+
 function isFiniteNumber(value: unknown): boolean {
   return typeof value === "bigint" || Number.isFinite(value);
 }
 
-// --- on the way out ---
+function isGain(value: unknown): boolean {
+  return isFiniteNumber(value) && Number(value) !== 0;
+}
+
+// --- sending ---
 
 const NAMES: Readonly<Record<string, string>> = {
   samplingRate: "sampling_rate",
@@ -154,7 +186,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 const TIMES: ReadonlySet<string> = new Set(["timestamp", "start", "end"]);
 
-/** The fields of a data message by their names on the wire, and numbers that are times in seconds. */
+/** Returns the fields of a data message as they are sent: with their names in the protocol, and times in seconds. */
 export function wireFields(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const fields: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(data)) {

@@ -1,4 +1,4 @@
-/** IEEE 754 binary16, which typed arrays do not have everywhere: its values are kept in a `Float32Array`. */
+/** IEEE 754 binary16. The values are kept in a `Float32Array`, since not all browsers have `Float16Array`. */
 
 const float64 = new Float64Array(1);
 const words64 = new Uint32Array(float64.buffer);
@@ -9,26 +9,26 @@ const SMALLEST_NORMAL = 2 ** -14;
 const STEP_OF_SUBNORMALS = 2 ** -24;
 const ROUNDS_TO_INFINITY = 65520;
 
-/** The value rounded once to the nearest binary16, ties to even. Infinite where it is too large. */
+/** Rounds to the nearest binary16, ties to even. Values that are too large become infinite. */
 export function roundToFloat16(value: number): number {
   const size = Math.abs(value);
   if (Number.isNaN(value)) return value;
   if (size >= ROUNDS_TO_INFINITY) return Math.sign(value) * Infinity;
   float64[0] = value;
-  // The step between neighbours is 2^-10 of the power of two below the value, and 2^-24 among the subnormals.
+  // Neighbouring values differ by 2^(exponent - 10), subnormal ones by 2^-24.
   const exponent = ((words64[1] >>> 20) & 0x7ff) - 1023;
   const step = size < SMALLEST_NORMAL ? STEP_OF_SUBNORMALS : 2 ** (exponent - 10);
   return roundedToEven(value / step) * step;
 }
 
-/** The nearest integer, ties to even; of numbers below 2^51. Keeps the sign of zero. */
+/** Rounds a number below 2^51 to the nearest integer, ties to even. Keeps the sign of zero. */
 function roundedToEven(value: number): number {
   const magnitude = Math.abs(value);
   const rounded = magnitude + 2 ** 52 - 2 ** 52;
   return value < 0 || Object.is(value, -0) ? -rounded : rounded;
 }
 
-/** The value of binary16 bits, as the bits of a binary32. NaN keeps its payload. */
+/** Converts the bits of a binary16 to those of a binary32. NaN keeps its payload. */
 export function float16ToFloat32Bits(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >>> 10) & 0x1f;
@@ -39,7 +39,7 @@ export function float16ToFloat32Bits(half: number): number {
   return sign | words32[0];
 }
 
-/** The bits of a binary16, of the bits of a binary32 that holds the same value. */
+/** Converts the bits of a binary32, whose value a binary16 can hold, to those of the binary16. */
 export function float16FromFloat32Bits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const exponent = (bits >>> 23) & 0xff;

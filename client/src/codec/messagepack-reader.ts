@@ -1,32 +1,37 @@
 import { ProtocolError } from "../errors.js";
 import {
+  BINARY_VALUES,
   DATETIME_KEY,
   DTYPE_KEY,
   ErrorCode,
-  MAX_CONTAINERS,
   MAX_DEPTH,
   MAX_DIMENSION,
+  MAX_DTYPE_LETTERS,
   MAX_NDIM,
+  MAX_VALUES,
   NDARRAY_KEY,
+  NDARRAY_VALUES,
   SHAPE_KEY,
   UUID_KEY,
 } from "../protocol.js";
 import { DateTime } from "./date-time.js";
+import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
 import { type DType, findDType, NdArray, type Samples, sizeOf } from "./ndarray.js";
 import { type PathStep, pathText, quoted } from "./path.js";
 import { SampleFault, SampleReader } from "./sample-reader.js";
 import { arrayHeader, isTrue, pastNumbers, WIDTH } from "./tags.js";
 import { Uuid } from "./uuid.js";
 
-/** What a map becomes: an object where all its keys are text, else a `Map`. */
-type Entries = Record<string, unknown> | Map<string | number | bigint, unknown>;
+/** A decoded map: an object if all keys are text, otherwise a `Map`. */
+type Entries = Record<string, unknown> | Map<Key, unknown>;
 
+/** Offsets of some bytes of the payload. */
 interface Span {
   readonly start: number;
   readonly stop: number;
 }
 
-/** An ndarray wrapper as it stands in the payload, before its samples are read. */
+/** Locations of the values of an ndarray wrapper in the payload. */
 interface Wrapper {
   readonly samples: Span;
   readonly dtype: Span;
@@ -36,39 +41,55 @@ interface Wrapper {
 const MARKERS: ReadonlySet<string> = new Set([NDARRAY_KEY, DTYPE_KEY, SHAPE_KEY, DATETIME_KEY, UUID_KEY]);
 const TOO_DEEP = `more than ${MAX_DEPTH} arrays and maps inside one another`;
 const SHORT_TEXT = 24;
+/** Character codes of a short text; one array for each length, so that decoding it allocates the string only. */
+const CODES: readonly number[][] = /* @__PURE__ */ Array.from({ length: SHORT_TEXT + 1 }, (_, length) =>
+  new Array<number>(length).fill(0),
+);
 const MOST_BYTES = 2n ** 63n - 1n;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const latin = new TextDecoder("latin1");
 
 /**
- * Reads one payload, value by value. A length is checked against what has arrived before anything is made of it.
+ * Reads one payload. Checks each length against the remaining bytes before it allocates memory.
  *
- * The well-kept libraries turn lists of numbers into JavaScript arrays, take a key twice and text that is no UTF-8, and
- * do not count what a payload becomes; hence a reader of our own.
+ * The known libraries are not sufficient: they convert lists of numbers to JavaScript arrays, accept duplicate keys and
+ * invalid UTF-8, and do not limit the number of values.
  */
 export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #end: number;
   #at = 0;
-  /** Values that enclosing arrays and maps still owe, each of at least a byte. */
+  /** Values that the open arrays and maps still need. Each has at least one byte. */
   #outstanding = 0;
-  #containers = 0;
-  /** As long as arrays and maps are open. */
+  /** Values read so far, counted as for MAX_VALUES. */
+  #values = 0;
+  /** One step for each open array or map. */
   readonly #path: PathStep[] = [];
+  readonly #floats: Set<Key> | undefined;
 
-  constructor(bytes: Uint8Array) {
+  /**
+   * @param floats receives the keys of the outermost map whose values are floats, as JavaScript cannot tell 1.0 from 1
+   */
+  constructor(bytes: Uint8Array, floats?: Set<Key>) {
+    this.#floats = floats;
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#end = bytes.length;
   }
 
-  /** The one value that fills the payload; null where there is none. */
+  /** Reads the only value of the payload; null if the payload is empty. */
   onlyValue(): unknown {
     if (this.#end === 0) return null;
     const value = this.#value();
     if (this.#at !== this.#end) this.#refuse(this.#at, `${this.#end - this.#at} bytes left over behind the value`);
     return value;
+  }
+
+  /** Number of values read so far, counted as for MAX_VALUES. */
+  get values(): number {
+    return this.#values;
   }
 
   // --- errors ---
@@ -79,6 +100,14 @@ export class Reader {
 
   #error(code: ErrorCode, offset: number, why: string, path = pathText(this.#path)): ProtocolError {
     return new ProtocolError(code, `${path}: ${why} (payload byte ${offset})`, { check: 11, path, offset });
+  }
+
+  /** Counts a value as MAX_VALUES defines it, before it is allocated. `start` is its offset. */
+  #count(start: number, values: number): void {
+    this.#values += values;
+    if (this.#values > MAX_VALUES) {
+      throw this.#error(ErrorCode.MESSAGE_TOO_LARGE, start, `more than ${MAX_VALUES} values in one payload`);
+    }
   }
 
   #need(bytes: number): void {
@@ -107,7 +136,7 @@ export class Reader {
       case 0xc4:
       case 0xc5:
       case 0xc6:
-        return this.#octets(this.#length(1 << (tag - 0xc4)));
+        return this.#octets(start, this.#length(1 << (tag - 0xc4)));
       case 0xd9:
       case 0xda:
       case 0xdb:
@@ -153,7 +182,7 @@ export class Reader {
     }
   }
 
-  /** A length of so many bytes behind its tag. Goes past both. */
+  /** Reads a tag and the length after it, which has `width` bytes. Returns the length. */
   #length(width: number): number {
     this.#need(1 + width);
     const at = this.#at + 1;
@@ -163,20 +192,21 @@ export class Reader {
 
   #text(start: number, length: number): string {
     this.#need(length);
+    this.#count(start, 1);
     const from = this.#at;
     this.#at += length;
     return (length <= SHORT_TEXT ? this.#ascii(from, length) : undefined) ?? this.#utf8(start, from);
   }
 
-  /** Short text is mostly ASCII, and then made faster so. */
+  /** Decodes at most SHORT_TEXT bytes if they are ASCII, as most are: faster than `TextDecoder`. */
   #ascii(from: number, length: number): string | undefined {
-    let text = "";
-    for (let i = from; i < from + length; i++) {
-      const byte = this.#bytes[i];
+    const codes = CODES[length];
+    for (let i = 0; i < length; i++) {
+      const byte = this.#bytes[from + i];
       if (byte >= 0x80) return undefined;
-      text += String.fromCharCode(byte);
+      codes[i] = byte;
     }
-    return text;
+    return String.fromCharCode.apply(null, codes);
   }
 
   #utf8(start: number, from: number): string {
@@ -187,25 +217,22 @@ export class Reader {
     }
   }
 
-  #octets(length: number): Uint8Array {
+  #octets(start: number, length: number): Uint8Array {
     this.#need(length);
+    this.#count(start, BINARY_VALUES);
     this.#at += length;
     return this.#bytes.slice(this.#at - length, this.#at);
   }
 
   // --- containers ---
 
-  /** Into an array or map that owes this many values: refused at once where they cannot all have arrived. */
+  /** Enters an array or map of so many values. Rejects it at once if the payload is too short for them. */
   #enter(start: number, values: number): void {
     const left = this.#end - this.#at;
     if (values + this.#outstanding > left)
       this.#refuse(start, `${values} values announced, and ${left} bytes are left`);
     if (this.#path.length === MAX_DEPTH) this.#refuse(start, TOO_DEEP);
-    this.#containers++;
-    if (this.#containers > MAX_CONTAINERS) {
-      const why = `more than ${MAX_CONTAINERS} arrays and maps in one payload`;
-      throw this.#error(ErrorCode.MESSAGE_TOO_LARGE, start, why);
-    }
+    this.#count(start, 1);
     this.#outstanding += values;
   }
 
@@ -223,39 +250,46 @@ export class Reader {
   }
 
   #map(start: number, length: number): unknown {
-    if (length > 0 && length <= 3 && MARKERS.has(this.#keyAt(this.#at))) return this.#markedMap(start, length);
+    if (length > 0 && mayBeWrapper(length, this.#keyAt(this.#at))) return this.#markedMap(start, length);
     return this.#entries(start, length);
   }
 
   #entries(start: number, length: number): Entries {
     this.#enter(start, 2 * length);
     let entries: Entries = {};
+    let isSparse = false;
     for (let i = 0; i < length; i++) {
       this.#outstanding--;
-      const key = this.#key(); // a broken key is the map's fault, and named by the map's path
+      const key = this.#key(); // an error in the key has the path of the map
       this.#path.push(key);
       this.#outstanding--;
+      if (this.#floats && this.#path.length === 1 && isFloatTag(this.#bytes[this.#at])) this.#floats.add(key);
       const value = this.#value();
       this.#path.pop();
-      if (typeof key !== "string" && !(entries instanceof Map)) entries = new Map(Object.entries(entries));
+      if (typeof key !== "string" && !(entries instanceof Map)) entries = mapFor(length, Object.entries(entries));
+      else if (!(entries instanceof Map) && isIndex(key as string) && !isSparse) {
+        entries = sparseObject(entries);
+        isSparse = true;
+      }
       if (!put(entries, key, value)) this.#refuse(start, "a map names the same key twice");
     }
     return entries;
   }
 
-  #key(): string | number | bigint {
+  #key(): Key {
     this.#need(1);
     const start = this.#at;
     const tag = this.#bytes[start];
     if (!isKeyTag(tag)) {
       this.#refuse(start, `a map key that is neither text nor an integer (MessagePack tag 0x${tag.toString(16)})`);
     }
-    return this.#value() as string | number | bigint;
+    if (WIDTH[tag]) this.#count(start, 1); // text is counted when it is read
+    return this.#value() as Key;
   }
 
   // --- wrappers ---
 
-  /** A map whose first key is one of the wrappers': what it wraps, or the map where it has other keys besides. */
+  /** Reads a map whose first key is a key of a wrapper. Returns the wrapped value, or the map if it is no wrapper. */
   #markedMap(start: number, length: number): unknown {
     const wrapper = length === 3 ? this.#locate() : undefined;
     if (wrapper) return this.#ndarray(wrapper);
@@ -284,16 +318,16 @@ export class Reader {
     this.#refuse(start, `an ndarray wrapper whose "${NDARRAY_KEY}" holds other than numbers, or whose shape does`);
   }
 
-  // --- ndarray wrappers: the samples usually come before the dtype that says what they are ---
+  // --- ndarray wrappers: the samples often precede the dtype, which must be read first ---
 
-  /** The three values of the wrapper whose first key is next; undefined where it is no whole wrapper. */
+  /** Finds the three values of a wrapper, whose first key is next; undefined if it is not a complete wrapper. */
   #locate(): Wrapper | undefined {
     const found: Record<string, Span> = {};
     let at = this.#at;
     for (let i = 0; i < 3; i++) {
       const key = this.#textAt(at);
       if (!key || key.stop === this.#end) return undefined;
-      const name = this.#ascii(key.start, key.stop - key.start) ?? "";
+      const name = this.#shortAt(key);
       const value = this.#wrappedAt(name, key.stop);
       if (!value || Object.hasOwn(found, name)) return undefined;
       found[name] = value;
@@ -317,10 +351,15 @@ export class Reader {
 
   #keyAt(at: number): string {
     const span = this.#textAt(at);
-    return span && span.stop - span.start <= SHORT_TEXT ? (this.#ascii(span.start, span.stop - span.start) ?? "") : "";
+    return span ? this.#shortAt(span) : "";
   }
 
-  /** The UTF-8 of the text of any header width at `at`; undefined where none stands whole. */
+  /** Returns the text if it is short and ASCII; otherwise an empty string. */
+  #shortAt({ start, stop }: Span): string {
+    return stop - start <= SHORT_TEXT ? (this.#ascii(start, stop - start) ?? "") : "";
+  }
+
+  /** Returns where the bytes of the text at `at` are; undefined if there is no complete text. */
   #textAt(at: number): Span | undefined {
     const tag = at < this.#end ? this.#bytes[at] : 0;
     if ((tag & 0xe0) !== 0xa0) return this.#sizedAt(at, 0xd9);
@@ -328,7 +367,7 @@ export class Reader {
     return stop <= this.#end ? { start: at + 1, stop } : undefined;
   }
 
-  /** What a length of 8, 16 or 32 bits counts, behind the tag at `at` and the length itself. */
+  /** Returns where the bytes after the tag at `at` and a length of 8, 16 or 32 bits are; undefined if incomplete. */
   #sizedAt(at: number, tag8: number): Span | undefined {
     const kind = at < this.#end ? this.#bytes[at] - tag8 : -1;
     if (kind < 0 || kind > 2) return undefined;
@@ -341,6 +380,7 @@ export class Reader {
   }
 
   #ndarray({ samples, dtype: dtypeSpan, shape: shapeSpan }: Wrapper): NdArray {
+    this.#count(samples.start, NDARRAY_VALUES);
     if (this.#path.length + 2 > MAX_DEPTH) this.#refuse(samples.start, TOO_DEEP);
     const dtype = this.#dtype(dtypeSpan);
     const shape = this.#shape(shapeSpan, dtype);
@@ -350,7 +390,8 @@ export class Reader {
   }
 
   #dtype({ start, stop }: Span): DType {
-    const text = this.#ascii(start, Math.min(stop - start, 2 * MAX_DEPTH)) ?? "";
+    if (stop - start > MAX_DTYPE_LETTERS) this.#refuse(start, `a dtype of ${stop - start} letters`);
+    const text = latin.decode(this.#bytes.subarray(start, stop));
     const found = findDType(text);
     return found ?? this.#refuse(start, `dtype ${quoted(text)} is no bool, integer or float of at most 8 bytes`);
   }
@@ -387,9 +428,9 @@ export class Reader {
     return typeof size === "number" && size >= 0 && size <= MAX_DIMENSION ? size : undefined;
   }
 
-  /** A view of the received bytes; a copy only where they are unaligned, or of a type that JavaScript has not. */
+  /** Returns the samples as a view of the payload; as a copy if they are unaligned or JavaScript lacks their type. */
   #viewSamples(samples: Span, dtype: DType, shape: readonly number[]): Samples {
-    const { start, stop } = this.#sizedAt(samples.start, 0xc4) as Span; // it was there when the wrapper was located
+    const { start, stop } = this.#sizedAt(samples.start, 0xc4) as Span; // found before, by #locate
     const size = sizeOf(shape);
     if (stop - start !== size * dtype.size) {
       const expected = `shape [${shape}] of ${dtype.name} has ${size * dtype.size}`;
@@ -408,6 +449,8 @@ export class Reader {
   #copySamples({ start, stop }: Span, dtype: DType, shape: readonly number[]): Samples {
     const size = sizeOf(shape);
     if (size > stop - start) this.#refuseShape(start, shape); // before anything is allocated
+    const lists = this.#isFlat(start, shape) ? 1 : shape.length;
+    if (this.#path.length + 1 + lists > MAX_DEPTH) this.#refuse(start, TOO_DEEP);
     const reader = new SampleReader(this.#bytes, this.#view, dtype, size);
     try {
       if (this.#fill(reader, start, shape, size) !== stop) this.#refuseShape(start, shape);
@@ -419,7 +462,14 @@ export class Reader {
     return reader.samples;
   }
 
-  /** Where the samples end that are nested as the shape says or flat; -1 where they are neither. */
+  /** Returns true if the samples are one flat list in C order, false if they are nested lists. */
+  #isFlat(start: number, shape: readonly number[]): boolean {
+    const header = arrayHeader(this.#view, start);
+    if (!header) return false;
+    return shape.length < 2 || header.length === 0 || !arrayHeader(this.#view, header.start);
+  }
+
+  /** Reads the samples, flat or nested as the shape says, and returns their end; -1 if they are neither. */
   #fill(reader: SampleReader, start: number, shape: readonly number[], size: number): number {
     const header = arrayHeader(this.#view, start);
     if (!header) return shape.length === 0 ? reader.read(start, 1) : -1;
@@ -442,14 +492,8 @@ export class Reader {
   }
 }
 
-/** An integer as a number where a number holds it exactly. */
-function exact(integer: bigint): number | bigint {
-  const size = integer < 0n ? -integer : integer;
-  return size <= Number.MAX_SAFE_INTEGER ? Number(integer) : integer;
-}
-
-/** Puts a new entry in; false where the key is there already. */
-function put(entries: Entries, key: string | number | bigint, value: unknown): boolean {
+/** Adds an entry; returns false if the key exists already. */
+function put(entries: Entries, key: Key, value: unknown): boolean {
   if (entries instanceof Map) {
     if (entries.has(key)) return false;
     entries.set(key, value);
@@ -465,7 +509,7 @@ function put(entries: Entries, key: string | number | bigint, value: unknown): b
   return true;
 }
 
-/** The bytes that the samples would have if no dimension were 0. */
+/** Returns the size of the samples in bytes, without dimensions of 0. */
 function bytesOf(shape: readonly number[], dtype: DType): bigint {
   return shape.reduce((bytes, size) => (size ? bytes * BigInt(size) : bytes), BigInt(dtype.size));
 }
@@ -475,8 +519,17 @@ function isKeyTag(tag: number): boolean {
   return isInteger || (tag & 0xe0) === 0xa0 || (tag >= 0xd9 && tag <= 0xdb);
 }
 
+function isFloatTag(tag: number): boolean {
+  return tag === 0xca || tag === 0xcb;
+}
+
 function isBinTag(tag: number): boolean {
   return tag >= 0xc4 && tag <= 0xc6;
+}
+
+/** Returns true if a map of so many entries, with this first key, may be a wrapper. */
+export function mayBeWrapper(length: number, firstKey: unknown): boolean {
+  return length <= 3 && MARKERS.has(firstKey as string);
 }
 
 function isWrapperKey(key: string): boolean {
@@ -491,7 +544,7 @@ function viewOf(bytes: Uint8Array, start: number, dtype: DType, size: number): S
   return new dtype.Samples(copy.buffer, 0, size);
 }
 
-/** The place of the element with that index in C order. */
+/** Converts an index in C order to one index for each dimension. */
 function indicesOf(index: number, shape: readonly number[]): number[] {
   const place: number[] = [];
   let rest = index;

@@ -1,11 +1,11 @@
 /**
  * Payloads: MessagePack with the specification's wrappers for dates, UUIDs and arrays.
  *
- * | on the wire | in JavaScript |
+ * | MessagePack | JavaScript |
  * | --- | --- |
  * | int, float | number; bigint for an integer beyond ±(2^53 - 1) |
  * | str, bool, nil, bin | string, boolean, null, Uint8Array |
- * | array, map | Array, object; a `Map` where a key is no text |
+ * | array, map | Array, object; a `Map`, perhaps of a subclass, if a key is not text |
  * | datetime, UUID | `DateTime` (a `Date`), `Uuid` |
  * | ndarray | `NdArray`: a typed array and a shape |
  */
@@ -20,33 +20,34 @@ export { NdArray, type Samples } from "./ndarray.js";
 export { Uuid } from "./uuid.js";
 
 export interface PackOptions {
-  /** How arrays are packed; `"list"` by default. */
+  /** Form in which arrays are packed; `"list"` by default. */
   readonly ndarray?: NdArrayForm;
-  /** Bytes that the payload may have. */
+  /** Largest size of the payload, in bytes. */
   readonly maxPayload?: number;
 }
 
 /**
- * The payload of a message.
+ * Packs the payload of a message.
  *
- * A number that is an integer of at most 53 bits travels as an integer, any other as a float of 64 bits. A `Date`
- * travels with the offset +00:00. A typed array travels as an array of one dimension, but for a `Uint8Array`, which is
- * bytes; of an `NdArray`, `data` may be one. A property that is undefined is left out.
+ * A number is packed as an integer if it is an integer of at most 53 bits, otherwise as a float of 64 bits. A `Date`
+ * gets the offset +00:00. A `Uint8Array` is packed as bytes, any other typed array as an array of one dimension. To
+ * send an array of uint8, make an `NdArray` of the `Uint8Array`. A property that is undefined is left out.
  *
- * @throws TypeError | RangeError for what has no form on the wire; the text names its path
- * @throws ProtocolError 0x102 where the payload passes `maxPayload`
+ * @throws TypeError | RangeError a value cannot be packed, or a map has the keys of a wrapper but invalid values; the
+ *   message names its path
+ * @throws ProtocolError 0x102: the payload exceeds `maxPayload`, or has more values than a receiver accepts
  */
 export function pack(value: unknown, { ndarray = "list", maxPayload = DEFAULT_MAX_PAYLOAD }: PackOptions = {}) {
   return new Writer(0, maxPayload, ndarray).frameOf(value);
 }
 
 /**
- * What a payload holds; null for an empty one.
+ * Unpacks a payload. An empty payload is null.
  *
- * Arrays in binary form are views of `payload` where they are aligned in its buffer.
+ * An array in binary form is a view of `payload` if it is aligned in its buffer, otherwise a copy.
  *
- * @throws ProtocolError check 11: 0x200 where it is not exactly one well-formed value of the specification's types,
- *   0x102 where it has too many arrays and maps
+ * @throws ProtocolError check 11: the payload is not exactly one valid value of the types above (0x200), or has too
+ *   many values (0x102)
  */
 export function unpack(payload: Uint8Array): unknown {
   return new Reader(payload).onlyValue();

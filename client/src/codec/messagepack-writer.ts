@@ -1,12 +1,27 @@
 import { ProtocolError } from "../errors.js";
-import { DATETIME_KEY, DTYPE_KEY, ErrorCode, MAX_DEPTH, NDARRAY_KEY, SHAPE_KEY, UUID_KEY } from "../protocol.js";
+import {
+  BINARY_VALUES,
+  DATETIME_KEY,
+  DTYPE_KEY,
+  ErrorCode,
+  MAX_DEPTH,
+  MAX_VALUES,
+  NDARRAY_KEY,
+  NDARRAY_VALUES,
+  SHAPE_KEY,
+  UUID_KEY,
+} from "../protocol.js";
 import { isoText } from "./date-time.js";
 import { float16FromFloat32Bits } from "./float16.js";
+import { mayBeWrapper, Reader } from "./messagepack-reader.js";
 import { type DType, findDType, NdArray, type Samples } from "./ndarray.js";
-import { type PathStep, pathText } from "./path.js";
+import { type PathStep, pathText, ROOT } from "./path.js";
 import { Uuid } from "./uuid.js";
 
-/** How arrays are sent: nested lists, which every peer reads, or their bytes, for peers that announced it. */
+/**
+ * Form in which arrays are sent: nested lists, which every peer reads; or bytes, for peers that announced
+ * `ndarray-bin`.
+ */
 export type NdArrayForm = "list" | "binary";
 
 const SMALLEST_BUFFER = 256;
@@ -14,11 +29,13 @@ const ALIGNMENT = 8;
 const LARGEST_INT64 = 2n ** 63n;
 const LARGEST_UINT64 = 2n ** 64n;
 
-/** The tags of integers by the bytes that follow. */
+/** Tags of integers, by the number of bytes that follow. */
 const UNSIGNED: Readonly<Record<number, number>> = { 1: 0xcc, 2: 0xcd, 4: 0xce, 8: 0xcf };
 const SIGNED: Readonly<Record<number, number>> = { 1: 0xd0, 2: 0xd1, 4: 0xd2, 8: 0xd3 };
 
-/** The tags of what has a length: one that holds it below `fixEnd`, and those for lengths of 8, 16 and 32 bits. */
+/**
+ * Tags of a type with a length. `fix` contains a length below `fixEnd`; the others precede 8, 16 or 32 bits of length.
+ */
 interface LengthTags {
   readonly fix: number;
   readonly fixEnd: number;
@@ -34,9 +51,9 @@ const MAP: LengthTags = { fix: 0x80, fixEnd: 16, tag8: 0, tag16: 0xde, tag32: 0x
 const utf8 = new TextEncoder();
 
 /**
- * Writes one payload, behind the room that its frame's header takes, from which the alignment of arrays counts.
+ * Writes one payload, after free bytes for the header of its frame. Arrays are aligned within the frame.
  *
- * What has no form on the wire is the caller's mistake: a `TypeError` or `RangeError` that names the path.
+ * Throws `TypeError` or `RangeError`, with the path, for a value that cannot be packed.
  */
 export class Writer {
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(SMALLEST_BUFFER);
@@ -45,24 +62,26 @@ export class Writer {
   readonly #limit: number;
   readonly #binary: boolean;
   readonly #path: PathStep[] = [];
+  /** Values written so far, counted as for MAX_VALUES. */
+  #counted = 0;
 
   /**
-   * @param room bytes of the header in front of the payload
-   * @param maxPayload bytes that the payload may have
+   * @param headerSize bytes to leave free before the payload
+   * @param maxPayload largest size of the payload, in bytes
    */
-  constructor(room: number, maxPayload: number, form: NdArrayForm) {
-    this.#at = room;
-    this.#limit = room + maxPayload;
+  constructor(headerSize: number, maxPayload: number, form: NdArrayForm) {
+    this.#at = headerSize;
+    this.#limit = headerSize + maxPayload;
     this.#binary = form === "binary";
   }
 
-  /** The room and the payload behind it. */
+  /** Returns the free bytes and the payload after them. */
   frameOf(value: unknown): Uint8Array<ArrayBuffer> {
     this.#value(value ?? null);
     return this.#bytes.subarray(0, this.#at);
   }
 
-  // --- room, and the way to the value ---
+  // --- buffer, limits and path ---
 
   #where(): string {
     return pathText(this.#path);
@@ -72,7 +91,7 @@ export class Writer {
     const needed = this.#at + bytes;
     if (needed > this.#limit) {
       const path = this.#where();
-      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `the payload passes its limit at ${path}`, { path });
+      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `the payload exceeds its limit at ${path}`, { path });
     }
     if (needed <= this.#bytes.length) return;
     const larger = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
@@ -81,7 +100,16 @@ export class Writer {
     this.#view = new DataView(larger.buffer);
   }
 
-  #leaveLevels(levels: number): void {
+  /** Counts values as a receiver does, which accepts at most MAX_VALUES. */
+  #count(values: number): void {
+    this.#counted += values;
+    if (this.#counted <= MAX_VALUES) return;
+    const path = this.#where();
+    const message = `${path}: more than ${MAX_VALUES} values in one payload`;
+    throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, message, { path });
+  }
+
+  #checkDepth(levels: number): void {
     if (this.#path.length + levels > MAX_DEPTH) {
       throw new RangeError(`${this.#where()}: more than ${MAX_DEPTH} arrays and maps inside one another`);
     }
@@ -90,7 +118,7 @@ export class Writer {
   // --- values ---
 
   #value(value: unknown): void {
-    if (typeof value === "string") this.#text(value);
+    if (typeof value === "string") this.#countedText(value);
     else if (typeof value === "number") this.#number(value);
     else if (typeof value === "boolean") this.#byte(value ? 0xc3 : 0xc2);
     else if (typeof value === "bigint") this.#bigint(value);
@@ -103,8 +131,8 @@ export class Writer {
   #object(value: object): void {
     if (Array.isArray(value)) this.#array(value);
     else if (value instanceof NdArray) this.#ndarray(value);
-    else if (value instanceof Uint8Array) this.#octets(value);
-    else if (value instanceof ArrayBuffer) this.#octets(new Uint8Array(value));
+    else if (value instanceof Uint8Array) this.#countedOctets(value);
+    else if (value instanceof ArrayBuffer) this.#countedOctets(new Uint8Array(value));
     else if (value instanceof Date) this.#wrapped(DATETIME_KEY, this.#dateText(value));
     else if (value instanceof Uuid) this.#wrapped(UUID_KEY, String(value));
     else if (value instanceof Map) this.#map([...value]);
@@ -117,7 +145,7 @@ export class Writer {
     if (prototype !== Object.prototype && prototype !== null) {
       throw new TypeError(`${this.#where()}: cannot pack a ${value.constructor?.name ?? "value"}`);
     }
-    // As in JSON, a property that is undefined is not there.
+    // As in JSON, properties that are undefined are left out.
     this.#map(Object.entries(value).filter(([, item]) => item !== undefined));
   }
 
@@ -141,7 +169,7 @@ export class Writer {
     this.#view.setFloat64(at, value);
   }
 
-  /** In the shortest form. */
+  /** Writes an integer in the shortest form. */
   #integer(value: number): void {
     if (value >= -32 && value < 128) this.#byte(value & 0xff);
     else if (value >= 0) this.#unsigned(value);
@@ -166,7 +194,7 @@ export class Writer {
     else this.#view.setBigInt64(at, BigInt(value));
   }
 
-  /** Writes a tag, and says where the bytes go that follow it. */
+  /** Writes a tag, reserves `width` bytes after it and returns their offset. */
   #tagged(tag: number, width: number): number {
     this.#reserve(1 + width);
     this.#bytes[this.#at] = tag;
@@ -188,6 +216,11 @@ export class Writer {
     this.#view.setBigUint64(at, BigInt.asUintN(64, value));
   }
 
+  #countedText(text: string): void {
+    this.#count(1);
+    this.#text(text);
+  }
+
   #text(text: string): void {
     if (this.#shortAscii(text)) return;
     if (!text.isWellFormed()) throw new TypeError(`${this.#where()}: the text has no UTF-8 form`);
@@ -196,7 +229,9 @@ export class Writer {
     this.#raw(bytes);
   }
 
-  /** Keys and names are short and mostly ASCII, and then written faster so; false where this one is not. */
+  /**
+   * Writes a short ASCII text, as most keys and names are: faster than `TextEncoder`. Returns false for other texts.
+   */
   #shortAscii(text: string): boolean {
     const size = text.length;
     if (size >= 32) return false;
@@ -211,12 +246,17 @@ export class Writer {
     return true;
   }
 
+  #countedOctets(bytes: Uint8Array): void {
+    this.#count(BINARY_VALUES);
+    this.#octets(bytes);
+  }
+
   #octets(bytes: Uint8Array): void {
     this.#length(bytes.length, BIN);
     this.#raw(bytes);
   }
 
-  /** A length in its shortest form: within the tag, or in 8 (where there is that), 16 or 32 bits behind it. */
+  /** Writes a length in the shortest form: in the tag, or in 8 (if the type has it), 16 or 32 bits after it. */
   #length(length: number, tags: LengthTags): void {
     if (length < tags.fixEnd) {
       this.#byte(tags.fix | length);
@@ -241,7 +281,8 @@ export class Writer {
   // --- containers ---
 
   #array(items: readonly unknown[]): void {
-    this.#leaveLevels(1);
+    this.#checkDepth(1);
+    this.#count(1);
     this.#length(items.length, ARRAY);
     const depth = this.#path.push(0) - 1;
     for (let i = 0; i < items.length; i++) {
@@ -252,21 +293,40 @@ export class Writer {
   }
 
   #map(entries: readonly (readonly [unknown, unknown])[]): void {
-    this.#leaveLevels(1);
+    const start = this.#at;
+    const counted = this.#counted;
+    this.#checkDepth(1);
+    this.#count(1);
     this.#length(entries.length, MAP);
     for (const [key, item] of entries) {
       if (!isKey(key)) {
         throw new TypeError(`${this.#where()}: a map key that is neither text nor an integer`);
       }
       this.#path.push(key);
+      if (typeof key !== "string") this.#count(1);
       this.#value(key);
       this.#value(item);
       this.#path.pop();
     }
+    const isWrapper = mayBeWrapper(entries.length, entries[0]?.[0]);
+    if (isWrapper && this.#readBack(start) instanceof NdArray) this.#counted = counted + NDARRAY_VALUES;
+  }
+
+  /** Returns what a receiver decodes from the bytes since `start`. Throws TypeError if it would reject them. */
+  #readBack(start: number): unknown {
+    try {
+      return new Reader(this.#bytes.subarray(start, this.#at)).onlyValue();
+    } catch (error) {
+      const { message, path: within } = error as ProtocolError & { path: string };
+      const why = message.slice(`${within}: `.length).replace(/ \(payload byte \d+\)$/, "");
+      const path = this.#where() + within.slice(ROOT.length);
+      throw new TypeError(`${path}: no reader takes this for what its keys say it is: ${why}`, { cause: error });
+    }
   }
 
   #wrapped(key: string, text: string): void {
-    this.#leaveLevels(1);
+    this.#checkDepth(1);
+    this.#count(3); // the map, its key and the text
     this.#length(1, MAP);
     this.#text(key);
     this.#text(text);
@@ -282,7 +342,8 @@ export class Writer {
   }
 
   #ndarray(array: NdArray): void {
-    this.#leaveLevels(1 + Math.max(1, this.#binary ? 1 : array.shape.length));
+    this.#checkDepth(1 + Math.max(1, this.#binary ? 1 : array.shape.length));
+    this.#count(NDARRAY_VALUES);
     const dtype = findDType(array.dtype) as DType;
     if (this.#binary) this.#binaryForm(array, dtype);
     else this.#listForm(array, dtype);
@@ -300,7 +361,7 @@ export class Writer {
     this.#text(array.dtype);
   }
 
-  /** Writes the lists of one dimension and those inside; says which element comes next. */
+  /** Writes the lists of a dimension and of those within it. Returns the index of the next element. */
   #nested(array: NdArray, dtype: DType, dimension: number, first: number): number {
     const { shape, data } = array;
     if (shape.length === 0) return this.#samples(data, dtype, 0, 1);
@@ -320,7 +381,7 @@ export class Writer {
     return last;
   }
 
-  /** Word by word, so that every bit of a NaN arrives. */
+  /** Writes float64 samples as 32-bit words, which keeps the payload of a NaN. */
   #doubles(data: Samples, first: number, last: number): void {
     const words = new Int32Array(data.buffer, data.byteOffset, 2 * data.length);
     this.#reserve(9 * (last - first));
@@ -341,10 +402,10 @@ export class Writer {
   }
 
   /**
-   * `{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}`.
+   * Writes `dtype` and `__ndarray__`, the bytes, little-endian and in C order. The shape follows.
    *
-   * The bytes start at a multiple of 8 from the frame's first byte. The padding, 0 to 7, is made of wider headers than
-   * need be: its bit 0 widens one by 1 byte, bit 1 another by 2, bit 2 a third by 4.
+   * The bytes start at a multiple of 8 from the first byte of the frame. Longer MessagePack headers than necessary
+   * provide the 0 to 7 bytes of padding: one can be longer by 1 byte, another by 2, a third by 4.
    */
   #binaryForm(array: NdArray, dtype: DType): void {
     const size = array.size * dtype.size;

@@ -1,6 +1,6 @@
-import { MAX_DIMENSION, MAX_NDIM } from "../protocol.js";
+import { DTYPE_NAMES, MAX_DIMENSION, MAX_NDIM } from "../protocol.js";
 
-/** The elements of an array: float16 in a `Float32Array`, bool in a `Uint8Array` of 0 and 1. */
+/** Elements of an array. A `Float32Array` also holds float16; a `Uint8Array` of 0 and 1 holds bool. */
 export type Samples =
   | Int8Array
   | Int16Array
@@ -18,48 +18,36 @@ interface SamplesConstructor {
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): Samples;
 }
 
-/** A type of elements that travels. */
+/** A type of elements that the protocol has. */
 export interface DType {
-  /** NumPy's name: `float64`; with `>` and the code, `>f8`, where the array's memory was big-endian over there. */
+  /**
+   * Name in NumPy, such as `float64`; for arrays that are big-endian in the memory of the sender, `>` and a code:
+   * `>f8`.
+   */
   readonly name: string;
   readonly kind: "bool" | "int" | "float";
-  /** Bytes of an element in binary form. */
+  /** Size of an element in binary form, in bytes. */
   readonly size: number;
   readonly Samples: SamplesConstructor;
-  /** The range of an integer type; NaN for others, and not used for those of 64 bits. */
+  /** Least value of an integer type; NaN for other types. */
   readonly min: number;
+  /** Largest value of an integer type, or that value plus 1 for 64 bits; NaN for other types. */
   readonly max: number;
 }
 
-const CODES: Record<string, DType> = {
-  b1: dtype("bool", "bool", 1, Uint8Array),
-  i1: dtype("int8", "int", 1, Int8Array, -(2 ** 7), 2 ** 7 - 1),
-  i2: dtype("int16", "int", 2, Int16Array, -(2 ** 15), 2 ** 15 - 1),
-  i4: dtype("int32", "int", 4, Int32Array, -(2 ** 31), 2 ** 31 - 1),
-  i8: dtype("int64", "int", 8, BigInt64Array, -(2 ** 63), 2 ** 63),
-  u1: dtype("uint8", "int", 1, Uint8Array, 0, 2 ** 8 - 1),
-  u2: dtype("uint16", "int", 2, Uint16Array, 0, 2 ** 16 - 1),
-  u4: dtype("uint32", "int", 4, Uint32Array, 0, 2 ** 32 - 1),
-  u8: dtype("uint64", "int", 8, BigUint64Array, 0, 2 ** 64),
-  f2: dtype("float16", "float", 2, Float32Array),
-  f4: dtype("float32", "float", 4, Float32Array),
-  f8: dtype("float64", "float", 8, Float64Array),
-};
-
-/** What NumPy reads as one of these types, besides the code itself and the name. */
-const SPELLINGS: Record<string, string> = {
-  b1: "? bool_",
-  i1: "b byte",
-  i2: "h short",
-  i4: "i intc",
-  i8: "l q p int int_ long longlong intp",
-  u1: "B ubyte",
-  u2: "H ushort",
-  u4: "I uintc",
-  u8: "L Q P uint ulong ulonglong uintp",
-  f2: "e half",
-  f4: "f single",
-  f8: "d double float",
+const DTYPES: Readonly<Record<keyof typeof DTYPE_NAMES, DType>> = {
+  bool: dtype("bool", "bool", 1, Uint8Array),
+  int8: dtype("int8", "int", 1, Int8Array, -(2 ** 7), 2 ** 7 - 1),
+  int16: dtype("int16", "int", 2, Int16Array, -(2 ** 15), 2 ** 15 - 1),
+  int32: dtype("int32", "int", 4, Int32Array, -(2 ** 31), 2 ** 31 - 1),
+  int64: dtype("int64", "int", 8, BigInt64Array, -(2 ** 63), 2 ** 63),
+  uint8: dtype("uint8", "int", 1, Uint8Array, 0, 2 ** 8 - 1),
+  uint16: dtype("uint16", "int", 2, Uint16Array, 0, 2 ** 16 - 1),
+  uint32: dtype("uint32", "int", 4, Uint32Array, 0, 2 ** 32 - 1),
+  uint64: dtype("uint64", "int", 8, BigUint64Array, 0, 2 ** 64),
+  float16: dtype("float16", "float", 2, Float32Array),
+  float32: dtype("float32", "float", 4, Float32Array),
+  float64: dtype("float64", "float", 8, Float64Array),
 };
 
 const KNOWN: ReadonlyMap<string, DType> = /* @__PURE__ */ makeKnown();
@@ -77,11 +65,12 @@ function dtype(
 
 function makeKnown(): Map<string, DType> {
   const known = new Map<string, DType>();
-  for (const [code, type] of Object.entries(CODES)) {
+  for (const type of Object.values(DTYPES)) {
+    const [code, ...others] = DTYPE_NAMES[type.name as keyof typeof DTYPE_NAMES];
     const swapped = type.size > 1 ? { ...type, name: `>${code}` } : type;
-    for (const spelling of [code, type.name, ...SPELLINGS[code].split(" ")]) {
+    for (const spelling of [type.name, code, ...others]) {
       known.set(spelling, type);
-      if (!isCode(spelling)) continue;
+      if (spelling !== code && spelling.length > 1) continue; // only codes have a byte order
       for (const order of ["<", "=", "|"]) known.set(order + spelling, type);
       known.set(`>${spelling}`, swapped);
     }
@@ -89,25 +78,20 @@ function makeKnown(): Map<string, DType> {
   return known;
 }
 
-/** Of codes, the byte order may be said; not of names. */
-function isCode(spelling: string): boolean {
-  return /^.\d?$/.test(spelling);
-}
-
-/** The type that a text names, by any spelling that NumPy reads; undefined where it is none that travels. */
+/** Returns the type with that name or code; undefined if the protocol does not have it. */
 export function findDType(spelling: string): DType | undefined {
   return KNOWN.get(spelling);
 }
 
-/** What an array of that class holds, unless its dtype says otherwise. */
+/** Returns the name of the dtype for the class of a typed array. Bool and float16 have no class of their own. */
 function dtypeOf(samples: Samples): string {
-  for (const type of Object.values(CODES)) {
+  for (const type of Object.values(DTYPES)) {
     if (samples instanceof type.Samples && type.name !== "bool" && type.name !== "float16") return type.name;
   }
-  throw new TypeError("the elements of an NdArray are a typed array");
+  throw new TypeError("the elements of an NdArray must be a typed array");
 }
 
-/** The product of the dimensions. */
+/** Returns the number of elements: the product of the dimensions. */
 export function sizeOf(shape: readonly number[]): number {
   let size = 1;
   for (const n of shape) size *= n;
@@ -118,24 +102,25 @@ function isDimension(n: number): boolean {
   return Number.isInteger(n) && n >= 0 && n <= MAX_DIMENSION;
 }
 
-/** An array of numbers of any shape, as NumPy has them, in C order: the last dimension is the innermost. */
+/** An array of numbers of any shape, as in NumPy. The elements are in C order: the last index changes first. */
 export class NdArray {
-  /** The elements. Of a message in binary form, a view of the received bytes: copy it before you write to it. */
+  /** The elements. In a received message they may be a view of the frame: copy them before you write to them. */
   readonly data: Samples;
   readonly shape: readonly number[];
-  /** NumPy's name of the type of the elements: `float64`, `int16`, `bool`, ... */
+  /** Type of the elements, by its name in NumPy: `float64`, `int16`, `bool`, ... */
   readonly dtype: string;
 
   /**
    * @param data the elements in C order
-   * @param shape the size of each dimension; one dimension if it is not given
-   * @param dtype where the class of `data` does not say it: `bool`, `float16`, or big-endian memory, as in `>i2`
-   * @throws TypeError where the elements are not of that dtype
-   * @throws RangeError where shape and number of elements disagree
+   * @param shape the size of each dimension; one dimension by default
+   * @param dtype by default the dtype for the class of `data`; required for `bool`, `float16` and big-endian types
+   *   (`>i2`)
+   * @throws TypeError the class of `data` does not match the dtype
+   * @throws RangeError the shape does not match the number of elements, or has too many dimensions
    */
   constructor(data: Samples, shape: readonly number[] = [data.length], dtype: string = dtypeOf(data)) {
     const type = findDType(dtype);
-    if (!type || !(data instanceof type.Samples)) throw new TypeError(`the elements are no ${dtype}`);
+    if (!type || !(data instanceof type.Samples)) throw new TypeError(`the elements are not of dtype ${dtype}`);
     if (shape.length > MAX_NDIM) throw new RangeError(`${shape.length} dimensions; ${MAX_NDIM} is the most`);
     if (!shape.every(isDimension) || sizeOf(shape) !== data.length) {
       throw new RangeError(`${data.length} elements do not have the shape [${shape.join(", ")}]`);
@@ -150,7 +135,7 @@ export class NdArray {
     return this.data.length;
   }
 
-  /** The part with that index along the first dimension, such as one lead of `[leads, samples]`; a view. */
+  /** Returns a view of the part with that index in the first dimension, such as one lead of `[leads, samples]`. */
   row(index: number): NdArray {
     const [rows, ...shape] = this.shape;
     if (rows === undefined || !(index >= 0 && index < rows)) throw new RangeError(`there is no row ${index}`);

@@ -2,17 +2,26 @@ import { ProtocolError } from "../errors.js";
 import {
   COMPRESSION_LEVEL,
   COMPRESSION_THRESHOLD,
+  DATA_TYPES,
   DEFAULT_MAX_PAYLOAD,
   ErrorCode,
   FLAG_SINCE,
   Flag,
+  Form,
   HEADER_SIZES,
   LARGEST_LENGTH,
+  LARGEST_SEQUENCE,
+  LARGEST_STREAM_ID,
   LARGEST_TIMESTAMP,
   LAST_FATAL_CHECK,
   LATEST_VERSION,
+  MAX_ANSWER_PAYLOAD,
   MAX_BATCH_PAYLOAD,
+  MAX_CONTROL_PAYLOAD,
   MessageType,
+  RECORD_HEADER,
+  STREAM_TYPES,
+  TYPE_SINCE,
   VERSIONS,
   type Version,
 } from "../protocol.js";
@@ -21,61 +30,150 @@ import { crc32 } from "./crc32.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 import { SendClock } from "./send-clock.js";
+import { isOfStream, readOfStream } from "./stream-messages.js";
 
 const SMALLEST_HEADER = HEADER_SIZES[1];
 const TIMED_SINCE = 3;
+/** First version whose header has form, stream and sequence; then their offsets in the header. */
+const FORMED_SINCE = 4;
+const FORM_AT = 19;
+const STREAM_AT = 20;
+const SEQUENCE_AT = 24;
+/** Bits of the form for the compression algorithm; 0 for zlib, or without compression. */
+const ALGORITHM = 0x03;
+const ALGORITHMS = ["ZLIB", "ZSTD", "LZ4"];
+/** Offsets in a record: its filter, and its number of samples in each lead. */
+const FILTER_AT = 2;
+const COUNT_AT = 4;
+/** Bytes that each sample of a record uses of the limit for batches, for any dtype. */
+const SAMPLE_SIZE = 8;
+/** Flags for transformations of the payload. Callers cannot set them. */
 const TRANSFORMED = Flag.COMPRESSED | Flag.ENCRYPTED;
+const TRANSFORMED_IN_V4 = TRANSFORMED | Flag.FRAGMENT | Flag.SIGNED;
 
-const NUMBERS_OF_TYPES: ReadonlySet<number> = new Set(Object.values(MessageType));
-
-/** What a frame says of itself before its payload. */
+/** The header of a frame. */
 export interface Header {
   readonly version: Version;
   readonly type: MessageType;
-  /** The bits as received, undefined ones included. */
+  /** The bits as received, including undefined ones. */
   readonly flags: number;
-  /** Bytes of payload as they travel. */
+  /** Size of the payload in the frame, in bytes. */
   readonly length: number;
+  /** CRC-32 of the payload. */
   readonly checksum: number;
-  /** The sender's clock in microseconds since 1970; null before version 3. */
+  /** Microseconds since 1970 by the sender's clock; null before version 3. */
   readonly timestamp: bigint | null;
-  /** Bytes of the header itself. */
+  /** Size of the header, in bytes. */
   readonly size: number;
+  /** Encoding of the payload: the bits of `Form` and of the compression algorithm; undefined before version 4. */
+  readonly form?: number | undefined;
+  /** Number of the stream on its connection, 0 for none; undefined before version 4. */
+  readonly streamId?: number | undefined;
+  /** Number of the message in its stream, 0 for none; undefined before version 4. */
+  readonly sequence?: number | undefined;
 }
 
 /** One decoded frame. */
 export interface Message<Data = unknown> {
   readonly type: MessageType;
   readonly version: Version;
-  /** The header's bits, undefined ones included. */
+  /** The bits as received, including undefined ones. */
   readonly flags: number;
-  /** The sender's clock in microseconds since 1970; null before version 3. */
+  /** Microseconds since 1970 by the sender's clock; null before version 3. */
   readonly timestamp: bigint | null;
-  /** The payload; null for an empty one. */
+  /** Encoding of the payload, as in the header; undefined before version 4. */
+  readonly form?: number | undefined;
+  /** Number of the stream on its connection, 0 for none; undefined before version 4. */
+  readonly streamId?: number | undefined;
+  /** Number of the message in its stream, 0 for none; undefined before version 4. Not the `sequence` of the data. */
+  readonly sequence?: number | undefined;
+  /** The decoded payload; null if it is empty. */
   readonly data: Data;
-  /** Bytes of the frame as it travelled. */
+  /** Size of the frame, in bytes. */
   readonly frameBytes: number;
-  /** Bytes of the payload, inflated. */
+  /** Size of the payload after decompression, in bytes. */
   readonly payloadBytes: number;
 }
 
+/** The result of decoding a record. `Template` returns more. */
+export interface RecordContent {
+  /** The data of the ECG_DATA message. */
+  readonly data: unknown;
+}
+
+/** The part of `Template` that the handler needs. */
+export interface RecordTemplate {
+  /** Number of leads; 0 if the signal has one dimension. */
+  readonly rows: number;
+  /**
+   * Decodes the payload of a record.
+   *
+   * @param payload at least the 16 bytes before the samples, with the number of this template
+   * @param maxPayload largest size of the samples in memory, in bytes
+   * @throws ProtocolError check 11
+   */
+  decode(payload: Uint8Array, maxPayload: number): RecordContent;
+}
+
+/** The templates for decoding records of version 4. The caller keeps them, not the handler. */
+export interface TemplateBook {
+  get(streamId: number, template: number): RecordTemplate | undefined;
+}
+
+/** The streams of one direction of a connection: their templates, and which of their frames are read. */
+export interface FrameBook extends TemplateBook {
+  /**
+   * Returns true if a frame is to be read, after its checks 1 to 7; false if it is ignored.
+   *
+   * @throws ProtocolError check 11: the number of its stream never stood for a stream
+   */
+  admits(header: Header): boolean;
+}
+
+/** One frame of a buffer that was read. */
+export interface Frame {
+  /** Null if one of the checks 1 to 4 failed. */
+  readonly header: Header | null;
+  /** The message, or the error of the frame; null if the book ignores the frame. */
+  readonly item: Message | ProtocolError | null;
+  /** The payload of the message, inflated; null without a message. */
+  readonly payload: Uint8Array | null;
+}
+
+/** What is known while the frames of a buffer are read. */
+interface Batch {
+  /** Bytes that the payloads of all frames except the first may still have together. */
+  left: number;
+  /** True if the current frame is not the first. */
+  isCounted: boolean;
+  /** Size of the samples of the current frame, in bytes, if it is a record. */
+  spent: number;
+  /** Header and inflated payload of the frame being read. */
+  header: Header | null;
+  payload: Uint8Array | null;
+}
+
 export interface Compression {
-  /** Bytes; payloads strictly larger are tried, and sent deflated where that is smaller. */
+  /** Payloads up to this size in bytes are sent uncompressed; larger ones compressed, if that makes them smaller. */
   readonly threshold?: number;
   /** 1 (fastest) to 9 (smallest). */
   readonly level?: number;
 }
 
 export interface ProtocolHandlerOptions {
-  /** Version of the frames it encodes. */
+  /** Version of the frames that it encodes. */
   readonly version?: Version;
-  /** Versions that it decodes, by default all; frames of others are refused as those of unknown versions are. */
+  /**
+   * Versions that it decodes, by default all. Frames of other versions are rejected, like those of unknown versions.
+   */
   readonly versions?: Iterable<Version>;
-  /** When to deflate, from version 2 on; null for never. */
+  /** Compression of payloads, from version 2 on; null for none. */
   readonly compression?: Compression | null;
-  /** Bytes that a payload may have, as it travels and inflated, both ways. */
+  /** Largest size of a payload in bytes, sent or received, before and after decompression. */
   readonly maxPayload?: number;
-  /** How arrays are sent: `"list"`, or `"binary"` for peers that announced `ndarray-bin`. Both are read. */
+  /**
+   * Form in which arrays are sent: `"list"`, or `"binary"` for peers that announced `ndarray-bin`. Both are decoded.
+   */
   readonly ndarray?: NdArrayForm;
 }
 
@@ -83,13 +181,22 @@ export interface EncodeOptions {
   readonly version?: Version;
   /** PRIORITY, BROADCAST and ACK_REQUIRED, from version 3 on. */
   readonly flags?: number;
-  /** Microseconds since 1970, version 3 only; now by default, strictly later than the last. */
+  /**
+   * Microseconds since 1970, from version 3 on. By default the current time, but always later than in the frame before.
+   */
   readonly timestamp?: bigint;
+  /** RECORD and BULK, version 4 only. The data of a RECORD is the payload that `Template.write` returns. */
+  readonly form?: number;
+  /** Number of the stream on the connection, version 4 only; 0 for none, as in all control messages. */
+  readonly streamId?: number;
+  /** Number of the message in its stream, from 1 on, version 4 only; 0 without a stream, and in its opening template. */
+  readonly sequence?: number;
 }
 
 /**
- * Messages to frames and back: the only place where the order stands. Pack, deflate, sum on the way out; the reverse on
- * the way in. No I/O.
+ * Encodes messages to frames, and decodes frames, without I/O.
+ *
+ * To encode: pack, compress, compute the checksum. To decode: the same in reverse order.
  */
 export class ProtocolHandler {
   readonly version: Version;
@@ -112,49 +219,58 @@ export class ProtocolHandler {
   // --- sending ---
 
   /**
-   * One frame.
+   * Encodes one frame.
    *
-   * @throws TypeError | RangeError for what cannot be sent: a flag that the version lacks, a value without a form
-   * @throws ProtocolError 0x102 where the payload passes the limit
+   * @throws TypeError | RangeError the message cannot be sent: for example, the version lacks the flag, or a value
+   *   cannot be packed
+   * @throws ProtocolError 0x102: the payload is too large
    */
   encode(type: MessageType, data: unknown, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
     const version = options.version === undefined ? this.version : knownVersion(options.version);
-    checkSendable(type, version, options.flags ?? 0);
+    checkSendable(type, version, options);
+    if (isRecord(options.form)) return this.frame(type, recordOf(data), options);
     const plain = new Writer(HEADER_SIZES[version], this.maxPayload, this.#form).frameOf(data);
+    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version])); // validates it, as a receiver will
     return this.#sealed(plain, version, type, options);
   }
 
-  /** One frame of a payload that is packed already. Throws as `encode` does. */
+  /** Encodes one frame from a packed payload. Throws like `encode`. */
   frame(type: MessageType, payload: Uint8Array, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
     const version = options.version === undefined ? this.version : knownVersion(options.version);
-    checkSendable(type, version, options.flags ?? 0);
+    checkSendable(type, version, options);
+    if (isRecord(options.form)) recordOf(payload);
     if (payload.length > this.maxPayload) {
       throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `${payload.length} bytes; the limit is ${this.maxPayload}`);
     }
-    const room = HEADER_SIZES[version];
-    const plain = new Uint8Array(room + payload.length);
-    plain.set(payload, room);
+    const headerSize = HEADER_SIZES[version];
+    const plain = new Uint8Array(headerSize + payload.length);
+    plain.set(payload, headerSize);
     return this.#sealed(plain, version, type, options);
   }
 
   #sealed(plain: Uint8Array<ArrayBuffer>, version: Version, type: MessageType, options: EncodeOptions) {
     const flags = options.flags ?? 0;
     const timestamp = this.#timestamp(version, options.timestamp);
-    const deflated = this.#deflated(plain, HEADER_SIZES[version], version);
-    writeHeader(deflated ?? plain, version, type, deflated ? flags | Flag.COMPRESSED : flags, timestamp);
-    return deflated ?? plain;
+    const headerSize = HEADER_SIZES[version];
+    // The filter of a record has compressed it already.
+    const isFiltered = isRecord(options.form) && plain[headerSize + FILTER_AT] !== 0;
+    const deflated = isFiltered ? undefined : this.#deflated(plain, headerSize, version);
+    const frame = deflated ?? plain;
+    writeHeader(frame, version, type, deflated ? flags | Flag.COMPRESSED : flags, timestamp);
+    if (version >= FORMED_SINCE) writeNumbering(frame, options);
+    return frame;
   }
 
-  /** The frame with its payload deflated; undefined where that is not to be, or makes it no shorter. */
-  #deflated(plain: Uint8Array, room: number, version: Version): Uint8Array<ArrayBuffer> | undefined {
-    const size = plain.length - room;
+  /** Returns the frame with a compressed payload; undefined if it is not to be compressed, or would not be smaller. */
+  #deflated(plain: Uint8Array, headerSize: number, version: Version): Uint8Array<ArrayBuffer> | undefined {
+    const size = plain.length - headerSize;
     if (!this.#compression || version < FLAG_SINCE[Flag.COMPRESSED] || size <= this.#compression.threshold) {
       return undefined;
     }
-    const payload = deflate(plain.subarray(room), this.#compression.level);
+    const payload = deflate(plain.subarray(headerSize), this.#compression.level);
     if (payload.length >= size) return undefined;
-    const frame = new Uint8Array(room + payload.length);
-    frame.set(payload, room);
+    const frame = new Uint8Array(headerSize + payload.length);
+    frame.set(payload, headerSize);
     return frame;
   }
 
@@ -164,18 +280,21 @@ export class ProtocolHandler {
       return 0n;
     }
     if (given === undefined) return this.#clock.next();
-    if (given < 0n || given > LARGEST_TIMESTAMP) throw new RangeError(`a timestamp has 64 bits, not ${given}`);
+    if (given < 0n || given > LARGEST_TIMESTAMP) {
+      throw new RangeError(`a timestamp must be from 0 to 2^64 - 1, not ${given}`);
+    }
     return given;
   }
 
   // --- receiving ---
 
   /**
-   * The message of the one frame that fills the bytes. Arrays in binary form are views of them where they are aligned.
+   * Decodes exactly one frame. Arrays in binary form are views of `bytes` if they are aligned.
    *
-   * @throws ProtocolError the first of the receiver's checks that fails
+   * @param templates templates for records; without them, records are rejected (check 11)
+   * @throws ProtocolError for the first check that fails
    */
-  decode(bytes: Uint8Array): Message {
+  decode(bytes: Uint8Array, templates?: TemplateBook): Message {
     const header = this.readHeader(bytes, 0);
     const left = bytes.length - header.size - header.length;
     if (left > 0) {
@@ -183,67 +302,105 @@ export class ProtocolHandler {
       throw invalid(5, size, `${left} bytes left over behind the frame's ${size}`);
     }
     checkPayload(bytes, 0, header);
-    return this.#message(bytes, 0, header, this.maxPayload);
+    return this.#message(bytes, 0, header, this.maxPayload, templates);
   }
 
-  /** The messages of frames laid end to end; those before a broken one are given out first. */
-  *decodeAll(bytes: Uint8Array): Generator<Message, void> {
-    for (const item of this.#items(bytes, Number.POSITIVE_INFINITY)) {
+  /**
+   * Decodes consecutive frames. Yields the messages before an invalid frame, then throws its error.
+   *
+   * Each frame is decoded when the caller asks for it. A template that the caller adds after one message therefore
+   * applies to the records that follow.
+   */
+  *decodeAll(bytes: Uint8Array, templates?: TemplateBook): Generator<Message, void> {
+    for (const { item } of this.#frames(bytes, Number.POSITIVE_INFINITY, this.maxPayload, templates)) {
       if (item instanceof ProtocolError) throw item;
-      yield item;
+      if (item) yield item;
     }
   }
 
   /**
-   * As `decodeAll`, with the error of a broken frame in the frame's place, for whoever goes on after it.
+   * Decodes consecutive frames like `decodeAll`, but yields the error of an invalid frame and continues after it.
    *
-   * It ends with an error of the checks 1 to 6: behind such a frame nobody knows where the next one starts. The
-   * payloads of the frames behind the first may have 4 MiB together, inflated; one beyond that is too large.
+   * After an error of the checks 1 to 6 it ends, as the start of the next frame is unknown. The decompressed payloads
+   * of all frames but the first are limited to 4 MiB together; a frame beyond that is too large. A record counts as 8
+   * bytes for each sample if that is more than its payload, since a byte of it can stand for 32 samples.
+   *
+   * @param mostControl largest size of the decompressed payload of a control message, in bytes
+   * @param templates templates for records
    */
-  decodeEach(bytes: Uint8Array): Generator<Message | ProtocolError, void> {
-    return this.#items(bytes, MAX_BATCH_PAYLOAD);
+  *decodeEach(
+    bytes: Uint8Array,
+    mostControl = this.maxPayload,
+    templates?: TemplateBook,
+  ): Generator<Message | ProtocolError, void> {
+    for (const { item } of this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, templates)) if (item) yield item;
   }
 
-  *#items(bytes: Uint8Array, batchPayload: number): Generator<Message | ProtocolError, void> {
-    let left = batchPayload;
-    let room = this.maxPayload;
+  /** As `decodeEach`, with the headers, for a session: its book tells which frames are read. */
+  frames(bytes: Uint8Array, mostControl = this.maxPayload, book?: TemplateBook | FrameBook): Generator<Frame, void> {
+    return this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, book);
+  }
+
+  *#frames(
+    bytes: Uint8Array,
+    batchPayload: number,
+    mostControl: number,
+    book: TemplateBook | FrameBook | undefined,
+  ): Generator<Frame, void> {
+    const batch: Batch = { left: batchPayload, isCounted: false, spent: 0, header: null, payload: null };
+    let limit = this.maxPayload;
     for (let offset = 0; offset < bytes.length; ) {
-      const item = this.#item(bytes, offset, room);
-      yield item;
-      if (item instanceof ProtocolError) {
-        if (item.check === null || item.check <= LAST_FATAL_CHECK) return;
-      } else if (offset > 0) {
-        left -= item.payloadBytes;
-      }
-      const header = this.readHeader(bytes, offset);
+      Object.assign(batch, { isCounted: offset > 0, spent: 0, header: null, payload: null });
+      const item = this.#item(bytes, offset, limit, mostControl, book, batch);
+      const { header, payload } = batch;
+      const isRead = item !== null && !(item instanceof ProtocolError);
+      if (isRead && batch.isCounted) batch.left -= Math.max(item.payloadBytes, batch.spent);
+      yield { header, item, payload: isRead ? payload : null };
+      if (item instanceof ProtocolError && (item.check === null || item.check <= LAST_FATAL_CHECK)) return;
+      if (!header) return;
       offset += header.size + header.length;
-      room = Math.min(left, this.maxPayload);
+      limit = Math.min(batch.left, this.maxPayload);
     }
   }
 
-  #item(bytes: Uint8Array, offset: number, room: number): Message | ProtocolError {
+  #item(
+    bytes: Uint8Array,
+    offset: number,
+    limit: number,
+    mostControl: number,
+    book: TemplateBook | FrameBook | undefined,
+    batch: Batch,
+  ): Message | ProtocolError | null {
     try {
       const header = this.readHeader(bytes, offset);
+      batch.header = header;
       checkPayload(bytes, offset, header);
-      return this.#message(bytes, offset, header, room);
+      if (header.streamId && book && "admits" in book && !book.admits(header)) return null;
+      return this.#message(bytes, offset, header, Math.min(limit, mostOf(header, mostControl)), book, batch);
     } catch (error) {
-      if (error instanceof ProtocolError) return error;
-      throw error;
+      return error instanceof ProtocolError ? error : unreadable(error);
     }
   }
 
-  /** Checks 1 to 4 of the frame that starts at offset, from the header's bytes alone. */
+  /**
+   * Decodes the header of the frame that starts at `offset`. The payload may still be incomplete.
+   *
+   * @throws ProtocolError checks 1 to 4
+   */
   readHeader(bytes: Uint8Array, offset = 0): Header {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const available = bytes.length - offset;
     const version = available > 0 ? bytes[offset] : 0;
-    const size = isKnown(version) ? HEADER_SIZES[version] : SMALLEST_HEADER;
+    // A receiver without version 4 does not know its longer header either.
+    const isSized = isKnown(version) && (version < FORMED_SINCE || this.#versions.has(version));
+    const size = isSized ? HEADER_SIZES[version] : SMALLEST_HEADER;
     if (available < size) throw invalid(1, offset, `${available} bytes where a header of ${size} starts`);
     if (!isKnown(version) || !this.#versions.has(version)) throw unknownVersion(version, this.#versions, offset);
     const type = bytes[offset + 1];
-    if (!isType(type)) throw unknownType(type, offset + 1);
+    if (!isType(type, version)) throw unknownType(type, version, offset + 1);
     const length = view.getUint32(offset + 3);
     if (length > this.maxPayload) throw tooLong(length, this.maxPayload, offset + 3);
+    const isFormed = version >= FORMED_SINCE;
     return {
       version,
       type,
@@ -252,51 +409,127 @@ export class ProtocolHandler {
       checksum: view.getUint32(offset + 7),
       timestamp: version >= TIMED_SINCE ? view.getBigUint64(offset + 11) : null,
       size,
+      form: isFormed ? bytes[offset + FORM_AT] : undefined,
+      streamId: isFormed ? view.getUint32(offset + STREAM_AT) : undefined,
+      sequence: isFormed
+        ? view.getUint32(offset + SEQUENCE_AT) * 2 ** 32 + view.getUint32(offset + SEQUENCE_AT + 4)
+        : undefined,
     };
   }
 
-  #message(bytes: Uint8Array, offset: number, header: Header, room: number): Message {
+  #message(
+    bytes: Uint8Array,
+    offset: number,
+    header: Header,
+    limit: number,
+    templates: TemplateBook | undefined,
+    batch?: Batch,
+  ): Message {
     const start = offset + header.size;
-    if (header.length > room) {
+    if (header.length > limit) {
       throw new ProtocolError(
         ErrorCode.MESSAGE_TOO_LARGE,
-        `${header.length} bytes of payload, where the message has room for ${Math.max(room, 0)}`,
+        `${header.length} bytes of payload, where the message has room for ${Math.max(limit, 0)}`,
         { check: 10 },
       );
     }
-    const travelled = bytes.subarray(start, start + header.length);
-    const payload = header.flags & TRANSFORMED ? restored(travelled, header, room) : travelled;
+    const received = bytes.subarray(start, start + header.length);
+    const isTransformed = header.flags & (header.version < FORMED_SINCE ? TRANSFORMED : TRANSFORMED_IN_V4);
+    const payload = isTransformed ? restored(received, header, limit) : received;
+    if (batch) batch.payload = payload;
     return {
       type: header.type,
       version: header.version,
       flags: header.flags,
       timestamp: header.timestamp,
-      data: new Reader(payload).onlyValue(),
+      form: header.form,
+      streamId: header.streamId,
+      sequence: header.sequence,
+      data: isRecord(header.form)
+        ? readRecord(payload, header, limit, templates, batch)
+        : readValue(payload, header.type),
       frameBytes: header.size + header.length,
       payloadBytes: payload.length,
     };
   }
 }
 
-/** The payload, decrypted and inflated. */
-function restored(payload: Uint8Array, header: Header, room: number): Uint8Array {
-  if (header.flags & Flag.ENCRYPTED) {
+/** Returns the maximum size of a payload, inflated, in bytes; less for control messages, but an answer contains templates. */
+function mostOf({ type, version }: Header, mostControl: number): number {
+  if (DATA_TYPES.has(type) || type === MessageType.STREAM_ATTESTATION) return Number.POSITIVE_INFINITY;
+  if (type !== MessageType.SUBSCRIPTION_ACK || version < FORMED_SINCE) return mostControl;
+  return mostControl + MAX_ANSWER_PAYLOAD - MAX_CONTROL_PAYLOAD;
+}
+
+/** Decompresses a payload. Rejects payloads that are encrypted, signed or a fragment. */
+function restored(payload: Uint8Array, header: Header, limit: number): Uint8Array {
+  const { flags, form } = header;
+  const isInV4 = header.version >= FORMED_SINCE;
+  if (isInV4 && flags & Flag.FRAGMENT) {
+    const why = "the frame is a piece of a message, and this receiver does not put pieces together";
+    throw new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, why, { check: 13 });
+  }
+  if (flags & Flag.ENCRYPTED) {
     const why = "the payload is encrypted, and this receiver has no key";
     throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 8 });
   }
-  return inflate(payload, room, header.size);
+  if (isInV4 && flags & Flag.SIGNED) {
+    const why = "the payload is signed, and this receiver does not verify signatures";
+    throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 14 });
+  }
+  const algorithm = (form ?? 0) & ALGORITHM;
+  if (algorithm) {
+    const why = `the payload is compressed with ${ALGORITHMS[algorithm]}, which this receiver does not have`;
+    throw new ProtocolError(ErrorCode.DECOMPRESSION_FAILED, why, { check: 9 });
+  }
+  return inflate(payload, limit, header.size);
 }
 
-/** Checks 5 to 7: all there, no flag that the version lacks, and the sum right. */
+/** Decodes a record by its template, within the limit for batches if it is in one. */
+function readRecord(
+  payload: Uint8Array,
+  header: Header,
+  limit: number,
+  templates: TemplateBook | undefined,
+  batch: Batch | undefined,
+): unknown {
+  if (payload.length < RECORD_HEADER) {
+    throw invalid(11, 0, `a record of ${payload.length} bytes; it has at least ${RECORD_HEADER}`);
+  }
+  const number = (payload[0] << 8) | payload[1];
+  const template = templates?.get(header.streamId ?? 0, number);
+  if (!template) {
+    const why = at(0, `template ${number} of stream ${header.streamId} is not known: its STREAM_TEMPLATE comes before`);
+    throw new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, why, { check: 11, offset: 0, reason: "template" });
+  }
+  if (batch?.isCounted) {
+    const count = new DataView(payload.buffer, payload.byteOffset).getUint32(COUNT_AT);
+    batch.spent = (template.rows || 1) * count * SAMPLE_SIZE;
+    if (batch.spent > batch.left) {
+      const stood = `a record that stands for ${batch.spent} bytes of samples (byte ${COUNT_AT})`;
+      const why = `${stood}, where the frames of this batch have room for ${Math.max(batch.left, 0)}`;
+      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, why, { check: 11 });
+    }
+  }
+  return template.decode(payload, limit).data;
+}
+
+function readValue(payload: Uint8Array, type: MessageType): unknown {
+  return isOfStream(type) ? readOfStream(type, payload) : new Reader(payload).onlyValue();
+}
+
+/** Checks 5 to 7: the payload is complete, its flags are defined in the version, and its CRC-32 is correct. */
 function checkPayload(bytes: Uint8Array, offset: number, header: Header): void {
   const start = offset + header.size;
   const there = bytes.length - start;
   if (header.length > there) throw invalid(5, start, `the payload is cut short: ${there} of ${header.length} bytes`);
   for (const flag of [Flag.COMPRESSED, Flag.ENCRYPTED]) {
     if (header.flags & flag && header.version < FLAG_SINCE[flag]) {
-      throw invalid(6, offset + 2, `V${header.version} has no flag ${nameOf(flag)}`);
+      throw invalid(6, offset + 2, `V${header.version} has no flag ${nameOf(flag, Flag)}`);
     }
   }
+  const fault = header.version < FORMED_SINCE ? undefined : formFault(header as FormedHeader);
+  if (fault) throw invalid(6, offset + fault.at, fault.why);
   const sum = crc32(bytes, start, start + header.length);
   if (sum !== header.checksum) {
     const said = `the payload's CRC-32 is ${hex(sum)}, the header says ${hex(header.checksum)}`;
@@ -313,23 +546,107 @@ function writeHeader(frame: Uint8Array, version: Version, type: MessageType, fla
   if (version >= TIMED_SINCE) view.setBigUint64(11, timestamp);
 }
 
-/** What a caller may set is what the version defines, without the flags that follow from what the handler does. */
-function checkSendable(type: MessageType, version: Version, flags: number): void {
-  if (!NUMBERS_OF_TYPES.has(type)) throw new RangeError(`message type ${type} is none of the thirteen`);
+function writeNumbering(frame: Uint8Array, { form = 0, streamId = 0, sequence = 0 }: EncodeOptions): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  frame[FORM_AT] = form;
+  view.setUint32(STREAM_AT, streamId);
+  view.setUint32(SEQUENCE_AT, Math.floor(sequence / 2 ** 32));
+  view.setUint32(SEQUENCE_AT + 4, sequence % 2 ** 32);
+}
+
+/** Checks that the version has the type, flags and other fields, and that the flags are not those of the handler. */
+function checkSendable(type: MessageType, version: Version, options: EncodeOptions): void {
+  const { flags = 0, form = 0, streamId = 0, sequence = 0 } = options;
+  if (!isType(type, version)) throw new RangeError(`message type ${type} is none of the ${typesOf(version)}`);
   let settable = 0;
-  for (const flag of Object.values(Flag)) if (FLAG_SINCE[flag] <= version) settable |= flag & ~TRANSFORMED;
+  for (const flag of Object.values(Flag)) if (FLAG_SINCE[flag] <= version) settable |= flag & ~TRANSFORMED_IN_V4;
   const wrong = flags & ~settable;
-  if (wrong & Flag.COMPRESSED) throw new RangeError("COMPRESSED is set where deflating made the payload smaller");
-  if (wrong & Flag.ENCRYPTED) throw new RangeError("ENCRYPTED needs a key, and there is none");
-  if (wrong) throw new RangeError(`V${version} has no flag 0x${wrong.toString(16)}`);
+  if (wrong & Flag.COMPRESSED) throw new RangeError("COMPRESSED is set by the handler, if it compressed the payload");
+  if (wrong & Flag.ENCRYPTED) throw new RangeError("ENCRYPTED needs a key, and this handler has none");
+  if (wrong) throw new RangeError(`V${version} has no flag 0x${wrong.toString(16)} that can be set here`);
+  if (version < FORMED_SINCE) {
+    if (form || streamId || sequence)
+      throw new RangeError(`a V${version} frame has no form, stream or sequence; V4 has`);
+    return;
+  }
+  checkInteger("form", form, 0xff);
+  checkInteger("a stream id", streamId, LARGEST_STREAM_ID);
+  checkInteger("a sequence", sequence, LARGEST_SEQUENCE);
+  const fault = formFault({ type, flags, form, streamId, sequence });
+  if (fault) throw new RangeError(fault.why);
+}
+
+function checkInteger(name: string, value: number, most: number): void {
+  if (!(Number.isInteger(value) && value >= 0 && value <= most)) {
+    throw new RangeError(`${name} must be an integer from 0 to ${most}, not ${value}`);
+  }
+}
+
+function isRecord(form: number | undefined): boolean {
+  return ((form ?? 0) & Form.RECORD) !== 0;
+}
+
+function recordOf(data: unknown): Uint8Array {
+  if (!(data instanceof Uint8Array)) throw new TypeError("the data of a RECORD must be its payload, a Uint8Array");
+  if (data.length < RECORD_HEADER)
+    throw new RangeError(`a record must have at least ${RECORD_HEADER} bytes, not ${data.length}`);
+  return data;
+}
+
+interface FormedHeader {
+  readonly type: MessageType;
+  readonly flags: number;
+  readonly form: number;
+  readonly streamId: number;
+  readonly sequence: number;
+}
+
+/**
+ * Checks form, stream and sequence of a V4 header (check 6). Returns the fault and its offset in the header, if any.
+ */
+function formFault({ type, flags, form, streamId, sequence }: FormedHeader): { why: string; at: number } | undefined {
+  const ofStream = `${nameOf(type, MessageType)} of stream ${streamId}`;
+  const isFirst = (flags & Flag.PRIORITY) !== 0;
+  const cannotWait = !STREAM_TYPES.has(type) || type === MessageType.ANOMALY_ALERT || isFirst || !streamId;
+  const algorithm = form & ALGORITHM;
+  if (form & ~(ALGORITHM | Form.RECORD | Form.BULK))
+    return { why: `the form ${hex(form, 2)} has reserved bits`, at: FORM_AT };
+  if (algorithm && !(flags & Flag.COMPRESSED)) {
+    return { why: `the form names compression algorithm ${algorithm}, and the payload is not compressed`, at: FORM_AT };
+  }
+  if (algorithm >= ALGORITHMS.length)
+    return { why: `no compression algorithm has the number ${algorithm}`, at: FORM_AT };
+  if (isRecord(form) && (type !== MessageType.ECG_DATA || !streamId || isFirst)) {
+    return { why: `RECORD is for ECG_DATA of a stream without PRIORITY, not for ${ofStream}`, at: FORM_AT };
+  }
+  if (form & Form.BULK && cannotWait) {
+    const which = "messages of a stream without PRIORITY, but for ANOMALY_ALERT";
+    return { why: `BULK is for ${which}; not for ${ofStream}`, at: FORM_AT };
+  }
+  if (streamId && !STREAM_TYPES.has(type)) {
+    return { why: `${ofStream}: messages of this type belong to no stream`, at: STREAM_AT };
+  }
+  if (sequence > LARGEST_SEQUENCE) {
+    return { why: `the sequence ${sequence} is larger than ${LARGEST_SEQUENCE}`, at: SEQUENCE_AT };
+  }
+  if (sequence && !streamId) return { why: `the sequence ${sequence} belongs to no stream`, at: SEQUENCE_AT };
+  if (streamId && !sequence && type !== MessageType.STREAM_TEMPLATE) {
+    return { why: `${ofStream} has no sequence`, at: SEQUENCE_AT };
+  }
+  return undefined;
 }
 
 function isKnown(version: number): version is Version {
-  return version >= VERSIONS[0] && version <= LATEST_VERSION;
+  return version >= VERSIONS[0] && version <= VERSIONS[VERSIONS.length - 1];
 }
 
-function isType(type: number): type is MessageType {
-  return NUMBERS_OF_TYPES.has(type);
+function isType(type: number, version: Version): type is MessageType {
+  return Object.hasOwn(TYPE_SINCE, type) && TYPE_SINCE[type as MessageType] <= version;
+}
+
+/** Returns the number of types of a version, in words. */
+function typesOf(version: Version): string {
+  return version < FORMED_SINCE ? "thirteen" : "fifteen";
 }
 
 function knownVersion(version: number): Version {
@@ -342,8 +659,8 @@ function unknownVersion(version: number, known: ReadonlySet<number>, offset: num
   return new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, why, { check: 2, offset });
 }
 
-function unknownType(type: number, offset: number): ProtocolError {
-  const why = at(offset, `message type ${hex(type, 2)} is none of the thirteen`);
+function unknownType(type: number, version: Version, offset: number): ProtocolError {
+  const why = at(offset, `message type ${hex(type, 2)} is none of the ${typesOf(version)}`);
   return new ProtocolError(ErrorCode.INVALID_MESSAGE_TYPE, why, { check: 3, offset });
 }
 
@@ -360,10 +677,17 @@ function at(offset: number, why: string): string {
   return `${why} (byte ${offset})`;
 }
 
+/** Converts another error, such as a lack of memory, to an error of this frame, so that decoding can continue. */
+function unreadable(cause: unknown): ProtocolError {
+  const error = new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, `the payload cannot be read: ${cause}`, { check: 11 });
+  error.cause = cause;
+  return error;
+}
+
 function hex(value: number, digits = 8): string {
   return `0x${value.toString(16).padStart(digits, "0")}`;
 }
 
-function nameOf(flag: number): string {
-  return Object.entries(Flag).find(([, value]) => value === flag)?.[0] ?? hex(flag, 2);
+function nameOf(number: number, table: Readonly<Record<string, number>>): string {
+  return Object.entries(table).find(([, value]) => value === number)?.[0] ?? hex(number, 2);
 }

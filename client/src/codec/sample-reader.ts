@@ -23,7 +23,7 @@ const INT64 = 0xd3;
 
 const WORD = 2 ** 32;
 
-/** A number cannot become a sample: why, and its index among the samples. */
+/** A number cannot become a sample. Has the reason and the index of the sample. */
 export class SampleFault extends Error {
   readonly index: number;
 
@@ -33,13 +33,13 @@ export class SampleFault extends Error {
   }
 }
 
-/** Fills a typed array with the numbers of a payload, row by row. No number becomes an object on the way. */
+/** Fills a typed array with the numbers of a payload, row by row, without creating an object for each number. */
 export class SampleReader {
   readonly samples: Samples;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #dtype: DType;
-  /** The samples as words of 32 bits, so that every bit of a float arrives, and 64-bit integers need no BigInt. */
+  /** The samples as 32-bit words: they keep the payload of a NaN, and 64-bit integers need no BigInt. */
   readonly #words: Int32Array;
   readonly #readRow: (at: number, first: number, last: number) => number;
   #done = 0;
@@ -53,14 +53,14 @@ export class SampleReader {
     this.#readRow = this.#rowReader(dtype);
   }
 
-  /** Takes the n numbers at `at`, and says where they end. */
+  /** Reads the `n` numbers at `at`, and returns the offset of their end. */
   read(at: number, n: number): number {
     const end = this.#readRow(at, this.#done, this.#done + n);
     this.#done += n;
     return end;
   }
 
-  /** The float16 samples that lie there little-endian. */
+  /** Converts little-endian float16 samples. */
   static halves(bytes: Uint8Array, start: number, size: number): Float32Array {
     const samples = new Float32Array(size);
     const words = new Int32Array(samples.buffer);
@@ -88,7 +88,7 @@ export class SampleReader {
     return at;
   }
 
-  /** A 0 or 1 in more bytes than need be. */
+  /** Reads a 0 or 1 that is encoded in more bytes than necessary. Returns its size in bytes. */
   #bool(at: number, i: number): number {
     const tag = this.#bytes[at];
     const width = this.#width(at, i);
@@ -130,7 +130,7 @@ export class SampleReader {
     return at;
   }
 
-  /** Integers of 64 bits, as two words each. */
+  /** Reads integers of 64 bits, as two words each. */
   #wideIntegers(start: number, first: number, last: number): number {
     const words = this.#words;
     const signed = this.#dtype.min < 0;
@@ -141,7 +141,7 @@ export class SampleReader {
       if (tag === UINT64 || tag === INT64) {
         words[2 * i] = this.#view.getInt32(at + 5);
         words[2 * i + 1] = this.#view.getInt32(at + 1);
-        // Where the wire and the array disagree about the sign, the highest bit tells.
+        // If only one of the number and the array is signed, the highest bit decides whether the value fits.
         if (words[2 * i + 1] < 0 && signed !== (tag === INT64)) throw new SampleFault(OUT_OF_RANGE, i);
       } else {
         this.#putWide(this.#integer(at, i), i);
@@ -218,33 +218,33 @@ export class SampleReader {
 
   // --- single numbers ---
 
-  /** Bytes of the number at `at`. */
+  /** Returns the size of the number at `at`, in bytes. */
   #width(at: number, i: number): number {
     const width = WIDTH[this.#bytes[at]];
     if (!width || at + width > this.#bytes.length) throw new SampleFault(NOT_A_NUMBER, i);
     return width;
   }
 
-  /** A number as a float64, rounded once. */
+  /** Reads a number as a float64, rounded once. */
   #float(at: number, i: number): number {
     const tag = this.#bytes[at];
     if (tag === FALSE || tag === TRUE) throw new SampleFault(BOOL_AMONG_NUMBERS, i);
     return this.#number(at);
   }
 
-  /** A number as a float64 that rounds to float32 as the number itself does. */
+  /** Reads a number as a float64 that rounds to the same float32 as the number itself. */
   #roundableToSingle(at: number, i: number): number {
     const tag = this.#bytes[at];
     if (tag !== UINT64 && tag !== INT64) return this.#float(at, i);
     const integer = tag === UINT64 ? this.#view.getBigUint64(at + 1) : this.#view.getBigInt64(at + 1);
     const nearest = Number(integer);
     if (Number.isSafeInteger(nearest)) return nearest;
-    // Of so many bits the last eleven only tell whether anything is left behind those that decide.
+    // The last eleven bits of so large an integer matter only for ties: combine them to one bit.
     const sticky = integer & 0x7ffn ? 0x800n : 0n;
     return Number((integer & ~0x7ffn) | sticky);
   }
 
-  /** An integer, or a float of integral value; exact below 2^53. */
+  /** Reads an integer, or a float with an integral value; exact below 2^53. */
   #integer(at: number, i: number): number {
     const tag = this.#bytes[at];
     if (tag === FALSE || tag === TRUE) throw new SampleFault(BOOL_AMONG_NUMBERS, i);
@@ -283,8 +283,7 @@ export class SampleReader {
   }
 }
 
-/** The bits of a NaN with what a float16 keeps of its payload. */
+/** Returns the bits of a NaN whose payload fits a float16. It becomes quiet, as when a processor converts it. */
 function halfNaN(bits: number): number {
-  const kept = bits & ~0x1fff;
-  return kept & 0x7fffff ? kept : kept | 0x400000;
+  return (bits & ~0x1fff) | 0x400000;
 }

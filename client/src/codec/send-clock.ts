@@ -1,8 +1,8 @@
-/** Microseconds since 1970, each time more than the last: the timestamps of frames, which name messages. */
+/** Strictly increasing microseconds since 1970: the timestamps of frames, which identify messages. */
 export class SendClock {
   #last = 0n;
 
-  /** Now, or one more than the last where the clock stands still or steps back. */
+  /** Returns the time, or one more than the last result if the clock did not advance. */
   next(): bigint {
     const now = microsecondsNow();
     this.#last = now > this.#last ? now : this.#last + 1n;
@@ -10,20 +10,21 @@ export class SendClock {
   }
 }
 
+/** Milliseconds by which the two clocks may differ. */
 const FARTHEST = 2;
 
 let origin = 0;
 
-/** Microseconds since 1970 by this machine's clock, which alone counts whole milliseconds. */
+/** Returns microseconds since 1970 by the local clock, with the resolution of `performance.now()`. */
 export function microsecondsNow(): bigint {
   const wall = Date.now();
   const fine = performance.now();
-  // The finer clock stands still while the machine sleeps, and does not follow one that is set.
+  // performance.now() may stand still while the machine sleeps, and does not change when the clock is set.
   if (Math.abs(origin + fine - wall) > FARTHEST) origin = wall - fine;
   return BigInt(Math.round((origin + fine) * 1000));
 }
 
-/** Microseconds since 1970, by this machine's clock as it was when the page or program began: it is never set. */
+/** Returns microseconds since 1970 by a monotonic clock, which starts from the local clock when the page is loaded. */
 export function steadyMicroseconds(): bigint {
   return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000));
 }

@@ -1,12 +1,12 @@
-/** MessagePack's numbers and arrays of them: where they end. */
+/** Finds the end of MessagePack numbers, and of arrays of numbers, without decoding them. */
 
 const TRUE = 0xc3;
 const ARRAY16 = 0xdc;
 const ARRAY32 = 0xdd;
-/** Bytes of the narrowest float. */
+/** Size of the shortest float, in bytes. */
 const FLOAT_WIDTH = 5;
 
-/** Bytes of a number or bool by its tag; 0 where the tag starts something else. */
+/** Size of a number or bool in bytes, by its tag; 0 for tags of other types. */
 export const WIDTH: Uint8Array = /* @__PURE__ */ makeWidths();
 
 function makeWidths(): Uint8Array {
@@ -22,7 +22,9 @@ export function isTrue(tag: number): boolean {
   return tag === TRUE;
 }
 
-/** Length of the array at `at` and where its first element stands; undefined where no array's header is. */
+/**
+ * Reads the header of the array at `at`: its length, and the offset of its first element; undefined if it is no array.
+ */
 export function arrayHeader(view: DataView, at: number): { length: number; start: number } | undefined {
   const left = view.byteLength - at;
   const tag = left > 0 ? view.getUint8(at) : 0;
@@ -32,7 +34,7 @@ export function arrayHeader(view: DataView, at: number): { length: number; start
   return undefined;
 }
 
-/** Past one number or arrays of numbers nested at most depth deep; -1 where anything else stands. */
+/** Returns the end of one number, or of arrays of numbers with at most `depth` levels; -1 for anything else. */
 export function pastNumbers(bytes: Uint8Array, view: DataView, at: number, depth: number): number {
   if (at >= bytes.length) return -1;
   const width = WIDTH[bytes[at]];
@@ -54,7 +56,7 @@ function pastElements(bytes: Uint8Array, view: DataView, header: { length: numbe
   return at <= bytes.length ? at : -1;
 }
 
-/** How many numbers of one tag stand one behind the other, at most n: most signals are but that. */
+/** Counts consecutive numbers with the same tag, at most `n`. In most signals all numbers have the same tag. */
 function runOf(bytes: Uint8Array, start: number, width: number, n: number): number {
   const tag = bytes[start];
   const most = Math.min(n, Math.ceil((bytes.length - start) / width));

@@ -1,22 +1,19 @@
-/** A UUID. Two of the same text are equal by `String(a) === String(b)`. */
+import { UUID_SPELLING } from "../protocol.js";
+
+/** A UUID. Compare two by `String(a) === String(b)`. */
 export class Uuid {
   readonly #text: string;
 
   /**
-   * @param text 32 hexadecimal digits of either case, with or without hyphens, braces or `urn:uuid:`
-   * @throws SyntaxError where it is no such text
+   * @param text 32 hexadecimal digits, upper or lower case, in groups of 8, 4, 4, 4 and 12
+   * @throws SyntaxError the text is not a UUID
    */
   constructor(text: string) {
-    const digits = text
-      .replace("urn:", "")
-      .replace("uuid:", "")
-      .replace(/^[{}]+|[{}]+$/g, "")
-      .replaceAll("-", "");
-    if (!/^[0-9a-fA-F]{32}$/.test(digits)) throw new SyntaxError("not a UUID");
-    this.#text = digits.toLowerCase().replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+    if (!UUID_SPELLING.test(text)) throw new SyntaxError("not a UUID");
+    this.#text = text.toLowerCase();
   }
 
-  /** As in `550e8400-e29b-41d4-a716-446655440000`. */
+  /** Returns the lower-case text, such as `550e8400-e29b-41d4-a716-446655440000`. */
   toString(): string {
     return this.#text;
   }

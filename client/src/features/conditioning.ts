@@ -1,43 +1,48 @@
 /**
- * From millivolts to whole microvolts at about 250 Hz, without pacing spikes and without steps at gaps.
- * All that follows counts in whole numbers, so that Python comes to the same.
+ * Converts millivolts to integral microvolts at about 250 Hz, and removes pacing spikes and steps at gaps.
+ *
+ * All later stages compute with integers, so that the results do not depend on the order of additions or the language.
  */
 
-/** Hz that the samples are averaged down to, as near as a whole factor comes. */
+import { type Found, LeadSpikes } from "./pacing-spikes.js";
+
+/** Desired working rate in Hz. Samples are averaged in groups of an integral size that comes closest to this rate. */
 const WORKING_RATE = 250;
-/** Seconds of the shortest mean that is taken of the working samples: one period of 50 Hz. */
+/** Length of the shortest mean in seconds: one period of 50 Hz. */
 const MEAN = 0.02;
-/** What is looked at in one go: 60 ms, whatever the samples are fed in. */
+/** Number of such means that are processed at once: 60 ms, however the samples are fed. */
 export const MEANS_IN_A_HOP = 3;
-/** Microvolts beyond which a value is cut. */
+/** Largest value in microvolts; others are clipped. */
 const LARGEST = 1_000_000;
-/** Microvolts from where a lead began at which it begins anew: an electrode has been moved. */
+/** Distance from zero in microvolts beyond which a lead gets a new zero, because an electrode was moved. */
 const FAR = 100_000;
-/** Seconds of missing samples that are bridged by the last value; more is a gap. */
+/** Longest run of missing samples in seconds that is replaced by the last value; a longer one is a gap. */
 const BRIDGED = 0.02;
-/** Seconds that a pacing spike lasts at the most; whatever is as short is taken out. */
+/** Longest pacing spike in seconds. Every deflection that is not longer is removed. */
 const SPIKE = 0.003;
-/** Hz below which one sample is longer than a spike, and may be the top of an R wave. */
+/** Sampling rate in Hz below which spikes are not removed, because a single sample may be the top of an R wave. */
 const SPIKE_RATE = 200;
-/** Seconds that are bridged from a pacing spike on that the device has marked. */
+/** Seconds of signal that are replaced after the start of a marked pacing spike. */
 const BLANKED = 0.012;
 
-/** How the samples of a sampling rate become working samples. */
+/** Numbers for the conversion to working samples; they depend on the sampling rate only. */
 export class Conditioning {
   readonly factor: number;
   readonly rate: number;
-  /** Working samples of 20 ms, and of one hop. */
+  /** Number of working samples in 20 ms. */
   readonly mean: number;
+  /** Number of working samples in a hop. */
   readonly hop: number;
-  /** Samples that an opening or a closing takes the extreme of. */
+  /** Number of samples of which an opening or closing computes the extreme. */
   readonly reach: number;
-  /** Raw samples by which what comes out is late. */
+  /** Delay of the output in raw samples. */
   readonly delay: number;
+  /** Largest number of consecutive missing raw samples that are replaced by the last value. */
   readonly bridged: number;
-  /** Raw samples to be bridged from a marked spike on. */
+  /** Number of raw samples that are replaced after the start of a marked spike. */
   readonly blanked: number;
 
-  constructor(samplingRate: number) {
+  constructor(readonly samplingRate: number) {
     this.factor = Math.max(1, Math.floor(samplingRate / WORKING_RATE + 0.5));
     this.rate = samplingRate / this.factor;
     this.mean = Math.max(1, Math.floor(MEAN * this.rate + 0.5));
@@ -51,38 +56,56 @@ export class Conditioning {
 }
 
 /**
- * The samples of one lead, hop by hop.
+ * Converts the raw samples of one lead to working samples, hop by hop.
  *
- * Pacing spikes are taken out by an opening and a closing (Chu and Delp, IEEE Trans. Biomed. Eng. 36:262, 1989), which cut
- * off what is narrower than they are, of either sign, and leave what is wider as it is.
+ * Pacing spikes are removed by an opening and a closing (Chu and Delp, IEEE Trans. Biomed. Eng. 36:262, 1989), which
+ * remove deflections of either sign that are narrower than the operators, and do not change wider ones.
  */
 export class Conditioner {
-  /** Of the last hop, in microvolts: the lowest above the highest where there was not one sample. */
+  /** Lowest value of the last hop in microvolts; higher than `highest` if the hop had no samples. */
   lowest = 0;
+  /** Highest value of the last hop in microvolts. */
   highest = 0;
-  /** Raw samples of the last hop that were in a gap. */
+  /** Number of raw samples of the last hop that were in a gap. */
   lost = 0;
   readonly #tail: Float64Array;
   readonly #longer: Float64Array;
   readonly #other: Float64Array;
+  readonly #raw: Float64Array;
   #last = 0;
   #offset = 0;
   #missing: number;
+  readonly #spikes: LeadSpikes;
+  #worked = 0;
 
-  constructor(readonly conditioning: Conditioning) {
+  constructor(
+    readonly conditioning: Conditioning,
+    lead: number,
+  ) {
     const { reach, hop, factor, bridged } = conditioning;
+    this.#spikes = new LeadSpikes(conditioning.samplingRate, lead, hop * factor);
     this.#tail = new Float64Array(4 * (reach - 1));
     this.#longer = new Float64Array(this.#tail.length + hop * factor);
     this.#other = new Float64Array(this.#longer.length);
+    this.#raw = new Float64Array(this.#longer.length);
     this.#missing = bridged + 1;
   }
 
   /**
-   * @param raw in mV: one hop of them from `from` on.
-   * @param blanked raw samples of this hop that count as missing.
-   * @param into takes the working samples, in microvolts from a zero of their own.
+   * Converts one hop.
+   *
+   * @param raw samples in mV, from index `from` on; NaN for missing ones.
+   * @param blanked positions in this hop of samples to replace, because a pacing spike is marked there.
+   * @param into receives the working samples in microvolts, relative to a zero of the lead.
+   * @param spikes receives the pacing spikes that are certain now.
    */
-  work(raw: Float64Array, from: number, blanked: ReadonlySet<number> | null, into: Float64Array): void {
+  work(
+    raw: Float32Array,
+    from: number,
+    blanked: ReadonlySet<number> | null,
+    into: Float64Array,
+    spikes: Found[],
+  ): void {
     const { factor, hop, reach } = this.conditioning;
     const longer = this.#longer;
     const before = this.#tail.length;
@@ -94,8 +117,12 @@ export class Conditioner {
       longer[before + index] = this.#bridge(raw[from + index], blanked?.has(index) === true);
     if (before > 0) {
       this.#tail.set(longer.subarray(longer.length - before));
+      this.#raw.set(longer);
       this.#withoutSpikes(reach);
+      const { delay } = this.conditioning;
+      this.#spikes.find(longer, this.#raw, delay, this.#worked - delay, spikes);
     }
+    this.#worked += hop * factor;
     for (let sample = 0; sample < hop; sample += 1) {
       let sum = 0;
       for (let index = sample * factor; index < (sample + 1) * factor; index += 1) sum += longer[index];
@@ -103,7 +130,12 @@ export class Conditioner {
     }
   }
 
-  /** Hold the last value where one is missing, and go on from it after a gap. */
+  /** Counts lost samples, which are not converted. */
+  pass(samples: number): void {
+    this.#worked += samples;
+  }
+
+  /** Replaces a missing sample by the last value, and shifts the zero after a gap. */
   #bridge(millivolts: number, isBlanked: boolean): number {
     const { bridged } = this.conditioning;
     const isThere = Math.abs(millivolts) < 1e6;
@@ -129,7 +161,7 @@ export class Conditioner {
     return this.#last;
   }
 
-  /** Leaves the result at the beginning of `#longer`. */
+  /** Removes spikes. The result is at the beginning of `#longer`. */
   #withoutSpikes(reach: number): void {
     const one = this.#longer;
     const other = this.#other;
@@ -141,7 +173,7 @@ export class Conditioner {
   }
 }
 
-/** The lowest of each `reach` samples in a row, into `result`; gives how many there are. */
+/** Writes the minimum of each window of `reach` samples to `result`. Returns the number of windows. */
 function runningMinimum(values: Float64Array, count: number, reach: number, result: Float64Array): number {
   const length = count - reach + 1;
   for (let index = 0; index < length; index += 1) {

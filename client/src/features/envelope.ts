@@ -1,38 +1,38 @@
 /**
- * Where in a lead the signal is steep: the slope over 20 ms, and how much of it there is in 80 ms.
+ * The slope of a lead over 20 ms, and its envelope: the sum of absolute slopes in 80 ms.
  *
- * The difference of two means of 20 ms is a band-pass of about 8 to 30 Hz that lets nothing of 50 Hz through, and a
- * derivative in one (Haar's wavelet); its size in a moving window marks the QRS, as in Hamilton, "Open source ECG
- * analysis", Computers in Cardiology 29:101, 2002.
+ * The difference of two consecutive means of 20 ms (the Haar wavelet) is both a derivative and a band-pass of about 8
+ * to 30 Hz, which removes 50 Hz. The sum of its absolute values in a moving window is large at QRS complexes, as in
+ * Hamilton, "Open source ECG analysis", Computers in Cardiology 29:101, 2002.
  */
 
-/** Seconds of the moving window. */
+/** Length of the moving window in seconds. */
 const WINDOW = 0.08;
-/** Seconds between two peaks of the envelope at the least: of those closer together, the higher counts. */
+/** Smallest distance between two peaks in seconds. Of closer peaks, the higher one counts. */
 const APART = 0.18;
-/** Seconds before a peak in which all is lower. */
+/** Seconds before a peak in which the envelope must be lower. */
 const RISE = 0.04;
-/** Seconds that can be looked back. */
+/** Seconds of signal that are kept. */
 const KEPT = 1;
 
 /** The last second of a lead, with slope and envelope; the newest sample last. */
 export class Envelope {
   readonly window: number;
   readonly apart: number;
-  /** Divides `smooth` and `slope` to millivolts. */
+  /** Divisor that converts `smooth` and `slope` to millivolts. */
   readonly scale: number;
-  /** Divides `height` to millivolts. */
+  /** Divisor that converts `height` to millivolts. */
   readonly heightScale: number;
-  /** Microvolts. */
+  /** Working samples in microvolts. */
   readonly signal: Float64Array;
-  /** Sum of `mean` samples. */
+  /** Sum of the last `mean` samples. */
   readonly smooth: Float64Array;
-  /** Difference of `smooth` from what it was `mean` samples before. */
+  /** Difference between `smooth` and its value `mean` samples before. */
   readonly slope: Float64Array;
-  /** Sum of the sizes of `window` slopes: the envelope. */
+  /** The envelope: sum of the absolute values of the last `window` slopes. */
   readonly height: Float64Array;
   readonly #rise: number;
-  /** Samples from the last peak to the newest that is judged. */
+  /** Samples from the last peak to the newest sample that is judged. */
   #sincePeak: number;
 
   constructor(
@@ -52,7 +52,7 @@ export class Envelope {
     this.height = new Float64Array(kept);
   }
 
-  /** Go on by the working samples of one hop. */
+  /** Processes the working samples of one hop. */
   take(samples: Float64Array): void {
     const { signal, smooth, slope, height, mean, window } = this;
     const count = samples.length;
@@ -67,10 +67,11 @@ export class Envelope {
   }
 
   /**
-   * The envelope's peaks that are certain since `count` samples, by their place (from the end, negative).
+   * Returns the peaks of the envelope that became certain in the last `count` samples, as negative indices from the
+   * end.
    *
-   * Nothing within half of `apart` after a peak is higher, nothing within `apart` is much higher, and it comes more than
-   * `apart` after the peak before it.
+   * After a peak, no value within half of `apart` is higher, and none within `apart` is much higher. It comes more than
+   * `apart` samples after the previous peak.
    */
   peaks(count: number): number[] {
     const { height, apart } = this;

@@ -1,45 +1,45 @@
 /**
- * Whether three seconds of a lead look like ventricular fibrillation.
+ * Test of three seconds of a lead for ventricular fibrillation.
  *
- * Fibrillation has no isoelectric stretch (Thakor et al., IEEE Trans. Biomed. Eng. 37:837, 1990; Arafat et al., Signal Image
- * Video Process. 5:331, 2011), no steep complex, and most of its power from 3 to 9 Hz (Kuo and Dillman, Computers in
- * Cardiology 1978:347); and no period, unlike a ventricular tachycardia (autocorrelation: Chen et al., IEEE Trans. Biomed.
- * Eng. 34:909, 1987).
+ * Fibrillation has no isoelectric stretches (Thakor et al., IEEE Trans. Biomed. Eng. 37:837, 1990; Arafat et al.,
+ * Signal Image Video Process. 5:331, 2011), no steep complexes, and most of its power between 3 and 9 Hz (Kuo and
+ * Dillman, Computers in Cardiology 1978:347). Unlike ventricular tachycardia it is not periodic, which autocorrelation
+ * shows (Chen et al., IEEE Trans. Biomed. Eng. 34:909, 1987).
  */
 
-/** That are looked at. */
+/** Seconds of signal that are examined. */
 const SECONDS = 3;
-/** Blocks of 20 ms in either mean of the band-pass of 3 to 9 Hz: 80 ms. */
+/** Blocks of 20 ms in each of the two means whose difference is the band-pass of 3 to 9 Hz: 80 ms. */
 const WIDE = 4;
-/** Mean size in mV, in that band, below which it cannot be told. */
+/** Smallest mean amplitude in this band, in mV. */
 const SMALLEST = 0.09;
-/** Hz. */
+/** Frequencies of fibrillation in Hz: lowest and highest. */
 const LOWEST = 3;
 const HIGHEST = 9.5;
-/** Steepest change in 20 ms, to the largest in the band, from which on there are QRS complexes. */
+/** The signal has QRS complexes from this ratio on: steepest change in 20 ms to largest amplitude in the band. */
 const STEEP = 1.2;
-/** Of which that is taken; two with QRS complexes are enough. */
+/** Number of parts for each of which this ratio is computed. QRS complexes in two of them are enough. */
 const STRETCHES = 6;
-/** Of the whole range, that a stretch of 100 ms must pass so as not to be isoelectric. */
+/** Range of a stretch of 100 ms below which it is isoelectric, relative to the range of the signal. */
 const ISOELECTRIC = 0.15;
-/** Blocks in such a stretch. */
+/** Number of blocks in such a stretch. */
 const STRETCH = 5;
-/** Share of isoelectric stretches from which on there are pauses. */
+/** Fraction of isoelectric stretches from which the signal has pauses. */
 const PAUSES = 0.3;
-/** The same where the beats that are found come at uneven intervals. */
+/** The same if the detected beats come at irregular intervals. */
 const PAUSES_OF_IRREGULAR = 0.45;
-/** Correlation with the waves one and two periods before, from which on the rhythm is a regular one. */
+/** The rhythm is regular from this correlation on, with the waves one and two periods before. */
 const REGULAR = 0.6;
-/** Hz from which on the correlation must be that high. */
+/** Frequency in Hz from which a regular rhythm needs a higher correlation, and that correlation. */
 const FAST = 3.6;
 const VERY_REGULAR = 0.85;
-/** Hz above which such waves are no beats that are counted, however regular. */
+/** Frequency in Hz above which waves do not count as beats, however regular they are. */
 const FLUTTER = 4.4;
-/** Blocks. */
+/** Shortest and longest period, in blocks. */
 const SHORTEST_PERIOD = 6;
 const LONGEST_PERIOD = 50;
 
-/** Keeps the last seconds of a lead in blocks of 20 ms, and judges them when asked. */
+/** Keeps the last seconds of a lead in blocks of 20 ms, and tests them for fibrillation. */
 export class FibrillationTest {
   readonly #scale: number;
   readonly #count: number;
@@ -56,7 +56,7 @@ export class FibrillationTest {
     this.#band = new Float64Array(this.#count);
   }
 
-  /** Go on by the working samples of one hop. */
+  /** Processes the working samples of one hop. */
   take(samples: Float64Array): void {
     const { mean } = this;
     const blocks = this.#blocks;
@@ -70,10 +70,10 @@ export class FibrillationTest {
   }
 
   /**
-   * Whether the last seconds look like fibrillation.
+   * Returns true if the last seconds look like fibrillation.
    *
-   * @param isIrregular the beats that are found come at uneven intervals. Fast waves are no rhythm then, however regular
-   *   they are among themselves.
+   * @param isIrregular the detected beats come at irregular intervals. In this case fast waves do not count as a
+   *   rhythm, even if they are regular.
    */
   looksSo(isIrregular: boolean): boolean {
     const band = this.#band;
@@ -98,7 +98,7 @@ export class FibrillationTest {
     return frequency > FLUTTER || this.#regularity() < (frequency < FAST ? REGULAR : VERY_REGULAR);
   }
 
-  /** The second largest, over half-second stretches, of the steepest change to the largest in the band. */
+  /** Returns the ratio that `STEEP` limits: the second largest of all parts, each half a second long. */
   #steepness(blocks: Float64Array): number {
     const length = Math.floor(this.#count / STRETCHES);
     const ratios: number[] = [];
@@ -126,7 +126,7 @@ export class FibrillationTest {
     return pauses / ranges.length;
   }
 
-  /** The best correlation with the waves one and two periods before, of all periods. */
+  /** Returns the correlation with the waves one and two periods before, for the period where it is highest. */
   #regularity(): number {
     const correlations: number[] = [];
     for (let lag = SHORTEST_PERIOD; lag < 2 * LONGEST_PERIOD + 2; lag += 1) correlations.push(this.#correlation(lag));

@@ -1,51 +1,59 @@
-/** The detector: samples in, beats and the state of the heart out. */
+/** The detector of heartbeats. */
 
-import { Conditioner, Conditioning } from "./conditioning.js";
+import { Conditioner, Conditioning, MEANS_IN_A_HOP } from "./conditioning.js";
+import { firstSteep } from "./early-rise.js";
 import { Envelope } from "./envelope.js";
 import { FibrillationTest } from "./fibrillation.js";
 import { HeartRate } from "./heart-rate.js";
 import { LeadChoice } from "./lead-choice.js";
 import { LeadQuality } from "./lead-quality.js";
 import { remember } from "./numbers.js";
+import { type Found, KEPT, type PacingSpike, PacingSpikes } from "./pacing-spikes.js";
 import { FAINTEST, QrsDetector, type Wave } from "./qrs.js";
 import { type Beat, type HeartStatus, Rhythm, SignalQuality } from "./status.js";
 
-/** Seconds of signal without a beat that are an asystole: with the time it takes to see a beat, less than 4 s. */
+/** Seconds without a beat until asystole: less than 4 s, since the detection of a beat takes some time. */
 const SILENT = 3.7;
-/** Where the last intervals are this long, an asystole takes longer. */
+/** Intervals in seconds from which asystole is reported later, after `SILENT_IF_SLOW` seconds. */
 const SLOW = 3.3;
 const SILENT_IF_SLOW = 5.2;
-/** Seconds of one value after which a lead is off, while another lead moves. */
-const FLAT_AMONG_OTHERS = 2;
-/** Seconds before an asystole would be told, after which leads that are all flat are off. */
+/** Seconds of a constant value after which a lead is off, if another lead changes or there is no beat for `SILENT`. */
+const FLAT = 2;
+/** If all leads are constant for this long, in seconds, it is not asystole: no signal from skin is exactly constant. */
+const STANDING = 0.3;
+/** If all leads are flat, they count as off this many seconds before asystole would be reported. */
 const EARLIER = 0.1;
-/** Beats in a row that end an asystole; and intervals that end a fibrillation. */
+/** A slope of one fourth of that of the last beat may be the beginning of the next beat. */
+const STEEP = 4;
+/** Consecutive beats that end an asystole, and consecutive intervals that end a fibrillation. */
 const RESUMED = 3;
-/** One beat of so many mV, and so many times the envelope between the beats, ends an asystole too. */
+/**
+ * A single beat ends an asystole if it has this amplitude in mV, and this envelope relative to that between the beats.
+ */
 const STRONG = 0.5;
 const STRONG_OUT_OF_NOISE = 8;
-/** Seconds within which waves in two leads are one beat. */
+/** Seconds within which waves in two leads are the same beat. */
 const SAME_BEAT = 0.1;
-/** Seconds of a gap after which the intervals before it tell nothing any more. */
+/** Seconds of a gap after which earlier intervals are forgotten. */
 const FORGOTTEN = 2;
-/** Seconds between the beats that end a fibrillation, at the least. */
+/** Shortest interval in seconds of beats that end a fibrillation. */
 const SHORTEST_AGAIN = 0.28;
-/** Seconds after a fibrillation in which only such beats end an asystole too. */
+/** Seconds after a fibrillation during which an asystole ends only with beats that would end a fibrillation, too. */
 const WARY = 10;
-/** Times the shortest of the intervals that end a fibrillation, that the longest may be. */
+/** Longest interval of beats that end a fibrillation, relative to the shortest. */
 const ALIKE = 1.3;
-/** Hops from one look for fibrillation to the next. */
+/** Hops between two tests for fibrillation. */
 const LOOK_EVERY = 4;
-/** Looks in a row that make a fibrillation, and that end it. */
+/** Consecutive tests after which a fibrillation is reported, and after which it ends. */
 const SEEN = 2;
 const GONE = 6;
-/** Hops with a gap that are remembered, and beats of each lead. */
+/** Number of hops with gaps, and of beats, that are kept for each lead. */
 const GAP_HOPS = 64;
 const WAVES = 32;
-/** Seconds of a gap after which more of it changes nothing but the clock. */
+/** Seconds at the beginning and end of a long gap that are processed. The rest only advances the time. */
 const ENDLESS = 12;
 
-/** One lead with all that follows it. */
+/** One lead and its stages of processing. */
 interface Lead {
   readonly conditioner: Conditioner;
   readonly envelope: Envelope;
@@ -54,18 +62,20 @@ interface Lead {
   readonly fibrillation: FibrillationTest;
   /** The ends of the hops in which samples were lost, in working samples. */
   readonly gaps: number[];
-  /** Working samples lost since the last beat. */
+  /** Number of working samples lost since the last beat. */
   lostSince: number;
   readonly waves: Wave[];
-  /** Raw samples that wait for the rest of their hop. */
-  readonly pending: Float64Array;
+  /** Raw samples of a hop that is not complete yet. */
+  readonly pending: Float32Array;
+  /** Raw samples of the last two hops. */
+  readonly latest: Float32Array;
 }
 
 /**
- * Finds heartbeats in one stream of ECG as it comes, counts them, and tells asystole and fibrillation.
+ * Detects heartbeats, heart rate, asystole and fibrillation in live ECG.
  *
- * It gives the same however the samples are cut into calls of `feed`, since it looks every 60 ms of signal; and the same as
- * `ecgframe.features.HeartDetector` in Python. Not a medical device.
+ * The results do not depend on how the samples are split into calls of `feed`. They are the same as those of
+ * `ecgframe.features.HeartDetector` in Python. It is not a medical device.
  */
 export class HeartDetector {
   readonly #conditioning: Conditioning;
@@ -74,24 +84,29 @@ export class HeartDetector {
   readonly #heartRate = new HeartRate();
   readonly #working: Float64Array;
   #waiting = 0;
-  /** Raw samples, counted from the first pending one, that are bridged for a marked pacing spike. */
+  /** Raw samples to replace because of a marked pacing spike, counted from the first pending sample. */
   #marks: number[] = [];
   #samples = 0;
-  /** Working samples so far. */
+  /** Number of working samples so far. */
   #now = 0;
   #last: Wave | null = null;
   #unconfirmed: Wave[] = [];
   #rhythm: Rhythm = Rhythm.UNKNOWN;
   #looks = 0;
-  /** Working sample up to which waves were those of a fibrillation. */
+  /** Working sample up to which waves belong to a fibrillation. */
   #ignoredUntil = -1;
+  /** Working sample up to which the chosen lead looked like noise. */
+  #noiseEnd = 0;
   #usableSince: number | null = null;
   #rising: number | null = null;
+  readonly #pacing: PacingSpikes;
+  #spikes: PacingSpike[] = [];
 
   /**
    * @param samplingRate in Hz, 100 to 10,000.
-   * @param leads their names, in the order of the rows of the signal. Lead II (or MLII) is preferred, else the first.
-   * @throws RangeError where there is no lead, or the sampling rate is out of range.
+   * @param leads names of the leads, in the order of the rows of the signal. Lead II (or MLII) is preferred, otherwise
+   *   the first.
+   * @throws RangeError there is no lead, or the sampling rate is out of range.
    */
   constructor(
     readonly samplingRate: number,
@@ -105,8 +120,9 @@ export class HeartDetector {
     this.#conditioning = conditioning;
     this.#working = new Float64Array(hop);
     this.#choice = new LeadChoice(leads, rate);
-    this.#leads = leads.map(() => ({
-      conditioner: new Conditioner(conditioning),
+    this.#pacing = new PacingSpikes(samplingRate);
+    this.#leads = leads.map((_, lead) => ({
+      conditioner: new Conditioner(conditioning, lead),
       envelope: new Envelope(rate, mean),
       qrs: new QrsDetector(rate),
       quality: new LeadQuality(hop / rate),
@@ -114,22 +130,27 @@ export class HeartDetector {
       gaps: [],
       lostSince: 0,
       waves: [],
-      pending: new Float64Array(hop * conditioning.factor),
+      pending: new Float32Array(hop * conditioning.factor),
+      latest: new Float32Array(2 * hop * conditioning.factor),
     }));
   }
 
   /**
-   * Take the next samples, and tell the beats that are certain now, in order.
+   * Processes the next samples.
    *
-   * @param signal in mV, one row a lead, all of the same length; NaN where a sample is missing.
-   * @param pacing indices within a row of pacing spikes that the device has marked. Spikes of up to 3 ms are found without;
-   *   the mark helps where a filter of the device has made them wider.
-   * @throws RangeError where the signal has another number of leads, or rows of different lengths.
+   * @param signal in mV, a row for each lead, all of the same length; NaN is a missing sample. It is converted to
+   *   float32, so that float64 and float32 give the same beats.
+   * @param pacing indices within a row of pacing spikes that the device marked. Spikes of up to 3 ms are detected
+   *   without marks; marks help if a filter of the device has made them wider.
+   * @returns the new beats, in order.
+   * @throws RangeError the signal has another number of leads, or rows of different lengths.
    */
   feed(signal: readonly ArrayLike<number>[], pacing: readonly number[] | null = null): Beat[] {
     const samples = signal[0]?.length ?? 0;
     if (signal.length !== this.leads.length || signal.some((row) => row.length !== samples))
-      throw new RangeError(`a signal of ${signal.length} rows does not have ${this.leads.length} leads of one length`);
+      throw new RangeError(
+        `a signal of ${signal.length} rows does not have ${this.leads.length} leads of the same length`,
+      );
     for (const mark of pacing ?? [])
       for (let shift = 0; shift < this.#conditioning.blanked; shift += 1)
         this.#marks.push(this.#waiting + mark + shift);
@@ -140,11 +161,11 @@ export class HeartDetector {
   }
 
   /**
-   * Samples are lost here: the clock goes on, and the interval across the gap is not counted. It is the same as to feed as
-   * many NaN.
+   * Skips lost samples: the time advances, and the interval across the gap does not count. This is equivalent to
+   * feeding as many NaN.
    *
-   * @returns the beats that are certain now, as `feed` does.
-   * @throws RangeError where the number is not a whole one, or is negative.
+   * @returns the new beats, in order.
+   * @throws RangeError the number is negative or not an integer.
    */
   skip(samples: number): Beat[] {
     if (!Number.isInteger(samples) || samples < 0) throw new RangeError(`${samples} samples cannot be lost`);
@@ -152,17 +173,18 @@ export class HeartDetector {
     const rawHop = hop * factor;
     const endless = Math.floor(Math.floor(ENDLESS * this.samplingRate) / rawHop) * rawHop + rawHop;
     const further = Math.floor(Math.max(0, samples - 2 * endless) / rawHop) * rawHop;
-    const fill = (_lead: number, _from: number, count: number, into: Float64Array, at: number): void => {
+    const fill = (_lead: number, _from: number, count: number, into: Float32Array, at: number): void => {
       into.fill(Number.NaN, at, at + count);
     };
     const first = Math.min(samples, endless);
     const beats = this.#feed(first, fill);
     this.#samples += further;
     this.#now += further / factor;
+    for (const { conditioner } of this.#leads) conditioner.pass(further);
     return [...beats, ...this.#feed(samples - further - first, fill)];
   }
 
-  /** The state after the newest sample; cheap, to be asked as often as one likes. */
+  /** The state after the newest sample. It is computed quickly, and may be read as often as needed. */
   get status(): HeartStatus {
     const last = this.#last;
     return {
@@ -178,10 +200,10 @@ export class HeartDetector {
     return this.#leads[this.#choice.lead];
   }
 
-  /** Fill hops by `copy`, and follow each as soon as it is full. */
+  /** Fills hops by `copy`, and processes each as soon as it is complete. */
   #feed(
     samples: number,
-    copy: (lead: number, from: number, count: number, into: Float64Array, at: number) => void,
+    copy: (lead: number, from: number, count: number, into: Float32Array, at: number) => void,
   ): Beat[] {
     const beats: Beat[] = [];
     const rawHop = this.#conditioning.hop * this.#conditioning.factor;
@@ -200,26 +222,39 @@ export class HeartDetector {
     return beats;
   }
 
+  /**
+   * Returns the pacing spikes of up to 3 ms that were detected since the last call, in order.
+   *
+   * A spike is reported after 0.1 s, and the 256 newest are kept. A glitch of the electronics looks the same. Spikes
+   * that the device marks are not included. Below 200 Hz, none are detected.
+   */
+  takePacingSpikes(): PacingSpike[] {
+    const spikes = this.#spikes;
+    this.#spikes = [];
+    return spikes;
+  }
+
   // --- one hop ---
 
   #follow(blanked: ReadonlySet<number> | null, beats: Beat[]): void {
     const { hop } = this.#conditioning;
     this.#now += hop;
+    const found: Found[] = [];
     for (const lead of this.#leads) {
-      lead.conditioner.work(lead.pending, 0, blanked, this.#working);
+      lead.conditioner.work(lead.pending, 0, blanked, this.#working, found);
+      lead.latest.copyWithin(0, lead.pending.length);
+      lead.latest.set(lead.pending, lead.pending.length);
       lead.envelope.take(this.#working);
       lead.fibrillation.take(this.#working);
     }
     this.#judgeLeads();
+    for (const spike of this.#pacing.merge(found))
+      if (this.#leads[spike.lead].quality.quality === SignalQuality.OK) remember(this.#spikes, spike, KEPT);
     for (const { qrs, envelope, waves } of this.#leads) {
       for (const place of envelope.peaks(hop)) note(waves, qrs.judge(envelope, place, this.#now));
       note(waves, qrs.lookBack(this.#now - envelope.apart));
     }
-    this.#choice.choose(
-      this.#now,
-      this.#leads.map(({ quality }) => quality.quality),
-      this.#leads.map(({ waves }) => waves),
-    );
+    this.#chooseLead();
     this.#rising = this.#firstRise();
     this.#lookForFibrillation();
     this.#takeNewBeats(beats);
@@ -231,15 +266,34 @@ export class HeartDetector {
     for (const { quality, conditioner, envelope } of this.#leads)
       quality.follow(conditioner.lowest, conditioner.highest, changesOfSign(envelope.slope, hop));
     const isMoving = this.#leads.some(({ quality }) => quality.isMoving);
-    const flatAfter = isMoving ? FLAT_AMONG_OTHERS : this.#longestSilence() / rate - EARLIER;
+    // A simulated ECG may be flat between two beats: if all leads are flat, they are off only if a beat is overdue.
+    const silence = this.#silence() - this.#chosen.lostSince;
+    const isOverdue = silence >= this.#longestSilence() - EARLIER * rate;
+    const flatAfter = isMoving || isOverdue ? FLAT : Number.POSITIVE_INFINITY;
     for (const lead of this.#leads) {
       const { qrs, envelope, conditioner } = lead;
       qrs.noteQuiet(lowestOf(envelope.height, hop));
-      qrs.isNoisy = lead.quality.judge(qrs.quiet / envelope.heightScale, flatAfter) === SignalQuality.NOISY;
+      const { heightScale } = envelope;
+      const judged = lead.quality.judge(qrs.quiet / heightScale, qrs.recentQuiet / heightScale, flatAfter);
+      qrs.isNoisy = judged === SignalQuality.NOISY;
+      qrs.noteDoubt(lead.quality.isDoubtful, lead.quality.isCalm);
       if (conditioner.lost > 0 || lead.quality.quality === SignalQuality.SATURATED)
         remember(lead.gaps, this.#now, GAP_HOPS);
       lead.lostSince += Math.floor(conditioner.lost / factor);
     }
+  }
+
+  #chooseLead(): void {
+    if (this.#chosen.quality.isDoubtful) {
+      // The beats of this lead may be noise: do not count its intervals.
+      this.#heartRate.clear();
+      this.#noiseEnd = this.#now;
+    }
+    this.#choice.choose(
+      this.#now,
+      this.#leads.map(({ quality }) => (quality.isDoubtful ? SignalQuality.NOISY : quality.quality)),
+      this.#leads.map(({ waves }) => waves),
+    );
   }
 
   // --- beats of the chosen lead ---
@@ -259,7 +313,7 @@ export class HeartDetector {
     this.#unconfirmed = [];
   }
 
-  /** Whether the beats that came are to be counted: at once, but after a silence or a fibrillation. */
+  /** Returns true if the new beats count. After asystole or fibrillation, several beats may be necessary. */
   #isConfirmed(): boolean {
     const waves = this.#unconfirmed;
     const { rate } = this.#conditioning;
@@ -287,7 +341,7 @@ export class HeartDetector {
     if (this.#last !== null && !this.#wasLostBetween(this.#last, wave)) {
       const working = wave.sample - this.#last.sample;
       interval = working / rate;
-      if (interval <= SILENT_IF_SLOW) this.#heartRate.add(working);
+      if (interval <= SILENT_IF_SLOW && this.#last.sample >= this.#noiseEnd) this.#heartRate.add(working);
     }
     this.#last = wave;
     for (const lead of this.#leads) lead.lostSince = 0;
@@ -327,13 +381,15 @@ export class HeartDetector {
     }
     this.#usableSince ??= this.#now;
     if (this.#rhythm === Rhythm.FIBRILLATION && this.#looks > -GONE) return;
+    if (this.#rhythm === Rhythm.BEATING && quality === SignalQuality.NOISY) this.#rhythm = Rhythm.UNKNOWN;
     const gap = this.#chosen.lostSince;
     if (gap > FORGOTTEN * this.#conditioning.rate) this.#heartRate.clear();
     if (this.#silence() - gap < this.#longestSilence()) return;
     const newest = this.#heartRate.last.at(-1) ?? 0;
     const isSlow = newest >= SLOW * this.#conditioning.rate;
     if (!isSlow || this.#silence() - gap > SILENT_IF_SLOW * this.#conditioning.rate) this.#heartRate.clear();
-    if (quality === SignalQuality.NOISY && this.#rhythm !== Rhythm.ASYSTOLE) this.#rhythm = Rhythm.UNKNOWN;
+    const isFlat = this.#leads.every((lead) => lead.quality.isStanding(STANDING));
+    if (this.#rhythm !== Rhythm.ASYSTOLE && (isFlat || quality === SignalQuality.NOISY)) this.#rhythm = Rhythm.UNKNOWN;
     else if (quality === SignalQuality.OK) this.#rhythm = Rhythm.ASYSTOLE;
   }
 
@@ -347,7 +403,7 @@ export class HeartDetector {
       this.#heartRate.clear();
   }
 
-  /** Working samples of usable signal since the last beat. */
+  /** Returns the number of working samples of usable signal since the last beat. */
   #silence(): number {
     return this.#now - Math.max(this.#usableSince ?? 0, this.#last?.sample ?? 0);
   }
@@ -359,7 +415,7 @@ export class HeartDetector {
     return (isSlow ? SILENT_IF_SLOW : SILENT) * rate;
   }
 
-  /** The working sample at which a wave began that may yet be a beat. */
+  /** Returns the working sample at which a wave began that may become a beat; null if there is none. */
   #firstRise(): number | null {
     const { qrs, envelope } = this.#chosen;
     const { height } = envelope;
@@ -373,19 +429,46 @@ export class HeartDetector {
   }
 
   #rateBpm(): number | null {
-    let { interval } = this.#heartRate;
+    const { interval } = this.#heartRate;
     const last = this.#last;
     if (interval === null || last === null || this.#rhythm !== Rhythm.BEATING) return null;
-    const { rate, factor, delay } = this.#conditioning;
-    const gapEnd = this.#chosen.gaps.at(-1) ?? 0;
-    const begin = gapEnd < last.sample ? last.decided : Math.max(last.decided, gapEnd);
-    const until = this.#rising ?? this.#now;
-    if (until - begin > interval) {
-      const waiting = this.#rising === null ? this.#samples / factor - this.#now : 0;
-      const from = begin > last.decided ? begin : last.sample;
-      interval = Math.max(interval, until + waiting + delay / factor - from);
+    const { rate, delay, factor } = this.#conditioning;
+    const stretch = (this.#samples + delay) / factor - last.sample > interval ? this.#longestStretch(last) : 0;
+    return (60 * rate) / Math.max(interval, stretch);
+  }
+
+  /** Returns the length, in working samples, of the longest stretch without beats and gaps since the last beat. */
+  #longestStretch(last: Wave): number {
+    const until = this.#silentUntil(last);
+    let longest = 0;
+    let begin = last.sample;
+    for (const end of this.#chosen.gaps) {
+      if (end < last.sample) continue;
+      longest = Math.max(longest, Math.min(until, end - this.#conditioning.hop) - begin);
+      begin = Math.max(last.decided, end);
     }
-    return (60 * rate) / interval;
+    return Math.max(longest, until - begin);
+  }
+
+  /**
+   * Returns the working sample up to which there is no beat: the newest, or the beginning of a wave that may be one.
+   */
+  #silentUntil(last: Wave): number {
+    if (this.#rising !== null) return this.#rising - (last.decided - last.sample);
+    const { delay, factor } = this.#conditioning;
+    return ((this.#earlyRise(last) ?? this.#samples) + delay) / factor;
+  }
+
+  /** Returns the raw sample at which the signal became steep, before the envelope shows it; null if it did not. */
+  #earlyRise(last: Wave): number | null {
+    const { hop, factor } = this.#conditioning;
+    const mean = (hop * factor) / MEANS_IN_A_HOP;
+    const { latest, pending } = this.#chosen;
+    const recent = new Float32Array(hop * factor + 2 * mean + this.#waiting);
+    recent.set(latest.subarray(hop * factor - 2 * mean));
+    recent.set(pending.subarray(0, this.#waiting), hop * factor + 2 * mean);
+    const steep = firstSteep(recent, mean, (last.slope * factor) / STEEP);
+    return steep === null ? null : this.#samples - recent.length + steep;
   }
 }
 
@@ -393,7 +476,7 @@ function note(waves: Wave[], wave: Wave | null): void {
   if (wave !== null) remember(waves, wave, WAVES);
 }
 
-/** Of the last `count` samples. */
+/** Returns the number of sign changes in the last `count` samples. */
 function changesOfSign(slope: Float64Array, count: number): number {
   let changes = 0;
   for (let index = slope.length - count; index < slope.length; index += 1)

@@ -1,30 +1,37 @@
-/** The rate that some intervals between beats come to. */
+/** Computation of the heart rate from the intervals between beats. */
 
 import { remember, sum } from "./numbers.js";
 
-/** Intervals of which the mean is taken. */
+/** Largest number of intervals in the mean. */
 const REMEMBERED = 8;
-/** Intervals from which on the longest and the shortest but the newest are left out: a beat missed or one too many. */
+/**
+ * From this many intervals on, the longest and the shortest do not count, as beats may be missed or extra. The newest
+ * always counts.
+ */
 const TRIMMED = 5;
-/** So many intervals below this share of those before are a new rate. */
+/** The rate is new if the last `FASTER_IN` intervals are all below this fraction of the mean before them. */
 const FASTER = 0.8;
 const FASTER_IN = 3;
-/** So many intervals above this share of those before are a new rate. */
+/** The rate is new if the last `SLOWER_IN` intervals are all above this multiple of the mean before them. */
 const SLOWER = 1.25;
 const SLOWER_IN = 2;
 
-/** The mean of the last intervals, a bigeminy's too. A new rate takes its place within three beats. */
+/**
+ * The mean of the last intervals, also in bigeminy.
+ *
+ * If the rate changes, only the new intervals count, after three at most.
+ */
 export class HeartRate {
   #intervals: number[] = [];
 
-  /** One more interval, in samples. */
+  /** Adds an interval, in working samples. */
   add(interval: number): void {
     remember(this.#intervals, interval, REMEMBERED);
     if (this.#isNew(FASTER_IN, (mean, last) => Math.max(...last) < FASTER * mean)) this.#keep(FASTER_IN);
     else if (this.#isNew(SLOWER_IN, (mean, last) => Math.min(...last) > SLOWER * mean)) this.#keep(SLOWER_IN);
   }
 
-  /** What comes has nothing to do with what was. */
+  /** Removes all intervals. */
   clear(): void {
     this.#intervals = [];
   }

@@ -1,23 +1,23 @@
-/** The lead in which beats are counted. */
+/** Selection of the lead in which beats are detected. */
 
 import { median } from "./numbers.js";
 import type { Wave } from "./qrs.js";
 import { SignalQuality } from "./status.js";
 
-/** Seconds without a beat after which another lead is taken that has them. */
+/** Seconds without a beat after which another lead with beats is chosen. */
 const SILENT = 2;
-/** Seconds in which a lead must have beats so as to be taken for them. */
+/** Seconds in which a lead must have beats to be chosen. */
 const RECENT = 4;
-/** Beats in that time. */
+/** Number of beats that a lead must have in that time. */
 const ENOUGH = 3;
-/** Seconds that the preferred lead must be well until it is taken again. */
+/** Seconds for which the preferred lead must be usable before it is chosen again. */
 const BACK = 10;
-/** Beats of which the amplitude is taken. */
+/** Number of beats whose median amplitude counts. */
 const LATEST = 5;
 
-/** Lead II while it is good for it, else the one with the largest beats. */
+/** Chooses lead II while it is usable, otherwise the usable lead with the largest beats. */
 export class LeadChoice {
-  /** Its index. */
+  /** Index of the chosen lead. */
   lead: number;
   readonly #preferred: number;
   #well = 0;
@@ -33,10 +33,10 @@ export class LeadChoice {
   }
 
   /**
-   * Look whether another lead is better now.
+   * Chooses the lead.
    *
-   * @param now working samples so far.
-   * @param qualities of each lead.
+   * @param now number of working samples so far.
+   * @param qualities the quality of each lead.
    * @param waves the latest beats of each lead.
    */
   choose(now: number, qualities: readonly SignalQuality[], waves: readonly (readonly Wave[])[]): void {
@@ -84,7 +84,7 @@ export class LeadChoice {
   }
 }
 
-/** The median of the latest beats. */
+/** Returns the median amplitude of the latest beats. */
 function amplitude(waves: readonly Wave[]): number {
   return waves.length > 0 ? median(waves.slice(-LATEST).map((wave) => wave.amplitude)) : 0;
 }

@@ -1,12 +1,12 @@
-/** Short lists of numbers. */
+/** Functions for short lists of numbers. */
 
-/** Append to a list that keeps so many. */
+/** Appends a value, and removes the first one if the list has more than `count`. */
 export function remember<T>(values: T[], value: T, count: number): void {
   values.push(value);
   if (values.length > count) values.shift();
 }
 
-/** The middle one, or the upper of two in the middle. */
+/** Returns the median; of an even number of values, the upper one of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = Float64Array.from(values).sort();
   return sorted[sorted.length >> 1];

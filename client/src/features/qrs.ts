@@ -1,107 +1,140 @@
 /**
- * Which peaks of a lead's envelope are QRS complexes.
+ * Detection of QRS complexes among the peaks of the envelope of a lead.
  *
  * The rules are those of Hamilton, "Open source ECG analysis", Computers in Cardiology 29:101, 2002, after Pan and
- * Tompkins, IEEE Trans. Biomed. Eng. 32:230, 1985: thresholds between the medians of the last beats and of the last noise,
- * a T wave told by its slope, a search back. To them comes a floor in millivolts, below which nothing is a beat.
+ * Tompkins, IEEE Trans. Biomed. Eng. 32:230, 1985: a threshold between the medians of the last beats and of the last
+ * noise peaks, T waves recognized by their slope, and a search back for missed beats. In addition, a beat must have a
+ * minimum amplitude in millivolts.
  */
 
 import type { Envelope } from "./envelope.js";
 import { median, remember, sum } from "./numbers.js";
 
-/** mV from peak to peak, smoothed over 20 ms, below which nothing is a beat. */
+/** Smallest peak-to-peak amplitude of a beat in mV, smoothed over 20 ms. */
 const SMALLEST = 0.27;
-/** mV of the envelope below which nothing is a beat. */
+/** Smallest envelope of a beat in mV. */
 export const FAINTEST = 0.07;
-/** Times the envelope between the beats that a small beat must have. */
+/** Smallest envelope of a small beat, relative to that between the beats. */
 const OUT_OF_NOISE = 3.5;
-/** mV from peak to peak up to which a beat must stand out of the noise. */
+/** Amplitude in mV up to which a beat counts as small. */
 const SMALL = 0.6;
-/** Of the way from the noise to the beats that the threshold lies at. */
+/** Position of the threshold between the noise (0) and the beats (1). */
 const SHARE = 0.3;
-/** Beats, and peaks of noise, of which the median is taken. */
+/** Number of beats, and of noise peaks, in the medians. */
 const REMEMBERED = 8;
-/** Seconds after a beat in which there cannot be another. */
+/** Refractory period in seconds. */
 const REFRACTORY = 0.18;
-/** Seconds after a beat in which a wave of less than half its slope is its T wave. */
+/** Seconds after a beat in which a wave with less than half its slope is a T wave. */
 const T_WAVE = 0.36;
 /**
- * Seconds after a beat, and share of the interval, within which a wave of that share of its slope, and not much larger, is
- * a late T wave.
+ * Limits for a late T wave: seconds after the beat, fraction of the interval, and slope and amplitude relative to those
+ * of the beat.
  */
 const LATE_T_WAVE = 0.5;
 const LATE_INTERVALS = 0.62;
 const LATE_SLOPE = 0.42;
 const LATE_AMPLITUDE = 1.2;
-/** Share of its slope by which a wave rises more than it falls, or falls more: it is half of a wide one. */
+/** If rise and fall of a wave differ by more than this fraction of its slope, it is one flank of a wide wave. */
 const FLANK = 0.5;
-/** Mean intervals after which a beat is sought among the peaks let go. */
+/** Number of mean intervals without a beat after which the largest rejected peak is tried again. */
 const OVERDUE = 1.5;
-/** Times the shortest of so many intervals that the longest of uneven ones is. */
+/** Intervals are irregular if the longest of the last `UNEVEN_IN` exceeds this multiple of the shortest. */
 const UNEVEN = 1.35;
 const UNEVEN_IN = 4;
-/** Seconds without a beat after which the threshold sinks to half, and after twice that to the floor. */
+/** Seconds without a beat after which the threshold is halved. After twice that only `FAINTEST` applies. */
 const SINKING = 1.5;
-/** Seconds between two beats beyond which they tell no interval. */
+/** Longest interval in seconds that counts. */
 const LONGEST = 2.5;
-/** Of its steepest slope that a wave must have in the other direction too: a mere step is none. */
+/** Smallest slope in the opposite direction, relative to the steepest slope: a step is not a beat. */
 const ONE_SIDED = 0.12;
-/** Seconds on both sides of a wave in which its other side is looked for. */
+/** Seconds on both sides of a wave in which the slope in the opposite direction is searched. */
 const AROUND = 0.1;
-/** Hops (2.4 s) whose quietest quarter tells the noise between the beats. */
+/** Number of hops (2.4 s) whose lower quartile is the noise between the beats. */
 const QUIET_HOPS = 40;
-/** Hops after which it is looked for again. */
+/** Number of hops between two updates of it. */
 const QUIET_EVERY = 4;
+/** Number of hops (9.6 s) of noise after which the thresholds from before are outdated. */
+const OUTDATED_HOPS = 160;
+/** Number of hops (0.48 s) for `recentQuiet`. */
+const RECENT_HOPS = 8;
 
-/** A peak of the envelope, measured. Samples are working samples, counted from the beginning. */
+/** A measured peak of the envelope. Samples are working samples, counted from the beginning. */
 export interface Wave {
-  /** Of the R peak. */
+  /** Sample of the R peak. */
   readonly sample: number;
-  /** Of the envelope's peak. */
+  /** Sample of the peak of the envelope. */
   readonly decided: number;
   readonly height: number;
   readonly slope: number;
-  /** 1 where it is a rise, -1 a fall, 0 where it is both: a whole complex. */
+  /** 1 for a rise, -1 for a fall, 0 for both: a whole complex. */
   readonly flank: number;
-  /** mV from peak to peak. */
+  /** Peak-to-peak amplitude in mV. */
   readonly amplitude: number;
-  /** Times the envelope between the beats. */
+  /** Height of the envelope, relative to the envelope between the beats. */
   readonly standsOut: number;
 }
 
-/** The beats of one lead. */
+/** Detects the beats of one lead. */
 export class QrsDetector {
   last: Wave | null = null;
-  /** Whether even a large beat must stand out of the noise. */
+  /** True if large beats must stand out from the noise, too. */
   isNoisy = false;
   #letGo: Wave | null = null;
-  readonly #beats: number[] = [];
-  readonly #noise: number[] = [];
-  readonly #intervals: number[] = [];
+  #beats: number[] = [];
+  #noise: number[] = [];
+  #intervals: number[] = [];
+  /**
+   * Hop in which the signal began to look like noise, with the beats, noise and intervals from before; null once it is
+   * calm again.
+   */
+  #beforeNoise: readonly [begin: number, beats: number[], noise: number[], intervals: number[]] | null = null;
   readonly #quiet: number[] = [];
   #hops = 0;
   /** The envelope between the beats. */
   quiet = 0;
+  /** The same for the last half second, updated with each hop. */
+  recentQuiet = 0;
 
   constructor(readonly rate: number) {}
 
-  /** The lowest envelope of one hop. */
+  /** Records the lowest envelope of a hop. */
   noteQuiet(height: number): void {
     remember(this.#quiet, height, QUIET_HOPS);
-    if (this.#hops % QUIET_EVERY === 0) {
-      const sorted = Float64Array.from(this.#quiet).sort();
-      this.quiet = sorted[Math.floor(sorted.length / 4)];
-    }
+    if (this.#hops % QUIET_EVERY === 0) this.quiet = quietestQuarter(this.#quiet);
+    this.recentQuiet = quietestQuarter(this.#quiet.slice(-RECENT_HOPS));
     this.#hops += 1;
   }
 
-  /** Whether the last beats came at uneven intervals. */
+  /**
+   * Discards what was learned while the signal looked like noise, as soon as it is calm again.
+   *
+   * Otherwise the thresholds would be those of the noise, and the first beats after it would be missed.
+   *
+   * @param isDoubtful true if the last half second looks like noise.
+   * @param isCalm true if it clearly does not.
+   */
+  noteDoubt(isDoubtful: boolean, isCalm: boolean): void {
+    if (isDoubtful && this.#beforeNoise === null) {
+      this.#beforeNoise = [this.#hops, [...this.#beats], [...this.#noise], [...this.#intervals]];
+    } else if (isCalm && this.#beforeNoise !== null) {
+      const [begin, ...learned] = this.#beforeNoise;
+      [this.#beats, this.#noise, this.#intervals] = this.#hops - begin > OUTDATED_HOPS ? [[], [], []] : learned;
+      this.#beforeNoise = this.#letGo = null;
+    }
+  }
+
+  /** True if the last intervals were irregular. */
   get isIrregular(): boolean {
     const intervals = this.#intervals.slice(-UNEVEN_IN);
     return intervals.length === UNEVEN_IN && Math.max(...intervals) > UNEVEN * Math.min(...intervals);
   }
 
-  /** Whether the envelope's peak at this place (from the end) is a beat; `now` is the number of samples so far. */
+  /**
+   * Returns a peak of the envelope as a wave if it is a beat; otherwise null.
+   *
+   * @param place index of the peak, negative, from the end.
+   * @param now number of working samples so far.
+   */
   judge(envelope: Envelope, place: number, now: number): Wave | null {
     const height = envelope.height[envelope.height.length + place];
     const wave = height < FAINTEST * envelope.heightScale ? null : this.#measure(envelope, place, now, height);
@@ -118,7 +151,7 @@ export class QrsDetector {
     return null;
   }
 
-  /** The beat that was let go and is missing now: half the threshold is enough for it. */
+  /** Accepts the largest rejected peak if a beat is overdue and it exceeds half the threshold. */
   lookBack(decided: number): Wave | null {
     const wave = this.#letGo;
     if (wave === null || this.last === null || this.#intervals.length < 2) return null;
@@ -128,7 +161,7 @@ export class QrsDetector {
     return wave.height < this.threshold(wave.decided - this.last.decided) / 2 ? null : this.#accept(wave);
   }
 
-  /** Of the envelope, this many samples after the last beat. */
+  /** Returns the threshold for the envelope, so many working samples after the last beat. */
   threshold(since: number | null): number {
     if (since === null || this.#beats.length === 0 || since > 2 * SINKING * this.rate) return 0;
     const beats = median(this.#beats);
@@ -157,7 +190,7 @@ export class QrsDetector {
     return wave;
   }
 
-  /** Null where there is but a step in one direction. */
+  /** Measures a wave; null if it is only a step in one direction. */
   #measure(envelope: Envelope, place: number, now: number, height: number): Wave | null {
     const { window, mean } = envelope;
     const end = envelope.height.length + place + 1;
@@ -193,6 +226,11 @@ export class QrsDetector {
       standsOut: height / Math.max(1, this.quiet),
     };
   }
+}
+
+/** Returns the lower quartile. */
+function quietestQuarter(heights: readonly number[]): number {
+  return Float64Array.from(heights).sort()[Math.floor(heights.length / 4)];
 }
 
 function extremes(values: Float64Array, from: number, to: number): [lowest: number, highest: number] {

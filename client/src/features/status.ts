@@ -1,11 +1,13 @@
-/** What the detector tells: beats, and the state of the heart and of the leads. `ecgframe.features` in Python has the same. */
+/**
+ * The results of the detector: beats, and the state of the heart and of the leads, as in `ecgframe.features` in Python.
+ */
 
 /**
- * What the heart does, as far as the signal shows it.
+ * The rhythm, as far as the signal shows it.
  *
- * - `unknown`: too little signal yet, or no usable lead
- * - `asystole`: a usable lead, and no beat in it for 4 s
- * - `fibrillation`: irregular waves without a pause, as in ventricular fibrillation: a suspicion, not a diagnosis
+ * - `unknown`: not enough signal yet, or no usable lead
+ * - `asystole`: no beat for 4 s in a usable lead
+ * - `fibrillation`: irregular waves without pauses, as in ventricular fibrillation; a suspicion, not a diagnosis
  */
 export const Rhythm = {
   UNKNOWN: "unknown",
@@ -16,11 +18,11 @@ export const Rhythm = {
 export type Rhythm = (typeof Rhythm)[keyof typeof Rhythm];
 
 /**
- * What a lead is good for.
+ * The quality of a lead.
  *
- * - `off`: no samples (NaN, lost) for half a second, or one value (to 2 µV) for 2 s, or for 3.6 s where all leads are so
- * - `saturated`: at the end of the amplifier's range, the same extreme value for a tenth of a second
- * - `noisy`: noise that beats cannot be told from
+ * - `off`: no samples (NaN, lost) for half a second, or a constant value (to 2 µV) for 2 s, or for 3.6 s in all leads
+ * - `saturated`: the same extreme value for a tenth of a second, at a limit of the amplifier's range
+ * - `noisy`: noise from which beats cannot be distinguished
  */
 export const SignalQuality = {
   OK: "ok",
@@ -30,30 +32,34 @@ export const SignalQuality = {
 } as const;
 export type SignalQuality = (typeof SignalQuality)[keyof typeof SignalQuality];
 
-/** One heartbeat. It is told about a third of a second after it was. */
+/** One heartbeat. The detector reports it about a third of a second later. */
 export interface Beat {
-  /** Of the R peak, counted from the first sample fed or skipped; exact to 4 ms or to one sample. */
+  /**
+   * Number of the sample of the R peak, counted from the first sample fed or skipped; exact to 4 ms or to one sample.
+   */
   readonly sample: number;
-  /** Index of the lead in which it was found. */
+  /** Index of the lead in which it was detected. */
   readonly lead: number;
-  /** Of the QRS from peak to peak, in mV, smoothed over 20 ms. */
+  /** Peak-to-peak amplitude of the QRS in mV, smoothed over 20 ms. */
   readonly amplitude: number;
-  /** Seconds since the beat before; null for the first, and across a gap. */
+  /** Seconds since the previous beat; null for the first, and across a gap. */
   readonly interval: number | null;
 }
 
 /** The state after the newest sample. */
 export interface HeartStatus {
   /**
-   * Beats a minute, never above 60 / (seconds without a beat); null where there is no rate to tell.
-   * Never a rate in asystole or fibrillation. Time lost in a gap does not count as time without a beat.
+   * Beats per minute, at most 60 / (seconds without a beat). A gap does not count as time without a beat.
+   *
+   * Null if there is no rate: with fewer than two intervals, in asystole, in fibrillation, and while the lead looks like
+   * noise.
    */
   readonly rateBpm: number | null;
-  /** From the last beat to the newest sample, lost ones counted; null before the first beat. */
+  /** Seconds from the last beat to the newest sample, including lost ones; null before the first beat. */
   readonly secondsSinceBeat: number | null;
   readonly rhythm: Rhythm;
-  /** Index of the lead in which beats are counted now. */
+  /** Index of the lead in which beats are detected. */
   readonly lead: number;
-  /** Of each lead. */
+  /** The quality of each lead. */
   readonly signalQuality: readonly SignalQuality[];
 }

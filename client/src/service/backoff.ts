@@ -1,27 +1,28 @@
-/** When to connect again, and when not to. */
+/** Whether to reconnect, and after which delay. */
 import type { ProtocolError } from "../errors.js";
 import { CloseCode, ErrorCode } from "../protocol.js";
 
-/** Seconds after which a connection that breaks counts as one that was good. */
+/** Seconds that a connection has to last for the delays to start anew. */
 const STEADY = 10;
 
-/** How the delays grow; times in milliseconds. */
+/** The delays between attempts to connect, in milliseconds. */
 export interface BackoffOptions {
   readonly initialDelay: number;
   readonly maxDelay: number;
-  /** By what each delay is longer than the one before. */
+  /** The factor by which each delay is longer than the one before. */
   readonly factor: number;
-  /** The share of a delay that is random, 0 to 1, so that a thousand viewers do not come back at once. */
+  /** The share of a delay that is random, 0 to 1, so that viewers do not all reconnect at the same time. */
   readonly jitter: number;
 }
 
 export const DEFAULT_BACKOFF: BackoffOptions = { initialDelay: 500, maxDelay: 15_000, factor: 1.6, jitter: 0.5 };
 
 /**
- * How long to wait before the next connection.
+ * The delay before the next connection.
  *
- * A good connection that breaks off is replaced at once: most likely the trouble is this viewer's own. One that breaks
- * again soon, or that the server closed, which may have closed a thousand others with it, waits its turn.
+ * If a connection breaks that lasted for `STEADY` seconds, the client reconnects at once, as the cause is most likely
+ * local. If it breaks again soon, or if the server closed it, the client waits: the server may have closed thousands of
+ * connections at the same time.
  */
 export class Backoff {
   readonly #backoff: BackoffOptions;
@@ -34,10 +35,10 @@ export class Backoff {
   }
 
   /**
-   * Milliseconds to wait.
+   * Returns the milliseconds to wait.
    *
-   * @param lasted seconds that the connection stood, from the moment when both sides could talk
-   * @param closed whether a side closed it; it broke off otherwise
+   * @param lasted seconds from the end of the negotiation to the end of the connection; 0 if it never got that far
+   * @param closed whether one side closed the connection; otherwise it broke
    */
   pause(lasted: number, closed: boolean): number {
     if (lasted >= STEADY) this.#attempts = null;
@@ -51,18 +52,18 @@ export class Backoff {
   }
 }
 
-/** Whether it is of no use to connect again: the server does not want this client, or speaks no version of its. */
+/** Whether the client must not reconnect: after close code 1008, or without a common protocol version. */
 export function isFinal(code: number, said: ProtocolError | null): boolean {
   const isStranger = code === CloseCode.PROTOCOL_ERROR && said?.code === ErrorCode.INVALID_PROTOCOL_VERSION;
   return code === CloseCode.POLICY || isStranger;
 }
 
-/** There is no connection, and the client does not try for another one. */
+/** The connection is lost, and the client does not reconnect. */
 export class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
-  /** With which the WebSocket was closed; null where it broke off, or never opened. */
+  /** The WebSocket close code; null if the connection broke or never opened. */
   readonly code: number | null;
-  /** What the server said was wrong, or what was wrong with what it said. */
+  /** The last error that the server reported, or the error in its last frame; null if there was none. */
   readonly error: ProtocolError | null;
 
   constructor(reason: string, code: number | null = null, error: ProtocolError | null = null) {
@@ -72,16 +73,24 @@ export class ConnectionLost extends Error {
   }
 }
 
-/** A message was sent as often as it may be, and the server's application never said that it has it. */
+/**
+ * A message was sent as often as allowed, and the application of the server did not acknowledge it. It may have arrived
+ * nevertheless.
+ */
 export class NotAcknowledged extends Error {
   override readonly name = "NotAcknowledged";
-  /** Of the message, in microseconds since 1970. */
+  /** Timestamp of the message, in microseconds since 1970. */
   readonly timestamp: bigint;
+  /** How often it was sent. */
   readonly attempts: number;
 
   constructor(timestamp: bigint, attempts: number) {
-    super(`the message was sent ${attempts} times, and the server acknowledged none`);
+    super(`the message was sent ${times(attempts)}, and the server acknowledged none`);
     this.timestamp = timestamp;
     this.attempts = attempts;
   }
+}
+
+function times(count: number): string {
+  return count === 1 ? "once" : `${count} times`;
 }

@@ -1,8 +1,8 @@
 import { microsecondsNow, steadyMicroseconds } from "../codec/send-clock.js";
 
-/** Seconds a second by which two clocks may drift apart: those of computers stay well within it. */
+/** Seconds by which two clocks may drift apart in a second; those of computers drift far less. */
 const DRIFT = 1e-4;
-/** Seconds by which this machine's clock may move against its steady one before it counts as set. */
+/** Seconds by which the local clock may differ from the monotonic one before it counts as set. */
 const SET = 0.1;
 
 interface RoundTrip {
@@ -12,19 +12,19 @@ interface RoundTrip {
 
 interface Measured {
   readonly offset: number;
-  /** By how much it may be wrong when it was measured. */
+  /** Seconds by which the offset may have been wrong when it was measured. */
   readonly error: number;
-  /** When that was, in seconds of the steady clock, and by how much our clock was ahead of the steady one. */
+  /** When it was measured, in seconds of the monotonic clock, and the local clock minus the monotonic one then. */
   readonly at: number;
   readonly ahead: number;
 }
 
 /**
- * How far the server's clock is ahead of ours, from round trips.
+ * The offset of the server's clock, measured by round trips.
  *
- * The quickest counts, as NTP has it: what a queue delays by, it makes uncertain. It counts for as long as the drift of
- * the clocks since then is less than what a slower trip leaves open, so that a link that has become slow does not hide
- * how slow it is. A trip that contradicts it tells that a clock was set, and takes its place.
+ * The fastest round trip is used, as in NTP: a delay in a queue makes an offset less certain. The drift of the clocks adds
+ * to the error of an old measurement, so a slower but newer round trip replaces it once its own error is smaller. A round
+ * trip that contradicts the measurement shows that a clock was set, and replaces it at once.
  */
 export class ClockOffset {
   #best: Measured | null = null;
@@ -44,17 +44,17 @@ export class ClockOffset {
     this.#best = measured;
   }
 
-  /** Seconds that the last one took; null before the first. */
+  /** The latest round trip time in seconds; null before the first. */
   get roundTrip(): number | null {
     return this.#roundTrip;
   }
 
-  /** The server's clock minus ours, wrong by `error` at most; null if it has not said, or our clock was set since. */
+  /** The server's clock minus the local one, in seconds; null before V3, or if the local clock was set since. */
   get seconds(): number | null {
     return this.#current()?.offset ?? null;
   }
 
-  /** By how many seconds the offset may be wrong; null where there is none. */
+  /** Seconds by which the offset may be wrong; null without an offset. */
   get error(): number | null {
     const best = this.#current();
     return best === null ? null : errorAt(best, clocks().steady);

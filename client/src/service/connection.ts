@@ -3,8 +3,10 @@ import { ProtocolError } from "../errors.js";
 import { CloseCode, HEADER_SIZES } from "../protocol.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
 import type { Settings } from "../session/settings.js";
+import type { Places } from "../session/stream-book.js";
+import { callSafely } from "./emitter.js";
 
-/** What is needed of a WebSocket: the browser's own, Node's, or that of the `ws` package. */
+/** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
 export interface WebSocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
@@ -15,49 +17,56 @@ export interface WebSocketLike {
   onerror: ((event: never) => void) | null;
   send(data: Uint8Array<ArrayBuffer>): void;
   close(code?: number, reason?: string): void;
+  /** Ends the connection without a close frame; not available in browsers. */
+  terminate?(): void;
 }
 
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
-/** What a connection tells its owner. */
+/** The callbacks of a connection's owner. */
 export interface ConnectionOwner {
-  /** Of an event, and of the WebSocket message that brought it. */
+  /** How far each stream has got. */
+  readonly places: Places;
+  /** An event of the session, and the WebSocket message that caused it; null if none did. */
   heed(event: SessionEvent, bytes: Uint8Array | null): void;
-  /** A WebSocket message went in or out. */
+  /** A WebSocket message was received or sent. */
   passed(direction: "in" | "out", bytes: Uint8Array): void;
-  /** Everything that could leave has left. */
+  /** The send queue is empty. */
   drained(): void;
-  /** It is over. */
+  /** The connection has ended. */
   ended(ending: Ending): void;
 }
 
-/** How a connection came to its end. */
+/** How a connection ended. */
 export interface Ending {
-  /** Null where it broke off. */
+  /** The WebSocket close code; null if the connection broke. */
   readonly code: number | null;
   readonly reason: string;
-  /** What one side last said was wrong. */
+  /** The last error that the server reported, or the error in its last frame. */
   readonly said: ProtocolError | null;
-  /** Seconds since both sides could talk; 0 if they never could. */
+  /** Seconds from the end of the negotiation to the end of the connection; 0 if it never got that far. */
   readonly lasted: number;
-  /** Whether the WebSocket ever opened. */
+  /** Whether the WebSocket was open. */
   readonly opened: boolean;
 }
 
 const OPEN = 1;
 const NO_STATUS = 1005;
 const ABNORMAL = 1006;
-const CLOSE_TIMEOUT = 2;
+/** Seconds that closing may take; then the connection is dropped. */
+const CLOSE_TIMEOUT = 5;
+/** Seconds between the first two PINGs. */
 const FIRST_PING = 1;
-/** Bytes in the WebSocket's own buffer at which to wait until it has sent some. */
+/** Bytes in the WebSocket's buffer at which this side stops sending until there are fewer. */
 const HIGH_WATER = 1 << 20;
+/** Seconds until the WebSocket's buffer is looked at again: there is no event for it. */
 const LOOK_AGAIN = 0.02;
-/** The bytes that a close frame has for its reason. */
+/** Bytes of the reason that a close frame can hold. */
 const LONGEST_REASON = 123;
-/** A page may close with 1000 and with codes from 3000 on. */
+/** A page may close with 1000, or with a code from 3000 on. */
 const PRIVATE_CODES = 3000;
 
-/** One WebSocket, a session, and the clock that the session has not. */
+/** A WebSocket with its session and the timer that the session needs. */
 export class Connection {
   readonly session: ClientSession;
   readonly #owner: ConnectionOwner;
@@ -67,13 +76,14 @@ export class Connection {
   #opened = false;
   #over = false;
   #closing: Close | null = null;
+  #closeBy = Number.POSITIVE_INFINITY;
   #establishedAt: number | null = null;
   #nextPing = Number.POSITIVE_INFINITY;
   #betweenPings = FIRST_PING;
   #alarm: ReturnType<typeof setTimeout> | undefined;
   #alarmAt = Number.POSITIVE_INFINITY;
 
-  /** Opens a WebSocket. @param protocols that are offered @param connectTimeout seconds that it may take to open */
+  /** Opens a WebSocket. @param protocols subprotocols to offer @param connectTimeout seconds that opening may take */
   constructor(
     url: string,
     protocols: readonly string[],
@@ -85,13 +95,13 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
-    this.session = new ClientSession(settings, clock);
+    this.session = new ClientSession(settings, clock, owner.places);
     this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();
     this.#socket.onmessage = (event: { data: unknown }) => this.#receive(event.data);
     this.#socket.onclose = (event: { code: number; reason: string }) => this.#closed(event.code, event.reason);
-    this.#socket.onerror = () => {}; // a close follows, which says as much
+    this.#socket.onerror = () => {}; // a close event follows
     this.#setAlarm(now() + connectTimeout);
   }
 
@@ -100,43 +110,59 @@ export class Connection {
     return HEADER_SIZES[this.session.version] > HEADER_SIZES[1];
   }
 
-  /** Whether a message of the application's may be sent now. */
+  /** Whether the application may send a message that is not urgent now. */
   get hasRoom(): boolean {
     return this.session.established && this.session.hasRoom && this.#socket.bufferedAmount < HIGH_WATER;
   }
 
-  /** Something was done with the session: what waits is sent, the clock is set anew. */
-  stir(): void {
+  /** Whether the application may send an urgent message now, which leaves before the others in the send queue. */
+  get hasRoomForUrgent(): boolean {
+    return this.session.established && this.session.hasRoomForUrgent;
+  }
+
+  /** Sends what waits and sets the timer, after the session was used. */
+  wake(): void {
     if (this.#over || !this.#opened) return;
+    if (this.session.closing) this.#closeBy = Math.min(this.#closeBy, now() + CLOSE_TIMEOUT);
     const isEmpty = this.#flush();
+    if (this.#over) return; // sending failed
     if (this.session.closing && (isEmpty || this.session.closing.code === CloseCode.INTERNAL)) {
       this.#close(this.session.closing);
     } else {
       this.#setAlarm(
-        Math.min(this.session.deadline(), this.#nextPing, isEmpty ? Number.POSITIVE_INFINITY : now() + LOOK_AGAIN),
+        Math.min(
+          this.session.deadline(),
+          this.#nextPing,
+          this.#closeBy,
+          isEmpty ? Number.POSITIVE_INFINITY : now() + LOOK_AGAIN,
+        ),
       );
     }
   }
 
-  /** Asks for a round trip. */
+  /** Sends a PING. */
   ping(): void {
     this.session.ping(now());
-    this.stir();
+    this.wake();
   }
 
-  /** Ends it in good order. */
+  /** Sends what waits, then closes the connection. */
   end(code: CloseCode, reason: string): void {
     if (!this.#opened) this.drop();
     this.session.end(code, reason);
-    this.stir();
+    this.wake();
   }
 
-  /** Lets it go at once: nobody is there who would say goodbye. */
+  /** Ends the connection at once, without waiting for the server to answer the close frame. */
   drop(reason = "the connection was dropped"): void {
     if (this.#over) return;
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#hangUp(null, reason);
-    this.#socket.close();
+    try {
+      // A close frame would wait behind all data that the server does not read.
+      if (this.#socket.terminate) this.#socket.terminate();
+      else this.#socket.close();
+    } catch {} // the connection is not used any more
   }
 
   // --- reading ---
@@ -144,7 +170,7 @@ export class Connection {
   #start(): void {
     this.#opened = true;
     this.session.start(now());
-    this.stir();
+    this.wake();
   }
 
   #receive(data: unknown): void {
@@ -154,31 +180,31 @@ export class Connection {
     if (bytes) this.#owner.passed("in", bytes);
     const events = bytes ? this.session.receive(bytes, at) : this.session.receiveText(at);
     this.#tell(events, bytes, at);
-    // A page in the background may not be woken in time, but what comes wakes it.
+    // A browser may delay the timers of a page in the background, but not its messages.
     if (at >= this.#alarmAt) this.#ring();
-    else this.stir();
+    else this.wake();
   }
 
   #tell(events: readonly SessionEvent[], bytes: Uint8Array | null, at: number): void {
     for (const event of events) {
-      if (this.#over) return; // the application has let it go meanwhile
+      if (this.#over) return; // a callback has ended the connection
       if (event.kind === "negotiated") this.#established(at);
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
-      this.#owner.heed(event, bytes);
+      callSafely(() => this.#owner.heed(event, bytes));
     }
   }
 
   #established(at: number): void {
     this.#establishedAt ??= at;
-    this.#pingAgain(at); // ahead of all requests: an answer behind a history would tell little of the server's clock
+    this.#pingAgain(at); // before all requests: behind the answer to a resume, the PONG would be late
   }
 
   // --- the clock ---
 
   #setAlarm(at: number): void {
     if (this.#over || at === Number.POSITIVE_INFINITY) return;
-    // A deadline that has moved on is found out when the alarm rings.
+    // If the deadline is later now, `#ring` finds that and sets the timer again.
     if (this.#alarm !== undefined && this.#alarmAt <= at) return;
     clearTimeout(this.#alarm);
     this.#alarmAt = at;
@@ -194,12 +220,18 @@ export class Connection {
       return;
     }
     const at = now();
+    if (at >= this.#closeBy) {
+      const { code, reason } = this.session.closing as Close;
+      this.#closing = { code, reason };
+      this.drop(reason || "the server did not read what was sent");
+      return;
+    }
     if (at >= this.#nextPing) this.#pingAgain(at);
     this.#tell(this.session.tick(at), null, at);
-    this.stir();
+    this.wake();
   }
 
-  /** A clock is to be known soon; then the time between pings doubles. */
+  /** Sends a PING. The time to the next one doubles, as the clock offset is to be measured soon. */
   #pingAgain(at: number): void {
     this.#nextPing = at + this.#betweenPings;
     this.#betweenPings = Math.min(2 * this.#betweenPings, this.#settings.heartbeatInterval);
@@ -208,7 +240,7 @@ export class Connection {
 
   // --- writing ---
 
-  /** Sends what may leave; whether that is all. */
+  /** Sends what the WebSocket has room for; returns whether nothing is left. */
   #flush(): boolean {
     if (this.#closing || this.#socket.readyState !== OPEN) return true;
     while (this.#socket.bufferedAmount < HIGH_WATER) {
@@ -218,7 +250,12 @@ export class Connection {
         return true;
       }
       this.#owner.passed("out", message);
-      this.#socket.send(message);
+      try {
+        this.#socket.send(message);
+      } catch (error) {
+        this.drop(`the WebSocket cannot send: ${(error as Error).message}`);
+        return true;
+      }
     }
     return false;
   }
@@ -232,10 +269,15 @@ export class Connection {
       this.drop(closing.reason);
       return;
     }
-    this.#socket.close(allowed(closing.code), shortened(closing.reason));
+    try {
+      this.#socket.close(allowed(closing.code), shortened(closing.reason));
+    } catch (error) {
+      this.drop(`the WebSocket cannot be closed: ${(error as Error).message}`);
+      return;
+    }
     clearTimeout(this.#alarm);
     this.#alarm = undefined;
-    this.#setAlarm(now() + CLOSE_TIMEOUT);
+    this.#setAlarm(this.#closeBy);
   }
 
   #closed(code: number, reason: string): void {
@@ -248,23 +290,23 @@ export class Connection {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#alarm);
-    for (const event of this.session.lost()) this.#owner.heed(event, null);
+    for (const event of this.session.lost()) callSafely(() => this.#owner.heed(event, null));
     const lasted = this.#establishedAt === null ? 0 : now() - this.#establishedAt;
     this.#owner.ended({ code, reason, said: this.#said, lasted, opened: this.#opened });
   }
 }
 
-/** Seconds of a clock that never goes back. */
+/** Returns the seconds of a monotonic clock. */
 export function now(): number {
   return performance.now() / 1000;
 }
 
-/** The code that a page may close with: 1002 becomes 4002. */
+/** Maps a close code to one that a page may use: 1002 becomes 4002. */
 function allowed(code: CloseCode): number {
   return code === CloseCode.NORMAL ? code : PRIVATE_CODES + code;
 }
 
-/** What a close frame has room for. */
+/** Cuts a reason to what a close frame can hold. */
 function shortened(reason: string): string {
   const bytes = new TextEncoder().encode(reason);
   return new TextDecoder().decode(bytes.subarray(0, LONGEST_REASON)).replace(/\ufffd$/, "");

@@ -1,44 +1,44 @@
 /**
- * Where a viewer is in a stream: up to where it has everything, what it has beyond that, what it will never have.
+ * How far a viewer has got in a stream: which messages it has, and which ones it will never get.
  *
- * The messages of a stream have rising timestamps, and arrive in that order but for the urgent ones, which overtake.
- * So the place is the timestamp of the last message in line, and the timestamps of those that came ahead of it.
- * Times are in microseconds since 1970.
+ * The messages of a stream have rising timestamps and arrive in that order, except for urgent ones, which overtake. So a
+ * cursor consists of the timestamp of the last message in order, and the timestamps of urgent messages after it. Times
+ * are in microseconds since 1970.
  *
- * A timestamp names a message; it does not tell whether the message came before. The server's clock may be set back,
- * and what follows is then new, though its timestamps are earlier. So only a message whose own timestamp is remembered
- * counts as a duplicate, and timestamps that go back are told as a gap.
+ * A message counts as received before only if its exact timestamp is remembered. Clocks are not compared: if the
+ * timestamps of a stream go back, because the server restarted with another clock, the cursor reports a gap and continues
+ * from there.
  */
 import type { DateTime } from "../codec/date-time.js";
 import type { Message } from "../codec/protocol-handler.js";
 import { Flag, MessageType } from "../protocol.js";
 import { dateTime, microseconds } from "../session/timestamps.js";
 
-/** By how much to go back where the place is only known by a clock: the network delays. */
+/** Microseconds to go back where the position is only a time by a clock: the network delays messages. */
 const MARGIN = 1_000_000n;
-/** Messages in line, and messages ahead of it, whose timestamps are remembered. */
+/** Number of messages in order, and of urgent messages after them, whose timestamps are remembered. */
 const REMEMBERED = 1024;
-/** Notices of dropped frames that may wait until the line has passed them. */
+/** Number of drop notices that may wait for a message after the dropped frames. */
 const MOST_NOTICES = 64;
-/** Flags of messages whose timestamps do not tell how far the stream has come; nor do those of alerts. */
+/** Flags of messages that overtake. Their timestamps do not show how far the stream has got; nor do those of alerts. */
 const OUT_OF_LINE = Flag.PRIORITY | Flag.BROADCAST;
 
 /**
- * Messages of a stream that this viewer will not get, or may not get.
+ * Messages of a stream that this viewer will not get. Times are in microseconds since 1970.
  *
- * Where the server's clock went back in between, `to` is earlier than `from`.
+ * If the server's clock was set back in between, `to` is earlier than `from`.
  */
 export interface Gap {
   readonly stream: string;
-  /** None is missing before: the timestamp of the first lost message, or of the last one before the gap. */
+  /** Timestamp of the first lost message, or of the last message before the gap. */
   readonly from: bigint;
-  /** None is missing after: the timestamp of the last lost message, or of the first one behind the gap. */
+  /** Timestamp of the last lost message, or of the first message after the gap. */
   readonly to: bigint;
-  /** How many are missing; null where the server cannot know. */
+  /** Number of lost messages; null if it is unknown. In version 4 it is exact, unless the stream began another epoch. */
   readonly frames: number | null;
 }
 
-/** What comes of a message: the gaps that it comes behind, and whether it is new. */
+/** The result of a message: the gaps before it, and whether it is new, no duplicate. */
 export interface Taken {
   readonly gaps: readonly Gap[];
   readonly isNew: boolean;
@@ -47,39 +47,44 @@ export interface Taken {
 const NOT_NEW: Taken = { gaps: [], isNew: false };
 const NEW: Taken = { gaps: [], isNew: true };
 
+/** How far one viewer has got in one stream. */
 export class StreamCursor {
   readonly #stream: string;
-  /** Everything up to here is had; null where nothing is known yet. */
+  /** The viewer has everything up to this timestamp; null if nothing has arrived. */
   #until: bigint | null;
-  /** Whether that is the timestamp of a message that came, or a place that the server has named. */
+  /** Whether that is the timestamp of a received message, or one that the server has named. */
   #exact = false;
-  /** Whether that is known by a clock only. */
+  /** Whether that is only a time by a clock. */
   #isMoment: boolean;
   #margin = 0n;
-  /** Timestamps of the last messages in line, since the clock last went back, oldest first. */
+  /** Timestamps of the last messages in order, since the clock last went back, oldest first. */
   #seen = new Set<bigint>();
+  /** Timestamps of urgent messages after `#until`, in the order of arrival. */
   #ahead = new Set<bigint>();
+  /** The last timestamp that was removed from `#ahead` because there were too many. */
+  #forgotten: bigint | null = null;
   #notices: Gap[] = [];
 
-  /** @param since timestamp of the last message that the viewer has already, or a moment by the server's clock */
+  /** @param since timestamp of the last message that the viewer has, or a time by the server's clock */
   constructor(stream: string, since: bigint | Date | null = null) {
     this.#stream = stream;
     this.#until = since instanceof Date ? microseconds(since) : since;
     this.#isMoment = since instanceof Date;
   }
 
-  /** From where to go on over a new connection; null where nothing is known yet. */
+  /** Returns the timestamp after which to resume over a new connection; null if nothing has arrived. */
   since(): bigint | null {
-    return this.#until === null ? null : larger(this.#until - this.#margin, 0n);
+    if (this.#until === null) return this.#forgotten; // only alerts have arrived
+    return larger(this.#until - this.#margin, 0n);
   }
 
-  /** `since` as the server is to be asked: an integer names a message, a date is a moment. */
+  /** Returns `since` for SUBSCRIBE: a bigint is the timestamp of a message, a date is a time by a clock. */
   asksSince(): bigint | DateTime | null {
     const since = this.since();
     return since === null || !this.#isMoment ? since : dateTime(since);
   }
 
-  /** Notes that a message came, at `now` by the server's clock. */
+  /** Notes that a message arrived at `now`, by the server's clock. */
   take(message: Message, now: bigint): Taken {
     const { timestamp } = message;
     if (timestamp === null) {
@@ -92,7 +97,7 @@ export class StreamCursor {
     if (this.#exact && this.#until !== null && timestamp <= this.#until) {
       if (this.#seen.has(timestamp)) return NOT_NEW;
       const gaps = [...this.ended(), { stream: this.#stream, from: this.#until, to: timestamp, frames: null }];
-      this.#seen.clear(); // no timestamp from before tells anything of what comes now
+      this.#seen.clear(); // earlier timestamps say nothing about the messages that follow
       this.#ahead.clear();
       this.#reach(timestamp);
       return { gaps, isNew: true };
@@ -101,21 +106,39 @@ export class StreamCursor {
     return this.#notices.length ? { gaps: this.#passedNotices(timestamp), isNew: true } : NEW;
   }
 
+  /** Notes that a message arrived that is known by its number: its time is for servers that do not know the numbers. */
+  follow(timestamp: bigint, overtakes: boolean): void {
+    if (overtakes) {
+      this.#goesAhead(timestamp);
+      return;
+    }
+    if (this.#until !== null && timestamp < this.#until) {
+      this.#seen.clear();
+      this.#ahead.clear();
+    }
+    this.#reach(timestamp);
+  }
+
+  /** The timestamps of urgent messages that arrived, after the last message in order. */
+  get ahead(): ReadonlySet<bigint> {
+    return this.#ahead;
+  }
+
   /**
-   * Notes that the server has granted the subscription, over a new connection. Gives what is lost.
+   * Notes that the server granted the subscription over a new connection. Returns the messages that are lost.
    *
-   * @param from the moment from which messages follow: where the stream begins for this viewer, or, where it was had
-   *   before, from where the server can vouch for it again
+   * @param from the time from which messages follow: the beginning of the stream for a new viewer, or, after a resume,
+   *   the time after which no message is missing
    * @param timestamp of the server's answer
    */
   answered(from: bigint | null, timestamp: bigint): Gap[] {
     const gaps = this.#halfPassedNotices();
     if (this.#until === null) {
-      // Whatever is published from now on is this viewer's, even if the connection goes before the first came.
+      // Resume from here if the connection is lost before the first message arrives.
       if (from === null) this.#reachMoment(timestamp);
       else this.#goOnAfter(from - 1n);
     } else if (from !== null) {
-      // A place that is known by a clock lies within the margin: only what is before that went back.
+      // A time by a clock may be wrong by the margin: only what is earlier shows that the clock went back.
       const wentBack = from <= this.#until - this.#margin;
       if (wentBack || from > this.#until + 1n) {
         gaps.push({ stream: this.#stream, from: this.#until, to: from, frames: null });
@@ -135,7 +158,7 @@ export class StreamCursor {
     return gaps;
   }
 
-  /** Notes that the stream goes on at `now`, from a server that does not resume. Gives what is lost. */
+  /** Notes that a server that does not resume continues the stream at `now`. Returns the messages that are lost. */
   startedAnew(now: bigint): Gap[] {
     const gaps = this.#halfPassedNotices();
     if (this.#until !== null) {
@@ -146,10 +169,11 @@ export class StreamCursor {
   }
 
   /**
-   * Notes that the server has dropped frames. Gives the gap where nobody could tell later that it is passed.
+   * Notes that the server has dropped frames. Returns the gap if it is to be reported at once, because messages have no
+   * timestamps.
    *
-   * Frames that were not dropped may still come between the first and the last that were, and on a connection that
-   * breaks now the dropped ones come after all. So the gap counts once the line has passed it.
+   * Frames that were not dropped may still arrive between the first and the last dropped one. And if the connection is
+   * lost now, the dropped frames arrive after the resume. So the gap is reported with the first message after it.
    *
    * @param timed whether messages have timestamps on this connection
    */
@@ -161,21 +185,21 @@ export class StreamCursor {
     return null;
   }
 
-  /** Notes that nothing more will come. Gives what is known to be lost and was not told. */
+  /** Notes that no more messages will arrive. Returns the gaps that were not reported yet. */
   ended(): Gap[] {
     const notices = this.#notices;
     this.#notices = [];
     return notices;
   }
 
-  /** A message in line came. */
+  /** Notes that a message arrived in order. */
   #reach(until: bigint): void {
     this.#seen.add(until);
     if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value as bigint);
     this.#goOnAfter(until);
   }
 
-  /** The stream has come so far, by the server's clock. */
+  /** Notes how far the stream has got, by the server's clock. */
   #reachMoment(until: bigint): void {
     this.#until = until;
     this.#exact = false;
@@ -183,7 +207,7 @@ export class StreamCursor {
     this.#margin = MARGIN;
   }
 
-  /** All up to here is had or told as lost. */
+  /** Notes that everything up to a timestamp has arrived, or is reported as lost. */
   #goOnAfter(until: bigint): void {
     this.#until = until;
     this.#exact = true;
@@ -192,15 +216,14 @@ export class StreamCursor {
     for (const ahead of this.#ahead) if (ahead <= until) this.#ahead.delete(ahead);
   }
 
-  /** Remembers a message ahead of the line; false if it is remembered already. */
+  /** Remembers an urgent message; returns false if it is remembered already. */
   #goesAhead(timestamp: bigint): boolean {
     if (this.#ahead.has(timestamp)) return false;
     this.#ahead.add(timestamp);
+    // `#until` stays as it is, however many messages overtake: those in order are still to come.
     if (this.#ahead.size > REMEMBERED) {
-      // That many overtook a message that still waits? Rather, nothing is in line: the stream is all alerts.
-      const oldest = [...this.#ahead].reduce((a, b) => (a < b ? a : b));
-      this.#ahead.delete(oldest);
-      if (this.#until === null || oldest > this.#until) this.#reach(oldest);
+      this.#forgotten = this.#ahead.values().next().value as bigint;
+      this.#ahead.delete(this.#forgotten);
     }
     return true;
   }
@@ -211,7 +234,7 @@ export class StreamCursor {
     return passed;
   }
 
-  /** Gaps that the line was in the middle of when the connection broke. What lay behind it will come again. */
+  /** Returns the gaps that begin before `#until`, cut off there: the server sends again what follows. */
   #halfPassedNotices(): Gap[] {
     const until = this.#until;
     const notices = this.ended();
@@ -222,7 +245,7 @@ export class StreamCursor {
   }
 }
 
-/** One gap in place of two, the first of which was told first. */
+/** Joins two gaps to one; `second` was reported later. */
 function joinedGap(first: Gap, second: Gap): Gap {
   const wentBack = first.to < first.from || second.to < second.from;
   return {

@@ -1,8 +1,8 @@
-/** Listeners by the name of the event. */
+/** Calls listeners with the events of a name. */
 export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
-  /** Has a function called with each event of that name; the function returned ends it. */
+  /** Adds a listener for the events of a name. Returns a function that removes it. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener));
@@ -22,7 +22,7 @@ export class Emitter<Events> {
   }
 }
 
-/** Calls a function of the application's; what it throws is reported as uncaught, and this code goes on. */
+/** Calls a function of the application. An exception is reported as uncaught, and the client continues. */
 export function callSafely(call: () => void): void {
   try {
     call();

@@ -1,7 +1,8 @@
-/** The application's messages on their way to a connection, over any number of connections. */
+/** Messages of the application that wait for a connection or for an acknowledgement. */
 
 import { Capability, Flag } from "../protocol.js";
 import type { Packed } from "../session/client-session.js";
+import { tierOf, URGENT } from "../session/outgoing.js";
 import { NotAcknowledged } from "./backoff.js";
 import type { Connection } from "./connection.js";
 
@@ -12,47 +13,80 @@ interface Entry {
   attempts: number;
 }
 
+/** Messages in the order in which they leave, and the bytes of their payloads. */
+class WaitingEntries {
+  entries: Entry[] = [];
+  bytes = 0;
+
+  shift(): Entry | undefined {
+    const entry = this.entries.shift();
+    if (entry) this.bytes -= sizeOf(entry.message);
+    return entry;
+  }
+
+  insert(at: number, entry: Entry): void {
+    this.entries.splice(at, 0, entry);
+    this.bytes += sizeOf(entry.message);
+  }
+}
+
+/** Urgent messages (alerts, and those with PRIORITY) overtake the others, and have room of their own. */
 export class Outbox {
-  #waiting: Entry[] = [];
-  #waitingBytes = 0;
+  #urgent = new WaitingEntries();
+  #others = new WaitingEntries();
   readonly #unacknowledged = new Map<bigint, Entry>();
   readonly #attempts: number;
   readonly #most: { readonly messages: number; readonly bytes: number };
 
-  /** @param attempts how often a message is sent before it is given up */
+  /**
+   * @param attempts how often a message is sent at most
+   * @param most how many urgent messages, and bytes of them, may wait, and how many others
+   */
   constructor(attempts: number, most: { readonly messages: number; readonly bytes: number }) {
     this.#attempts = attempts;
     this.#most = most;
   }
 
-  /** Whether nothing waits that must go first. */
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0;
+  /** Whether a message may be sent over a connection at once: there is room, and no message waits that goes first. */
+  lets(message: Packed, connection: Connection): boolean {
+    if (isUrgent(message)) return this.#urgent.entries.length === 0 && connection.hasRoomForUrgent;
+    return this.#urgent.entries.length + this.#others.entries.length === 0 && connection.hasRoom;
+  }
+
+  /** Whether a connection has room for a message that waits. */
+  canFill(connection: Connection): boolean {
+    if (this.#urgent.entries.length) return connection.hasRoomForUrgent;
+    return this.#others.entries.length > 0 && connection.hasRoom;
   }
 
   /**
-   * Has a message wait. Fulfilled with its timestamp once it has left, or once the server's application has it where it
-   * asks for that.
+   * Adds a message. The promise is fulfilled with its timestamp once it is sent, or acknowledged if it has ACK_REQUIRED.
+   *
+   * It is rejected with a RangeError if too many messages wait, with NotAcknowledged after the last attempt, and with the
+   * error of `end`.
    */
   put(message: Packed): Promise<bigint> {
-    const bytes = sizeOf(message);
-    if (this.#waiting.length >= this.#most.messages || this.#waitingBytes + bytes > this.#most.bytes) {
-      return Promise.reject(new RangeError(`${this.#waiting.length} messages wait for a connection already`));
+    const { entries, bytes } = this.#waitingLike(message);
+    if (entries.length >= this.#most.messages || bytes + sizeOf(message) > this.#most.bytes) {
+      return Promise.reject(
+        new RangeError(`the outbox is full: ${entries.length} messages of ${bytes} bytes wait for a connection`),
+      );
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ message, resolve, reject, attempts: 0 });
-      this.#waitingBytes += bytes;
+      this.#waitingLike(message).insert(entries.length, { message, resolve, reject, attempts: 0 });
     });
   }
 
-  /** Gives the connection what it has room for. */
+  /** Sends messages over a connection until its send queue is full. */
   fill(connection: Connection): void {
-    while (connection.hasRoom) {
-      const entry = this.#waiting.shift();
-      if (!entry) break;
-      this.#waitingBytes -= sizeOf(entry.message);
-      this.#send(entry, connection);
+    while (this.canFill(connection)) {
+      const entry = this.#urgent.shift() ?? this.#others.shift();
+      if (entry) this.#send(entry, connection);
     }
+  }
+
+  #waitingLike(message: Packed): WaitingEntries {
+    return isUrgent(message) ? this.#urgent : this.#others;
   }
 
   #send(entry: Entry, connection: Connection): void {
@@ -72,13 +106,13 @@ export class Outbox {
     else entry.resolve(message.timestamp);
   }
 
-  /** The server's application has a message. */
+  /** Notes that a message was acknowledged. */
   acknowledged(timestamp: bigint): void {
     this.#unacknowledged.get(timestamp)?.resolve(timestamp);
     this.#unacknowledged.delete(timestamp);
   }
 
-  /** A connection has given a message up: it is sent over the next one, unless it was sent often enough. */
+  /** Sends a message again that a connection did not deliver, unless it was sent `attempts` times in all. */
   undelivered(timestamp: bigint, attempts: number): void {
     const entry = this.#unacknowledged.get(timestamp);
     if (!entry) return;
@@ -91,20 +125,25 @@ export class Outbox {
     }
   }
 
-  /** Before those that were sent after it. */
+  /** Puts a message back in order of timestamps. */
   #putBack(entry: Entry): void {
-    const later = this.#waiting.findIndex(({ message }) => message.timestamp > entry.message.timestamp);
-    this.#waiting.splice(later < 0 ? this.#waiting.length : later, 0, entry);
-    this.#waitingBytes += sizeOf(entry.message);
+    const waiting = this.#waitingLike(entry.message);
+    const later = waiting.entries.findIndex(({ message }) => message.timestamp > entry.message.timestamp);
+    waiting.insert(later < 0 ? waiting.entries.length : later, entry);
   }
 
-  /** There will be no connection. */
+  /** Rejects all messages: there will be no connection. */
   end(error: Error): void {
-    for (const entry of [...this.#waiting, ...this.#unacknowledged.values()]) entry.reject(error);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    const waiting = [...this.#urgent.entries, ...this.#others.entries];
+    for (const entry of [...waiting, ...this.#unacknowledged.values()]) entry.reject(error);
+    this.#urgent = new WaitingEntries();
+    this.#others = new WaitingEntries();
     this.#unacknowledged.clear();
   }
+}
+
+function isUrgent(message: Packed): boolean {
+  return tierOf(message.type, message.flags) === URGENT;
 }
 
 function sizeOf(message: Packed): number {

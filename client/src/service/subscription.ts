@@ -2,62 +2,87 @@ import type { Message } from "../codec/protocol-handler.js";
 import { steadyMicroseconds } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import { ErrorCode } from "../protocol.js";
-import { type Gap, StreamCursor } from "./cursor.js";
+import type { SessionEvent } from "../session/client-session.js";
+import type { Place } from "../session/stream-book.js";
+import { type Gap, StreamCursor, type Taken } from "./cursor.js";
+import { callSafely } from "./emitter.js";
+import { NumberedCursor } from "./numbered-cursor.js";
+
+type Answered = Extract<SessionEvent, { kind: "answered" }>;
+
+/** Messages that wait for an acknowledgement, which are remembered. */
+const MOST_IN_HAND = 1024;
 
 /** A message of a stream. */
 export type StreamMessage = Message<Record<string, unknown>>;
 
 /**
- * Called with each message of a stream; where it returns a promise, it has the message once that is fulfilled. What else
- * it returns means nothing.
+ * Called with each message of a stream. If it returns a promise, a message with ACK_REQUIRED is acknowledged once the
+ * promise is fulfilled, otherwise at once. Other results are ignored.
  */
 export type StreamCallback = (message: StreamMessage) => unknown;
 
 export interface SubscribeOptions {
   /**
-   * What came after it is sent first: after the message of this timestamp, in microseconds since 1970, which is there
-   * already; or after this moment, approximately, by the server's clock. Where the server cannot tell what came after
-   * it, it sends all that it has, behind a gap.
+   * Where to resume: the timestamp of the last message that the application has, in microseconds since 1970, as in
+   * `Message.timestamp`. If the server does not know it, a gap is reported, and the server sends everything that it keeps.
+   * Or a date by the server's clock. By default, the messages that are published from now on.
    */
   readonly since?: bigint | Date;
-  /** Called with what can no longer be had, between the message before and the one behind. */
+  /**
+   * Called with each gap, after the message before it and before the message after it. An exception is reported as
+   * uncaught, and the client continues.
+   */
   readonly onGap?: (gap: Gap) => void;
 }
 
 export type SubscriptionStatus = "asked" | "subscribed" | "unsubscribed" | "denied" | "closed";
 
-/** The messages of one stream, each once and in order, urgent ones ahead, over any number of connections. */
+/** The messages of one stream, each once and in order, except that urgent ones overtake, over any number of connections. */
 export interface Subscription {
   readonly stream: string;
-  /** "asked" until the server has answered, and again while there is no connection. */
+  /**
+   * "asked" until the server has answered, and while there is no connection; then "subscribed" or "denied". "unsubscribed"
+   * after `unsubscribe`, "closed" after the service is closed.
+   */
   readonly status: SubscriptionStatus;
   /**
-   * Fulfilled once the server has granted the stream; rejected with a `ProtocolError` where it denies it, 0x203 or 0x204.
-   * It need not be waited for.
+   * Fulfilled once the server has granted the subscription. Rejected with a `ProtocolError` (0x203 or 0x204) if the server
+   * denies it, and with an `Error` if the stream is unsubscribed or the service is closed before. A rejection that is not
+   * handled is not reported.
    */
   readonly granted: Promise<void>;
-  /** Messages handed over. */
+  /** Number of messages passed to the callback. */
   readonly received: number;
-  /** Messages that came again and were not handed over twice. */
+  /** Number of messages that arrived again and were not passed twice. */
   readonly duplicates: number;
-  /** Leaves the stream. Fulfilled when the server has confirmed it, or the connection is gone. */
+  /** Unsubscribes. Fulfilled once the server confirms it, or the connection ends. */
   unsubscribe(): Promise<void>;
 }
 
-/** A subscription as the client's own side sees it. */
+/** A subscription with what the client needs of it. */
 export class FollowedStream implements Subscription {
   readonly stream: string;
+  /** The place by time: all that servers know before version 4. */
   readonly cursor: StreamCursor;
+  /** The place by number, in version 4. */
+  readonly numbers: NumberedCursor;
+  /** Whether the messages of this connection have numbers. */
+  isNumbered = false;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
   status: SubscriptionStatus = "asked";
   wasGranted = false;
   received = 0;
   duplicates = 0;
-  /** How often a server in trouble has been asked again. */
+  /** How often SUBSCRIBE was sent again to a server that could not serve the stream. */
   attempts = 0;
-  /** The server's clock minus this machine's steady one, in microseconds, where messages have no timestamps. */
+  /** The server's clock minus `steadyMicroseconds()`, in microseconds; used where messages have no timestamps. */
   #clockOffset = 0n;
+  /** Times of urgent messages that arrived before the stream had numbers: they may arrive again, with one. */
+  #hadByTime = new Set<bigint>();
+  /** Messages that are to be acknowledged once the application has them. */
+  readonly #inHand = new Set<string>();
   readonly #onGap: ((gap: Gap) => void) | undefined;
   readonly #leave: (stream: FollowedStream) => Promise<void>;
   #settle: { grant: () => void; deny: (error: Error) => void } = { grant: () => {}, deny: () => {} };
@@ -71,25 +96,107 @@ export class FollowedStream implements Subscription {
     this.stream = stream;
     this.callback = callback;
     this.cursor = new StreamCursor(stream, since ?? null);
+    this.numbers = new NumberedCursor(stream);
     this.#onGap = onGap;
     this.#leave = leave;
     this.granted = new Promise((grant, deny) => {
       this.#settle = { grant, deny };
     });
-    this.granted.catch(() => {}); // whoever does not wait for it is told by the event
+    this.granted.catch(() => {}); // not reported as unhandled: the `error` event reports it
   }
 
   unsubscribe(): Promise<void> {
     return this.#leave(this);
   }
 
-  /** Now by the server's clock, as it is counted on here: setting this machine's clock does not change it. */
+  /** Returns the time by the server's clock, counted by the local monotonic clock, in microseconds since 1970. */
   serverNow(): bigint {
     return steadyMicroseconds() + this.#clockOffset;
   }
 
-  /** The server has granted it, with an answer of that timestamp; null where messages have none. Gives what is lost. */
-  answered(from: bigint | null, timestamp: bigint | null): Gap[] {
+  /** Notes the server's answer to SUBSCRIBE. Returns the messages that are lost. */
+  answered(answer: Answered): Gap[] {
+    const { line, from, timestamp } = answer;
+    if (!line || timestamp === null) return [...this.#leaveNumbers(), ...this.#answeredByTime(from, timestamp)];
+    const isFirst = this.numbers.place === null;
+    this.#enterNumbers();
+    const byNumber = this.numbers.answered(line, from ?? timestamp);
+    const byTime = this.cursor.answered(from, timestamp);
+    return isFirst ? byTime : byNumber;
+  }
+
+  /** Notes an answer that nobody asked for: the stream may have begun another epoch. */
+  changed({ line, timestamp }: Answered): void {
+    if (!line || timestamp === null) return;
+    this.#enterNumbers();
+    this.numbers.changed(line, timestamp);
+  }
+
+  /** Notes that a server that does not resume continues the stream now. Returns the messages that are lost. */
+  startedAnew(): Gap[] {
+    return [...this.#leaveNumbers(), ...this.cursor.startedAnew(this.serverNow())];
+  }
+
+  /** Notes that a message arrived, and which one it is in version 4. */
+  take(message: Message, place: Place | null): Taken {
+    if (place) return this.takeNumber(place, message.timestamp as bigint);
+    // In a stream with numbers, a message without one is of no stream, and says nothing of the place.
+    return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
+  }
+
+  /** Notes that the message with a number arrived. */
+  takeNumber(place: Place, timestamp: bigint): Taken {
+    const { gaps, isNew } = this.numbers.take(place, timestamp);
+    if (!isNew) return { gaps, isNew };
+    this.cursor.follow(timestamp, place.overtakes);
+    return { gaps, isNew: !(place.overtakes && this.#hadByTime.has(timestamp)) };
+  }
+
+  /** Notes that the connection is lost. */
+  disconnected(): void {
+    this.status = "asked";
+    this.isNumbered = false;
+    this.numbers.disconnected();
+  }
+
+  /** Returns the gaps that were not told yet: no more messages will arrive. */
+  ended(): Gap[] {
+    return [...this.numbers.ended(), ...this.cursor.ended()];
+  }
+
+  // --- acknowledging ---
+
+  /** Notes that the application works on a message. */
+  hold(place: Place): void {
+    this.#inHand.add(nameOf(place));
+    if (this.#inHand.size > MOST_IN_HAND) this.#inHand.delete(this.#inHand.values().next().value as string);
+  }
+
+  /** Notes that the application has the message. */
+  release(place: Place): void {
+    this.#inHand.delete(nameOf(place));
+  }
+
+  /** Whether the application still works on a message. */
+  isInHand(place: Place): boolean {
+    return this.#inHand.has(nameOf(place));
+  }
+
+  // --- inside ---
+
+  #enterNumbers(): void {
+    if (this.numbers.place === null) this.#hadByTime = new Set(this.cursor.ahead);
+    this.isNumbered = true;
+  }
+
+  #leaveNumbers(): Gap[] {
+    this.isNumbered = false;
+    this.#hadByTime.clear();
+    return this.numbers.forget();
+  }
+
+  /** Notes an answer without numbers, whose timestamp is null before V3. See `StreamCursor.answered`. */
+  #answeredByTime(from: bigint | null, timestamp: bigint | null): Gap[] {
     if (timestamp !== null) return this.cursor.answered(from, timestamp);
     if (from !== null) this.#clockOffset = from - steadyMicroseconds();
     return this.cursor.answeredUntimed(from, this.serverNow());
@@ -109,12 +216,17 @@ export class FollowedStream implements Subscription {
     return error;
   }
 
-  end(status: SubscriptionStatus, error: Error = new Error(`the stream "${this.stream}" was left`)): void {
+  end(status: SubscriptionStatus, error: Error = new Error(`the stream "${this.stream}" was unsubscribed`)): void {
     this.status = status;
     this.#settle.deny(error);
   }
 
   passGap(gap: Gap): void {
-    this.#onGap?.(gap);
+    const onGap = this.#onGap;
+    if (onGap) callSafely(() => onGap(gap));
   }
+}
+
+function nameOf({ epoch, number }: Place): string {
+  return `${epoch} ${number}`;
 }

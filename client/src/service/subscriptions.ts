@@ -1,37 +1,40 @@
-/** Which message goes to which subscription, and what the server is asked for and answers. */
+/** The subscriptions of a client: requests to the server, its answers, and the delivery of messages. */
 
+import { fieldOf } from "../codec/fields.js";
 import type { Message } from "../codec/protocol-handler.js";
 import { ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
+import type { Place, Places } from "../session/stream-book.js";
 import { microseconds } from "../session/timestamps.js";
 import type { Connection } from "./connection.js";
 import type { Gap } from "./cursor.js";
 import { FollowedStream, type StreamCallback, type SubscribeOptions, type Subscription } from "./subscription.js";
 
 type Answered = Extract<SessionEvent, { kind: "answered" }>;
+type Refused = Extract<SessionEvent, { kind: "refused" }>;
 type ErrorReceived = Extract<SessionEvent, { kind: "error" }>;
 
-/** What the subscriptions tells its owner. */
+/** The callbacks of the subscriptions' owner. */
 export interface SubscriptionsOwner {
   granted(stream: string, from: bigint | null): void;
   denied(error: Error): void;
   lost(gap: Gap): void;
-  /** Milliseconds to wait before a server in trouble is asked again. */
+  /** Milliseconds to wait before SUBSCRIBE is sent again to a server that cannot serve a stream. */
   pauseBefore(attempt: number): number;
 }
 
-/** What was asked for over one connection. */
+/** The requests that were sent over one connection. */
 interface Requests {
   readonly connection: Connection;
-  /** Streams for which an answer is under way. */
+  /** Streams whose SUBSCRIBE the server has not answered yet. */
   readonly asked: Set<string>;
-  /** For each stream that was left, who waits for the server to confirm that. */
+  /** By stream, the promises that wait for the server to confirm UNSUBSCRIBE. */
   readonly leaving: Map<string, (() => void)[]>;
-  /** For each stream, answers under way to subscriptions that were left before they came. */
+  /** By stream, the number of answers to come that belong to subscriptions that were left meanwhile. */
   readonly unheeded: Map<string, number>;
 }
 
-export class Subscriptions {
+export class Subscriptions implements Places {
   readonly #owner: SubscriptionsOwner;
   readonly #streams = new Map<string, FollowedStream>();
   #requests: Requests | null = null;
@@ -42,12 +45,12 @@ export class Subscriptions {
 
   // --- what the application does ---
 
-  /** @throws Error where the name is none, or the stream is followed already */
+  /** @throws RangeError if the name is empty or too long @throws Error if there is a subscription already */
   subscribe(stream: string, callback: StreamCallback, options: SubscribeOptions): Subscription {
     if (stream.length === 0 || [...stream].length > MAX_STREAM_NAME) {
-      throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
+      throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters, not ${[...stream].length}`);
     }
-    if (this.#streams.has(stream)) throw new Error(`the stream "${stream}" is followed already: leave it first`);
+    if (this.#streams.has(stream)) throw new Error(`there is a subscription of "${stream}" already: unsubscribe first`);
     const followed = new FollowedStream(stream, callback, options, (left) => this.#leave(left));
     this.#streams.set(stream, followed);
     if (this.#requests) this.#ask(followed, this.#requests);
@@ -58,7 +61,7 @@ export class Subscriptions {
     const { stream } = followed;
     if (this.#streams.get(stream) !== followed) return Promise.resolve();
     this.#streams.delete(stream);
-    this.#tellGaps(followed, followed.cursor.ended());
+    this.#tellGaps(followed, followed.ended());
     followed.end("unsubscribed");
     const requests = this.#requests;
     if (!requests) return Promise.resolve();
@@ -73,47 +76,83 @@ export class Subscriptions {
       });
     }
     session.unsubscribe(stream);
-    requests.connection.stir();
+    requests.connection.wake();
     return confirmed;
   }
 
   // --- what the connection does ---
 
-  /** There is a connection: what is followed is asked for, from where it broke off. */
+  /** Subscribes to all streams over a new connection, and resumes where the last one ended. */
   connected(connection: Connection): void {
     const requests = { connection, asked: new Set<string>(), leaving: new Map(), unheeded: new Map() };
     this.#requests = requests;
     for (const followed of this.#streams.values()) this.#ask(followed, requests);
   }
 
-  /** It is gone. */
+  /** Notes that the connection is lost. */
   disconnected(): void {
     for (const waiting of this.#requests?.leaving.values() ?? []) for (const resolve of waiting) resolve();
     this.#requests = null;
-    for (const followed of this.#streams.values()) followed.status = "asked";
+    for (const followed of this.#streams.values()) followed.disconnected();
   }
 
-  /** There will be no other. */
+  /** Ends all subscriptions: there will be no other connection. */
   end(error: Error): void {
     for (const followed of this.#streams.values()) {
-      this.#tellGaps(followed, followed.cursor.ended());
+      this.#tellGaps(followed, followed.ended());
       followed.end("closed", error);
     }
     this.#streams.clear();
   }
 
-  /** The subscription that a message is for, and whether it is to be handed over: it may have come before. */
-  take(message: Message): { followed: FollowedStream | null; isNew: boolean } {
-    const followed = this.#find(message);
+  /**
+   * Returns the subscription of a message, and whether the message is new, no duplicate.
+   *
+   * @param place which message of which stream it is, in version 4
+   */
+  take(message: Message, place: Place | null): { followed: FollowedStream | null; isNew: boolean } {
+    const followed = this.#find(place?.stream ?? streamOf(message));
     if (!followed) return { followed: null, isNew: true };
-    const { gaps, isNew } = followed.cursor.take(message, followed.serverNow());
+    const { gaps, isNew } = followed.take(message, place);
     this.#tellGaps(followed, gaps);
     if (isNew) followed.received++;
     else followed.duplicates++;
     return { followed, isNew };
   }
 
-  /** The server answered a request for a stream. */
+  /** Notes a message with a number that the application does not get, as it explains the stream. */
+  explained(place: Place, timestamp: bigint): void {
+    const followed = this.#find(place.stream);
+    if (followed) this.#tellGaps(followed, followed.takeNumber(place, timestamp).gaps);
+  }
+
+  /** Notes a message that was not read, as it was had. Returns whether to acknowledge it again. */
+  repeated(place: Place): boolean {
+    const followed = this.#find(place.stream);
+    if (!followed) return false;
+    followed.duplicates++;
+    return !followed.isInHand(place);
+  }
+
+  /** Notes that a message was refused. If it was refused over an earlier connection, too, it is a gap. */
+  refused({ place, timestamp }: Refused): void {
+    const followed = place && this.#find(place.stream);
+    if (followed && timestamp !== null) this.#tellGaps(followed, followed.numbers.refused(place, timestamp));
+  }
+
+  // --- what the session asks ---
+
+  isHad(place: Place): boolean {
+    return this.#find(place.stream)?.numbers.isHad(place) ?? false;
+  }
+
+  wasRefused(place: Place): boolean {
+    return this.#find(place.stream)?.numbers.wasRefused(place) ?? false;
+  }
+
+  // --- what the server says of streams ---
+
+  /** Processes a SUBSCRIPTION_ACK. */
   answered(answer: Answered): void {
     const requests = this.#requests;
     if (!requests) return;
@@ -124,17 +163,22 @@ export class Subscriptions {
       requests.leaving.delete(stream);
     } else if (unheeded) {
       requests.unheeded.set(stream, unheeded - 1);
-    } else if (requests.asked.delete(stream)) {
+    } else if (answer.line && requests.leaving.has(stream)) {
+      // It belongs to a subscription that was left: the answer to UNSUBSCRIBE comes before that to the next SUBSCRIBE.
+    } else {
+      const isAsked = requests.asked.delete(stream);
       const followed = this.#streams.get(stream);
-      if (followed) this.#heedAnswer(followed, answer);
+      if (followed && isAsked) this.#heedAnswer(followed, answer);
+      else if (followed) this.#heedUnasked(followed, answer);
     }
   }
 
-  /** The server may have said that it has dropped frames of a stream; whether it has, of one that is followed. */
+  /** Processes an ERROR if it is a drop notice; returns whether it is one, and of a stream that is subscribed. */
   noticed(error: ErrorReceived): boolean {
     const notice = dropNotice(error);
     const followed = notice && this.#streams.get(notice.stream);
     if (!notice || !followed || !this.#requests) return false;
+    if (followed.isNumbered) return true; // the numbers will tell which messages are lost, and how many
     const gap = followed.cursor.noticed(notice.from, notice.to, notice.frames, this.#requests.connection.timed);
     if (gap) this.#tellGaps(followed, [gap]);
     return true;
@@ -145,22 +189,22 @@ export class Subscriptions {
   #ask(followed: FollowedStream, { connection, asked }: Requests): void {
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.cursor.asksSince());
+      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.place);
     } else {
-      // It has been asked, and may or may not answer; it goes on from now in any case.
+      // An old server may not answer; the messages follow from now on in any case.
       connection.session.subscribe(followed.stream, null);
       followed.grant();
       this.#owner.granted(followed.stream, null);
-      this.#tellGaps(followed, followed.cursor.startedAnew(followed.serverNow()));
+      this.#tellGaps(followed, followed.startedAnew());
     }
-    connection.stir();
+    connection.wake();
   }
 
   #heedAnswer(followed: FollowedStream, answer: Answered): void {
     if (answer.status === "subscribed") {
       followed.grant();
       this.#owner.granted(followed.stream, answer.from);
-      this.#tellGaps(followed, followed.answered(answer.from, answer.timestamp));
+      this.#tellGaps(followed, followed.answered(answer));
     } else if (answer.code === null && followed.wasGranted) {
       this.#askLater(followed);
     } else {
@@ -169,7 +213,14 @@ export class Subscriptions {
     }
   }
 
-  /** The server has granted it before and now says no without saying why: its own trouble, which may pass. */
+  /** Processes an answer that nobody asked for, from version 4 on: another epoch, or the end of the subscription. */
+  #heedUnasked(followed: FollowedStream, answer: Answered): void {
+    const isNumbered = this.#requests?.connection.session.numbered ?? false;
+    if (answer.status === "subscribed") followed.changed(answer);
+    else if (answer.status === "denied" && isNumbered) this.#heedAnswer(followed, answer);
+  }
+
+  /** Subscribes again later, as a server that granted it and now denies it without a code may recover. */
   #askLater(followed: FollowedStream): void {
     const requests = this.#requests as Requests;
     setTimeout(
@@ -181,16 +232,15 @@ export class Subscriptions {
     );
   }
 
-  #find(message: Message): FollowedStream | null {
-    const stream = streamOf(message);
+  #find(stream: string | null): FollowedStream | null {
     if (stream === null) return this.#onlyOne();
     const followed = this.#streams.get(stream) ?? null;
-    // What was on its way when the stream was left is not for whoever asked for it anew.
+    // A message that was in transit when the stream was unsubscribed is not for the new subscription.
     const isLate = this.#requests?.leaving.has(stream) && this.#requests.asked.has(stream);
     return isLate ? null : followed;
   }
 
-  /** An old server may not name the stream in its messages; where only one is followed, it is that. */
+  /** Returns the only subscription to an old server, which may not name streams in its messages; else null. */
   #onlyOne(): FollowedStream | null {
     if (this.#requests?.connection.session.negotiated || this.#streams.size !== 1) return null;
     return this.#streams.values().next().value ?? null;
@@ -205,23 +255,19 @@ export class Subscriptions {
 }
 
 function streamOf(message: Message): string | null {
-  const { data } = message;
-  if (data === null || typeof data !== "object") return null;
-  const { stream } = data as { stream?: unknown };
+  const stream = fieldOf(message.data, "stream");
   return typeof stream === "string" ? stream : null;
 }
 
-/** Stream, first and last timestamp and number of the frames that the server says it dropped. */
+/** Returns stream, first and last timestamp and number of the dropped frames; null if it is no drop notice. */
 function dropNotice({ code, details }: ErrorReceived) {
   if (code !== ErrorCode.RATE_LIMIT_EXCEEDED && code !== ErrorCode.MESSAGE_TOO_LARGE) return null;
-  if (details === null || typeof details !== "object") return null;
-  const { stream, from, to, dropped } = details as {
-    stream?: unknown;
-    from?: unknown;
-    to?: unknown;
-    dropped?: unknown;
-  };
-  if (typeof stream !== "string" || typeof from !== "number" || typeof to !== "number") return null;
-  if (!Number.isInteger(dropped)) return null;
+  const [stream, from, to, dropped] = ["stream", "from", "to", "dropped"].map((name) => fieldOf(details, name));
+  if (typeof stream !== "string" || !isMoment(from) || !isMoment(to)) return null;
+  if (!Number.isSafeInteger(dropped) || (dropped as number) < 0) return null;
   return { stream, from: microseconds(from), to: microseconds(to), frames: dropped as number };
+}
+
+function isMoment(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0;
 }

@@ -8,117 +8,125 @@ import {
   CloseCode,
   DATA_TYPES,
   Flag,
-  LATEST_VERSION,
   type MessageType,
+  SESSION_VERSIONS,
   VERSIONS,
   type Version,
 } from "../protocol.js";
 import type { Packed, SessionEvent } from "../session/client-session.js";
-import { DEFAULT_SETTINGS, EVERYTHING, type Settings } from "../session/settings.js";
+import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
+import type { Place } from "../session/stream-book.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
 import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructor } from "./connection.js";
 import type { Gap } from "./cursor.js";
 import { callSafely, Emitter } from "./emitter.js";
 import { Outbox } from "./outbox.js";
-import type { StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
+import type { FollowedStream, StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.js";
 
 export { Capability, CloseCode, ErrorCode, Flag, MessageType } from "../protocol.js";
 
-/** What this side can do, and what it puts up with. Times are in milliseconds. */
+/** Versions, capabilities, limits and intervals of this side. Times are in milliseconds. */
 export interface ServiceOptions {
-  /** Protocol versions that it speaks. */
+  /** Protocol versions to offer; 1 to 3 by default. `[1, 2, 3, 4]` offers version 4, too, to servers that speak it. */
   readonly versions?: readonly Version[];
-  /** What it has, of what a server offers; everything by default. */
+  /** Capabilities to offer; all those of the versions by default. */
   readonly capabilities?: Iterable<Capability>;
-  /** Bytes of a payload that it accepts, as it travels and inflated. */
+  /** Bytes that the payload of a received frame may have, compressed and inflated; 16 MiB by default. */
   readonly maxPayload?: number;
-  /** After so long without anything sent, a HEARTBEAT goes out; a server's own interval takes its place. */
+  /** Time without a frame sent after which a HEARTBEAT is sent, if the server announces no interval; 15,000 by default. */
   readonly heartbeatInterval?: number;
-  /** How long the WebSocket may take to open. */
+  /** Time that opening the WebSocket may take; 10,000 by default. */
   readonly connectTimeout?: number;
-  /** How long to wait for the server's first word before it is taken for an old one. */
+  /** Time to wait for the server to negotiate before it is treated as an old one; 5,000 by default. */
   readonly negotiationTimeout?: number;
-  /** After how long a message that nobody acknowledged is sent again, and how often it is sent in all. */
+  /** Time after which a message that was not acknowledged is sent again; 2,000 by default. */
   readonly acknowledgementTimeout?: number;
+  /** How often a message is sent until it is acknowledged, the first time included; 5 by default. */
   readonly acknowledgementAttempts?: number;
-  /** When to deflate, towards servers that can inflate; null for never. */
+  /** Which payloads are compressed, if the server supports it; null for none. */
   readonly compression?: Compression | null;
-  /** How a connection that breaks is replaced; false for not at all. */
+  /** Delays between attempts to reconnect; false to end when the first connection is lost. */
   readonly reconnect?: Partial<BackoffOptions> | false;
-  /** What may wait for a connection. */
+  /** How many messages, and bytes of them, may wait for a connection; 1,024 and 4 MiB by default. */
   readonly outbox?: { readonly messages?: number; readonly bytes?: number };
   /**
-   * Subprotocols to offer, such as `["ecgframe", "bearer." + token]`: what a browser can send in place of an
-   * `Authorization` header. A function is called for each connection, so that a token can be a fresh one.
+   * Subprotocols to offer, such as `["ecgframe", "bearer." + token]`: a browser cannot send an `Authorization` header. A
+   * function is called before each connection, so that it can return a new token.
    */
   readonly protocols?: readonly string[] | (() => readonly string[]);
-  /** The class of WebSocket, where there is no global one. */
+  /** The WebSocket class; the global one by default. */
   readonly WebSocket?: WebSocketConstructor;
 }
 
+/** How a message is sent. Options that the server does not support are left out, except `acknowledged`. */
 export interface SendOptions {
-  /** It overtakes what waits. */
+  /** The message overtakes those that wait to be sent, as an ANOMALY_ALERT always does. */
   readonly priority?: boolean;
-  /** It goes to every client; the server decides who may. */
+  /** The server passes the message to all clients, if it permits that. */
   readonly broadcast?: boolean;
-  /** It is sent until the server's application has it, over the next connection too; it may then have it twice. */
+  /** Wait until the application of the server has the message, and send it again if necessary; it may then get it twice. */
   readonly acknowledged?: boolean;
 }
 
-/** What both sides agreed on. */
+/** The result of the negotiation. */
 export interface Negotiated {
   readonly version: Version;
   readonly capabilities: ReadonlySet<Capability>;
-  /** False for a server of old that did not negotiate. */
+  /** False if the server is an old one, which does not negotiate. */
   readonly negotiated: boolean;
 }
 
 /**
- * `idle` before `connect`, `connecting` until both sides can talk for the first time, `reconnecting` from the end of a
- * connection to the next that stands, `closed` when there will be no other.
+ * The state of a service: `idle` before `connect`, `connecting` until the first negotiation is complete, `open` with a
+ * connection, `reconnecting` between two connections, `closed` if there will be no other.
  */
 export type ServiceState = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
+/** Counters over all connections, and measurements. */
 export interface Statistics {
   readonly framesReceived: number;
   readonly bytesReceived: number;
   readonly framesSent: number;
   readonly bytesSent: number;
   readonly reconnections: number;
-  /** Frames that the server says it dropped since they were not taken fast enough. */
+  /**
+   * Number of frames that are lost: the server reports that it dropped them, because this client was too slow, or their
+   * numbers are missing.
+   */
   readonly droppedByServer: number;
-  /** Frames of the server's that were not accepted. */
+  /** Number of frames that this client refused. */
   readonly refused: number;
-  /** When something was last heard of the server, milliseconds since 1970. */
+  /** When a message of the server last arrived, in milliseconds since 1970; null before the first. */
   readonly lastHeard: number | null;
-  /** Seconds that the last round trip took. */
+  /** The latest round trip time in seconds; null before the first. */
   readonly roundTrip: number | null;
-  /** The server's clock minus ours, in seconds; null if the server has not said, or our clock was set since. */
+  /** The server's clock minus the local one, in seconds; null before V3, or if the local clock was set since. */
   readonly clockOffset: number | null;
-  /** By how many seconds `clockOffset` may be wrong. */
+  /** Seconds by which `clockOffset` may be wrong; null without an offset. */
   readonly clockError: number | null;
 }
 
+/** The events of a service, by name; see `WebSocketBinaryService.on`. */
 export interface ServiceEvents {
   state: { readonly state: ServiceState; readonly previous: ServiceState };
   negotiated: Negotiated;
-  /** Every data message, once; those of followed streams as well. */
+  /** Each data message, once, including those of subscribed streams. */
   message: Message;
-  /** What the server says was wrong, or what was wrong in its `frame`, or why a connection could not be had. */
+  /** An error that the server reports, an error in its `frame`, a message that was not sent, or a failed connection. */
   error: { readonly error: Error; readonly frame?: Uint8Array };
-  /** A WebSocket message as it passed: a frame, or several end to end. `at` is in milliseconds since 1970. */
+  /** A WebSocket message, received or sent: one frame, or several laid end to end. `at` is in milliseconds since 1970. */
   frame: { readonly direction: "in" | "out"; readonly bytes: Uint8Array; readonly at: number };
   /**
-   * A stream was granted, the first time or again; `from` is in microseconds since 1970, by the server's clock.
+   * The server granted a subscription, the first time or again; `from` is in microseconds since 1970, by its clock.
    *
-   * Without `since`, the first time: the moment from which this viewer gets everything, and nothing is lost; null where
-   * the server does not say. Afterwards, and with `since`: null where the server vouches that nothing is missing, or
-   * does not resume; else the moment from which it sends everything, and what is lost before it is told by `loss`.
+   * The first time, without `since`: the time from which this viewer gets everything, or null if the server does not
+   * tell. After a reconnection, or with `since`: null if no message is missing, or if the server does not resume; else
+   * the time from which it sends everything, and `loss` reports what is missing before.
    */
   subscribed: { readonly stream: string; readonly from: bigint | null };
-  /** Messages of a followed stream that cannot be had any more, at the place where they are missing. */
+  /** Lost messages of a subscribed stream, after the message before them and before the message after them. */
   loss: Gap;
 }
 
@@ -126,10 +134,10 @@ const DEFAULT_OUTBOX = { messages: 1024, bytes: 4 * 1024 * 1024 };
 const CONNECT_TIMEOUT = 10;
 
 /**
- * The client of one server, over any number of connections, one after the other.
+ * A client of one server.
  *
- * A connection that breaks is replaced by itself, and the subscriptions go on where they were: each message comes once
- * and in order, and what is lost for good is told.
+ * It reconnects when a connection is lost, and the subscriptions resume: each message arrives once and in order, and lost
+ * messages are reported.
  */
 export class WebSocketBinaryService {
   readonly #settings: Settings;
@@ -177,21 +185,22 @@ export class WebSocketBinaryService {
     this.#owner = this.#connectionOwner();
   }
 
+  /** The state of the service. */
   get state(): ServiceState {
     return this.#state;
   }
 
-  /** When the next connection is tried, in milliseconds since 1970; null where none is waited for. */
+  /** When the service tries to connect next, in milliseconds since 1970; null if it does not wait for that. */
   get nextAttempt(): number | null {
     return this.#nextAttempt;
   }
 
-  /** What was agreed on with the server; null without a connection. */
+  /** The result of the negotiation; null without a connection. */
   get negotiated(): Negotiated | null {
     return this.#negotiated;
   }
 
-  /** Counters over all connections, and what is measured. */
+  /** Counters over all connections, and measurements. */
   get statistics(): Statistics {
     const { connections, ...counts } = this.#counts;
     return {
@@ -205,7 +214,7 @@ export class WebSocketBinaryService {
     };
   }
 
-  /** Has a function called with each event of that name; the function returned ends it. */
+  /** Adds a listener for the events of a name. Returns a function that removes it. */
   on<Name extends keyof ServiceEvents>(event: Name, listener: (event: ServiceEvents[Name]) => void): () => void {
     return this.#events.on(event, listener);
   }
@@ -213,18 +222,21 @@ export class WebSocketBinaryService {
   // --- opening and closing ---
 
   /**
-   * Connects, and agrees with the server on how to talk. From then on a connection that breaks is replaced by itself.
+   * Connects and negotiates. From then on, the service reconnects when a connection is lost.
    *
-   * The first one is not tried twice.
+   * It does not retry the first connection, nor a server that refuses it: one that closes with 1008 or has no version in
+   * common.
    *
    * @param url "ws://..." or "wss://..."
-   * @throws ConnectionLost where there is no connection to be had, or the server does not let this client in
+   * @throws ConnectionLost if the connection fails, or the server closes it before the negotiation is complete
+   * @throws Error if the service is connected already, or there is no WebSocket class
    */
   connect(url: string): Promise<Negotiated> {
     if (this.#state !== "idle" && this.#state !== "closed") {
-      return Promise.reject(new Error(`the service is ${this.#state}; it has one connection at a time`));
+      return Promise.reject(new Error(`the service is ${this.#state}: close it before connecting again`));
     }
-    if (!this.#WebSocket) return Promise.reject(new Error("there is no global WebSocket: give one in the options"));
+    if (!this.#WebSocket)
+      return Promise.reject(new Error("there is no global WebSocket: pass a class as the option WebSocket"));
     this.#url = url;
     this.#delays = this.#backoff && new Backoff(this.#backoff);
     this.#counts.connections = 0;
@@ -235,7 +247,10 @@ export class WebSocketBinaryService {
     });
   }
 
-  /** Closes the connection, behind what waits to be sent. Fulfilled once it is closed; there is no need to wait. */
+  /**
+   * Sends what waits, except data, and closes the connection. Fulfilled once it is closed. The subscriptions end, and
+   * messages that are not sent or acknowledged are rejected.
+   */
   close(code: CloseCode = CloseCode.NORMAL, reason = ""): Promise<void> {
     if (this.#state === "closed") return Promise.resolve();
     const closed = new Promise<void>((resolve) => this.#closed.push(resolve));
@@ -244,7 +259,7 @@ export class WebSocketBinaryService {
     return closed;
   }
 
-  /** Connects anew at once: in place of a connection that says nothing any more, or of waiting for the next attempt. */
+  /** Drops the connection, or ends the wait for the next attempt, and reconnects at once. */
   reconnect(): void {
     if (this.#state === "open") this.#connection?.drop();
     if (this.#state !== "reconnecting" || this.#connection) return;
@@ -255,14 +270,16 @@ export class WebSocketBinaryService {
   // --- receiving ---
 
   /**
-   * Follows a stream. It may be asked for before there is a connection, and is asked for again over each one.
+   * Subscribes to a stream, also before there is a connection.
    *
-   * After a broken connection the server sends again what came after the last message here; its own memory bounds how
-   * far that goes back. What is lost for good is told by `loss`, and to `onGap`, where the server's clock was set
-   * meanwhile, too. Over versions 1 and 2, messages have no timestamps, and the stream goes on by the server's clock as
-   * it is counted on here: approximately, and some may come twice.
+   * After a reconnection, the server first sends the messages after the last one that arrived, as far as it keeps them.
+   * Each message arrives once and in order, except that urgent ones overtake. Messages that are lost are reported as a
+   * `Gap`, also after the server restarted with another clock. V1 and V2 have no timestamps: the stream resumes by the
+   * server's clock, one second before the last message, so messages may arrive twice. An old server that does not
+   * negotiate cannot resume; what it sent in the meantime is a gap.
    *
-   * @throws Error where the name is none, or the stream is followed already
+   * @throws RangeError if the name is empty or too long
+   * @throws Error if there is a subscription of the stream already
    */
   subscribe(stream: string, callback: StreamCallback, options: SubscribeOptions = {}): Subscription {
     return this.#subscriptions.subscribe(stream, callback, options);
@@ -273,16 +290,22 @@ export class WebSocketBinaryService {
   /**
    * Sends a data message.
    *
-   * `samplingRate`, `deviceId` and `patientId` become the wire's `sampling_rate`, `device_id` and `patient_id`, and
-   * numbers in `timestamp`, `start` and `end` are milliseconds here and seconds there. Without a connection it waits for
-   * the next one. A message that was on its way when a connection broke is lost, unless it is to be `acknowledged`.
+   * `samplingRate`, `deviceId` and `patientId` are sent as `sampling_rate`, `device_id` and `patient_id`. Numbers in
+   * `timestamp`, `start` and `end` are milliseconds here, and seconds in the payload.
    *
-   * @returns its timestamp in microseconds since 1970, once it has left, or once the server's application has it where
-   *   it is to be `acknowledged`. There is no need to wait for it: what goes wrong is told by `error` as well.
-   * @throws TypeError | RangeError | ProtocolError at once, for a message that cannot be sent
+   * Without a connection, the message waits for the next one. If a connection is lost, messages that were sent but have
+   * not arrived are lost too. With `acknowledged`, such a message is sent again over the next connection, with the same
+   * timestamp; the application of the server may get it twice.
+   *
+   * @param type ECG_DATA, ANOMALY_ALERT, PREDICTION_RESULT or FEATURE_DATA
+   * @returns the timestamp of the message, in microseconds since 1970, once it is sent, or with `acknowledged` once the
+   *   application of the server has it. It is rejected with NotAcknowledged, ConnectionLost, a RangeError if too many
+   *   messages wait, or an Error if the server does not support acknowledgements; the event `error` reports that as well.
+   * @throws TypeError | RangeError | ProtocolError at once, if the message cannot be encoded or is no data message
    */
   sendMessage(type: MessageType, data: Readonly<Record<string, unknown>>, options: SendOptions = {}): Promise<bigint> {
-    if (!DATA_TYPES.has(type)) throw new RangeError(`message type ${type} is the service's own to send`);
+    if (!DATA_TYPES.has(type))
+      throw new RangeError(`message type ${type} is not a data message: the service sends it by itself`);
     const flags =
       (options.priority ? Flag.PRIORITY : 0) |
       (options.broadcast ? Flag.BROADCAST : 0) |
@@ -296,12 +319,12 @@ export class WebSocketBinaryService {
 
   #send(message: Packed): Promise<bigint> {
     const connection = this.#connection;
-    if (!(message.flags & Flag.ACK_REQUIRED) && this.#outbox.isEmpty && connection?.hasRoom) {
+    if (!(message.flags & Flag.ACK_REQUIRED) && connection && this.#outbox.lets(message, connection)) {
       connection.session.send(message);
-      connection.stir();
+      connection.wake();
       return Promise.resolve(message.timestamp);
     }
-    // In list form, which any server reads that it may have to be sent to.
+    // In list form, which every server reads.
     const payload = pack(message.data, { maxPayload: this.#settings.maxPayload });
     if (this.#state === "closed") return Promise.reject(new ConnectionLost("the service is closed"));
     const sent = this.#outbox.put({ ...message, payload, data: null });
@@ -312,16 +335,16 @@ export class WebSocketBinaryService {
   #pump(): void {
     if (!this.#connection) return;
     this.#outbox.fill(this.#connection);
-    this.#connection.stir();
+    this.#connection.wake();
   }
 
-  /** Asks the server for an answer: seconds of the round trip. @throws ConnectionLost where none can come */
+  /** Sends a PING, and returns the round trip time in seconds. @throws ConnectionLost if the connection ends before */
   async ping(): Promise<number> {
     if (this.#state !== "open" || !this.#connection) throw new ConnectionLost("there is no connection");
     const pong = new Promise<number | null>((resolve) => this.#pongs.push(resolve));
     this.#connection.ping();
     const seconds = await pong;
-    if (seconds === null) throw new ConnectionLost("the connection went before the server answered");
+    if (seconds === null) throw new ConnectionLost("the connection ended before the server answered");
     return seconds;
   }
 
@@ -329,10 +352,17 @@ export class WebSocketBinaryService {
 
   #open(): void {
     this.#nextAttempt = null;
+    let protocols: readonly string[];
+    try {
+      protocols = this.#protocols();
+    } catch (error) {
+      this.#noProtocols(error as Error);
+      return;
+    }
     try {
       this.#connection = new Connection(
         this.#url,
-        this.#protocols(),
+        protocols,
         this.#WebSocket as WebSocketConstructor,
         this.#settings,
         this.#clock,
@@ -340,12 +370,30 @@ export class WebSocketBinaryService {
         this.#owner,
       );
     } catch (error) {
-      this.#finish(new ConnectionLost((error as Error).message)); // not a URL, or no subprotocols, that a WebSocket takes
+      this.#finish(new ConnectionLost((error as Error).message)); // the WebSocket class refuses the URL or the subprotocols
     }
+  }
+
+  /** Retries later after the application's function threw, as it may get a token then; ends a first attempt. */
+  #noProtocols(error: Error): void {
+    const text = `no connection: the function protocols threw ${error}`;
+    if (this.#delays && this.#counts.connections) {
+      this.#events.emit("error", { error: new ConnectionLost(text) });
+      this.#openLater(this.#delays.pause(0, true));
+    } else {
+      this.#finish(new ConnectionLost(text));
+    }
+  }
+
+  #openLater(pause: number): void {
+    this.#nextAttempt = Date.now() + pause;
+    this.#timer = setTimeout(() => this.#open(), pause);
+    this.#enter("reconnecting");
   }
 
   #connectionOwner(): ConnectionOwner {
     return {
+      places: this.#subscriptions,
       heed: (event, bytes) => this.#heed(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
@@ -364,7 +412,7 @@ export class WebSocketBinaryService {
   }
 
   #drained(): void {
-    if (!this.#outbox.isEmpty && this.#connection?.hasRoom) queueMicrotask(() => this.#pump());
+    if (this.#connection && this.#outbox.canFill(this.#connection)) queueMicrotask(() => this.#pump());
   }
 
   #ended({ code, reason, said, lasted, opened }: Ending): void {
@@ -382,13 +430,10 @@ export class WebSocketBinaryService {
       this.#finish(isWanted ? new ConnectionLost("the service is closed") : lost);
       return;
     }
-    const pause = this.#delays.pause(lasted, code !== null || !opened);
-    this.#nextAttempt = Date.now() + pause;
-    this.#timer = setTimeout(() => this.#open(), pause);
-    this.#enter("reconnecting");
+    this.#openLater(this.#delays.pause(lasted, code !== null || !opened));
   }
 
-  /** There will be no other connection. */
+  /** Closes the service: there will be no other connection. */
   #finish(error: ConnectionLost): void {
     clearTimeout(this.#timer);
     this.#nextAttempt = null;
@@ -407,7 +452,7 @@ export class WebSocketBinaryService {
     const previous = this.#state;
     if (state === previous) return;
     this.#state = state;
-    // A browser knows when it is worth while to try again.
+    // A browser tells when the network is back.
     if (state === "connecting") globalThis.addEventListener?.("online", this.#hurry);
     if (state === "closed") globalThis.removeEventListener?.("online", this.#hurry);
     this.#events.emit("state", { state, previous });
@@ -421,7 +466,13 @@ export class WebSocketBinaryService {
         this.#onNegotiated(event);
         break;
       case "received":
-        this.#onReceived(event.message);
+        this.#onReceived(event.message, event.place);
+        break;
+      case "explained":
+        this.#subscriptions.explained(event.place, event.timestamp);
+        break;
+      case "repeated":
+        if (this.#subscriptions.repeated(event.place)) this.#connection?.session.acknowledge(event.message);
         break;
       case "answered":
         this.#subscriptions.answered(event);
@@ -439,6 +490,7 @@ export class WebSocketBinaryService {
         break;
       case "refused":
         this.#counts.refused++;
+        this.#subscriptions.refused(event);
         this.#events.emit("error", { error: event.error, ...(bytes ? { frame: bytes } : {}) });
         break;
       case "round-trip":
@@ -452,7 +504,7 @@ export class WebSocketBinaryService {
     const connection = this.#connection as Connection;
     this.#negotiated = { version, capabilities, negotiated };
     this.#offset = new ClockOffset();
-    if (this.#state !== "open") this.#counts.connections++; // a server may negotiate after it was taken for an old one
+    if (this.#state !== "open") this.#counts.connections++; // not after a late negotiation with an assumed version
     this.#subscriptions.connected(connection);
     this.#enter("open");
     this.#events.emit("negotiated", this.#negotiated);
@@ -461,30 +513,34 @@ export class WebSocketBinaryService {
     this.#outbox.fill(connection);
   }
 
-  #onReceived(message: Message): void {
+  #onReceived(message: Message, place: Place | null): void {
     const connection = this.#connection as Connection;
-    const { followed, isNew } = this.#subscriptions.take(message);
+    const { followed, isNew } = this.#subscriptions.take(message, place);
     if (!isNew) {
-      connection.session.acknowledge(message);
+      if (!place || !followed?.isInHand(place)) connection.session.acknowledge(message);
       return;
     }
     let isTaken = this.#events.has("message");
     if (followed) {
       isTaken = false;
+      if (place && message.flags & Flag.ACK_REQUIRED) followed.hold(place);
       callSafely(() => {
         const done = followed.callback(message as StreamMessage);
-        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message), reportLater);
-        else isTaken = true; // whatever it returned
+        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message, followed, place), reportLater);
+        else isTaken = true;
       });
     }
     this.#events.emit("message", message);
-    if (isTaken) connection.session.acknowledge(message);
+    if (!isTaken) return;
+    if (place) followed?.release(place);
+    connection.session.acknowledge(message);
   }
 
-  /** The application has the message, some time after it came. */
-  #acknowledge(connection: Connection, message: Message): void {
+  /** Acknowledges a message whose callback returned a promise. */
+  #acknowledge(connection: Connection, message: Message, followed: FollowedStream, place: Place | null): void {
+    if (place) followed.release(place);
     connection.session.acknowledge(message);
-    connection.stir();
+    connection.wake();
   }
 
   #subscriptionsOwner(): SubscriptionsOwner {
@@ -506,16 +562,16 @@ export class WebSocketBinaryService {
 function settingsOf(options: ServiceOptions): Settings {
   const { versions, capabilities, maxPayload, compression } = options;
   if (versions && (versions.length === 0 || !versions.every((version) => VERSIONS.includes(version)))) {
-    throw new RangeError(`versions are some of 1 to ${LATEST_VERSION}`);
+    throw new RangeError(`versions is a list of numbers from 1 to ${VERSIONS.at(-1)}`);
   }
-  const known = new Set<Capability>(EVERYTHING);
+  const known = new Set(supported(versions ?? SESSION_VERSIONS));
   for (const name of capabilities ?? []) {
     if (!known.has(name)) throw new RangeError(`this package does not have the capability "${name}"`);
   }
   return {
     ...DEFAULT_SETTINGS,
     ...(versions && { versions }),
-    ...(capabilities && { capabilities: new Set(capabilities) }),
+    capabilities: new Set(capabilities ?? known),
     ...(maxPayload !== undefined && { maxPayload }),
     ...(compression !== undefined && { compression }),
     ...(options.acknowledgementAttempts !== undefined && { acknowledgementAttempts: options.acknowledgementAttempts }),
@@ -534,7 +590,7 @@ function inSeconds(options: ServiceOptions, name: Times): Partial<Settings> {
   return { [name]: milliseconds / 1000 };
 }
 
-/** Whether a handler gave a promise, of whatever library; `() => count++` gives a number, which means nothing. */
+/** Whether a callback returned a promise, of any library. Other results are ignored. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     ((typeof value === "object" && value !== null) || typeof value === "function") &&

@@ -5,8 +5,10 @@ import {
   type SubscriptionAnswer,
   type VersionCheck,
 } from "../codec/control-messages.js";
+import { fieldOf } from "../codec/fields.js";
 import { pack } from "../codec/messagepack-utils.js";
-import { type Message, ProtocolHandler } from "../codec/protocol-handler.js";
+import { pathText, ROOT } from "../codec/path.js";
+import { type Frame, type Header, type Message, ProtocolHandler } from "../codec/protocol-handler.js";
 import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import {
@@ -24,22 +26,32 @@ import {
   LONGEST_HEARTBEAT,
   LONGEST_TEXT,
   MAX_BATCH_FRAMES,
+  MAX_CONTROL_PAYLOAD,
   MessageType,
   SHORTEST_HEARTBEAT,
   SILENT_INTERVALS,
   SMALL_ECHO,
+  STREAM_TYPES,
   type Version,
 } from "../protocol.js";
 import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
+import { checkNumbers } from "./control-numbers.js";
 import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
 import { type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
 import type { Settings } from "./settings.js";
+import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
+import { NO_PLACES, type Place, type Places, StreamBook } from "./stream-book.js";
 import { microseconds, seconds } from "./timestamps.js";
 
-/** What a session has to tell its owner. */
+/** The events that a session returns to its owner. */
 export type SessionEvent =
   | { kind: "negotiated"; version: Version; capabilities: ReadonlySet<Capability>; negotiated: boolean }
-  | { kind: "received"; message: Message }
+  /** A data message, and which message of which stream it is in version 4; null if it is of none. */
+  | { kind: "received"; message: Message; place: Place | null }
+  /** A message that explains a stream; it has a number in it, and the application does not get it. */
+  | { kind: "explained"; place: Place; timestamp: bigint }
+  /** A message that was received before, by its number. It is acknowledged if its receiver says so. */
+  | { kind: "repeated"; place: Place; message: Acknowledgeable }
   | {
       kind: "answered";
       stream: string;
@@ -48,12 +60,27 @@ export type SessionEvent =
       /** The moment from which messages follow, where the server says so; microseconds since 1970. */
       from: bigint | null;
       timestamp: bigint | null;
+      /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
+      line: { readonly epoch: number; readonly next: number } | null;
     }
   | { kind: "acknowledged"; timestamp: bigint }
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
-  | { kind: "refused"; error: ProtocolError }
+  /**
+   * A frame was refused. `place` is that of a message with a number, at `timestamp`; `isAgain` tells that it was refused over
+   * an earlier connection, too, so that it is to be passed over.
+   */
+  | { kind: "refused"; error: ProtocolError; place: Place | null; timestamp: bigint | null; isAgain: boolean }
   | { kind: "round-trip"; seconds: number; offset: number | null };
+
+/** What an acknowledgement says of a message. */
+export type Acknowledgeable = Pick<Message, "type" | "flags" | "timestamp">;
+
+/** Where a viewer resumes a stream: behind that number, in that numbering. */
+export interface Resumption {
+  readonly epoch: number;
+  readonly after: number;
+}
 
 /** How a connection is to be closed. */
 export interface Close {
@@ -61,7 +88,7 @@ export interface Close {
   readonly reason: string;
 }
 
-/** A message that is packed, and waits for a connection that tells how it is framed. */
+/** A packed message that waits for a connection, which determines how it is framed. */
 export interface Packed {
   readonly type: MessageType;
   readonly flags: number;
@@ -73,7 +100,8 @@ export interface Packed {
   readonly attempts: number;
 }
 
-const SAID_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
+/** Types that a V1 frame may have while the version is not agreed yet, even if V1 is not accepted. */
+const SENT_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
   MessageType.PROTOCOL_NEGOTIATION,
   MessageType.VERSION_CHECK,
   MessageType.HEARTBEAT,
@@ -82,34 +110,39 @@ const SAID_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
   MessageType.ERROR,
 ]);
 
-/** Pings whose answers are waited for; of more, the oldest count no more. */
+/** Number of unanswered PINGs that are remembered; beyond that, the oldest is forgotten. */
 const MOST_PINGS = 32;
 
-/** What does not tell how the server talks; one that lets nobody in says ERROR and closes. */
+/** The first version with numbered messages, which is spoken only after a negotiation. */
+const NUMBERED_SINCE = 4;
+
+/** Types that do not show which version the server speaks: one that refuses a client sends ERROR and closes. */
 const NO_BEGINNING: ReadonlySet<MessageType> = new Set([MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR]);
 
 /**
- * The client's side of one connection: bytes in, events out; frames to send, and when to look again. No socket, no clock.
+ * The client's side of one connection, without a socket and without a clock: bytes in, events and frames out.
  *
  * `now` is in seconds of any clock that never goes back.
  */
 export class ClientSession {
-  /** In which this side sends; 1 until more is known. */
+  /** The version in which this side sends; 1 while the session is opening. */
   version: Version = 1;
-  /** That both sides have and the version can express. */
+  /** Those that both sides have and that the version supports. */
   capabilities: ReadonlySet<Capability> = new Set();
-  /** Whether the server has said how it talks. */
-  established = false;
-  /** Whether it has done so by negotiating. */
-  negotiated = false;
-  /** How to close once nothing more is to be sent; null while the connection goes on. */
+  /** How far the session has got; see `state.ts`. */
+  phase: Phase = "opening";
+  /** Code and reason with which to close once `nextMessage` returns undefined; null while the session is open. */
   closing: Close | null = null;
   framesReceived = 0;
   framesSent = 0;
 
+  /** The last phase before the session began to close. */
+  #openPhase: Phase = "opening";
   readonly #settings: Settings;
   readonly #clock: SendClock;
-  readonly #receiver: ProtocolHandler;
+  readonly #book: StreamBook;
+  readonly #places: Places;
+  #receiver: ProtocolHandler;
   #sender: ProtocolHandler;
   /** The same within the limit that the server announced. */
   #dataSender: ProtocolHandler;
@@ -118,19 +151,21 @@ export class ClientSession {
   readonly #seen = new Seen();
   #errorTimes: number[] = [];
   #heartbeatInterval: number;
-  /** Those under way, the oldest first: a link may take longer than the time between two. */
+  /** The unanswered PINGs, the oldest first: a round trip may take longer than the time between two. */
   #pings: { timestamp: bigint; at: number }[] = [];
   #asked = false;
-  #hearing = 0;
   #heardAt = 0;
   #sentAt = 0;
   #giveUpWaitingAt = Number.POSITIVE_INFINITY;
 
-  constructor(settings: Settings, clock: SendClock) {
+  /** @param places how far each stream has got, which outlives the connection */
+  constructor(settings: Settings, clock: SendClock, places: Places = NO_PLACES) {
     this.#settings = settings;
     this.#clock = clock;
-    // What is said before both agree is said in version 1.
-    this.#receiver = new ProtocolHandler({ maxPayload: settings.maxPayload, versions: [1, ...settings.versions] });
+    this.#places = places;
+    this.#book = new StreamBook(places);
+    // Until both sides agree, frames are sent in version 1, and version 4 is not read.
+    this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
     this.#unacknowledged = new Unacknowledged(settings.acknowledgementTimeout);
     this.#heartbeatInterval = settings.heartbeatInterval;
@@ -138,55 +173,56 @@ export class ClientSession {
 
   // --- what the owner's loop calls ---
 
-  /** The connection stands: the client waits for the server's offer. */
+  /** Begins: the connection is open, and the client waits for the server's offer. */
   start(now: number): void {
     this.#heardAt = this.#sentAt = now;
     this.#giveUpWaitingAt = now + this.#settings.negotiationTimeout;
   }
 
-  /** A binary WebSocket message came: one frame, or several laid end to end. Whatever it holds, nothing is thrown. */
+  /** Processes a binary WebSocket message: one frame, or several laid end to end. Invalid frames are no exceptions. */
   receive(bytes: Uint8Array, now: number): SessionEvent[] {
     this.#hear(now);
-    this.#hearing = bytes.length;
     const events: SessionEvent[] = [];
-    if (this.closing) return events;
+    if (this.#react("message") === "ignore") return events;
     if (bytes.length === 0) {
       this.#refuse(invalid("a message without any frame", 1), now, events);
       return events;
     }
     let count = 0;
-    for (const item of this.#receiver.decodeEach(bytes)) {
-      this.#take(count++ < MAX_BATCH_FRAMES ? item : tooMany(), now, events);
+    for (const frame of this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, this.#book)) {
+      this.#take(count++ < MAX_BATCH_FRAMES ? frame : tooMany(), now, events);
       if (this.closing) break;
     }
     return events;
   }
 
-  /** A text message came, which this protocol does not have; it costs itself, as an error. */
+  /** Processes a text message: text is not part of the protocol, so it answers ERROR and keeps the connection open. */
   receiveText(now: number): SessionEvent[] {
     this.#hear(now);
     const events: SessionEvent[] = [];
-    if (!this.closing) this.#refuse(invalid("a text message came; this protocol is binary", null), now, events);
+    if (this.#react("message") !== "ignore")
+      this.#refuse(invalid("a text message came; this protocol is binary", null), now, events);
     return events;
   }
 
-  /** When `tick` is next to be called, unless something happens before. */
+  /** The time at which to call `tick` next, unless something happens before. */
   deadline(): number {
     if (this.closing) return Number.POSITIVE_INFINITY;
     return Math.min(
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
       this.#unacknowledged.deadline(),
-      this.established ? Number.POSITIVE_INFINITY : this.#giveUpWaitingAt,
+      this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
   }
 
-  /** Does what is due: heartbeats, messages to send again, a silent server to ask and then to give up. */
+  /** Does what is due: sends heartbeats, repeats unacknowledged messages, asks a silent server, then gives it up. */
   tick(now: number): SessionEvent[] {
     const events: SessionEvent[] = [];
     if (this.closing) return events;
-    if (!this.established && now >= this.#giveUpWaitingAt) {
-      this.#assume(Math.min(...this.#settings.versions) as Version, events);
+    if (this.phase === "opening" && now >= this.#giveUpWaitingAt) {
+      this.#giveUpNegotiation(events);
+      if (this.closing) return events;
     }
     if (now >= this.#silentAfter(SILENT_INTERVALS)) {
       this.#abandon(CloseCode.INTERNAL, `not a word for ${Math.round(now - this.#heardAt)} s`);
@@ -194,14 +230,14 @@ export class ClientSession {
     }
     for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
     if (!this.#asked && now >= this.#silentAfter(SILENT_INTERVALS - 1)) {
-      this.#asked = true; // an old server may have nothing to say, and answers all the same
+      this.#asked = true; // an old server may have nothing to send, but it answers a PING
       this.#say(MessageType.PING, null);
     }
     if (!this.#queue.frames && now >= this.#sentAt + this.#heartbeatInterval) this.#say(MessageType.HEARTBEAT, null);
     return events;
   }
 
-  /** The next WebSocket message to send: a frame, or several where both sides can batch; undefined when none waits. */
+  /** The next WebSocket message: a frame, or several if both sides support batches; undefined if none waits. */
   nextMessage(now: number): Uint8Array<ArrayBuffer> | undefined {
     const first = this.#queue.pop();
     if (!first) return undefined;
@@ -213,27 +249,43 @@ export class ClientSession {
     return batch.length === 1 ? first.frame : joined(batch);
   }
 
-  /** Whether a message of the application's may be added. */
+  /** Whether the application may add a message that is not urgent: half of the room is for those that are. */
   get hasRoom(): boolean {
+    const { queueFrames, queueBytes, maxUnacknowledged } = this.#settings;
     return (
-      !this.closing &&
-      this.#queue.frames < this.#settings.queueFrames / 2 &&
-      this.#unacknowledged.size < this.#settings.maxUnacknowledged
+      this.#queue.frames < queueFrames / 2 &&
+      this.#queue.bytes < queueBytes &&
+      this.#unacknowledged.size < maxUnacknowledged - Math.floor(maxUnacknowledged / 8) &&
+      this.#unacknowledged.bytes < queueBytes &&
+      this.hasRoomForUrgent
     );
   }
 
-  /** The connection is gone: what nobody acknowledged is given up over it. */
+  /** Whether the application may add a message that overtakes the others. */
+  get hasRoomForUrgent(): boolean {
+    const { queueFrames, queueBytes, maxPayload, maxUnacknowledged } = this.#settings;
+    return (
+      !this.closing &&
+      this.#queue.frames < queueFrames &&
+      this.#queue.bytes < queueBytes + maxPayload &&
+      this.#unacknowledged.size < maxUnacknowledged &&
+      this.#unacknowledged.bytes < queueBytes + maxPayload
+    );
+  }
+
+  /** Ends: the connection is gone. Returns an event for each message that was not acknowledged. */
   lost(): SessionEvent[] {
     const events: SessionEvent[] = this.#unacknowledged
       .clear()
       .map(({ outgoing, attempts }) => ({ kind: "undelivered", timestamp: outgoing.timestamp, attempts }));
-    this.#abandon(CloseCode.GOING_AWAY, "the connection is gone");
+    this.#react("lost");
+    this.#discard(CloseCode.GOING_AWAY, "the connection is gone");
     return events;
   }
 
   // --- what the application calls ---
 
-  /** Lets a data message wait to be sent. Flags that the server does not understand are left out. */
+  /** Queues a data message. Flags that the server does not understand are left out. */
   send(message: Packed): void {
     this.#put(
       message.type,
@@ -244,20 +296,24 @@ export class ClientSession {
     );
   }
 
-  /** The application has the message; the server is told if it asked for that. */
-  acknowledge(message: Message): void {
+  /** Tells the server that the application has the message, if it asked for that. */
+  acknowledge(message: Acknowledgeable): void {
     if (!(message.flags & Flag.ACK_REQUIRED) || message.timestamp === null) return;
     this.#seen.handOver(message.timestamp);
     this.#say(MessageType.PONG, { ack: message.timestamp, type: message.type });
   }
 
-  /** Asks for a stream, from behind the message that an integer names, or behind a moment; an answer follows. */
-  subscribe(stream: string, since: bigint | Date | null): void {
-    const wanted = typeof since === "bigint" ? seconds(since) : since;
-    this.#say(MessageType.SUBSCRIBE, wanted === null ? { stream } : { stream, since: wanted });
+  /**
+   * Subscribes to a stream, and resumes after the message with that number; or, before version 4 and if the server does
+   * not know the epoch, after the message with that timestamp, or after that time.
+   */
+  subscribe(stream: string, since: bigint | Date | null, place: Resumption | null = null): void {
+    const numbers = place && this.numbered ? { epoch: place.epoch, after: place.after } : {};
+    const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
+    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time });
   }
 
-  /** Gives a stream up; an answer follows. */
+  /** Unsubscribes from a stream. */
   unsubscribe(stream: string): void {
     this.#say(MessageType.UNSUBSCRIBE, { stream });
   }
@@ -269,11 +325,41 @@ export class ClientSession {
     this.#say(MessageType.PING, { ping: timestamp });
   }
 
-  /** Closes the connection once urgent and control messages have left; data that waits is let go. */
+  /** Closes the connection after urgent and control messages are sent; waiting data is discarded. */
   end(code: CloseCode = CloseCode.NORMAL, reason = ""): void {
-    if (this.closing) return;
-    this.#queue.letDataGo();
+    if (this.#react("end") !== "flush") return;
+    this.#queue.discardData();
     this.closing = { code, reason };
+  }
+
+  // --- phases ---
+
+  /** Whether the server has shown, by a frame or by negotiating, which version it speaks. Still true once closed. */
+  get established(): boolean {
+    return this.#openPhase !== "opening";
+  }
+
+  /** Whether the server has negotiated. Still true once closed. */
+  get negotiated(): boolean {
+    return this.#openPhase === "negotiated";
+  }
+
+  /** Whether the messages of streams have numbers. */
+  get numbered(): boolean {
+    return this.version >= NUMBERED_SINCE;
+  }
+
+  /** What is to be done about a trigger, by the table, while the phase stays as it is. */
+  #actionOn(trigger: Trigger): Action {
+    return transition(this.phase, trigger).action;
+  }
+
+  /** Moves to the next phase by the table, and returns what is to be done. */
+  #react(trigger: Trigger): Action {
+    const { phase, action } = transition(this.phase, trigger);
+    this.phase = phase;
+    if (phase !== "closing" && phase !== "closed") this.#openPhase = phase;
+    return action;
   }
 
   // --- receiving ---
@@ -287,36 +373,61 @@ export class ClientSession {
     return this.#heardAt + intervals * this.#heartbeatInterval;
   }
 
-  #take(item: Message | ProtocolError, now: number, events: SessionEvent[]): void {
+  #take({ header, item, payload }: Frame, now: number, events: SessionEvent[]): void {
+    if (item === null) {
+      this.#letGo(header as Header, events);
+      return;
+    }
     try {
       if (item instanceof ProtocolError) throw item;
-      this.#accept(item, now, events);
+      this.#accept(item, payload as Uint8Array, now, events);
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#refuse(error, now, events);
+      // An error in one frame does not affect the others.
+      const refused = error instanceof ProtocolError ? error : invalid(`cannot process the message: ${error}`, 12);
+      this.#refuse(refused, now, events, header);
     }
   }
 
-  #accept(message: Message, now: number, events: SessionEvent[]): void {
+  #accept(message: Message, payload: Uint8Array, now: number, events: SessionEvent[]): void {
     const { type, version } = message;
     const spoken = this.#settings.versions.includes(version);
-    if (!spoken && !(version === 1 && SAID_BEFORE_AGREEING.has(type))) {
+    if (!spoken && !(version === 1 && SENT_BEFORE_AGREEING.has(type))) {
       const text = `a V${version} frame; spoken here: ${this.#settings.versions.join(", ")}`;
       throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
     }
-    const data = checkedControl(type, message.data);
+    const data = checkedControl(type, message.data, version);
+    checkNumbers(type, data);
+    const place = this.#book.placeOf(message);
+    if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, place, payload);
     this.framesReceived++;
-    if (spoken && !this.established && !NO_BEGINNING.has(type)) this.#assume(version, events);
+    if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#cameAlready(message)) return;
     if (DATA_TYPES.has(type)) {
-      events.push({ kind: "received", message });
+      if (place) giveName(message.data, place.stream);
+      events.push({ kind: "received", message, place });
+    } else if (place) {
+      events.push({ kind: "explained", place, timestamp: message.timestamp as bigint });
+      this.acknowledge(message);
     } else {
       this.#control(message, data, now, events);
       this.acknowledge(message);
     }
   }
 
-  /** Whether it was sent again. If the application has it, the acknowledgement is sent again, too. */
+  /** Learns from a message that explains a stream. @throws ProtocolError (check 12) it is of no stream, or not of this one */
+  #explain({ type, data, streamId = 0 }: Message, place: Place | null, payload: Uint8Array): void {
+    if (!place?.number) throw invalid(`this message of a stream has no ${place ? "sequence" : "stream"}`, 12);
+    if (type === MessageType.STREAM_TEMPLATE) this.#book.learn(streamId, data, payload);
+  }
+
+  /** Notes a frame that was not read: its message was had, or nobody follows its stream any more. */
+  #letGo(header: Header, events: SessionEvent[]): void {
+    this.framesReceived++;
+    const place = this.#book.placeOf(header);
+    if (place) events.push({ kind: "repeated", place, message: header });
+  }
+
+  /** Whether this message is a repetition. If the application has it, the acknowledgement is repeated too. */
   #cameAlready(message: Message): boolean {
     const { timestamp } = message;
     if (timestamp === null || !(message.flags & Flag.ACK_REQUIRED)) return false;
@@ -331,7 +442,7 @@ export class ClientSession {
   #control(message: Message, data: unknown, now: number, events: SessionEvent[]): void {
     switch (message.type) {
       case MessageType.PING:
-        this.#onPing(data);
+        this.#onPing(data, message.frameBytes);
         break;
       case MessageType.PONG:
         this.#onPong(data, message, now, events);
@@ -356,9 +467,9 @@ export class ClientSession {
     }
   }
 
-  /** The same payload goes back, unless it would take much more room than it did: the list form may. */
-  #onPing(data: unknown): void {
-    const maxPayload = Math.min(Math.max(SMALL_ECHO, ECHO_GROWTH * this.#hearing), this.#settings.maxPayload);
+  /** Answers with the same payload, unless that would be much larger, as the list form may be. */
+  #onPing(data: unknown, frameBytes: number): void {
+    const maxPayload = Math.min(SMALL_ECHO + ECHO_GROWTH * frameBytes, this.#settings.maxPayload);
     const ndarray = this.capabilities.has(Capability.NDARRAY_BIN) ? "binary" : "list";
     let room: Uint8Array;
     try {
@@ -371,14 +482,12 @@ export class ClientSession {
   }
 
   #onPong(data: unknown, message: Message, now: number, events: SessionEvent[]): void {
-    if (data === null || typeof data !== "object") return;
-    const { ack, ping } = data as { ack?: unknown; ping?: unknown };
-    const acknowledged = timestampOf(ack);
+    const acknowledged = timestampOf(fieldOf(data, "ack"));
     if (acknowledged !== null) {
       if (this.#unacknowledged.acknowledged(acknowledged))
         events.push({ kind: "acknowledged", timestamp: acknowledged });
     } else {
-      const echoed = timestampOf(ping);
+      const echoed = timestampOf(fieldOf(data, "ping"));
       const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);
       if (!sent) return;
       this.#pings = this.#pings.filter(({ timestamp }) => timestamp > sent.timestamp);
@@ -392,7 +501,7 @@ export class ClientSession {
     events.push({ kind: "error", code: Number(data.code), message: data.message, details: data.details });
   }
 
-  /** Says whether a version is spoken here; what is an answer itself is not answered. */
+  /** Answers whether a version is spoken here; an answer is not answered. */
   #onVersionCheck({ version, compatible }: VersionCheck): void {
     if (compatible !== undefined) return;
     const versions = [...this.#settings.versions].sort();
@@ -401,10 +510,12 @@ export class ClientSession {
   }
 
   #onNegotiation(data: Offer, events: SessionEvent[]): void {
-    if (this.negotiated) throw invalid("version and capabilities are agreed already; they hold to the end", 12);
+    if (this.#actionOn("negotiation") === "refuse")
+      throw invalid("version and capabilities are agreed already; they hold to the end", 12);
     if (data.versions === undefined) throw invalid("a server offers a list of versions, not one", 12);
     const answer = choice(this.#settings, data);
-    // The answer travels in a V1 frame, also where another version was assumed.
+    this.#react("negotiation");
+    // The answer is a V1 frame, even if another version was assumed.
     this.version = 1;
     this.#sender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
     this.#say(MessageType.PROTOCOL_NEGOTIATION, answer);
@@ -412,7 +523,7 @@ export class ClientSession {
       const announced = Number(data.heartbeat_interval);
       this.#heartbeatInterval = Math.min(Math.max(announced, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT);
     }
-    this.#establish(answer.version, commonCapabilities(this.#settings, data), true, events);
+    this.#establish(answer.version, commonCapabilities(this.#settings, data), events);
     if (data.max_payload !== undefined) {
       const most = Math.min(Number(data.max_payload), LARGEST_LENGTH);
       this.#dataSender = this.#senderFor(this.version, this.capabilities, most);
@@ -420,31 +531,84 @@ export class ClientSession {
   }
 
   #onSubscriptionAck(data: SubscriptionAnswer, message: Message, events: SessionEvent[]): void {
+    const { stream, status, templates = [] } = data;
+    const line = numberingOf(data);
+    if (status !== "subscribed") this.#book.unbind(stream);
+    else if (line) this.#book.bind(line.id, stream, line.epoch);
     events.push({
       kind: "answered",
-      stream: data.stream,
-      status: data.status,
+      stream,
+      status,
       code: data.code === undefined ? null : Number(data.code),
       from: data.from === undefined ? null : microseconds(data.from),
       timestamp: message.timestamp,
+      line,
     });
+    this.#learnAll(stream, templates);
+  }
+
+  /**
+   * Learns the templates in an answer. They are frames of their own: an invalid one does not affect the others.
+   *
+   * @throws ProtocolError (check 12) the first error
+   */
+  #learnAll(stream: string, frames: readonly Uint8Array[]): void {
+    let first: ProtocolError | null = null;
+    frames.forEach((frame, i) => {
+      try {
+        this.#learn(stream, frame);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        const path = pathText(["templates", i]);
+        first ??= new ProtocolError(error.code, `${path}: ${error.message}`, { check: 12, path });
+      }
+    });
+    if (first) throw first;
+  }
+
+  #learn(stream: string, bytes: Uint8Array): void {
+    const [first, second] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD);
+    const item = first?.item;
+    if (item instanceof ProtocolError) throw item;
+    if (second || !item || item.type !== MessageType.STREAM_TEMPLATE) {
+      throw invalid("not the frame of one STREAM_TEMPLATE", 12);
+    }
+    const id = this.#book.idOf(stream);
+    if (id === undefined || item.streamId !== id) {
+      throw invalid(`a template of the stream id ${item.streamId}, and the stream has ${id ?? "none"}`, 12);
+    }
+    this.#book.learn(id, item.data, first.payload as Uint8Array);
   }
 
   // --- agreeing ---
 
-  /** Takes the server for an old one that talks in that version and does not negotiate. */
+  /** Treats the server as an old one, which speaks that version and does not negotiate. */
   #assume(version: Version, events: SessionEvent[]): void {
-    this.#establish(version, implied(this.#settings, version), false, events);
+    this.#establish(version, implied(this.#settings, version), events);
   }
 
-  #establish(version: Version, capabilities: Set<Capability>, negotiated: boolean, events: SessionEvent[]): void {
+  /** Treats a server that does not negotiate as one of the oldest version. Version 4 needs a negotiation. */
+  #giveUpNegotiation(events: SessionEvent[]): void {
+    const old = this.#settings.versions.filter((version) => version < NUMBERED_SINCE);
+    if (old.length === 0) {
+      this.end(CloseCode.PROTOCOL_ERROR, `the server does not negotiate, and version ${NUMBERED_SINCE} needs that`);
+      return;
+    }
+    this.#react("timeout");
+    this.#assume(Math.min(...old) as Version, events);
+  }
+
+  #establish(version: Version, capabilities: Set<Capability>, events: SessionEvent[]): void {
     this.version = version;
     this.capabilities = usable(capabilities, version);
+    if (version >= NUMBERED_SINCE) this.#receiver = this.#receiverFor(this.#settings.versions);
     this.#sender = this.#senderFor(version, this.capabilities, LARGEST_LENGTH);
     this.#dataSender = this.#senderFor(version, this.capabilities, this.#settings.maxPayload);
-    this.established = true;
-    this.negotiated = negotiated;
-    events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated });
+    events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated: this.negotiated });
+  }
+
+  #receiverFor(versions: readonly Version[]): ProtocolHandler {
+    return new ProtocolHandler({ maxPayload: this.#settings.maxPayload, versions: [1, ...versions] });
   }
 
   #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): ProtocolHandler {
@@ -459,32 +623,46 @@ export class ClientSession {
 
   // --- errors ---
 
-  /** Tells both sides, and closes where no trust is left or the server was wrong too often. */
-  #refuse(error: ProtocolError, now: number, events: SessionEvent[]): void {
-    events.push({ kind: "refused", error });
+  /**
+   * Reports an error to both sides; closes if the stream cannot be trusted, or after too many errors.
+   *
+   * A message that was refused over an earlier connection, too, does not count: else it would end every connection.
+   */
+  #refuse(error: ProtocolError, now: number, events: SessionEvent[], header: Header | null = null): void {
+    const place = header && this.#book.placeOf(header);
+    const isAgain = place !== null && this.#places.wasRefused(place);
+    events.push({ kind: "refused", error, place, timestamp: header?.timestamp ?? null, isAgain });
     const message = error.message.slice(0, LONGEST_TEXT).toWellFormed();
-    this.#say(MessageType.ERROR, { code: error.code, message });
-    this.#errorTimes = [...this.#errorTimes.filter((time) => now - time <= ERROR_WINDOW), now];
+    const details = error.reason === null ? {} : { details: { reason: error.reason } };
+    this.#say(MessageType.ERROR, { code: error.code, message, ...details });
+    this.#errorTimes = this.#errorTimes.filter((time) => now - time <= ERROR_WINDOW);
+    if (!isAgain) this.#errorTimes.push(now);
     const isFatal = error.check !== null && error.check <= LAST_FATAL_CHECK;
     if (isFatal && error.code === ErrorCode.MESSAGE_TOO_LARGE) this.end(CloseCode.TOO_LARGE, message);
     else if (isFatal || this.#errorTimes.length >= ERROR_BUDGET) this.end(CloseCode.PROTOCOL_ERROR, message);
   }
 
-  /** Closes at once: the server takes nothing, or is no longer there. */
+  /** Closes at once: the server is silent, or does not read what must not be dropped. */
   #abandon(code: CloseCode, reason: string): void {
+    this.#react("abandon");
+    this.#discard(code, reason);
+  }
+
+  /** Discards everything that waits, and closes. */
+  #discard(code: CloseCode, reason: string): void {
     this.#queue.clear();
     this.closing ??= { code, reason };
   }
 
   // --- sending ---
 
-  /** Sends a control message. No limit of size applies: it is small. */
+  /** Queues a control message. These are small, so no limit applies. */
   #say(type: MessageType, data: unknown): void {
     this.#put(type, data, 0, this.#clock.next(), false);
   }
 
   #put(type: MessageType, content: unknown, wanted: number, timestamp: bigint, packed: boolean, attempts = 1): void {
-    if (this.closing) return;
+    if (this.#react("send") === "ignore") return;
     const flags = understood(wanted, this.version, this.capabilities);
     const options = { flags, ...(this.version >= 3 ? { timestamp } : {}) };
     const sender = DATA_TYPES.has(type) ? this.#dataSender : this.#sender;
@@ -503,8 +681,10 @@ export class ClientSession {
 
   #enqueue(outgoing: Outgoing): void {
     this.#queue.put(outgoing);
-    if (this.#queue.frames > this.#settings.queueFrames) {
-      this.#abandon(CloseCode.TRY_LATER, `${this.#queue.frames} frames wait to be sent`);
+    const { frames, bytes } = this.#queue;
+    const room = this.#settings.queueBytes + 2 * this.#settings.maxPayload; // beyond it, one of each kind
+    if (frames > this.#settings.queueFrames || (frames > 1 && bytes > room)) {
+      this.#abandon(CloseCode.TRY_LATER, `${frames} frames of ${bytes} bytes wait to be sent`);
     }
   }
 
@@ -513,19 +693,47 @@ export class ClientSession {
     if (waiting.attempts >= waiting.most) {
       this.#unacknowledged.acknowledged(timestamp);
       events.push({ kind: "undelivered", timestamp, attempts: waiting.attempts });
-    } else {
+    } else if (this.#actionOn("send") !== "ignore") {
       this.#enqueue(waiting.outgoing);
     }
   }
+}
+
+function transition(phase: Phase, trigger: Trigger): Transition {
+  const found = TRANSITIONS[phase][trigger];
+  if (!found) throw new Error(`${trigger} cannot happen in the phase ${phase}`);
+  return found;
 }
 
 function invalid(text: string, check: number | null): ProtocolError {
   return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, check === null ? {} : { check });
 }
 
-function tooMany(): ProtocolError {
+function tooMany(): Frame {
   const text = `more than ${MAX_BATCH_FRAMES} frames in one message`;
-  return new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text, { check: 4 });
+  const item = new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text, { check: 4 });
+  return { header: null, item, payload: null };
+}
+
+/** Returns id, epoch and next of an answer; null if it has none of them. @throws ProtocolError (check 12) it has only some */
+function numberingOf({ id, epoch, next }: SubscriptionAnswer): { id: number; epoch: number; next: number } | null {
+  if (id !== undefined && epoch !== undefined && next !== undefined) return { id, epoch, next };
+  if (id === undefined && epoch === undefined && next === undefined) return null;
+  const text = "SUBSCRIPTION_ACK has some of id, epoch and next, and lacks others";
+  throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: ROOT });
+}
+
+/** Puts the name of its stream into a message that does not have it: the header has only a number. */
+function giveName(data: unknown, stream: string): void {
+  if (data instanceof Map) {
+    if (!data.has("stream")) data.set("stream", stream);
+  } else if (isPlain(data) && fieldOf(data, "stream") === undefined) {
+    data.stream = stream;
+  }
+}
+
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** A timestamp as packers write it: an integer, or a float of the same value. */

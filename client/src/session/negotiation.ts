@@ -1,23 +1,23 @@
-/** Which version and which capabilities two sides have in common. Section "Compatibility" of the specification. */
+/** Selects the version and the capabilities that both sides support. Section "Compatibility" of the specification. */
 import type { Offer } from "../codec/control-messages.js";
 import { ProtocolError } from "../errors.js";
 import { CAPABILITY_SINCE, type Capability, ErrorCode, ONLY_ANNOUNCED, type Version } from "../protocol.js";
 import type { Settings } from "./settings.js";
 
-/** What a client answers. */
+/** A client's answer to the server's PROTOCOL_NEGOTIATION. */
 export interface Choice {
   readonly version: Version;
   readonly capabilities: Capability[];
 }
 
 /**
- * The highest version that both speak, and the capabilities that both have.
+ * Chooses the highest version and the capabilities that both sides have.
  *
- * @throws ProtocolError 0x100 where there is no such version
+ * @throws ProtocolError (0x100) no version in common
  */
 export function choice(settings: Settings, offer: Offer): Choice {
   const offered = integersOf(offer.versions);
-  const common = settings.versions.filter((version) => offered.has(version));
+  const common = settings.versions.filter((version) => offered.includes(version));
   if (common.length === 0) {
     const text = `the server offers none of the versions spoken here: ${settings.versions.join(", ")}`;
     throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
@@ -26,18 +26,19 @@ export function choice(settings: Settings, offer: Offer): Choice {
   return { version, capabilities: [...commonCapabilities(settings, offer)].sort() };
 }
 
-/** The capabilities that both sides have; unknown names count for nothing. */
+/** Returns the capabilities that both sides have. Unknown names are ignored. */
 export function commonCapabilities(settings: Settings, offer: Offer): Set<Capability> {
-  const named = new Set<string>(offer.capabilities ?? []);
-  return new Set([...settings.capabilities].filter((name) => named.has(name)));
+  // A search in the list, not a set: a server could choose names whose hashes collide, and making a set took minutes.
+  const named: readonly string[] = offer.capabilities ?? [];
+  return new Set([...settings.capabilities].filter((name) => named.includes(name)));
 }
 
-/** Those of the capabilities that the version can express. */
+/** Returns the capabilities that the version supports. */
 export function usable(capabilities: Iterable<Capability>, version: Version): Set<Capability> {
   return new Set([...capabilities].filter((name) => CAPABILITY_SINCE[name] <= version));
 }
 
-/** What a peer can be taken to understand that never negotiated, and talks in that version. */
+/** Returns the capabilities that a peer of that version is assumed to have if it does not negotiate. */
 export function implied(settings: Settings, version: Version): Set<Capability> {
   return usable(
     [...settings.capabilities].filter((name) => !ONLY_ANNOUNCED.has(name)),
@@ -45,7 +46,7 @@ export function implied(settings: Settings, version: Version): Set<Capability> {
   );
 }
 
-function integersOf(list: unknown): Set<number> {
+function integersOf(list: unknown): number[] {
   const items = Array.isArray(list) ? list : (list as { data: Iterable<unknown> }).data;
-  return new Set(Array.from(items, Number));
+  return Array.from(items, Number);
 }

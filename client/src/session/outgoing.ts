@@ -1,4 +1,4 @@
-/** Frames on their way out, and the order in which they leave. */
+/** Frames that wait to be sent, and their order. */
 import {
   CAPABILITY_OF_FLAG,
   type Capability,
@@ -10,9 +10,9 @@ import {
   type Version,
 } from "../protocol.js";
 
-/** Which waiting frames leave first. */
+/** The order in which waiting frames leave: urgent, control, data. */
 export type Tier = 0 | 1 | 2;
-const URGENT: Tier = 0;
+export const URGENT: Tier = 0;
 const CONTROL: Tier = 1;
 const DATA: Tier = 2;
 
@@ -24,11 +24,11 @@ export interface Outgoing {
   readonly tier: Tier;
   /** Whether the server is to acknowledge it. */
   readonly acknowledged: boolean;
-  /** Whether its payload is larger than it looks. */
+  /** Whether its payload is compressed. */
   readonly deflated: boolean;
 }
 
-/** Which of the flags a peer of that version with those capabilities understands. */
+/** Returns the flags that a peer of that version with those capabilities understands. */
 export function understood(flags: number, version: Version, capabilities: ReadonlySet<Capability>): number {
   let kept = 0;
   for (const flag of [Flag.PRIORITY, Flag.BROADCAST, Flag.ACK_REQUIRED] as const) {
@@ -37,7 +37,7 @@ export function understood(flags: number, version: Version, capabilities: Readon
   return kept;
 }
 
-/** How a frame waits. Of negotiation nothing may be said before in what it agrees on. */
+/** Returns the tier of a frame. Negotiation is urgent: no frame in the new version may leave before it. */
 export function tierOf(type: MessageType, flags: number): Tier {
   if (flags & Flag.PRIORITY || type === MessageType.ANOMALY_ALERT || type === MessageType.PROTOCOL_NEGOTIATION) {
     return URGENT;
@@ -45,9 +45,15 @@ export function tierOf(type: MessageType, flags: number): Tier {
   return DATA_TYPES.has(type) ? DATA : CONTROL;
 }
 
-/** What waits to be sent: what overtakes, then control messages, then data. */
+/** The frames of a connection that wait to be sent, by tier. */
 export class SendQueue {
   readonly #tiers: readonly [Outgoing[], Outgoing[], Outgoing[]] = [[], [], []];
+  #bytes = 0;
+
+  /** Bytes of all frames that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   get frames(): number {
     return this.#tiers[URGENT].length + this.#tiers[CONTROL].length + this.#tiers[DATA].length;
@@ -55,6 +61,7 @@ export class SendQueue {
 
   put(outgoing: Outgoing): void {
     this.#tiers[outgoing.tier].push(outgoing);
+    this.#bytes += outgoing.frame.length;
   }
 
   peek(): Outgoing | undefined {
@@ -62,13 +69,17 @@ export class SendQueue {
   }
 
   pop(): Outgoing | undefined {
-    return this.#tiers[URGENT].shift() ?? this.#tiers[CONTROL].shift() ?? this.#tiers[DATA].shift();
+    const next = this.#tiers[URGENT].shift() ?? this.#tiers[CONTROL].shift() ?? this.#tiers[DATA].shift();
+    this.#bytes -= next?.frame.length ?? 0;
+    return next;
   }
 
   /**
-   * The frames that may leave in one message behind a first one.
+   * Takes the frames that can leave in one WebSocket message with a first one.
    *
-   * A deflated frame travels alone: a receiver bounds what the frames of one message may inflate to.
+   * A compressed frame is sent alone: receivers limit the inflated size of all frames of one message.
+   *
+   * @param bytes of all frames together, at most
    */
   popBatch(first: Outgoing, bytes: number): Outgoing[] {
     const batch = [first];
@@ -82,12 +93,13 @@ export class SendQueue {
     return batch;
   }
 
-  /** Lets the data go that waits. */
-  letDataGo(): void {
-    this.#tiers[DATA].length = 0;
+  /** Discards the data that waits. */
+  discardData(): void {
+    for (const { frame } of this.#tiers[DATA].splice(0)) this.#bytes -= frame.length;
   }
 
   clear(): void {
     for (const tier of this.#tiers) tier.length = 0;
+    this.#bytes = 0;
   }
 }

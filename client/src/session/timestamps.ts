@@ -1,28 +1,29 @@
+/** Timestamps of the header (microseconds since 1970), and the times of payloads. */
 import { DateTime } from "../codec/date-time.js";
 import { LARGEST_TIMESTAMP } from "../protocol.js";
 
-/** Moments: on the wire Unix seconds or a date, inside whole microseconds since 1970, as version 3 headers have them. */
+/** A time in a payload: Unix seconds or a date. */
 export type Moment = number | bigint | Date;
 
 /** The last microsecond of the year 9999. */
 const END_OF_DATES = 253_402_300_799_999_999n;
 
-/** The moment in whole microseconds since 1970; what a 64-bit timestamp cannot say becomes the nearest that it can. */
+/** Converts a time to whole microseconds since 1970, clamped to the range of a 64-bit timestamp. */
 export function microseconds(time: Moment): bigint {
   if (time instanceof Date) {
     return clamped(BigInt(time.getTime()) * 1000n + BigInt(time instanceof DateTime ? time.microseconds : 0));
   }
   if (typeof time === "bigint") return clamped(time * 1_000_000n);
-  // Bounded before it is multiplied: a number near its limit would become infinite.
+  // Clamp before the multiplication: it would turn a large number into infinity, which has no bigint.
   return clamped(BigInt(Math.round(Math.min(Math.max(time, 0), Number(LARGEST_TIMESTAMP)) * 1e6)));
 }
 
-/** The moment in Unix seconds, as it stands in payloads. */
+/** Converts a timestamp in microseconds to Unix seconds, as payloads have them. */
 export function seconds(timestamp: bigint): number {
   return Number(timestamp) / 1e6;
 }
 
-/** The moment as a date, to the microsecond. One beyond the year 9999, which no date can say, becomes its end. */
+/** Converts a timestamp to a date, exact to the microsecond. Times after the year 9999 become its last microsecond. */
 export function dateTime(timestamp: bigint): DateTime {
   const moment = timestamp < END_OF_DATES ? timestamp : END_OF_DATES;
   const whole = new Date(Number(moment / 1_000_000n) * 1000).toISOString().slice(0, "2026-01-01T00:00:00".length);

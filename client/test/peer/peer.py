@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 
+import msgpack
 import numpy as np
 from rendering import from_json, to_json
 
@@ -204,7 +205,7 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
 def _dtype_name(spelling: str) -> str | None:
     payload = {"__ndarray__": [], "dtype": spelling, "shape": [0]}
     try:
-        return str(Codec().unpack(Codec().pack(payload)).dtype) if len(spelling) <= MAX_DTYPE_LETTERS else None
+        return str(Codec().unpack(msgpack.packb(payload)).dtype) if len(spelling) <= MAX_DTYPE_LETTERS else None
     except ProtocolError:
         return None
 

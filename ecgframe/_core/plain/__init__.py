@@ -1,7 +1,7 @@
-"""The core without a compiler: what the ``.pyx`` files do, in Python, slower.
+"""The plain core: the same functions as the ``.pyx`` files, in Python and slower.
 
-For installations that have no compiled extension. Every object packs to the same bytes, every payload reads to the same
-value or fails the same check; the tests hold the two side by side.
+For installations without compiled extensions. Both cores pack every object to the same bytes, and unpack every payload
+to the same value or fail the same check; the tests compare them.
 """
 
 import sys
@@ -24,5 +24,5 @@ class _SourceFinder(MetaPathFinder):
 
 
 def import_from_source(name: str, path: str) -> None:
-    """Have ``import name`` run this file, even where a compiled form of it is installed."""
+    """Make ``import name`` run this file, even if a compiled version of the module is installed."""
     sys.meta_path.insert(0, _SourceFinder(name, path))

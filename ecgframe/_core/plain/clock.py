@@ -1,4 +1,4 @@
-"""The time, as frames tell it.
+"""The timestamps of frames.
 
 The plain twin of ``clock.pyx``.
 """
@@ -14,7 +14,7 @@ __all__ = ["Clock"]
 
 @final
 class Clock:
-    """Microseconds since the Unix epoch, never the same twice: a timestamp names its message."""
+    """Returns strictly increasing microseconds since the Unix epoch, so that a timestamp identifies its message."""
 
     __slots__ = ("_last", "_lock")
 
@@ -23,7 +23,7 @@ class Clock:
         self._lock = Lock()
 
     def next(self) -> int:
-        """Now, or a microsecond after the last answer where the clock has not moved on."""
+        """Return the current time, or the previous result plus one if the clock has not advanced since."""
         with self._lock:
             self._last = max(time_ns() // 1000, self._last + 1)
             return self._last

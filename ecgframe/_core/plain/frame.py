@@ -1,4 +1,4 @@
-"""Frames to go out: a packed payload gets its sum and its header.
+"""Adds the header and the checksum to a packed payload.
 
 The plain twin of ``frame.pyx``.
 """
@@ -19,13 +19,13 @@ __all__ = ["PendingFrame", "build_frame", "pending_frame"]
 
 @final
 class PendingFrame:
-    """A frame whose payload is packed and whose header is still to be written, once, by ``seal``.
+    """A frame whose payload is packed and whose header is not written yet. It can be sealed once.
 
     Args:
-        room: bytes that the header will take.
+        room: size of the header, in bytes.
         payload: the packed payload.
-        target: where ``seal`` writes the frame to, besides giving it away; None for nowhere.
-        offset: byte of the target where the frame starts.
+        target: buffer into which ``seal`` also writes the frame, or None.
+        offset: offset of the frame in the target.
     """
 
     __slots__ = ("_checksum", "_offset", "_sealed", "_target", "payload", "room")
@@ -40,34 +40,45 @@ class PendingFrame:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the payload."""
+        """Size of the payload, in bytes."""
         return self.payload.nbytes
 
     def __buffer__(self, flags: int, /) -> memoryview:
         return self.payload
 
     def replace(self, deflated: Buffer) -> None:
-        """Put a shorter payload in the place of the packed one, within the caller's buffer."""
+        """Replace the packed payload in the caller's buffer by a shorter one."""
         flat = flatten(deflated)
         if self._target is None:
-            raise ValueError("a frame of its own bytes ends where they end; build_frame makes a shorter one")
+            raise ValueError("a frame in its own bytes object cannot be shortened; use build_frame")
         if flat.nbytes > self.nbytes:
             raise ValueError(f"{flat.nbytes} bytes do not fit in the place of {self.nbytes}")
         self.payload = flat.view(0, flat.nbytes)
         self._checksum = None
 
     def sum_now(self) -> None:
-        """Sum the payload, so that ``seal`` has nothing left to do but the header, and a copy."""
+        """Compute the checksum, so that ``seal`` only has to write the header and copy the payload."""
         self._checksum = crc32(self.payload)
 
-    def seal(self, version: int, type: int, flags: int, timestamp: int) -> bytes:
-        """Sum the payload, write the header in front of it, and give the finished frame away."""
+    def seal(
+        self,
+        version: int,
+        type: int,
+        flags: int,
+        timestamp: int,
+        form: int = 0,
+        stream_id: int = 0,
+        sequence: int = 0,
+    ) -> bytes:
+        """Compute the checksum, write the header, and return the frame."""
         if self._sealed:
             raise ValueError("this frame has been sealed before")
         if HEADER_SIZES[version] != self.room:
             raise ValueError(f"the frame leaves {self.room} bytes for a header; V{version} has {HEADER_SIZES[version]}")
         checksum = crc32(self.payload) if self._checksum is None else self._checksum
-        header = header_bytes(version, type, flags, timestamp, length=self.nbytes, checksum=checksum)
+        header = header_bytes(
+            version, type, flags, timestamp, form, stream_id, sequence, length=self.nbytes, checksum=checksum
+        )
         frame = b"".join((header, self.payload))
         if self._target is not None:
             self._target.write(self._offset, frame)
@@ -75,26 +86,40 @@ class PendingFrame:
         return frame
 
 
-def build_frame(version: int, type: int, flags: int, timestamp: int, payload: Buffer) -> bytes:
-    """One frame around a payload that is already as it shall travel.
+def build_frame(
+    version: int,
+    type: int,
+    flags: int,
+    timestamp: int,
+    payload: Buffer,
+    form: int = 0,
+    stream_id: int = 0,
+    sequence: int = 0,
+) -> bytes:
+    """Return a frame with a payload that is already packed and, if at all, compressed.
 
     Args:
-        version: protocol version, which says how long the header is.
+        version: protocol version, which determines the size of the header.
         type: number of the message type.
         flags: the header's flags.
         timestamp: microseconds since the Unix epoch; ignored before V3.
-        payload: any C-contiguous buffer; an ndarray's bytes are taken from where they lie.
+        payload: any C-contiguous buffer, such as an ndarray.
+        form: ``Form`` bits, the encoding of the payload; this and the next two are ignored before V4.
+        stream_id: number of the stream, 0 for none.
+        sequence: number of the message in the stream, 0 for none.
     """
     octets = _checked(payload)
-    header = header_bytes(version, type, flags, timestamp, length=octets.nbytes, checksum=crc32(octets))
+    header = header_bytes(
+        version, type, flags, timestamp, form, stream_id, sequence, length=octets.nbytes, checksum=crc32(octets)
+    )
     return b"".join((header, octets))
 
 
 def pending_frame(version: int, payload: Buffer) -> PendingFrame:
-    """A pending frame around a payload that is already as it shall travel, with a copy of it.
+    """Return a pending frame with a copy of a payload that is already packed and, if at all, compressed.
 
     Args:
-        version: protocol version, which says how long the header is.
+        version: protocol version, which determines the size of the header.
         payload: any C-contiguous buffer.
     """
     return PendingFrame(HEADER_SIZES[version], bytes(_checked(payload)))

@@ -4,4 +4,4 @@ __all__ = ["work_in_background"]
 
 
 def work_in_background() -> None:
-    """Have this thread work for an event loop in another one. Python code lets other threads in by itself."""
+    """Do nothing: the interpreter switches threads between bytecodes anyway."""

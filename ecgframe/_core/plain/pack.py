@@ -1,60 +1,91 @@
-"""From Python objects to a MessagePack payload: the specification's eleven types and nothing else.
+"""Packs Python objects to a MessagePack payload: the eleven types of the specification only.
 
-The plain twin of ``pack.pyx``. The MessagePack library writes the values; what it does not know (the wrappers, the
-limit, the path for errors) stands here.
+The plain twin of ``pack.pyx``. The MessagePack library writes the values; wrappers, limits and paths for errors are
+implemented here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from math import prod
 from types import NoneType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 from msgpack import Packer  # type: ignore[import-untyped]
 
-from ...errors import MessageTooLarge
+from ...errors import MessageTooLarge, ProtocolError
 from ...protocol import (
+    BINARY_VALUES,
     DATETIME_KEY,
     DTYPE_KEY,
-    DTYPE_KINDS,
     HEADER_SIZES,
     MAX_DEPTH,
     MAX_DIMENSION,
     MAX_NDIM,
-    MAX_SAMPLE_SIZE,
+    MAX_VALUES,
     NDARRAY_KEY,
+    NDARRAY_VALUES,
     SHAPE_KEY,
     UUID_KEY,
 )
 from ..path import path_text
+from ..readable import (
+    datetime_text,
+    has_whole_minutes,
+    is_sample_dtype,
+    kind_name,
+    may_be_wrapper,
+    scalar_dtype,
+    true_int,
+    true_item,
+    true_str,
+    unreadable,
+    uuid_text,
+    with_path,
+)
 from ..with_entry import WithEntry
 from ._header import FlatBuffer, flatten
 from .frame import PendingFrame
 from .read_samples import F32, F64, FLOATS
+from .unpack import unpack
 
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
 
+_Answer = TypeVar("_Answer")
+
 _SCALARS: Final = frozenset({NoneType, bool, int, float, str, bytes})
 _LONG_TEXT: Final = 65536
+_MOST_WRAPPED: Final = 3  # largest number of entries of a wrapper
 
 
 def pack(obj: Any, max_payload: int, binary: bool) -> bytes:
-    """The payload alone, as bytes."""
+    """Return the packed payload as bytes."""
     return _Writer(0, max_payload, binary).payload_of(obj)
 
 
 def pack_frame(
-    version: int, type: int, flags: int, timestamp: int, obj: Any, max_payload: int, binary: bool, longest: int
+    version: int,
+    type: int,
+    flags: int,
+    timestamp: int,
+    obj: Any,
+    max_payload: int,
+    binary: bool,
+    longest: int,
+    form: int = 0,
+    stream_id: int = 0,
+    sequence: int = 0,
 ) -> bytes | PendingFrame:
-    """A whole frame; or, where its payload has more than ``longest`` bytes, the pending one, which may yet change."""
+    """Return a frame; or a pending frame if its payload has more than ``longest`` bytes and may still be compressed."""
     room = HEADER_SIZES[version]
     pending = PendingFrame(room, _Writer(room, max_payload, binary).payload_of(obj))
-    return pending if pending.nbytes > longest else pending.seal(version, type, flags, timestamp)
+    if pending.nbytes > longest:
+        return pending
+    return pending.seal(version, type, flags, timestamp, form, stream_id, sequence)
 
 
 def pack_frame_into(
@@ -68,28 +99,33 @@ def pack_frame_into(
     max_payload: int,
     binary: bool,
     longest: int,
+    form: int = 0,
+    stream_id: int = 0,
+    sequence: int = 0,
 ) -> int | PendingFrame:
-    """The same within a writable buffer, from offset on: how many bytes the frame has, or the pending frame.
+    """Write a frame into a writable buffer at ``offset``. Returns the size of the frame, or the pending frame.
 
     Raises:
-        BufferError: the buffer ends before the frame does.
+        BufferError: the buffer is too small for the frame.
     """
     room = HEADER_SIZES[version]
     if not 0 <= offset <= target.nbytes - room:
         raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
     writer = _Writer(room, max_payload, binary, target.nbytes - offset - room)
     pending = PendingFrame(room, writer.payload_of(obj), target, offset)
-    return pending if pending.nbytes > longest else len(pending.seal(version, type, flags, timestamp))
+    if pending.nbytes > longest:
+        return pending
+    return len(pending.seal(version, type, flags, timestamp, form, stream_id, sequence))
 
 
 class _Writer:
-    """Writes one payload, value by value, as pieces to be joined in the end.
+    """Writes one payload, value by value, as pieces that are joined at the end.
 
     Args:
-        room: bytes of the header in front of the payload, which the alignment of the binary form counts from.
-        max_payload: bytes that the payload may have.
-        binary: whether ndarrays take the binary form.
-        capacity: bytes that the caller's buffer has for the payload; None where there is no such buffer.
+        room: size of the header before the payload, in bytes, for the alignment of the binary form.
+        max_payload: maximum size of the payload, in bytes.
+        binary: True to pack ndarrays in binary form.
+        capacity: bytes for the payload in the buffer of the caller; None if there is no such buffer.
     """
 
     def __init__(self, room: int, max_payload: int, binary: bool, capacity: int | None = None) -> None:
@@ -99,6 +135,7 @@ class _Writer:
         self._limit = max_payload
         self._capacity = max_payload if capacity is None else min(capacity, max_payload)
         self._binary = binary
+        self._counted = 0  # values so far, counted as for MAX_VALUES
         self._path: list[str | int] = []
         self._packer = Packer()
 
@@ -106,7 +143,7 @@ class _Writer:
         self._write(value)
         return b"".join(self._pieces)
 
-    # --- the way to the value, and the room that is left ---
+    # --- path and limits ---
 
     def _where(self) -> str:
         return path_text(self._path)
@@ -130,104 +167,164 @@ class _Writer:
         if len(self._path) + levels > MAX_DEPTH:
             raise ValueError(f"{self._where()}: more than {MAX_DEPTH} arrays and maps inside one another")
 
+    def _enter(self) -> None:
+        """Go into an array or a map."""
+        self._leave_levels_for(1)
+        self._count_towards_limit(1)
+
+    def _count_towards_limit(self, values: int) -> None:
+        """Count values as a receiver does, which accepts at most MAX_VALUES."""
+        self._counted += values
+        if self._counted > MAX_VALUES:
+            path = self._where()
+            raise MessageTooLarge(f"{path}: more than {MAX_VALUES} values in one payload", path=path)
+
     # --- values ---
 
     def _write(self, value: Any) -> None:
-        if type(value) in _SCALARS:
+        """Pack a value. Its type decides, as ``__class__`` and methods of a subclass may return anything."""
+        kind = type(value)
+        if type(kind) is type and kind in _SCALARS:  # a metaclass may define its own hash
+            self._count_towards_limit(_counts_of(value))
             self._scalar(value)
             return
         for kinds, write in _WRITERS:
-            if isinstance(value, kinds):
+            if issubclass(kind, kinds):
                 write(self, value)
                 return
         self._refuse(value)
 
     def _refuse(self, value: Any) -> NoReturn:
         hint = ""
-        if isinstance(value, (set, frozenset)):
-            hint = "; make it a list"
-        elif isinstance(value, np.generic):
-            hint = f" of dtype {value.dtype}; bool, integers and floats of at most 8 bytes travel"
         kind = type(value)
-        raise TypeError(f"{self._where()}: cannot pack {kind.__module__}.{kind.__qualname__}{hint}")
+        if issubclass(kind, (set, frozenset)):
+            hint = "; make it a list"
+        elif issubclass(kind, np.generic):
+            hint = f" of dtype {scalar_dtype(value)}; bool, integers and floats of at most 8 bytes travel"
+        raise TypeError(f"{self._where()}: cannot pack {kind_name(kind)}{hint}")
+
+    def _asked(self, question: Callable[[Any], _Answer], value: Any) -> _Answer:
+        """Call a method of an object of any class. Errors that it raises get the path of the object."""
+        try:
+            return question(value)
+        except Exception as error:
+            placed = with_path(self._where(), error)
+            if placed is error:
+                raise
+            raise placed from error
 
     def _scalar(self, value: Any) -> None:
         if isinstance(value, str) and len(value) > max(self._limit - self._size, _LONG_TEXT):
-            self._leave_bytes_for(len(value))  # said before it is looked at
+            self._leave_bytes_for(len(value))  # rejects a text that is too large before it is read
         try:
             piece = self._packer.pack(value)
         except OverflowError:
-            # Printing an int of millions of digits takes minutes, and Python refuses it by default.
+            # Converting an int with millions of digits to text takes minutes, and Python refuses it by default.
             number = f"an int of {value.bit_length()} bits"
             raise OverflowError(f"{self._where()}: {number} does not fit in 64 bits") from None
         except UnicodeEncodeError as error:
             raise ValueError(f"{self._where()}: the text has no UTF-8 form ({error})") from error
         self._put(piece)
 
-    def _bytes(self, value: bytes | bytearray | memoryview) -> None:
+    def _buffer(self, value: bytearray | memoryview) -> None:
         try:
             flat = flatten(value)
-        except BufferError:
+        except (BufferError, TypeError, ValueError):
             raise TypeError(f"{self._where()}: only C-contiguous memory packs as bytes") from None
+        self._count_towards_limit(BINARY_VALUES)
         self._leave_bytes_for(flat.nbytes)
         self._put(self._packer.pack(bytes(flat.view(0, flat.nbytes))))
 
     def _numpy_scalar(self, value: np.generic) -> None:
-        # By kind, not by class: to NumPy, a timedelta64 is an integer too.
-        if value.dtype.kind not in DTYPE_KINDS or value.dtype.itemsize > MAX_SAMPLE_SIZE:
+        # By dtype, not by class: for NumPy, a timedelta64 is an integer, too.
+        if not is_sample_dtype(scalar_dtype(value)):
             self._refuse(value)
-        self._scalar(value.item())
+        self._scalar(true_item(value))
 
     def _datetime(self, value: datetime) -> None:
-        self._wrapped(DATETIME_KEY, value.isoformat())
+        start = len(self._pieces)
+        text = self._asked(datetime_text, value)
+        self._wrapped(DATETIME_KEY, text)
+        if not has_whole_minutes(text) and self._read_back(start).isoformat() != text:
+            raise ValueError(f"{self._where()}: readers take the offset of {text} for another one")
 
     def _uuid(self, value: UUID) -> None:
-        self._wrapped(UUID_KEY, str(value))
+        self._wrapped(UUID_KEY, self._asked(uuid_text, value))
 
-    def _wrapped(self, key: str, text: Any) -> None:
-        if not isinstance(text, str):  # what a subclass's isoformat() gives
-            raise TypeError(f"{self._where()}: {key} wraps text, not {type(text).__qualname__}")
-        self._leave_levels_for(1)
+    def _wrapped(self, key: str, text: str) -> None:
+        self._enter()
+        self._count_towards_limit(2)  # the key and the text
         self._put(self._packer.pack_map_header(1))
         self._scalar(key)
-        self._scalar(str.__str__(text))
+        self._scalar(text)
+
+    def _read_back(self, start: int) -> Any:
+        """Return what a receiver decodes from the map that was packed in the pieces from ``start`` on.
+
+        Raises:
+            TypeError: a receiver would reject it.
+        """
+        flat = flatten(b"".join(self._pieces[start:]))
+        try:
+            return unpack(flat, 0, flat.nbytes, numeric=False, copy=False)
+        except ProtocolError as error:
+            raise unreadable(self._where(), error) from error
 
     # --- containers ---
 
     def _map(self, value: dict[Any, Any]) -> None:
-        items = value if type(value) is dict else dict(value)  # a subclass may iterate as it likes
-        self._leave_levels_for(1)
-        self._put(self._packer.pack_map_header(len(items)))
-        for key, item in items.items():
-            self._key(key)
-            self._write(item)
+        items = value if type(value) is dict else self._asked(dict, value)  # a subclass may yield any items
+        start, counted, n = len(self._pieces), self._counted, len(items)
+        self._enter()
+        self._put(self._packer.pack_map_header(n))
+        left = n
+        any_odd = False
+        entries = iter(items.items())
+        while (entry := self._next_entry(entries)) is not None:
+            left -= 1
+            any_odd |= self._key(entry[0]) is not entry[0]
+            self._write(entry[1])
             self._path.pop()
+        if left:  # entries were replaced, which the iteration does not notice
+            self._refuse_changed_map()
+        if any_odd and len({_plain_key(key) for key in items}) < n:
+            raise ValueError(f"{self._where()}: two keys of the map are the same on the wire")
+        is_wrapper = 0 < n <= _MOST_WRAPPED and may_be_wrapper(items)
+        if is_wrapper and issubclass(type(self._read_back(start)), np.ndarray):
+            self._counted = counted + NDARRAY_VALUES  # not the values in its lists
+
+    def _next_entry(self, entries: Iterator[tuple[Any, Any]]) -> tuple[Any, Any] | None:
+        try:
+            return next(entries, None)
+        except RuntimeError:  # the dict was changed during the iteration; the error has no path
+            self._refuse_changed_map()
+
+    def _refuse_changed_map(self) -> NoReturn:
+        raise RuntimeError(f"{self._where()}: the map changed while it was packed")
 
     def _map_with_entry(self, value: WithEntry) -> None:
         self._map({**value.entries, value.key: value.value})
 
-    def _key(self, key: Any) -> None:
-        """Writes a key and adds it to the path."""
-        if isinstance(key, str):
-            key = str.__str__(key)
-        else:
-            integer = isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.timedelta64))
-            if not integer:
-                raise TypeError(f"{self._where()}: map keys are str or int, not {type(key).__qualname__}")
-            key = int(key)
-        self._path.append(key)
-        self._scalar(key)
+    def _key(self, key: Any) -> str | int:
+        """Write a key and add it to the path. Returns it as a str or an int, not of a subclass."""
+        plain = _plain_key(key)
+        if plain is None:
+            raise TypeError(f"{self._where()}: map keys are str or int, not {kind_name(type(key))}")
+        self._count_towards_limit(1)
+        self._path.append(plain)
+        self._scalar(plain)
+        return plain
 
     def _array(self, value: Sequence[Any]) -> None:
-        items = value if type(value) in {list, tuple} else list(value)
-        self._leave_levels_for(1)
-        if _SCALARS.issuperset(map(type, items)) and self._at_once(items):
+        items = value if type(value) is list or type(value) is tuple else self._asked(_items_of, value)
+        self._enter()
+        if _are_scalars(items) and self._at_once(items):
             return
         n = len(items)
         self._put(self._packer.pack_array_header(n))
         self._path.append(0)
         for i in range(n):
-            # An element may run Python code when packed (a subclass's isoformat, say) and change the list.
+            # Packing an element may run Python code, such as isoformat() of a subclass, which may change the list.
             if len(items) != n:
                 break
             self._path[-1] = i
@@ -237,35 +334,39 @@ class _Writer:
         self._path.pop()
 
     def _at_once(self, scalars: Sequence[Any]) -> bool:
-        """Leaves the whole array to the library; False where it has a fault, whose place is still to be found."""
+        """Pack an array by the library. Returns False if it has an invalid value, whose path is not known yet."""
         try:
             piece = self._packer.pack(scalars)
         except (OverflowError, UnicodeEncodeError):
             return False
-        if len(piece) > self._capacity - self._size:
+        counted = sum(map(_counts_of, scalars))
+        if len(piece) > self._capacity - self._size or self._counted + counted > MAX_VALUES:
             return False
+        self._counted += counted
         self._put(piece)
         return True
 
     # --- ndarrays ---
 
     def _ndarray(self, array: npt.NDArray[Any]) -> None:
-        if isinstance(array, np.ma.MaskedArray):
+        if issubclass(type(array), np.ma.MaskedArray):
             raise TypeError(f"{self._where()}: a masked array would lose its mask; fill it first, with filled()")
+        self._count_towards_limit(NDARRAY_VALUES)
+        array = np.asarray(array)
         if array.ndim > MAX_NDIM:
             raise TypeError(f"{self._where()}: an ndarray of {array.ndim} dimensions; at most {MAX_NDIM} travel")
-        if array.dtype.kind not in DTYPE_KINDS or array.dtype.itemsize > MAX_SAMPLE_SIZE:
+        if not is_sample_dtype(array.dtype):
             raise TypeError(
                 f"{self._where()}: cannot pack an ndarray of dtype {array.dtype}; "
                 "bool, integers and floats of at most 8 bytes travel"
             )
         if self._binary:
-            self._binary_form(np.asarray(array))
+            self._binary_form(array)
         else:
-            self._list_form(np.asarray(array))
+            self._list_form(array)
 
     def _list_form(self, array: npt.NDArray[Any]) -> None:
-        """``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
+        """Pack ``{"__ndarray__": nested lists, "dtype": name, "shape": [..]}``."""
         self._leave_levels_for(1 + max(array.ndim, 1))  # the map, and a list for each dimension or for the shape
         self._put(self._packer.pack_map_header(3))
         self._scalar(NDARRAY_KEY)
@@ -276,14 +377,14 @@ class _Writer:
 
     def _samples(self, array: npt.NDArray[Any]) -> None:
         lists = sum(prod(array.shape[:dim]) for dim in range(array.ndim))
-        self._leave_bytes_for(lists + array.size)  # a byte a list and a sample, before any is made
+        self._leave_bytes_for(lists + array.size)  # at least one byte for each list and sample, checked before packing
         if array.dtype.kind == "f" and array.size:
             self._put(self._nested_floats(array))
         else:
             self._put(self._packer.pack(array.tolist()))
 
     def _nested_floats(self, array: npt.NDArray[Any]) -> bytes:
-        """The array's nested lists: since all floats are equally wide, each list is a row of a matrix of bytes."""
+        """Return the nested lists of the array. All floats have the same size: each list is a row of a byte matrix."""
         tag = F64 if array.dtype.itemsize == 8 else F32
         records = np.empty(array.size, FLOATS[tag])
         records["tag"] = tag
@@ -297,10 +398,10 @@ class _Writer:
         return rows.tobytes()
 
     def _binary_form(self, array: npt.NDArray[Any]) -> None:
-        """``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
+        """Pack ``{"dtype": name, "__ndarray__": little-endian bytes in C order, "shape": [..]}``.
 
-        The bytes start at a multiple of 8 from the frame's first byte. The padding, 0 to 7, is made of wider
-        length headers than needed: its bit 0 widens one by 1 byte, bit 1 another by 2, bit 2 a third by 4.
+        The bytes start at a multiple of 8 from the first byte of the frame. Longer MessagePack headers than necessary
+        provide the 0 to 7 bytes of padding: one can be longer by 1 byte, another by 2, a third by 4.
         """
         self._leave_levels_for(2)  # the map and its shape
         self._leave_bytes_for(array.nbytes)
@@ -328,19 +429,49 @@ _WRITERS: Final[tuple[tuple[Any, Callable[[_Writer, Any], None]], ...]] = (
     (datetime, _Writer._datetime),
     (UUID, _Writer._uuid),
     ((np.bool_, np.integer, np.floating), _Writer._numpy_scalar),
-    (str, lambda writer, value: writer._scalar(str.__str__(value))),  # not as a subclass would have itself written
-    (int, lambda writer, value: writer._scalar(int.__int__(value))),
+    (str, lambda writer, value: writer._write(true_str(value))),  # not what methods of the subclass return
+    (int, lambda writer, value: writer._scalar(true_int(value))),
     (float, lambda writer, value: writer._scalar(float.__float__(value))),
     (dict, _Writer._map),
     ((list, tuple), _Writer._array),
-    ((bytes, bytearray, memoryview), _Writer._bytes),
+    (bytes, lambda writer, value: writer._write(bytes.__bytes__(value))),
+    ((bytearray, memoryview), _Writer._buffer),
     (np.ndarray, _Writer._ndarray),
     (WithEntry, _Writer._map_with_entry),
 )
-"""Who writes what, in the order of asking: a NumPy float64 is a float, a datetime's subclass may be anything."""
+"""Functions for types and their subclasses. The first that matches is used: a NumPy float64 is a float."""
+
+
+def _counts_of(scalar: Any) -> int:
+    """Return how many values a scalar counts for MAX_VALUES."""
+    return 1 if type(scalar) is str else BINARY_VALUES if type(scalar) is bytes else 0
+
+
+def _are_scalars(items: Sequence[Any]) -> bool:
+    """Return True if all values are of types for which the library writes the same bytes."""
+    try:
+        return _SCALARS.issuperset(map(type, items))
+    except Exception:  # from the hash of a type, which its metaclass may define
+        return False
+
+
+def _items_of(value: Iterable[Any]) -> list[Any]:
+    # Not list(value), which first allocates memory for the length that the object claims.
+    return [item for item in value]  # noqa: C416
+
+
+def _plain_key(key: Any) -> str | int | None:
+    """Return the value of a key that is a str or an int; otherwise None."""
+    kind = type(key)
+    if issubclass(kind, str):
+        return true_str(key)
+    if issubclass(kind, int) and kind is not bool:
+        return true_int(key)
+    is_integer = issubclass(kind, np.generic) and scalar_dtype(key).kind in "iu"
+    return true_item(key) if is_integer and is_sample_dtype(scalar_dtype(key)) else None
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:
-    """``float64`` and so on; with the sign of the byte order where it is not this machine's: ``>f8``."""
+    """Return the name of a dtype, such as ``float64``; or ``>f8`` if its byte order is not that of this machine."""
     plain = np.dtype(dtype.str)
     return plain.name if plain.isnative else plain.str

@@ -1,7 +1,7 @@
-"""MessagePack's numbers and arrays of them: where they end, what they hold, and the samples that they become.
+"""Finds the end of MessagePack numbers and of arrays of numbers, and converts them to samples.
 
-The plain twin of ``read_samples.pyx``. Nothing is given to the MessagePack library before a walk over
-its headers has found it whole, so that no length that lies is ever believed.
+The plain twin of ``read_samples.pyx``. The MessagePack library gets only data whose headers have been checked, so that
+it never sees a false length.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ WIDTH: Final = tuple(
     else {0xCA: 5, 0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}.get(tag, 0)
     for tag in range(256)
 )  # fmt: skip
-"""Bytes of a number or bool by its tag; 0 where the tag starts something else."""
+"""Size of a number or bool in bytes, by its tag; 0 for tags of other types."""
 
 FLOATS: Final = {
     F32: np.dtype([("tag", "u1"), ("value", ">f4")]),
     F64: np.dtype([("tag", "u1"), ("value", ">f8")]),
 }
-"""How NumPy sees a row of floats that all have the same tag."""
+"""NumPy dtypes for a row of floats that all have the same tag."""
 
 _WORTH_A_LOOK: Final = 8
 _AT_ONCE: Final = 2**14
@@ -52,19 +52,22 @@ OUT_OF_RANGE: Final = "a number outside the range of the array's dtype"
 
 
 class SampleFault(Exception):
-    """A number cannot become a sample: why, and its index among the samples."""
+    """A number cannot become a sample. Has the reason and the index of the sample."""
 
     def __init__(self, why: str, index: int) -> None:
         super().__init__(why)
         self.why = why
         self.index = index
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.why, self.index), self.__dict__
 
-# --- where they end ---
+
+# --- ends of numbers and arrays ---
 
 
 def array_header(octets: memoryview, at: int) -> tuple[int, int] | None:
-    """Length of the array at ``at`` and where its first element stands; None where no array's header is."""
+    """Return the length of the array at ``at``, and the offset of its first element; None if there is no array."""
     tag = octets[at] if at < len(octets) else 0
     if 0x90 <= tag <= 0x9F:
         return tag & 0x0F, at + 1
@@ -74,7 +77,7 @@ def array_header(octets: memoryview, at: int) -> tuple[int, int] | None:
 
 
 def past_numbers(octets: memoryview, at: int, depth: int) -> int | None:
-    """Past one number or arrays of numbers nested at most depth deep; None where anything else stands."""
+    """Return the end of one number, or of arrays of numbers with at most ``depth`` levels; None for anything else."""
     if at >= len(octets):
         return None
     if width := WIDTH[octets[at]]:
@@ -98,12 +101,12 @@ def _past_elements(octets: memoryview, at: int, n: int, depth: int) -> int | Non
 
 
 def past_empty_arrays(octets: memoryview, at: int, n: int) -> int:
-    """Past the empty arrays of one byte, n at most, that stand at ``at``: a payload may have millions."""
+    """Return the end of at most n empty arrays of one byte at ``at``: a payload may have millions."""
     return _span(_EMPTY_ARRAYS, octets, at, n)
 
 
 def past_row(octets: memoryview, at: int, n: int) -> tuple[int, int]:
-    """How many numbers, n at most, stand whole at ``at`` one behind the other, and where the last of them ends."""
+    """Return how many complete numbers, at most n, follow each other at ``at``, and the end of the last."""
     floats = _uniform_floats(octets, at, n) if n >= _WORTH_A_LOOK else None
     if floats is not None:
         return n, at + floats.nbytes
@@ -124,13 +127,13 @@ def past_row(octets: memoryview, at: int, n: int) -> tuple[int, int]:
 
 
 def _span(pattern: re.Pattern[bytes], octets: memoryview, at: int, n: int) -> int:
-    """Where the bytes of a kind that stand at ``at`` end, looking at n of them."""
+    """Return the end of the bytes at ``at`` that match a pattern, at most n."""
     found = pattern.match(octets, at, at + n)
     return found.end() if found else at
 
 
 def _uniform_floats(octets: memoryview, at: int, n: int) -> npt.NDArray[np.void] | None:
-    """The n numbers at ``at`` where all are floats of one width, which nearly every signal is; None where not."""
+    """Return the n numbers at ``at`` if all are floats of one size, as in nearly all signals; otherwise None."""
     tag = octets[at] if at < len(octets) else 0
     dtype = FLOATS.get(tag)
     if dtype is None or n > (len(octets) - at) // dtype.itemsize:
@@ -139,31 +142,31 @@ def _uniform_floats(octets: memoryview, at: int, n: int) -> npt.NDArray[np.void]
     return records if (records["tag"] == tag).all() else None
 
 
-# --- reading them as samples ---
+# --- conversion to samples ---
 
 
 class SampleReader:
     """Fills an array with the numbers of a payload, row by row.
 
-    Few numbers are Python objects at any time, and many rows share the cost of making an array of them.
+    Only few numbers are Python objects at the same time. Many short rows are converted together.
 
     Args:
         octets: the payload.
-        target: one-dimensional, of native byte order.
+        target: a one-dimensional array in native byte order.
     """
 
     def __init__(self, octets: memoryview, target: Samples) -> None:
         self._octets = octets
         self._target = target
         self._done = 0
-        self._pieces: list[memoryview] = []  # of numbers that are still to become samples
+        self._pieces: list[memoryview] = []  # numbers that are not converted yet
         self._pending = 0
 
     def read(self, at: int, n: int) -> int:
-        """Take the n numbers at ``at``, and say where they end.
+        """Read the n numbers at ``at``. Returns their end.
 
         Raises:
-            SampleFault: of the first number so far that is none, or that the dtype does not take.
+            SampleFault: for the first value so far that is not a number, or that the dtype cannot hold.
         """
         floats = _uniform_floats(self._octets, at, n) if self._target.dtype.kind == "f" and n >= _WORTH_A_LOOK else None
         if floats is not None:
@@ -185,10 +188,10 @@ class SampleReader:
         return at
 
     def flush(self) -> None:
-        """Make samples of the numbers taken so far.
+        """Convert the numbers that were read so far.
 
         Raises:
-            SampleFault: of the first that the dtype does not take.
+            SampleFault: for the first number that the dtype cannot hold.
         """
         octets = memoryview(b"".join(self._pieces))
         n = self._pending
@@ -209,7 +212,7 @@ class SampleReader:
         self._done += len(numbers)
 
 
-# --- the samples that they become ---
+# --- samples ---
 
 
 def _booleans(numbers: list[Any], dtype: np.dtype[Any]) -> Samples:
@@ -249,7 +252,7 @@ def _floats(numbers: list[Any], dtype: np.dtype[Any]) -> Samples:
 
 
 def _rounded(wide: Samples, dtype: np.dtype[Any]) -> Samples:
-    """Floats in another width; a finite one that would become infinite is a fault."""
+    """Convert floats to another size. A finite value that would become infinite is a fault."""
     with np.errstate(all="ignore"):
         samples = wide.astype(dtype)
     if dtype.itemsize < wide.dtype.itemsize:
@@ -260,7 +263,7 @@ def _rounded(wide: Samples, dtype: np.dtype[Any]) -> Samples:
 
 
 def _round_once(samples: Samples, numbers: list[Any]) -> None:
-    """Large integers by way of float64 would be rounded twice."""
+    """Round large integers directly: converting them to float64 first would round twice."""
     for i, number in enumerate(numbers):
         if type(number) is int and abs(number) > _EXACT_IN_FLOAT64:
             samples[i] = (np.int64(number) if number <= _LARGEST_INT64 else np.uint64(number)).astype(samples.dtype)
@@ -282,15 +285,15 @@ def _types(numbers: Iterable[Any]) -> set[type]:
 
 
 def read_number_list(octets: memoryview, start: int, at: int, n: int) -> tuple[Samples, int] | None:
-    """The list of n numbers, or of n equally long lists of them, as an ndarray, and where it ends.
+    """Read a list of n numbers, or of n lists of equal length, as an ndarray. Returns the array and the end.
 
-    None where it is no such list, or where no one dtype holds all its numbers exactly.
+    Returns None for other lists, or if no dtype represents all numbers exactly.
 
     Args:
         octets: the payload.
-        start: where the list's header stands.
-        at: where its first element does.
-        n: how many elements it has.
+        start: offset of the header of the list.
+        at: offset of its first element.
+        n: number of its elements.
     """
     header = array_header(octets, at)
     after = _past_full_row(octets, at, n) if header is None else _past_rows(octets, at, n, header[0])
@@ -319,7 +322,7 @@ def _past_rows(octets: memoryview, at: int, n: int, columns: int) -> int | None:
 
 
 def _dtype_for(numbers: list[Any]) -> type[np.generic] | None:
-    """The dtype that holds every number exactly, or None."""
+    """Return the dtype that represents every number exactly; None if there is none."""
     types = _types(numbers)
     if bool in types:
         return None

@@ -1,7 +1,7 @@
-"""From a MessagePack payload to Python objects: the specification's eleven types and nothing else.
+"""Unpacks MessagePack payloads to Python objects: the eleven types of the specification only.
 
-The plain twin of ``unpack.pyx``. Arrays and maps are walked here, with every length checked against what has arrived;
-the MessagePack library reads the scalars, and lists of numbers once they are known to be whole.
+The plain twin of ``unpack.pyx``. Arrays and maps are read here, and each length is compared to the remaining bytes. The
+MessagePack library reads scalars, and lists of numbers after they have been found complete.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from msgpack import unpackb  # type: ignore[import-untyped]
 
 from ...errors import InvalidDataFormat, MessageTooLarge
 from ...protocol import (
+    BINARY_VALUES,
     DATETIME_KEY,
+    DATETIME_SPELLING,
     DTYPE_KEY,
-    DTYPE_KINDS,
-    DTYPE_SPELLING,
-    MAX_CONTAINERS,
+    DTYPE_SPELLINGS,
     MAX_DEPTH,
     MAX_DIMENSION,
     MAX_DTYPE_LETTERS,
     MAX_NDIM,
-    MAX_SAMPLE_SIZE,
+    MAX_VALUES,
     NDARRAY_KEY,
     NDARRAY_KEYS,
+    NDARRAY_VALUES,
     SHAPE_KEY,
     UUID_KEY,
+    UUID_SPELLING,
     Check,
 )
 from ..path import path_text, quoted
@@ -58,32 +60,33 @@ _NDARRAY, _DTYPE, _SHAPE = NDARRAY_KEY.encode(), DTYPE_KEY.encode(), SHAPE_KEY.e
 _MARKERS: Final = frozenset({_NDARRAY, _DTYPE, _SHAPE, DATETIME_KEY.encode(), UUID_KEY.encode()})
 
 
-def unpack(flat: FlatBuffer, start: int, stop: int, numeric: bool) -> Any:
-    """The one value that fills the bytes from start to stop; None where there are none.
+def unpack(flat: FlatBuffer, start: int, stop: int, numeric: bool, copy: bool) -> Any:
+    """Unpack the only value in the bytes from ``start`` to ``stop``; None if there are no bytes.
 
     Args:
-        flat: the received bytes. Arrays in binary form are views of them and keep them alive.
-        start: first byte of the payload.
-        stop: behind its last.
-        numeric: whether plain homogeneous lists of numbers become ndarrays.
+        flat: the received bytes. Arrays in binary form are views of them, and keep them alive.
+        start: offset of the payload.
+        stop: offset of its end.
+        numeric: True to convert plain lists of numbers to ndarrays.
+        copy: True to copy arrays in binary form, so that they are writable.
 
     Raises:
-        InvalidDataFormat: (check 11) not exactly one well-formed value of the specification's types.
-        MessageTooLarge: (check 11) more arrays and maps than ``protocol.MAX_CONTAINERS``.
+        InvalidDataFormat: (check 11) the payload is not exactly one valid value of the types in the specification.
+        MessageTooLarge: (check 11) the payload has more values than ``protocol.MAX_VALUES``.
     """
-    return None if start == stop else _Reader(flat.view(start, stop), numeric).only_value()
+    return None if start == stop else _Reader(flat.view(start, stop), numeric, copy).only_value()
 
 
-def unpack_checked(flat: FlatBuffer, offset: int, header: Header, numeric: bool) -> Any:
-    """The same of the payload of the frame at offset, which is whole, once its sum is known to be right (check 7).
+def unpack_checked(flat: FlatBuffer, offset: int, header: Header, numeric: bool, copy: bool) -> Any:
+    """Unpack the payload of the complete frame at ``offset``, after its checksum was verified (check 7).
 
     Raises:
         ChecksumMismatch: (check 7) the payload was damaged.
-        InvalidDataFormat, MessageTooLarge: (check 11) as ``unpack`` does.
+        InvalidDataFormat, MessageTooLarge: (check 11) as for ``unpack``.
     """
     flat.check_sum(offset, header)
     start = offset + header.size
-    return unpack(flat, start, start + header.length, numeric)
+    return unpack(flat, start, start + header.length, numeric, copy)
 
 
 class _Span(NamedTuple):
@@ -92,7 +95,7 @@ class _Span(NamedTuple):
 
 
 class _Wrapper(NamedTuple):
-    """An ndarray wrapper as it stands in the payload, before its samples are read."""
+    """Locations of the values of an ndarray wrapper in the payload."""
 
     samples: _Span
     dtype: _Span
@@ -101,16 +104,17 @@ class _Wrapper(NamedTuple):
 
 
 class _Reader:
-    """Reads one payload, value by value."""
+    """Reads one payload."""
 
-    def __init__(self, octets: memoryview, numeric: bool) -> None:
+    def __init__(self, octets: memoryview, numeric: bool, copy: bool) -> None:
         self._octets = octets
         self._end = len(octets)
         self._at = 0
         self._numeric = numeric
-        self._outstanding = 0  # values that enclosing arrays and maps still owe, each of at least a byte
-        self._containers = 0
-        self._path: list[str | int] = []  # as long as arrays and maps are open
+        self._copy = copy
+        self._outstanding = 0  # values that the open arrays and maps still need; at least a byte each
+        self._values = 0  # values so far, counted as for MAX_VALUES
+        self._path: list[str | int] = []  # one step for each open array or map
 
     def only_value(self) -> Any:
         value = self._value()
@@ -139,7 +143,7 @@ class _Reader:
         if tag <= 0xC0:
             return self._fixed(start, tag)
         if 0xC4 <= tag <= 0xC6:
-            return self._bytes(self._length(1 << tag - 0xC4))
+            return self._bytes(start, self._length(1 << tag - 0xC4))
         if 0xD9 <= tag <= 0xDB:
             return self._text(start, self._length(1 << tag - 0xD9))
         if tag in {0xDC, 0xDD}:
@@ -149,7 +153,7 @@ class _Reader:
         return self._refuse(start, f"MessagePack tag 0x{tag:02x} is none of the specification's types")
 
     def _fixed(self, start: int, tag: int) -> Any:
-        """A value whose tag holds its length."""
+        """Read a value whose tag contains the length."""
         self._at += 1
         if tag < 0x90:
             return self._map(start, tag & 0x0F)
@@ -158,7 +162,7 @@ class _Reader:
         return self._text(start, tag & 0x1F) if tag < 0xC0 else None
 
     def _length(self, width: int) -> int:
-        """A length of ``width`` bytes behind its tag. Goes past both."""
+        """Read a tag and the length after it, which has ``width`` bytes. Returns the length."""
         self._need(1 + width)
         at = self._at + 1
         self._at = at + width
@@ -175,6 +179,7 @@ class _Reader:
 
     def _text(self, start: int, n: int) -> Any:
         self._need(n)
+        self._count(start, 1)
         try:
             text = unpackb(self._octets[start : self._at + n])
         except UnicodeDecodeError as error:
@@ -182,29 +187,34 @@ class _Reader:
         self._at += n
         return text
 
-    def _bytes(self, n: int) -> bytes:
+    def _bytes(self, start: int, n: int) -> bytes:
         self._need(n)
+        self._count(start, BINARY_VALUES)
         self._at += n
         return bytes(self._octets[self._at - n : self._at])
 
     # --- containers ---
 
     def _enter(self, start: int, values: int) -> None:
-        """Into an array or map that owes this many values: refused at once where they cannot all have arrived."""
+        """Go into an array or map of so many values. Rejects it at once if the payload is too short for them."""
         if values + self._outstanding > self._end - self._at:
             self._refuse(start, f"{values} values announced, and {self._end - self._at} bytes are left")
         if len(self._path) == MAX_DEPTH:
             self._refuse(start, _TOO_DEEP)
-        self._containers += 1
-        if self._containers > MAX_CONTAINERS:
+        self._count(start, 1)
+        self._outstanding += values
+
+    def _count(self, start: int, values: int) -> None:
+        """Count a value as ``MAX_VALUES`` defines it, before it is created. ``start`` is its offset."""
+        self._values += values
+        if self._values > MAX_VALUES:
             path = path_text(self._path)
             raise MessageTooLarge(
-                f"{path}: more than {MAX_CONTAINERS} arrays and maps in one payload (payload byte {start})",
+                f"{path}: more than {MAX_VALUES} values in one payload (payload byte {start})",
                 check=Check.PAYLOAD,
                 path=path,
                 offset=start,
             )
-        self._outstanding += values
 
     def _array(self, start: int, n: int) -> Any:
         if self._numeric and n and (array := self._number_list(start, n)) is not None:
@@ -224,6 +234,8 @@ class _Reader:
         if found is None:
             return None
         array, self._at = found
+        # It counts like the lists, so that this option does not change which payloads are accepted.
+        self._count(start, 1 + n if array.ndim > 1 else 1)
         return array
 
     def _items(self, n: int) -> list[Any]:
@@ -246,7 +258,7 @@ class _Reader:
         entries = {}
         for _ in range(n):
             self._outstanding -= 1
-            key = self._key()  # a broken key is the map's fault, and named by the map's path
+            key = self._key()  # an error in the key has the path of the map
             self._path.append(key)
             self._outstanding -= 1
             entries[key] = self._value()
@@ -260,13 +272,15 @@ class _Reader:
         tag = self._octets[self._at]
         if not (tag < 0x80 or tag >= 0xE0 or 0xCC <= tag <= 0xD3 or 0xA0 <= tag < 0xC0 or 0xD9 <= tag <= 0xDB):
             self._refuse(self._at, f"a map key that is neither str nor int (MessagePack tag 0x{tag:02x})")
+        if WIDTH[tag]:  # text is counted when it is read
+            self._count(self._at, 1)
         key: str | int = self._value()
         return key
 
     # --- wrappers ---
 
     def _marked_map(self, start: int, n: int) -> Any:
-        """A map whose first key is one of the wrappers': what it wraps, or the map where it has other keys besides."""
+        """Read a map whose first key is one of a wrapper. Returns the wrapped value, or the map if it is no wrapper."""
         wrapper = self._locate() if n == 3 else None
         if wrapper is not None:
             return self._ndarray(wrapper)
@@ -283,17 +297,19 @@ class _Reader:
         if type(text) is not str:
             self._refuse(start, f'"{DATETIME_KEY}" wraps no text')
         try:
-            return datetime.fromisoformat(text)
+            found = datetime.fromisoformat(text) if DATETIME_SPELLING.fullmatch(text) else None
         except ValueError:
+            found = None  # the date does not exist
+        if found is None:
             self._refuse(start, f'"{DATETIME_KEY}" wraps no ISO 8601 date and time: {quoted(text)}')
+        return found
 
     def _uuid(self, start: int, text: Any) -> UUID:
         if type(text) is not str:
             self._refuse(start, f'"{UUID_KEY}" wraps no text')
-        try:
-            return UUID(text)
-        except ValueError:
+        if not UUID_SPELLING.fullmatch(text):
             self._refuse(start, f'"{UUID_KEY}" wraps no UUID: {quoted(text)}')
+        return UUID(text)
 
     def _refuse_lying_wrapper(self, start: int, entries: dict[str | int, Any]) -> NoReturn:
         missing = sorted(NDARRAY_KEYS.difference(map(str, entries)))
@@ -303,10 +319,10 @@ class _Reader:
             self._refuse(start, "an ndarray wrapper whose dtype is no text")
         self._refuse(start, f'an ndarray wrapper whose "{NDARRAY_KEY}" holds other than numbers, or whose shape does')
 
-    # --- ndarray wrappers: the samples usually come before the dtype that says what they are ---
+    # --- ndarray wrappers: the samples often precede the dtype, which must be read first ---
 
     def _locate(self) -> _Wrapper | None:
-        """The three values of the wrapper whose first key is next; None where it is no whole wrapper."""
+        """Locate the three values of a wrapper, whose first key is next; None if it is not a complete wrapper."""
         found: dict[bytes, _Span] = {}
         at = self._at
         for _ in range(3):
@@ -340,7 +356,7 @@ class _Reader:
         return b"" if span is None else bytes(self._octets[slice(*span)])
 
     def _text_at(self, at: int) -> _Span | None:
-        """The UTF-8 of the str of any header width at ``at``; None where none stands whole."""
+        """Return where the bytes of the str at ``at`` are; None if there is no complete str."""
         tag = self._octets[at] if at < self._end else 0
         if not 0xA0 <= tag < 0xC0:
             return self._sized_at(at, 0xD9)
@@ -348,7 +364,7 @@ class _Reader:
         return span if span.stop <= self._end else None
 
     def _sized_at(self, at: int, tag8: int) -> _Span | None:
-        """What a length of 8, 16 or 32 bits counts, behind the tag at ``at`` and the length itself."""
+        """Return where the bytes after a tag at ``at`` and a length of 8, 16 or 32 bits are; None if incomplete."""
         width = {tag8: 1, tag8 + 1: 2, tag8 + 2: 4}.get(self._octets[at] if at < self._end else 0)
         if width is None or at + 1 + width > self._end:
             return None
@@ -358,6 +374,7 @@ class _Reader:
 
     def _ndarray(self, wrapper: _Wrapper) -> Samples:
         samples = wrapper.samples
+        self._count(samples.start, NDARRAY_VALUES)
         if len(self._path) + 2 > MAX_DEPTH:
             self._refuse(samples.start, _TOO_DEEP)
         dtype = self._dtype(wrapper.dtype)
@@ -396,9 +413,13 @@ class _Reader:
     # --- binary form ---
 
     def _view_samples(self, samples: _Span, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Samples:
-        """A read-only view of the received bytes; a copy only where they are unaligned or of the other byte order."""
+        """Return the samples as a read-only view of the received bytes.
+
+        They are copied if they are unaligned or have another byte order; and if the reader is to copy, which makes the
+        array writable.
+        """
         span = self._sized_at(samples.start, 0xC4)
-        assert span is not None  # it was there when the wrapper was located
+        assert span is not None  # found before, by _locate
         n = span.stop - span.start
         expected = prod(shape) * dtype.itemsize
         if n != expected:
@@ -409,6 +430,8 @@ class _Reader:
             first = int(np.flatnonzero(octets > 1)[0])
             self._refuse(span.start + first, f"a bool sample of value {octets[first]}")
         array = octets.view(dtype.newbyteorder("<")).reshape(shape)
+        if self._copy:
+            return array.astype(dtype)
         if dtype.isnative and array.ctypes.data % dtype.itemsize == 0:
             return array
         array = array.astype(dtype)
@@ -418,7 +441,7 @@ class _Reader:
     # --- list form ---
 
     def _copy_samples(self, samples: _Span, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Samples:
-        """An array of its own memory with the samples of nested or flat lists."""
+        """Return a new array with the samples of nested or flat lists."""
         flat = self._is_flat(samples.start, len(shape))
         count = prod(shape)
         if count > samples.stop - samples.start:
@@ -439,16 +462,16 @@ class _Reader:
         return array if dtype.isnative else array.astype(dtype)
 
     def _is_flat(self, at: int, ndim: int) -> bool:
-        """Whether the samples lie in one list, in C order, rather than nested as the shape says."""
+        """Return True if the samples are one flat list in C order, False if they are nested lists."""
         header = array_header(self._octets, at)
         if header is None:
             return False
         return ndim < 2 or header[0] == 0 or array_header(self._octets, header[1]) is None
 
     def _fill(self, reader: SampleReader, at: int, shape: tuple[int, ...]) -> int | None:
-        """Reads lists nested as shape says, or the one number of no dimension.
+        """Read lists that are nested as the shape says; for no dimensions, a single number.
 
-        Where they end; None where they are nested otherwise.
+        Returns their end; None if they are nested otherwise.
         """
         if not shape:
             return reader.read(at, 1)
@@ -483,11 +506,6 @@ class _Reader:
 
 @lru_cache(maxsize=256)
 def _known_dtype(spelling: str) -> np.dtype[Any] | None:
-    """The dtype behind a text, or None; never what NumPy makes of structures or objects."""
-    if not DTYPE_SPELLING.fullmatch(spelling):
-        return None
-    try:
-        dtype = np.dtype(spelling)
-    except Exception:
-        return None
-    return dtype if dtype.kind in DTYPE_KINDS and dtype.itemsize <= MAX_SAMPLE_SIZE else None
+    """Return the dtype for a text; None for other texts, including those of structures and objects in NumPy."""
+    name = DTYPE_SPELLINGS.get(spelling)
+    return None if name is None else np.dtype(name)

@@ -2,25 +2,32 @@
 
 # No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ...private_files import whole_file
 from ...records import Record
+from ...records.files import files_of
+from ...records.read import CsvOptions
+from ..console import Terminal, print_json
 from ..terminal import (
+    Baseline,
+    Decimal,
     Force,
+    Gain,
     Leads,
     SamplingRate,
+    Stream,
+    TimeColumn,
+    Units,
     describe,
-    left_out,
     plain_errors,
     progress,
     recording_of,
     refuse_to_overwrite,
-    whole_file,
+    remarks_on,
 )
 from . import plot as picture
 from . import run as comparison
@@ -28,7 +35,7 @@ from . import views as table
 from .report import report
 
 WIDTH_OF_A_FILE = 120
-"""Columns where the output goes to no terminal, and nobody says how wide it is."""
+"""Columns of the output where it does not go to a terminal."""
 
 
 def compare(
@@ -36,44 +43,52 @@ def compare(
         Path | None,
         typer.Argument(
             metavar="RECORD",
-            help="The recording: WFDB, EDF, BDF, DICOM, CSV, NPY or NPZ. "
+            help="The recording: WFDB, EDF, BDF, DICOM, CSV, NPY, NPZ, a file of frames, or a capture. "
             "Without one, the 12-lead ECG that ships with ecgframe.",
         ),
     ] = None,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every measurement: all three versions, bytes and microseconds.")
+        bool, typer.Option("--all", help="Print every measurement: all three versions, bytes and microseconds.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Every measurement as JSON on stdout, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every measurement as a JSON object.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg|png", help="Draw the comparison into a file (needs matplotlib).")
+        Path | None, typer.Option(metavar="FILE.svg|png", help="Plot the comparison to a file (requires matplotlib).")
     ] = None,
     budget: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How long to measure, roughly. Longer is steadier.")
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="Approximate duration of the measurement; longer is steadier."),
     ] = 10.0,
+    stream: Stream = None,
     sampling_rate: SamplingRate = None,
     leads: Leads = None,
+    decimal: Decimal = None,
+    time_column: TimeColumn = None,
+    units: Units = None,
+    gain: Gain = None,
+    baseline: Baseline = None,
     force: Force = False,
 ) -> None:
-    """Measure what a recording costs as frames, in bytes and time, against the same messages as JSON.
+    """Compare the size and speed of frames with those of JSON, for the same messages of a recording.
 
-    Samples go as float64 mV, float32 mV and integer ADC counts, in frames of 0.1, 1 and 10 s, as lists and in binary
-    form, with and without compression; the rivals are Python's own json and orjson.
+    Samples are sent as float64 mV, float32 mV and integer ADC counts, in frames of 0.1, 1 and 10 s, as lists and in
+    binary form, with and without compression. The JSON libraries are Python's json and orjson.
     """
     if plot is not None:
         if plot.suffix not in picture.FORMATS:
             raise typer.BadParameter(
                 f"{plot}: the name must end in {' or '.join(picture.FORMATS)}", param_hint="--plot"
             )
-        refuse_to_overwrite(plot, force)
+        refuse_to_overwrite(plot, force, files_of(record) if record is not None else ())
+    csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
     with plain_errors():
         if plot is not None:
-            picture.figures()  # missing, it had better be missed before the measuring
-        recording = recording_of(record, sampling_rate, leads)
+            picture.figures()  # fail before the measurement if matplotlib is missing
+        recording = recording_of(record, sampling_rate, leads, csv, stream)
         with progress("measuring") as track:
             found = comparison.compare(recording, budget, track)
         if as_json:
-            typer.echo(json.dumps(report(recording, found), indent=2))
+            print_json(report(recording, found), indent=2)
         else:
             _print(recording, found, everything)
         if plot is not None:
@@ -82,11 +97,11 @@ def compare(
 
 
 def _print(recording: Record, found: comparison.Comparison, everything: bool) -> None:
-    console = Console(highlight=False)
+    console = Terminal()
     if not console.is_terminal:
         console.width = WIDTH_OF_A_FILE
-    console.print(f"{recording.source}: {describe(recording)}", markup=False, soft_wrap=True)
-    for note in left_out(recording) + found.notes:
-        console.print(note, markup=False, soft_wrap=True)
+    console.say(f"{recording.source}: {describe(recording)}")
+    for note in remarks_on(recording) + found.notes:
+        console.say(note)
     console.print()
     (table.print_all if everything else table.print_short)(console, found)

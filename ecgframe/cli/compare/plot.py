@@ -1,10 +1,11 @@
-"""The comparison as a picture: size on the left, speed on the right, a row of panels for each kind of samples."""
+"""The plot of a comparison: size on the left, speed on the right, one row of panels for each kind of samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from ...foreign_text import printable
 from ...libraries import library
 from ...protocol import LATEST_VERSION
 from ..terminal import size
@@ -17,23 +18,23 @@ ENCODE, DECODE = "#e6855e", "#4d8f8b"
 
 
 def figures() -> Any:
-    """The library that draws.
+    """Import ``matplotlib.figure``.
 
     Raises:
-        MissingLibrary: it is not installed.
+        MissingLibrary: matplotlib is not installed.
     """
     return library("matplotlib.figure", extra="plot", purpose="drawing")
 
 
 def draw(comparison: Comparison, title: str, file: BinaryIO, suffix: str) -> None:
-    """Draw into an open file, as SVG or PNG by the suffix.
+    """Plot to an open file, as SVG or PNG depending on the suffix.
 
     Raises:
         MissingLibrary: matplotlib is not installed.
     """
     rows = len(comparison.samples)
     figure = figures().Figure(figsize=(11, 1.6 + 2.1 * rows), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(printable(title), fontsize=10, parse_math=False)  # a $ in a file name does not begin a formula
     panels = figure.subplots(rows, 2, squeeze=False, sharex="col", sharey=True)
     for samples, (left, right) in zip(comparison.samples, panels, strict=True):
         _draw_size(left, comparison, samples)
@@ -106,7 +107,7 @@ def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
 def _bars(
     series: dict[str, list[float]], colors: Sequence[str]
 ) -> Iterator[tuple[str, str, list[float], list[float], float]]:
-    """For each series its name, colour, places, values and height: a group of bars at each way to send."""
+    """Yield the name, colour, positions, values and bar height of each series: one group of bars per way to send."""
     height = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
         places = [way - 0.4 + height * (number + 0.5) for way in range(len(values))]

@@ -1,4 +1,4 @@
-"""The comparison for programs."""
+"""The comparison as a dictionary, for JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .run import JSON, ORJSON, Comparison
 
 
 def report(record: Record, comparison: Comparison) -> dict[str, Any]:
-    """Everything measured, and on what, as ``json.dumps`` takes it.
+    """Return all measurements, and what they were made with, as ``json.dumps`` accepts it.
 
-    Sizes are in bytes, times in microseconds, both of one frame; ``of_json`` is the share of orjson's size, and the
-    ``times_...`` say how many times as fast it is.
+    Sizes are bytes per frame and times microseconds per frame. ``of_json`` is the size as a share of orjson's;
+    ``encode_times_json`` and its like are speed-up factors.
     """
     return {
         "record": {

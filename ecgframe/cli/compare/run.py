@@ -1,7 +1,7 @@
-"""Measures what the frames of a recording cost, in bytes and microseconds, against the same messages as JSON.
+"""Measures the size and speed of the frames of a recording against the same messages as JSON.
 
-Both sides start from arrays and end with arrays: ``json`` is given ``array.tolist()``, ``orjson`` the array itself,
-which it writes as short as can be, and their reader makes an array of the list.
+Both start from arrays and end with arrays: ``json`` encodes ``array.tolist()``, ``orjson`` the array itself, and what
+either decodes is converted to an array.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import orjson
 from ...codec import Codec, NdarrayForm
 from ...compression import Compression
 from ...frame_file import ecg_messages, samples_per_frame
-from ...protocol import FLAG_SINCE, VERSIONS, Flag, MessageType
+from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Flag, MessageType
 from ...records import Record, RecordError
 
 FRAME_SECONDS = (0.1, 1.0, 10.0)
 MOST_FRAMES = 16
-"""Frames of each length that are measured, spread over the recording. One frame again and again would sit in the
-processor's caches and branch predictors, and flatter everybody."""
+"""Frames of each length that are measured, spread over the recording. A single frame would stay in the processor's
+caches and branch predictors, and make everything look faster than it is."""
 
 FEWEST_PASSES = 3
 Samples = Literal["float64", "float32", "counts"]
@@ -42,9 +42,9 @@ class Way:
 
     Attributes:
         name: "json", "orjson" or "ecgframe".
-        version: protocol version; None for JSON, as are the others.
-        ndarray: "list" or "binary".
-        compressed: whether the codec compresses where that helps.
+        version: protocol version; None for JSON.
+        ndarray: form of the arrays, "list" or "binary"; None for JSON.
+        compressed: whether the codec may compress; None for JSON.
     """
 
     name: Literal["json", "orjson", "ecgframe"]
@@ -53,8 +53,8 @@ class Way:
     compressed: bool | None = None
 
     def coder(self, samples: Samples) -> tuple[Callable[[Message], bytes], Callable[[bytes], npt.NDArray[Any]]]:
-        """Encode a message; decode it to its array."""
-        # told to NumPy, as who reads JSON would: it saves finding out, and reads the null that orjson makes of nan
+        """Return a function that encodes a message, and one that decodes it to its array."""
+        # With a dtype, NumPy need not find one, and accepts the null that orjson writes for NaN.
         dtype = READ_AS[samples]
         if self.name == "json":
             return _json_encode, lambda text: np.array(json.loads(text)["signal"], dtype)
@@ -79,7 +79,7 @@ WAYS = (
     ORJSON,
     *(
         Way("ecgframe", version, ndarray, compressed)
-        for version, ndarray, compressed in product(VERSIONS, FORMS, (False, True))
+        for version, ndarray, compressed in product(SESSION_VERSIONS, FORMS, (False, True))
         if not compressed or version >= FLAG_SINCE[Flag.COMPRESSED]
     ),
 )
@@ -87,7 +87,7 @@ WAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured: samples of one form, in frames of one length, sent in one way."""
+    """One measurement: samples of one kind, in frames of one length, sent in one way."""
 
     samples: Samples
     frame_seconds: float
@@ -96,12 +96,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one frame costs: mean size and best mean time.
+    """Size and time of one frame.
 
     Attributes:
-        size: bytes.
-        encode: seconds.
-        decode: seconds.
+        size: bytes, the mean over the frames.
+        encode: seconds, the mean over the frames in the fastest pass.
+        decode: seconds, likewise.
     """
 
     size: float
@@ -111,13 +111,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All costs, and what could not be compared.
+    """All measurements, and notes on what could not be compared.
 
     Attributes:
-        costs: by case.
-        samples: the forms of samples that the recording allows.
-        frame_seconds: the frame lengths that it is long enough for.
-        notes: sentences about what is not there, and why.
+        costs: the measurements by case.
+        samples: the kinds of samples that the recording allows.
+        frame_seconds: the frame lengths, in seconds, that the recording is long enough for.
+        notes: sentences about what could not be compared, and why.
     """
 
     costs: dict[Case, Cost]
@@ -126,7 +126,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def against(self, case: Case, rival: Way) -> tuple[float, float, float]:
-        """Size as a share of the rival's, and how many times faster encoding and decoding are."""
+        """Return the size as a share of the rival's, and how many times as fast encoding and decoding are."""
         cost, other = self.costs[case], self.costs[Case(case.samples, case.frame_seconds, rival)]
         return cost.size / other.size, other.encode / cost.encode, other.decode / cost.decode
 
@@ -136,12 +136,12 @@ def compare(
     budget: float,
     track: Callable[[Sequence[Case]], Iterable[Case]] = iter,
 ) -> Comparison:
-    """Measure every way of sending the recording.
+    """Measure every way to send the recording.
 
     Args:
         record: the recording.
-        budget: seconds to spend, roughly; large frames may take more.
-        track: handed the cases and asked for them one by one; for progress.
+        budget: approximate duration in seconds; large frames may take longer.
+        track: called with the cases; yields them one by one and may show the progress.
 
     Raises:
         RecordError: the recording is shorter than the shortest frame.
@@ -168,7 +168,7 @@ def compare(
 
 
 def _signals(record: Record) -> tuple[dict[Samples, npt.NDArray[Any]], list[str]]:
-    """The forms that the samples can take, and a note on those they cannot."""
+    """Return the kinds of samples that the recording allows, as [leads, samples], and notes on the others."""
     if not record.is_counts:
         physical = record.signal.astype(np.float64)
         return {"float64": physical, "float32": physical.astype(np.float32)}, [
@@ -181,7 +181,7 @@ def _signals(record: Record) -> tuple[dict[Samples, npt.NDArray[Any]], list[str]
 
 
 def _spread(record: Record, seconds: float, signal: npt.NDArray[Any]) -> list[Message]:
-    """Up to ``MOST_FRAMES`` whole frames from all over the recording."""
+    """Return up to ``MOST_FRAMES`` full frames, spread over the recording."""
     samples = samples_per_frame(record, seconds)
     whole = record.samples // samples
     chosen = set(np.linspace(0, whole - 1, min(whole, MOST_FRAMES)).round().astype(int).tolist())
@@ -201,16 +201,16 @@ def _measure(case: Case, messages: list[Message], seconds: float) -> Cost:
 
 
 def _check_equal(case: Case, sent: npt.NDArray[Any], received: npt.NDArray[Any]) -> None:
-    """A comparison of things that do not do the same would be none."""
+    """Check that encoding and decoding lose nothing, since only then the comparison is fair."""
     if not np.array_equal(sent, received, equal_nan=sent.dtype.kind == "f"):
         raise AssertionError(f"{case} does not give back what it was given")
 
 
 def _best(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -> float:
-    """Seconds a call, in the best of the passes over all items that fit into the time; three at least."""
+    """Return the seconds per call in the fastest pass over all items; at least three passes are made."""
     best = math.inf
     collecting = gc.isenabled()
-    gc.disable()  # as timeit does: a collection would be charged to whoever happens to run
+    gc.disable()  # as timeit does: a collection would distort the measurement during which it happens
     try:
         start = perf_counter()
         passes = 0

@@ -1,25 +1,25 @@
-"""The comparison as a table for a terminal: a short one for everybody, a long one with every number."""
+"""The comparison as a table: a short one, and a long one with every measurement."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, VERSIONS
+from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, SESSION_VERSIONS
+from ..console import Terminal
 from ..terminal import size
 from .run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Samples, Way
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TITLES: dict[Samples, str] = {"float64": "float64 mV", "float32": "float32 mV", "counts": "ADC counts"}
 SHORT = [way for way in WAYS if way.version == LATEST_VERSION]
-"""The ways that the short table shows: the newest version's. The others differ by a few bytes of header."""
+"""The ways that the short table shows: those of the latest version. Older versions save a few bytes of header."""
 
 
-def print_short(console: Console, comparison: Comparison) -> None:
-    """Size at every frame length and speed at one: a line for each kind of samples and each way to send them."""
+def print_short(console: Terminal, comparison: Comparison) -> None:
+    """Print sizes for every frame length and speeds for one: a line for each kind of samples and way to send them."""
     speed_at = middle(comparison)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("\nSamples", no_wrap=True)
@@ -34,14 +34,14 @@ def print_short(console: Console, comparison: Comparison) -> None:
             table.add_row(*_frame_line(comparison, samples, way, speed_at))
         table.add_row()
     console.print(table)
-    for line in _in_short(comparison, speed_at):
-        console.print(line, highlight=False)
+    for word, rest in _in_short(comparison, speed_at):
+        console.print(Text.assemble((word, "bold"), rest))
     console.print()
-    console.print(_legend(comparison, speed_at), highlight=False)
+    console.print(_legend(comparison, speed_at))
 
 
-def print_all(console: Console, comparison: Comparison) -> None:
-    """Every measurement: a line for each kind of samples, frame length and way to send them."""
+def print_all(console: Terminal, comparison: Comparison) -> None:
+    """Print every measurement: a line for each kind of samples, frame length and way to send them."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("\nSamples", no_wrap=True)
     table.add_column("\nFrame", justify="right", no_wrap=True)
@@ -55,19 +55,19 @@ def print_all(console: Console, comparison: Comparison) -> None:
             table.add_row()
     console.print(table)
     console.print(
-        "Bytes, encode and decode are of one frame. vs: times as fast as json or orjson on the same message; "
-        f"below 1{TIMES} it is slower.",
+        "Bytes, encode and decode are per frame. vs: how many times as fast as json or orjson on the same message; "
+        f"below 1{TIMES} is slower.",
         highlight=False,
     )
 
 
 def middle(comparison: Comparison) -> float:
-    """The frame length whose speeds are shown: one second, where the recording is that long."""
+    """Return the frame length whose speeds are shown: one second, if the recording is that long."""
     return comparison.frame_seconds[min(1, len(comparison.frame_seconds) - 1)]
 
 
 def form(way: Way) -> str:
-    """How the samples travel, in a word or two."""
+    """Describe how the samples are sent, such as "binary, compressed"."""
     return f"{way.ndarray}, compressed" if way.compressed else str(way.ndarray)
 
 
@@ -109,7 +109,7 @@ def _share(share: float) -> Text:
 
 
 def times(factor: float) -> str:
-    """A factor as people say it, with a multiplication sign: 0.05, 0.6, 63, 1,209."""
+    """Format a factor with two significant digits and a multiplication sign, such as 0.05, 0.6, 63 or 1,209."""
     digits = 0 if factor >= 9.95 else 1 if factor >= 0.095 else 2
     return f"{factor:,.{digits}f}{TIMES}"
 
@@ -124,8 +124,8 @@ def _time(seconds: float) -> str:
     return f"{value:,.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
 
 
-def _in_short(comparison: Comparison, seconds: float) -> Iterator[str]:
-    """What the table comes to: the smallest and the quickest frame."""
+def _in_short(comparison: Comparison, seconds: float) -> Iterator[tuple[str, str]]:
+    """Yield the smallest and the fastest frame, each as a heading and its text."""
     frames = {
         Case(samples, seconds, way): comparison.costs[Case(samples, seconds, way)]
         for samples in comparison.samples
@@ -136,13 +136,15 @@ def _in_short(comparison: Comparison, seconds: float) -> Iterator[str]:
     first = comparison.samples[0]
     orjson = comparison.costs[Case(first, seconds, ORJSON)]
     yield (
-        f"[b]Smallest[/] for {seconds:g} s: {_sent(smallest)}, {size(frames[smallest].size)}; "
-        f"{TITLES[first]} as JSON takes {size(orjson.size)}."
+        "Smallest",
+        f" for {seconds:g} s: {_sent(smallest)}, {size(frames[smallest].size)}; "
+        f"{TITLES[first]} as JSON takes {size(orjson.size)}.",
     )
     yield (
-        f"[b]Quickest[/] for {seconds:g} s: {_sent(quickest)}, {_time(frames[quickest].encode)} to encode and "
+        "Fastest",
+        f" for {seconds:g} s: {_sent(quickest)}, {_time(frames[quickest].encode)} to encode and "
         f"{_time(frames[quickest].decode)} to decode; orjson takes {_time(orjson.encode)} and {_time(orjson.decode)} "
-        f"for {TITLES[first]}."
+        f"for {TITLES[first]}.",
     )
 
 
@@ -154,21 +156,21 @@ def _sent(case: Case) -> str:
 def _legend(comparison: Comparison, speed_at: float) -> Table:
     lengths = " and ".join(f"{seconds:g}" for seconds in comparison.frame_seconds[-2:])
     lengths = ", ".join([f"{seconds:g}" for seconds in comparison.frame_seconds[:-2]] + [lengths])
-    fewer = HEADER_SIZES[LATEST_VERSION] - HEADER_SIZES[VERSIONS[0]]
+    fewer = HEADER_SIZES[LATEST_VERSION] - HEADER_SIZES[SESSION_VERSIONS[0]]
     lines = {
-        "Bold lines": f"One message as JSON: its size in frames of {lengths} s, and how long json (Python's own) and "
-        f"orjson take for one of {speed_at:g} s. Indented below it, the same message as an ecgframe frame of "
-        f"version {LATEST_VERSION}:",
-        "Size": "Share of JSON's bytes. Less is better; above 100% the frame is larger than JSON.",
-        "Encode": f"Array to bytes: how many times as fast as json and as orjson. Below 1{TIMES} it is slower.",
+        "Bold lines": f"One message as JSON: its size for {lengths} s of samples, and the time that json (of Python) "
+        f"and orjson take for {speed_at:g} s. The indented lines below are the same message as a frame of version "
+        f"{LATEST_VERSION}:",
+        "Size": "Share of the size of JSON. Above 100%, the frame is larger than JSON.",
+        "Encode": f"Array to bytes: how many times as fast as json and orjson. Below 1{TIMES} is slower.",
         "Decode": "Bytes to array, likewise.",
-        "list": "Samples number by number: every reader takes it.",
-        "binary": "Samples as the bytes they are in memory, read without a copy: for readers that announce it.",
-        "compressed": f"zlib at level {COMPRESSION_LEVEL}, for messages above {COMPRESSION_THRESHOLD} bytes.",
-        "JSON": "As orjson writes it from the array, without spaces and as short as can be; json is given "
-        "array.tolist(). Both are read into an array again, as a frame is.",
-        "--all": "Every version and every number. "
-        f"Versions 1 and 2 take {fewer} bytes less a frame; 1 never compresses.",
+        "list": "Samples as a list of numbers, which every receiver reads.",
+        "binary": "Samples as raw bytes, read without a copy, for receivers that announce the capability.",
+        "compressed": f"zlib at level {COMPRESSION_LEVEL}, for payloads above {COMPRESSION_THRESHOLD} bytes.",
+        "JSON": "Written without spaces, by orjson from the array and by json from array.tolist(). The decoded list is "
+        "converted to an array.",
+        "--all": "Shows every version and every number. "
+        f"Frames of versions 1 and 2 are {fewer} bytes shorter; version 1 never compresses.",
     }
     legend = Table.grid(padding=(0, 2, 0, 0))
     for name, meaning in lines.items():

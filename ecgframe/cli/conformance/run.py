@@ -1,24 +1,28 @@
-"""Running a conformance suite, and showing what becomes of each case."""
+"""Running a conformance suite and printing its results."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from ssl import SSLContext
 
-import orjson
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from ...foreign_text import printable
+from ...private_files import whole_file
 from ...tools.conformance.cases import Case, Result, Suite, Verdict
 from ...tools.conformance.of_clients import CLIENTS
 from ...tools.conformance.of_servers import SERVERS
 from ...tools.conformance.report import counted, html_report
 from ...tools.conformance.runner import run_on_clients, run_on_server
 from ...tools.conformance.transcript import Settings
+from ...tools.connecting import no_such_stream, stream_names
+from ...tools.sources import SourceError
+from ..console import Terminal, print_json, say
 from ..inspect.run import raise_plainly
-from ..terminal import own_version, whole_file
+from ..terminal import own_version
 
 Show = Callable[[Result], None]
 
@@ -36,31 +40,35 @@ def run_suite(
     patience: float,
     as_json: bool,
     headers: list[tuple[str, str]],
+    trusted: SSLContext | None = None,
 ) -> int:
-    """Test a server, or the clients that connect. The arguments are those of the command. Gives how many cases failed.
+    """Test a server, or the clients that connect, and return the number of failed cases.
+
+    The arguments are those of the command.
 
     Raises:
         SourceError: the server cannot be reached.
-        ToolError: there is no listening at that address, or no client came.
+        ToolError: the address cannot be listened on, or no client connected.
         MissingLibrary: websockets is not installed.
     """
     settings = Settings(timeout=timeout, patience=patience, stream=stream)
-    console = Console(highlight=False)
+    console = Terminal()
 
     def show(result: Result) -> None:
         if as_json:
-            typer.echo(orjson.dumps(_plain(result)).decode())
+            print_json(_plain(result))
         else:
             console.print(_line(result), soft_wrap=True)
 
     if url is not None:
-        running = run_on_server(url, _cases(SERVERS, wanted), settings, headers)
+        _check_stream(url, stream, headers, trusted)
+        running = run_on_server(url, _cases(SERVERS, wanted), settings, headers, trusted)
         results = asyncio.run(_collect(running, show, url))
     else:
         assert place is not None
 
         def ready(port: int) -> None:
-            typer.echo(f"Waiting for a client at ws://{place[0]}:{port}", err=True)
+            say(f"Waiting for a client at ws://{place[0]}:{port}", err=True)
 
         running = run_on_clients(*place, _cases(CLIENTS, wanted), settings, ready)
         results = asyncio.run(_collect(running, show, ""))
@@ -72,8 +80,14 @@ def run_suite(
     if not as_json:
         console.print(Text(counted(results), "bold red" if failed else "bold green"))
         if report is not None:
-            console.print(f"{report}: the bytes of each case", markup=False, soft_wrap=True)
+            console.say(f"Report: {report}")
     return failed
+
+
+def _check_stream(url: str, name: str | None, headers: list[tuple[str, str]], trusted: SSLContext | None) -> None:
+    known = None if name is None else stream_names(url, headers, trusted)
+    if name is not None and known is not None and name not in known:
+        raise SourceError(no_such_stream([name], known, url))
 
 
 def _cases(suite: Suite, wanted: tuple[str, ...]) -> list[Case]:
@@ -98,12 +112,8 @@ def _line(result: Result) -> Text:
     style = STYLES[result.verdict]
     line = Text.assemble((f"{result.verdict:8}", style), f"{result.case.number:6}", result.case.title)
     if result.reason:
-        line.append(f"\n{'':14}{_printable(result.reason)}", style)
+        line.append(f"\n{'':14}{printable(result.reason)}", style)
     return line
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def _plain(result: Result) -> dict[str, object]:

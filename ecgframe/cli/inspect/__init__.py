@@ -8,25 +8,26 @@ import typer
 
 from ...protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
 from ..places import server_or_other
-from ..terminal import http_headers, plain_errors, positive
+from ..terminal import Headers, http_headers, plain_errors, positive
+from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\
-**ecgframe inspect 03 10 00 00000000 00000000 00060ef981a72180** takes one frame apart.
+**ecgframe inspect 03 10 00 00000000 00000000 00060ef981a72180** decodes one frame.
 
-**ecgframe inspect session.pcap --type ECG_DATA --count 3** shows the first waveforms of a capture.
+**ecgframe inspect session.pcap --type ECG_DATA --count 3** shows the first three waveforms in a capture.
 
-**ecgframe inspect session.pcap --errors --hex** shows what is broken in it, byte by byte.
+**ecgframe inspect session.pcap --errors --hex** shows its broken frames, with their bytes.
 
-**ecgframe inspect day.frames --summary** counts a file of any size.
+**ecgframe inspect day.frames --summary** summarizes a file of any size.
 
-**ecgframe inspect ws://127.0.0.1:8765/ws --stream ecg/1 --seconds 5** listens to a server.
+**ecgframe inspect ws://127.0.0.1:8765/ws --stream ecg/1 --seconds 5** shows what a server sends.
 
-It ends with 0 when all frames were good, with 3 when some were broken, with 1 when the source could not be read.
+Exit code: 0 if all frames are valid, 3 if some are broken, 1 if the source cannot be read.
 """
 
 
 def _type_number(text: str) -> int:
-    """What follows ``--type``: a name or a number."""
+    """Parse the value of ``--type``, a name or a number, to the number of a message type."""
     name = text.strip().upper()
     if name in MessageType.__members__:
         return int(MessageType[name])
@@ -44,55 +45,62 @@ def inspect(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="A file of frames, a capture (pcap, pcapng), a file of hexadecimal digits or the digits themselves, "
-            "**-** for standard input, or a server, as **ws://localhost:8765/ws**.",
+            help="A file of frames, a capture (pcap, pcapng), a file of hexadecimal digits, the digits themselves, "
+            "**-** for standard input, or a server, such as **ws://localhost:8765/ws**.",
             show_default=False,
         ),
     ],
     *,
     type: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only messages of this type. Repeatable.")
+        list[str] | None, typer.Option(metavar="NAME", help="Show only messages of this type. Repeatable.")
     ] = None,
     stream: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only messages of this stream; at a server it is subscribed to. Repeatable."),
+        typer.Option(
+            metavar="NAME", help="Show only messages of this stream; for a server, subscribe to it. Repeatable."
+        ),
     ] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Only what is broken.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="Show only broken frames.")] = False,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Only totals. Of a file of frames, headers and checksums are checked.")
+        bool,
+        typer.Option("--summary", help="Show only totals. For a file of frames, check only headers and checksums."),
     ] = False,
     unpack: Annotated[
-        bool, typer.Option("--unpack", help="With --summary, check the payloads of a file as well, which takes longer.")
+        bool, typer.Option("--unpack", help="With --summary: check the payloads of a file as well, which takes longer.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
-    as_hex: Annotated[bool, typer.Option("--hex", help="The bytes, those of the header with their names.")] = False,
-    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many frames.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_hex: Annotated[
+        bool, typer.Option("--hex", help="Show the bytes as well, with the fields of the header.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after this number of frames.")] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(callback=positive, metavar="SECONDS", help="At a server: end after that time."),
+        typer.Option(callback=positive, metavar="SECONDS", help="For a server: stop after this time."),
     ] = None,
     max_payload: Annotated[
-        int, typer.Option(min=0, max=LARGEST_LENGTH, metavar="BYTES", help="The limit of the receiver that it plays.")
+        int,
+        typer.Option(min=0, max=LARGEST_LENGTH, metavar="BYTES", help="Limit of a payload; larger ones are errors."),
     ] = DEFAULT_MAX_PAYLOAD,
     validate: Annotated[
         bool,
-        typer.Option("--validate", help="Check the fields of data messages as well; control messages always are."),
+        typer.Option(
+            "--validate", help="Check the fields of data messages as well; those of control messages always are."
+        ),
     ] = False,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME: VALUE", help="At a server: an HTTP header, as for authentication. Repeatable."),
-    ] = None,
+    header: Headers = None,
+    ca: Ca = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Show what is on the wire, frame by frame: header, flags, sizes, checksum, payload. Broken frames as well.
+    """Show every frame of a file, a capture or a connection: header, flags, sizes, checksum and payload.
 
-    Of a broken frame it shows where it is broken and what a receiver would answer, and goes on. Of a capture, masks,
-    fragments, permessage-deflate and the order of TCP are undone.
+    For a broken frame, it shows where the error is and which error code a receiver would answer, and continues. In a
+    capture, TCP segments are put in order, and WebSocket masks, fragments and permessage-deflate are undone.
     """
     named = server_or_other(" ".join(source))
     types = frozenset(_type_number(name) for name in type or ())
     headers = http_headers(header)
     with plain_errors():
-        from .run import Wanted, inspect_source  # noqa: PLC0415 - the tools are for those who look
+        from .run import Wanted, inspect_source  # noqa: PLC0415 - loads the tools
 
         wanted = Wanted(types=types, streams=frozenset(stream or ()), errors=errors, count=count)
         broken = inspect_source(
@@ -106,6 +114,7 @@ def inspect(
             max_payload=max_payload,
             validate=validate,
             headers=headers,
+            trusted=trusted_by(named, ca, insecure),
         )
     if broken:
         raise typer.Exit(3)

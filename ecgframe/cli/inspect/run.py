@@ -1,4 +1,4 @@
-"""Looking through a source, and showing what is wanted of it."""
+"""Reading the frames of a source, and showing those that were selected."""
 
 from __future__ import annotations
 
@@ -7,34 +7,48 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import orjson
-import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from ...protocol import DATA_TYPES
+from ...tools.connecting import no_such_stream, stream_names, why_not
 from ...tools.frame_analysis import Examined, Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sources import FrameSource, Source, SourceError, open_source
 from ...tools.summary import Summary
+from ..console import Terminal, print_json, say
 from ..places import is_server
 from ..stopping import stop_signals
 from .views import FrameLines, FrameTexts, FrameView, print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ssl import SSLContext
+
+
+REMEMBERED: Final = 1000
+"""Stream names that are remembered."""
+
+MOST_TEXTS: Final = 5000
+"""Frames of a file that are shown as text without ``--count``; the rest are counted."""
+
+MOST_LINES: Final = 100_000
+"""Frames of a file that are shown as JSON lines without ``--count``; the rest are counted."""
+
+MOST_REMARKS: Final = 1000
+"""Remarks that are shown; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which frames are shown.
+    """Selects the frames to show.
 
     Attributes:
-        types: message types; all where empty.
-        streams: names of streams; all where empty.
-        errors: only broken ones.
-        count: so many; None for all.
+        types: numbers of message types; empty for all.
+        streams: names of streams; empty for all.
+        errors: whether only broken frames are shown.
+        count: how many frames are shown; None for all.
     """
 
     types: frozenset[int] = frozenset()
@@ -43,7 +57,7 @@ class Wanted:
     count: int | None = None
 
     def wants(self, frame: Examined) -> bool:
-        """Whether this one is to be shown."""
+        """Tell whether the frame is selected, ``count`` aside."""
         if self.errors and frame.error is None:
             return False
         if self.types and frame.fields.get("type") not in self.types:
@@ -63,105 +77,201 @@ def inspect_source(
     max_payload: int,
     validate: bool,
     headers: list[tuple[str, str]],
+    trusted: SSLContext | None = None,
 ) -> int:
-    """Show a source; the arguments are those of the command. Gives how many frames are broken.
+    """Show a source, and return the number of broken frames. The arguments are those of the command.
 
     Raises:
-        SourceError: it is not there, or nothing that is understood.
-        OSError: it cannot be read, or not be connected to.
-        MissingLibrary: a library that reads it is not installed.
+        SourceError: the source does not exist, or has an unknown format; or the server has no such stream.
+        OSError: the source cannot be read, or the server cannot be reached.
+        MissingLibrary: a library that is needed to read the source is not installed.
     """
     examiner = Examiner(max_payload=max_payload, validate=validate)
-    looking = looking_for(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
+    reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
-        asyncio.run(follow_live(text, wanted.streams, headers, seconds, looking.take))
+        asyncio.run(follow_live(text, wanted.streams, headers, seconds, reporter.take, trusted))
     else:
+        reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else MOST_TEXTS)
         with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:
+            examiner.budget = source.budget
             if summary and not unpack and isinstance(source, FrameSource) and wanted == Wanted():
-                _count(source, looking.summary)
+                _count(source, reporter.summary)
             else:
                 with _progress(source, shown=not summary) as observations:
-                    looking.look(observations)
+                    reporter.look(observations)
+    _show_totals(reporter, summary=summary, as_json=as_json)
+    if wanted.streams and not reporter.is_enough:
+        _check_streams(text, reporter, headers, trusted)
+    return reporter.summary.errors.total()
+
+
+def _check_streams(
+    text: str, reporter: FrameReporter, headers: list[tuple[str, str]], trusted: SSLContext | None
+) -> None:
+    """Report the selected streams of which nothing was seen, and the streams that exist.
+
+    Raises:
+        SourceError: there is no such stream.
+    """
+    is_live = is_server(text)
+    unseen = reporter.unseen(live=is_live)
+    if not unseen:
+        return
+    known = stream_names(text, headers, trusted) if is_live else reporter.streams
+    nowhere = unseen if known is None else [name for name in unseen if name not in known]
+    if known is None:
+        say(no_such_stream(nowhere, known, text), err=True)
+    elif nowhere:
+        raise SourceError(no_such_stream(nowhere, known, text))
+
+
+def _show_totals(reporter: FrameReporter, *, summary: bool, as_json: bool) -> None:
     if summary and as_json:
-        typer.echo(orjson.dumps(looking.summary.as_dict()).decode())
+        print_json(reporter.summary.as_dict() | {"notes": list(reporter.notes())})
     elif summary:
-        console = Console(highlight=False)
-        print_summary(console, looking.summary, unpacked=looking.has_examined)
-        looking.print_remarks(console)
-    elif not as_json:
-        looking.print_if_nothing(Console(stderr=True, highlight=False))
-    return looking.summary.errors.total()
+        console = Terminal()
+        print_summary(console, reporter.summary, unpacked=reporter.has_examined)
+        reporter.print_remarks(console)
+    else:
+        reporter.tell_hidden()
+    if not (summary or as_json):
+        reporter.print_if_nothing(Terminal(stderr=True))
 
 
-def looking_for(
+def frame_reporter(
     wanted: Wanted, *, shown: bool, as_json: bool, as_hex: bool = False, examiner: Examiner | None = None
-) -> Looking:
-    """Who looks for that, and shows it on stdout, or only counts it."""
+) -> FrameReporter:
+    """Return a ``FrameReporter`` that shows the selected frames on stdout, or only counts them if not ``shown``."""
     view: FrameView | None = None
     if shown:
-        view = FrameLines(as_hex) if as_json else FrameTexts(Console(highlight=False), as_hex)
-    return Looking(examiner or Examiner(), wanted, view)
+        view = FrameLines(as_hex) if as_json else FrameTexts(Terminal(), as_hex)
+    return FrameReporter(examiner or Examiner(), wanted, view)
 
 
-class Looking:
-    """Takes observations apart, counts them, and shows those that are wanted."""
+class FrameReporter:
+    """Decodes the frames of observations, counts them, and shows those that were selected.
+
+    Attributes:
+    Args:
+        examiner: decodes the frames.
+        wanted: selects the frames.
+        view: shows them; None to count them only.
+
+        summary: totals of the selected frames.
+        most_shown: how many frames are shown, the rest being counted; None for all.
+    """
 
     def __init__(self, examiner: Examiner, wanted: Wanted, view: FrameView | None) -> None:
         self.summary = Summary()
+        self.most_shown: int | None = None
         self._examiner = examiner
         self._wanted = wanted
         self._view = view
         self._seen = 0
         self._shown = 0
+        self._hidden = 0
         self._remarks: list[Remark] = []
+        self._streams: dict[str, bool] = {}
+        self._remarked = 0
 
     @property
     def has_examined(self) -> bool:
-        """Whether frames were taken apart."""
+        """True if any frame was decoded, not only its header read."""
         return self._seen > 0
 
     @property
     def is_enough(self) -> bool:
-        """Whether as much was shown as was wanted."""
+        """True if as many frames as ``wanted.count`` were shown."""
         return self._wanted.count is not None and self._shown >= self._wanted.count
 
     def look(self, observations: Iterable[Observation]) -> None:
-        """All of them, or as many as are wanted."""
+        """Take observations until enough frames were shown."""
         for observation in observations:
             if self.take(observation):
                 return
 
     def take(self, observation: Observation) -> bool:
-        """One of them. Tells whether it is enough."""
+        """Take one observation, and tell whether enough frames were shown."""
         if isinstance(observation, Remark):
             self._remark(observation)
             return self.is_enough
         for frame in self._examiner.examine(observation):
             self._seen += 1
+            self._note_stream(frame)
             if self._wanted.wants(frame) and not self.is_enough:
-                self._shown += 1
                 self.summary.add_examined(frame)
+                if self.most_shown is not None and self._shown >= self.most_shown:
+                    self._hidden += 1
+                    continue
+                self._shown += 1
                 if self._view:
                     self._view.frame(frame)
         return self.is_enough
 
+    def _note_stream(self, frame: Examined) -> None:
+        """Remember the stream of the frame, and whether any data of it was seen. The number of names is bounded."""
+        name = frame.stream
+        if name is not None and (
+            name in self._streams or name in self._wanted.streams or len(self._streams) < REMEMBERED
+        ):
+            has_data = frame.message is not None and frame.message.type in DATA_TYPES
+            self._streams[name] = has_data or self._streams.get(name, False)
+
+    def unseen(self, *, live: bool) -> list[str]:
+        """Return the selected streams that no frame named; for a live server, those without data."""
+        return sorted(
+            name for name in self._wanted.streams if not (self._streams.get(name) if live else name in self._streams)
+        )
+
+    @property
+    def streams(self) -> list[str]:
+        """Names of the streams that were seen, other than the selected ones."""
+        return sorted(name for name in self._streams if name not in self._wanted.streams)
+
     def _remark(self, remark: Remark) -> None:
+        if self._view is None and not remark.is_fault:
+            return
+        if not (remark.is_fault or not (self._wanted.errors or self._wanted.types or self._wanted.streams)):
+            return
+        self._remarked += 1
+        if self._remarked > MOST_REMARKS and self.most_shown is not None:
+            return
         if self._view is None:
             self._remarks.append(remark)
-        elif remark.is_fault or not (self._wanted.errors or self._wanted.types or self._wanted.streams):
+        else:
             self._view.remark(remark)
 
-    def print_if_nothing(self, console: Console) -> None:
-        """Say so, where nothing was shown: silence would look like a fault of the tool."""
-        if not self._shown:
-            what = "broken frame" if self._wanted.errors else "frame that was asked for"
-            console.print(f"no {what} among {self._seen:,}", soft_wrap=True)
+    def tell_hidden(self) -> None:
+        """Show how many frames and remarks were not shown, and how many payloads were not unpacked."""
+        if self._view is None:
+            return
+        if self._hidden:
+            text = f"{self._hidden:,} more frames are not shown; use --count N to show more, --summary to count them"
+            self._view.remark(Remark(text, is_fault=True))
+        if self._remarked > MOST_REMARKS and self.most_shown is not None:
+            self._view.remark(Remark(f"{self._remarked - MOST_REMARKS:,} more remarks are not shown", is_fault=True))
+        if self.summary.unread:
+            text = f"the payloads of {self.summary.unread:,} frames were not unpacked, as noted at each"
+            self._view.remark(Remark(text, is_fault=True))
 
-    def print_remarks(self, console: Console) -> None:
-        """What was remarked while only totals were wanted."""
-        for remark in self._remarks:
-            if remark.is_fault:
-                console.print(f"note     {remark.text}", markup=False, soft_wrap=True)
+    def print_if_nothing(self, console: Terminal) -> None:
+        """Say so if no frame was shown, since no output at all would look like a failure."""
+        if not self._shown:
+            what = "broken frame" if self._wanted.errors else "matching frame"
+            console.say(f"no {what} among {self._seen:,}")
+
+    def print_remarks(self, console: Terminal) -> None:
+        """Print the remarks below the totals."""
+        for note in self.notes():
+            console.say(f"note     {note}")
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the totals do not tell: the remarks on faults, and how many payloads were not unpacked."""
+        yield from (remark.text for remark in self._remarks if remark.is_fault)
+        if self._remarked > len(self._remarks):
+            yield f"{self._remarked - len(self._remarks):,} more"
+        if self.summary.unread:
+            yield f"{self.summary.unread:,} payloads were not unpacked: too many values for a file of this size"
 
 
 # --- a server ---
@@ -173,17 +283,20 @@ async def follow_live(
     headers: list[tuple[str, str]],
     seconds: float | None,
     take: Callable[[Observation], bool],
+    trusted: SSLContext | None = None,
 ) -> None:
-    """Hand on what a server and this side say, until that is enough (``take`` says True), the time is up, or a signal.
+    """Connect to a server, and pass what both sides send to ``take``.
+
+    Returns once ``take`` returns True, after ``seconds``, when the connection ends, or on SIGINT or SIGTERM.
 
     Raises:
-        SourceError: there is no connecting.
+        SourceError: the server cannot be reached.
         MissingLibrary: websockets is not installed.
     """
     from ...tools.listening import listen  # noqa: PLC0415 - needs websockets
 
     async def follow() -> None:
-        async with aclosing(listen(url, sorted(streams), headers)) as observations:
+        async with aclosing(listen(url, sorted(streams), headers, trusted)) as observations:
             async for observation in observations:
                 if take(observation):
                     return
@@ -201,22 +314,19 @@ async def follow_live(
 
 
 def raise_plainly(url: str, error: BaseException | None) -> None:
-    """What went wrong with a connection, in a line."""
-    from websockets.exceptions import InvalidURI, WebSocketException  # noqa: PLC0415 - an extra
-
-    if isinstance(error, WebSocketException):
-        raise SourceError(f"{url}: {error.msg if isinstance(error, InvalidURI) else error}") from error
-    if isinstance(error, OSError):
-        raise SourceError(f"{url}: {error.strerror or error}") from error
-    if error is not None:
-        raise error
+    """Raise the error of a connection, as ``SourceError`` if it can be explained in one line; None is no error."""
+    if error is None:
+        return
+    if (why := why_not(url, error)) is not None:
+        raise SourceError(why) from error
+    raise error
 
 
 # --- files ---
 
 
 def _count(source: FrameSource, summary: Summary) -> None:
-    """Headers and checksums only."""
+    """Count frames by their headers and checksums, without unpacking their payloads."""
     with byte_progress("counting", source.nbytes) as tell:
         for _ in summary.add_all(source.frames.headers()):
             tell(source.frames.position)
@@ -224,7 +334,7 @@ def _count(source: FrameSource, summary: Summary) -> None:
 
 @contextmanager
 def _progress(source: Source, *, shown: bool) -> Iterator[Iterable[Observation]]:
-    """The observations; with a bar, where nothing else is shown meanwhile."""
+    """Yield the observations; with a progress bar unless frames are shown meanwhile."""
     if shown:
         yield source.observations()
         return
@@ -233,7 +343,7 @@ def _progress(source: Source, *, shown: bool) -> Iterator[Iterable[Observation]]
 
 
 def told(observations: Iterable[Observation], tell: Callable[[int], None]) -> Iterator[Observation]:
-    """The same; now and then, ``tell`` is told how many bytes they had."""
+    """Yield the observations, and call ``tell`` with the number of bytes so far once in 256."""
     nbytes = 0
     for number, observation in enumerate(observations):
         yield observation
@@ -246,8 +356,8 @@ def told(observations: Iterable[Observation], tell: Callable[[int], None]) -> It
 
 @contextmanager
 def byte_progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar of bytes on stderr, where that is a terminal; gone when the work is done."""
-    console = Console(stderr=True)
+    """Show a progress bar in bytes on stderr, if that is a terminal; yields the function that updates it."""
+    console = Terminal(stderr=True)
     if not console.is_terminal:
         yield lambda nbytes: None
         return

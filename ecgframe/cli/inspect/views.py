@@ -1,4 +1,4 @@
-"""Frames shown: as text for people, with their bytes where those are wanted, and as JSON lines for programs."""
+"""Output of frames: as text, with their bytes on request, or as JSON lines."""
 
 from __future__ import annotations
 
@@ -7,64 +7,70 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-import typer
 from rich.table import Table
 from rich.text import Text
 
+from ...foreign_text import printable
 from ...protocol import EPOCH, HEADER_FIELDS, CloseCode, ErrorCode
-from ...tools.frame_analysis import Examined, details_of, is_fatal, place_of, type_name
+from ...tools.frame_analysis import Examined, details_of, form_names, is_fatal, place_of, type_name
 from ...tools.value_summary import in_json, in_words
 from ..compare.views import TIMES
+from ..console import print_json
 from ..terminal import duration, size
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ...errors import ProtocolError
     from ...tools.observation import Origin, Remark
     from ...tools.summary import Summary
+    from ..console import Terminal
 
-COLOURS: Final = dict(
-    zip(HEADER_FIELDS, ("magenta", "cyan", "yellow", "green", "blue", "bright_black"), strict=True), payload="default"
+_OF_FIELDS: Final = (
+    *("magenta", "cyan", "yellow", "green", "blue", "bright_black"),
+    *("bright_yellow", "bright_magenta", "bright_green"),
 )
-"""One for each field of the header."""
+COLOURS: Final = dict(zip(HEADER_FIELDS, _OF_FIELDS, strict=True), payload="default")
+"""A colour for each field of the header."""
 
 HEX_WIDTH: Final = 16
 HEX_LINES: Final = 32
-"""Lines of a payload's bytes that are shown; of a longer one, how many there are."""
+"""Lines of the bytes of a payload that are shown; the rest are counted."""
 
 
 class FrameView(ABC):
-    """Is handed what is to be shown, one after the other."""
+    """Shows frames and remarks in order."""
 
     @abstractmethod
     def frame(self, frame: Examined) -> None:
-        """A frame."""
+        """Show a frame."""
 
     @abstractmethod
     def remark(self, remark: Remark) -> None:
-        """Something between frames."""
+        """Show a remark, which stands between frames."""
 
 
 # --- for people ---
 
 
 class FrameTexts(FrameView):
-    """A few lines for each frame.
+    """Shows each frame as a few lines of text.
 
     Args:
-        console: where to.
-        as_hex: with the bytes.
+        console: where to print.
+        as_hex: whether the bytes are shown as well.
     """
 
-    def __init__(self, console: Console, as_hex: bool) -> None:
+    def __init__(self, console: Terminal, as_hex: bool) -> None:
         self._console = console
         self._as_hex = as_hex
         self._connections: dict[tuple[str | None, str | None], int] = {}
+        self._lines: list[Text] = []
 
     def frame(self, frame: Examined) -> None:
-        """Where it was, its header, what is wrong with it, what it says."""
+        """Show where the frame was seen, its header, its error if it has one, and its payload."""
+        self._describe(frame)
+        self._flush()
+
+    def _describe(self, frame: Examined) -> None:
         self._introduce(frame.origin)
         kind = "text message" if frame.is_text else frame.type_name
         self._print(Text.assemble((f"#{frame.number}  {kind}", "bold cyan"), "  ", self._where(frame)))
@@ -80,15 +86,18 @@ class FrameTexts(FrameView):
         elif frame.message is not None:
             for line in _payload_lines(frame.message.data):
                 self._print(Text("    ").append_text(line))
+        elif frame.unread is not None:
+            self._print(Text(f"    not unpacked: {frame.unread}", style="yellow"))
 
     def remark(self, remark: Remark) -> None:
-        """A line."""
+        """Show a remark as one line."""
         self._introduce(remark.origin)
         where = _time(remark.origin) + self._direction(remark.origin)
-        self._print(Text(f"{where}{remark.text}", style="yellow" if remark.is_fault else "dim"))
+        self._print(Text(f"{where}{printable(remark.text)}", style="yellow" if remark.is_fault else "dim"))
+        self._flush()
 
     def _introduce(self, origin: Origin) -> None:
-        """Say which connection has which number, when it is first seen."""
+        """Print the number of a connection with both addresses when the connection is first seen."""
         ends = (origin.client, origin.server)
         if origin.client is None or ends in self._connections:
             return
@@ -109,7 +118,13 @@ class FrameTexts(FrameView):
         return f"server → client {number}  " if origin.from_server else f"client {number} → server  "
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        self._lines.append(text)
+
+    def _flush(self) -> None:
+        """Print all lines in one call, since the cost is per call rather than per line."""
+        if self._lines:
+            self._console.print(Text("\n").join(self._lines), soft_wrap=True)
+        self._lines = []
 
 
 def _time(origin: Origin) -> str:
@@ -117,15 +132,15 @@ def _time(origin: Origin) -> str:
         return ""
     try:
         return f"{datetime.fromtimestamp(origin.time):%H:%M:%S.%f}  "
-    except (ValueError, OverflowError, OSError):  # a damaged capture has any time
+    except (ValueError, OverflowError, OSError):  # a damaged capture may contain any time
         return f"{origin.time:.6f} s  "
 
 
 def _header_line(frame: Examined) -> Text:
-    """The fields of the header by name, with what they mean."""
+    """Format the fields of the header with their names and meanings."""
     line = Text()
     for name, value in frame.fields.items():
-        if name != "type":  # it stands above
+        if name != "type":  # shown in the line above
             line.append(f"{'  ' if line else ''}{name} ", "dim").append_text(_meaning(frame, name, value))
     return line or Text("no header", "red")
 
@@ -141,26 +156,26 @@ def _meaning(frame: Examined, name: str, value: int) -> Text:
         return _checksum(frame, value)
     if name == "timestamp":
         return Text(moment(value))
-    return Text(str(value))
+    return Text(" ".join(form_names(value)) or "none" if name == "form" else str(value))
 
 
 def _sizes(frame: Examined, length: int) -> str:
     message = frame.message
     if len(frame.payload) < length:
-        return f"{length:,} of which {len(frame.payload):,} are there"
+        return f"{length:,} of which {len(frame.payload):,} are present"
     return f"{length:,} inflated {message.nbytes:,}" if message and message.nbytes != length else f"{length:,}"
 
 
 def _checksum(frame: Examined, value: int) -> Text:
     if frame.is_intact is None:
-        return Text(f"0x{value:08x} of a payload that is not here", "yellow")
+        return Text(f"0x{value:08x}, not checked: the payload is incomplete", "yellow")
     if frame.is_intact:
         return Text.assemble(f"0x{value:08x} ", ("ok", "green"))
-    return Text.assemble(f"0x{value:08x} ", (f"WRONG, the payload has 0x{frame.checksum:08x}", "bold red"))
+    return Text.assemble(f"0x{value:08x} ", (f"WRONG, that of the payload is 0x{frame.checksum:08x}", "bold red"))
 
 
 def moment(microseconds: int) -> str:
-    """A timestamp as a time in UTC; as a number where it lies beyond the year 9999."""
+    """Format a timestamp, in microseconds since 1970, as ISO 8601 in UTC; beyond the year 9999, as a number."""
     try:
         return (EPOCH + timedelta(microseconds=microseconds)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     except OverflowError:
@@ -168,15 +183,15 @@ def moment(microseconds: int) -> str:
 
 
 def _verdict(error: ProtocolError) -> str:
-    """What is wrong, where, what a receiver answers, and what comes of it."""
+    """Describe an error: the code that a receiver answers, the check, the place, the cause and the consequence."""
     place = place_of(error)
     check = f", check {error.check}" if error.check else ""
     at = f" at {place}" if place else ""
-    return f"✗ 0x{error.code:03x} {error.code.name}{check}{at}: {error}; {consequence(error)}"
+    return f"✗ 0x{error.code:03x} {error.code.name}{check}{printable(at)}: {printable(error)}; {consequence(error)}"
 
 
 def consequence(error: ProtocolError) -> str:
-    """What a receiver does after it has answered."""
+    """Describe what a receiver does after answering the error."""
     if not is_fatal(error):
         return "the frame is lost, the connection goes on"
     code = CloseCode.TOO_LARGE if error.code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR
@@ -187,17 +202,13 @@ def _payload_lines(data: Any) -> Iterator[Text]:
     if not isinstance(data, dict) or not data:
         yield Text(in_words(data))
         return
-    width = min(max(len(str(key)) for key in data), 24)
+    width = min(max(len(printable(key)) for key in data), 24)
     for key, value in data.items():
-        yield Text.assemble((f"{_printable(str(key)):{width}}  ", "dim"), in_words(value))
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+        yield Text.assemble((f"{printable(key):{width}}  ", "dim"), in_words(value))
 
 
 def _hex_lines(frame: Examined) -> Iterator[Text]:
-    """The header's bytes, a line a field, and the payload's, sixteen a line."""
+    """Format the bytes of the header, one field a line, and those of the payload, sixteen a line."""
     start = 0
     for name, value in frame.fields.items():
         octets = frame.octets[start : start + HEADER_FIELDS[name]]
@@ -218,17 +229,17 @@ def _hex_lines(frame: Examined) -> Iterator[Text]:
 
 
 class FrameLines(FrameView):
-    """A JSON object a line: ``event`` is "frame" or "remark".
+    """Prints one JSON object a line, whose ``event`` is "frame" or "remark".
 
     Args:
-        as_hex: with the bytes, as ``"hex"``.
+        as_hex: whether the bytes are included, as ``"hex"``.
     """
 
     def __init__(self, as_hex: bool) -> None:
         self._as_hex = as_hex
 
     def frame(self, frame: Examined) -> None:
-        """Everything about it."""
+        """Print all properties of a frame."""
         fields: dict[str, Any] = {
             "event": "frame",
             "number": frame.number,
@@ -237,6 +248,7 @@ class FrameLines(FrameView):
             **frame.fields,
             "type": frame.type_name,
             "flags": frame.flag_names,
+            **({"form": form_names(frame.fields["form"])} if "form" in frame.fields else {}),
             "nbytes": len(frame.octets),
             "inflated": frame.message.nbytes if frame.message else None,
             "checksum_found": frame.checksum,
@@ -245,13 +257,15 @@ class FrameLines(FrameView):
             "error": details_of(frame.error) if frame.error else None,
             "data": in_json(frame.message.data) if frame.message else None,
         }
+        if frame.unread is not None:
+            fields["unread"] = frame.unread
         if self._as_hex:
             fields["hex"] = frame.octets.hex()
-        _print_json(fields)
+        print_json(fields)
 
     def remark(self, remark: Remark) -> None:
-        """What is said of the source."""
-        _print_json({"event": "remark", **_origin(remark.origin), "text": remark.text, "fault": remark.is_fault})
+        """Print a remark."""
+        print_json({"event": "remark", **_origin(remark.origin), "text": remark.text, "fault": remark.is_fault})
 
 
 def _origin(origin: Origin) -> dict[str, Any]:
@@ -263,15 +277,11 @@ def _origin(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _print_json(fields: dict[str, Any]) -> None:
-    typer.echo(orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS).decode())
-
-
 # --- totals ---
 
 
-def print_summary(console: Console, summary: Summary, *, unpacked: bool) -> None:
-    """The totals as a table, and what is broken below it."""
+def print_summary(console: Terminal, summary: Summary, *, unpacked: bool) -> None:
+    """Print the totals as a table, and the broken frames below it."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("type", no_wrap=True)
     for heading in ("frames", "share", "bytes", "a frame", "compressed", "inflates to"):
@@ -295,7 +305,7 @@ def print_summary(console: Console, summary: Summary, *, unpacked: bool) -> None
     for code, places in sorted(summary.places.items()):
         console.print(Text(f"  0x{code:03x} {code.name}: {summary.errors[code]:,}", style="red"), soft_wrap=True)
         for place in places:
-            console.print(Text(f"    {place}"), soft_wrap=True)
+            console.print(Text(f"    {printable(place)}"), soft_wrap=True)
         if summary.errors[code] > len(places):
             console.print(Text(f"    … {summary.errors[code] - len(places):,} more", style="dim"))
 

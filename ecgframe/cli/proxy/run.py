@@ -1,4 +1,4 @@
-"""Running a proxy, or a recording, until a signal comes, and showing what passes."""
+"""Running a proxy or a replay until a signal, and showing the traffic."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
+from ssl import SSLContext
 from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
-
+from ...private_files import growing_file
 from ...tools.capture.wireshark_export import Recorder
 from ...tools.faults import Faults
 from ...tools.observation import Delivery, Observation
 from ...tools.proxy import Proxy
-from ..inspect.run import Looking, Wanted, looking_for
+from ..console import Terminal, say
+from ..inspect.run import FrameReporter, Wanted, frame_reporter
 from ..stopping import stop_signals
 
 if TYPE_CHECKING:
@@ -36,36 +36,41 @@ def run_proxy(
     errors: bool,
     quiet: bool,
     as_json: bool,
+    trusted: SSLContext | None = None,
 ) -> None:
-    """Relay until Ctrl-C. The arguments are those of the command; ``delay`` is in seconds.
+    """Relay until Ctrl-C. The arguments are those of the command, except that ``delay`` is in seconds.
 
     Raises:
-        ToolError: there is no listening at that address.
+        ToolError: the address cannot be listened on.
         OSError: the recording cannot be written.
         MissingLibrary: websockets is not installed.
     """
     faults = Faults(delay=delay, drop=drop, corrupt=corrupt, throttle=throttle, seed=seed)
-    looking = looking_for(Wanted(errors=errors), shown=not quiet, as_json=as_json)
+    reporter = frame_reporter(Wanted(errors=errors), shown=not quiet, as_json=as_json)
     with ExitStack() as files:
-        recorder = Recorder(files.enter_context(record.open("wb"))) if record else None
+        recorder = Recorder(files.enter_context(growing_file(record))) if record else None
 
         def see(observation: Observation) -> None:
             if recorder and isinstance(observation, Delivery) and not observation.is_text:
                 recorder.write(observation)
-            looking.take(observation)
+            reporter.take(observation)
 
-        witness = Witness(see)
-        proxy = Proxy(target, witness, faults)
-        asyncio.run(serve_until_signal(lambda: proxy.listen(host, port), f"to {target}", witness))
+        sink = ObservationSink(see)
+        proxy = Proxy(target, sink, faults, trusted)
+        asyncio.run(serve_until_signal(lambda: proxy.listen(host, port), f"to {target}", sink))
     if not as_json:
-        _sum_up(looking, record)
+        _sum_up(reporter, record)
 
 
-class Witness:
-    """Is told what passes. What goes wrong in telling it (a closed pipe, a full disk) ends the whole, not a connection.
+class ObservationSink:
+    """Passes observations on. An error in showing or recording them (closed pipe, full disk) stops the whole command.
 
     Args:
-        see: is told next.
+        see: called with each observation.
+
+    Attributes:
+        stop: set when ``see`` raises.
+        trouble: the exception that ``see`` raised; None while there is none.
     """
 
     def __init__(self, see: Callable[[Observation], object]) -> None:
@@ -74,7 +79,7 @@ class Witness:
         self.trouble: Exception | None = None
 
     def __call__(self, observation: Observation) -> None:
-        """Something passed."""
+        """Pass an observation on; after an error, do nothing."""
         if self.trouble is None:
             try:
                 self._see(observation)
@@ -84,25 +89,25 @@ class Witness:
                     self.stop.set()
 
 
-async def serve_until_signal(listen: Callable[[], Awaitable[Server]], purpose: str, witness: Witness) -> None:
-    """Listen, say where, and go on until SIGINT, SIGTERM, or the witness is in trouble; then raise that."""
+async def serve_until_signal(listen: Callable[[], Awaitable[Server]], purpose: str, sink: ObservationSink) -> None:
+    """Listen, print the address, and serve until SIGINT, SIGTERM, or an error of the sink, which is raised."""
     with stop_signals() as stop:
-        witness.stop = stop
+        sink.stop = stop
         server = await listen()
         host, port = server.sockets[0].getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        typer.echo(f"Listening at ws://{shown}:{port} {purpose}", err=True)
+        say(f"Listening at ws://{shown}:{port} {purpose}", err=True)
         await stop.wait()
         server.close()
         await server.wait_closed()
-    if witness.trouble:
-        raise witness.trouble
+    if sink.trouble:
+        raise sink.trouble
 
 
-def _sum_up(looking: Looking, record: Path | None) -> None:
-    summary = looking.summary
-    console = Console(stderr=True, highlight=False)
+def _sum_up(reporter: FrameReporter, record: Path | None) -> None:
+    summary = reporter.summary
+    console = Terminal(stderr=True)
     broken = summary.errors.total()
-    console.print(f"{summary.frames:,} good frames passed, {broken:,} broken ones")
+    console.say(f"{summary.frames:,} valid frames relayed, {broken:,} broken")
     if record is not None:
-        console.print(f"Next: ecgframe inspect {record}", markup=False, soft_wrap=True)
+        console.say(f"Next: ecgframe inspect {record}")

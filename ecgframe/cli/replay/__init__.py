@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from ..places import is_server, listening_place, server_or_other
-from ..terminal import http_headers, plain_errors, positive
+from ..terminal import Headers, http_headers, plain_errors, positive
+from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\
-**ecgframe replay session.pcap 8766** plays the server's part to each client that connects to port 8766.
+**ecgframe replay session.pcap 8766** replays the server's side to each client that connects to port 8766.
 
-**ecgframe replay session.pcap ws://127.0.0.1:8765/ws --speed 4** plays the client's part to a server.
+**ecgframe replay session.pcap ws://127.0.0.1:8765/ws --speed 4** replays the client's side, at four times the speed.
 
-**ecgframe replay day.frames 8766** plays a file of frames as a server would send them.
+**ecgframe replay day.frames 8766** sends a file of frames as a server would.
 """
 
 
@@ -23,7 +24,7 @@ def replay(
         str,
         typer.Argument(
             metavar="RECORDING",
-            help="A recording of **ecgframe proxy**, another capture (pcap, pcapng), or a file of frames.",
+            help="A recording of **ecgframe proxy**, any other capture (pcap, pcapng), or a file of frames.",
             show_default=False,
         ),
     ],
@@ -32,31 +33,33 @@ def replay(
         typer.Argument(
             callback=server_or_other,
             metavar="TO",
-            help="A server, as **ws://127.0.0.1:8765/ws**, to which the client's part is played; or where to listen, "
-            "as **8766**, and play the server's part.",
+            help="A server, such as **ws://127.0.0.1:8765/ws**, to replay the client's side; or an address to listen "
+            "on, such as **8766**, to replay the server's side.",
         ),
     ],
     *,
     speed: Annotated[
-        float, typer.Option(callback=positive, metavar="FACTOR", help="Play it so many times as fast as it was.")
+        float, typer.Option(callback=positive, metavar="FACTOR", help="Speed of the replay; 2 is twice as fast.")
     ] = 1,
-    connection: Annotated[int, typer.Option(min=1, metavar="N", help="Which connection of the recording.")] = 1,
-    linger: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Listen so long after the last message.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing of what passes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME: VALUE", help="To a server: an HTTP header, as for authentication. Repeatable."),
-    ] = None,
+    connection: Annotated[int, typer.Option(min=1, metavar="N", help="Number of the connection in the recording.")] = 1,
+    linger: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Stay connected this long after the last message.")
+    ] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the traffic.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    header: Headers = None,
+    ca: Ca = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Play one side of a recorded conversation again, byte for byte and at its own pace.
+    """Replay one side of a recorded connection, byte for byte and at the recorded pace.
 
-    It says what was said then, whatever the other side says now; what the other side says is shown.
+    The messages are sent as recorded, regardless of what the other side answers; its answers are shown. A file of
+    frames is sent in real time: by the timestamps in the messages, or else by the samples and the sampling rate.
     """
     headers = http_headers(header)
     place = None if is_server(to) else listening_place(to)
     with plain_errors():
-        from .run import run_replay  # noqa: PLC0415 - asyncio and websockets are for those who need them
+        from .run import run_replay  # noqa: PLC0415 - loads asyncio and websockets
 
         run_replay(
             recording,
@@ -68,4 +71,5 @@ def replay(
             quiet=quiet,
             as_json=as_json,
             headers=headers,
+            trusted=trusted_by(to, ca, insecure),
         )

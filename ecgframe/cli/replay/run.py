@@ -1,14 +1,15 @@
-"""Playing a recording, and showing both sides."""
+"""Replaying a recording, and showing both sides."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from ssl import SSLContext
 
 from ...tools.replay import Replay, part_of
 from ...tools.sources import open_source
-from ..inspect.run import Wanted, looking_for, raise_plainly
-from ..proxy.run import Witness, serve_until_signal
+from ..inspect.run import Wanted, frame_reporter, raise_plainly
+from ..proxy.run import ObservationSink, serve_until_signal
 from ..stopping import stop_signals
 
 
@@ -23,36 +24,46 @@ def run_replay(
     quiet: bool,
     as_json: bool,
     headers: list[tuple[str, str]],
+    trusted: SSLContext | None = None,
 ) -> None:
-    """Play it. The arguments are those of the command; ``place`` is where to listen, or None for a server.
+    """Replay a recording. The arguments are those of the command.
+
+    ``place`` is the host and port to listen on; None to connect to the server ``to``.
 
     Raises:
-        ToolError: there is nothing to play, or no listening at that address.
+        ToolError: there is nothing to replay, or the address cannot be listened on.
         OSError: the recording cannot be read.
         MissingLibrary: websockets is not installed.
     """
     with open_source(recording, sys.stdin.buffer) as source:
-        cues = part_of(source.observations(), from_server=place is not None, connection=connection)
-    looking = looking_for(Wanted(), shown=not quiet, as_json=as_json)
-    witness = Witness(looking.take)
-    player = Replay(cues, witness, speed=speed, linger=linger)
+        from_server = place is not None
+        cues = part_of(source.observations(), from_server=from_server, connection=connection, budget=source.budget)
+    reporter = frame_reporter(Wanted(), shown=not quiet, as_json=as_json)
+    sink = ObservationSink(reporter.take)
+    player = Replay(cues, sink, speed=speed, linger=linger)
     if place is not None:
         purpose = f"with {len(cues):,} messages for each client"
-        asyncio.run(serve_until_signal(lambda: player.listen(*place), purpose, witness))
+        asyncio.run(serve_until_signal(lambda: player.listen(*place), purpose, sink))
     else:
-        asyncio.run(_play_to(player, to, headers, witness))
+        asyncio.run(_play_to(player, to, headers, sink, trusted))
 
 
-async def _play_to(player: Replay, url: str, headers: list[tuple[str, str]], witness: Witness) -> None:
+async def _play_to(
+    player: Replay,
+    url: str,
+    headers: list[tuple[str, str]],
+    sink: ObservationSink,
+    trusted: SSLContext | None,
+) -> None:
     with stop_signals() as stop:
-        witness.stop = stop
-        playing = asyncio.ensure_future(player.to_server(url, headers))
+        sink.stop = stop
+        playing = asyncio.ensure_future(player.to_server(url, headers, trusted))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
         for task in (playing, stopping):
             task.cancel()
         await asyncio.wait((playing, stopping))
-    if witness.trouble:
-        raise witness.trouble
+    if sink.trouble:
+        raise sink.trouble
     if not playing.cancelled():
         raise_plainly(url, playing.exception())

@@ -2,14 +2,32 @@
 
 # No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ...records.files import files_of
+from ...records.read import CsvOptions
 from ...tools.error_log import ErrorLog
 from ..logs import LogLevel, log_to_stderr
-from ..terminal import Leads, SamplingRate, plain_errors, positive, recording_of
+from ..standard_streams import STDIN, name_of
+from ..terminal import (
+    Baseline,
+    Decimal,
+    Gain,
+    Leads,
+    SamplingRate,
+    Stream,
+    TimeColumn,
+    Units,
+    plain_errors,
+    positive,
+    recording_of,
+    refuse_to_overwrite,
+)
+from ..waiting import telling
 
 
 def serve(
@@ -17,19 +35,21 @@ def serve(
         Path | None,
         typer.Argument(
             metavar="RECORD",
-            help="The recording: WFDB, EDF, BDF, DICOM, CSV, NPY or NPZ. "
+            help="The recording: WFDB, EDF, BDF, DICOM, CSV, NPY, NPZ, a file of frames, or a capture. "
             "Without one, the 12-lead ECG that ships with ecgframe.",
         ),
     ] = None,
     *,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 is any port that is free.")] = 8765,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all interfaces.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8765,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="Let web pages of that origin connect as well, as **https://monitor.example.org**; * is any. Without "
-            "it, the server's own and this machine's. Repeatable.",
+            help="Let web pages of this origin connect, such as **https://monitor.example.org**; * for any. The "
+            "origins of the server itself and of this machine may always connect. Repeatable.",
         ),
     ] = None,
     streams: Annotated[
@@ -38,97 +58,134 @@ def serve(
             metavar="N",
             min=0,
             max=10_000,
-            help="How many streams to play: ecg/1 to ecg/N; 0 where another server plays them (--redis).",
+            help="Number of streams, ecg/1 to ecg/N; 0 if another server (--redis) or clients (--publish) publish "
+            "them.",
         ),
     ] = 1,
     frame_ms: Annotated[
         float,
-        typer.Option(callback=positive, max=60_000, metavar="MS", help="How much of the recording goes into a frame."),
+        typer.Option(callback=positive, max=60_000, metavar="MS", help="Duration of the samples in one frame."),
     ] = 50,
     speed: Annotated[
-        float, typer.Option(callback=positive, metavar="FACTOR", help="Play it so many times as fast as it was.")
+        float, typer.Option(callback=positive, metavar="FACTOR", help="Speed of the playback; 2 is twice as fast.")
     ] = 1,
     whole: Annotated[
         bool,
-        typer.Option(
-            "--whole", help="Play it to its last sample, and begin anew with its first, though there may be a jump."
-        ),
+        typer.Option("--whole", help="Repeat the whole recording, even if the signal jumps where it starts again."),
     ] = False,
     alerts: Annotated[
         float,
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Send an alert for demonstration every so many seconds, by the clock, which says of itself that it is "
-            "one; 0: none. Alerts of what is in the signal: **--detect**.",
+            help="Publish a demonstration alert, marked as such, at this interval, regardless of the signal; 0 for "
+            "none. **--detect** publishes alerts based on the signal.",
         ),
     ] = 0,
+    annotations: Annotated[
+        bool,
+        typer.Option(
+            "--annotations",
+            help="Send the recording's annotations as alerts, each at its moment; those that mark normal beats (N) are "
+            "left out.",
+        ),
+    ] = False,
     detect: Annotated[
         bool,
         typer.Option(
             "--detect",
-            help="Find heartbeats in what is played: publish heart rate and R peaks, and alerts of asystole, "
-            "ventricular fibrillation and leads that are off.",
+            help="Detect heartbeats in all streams, and publish on them the heart rate, R peaks, and alerts for "
+            "asystole, ventricular fibrillation and disconnected leads.",
+        ),
+    ] = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            help="Let clients publish on streams that this server does not play. Every client that can connect may "
+            "publish; --host limits from where.",
         ),
     ] = False,
     redis: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Share the streams with other servers through Redis, as redis://localhost."),
+        typer.Option(
+            metavar="URL", help="Share the streams with other servers through Redis, such as redis://localhost."
+        ),
     ] = None,
-    max_connections: Annotated[int, typer.Option(metavar="N", min=1, help="Viewers at once.")] = 4096,
+    max_connections: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of connections.")] = 4096,
     ring_seconds: Annotated[
         float,
         typer.Option(
-            callback=positive, metavar="SECONDS", help="How much of each stream is kept for viewers that come back."
+            callback=positive, metavar="SECONDS", help="History of each stream that is kept for viewers that reconnect."
         ),
     ] = 30,
     error_log: Annotated[
         Path | None,
         typer.Option(
-            "--error-log", metavar="FILE", help="Keep the errors that peers are answered there, without payloads."
+            "--error-log", metavar="FILE", help="Log the errors that are sent to peers to this file, without payloads."
         ),
     ] = None,
     error_payloads: Annotated[
         bool,
         typer.Option(
-            "--error-payloads", help="With --error-log: keep what may be a patient's, too, the frames' first bytes."
+            "--error-payloads",
+            help="With --error-log: log the first bytes of each frame and the full error text, which may contain "
+            "patient data.",
         ),
     ] = False,
-    log_level: Annotated[LogLevel, typer.Option(help="The least that is logged, on stderr.")] = LogLevel.INFO,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log a JSON object a line.")] = False,
+    log_level: Annotated[LogLevel, typer.Option(help="Lowest level that is logged to stderr.")] = LogLevel.INFO,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.")] = False,
+    stream: Stream = None,
     sampling_rate: SamplingRate = None,
     leads: Leads = None,
+    decimal: Decimal = None,
+    time_column: TimeColumn = None,
+    units: Units = None,
+    gain: Gain = None,
+    baseline: Baseline = None,
 ) -> None:
-    """Play a recording as live streams, over and over, to whoever subscribes over WebSocket.
+    """Play a recording in a loop, as live streams over WebSocket.
 
-    It goes at its true rate, each stream from another place of it. Near its end a place is sought that leads on to one
-    near its beginning, so that nobody sees where it begins anew.
+    The recording is played in real time; each stream starts at a different place in it. The loop ends and starts at
+    places where the signal is alike, so that it continues without a visible jump.
 
-    On the same port are the monitor, for a browser, /healthz, for load balancers, and /metrics, for Prometheus. Ctrl-C
-    or SIGTERM ends it, and tells the viewers.
+    The same port serves the monitor for browsers, /healthz for load balancers and /metrics for Prometheus. Ctrl-C or
+    SIGTERM closes all connections and stops the server. A large recording is read from its file while it is played.
     """
-    if streams == 0 and redis is None:
-        raise typer.BadParameter("without --redis, 0 streams leave nothing to see", param_hint="--streams")
-    if streams == 0 and detect:
-        raise typer.BadParameter("seeks in what this server plays, which is nothing", param_hint="--detect")
+    if streams == 0 and redis is None and not publish:
+        message = "0 streams require --redis or --publish, or there would be nothing to watch"
+        raise typer.BadParameter(message, param_hint="--streams")
+    if streams == 0 and detect and not publish:
+        message = "requires a stream to be played here or --publish"
+        raise typer.BadParameter(message, param_hint="--detect")
+    if streams == 0 and annotations:
+        raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
     if error_payloads and error_log is None:
-        raise typer.BadParameter("goes with --error-log", param_hint="--error-payloads")
-    with plain_errors(), log_to_stderr(log_level, log_json):
-        from .run import serve_live  # noqa: PLC0415 - asyncio and websockets are for those who serve
+        raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
+    if error_log is not None:
+        refuse_to_overwrite(error_log, True, files_of(record) if record is not None else ())
+    csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
+    with plain_errors(), log_to_stderr(log_level, log_json), ExitStack() as files:
+        from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
+        with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
+            recording = recording_of(record, sampling_rate, leads, csv, stream)
+        on_error = None if error_log is None else files.enter_context(ErrorLog(error_log, payload=error_payloads))
         serve_live(
-            recording_of(record, sampling_rate, leads),
+            recording,
             streams=tuple(f"ecg/{number}" for number in range(1, streams + 1)),
             frame_ms=frame_ms,
             speed=speed,
             whole=whole,
             alert_seconds=alerts,
+            annotations=annotations,
             detect=detect,
+            publish=publish,
             host=host,
             port=port,
             allowed_origins=tuple(allow_origin or ()),
             redis=redis,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
-            on_error=None if error_log is None else ErrorLog(error_log, payload=error_payloads),
+            on_error=on_error,
         )

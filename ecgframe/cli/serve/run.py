@@ -1,8 +1,10 @@
-"""Serving a recording until a signal comes, and saying where it is to be seen."""
+"""Serving a recording until a signal, and printing where to watch it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import typer
@@ -11,16 +13,19 @@ from ...errors import MessageTooLarge
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
+from ...server.annotation_alerts import Annotations
 from ...server.event_loop import new_event_loop
 from ...server.hooks import OnError
 from ...server.live import LiveServer
 from ...server.pages import WEBSOCKET
 from ...server.player import Loop
+from ..console import say
 from ..stopping import stop_signals
-from ..terminal import describe, duration, left_out
+from ..terminal import describe, duration, remarks_on
+from ..waiting import telling
 
 EVERYWHERE = ("", "0.0.0.0", "::")
-"""Addresses to listen at that are none to connect to."""
+"""Addresses that mean all interfaces: to listen on, not to connect to."""
 
 
 def serve_live(
@@ -31,7 +36,9 @@ def serve_live(
     speed: float,
     whole: bool,
     alert_seconds: float,
+    annotations: bool,
     detect: bool,
+    publish: bool,
     host: str,
     port: int,
     allowed_origins: tuple[str, ...],
@@ -40,22 +47,30 @@ def serve_live(
     ring_seconds: float,
     on_error: OnError | None,
 ) -> None:
-    """Serve. The arguments are those of the command.
+    """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command.
 
     Raises:
-        CannotListen: there is no listening at that address.
-        RecordError: a frame would hold no sample, or more than fits.
-        MissingLibrary: Redis is asked for, and redis-py is not installed.
+        CannotListen: the address cannot be listened on.
+        RecordError: a frame would contain no sample, or be too large; or ``annotations`` is given, and the recording
+            has none.
+        MissingLibrary: ``redis`` is given, and redis-py is not installed.
     """
-    samples = None if whole else seamless(record)
+    with telling(f"looking through {record.source}"):
+        samples = None if whole else seamless(record)
+        remarks = remarks_on(replace(record, annotations=()) if annotations else record)
     backplane = LocalBackplane() if redis is None else _redis(redis, ring_seconds)
+    loop = Loop(record, samples)
+    if annotations and not record.annotations:
+        raise RecordError(f"{record.source}: it has no annotations to send (--annotations)")
     server = LiveServer(
-        loop=Loop(record, samples),
+        loop=loop,
         streams=streams,
         frame_seconds=Fraction(frame_ms) / 1000,
         speed=speed,
         alert_seconds=alert_seconds,
+        annotations=Annotations(record, loop.played) if annotations else None,
         detect=detect,
+        publish=publish,
         host=host,
         port=port,
         allowed_origins=allowed_origins,
@@ -63,17 +78,17 @@ def serve_live(
         backplane=backplane,
         on_error=on_error,
     )
-    ending = _ending(record, samples, whole)
+    lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, whole)}", *remarks]
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(server, ending))
+            runner.run(_run(server, lines))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
 
 
-async def _run(server: LiveServer, ending: str) -> None:
+async def _run(server: LiveServer, lines: Sequence[str]) -> None:
     with stop_signals() as stop:
-        await server.run(stop, ready=lambda port: _announce(server, port, ending))
+        await server.run(stop, ready=lambda port: _announce(server, port, lines))
 
 
 def _redis(url: str, seconds: float) -> Backplane:
@@ -86,22 +101,39 @@ def _redis(url: str, seconds: float) -> Backplane:
 
 
 def _ending(record: Record, samples: range | None, whole: bool) -> str:
-    """What becomes of it at its end."""
+    """Describe how the recording is repeated."""
     if samples is not None:
-        return f"{duration(len(samples) / record.sampling_rate)} of it over and over, without a seam"
-    return "over and over" if whole else "over and over, with a jump each time: no two places near its ends are alike"
+        return f"{duration(len(samples) / record.sampling_rate)} of it in a loop, without a jump"
+    return "in a loop" if whole else "in a loop, with a jump: no place near its end resembles one near its beginning"
 
 
-def _announce(server: LiveServer, port: int, ending: str) -> None:
+def _annotations_sent(annotations: Annotations) -> str:
+    left_out = [
+        f"{count:,} {what}"
+        for count, what in (
+            (annotations.normal_beats, "that mark normal beats"),
+            (annotations.outside, "outside of what is played"),
+        )
+        if count
+    ]
+    line = f"Annotations: {annotations.sent:,} are sent as alerts"
+    return f"{line}; not {', nor '.join(left_out)}" if left_out else line
+
+
+def _announce(server: LiveServer, port: int, on_recording: Sequence[str]) -> None:
     host = "127.0.0.1" if server.host in EVERYWHERE else server.host
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
     url = f"ws://{place}{WEBSOCKET}"
     streams = server.streams
     if streams:
-        record = server.loop.record
-        lines = [f"{record.source}: {describe(record)}; {ending}", *left_out(record)]
+        sent = server.annotations
+        lines = list(on_recording)
+        if sent is not None:
+            lines.append(_annotations_sent(sent))
         lines += [f"Live at {url}: {streams[0]}{f' to {streams[-1]}' if len(streams) > 1 else ''}"]
     else:
-        lines = [f"Live at {url}: what other servers publish"]
+        lines = [f"Live at {url}: what {'clients' if server.publish else 'other servers'} publish"]
+    if streams and server.publish:
+        lines += ["Clients may publish other streams"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}"
-    typer.echo("\n".join([*lines, f"Next: open http://{place}/ in a browser, or run {watch}"]))
+    say(*lines, f"Next: open http://{place}/ in a browser, or run {watch}")

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from ..places import server_or_other
-from ..terminal import http_headers, plain_errors, positive
+from ..terminal import Headers, http_headers, plain_errors, positive
+from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\
-**ecgframe sizes session.pcap** tells where the bytes of a session go.
+**ecgframe sizes session.pcap** shows which messages and fields the bytes of a capture go to.
 
-**ecgframe sizes day.frames --json** gives the same to a program.
+**ecgframe sizes day.frames --json** prints the same as JSON.
 
 **ecgframe sizes ws://127.0.0.1:8765/ws --stream ecg/1 --seconds 5** measures what a server sends.
 """
@@ -24,30 +25,36 @@ def sizes(
         typer.Argument(
             callback=server_or_other,
             metavar="SOURCE",
-            help="What **ecgframe inspect** takes: a file of frames, a capture, hexadecimal digits, **-**, a server.",
+            help="A source as for **ecgframe inspect**: file of frames, capture, hexadecimal digits, **-** or server.",
             show_default=False,
         ),
     ],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     stream: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="At a server: subscribe to this stream. Repeatable.")
+        list[str] | None, typer.Option(metavar="NAME", help="For a server: subscribe to this stream. Repeatable.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(callback=positive, metavar="SECONDS", help="At a server: for how long.")
+        float, typer.Option(callback=positive, metavar="SECONDS", help="For a server: duration of the measurement.")
     ] = 10,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME: VALUE", help="At a server: an HTTP header, as for authentication. Repeatable."),
-    ] = None,
+    header: Headers = None,
+    ca: Ca = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Tell where the bytes go, by message type and field, and what other forms would take.
+    """Measure sizes by message type and field, and compare other ways to encode the same messages.
 
-    The messages are encoded anew as JSON, as lists and in binary form, as floats of both sizes and as integers, with
-    and without compression. The last line of each type says in plain words what would be smaller.
+    The messages are encoded again as JSON, as lists and in binary form, as float32, float64 and integers, with and
+    without compression. The last line of each type recommends the smallest encoding.
     """
     headers = http_headers(header)
     with plain_errors():
-        from .run import measure_sizes  # noqa: PLC0415 - the tools are for those who look
+        from .run import measure_sizes  # noqa: PLC0415 - loads the tools
 
-        measure_sizes(source, streams=stream or [], seconds=seconds, headers=headers, as_json=as_json)
+        measure_sizes(
+            source,
+            streams=stream or [],
+            seconds=seconds,
+            headers=headers,
+            as_json=as_json,
+            trusted=trusted_by(source, ca, insecure),
+        )

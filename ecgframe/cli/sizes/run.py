@@ -1,62 +1,88 @@
-"""Measuring a source, and the table of where its bytes go."""
+"""Measuring the sizes of a source, and printing them as tables."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from ssl import SSLContext
 from typing import Any
 
-import orjson
-import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...foreign_text import printable
+from ...protocol import DATA_TYPES
+from ...tools.connecting import no_such_stream, stream_names
 from ...tools.frame_analysis import Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sizes import Comparison, SizeAnalysis
 from ...tools.sources import SourceError, open_source
+from ..console import Terminal, print_json, say
 from ..inspect.run import byte_progress, follow_live, told
 from ..places import is_server
 from ..terminal import size
 
 FIELDS_SHOWN = 8
-"""Fields of a type that are shown; the smallest beyond that are one line."""
+"""Fields of a type that are shown, the largest first; the rest are summed up in one line."""
+
+MOST_NOTES = 100
+"""Notes on the source that are shown; the rest are counted."""
 
 
 def measure_sizes(
-    text: str, *, streams: list[str], seconds: float, headers: list[tuple[str, str]], as_json: bool
+    text: str,
+    *,
+    streams: list[str],
+    seconds: float,
+    headers: list[tuple[str, str]],
+    as_json: bool,
+    trusted: SSLContext | None = None,
 ) -> None:
-    """Measure a source; the arguments are those of the command.
+    """Measure a source. The arguments are those of the command.
 
     Raises:
-        SourceError: it is not there, or holds no frame.
-        OSError: it cannot be read, or not be connected to.
-        MissingLibrary: a library that reads it is not installed.
+        SourceError: the source does not exist, or contains no valid frame; or the server has no such stream.
+        OSError: the source cannot be read, or the server cannot be reached.
+        MissingLibrary: a library that is needed to read the source is not installed.
     """
     analysis, examiner = SizeAnalysis(), Examiner()
+    silent = set(streams)
+    notes = 0
 
     def take(observation: Observation) -> bool:
+        nonlocal notes
         if isinstance(observation, Delivery):
             for frame in examiner.examine(observation):
                 analysis.add(frame)
-        elif isinstance(observation, Remark) and observation.is_fault:
-            Console(stderr=True).print(f"note: {observation.text}", markup=False, highlight=False, soft_wrap=True)
+                if frame.message is not None and frame.message.type in DATA_TYPES and frame.stream is not None:
+                    silent.discard(frame.stream)
+        elif isinstance(observation, Remark) and observation.is_fault and (notes := notes + 1) <= MOST_NOTES:
+            Terminal(stderr=True).say(f"note: {observation.text}")
         return False
 
     if is_server(text):
-        asyncio.run(follow_live(text, streams, headers, seconds, take))
+        asyncio.run(follow_live(text, streams, headers, seconds, take, trusted))
+        if silent:
+            known = stream_names(text, headers, trusted)
+            nowhere = sorted(silent if known is None else silent.difference(known))
+            if nowhere:
+                raise SourceError(no_such_stream(nowhere, known, text))
     else:
         with open_source(text, sys.stdin.buffer) as source, byte_progress("reading", source.nbytes) as tell:
+            examiner.budget = source.budget
             for observation in told(source.observations(), tell):
                 take(observation)
+    if notes > MOST_NOTES:
+        say(f"note: {notes - MOST_NOTES:,} more notes are not shown", err=True)
+    if analysis.unread:
+        say(f"note: {analysis.unread:,} frames are left out: too many values for a source of this size", err=True)
     if not analysis.types:
-        raise SourceError(f"{text}: no good frame in it; ecgframe inspect tells what is wrong")
+        raise SourceError(f"{text}: no valid frame in it; ecgframe inspect shows what is wrong")
     comparisons = analysis.compare()
     if as_json:
-        typer.echo(orjson.dumps({"broken": analysis.broken, "types": list(map(_plain, comparisons))}).decode())
+        print_json({"broken": analysis.broken, "types": list(map(_plain, comparisons))})
     else:
-        _print(Console(highlight=False), comparisons, analysis.broken)
+        _print(Terminal(), comparisons, analysis.broken)
 
 
 def _plain(comparison: Comparison) -> dict[str, Any]:
@@ -68,6 +94,7 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
         "wire_bytes": found.wire_bytes,
         "header_bytes": found.header_bytes,
         "payload_bytes": found.payload_bytes,
+        "measured": found.measured,
         "compressed": found.compressed,
         "fields": dict(found.fields.most_common()),
         "sent_as": dict(found.forms),
@@ -81,14 +108,19 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _print(console: Console, comparisons: list[Comparison], broken: int) -> None:
+def _print(console: Terminal, comparisons: list[Comparison], broken: int) -> None:
     total = sum(comparison.found.wire_bytes for comparison in comparisons)
     for comparison in comparisons:
         console.print(_heading(comparison, total), soft_wrap=True)
         console.print(_fields(comparison))
+        if comparison.found.measured < comparison.found.frames:
+            console.print(Text(f"  fields of the first {comparison.found.measured:,} frames", "dim"))
+        if comparison.found.left_out:
+            text = f"  {comparison.found.left_out:,} messages are too large to be encoded again"
+            console.print(Text(text, "yellow"))
         if comparison.numbers is not None:
             console.print(_forms(comparison))
-        console.print(Text.assemble("  ", ("advice ", "bold green"), comparison.advice), soft_wrap=True)
+        console.print(Text.assemble("  ", ("advice ", "bold green"), printable(comparison.advice)), soft_wrap=True)
         console.print()
     if broken:
         console.print(Text(f"left out: {broken:,} broken; ecgframe inspect --errors shows what is wrong", "yellow"))
@@ -105,23 +137,23 @@ def _heading(comparison: Comparison, total: int) -> Text:
 
 
 def _fields(comparison: Comparison) -> Table:
-    """Bytes of a payload by field, inflated, on average."""
+    """Tabulate the mean uncompressed bytes of each field."""
     found = comparison.found
     table = _table("field", "bytes", "share")
     named = found.fields.most_common()
     rows = dict(named[:FIELDS_SHOWN])
     if len(named) > FIELDS_SHOWN:
         rows[f"{len(named) - FIELDS_SHOWN} more fields"] = sum(count for _, count in named[FIELDS_SHOWN:])
-    rows["(header)"] = found.header_bytes
-    whole = found.payload_bytes + found.header_bytes
+    rows["(header)"] = round(found.header_bytes * found.measured / found.frames)
+    whole = sum(rows.values())
     for name, count in rows.items():
-        table.add_row(f"  {name}", f"{count / found.frames:,.0f}", f"{count / whole:.0%}")
+        table.add_row(f"  {printable(name)}", f"{count / found.measured:,.0f}", f"{count / (whole or 1):.0%}")
     return table
 
 
 def _forms(comparison: Comparison) -> Table:
-    """Bytes of a frame in each form."""
-    table = _table(f"{comparison.numbers} as", "bytes", "compressed", "against sent")
+    """Tabulate the mean bytes of a frame in each form."""
+    table = _table(f"{printable(comparison.numbers)} as", "bytes", "compressed", "vs sent")
     sent_as = comparison.found.forms.most_common(1)
     table.add_row(
         f"  sent: {sent_as[0][0] if sent_as else 'as it is'}", f"{comparison.sent:,.0f}", "", "", style="bold"

@@ -8,13 +8,14 @@ import typer
 
 from ..places import metrics_address
 from ..terminal import plain_errors, positive
+from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\
-**ecgframe top ws://127.0.0.1:8765/ws** shows how a server does, until q is pressed.
+**ecgframe top ws://127.0.0.1:8765/ws** shows the load of a server until q is pressed.
 
-**ecgframe top ws://127.0.0.1:8765/ws --once** prints it once.
+**ecgframe top ws://127.0.0.1:8765/ws --once** prints it once and exits.
 
-**ecgframe top ws://127.0.0.1:8765/ws --once --json** gives it to a script.
+**ecgframe top ws://127.0.0.1:8765/ws --once --json** prints it as JSON.
 """
 
 
@@ -24,26 +25,34 @@ def top(
         typer.Argument(
             callback=metrics_address,
             metavar="URL",
-            help="The server, as **ws://127.0.0.1:8765/ws**, or its metrics, as **http://127.0.0.1:9090/metrics**.",
+            help="The server, such as **ws://127.0.0.1:8765/ws**, or the URL of its metrics, such as "
+            "**http://127.0.0.1:9090/metrics**.",
         ),
     ],
     *,
     interval: Annotated[
-        float, typer.Option(callback=positive, metavar="SECONDS", help="How long each look takes; rates are over that.")
+        float,
+        typer.Option(
+            callback=positive, metavar="SECONDS", help="Time between two readings, over which rates are taken."
+        ),
     ] = 1,
-    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --once, a JSON object.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one interval and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print a JSON object.")] = False,
+    ca: Ca = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Show how a server does: connections, streams, rates, latencies, queues, drops, compression, errors.
+    """Show the load of a server: connections, streams, rates, latencies, queues, drops, compression, errors.
 
-    It reads the server's metrics for Prometheus, which are beside its WebSocket. Streams and connections are summed.
+    The numbers are read from the Prometheus metrics of the server, at /metrics on the port of its WebSocket, and are
+    totals over all streams and connections.
     """
     if as_json and not once:
-        raise typer.BadParameter("goes with --once", param_hint="--json")
+        raise typer.BadParameter("requires --once", param_hint="--json")
     with plain_errors():
-        from .run import look_once, watch_performance  # noqa: PLC0415 - the tools are for those who look
+        from .run import look_once, watch_performance  # noqa: PLC0415 - loads the tools
 
+        trusted = trusted_by(url, ca, insecure)
         if once:
-            look_once(url, interval, as_json=as_json)
+            look_once(url, interval, as_json=as_json, trusted=trusted)
         else:
-            watch_performance(url, interval)
+            watch_performance(url, interval, trusted=trusted)

@@ -1,8 +1,9 @@
-"""The view of ``ecgframe top`` in a terminal."""
+"""The full-screen view of ``ecgframe top``."""
 
 from __future__ import annotations
 
 from collections import deque
+from ssl import SSLContext
 from typing import ClassVar
 
 from rich.table import Table
@@ -11,21 +12,23 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Footer, Sparkline, Static
 
+from ...foreign_text import printable
 from ...tools import ToolError
 from ...tools.metrics_reader import Performance, Reading, between, read_metrics
 from .views import histograms, messages, state
 
 PAST = 120
-"""Looks that the line of rates shows."""
+"""Readings that the sparkline of rates covers."""
 
 
 class MonitorApp(App[None]):
-    """Looks again and again.
+    """Reads the metrics periodically and shows them.
 
     Args:
-        url: of the metrics.
-        interval: seconds between two looks.
+        url: URL of the metrics.
+        interval: seconds between two readings.
         first: the first reading.
+        trusted: TLS context, as ``connecting.trust`` returns it.
     """
 
     TITLE = "ecgframe top"
@@ -43,20 +46,21 @@ class MonitorApp(App[None]):
         Binding("p", "pause", "Pause"),
     ]
 
-    def __init__(self, url: str, interval: float, first: Reading) -> None:
+    def __init__(self, url: str, interval: float, first: Reading, trusted: SSLContext | None = None) -> None:
         super().__init__()
         self._url = url
         self._interval = interval
+        self._trusted = trusted
         self._last = first
         self._rates: deque[float] = deque([0.0], maxlen=PAST)
         self._is_paused = False
         self._is_reading = False
 
     def compose(self) -> ComposeResult:
-        """The parts, from top to bottom."""
-        yield Static(self._url, id="where")
+        """Lay out the widgets, from top to bottom."""
+        yield Static(printable(self._url), id="where", markup=False)
         with VerticalScroll():
-            yield Static("looking ...", id="state")
+            yield Static("reading ...", id="state")
             yield Sparkline(list(self._rates), id="rate")
             with Horizontal(id="parts"):
                 yield Static(id="messages")
@@ -65,32 +69,34 @@ class MonitorApp(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin to look."""
+        """Start reading periodically."""
         self.set_interval(self._interval, self.look)
 
     def action_pause(self) -> None:
-        """Look no more, or again."""
+        """Pause or resume reading."""
         self._is_paused = not self._is_paused
         self._say("paused" if self._is_paused else "")
 
     def look(self) -> None:
-        """Read in a thread of its own: a server that hangs is not to hang the view."""
+        """Read in a thread, so that a server that does not answer cannot block the view."""
         if not (self._is_paused or self._is_reading):
             self._is_reading = True
             self.run_worker(self._read, thread=True)
 
     def _read(self) -> None:
         try:
-            found: Reading | ToolError = read_metrics(self._url)
+            found: Reading | ToolError = read_metrics(self._url, self._trusted)
         except ToolError as error:
             found = error
         self.call_from_thread(self._take, found)
 
     def _say(self, text: str) -> None:
-        self.query_one("#where", Static).update(f"{self._url}   {text}")
+        self.query_one("#where", Static).update(printable(f"{self._url}   {text}"))
 
     def _take(self, found: Reading | ToolError) -> None:
         self._is_reading = False
+        if self._is_paused:  # a reading that was started before the pause
+            return
         if isinstance(found, ToolError):
             self._say(str(found))
         else:
@@ -99,7 +105,7 @@ class MonitorApp(App[None]):
             self._last = found
 
     def show(self, found: Performance) -> None:
-        """Show what was found."""
+        """Show the numbers between two readings."""
         self._rates.append(sum(found.messages["sent"].values()))
         self.query_one("#state", Static).update(state(found))
         self.query_one("#rate", Sparkline).data = list(self._rates)

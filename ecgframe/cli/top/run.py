@@ -1,46 +1,44 @@
-"""How a server does, once as text or JSON, or in a terminal that changes."""
+"""Showing the load of a server, once as text or JSON, or continuously in the terminal."""
 
 from __future__ import annotations
 
 import time
-
-import orjson
-import typer
-from rich.console import Console
+from ssl import SSLContext
 
 from ...tools.metrics_reader import between, metrics_url, plain, read_metrics
+from ..console import Terminal, print_json
 from .views import overview
 
 
-def look_once(url: str, interval: float, *, as_json: bool) -> None:
-    """Read twice, so long apart, and print what lies between.
+def look_once(url: str, interval: float, *, as_json: bool, trusted: SSLContext | None = None) -> None:
+    """Read the metrics twice, ``interval`` seconds apart, and print the rates between.
 
     Raises:
-        ToolError: the server cannot be reached, or has no metrics there.
+        ToolError: the server cannot be reached, or has no metrics at that URL.
         MissingLibrary: prometheus-client is not installed.
     """
     address = metrics_url(url)
-    before = read_metrics(address)
+    before = read_metrics(address, trusted)
     time.sleep(interval)
-    found = between(before, read_metrics(address))
+    found = between(before, read_metrics(address, trusted))
     if as_json:
-        typer.echo(orjson.dumps(plain(found)).decode())
+        print_json(plain(found))
     else:
-        Console(highlight=False).print(overview(found))
+        Terminal().print(overview(found))
 
 
-def watch_performance(url: str, interval: float) -> None:
-    """A view in the terminal until it is left.
+def watch_performance(url: str, interval: float, *, trusted: SSLContext | None = None) -> None:
+    """Show the metrics in the terminal until the user quits.
 
     Raises:
-        ToolError: the server cannot be reached, or has no metrics there.
+        ToolError: the server cannot be reached, or has no metrics at that URL.
         MissingLibrary: textual or prometheus-client is not installed.
     """
     from ...libraries import library  # noqa: PLC0415
 
     address = metrics_url(url)
-    first = read_metrics(address)
-    library("textual", extra="tools", purpose="a view in the terminal (--once does without)")
+    first = read_metrics(address, trusted)
+    library("textual", extra="tools", purpose="the full-screen view (--once works without it)")
     from .app import MonitorApp  # noqa: PLC0415 - needs textual
 
-    MonitorApp(address, interval, first).run()
+    MonitorApp(address, interval, first, trusted).run()

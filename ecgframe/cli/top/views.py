@@ -1,4 +1,4 @@
-"""How the performance of a server is shown: the state at a glance, rates by type, latencies and sizes as bars."""
+"""Output of ``ecgframe top``: the state of the server, rates by type, histograms of latencies and sizes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ...foreign_text import printable
 from ...tools.metrics_reader import Performance, Spread
 from ..terminal import size
 
@@ -19,23 +20,23 @@ STEPS_SHOWN = 12
 
 
 def overview(found: Performance) -> Group:
-    """All of it, in blocks."""
+    """Return all tables."""
     return Group(state(found), Text(), messages(found), Text(), Columns([*histograms(found)], padding=(0, 6)))
 
 
 def state(found: Performance) -> Table:
-    """The numbers that say at a glance whether all is well."""
+    """Tabulate the state of the server: connections, rates, queues, drops, errors."""
     lines = list(_state_lines(found))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True, min_width=max(len(name) for name, _ in lines))
-    table.add_column(overflow="fold")  # a narrow terminal makes it longer, and hides no error
+    table.add_column(overflow="fold")  # a narrow terminal wraps the text and hides nothing
     for name, value in lines:
         table.add_row(name, value)
     return table
 
 
 def _state_lines(found: Performance) -> Iterator[tuple[str, Text]]:
-    versions = ", ".join(f"V{version} {count:,}" for version, count in sorted(found.by_version.items()))
+    versions = ", ".join(f"V{printable(version)} {count:,}" for version, count in sorted(found.by_version.items()))
     refused = f", {found.totals['refused']:,} refused" if found.totals.get("refused") else ""
     yield "connections", Text(f"{found.connections:,} open{f' ({versions})' if versions else ''}{refused}", "bold")
     yield "streams", Text(f"{found.streams:,}, {found.subscriptions:,} subscriptions")
@@ -50,17 +51,17 @@ def _state_lines(found: Performance) -> Iterator[tuple[str, Text]]:
     if found.resent or found.undelivered:
         yield "unacknowledged", Text(f"{found.resent:,.1f}/s sent again, {found.undelivered:,.1f}/s given up", "yellow")
     for direction, ratio in found.compression.items():
-        yield "compression", Text(f"to {ratio:.0%} of the size, {direction}")
+        yield "compression", Text(f"to {ratio:.0%} of the size, {printable(direction)}")
     for direction, what in (("sent", "errors told"), ("received", "errors heard")):
         counts = found.errors[direction]
         if counts:
-            yield what, Text(", ".join(f"{code} {count:,}" for code, count in counts.items()), "red")
+            yield what, Text(", ".join(f"{printable(code)} {count:,}" for code, count in counts.items()), "red")
     if found.memory is not None and found.processor is not None:
         yield "process", Text(f"{size(found.memory)} of memory, {found.processor:.0%} of a processor")
 
 
 def messages(found: Performance) -> Table:
-    """Rates by type."""
+    """Tabulate the rates of messages by type, per second."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("messages a second", no_wrap=True)
     for direction in found.messages:
@@ -68,23 +69,27 @@ def messages(found: Performance) -> Table:
     names = sorted({name for rates in found.messages.values() for name in rates})
     for name in names:
         rates = [found.messages[direction].get(name, 0.0) for direction in found.messages]
-        table.add_row(name, *(f"{rate:,.1f}" if rate else "" for rate in rates), style="" if any(rates) else "dim")
+        table.add_row(
+            Text(printable(name)),
+            *(f"{rate:,.1f}" if rate else "" for rate in rates),
+            style="" if any(rates) else "dim",
+        )
     return table
 
 
 def histograms(found: Performance) -> Iterator[Table]:
-    """Latencies and sizes, each as percentiles and bars."""
+    """Yield latencies and sizes, each with percentiles and a histogram."""
     for stage, spread in found.latency.items():
         if spread.count:
-            yield _histogram(f"time to {stage}", spread, short_time)
+            yield _histogram(f"time to {printable(stage)}", spread, short_time)
     for direction, spread in found.sizes.items():
         if spread.count:
-            yield _histogram(f"size, {direction}", spread, size)
+            yield _histogram(f"size, {printable(direction)}", spread, size)
 
 
 def _histogram(title: str, spread: Spread, unit: Unit) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
-    table.add_column(title, justify="right", no_wrap=True, min_width=14)
+    table.add_column(Text(title), justify="right", no_wrap=True, min_width=14)
     table.add_column(f"of {spread.count:,}", no_wrap=True)
     for percent, value in spread.percentiles.items():
         table.add_row(f"p{percent}", "" if value is None else unit(value))
@@ -96,13 +101,13 @@ def _histogram(title: str, spread: Spread, unit: Unit) -> Table:
 
 
 def bar(share: float, width: int = 16) -> str:
-    """A bar of blocks, at least a sliver."""
+    """Return a bar of ``width`` block characters at a share of 1; never empty."""
     eighths = max(round(share * width * 8), 1)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 
 
 def short_time(seconds: float) -> str:
-    """A short time as a person says it."""
+    """Format a time in seconds with three digits, in s, ms or µs."""
     for unit, factor in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= 0.9995 * factor:
             return f"{seconds / factor:.3g} {unit}"

@@ -2,65 +2,54 @@
 
 # No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from ..places import server_address
-from ..terminal import http_headers, plain_errors, positive
-
-
-def _moment(text: str | None) -> float | datetime | None:
-    """What follows ``--since``: seconds ago, or a moment."""
-    if text is None:
-        return None
-    try:
-        ago = float(text)
-    except ValueError:
-        pass
-    else:
-        if 0 <= ago < 1e9:
-            return ago
-        raise typer.BadParameter(f"{text} is no number of seconds to go back")
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a number of seconds nor a time") from None
+from ..terminal import Headers, http_headers, moment, plain_errors, positive
+from ..trust import Ca, Insecure, trusted_by
 
 
 def watch(
     url: Annotated[
         str,
-        typer.Argument(callback=server_address, metavar="URL", help="The server, as **ws://localhost:8765/ws**."),
+        typer.Argument(callback=server_address, metavar="URL", help="The server, such as **ws://localhost:8765/ws**."),
     ],
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="What to follow, as **ecg/1**.")],
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="The stream to follow, such as **ecg/1**.")],
     *,
     seconds: Annotated[
         float | None,
-        typer.Option(callback=positive, metavar="SECONDS", help="End after that time. Without it, Ctrl-C ends it."),
+        typer.Option(callback=positive, metavar="SECONDS", help="Stop after this time. Default: until Ctrl-C."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line for all that comes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     since: Annotated[
         str | None,
         typer.Option(
             metavar="SECONDS|TIME",
-            help="Begin with what the server still has from so many seconds ago on, or from a time on, as "
-            "**2026-01-15T10:30:45**.",
+            help="Start this many seconds ago, or at a time such as **2026-01-15T10:30:45**, as far back as the server "
+            "keeps the stream.",
         ),
     ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME: VALUE", help="An HTTP header for the server, as for authentication. Repeatable."),
-    ] = None,
+    header: Headers = None,
+    ca: Ca = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Follow a stream over WebSocket: rate, latency, gaps and reconnections, as they are now.
+    """Follow a stream over WebSocket, and show its rate, latency, gaps and reconnections.
 
-    A connection that breaks is made anew, and the stream goes on where it was. Latency is from the moment when the
-    server stamped a message until it is here, by the server's clock, which is measured as well.
+    A lost connection is restored, and the stream resumes where it was. Latency is the time from the timestamp of a
+    message to its arrival, corrected by the measured offset of the server's clock.
     """
-    begin, headers = _moment(since), http_headers(header)
+    begin, headers = moment(since), http_headers(header)
     with plain_errors():
-        from .run import watch_stream  # noqa: PLC0415 - asyncio and websockets are for those who watch
+        from .run import watch_stream  # noqa: PLC0415 - loads asyncio and websockets
 
-        watch_stream(url, stream, seconds=seconds, as_json=as_json, since=begin, headers=headers)
+        watch_stream(
+            url,
+            stream,
+            seconds=seconds,
+            as_json=as_json,
+            since=begin,
+            headers=headers,
+            trusted=trusted_by(url, ca, insecure),
+        )

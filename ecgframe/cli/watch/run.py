@@ -1,26 +1,28 @@
-"""Following a stream until it is enough, and showing it."""
+"""Following a stream and showing its statistics."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from websockets.exceptions import InvalidURI, WebSocketException
 
 from ...client import Gap, State, connect
 from ...protocol import MAX_STREAM_NAME
+from ...tools import ToolError
+from ...tools.connecting import ConnectingError, no_such_stream, stream_names, why_not
+from ..console import Terminal, say
 from ..stopping import stop_signals
-from .stream_stats import Observation
+from .stream_stats import StreamStats
 from .views import JsonLines, Lines, LiveTable, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ssl import SSLContext
 
     from ...codec import Message
     from ...errors import ProtocolError
@@ -34,64 +36,65 @@ def watch_stream(
     as_json: bool,
     since: float | datetime | None,
     headers: list[tuple[str, str]],
+    trusted: SSLContext | None = None,
 ) -> None:
-    """Follow a stream. The arguments are those of the command; ``since`` is seconds ago, or a moment.
+    """Follow a stream. The arguments are those of the command; ``since`` is a number of seconds ago, or a time.
 
     Raises:
-        OSError: there is no connection to be had, or it is lost for good.
+        OSError: the connection cannot be made, or is lost and cannot be restored.
         ProtocolError: the server denies the stream.
     """
     if not 0 < len(stream) <= MAX_STREAM_NAME:
         raise typer.BadParameter(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters", param_hint="STREAM")
-    console = Console(highlight=False)
+    console = Terminal()
     view = JsonLines() if as_json else LiveTable(console) if console.is_terminal else Lines(console)
-    logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view tells what there is to tell
+    logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view reports the same events
     try:
-        asyncio.run(Watcher(url, stream, since, headers, view).run(seconds))
-    except BrokenPipeError:
+        asyncio.run(Watcher(url, stream, since, headers, view, trusted).run(seconds))
+    except (BrokenPipeError, ToolError):
         raise
-    except (OSError, WebSocketException) as error:
-        raise _Unreachable(f"{url}: {_reason(error)}") from error
-
-
-class _Unreachable(OSError):
-    """The server. The message says which, and why."""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, InvalidURI):
-        return error.msg
-    if isinstance(error, OSError):
-        number = error.errno or 0
-        # asyncio's own text says where, and not what; names that cannot be resolved have negative numbers
-        return os.strerror(number) if number > 0 else error.strerror or str(error)
-    return str(error)
+    except Exception as error:
+        if (why := why_not(url, error)) is not None:
+            raise ConnectingError(why) from error
+        raise
 
 
 class Watcher:
-    """One stream, followed and shown.
+    """Follows one stream and shows it.
 
     Args:
-        url: of the server.
-        stream: its name.
-        since: from so many seconds ago on, or from a moment on; None for from now on.
-        headers: for the server.
-        view: that shows it.
+        url: URL of the server.
+        stream: name of the stream.
+        since: where to start: a number of seconds ago, or a time; None for now.
+        headers: HTTP headers of the opening request.
+        view: shows the messages and the statistics.
+        trusted: TLS context; None to trust the system's certificate authorities.
     """
 
     def __init__(
-        self, url: str, stream: str, since: float | datetime | None, headers: list[tuple[str, str]], view: View
+        self,
+        url: str,
+        stream: str,
+        since: float | datetime | None,
+        headers: list[tuple[str, str]],
+        view: View,
+        trusted: SSLContext | None = None,
     ) -> None:
-        self._client = connect(url, additional_headers=headers, on_state=self._on_state, on_error=self._on_error)
+        options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
+        self._client = connect(
+            url, on_state=self._on_state, on_error=self._on_error, additional_headers=headers, **options
+        )
+        self._url = url
+        self._names = partial(stream_names, url, headers, trusted)
         self._stream = stream
         self._since = since
         self._view = view
-        self._seen = Observation(time.monotonic())
+        self._seen = StreamStats(time.monotonic())
         self._connected_at = 0.0
         self._trouble: asyncio.Future[None] | None = None
 
     async def run(self, seconds: float | None) -> None:
-        """Follow until the time is up, Ctrl-C is pressed, or there is nothing more to follow."""
+        """Follow for ``seconds``, or until Ctrl-C or the end of the stream."""
         self._trouble = asyncio.get_running_loop().create_future()
         with stop_signals() as stop, self._view.shown(self._stream):
             doing = (self._follow(), self._refresh(), stop.wait(), self._trouble)
@@ -108,6 +111,22 @@ class Watcher:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+        if self._connected_at and not self._seen.messages:
+            await self._explain_silence()
+
+    async def _explain_silence(self) -> None:
+        """Explain why no message came.
+
+        Raises:
+            ConnectingError: the server has other streams.
+        """
+        known = await asyncio.to_thread(self._names)
+        if known is None or self._stream not in known:
+            silence = no_such_stream([self._stream], known, self._url)
+            if known is None:
+                say(silence, err=True)
+            else:
+                raise ConnectingError(silence)
 
     async def _follow(self) -> None:
         async with self._client as client:
@@ -123,7 +142,7 @@ class Watcher:
             self._view.refresh(self._client, self._seen)
 
     async def _begin(self) -> datetime | None:
-        """The moment from which on, by the server's clock."""
+        """Return the time at which to start, by the server's clock; None for now."""
         if self._since is None or isinstance(self._since, datetime):
             return self._since
         await self._client.ping()
@@ -131,7 +150,7 @@ class Watcher:
         return datetime.fromtimestamp(max(moment, 0.0), UTC)
 
     def _latency(self, message: Message) -> float | None:
-        """Seconds from sending to now; None where nobody knows, and for what was sent before this connection stood."""
+        """Seconds since the message was sent; None if unknown, or if it was sent before this connection was made."""
         offset = self._client.clock_offset
         if message.timestamp is None or offset is None:
             return None
@@ -152,7 +171,7 @@ class Watcher:
         self._show(self._view.error, error)
 
     def _show(self, show: Callable[..., None], *arguments: object) -> None:
-        """Within a callback of the client: what goes wrong here (a closed pipe) is the end of the watching."""
+        """Show something from within a callback of the client. An error, such as a closed pipe, ends ``run``."""
         try:
             show(*arguments)
         except Exception as error:

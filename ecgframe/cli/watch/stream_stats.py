@@ -1,4 +1,4 @@
-"""What was seen of a stream: counted, timed, and how fast it comes just now."""
+"""Statistics of a stream: counts, rates and latencies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NOW: Final = 3.0
 """Seconds over which a rate is averaged."""
 
 TIMED: Final = 100_000
-"""Latencies that are remembered, for the summary."""
+"""Latencies that are kept, for the summary."""
 
 RECENT: Final = 200
-"""Latencies that count as recent."""
+"""Number of the latest latencies that count as recent."""
 
 
 class Totals(NamedTuple):
-    """What had come by a moment: in seconds of a steady clock, numbers, and bytes as they travelled."""
+    """Totals at a time: seconds of a monotonic clock, messages, samples of all leads, and bytes received."""
 
     time: float
     messages: int
@@ -33,7 +33,7 @@ class Totals(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """A second, on average."""
+    """Mean rates, per second."""
 
     messages: float
     samples: float
@@ -41,27 +41,27 @@ class Rates(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """Of a number of messages, in seconds."""
+    """Latencies of a number of messages, in seconds."""
 
     median: float
     p99: float
     largest: float
 
 
-class Observation:
-    """All that was seen so far.
+class StreamStats:
+    """What was received of a stream so far.
 
     Attributes:
-        messages: that came.
-        samples: in them, of all leads together.
-        nbytes: that came over the network.
-        leads: in the last signal.
-        sampling_rate: of the last signal, in Hz; 0 before any.
-        gaps: stretches that are lost.
-        dropped: frames in them, as far as the server counted.
-        reconnections: connections after the first one.
-        alerts: ANOMALY_ALERT messages.
-        last_alert: the payload of the last one.
+        messages: number of messages.
+        samples: number of samples in them, over all leads.
+        nbytes: number of bytes received over the network.
+        leads: number of leads in the latest signal.
+        sampling_rate: sampling rate of the latest signal in Hz; 0 before the first.
+        gaps: number of gaps.
+        dropped: number of frames in the gaps, as far as the server reported it.
+        reconnections: number of connections after the first.
+        alerts: number of ANOMALY_ALERT messages.
+        last_alert: payload of the latest of those.
     """
 
     def __init__(self, now: float) -> None:
@@ -80,7 +80,7 @@ class Observation:
         self._past: deque[Totals] = deque([Totals(now, 0, 0, 0)])
 
     def note(self, message: Message, latency: float | None) -> None:
-        """A message came, so many seconds after it was sent; None where that is not known."""
+        """Count a message. ``latency`` is in seconds; None if unknown."""
         self.messages += 1
         if latency is not None:
             self._latencies.append(latency)
@@ -92,16 +92,16 @@ class Observation:
             self.last_alert = data
 
     def note_gap(self, gap: Gap) -> None:
-        """Messages are lost."""
+        """Count a gap."""
         self.gaps += 1
         self.dropped += gap.frames or 0
 
     def elapsed(self, now: float) -> float:
-        """Seconds since it began."""
+        """Seconds since the beginning."""
         return now - self._begun
 
     def rates(self, now: float) -> Rates:
-        """How fast it comes of late."""
+        """Mean rates over the last ``NOW`` seconds."""
         while len(self._past) > 1 and self._past[1].time <= now - NOW:
             self._past.popleft()
         totals = Totals(now, self.messages, self.samples, self.nbytes)
@@ -109,11 +109,11 @@ class Observation:
         return _rates(self._past[0], totals)
 
     def average(self, now: float) -> Rates:
-        """How fast it came on the whole."""
+        """Mean rates since the beginning."""
         return _rates(Totals(self._begun, 0, 0, 0), Totals(now, self.messages, self.samples, self.nbytes))
 
     def latency(self, *, recent: bool = False) -> Latency | None:
-        """Of the recent messages, or of all; None where it is not known."""
+        """Latencies of the recent messages, or of all; None if unknown."""
         if not self._latencies:
             return None
         count = RECENT if recent else TIMED
@@ -122,7 +122,10 @@ class Observation:
         return Latency(float(median), float(p99), float(values.max()))
 
     def _note_signal(self, data: dict[str, Any]) -> None:
-        signal = np.asarray(data.get("signal", ()))
+        try:
+            signal = np.asarray(data.get("signal", ()))
+        except ValueError:  # lists of unequal lengths
+            return
         self.leads = signal.shape[0] if signal.ndim == 2 else 1
         self.samples += signal.size
         rate = data.get("sampling_rate", data.get("samplingRate"))

@@ -1,4 +1,4 @@
-"""Three ways to show a stream: a table that lives in a terminal, lines, and JSON lines."""
+"""Output of ``ecgframe watch``: a live table in a terminal, lines of text, or JSON lines."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import numpy as np
-import orjson
-import typer
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from ...client import State
+from ...foreign_text import printable
 from ...protocol import MessageType
+from ..console import print_json
 from ..terminal import duration, size
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ...client import Client, Gap
     from ...codec import Message
     from ...errors import ProtocolError
-    from .stream_stats import Latency, Observation, Rates
+    from ..console import Terminal
+    from .stream_stats import Latency, Rates, StreamStats
 
 LONGEST_LIST: Final = 16
-"""Numbers of a list that are shown; of a longer one, how many there are."""
+"""Longest list that is shown; of longer ones, only the length is."""
 
 
 class View(ABC):
-    """Is told what happens.
+    """Shows a stream and its statistics.
 
     Attributes:
         period: seconds between two calls of ``refresh``.
@@ -45,69 +43,69 @@ class View(ABC):
 
     @contextmanager
     def shown(self, stream: str) -> Iterator[None]:
-        """While it is followed."""
+        """Context within which the stream is followed."""
         yield
 
     @abstractmethod
     def state(self, client: Client, state: State) -> None:
-        """The client has entered a state."""
+        """Show that the client has entered a state."""
 
     @abstractmethod
     def message(self, message: Message, latency: float | None) -> None:
-        """A message came."""
+        """Show a message. ``latency`` is in seconds; None if unknown."""
 
     @abstractmethod
     def gap(self, gap: Gap) -> None:
-        """Messages are lost."""
+        """Show a gap."""
 
     @abstractmethod
     def error(self, error: ProtocolError) -> None:
-        """The server, or this side, found an error."""
+        """Show an error that the server reported or the client found."""
 
     @abstractmethod
-    def refresh(self, client: Client, seen: Observation) -> None:
-        """Show how things are now."""
+    def refresh(self, client: Client, seen: StreamStats) -> None:
+        """Show the current statistics; called once a ``period``."""
 
     @abstractmethod
-    def sum_up(self, client: Client, seen: Observation) -> None:
-        """Show how things were."""
+    def sum_up(self, client: Client, seen: StreamStats) -> None:
+        """Show the statistics over the whole time, at the end."""
 
 
 # --- for people ---
 
 
 class _ForPeople(View):
-    """Says in words what happens now and then."""
+    """Prints events as lines of text."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
 
     def state(self, client: Client, state: State) -> None:
-        """Say so, but for what the summary says."""
+        """Print that the client has connected or lost the connection; the summary says the rest."""
         if state is State.CONNECTED:
             self._say(f"connected, V{client.version}", "green")
         elif state is State.RECONNECTING:
             self._say("the connection is lost; connecting again", "yellow")
 
     def message(self, message: Message, latency: float | None) -> None:
-        """Say what an alert says."""
+        """Print an alert."""
         if message.type is MessageType.ANOMALY_ALERT and isinstance(message.data, dict):
             self._say(_alert(message.data), "bold red")
 
     def gap(self, gap: Gap) -> None:
-        """Say what is lost."""
+        """Print a gap."""
         frames = "messages are lost" if gap.frames is None else f"{gap.frames:,} frames were dropped by the server"
         self._say(f"{frames}: {duration((gap.stop - gap.start) / 1_000_000)} from {_clock(gap.start)} on", "yellow")
 
     def error(self, error: ProtocolError) -> None:
-        """Say what is wrong."""
+        """Print an error."""
         self._say(f"error 0x{error.code:x}: {error}", "yellow")
 
-    def sum_up(self, client: Client, seen: Observation) -> None:
-        """Say how it was on the whole."""
+    def sum_up(self, client: Client, seen: StreamStats) -> None:
+        """Print totals, latencies and losses."""
         now = time.monotonic()
         lines = {
-            "came": f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)} "
+            "total": f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)} "
             f"in {duration(seen.elapsed(now))}: {_rates(seen.average(now))}",
             "latency": _latency(seen.latency()),
             "lost": _losses(seen),
@@ -115,54 +113,54 @@ class _ForPeople(View):
         if seen.alerts:
             lines["alerts"] = f"{seen.alerts:,}"
         for name, value in lines.items():
-            self._console.print(f"{name:9}{value}", markup=False, soft_wrap=True)
+            self._console.say(f"{name:9}{value}")
 
     def _say(self, text: str, style: str) -> None:
-        line = f"[dim]{datetime.now():%H:%M:%S}[/] [{style}]{escape(text)}[/]"
+        line = Text.assemble((f"{datetime.now():%H:%M:%S}", "dim"), " ", (printable(text), style))
         self._console.print(line, soft_wrap=True)
 
 
 class Lines(_ForPeople):
-    """A line a second, for files and pipes."""
+    """Prints the statistics as a line once a second, for files and pipes."""
 
-    def refresh(self, client: Client, seen: Observation) -> None:
-        """Another line."""
+    def refresh(self, client: Client, seen: StreamStats) -> None:
+        """Print a line."""
         now = time.monotonic()
         parts = [_rates(seen.rates(now)), f"latency {_latency(seen.latency(recent=True))}", _losses(seen)]
         self._say("  ".join(parts), "none")
 
 
 class LiveTable(_ForPeople):
-    """A table that changes in place, below the lines about what happens."""
+    """Shows the statistics as a table that is updated in place, below the lines about events."""
 
     period = 0.25
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         super().__init__(console)
         self._live: Live | None = None
         self._stream = ""
 
     @contextmanager
     def shown(self, stream: str) -> Iterator[None]:
-        """While it is followed."""
+        """Context within which the stream is followed."""
         self._stream = stream
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             self._live = live
             yield
         self._live = None
 
-    def refresh(self, client: Client, seen: Observation) -> None:
-        """The table as it is now."""
+    def refresh(self, client: Client, seen: StreamStats) -> None:
+        """Update the table."""
         if self._live:
             self._live.update(self._table(client, seen), refresh=True)
 
-    def _table(self, client: Client, seen: Observation) -> Table:
+    def _table(self, client: Client, seen: StreamStats) -> Table:
         now = time.monotonic()
         rates = seen.rates(now)
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True)
-        table.add_row("stream", Text(f"{self._stream}: {_signal(seen)}", style="bold"))
+        table.add_row("stream", Text(f"{printable(self._stream)}: {_signal(seen)}", style="bold"))
         table.add_row("state", _state(client, seen.elapsed(now)))
         table.add_row("now", _rates(rates))
         table.add_row("latency", _latency(seen.latency(recent=True)))
@@ -181,7 +179,7 @@ def _state(client: Client, elapsed: float) -> Text:
     return Text.assemble((str(client.state), style), f"{version}, {duration(round(elapsed))}")
 
 
-def _signal(seen: Observation) -> str:
+def _signal(seen: StreamStats) -> str:
     if not seen.leads:
         return "no signal yet"
     return f"{seen.leads} {'lead' if seen.leads == 1 else 'leads'} at {seen.sampling_rate:g} Hz"
@@ -209,7 +207,7 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:,.1f} ms"
 
 
-def _losses(seen: Observation) -> str:
+def _losses(seen: StreamStats) -> str:
     gaps = _count(seen.gaps, "gap")
     return f"{gaps}, {_count(seen.dropped, 'dropped frame')}, {_count(seen.reconnections, 'reconnection')}"
 
@@ -219,26 +217,29 @@ def _count(number: int, name: str) -> str:
 
 
 def _alert(data: dict[Any, Any]) -> str:
-    words = [str(data[name]) for name in ("severity", "kind", "lead", "message") if data.get(name)]
-    return ", ".join(words) or "an alert that says nothing"
+    words = [printable(data[name]) for name in ("severity", "kind", "lead", "message") if data.get(name)]
+    return ", ".join(words) or "an alert without text"
 
 
 def _clock(timestamp: int) -> str:
-    return f"{datetime.fromtimestamp(timestamp / 1_000_000):%H:%M:%S.%f}"[:-3]
+    try:
+        return f"{datetime.fromtimestamp(timestamp / 1_000_000):%H:%M:%S.%f}"[:-3]
+    except (ValueError, OverflowError, OSError):  # a peer may send any time
+        return f"{timestamp / 1_000_000:.3f} s"
 
 
 # --- for programs ---
 
 
 class JsonLines(View):
-    """A JSON object a line: ``event`` says what it tells of, ``time`` when (Unix seconds). Latencies are in seconds."""
+    """Prints one JSON object a line, with ``event`` and ``time`` (Unix seconds). Latencies are in seconds."""
 
     def state(self, client: Client, state: State) -> None:
-        """The client has entered a state."""
+        """Show that the client has entered a state."""
         self._print("state", state=str(state), version=client.version)
 
     def message(self, message: Message, latency: float | None) -> None:
-        """A message came: its header and its payload, of signals only the shape."""
+        """Print a message: header and payload, with signals replaced by their dtypes and shapes."""
         self._print(
             "message",
             type=message.type.name,
@@ -249,24 +250,24 @@ class JsonLines(View):
         )
 
     def gap(self, gap: Gap) -> None:
-        """Messages are lost."""
+        """Show a gap."""
         self._print("gap", start=gap.start, stop=gap.stop, frames=gap.frames)
 
     def error(self, error: ProtocolError) -> None:
-        """The server, or this side, found an error."""
+        """Show an error that the server reported or the client found."""
         self._print("error", code=int(error.code), message=str(error))
 
-    def refresh(self, client: Client, seen: Observation) -> None:
-        """How things are now."""
+    def refresh(self, client: Client, seen: StreamStats) -> None:
+        """Print the current statistics."""
         self._print("now", **self._numbers(client, seen, seen.rates(time.monotonic()), recent=True))
 
-    def sum_up(self, client: Client, seen: Observation) -> None:
-        """How things were."""
+    def sum_up(self, client: Client, seen: StreamStats) -> None:
+        """Print the statistics over the whole time."""
         now = time.monotonic()
         numbers = self._numbers(client, seen, seen.average(now), recent=False)
         self._print("summary", seconds=seen.elapsed(now), **numbers)
 
-    def _numbers(self, client: Client, seen: Observation, rates: Rates, *, recent: bool) -> dict[str, Any]:
+    def _numbers(self, client: Client, seen: StreamStats, rates: Rates, *, recent: bool) -> dict[str, Any]:
         latency = seen.latency(recent=recent)
         return {
             "messages": seen.messages,
@@ -286,11 +287,11 @@ class JsonLines(View):
 
     def _print(self, event: str, **fields: Any) -> None:
         line = {"event": event, "time": time.time(), **fields}
-        typer.echo(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode())
+        print_json(line)
 
 
 def _shown(value: Any) -> Any:  # noqa: PLR0911 - one for each type
-    """A payload for a line: arrays and long lists by their shape, what JSON does not have as text."""
+    """Make a payload serializable: arrays and long lists become their shapes, dates and UUIDs become text."""
     if isinstance(value, np.ndarray):
         return {"dtype": str(value.dtype), "shape": list(value.shape)}
     if isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""Bring the connections of a WebSocket library to a handler: one module for each library, imported when asked for."""
+"""Adapters that pass the connections of a WebSocket library to a handler: one module for each library."""

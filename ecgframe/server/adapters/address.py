@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Addresses of sockets as text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def address(peername: Any) -> str:
-    """What a socket says of its peer, as "host:port"; "" where it says nothing, as sockets of one machine do.
+    """Format the address of a peer as "host:port"; "" if it has none, as with Unix sockets.
 
     Args:
-        peername: (host, port) and more, or anything else.
+        peername: the socket's peer name: a tuple that begins with host and port, or anything else.
     """
     match peername:
         case [str(host), int(port), *_]:

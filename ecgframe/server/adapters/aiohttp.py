@@ -1,4 +1,4 @@
-"""aiohttp: a WebSocket route beside the pages of an aiohttp application.
+"""Adapter for aiohttp: a WebSocket route in an aiohttp application.
 
 async def live(request):
     return await accept(handler, request)
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...libraries import library
-from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low, read_little
 from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from .address import address
 from .listening import listen
@@ -35,41 +35,45 @@ async def accept(
     *,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
 ) -> web.WebSocketResponse:
-    """Turn a request into a connection of the handler, and serve it until it is over.
+    """Accept a WebSocket request, and serve the connection until it ends.
 
     Args:
-        handler: whose connection it becomes.
-        request: of the route. What does not ask for a WebSocket gets ``web.HTTPBadRequest``.
-        connection_id: by which ``handler.send_message`` finds it; made up where None.
-        subprotocols: to choose from where the client offers some, the preferred one first; a client that offers none of
-            them is served without one. See ``Request.bearer_token``.
+        handler: handler that serves the connection.
+        request: request of the route.
+        connection_id: id of the connection, for ``handler.send_message``; None generates one.
+        subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
+            without one. See ``Request.bearer_token``.
 
     Returns:
-        The response that aiohttp wants of a route.
+        The response that the route has to return.
+
+    Raises:
+        web.HTTPBadRequest: the request is not a WebSocket handshake.
     """
-    # aiohttp compresses where it is not told, refuses what is as long as its limit, and counts up to a limit of
-    # its own before it looks whether the transport is full
+    # aiohttp compresses by default, refuses messages that are as long as its limit (hence + 1), and checks whether
+    # the transport is full only after ``writer_limit`` bytes.
     chosen = choose(offered(", ".join(request.headers.getall(HEADER, ()))), subprotocols)
     socket = web.WebSocketResponse(
         compress=False,
         max_msg_size=handler.max_message + 1,
         writer_limit=0,
-        protocols=() if chosen is None else (chosen,),  # aiohttp itself takes the client's order
+        protocols=() if chosen is None else (chosen,),  # aiohttp itself prefers in the client's order
     )
     await socket.prepare(request)
     if request.transport is not None:
         request.transport.set_write_buffer_limits(high=WRITE_LIMIT)
         keep_unsent_low(request.transport.get_extra_info("socket"))
+        read_little(request.transport)
     await handler.handle(AiohttpLink(request, socket), connection_id=connection_id)
     return socket
 
 
 class AiohttpLink(Link):
-    """One connection that aiohttp serves. It can only be awaited.
+    """One connection of aiohttp. It can only be awaited.
 
     Args:
-        request: what opened it.
-        socket: the connection, prepared.
+        request: the request that opened it.
+        socket: the prepared response.
     """
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
@@ -80,27 +84,27 @@ class AiohttpLink(Link):
 
     @property
     def close_code(self) -> int | None:
-        """With which the connection was closed, by the peer or by aiohttp."""
+        """The code with which the peer or aiohttp closed the connection; None while it is open."""
         return self._close_code
 
     async def send(self, message: bytes) -> None:
-        """Send a message, waiting for room."""
+        """Send a message; wait while the transport is full."""
         await self._socket.send_bytes(message)
 
     async def receive(self) -> bytes | str | None:
-        """The next message, or None in the end."""
+        """Wait for the next message; None once the connection is gone."""
         message = await self._socket.receive()
         if message.type in _MESSAGES:
             data: bytes | str = message.data
             return data
         if message.type is web.WSMsgType.CLOSE:
             self._close_code = message.data
-        elif message.type is web.WSMsgType.ERROR:  # of the peer, such as a message beyond the limit
+        elif message.type is web.WSMsgType.ERROR:  # the peer's error, such as a message above the size limit
             self._close_code = getattr(message.data, "code", None)
         return None
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, and wait for the peer to do so."""
+        """Send a close frame, and wait for the peer's."""
         await self._socket.close(code=code, message=reason.encode())
 
     def abort(self) -> None:

@@ -1,4 +1,4 @@
-"""What has arrived and nobody has asked for yet: a short queue that makes the engine stop reading when it is full."""
+"""A short queue of received messages, which stops the library from reading while it is full."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import Final
 
 FULL_MESSAGES: Final = 32
-FULL_BYTES: Final = 128 * 1024
-"""At either, reading stops; at half of both it goes on. What the engine has read by then still comes in."""
+FULL_BYTES: Final = 16 * 1024
+"""Reading stops at either limit, and resumes below half of both. Messages that are already read are still added."""
 
 
 class Arrivals:
-    """Messages on their way from an engine that calls back to a handler that asks.
+    """Messages from a library with callbacks, for a handler that awaits them.
 
     Args:
-        pause: stop reading from the connection.
-        resume: read again.
+        pause: stops reading from the connection.
+        resume: resumes reading.
     """
 
     __slots__ = ("_closed", "_messages", "_nbytes", "_pause", "_paused", "_resume", "_waiting")
@@ -32,7 +32,7 @@ class Arrivals:
         self._waiting: asyncio.Future[None] | None = None
 
     def put(self, message: bytes | str) -> None:
-        """Take one message; after ``close``, drop it."""
+        """Add a message; after ``close``, discard it."""
         if self._closed:
             return
         self._messages.append(message)
@@ -43,7 +43,7 @@ class Arrivals:
         self._wake()
 
     async def get(self) -> bytes | str | None:
-        """The oldest message, as soon as there is one; None when it is closed and empty."""
+        """Wait for the oldest message; None once the queue is closed and empty."""
         while not self._messages:
             if self._closed:
                 return None
@@ -57,10 +57,10 @@ class Arrivals:
         return message
 
     def close(self, *, discard: bool = False) -> None:
-        """Nothing more comes in.
+        """Add no more messages.
 
         Args:
-            discard: nobody will ask for what is there either, so the rest may be read off the connection.
+            discard: also discard the messages in the queue, so that reading can continue up to the close frame.
         """
         self._closed = True
         if discard:

@@ -1,4 +1,4 @@
-"""Listening sockets that many may knock at at once: a long queue, short turns, and calm where open files run out."""
+"""Listening sockets for many clients that connect at once: a long queue, short turns, and a pause if files run out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKLOG: Final = 4096
 """Connections that may wait to be accepted. The system may allow fewer (Linux: net.core.somaxconn)."""
 
 ACCEPTS: Final = 4
-"""Connections that are accepted in one turn of the event loop, so that those which are open get theirs."""
+"""Connections that are accepted in one turn of the event loop, so that open connections get their turn as well."""
 
 _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
@@ -25,16 +25,16 @@ Server = TypeVar("Server", bound=asyncio.AbstractServer)
 
 
 class ListeningSocket(socket.socket):
-    """A listening socket that spares the event loop which accepts from it.
+    """A listening socket that limits how many connections the event loop accepts in one turn.
 
-    asyncio accepts as many connections in one turn as the queue is long. Where files run out, it logs a traceback and
-    sets a timer for each of them (python/cpython#151615); aiofastnet, on which picows runs, tries again without a
-    pause. From this socket either gets ``ACCEPTS`` connections a turn, and one error, of which it tells nobody; so it
-    pauses for a second, as it means to. What waits in the queue goes on waiting.
+    By default, asyncio accepts in one turn as many connections as fit into the queue. If files run out, it logs a
+    traceback and sets a timer for each of them (python/cpython#151615); aiofastnet, which picows uses, retries without
+    a pause. This socket returns at most ``ACCEPTS`` connections in a turn, and at most one error, which is not logged
+    as a traceback. Both event loops then pause for a second, and waiting connections stay in the queue.
 
     Args:
-        sock: bound already; this one takes its place and closes it with itself.
-        backlog: connections that may wait, whatever the event loop asks for.
+        sock: a bound socket; the new object replaces it and closes it.
+        backlog: connections that may wait to be accepted, regardless of what the event loop asks for.
     """
 
     def __init__(self, sock: socket.socket, backlog: int = BACKLOG) -> None:
@@ -46,15 +46,15 @@ class ListeningSocket(socket.socket):
         self.setblocking(sock.getblocking())
 
     def listen(self, backlog: int = 0, /) -> None:
-        """Listen, with the longer of the two queues."""
+        """Listen, with the larger of ``backlog`` and the socket's own."""
         super().listen(max(backlog, self._backlog))
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection.
 
         Raises:
-            BlockingIOError: none waits, or enough were accepted in this turn of the event loop.
-            OSError: the system has no room for it, or only what viewers leave to others (EMFILE).
+            BlockingIOError: no connection waits, or ``ACCEPTS`` were accepted in this turn of the event loop.
+            OSError: files or memory are exhausted, up to the files that are kept back from viewers (EMFILE).
         """
         try:
             loop = asyncio.get_running_loop()
@@ -79,28 +79,28 @@ class ListeningSocket(socket.socket):
         return connection, address
 
     def detach(self) -> int:
-        """Let go of the descriptor, and return it."""
+        """Return the descriptor without closing it."""
         self._sock.detach()
         return super().detach()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         super().detach()
         self._sock.close()
 
     def remove_reader(self, descriptor: int) -> None:
-        """Have the event loop look no more; aiofastnet (1.2) calls this method of the loop on the socket."""
+        """Remove the socket from the event loop; aiofastnet (1.2) calls this method of the loop on the socket."""
         asyncio.get_running_loop().remove_reader(descriptor)
 
     def __reduce__(self) -> tuple[Callable[..., ListeningSocket], tuple[socket.socket, int]]:
-        """For uvicorn, which hands its sockets to the processes that it starts: plain sockets know how to get there."""
+        """Pickle the underlying socket, for uvicorn, which passes its sockets to the processes that it starts."""
         return ListeningSocket, (self._sock, self._backlog)
 
     def _begin_turn(self) -> None:
         self._left = ACCEPTS
 
     def _leave_some(self) -> None:
-        """Raise what ``accept`` would if the files that are kept back did not exist."""
+        """Raise EMFILE if only the files that are kept back from viewers are free."""
         descriptor = os.dup(self.fileno())
         os.close(descriptor)
         if descriptor >= end_of_share():
@@ -108,24 +108,25 @@ class ListeningSocket(socket.socket):
 
 
 def listen(host: str, port: int, *, backlog: int = BACKLOG, stall_seconds: float = 30.0) -> socket.socket:
-    """A listening socket for servers that make none like it, with good habits for its connections.
+    """Return a listening socket for ASGI servers and aiohttp, with options that its connections inherit.
 
-    An ASGI server does not let an application set how much waits in the kernel, where an alert cannot overtake it, nor
-    drop a peer that reads no more; connections take both over from the socket that they come from. Many may connect at
-    once, and where the process runs out of open files, the others are served on (see ``docs/servers.md``).
+    An ASGI server does not let an application limit the unsent bytes in the kernel, which an alert cannot overtake, nor
+    drop a peer that stops reading. Connections inherit both settings from this socket. The socket also handles many
+    clients that connect at once, and keeps open connections served if the process runs out of files (see
+    ``docs/servers.md``).
 
     Args:
-        host: to listen on, a name or an address.
-        port: to listen on, 0 for any that is free.
-        backlog: connections that may wait to be accepted, whatever the server asks for.
-        stall_seconds: after which a peer that takes nothing of what waits for it is dropped.
+        host: name or address to listen on.
+        port: port to listen on; 0 for any free one.
+        backlog: connections that may wait to be accepted, regardless of what the server asks for.
+        stall_seconds: seconds after which a peer that does not read is dropped.
 
     Raises:
-        OSError: the port is taken, or the host is not of this machine.
+        OSError: the port is in use, or the host is not an address of this machine.
     """
     [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listener = socket.create_server(address, family=family, backlog=backlog)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # servers that get it as a descriptor leave that out
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a server that gets a descriptor does not set it
     keep_unsent_low(listener)
     if _USER_TIMEOUT is not None:
         listener.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, round(stall_seconds * 1000))
@@ -133,32 +134,32 @@ def listen(host: str, port: int, *, backlog: int = BACKLOG, stall_seconds: float
 
 
 async def begin_serving(server: Server, backlog: int, *, start: bool = True) -> Server:
-    """Have a server accept from sockets of ours, and begin.
+    """Replace a server's sockets by ``ListeningSocket``, and start it.
 
     Args:
-        server: made with ``start_serving=False`` and ``backlog=ACCEPTS``. Its sockets are exchanged where it accepts
-            in Python, which those of uvloop do not.
-        backlog: connections that may wait.
-        start: whether it is to begin now.
+        server: a server created with ``start_serving=False`` and ``backlog=ACCEPTS``. The sockets of uvloop are not
+            replaced, since it does not accept in Python.
+        backlog: connections that may wait to be accepted.
+        start: whether to start the server now.
     """
-    sockets = getattr(server, "_sockets", None)  # create_server() takes but one socket, and a host may have several
+    sockets = getattr(server, "_sockets", None)  # create_server() takes only one socket, but a host may have several
     if isinstance(sockets, list):
         sockets[:] = [_ours(sock, backlog) for sock in sockets]
     if start:
         await server.start_serving()
         for sock in getattr(server, "sockets", ()):
-            with socket.socket(fileno=os.dup(sock.fileno())) as same:  # for the servers that accept by themselves
+            with socket.socket(fileno=os.dup(sock.fileno())) as same:  # sets the backlog of sockets not replaced above
                 same.listen(backlog)
     return server
 
 
 def _ours(sock: socket.socket, backlog: int) -> socket.socket:
-    """The socket in ours; that of a Unix path stays, since asyncio looks the path up by the very object."""
+    """The socket as a ``ListeningSocket``; a Unix socket stays, since asyncio finds its path by the object."""
     return ListeningSocket(sock, backlog) if sock.family in (socket.AF_INET, socket.AF_INET6) else sock
 
 
 def _keep_quiet(loop: asyncio.AbstractEventLoop, error: OSError) -> None:
-    """Have the loop not log this error, of which our own line tells, in what remains of its turn."""
+    """Keep the loop from logging this error in the rest of its turn: ``failed_accepts`` has logged it."""
     handler = loop.get_exception_handler()
     if isinstance(handler, _Quiet):
         handler.errors.append(error)
@@ -168,7 +169,7 @@ def _keep_quiet(loop: asyncio.AbstractEventLoop, error: OSError) -> None:
 
 
 class _Quiet:
-    """An exception handler of a loop for the rest of one turn."""
+    """An exception handler that ignores some errors for the rest of a turn of the loop."""
 
     def __init__(self, before: Callable[..., object] | None, error: OSError) -> None:
         self.errors = [error]

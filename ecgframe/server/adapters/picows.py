@@ -1,9 +1,9 @@
-"""picows: the engine for fan-out. A WebSocket library in Cython that calls back and writes at once.
+"""Adapter for picows, a WebSocket library in Cython: the fastest for many viewers.
 
     async with WebSocketBinaryHandler() as handler, serve(handler, "0.0.0.0", 8000) as server:
         await server.serve_forever()
 
-It speaks WebSocket and nothing else: no routes, no pages. It has no permessage-deflate to switch off.
+picows serves WebSockets only: no routes and no pages. It does not support permessage-deflate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
 from ...protocol import CloseCode
-from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low, read_little
 from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from . import listening
 from .address import address
@@ -35,24 +35,24 @@ _PING: Final = picows.WSMsgType.PING
 _CLOSE: Final = picows.WSMsgType.CLOSE
 
 CLOSING_TIME: Final = 5.0
-"""Seconds that a connection gets to end once nobody listens to it any more."""
+"""Seconds that a connection has to close once the handler has finished with it."""
 
 NO_STATUS: Final = 1005
-"""What RFC 6455 says for a close frame without a code."""
+"""The code by which RFC 6455 names a close frame without a code."""
 
 READ_BUFFER: Final = 4 * 1024
-"""Bytes that each connection has for reading at first; the buffer grows with what comes."""
+"""Initial size of each connection's read buffer in bytes; it grows with the messages."""
 
 
 class PicowsLink(picows.WSListener, Link):
-    """One connection that picows serves.
+    """One connection of picows.
 
     Args:
-        max_message: bytes of the largest message, in however many fragments.
+        max_message: bytes of the largest message, all fragments together.
         opened: called once the connection is open.
     """
 
-    can_write = False  # until it is open; then whether the transport has room
+    can_write = False  # set when the connection opens, and when the transport becomes full or has room
 
     def __init__(self, max_message: int, opened: Callable[[PicowsLink], object]) -> None:
         self._max_message = max_message
@@ -68,7 +68,7 @@ class PicowsLink(picows.WSListener, Link):
 
     @property
     def close_code(self) -> int | None:
-        """With which the connection was closed, by whoever began."""
+        """The code with which the connection was closed, from the first close frame; None without one."""
         handshake = self._transport.close_handshake
         if handshake is None:
             return None
@@ -77,33 +77,37 @@ class PicowsLink(picows.WSListener, Link):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is going, after a write that failed, for one."""
+        """Whether the transport is closing, for example after a failed write."""
         closing: bool = self._transport.underlying_transport.is_closing()
         return closing
 
     def write(self, message: bytes) -> None:
-        """Hand a message to the transport."""
+        """Write a message to the transport."""
         self._transport.send(_BINARY, message)
 
     async def writable(self) -> None:
-        """Wait for room, or for the end."""
+        """Wait until the transport has room, or the connection is gone."""
         await self._writable.wait()
 
     async def send(self, message: bytes) -> None:
-        """Send a message, waiting for room."""
+        """Send a message; wait while the transport is full.
+
+        Raises:
+            ConnectionResetError: the connection is closed.
+        """
         await self._writable.wait()
         if not self.can_write:
             raise ConnectionResetError("the connection is closed")
         self._transport.send(_BINARY, message)
 
     async def receive(self) -> bytes | str | None:
-        """The next message, or None in the end."""
+        """Wait for the next message; None once the connection is gone."""
         return await self._arrivals.get()
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, and wait for the peer to do so."""
+        """Send a close frame, and wait until the connection is gone."""
         self._arrivals.close(discard=True)
-        self._say_goodbye(code, reason)
+        self._send_close(code, reason)
         await self._transport.wait_disconnected()
 
     def abort(self) -> None:
@@ -114,46 +118,47 @@ class PicowsLink(picows.WSListener, Link):
     # --- what picows calls ---
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        """The handshake is done: take over."""
+        """Set up the connection after the handshake."""
         self._transport = transport
         below = transport.underlying_transport
         self.request = _request_of(transport.request, below.get_extra_info("peername"))
         below.set_write_buffer_limits(high=WRITE_LIMIT)
         keep_unsent_low(below.get_extra_info("socket"))
+        read_little(below)
         self._arrivals = Arrivals(below.pause_reading, below.resume_reading)
         self._let_write()
         self._opened(self)
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        """One frame, which lives no longer than this call."""
+        """Take one WebSocket frame, whose memory is valid only during this call."""
         kind = frame.msg_type
         if kind == _BINARY and frame.fin and self._fragments is None:
             self._arrivals.put(frame.get_payload_as_bytes())
         elif kind == _PING:
             self._answer_ping(frame.get_payload_as_bytes())
         elif kind == _CLOSE:
-            self._say_goodbye(int(frame.get_close_code().value) or CloseCode.NORMAL, "")
+            self._send_close(int(frame.get_close_code().value) or CloseCode.NORMAL, "")
             transport.disconnect()
         elif kind in (_BINARY, _TEXT, _CONTINUATION):
             self._take_fragment(frame)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        """The connection is gone."""
+        """Stop: the connection is gone."""
         self._stop()
 
     def pause_writing(self) -> None:
-        """The transport is full."""
+        """Stop writing: the transport is full."""
         self.can_write = False
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """The transport has room again."""
+        """Resume writing: the transport has room again."""
         self._let_write()
         if self._unanswered_ping is not None and self.can_write:
             self._transport.send_pong(self._unanswered_ping)
             self._unanswered_ping = None
 
-    # --- and how ---
+    # --- internals ---
 
     @property
     def _is_over(self) -> bool:
@@ -164,14 +169,14 @@ class PicowsLink(picows.WSListener, Link):
         self._writable.set()
 
     def _answer_ping(self, payload: bytes) -> None:
-        """Answer now, or later the latest of all: a peer that pings and does not read shall not fill our memory."""
+        """Answer at once, or while the transport is full, only the latest PING later, so that memory is bounded."""
         if self.can_write:
             self._transport.send_pong(payload)
         else:
             self._unanswered_ping = payload
 
     def _take_fragment(self, frame: picows.WSFrame) -> None:
-        """Text, and binary messages in more than one frame. picows leaves it to its user to put them together."""
+        """Take a frame of a text message or of a fragmented message, and join the fragments: picows does not."""
         if self._is_over:
             return None
         if (self._fragments is None) == (frame.msg_type == _CONTINUATION):
@@ -183,17 +188,17 @@ class PicowsLink(picows.WSListener, Link):
         self._fragments += frame.get_payload_as_memoryview()
         if frame.fin:
             message, self._fragments = bytes(self._fragments), None
-            # what a text says does not matter, only that it is one: the handler refuses it
+            # The handler refuses every text message, so invalid UTF-8 in it does not matter.
             self._arrivals.put(message if self._fragments_are == _BINARY else message.decode(errors="replace"))
         return None
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self._fragments = None
-        self._say_goodbye(code, reason)
+        self._send_close(code, reason)
         self._transport.disconnect()
 
-    def _say_goodbye(self, code: int, reason: str) -> None:
-        """Our close frame: behind what was written, and the last that we write."""
+    def _send_close(self, code: int, reason: str) -> None:
+        """Send a close frame after the messages that were written, unless one was sent, and stop."""
         if not self._is_over:
             self._transport.send_close(picows.WSCloseCode(code), reason)
         self._stop()
@@ -216,22 +221,22 @@ async def serve(
     subprotocols: Sequence[str] = SUBPROTOCOLS,
     **options: Any,
 ) -> AsyncIterator[asyncio.Server]:
-    """Serve a handler until the block is left; then its connections are closed with 1001.
+    """Serve a handler until the block is left, then close its connections with 1001.
 
     Args:
-        handler: of every connection, whatever its path; it stays open.
-        host: to listen on, all interfaces by default.
-        port: to listen on, 0 for any that is free.
+        handler: handler that serves every connection, whatever its path. It is not closed with the server.
+        host: name or address to listen on; all interfaces by default.
+        port: port to listen on; 0 for any free one.
         backlog: connections that may wait to be accepted.
-        connection_id: gives the id by which ``handler.send_message`` finds the connection that a request opens; without
-            it, and where it gives None, one is made up.
-        start_serving: whether to accept connections from the beginning.
-        subprotocols: to choose from where a client offers some, the preferred one first; a client that offers none of
-            them is served without one. See ``Request.bearer_token``.
+        connection_id: returns the id of the connection that a request opens, for ``handler.send_message``. Without it,
+            and if it returns None, an id is generated.
+        start_serving: whether to accept connections at once.
+        subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
+            without one. See ``Request.bearer_token``.
         options: for ``picows.ws_create_server`` and asyncio's ``create_server``, such as ``ssl`` or ``sock``.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     links: dict[PicowsLink, asyncio.Task[None]] = {}
 
@@ -255,7 +260,7 @@ async def serve(
         "read_buffer_init_size": READ_BUFFER,
     }
     if options.get("ssl"):
-        # aiofastnet 1.2 may keep what it has decrypted after reading was paused, until the peer sends something else.
+        # aiofastnet 1.2 may hold back decrypted data after reading was paused, until the peer sends something else.
         own["use_aiofastnet"] = False
     begins_later = {"backlog": listening.ACCEPTS, "start_serving": False}
     server = await picows.ws_create_server(listener, host, port, **(own | options | begins_later))
@@ -278,7 +283,7 @@ async def _dismiss(link: PicowsLink) -> None:
 
 
 async def _end(link: PicowsLink, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
-    """See to it that the connection is gone: a peer that does not read would keep it for good."""
+    """Close the connection, and drop it after ``CLOSING_TIME``: a peer that does not read would keep it open."""
     try:
         async with asyncio.timeout(CLOSING_TIME):
             await link.close(code, reason)
@@ -293,7 +298,7 @@ def _request_of(request: picows.WSUpgradeRequest, peername: Any) -> Request:
 
 
 def _accept_firefox(request: picows.WSUpgradeRequest) -> None:
-    """Firefox sends ``Connection: keep-alive, Upgrade``, which is right, and which picows does not take."""
+    """Reduce Firefox's valid ``Connection: keep-alive, Upgrade`` to ``Upgrade``, the only value that picows accepts."""
     tokens = [token.strip().lower() for token in request.headers.get("Connection", "").split(",")]
     if "upgrade" in tokens:
         request.headers["Connection"] = "Upgrade"

@@ -1,4 +1,4 @@
-"""Starlette and FastAPI, under uvicorn or another ASGI server.
+"""Adapter for Starlette and FastAPI, on uvicorn or another ASGI server.
 
 In an application::
 
@@ -6,8 +6,8 @@ In an application::
     async def live(websocket: WebSocket):
         await accept(handler, websocket)
 
-ASGI shows neither the socket nor its buffers, so what can be set stands in the server's configuration:
-``uvicorn.run(..., ws_per_message_deflate=False, ws_max_size=handler.max_message)``, and ``listen`` makes the socket.
+ASGI gives no access to the socket and its buffers, so set them in the server's configuration:
+``uvicorn.run(..., ws_per_message_deflate=False, ws_max_size=handler.max_message)``, and a socket from ``listen``.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ async def accept(
     *,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
 ) -> None:
-    """Accept the WebSocket as a connection of the handler, and serve it until it is over.
+    """Accept a WebSocket, and serve the connection until it ends.
 
     Args:
-        handler: whose connection it becomes.
-        websocket: of the route, not accepted yet.
-        connection_id: by which ``handler.send_message`` finds it; made up where None.
-        subprotocols: to choose from where the client offers some, the preferred one first; a client that offers none of
-            them is served without one. See ``Request.bearer_token``.
+        handler: handler that serves the connection.
+        websocket: WebSocket of the route, not accepted yet.
+        connection_id: id of the connection, for ``handler.send_message``; None generates one.
+        subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
+            without one. See ``Request.bearer_token``.
     """
     await websocket.accept(subprotocol=choose(websocket.scope.get("subprotocols", ()), subprotocols))
     await handler.handle(StarletteLink(websocket), connection_id=connection_id)
 
 
 class StarletteLink(Link):
-    """One connection that an ASGI server serves. It can only be awaited.
+    """One connection of an ASGI server. It can only be awaited.
 
     Args:
-        websocket: the connection, accepted.
+        websocket: the accepted WebSocket.
     """
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -66,15 +66,15 @@ class StarletteLink(Link):
 
     @property
     def close_code(self) -> int | None:
-        """With which the connection was closed."""
+        """The code with which the connection was closed; None while it is open."""
         return self._close_code
 
     async def send(self, message: bytes) -> None:
-        """Send a message, waiting for room."""
+        """Send a message; wait while the transport is full."""
         await self._websocket.send_bytes(message)
 
     async def receive(self) -> bytes | str | None:
-        """The next message, or None in the end."""
+        """Wait for the next message; None once the connection is gone."""
         if self._is_dropped or self._close_code is not None:
             return None
         self._receiving = asyncio.current_task()
@@ -93,12 +93,12 @@ class StarletteLink(Link):
         return event["text"] if message is None else message
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye. Waiting for the peer to do so is the server's part."""
+        """Send a close frame. The ASGI server waits for the peer's."""
         if self._close_code is None and not self._is_dropped:
             await self._websocket.close(code, reason)
 
     def abort(self) -> None:
-        """Let go of the connection. ASGI has no word for dropping it: what is left is for the server to end."""
+        """Stop using the connection. ASGI cannot drop a connection; the server has to end it."""
         if self._is_dropped:
             return
         self._is_dropped = True

@@ -1,4 +1,4 @@
-"""websockets: a server of its own, or a connection of one that is there already.
+"""Adapter for websockets: a server, or single connections of an existing server.
 
 async with WebSocketBinaryHandler() as handler, serve(handler, "0.0.0.0", 8000) as server:
     await server.serve_forever()
@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...libraries import library
-from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low, read_little
 from ..subprotocols import SUBPROTOCOLS, choose
 from . import listening
 from .address import address
@@ -27,6 +27,9 @@ else:
 
     Frame, Opcode = websockets.Frame, websockets.Opcode
 
+WAITING_MESSAGES = 1
+"""Received messages that wait for the handler; at this number the connection is not read."""
+
 _OPEN = websockets.State.OPEN
 
 
@@ -40,21 +43,21 @@ def serve(
     subprotocols: Sequence[str] = SUBPROTOCOLS,
     **options: Any,
 ) -> Server:
-    """A websockets server whose connections are all the handler's.
+    """Serve a handler with websockets.
 
     Args:
-        handler: whose connections they become. It is not closed with the server.
-        host: to listen on.
-        port: to listen on.
+        handler: handler that serves every connection. It is not closed with the server.
+        host: name or address to listen on; all interfaces by default.
+        port: port to listen on; 0 for any free one.
         backlog: connections that may wait to be accepted.
-        start_serving: whether to accept connections from the beginning.
-        subprotocols: to choose from where a client offers some, the preferred one first; a client that offers none of
-            them is served without one. See ``Request.bearer_token``.
-        options: for ``websockets.serve``: ``ssl``, ``process_request``, ``sock``... Compression is off unless asked
-            for here: frames are compressed already.
+        start_serving: whether to accept connections at once.
+        subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
+            without one. See ``Request.bearer_token``.
+        options: for ``websockets.serve``, such as ``ssl``, ``process_request`` or ``sock``. Compression is off by
+            default, since frames are compressed already.
 
     Returns:
-        What ``websockets.serve`` returns, to be awaited or used as an async context manager.
+        The result of ``websockets.serve``, to be awaited or used as an async context manager.
     """
 
     async def serve_connection(websocket: ServerConnection) -> None:
@@ -67,8 +70,9 @@ def serve(
         "compression": None,
         "select_subprotocol": select,
         "max_size": handler.max_message,
+        "max_queue": WAITING_MESSAGES,
         "write_limit": WRITE_LIMIT,
-        "ping_interval": None,  # the protocol's own heartbeats tell who is there
+        "ping_interval": None,  # the protocol has heartbeats of its own
     }
     own = {"backlog": listening.ACCEPTS, "start_serving": False}
     server = websockets.serve(serve_connection, host, port, **{**defaults, **options, **own})
@@ -78,7 +82,7 @@ def serve(
         created = await (create() if callable(create) else create)
         return await listening.begin_serving(created, backlog, start=start_serving)
 
-    # a function since websockets 17, what it returns until then
+    # websockets 17 and later have a function here, earlier ones its result
     server.create_server = create_server if callable(create) else create_server()
     return server
 
@@ -86,28 +90,34 @@ def serve(
 async def accept(
     handler: WebSocketBinaryHandler, websocket: ServerConnection, connection_id: str | None = None
 ) -> None:
-    """Serve a connection of your own websockets server until it is over.
+    """Serve a connection of your own websockets server until it ends.
 
     Call ``websockets.serve`` with ``compression=None`` and ``max_size=handler.max_message``.
 
     Args:
-        handler: whose connection it becomes.
-        websocket: what websockets gives to its own handlers.
-        connection_id: under which ``handler.send_message`` finds it; made up where None.
+        handler: handler that serves the connection.
+        websocket: the connection that websockets passes to its own handlers.
+        connection_id: id of the connection, for ``handler.send_message``; None generates one.
     """
     await handler.handle(WebsocketsLink(websocket), connection_id)
 
 
 class WebsocketsLink(Link):
-    """A connection of the websockets library."""
+    """One connection of websockets.
+
+    Args:
+        websocket: the open connection.
+    """
 
     def __init__(self, websocket: ServerConnection) -> None:
         self._websocket = websocket
         self._protocol = websocket.protocol
         self._transport = websocket.transport
+        self._write = websocket.transport.write
         self._is_plain = not websocket.protocol.extensions
         self.request = _request_of(websocket)
         keep_unsent_low(websocket.transport.get_extra_info("socket"))
+        read_little(websocket.transport)
 
     @property
     def can_write(self) -> bool:
@@ -116,31 +126,37 @@ class WebsocketsLink(Link):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is going, after a write that failed, for one."""
+        """Whether the transport is closing, for example after a failed write."""
         return self._transport.is_closing()
 
     def write(self, message: bytes) -> None:
-        """Hand a message to the transport."""
+        """Write a message to the transport."""
         if self._is_plain:
-            self._transport.write(_framed(message))
+            if message is not _framed.message:
+                _framed.make(message)
+            self._write(_framed.frame)
         else:
             self._protocol.send_binary(message)
             self._websocket.send_data()
 
     async def writable(self) -> None:
-        """Wait until the transport has room."""
+        """Wait until the transport has room, or the connection is gone."""
         await self._websocket.drain()
 
     async def send(self, message: bytes) -> None:
-        """Send a message, waiting for room."""
+        """Send a message; wait while the transport is full."""
         await self._websocket.send(message)
 
     def receive(self) -> Coroutine[Any, Any, bytes | str]:
-        """The next message. Raises ``ConnectionClosed`` in the end."""
+        """Wait for the next message.
+
+        Raises:
+            websockets.ConnectionClosed: the connection is gone.
+        """
         return self._websocket.recv()
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, and wait for the peer to do so."""
+        """Send a close frame, and wait for the peer's."""
         await self._websocket.close(code, reason)
 
     def abort(self) -> None:
@@ -149,28 +165,27 @@ class WebsocketsLink(Link):
 
     @property
     def close_code(self) -> int | None:
-        """The code with which the connection was closed, by whoever began."""
+        """The code with which the connection was closed, from the first close frame; None without one."""
         protocol = self._protocol
         begun = protocol.close_rcvd if protocol.close_rcvd_then_sent else protocol.close_sent
         return begun.code if begun else None
 
 
-class _Framer:
-    """Makes WebSocket frames of messages. The viewers of a stream all get the same one, which is made only once."""
+class _Framed:
+    """The WebSocket frame of the last message, which is reused since all viewers of a stream get the same message."""
 
-    __slots__ = ("_frame", "_message")
+    __slots__ = ("frame", "message")
 
     def __init__(self) -> None:
-        self._message = self._frame = b""
+        self.message = self.frame = b""
 
-    def __call__(self, message: bytes) -> bytes:
-        if message is not self._message:
-            self._frame = Frame(Opcode.BINARY, message).serialize(mask=False)
-            self._message = message
-        return self._frame
+    def make(self, message: bytes) -> None:
+        """Build the frame of another message."""
+        self.frame = Frame(Opcode.BINARY, message).serialize(mask=False)
+        self.message = message
 
 
-_framed = _Framer()
+_framed = _Framed()
 
 
 def _request_of(websocket: ServerConnection) -> Request:

@@ -1,4 +1,4 @@
-"""The backplane of several servers behind one address: ``RedisBackplane``. Needs the extra ``redis``."""
+"""``RedisBackplane``: joins several servers through Redis. Needs the extra ``redis``."""
 
 from .backplane import RedisBackplane
 

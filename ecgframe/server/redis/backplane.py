@@ -1,9 +1,9 @@
-"""Several servers joined by Redis Streams.
+"""Joins several servers through Redis Streams.
 
-Each stream of messages is one stream in Redis, an entry a message, whose id is the message's timestamp: the time by
-Redis' clock, whatever the clocks of the servers say. All servers deliver what they read there, their own messages too:
-so they agree on one order and one timestamp for each message. While Redis is away, a server delivers its own messages
-itself, by what it last knew of Redis' clock, and keeps them for Redis.
+Each stream of messages is one stream in Redis with one entry for each message. The id of the entry is the message's
+timestamp, taken from Redis' clock and not from the clock of a server. Every server delivers the messages that it reads
+from Redis, its own included, so all servers agree on the order and the timestamps. While Redis is unreachable, a server
+delivers its own messages itself, with its last estimate of Redis' clock, and keeps them for Redis.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from ...codec import EncodedFrame
+
 MiB: Final = 1024 * 1024
 
 LONGEST_PAUSE: Final = 1.0
@@ -38,29 +40,29 @@ LONGEST_PAUSE: Final = 1.0
 class RedisBackplane:
     """The backplane of servers that share one Redis (6.2 or newer).
 
-    What Redis keeps of a stream lets viewers resume on another server. What it does not keep, because it was killed,
-    the servers write again from memory, as far as that reaches: ``seconds`` and ``outbox_bytes``.
+    Redis keeps recent messages of each stream, so that viewers can resume on another server. If Redis loses messages,
+    because it was killed, the servers write them again from memory, within ``seconds`` and ``outbox_bytes``.
 
-    When Redis gives no answer for ``patience`` seconds, each server goes on alone: what is published on it reaches its
-    own viewers at once, and the others when Redis is back. Each server still delivers every message once, with
-    timestamps that increase. If several servers published on one stream meanwhile, though, they have delivered those
-    messages in different orders, and under timestamps that differ.
+    If Redis does not answer for ``patience`` seconds, each server continues alone: its messages reach its own viewers
+    at once, and those of other servers when Redis is back. Each server still delivers every message once, with
+    increasing timestamps. But if several servers publish on the same stream meanwhile, they deliver these messages in
+    different orders and with different timestamps.
 
-    It talks to one Redis, or to the master that Sentinel names (``Sentinel.master_for``), not to a Redis Cluster.
+    It connects to one Redis, or to the master that Sentinel names (``Sentinel.master_for``), not to a Redis Cluster.
 
     Args:
-        redis: a URL (``redis://``, ``rediss://``, ``unix://``), or a client to whose server, and with whose
-            credentials, own connections are opened.
-        prefix: of all keys in Redis.
-        seconds: that messages are kept: by Redis, and by this server for Redis.
-        max_bytes: that Redis keeps at most of one stream.
-        outbox_bytes: that this server keeps at most for Redis, all streams together.
-        patience: seconds without an answer after which Redis counts as away.
-        clock: this server's, in microseconds since 1970; the system's by default.
+        redis: a URL (``redis://``, ``rediss://``, ``unix://``), or a client, whose server and credentials are used for
+            separate connections.
+        prefix: prefix of all keys in Redis.
+        seconds: seconds for which messages are kept, by Redis and by this server for Redis.
+        max_bytes: bytes that Redis keeps of one stream.
+        outbox_bytes: bytes that this server keeps for Redis, of all streams together.
+        patience: seconds without an answer after which Redis counts as unreachable.
+        clock: returns microseconds since 1970 by this server's clock; the system's clock by default.
 
     Raises:
         MissingLibrary: redis-py is not installed.
-        ValueError: a URL that redis-py does not read, or a number that is not above 0.
+        ValueError: redis-py cannot parse the URL, or a number is not finite and above 0.
     """
 
     def __init__(
@@ -97,13 +99,17 @@ class RedisBackplane:
         self._connected = False
         self._up = False
         self._closing = False
-        self._life: str | None = None  # of the Redis that was read
+        self._run_id: str | None = None  # run id of the Redis that was read last
         self._last_number = 0
         self._times_up = 0
         self._rewritten = 0
 
     async def open(self, deliver: Deliver) -> None:
-        """Begin. Where Redis does not answer, this returns all the same, and goes on trying."""
+        """Start the backplane. If Redis does not answer within ``patience``, return anyway and keep trying.
+
+        Raises:
+            RuntimeError: another handler has opened it.
+        """
         if self._running is not None:
             raise RuntimeError("a RedisBackplane serves one handler; make another one for this")
         self._deliver = deliver
@@ -115,8 +121,8 @@ class RedisBackplane:
     async def join(self, stream: str, since: int) -> int:
         """Follow a stream. See ``Backplane.join``.
 
-        While Redis is away this returns at once, with ``since``; the past is delivered when Redis is back. If this
-        server publishes on the stream before that, the past from before its first message is not delivered at all.
+        While Redis is unreachable, this returns ``since`` at once, and past messages are delivered when Redis is back.
+        If this server publishes on the stream before that, messages older than its first one are never delivered.
         """
         followed = self._follow(stream, since)
         if self._connected:
@@ -124,11 +130,11 @@ class RedisBackplane:
         return since if followed.reach is None else followed.reach
 
     async def catch_up(self, stream: str) -> bool:
-        """Have all delivered here that Redis has of the stream. See ``Backplane.catch_up``."""
+        """Deliver here every message that Redis has of the stream. See ``Backplane.catch_up``."""
         followed = self._streams.get(stream)
         if followed is None or self._commands is None or not self._up:
             return False
-        with suppress(Exception):  # Redis is away, then: the reader and the writer find that out, and say so
+        with suppress(Exception):  # Redis is unreachable: the reader and the writer notice it, and log it
             async with asyncio.timeout(self._patience):
                 last = await self._commands.last_id(stream)
                 while self._up and followed in self._streams:
@@ -139,25 +145,25 @@ class RedisBackplane:
         return False
 
     def now(self) -> int:
-        """The time by Redis' clock, by which messages get their timestamps; see ``Backplane.now``.
+        """The time by Redis' clock, in microseconds since 1970. See ``Backplane.now``.
 
-        As long as Redis was never there, it is this server's own.
+        Until Redis has answered for the first time, it is the time by this server's clock.
         """
         return self._clock.now()
 
     def leave(self, stream: str) -> None:
-        """Follow a stream no more, once what is being published on it here is delivered."""
+        """Stop following a stream, once the messages that this server is publishing on it are delivered."""
         self._streams.leave(stream)
 
-    async def publish(self, stream: str, timestamp: int, frame: bytes) -> int:
-        """Write a message into Redis; it is delivered here when it is read there, or at once where Redis is away.
+    async def publish(self, stream: str, timestamp: int, frame: EncodedFrame) -> int:
+        """Write a message to Redis. It is delivered here when it is read back, or at once if Redis is unreachable.
 
-        A stream that this server has not joined is followed from now on.
+        This also joins the stream if necessary.
         """
         followed = self._follow(stream, timestamp - 1)
         while self._up and not followed.settled.is_set():
             await followed.settled.wait()
-            followed = self._follow(stream, timestamp - 1)  # it may have been left meanwhile
+            followed = self._follow(stream, timestamp - 1)  # leave() may have been called meanwhile
         self._last_number += 1
         message = Message(self._last_number, stream, self._clock.corrected(timestamp), frame)
         followed.pending[message.number] = message
@@ -168,7 +174,7 @@ class RedisBackplane:
         return await asyncio.shield(message.delivery)
 
     async def close(self) -> None:
-        """End. What waits is still written, if Redis takes it within ``patience``."""
+        """Stop the backplane. Waiting messages are still written if Redis takes them within ``patience``."""
         if self._running is None or self._closing:
             return
         self._closing = True
@@ -179,19 +185,20 @@ class RedisBackplane:
         self._running.cancel()
         with suppress(asyncio.CancelledError):
             await self._running
-        self._alone()
+        self._continue_alone()
         self._deliver = None
 
     def stats(self) -> dict[str, int | float | bool]:
         """Numbers for an operator.
 
         Returns:
-            up: whether messages go through Redis. streams: that are followed. outbox_frames, outbox_bytes: that wait
-            for Redis. lag_seconds: from the timestamp of the last message to its being read here. clock_skew_seconds:
-            this server's clock minus Redis', by which messages get their timestamps. And since the start: lost_total:
-            messages that other servers will not get. restamped_total: messages that were delivered here without Redis
-            and that other servers get under another timestamp. rewritten_total: messages that Redis had lost.
-            refused_total: entries of Redis that no backplane had written. reconnections_total.
+            up: whether messages go through Redis. streams: number of followed streams. outbox_frames, outbox_bytes:
+            messages that wait to be written to Redis. lag_seconds: seconds from the timestamp of the last message
+            until it was read here. clock_skew_seconds: this server's clock minus Redis'. Counted since the start:
+            lost_total: messages that other servers will not get. restamped_total: messages that were delivered here
+            while Redis was unreachable, and have another timestamp on other servers. rewritten_total: messages written
+            again because Redis had lost them. refused_total: entries in Redis that no backplane has written.
+            reconnections_total: how often the connection to Redis was restored.
         """
         return {
             "up": self._up,
@@ -212,14 +219,14 @@ class RedisBackplane:
             raise RuntimeError("the backplane is not open")
         followed = self._streams.follow(stream, since)
         if followed.behind:
-            self._writer.ring()
+            self._writer.wake_reader()
         return followed
 
     def _make_stream(self, stream: str, since: int) -> FollowedStream:
         assert self._deliver is not None
         return FollowedStream(stream, self._keys.stream(stream), since, origin=self._origin, deliver=self._deliver)
 
-    # --- while Redis is there, and while it is away ---
+    # --- connecting to Redis ---
 
     async def _run(self) -> None:
         backoff = pauses(LONGEST_PAUSE)
@@ -229,14 +236,14 @@ class RedisBackplane:
                 await self._converse()
             except Exception as error:
                 failures = 1 if self._up else failures + 1
-                self._go_away(error)
+                self._handle_failure(error)
                 await asyncio.sleep(backoff.compute(failures))
 
     async def _converse(self) -> None:
-        """Read and write until the backplane is closed.
+        """Connect to Redis, then read and write until the backplane is closed.
 
         Raises:
-            Exception: whatever ends it before.
+            Exception: the connection failed.
         """
         async with asyncio.timeout(CONNECT) as connecting, two_clients(self._pool) as (writing, reading):
             commands = Commands(
@@ -250,12 +257,12 @@ class RedisBackplane:
             )
             before = None if self._clock.is_known else self._clock.now()
             await commands.ask_time()
-            life = await commands.life()
+            run_id = await commands.run_id()
             marks = await commands.marks(self._outbox.last_written())
             connecting.reschedule(None)
             if before is not None:
                 self._take_over_clock(self._clock.now() - before)
-            self._come_back(life, marks)
+            self._synchronize(run_id, marks)
             self._commands = commands
             async with asyncio.TaskGroup() as both:
                 reading_on = both.create_task(self._reader.run(commands))
@@ -263,17 +270,17 @@ class RedisBackplane:
                 reading_on.cancel()
 
     def _take_over_clock(self, ahead: int) -> None:
-        """What was to be followed by this server's clock is followed by Redis', which is ahead by that."""
+        """Convert positions from this server's clock to Redis', which is ``ahead`` microseconds ahead."""
         for followed in self._streams:
             followed.shift(ahead)
 
-    def _come_back(self, life: str | None, marks: dict[str, int]) -> None:
+    def _synchronize(self, run_id: str | None, marks: dict[str, int]) -> None:
         self._connected = True
         self._rewritten += self._outbox.take_back(marks)
-        anew = life is None or life != self._life
+        restarted = run_id is None or run_id != self._run_id
         for followed in self._streams:
-            followed.catch_up(anew=anew)
-        self._life = life
+            followed.catch_up(restarted=restarted)
+        self._run_id = run_id
         self._up_if_even()
 
     def _has_read(self) -> None:
@@ -287,27 +294,27 @@ class RedisBackplane:
         self._up_if_even()
 
     def _up_if_even(self) -> None:
-        """From now on through Redis, once it has what was published here, and all was read that it has."""
+        """Publish through Redis again once it has the messages of this server, and all of its messages were read."""
         if self._up or not self._writer.is_nearly_done or any(followed.behind for followed in self._streams):
             return
         self._up = True
         self._times_up += 1
         self._tried.set()
-        logger.info("Redis is there; %d messages were lost to other servers so far", self._writer.lost)
+        logger.info("connected to Redis; other servers have missed %d messages so far", self._writer.lost)
 
-    def _go_away(self, error: BaseException) -> None:
+    def _handle_failure(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if not is_absence(error):
             log_failure("the Redis backplane", error)
         elif self._up or not self._tried.is_set():
             text = str(error) or f"no answer within {self._patience} s"
-            logger.warning("Redis is away, messages stay on this server until it is back: %s", text)
-        self._alone()
+            logger.warning("Redis is unreachable, messages stay on this server until it is back: %s", text)
+        self._continue_alone()
         self._tried.set()
 
-    def _alone(self) -> None:
-        """Deliver here what waits to be read from Redis."""
+    def _continue_alone(self) -> None:
+        """Continue without Redis: deliver the messages of this server that were to be read from it."""
         self._up = self._connected = False
         self._commands = None
         self._news.set()

@@ -1,4 +1,4 @@
-"""The time by Redis' clock, which gives the messages of all servers their timestamps."""
+"""The time by Redis' clock, from which the messages of all servers take their timestamps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final, NamedTuple
 from ..logs import logger
 
 KEPT: Final = 8
-"""Answers of Redis among which the quickest counts: what the network delays by, it makes uncertain."""
+"""Recent answers of Redis; the fastest of them is used, since network delay makes an answer uncertain."""
 
 LONGEST_USE: Final = 10.0
-"""Seconds after which the time is asked for again."""
+"""Seconds after which Redis is asked for its time again."""
 
 TOLERANCE: Final = 100_000
 """Microseconds by which a timestamp may differ from the time by Redis' clock."""
 
 SKEW: Final = 1.0
-"""Seconds by which the two clocks may differ until a log says so."""
+"""Seconds by which this server's clock may differ from Redis' without a warning."""
 
 
 class _Sample(NamedTuple):
@@ -28,10 +28,10 @@ class _Sample(NamedTuple):
 
 
 class RedisClock:
-    """Redis' clock, as its answers tell it; between two of them the event loop's clock, which is never set, goes on.
+    """An estimate of Redis' clock, from its answers and the event loop's monotonic clock.
 
     Args:
-        wall_clock_us: this server's clock, in microseconds since 1970.
+        wall_clock_us: returns microseconds since 1970 by this server's clock.
     """
 
     def __init__(self, wall_clock_us: Callable[[], int]) -> None:
@@ -43,34 +43,34 @@ class RedisClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether Redis has told its time."""
+        """Whether Redis has answered with its time."""
         return bool(self._samples)
 
     @property
     def is_stale(self) -> bool:
-        """Whether Redis is to be asked for its time again."""
+        """Whether Redis has to be asked for its time again."""
         return _loop_seconds() > self._noted_at + LONGEST_USE
 
     def now(self) -> int:
-        """Microseconds since 1970: by Redis' clock, or by this server's as long as Redis' is not known."""
+        """Return microseconds since 1970 by Redis' clock, or by this server's while Redis' is unknown."""
         return self._offset + _loop_microseconds() if self._samples else self._wall_clock_us()
 
     def corrected(self, timestamp: int) -> int:
-        """A timestamp of now, given by the server; the time by Redis' clock where it is far from that."""
+        """Return ``timestamp``, or the time by Redis' clock if they differ by more than ``TOLERANCE``."""
         now = self.now()
         return timestamp if abs(timestamp - now) < TOLERANCE else now
 
     @property
     def skew(self) -> float:
-        """The server's clock minus Redis', in seconds; 0 as long as Redis' is not known."""
+        """The server's clock minus Redis', in seconds; 0 while Redis' is unknown."""
         return (self._wall_clock_us() - self.now()) / 1_000_000 if self._samples else 0.0
 
     def note(self, redis_now: int, asked_at: float) -> None:
-        """Redis has told its time, in microseconds since 1970.
+        """Take an answer of Redis with its time.
 
         Args:
-            redis_now: by its clock.
-            asked_at: when it was asked, in seconds of the event loop's clock.
+            redis_now: the time by Redis' clock, in microseconds since 1970.
+            asked_at: when Redis was asked, in seconds of the event loop's clock.
         """
         answered_at = _loop_seconds()
         sample = _Sample(
@@ -90,7 +90,7 @@ class RedisClock:
         if abs(skew) > SKEW and not self._is_skewed:
             self._is_skewed = True
             logger.warning(
-                "this server's clock is %.3f s %s Redis', which gives messages their timestamps: see to both",
+                "this server's clock is %.3f s %s Redis', which gives messages their timestamps: check both clocks",
                 abs(skew),
                 "ahead of" if skew > 0 else "behind",
             )

@@ -1,4 +1,4 @@
-"""The few commands that the backplane gives Redis, through redis-py."""
+"""The commands that the backplane sends to Redis, through redis-py."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ else:
     )
 
 CONNECT: Final = 5.0
-"""Seconds within which Redis must have accepted a connection."""
+"""Seconds within which a connection to Redis must be established."""
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 _DERIVED: Final = ("maint_", "oss_", "orig_", "himport_", "event_dispatcher")
-"""Settings that a pool of redis-py makes up itself; those of one pool are of no use to another."""
+"""Prefixes of settings that redis-py computes for each pool, and that must not be passed to another pool."""
 
 
 def own_pool(server: str | redis.Redis) -> redis.ConnectionPool:
-    """Connections to a server that nobody else uses, and that never reconnect in silence.
+    """Return a separate connection pool for a server; its connections never reconnect silently.
+
+    Args:
+        server: a URL, or a client whose settings are used.
 
     Raises:
-        ValueError: a URL that redis-py does not read.
+        ValueError: redis-py cannot parse the URL.
     """
     pool = redis.ConnectionPool.from_url(server) if isinstance(server, str) else server.connection_pool
     settings = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_DERIVED)}
@@ -45,31 +48,31 @@ def own_pool(server: str | redis.Redis) -> redis.ConnectionPool:
         "decode_responses": False,
         "retry": retry.Retry(backoff.NoBackoff(), 0),
         "retry_on_error": [],
-        "socket_timeout": None,  # the backplane has its own limits
+        "socket_timeout": None,  # the backplane has time limits of its own
         "health_check_interval": 0,
     }
     return redis.ConnectionPool(connection_class=pool.connection_class, **settings)
 
 
 def pauses(longest: float) -> backoff.AbstractBackoff:
-    """How long to wait before one more attempt to reach Redis."""
+    """Return the pauses between attempts to reach Redis, at most ``longest`` seconds each."""
     return backoff.EqualJitterBackoff(cap=longest, base=0.05)
 
 
 def is_absence(error: BaseException) -> bool:
-    """Whether the error says that Redis is not there, or of no use."""
+    """Return whether an error means that Redis is unreachable or cannot be used."""
     return isinstance(error, (redis.RedisError, OSError, TimeoutError, Refused))
 
 
 class Refused(Exception):
-    """Redis takes nothing at all now: it is a replica, its memory or its disk is full, ..."""
+    """Redis refuses all writes: it is a replica, or its memory or disk is full, ..."""
 
 
 class WrongKind(Exception):
-    """A key that holds something else than a stream.
+    """A key holds something other than a stream.
 
     Attributes:
-        key: which.
+        key: the key.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -78,38 +81,38 @@ class WrongKind(Exception):
 
 
 class Keys:
-    """Where things are in Redis.
+    """The keys in Redis.
 
     Args:
-        prefix: of all keys.
-        origin: names this server.
+        prefix: prefix of all keys.
+        origin: id of this server.
     """
 
     def __init__(self, prefix: str, origin: bytes) -> None:
         self._prefix = prefix.encode()
         self._origin = origin
-        self.bell = self._prefix + b"bell:" + origin
+        self.wake = self._prefix + b"wake:" + origin
 
     def stream(self, name: str) -> bytes:
-        """The messages of a stream."""
+        """The key of a stream's messages."""
         return self._prefix + b"stream:" + name.encode()
 
     def mark(self, name: str) -> bytes:
-        """The number of this server's last message in a stream."""
+        """The key of the number of this server's last message in a stream."""
         return self._prefix + b"mark:" + self._origin + b":" + name.encode()
 
 
 class Commands:
-    """One conversation with Redis: a connection to write, another one to wait for what comes.
+    """The commands to one Redis, over a connection for writing and another one for blocking reads.
 
     Args:
-        writing: a client with its own connection.
-        reading: another one.
-        keys: where things are.
-        origin: names this server.
-        kept: microseconds that a stream keeps.
-        max_bytes: that a stream keeps at most.
-        clock: is told the time by Redis' clock.
+        writing: client with a connection of its own.
+        reading: another client with a connection of its own.
+        keys: keys in Redis.
+        origin: id of this server.
+        kept: microseconds for which a stream keeps messages.
+        max_bytes: bytes that a stream keeps.
+        clock: gets the time by Redis' clock.
     """
 
     def __init__(
@@ -127,35 +130,35 @@ class Commands:
         self._reading = reading
         self._keys = keys
         self._kept = kept
-        self._expiry = math.ceil(kept / 500)  # ms: twice as long, so that a mark outlives what a server keeps
+        self._expiry = math.ceil(kept / 500)  # ms; twice ``kept``, so that a mark outlives the messages of its server
         self._limits = (origin, kept, max_bytes, self._expiry)
         self._script = writing.register_script(WRITE)
         self._clock = clock
-        self._rung = b"0-0"
+        self._woken_by = b"0-0"
 
     async def ask_time(self) -> None:
-        """Have the clock told what time it is."""
+        """Ask Redis for its time, and pass it to the clock."""
         asked_at = asyncio.get_running_loop().time()
         seconds, microseconds = await self._reading.time()
         self._clock.note(seconds * 1_000_000 + microseconds, asked_at)
 
     async def last_id(self, stream: str) -> bytes | None:
-        """The id of the stream's latest entry; None where there is none."""
+        """Return the id of the stream's latest entry; None if it has none."""
         entries: Any = await self._writing.xrevrange(self._keys.stream(stream), count=1)
         last: bytes | None = entries[0][0] if entries else None
         return last
 
-    async def life(self) -> str | None:
-        """Names the server from its start to its end; None where it does not tell."""
+    async def run_id(self) -> str | None:
+        """Return the run id of Redis, which changes when it is restarted; None if it may not be read."""
         try:
-            told: Any = await self._writing.info("server")
+            info: Any = await self._writing.info("server")
         except redis.ResponseError:
-            return None  # not allowed to ask
-        life: str | None = told.get("run_id")
-        return life
+            return None  # INFO is not permitted
+        run_id: str | None = info.get("run_id")
+        return run_id
 
     async def marks(self, streams: Iterable[str]) -> dict[str, int]:
-        """The number of this server's last message in each stream; 0 where Redis knows of none."""
+        """Return the number of this server's last message in each stream; 0 if Redis has none."""
         names = list(streams)
         if not names:
             return {}
@@ -163,15 +166,19 @@ class Commands:
         return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
     async def write(self, messages: Sequence[Message], times: Sequence[int]) -> list[int | None]:
-        """Write the messages, each unless it was written before.
+        """Write the messages that were not written before.
+
+        Args:
+            messages: messages of this server, in order.
+            times: for each message, the timestamp to write, in microseconds since 1970.
 
         Returns:
-            For each message the timestamp that it has; 0 where it was written before; None where it cannot be
-            written to its stream, which is something else than a stream, or at the end of all timestamps.
+            For each message, its timestamp in Redis; 0 if it was written before; None if it cannot be written, because
+            the key is not a stream, or the stream has reached the latest timestamp.
 
         Raises:
-            Refused: Redis takes nothing now.
-            redis.RedisError, OSError: it is not known what was written.
+            Refused: Redis refuses all writes.
+            redis.RedisError, OSError: the connection failed; some messages may have been written.
         """
         keys: list[bytes] = []
         arguments: list[bytes | int] = list(self._limits)
@@ -183,23 +190,23 @@ class Commands:
         self._clock.note(redis_now, asked_at)
         return [_time_or_none(answer) for answer in answers]
 
-    async def ring(self) -> None:
-        """Have ``read`` return at once: there are streams to read that it does not know of."""
-        await self._writing.xadd(self._keys.bell, {b"": b""}, maxlen=1, approximate=False)
-        await self._writing.pexpire(self._keys.bell, self._expiry)
+    async def wake_reader(self) -> None:
+        """Make ``read`` return at once, since there are new streams to read."""
+        await self._writing.xadd(self._keys.wake, {b"": b""}, maxlen=1, approximate=False)
+        await self._writing.pexpire(self._keys.wake, self._expiry)
 
     async def read(self, positions: Mapping[bytes, bytes], count: int, block: float | None) -> dict[bytes, Entries]:
-        """What the streams hold behind those ids, in order.
+        """Return the entries of streams after the given ids, in order, by key.
 
         Args:
-            positions: key of each stream, and the id of its last entry read.
-            count: entries of one stream that come at once.
-            block: seconds to wait where there is nothing; None for not at all.
+            positions: by the key of each stream, the id of the last entry read.
+            count: most entries of one stream.
+            block: seconds to wait if there are no entries; None to return at once.
 
         Raises:
-            WrongKind: one of the keys holds something else than a stream.
+            WrongKind: one of the keys holds something other than a stream.
         """
-        asked: dict[Any, Any] = {**positions, self._keys.bell: self._rung}
+        asked: dict[Any, Any] = {**positions, self._keys.wake: self._woken_by}
         milliseconds = None if block is None else math.ceil(block * 1000)
         try:
             answer: Any = await self._reading.xread(asked, count=count, block=milliseconds)
@@ -208,9 +215,9 @@ class Commands:
                 raise
             raise WrongKind(await self._other_than_stream(positions)) from error
         found: dict[bytes, Entries] = dict(answer)
-        rings = found.pop(self._keys.bell, None)
-        if rings:
-            self._rung = rings[-1][0]
+        wakes = found.pop(self._keys.wake, None)
+        if wakes:
+            self._woken_by = wakes[-1][0]
         return found
 
     async def _other_than_stream(self, keys: Iterable[bytes]) -> bytes:
@@ -220,12 +227,12 @@ class Commands:
         raise Refused("there was a key that is not a stream")
 
     async def reach(self, key: bytes, since: int) -> int:
-        """The timestamp after which Redis has everything that is later than ``since``, in microseconds.
+        """Return the timestamp after which Redis has every message, in microseconds; it is not before ``since``.
 
-        Where it has nothing that is later, that is the timestamp of the latest message there was, if it is known.
+        If Redis has no messages after ``since``, this is the timestamp of the last message, if that is known.
 
         Raises:
-            WrongKind: the key holds something else than a stream.
+            WrongKind: the key holds something other than a stream.
         """
         within = max(since, self._clock.now() - self._kept)
         try:
@@ -238,13 +245,13 @@ class Commands:
             return within
         first, last = info["first-entry"], _time(info["last-generated-id"])
         before_first = _time(first[0]) - 1 if first else last
-        trimmed = info.get("entries-added") != info["length"]  # Redis before 7.0 does not say
+        trimmed = info.get("entries-added") != info["length"]  # Redis before 7.0 has no "entries-added"
         return min(last, max(since, before_first if trimmed else min(before_first, within)))
 
 
 @asynccontextmanager
 async def two_clients(pool: redis.ConnectionPool) -> AsyncIterator[tuple[redis.Redis, redis.Redis]]:
-    """Two clients with a connection each, open. Afterwards the pool has none."""
+    """Open two clients with one connection each, and close them and the pool's connections at the end."""
     clients = [redis.Redis(connection_pool=pool, single_connection_client=True) for _ in range(2)]
     try:
         for client in clients:

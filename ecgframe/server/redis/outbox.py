@@ -1,11 +1,14 @@
-"""The messages of one server on their way into Redis, and the last ones that are there already."""
+"""The messages of this server that wait to be written to Redis, and the last ones that were written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ...codec import EncodedFrame
 
 BATCH_MESSAGES: Final = 128
 BATCH_BYTES: Final = 1024 * 1024
@@ -15,36 +18,41 @@ class Message:
     """A message that this server publishes.
 
     Attributes:
-        number: counts all messages of this server, whatever their stream.
-        stream: its name.
-        frame: the canonical frame.
-        time: the timestamp it shall have, then the one that it has, in microseconds.
-        published: by the loop's clock, in seconds.
-        written: when Redis said that it has it, by the loop's clock; None before.
-        delivery: done with the timestamp as soon as the message was delivered on this server.
+        number: consecutive number over all streams of this server.
+        stream: name of the stream.
+        encoded: the canonical frame.
+        time: the wanted timestamp, and once it is written, the actual one, in microseconds since 1970.
+        published: when it was published, in seconds of the loop's clock.
+        written: when Redis confirmed it, in seconds of the loop's clock; None before.
+        delivery: set to the timestamp once the message is delivered on this server.
     """
 
-    __slots__ = ("delivery", "frame", "number", "published", "stream", "time", "written")
+    __slots__ = ("delivery", "encoded", "number", "published", "stream", "time", "written")
 
-    def __init__(self, number: int, stream: str, time: int, frame: bytes) -> None:
+    def __init__(self, number: int, stream: str, time: int, encoded: EncodedFrame) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
         self.stream = stream
         self.time = time
-        self.frame = frame
+        self.encoded = encoded
         self.published = loop.time()
         self.written: float | None = None
         self.delivery: asyncio.Future[int] = loop.create_future()
 
+    @property
+    def frame(self) -> bytes:
+        """The bytes of the frame."""
+        return self.encoded.frame
+
 
 class Outbox:
-    """Messages in the order of their numbers: first those that Redis has, then those that wait for it.
+    """Messages in the order of their numbers: first those that Redis has, then those that wait to be written.
 
-    Those that Redis has are kept for a while, because it may come back without them.
+    Written messages are kept for a while, because Redis may lose them when it restarts.
 
     Args:
-        seconds: that a message is kept.
-        max_bytes: that all frames in it have together.
+        seconds: seconds for which a message is kept.
+        max_bytes: bytes of all frames together.
     """
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
@@ -61,14 +69,17 @@ class Outbox:
         return len(self._waiting)
 
     def add(self, message: Message) -> None:
-        """Have a message wait for Redis."""
+        """Add a message that waits to be written."""
         self._waiting.append(message)
         self.waiting_bytes += len(message.frame)
 
     def shrink(self, now: float) -> int:
-        """Let go what is too old or too much; return how many of those Redis did not have.
+        """Drop messages that are too old or exceed ``max_bytes``; return how many of them Redis does not have.
 
-        What was not delivered here yet stays: somebody waits for it.
+        Messages that are not delivered on this server yet are kept.
+
+        Args:
+            now: in seconds of the loop's clock.
         """
         oldest = now - self._seconds
         while self._written and (self._written[0].published < oldest or self._too_much()):
@@ -85,7 +96,7 @@ class Outbox:
         return self._written_bytes + self.waiting_bytes > self._max_bytes
 
     def batch(self) -> list[Message]:
-        """The next messages to write: as many as Redis takes without others noticing. They go on waiting."""
+        """Return the next messages to write, few enough not to delay other clients of Redis."""
         batch: list[Message] = []
         nbytes = 0
         for message in self._waiting:
@@ -96,10 +107,10 @@ class Outbox:
         return batch
 
     def confirm(self, batch: list[Message], now: float) -> None:
-        """Redis has answered to these."""
+        """Mark messages as written."""
         for message in batch:
             if not self._waiting or self._waiting[0] is not message:
-                continue  # let go in the meantime
+                continue  # dropped meanwhile
             self._waiting.popleft()
             self.waiting_bytes -= len(message.frame)
             message.written = now
@@ -107,14 +118,14 @@ class Outbox:
             self._written_bytes += len(message.frame)
 
     def last_written(self) -> dict[str, int]:
-        """The number of the last message that Redis has, by stream."""
+        """Return the number of the last written message of each stream."""
         return {message.stream: message.number for message in self._written}
 
     def take_back(self, marks: Mapping[str, int]) -> int:
-        """Have those wait again that Redis has lost; return how many.
+        """Let messages that Redis has lost wait to be written again; return how many there are.
 
         Args:
-            marks: by stream, the number of the last message of this server that Redis still knows of.
+            marks: by stream, the number of the last message of this server that Redis has.
         """
         lost = [message for message in self._written if message.number > marks.get(message.stream, message.number)]
         if lost:

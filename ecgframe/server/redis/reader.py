@@ -1,4 +1,4 @@
-"""The part of the Redis backplane that reads: all streams that a server follows, over one connection."""
+"""The reading part of the Redis backplane: all streams that a server follows, over one connection."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .commands import Commands, Entries, WrongKind
 from .stream import FollowedStream, FollowedStreams, ForeignEntry
 
 BLOCK: Final = 1.0
-"""Seconds that Redis holds back an answer for which it has nothing."""
+"""Seconds that a read waits in Redis if there are no entries."""
 
 ENTRIES_A_READ: Final = 256
-"""Messages, all streams together, that are read at once, as long as there are fewer streams."""
+"""Most entries in one read, over all streams; with more streams than this, one entry of each."""
 
 
 class Reader:
-    """Reads what Redis has, in order, first what is there and then what comes.
+    """Reads the entries of all followed streams in order, past ones first, then new ones.
 
     Args:
-        streams: that are followed.
-        clock: Redis'.
-        patience: seconds within which Redis answers.
-        after_reading: is called after each answer.
+        streams: the followed streams.
+        clock: estimate of Redis' clock.
+        patience: seconds within which Redis has to answer.
+        after_reading: called after each answer.
 
     Attributes:
-        refused: entries that no backplane had written.
-        lag: seconds from the timestamp of the last message to its being read, by Redis' clock.
+        refused: entries that no backplane has written.
+        lag: seconds from the timestamp of the last message until it was read, by Redis' clock.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Reader:
         self.lag = 0.0
 
     async def run(self, commands: Commands) -> None:
-        """Read without end.
+        """Read until cancelled.
 
         Raises:
-            Exception: Redis is away.
+            Exception: Redis is unreachable.
         """
         while True:
             streams = {one.key: one for one in self._streams if one.readable}
@@ -69,7 +69,7 @@ class Reader:
             self._after_reading()
 
     def expect(self, now: float) -> None:
-        """Something was written: wherever the reader waits, it is to be told within ``patience``."""
+        """Expect an answer within ``patience`` from ``now``, since a message was written."""
         soon = now + self._patience
         if self._waiting is not None and not self._waiting.expired() and (self._waiting.when() or soon) > soon:
             self._waiting.reschedule(soon)
@@ -103,20 +103,20 @@ class Reader:
 
     def _refuse(self, followed: FollowedStream, entry_id: bytes, error: ForeignEntry) -> None:
         self.refused += 1
-        if not followed.distrusted:
-            followed.distrusted = True  # said once
+        if not followed.problem_logged:
+            followed.problem_logged = True  # logged once
             place = f"entry {entry_id.decode()} of stream {followed.name!r}"
-            logger.warning("Redis has foreign entries, they are skipped: %s: %s", place, error)
+            logger.warning("skipped foreign entries in Redis: %s: %s", place, error)
 
     def _all_read(self, followed: FollowedStream) -> None:
         if followed.behind:
             followed.caught_up()
         written = next((message.written for message in followed.pending.values()), None)
         if written is not None and asyncio.get_running_loop().time() - written > self._patience:
-            followed.deliver_pending()  # Redis had it, and has dropped it before it was read
+            followed.deliver_pending()  # Redis has dropped the message before it was read
             self._streams.drop_if_left(followed)
 
     def _set_aside(self, followed: FollowedStream) -> None:
-        logger.error("stream %r cannot be read: its key in Redis holds something else", followed.name)
+        logger.error("stream %r cannot be read: its key in Redis holds something other than a stream", followed.name)
         followed.readable = False
         self._all_read(followed)

@@ -1,11 +1,11 @@
-"""What runs inside Redis: writing messages, each of them once."""
+"""The Lua script that runs in Redis and writes each message once."""
 
 from __future__ import annotations
 
 from typing import Final
 
 LATEST: Final = 2**53 - 1
-"""The latest timestamp that Redis' scripts compute with exactly, in microseconds: in the year 2255."""
+"""The latest timestamp that scripts in Redis can represent exactly, in microseconds: in the year 2255."""
 
 WRITE: Final = """
 local origin, kept, most_bytes, expiry = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -19,7 +19,7 @@ local function add(stream, time, number, frame)
                        'o', origin, 'n', number, 'f', frame)
 end
 
--- The time of the latest entry there has been, or nil.
+-- The time of the latest entry, deleted ones included, or nil.
 local function latest(stream)
     local info = redis.pcall('XINFO', 'STREAM', stream)
     for i = 1, info.err and 0 or #info, 2 do
@@ -37,7 +37,7 @@ local function bound(stream)
     end
 end
 
--- The message's time in the stream; 0 where it is there already; else an error's text.
+-- The message's time in the stream; 0 if it was written before; or the text of an error.
 local function write(stream, mark, number, time, frame)
     if tonumber(redis.call('GET', mark) or 0) >= tonumber(number) then
         return 0
@@ -70,11 +70,11 @@ return answers
 """.replace("LATEST", str(LATEST))
 """Writes messages of one server, in order.
 
-Keys: for each message its stream, and the mark of this server in that stream: the number of its last message there.
-Arguments: the server's origin; microseconds and bytes that a stream keeps; milliseconds after which a stream that
-nobody writes to is gone; then for each message its number, its timestamp, its frame.
+Keys: for each message its stream, and the mark of this server in that stream (the number of its last message there).
+Arguments: the server's id; microseconds and bytes that a stream keeps; milliseconds after which a stream without new
+messages expires; then for each message its number, its timestamp and its frame.
 
-The first answer is the time by Redis' clock, in microseconds. Each other one is the timestamp under which a message is
-in the stream, 0 where it was there before, or the text of what Redis says against it. A timestamp that is not later
-than all before it becomes the next one that is.
+The first answer is the time by Redis' clock, in microseconds. Each other answer is the timestamp of a message in the
+stream, 0 if it was written before, or the text of an error. A timestamp that is not later than that of the latest entry
+is replaced by the next one after it.
 """

@@ -1,4 +1,4 @@
-"""The part of the Redis backplane that writes: what this server publishes, in order."""
+"""The writing part of the Redis backplane: the messages of this server, in order."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .stream import FollowedStreams
 
 
 class Writer:
-    """Writes messages as they come, several at once where they come faster than Redis answers.
+    """Writes messages to Redis, several at a time if they arrive faster than Redis answers.
 
     Args:
-        streams: that are followed.
-        outbox: what it writes.
-        patience: seconds within which Redis answers.
-        after_writing: is called after each answer, with whether one of the messages has yet to be read here.
+        streams: the followed streams.
+        outbox: the messages to write.
+        patience: seconds within which Redis has to answer.
+        after_writing: called after each answer, with whether any of the messages has to be read back.
 
     Attributes:
         lost: messages that other servers will not get.
-        restamped: messages that other servers get under another timestamp than they were delivered with here.
+        restamped: messages that have another timestamp on other servers than on this one.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Writer:
         self._patience = patience
         self._after_writing = after_writing
         self._work = asyncio.Event()
-        self._ringing = False
+        self._must_wake = False
         self._closing = False
         self._losing = False
         self.lost = 0
@@ -41,26 +41,26 @@ class Writer:
 
     @property
     def is_nearly_done(self) -> bool:
-        """Whether what is added now is among the next that are written."""
+        """Whether a message that is added now would be in the next batch."""
         return self._outbox.waiting < BATCH_MESSAGES
 
     def add(self, message: Message) -> None:
-        """Write the message as soon as that is possible."""
+        """Add a message to write."""
         self._outbox.add(message)
         self._work.set()
 
-    def ring(self) -> None:
-        """Have the reader notice new streams, wherever it waits."""
-        self._ringing = True
+    def wake_reader(self) -> None:
+        """Wake the reader, since there are new streams."""
+        self._must_wake = True
         self._work.set()
 
     def finish(self) -> None:
-        """Have ``run`` end when all is written."""
+        """Let ``run`` end once all messages are written."""
         self._closing = True
         self._work.set()
 
     def shrink(self) -> None:
-        """Let go what the outbox cannot keep any longer."""
+        """Drop messages that the outbox cannot keep any longer, and count those that Redis does not have."""
         lost = self._outbox.shrink(asyncio.get_running_loop().time())
         if lost and not self._losing:
             logger.warning("the outbox for Redis is full: its oldest messages will not reach other servers")
@@ -68,23 +68,23 @@ class Writer:
         self.lost += lost
 
     async def run(self, commands: Commands) -> None:
-        """Write until ``finish`` is called.
+        """Write until ``finish`` is called and all messages are written.
 
         Raises:
-            Exception: Redis is away.
+            Exception: Redis is unreachable.
         """
         while self._outbox.waiting or not self._closing:
             async with asyncio.timeout(self._patience):
-                if self._ringing:
-                    self._ringing = False
-                    await commands.ring()
+                if self._must_wake:
+                    self._must_wake = False
+                    await commands.wake_reader()
                 if self._outbox.waiting:
                     await self._write_some(commands)
             await self._something_to_do()
 
     async def _something_to_do(self) -> None:
         self._work.clear()
-        if not (self._outbox.waiting or self._ringing or self._closing):
+        if not (self._outbox.waiting or self._must_wake or self._closing):
             await self._work.wait()
 
     async def _write_some(self, commands: Commands) -> None:
@@ -110,8 +110,11 @@ class Writer:
         self.lost += 1
         followed = self._streams.get(message.stream)
         if followed is not None:
-            if not followed.distrusted:
-                followed.distrusted = True  # said once
-                logger.error("Redis takes no message of stream %r: its key is no stream, or at its end", message.stream)
+            if not followed.problem_logged:
+                followed.problem_logged = True  # logged once
+                logger.error(
+                    "Redis cannot store messages of stream %r: its key is not a stream, or has the latest timestamp",
+                    message.stream,
+                )
             followed.deliver_pending(before=message.number + 1)
             self._streams.drop_if_left(followed)

@@ -1,1 +1,1 @@
-"""Captures: what is on the wire, taken from pcap files and from Wireshark."""
+"""Reading and writing network captures: pcap, pcapng, and the exported PDUs of Wireshark."""

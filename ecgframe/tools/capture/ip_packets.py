@@ -1,4 +1,4 @@
-"""TCP segments in captured packets: Ethernet, Linux cooked, loopback and raw IP, IPv4 and IPv6, each field checked."""
+"""TCP segments in captured packets: Ethernet, Linux cooked, loopback and raw IP; IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _VLAN: Final = frozenset({0x8100, 0x88A8, 0x9100})
 _MPLS: Final = frozenset({0x8847, 0x8848})
 _TCP: Final = 6
 _FAMILIES: Final = frozenset({2, 10, 23, 24, 28, 30})
-"""What systems call IPv4 (2) and IPv6 in front of a packet of their loopback."""
+"""Address families in front of packets on loopback interfaces: 2 is IPv4; IPv6 differs between systems."""
 
 _FRAGMENT, _AUTHENTICATION = 44, 51
 _EXTENSIONS: Final = frozenset({0, 43, 60, 135, 139, 140, _FRAGMENT, _AUTHENTICATION})
-"""Headers of IPv6 that may stand before TCP."""
+"""IPv6 extension headers that may precede TCP."""
 
 
 class Segment(NamedTuple):
@@ -35,23 +35,23 @@ class Segment(NamedTuple):
 
 
 class NotTcp(ValueError):
-    """A packet that holds no TCP segment, or not enough of it: the capture may have cut it."""
+    """A packet contains no TCP segment, or not enough of it: the capture may have truncated it."""
 
 
 class Fragment(NotTcp):
-    """A fragment of an IP packet; they are not put together."""
+    """A fragment of an IP packet. Fragments are not reassembled."""
 
 
 def tcp_segment(link: int, octets: bytes) -> Segment:
-    """The TCP segment in a captured packet.
+    """Return the TCP segment in a captured packet.
 
     Args:
-        link: one of ``LINKS``.
+        link: the link type, a key of ``LINKS``.
         octets: the packet.
 
     Raises:
-        NotTcp: it is of another protocol, cut short, or damaged.
-        Fragment: it is a fragment of a larger IP packet.
+        NotTcp: the packet is of another protocol, cut short, or damaged.
+        Fragment: the packet is a fragment of a larger IP packet.
     """
     return LINKS[link](octets)
 
@@ -69,14 +69,14 @@ def _linux_cooked_2(octets: bytes) -> Segment:
 
 
 def _loopback(octets: bytes) -> Segment:
-    """The family stands in the byte order of the machine that captured, which nothing tells."""
+    """Parse a packet on a loopback interface. The address family is in the unknown byte order of the capturing host."""
     if _number(octets, 0, 4) not in _FAMILIES and int.from_bytes(octets[:4], "little") not in _FAMILIES:
         raise NotTcp("another family of protocols")
     return _ip(octets[4:])
 
 
 def _of_type(kind: int, octets: bytes, start: int) -> Segment:
-    """What an EtherType announces, behind any tags of virtual networks and labels."""
+    """Parse the payload of an EtherType, after any VLAN tags and MPLS labels."""
     while kind in _VLAN:
         kind = _number(octets, start + 2, 2)
         start += 4
@@ -103,7 +103,7 @@ def _ipv4(octets: bytes) -> Segment:
         raise NotTcp("no TCP")
     if _number(octets, 6, 2) & 0x3FFF:  # more to come, or an offset
         raise Fragment("a fragment")
-    # A network card that cuts packets itself is given those whose size has no room in the field: 0.
+    # With segmentation offload, a packet may be too large for this field: then it is 0.
     return _tcp(octets[12:16], octets[16:20], octets[header : whole or None])
 
 
@@ -112,7 +112,7 @@ def _ipv6(octets: bytes) -> Segment:
         raise NotTcp("no IPv6")
     size, kind, start = _number(octets, 4, 2), octets[6], 40
     source, target = octets[8:24], octets[24:40]
-    if size:  # 0 where the size has no room in the field
+    if size:  # 0 if the packet is too large for the field
         octets = octets[: 40 + size]
     while kind in _EXTENSIONS:
         if kind == _FRAGMENT and _number(octets, start + 2, 2) & 0xFFF9:
@@ -135,12 +135,12 @@ def _tcp(source: bytes, target: bytes, octets: bytes) -> Segment:
     header = 4 * (offset >> 4)
     if header < 20:
         raise NotTcp("the header of TCP is damaged")
-    # Where the capture has cut the options and all that follows, the connection and the numbers still stand.
+    # If the capture has truncated the options and the data, connection and sequence numbers are still usable.
     return Segment(source, source_port, target, target_port, sequence, acknowledges, flags, octets[header:])
 
 
 def _number(octets: bytes, start: int, size: int) -> int:
-    """The number of that size at that place, in network byte order."""
+    """Return the integer of ``size`` bytes at ``start``, in network byte order."""
     if start + size > len(octets):
         raise NotTcp("cut short")
     return int.from_bytes(octets[start : start + size], "big")
@@ -158,4 +158,4 @@ LINKS: Final[dict[int, Callable[[bytes], Segment]]] = {
     229: _ipv6,
     276: _linux_cooked_2,
 }
-"""The link types that are understood, and what reads each."""
+"""The supported link types, and the parser for each."""

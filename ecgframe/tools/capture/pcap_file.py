@@ -1,4 +1,4 @@
-"""Capture files: pcap and pcapng read, pcap written. No length in a file is believed before it is checked.
+"""Capture files: reading pcap and pcapng, writing pcap. Every length is checked before it is used.
 
 The formats are those of draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
 """
@@ -18,10 +18,16 @@ MAGIC: Final = (
     b"\x4d\x3c\xb2\xa1",
     b"\x0a\x0d\x0d\x0a",
 )
-"""What captures begin with: pcap of either byte order with micro- and nanoseconds, and pcapng."""
+"""First bytes of captures: pcap in both byte orders, with microseconds and nanoseconds, and pcapng."""
 
 LARGEST_PACKET: Final = 128 * 1024 * 1024
-"""Bytes of a packet that is still read. On a network they have less; a recorded WebSocket message has at most half."""
+"""Largest packet that is read, in bytes. Packets of a network and recorded WebSocket messages are smaller."""
+
+PACKET_HEADER: Final = 16
+"""Fewest bytes that a packet takes in a file in addition to its own."""
+
+MOST_INTERFACES: Final = 65_536
+"""Most interfaces of a section of pcapng."""
 
 _MICROSECONDS: Final = 0xA1B2C3D4
 _MAJOR_VERSION: Final = 2
@@ -36,16 +42,16 @@ _END_OF_OPTIONS, _RESOLUTION, _OFFSET = 0, 9, 14
 
 
 class CaptureError(ToolError):
-    """A file that is no capture, is damaged, or is of a network that is not understood."""
+    """A file is not a capture, is damaged, or has a link type that is not supported."""
 
 
 class Packet(NamedTuple):
     """A packet of a capture.
 
     Attributes:
-        link: the link type, which says how it begins; as in https://www.tcpdump.org/linktypes.html.
-        time: when it was captured, in Unix seconds.
-        octets: its bytes; less than were on the wire where the capture has cut it.
+        link: the link type, as in https://www.tcpdump.org/linktypes.html.
+        time: time of the capture, in Unix seconds.
+        octets: the bytes; fewer than were sent if the capture has truncated the packet.
     """
 
     link: int
@@ -57,8 +63,8 @@ class Packets(NamedTuple):
     """The packets of a capture.
 
     Attributes:
-        link: the link type of all of them; of a pcapng file that of its first interface, others may differ.
-        packets: one after the other, as the file is read. Raises ``CaptureError`` where it is cut short or damaged.
+        link: the link type of all packets; for pcapng, of the first interface, from which others may differ.
+        packets: reads the packets one by one. Raises ``CaptureError`` if the file is cut short or damaged.
     """
 
     link: int
@@ -66,21 +72,21 @@ class Packets(NamedTuple):
 
 
 def read_packets(file: BinaryIO) -> Packets:
-    """The packets of a pcap or pcapng file, whose header is read at once.
+    """Read the header of a pcap or pcapng file, and return its packets.
 
     Raises:
         CaptureError: the file is no capture.
     """
     begin = file.read(4)
     if begin not in MAGIC:
-        raise CaptureError("not a capture that can be read: it begins neither as pcap nor as pcapng")
+        raise CaptureError("not a readable capture: neither pcap nor pcapng")
     try:
         if begin == MAGIC[-1]:
             reader = _PcapngReader(file)
             return Packets(reader.first_link(), reader.packets())
         return _pcap_packets(file, begin)
     except CaptureError as error:
-        raise CaptureError(f"not a capture that can be read: {error}") from None
+        raise CaptureError(f"not a readable capture: {error}") from None
 
 
 # --- pcap ---
@@ -95,7 +101,7 @@ def _pcap_packets(file: BinaryIO, begin: bytes) -> Packets:
     major, minor, link = struct.unpack(f"{order}HH12xI", header)
     if major != _MAJOR_VERSION:
         raise CaptureError(f"pcap of version {major}.{minor}, not {_MAJOR_VERSION}")
-    link &= 0xFFFF  # above it stands how long the frames' checksums are
+    link &= 0xFFFF  # the upper bits are the length of the frame check sequence
     return Packets(link, _pcap_records(file, struct.Struct(f"{order}4I"), ticks, link))
 
 
@@ -108,9 +114,9 @@ def _pcap_records(file: BinaryIO, header: struct.Struct, ticks: int, link: int) 
 
 
 def _exactly(file: BinaryIO, nbytes: int) -> bytes:
-    """So many bytes, which a file may only claim to have: taken in portions, so that a lie costs no memory."""
+    """Read exactly ``nbytes``, in portions, so that a wrong length in the file costs no memory."""
     if nbytes > LARGEST_PACKET:
-        raise CaptureError(f"a packet or block of {nbytes:,} bytes; more than {LARGEST_PACKET:,} are not believed")
+        raise CaptureError(f"a packet or block of {nbytes:,} bytes; the limit is {LARGEST_PACKET:,}")
     taken = bytearray()
     while len(taken) < nbytes:
         portion = file.read(min(nbytes - len(taken), _PORTION))
@@ -124,7 +130,7 @@ class PcapWriter:
     """Writes a pcap file, with times in microseconds.
 
     Args:
-        file: opened for writing bytes.
+        file: file opened for writing bytes.
         link: the link type of the packets.
     """
 
@@ -133,7 +139,7 @@ class PcapWriter:
         file.write(struct.pack("<IHHiIII", _MICROSECONDS, _MAJOR_VERSION, 4, 0, 0, _ANY_SIZE, link))
 
     def write(self, octets: bytes, time: float) -> None:
-        """Append a packet, captured at that Unix time."""
+        """Append a packet. ``time`` is in Unix seconds."""
         seconds, fraction = divmod(round(time * 1_000_000), 1_000_000)
         self._file.write(struct.pack("<4I", seconds & 0xFFFFFFFF, fraction, len(octets), len(octets)) + octets)
 
@@ -149,7 +155,7 @@ class _Interface(NamedTuple):
 
 
 class _PcapngReader:
-    """The blocks of a file, of which the first four bytes have been read."""
+    """Reads the blocks of a file whose first four bytes were read before."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -159,7 +165,7 @@ class _PcapngReader:
         self._begin_section(file.read(4))
 
     def first_link(self) -> int:
-        """Reads on to the first interface that is described."""
+        """Read up to the first interface description, and return its link type."""
         while not self._interfaces:
             block = self._block()
             if block is None:
@@ -177,7 +183,7 @@ class _PcapngReader:
                 yield self._simple_packet(body)
 
     def _block(self) -> tuple[int, bytes] | None:
-        """The next block, with what sections and interfaces say already heeded; None at the end."""
+        """Return type and body of the next block, after processing sections and interfaces; None at the end."""
         begin = self._file.read(8)
         if not begin:
             return None
@@ -189,15 +195,17 @@ class _PcapngReader:
         kind, size = struct.unpack(f"{self._order}II", begin)
         body = self._body(size)
         if kind == _INTERFACE:
+            if len(self._interfaces) == MOST_INTERFACES:
+                raise CaptureError(f"more than {MOST_INTERFACES:,} interfaces are described")
             self._interfaces.append(self._interface(body))
         return kind, body
 
     def _begin_section(self, size: bytes) -> None:
-        """A section has a byte order and interfaces of its own."""
+        """Start a section, which has its own byte order and interfaces."""
         magic = self._file.read(4)
         order = _BYTE_ORDERS.get(magic)
         if order is None or len(size) < 4:
-            raise CaptureError(f"a section of pcapng in no byte order: 0x{magic.hex()}")
+            raise CaptureError(f"a section of pcapng with an invalid byte-order magic: 0x{magic.hex()}")
         self._order = order
         self._interfaces = []
         body = self._body(struct.unpack(f"{order}I", size)[0], taken=4)
@@ -208,9 +216,9 @@ class _PcapngReader:
             raise CaptureError(f"pcapng of version {major}.{minor}, not 1")
 
     def _body(self, size: int, taken: int = 0) -> bytes:
-        """What a block of that size holds between its kind and size and its size again, but for what has been read."""
+        """Read the body of a block of ``size`` bytes, ``taken`` of which were read, and check the trailing size."""
         if size < 12 + taken or size % 4:
-            raise CaptureError(f"a block of {size} bytes, which no block can have")
+            raise CaptureError(f"a block of {size} bytes, which is an invalid size")
         rest = _exactly(self._file, size - 8 - taken)
         if struct.unpack_from(f"{self._order}I", rest, len(rest) - 4)[0] != size:
             raise CaptureError(f"a block of {size:,} bytes does not end with its size")
@@ -251,7 +259,7 @@ class _PcapngReader:
         return Packet(interface.link, self._time, body[header.size : header.size + captured])
 
     def _simple_packet(self, body: bytes) -> Packet:
-        """One without a time, which gets that of the packet before it; the first interface may have cut it."""
+        """Parse a packet without a time, which gets that of the previous packet. The snap length may truncate it."""
         if len(body) < 4:
             raise CaptureError(f"a packet in a block of {len(body)} bytes, not at least 4")
         interface = self._interface_of(0)

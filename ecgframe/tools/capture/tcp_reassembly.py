@@ -1,16 +1,23 @@
-"""One direction of a TCP connection, put in order from segments as a capture has them: shuffled, doubled, missing."""
+"""Reassembles one direction of a TCP connection from captured segments.
+
+Segments may be out of order, duplicated or missing.
+"""
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
-PATIENCE_BYTES: Final = 4 * 1024 * 1024
-"""Bytes behind a hole that are kept, in the hope that a later segment fills it."""
+MAX_GAP_BYTES: Final = 4 * 1024 * 1024
+"""Maximum number of bytes buffered after a gap, while the missing segment may still come."""
 
-PATIENCE_SECONDS: Final = 0.2
-"""For how long a hole may be open once the other side has acknowledged what was in it: then the capture missed it."""
+MAX_GAP_SEGMENTS: Final = 4096
+"""Maximum number of segments buffered after a gap. At usual segment sizes, MAX_GAP_BYTES is reached first."""
 
-_ROUND: Final = 1 << 32
+MAX_GAP_SECONDS: Final = 0.2
+"""Seconds to wait for a missing segment after the receiver has acknowledged it. Then the capture has missed it."""
+
+SEQUENCE_MODULUS: Final = 1 << 32
 
 
 class Piece(NamedTuple):
@@ -18,8 +25,8 @@ class Piece(NamedTuple):
 
     Attributes:
         octets: the bytes.
-        time: when their segment was captured, in Unix seconds.
-        missing: how many are missing in front of them.
+        time: time at which the segment was captured, in Unix seconds.
+        missing: number of bytes that are missing before these.
     """
 
     octets: bytes
@@ -27,93 +34,107 @@ class Piece(NamedTuple):
     missing: int = 0
 
 
-class _Early(NamedTuple):
+class BufferedSegment(NamedTuple):
+    """A segment after a gap, ordered by position, then by arrival."""
+
+    start: int
+    number: int
     octets: bytes
     time: float
 
 
 class TcpDirection:
-    """What one side has sent. Sequence numbers are 32 bits and begin again at 0."""
+    """Reassembles the bytes that one side has sent.
+
+    TCP sequence numbers wrap around at 2**32; this class extends them to unbounded integers.
+    """
 
     def __init__(self) -> None:
         self._expected: int | None = None
-        self._early: dict[int, _Early] = {}
-        self._early_bytes = 0
+        self._buffered: list[BufferedSegment] = []  # a heap, ordered by start
+        self._longest_at_start: dict[int, int] = {}
+        self._buffered_bytes = 0
+        self._number = 0
+        self._gap_since = 0.0
 
     def open(self, sequence: int) -> None:
-        """The segment with SYN came: the first byte has the next number."""
+        """Take the segment with SYN. The first byte of data has the next sequence number."""
         if self._expected is None:
-            self._expected = (sequence + 1) % _ROUND
+            self._expected = (sequence + 1) % SEQUENCE_MODULUS
 
     def feed(self, sequence: int, octets: bytes, time: float) -> list[Piece]:
-        """A segment came. Gives the bytes that are in order by now."""
+        """Take a segment, and return the bytes that are now in order."""
         if not octets:
             return []
-        if self._expected is None:  # the capture began in the middle
+        if self._expected is None:  # the capture began within the connection
             self._expected = sequence
         ahead = _distance(self._expected, sequence)
         if ahead > 0:
-            self._keep(sequence, _Early(octets, time))
-            return self._give_up_waiting() if self._early_bytes > PATIENCE_BYTES else []
+            self._keep(self._expected + ahead, octets, time)
+            too_much = self._buffered_bytes > MAX_GAP_BYTES or len(self._buffered) > MAX_GAP_SEGMENTS
+            return self._skip_gap() if too_much else []
         fresh = octets[-ahead:]
         return [Piece(fresh, time), *self._follow(len(fresh))] if fresh else []
 
     def acknowledged(self, sequence: int, time: float) -> list[Piece]:
-        """The other side has all bytes before that number. Gives those behind a hole that nothing will fill."""
-        if not self._early or self._expected is None or _distance(self._expected, sequence) <= 0:
+        """Note that the receiver has acknowledged all bytes before ``sequence``.
+
+        Returns:
+            The buffered bytes after a gap that the capture has missed.
+        """
+        if not self._buffered or self._expected is None or _distance(self._expected, sequence) <= 0:
             return []
-        since = min(early.time for early in self._early.values())
-        return self._give_up_waiting() if time - since > PATIENCE_SECONDS else []
+        return self._skip_gap() if time - self._gap_since > MAX_GAP_SECONDS else []
 
     def finish(self) -> list[Piece]:
-        """The capture ends: what is behind holes, with how much is missing in front of each."""
+        """Return the bytes after all remaining gaps, at the end of the capture."""
         pieces: list[Piece] = []
-        while self._early:
-            pieces += self._give_up_waiting()
+        while self._buffered:
+            pieces += self._skip_gap()
         return pieces
 
-    def _keep(self, sequence: int, early: _Early) -> None:
-        known = self._early.get(sequence)
-        if known is None or len(early.octets) > len(known.octets):
-            self._early[sequence] = early
-            self._early_bytes += len(early.octets) - (len(known.octets) if known else 0)
+    def _keep(self, start: int, octets: bytes, time: float) -> None:
+        if len(octets) <= self._longest_at_start.get(start, 0):
+            return
+        self._longest_at_start[start] = len(octets)
+        self._gap_since = min(self._gap_since, time) if self._buffered else time
+        self._number += 1
+        heappush(self._buffered, BufferedSegment(start, self._number, octets, time))
+        self._buffered_bytes += len(octets)
 
     def _follow(self, nbytes: int) -> list[Piece]:
-        """So many bytes came in order: what was early and follows them."""
+        """Advance by ``nbytes``; return the buffered segments that are now contiguous."""
         assert self._expected is not None
-        self._expected = (self._expected + nbytes) % _ROUND
+        self._expected += nbytes
         pieces = []
-        while self._early and (sequence := self._nearest()) is not None:
-            early = self._take(sequence)
-            fresh = early.octets[_distance(sequence, self._expected) :]
+        while self._buffered and self._buffered[0].start <= self._expected:
+            segment = self._take()
+            fresh = segment.octets[self._expected - segment.start :]
             if fresh:
-                pieces.append(Piece(fresh, early.time))
-                self._expected = (self._expected + len(fresh)) % _ROUND
+                pieces.append(Piece(fresh, segment.time))
+                self._expected += len(fresh)
+        if self._buffered:  # after another gap
+            self._gap_since = self._buffered[0].time
         return pieces
 
-    def _nearest(self) -> int | None:
-        """An early segment that now begins where it is expected, or before."""
+    def _skip_gap(self) -> list[Piece]:
+        """Return the buffered bytes after the gap, up to the next one, and stop waiting for what is missing."""
         assert self._expected is not None
-        expected = self._expected
-        if expected in self._early:
-            return expected
-        return next((sequence for sequence in self._early if _distance(expected, sequence) <= 0), None)
+        segment = self._take()
+        missing = segment.start - self._expected
+        self._expected = segment.start
+        return [Piece(segment.octets, segment.time, missing), *self._follow(len(segment.octets))]
 
-    def _give_up_waiting(self) -> list[Piece]:
-        """Go on behind the hole."""
-        assert self._expected is not None
-        expected = self._expected
-        sequence = min(self._early, key=lambda number: _distance(expected, number))
-        early = self._take(sequence)
-        self._expected = sequence
-        return [Piece(early.octets, early.time, _distance(expected, sequence)), *self._follow(len(early.octets))]
-
-    def _take(self, sequence: int) -> _Early:
-        early = self._early.pop(sequence)
-        self._early_bytes -= len(early.octets)
-        return early
+    def _take(self) -> BufferedSegment:
+        segment = heappop(self._buffered)
+        self._buffered_bytes -= len(segment.octets)
+        self._longest_at_start.pop(segment.start, None)
+        return segment
 
 
 def _distance(start: int, stop: int) -> int:
-    """How far stop is behind start; below 0 where it is before it."""
-    return (stop - start + _ROUND // 2) % _ROUND - _ROUND // 2
+    """Return how far ``stop`` is after ``start``, modulo 2**32; negative if before.
+
+    Either may have wrapped around any number of times.
+    """
+    return (stop - start + SEQUENCE_MODULUS // 2) % SEQUENCE_MODULUS - SEQUENCE_MODULUS // 2

@@ -1,7 +1,7 @@
-"""Recordings: captures that hold WebSocket messages instead of packets, as Wireshark's "exported PDUs".
+"""Recordings: captures of WebSocket messages instead of packets, in Wireshark's format of exported PDUs.
 
-Wireshark opens them and hands each message to the dissector that the record names; a packet has no mask, fragment or
-retransmission that would have to be undone. Records are plain pcap.
+Wireshark passes each message to the dissector that the record names. Masks, fragments and retransmissions do not occur.
+The file format is pcap.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ..observation import Delivery, Observation, Origin, Remark
 from .pcap_file import PcapWriter
 
 DISSECTOR: Final = "ecgframe"
-"""The name by which Wireshark knows the dissector of these messages."""
+"""Name of the dissector in Wireshark."""
 
 UPPER_PDU: Final = 252
-"""The link type of captures that hold messages instead of packets."""
+"""Link type of captures of exported PDUs."""
 
 _TAG: Final = struct.Struct(">HH")
 _WORD: Final = struct.Struct(">I")
@@ -34,10 +34,10 @@ _SENT, _RECEIVED = 0, 1
 
 
 class Recorder:
-    """Writes messages as they pass.
+    """Writes messages to a recording.
 
     Args:
-        file: opened for writing bytes.
+        file: file opened for writing bytes.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -46,14 +46,14 @@ class Recorder:
         file.flush()
 
     def write(self, delivery: Delivery) -> None:
-        """Append a message; it can be read from the file at once."""
+        """Append a message, and flush it to the file."""
         origin = delivery.origin
         self._writer.write(_tags(origin) + delivery.octets, origin.time or 0.0)
         self._file.flush()
 
 
 def read_exported(packets: Iterator[tuple[float, bytes] | Remark]) -> Iterator[Observation]:
-    """The messages of a recording. Those of other dissectors are left out."""
+    """Yield the messages of a recording. Messages for other dissectors are skipped."""
     for packet in packets:
         if isinstance(packet, Remark):
             yield packet
@@ -89,7 +89,7 @@ def _tag(number: int, value: bytes) -> bytes:
 
 
 def _split(address: str | None) -> tuple[str, int]:
-    """Host and port; no host where it is a name or unknown."""
+    """Split an address to host and port; the host is empty unless it is an IP address."""
     host, _, port = (address or "").rpartition(":")
     host = host.strip("[]").partition("%")[0]
     try:

@@ -1,1 +1,1 @@
-"""A suite that tests any server or client of this protocol: each rule of docs/protocol.md a numbered case."""
+"""A conformance suite for servers and clients. Each rule of docs/protocol.md is a numbered case."""

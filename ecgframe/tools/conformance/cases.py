@@ -1,4 +1,4 @@
-"""What a case is, and what becomes of it."""
+"""Cases, their results, and suites of cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .transcript import Said
 
 
 class Verdict(StrEnum):
-    """What became of a case."""
+    """Outcome of a case."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -20,13 +20,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rule, and how it is tested.
+    """A rule of the protocol and its test.
 
     Attributes:
-        number: under which it is known, as "3.7". It never changes its meaning.
+        number: number of the case, such as "3.7". Its meaning never changes.
         title: the rule.
-        section: heading of docs/protocol.md under which it stands.
-        test: holds a conversation; raises ``Failed`` or ``NotApplicable``.
+        section: heading of the rule in docs/protocol.md.
+        test: coroutine function that tests a peer; raises ``Failed`` or ``NotApplicable``.
     """
 
     number: str
@@ -36,20 +36,20 @@ class Case:
 
     @property
     def place(self) -> tuple[int, ...]:
-        """Its number, to sort by."""
+        """The number as a sort key."""
         return tuple(map(int, self.number.split(".")))
 
 
 @dataclass(slots=True)
 class Result:
-    """What became of a case.
+    """Result of a case.
 
     Attributes:
-        case: which.
-        verdict: whether it passed.
-        reason: why not; empty where it did.
-        transcript: all that was said.
-        seconds: how long it took.
+        case: the case.
+        verdict: the outcome.
+        reason: why it failed or was skipped; empty if it passed.
+        transcript: all messages and events.
+        seconds: duration of the case.
     """
 
     case: Case
@@ -60,7 +60,7 @@ class Result:
 
 
 class Suite:
-    """Cases by number."""
+    """A collection of cases with unique numbers."""
 
     def __init__(self) -> None:
         self._cases: dict[str, Case] = {}
@@ -68,7 +68,7 @@ class Suite:
     def case(
         self, number: str, title: str, section: str
     ) -> Callable[[Callable[[ScriptedPeer], Awaitable[None]]], Callable[[ScriptedPeer], Awaitable[None]]]:
-        """Make a coroutine function a case."""
+        """Decorate a coroutine function as the test of a case."""
 
         def add(test: Callable[[ScriptedPeer], Awaitable[None]]) -> Callable[[ScriptedPeer], Awaitable[None]]:
             self.add(number, title, section, test)
@@ -80,14 +80,14 @@ class Suite:
         """Add a case.
 
         Raises:
-            ValueError: the number is taken.
+            ValueError: the number is in use.
         """
         if number in self._cases:
             raise ValueError(f"there are two cases {number}")
         self._cases[number] = Case(number, title, section, test)
 
     def cases(self, wanted: tuple[str, ...] = ()) -> list[Case]:
-        """All of them, or those whose number begins so: "3" is all of section 3.
+        """Return the cases in order: all of them, or those of the wanted numbers or sections, such as "3.7" or "3".
 
         Raises:
             ValueError: no case has such a number.

@@ -1,4 +1,4 @@
-"""How a case judges what a peer says."""
+"""Checks of a case, and the exceptions for its outcome."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ LONGEST: Final = 120
 
 
 class Failed(Exception):
-    """The peer breaks the rule. The text says what was expected, and what came."""
+    """The peer violates the rule. The text says what was expected, and what was received."""
 
 
 class NotApplicable(Exception):
-    """The rule is about something that the peer does not offer, or that was not asked for."""
+    """The rule concerns something that the peer does not offer, or that the user did not enable."""
 
 
 def require(holds: object, words: str) -> None:
-    """Fail with these words unless it holds."""
+    """Raise ``Failed`` with the words unless ``holds`` is true."""
     if not holds:
         raise Failed(words)
 
 
 def told(value: Any) -> str:
-    """A payload, short enough for a reason."""
+    """Describe a payload, abbreviated."""
     words = in_words(value)
     return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
 
 
 def alike(found: Any, expected: Any) -> bool:
-    """Whether they are equal in type and value, and of arrays in dtype and shape; all are like ``...``."""
+    """Tell whether values are equal, including types, dtypes and shapes; ``...`` as ``expected`` matches everything."""
     if expected is ...:
         return True
     if isinstance(expected, np.ndarray):

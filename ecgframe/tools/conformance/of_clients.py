@@ -1,6 +1,6 @@
-"""The cases for clients. The suite plays the server; each connection of the client's is the next case.
+"""The cases for clients. The suite acts as a server; each connection of the client runs the next case.
 
-What a number means never changes; new rules get new numbers.
+The meaning of a number never changes; new rules get new numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import Any, Final
 import numpy as np
 
 from ...codec import Codec
-from ...protocol import VERSIONS, Capability, CloseCode, ErrorCode, Flag, MessageType
+from ...protocol import (
+    CAPABILITY_SINCE,
+    LATEST_VERSION,
+    SESSION_VERSIONS,
+    Capability,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    MessageType,
+)
 from ...session import microseconds
 from .cases import Suite
 from .checks import NotApplicable, alike, require, told
@@ -21,18 +30,22 @@ from .server_frames import changed_payload, raw
 
 CLIENTS: Final = Suite()
 
-_EVERYTHING: Final = [str(name) for name in Capability if name is not Capability.ENCRYPTION]
+_EVERYTHING: Final = [
+    str(name)
+    for name, since in CAPABILITY_SINCE.items()
+    if since <= LATEST_VERSION and name is not Capability.ENCRYPTION
+]
 _FROM_THE_CLIENT: Final = frozenset(
     {MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE, MessageType.HEARTBEAT, MessageType.VERSION_CHECK}
 )
-"""What a client may say at any time once both have agreed."""
+"""What a client may send at any time after the negotiation."""
 
 _OF_BROWSERS: Final = range(4000, 5000)
-"""Close codes that a page may choose: a browser does not let it send 1002."""
+"""Close codes that a page may use: a browser does not let it send 1002."""
 
 
-async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = VERSIONS, **offer: Any) -> dict[str, Any]:
-    """Offer, and hear what the client chooses. From then on the suite talks in that version."""
+async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = SESSION_VERSIONS, **offer: Any) -> dict[str, Any]:
+    """Send an offer, and return the choice of the client, whose version is used from then on."""
     offered = {
         "versions": list(versions),
         "preferred": max(versions),
@@ -57,7 +70,9 @@ async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = VERSIONS, **off
 @CLIENTS.case("1.1", "It answers the offer with the highest version that both know, in version 1", "Opening")
 async def _chooses_the_highest(peer: ScriptedPeer) -> None:
     chosen = await _agree(peer)
-    require(chosen["version"] == max(VERSIONS), f"it chose version {chosen['version']} of {list(VERSIONS)}")
+    require(
+        chosen["version"] == max(SESSION_VERSIONS), f"it chose version {chosen['version']} of {list(SESSION_VERSIONS)}"
+    )
 
 
 async def _chooses(version: int, peer: ScriptedPeer) -> None:
@@ -67,7 +82,7 @@ async def _chooses(version: int, peer: ScriptedPeer) -> None:
     require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
 
 
-for _place, _version in enumerate(VERSIONS, start=2):
+for _place, _version in enumerate(SESSION_VERSIONS, start=2):
     CLIENTS.add(
         f"1.{_place}", f"Offered version {_version} alone, it talks in that", "Opening", partial(_chooses, _version)
     )
@@ -252,7 +267,7 @@ async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
 
 
 async def _is_acknowledged(peer: ScriptedPeer, type: MessageType, data: Any, flags: Flag) -> None:
-    """Say it; a PONG has to name it."""
+    """Send a message, and check that a PONG acknowledges it."""
     stamp = await peer.say(type, data, flags=flags)
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     expected = {"ack": stamp, "type": int(type)}
@@ -305,15 +320,15 @@ async def _takes_notices(peer: ScriptedPeer) -> None:
 
 
 async def _is_asked_for_a_stream(peer: ScriptedPeer) -> str:
-    """Agree, and grant the first stream that the client asks for."""
+    """Negotiate, accept the first subscription of the client, and return the name of its stream."""
     chosen = await _agree(peer)
-    if chosen["version"] != max(VERSIONS):
+    if chosen["version"] != max(SESSION_VERSIONS):
         raise NotApplicable(f"version {chosen['version']} has no timestamps to resume by")
     return str((await _grant(peer))["stream"])
 
 
 async def _grant(peer: ScriptedPeer, stream: str | None = None) -> dict[str, Any]:
-    """Hear SUBSCRIBE, of that stream where one is named, and grant it; give what it holds."""
+    """Receive SUBSCRIBE, for a certain stream if given, and accept it; return its payload."""
     async for message in peer.listen(min(1.0, peer.settings.timeout)):
         if message.type is MessageType.SUBSCRIBE and stream in (None, message.data["stream"]):
             wish: dict[str, Any] = message.data
@@ -327,7 +342,7 @@ async def _publish(peer: ScriptedPeer, stream: str) -> int:
 
 
 async def _comes_back_from(peer: ScriptedPeer, stream: str, last: int) -> None:
-    """Break the connection off; the next has to name that message as the last."""
+    """Abort the connection, and check that the client resumes after that message."""
     await peer.still_there()
     await peer.reconnect()
     await _agree(peer)

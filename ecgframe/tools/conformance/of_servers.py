@@ -1,4 +1,4 @@
-"""The cases for servers. What a number means never changes; new rules get new numbers."""
+"""The cases for servers. The meaning of a number never changes; new rules get new numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...protocol import (
     HEADER_SIZES,
     MAX_BATCH_FRAMES,
     MAX_STREAM_NAME,
-    VERSIONS,
+    SESSION_VERSIONS,
     Capability,
     CloseCode,
     ErrorCode,
@@ -38,22 +38,22 @@ _STREAM: Final = "conformance"
 _NDARRAY: Final = b"__ndarray__"
 _BIN: Final = (0xC4, 0xC5, 0xC6)
 _HARMLESS: Final = {"features": {"a conformance test": 1.0}}
-"""What is sent where other clients may get it: nobody takes it for a patient's."""
+"""Payload of messages that other clients may receive; it cannot be mistaken for patient data."""
 
 MOMENT: Final = 0.1
-"""Seconds within which a server says that there is no right, where nobody is asked that takes his time."""
+"""Seconds to wait for a server to deny a permission."""
 
 FLOOD: Final = 6000
-"""Frames that are sent at once to find a rate limit."""
+"""Number of frames that are sent at once to exceed a rate limit."""
 
 FRAMES_AT_ONCE: Final = 1000
-"""Of these in one message, where the server takes batches."""
+"""Frames in one message, if the server accepts batches."""
 
 PINGS: Final = 10
-"""At most, to find out whether a server that refused much still answers."""
+"""Most PINGs that are sent to find out whether the server still answers."""
 
 RECOVERY: Final = 5.0
-"""Seconds that it may take to come to these pings."""
+"""Seconds within which one of these PINGs has to be answered."""
 
 
 # --- 1: opening ---
@@ -86,7 +86,7 @@ async def _talks_in(version: int, peer: ScriptedPeer) -> None:
     require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
 
 
-for _place, _version in enumerate(VERSIONS, start=4):
+for _place, _version in enumerate(SESSION_VERSIONS, start=4):
     SERVERS.add(
         f"1.{_place}",
         f"Once version {_version} is agreed, it sends in version {_version}",
@@ -117,7 +117,7 @@ async def _agrees_once(peer: ScriptedPeer) -> None:
 @SERVERS.case("1.9", "Capabilities and fields that it does not know are ignored", "Capabilities")
 async def _ignores_the_unknown(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
-    version = max(one for one in peer.offer["versions"] if one in VERSIONS)
+    version = max(one for one in peer.offer["versions"] if one in SESSION_VERSIONS)
     await peer.choose({"version": version, "capabilities": ["telepathy"], "hobby": "chess"})
     await peer.expect_silence("a choice with an unknown capability is to be taken without a word")
 
@@ -137,7 +137,7 @@ async def _serves_old(version: int, peer: ScriptedPeer) -> None:
         require(not pong.flags, f"a version 1 client got the flags {pong.flags!r}")
 
 
-for _place, _version in enumerate(VERSIONS, start=1):
+for _place, _version in enumerate(SESSION_VERSIONS, start=1):
     SERVERS.add(
         f"2.{_place}",
         f"A client that just talks in version {_version} is served in it",
@@ -180,7 +180,7 @@ async def _takes_batches(peer: ScriptedPeer) -> None:
     require(found == [0, 1, 2], f"the PONGs hold {found}")
 
 
-@SERVERS.case("4.2", "A frame of a batch that fails check 7 costs itself alone", "Batches")
+@SERVERS.case("4.2", "Only the frame of a batch that fails check 7 is lost", "Batches")
 async def _takes_the_rest(peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     peer.needs(Capability.BATCH)
@@ -195,7 +195,7 @@ async def _takes_the_rest(peer: ScriptedPeer) -> None:
 
 @SERVERS.case("4.3", "A message of too many frames gets ERROR 0x102 and a close with 1009", "Batches")
 async def _bounds_batches(peer: ScriptedPeer) -> None:
-    await peer.negotiate(3)
+    await peer.negotiate(1)  # the smallest frames: a server may limit the bytes of a message, too
     peer.needs(Capability.BATCH)
     await peer.send(peer.frame(MessageType.PONG, None) * (MAX_BATCH_FRAMES + 1))
     error = await peer.hear_one(MessageType.ERROR)
@@ -445,7 +445,7 @@ async def _passes_broadcasts_on(peer: ScriptedPeer) -> None:
 
 
 async def _broadcast(peer: ScriptedPeer) -> bool:
-    """Whether a broadcast is taken; then another client gets it."""
+    """Send a broadcast; tell whether it was accepted, and check that another client receives it then."""
     await peer.negotiate(3, [Capability.BROADCAST])
     other = await peer.another()
     await other.negotiate(3, [Capability.BROADCAST])
@@ -461,7 +461,7 @@ async def _broadcast(peer: ScriptedPeer) -> bool:
 
 
 async def _is_refused(peer: ScriptedPeer) -> bool:
-    """Whether what was said is refused, which has to be for the lack of a right."""
+    """Tell whether the message was refused, which has to be for lack of permission."""
     said = await _heard(peer)
     echoed = [message for message in said if message.flags & Flag.BROADCAST and _is_harmless(message)]
     require(not echoed, "the broadcast came back to its sender")
@@ -472,7 +472,7 @@ async def _is_refused(peer: ScriptedPeer) -> bool:
 
 
 async def _heard(peer: ScriptedPeer) -> list[Message]:
-    """What comes within a moment. A PONG would be no end to it: rights are asked for elsewhere, and it may overtake."""
+    """Return the messages that arrive within ``MOMENT``. A PONG does not end them, since it may overtake an ERROR."""
     said = await peer.still_there()
     return said + [message async for message in peer.listen(MOMENT)]
 
@@ -500,7 +500,7 @@ async def _limits_rates(peer: ScriptedPeer) -> None:
 
 
 async def _until_it_listens(peer: ScriptedPeer) -> list[Message]:
-    """Ping until a PONG comes, since a PING may be beyond the limit as well; give what came before it."""
+    """Send PINGs until a PONG arrives, since PINGs may exceed the limit as well; return the messages before it."""
     before: list[Message] = []
     for number in range(PINGS):
         await peer.say(MessageType.PING, {"listening": number})

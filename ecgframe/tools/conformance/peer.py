@@ -1,4 +1,4 @@
-"""The suite's side of a connection: says any bytes, hears messages, and writes down both."""
+"""The suite's side of a connection: sends any bytes, receives messages, and records both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...codec import Codec, Message
 from ...errors import ProtocolError
 from ...libraries import library
 from ...messages import check_received
-from ...protocol import DATA_TYPES, LATEST_VERSION, CloseCode, ErrorCode, Flag, MessageType
+from ...protocol import DATA_TYPES, LATEST_VERSION, SESSION_VERSIONS, CloseCode, ErrorCode, Flag, MessageType
 from .checks import Failed, NotApplicable
 from .transcript import Said, Settings
 
@@ -28,25 +28,25 @@ else:
     from websockets.exceptions import ConnectionClosed
 
 MORE_THAN_ANY: Final = 64 * 1024 * 1024
-"""Bytes of a message that the suite reads, whatever limit it plays."""
+"""Largest message that the suite accepts, in bytes."""
 
 _UNASKED: Final = DATA_TYPES | {MessageType.HEARTBEAT}
-"""What a peer may say at any time, beside PING, which is answered before a case gets to see it."""
+"""What a peer may send at any time, besides PING, which is answered automatically."""
 
 
 class ScriptedPeer:
     """One connection of a case.
 
     Args:
-        websocket: open.
-        settings: of the suite.
-        connect: opens another connection to the server, or waits for the client's next.
+        websocket: the open connection.
+        settings: settings of the suite.
+        connect: opens another connection to the server, or waits for the next one of the client.
 
     Attributes:
-        settings: of the suite.
-        offer: what the server offered; empty before.
-        version: in which the suite talks.
-        transcript: all that was said.
+        settings: settings of the suite.
+        offer: the offer of the server; empty before it arrives.
+        version: protocol version in which the suite sends.
+        transcript: all messages and events.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ScriptedPeer:
         self.transcript: list[Said] = []
         self._websocket = websocket
         self._connect = connect
-        self._codec = Codec(max_payload=MORE_THAN_ANY)
+        self._codec = Codec(max_payload=MORE_THAN_ANY, versions=SESSION_VERSIONS)
         self._clock = Clock()
         self._heard: deque[Message] = deque()
         self._loop = asyncio.get_running_loop()
@@ -72,10 +72,10 @@ class ScriptedPeer:
     # --- connections ---
 
     async def reconnect(self) -> None:
-        """Break the connection off, and go on over the next one, where nothing is agreed yet.
+        """Abort the connection, and continue with the next one, before its negotiation.
 
         Raises:
-            Failed: there is none in time.
+            Failed: there is no next connection in time.
         """
         self._websocket.transport.abort()
         self._write_down(True, b"", "broke the connection off")
@@ -85,7 +85,7 @@ class ScriptedPeer:
         self.version = 1
 
     async def another(self) -> ScriptedPeer:
-        """Another client of the same server, whose words are written down with those of this one."""
+        """Open another connection to the server, which shares the transcript."""
         other = ScriptedPeer(await self._next_connection(), self.settings, self._connect)
         other.transcript, other._begin = self.transcript, self._begin
         self._write_down(True, b"", "opened another connection")
@@ -100,27 +100,27 @@ class ScriptedPeer:
     # --- saying ---
 
     async def send(self, octets: bytes | str) -> None:
-        """Say these bytes, or this text. A connection that is closed meanwhile is no failure yet."""
+        """Send bytes, or a text message. A closed connection is not an error yet."""
         shown = octets.encode() if isinstance(octets, str) else octets
         self._write_down(True, shown, "text message" if isinstance(octets, str) else "")
         with suppress(ConnectionClosed):
             await self._websocket.send(octets)
 
     async def flood(self, octets: bytes, times: int) -> None:
-        """Say the same bytes that often, which a transcript shows once."""
+        """Send the same bytes repeatedly; the transcript shows them once."""
         self._write_down(True, octets, f"the same message {times:,} times")
         with suppress(ConnectionClosed):
             for _ in range(times):
                 await self._websocket.send(octets)
 
     def frame(self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None) -> bytes:
-        """A good frame in the version in which the suite talks."""
+        """Encode a frame, by default in the current version."""
         number = version or self.version
         stamp = self._clock.next() if number == LATEST_VERSION else None
         return Codec(version=number, compression=None).encode(type, data, flags=flags, timestamp=stamp)
 
     async def say(self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None) -> int:
-        """Say a message. Gives its timestamp, 0 before version 3."""
+        """Send a message; return its timestamp, or 0 before version 3."""
         octets = self.frame(type, data, flags=flags, version=version)
         await self.send(octets)
         return self._codec.decode(octets).timestamp or 0
@@ -128,14 +128,18 @@ class ScriptedPeer:
     # --- hearing ---
 
     def soon(self) -> float:
-        """By when an answer has to be there, on the loop's clock."""
+        """Return the deadline of an answer, by the clock of the event loop."""
         return self._loop.time() + self.settings.timeout
 
     async def hear(self, what: str, end: float | None = None) -> Message:
-        """The next message, whatever it is; ``what`` was expected, by then or ``soon``.
+        """Return the next message of any type.
+
+        Args:
+            what: what is expected, for the error.
+            end: the deadline; ``soon()`` by default.
 
         Raises:
-            Failed: nothing came in time, the connection was closed, or it was broken.
+            Failed: no message arrived in time, the connection was closed, or the message is broken.
         """
         by_then = end or self.soon()
         while not self._heard:
@@ -149,7 +153,7 @@ class ScriptedPeer:
         return self._heard.popleft()
 
     async def pause(self, seconds: float) -> None:
-        """Read nothing for a while, so that what the peer says has to wait."""
+        """Read nothing for a while, so that the messages of the peer queue up."""
         end = self._loop.time() + seconds
         while self._loop.time() < end:
             await self._keep_alive()
@@ -161,10 +165,10 @@ class ScriptedPeer:
         return self._loop.time() - self._begin
 
     async def listen(self, seconds: float) -> AsyncIterator[Message]:
-        """The messages that come within that time.
+        """Yield the messages that arrive within ``seconds``.
 
         Raises:
-            Failed: the connection was closed, or what came was broken.
+            Failed: the connection was closed, or a message is broken.
         """
         end = self._loop.time() + seconds
         while self._loop.time() < end or self._heard:
@@ -180,7 +184,7 @@ class ScriptedPeer:
                 raise Failed(f"the connection has to go on; it was closed: {self._closing()}") from None
 
     async def _receive(self, end: float) -> None:
-        """Take what comes next. TimeoutError where nothing comes before that moment of the loop's clock."""
+        """Process the next WebSocket message. Raises TimeoutError if none arrives before ``end``."""
         while self._loop.time() < end:
             await self._keep_alive()
             try:
@@ -193,7 +197,7 @@ class ScriptedPeer:
         raise TimeoutError
 
     async def _keep_alive(self) -> None:
-        """Beat where it is time: to a server, who is silent for long is dead."""
+        """Send HEARTBEAT if it is due, since a server closes silent connections."""
         if self._loop.time() < self._next_beat:
             return
         await self.say(MessageType.HEARTBEAT, None)
@@ -204,7 +208,7 @@ class ScriptedPeer:
         self._next_beat = self._loop.time() + max(interval / 2, 0.01) if isinstance(interval, int | float) else inf
 
     async def hear_one(self, type: MessageType, *, among: frozenset[MessageType] = _UNASKED) -> Message:
-        """The next message of that type; those ``among`` may come before it, others may not."""
+        """Return the next message of that type. Only types in ``among`` may arrive before it."""
         end = self.soon()
         while True:
             message = await self.hear(type.name, end)
@@ -214,7 +218,7 @@ class ScriptedPeer:
                 raise Failed(f"expected {type.name}; {_shown(message)} came")
 
     async def hear_error(self, code: ErrorCode, *, among: frozenset[MessageType] = _UNASKED) -> Message:
-        """The ERROR of that code that has to come; those ``among`` may come before it."""
+        """Return the next ERROR, which has to have that code. Only types in ``among`` may arrive before it."""
         message = await self.hear_one(MessageType.ERROR, among=among)
         said = message.data.get("code") if isinstance(message.data, dict) else None
         if said != code:
@@ -222,7 +226,7 @@ class ScriptedPeer:
         return message
 
     async def hear_close(self, code: CloseCode, *, or_within: range = range(0)) -> None:
-        """The close frame of that code, or of one within a range, that has to come at once."""
+        """Check that the peer closes the connection with that code, or one within a range."""
         end = self.soon()
         while True:
             try:
@@ -236,13 +240,13 @@ class ScriptedPeer:
             raise Failed(f"expected a close with {int(code)}; it was closed with {self._closing()}")
 
     async def expect_silence(self, what: str, *, among: frozenset[MessageType] = _UNASKED) -> None:
-        """Nothing of the peer's may answer what was said, and the connection goes on: a PING shows both."""
+        """Check, by a PING, that the peer sends no answer and keeps the connection open."""
         for message in await self.still_there():
             if message.type not in among:
                 raise Failed(f"{what}; {_shown(message)} came")
 
     async def is_left(self) -> bool:
-        """Whether the peer just closes the connection, and says nothing."""
+        """Tell whether the peer closes the connection without sending a message."""
         end = self.soon()
         while not self._heard:
             try:
@@ -253,7 +257,7 @@ class ScriptedPeer:
         return False
 
     async def still_there(self) -> list[Message]:
-        """Ping; give what came before the PONG. Fails where none comes."""
+        """Send a PING, and return the messages before its PONG. Raises Failed if there is none."""
         token = {"conformance": next(self._pings)}
         await self.say(MessageType.PING, token)
         before: list[Message] = []
@@ -267,7 +271,7 @@ class ScriptedPeer:
     # --- opening, as a client ---
 
     async def hear_offer(self) -> Message:
-        """The server's first word."""
+        """Receive the offer, which has to be the server's first message."""
         message = await self.hear("PROTOCOL_NEGOTIATION, since the server speaks first")
         if message.type is not MessageType.PROTOCOL_NEGOTIATION:
             raise Failed(f"expected PROTOCOL_NEGOTIATION as the server's first word; {_shown(message)} came")
@@ -277,10 +281,10 @@ class ScriptedPeer:
         return message
 
     async def negotiate(self, version: int | None = None, capabilities: Iterable[str] = ()) -> None:
-        """Hear the offer and choose from it: a version, by default the highest, and capabilities.
+        """Receive the offer, and choose a version, by default the highest, and capabilities.
 
         Raises:
-            NotApplicable: the server offers none of that.
+            NotApplicable: the server does not offer them.
         """
         await self.hear_offer()
         offered = [one for one in self.offer.get("versions", ()) if isinstance(one, int)]
@@ -293,13 +297,13 @@ class ScriptedPeer:
         await self.choose({"version": chosen, "capabilities": list(capabilities)})
 
     async def choose(self, answer: dict[str, Any]) -> None:
-        """Answer the offer, in version 1 as has to be."""
+        """Answer the offer, in version 1 as required."""
         await self.say(MessageType.PROTOCOL_NEGOTIATION, answer, version=1)
         if answer.get("version") in (1, 2, 3):
             self.version = answer["version"]
 
     def needs(self, *capabilities: str) -> None:
-        """Go on only with a server that offers these."""
+        """Raise NotApplicable unless the server offers these capabilities."""
         offered = self.offer.get("capabilities", ())
         missing = [name for name in capabilities if name not in offered]
         if missing:
@@ -307,7 +311,7 @@ class ScriptedPeer:
 
     @property
     def limit(self) -> int:
-        """Bytes of a payload that the peer accepts."""
+        """Largest payload that the peer accepts, in bytes."""
         announced = self.offer.get("max_payload")
         if not isinstance(announced, int):
             raise NotApplicable("the server announces no max_payload")
@@ -330,7 +334,7 @@ class ScriptedPeer:
                     item.data = check_received(item.type, item.data)
                 except ProtocolError as error:
                     raise Failed(f"a message came that is not what its type requires: {error}") from error
-            if item.type is MessageType.PING:  # a peer may ask at any time, a slow suite above all
+            if item.type is MessageType.PING:  # a peer may send PING at any time
                 await self.say(MessageType.PONG, item.data)
             else:
                 self._heard.append(item)

@@ -1,4 +1,4 @@
-"""What a suite found, as a page to look at in a browser: each case with its verdict and the bytes exchanged."""
+"""The results of a suite as an HTML page: each case with its verdict and the bytes exchanged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from ...foreign_text import printable
 from ..frame_analysis import Examiner
 from ..observation import Delivery
 from ..value_summary import in_words
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..frame_analysis import Examined
 
 BYTES_SHOWN: Final = 512
-"""Of each message."""
+"""Bytes of each message that are shown."""
 
 _MARKS: Final = {Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.SKIPPED: "·"}
 
@@ -46,29 +47,33 @@ td.time, td.bytes {{ color: var(--dim); }}
 
 
 def counted(results: Sequence[Result]) -> str:
-    """How many passed, failed and were skipped, in words."""
+    """Format the numbers of passed, failed and skipped cases."""
     counts = Counter(result.verdict for result in results)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]) or "no cases"
 
 
 def html_report(results: Sequence[Result], peer: str, version: str) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        results: of the cases, in their order.
-        peer: who was tested.
-        version: of this package.
+        results: results of the cases, in order.
+        peer: name of the tested peer.
+        version: version of this package.
     """
     sections: dict[str, list[Result]] = {}
     for result in results:
         sections.setdefault(result.case.section, []).append(result)
     return _PAGE.format(
-        peer=escape(peer),
+        peer=_html(peer),
         counts=counted(results),
         when=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=escape(version),
         sections="\n".join(_section(name, found) for name, found in sections.items()),
     )
+
+
+def _html(text: str) -> str:
+    return escape(printable(text))
 
 
 def _section(name: str, results: Sequence[Result]) -> str:
@@ -77,7 +82,7 @@ def _section(name: str, results: Sequence[Result]) -> str:
 
 def _case(result: Result) -> str:
     is_open = " open" if result.verdict is Verdict.FAILED else ""
-    reason = f'<p class="reason">{escape(result.reason)}</p>' if result.reason else ""
+    reason = f'<p class="reason">{_html(result.reason)}</p>' if result.reason else ""
     rows = "\n".join(map(_row, result.transcript))
     return (
         f'<details class="{result.verdict}" id="case-{result.case.number}"{is_open}><summary>'
@@ -91,7 +96,7 @@ def _row(said: Said) -> str:
     shown = said.octets[:BYTES_SHOWN].hex(" ")
     more = f" … {len(said.octets) - BYTES_SHOWN:,} bytes more" if len(said.octets) > BYTES_SHOWN else ""
     return (
-        f'<tr><td class="time">{said.seconds * 1000:.1f} ms</td><td>{who}</td><td>{escape(_words(said))}</td>'
+        f'<tr><td class="time">{said.seconds * 1000:.1f} ms</td><td>{who}</td><td>{_html(_words(said))}</td>'
         f'<td class="bytes">{shown}{more}</td></tr>'
     )
 

@@ -1,4 +1,4 @@
-"""Running a suite: a connection for each case, one after the other."""
+"""Running a suite, with a connection for each case."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from typing import TYPE_CHECKING
 from ...libraries import library
 from ...protocol import CloseCode
 from .. import ToolError
+from ..connecting import open_websocket
 from .cases import Case, Result, Verdict
 from .checks import Failed, NotApplicable
 from .peer import MORE_THAN_ANY, ScriptedPeer
 from .transcript import Settings
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from websockets.asyncio.client import ClientConnection
-    from websockets.asyncio.client import connect as open_websocket
     from websockets.asyncio.server import ServerConnection
     from websockets.asyncio.server import serve as serve_websockets
 else:
     library("websockets", extra="tools", purpose="testing conformance")
-    from websockets.asyncio.client import connect as open_websocket
     from websockets.asyncio.server import serve as serve_websockets
 
 
 async def run_on_server(
-    url: str, cases: Sequence[Case], settings: Settings, headers: Sequence[tuple[str, str]] = ()
+    url: str,
+    cases: Sequence[Case],
+    settings: Settings,
+    headers: Sequence[tuple[str, str]] = (),
+    trusted: SSLContext | None = None,
 ) -> AsyncIterator[Result]:
-    """Hold each case's conversation with a server, and give what became of it.
+    """Run the cases on a server, and yield their results.
 
     Raises:
         OSError, websockets.exceptions.WebSocketException: the server cannot be reached.
@@ -38,9 +43,7 @@ async def run_on_server(
         async with AsyncExitStack() as opened:
 
             async def connect(opened: AsyncExitStack = opened) -> ClientConnection:
-                opening = open_websocket(
-                    url, compression=None, ping_interval=None, max_size=MORE_THAN_ANY, additional_headers=list(headers)
-                )
+                opening = open_websocket(url, headers=headers, max_size=MORE_THAN_ANY, trusted=trusted)
                 return await opened.enter_async_context(opening)
 
             yield await _judge(case, ScriptedPeer(await connect(), settings, connect))
@@ -49,17 +52,17 @@ async def run_on_server(
 async def run_on_clients(
     host: str, port: int, cases: Sequence[Case], settings: Settings, ready: Callable[[int], object]
 ) -> AsyncIterator[Result]:
-    """Hold each case's conversation with the next connection of a client that connects again and again.
+    """Run the cases on a client that connects repeatedly, one case per connection, and yield their results.
 
     Args:
-        host: to listen on.
-        port: to listen on; 0 is any that is free.
-        cases: one for each connection.
-        settings: of the suite; ``patience`` is how long it waits for the next connection.
-        ready: called with the port once a client can come.
+        host: host to listen on.
+        port: port to listen on; 0 for any free port.
+        cases: the cases.
+        settings: settings of the suite; ``patience`` is the time limit for the next connection.
+        ready: called with the port once it is listening.
 
     Raises:
-        ToolError: there is no listening at that address, or nobody came.
+        ToolError: the address cannot be listened on.
     """
     guests = _Guests(settings.patience)
     try:
@@ -82,10 +85,10 @@ async def run_on_clients(
 
 
 class _Guests:
-    """The connections of clients, one after the other.
+    """Queues the connections of a client.
 
     Args:
-        patience: seconds to wait for the next.
+        patience: seconds to wait for the next connection.
     """
 
     def __init__(self, patience: float) -> None:
@@ -94,22 +97,27 @@ class _Guests:
         self._present: list[tuple[ServerConnection, asyncio.Event]] = []
 
     async def receive(self, websocket: ServerConnection) -> None:
-        """Keep a connection until it is dismissed."""
+        """Handle a connection until it is dismissed or closed."""
         done = asyncio.Event()
         await self._waiting.put((websocket, done))
-        await done.wait()
+        waiting = {asyncio.ensure_future(done.wait()), asyncio.ensure_future(websocket.wait_closed())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
     async def next(self) -> ServerConnection:
-        """The next connection.
+        """Return the next connection.
 
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: there is none in time.
         """
         async with asyncio.timeout(self._patience):
             return await self.first()
 
     async def first(self) -> ServerConnection:
-        """The next connection that its client has not given up meanwhile, however long it takes to come."""
+        """Return the next connection that is still open, without a time limit."""
         while True:
             websocket, done = await self._waiting.get()
             if websocket.close_code is None:
@@ -118,9 +126,9 @@ class _Guests:
             done.set()
 
     async def dismiss(self) -> None:
-        """Close all that a case has had."""
+        """Close all connections of a case."""
         for websocket, done in self._present:
-            await websocket.close(CloseCode.GOING_AWAY, "the next case wants a connection of its own")
+            await websocket.close(CloseCode.GOING_AWAY, "connect again for the next case")
             done.set()
         self._present.clear()
 

@@ -1,4 +1,4 @@
-"""Single frames that a server has to refuse, or to accept: section 3 of the cases for servers."""
+"""Single frames that a server has to reject or accept: section 3 of the cases for servers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgpack  # type: ignore[import-untyped]
+
 from ..._core import build_frame
-from ...codec import Codec
 from ...protocol import MAX_DEPTH, CloseCode, ErrorCode, Flag, MessageType
 from .cases import Suite
 from .checks import NotApplicable, alike, require, told
@@ -23,13 +24,13 @@ _STAMP: Final = 1_700_000_000_000_000
 _LARGEST_BOMB: Final = 1 << 28
 _DEFLATED: Final = zlib.compress(b"\xc3")
 _WIDE: Final = b"\xdf\0\0\0\1" + b"\xdb\0\0\0\1a" + b"\xdd\0\0\0\1\1"
-"""A map of a text to an array of an integer, each with the longest header."""
+"""A map from a text to an array of an integer, each with the longest header."""
 
 Make = Callable[["ScriptedPeer"], bytes]
 
 
 class Broken(NamedTuple):
-    """A frame that is to be refused."""
+    """A frame that has to be rejected."""
 
     number: str
     title: str
@@ -38,7 +39,7 @@ class Broken(NamedTuple):
 
 
 class Good(NamedTuple):
-    """A frame that is to be taken, as a PING whose PONG holds ``data``; ``...`` is anything."""
+    """A PING that has to be accepted, and answered by a PONG with ``data``; ``...`` matches everything."""
 
     number: str
     title: str
@@ -47,12 +48,12 @@ class Good(NamedTuple):
 
 
 def raw(payload: bytes, *, flags: int = 0, version: int = 3) -> bytes:
-    """A PING around any payload, with a true length and checksum."""
+    """Build a PING with any payload, and the right length and checksum."""
     return build_frame(version, MessageType.PING, flags, _STAMP, payload)
 
 
 def changed_payload(peer: ScriptedPeer) -> bytes:
-    """A PING whose payload was changed after it was summed."""
+    """Build a PING whose payload was changed after the checksum was taken."""
     return peer.frame(MessageType.PING, True)[:-1] + b"\xc2"
 
 
@@ -61,7 +62,7 @@ def _constant(octets: bytes) -> Make:
 
 
 def _patched(**bytes_at: int) -> Make:
-    """A good PING with some bytes of its header replaced."""
+    """Build a PING with some bytes of its header replaced."""
     places = {"version": 0, "type": 1, "flags": 2}
 
     def make(peer: ScriptedPeer) -> bytes:
@@ -88,7 +89,7 @@ def _beyond_the_limit(peer: ScriptedPeer) -> bytes:
 
 
 def _bomb(peer: ScriptedPeer) -> bytes:
-    """A bin of more bytes than the limit; deflated it is a thousandth."""
+    """Build a binary that exceeds the limit, and compresses to a thousandth."""
     size = peer.limit + 1
     if size > _LARGEST_BOMB:
         raise NotApplicable(f"the server accepts {peer.limit:,} bytes; to inflate more would take it too long")
@@ -96,11 +97,11 @@ def _bomb(peer: ScriptedPeer) -> bytes:
 
 
 def _lying_array(**lies: Any) -> Make:
-    return _constant(raw(Codec().pack({"__ndarray__": [1, 2, 3], "dtype": "int16", "shape": [3], **lies})))
+    return _constant(raw(msgpack.packb({"__ndarray__": [1, 2, 3], "dtype": "int16", "shape": [3], **lies})))
 
 
 def _wrapper(key: str, text: str) -> Make:
-    return _constant(raw(Codec().pack({key: text})))
+    return _constant(raw(msgpack.packb({key: text})))
 
 
 def _subscribe(data: Any) -> Make:
@@ -117,7 +118,7 @@ CLOSING: Final = (
     Broken("3.7", "check 6: COMPRESSED in version 1", 0x200, _constant(raw(_DEFLATED, flags=1, version=1))),
     Broken("3.8", "two faults, checks 3 and 7: the first one counts", 0x104, _two_faults),
 )
-"""Checks 1 to 6: behind such a frame nobody knows where the next one begins."""
+"""Checks 1 to 6: the end of such a frame is unknown, so the connection is closed."""
 
 COSTING_THEMSELVES: Final = (
     Broken("3.20", "check 7: a wrong checksum", 0x101, changed_payload),

@@ -1,4 +1,4 @@
-"""Streams on which data comes by itself: flags, resume, drops and overtaking, and what is to be acknowledged."""
+"""Cases for servers that publish data on a stream: flags, acknowledgement, resuming, drops and overtaking."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .peer import ScriptedPeer
 
 UNREAD: Final = 0.5
-"""Seconds for which the suite does not read, or waits for something to overtake."""
+"""Seconds for which the suite does not read, and then waits for messages."""
 
 _WAITING: Final = "What waits"
 _ACKNOWLEDGEMENT: Final = "Acknowledgement"
@@ -37,21 +37,21 @@ def add_stream_cases(suite: Suite) -> None:
 
 
 def streaming(peer: ScriptedPeer) -> str:
-    """The stream on which data comes by itself."""
+    """Return the stream that the user named."""
     if peer.settings.stream is None:
         raise NotApplicable("no stream was named on which data comes by itself")
     return peer.settings.stream
 
 
 async def subscribed(peer: ScriptedPeer, *capabilities: str) -> str:
-    """Agree on version 3 and these capabilities, and subscribe to the stream."""
+    """Negotiate version 3 and the capabilities, subscribe to the stream, and return its name."""
     stream = streaming(peer)
     await _subscribe(peer, *capabilities)
     return stream
 
 
 async def hear_data(peer: ScriptedPeer) -> Message:
-    """The next ECG_DATA, whatever comes before it."""
+    """Return the next ECG_DATA, skipping other messages."""
     end = peer.soon()
     while True:
         message = await peer.hear("ECG_DATA", end)
@@ -74,7 +74,7 @@ def _overtakes(message: Message) -> bool:
 
 
 async def _hear_in_line(peer: ScriptedPeer) -> int:
-    """The timestamp of the next data message that did not overtake."""
+    """Return the timestamp of the next data message that is not urgent."""
     end = peer.soon()
     while True:
         message = await peer.hear("data of the stream", end)
@@ -121,11 +121,11 @@ async def _hear_what_is_to_be_acknowledged(peer: ScriptedPeer) -> tuple[Message,
 
 
 async def _hear_again(peer: ScriptedPeer, first: Message) -> bytes:
-    """The bytes of what comes again with the same timestamp."""
+    """Return the bytes of the message that is sent again with the same timestamp."""
     async for message in peer.listen(peer.settings.patience):
         if message.timestamp == first.timestamp:
             return peer.transcript[-1].octets
-        # Of alerts it can be told that it is the same one: they say when it was.
+        # Alerts with the same data are the same alert, since they include its time.
         renamed = message.type is first.type is MessageType.ANOMALY_ALERT and alike(message.data, first.data)
         require(not renamed, "it came again with another timestamp")
     waited = f"{peer.settings.patience:g} s"

@@ -1,4 +1,4 @@
-"""How a conversation with a peer is held, and what is said in it."""
+"""Settings of a suite, and the entries of its transcripts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class Said(NamedTuple):
-    """A message of a transcript.
+    """A message or an event in a transcript.
 
     Attributes:
-        seconds: after the beginning of the case.
-        ours: whether the suite said it.
-        octets: its bytes.
-        text: what else happened, such as a close; empty for messages.
+        seconds: seconds since the beginning of the case.
+        ours: whether the suite sent or caused it.
+        octets: bytes of the message; empty for an event.
+        text: description of an event, such as a close, or of a special message; otherwise empty.
     """
 
     seconds: float
@@ -24,12 +24,12 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a suite is run.
+    """Settings of a suite.
 
     Attributes:
-        timeout: seconds to wait for an answer.
-        patience: seconds to wait for a heartbeat; a longer interval is not tested.
-        stream: name of a stream on which data comes by itself; None where there is none.
+        timeout: time limit for an answer, in seconds.
+        patience: time limit for a heartbeat, in seconds; longer intervals are not tested.
+        stream: name of a stream on which data is published; None for none.
     """
 
     timeout: float = 2.0

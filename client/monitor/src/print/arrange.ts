@@ -1,10 +1,10 @@
-/** Which lead stands where on a printed sheet: layouts, the order of the leads, and how many fit on a page. */
+/** The layout of printed sheets: the place of each lead, and how many fit on a page. */
 
 import { plainName, rhythmLead } from "../layout.js";
 import type { Gain } from "../scale.js";
 import { PAGE } from "./strip.js";
 
-/** Sizes in millimetres, lying. */
+/** Sizes in millimetres, landscape. */
 export const PAPERS = {
   a4: { name: "A4 landscape", width: 297, height: 210 },
   letter: { name: "Letter landscape", width: 279.4, height: 215.9 },
@@ -17,7 +17,7 @@ export type Arrangement = (typeof ARRANGEMENTS)[number];
 export const ORDERS = ["standard", "cabrera"] as const;
 export type Order = (typeof ORDERS)[number];
 
-/** Millimetres a second: the speed at which ten seconds fill a page. */
+/** Millimetres per second: ten seconds fill a page. */
 export const SPEED = 25;
 
 export interface SheetOptions {
@@ -27,26 +27,27 @@ export interface SheetOptions {
   readonly gain: Gain;
 }
 
-/** Rows of an arrangement, and columns at the most: narrower ones would not hold two beats. */
+/** Rows of an arrangement, and the most columns: narrower ones would not show two beats. */
 const SHAPES: Readonly<Record<Arrangement, { rows: number; columns: number; strip: boolean }>> = {
   rhythm: { rows: 3, columns: 5, strip: true },
   six: { rows: 6, columns: 3, strip: false },
   single: { rows: Number.POSITIVE_INFINITY, columns: 1, strip: false },
 };
-/** Millimetres of a row at the least; a calibration pulse needs its own height and a little more. */
+/** Smallest height of a row in millimetres. */
 const LEAST_ROW = 10;
-const ROOM_FOR_PULSE = 1.05;
+/** Share of a row that is above its 0 mV. */
+export const ABOVE = 0.56;
 
 const CHEST = ["V1", "V2", "V3", "V4", "V5", "V6"];
 const STANDARD = ["I", "II", "III", "aVR", "aVL", "aVF", ...CHEST];
-/** By their axes in the frontal plane, -30 to 120 degrees. */
+/** The limb leads by their axes in the frontal plane, from -30 to 120 degrees. */
 const LIMBS = ["aVL", "I", "-aVR", "II", "aVF", "III"];
 
 /** A lead in its place. */
 export interface Cell {
   readonly lead: number;
   readonly name: string;
-  /** -1 where it is drawn upside down. */
+  /** -1 if it is drawn upside down. */
   readonly sign: 1 | -1;
   readonly row: number;
   readonly column: number;
@@ -58,11 +59,18 @@ export interface Sheet {
   /** Rows without the rhythm strip. */
   readonly rows: number;
   readonly columns: number;
-  /** The lead that has a row over the whole page below. */
+  /** The rhythm strip below, which is as wide as the page; null if there is none. */
   readonly strip: Cell | null;
 }
 
-/** Whether the stream has the six limb leads that the Cabrera order is made of. */
+/** The rows on paper of that height: millimetres from its top to the first 0 mV, and from row to row. */
+export function rowsOn(height: number, rows: number, gain: Gain): { first: number; step: number } {
+  const even = height / rows;
+  const first = Math.max(ABOVE * even, gain + 1);
+  return { first, step: rows === 1 ? even : (height - (1 - ABOVE) * even - first) / (rows - 1) };
+}
+
+/** Whether the stream has the six limb leads of the Cabrera order. */
 export function hasCabrera(names: readonly string[]): boolean {
   return LIMBS.every((name) => placeOf(name, names) !== null);
 }
@@ -70,8 +78,9 @@ export function hasCabrera(names: readonly string[]): boolean {
 /** The sheets that show all leads, each once. */
 export function arrange(names: readonly string[], options: SheetOptions, height: number): Sheet[] {
   const shape = SHAPES[options.arrangement];
-  const fitting = Math.floor(height / Math.max(LEAST_ROW, ROOM_FOR_PULSE * options.gain));
-  const most = Math.max(1, Math.min(shape.rows, fitting));
+  let most = Math.max(1, Math.min(shape.rows, Math.floor(height / LEAST_ROW)));
+  // The pulse of a row must not touch the row above it nor the edge.
+  while (most > 1 && rowsOn(height, most, options.gain).step < options.gain + 1) most -= 1;
   const leads = ordered(names, options.order);
   const sheets = Math.ceil(leads.length / (most * shape.columns));
   const size = Math.ceil(leads.length / sheets);
@@ -91,7 +100,7 @@ export function arrange(names: readonly string[], options: SheetOptions, height:
   });
 }
 
-/** The name of an arrangement for so many leads: `3×4 + rhythm strip`. */
+/** The name of an arrangement with these leads, such as `3×4 + 1 rhythm strip`. */
 export function nameOf(
   arrangement: Arrangement,
   names: readonly string[],
@@ -107,13 +116,13 @@ export function nameOf(
 
 type Ordered = Pick<Cell, "lead" | "name" | "sign">;
 
-/** Those of the order first, then all others as they come. */
+/** Order the leads: those of the order first, then all others. */
 function ordered(names: readonly string[], order: Order): Ordered[] {
   const wanted = order === "cabrera" && hasCabrera(names) ? [...LIMBS, ...CHEST] : STANDARD;
   const known = wanted.map((name) => placeOf(name, names)).filter((found) => found !== null);
   const used = new Set(known.map(({ lead }) => lead));
   const others = names.map((name, lead): Ordered => ({ lead, name, sign: 1 })).filter(({ lead }) => !used.has(lead));
-  // Where the wanted order names a lead twice, as `-aVR` and `aVR`, the first place counts.
+  // If the order names a lead twice, as `-aVR` and `aVR`, the first counts.
   return [...known.filter(({ lead }, index) => known.findIndex((other) => other.lead === lead) === index), ...others];
 }
 

@@ -1,16 +1,16 @@
-/** The heartbeats of a strip, found anew: those of the running signal are forgotten while a screen is frozen. */
+/** The R peaks of a strip. They are detected anew, because the signal keeps only its latest peaks. */
 
 import { HeartDetector } from "../../../src/features/index.js";
 import type { Strip } from "./strip.js";
 
-/** Seconds before the strip in which the detector learns, and behind it, since it is a little late. */
-const LEARNING = 10;
-const LATE = 1;
+/** Seconds of signal before the strip, in which the detector adapts, and after it, as it reports beats with a delay. */
+const SECONDS_BEFORE = 10;
+const SECONDS_AFTER = 1;
 
-/** The R peaks of the strip's rhythm lead, by the numbers of their samples; none at a rate at which none can be found. */
+/** The sample numbers of R peaks in the strip's rhythm lead; none if the detector does not support the sampling rate. */
 export function peaksOf({ buffer, from, to, rhythm }: Strip): number[] {
-  const begin = Math.max(buffer.start, from - Math.round(LEARNING * buffer.samplingRate));
-  const end = Math.min(buffer.end, to + Math.round(LATE * buffer.samplingRate));
+  const begin = Math.max(buffer.start, from - Math.round(SECONDS_BEFORE * buffer.samplingRate));
+  const end = Math.min(buffer.end, to + Math.round(SECONDS_AFTER * buffer.samplingRate));
   const found = detect(buffer.samplingRate, buffer.leads[rhythm], buffer.slice(rhythm, begin, end));
   return found.map((sample) => begin + sample).filter((sample) => sample >= from && sample < to);
 }

@@ -1,13 +1,13 @@
-/** A drawing on a canvas, for PNG; and how wide letters are. */
+/** Drawing on a canvas, for PNG, and the width of texts. */
 
 import { type Drawing, FONT, type Lines, type Writing } from "./drawing.js";
 import { withResolution } from "./png.js";
 import type { Measure } from "./text.js";
 
-/** Dots an inch of the picture. */
+/** Dots per inch. */
 export const RESOLUTION = 300;
 const INCH = 25.4;
-/** CSS pixels at which letters are measured: large, so that hinting does not count. */
+/** Size in CSS pixels at which texts are measured: large, so that hinting has no effect. */
 const MEASURED = 100;
 
 export function measureWith(context: CanvasRenderingContext2D): Measure {
@@ -17,16 +17,16 @@ export function measureWith(context: CanvasRenderingContext2D): Measure {
   };
 }
 
-/** The drawing as a PNG file of 300 dpi. */
+/** Convert a drawing to a PNG file of 300 dpi. */
 export async function toPng(drawing: Drawing): Promise<Uint8Array> {
   const canvas = document.createElement("canvas");
   canvas.width = Math.round((drawing.width / INCH) * RESOLUTION);
   canvas.height = Math.round((drawing.height / INCH) * RESOLUTION);
   const context = canvas.getContext("2d", { alpha: false });
-  if (context === null) throw new Error("this browser has no canvas to draw on");
+  if (context === null) throw new Error("this browser does not support drawing on a canvas");
   draw(context, drawing, RESOLUTION / INCH);
   const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png"));
-  if (blob === null) throw new Error("this browser cannot make a picture of that size");
+  if (blob === null) throw new Error("this browser cannot create an image of that size");
   return withResolution(new Uint8Array(await blob.arrayBuffer()), RESOLUTION / INCH);
 }
 

@@ -1,12 +1,12 @@
-/** The counts that the messages had, out of the millivolts that the page keeps. */
+/** Recovery of the counts of messages from the millivolts that the page keeps. */
 
 import type { Calibration } from "./origin.js";
 import type { Strip } from "./strip.js";
 
-/** Counts from the baseline below which float32 millivolts tell each from its neighbours, with room to spare. */
-const TOLD_APART = 2 ** 22;
+/** Distance from the baseline in counts up to which float32 millivolts identify each count. */
+const EXACT_BELOW = 2 ** 22;
 
-/** A lead as whole numbers: the physical value is `(count - baseline) / gain` millivolts. */
+/** A lead as counts: the physical value is `(count - baseline) / gain` millivolts. */
 export interface Counts {
   /** NaN where a sample is missing. */
   readonly counts: Float64Array;
@@ -15,7 +15,7 @@ export interface Counts {
   readonly baseline: number;
 }
 
-/** The samples of a lead as the messages had them; null where they were no counts, or cannot be told exactly. */
+/** Return the counts of a lead as in the messages; null if these had no counts, or if they are too large. */
 export function exactCounts(strip: Strip, calibration: Calibration | null, lead: number): Counts | null {
   if (calibration === null || !calibration.isWhole) return null;
   const { gain: gains, baseline: baselines } = calibration;
@@ -24,7 +24,7 @@ export function exactCounts(strip: Strip, calibration: Calibration | null, lead:
   const counts = new Float64Array(strip.to - strip.from);
   for (let index = 0; index < counts.length; index += 1) {
     const away = Math.round(strip.buffer.at(lead, strip.from + index) * gain);
-    if (Math.abs(away) >= TOLD_APART) return null;
+    if (Math.abs(away) >= EXACT_BELOW) return null;
     counts[index] = away + baseline;
   }
   return { counts, gain, baseline };

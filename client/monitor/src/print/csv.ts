@@ -1,9 +1,9 @@
 /**
- * CSV: a row a sample, a column a lead, all in millivolts; what is missing is an empty cell. Lines of `# name: text`
- * above say the rest.
+ * CSV: a row for each sample, a column for each lead, in millivolts; a missing sample is an empty cell. Lines of
+ * `# name: text` at the top have everything else.
  *
- * A spreadsheet takes a cell for a formula that begins with one of `= + - @`, or with their wide forms: where text from outside does, an
- * apostrophe stands before it.
+ * A spreadsheet takes a cell that begins with one of `= + - @`, or with their wide forms, for a formula: if text of the
+ * sender does, an apostrophe is put before it.
  */
 
 import { exactCounts } from "./counts.js";
@@ -11,13 +11,13 @@ import { facts } from "./files.js";
 import type { Strip } from "./strip.js";
 import { clean } from "./text.js";
 
-/** Rows that are made into one piece of text. */
+/** Rows per piece of text. */
 const PIECE = 4096;
 const FORMULA = /^\s*[=+\-@＝＋－＠]/;
-/** In a line that is no row, a program that splits it all the same must find no formula either. */
+/** A program that splits a comment into cells must not find a formula either. */
 const INNER_FORMULA = /([,;\t]\s*)(?=[=+\-@＝＋－＠])/g;
 
-/** The file in pieces. */
+/** Return the file in pieces. */
 export function toCsv(strip: Strip): string[] {
   const { buffer, from, to, origin } = strip;
   const { leads, samplingRate } = buffer;
@@ -53,13 +53,13 @@ export function toCsv(strip: Strip): string[] {
 }
 
 function resolution(isExact: readonly boolean[]): string {
-  if (isExact.every(Boolean)) return "counts of the converter, each as (count - adc_baseline) / adc_gain";
+  if (isExact.every(Boolean)) return "ADC counts, each as (count - adc_baseline) / adc_gain";
   return isExact.some(Boolean)
-    ? "float32 where the messages had no counts that can be told exactly, else the counts' own"
-    : "float32, as the page keeps it: 24 bits of each value";
+    ? "float32 where the messages have no exact counts, else (count - adc_baseline) / adc_gain"
+    : "float32: 24 bits of each value";
 }
 
-/** Text as a cell of a table. */
+/** Quote text for a cell. */
 export function cell(text: string): string {
   const safe = FORMULA.test(text) ? `'${clean(text)}` : clean(text);
   return /[",;\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
@@ -69,7 +69,7 @@ function comment(name: string, text: string): string {
   return `# ${name}: ${clean(text).replaceAll('"', "'").replace(INNER_FORMULA, "$1'")}\n`;
 }
 
-/** A float32 with as many digits as tell it from its neighbours; nothing where it is no number. */
+/** Format a float32 with the fewest digits that identify it; empty if it is NaN or infinite. */
 export function shortest(value: number): string {
   if (!Number.isFinite(value)) return "";
   for (let digits = 6; digits < 9; digits += 1) {

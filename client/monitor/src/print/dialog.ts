@@ -1,9 +1,8 @@
 /**
- * "Print / save…": which strip, on which sheet, as which file. The strip is taken when the dialog opens, and is the same
- * for all that is made of it. The browser's own print command prints the same sheet.
+ * The dialog "Print / save…". The strip is taken when the dialog opens, so that all files and sheets have the same samples.
+ * The browser's own print command prints the same sheets.
  *
- * PDF is made by the browser's print: it has fonts for names in any script and puts them into the file, and it costs no
- * library.
+ * The browser's print dialog makes the PDF: it has fonts for all scripts and embeds them, and no library is needed.
  */
 
 import { element, make } from "../dom.js";
@@ -64,7 +63,7 @@ export class PrintDialog {
 
   constructor(readonly parts: Parts) {
     const context = document.createElement("canvas").getContext("2d");
-    if (context === null) throw new Error("this browser has no canvas to draw on");
+    if (context === null) throw new Error("this browser does not support drawing on a canvas");
     this.#measure = measureWith(context);
     this.#build();
     offer(
@@ -95,7 +94,7 @@ export class PrintDialog {
       this.#length,
       LENGTHS.filter((seconds) => seconds <= PAGE || seconds < kept).map((seconds) => [
         String(seconds),
-        seconds === 0 ? `all that is kept, ${kept.toFixed(1)} s` : `${seconds} s`,
+        seconds === 0 ? `everything, ${kept.toFixed(1)} s` : `${seconds} s`,
       ]),
       "10",
     );
@@ -116,7 +115,7 @@ export class PrintDialog {
         this.#arrangement.value || "rhythm",
       );
       const cabrera = hasCabrera(buffer.leads);
-      const why = cabrera ? "Cabrera (aVL I −aVR II aVF III)" : "Cabrera: not all six limb leads are there";
+      const why = cabrera ? "Cabrera (aVL I −aVR II aVF III)" : "Cabrera: needs all six limb leads";
       offer(
         this.#order,
         [
@@ -129,10 +128,10 @@ export class PrintDialog {
     this.#show();
   }
 
-  /** @param before the strip in hand: its samples stay, and as many of them are taken as are chosen now. */
+  /** @param before the current strip: its samples stay, and only its length follows the choice. */
   #stripNow(before: Strip | null): Strip | null {
     const { screen, origin, stream, condition } = this.parts;
-    // What is frozen may be of a signal that another one has followed since.
+    // The frozen signal may have been replaced by another one since.
     const live = this.parts.signal();
     const signal = screen.review?.signal ?? live;
     const chosen = this.#length.value;
@@ -171,7 +170,7 @@ export class PrintDialog {
     const strip = this.#strip;
     for (const button of this.#actions.querySelectorAll("button")) button.disabled = strip === null;
     if (strip === null) {
-      this.#about.textContent = "There is no signal yet: nothing to print or to save.";
+      this.#about.textContent = "There is no signal yet to print or save.";
       this.#notes.replaceChildren();
       this.#preview.replaceChildren();
       return;
@@ -202,7 +201,7 @@ export class PrintDialog {
     const strip = this.#dialog.open ? this.#strip : this.#stripNow(null);
     this.#pages.className = this.#options.paper;
     if (strip === null) {
-      this.#pages.replaceChildren(make("p", "ecgframe monitor: there is no signal, so there is no ECG to print."));
+      this.#pages.replaceChildren(make("p", "ecgframe monitor: there is no signal to print."));
       return;
     }
     const drawn: Element[] = [];
@@ -229,7 +228,7 @@ export class PrintDialog {
     const strip = this.#strip;
     if (strip === null) return;
     if (this.#isBusy) {
-      this.#status.textContent = "Still writing the file before; not begun.";
+      this.#status.textContent = "The previous file is still being written; try again then.";
       return;
     }
     this.#isBusy = true;
@@ -270,7 +269,7 @@ export class PrintDialog {
     );
     const hint = make(
       "p",
-      `${SPEED} mm/s at 100 %: in the browser's print dialog choose this paper, no margins of its own, and no fitting to the page. CSV and WFDB have all leads of the whole strip.`,
+      `To print at ${SPEED} mm/s, choose this paper, no margins and a scale of 100 % in the browser's print dialog. CSV and WFDB contain all leads of the whole strip.`,
     );
     const form = make("form");
     form.method = "dialog";
@@ -314,18 +313,18 @@ function action(id: string, text: string, run: () => void): HTMLButtonElement {
   return button;
 }
 
-/** Letter where that is the paper, A4 elsewhere. */
+/** Letter in countries that use it, A4 elsewhere. */
 function usualPaper(): Paper {
   return /-(US|CA|MX|PH|CL|CO|VE)$/i.test(navigator.language) ? "letter" : "a4";
 }
 
-/** Have the browser save a file; gives its name. */
+/** Let the browser save a file. Returns its name. */
 function download(parts: readonly (string | Uint8Array)[], name: string, type: string): string {
   const link = make("a");
   link.href = URL.createObjectURL(new Blob(parts as BlobPart[], { type }));
   link.download = name;
   link.click();
-  // The browser has taken what it needs when the click has been dealt with.
+  // The browser needs the URL until it has started the download.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   return name;
 }

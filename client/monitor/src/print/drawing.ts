@@ -1,14 +1,14 @@
-/** A drawing in millimetres, which is written as SVG for the printer and drawn on a canvas for PNG. */
+/** A drawing in millimetres. `svg.ts` renders it for the printer, `canvas.ts` for PNG. */
 
-/** Lines from point to point: `[x, y, x, y, ...]` each. */
+/** Polylines, each `[x, y, x, y, ...]`. */
 export interface Lines {
   readonly kind: "lines";
   readonly lines: readonly (readonly number[])[];
   readonly width: number;
   readonly colour: string;
-  /** What lies outside is not drawn. */
+  /** The lines are drawn only inside this box. */
   readonly clip?: Box;
-  /** For tests: what it is. */
+  /** Names what the mark shows, so that tests find it. */
   readonly role: string;
 }
 
@@ -29,8 +29,9 @@ export interface Writing {
   readonly kind: "text";
   readonly text: string;
   readonly x: number;
-  /** Of the line on which the letters stand. */
+  /** The baseline of the text, from the top of the drawing. */
   readonly y: number;
+  /** Size of the font. */
   readonly size: number;
   readonly isBold: boolean;
   readonly colour: string;
@@ -44,7 +45,7 @@ export interface Drawing {
   readonly width: number;
   readonly height: number;
   readonly marks: readonly Mark[];
-  /** What it shows, in words. */
+  /** A description for screen readers. */
   readonly title: string;
 }
 

@@ -1,12 +1,12 @@
-/** What every saved file says of its strip, and the name that it has. */
+/** The name of a saved file, and the facts that every file states. */
 
 import { differs, missingOfAll, type Strip, took } from "./strip.js";
 import { clean } from "./text.js";
 
-/** Stretches that are named one by one; the others are counted. */
+/** Number of gaps that are listed; of the others, only the number is given. */
 const NAMED = 50;
 
-/** `ecg-1_20261128T222833Z`: of letters that every file system takes, and WFDB. */
+/** A file name such as `ecg-1_20261128T222833Z`, with characters that all file systems and WFDB support. */
 export function fileName(strip: Strip, now: number): string {
   const name =
     strip.stream
@@ -18,7 +18,7 @@ export function fileName(strip: Strip, now: number): string {
   return `${name}_${time.slice(0, 19).replace(/[-:]/g, "")}Z`;
 }
 
-/** When the strip begins, in UTC with microseconds; empty where the stream does not say. */
+/** The beginning of the strip in UTC, with microseconds; empty if the stream has no times. */
 export function startOf(strip: Strip): string {
   const start = strip.timeOf(strip.from);
   if (!Number.isFinite(start)) return "";
@@ -27,7 +27,7 @@ export function startOf(strip: Strip): string {
   return `${new Date(whole * 1000).toISOString().slice(0, 19)}.${String(micros).padStart(6, "0")}Z`;
 }
 
-/** Lines of `[name, text]`: whose signal it is, and what is missing of it. */
+/** Pairs of name and text: patient, device, times and gaps. */
 export function facts(strip: Strip): [string, string][] {
   const { buffer, from, to, origin, state } = strip;
   const { patient, device, filter, pacing, leads } = origin.said(from, to);
@@ -49,7 +49,7 @@ export function facts(strip: Strip): [string, string][] {
   ];
 }
 
-/** Which samples are missing, in seconds from the strip's beginning. */
+/** A text that lists the gaps, in seconds from the beginning of the strip. */
 export function missingText(strip: Strip): string {
   const all = missingOfAll(strip);
   if (all.length === 0) return "nothing";

@@ -1,32 +1,32 @@
 /**
- * What the messages of a stream said beside their samples: who is measured by what, the filter, and what a count is.
+ * What the messages of a stream state besides their samples: patient, device, filter, gain and baseline.
  *
- * The page keeps samples as float32 millivolts. A count of a converter comes back from them exactly, as the nearest
- * whole number to `millivolts * gain + baseline`, where it is less than 2^22 away from its baseline: nothing more has
- * to be kept than the gain, and when it changed.
+ * The page keeps samples as float32 millivolts. `millivolts * gain + baseline`, rounded, is exactly the count of the ADC if
+ * that is less than 2^22 from its baseline. So only the gain and its changes are kept.
  */
 
+import { filterInWords, pacingInWords } from "../sender-words.js";
 import type { EcgFrame } from "../signal.js";
 import { clean } from "./text.js";
 
-/** What the samples of a stretch were before they were millivolts. */
+/** How samples were converted to millivolts. */
 export interface Calibration {
-  /** Counts per millivolt, and the count of 0 mV, one a lead. */
+  /** Counts per millivolt, and the count of 0 mV, for each lead. */
   readonly gain: readonly number[];
   readonly baseline: readonly number[];
-  /** Whether they were whole numbers. */
+  /** Whether they were integers. */
   readonly isWhole: boolean;
-  /** What had to be guessed of the unit; empty where the messages say it. */
+  /** The assumption about the unit; empty if the messages state it. */
   readonly guess: string;
 }
 
-/** What the messages of a stretch said; empty where they did not. */
+/** Texts that the messages stated; empty if they did not. */
 export interface Said {
   readonly patient: string;
   readonly device: string;
   readonly filter: string;
   readonly pacing: string;
-  /** Leads that are not well, as `V1 off`. */
+  /** Leads that are not ok, such as `V1 off`. */
   readonly leads: string;
 }
 
@@ -36,11 +36,11 @@ interface Span {
   readonly said: Said;
 }
 
-/** More than frames in the two minutes that are kept, should each of them differ. */
+/** Number of changes that are kept: more than frames in two minutes. */
 const CHANGES_KEPT = 8192;
 const VOLTAGES = new Set(["v", "mv", "uv", "µv", "μv", "nv"]);
 
-/** What is looked at of a frame. */
+/** The fields of a frame that are used. */
 type Noted = Pick<EcgFrame, "signal" | "leads" | "gain" | "baseline">;
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -48,10 +48,10 @@ export class Origin {
   #spans: Span[] = [];
 
   /**
-   * A frame came.
+   * Note a frame.
    *
    * @param first number of its first sample.
-   * @param fields of the message.
+   * @param fields the payload of the message.
    */
   note(first: number, frame: Noted, fields: unknown): void {
     const all: Fields = typeof fields === "object" && fields !== null ? (fields as Fields) : {};
@@ -66,8 +66,8 @@ export class Origin {
       said: {
         patient: identifier(all.patient_id),
         device: identifier(all.device_id),
-        filter: filterText(all.filter),
-        pacing: pacingText(all.pacing),
+        filter: filterInWords(all.filter),
+        pacing: pacingInWords(all.pacing),
         leads: leadsText(all.lead_status, frame.leads),
       },
     };
@@ -77,14 +77,14 @@ export class Origin {
     if (this.#spans.length > CHANGES_KEPT) this.#spans.shift();
   }
 
-  /** The same as it is now, unmoved by what comes later. */
+  /** A copy, for a frozen screen. */
   snapshot(): Origin {
     const copy = new Origin();
     copy.#spans = [...this.#spans];
     return copy;
   }
 
-  /** The one calibration of the samples `[from, to)`; null where it changes among them, or is not known any more. */
+  /** The calibration of the samples `[from, to)`; null if it changes among them, or is not kept any more. */
   calibration(from: number, to: number): Calibration | null {
     const found = this.#within(from, to);
     const first = found[0]?.calibration;
@@ -92,12 +92,12 @@ export class Origin {
     return found.every(({ calibration }) => isSameCalibration(first, calibration)) ? first : null;
   }
 
-  /** What was guessed of the unit of these samples; empty where nothing was. */
+  /** The assumption about the unit of these samples; empty if there is none. */
   guess(from: number, to: number): string {
     return distinct(this.#within(from, to).map(({ calibration }) => calibration.guess));
   }
 
-  /** All that was said of these samples, one after the other where it changed. */
+  /** The texts for these samples; those that changed are joined by "then". */
   said(from: number, to: number): Said {
     const found = this.#within(from, to).map(({ said }) => said);
     return {
@@ -139,7 +139,7 @@ function isSameCalibration(one: Calibration, other: Calibration): boolean {
   );
 }
 
-/** Whether all samples are whole numbers, those aside that are missing. */
+/** Whether all samples are integers, except missing ones. */
 function isWhole(signal: ArrayLike<number | bigint>): boolean {
   if (!(signal instanceof Float32Array || signal instanceof Float64Array)) return true;
   for (const value of signal) if (!Number.isInteger(value) && !Number.isNaN(value)) return false;
@@ -147,33 +147,17 @@ function isWhole(signal: ArrayLike<number | bigint>): boolean {
 }
 
 function guessed(units: unknown, gain: unknown): string {
-  if (typeof units !== "string") return "unit not stated, taken as mV";
+  if (typeof units !== "string") return "the unit is not stated, taken as mV";
   if (VOLTAGES.has(units.trim().toLowerCase())) return "";
   const taken = gain == null ? "200 of it taken as 1 mV" : "taken as mV";
-  return `unit "${clean(units)}" is not a voltage, ${taken}`;
+  return `the unit "${clean(units)}" is not a voltage, ${taken}`;
 }
 
 function identifier(value: unknown): string {
   return value == null ? "" : clean(String(value));
 }
 
-/** As text, whether the message has text, a list of it, or names with values, as `{ highpass: 0.05 }`. */
-function filterText(value: unknown): string {
-  if (value == null || value === "") return "";
-  if (Array.isArray(value)) return value.map(filterText).filter(Boolean).join(", ");
-  if (typeof value !== "object") return clean(String(value));
-  const entries = value instanceof Map ? [...value] : Object.entries(value);
-  return entries.map(([name, each]) => clean(`${name} ${each}`)).join(", ");
-}
-
-/** Text, whether the device looks for spikes, or the places of those that it saw. */
-function pacingText(value: unknown): string {
-  if (typeof value === "boolean") return value ? "on" : "off";
-  if (Array.isArray(value)) return "spikes are marked";
-  return typeof value === "string" ? clean(value) : "";
-}
-
-/** The leads that a message calls anything but well, by a word for each. */
+/** The leads whose state is not ok, with the word of the sender. */
 function leadsText(states: unknown, names: readonly string[]): string {
   if (!Array.isArray(states) || states.length !== names.length) return "";
   const said = states.map((state, lead) => `${clean(names[lead])} ${clean(String(state))}`);

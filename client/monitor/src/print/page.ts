@@ -1,7 +1,18 @@
-/** A page of the print: who, when and how above; the leads on their grid to scale; below what is missing or cut. */
+/** A printed page: patient, time and settings at the top, the leads on a grid to scale, notes at the bottom. */
 
 import type { Gain } from "../scale.js";
-import { arrange, type Cell, hasCabrera, PAPERS, type Sheet, type SheetOptions, SPEED } from "./arrange.js";
+import type { TraceBuffer } from "../trace-buffer.js";
+import {
+  ABOVE,
+  arrange,
+  type Cell,
+  hasCabrera,
+  PAPERS,
+  rowsOn,
+  type Sheet,
+  type SheetOptions,
+  SPEED,
+} from "./arrange.js";
 import { peaksOf } from "./beats.js";
 import type { Area, Box, Drawing, Lines, Mark, Writing } from "./drawing.js";
 import { differs, missingOf, missingOfAll, PAGE, rateOf, type Strip, took } from "./strip.js";
@@ -11,18 +22,18 @@ import { clean, day, fitText, type Measure, span, timeOfDay, wrap, zone } from "
 const TOP = 8;
 const HEAD = 21;
 const FOOT = 21;
-/** Left of the traces, for the pulse: two big squares, so that the traces begin on a strong line. */
+/** Millimetres left of the traces, for the pulse: two large squares, so that the traces begin on a bold line. */
 const LEFT = 10;
 const PULSE = { begin: 1, rise: 2.5, wide: 5, end: 9 };
 const TRACE = 0.25;
+/** The mark of a pacing spike, an angle below 0 mV. */
+const SPIKE = { below: 2.5, wide: 0.8, high: 1.4, width: 0.3 };
 const SIZES = { head: 4.2, text: 2.9, lead: 3.2, note: 2.4, gap: 2.2 };
-/** Share of a row that is above its 0 mV. */
-const ABOVE = 0.56;
-/** Millimetres above 0 mV at which a name stands at the most: not far from its trace. */
+/** Largest distance of a name above 0 mV in millimetres, so that it is near its trace. */
 const NAME_ABOVE = 18;
-/** Millimetres that a name is wide at the most: the rest of the row belongs to the trace. */
+/** Largest width of a name in millimetres. */
 const NAME_WIDE = 60;
-/** Lines of notes below the paper. */
+/** Number of lines for notes. */
 const NOTES = 4;
 const COLOURS = {
   fine: "#f8d4cf",
@@ -35,15 +46,15 @@ const COLOURS = {
 };
 const GAP_GROUND = "#eeeeee";
 
-/** Millimetres between the lines of a hatching, and how wide they are. */
+/** Distance and width of the lines of a hatching, in millimetres. */
 const HATCH = { step: 1.5, width: 0.15 };
-const REST = "There is more to say than fits here: the CSV file has all names, and all that is missing, in full.";
-/** Millimetres that a gap is wide at the least: one sample would not be seen. */
+const REST = "Not everything fits here: the CSV file has all names in full, and all missing samples.";
+/** Smallest width of a gap in millimetres, as one sample would not be visible. */
 const LEAST_GAP = 0.4;
-/** Gaps that are named one by one; the others are counted. */
+/** Number of gaps that are listed; of the others, only the number is given. */
 const NAMED = 4;
 
-/** The box of the grid: whole big squares. */
+/** The box of the grid, in whole large squares. */
 export function gridOf(paper: SheetOptions["paper"]): Box {
   const { width, height } = PAPERS[paper];
   const wide = LEFT + PAGE * SPEED;
@@ -55,7 +66,7 @@ export function gridOf(paper: SheetOptions["paper"]): Box {
   };
 }
 
-/** All pages of a strip: for each ten seconds, as many as its leads need. */
+/** Draw all pages of a strip: for each ten seconds, as many as the leads need. */
 export function* pages(strip: Strip, options: SheetOptions, printed: number, measure: Measure): Generator<Drawing> {
   const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height);
   const perPage = PAGE * strip.buffer.samplingRate;
@@ -70,7 +81,7 @@ export function* pages(strip: Strip, options: SheetOptions, printed: number, mea
   }
 }
 
-/** How many pages `pages` gives. */
+/** The number of pages that `pages` draws. */
 export function pageCount(strip: Strip, options: SheetOptions): number {
   const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height).length;
   return sheets * Math.max(1, Math.ceil((strip.to - strip.from) / (PAGE * strip.buffer.samplingRate) - 1e-9));
@@ -104,10 +115,9 @@ class Page {
     const { sheet, options } = content;
     this.#grid = gridOf(options.paper);
     const rows = sheet.rows + (sheet.strip === null ? 0 : 1);
-    const even = this.#grid.height / rows;
-    // The first pulse has to stand on the paper, however many rows there are.
-    this.#first = Math.max(ABOVE * even, options.gain + 1);
-    this.#row = rows === 1 ? even : (this.#grid.height - (1 - ABOVE) * even - this.#first) / (rows - 1);
+    const { first, step } = rowsOn(this.#grid.height, rows, options.gain);
+    this.#first = first;
+    this.#row = step;
   }
 
   draw(): Drawing {
@@ -116,12 +126,8 @@ class Page {
     this.#drawGrid();
     const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
     for (const cell of cells) this.#hatch(cell);
-    // Where rows are narrow, every second has a pulse: it must not touch the one above.
-    const every = this.#row < options.gain + 2 ? 2 : 1;
-    for (const { column, row } of cells) {
-      if (column === 0 && row % every === 0) this.#pulse(this.#baseline(row), options.gain);
-    }
-    // Names first: no letter hides a trace.
+    for (const { column, row } of cells) if (column === 0) this.#pulse(this.#baseline(row), options.gain);
+    // Names first, so that they do not hide the traces.
     for (const cell of cells) this.#label(cell);
     const beyond = cells.filter((cell) => this.#trace(cell)).map(({ name }) => name);
     this.#head();
@@ -180,19 +186,19 @@ class Page {
 
   // --- leads ---
 
-  /** Where 0 mV of a row is: on a line of the grid. */
+  /** Height of 0 mV of a row, on a line of the grid. */
   #baseline(row: number): number {
     return this.#grid.y + Math.round(this.#first + row * this.#row);
   }
 
-  /** Upper and lower edge of a row, within the grid. */
+  /** Top and bottom of a row, within the grid. */
   #edges(row: number): { top: number; bottom: number } {
     const { y, height } = this.#grid;
     const top = this.#baseline(row) - ABOVE * this.#row;
     return { top: Math.max(y, top), bottom: Math.min(y + height, top + this.#row) };
   }
 
-  /** Left edge, and the samples, of a cell. */
+  /** Left edge, width and samples of a cell. */
   #stretch(cell: Cell): { x: number; wide: number; from: number; to: number; begin: number } {
     const { strip, sheet, from, to } = this.content;
     const seconds = cell === sheet.strip ? PAGE : PAGE / sheet.columns;
@@ -203,7 +209,7 @@ class Page {
       x: this.#grid.x + LEFT + begin * SPEED,
       wide: seconds * SPEED,
       from: first,
-      // One more, so that the line reaches the edge.
+      // One sample more, so that the line reaches the edge.
       to: Math.min(to, from + Math.floor((begin + seconds) * rate + 1e-9) + 1),
       begin,
     };
@@ -214,7 +220,13 @@ class Page {
     return this.#grid.x + LEFT + ((sample - from) / strip.buffer.samplingRate) * SPEED;
   }
 
-  /** Draw a lead; whether some of it lies beyond the paper. */
+  /** The sample at a place, with its fraction. */
+  #sampleAt(x: number): number {
+    const { strip, from } = this.content;
+    return from + ((x - this.#grid.x - LEFT) / SPEED) * strip.buffer.samplingRate;
+  }
+
+  /** Draw a lead. Returns whether the paper cuts it. */
   #trace(cell: Cell): boolean {
     const { strip, options } = this.content;
     const { x, wide, from, to, begin } = this.#stretch(cell);
@@ -237,29 +249,76 @@ class Page {
       }
       line.push(this.#x(sample), at);
     }
-    // A sample between two missing ones is a dot.
+    // A single sample is drawn as a dot.
     for (const each of lines) if (each.length === 2) each.push(each[0] + TRACE, each[1]);
     this.#line("trace", lines, TRACE, COLOURS.ink, { x, y, width: wide + TRACE, height });
+    const ticks = seenSpikes(strip.buffer, from, to).map((sample) => this.#x(sample));
+    const marks = ticks.map((at) => [
+      ...[at - SPIKE.wide, baseline + SPIKE.below + SPIKE.high],
+      ...[at, baseline + SPIKE.below],
+      ...[at + SPIKE.wide, baseline + SPIKE.below + SPIKE.high],
+    ]);
+    this.#line("spike", marks, SPIKE.width, COLOURS.lead, { x, y, width: wide, height });
     if (begin > 0) this.#line("boundary", [[x, baseline - 3, x, baseline + 3]], 0.2, COLOURS.ink);
     return isBeyond;
   }
 
   #label(cell: Cell): void {
-    const { x, wide } = this.#stretch(cell);
+    const { wide } = this.#stretch(cell);
     const size = Math.min(SIZES.lead, this.#row * 0.26);
     const fitted = fitText(cell.name, Math.min(wide - 3, NAME_WIDE), size, this.measure, true);
     if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}.`);
-    const above = Math.min(this.#baseline(cell.row) - this.#edges(cell.row).top, NAME_ABOVE);
-    const y = this.#baseline(cell.row) - above + size + 0.5;
-    this.#ground(x + 1, y, fitted.size, this.measure(fitted.text, fitted.size, true));
-    this.#text(fitted.text, x + 1, y, fitted.size, { isBold: true, colour: COLOURS.lead, role: "lead" });
+    const width = this.measure(fitted.text, fitted.size, true);
+    const place = this.#placeOf(cell, width, fitted.size);
+    this.#ground(place.x, place.y, fitted.size, width);
+    this.#text(fitted.text, place.x, place.y, fitted.size, { isBold: true, colour: COLOURS.lead, role: "lead" });
+  }
+
+  /** Left end and baseline of a name of that width: above the trace, or else where no trace runs through it. */
+  #placeOf(cell: Cell, width: number, size: number): { x: number; y: number } {
+    const { x, wide } = this.#stretch(cell);
+    const { top, bottom } = this.#edges(cell.row);
+    const baseline = this.#baseline(cell.row);
+    const usual = { x: x + 1, y: baseline - Math.min(baseline - top, NAME_ABOVE) + size + 0.5 };
+    for (let left = x + 1; left + width < x + wide / 2; left += 2) {
+      const ink = this.#inkOf(cell, left - 0.5, left + width + 0.5);
+      const isFree = (foot: number): boolean =>
+        foot - size >= top && foot + 0.5 <= bottom && (foot + 0.5 < ink.top || foot - size > ink.bottom);
+      const feet = [usual.y, ink.top - 1, bottom - 1, ink.bottom + size + 0.5];
+      const found = feet.find(isFree);
+      if (found !== undefined) return { x: left, y: found };
+    }
+    return usual;
+  }
+
+  /** The range of heights of the traces between two places: the own trace, and neighbours that reach into the row. */
+  #inkOf(cell: Cell, from: number, to: number): { top: number; bottom: number } {
+    const { strip, sheet, options } = this.content;
+    const own = this.#baseline(cell.row);
+    const ink = { top: own, bottom: own };
+    const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
+    const beside = cells.filter(({ row }) => Math.abs(row - cell.row) <= 1);
+    const { top, bottom } = this.#edges(cell.row);
+    for (const other of beside) {
+      const baseline = this.#baseline(other.row);
+      const stretch = this.#stretch(other);
+      const first = Math.max(stretch.from, Math.floor(this.#sampleAt(from)));
+      const last = Math.min(stretch.to, Math.ceil(this.#sampleAt(to)) + 1);
+      for (let sample = first; sample < last; sample += 1) {
+        const y = baseline - other.sign * strip.buffer.at(other.lead, sample) * options.gain;
+        if (other !== cell && (y < top || y > bottom)) continue;
+        ink.top = Math.min(ink.top, Number.isFinite(y) ? y : ink.top);
+        ink.bottom = Math.max(ink.bottom, Number.isFinite(y) ? y : ink.bottom);
+      }
+    }
+    return ink;
   }
 
   #hatch(cell: Cell): void {
     const { strip, from: pageFrom, to: pageTo } = this.content;
     const { x, wide, from, to } = this.#stretch(cell);
     const { top, bottom } = this.#edges(cell.row);
-    // Without the one sample more that the line has.
+    // Without the extra sample of the line.
     const inside = Math.min(to, from + Math.ceil((wide / SPEED) * strip.buffer.samplingRate - 1e-9));
     for (const gap of missingOf(strip.buffer, cell.lead, from, inside)) {
       const left = Math.max(x, this.#x(gap.from));
@@ -362,25 +421,28 @@ class Page {
       notes.push(`Missing, hatched: ${[...named, ...others].join("; ")}.`);
     }
     if (to - from < Math.floor(PAGE * rate))
-      notes.push(`The strip ends after ${((to - from) / rate).toFixed(2)} s of this page.`);
+      notes.push(`The strip ends ${((to - from) / rate).toFixed(2)} s into this page.`);
     const behind = (strip.newest - strip.to) / rate;
-    if (behind >= 1) notes.push(`When it was taken, the strip ended ${span(behind)} before the newest sample.`);
+    if (behind >= 1) notes.push(`The strip ends ${span(behind)} before the newest sample at the time it was taken.`);
     if (differs(strip, from, to)) {
       const seconds = took(strip, from, to).toFixed(2);
-      notes.push(`By the stream's own clock these ${((to - from) / rate).toFixed(2)} s took ${seconds} s.`);
+      notes.push(`By the stream's clock, these ${((to - from) / rate).toFixed(2)} s took ${seconds} s.`);
     }
-    if (beyond.length > 0) notes.push(`Reaches beyond the paper, and is cut there: ${listed(beyond)}.`);
+    if (beyond.length > 0) notes.push(`Cut at the edge of the paper: ${listed(beyond)}.`);
     if (sheet.columns > 1) {
       const seconds = Number((PAGE / sheet.columns).toFixed(2));
-      notes.push(`Columns follow one another in time: of each lead ${seconds} s are shown, the rest is left out.`);
+      notes.push(`The columns are consecutive: ${seconds} s of each lead are shown.`);
     }
     if (options.order === "cabrera" && hasCabrera(strip.buffer.leads)) {
       const turned = sheet.cells.find(({ sign }) => sign < 0);
       notes.push(`Cabrera order${turned === undefined ? "" : `; ${turned.name} is drawn upside down`}.`);
     }
     const { pacing, leads } = strip.origin.said(from, to);
-    if (pacing !== "") notes.push(`Pacing, as the messages say: ${pacing}.`);
-    if (leads !== "") notes.push(`Leads, as the messages say: ${leads}.`);
+    if (pacing !== "") notes.push(`Pacing, stated by the sender: ${pacing}.`);
+    const spikes = seenSpikes(strip.buffer, from, to).length;
+    if (spikes > 0)
+      notes.push(`${spikes} pacing spike${spikes > 1 ? "s" : ""} detected in the signal, marked below the traces.`);
+    if (leads !== "") notes.push(`Leads, stated by the sender: ${leads}.`);
     const guess = strip.origin.guess(from, to);
     if (guess !== "") notes.push(`Amplitude: ${guess}.`);
     notes.push(`Pulse: 1 mV, 200 ms. All samples are drawn, at ${rate} Hz.`);
@@ -397,7 +459,7 @@ class Page {
     }
     const below = y + height + 3.4 + NOTES * line;
     const own =
-      "ecgframe monitor · for watching a protocol at work, not a medical device · at 100 % of its size, ten big squares are 50 mm";
+      "ecgframe monitor · for demonstrating the protocol, not a medical device · at 100 % scale, ten large squares are 50 mm";
     this.#text(own, x, below, SIZES.gap, { colour: COLOURS.quiet, role: "note" });
   }
 
@@ -406,7 +468,7 @@ class Page {
     if (lines.length > 0) this.#marks.push(mark);
   }
 
-  /** White behind letters, so that the grid does not run through them. */
+  /** Draw white behind a text, so that the grid does not run through it. */
   #ground(x: number, y: number, size: number, width: number): void {
     const box = { x: x - 0.3, y: y - 0.85 * size, width: width + 0.6, height: 1.1 * size };
     this.#marks.push({ kind: "area", ...box, colour: "#ffffff", role: "ground" });
@@ -428,7 +490,12 @@ function hatching({ x, y, width, height }: Box): number[][] {
   return lines;
 }
 
-/** The names, and how many more where they are many. */
+/** Samples of pacing spikes that were detected in the signal. */
+function seenSpikes({ spikes }: TraceBuffer, from: number, to: number): number[] {
+  return spikes.filter(({ seen, sample }) => seen && sample >= from && sample < to).map(({ sample }) => sample);
+}
+
+/** List names; of many, only the first and the number of the others. */
 function listed(names: readonly string[]): string {
   const short = names.slice(0, 6).map((name) => clean(name.length > 24 ? `${name.slice(0, 24)}…` : name));
   return names.length > 6 ? `${short.join(", ")} and ${names.length - 6} more` : short.join(", ");

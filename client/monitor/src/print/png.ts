@@ -1,4 +1,4 @@
-/** The resolution in a PNG file, which a browser's canvas leaves out: without it, no program knows its size on paper. */
+/** Writes the resolution to a PNG file, so that programs know its size on paper; a canvas leaves it out. */
 
 import { crc32 } from "../../../src/codec/crc32.js";
 
@@ -6,9 +6,9 @@ import { crc32 } from "../../../src/codec/crc32.js";
 const SIGNATURE = 8;
 const HEADER = 25;
 
-/** The file with a pHYs chunk: so many dots a millimetre. */
+/** Insert a pHYs chunk with the resolution in dots per millimetre. */
 export function withResolution(png: Uint8Array, perMillimetre: number): Uint8Array {
-  const chunk = new Uint8Array(21);
+  const chunk = new Uint8Array(21); // length, type, 9 bytes of data, CRC-32
   const view = new DataView(chunk.buffer);
   const perMetre = Math.round(perMillimetre * 1000);
   view.setUint32(0, 9);

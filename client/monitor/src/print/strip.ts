@@ -1,47 +1,47 @@
-/** The stretch of a stream that is printed or saved, and all that is to be said of it. */
+/** The part of a stream that is printed or saved. */
 
 import type { Gap, TraceBuffer } from "../trace-buffer.js";
 import type { Origin } from "./origin.js";
 import { span } from "./text.js";
 
-/** Seconds of a page. */
+/** Length of a page in seconds. */
 export const PAGE = 10;
-/** Seconds of age from which a signal is not live any more. */
+/** Age in seconds from which a signal is not live. */
 const DELAYED = 2;
-/** Share by which the clock of the stream may differ from its sampling rate before it is told. */
+/** Share by which the stream's clock may differ from its sampling rate without a note. */
 const CLOCKS_DIFFER = 0.02;
-/** What the badge says of a signal with which all is well. */
+/** Text of the badge for a live signal. */
 const LIVE = "Live";
 
 export interface Strip {
   readonly stream: string;
-  /** A copy that nothing is added to. */
+  /** A copy, which does not change. */
   readonly buffer: TraceBuffer;
   /** Samples `[from, to)`. */
   readonly from: number;
   readonly to: number;
-  /** Number of the sample after the newest, when the strip was taken. */
+  /** Number of the sample after the newest one when the strip was taken. */
   readonly newest: number;
   readonly origin: Origin;
-  /** The lead of the rhythm. */
+  /** Index of the rhythm lead. */
   readonly rhythm: number;
-  /** What the page said of the signal when the strip was taken: `live`, `delayed 24 s`. */
+  /** State of the signal when the strip was taken: `live`, `delayed 24 s`. */
   readonly state: string;
   readonly isLive: boolean;
-  /** When a sample was taken, in Unix seconds; NaN where the stream does not say. */
+  /** The time of a sample, in Unix seconds; NaN if the stream has no times. */
   timeOf(sample: number): number;
 }
 
-/** How the signal was when the strip was taken. */
+/** State of the signal when the strip was taken. */
 export interface Condition {
   readonly isLost: boolean;
-  /** What the page's badge says. */
+  /** Text of the page's badge. */
   readonly badge: string;
-  /** Seconds since the newest sample was taken; NaN where the stream does not say. */
+  /** Age of the newest sample in seconds; NaN if the stream has no times. */
   readonly age: number;
 }
 
-/** The condition in words: those of the badge, where it says that something is the matter. */
+/** The state as text: that of the badge, unless the signal is live. */
 export function stateText({ isLost, badge, age }: Condition): { text: string; isLive: boolean } {
   const old = Number.isNaN(age) ? "age not stated" : `newest sample ${span(Math.max(0, age))} old`;
   if (isLost) return { text: `signal lost (${badge}), ${old}`, isLive: false };
@@ -52,18 +52,18 @@ export function stateText({ isLost, badge, age }: Condition): { text: string; is
   return { text: "live", isLive: true };
 }
 
-/** Seconds that `[from, to)` took by the clock of the stream. */
+/** Length of `[from, to)` in seconds by the stream's clock. */
 export function took(strip: Strip, from = strip.from, to = strip.to): number {
   return strip.timeOf(to) - strip.timeOf(from);
 }
 
-/** Whether that is not what the sampling rate says: a recording that is played faster, or a rate that is wrong. */
+/** Whether that differs from the sampling rate: a recording is played fast, or its rate is wrong. */
 export function differs(strip: Strip, from = strip.from, to = strip.to): boolean {
   const seconds = (to - from) / strip.buffer.samplingRate;
   return Math.abs(took(strip, from, to) - seconds) > CLOCKS_DIFFER * seconds;
 }
 
-/** Which samples a strip of so many seconds has, where the screen's left edge is at `first`: there, or at the end. */
+/** The samples of a strip of that many seconds, from the screen's left edge at `first`, or up to the end. */
 export function stretchOf(
   buffer: { readonly start: number; readonly end: number; readonly samplingRate: number },
   first: number,
@@ -74,7 +74,7 @@ export function stretchOf(
   return { from, to: Math.min(buffer.end, from + wanted) };
 }
 
-/** When samples were taken, as it is known now: a stream forgets when its oldest stretches began. */
+/** Copy the times of samples, as a signal forgets those of its oldest stretches. */
 export function timesNow(signal: { timeOf(sample: number): number }, buffer: TraceBuffer): (sample: number) => number {
   const marks = [buffer.start, ...buffer.gaps.map(({ to }) => to)].map((sample) => ({
     sample,
@@ -88,7 +88,7 @@ export function timesNow(signal: { timeOf(sample: number): number }, buffer: Tra
   };
 }
 
-/** The stretches of `[from, to)` in which a lead has no samples. */
+/** The gaps of a lead in `[from, to)`. */
 export function missingOf(buffer: TraceBuffer, lead: number, from: number, to: number): Gap[] {
   const found: Gap[] = [];
   let began = -1;
@@ -104,7 +104,7 @@ export function missingOf(buffer: TraceBuffer, lead: number, from: number, to: n
   return found;
 }
 
-/** Stretches that are missing, and from which leads: all at once is one entry. */
+/** The gaps of all leads, each with its leads. */
 export function missingOfAll(strip: Strip, from = strip.from, to = strip.to): { gap: Gap; leads: number[] }[] {
   const found = new Map<string, { gap: Gap; leads: number[] }>();
   for (const lead of strip.buffer.leads.keys()) {
@@ -118,7 +118,7 @@ export function missingOfAll(strip: Strip, from = strip.from, to = strip.to): { 
   return [...found.values()].sort((one, other) => one.gap.from - other.gap.from);
 }
 
-/** Beats a minute: the mean of the intervals in `[from, to)`, those across a gap aside; NaN where there is none. */
+/** Heart rate in beats per minute: the mean of the intervals in `[from, to)`, without those across a gap; NaN if none. */
 export function rateOf(strip: Strip, peaks: readonly number[], from: number, to: number): number {
   const inside = peaks.filter((sample) => sample >= from && sample < to);
   const gaps = missingOf(strip.buffer, strip.rhythm, from, to);

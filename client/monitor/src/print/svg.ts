@@ -1,12 +1,12 @@
-/** A drawing as SVG, in millimetres: what the browser prints, and makes PDF of, with lines as lines and text as text. */
+/** A drawing as SVG, in millimetres, for printing and PDF. */
 
 import { type Drawing, FONT, type Lines, type Mark, type Writing } from "./drawing.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-/** Parts of a millimetre to which points are written: a path has whole numbers of them. */
-const FINE = 1000;
+/** Path units per millimetre; coordinates are rounded to whole units. */
+const UNITS_PER_MM = 1000;
 
-/** The drawing as an element of its own size on paper. */
+/** Convert a drawing to an SVG element with its size on paper. */
 export function toSvg({ width, height, marks, title }: Drawing): SVGSVGElement {
   const box = `0 0 ${width} ${height}`;
   const svg = make("svg", {
@@ -33,26 +33,26 @@ function ofMark(mark: Mark): SVGElement {
 function ofLines({ lines, width, colour, clip, role }: Lines): SVGElement {
   const path = make("path", {
     d: lines.map(data).join(""),
-    transform: `scale(${1 / FINE})`,
+    transform: `scale(${1 / UNITS_PER_MM})`,
     fill: "none",
     stroke: colour,
-    "stroke-width": width * FINE,
+    "stroke-width": width * UNITS_PER_MM,
     "stroke-linejoin": "round",
     class: role,
   });
   if (clip === undefined) return path;
   const { x, y, width: wide, height } = clip;
-  // An inner svg clips what lies outside of it.
+  // An inner svg element clips.
   const window = make("svg", { x, y, width: wide, height, viewBox: `${x} ${y} ${wide} ${height}` });
   window.append(path);
   return window;
 }
 
 function data(line: readonly number[]): string {
-  let [x, y] = [Math.round(line[0] * FINE), Math.round(line[1] * FINE)];
+  let [x, y] = [Math.round(line[0] * UNITS_PER_MM), Math.round(line[1] * UNITS_PER_MM)];
   const parts = [`M${x} ${y}l`];
   for (let index = 2; index < line.length; index += 2) {
-    const [nextX, nextY] = [Math.round(line[index] * FINE), Math.round(line[index + 1] * FINE)];
+    const [nextX, nextY] = [Math.round(line[index] * UNITS_PER_MM), Math.round(line[index + 1] * UNITS_PER_MM)];
     parts.push(`${nextX - x} ${nextY - y} `);
     [x, y] = [nextX, nextY];
   }

@@ -1,17 +1,17 @@
-/** Text that arrives from outside, as it can stand on paper and in files: on one line, and in the room that there is. */
+/** Texts from outside, cleaned for paper and files, and fitted to the room. */
 
 /** The width of a text in millimetres, at a size in millimetres. */
 export type Measure = (text: string, size: number, isBold?: boolean) => number;
 
-/** What ends lines or turns the direction of writing; joiners, which names in some scripts need, are none of it. */
+/** Characters that end lines or change the direction of writing; not joiners, which some scripts need. */
 const UNFIT = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const ELLIPSIS = "…";
-/** Share of its size to which a text is made smaller before it is cut. */
+/** Share of its size to which a text is shrunk before it is cut. */
 const SMALLEST = 0.75;
-/** Characters that are looked at: no paper has room for more. */
+/** Number of characters that are used: no paper has room for more. */
 const LONGEST = 1000;
 
-/** The text on one line, with `\ufffd` for each character that could break it or its order. */
+/** Replace characters that end lines or change the direction of writing by `\ufffd`. */
 export function clean(text: string): string {
   return text.replace(UNFIT, "\ufffd");
 }
@@ -23,7 +23,7 @@ export interface Fitted {
   readonly isCut: boolean;
 }
 
-/** The text at the size at which it fits into a width, smaller or cut where it has to be. Lengths are millimetres. */
+/** Fit a text into a width: shrink it, then cut it. Lengths are in millimetres. */
 export function fitText(text: string, width: number, size: number, measure: Measure, isBold = false): Fitted {
   const full = clean(text);
   const needed = full.length > LONGEST ? Number.POSITIVE_INFINITY : measure(full, size, isBold);
@@ -34,7 +34,7 @@ export function fitText(text: string, width: number, size: number, measure: Meas
   return { text: cut + ELLIPSIS, size: smaller, isCut: true };
 }
 
-/** The text on as many lines as it needs, each within the width: at spaces, and where there is none, anywhere. */
+/** Break a text into lines of that width: at spaces, or anywhere in words that are too long. */
 export function wrap(text: string, width: number, size: number, measure: Measure): string[] {
   const lines: string[] = [];
   let line = "";
@@ -55,7 +55,7 @@ export function wrap(text: string, width: number, size: number, measure: Measure
   return [...lines, line];
 }
 
-/** The longest beginning of a text that fits, of whole characters. */
+/** The longest prefix of a text that fits, in whole characters. */
 function prefix(text: string, fits: (start: string) => boolean): string {
   const characters = Array.from(text.slice(0, LONGEST));
   let [most, tooMany] = [0, characters.length + 1];
@@ -73,27 +73,27 @@ function shortened(text: string): string {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** The date of Unix seconds where the reader is: `2026-11-28`. */
+/** Format Unix seconds as local date: `2026-11-28`. */
 export function day(seconds: number): string {
   const date = new Date(seconds * 1000);
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
-/** The time of day of Unix seconds where the reader is, to the millisecond: `23:28:33.125`. */
+/** Format Unix seconds as local time of day: `23:28:33.125`. */
 export function timeOfDay(seconds: number): string {
   const date = new Date(Math.round(seconds * 1000));
   const milliseconds = String(date.getMilliseconds()).padStart(3, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${milliseconds}`;
 }
 
-/** How far the reader's clock is from UTC at that time: `UTC+01:00`. */
+/** Format the offset of the local time from UTC at that time: `UTC+01:00`. */
 export function zone(seconds: number): string {
   const minutes = -new Date(seconds * 1000).getTimezoneOffset();
   const size = Math.abs(minutes);
   return `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
 }
 
-/** How long a time is, in words: `24 s`, `3 min`, `5 h`, `12 days`. */
+/** Format a duration: `24 s`, `3 min`, `5 h`, `12 days`. */
 export function span(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;

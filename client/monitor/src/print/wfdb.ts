@@ -1,6 +1,5 @@
 /**
- * WFDB, the format of PhysioNet: a header of text, and the samples as int16 (format 16), one of each lead in turn;
- * -32768 is a sample that is missing.
+ * WFDB, the format of PhysioNet: a text header, and interleaved int16 samples (format 16); -32768 is a missing sample.
  */
 
 import { type Counts, exactCounts } from "./counts.js";
@@ -11,20 +10,20 @@ import type { Entry } from "./zip.js";
 
 const MISSING = -32768;
 const MOST = 32767;
-/** Counts per millivolt at the most, where there were none: steps of 10 nV. */
+/** The most counts per millivolt for physical values: steps of 10 nV. */
 const FINEST = 100_000;
 const COARSEST = 1e-6;
 
-/** A lead as format 16 has it. */
+/** A lead in format 16. */
 export interface Digitised {
   readonly counts: Int16Array;
   readonly gain: number;
   readonly baseline: number;
-  /** What was done to the samples; empty where they are the messages' counts as they were. */
+  /** How the samples were changed; empty if they are the messages' counts. */
   readonly change: string;
 }
 
-/** The two files of a record; the name has letters, digits, `-` and `_`. */
+/** Return the two files of a record. The name may have letters, digits, `-` and `_`. */
 export function toWfdb(strip: Strip, name: string): Entry[] {
   const { buffer, from, to, origin } = strip;
   const calibration = origin.calibration(from, to);
@@ -47,14 +46,14 @@ export function toWfdb(strip: Strip, name: string): Entry[] {
   ];
 }
 
-/** The lead in 16 bits: the counts themselves where they fitText, moved where they are too high or low, else rounded anew. */
+/** Convert a lead to 16 bits: its counts if they fit, else the counts minus a constant, else rounded values. */
 export function digitise(strip: Strip, exact: Counts | null, lead: number): Digitised {
   if (exact !== null) {
     const { low, high } = range(exact.counts);
     const isInside = low >= -MOST && high <= MOST;
     if (isInside || high - low <= 2 * MOST) {
       const shift = isInside ? 0 : Math.round((low + high) / 2);
-      const change = shift === 0 ? "" : `${shift} was taken off each count and off the baseline, to fit 16 bits`;
+      const change = shift === 0 ? "" : `${shift} is subtracted from each count and from the baseline, to fit 16 bits`;
       const { gain, baseline } = exact;
       return { counts: stored(exact.counts, (count) => count - shift), gain, baseline: baseline - shift, change };
     }
@@ -64,7 +63,7 @@ export function digitise(strip: Strip, exact: Counts | null, lead: number): Digi
   const middle = (low + high) / 2;
   const gain = gainFor(high - low);
   const baseline = -Math.round(middle * gain);
-  const change = `rounded to steps of ${Number((1 / gain).toPrecision(3))} mV: ${exact === null ? "the messages had no counts that can be told exactly" : "the counts need more than 16 bits"}`;
+  const change = `rounded to steps of ${Number((1 / gain).toPrecision(3))} mV: ${exact === null ? "the messages have no exact counts" : "the counts need more than 16 bits"}`;
   return { counts: stored(values, (value) => Math.round(value * gain) + baseline), gain, baseline, change };
 }
 
@@ -72,7 +71,7 @@ function stored(values: Float64Array, convert: (value: number) => number): Int16
   return Int16Array.from(values, (value) => (Number.isFinite(value) ? convert(value) : MISSING));
 }
 
-/** Of the values that are numbers; 0 to 0 where none is. */
+/** The range of the finite values; 0 to 0 if there is none. */
 function range(values: Float64Array): { low: number; high: number } {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of values) {
@@ -108,7 +107,7 @@ function comments(strip: Strip, leads: readonly Digitised[]): string[] {
   ];
 }
 
-/** Time and date as a header has them, in UTC; nothing where the stream does not say. */
+/** Time and date for a header, in UTC; empty if the stream has no times. */
 function dateOf(seconds: number): string[] {
   if (!Number.isFinite(seconds)) return [];
   const whole = Math.floor(seconds);
@@ -117,12 +116,12 @@ function dateOf(seconds: number): string[] {
   return [`${date.slice(11, 19)}.${micros}`, `${date.slice(8, 10)}/${date.slice(5, 7)}/${date.slice(0, 4)}`];
 }
 
-/** A header is ASCII: other letters become `\u00b5`, as Python and JavaScript write them. */
+/** Escape non-ASCII characters of a header, as in `\u00b5`. */
 export function ascii(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** What is to be told before a record is saved: which leads are not as they came. */
+/** Texts to show before a record is saved: which leads are changed, and how. */
 export function wfdbChanges(strip: Strip): string[] {
   const calibration = strip.origin.calibration(strip.from, strip.to);
   const found = new Map<string, string[]>();

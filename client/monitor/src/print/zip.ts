@@ -1,6 +1,6 @@
 /**
- * Several files as one: a zip whose entries are stored as they are. A browser asks before a page saves a second file,
- * and what is in here is small, or packed already; so a library that deflates would be nine tenths of this unused.
+ * Zip archives without compression, as browsers ask before a page saves a second file. The files are small or compressed
+ * already.
  */
 
 import { crc32 } from "../../../src/codec/crc32.js";
@@ -13,11 +13,12 @@ export interface Entry {
 const LOCAL = { signature: 0x04034b50, size: 30 };
 const CENTRAL = { signature: 0x02014b50, size: 46 };
 const END = { signature: 0x06054b50, size: 22 };
-/** 2.0 is needed to read it; names are UTF-8. */
+/** Version 2.0 is needed to read it. */
 const VERSION = 20;
+/** Flag: names are UTF-8. */
 const UTF8 = 0x0800;
 
-/** @param at the time that the entries have, in Unix seconds. */
+/** Create an archive. @param at time of the entries, in Unix seconds. */
 export function zip(entries: readonly Entry[], at: number): Uint8Array {
   const files = entries.map(({ name, bytes }) => ({ name: new TextEncoder().encode(name), bytes, sum: crc32(bytes) }));
   const size = files.reduce(
@@ -27,7 +28,7 @@ export function zip(entries: readonly Entry[], at: number): Uint8Array {
   const made = new Uint8Array(size);
   const view = new DataView(made.buffer);
   const time = dosTime(at);
-  /** What stands in both headers of a file. */
+  /** Write the fields that both headers of a file have. */
   const describe = (place: number, { name, bytes, sum }: (typeof files)[number]): void => {
     view.setUint16(place, VERSION, true);
     view.setUint16(place + 2, UTF8, true);
@@ -64,7 +65,7 @@ export function zip(entries: readonly Entry[], at: number): Uint8Array {
   return made;
 }
 
-/** Date and time as zip has them: to two seconds, where the reader is. */
+/** Convert Unix seconds to the local date and time of zip, in steps of two seconds. */
 function dosTime(at: number): number {
   const date = new Date(at * 1000);
   const day = ((date.getFullYear() - 1980) << 9) | ((date.getMonth() + 1) << 5) | date.getDate();

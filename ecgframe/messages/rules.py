@@ -1,7 +1,7 @@
-"""Rules for the fields of a message: each tells what is expected in words, and finds what is wrong with a value.
+"""Rules for the fields of a message: each describes what is expected, and checks a value.
 
-Samples are never looked at one by one from Python: an ndarray is judged by dtype and dimensions, a list by the set of
-its types. Only an error, once there is one, is searched for its place.
+Samples are never checked one by one: an ndarray is checked by dtype and dimensions, a list by the set of its types.
+Only after an error is the offending value searched.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Short(Repr):
-    """Shows containers and bytes of any size at once: what is shown came from a peer, who chose its size."""
+    """Abbreviates containers and bytes of any size quickly, since the peer chooses their size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,12 +52,12 @@ def shown(value: object) -> str:
     kind = type(value).__name__
     try:
         return f"{kind} {_SHORT.repr(value)}"
-    except Exception:  # a foreign __repr__ may raise anything, and must not hide what we came to say
+    except Exception:  # a __repr__ may raise anything, which must not hide the error to report
         return kind
 
 
 class Fault(NamedTuple):
-    """Why a value is refused: what was expected, what came, and where below the field (map keys and list indices)."""
+    """Why a value is rejected: what was expected, what was found, and where in the field (map keys, list indices)."""
 
     expected: str
     got: str
@@ -66,11 +66,11 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a field may hold.
+    """The valid values of a field.
 
     Attributes:
-        expected: the same in words, with the unit, as it follows "must be".
-        fault: finds what is wrong with a value; None when nothing is.
+        expected: description with the unit, to follow "must be".
+        fault: returns why a value is invalid; None if it is valid.
     """
 
     expected: str
@@ -78,7 +78,7 @@ class Rule:
 
 
 def rule(expected: str, accepts: Callable[[Any], bool]) -> Rule:
-    """Make a rule of its words and a yes or no."""
+    """Make a rule from a description and a predicate."""
 
     def fault(value: Any) -> Fault | None:
         return None if accepts(value) else Fault(expected, shown(value))
@@ -94,7 +94,7 @@ _NUMBER_TYPES: Final = _INTEGER_TYPES | {float, *(np.dtype(code).type for code i
 
 def is_number(value: Any) -> bool:
     """Tell whether the value is an integer or a float of Python or NumPy."""
-    # By name, not by isinstance alone: a bool is an int, and NumPy's timedelta64 counts as an integer.
+    # Not by isinstance alone: a bool is an int, and NumPy's timedelta64 is a signed integer.
     return type(value) in _NUMBER_TYPES or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
@@ -110,7 +110,7 @@ def is_count(value: Any) -> bool:
 
 def is_finite(value: Any) -> bool:
     """Tell whether the value is a number, neither infinite nor NaN."""
-    # An int is finite whatever its size; math.isfinite would overflow on a long one.
+    # Every int is finite; math.isfinite would overflow for a large one.
     return is_number(value) and (isinstance(value, int) or math.isfinite(value))
 
 
@@ -157,8 +157,32 @@ def one_of(literal: Any) -> Rule:
     )
 
 
+def integer_within(least: int, largest: int) -> Rule:
+    """Make a rule for an integer within limits, which are included."""
+    return rule(
+        f"an integer from {least:,} to {largest:,}", lambda value: is_integer(value) and least <= value <= largest
+    )
+
+
+def text_of(values: tuple[str, ...]) -> Rule:
+    """Make a rule of some texts."""
+    expected = "one of " + ", ".join(f'"{value}"' for value in values)
+    return rule(expected, lambda value: is_text(value) and value in values)
+
+
+def bytes_of(size: int, *, at_most: int | None = None) -> Rule:
+    """Make a rule for so many bytes; with ``at_most``, for none up to so many times these."""
+    if at_most is None:
+        return rule(f"{size} bytes", lambda value: isinstance(value, bytes) and len(value) == size)
+    return rule(
+        f"bytes, {size} for each of at most {at_most:,}",
+        lambda value: isinstance(value, bytes) and len(value) % size == 0 and len(value) <= size * at_most,
+    )
+
+
 TEXT: Final = rule("text", is_text)
 INTEGER: Final = rule("an integer", is_integer)
+BYTES: Final = rule("bytes", lambda value: isinstance(value, bytes))
 
 
 # Lists and maps
@@ -195,8 +219,22 @@ def list_of_integers(expected: str) -> Rule:
     return Rule(expected, fault)
 
 
+def list_of_bytes(most: int) -> Rule:
+    """Make a rule for a list of at most ``most`` byte strings."""
+    expected = f"a list of at most {most:,} byte strings"
+
+    def fault(value: Any) -> Fault | None:
+        if not isinstance(value, (list, tuple)):
+            return Fault(expected, shown(value))
+        if len(value) > most:
+            return Fault(expected, f"{len(value):,} entries")
+        return None if {bytes}.issuperset(map(type, value)) else _first_fault(enumerate(value), BYTES)
+
+    return Rule(expected, fault)
+
+
 def map_of(entry: Rule, expected: str) -> Rule:
-    """Make a rule for a map from text to what another rule says."""
+    """Make a rule for a map from text to values of another rule."""
 
     def fault(value: Any) -> Fault | None:
         if not isinstance(value, dict):
@@ -213,9 +251,9 @@ def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Ca
     """Make a rule for one number or a number for each lead, as a list or a one-dimensional ndarray.
 
     Args:
-        expected: of one number, in words.
-        accepts: judges one number.
-        suit: judges the entries of an ndarray, all at once.
+        expected: description of one number.
+        accepts: predicate for one number.
+        suit: predicate for the entries of an ndarray, all at once.
     """
     single = rule(expected, accepts)
     widened = f"{expected}; or a list of such, one for each lead"
@@ -287,7 +325,7 @@ FEATURE: Final = Rule(_FEATURE, _feature_fault)
 
 
 def lead_count(signal: Any) -> int | None:
-    """Return the leads of a two-dimensional signal; a one-dimensional one does not say."""
+    """Return the number of leads of a two-dimensional signal; None for a one-dimensional one."""
     if isinstance(signal, np.ndarray):
         return len(signal) if signal.ndim == 2 else None
     return len(signal) if signal and isinstance(signal[0], (list, tuple)) else None

@@ -1,0 +1,378 @@
+/**
+ * Reading records of version 4: ECG_DATA without what never changes, which the stream's template says once. A page that
+ * only receives needs no more than this; `record.ts` writes them.
+ *
+ * A record's payload, integers big-endian, samples little-endian:
+ *
+ * | offset | bytes | field |
+ * | --- | --- | --- |
+ * | 0 | 2 | template |
+ * | 2 | 1 | filter: 0 none, 1 delta |
+ * | 3 | 1 | options: bit 0 NUMBERED, bit 1 BOUND |
+ * | 4 | 4 | count: samples a lead |
+ * | 8 | 8 | time of the first sample, signed microseconds since 1970 |
+ * | 16 | 8 | with NUMBERED: the message's own sequence |
+ * | then | 8 | with BOUND: the first bytes of SHA-256 of the template's payload |
+ * | then | | samples, `[rows, count]`, or what the filter made of them |
+ */
+import { ProtocolError } from "../errors.js";
+import { DEFAULT_MAX_PAYLOAD, ErrorCode, RECORD_HEADER, type TEMPLATE_DTYPES } from "../protocol.js";
+import { type Counts, decodeDelta, leastBytes } from "./delta.js";
+import { fieldOf } from "./fields.js";
+import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
+import { type DType, findDType, NdArray, type Samples } from "./ndarray.js";
+import { sha256 } from "./sha256.js";
+import { checkTemplate, perLead, readTemplate } from "./template-rules.js";
+
+/** The dtypes of a record's samples. */
+export type RecordDType = (typeof TEMPLATE_DTYPES)[number];
+
+/** Fields by their names on the wire; a `Map` where a key is no text. */
+export type RecordFields = Readonly<Record<string, unknown>> | ReadonlyMap<Key, unknown>;
+
+/** Samples that are floats which were counts: `(count * mul) / div`. */
+export interface Scale {
+  /** From 10^-100 to 10^100. */
+  readonly mul: number;
+  /** The same. */
+  readonly div: number;
+}
+
+/** A record that was read. */
+export interface DecodedRecord {
+  /** The ECG_DATA message that it stands for: its fields by their names on the wire. */
+  readonly data: Record<string, unknown> | Map<Key, unknown>;
+  /** The samples as they travelled; the data's `signal` itself where that is the same. */
+  readonly counts: NdArray;
+  /** Of the first sample, microseconds since 1970. */
+  readonly time: bigint;
+  /** The message's own; null where it has none. */
+  readonly sequence: number | bigint | null;
+}
+
+type Fields = Record<string, unknown> | Map<Key, unknown>;
+
+export const NONE = 0;
+export const DELTA = 1;
+export const NUMBERED = 1;
+export const BOUND = 2;
+/** Bytes of a template's SHA-256 that bind a record to it. */
+export const DIGEST_SIZE = 8;
+/** Fields of a message that its record says itself. */
+export const OWN_FIELDS: readonly string[] = ["stream", "signal", "timestamp", "sequence"];
+export const MICROSECONDS = 1_000_000;
+const FLOAT64_SIZE = 8;
+/** Fields that say what integer samples mean, and nothing of floats that were made of them. */
+const OF_INTEGERS = ["gain", "baseline", "missing"];
+
+/** Reads the records of one template. Immutable. */
+export class RecordReader {
+  readonly number: number;
+  readonly stream: string;
+  readonly dtype: RecordDType;
+  readonly rows: number;
+  readonly missing: number | null;
+  readonly scale: Scale | null;
+  /** The template as it travels: the payload of a STREAM_TEMPLATE, at most 4,096 bytes. */
+  readonly payload: Uint8Array;
+  protected readonly ownFields: RecordFields;
+  readonly #type: DType;
+  /** The fields with room for what a record says, without a sequence of its own and with one. */
+  readonly #rooms: readonly [Fields, Fields];
+  /** Whether a key in the fields is a number in text, of which an object takes more memory than of others. */
+  readonly #isSparse: boolean;
+  #digest: Uint8Array | undefined;
+
+  /**
+   * @param payload of the STREAM_TEMPLATE
+   * @throws ProtocolError check 12: 0x201 where a field is not there, 0x200 where one is not what it should be, 0x102
+   *   where there are more than 4,096 bytes or 256 values; check 11 for a payload that is no MessagePack
+   */
+  constructor(payload: Uint8Array) {
+    const data = readTemplate(payload, checkTemplate);
+    this.number = fieldOf(data, "template") as number;
+    this.stream = fieldOf(data, "stream") as string;
+    this.dtype = fieldOf(data, "dtype") as RecordDType;
+    this.#type = findDType(this.dtype) as DType;
+    this.rows = fieldOf(data, "rows") as number;
+    this.ownFields = fieldOf(data, "fields") as RecordFields;
+    this.#isSparse = hasIndex(this.ownFields);
+    this.#rooms = [roomIn(this.ownFields, OWN_FIELDS.slice(0, -1)), roomIn(this.ownFields, OWN_FIELDS)];
+    const scale = fieldOf(data, "scale");
+    this.scale =
+      scale === undefined ? null : { mul: Number(fieldOf(scale, "mul")), div: Number(fieldOf(scale, "div")) };
+    this.missing = (fieldOf(data, "missing") as number | undefined) ?? null;
+    this.payload = payload.slice(); // what it was received in may be large
+  }
+
+  /** What its messages hold besides, anew: lists and maps are the caller's own. */
+  get fields(): RecordFields {
+    return copyOf(this.ownFields, this.#isSparse) as RecordFields;
+  }
+
+  /** What binds a record to this template: the first 8 bytes of the payload's SHA-256. */
+  get digest(): Uint8Array {
+    this.#digest ??= sha256(this.payload).slice(0, DIGEST_SIZE);
+    return this.#digest;
+  }
+
+  /**
+   * Reads the payload of a record of this template. An application cannot tell what it stands for from a message that
+   * came as MessagePack.
+   *
+   * @param payload its bytes, which samples without a filter are a view of where they are aligned
+   * @param maxPayload bytes that the samples may have in the message that the record stands for
+   * @throws ProtocolError check 11: 0x200, with the reason "template" where the record is of another template; 0x102
+   *   where it stands for more samples than the limit
+   */
+  decode(payload: Uint8Array, maxPayload = DEFAULT_MAX_PAYLOAD): DecodedRecord {
+    const record = this.#open(payload, maxPayload);
+    const shape = this.rows ? [this.rows, record.count] : [record.count];
+    const counts = new NdArray(this.#samples(payload, record), shape, this.dtype);
+    const data = copyOf(this.#rooms[record.sequence === null ? 0 : 1], this.#isSparse) as Fields;
+    const signal = this.#signalOf(counts, data);
+    tell(data, this.stream, signal, record.timestamp, record.sequence);
+    return { data, counts, time: record.time, sequence: record.sequence };
+  }
+
+  // --- of the template ---
+
+  /** Bytes of a sample of what a record stands for, at most. */
+  protected get sampleSize(): number {
+    return this.scale || this.missing !== null ? FLOAT64_SIZE : this.#type.size;
+  }
+
+  /** Rows of samples: a signal of one dimension has one. */
+  protected get leads(): number {
+    return this.rows || 1;
+  }
+
+  protected get isInteger(): boolean {
+    return this.#type.kind === "int";
+  }
+
+  // --- of a record ---
+
+  #open(payload: Uint8Array, limit: number): OpenRecord {
+    const record = openRecord(payload);
+    if (record.template !== this.number) {
+      throw ofOtherTemplate(0, `a record of template ${record.template}, not of ${this.number}`);
+    }
+    if (record.options & BOUND && !isAt(payload, record.start - DIGEST_SIZE, this.digest)) {
+      throw ofOtherTemplate(
+        record.start - DIGEST_SIZE,
+        `the record is bound to another template of number ${this.number}`,
+      );
+    }
+    const { filter, count, start } = record;
+    const leads = this.leads;
+    if (filter > DELTA) throw refused(2, `filter ${filter} of a record is unknown`);
+    if (filter === DELTA && !this.isInteger) {
+      throw refused(2, `filter 1 of a record takes integers, and the template says ${this.dtype}`);
+    }
+    // All sizes are known to hold before anything is allocated by them.
+    const { size } = this.#type;
+    const widest = this.sampleSize;
+    if (leads * count * widest > limit) {
+      const samples = `a record of ${leads} times ${count} samples of ${widest} bytes (byte 4)`;
+      throw tooLarge(11, `${samples}; the limit is ${limit} bytes`);
+    }
+    const there = payload.length - start;
+    if (filter === NONE && there !== leads * count * size) {
+      const expected = `${leads} times ${count} of ${size} bytes are ${leads * count * size}`;
+      throw refused(start, `${there} bytes of samples, where ${expected}`);
+    }
+    const least = leastBytes(leads, count);
+    if (filter === DELTA && there < least) {
+      throw refused(start, `${there} filtered bytes, where ${leads} times ${count} samples have ${least} or more`);
+    }
+    return record;
+  }
+
+  #samples(payload: Uint8Array, { filter, count, start }: OpenRecord): Samples {
+    const { Samples } = this.#type;
+    const size = this.leads * count;
+    if (filter === DELTA) {
+      const samples = new Samples(size) as Counts;
+      decodeDelta(payload, start, samples, this.leads);
+      return samples;
+    }
+    const offset = payload.byteOffset + start;
+    if (offset % this.#type.size === 0) return new Samples(payload.buffer, offset, size);
+    return new Samples(payload.slice(start).buffer, 0, size);
+  }
+
+  /** What the counts stand for: themselves, or floats. Takes fields that speak of integers out where those are made. */
+  #signalOf(counts: NdArray, fields: Fields): NdArray {
+    const { missing, scale } = this;
+    const { data, shape } = counts;
+    const isMissing = missing !== null && (data as Counts).includes(missing);
+    if (!scale && !isMissing) return counts;
+    const values = new Float64Array(data as Counts);
+    if (scale) {
+      const { mul, div } = scale;
+      for (let i = 0; i < values.length; i++) values[i] = (values[i] * mul) / div;
+    } else {
+      const gain = perLead(this.ownFields, "gain", this.leads);
+      const baseline = perLead(this.ownFields, "baseline", this.leads);
+      const count = values.length / this.leads;
+      for (let i = 0, lead = 0; lead < this.leads; lead++) {
+        const zero = baseline?.[lead] ?? 0;
+        const unit = gain?.[lead] ?? 1;
+        for (const end = i + count; i < end; i++) values[i] = (values[i] - zero) / unit;
+      }
+      for (const name of OF_INTEGERS) remove(fields, name);
+    }
+    if (isMissing) for (let i = 0; i < values.length; i++) if (data[i] === missing) values[i] = Number.NaN;
+    return new NdArray(values, shape);
+  }
+}
+
+/**
+ * The number of the template that a record names.
+ *
+ * @throws ProtocolError 0x200 (check 11) where the record's head is cut short or has options that are not defined
+ */
+export function templateNumber(payload: Uint8Array): number {
+  return openRecord(payload).template;
+}
+
+// --- reading a record ---
+
+export interface OpenRecord {
+  readonly template: number;
+  readonly filter: number;
+  readonly options: number;
+  readonly count: number;
+  readonly time: bigint;
+  /** The time in seconds, rounded once. */
+  readonly timestamp: number;
+  readonly sequence: number | bigint | null;
+  /** Where the samples start. */
+  readonly start: number;
+}
+
+export function openRecord(payload: Uint8Array): OpenRecord {
+  checkHead(payload, RECORD_HEADER);
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  const options = payload[3];
+  if (options & ~(NUMBERED | BOUND)) {
+    throw refused(3, `a record with the options 0x${options.toString(16)}, of which only 0x01 and 0x02 are defined`);
+  }
+  const start = RECORD_HEADER + (options & NUMBERED ? 8 : 0) + (options & BOUND ? DIGEST_SIZE : 0);
+  checkHead(payload, start);
+  return {
+    template: view.getUint16(0),
+    filter: payload[2],
+    options,
+    count: view.getUint32(4),
+    time: view.getBigInt64(8),
+    timestamp: secondsAt(view, 8),
+    sequence: options & NUMBERED ? exact(view.getBigUint64(16)) : null,
+    start,
+  };
+}
+
+function secondsAt(view: DataView, at: number): number {
+  const high = view.getInt32(at);
+  if (high >= -(2 ** 21) && high < 2 ** 21) return (high * 2 ** 32 + view.getUint32(at + 4)) / MICROSECONDS;
+  // More than 53 bits, from the year 2255 on: a number would be rounded before it is divided, a text is not.
+  return Number(`${view.getBigInt64(at)}e-6`);
+}
+
+function checkHead({ length }: Uint8Array, needed: number): void {
+  if (length < needed) throw refused(length, `${length} bytes where a record has ${needed} before its samples`);
+}
+
+function isAt(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
+  return expected.every((byte, i) => bytes[at + i] === byte);
+}
+
+export function isMap(value: unknown): boolean {
+  if (value instanceof Map) return true;
+  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+// --- copies of fields: lists, maps and arrays, which an application may change ---
+
+function copyOf(value: unknown, isSparse: boolean): unknown {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map((item) => copyOf(item, isSparse));
+  if (value instanceof NdArray) return new NdArray(value.data.slice(), value.shape, value.dtype);
+  if (value instanceof Uint8Array) return value.slice();
+  if (value instanceof Map) {
+    return mapFor(
+      value.size,
+      [...value].map(([key, item]) => [key, copyOf(item, isSparse)]),
+    );
+  }
+  if (!isMap(value)) return value;
+  const copy: Record<string, unknown> = { ...value };
+  for (const name of Object.keys(copy)) {
+    const item = copy[name];
+    if (item !== null && typeof item === "object") put(copy, name, copyOf(item, isSparse));
+  }
+  return isSparse ? sparseObject(copy) : copy;
+}
+
+function hasIndex(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(hasIndex);
+  if (value instanceof Map) return [...value.values()].some(hasIndex);
+  return isMap(value) && Object.entries(value as object).some(([name, item]) => isIndex(name) || hasIndex(item));
+}
+
+function put(fields: Fields, name: string, value: unknown): void {
+  if (fields instanceof Map) fields.set(name, value);
+  else if (name !== "__proto__") fields[name] = value;
+  else Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
+/** The fields with others, still empty: engines are slow at adding to an object, and quick at copying it. */
+function roomIn(fields: RecordFields, names: readonly string[]): Fields {
+  const others = names.map((name): [Key, unknown] => [name, null]);
+  if (fields instanceof Map) return mapFor(fields.size + names.length, [...fields, ...others]);
+  return { ...fields, ...Object.fromEntries(others) };
+}
+
+/** Puts in what a record says by itself. */
+function tell(
+  fields: Fields,
+  stream: string,
+  signal: NdArray,
+  timestamp: number,
+  sequence: number | bigint | null,
+): void {
+  if (fields instanceof Map) {
+    fields.set("stream", stream).set("signal", signal).set("timestamp", timestamp);
+    if (sequence !== null) fields.set("sequence", sequence);
+    return;
+  }
+  fields.stream = stream;
+  fields.signal = signal;
+  fields.timestamp = timestamp;
+  if (sequence !== null) fields.sequence = sequence;
+}
+
+function remove(fields: Fields, name: string): void {
+  if (fields instanceof Map) fields.delete(name);
+  else delete fields[name];
+}
+
+// --- errors ---
+
+function refused(offset: number, why: string): ProtocolError {
+  const text = `${why} (byte ${offset})`;
+  return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 11, offset });
+}
+
+function ofOtherTemplate(offset: number, why: string): ProtocolError {
+  return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, `${why} (byte ${offset})`, {
+    check: 11,
+    offset,
+    reason: "template",
+  });
+}
+
+export function tooLarge(check: number, why: string): ProtocolError {
+  return new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, why, { check });
+}

@@ -1,0 +1,261 @@
+/**
+ * Writing records of version 4, and their templates: ECG_DATA without what never changes. `record-reader.ts` describes a
+ * record, and reads it.
+ */
+import { DEFAULT_MAX_PAYLOAD, MAX_TEMPLATE_ROWS, RECORD_HEADER, TEMPLATE_DTYPES } from "../protocol.js";
+import { type Counts, encodeDelta } from "./delta.js";
+import { nearestInteger } from "./exact.js";
+import { fieldOf } from "./fields.js";
+import { Writer } from "./messagepack-writer.js";
+import { NdArray } from "./ndarray.js";
+import {
+  BOUND,
+  DELTA,
+  DIGEST_SIZE,
+  MICROSECONDS,
+  NONE,
+  NUMBERED,
+  OWN_FIELDS,
+  openRecord,
+  type RecordDType,
+  type RecordFields,
+  RecordReader,
+  type Scale,
+  tooLarge,
+} from "./record-reader.js";
+
+export {
+  type DecodedRecord,
+  type RecordDType,
+  type RecordFields,
+  type Scale,
+  templateNumber,
+} from "./record-reader.js";
+
+/** What a template says. */
+export interface TemplateContent {
+  /** 1 to 65,535; a record names its template by it. */
+  readonly number: number;
+  /** The stream's name. */
+  readonly stream: string;
+  readonly dtype: RecordDType;
+  /** Leads, at most 4,096; 0 where the signal has one dimension. */
+  readonly rows: number;
+  /** What every message under it holds besides signal, stream, timestamp and sequence. */
+  readonly fields: RecordFields;
+  /** Of integers, the count that stands for a sample that is missing. */
+  readonly missing?: number | null;
+  /** Of integers, what makes floats of them. */
+  readonly scale?: Scale | null;
+}
+
+/** What an ECG_DATA message holds, as a record and its template hold it. */
+export interface Content {
+  /** `[samples]` or `[leads, samples]`, of a dtype that records have. */
+  readonly signal: NdArray;
+  /** Of the first sample, microseconds since 1970. */
+  readonly time: bigint;
+  /** The message's own, or null. */
+  readonly sequence: number | bigint | null;
+  /** All others. */
+  readonly fields: RecordFields;
+}
+
+export interface EncodeRecordOptions {
+  /** Whether the other side takes the filter delta, which it announces. It is used where it makes the record shorter. */
+  readonly delta?: boolean;
+  /** Whether the record is bound to its template, as it has to be where it will be sealed or signed. */
+  readonly bound?: boolean;
+  /** Bytes that a receiver takes, as samples of what the record stands for. */
+  readonly maxPayload?: number;
+}
+
+const LARGEST_COUNT = 2 ** 32 - 1;
+
+/** What every ECG_DATA of some records holds besides signal, stream, timestamp and sequence. Immutable. */
+export class Template extends RecordReader implements TemplateContent {
+  /**
+   * @param content what it says, or the payload that says so
+   * @throws ProtocolError check 12: 0x201 where a field is not there, 0x200 where one is not what it should be, 0x102
+   *   where there are more than 4,096 bytes or 256 values; check 11 for a payload that is no MessagePack
+   * @throws TypeError | RangeError for a field that has no form on the wire
+   */
+  constructor(content: TemplateContent | Uint8Array) {
+    super(content instanceof Uint8Array ? content : packTemplate(content));
+  }
+
+  /** Reads the payload of a STREAM_TEMPLATE that holds a template. Throws as the constructor does. */
+  static unpack(payload: Uint8Array): Template {
+    return new Template(payload);
+  }
+
+  /** Makes the template of a message that was taken apart. Throws as the constructor does. */
+  static of(content: Content, number: number, stream: string, more: Pick<TemplateContent, "missing" | "scale"> = {}) {
+    const { signal, fields } = content;
+    const rows = signal.shape.length === 2 ? signal.shape[0] : 0;
+    return new Template({ ...more, number, stream, dtype: signal.dtype as RecordDType, rows, fields });
+  }
+
+  /** What templates have in common that stand for the same messages, as `templateKey` gives it. */
+  get key(): string {
+    return keyOf(this.dtype, this.rows, this.ownFields, this.missing, this.scale);
+  }
+
+  /**
+   * The payload of a record.
+   *
+   * @param signal the samples as they travel, of the template's dtype, `[leads, samples]` or `[samples]` as its rows say
+   * @param time of the first sample, microseconds since 1970
+   * @param sequence the message's own, below 2^64, or null
+   * @throws TypeError | RangeError where they are not what the template or a record can say
+   * @throws ProtocolError 0x102 where a receiver with that limit refuses the record, however few bytes it has
+   */
+  encode(
+    signal: NdArray,
+    time: bigint,
+    sequence: number | bigint | null = null,
+    { delta = true, bound = false, maxPayload = DEFAULT_MAX_PAYLOAD }: EncodeRecordOptions = {},
+  ): Uint8Array<ArrayBuffer> {
+    const { data, shape, dtype } = signal;
+    if (dtype !== this.dtype) throw new TypeError(`a signal of ${dtype}; the template has ${this.dtype}`);
+    if (shape.length !== (this.rows ? 2 : 1) || (this.rows && shape[0] !== this.rows)) {
+      const has = this.rows ? `${this.rows} leads` : "one dimension";
+      throw new RangeError(`a signal of shape [${shape.join(", ")}]; the template has ${has}`);
+    }
+    if (data.length * this.sampleSize > maxPayload) {
+      const samples = `a record of ${data.length} samples of ${this.sampleSize} bytes`;
+      throw tooLarge(11, `${samples}; the limit is ${maxPayload} bytes`);
+    }
+    const filtered = delta && this.isInteger ? encodeDelta(data as Counts, this.leads, this.#names) : undefined;
+    const samples = filtered ?? new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const start = RECORD_HEADER + (sequence === null ? 0 : 8) + (bound ? DIGEST_SIZE : 0);
+    const payload = new Uint8Array(start + samples.length);
+    const view = new DataView(payload.buffer);
+    view.setUint16(0, this.number);
+    payload[2] = filtered ? DELTA : NONE;
+    payload[3] = (sequence === null ? 0 : NUMBERED) | (bound ? BOUND : 0);
+    view.setUint32(4, shape[shape.length - 1]);
+    view.setBigInt64(8, within(time, -(2n ** 63n), 2n ** 63n - 1n, "time"));
+    if (sequence !== null) view.setBigUint64(16, within(BigInt(sequence), 0n, 2n ** 64n - 1n, "sequence"));
+    if (bound) payload.set(this.digest, start - DIGEST_SIZE);
+    payload.set(samples, start);
+    return payload;
+  }
+
+  /** The same record without a filter, for who does not take delta. Throws as `decode` does. */
+  withoutFilter(payload: Uint8Array, maxPayload = DEFAULT_MAX_PAYLOAD): Uint8Array {
+    const { filter, options } = openRecord(payload);
+    if (filter === NONE) return payload;
+    const { counts, time, sequence } = this.decode(payload, maxPayload);
+    return this.encode(counts, time, sequence, { delta: false, bound: (options & BOUND) !== 0, maxPayload });
+  }
+
+  /** The names of the rows, by which the filter predicts. */
+  get #names(): readonly string[] {
+    const leads = fieldOf(this.ownFields, "leads");
+    const areNames = this.rows > 0 && Array.isArray(leads) && leads.every((name) => typeof name === "string");
+    return areNames ? (leads as string[]) : [];
+  }
+}
+
+/**
+ * Takes an ECG_DATA message apart for a record of a stream.
+ *
+ * @param data its fields by their names on the wire
+ * @param stream the stream's name; the message has the same, or none
+ * @returns undefined where only MessagePack can say what it holds: the signal is no array of a dtype and shape that
+ *   records have, the timestamp no number of seconds whose microseconds have 64 bits, the sequence no integer from 0 to
+ *   2^64 - 1, or a key is no text
+ */
+export function recordContent(data: RecordFields, stream: string): Content | undefined {
+  const entries: [unknown, unknown][] = data instanceof Map ? [...data] : Object.entries(data);
+  const given = new Map(entries.filter(([, value]) => value !== undefined));
+  if ([...given.keys()].some((key) => typeof key !== "string")) return undefined;
+  if ((given.get("stream") ?? stream) !== stream) return undefined;
+  const signal = given.get("signal");
+  const time = wholeMicroseconds(given.get("timestamp"));
+  const sequence = given.get("sequence") ?? null;
+  const isNumbered = given.has("sequence");
+  if (!isOfRecords(signal) || time === undefined || (isNumbered && !isSequence(sequence))) return undefined;
+  const others = [...given].filter(([name]) => !OWN_FIELDS.includes(name as string));
+  return { signal, time, sequence: sequence as Content["sequence"], fields: Object.fromEntries(others) };
+}
+
+/** What the template of a message has in common with all that stand for the same. Throws as `pack` does. */
+export function templateKey(content: Content, more: Pick<TemplateContent, "missing" | "scale"> = {}): string {
+  const { signal, fields } = content;
+  const rows = signal.shape.length === 2 ? signal.shape[0] : 0;
+  return keyOf(signal.dtype, rows, fields, more.missing ?? null, more.scale ?? null);
+}
+
+function keyOf(dtype: string, rows: number, fields: RecordFields, missing: number | null, scale: Scale | null): string {
+  const parts = packed([dtype, rows, missing, scale && [scale.mul, scale.div], fields]);
+  return Array.from(parts, (byte) => String.fromCharCode(byte)).join("");
+}
+
+function isOfRecords(signal: unknown): signal is NdArray {
+  if (!(signal instanceof NdArray) || !isRecordDType(signal.dtype)) return false;
+  const [rows, count = rows] = signal.shape;
+  const isLead = signal.shape.length === 1 || (signal.shape.length === 2 && rows >= 1 && rows <= MAX_TEMPLATE_ROWS);
+  return isLead && count <= LARGEST_COUNT;
+}
+
+function isRecordDType(dtype: unknown): dtype is RecordDType {
+  return (TEMPLATE_DTYPES as readonly unknown[]).includes(dtype);
+}
+
+function isSequence(sequence: unknown): boolean {
+  const isInteger = typeof sequence === "bigint" || Number.isInteger(sequence);
+  return isInteger && (sequence as number) >= 0 && (sequence as number) < 2 ** 64;
+}
+
+/** The nearest microsecond; undefined for what is no number, or has more than 64 bits. */
+function wholeMicroseconds(seconds: unknown): bigint | undefined {
+  if (typeof seconds !== "bigint" && !Number.isFinite(seconds)) return undefined;
+  const isInteger = typeof seconds === "bigint" || Number.isInteger(seconds);
+  const time = isInteger
+    ? BigInt(seconds as number) * BigInt(MICROSECONDS)
+    : BigInt(nearestInteger((seconds as number) * MICROSECONDS));
+  return time >= -(2n ** 63n) && time < 2n ** 63n ? time : undefined;
+}
+
+/** The payload of a STREAM_TEMPLATE. */
+function packTemplate(content: TemplateContent): Uint8Array<ArrayBuffer> {
+  const { number: template, stream, dtype, rows, fields, missing = null, scale = null } = content;
+  const entries: [string, Uint8Array][] = Object.entries({ template, stream, dtype, rows, fields }).map(
+    ([name, value]) => [name, packed(value)],
+  );
+  if (missing !== null) entries.push(["missing", packed(missing)]);
+  if (scale) {
+    const halves = [packed("mul"), float64(scale.mul), packed("div"), float64(scale.div)];
+    entries.push(["scale", joined([Uint8Array.of(0x82), ...halves])]);
+  }
+  return joined([Uint8Array.of(0x80 | entries.length), ...entries.flatMap(([name, value]) => [packed(name), value])]);
+}
+
+function within(value: bigint, min: bigint, max: bigint, name: string): bigint {
+  if (value < min || value > max) throw new RangeError(`${name} ${value} does not fit a record`);
+  return value;
+}
+
+function packed(value: unknown): Uint8Array {
+  return new Writer(0, DEFAULT_MAX_PAYLOAD, "list").frameOf(value);
+}
+
+/** A float, whatever its value: the writer sends an integral number as an integer. */
+function float64(value: number): Uint8Array {
+  const bytes = new Uint8Array(9);
+  bytes[0] = 0xcb;
+  new DataView(bytes.buffer).setFloat64(1, value);
+  return bytes;
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

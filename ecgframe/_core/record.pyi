@@ -1,0 +1,36 @@
+from typing import Any
+
+import numpy.typing as npt
+
+from ._header import FlatBuffer
+
+__all__ = ["read_record_head", "read_record_samples", "write_record"]
+
+def write_record(
+    template: int,
+    time: int,
+    sequence: int | None,
+    digest: bytes | None,
+    samples: npt.NDArray[Any],
+    dtype: str,
+    rows: int,
+    count: int,
+    predictions: bytes,
+    filter: int,
+) -> bytes: ...
+def read_record_head(
+    flat: FlatBuffer, start: int, stop: int
+) -> tuple[int, int, int, int, int | None, bytes | None, int]: ...
+def read_record_samples(
+    flat: FlatBuffer,
+    start: int,
+    stop: int,
+    offset: int,
+    filter: int,
+    dtype: str,
+    rows: int,
+    count: int,
+    limit: int,
+    size: int,
+    copy: bool,
+) -> npt.NDArray[Any]: ...

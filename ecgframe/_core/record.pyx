@@ -1,0 +1,347 @@
+"""Payloads of records of version 4: the head, and the samples with or without the filter DELTA.
+
+Samples are rows of one dtype. Templates state their meaning. Specification: ``docs/protocol.md``, "Templates and
+records".
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from ._header cimport FlatBuffer, flatten, flatten_writable
+from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
+from .dtypes cimport SampleType, is_integer, sample_type
+from .gil_handoff cimport acquire_turn, release_turn
+
+import numpy as np
+
+from .record_faults import (
+    LEFT_OVER,
+    bad_filter,
+    bad_record_options,
+    bad_row,
+    short_record,
+    too_few_bytes,
+    too_many_samples,
+    wrong_size,
+)
+from ..protocol import (
+    DELTA_BLOCK,
+    DELTA_STEP,
+    DELTA_WIDTH,
+    TEMPLATE_DTYPES,
+    RECORD_HEADER,
+    TEMPLATE_DIGEST_SIZE,
+    RecordFilter,
+    RecordOption,
+)
+
+__all__ = ["read_record_head", "read_record_samples", "write_record"]
+
+cdef extern from "record_filter.h":
+    enum:
+        BLOCK "ECGFRAME_BLOCK"
+        WIDEST "ECGFRAME_WIDEST"
+        LARGEST_STEP "ECGFRAME_LARGEST_STEP"
+        SLACK "ECGFRAME_SLACK"
+        LEFT_OVER_IN_C "ECGFRAME_LEFT_OVER"
+
+    ctypedef int RowFault "ecgframe_row_fault"
+
+    ctypedef struct RowReader "ecgframe_row_reader":
+        const uint8_t* at
+        const uint8_t* end
+        int64_t row
+        RowFault fault
+
+    int64_t write_rows "ecgframe_write_rows"(
+        int size, bint is_signed, uint8_t* out, int64_t room, const void* samples, int64_t rows, int64_t n,
+        const uint8_t* predictions, void* work
+    ) noexcept nogil
+    bint read_rows "ecgframe_read_rows"(
+        int size, bint is_signed, RowReader* r, void* target, int64_t rows, int64_t n
+    ) noexcept nogil
+
+cdef enum:
+    HEAD_SIZE = 16
+    DIGEST_SIZE = 8
+    NUMBERED = 1
+    BOUND = 2
+    NONE = 0
+    DELTA = 1
+    ORDER_MOST = 3
+    ON_STACK = 512               # samples per row up to which the work buffer is on the stack
+    SAMPLES_WITHOUT_GIL = 8192
+
+if (
+    RECORD_HEADER, TEMPLATE_DIGEST_SIZE, DELTA_BLOCK, DELTA_WIDTH, DELTA_STEP, LEFT_OVER,
+    RecordOption.NUMBERED, RecordOption.BOUND, RecordFilter.NONE, RecordFilter.DELTA,
+) != (HEAD_SIZE, DIGEST_SIZE, BLOCK, WIDEST, LARGEST_STEP, LEFT_OVER_IN_C, NUMBERED, BOUND, NONE, DELTA):
+    raise ImportError("the compiled core has other limits than ecgframe.protocol: build it anew")
+
+cdef object empty = np.empty
+cdef object view_of = np.ndarray
+
+
+cdef class RecordDtype:
+    """A dtype of records, with its properties for reading and writing."""
+
+    cdef SampleType t
+    cdef int size
+    cdef bint is_signed
+    cdef object dtype
+    cdef object little_endian
+
+
+cdef dict DTYPES = {}
+
+
+cdef RecordDtype new_dtype(name):
+    cdef RecordDtype known = RecordDtype()
+    dtype = np.dtype(name)
+    known.t = sample_type(ord(dtype.kind), dtype.itemsize)
+    known.size = dtype.itemsize
+    known.is_signed = dtype.kind == "i"
+    known.dtype = dtype
+    known.little_endian = dtype.newbyteorder("<")
+    return known
+
+
+for _name in TEMPLATE_DTYPES:
+    DTYPES[_name] = new_dtype(_name)
+
+
+# --- writing ---
+
+def write_record(
+    int template, int64_t time, sequence, digest, samples, str dtype, int64_t rows, int64_t count,
+    bytes predictions, int filter,
+):
+    """Write the payload of a record.
+
+    Args:
+        template: number of the template.
+        time: time of the first sample, in microseconds since 1970.
+        sequence: ``sequence`` of the message, or None.
+        digest: digest of the template, 8 bytes, to bind the record to it; or None.
+        samples: a buffer of rows times count samples in C order, in native byte order.
+        dtype: name of the dtype.
+        rows: number of rows, at least 1.
+        count: number of samples per row.
+        predictions: for each row, the number of predictions to try, and three bytes for each; empty for none.
+        filter: DELTA to try that filter; NONE is used instead if DELTA makes the record no shorter.
+
+    Raises:
+        ValueError: the buffer has another size, or the predictions are invalid.
+    """
+    cdef RecordDtype kind = DTYPES[dtype]
+    cdef FlatBuffer flat = flatten(samples)
+    cdef int64_t raw = rows * count * kind.size
+    cdef int64_t nbytes = -1
+    cdef Py_ssize_t start = HEAD_SIZE
+    cdef int options = 0
+    if flat.nbytes != raw:
+        raise ValueError(f"{flat.nbytes} bytes of samples, where {rows} times {count} of {dtype} are {raw}")
+    if <uintptr_t>flat.start % <uintptr_t>kind.size:
+        flat = flatten(bytes(flat))
+    if sequence is not None:
+        options |= NUMBERED
+        start += 8
+    if digest is not None:
+        options |= BOUND
+        start += DIGEST_SIZE
+    record = PyBytes_FromStringAndSize(NULL, start + raw + SLACK)
+    cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(record)
+    if filter == DELTA and is_integer(kind.t):
+        nbytes = filter_rows(p + start, raw, flat, kind, rows, count, predictions)
+    store16(p, template)
+    p[2] = NONE if nbytes < 0 else DELTA
+    p[3] = <uint8_t>options
+    store32(p + 4, <uint64_t>count)
+    store64(p + 8, <uint64_t>time)
+    if sequence is not None:
+        store64(p + HEAD_SIZE, sequence)
+    if digest is not None:
+        memcpy(p + start - DIGEST_SIZE, <const char*>PyBytes_AS_STRING(digest), DIGEST_SIZE)
+    if nbytes < 0:
+        copy_little_endian(p + start, flat.start, raw, kind.size)
+        nbytes = raw
+    return record[:start + nbytes]
+
+
+cdef int64_t filter_rows(
+    uint8_t* out, int64_t room, FlatBuffer flat, RecordDtype kind, int64_t rows, int64_t count, bytes predictions
+) except -2:
+    """Filter the rows. Returns the number of bytes written; -1 if the result would be no shorter."""
+    cdef int64_t stack[ON_STACK]
+    cdef void* work = stack
+    cdef const uint8_t* worth_trying = NULL
+    cdef int64_t nbytes
+    if predictions:
+        check_predictions(predictions, rows)
+        worth_trying = <const uint8_t*>PyBytes_AS_STRING(predictions)
+    if count > ON_STACK:
+        work = malloc(count * sizeof(int64_t))
+        if work == NULL:
+            raise MemoryError
+    if rows * count < SAMPLES_WITHOUT_GIL:
+        nbytes = write_rows(kind.size, kind.is_signed, out, room, flat.start, rows, count, worth_trying, work)
+    else:
+        with nogil:
+            release_turn()
+            nbytes = write_rows(kind.size, kind.is_signed, out, room, flat.start, rows, count, worth_trying, work)
+            acquire_turn()
+    if count > ON_STACK:
+        free(work)
+    return nbytes
+
+
+cdef int check_predictions(bytes predictions, int64_t rows) except -1:
+    """Check that there are predictions for all rows, each from earlier rows only. Raises ValueError."""
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(predictions)
+    cdef const uint8_t* end = p + len(predictions)
+    cdef const uint8_t* last
+    cdef int64_t row
+    for row in range(rows):
+        if p >= end or end - p < 1 + 3 * p[0]:
+            raise ValueError(f"predictions that end before row {row}")
+        last = p + 1 + 3 * p[0]
+        p += 1
+        while p < last:
+            if p[0] >= row or p[1] >= row or (p[2] & 7) > 4 or (p[2] >> 3 & 7) > 4 or p[2] & 0x80:
+                raise ValueError(f"a prediction of row {row} that no reader takes")
+            p += 3
+    return 0
+
+
+cdef void copy_little_endian(uint8_t* to, const uint8_t* source, int64_t nbytes, int size) noexcept:
+    cdef int64_t i
+    if not BIG_ENDIAN_HOST or size == 1:
+        memcpy(to, source, nbytes)
+        return
+    for i in range(nbytes):
+        to[i] = source[i - i % size + size - 1 - i % size]
+
+
+# --- reading ---
+
+def read_record_head(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop):
+    """Read the head of a record, which is the part of the buffer from ``start`` to ``stop``.
+
+    Returns:
+        Template, filter, count, time, sequence or None, digest or None, and the offset of the samples from ``start``.
+
+    Raises:
+        InvalidDataFormat: 0x200, check 11; the head is cut short, or has undefined options.
+    """
+    cdef const uint8_t* p = flat.start + start
+    cdef Py_ssize_t nbytes = stop - start
+    cdef Py_ssize_t samples = HEAD_SIZE
+    if not 0 <= start <= stop <= flat.nbytes:
+        raise IndexError("a record outside its buffer")
+    if nbytes < HEAD_SIZE:
+        raise short_record(nbytes, HEAD_SIZE)
+    cdef int options = p[3]
+    if options & ~(NUMBERED | BOUND):
+        raise bad_record_options(options)
+    if options & NUMBERED:
+        samples += 8
+    if options & BOUND:
+        samples += DIGEST_SIZE
+    if nbytes < samples:
+        raise short_record(nbytes, samples)
+    return (
+        load16(p),
+        p[2],
+        load32(p + 4),
+        <int64_t>load64(p + 8),
+        load64(p + HEAD_SIZE) if options & NUMBERED else None,
+        PyBytes_FromStringAndSize(<const char*>p + samples - DIGEST_SIZE, DIGEST_SIZE) if options & BOUND else None,
+        samples,
+    )
+
+
+def read_record_samples(
+    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, int filter, str dtype, int64_t rows,
+    int64_t count, int64_t limit, int size, bint copy,
+):
+    """Read the samples of a record whose head has been read.
+
+    Args:
+        flat: the buffer.
+        start: offset of the record in the buffer.
+        stop: end of the record in the buffer.
+        offset: offset of the samples from ``start``.
+        filter: filter, from the head.
+        dtype: name of the dtype, from the template.
+        rows: number of rows, from the template; 0 for a signal of one dimension.
+        count: number of samples per row, from the head.
+        limit: maximum bytes of the signal in the message that the record stands for.
+        size: bytes per sample in that message.
+        copy: whether the array must be writable. If not, samples without filter are a read-only view of the buffer, or
+            a read-only copy if they are not aligned.
+
+    Returns:
+        The samples in native byte order, [rows, count], or [count] for 0 rows.
+
+    Raises:
+        InvalidDataFormat: 0x200, check 11; filter, size or samples are invalid.
+        MessageTooLarge: 0x102, check 11; the signal is larger than ``limit``.
+    """
+    cdef RecordDtype kind = DTYPES[dtype]
+    cdef int64_t all_rows = rows if rows else 1
+    cdef int64_t nbytes = stop - start - offset
+    cdef int64_t needed
+    cdef tuple shape
+    if not 0 <= start <= start + offset <= stop <= flat.nbytes:
+        raise IndexError("a record outside its buffer")
+    if not (filter == NONE or (filter == DELTA and is_integer(kind.t))):
+        raise bad_filter(filter, dtype)
+    if all_rows * count * size > limit:
+        raise too_many_samples(all_rows, count, size, limit)
+    if rows:
+        shape = (rows, count)
+    else:
+        shape = (count,)
+    if filter == DELTA:
+        needed = all_rows
+        if count > BLOCK + ORDER_MOST:
+            needed = all_rows * ((count - ORDER_MOST + BLOCK - 1) // BLOCK)
+        if nbytes < needed:
+            raise too_few_bytes(nbytes, all_rows, count, needed, offset)
+        return unfilter(flat, start, stop, offset, kind, shape, all_rows, count)
+    if nbytes != all_rows * count * kind.size:
+        raise wrong_size(nbytes, all_rows, count, kind.size, offset)
+    array = view_of(shape, kind.little_endian, flat, start + offset)
+    if copy:
+        return array.astype(kind.dtype)
+    if BIG_ENDIAN_HOST or <uintptr_t>(flat.start + start + offset) % <uintptr_t>kind.size:
+        array = array.astype(kind.dtype)
+        array.flags.writeable = False
+    return array
+
+
+cdef object unfilter(
+    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, RecordDtype kind, tuple shape,
+    int64_t rows, int64_t count,
+):
+    cdef RowReader r
+    cdef FlatBuffer target
+    cdef bint whole
+    array = empty(shape, kind.dtype)
+    target = flatten_writable(array)
+    r.at = flat.start + start + offset
+    r.end = flat.start + stop
+    r.row = 0
+    r.fault = <RowFault>0
+    if rows * count < SAMPLES_WITHOUT_GIL:
+        whole = read_rows(kind.size, kind.is_signed, &r, <void*>target.start, rows, count)
+    else:
+        with nogil:
+            release_turn()
+            whole = read_rows(kind.size, kind.is_signed, &r, <void*>target.start, rows, count)
+            acquire_turn()
+    if not whole:
+        raise bad_row(<int>r.fault, r.row, r.at - flat.start - start)
+    return array

@@ -1,0 +1,1 @@
+"""Bridges between servers of this protocol and other systems for live signals."""

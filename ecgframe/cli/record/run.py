@@ -1,0 +1,165 @@
+"""Recording streams, showing the progress and printing the summary."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from ...errors import ProtocolError
+from ...foreign_text import printable
+from ...protocol import MAX_STREAM_NAME
+from ...recording import Recorder, Rotation, StreamSummary
+from ...tools import ToolError
+from ...tools.connecting import ConnectingError, no_such_stream, stream_names, why_not
+from ..console import Terminal, print_json
+from ..live_view import LiveView
+from ..stopping import stop_signals
+from ..terminal import duration, size
+
+
+def record_streams(
+    url: str,
+    streams: Sequence[str],
+    output: Path,
+    *,
+    form: str | None,
+    seconds: float | None,
+    rotate_seconds: float | None,
+    rotate_bytes: int | None,
+    since: float | datetime | None,
+    patient: str,
+    headers: list[tuple[str, str]],
+    trusted: SSLContext | None,
+    as_json: bool,
+    overwrite: bool,
+) -> bool:
+    """Record streams and print the summary. The arguments are those of the command.
+
+    Returns:
+        Whether the recording is complete.
+
+    Raises:
+        OSError: a file cannot be written.
+        ConnectingError: the connection failed, or nothing was received of a stream.
+        ProtocolError: the server denies a stream.
+        RecordError: the format cannot store the samples of a stream.
+    """
+    if any(not 0 < len(stream) <= MAX_STREAM_NAME for stream in streams):
+        raise typer.BadParameter(
+            f"the name of a stream must have 1 to {MAX_STREAM_NAME} characters", param_hint="STREAM"
+        )
+    console = Terminal(stderr=True)
+    view = LiveView(console)
+    options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
+    logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view prints errors and states
+
+    async def main() -> Recorder:
+        recorder = Recorder(
+            url,
+            streams,
+            output,
+            format=form,
+            rotation=Rotation(rotate_seconds, rotate_bytes),
+            since=since,
+            patient=patient,
+            overwrite=overwrite,
+            on_state=view.state,
+            on_error=view.error,
+            additional_headers=headers,
+            **options,
+        )
+        with stop_signals() as stop:
+            try:
+                async with view.showing(lambda: _progress(recorder.summaries)):
+                    await recorder.run(seconds, stop)
+            finally:
+                if any(summary.files for summary in recorder.summaries):
+                    _tell(recorder.summaries, as_json=as_json)
+        return recorder
+
+    try:
+        recorder = asyncio.run(main())
+    except FileExistsError as error:
+        message = f"{error.filename} is there already; --force replaces it"
+        raise typer.BadParameter(message, param_hint="--output") from error
+    except ValueError as error:
+        if isinstance(error, (ProtocolError, ToolError)) or type(error) is not ValueError:
+            raise
+        raise typer.BadParameter(str(error)) from error
+    except (BrokenPipeError, ToolError):
+        raise
+    except Exception as error:
+        if not getattr(error, "filename", None) and (why := why_not(url, error)) is not None:
+            raise ConnectingError(why) from error
+        raise
+    silent = [summary.stream for summary in recorder.summaries if not summary.files]
+    if silent:
+        known = stream_names(url, headers, trusted)
+        raise ConnectingError(no_such_stream(silent, known, url) if _are_unknown(silent, known) else _silence(silent))
+    return all(summary.is_whole for summary in recorder.summaries)
+
+
+def _are_unknown(silent: Sequence[str], known: Sequence[str] | None) -> bool:
+    return known is None or not set(silent) <= set(known)
+
+
+def _silence(silent: Sequence[str]) -> str:
+    return f"nothing was received of {', '.join(map(repr, silent))}, so nothing was recorded"
+
+
+def _progress(summaries: Sequence[StreamSummary]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("stream", "recorded", "size", "gaps", "alerts"):
+        table.add_column(name, justify="left" if name == "stream" else "right", no_wrap=True)
+    for summary in summaries:
+        gaps = summary.gaps + summary.unfilled
+        recorded = duration(int(summary.seconds)), size(summary.nbytes)
+        table.add_row(printable(summary.stream), *recorded, f"{gaps:,}", f"{summary.alerts:,}")
+    return table
+
+
+def _tell(summaries: Sequence[StreamSummary], *, as_json: bool) -> None:
+    """Print what was recorded of each stream, what is missing, and the files."""
+    if as_json:
+        print_json({"streams": [_plain(summary) for summary in summaries]})
+        return
+    console = Terminal()
+    for summary in summaries:
+        if not summary.files:
+            continue
+        console.say(f"{summary.stream}: recorded {duration(summary.seconds)}, {summary.samples:,} samples per lead")
+        if summary.gaps:
+            console.say(f"  missing: {summary.missing:,} samples per lead, in {_counted(summary.gaps, 'gap')}")
+        if summary.unfilled:
+            console.say(f"  not filled: {_counted(summary.unfilled, 'gap')}, each followed by a new file")
+        if summary.refused:
+            console.say(f"  refused: {_counted(summary.refused, 'message')} that cannot be recorded")
+        if summary.repeated:
+            console.say(f"  repeated: {_counted(summary.repeated, 'message')}, written only once")
+        if summary.alerts:
+            console.say(f"  alerts: {summary.alerts:,}, of which {summary.annotated:,} were written as annotations")
+        for name, count in summary.messages.items():
+            console.say(f"  also recorded: {_counted(count, name + ' message')}")
+        for name, count in summary.left_out.items():
+            console.say(f"  not recorded: {_counted(count, name + ' message')}")
+        for remark in summary.remarks:
+            console.say(f"  note: {remark}")
+        for file in summary.files:
+            console.say(f"  {file}: {size(file.stat().st_size)}")
+
+
+def _plain(summary: StreamSummary) -> dict[str, Any]:
+    return {**asdict(summary), "is_whole": summary.is_whole, "files": [str(file) for file in summary.files]}
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"

@@ -1,0 +1,48 @@
+"""Limits of what a file may hold, in proportion to its size: a small file may be deflated from any size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .record import RecordError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL_RECORDING: Final = 80 * 1024 * 1024
+"""Bytes of samples that a file of any size may have."""
+
+BYTES_PER_BYTE: Final = 9
+"""Bytes of samples per byte of a file, if that is more. Uncompressed, a float64 takes at least one byte."""
+
+MOST_LEADS: Final = 4096
+
+FEW_ANNOTATIONS: Final = 100_000
+"""Annotations that a file of any size may have."""
+
+ANNOTATIONS_PER_BYTE: Final = 1 / 64
+"""Further annotations for each byte of the file. A beat has some hundred samples."""
+
+
+def most_bytes(nbytes: int) -> int:
+    """Return the largest size in bytes of the samples in a file of ``nbytes``."""
+    return max(SMALL_RECORDING, BYTES_PER_BYTE * nbytes)
+
+
+def most_annotations(nbytes: int) -> int:
+    """Return the largest number of annotations in a file of ``nbytes``."""
+    return FEW_ANNOTATIONS + int(ANNOTATIONS_PER_BYTE * nbytes)
+
+
+def check_annotations(path: Path | str, count: int, nbytes: int) -> None:
+    """Refuse more annotations than a file of ``nbytes`` may hold.
+
+    Raises:
+        RecordError: there are more.
+    """
+    most = most_annotations(nbytes)
+    if count > most:
+        raise RecordError(
+            f"{path}: it has more than {most:,} annotations, which a recording of this size is not believed to hold; "
+            "take some of them out"
+        )

@@ -1,0 +1,143 @@
+"""What a session learns of the peer's streams from the frames that it decodes: their ids and their templates.
+
+It is told of each frame as soon as that is decoded, before the session accepts it: the frames behind it in the same
+WebSocket message may need its id or its template.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..errors import InvalidDataFormat, MissingRequiredFields, ProtocolError
+from ..messages import check_received
+from ..messages.template_rules import check_size
+from ..protocol import HEADER_SIZES, MAX_TEMPLATE_PAYLOAD, Check, MessageType
+from .stream_book import StreamBook
+
+if TYPE_CHECKING:
+    from .._core._header import FlatBuffer, Header
+    from ..codec import Codec, Message, RecordTemplate
+
+_NAMED: Final = ("id", "epoch", "next")
+"""The fields of a SUBSCRIPTION_ACK that belong together: all of them, or none."""
+
+
+class StreamOf(NamedTuple):
+    """The stream of a numbered message.
+
+    Attributes:
+        name: of the stream.
+        epoch: of its numbers.
+    """
+
+    name: str
+    epoch: int
+
+
+class FrameReader:
+    """Writes the book of a direction from the frames that come.
+
+    Args:
+        codec: decodes the frames of templates inside answers.
+
+    Attributes:
+        book: the ids and templates.
+    """
+
+    __slots__ = ("_codec", "book")
+
+    def __init__(self, codec: Codec) -> None:
+        self.book = StreamBook()
+        self._codec = codec
+
+    def stream_of(self, id: int) -> StreamOf | None:
+        """Return the stream of an id; None if it is not bound."""
+        place = self.book.name_of(id)
+        return None if place is None else StreamOf(*place)
+
+    def read(self, message: Message, template: bytes | None) -> ProtocolError | None:
+        """Note what a decoded frame says about streams.
+
+        Args:
+            message: the frame, decoded; its header was admitted by the book.
+            template: payload of a STREAM_TEMPLATE.
+
+        Returns:
+            The first error of the templates that an answer holds. They are frames of their own: one that is refused
+            affects neither the others nor the answer.
+
+        Raises:
+            ProtocolError: (check 12) a template, or an answer that names a stream, is not as it should be.
+        """
+        if message.version < 4:
+            return None
+        if message.type is MessageType.SUBSCRIPTION_ACK:
+            return self._read_answer(check_received(message.type, message.data))
+        if template is not None:
+            self.book.add(_template_stream(message), template)
+        return None
+
+    def _read_answer(self, data: Any) -> ProtocolError | None:
+        name = data["stream"]
+        if data["status"] != "subscribed":
+            self.book.unbind(name)
+            return None
+        if all(field not in data for field in _NAMED):
+            return None
+        if lacking := [field for field in _NAMED if field not in data]:
+            raise MissingRequiredFields(
+                f"SUBSCRIPTION_ACK lacks {' and '.join(lacking)}: it names a stream by id, epoch and next",
+                check=Check.FIELDS,
+                path="data",
+            )
+        id = int(data["id"])
+        self.book.bind(id, name, int(data["epoch"]))
+        faults = [self._add_held(frame, id, index) for index, frame in enumerate(data.get("templates", ()))]
+        return next((fault for fault in faults if fault is not None), None)
+
+    def _add_held(self, frame: bytes, id: int, index: int) -> ProtocolError | None:
+        """Note a template that an answer holds; it is checked as any frame is. Returns its error, if it has one."""
+        path = f'data["templates"][{index}]'
+        kept = KeptPayload()
+        try:
+            message = self._codec.decode(frame, kept)
+            if message.version < 4 or message.type is not MessageType.STREAM_TEMPLATE or message.stream_id != id:
+                raise InvalidDataFormat(f"not a template of stream {id}", check=Check.FIELDS)
+            self.book.add(_template_stream(message), kept.payload)
+        except ProtocolError as error:
+            # The end of the answer itself is known, whatever ails the frames inside.
+            return type(error)(f"{path}: {error}", check=Check.FIELDS, path=path)
+        return None
+
+
+def _template_stream(message: Message) -> int:
+    """The stream id of a template. Raises InvalidDataFormat where a publisher would send it, not a server."""
+    if not message.stream_id or not message.sequence or int(message.data["template"]) == 0:
+        raise InvalidDataFormat(
+            "a template has a stream, a number of its own, and a sequence; openings are for publishers",
+            check=Check.FIELDS,
+            path='data["template"]',
+        )
+    return message.stream_id
+
+
+class KeptPayload:
+    """A meter that limits a frame to the size of a template, and keeps its payload.
+
+    Attributes:
+        payload: as packed.
+    """
+
+    payload = b""
+
+    def admit(self, header: Header, room: int) -> int:
+        """Refuse what is larger than a template."""
+        check_size(header.length)
+        return min(room, MAX_TEMPLATE_PAYLOAD + HEADER_SIZES[4])
+
+    def weigh(self, flat: FlatBuffer, start: int, stop: int) -> None:
+        """Keep the payload."""
+        self.payload = bytes(flat.view(start, stop))
+
+    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+        """Not called: a record in an answer has no template."""

@@ -1,0 +1,256 @@
+"""Limits and measures the cost of a WebSocket message while it is decoded: ``codec.Meter`` for a session.
+
+A meter only reads the account of the peer, so a thread can use it. The session charges the measured cost afterwards.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .._core import footprint
+from ..errors import MessageTooLarge, ProtocolError, RateLimitExceeded
+from ..protocol import (
+    DATA_TYPES,
+    MAX_ANSWER_PAYLOAD,
+    MAX_CONTROL_PAYLOAD,
+    STREAM_TYPES,
+    Check,
+    Flag,
+    MessageType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._core._header import FlatBuffer, Header
+    from ..codec import Message, RecordTemplate, TemplateBook
+    from .cost import Account
+    from .frame_reader import FrameReader, StreamOf
+
+_COMPRESSED: Final = int(Flag.COMPRESSED)
+_TEMPLATE: Final = int(MessageType.STREAM_TEMPLATE)
+_ANSWER: Final = int(MessageType.SUBSCRIPTION_ACK)
+_SAMPLE_SIZE: Final = 8
+
+
+class Decoded(NamedTuple):
+    """The result of decoding a frame.
+
+    Attributes:
+        result: the message, or the error of the frame.
+        nbytes: bytes of the frame as received; 0 if it has no valid header.
+        memory: upper bound of the bytes of memory that the message takes.
+        stream: the stream that the frame named by an id; None if it named none.
+        number: of the message within it.
+        fault: an error in the frames that an answer holds; the answer itself is accepted.
+    """
+
+    result: Message | ProtocolError
+    nbytes: int
+    memory: int
+    stream: StreamOf | None = None
+    number: int = 0
+    fault: ProtocolError | None = None
+
+
+class FrameMeter:
+    """Refuses or admits the frames of one message before they are inflated and unpacked, and measures them.
+
+    Args:
+        refuse: returns the error for which a frame is refused by its header, or None.
+        account: the account of the peer; None if nothing is limited.
+        measures: whether to measure the memory of messages even without an account.
+        at_once: bytes that may be inflated here; beyond that, ``is_beyond`` is set, and a thread has to decode. The
+            samples that a record stands for count as inflated bytes for this.
+        reader: what the session knows of the peer's streams; None if it does not speak version 4.
+
+    Attributes:
+        inflated: inflated bytes; for a payload that cannot be inflated, the bytes that were reserved for it.
+        unpacked: bytes of memory that the values take.
+        is_beyond: whether the inflated message exceeds ``at_once``.
+    """
+
+    __slots__ = (
+        "_account",
+        "_frame_memory",
+        "_frame_nbytes",
+        "_inflated_room",
+        "_is_capped",
+        "_is_limited",
+        "_left_at_once",
+        "_measures",
+        "_number",
+        "_reader",
+        "_refuse",
+        "_room",
+        "_stream_id",
+        "_template",
+        "_unpacked_room",
+        "inflated",
+        "is_beyond",
+        "unpacked",
+    )
+
+    def __init__(
+        self,
+        refuse: Callable[[Header], ProtocolError | None],
+        account: Account | None,
+        *,
+        measures: bool,
+        at_once: float = inf,
+        reader: FrameReader | None = None,
+    ) -> None:
+        self._refuse = refuse
+        self._reader = reader
+        self._template: bytes | None = None
+        self._stream_id = self._number = 0
+        self._account = account
+        self._measures = measures or account is not None
+        self._left_at_once = at_once
+        self._inflated_room = self._unpacked_room = inf
+        self._frame_nbytes = self._frame_memory = self._room = 0
+        self._is_limited = self._is_capped = False
+        self.inflated = self.unpacked = 0
+        self.is_beyond = False
+        self.begin()
+
+    @property
+    def templates(self) -> TemplateBook | None:
+        """What records are read by."""
+        return None if self._reader is None else self._reader.book
+
+    def begin(self) -> None:
+        """Read the budget of the peer. A thread calls it again when it begins, because the budget may have changed."""
+        if self._account is not None:
+            self._inflated_room = self._account.room_of("inflated")
+            self._unpacked_room = self._account.room_of("unpacked")
+
+    def item(self, result: Message | ProtocolError) -> Decoded:
+        """Return the result for the last frame, and prepare for the next one."""
+        stream, number, fault = None, self._number, None
+        self._number = 0
+        if self._reader is not None and number:
+            stream = self._reader.stream_of(self._stream_id)
+        if self._reader is not None and not isinstance(result, ProtocolError):
+            try:
+                fault = self._reader.read(result, self._template)
+            except ProtocolError as error:
+                result = error
+        self._template = None
+        if isinstance(result, ProtocolError):
+            forget_where(result)
+        if isinstance(result, MessageTooLarge):
+            self.is_beyond = self.is_beyond or self._is_capped
+            if self._is_limited:
+                result = too_much("inflated")
+        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault)
+        self._frame_nbytes = self._frame_memory = self._room = 0
+        self._is_limited = self._is_capped = False
+        return item
+
+    # --- what the codec calls ---
+
+    def admit(self, header: Header, room: int) -> int:
+        """Refuse the frame by its header, or return the most bytes that it may have. See ``codec.Meter``."""
+        self._frame_nbytes = header.size + header.length
+        if (error := self._refuse(header)) is not None:
+            raise error
+        if header.version >= 4:
+            room = self._admit_numbered(header, room)
+        elif header.type not in DATA_TYPES:
+            room = min(room, MAX_CONTROL_PAYLOAD)
+        if header.bits & _COMPRESSED:
+            room = self._room_to_inflate(room)
+        return room
+
+    def _admit_numbered(self, header: Header, room: int) -> int:
+        """Judge a V4 frame by its stream, and return the most bytes that it may have."""
+        if self._reader is not None:
+            self._reader.book.admit(header)
+        self._stream_id, self._number = header.stream_id or 0, header.sequence or 0
+        self._template = b"" if header.type == _TEMPLATE else None
+        if header.type in STREAM_TYPES:
+            return room
+        return min(room, MAX_ANSWER_PAYLOAD if header.type == _ANSWER else MAX_CONTROL_PAYLOAD)
+
+    def _room_to_inflate(self, room: int) -> int:
+        if self._inflated_room < room:
+            if self._inflated_room < 1:
+                raise too_much("inflated")
+            room = int(self._inflated_room)
+            self._is_limited = True
+        if self._left_at_once < room:
+            room = int(self._left_at_once)
+            self._is_capped = True
+        self._take_inflated(room)
+        self._room = room
+        return room
+
+    def weigh(self, flat: FlatBuffer, start: int, stop: int) -> None:
+        """Refuse the frame if its values take too much memory. See ``codec.Meter``."""
+        if self._room:
+            self._take_inflated(stop - start - self._room)
+            self._room = 0
+            self._is_capped = self._is_limited = False
+        if self._template is not None:
+            self._template = bytes(flat.view(start, stop))
+        if self._measures:
+            self._take_memory(footprint(flat, start, stop))
+
+    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+        """Refuse a record that stands for too much. See ``codec.Meter``."""
+        samples = (template.rows or 1) * count * _SAMPLE_SIZE
+        if samples > self._left_at_once:
+            self.is_beyond = True
+            raise MessageTooLarge("a record that takes long to read", check=Check.PAYLOAD)  # a thread reads it
+        self._left_at_once -= samples
+        if self._measures:
+            self._take_memory(template.memory(count))
+
+    def _take_memory(self, memory: int) -> None:
+        self._frame_memory = memory
+        if memory > self._unpacked_room:
+            raise too_much("unpacked")
+        self.unpacked += memory
+        self._unpacked_room -= memory
+
+    def _take_inflated(self, nbytes: int) -> None:
+        self.inflated += nbytes
+        self._inflated_room -= nbytes
+        self._left_at_once -= nbytes
+
+
+_WHAT: Final = {
+    "frames": "frames",
+    "nbytes": "bytes",
+    "inflated": "inflated bytes",
+    "unpacked": "memory",
+    "seconds": "processor time",
+}
+
+
+def forget_where(error: BaseException | None) -> None:
+    """Drop the tracebacks: in a reference cycle, they keep the message and its inflated bytes alive."""
+    if error:
+        error.__traceback__ = None
+        forget_where(error.__cause__)
+        forget_where(error.__context__)
+
+
+class BudgetExceeded(RateLimitExceeded):
+    """0x204: a peer costs more than it may.
+
+    Attributes:
+        resource: of which, a field of ``RateLimit``.
+    """
+
+    def __init__(self, message: str, *, resource: str = "", check: Check | None = None) -> None:
+        super().__init__(message, check=check)
+        self.resource = resource
+
+
+def too_much(resource: str) -> BudgetExceeded:
+    """The error for a peer that costs more of a resource than it may."""
+    text = f"this takes more {_WHAT[resource]} than a connection may ({resource} of the rate limit); it is lost"
+    return BudgetExceeded(text, resource=resource, check=Check.PAYLOAD)

@@ -1,0 +1,202 @@
+"""The streams that a peer has named by number, and their templates: what is needed to read its V4 frames.
+
+One book has one direction of one connection. It is written in the order in which frames are decoded, so that a template
+explains the records behind it in the same WebSocket message. Section "Streams by number" of the specification.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import InvalidDataFormat, InvalidProtocolVersion
+from ..messages.templates import Template
+from ..protocol import MAX_STREAM_IDS, MAX_TEMPLATES_PAYLOAD, TEMPLATES_KEPT, Check
+
+if TYPE_CHECKING:
+    from .._core._header import Header
+
+READY: Final = 64
+"""Templates that are kept unpacked, those that were used last: unpacked, a template may take ten times its bytes."""
+
+IDS_PER_STREAM: Final = 2
+"""Ids of one stream that are bound: the present epoch's, and the one before, whose frames may still be on their way."""
+
+
+class LetGo(InvalidDataFormat):
+    """A frame of a stream that is not bound any more: it was on its way when the stream ended. It is no mistake."""
+
+
+@dataclass(slots=True)
+class _Bound:
+    """A stream that has an id.
+
+    Attributes:
+        name: of the stream.
+        epoch: of its numbers.
+        templates: payloads by number, in the order in which they came.
+        nbytes: bytes of these.
+    """
+
+    name: str
+    epoch: int
+    templates: dict[int, bytes] = field(default_factory=dict)
+    nbytes: int = 0
+
+
+class StreamBook(Mapping[tuple[int, int], Template]):
+    """The bound stream ids of one direction, and the templates by which records are read.
+
+    As a mapping, it leads from stream id and number of a template to the template; ``Codec.decode`` takes it as
+    ``templates``.
+
+    Args:
+        limit: bytes that all templates together may have, packed.
+
+    Attributes:
+        is_open: whether version 4 was agreed on.
+        nbytes: bytes of all templates, packed.
+    """
+
+    def __init__(self, limit: int = MAX_TEMPLATES_PAYLOAD) -> None:
+        self.is_open = False
+        self.nbytes = 0
+        self._limit = limit
+        self._bound: dict[int, _Bound] = {}
+        self._largest = 0
+        self._ready: OrderedDict[tuple[int, int], Template] = OrderedDict()
+
+    # --- as a mapping ---
+
+    def __getitem__(self, key: tuple[int, int]) -> Template:
+        template = self._ready.get(key)
+        if template is None:
+            template = Template.unpack(self._bound[key[0]].templates[key[1]])
+            self._ready[key] = template
+            if len(self._ready) > READY:
+                self._ready.popitem(last=False)
+        else:
+            self._ready.move_to_end(key)
+        return template
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter([(id, number) for id, bound in self._bound.items() for number in bound.templates])
+
+    def __len__(self) -> int:
+        return sum(len(bound.templates) for bound in self._bound.values())
+
+    # --- ids ---
+
+    def admit(self, header: Header) -> None:
+        """Judge a V4 frame by its stream.
+
+        Raises:
+            InvalidProtocolVersion: (check 2) version 4 was not agreed on.
+            LetGo: the stream was bound once, and is not any more.
+            InvalidDataFormat: (check 11) it was never bound.
+        """
+        id = header.stream_id
+        if not id or id in self._bound:
+            return
+        if not self.is_open:
+            raise InvalidProtocolVersion("a V4 frame, and version 4 was not agreed on", check=Check.VERSION)
+        if id <= self._largest:
+            raise LetGo(f"stream {id} is not bound any more", check=Check.PAYLOAD)
+        raise InvalidDataFormat(
+            f"stream {id} was never bound: a SUBSCRIPTION_ACK names it before its messages", check=Check.PAYLOAD
+        )
+
+    def name_of(self, id: int) -> tuple[str, int] | None:
+        """Return name and epoch of a stream; None if the id is not bound."""
+        bound = self._bound.get(id)
+        return None if bound is None else (bound.name, bound.epoch)
+
+    def bind(self, id: int, name: str, epoch: int) -> None:
+        """Bind an id to a stream and an epoch. The id of the epoch before stays bound, older ones do not.
+
+        Raises:
+            InvalidDataFormat: (check 12) the id is bound to something else, or too many are bound.
+        """
+        bound = self._bound.get(id)
+        if bound is not None:
+            if (bound.name, bound.epoch) != (name, epoch):
+                raise InvalidDataFormat(
+                    f'data["id"] must be new for {name!r} in this epoch; {id} is bound already',
+                    check=Check.FIELDS,
+                    path='data["id"]',
+                )
+            self._bound[id] = self._bound.pop(id)  # the latest of its stream stands last
+            return
+        older = [one for one, other in self._bound.items() if other.name == name]
+        for one in older[: len(older) - IDS_PER_STREAM + 1]:
+            self._unbind(one)
+        if len(self._bound) >= MAX_STREAM_IDS:
+            raise InvalidDataFormat(
+                f"{MAX_STREAM_IDS} streams are bound, the most at a time", check=Check.FIELDS, path='data["id"]'
+            )
+        self._bound[id] = _Bound(name, epoch)
+        self._largest = max(self._largest, id)
+
+    def unbind(self, name: str) -> None:
+        """Unbind all ids of a stream, and forget its templates."""
+        for id in [id for id, bound in self._bound.items() if bound.name == name]:
+            self._unbind(id)
+
+    def _unbind(self, id: int) -> None:
+        while self._bound[id].templates:
+            self._drop_oldest(id)
+        del self._bound[id]
+
+    # --- templates ---
+
+    def add(self, id: int, payload: bytes) -> None:
+        """Note a template, whose fields were checked. One that is known already changes nothing.
+
+        The oldest templates are dropped beyond 64 a stream, and, beyond the limit, those of the stream that has most.
+
+        Args:
+            id: of its stream, which is bound.
+            payload: as packed, at most 4,096 bytes.
+
+        Raises:
+            InvalidDataFormat: (check 12) it is of another stream, or its number has another content.
+        """
+        bound = self._bound[id]
+        template = Template.unpack(payload)
+        if template.stream != bound.name:
+            raise InvalidDataFormat(
+                f'data["stream"] must be {bound.name!r}, the name of stream {id}; got {template.stream[:32]!r}',
+                check=Check.FIELDS,
+                path='data["stream"]',
+            )
+        known = bound.templates.get(template.number)
+        if known is not None:
+            if known != payload:
+                raise InvalidDataFormat(
+                    f'data["template"] must be a new number; template {template.number} has another content',
+                    check=Check.FIELDS,
+                    path='data["template"]',
+                )
+            return
+        bound.templates[template.number] = payload
+        bound.nbytes += len(payload)
+        self.nbytes += len(payload)
+        if len(bound.templates) > TEMPLATES_KEPT:
+            self._drop_oldest(id)
+        while self.nbytes > self._limit:
+            self._drop_oldest(max(self._bound, key=lambda one: self._bound[one].nbytes))
+
+    def _drop_oldest(self, id: int) -> None:
+        bound = self._bound[id]
+        number = next(iter(bound.templates))
+        size = len(bound.templates.pop(number))
+        bound.nbytes -= size
+        self.nbytes -= size
+        self._ready.pop((id, number), None)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__: Any = object.__hash__

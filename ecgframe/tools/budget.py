@@ -1,0 +1,67 @@
+"""Limits on the work that a source may cause, in proportion to its size.
+
+Ten megabytes that are deflated twice can expand to terabytes. Each allowance is a fixed amount plus an amount per byte
+of the source. Beyond it, the tools continue without inflating or unpacking, and say so. Real recordings stay far below:
+ECG deflates to between a third and a tenth, and a sample takes at least one byte.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FREE_INFLATED: Final = 128 * 1024 * 1024
+"""Inflated bytes that a source of any size may have."""
+
+INFLATED_PER_BYTE: Final = 32
+"""Further inflated bytes for each byte of the source."""
+
+FREE_WORK: Final = 1 << 22
+"""Unpacked values that a source of any size may have."""
+
+WORK_PER_BYTE: Final = 2
+"""Further unpacked values for each byte of the source. An uncompressed value takes at least one byte."""
+
+WORK_PER_FRAME: Final = 60
+"""Values that a frame counts as, in addition to those in it."""
+
+WORK_PER_BROKEN: Final = 120
+"""Values that a broken frame counts as: the error that describes it takes longer than a small frame."""
+
+
+class Budget:
+    """The work that one source has caused, and what it may still cause.
+
+    Args:
+        is_limited: whether there are limits. A live connection needs none, since it is limited by its own rate.
+
+    Attributes:
+        nbytes: bytes of the source that were read so far.
+        inflated: bytes that were inflated so far.
+        work: values that were unpacked so far, with ``WORK_PER_FRAME`` for each frame and ``WORK_PER_BROKEN`` for each
+            broken one.
+    """
+
+    __slots__ = ("_is_limited", "inflated", "nbytes", "work")
+
+    def __init__(self, *, is_limited: bool = True) -> None:
+        self._is_limited = is_limited
+        self.nbytes = 0
+        self.inflated = 0
+        self.work = 0
+
+    @property
+    def inflating_left(self) -> int:
+        """Bytes that may still be inflated."""
+        if not self._is_limited:
+            return FREE_INFLATED
+        return max(FREE_INFLATED + INFLATED_PER_BYTE * self.nbytes - self.inflated, 0)
+
+    @property
+    def may_work(self) -> bool:
+        """True if frames may still be unpacked."""
+        return not self._is_limited or self.work < FREE_WORK + WORK_PER_BYTE * self.nbytes
+
+
+def unlimited() -> Budget:
+    """Return a budget without limits, for a live connection."""
+    return Budget(is_limited=False)

@@ -1,0 +1,224 @@
+"""The position of a viewer by numbers: every message once, or counted exactly in a gap, whatever the clocks show."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecgframe import Flag, Message, MessageType
+from ecgframe.client.cursor import REMEMBERED, Gap, StreamCursor
+from ecgframe.client.numbered_cursor import MAX_REFUSED, NumberedCursor
+
+NAME = "ecg/1"
+EPOCH = 77
+NOW = 1_705_314_660_000_000
+
+
+def at(number, *, ahead=False, timestamp=None, template=False):
+    """The message of that number, with a timestamp that tells it."""
+    type = MessageType.STREAM_TEMPLATE if template else MessageType.ECG_DATA
+    flags = Flag.PRIORITY if ahead else Flag(0)
+    stamp = NOW + number if timestamp is None else timestamp
+    return Message(type, None, 4, flags, stamp, stream_id=7, sequence=number)
+
+
+def cursor_at(line, **since):
+    times = StreamCursor(NAME, **since)
+    cursor = NumberedCursor(NAME, times)
+    assert cursor.place() is None
+    assert cursor.answered(EPOCH, line + 1, None, NOW) == []
+    return cursor
+
+
+def numbers_of(items):
+    return [item.frames if isinstance(item, Gap) else item.sequence for item in items]
+
+
+def test_a_missing_number_is_a_lost_message():
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(at(1), EPOCH)) == [1]
+    gap, message = cursor.take(at(5), EPOCH)
+    assert (gap, message.sequence) == (Gap(NAME, NOW + 1, NOW + 5, 3), 5)
+    assert cursor.place() == (EPOCH, 5)
+
+
+def test_what_came_before_is_a_duplicate_whatever_the_clock_shows():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.take(at(2), EPOCH)
+    assert cursor.take(at(2, timestamp=NOW + 10**12), EPOCH) == []
+    assert cursor.take(at(1), EPOCH) == []
+    assert numbers_of(cursor.take(at(3, timestamp=5), EPOCH)) == [3]
+
+
+def test_urgent_messages_overtake_and_leave_no_gap():
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(at(3, ahead=True), EPOCH)) == [3]
+    assert cursor.place() == (EPOCH, 0)
+    assert cursor.take(at(3, ahead=True), EPOCH) == []
+    assert numbers_of(cursor.take(at(1), EPOCH)) == [1]
+    assert numbers_of(cursor.take(at(2), EPOCH)) == [2]
+    assert cursor.place() == (EPOCH, 3)
+    assert numbers_of(cursor.take(at(5), EPOCH)) == [1, 5]
+
+
+def test_a_template_moves_the_line_and_is_not_for_the_application():
+    cursor = cursor_at(0)
+    assert cursor.pass_template(at(1, template=True), EPOCH) == []
+    assert numbers_of(cursor.take(at(2), EPOCH)) == [2]
+    [gap] = cursor.pass_template(at(5, template=True), EPOCH)
+    assert gap.frames == 2
+    assert cursor.pass_template(at(5, template=True), EPOCH) == []
+    assert cursor.place() == (EPOCH, 5)
+
+
+def test_after_a_reconnection_the_answer_tells_how_many_are_lost():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.take(at(4, ahead=True), EPOCH)
+    [gap] = cursor.answered(EPOCH, 8, None, NOW + 100)
+    assert gap == Gap(NAME, NOW + 1, NOW + 100, 5)  # 2, 3, 5, 6, 7
+    assert numbers_of(cursor.take(at(8), EPOCH)) == [8]
+    assert cursor.answered(EPOCH, 9, None, NOW + 200) == []
+
+
+def test_another_epoch_is_a_gap_of_unknown_size():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    assert cursor.answered(EPOCH + 1, 1, None, NOW + 100) == [Gap(NAME, NOW + 1, NOW + 100, None)]
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 200), EPOCH + 1)) == [1]
+    assert cursor.place() == (EPOCH + 1, 1)
+    late = at(2)
+    assert cursor.take(late, EPOCH) == [late]
+    assert cursor.place() == (EPOCH + 1, 1)
+
+
+def test_a_time_that_the_application_has_named_counts_until_numbers_are_known():
+    cursor = NumberedCursor(NAME, StreamCursor(NAME, since=NOW))
+    assert cursor.answered(EPOCH, 10, None, NOW + 50) == []
+    cursor = NumberedCursor(NAME, StreamCursor(NAME, since=NOW))
+    assert cursor.answered(EPOCH, 10, NOW + 20, NOW + 50) == [Gap(NAME, NOW, NOW + 20, None)]
+
+
+def test_a_server_without_numbers_goes_on_by_times():
+    times = StreamCursor(NAME)
+    cursor = NumberedCursor(NAME, times)
+    cursor.answered(EPOCH, 1, None, NOW)
+    cursor.take(at(1), EPOCH)
+    cursor.take(at(3, ahead=True), EPOCH)
+    cursor.forget()
+    assert cursor.place() is None
+    assert times.since() == NOW + 1
+    assert times.take(at(3, ahead=True), NOW) == []  # it came under its number
+    assert len(times.take(at(2), NOW)) == 1
+
+
+def test_what_overtook_without_a_number_is_not_given_twice():
+    times = StreamCursor(NAME)
+    times.take(at(1), NOW)
+    times.take(at(3, ahead=True), NOW)
+    cursor = NumberedCursor(NAME, times)
+    assert cursor.answered(EPOCH, 2, None, NOW) == []
+    assert cursor.take(at(3, ahead=True), EPOCH) == []
+
+
+def test_after_1024_that_overtook_what_is_passed_counts_as_lost():
+    cursor = cursor_at(0)
+    for number in range(3, 3 + REMEMBERED):
+        assert numbers_of(cursor.take(at(number, ahead=True), EPOCH)) == [number]
+    last = 3 + REMEMBERED
+    assert numbers_of(cursor.take(at(last, ahead=True), EPOCH)) == [2, last]
+    assert cursor.place() == (EPOCH, last)
+    assert cursor.take(at(1), EPOCH) == []
+
+
+def test_drop_notices_of_the_server_are_not_counted_twice():
+    times = StreamCursor(NAME)
+    cursor = NumberedCursor(NAME, times)
+    cursor.answered(EPOCH, 1, None, NOW)
+    assert times.noticed(NOW + 1, NOW + 3, 3, timed=True) is None
+    assert numbers_of(cursor.take(at(4), EPOCH)) == [3, 4]
+    assert times.ended() == []
+    times.noticed(NOW + 5, NOW + 6, 2, timed=True)
+    assert [gap.frames for gap in times.ended()] == [2]  # no message tells it any more
+
+
+def test_a_refused_message_is_given_up_when_it_comes_again():
+    cursor = cursor_at(0)
+    assert cursor.refused(EPOCH, 1) == []
+    assert not cursor.was_refused(EPOCH, 1)
+    assert cursor.place() == (EPOCH, 0)
+    cursor.connection_lost()
+    assert cursor.was_refused(EPOCH, 1)
+    assert not cursor.was_refused(EPOCH, 2)
+    assert [gap.frames for gap in cursor.refused(EPOCH, 1)] == [1]
+    assert cursor.place() == (EPOCH, 1)
+    assert cursor.refused(EPOCH, 1) == []
+
+
+def test_only_so_many_refused_messages_are_remembered():
+    cursor = cursor_at(0)
+    for number in range(1, 3 * MAX_REFUSED):
+        cursor.refused(EPOCH, number)
+    cursor.connection_lost()
+    assert sum(cursor.was_refused(EPOCH, number) for number in range(4 * MAX_REFUSED)) == MAX_REFUSED
+
+
+def test_an_answer_that_nobody_asked_for_tells_of_another_epoch():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    assert cursor.changed(EPOCH, 9, NOW + 10) == []
+    assert cursor.place() == (EPOCH, 1)
+    assert cursor.changed(EPOCH + 1, 5, NOW + 10) == [Gap(NAME, NOW + 1, NOW + 10, None)]
+    assert cursor.place() == (EPOCH + 1, 4)
+
+
+def test_numbers_that_are_set_back_are_another_numbering():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.take(at(2), EPOCH)
+    assert cursor.answered(EPOCH, 1, None, NOW + 10) == [Gap(NAME, NOW + 2, NOW + 10, None)]
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH)) == [1]
+
+
+kinds = st.sampled_from(["line", "line", "line", "ahead", "template"])
+message = st.tuples(kinds, st.integers(0, 4), st.booleans())
+connections = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), min_size=1, max_size=6)
+
+
+@given(st.lists(message, min_size=1, max_size=30), connections)
+def test_every_message_arrives_once_or_in_a_counted_gap(said, connections):
+    """A server that drops what may be dropped, cuts connections, and forgets; told by a list of what has arrived."""
+    cursor = cursor_at(0)
+    had, lost = [], 0
+    end = len(said) + 1  # the last is in line and never dropped
+    for n, (sent, forgotten) in enumerate([*connections, (10**6, 0)]):
+        first = cursor.line + 1
+        if n:
+            first = max(first, min(first + forgotten, end))
+            lost += sum(gap.frames for gap in cursor.answered(EPOCH, first, None, NOW + 1000))
+        for number in order_of_arrival(said, first, end)[:sent]:
+            kind = said[number - 1][0] if number < end else "line"
+            if kind == "template":
+                lost += sum(gap.frames for gap in cursor.pass_template(at(number, template=True), EPOCH))
+                continue
+            for item in cursor.take(at(number, ahead=kind == "ahead"), EPOCH):
+                if isinstance(item, Gap):
+                    lost += item.frames
+                else:
+                    had.append(item.sequence)
+    assert len(set(had)) == len(had)
+    assert cursor.place() == (EPOCH, end)
+    templates = sum(kind == "template" for kind, _, _ in said)
+    missing = {number for number in range(1, end + 1) if number not in had}
+    not_had = {number for number in missing if number == end or said[number - 1][0] != "template"}
+    assert len(not_had) <= lost <= len(not_had) + templates
+
+
+def order_of_arrival(said, first, end):
+    """The numbers from ``first`` on in the order in which they arrive: what overtakes is earlier by some places."""
+    arriving = []
+    for number in range(first, end):
+        kind, places, is_dropped = said[number - 1]
+        if kind == "line" and is_dropped:
+            continue
+        arriving.insert(max(0, len(arriving) - places) if kind == "ahead" else len(arriving), number)
+    return [*arriving, end] if first <= end else []
