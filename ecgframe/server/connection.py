@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from time import thread_time
+from time import perf_counter, thread_time
 from typing import Final
 
 from ..background.threads import DECODED_AT_ONCE, in_thread
@@ -50,6 +50,11 @@ READ_WHILE_CLOSING: Final = 1000
 
 FOR_THE_APPLICATION: Final = (Received, SubscribeRequested, UnsubscribeRequested)
 """Events that wait in the inbox for the application; all others are handled at once."""
+
+
+SMALL: Final = 256
+"""Bytes of a message that is measured by the monotonic clock. The clock of a thread is a system call, and on a virtual
+machine two of them may take ten times as long as a PONG."""
 
 
 def is_data(message: bytes) -> bool:
@@ -299,22 +304,23 @@ class Connection:
 
     async def _take(self, message: bytes | str) -> None:
         """Pass a message to the session, handle the events, and charge the processor time to the peer."""
-        session, now, began = self.session, self.now(), thread_time()
+        clock = thread_time if len(message) > SMALL else perf_counter
+        session, now, began = self.session, self.now(), clock()
         if isinstance(message, str):
             events = session.receive_text(now)
         else:
             self._shared.stats.received_sizes.observe(len(message))
             received = session.begin_to_receive(message, now, DECODED_AT_ONCE)
             if isinstance(received, Decoding):
-                spent = thread_time() - began
+                spent = clock() - began
                 events = await self._decode(received)
-                now, began = self.now(), thread_time() - spent  # the thread has measured its own time
+                now, began = self.now(), clock() - spent  # the thread has measured its own time
             else:
                 events = received
         self._dispatch(events, now, message)
         if self.writer.has_more or session.closing:
             self.writer.pump(now)
-        spent = thread_time() - began
+        spent = clock() - began
         session.charge_time(spent, now)
         self._shared.turns.spend(spent)
 
