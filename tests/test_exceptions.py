@@ -8,6 +8,7 @@ import pkgutil
 from enum import Enum
 
 import pytest
+from cases import each_case
 
 import ecgframe
 from ecgframe import MessageType, ProtocolError
@@ -86,7 +87,7 @@ FOUND = exceptions()
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("cls", FOUND, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+@each_case("cls", FOUND, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
 def test_it_comes_out_as_it_went_in(cls, way):
     error = made(cls)
     error.add_note("seen at bed 7")

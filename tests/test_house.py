@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from cases import each_case
 from interpreter import python
 
 import ecgframe
@@ -209,7 +210,7 @@ def test_the_errors_know_only_the_tables():
     assert imports_of(MODULES["errors"]) == {"protocol"}
 
 
-@pytest.mark.parametrize("floor", [name for name in MODULES if name.split("/")[0] in CODEC_FLOORS])
+@each_case("floor", [name for name in MODULES if name.split("/")[0] in CODEC_FLOORS])
 def test_no_codec_floor_looks_up(floor):
     handed_out_when_asked = {"client"} if floor == "__init__" else set()
     assert imports_of(MODULES[floor]).isdisjoint(UPPER_FLOORS - handed_out_when_asked)
@@ -227,7 +228,7 @@ def outside_imports_of(path):
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("module", modules_of("session"))
+@each_case("module", modules_of("session"))
 def test_a_session_has_neither_socket_nor_clock(module):
     assert imports_of(MODULES[module]) <= SESSION_MAY_IMPORT
     assert outside_imports_of(MODULES[module]).isdisjoint(
@@ -235,7 +236,7 @@ def test_a_session_has_neither_socket_nor_clock(module):
     )
 
 
-@pytest.mark.parametrize("module", modules_of("server"))
+@each_case("module", modules_of("server"))
 def test_the_server_knows_neither_client_nor_command_line(module):
     assert imports_of(MODULES[module]) <= SERVER_MAY_IMPORT
 
@@ -245,7 +246,7 @@ def test_the_client_does_not_know_the_server(module):
     assert imports_of(MODULES[module]) <= CLIENT_MAY_IMPORT
 
 
-@pytest.mark.parametrize("module", modules_of("tools"))
+@each_case("module", modules_of("tools"))
 def test_the_tools_know_neither_server_nor_command_line(module):
     assert imports_of(MODULES[module]) <= TOOLS_MAY_IMPORT
 
@@ -265,13 +266,13 @@ def test_the_metrics_know_nothing_of_the_protocol():
     assert imports_of(MODULES["metrics"]) <= {"_signatures"}
 
 
-@pytest.mark.parametrize("kernel", sorted(COMPILED))
+@each_case("kernel", sorted(COMPILED))
 def test_no_kernel_looks_up(kernel):
     found = compiled_imports_of(COMPILED[kernel])
     assert found.isdisjoint(UPPER_FLOORS | {"codec", "messages", "compression"})
 
 
-@pytest.mark.parametrize("kernel", sorted(COMPILED))
+@each_case("kernel", sorted(COMPILED))
 def test_no_kernel_is_built_against_numpy(kernel):
     """A wheel then runs with every NumPy, and is built without one."""
     assert not re.search(r"^\s*(cimport numpy|from numpy\S* cimport)", COMPILED[kernel].read_text(), re.M)

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, MessageType, ProtocolError, crc32, decode, decode_all, encode, pack, split, unpack
 
@@ -88,8 +89,8 @@ def test_unpack_takes_it(kind):
     assert unpack(BUFFERS[kind](payload)) == "x" * 34
 
 
-@pytest.mark.parametrize("call", [decode, split, unpack, crc32, lambda buffer: list(decode_all(buffer))])
-@pytest.mark.parametrize("not_a_buffer", [None, "frame", 7, 1.5, [1, 2], object()])
+@each_case("call", [decode, split, unpack, crc32, lambda buffer: list(decode_all(buffer))])
+@each_case("not_a_buffer", [None, "frame", 7, 1.5, [1, 2], object()])
 def test_what_is_no_buffer_is_the_callers_type_error(call, not_a_buffer):
     with pytest.raises(TypeError):
         call(not_a_buffer)

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, Compression, MessageType
 
@@ -25,7 +26,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("again", WAYS)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@each_case("options", OPTIONS, ids=str)
 def test_a_copy_has_the_same_configuration(again, options):
     codec = Codec(**options)
     other = again(codec)

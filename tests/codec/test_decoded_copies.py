@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import twin
+from cases import each_case
 
 import ecgframe
 from ecgframe import Codec, MessageType
@@ -27,9 +28,9 @@ def a_frame(signal, ndarray="binary", compression=None):
 
 
 @pytest.mark.parametrize("package", CORES, ids=lambda core: core.__name__)
-@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: f"{signal.dtype.str} {signal.shape}")
-@pytest.mark.parametrize("ndarray", ["list", "binary"])
-@pytest.mark.parametrize("compression", [None, ecgframe.Compression(threshold=0)], ids=["plain", "deflated"])
+@each_case("signal", SIGNALS, ids=lambda signal: f"{signal.dtype.str} {signal.shape}")
+@each_case("ndarray", ["list", "binary"])
+@each_case("compression", [None, ecgframe.Compression(threshold=0)], ids=["plain", "deflated"])
 def test_arrays_are_copies_that_may_be_written(package, signal, ndarray, compression):
     buffer = bytearray(a_frame(signal, ndarray, compression))
     data = package.Codec(copy=True).decode(buffer).data

@@ -4,6 +4,7 @@ import mmap
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType, decode, decode_all
 
@@ -11,10 +12,10 @@ SIGNAL = np.round(np.sin(np.arange(3000.0)).reshape(3, 1000), 3)
 DATA = {"signal": SIGNAL, "sampling_rate": 250}
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("compression", [None, Compression()])
-@pytest.mark.parametrize("ndarray", ["list", "binary"])
-@pytest.mark.parametrize("offset", [0, 5, 8])
+@each_case("version", [1, 2, 3])
+@each_case("compression", [None, Compression()])
+@each_case("ndarray", ["list", "binary"])
+@each_case("offset", [0, 5, 8])
 def test_the_bytes_are_those_of_encode(version, compression, ndarray, offset):
     codec = Codec(version=version, compression=compression, ndarray=ndarray)
     stamp = {} if version < 3 else {"timestamp": 1_700_000_000_000_000}

@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, Flag, MessageTooLarge, MessageType, ProtocolError, encode, pack, unpack
 
@@ -61,7 +62,7 @@ def named(value):
     return f"{type(value).__name__} {re.sub(' at 0x[0-9a-f]+', '', repr(value)):.40}"
 
 
-@pytest.mark.parametrize("value", UNPACKABLE, ids=named)
+@each_case("value", UNPACKABLE, ids=named)
 def test_any_other_object_is_a_type_error_that_names_the_path(value):
     for call in (pack, Codec(ndarray="binary").pack):
         with pytest.raises(TypeError, match=r"data\b"):

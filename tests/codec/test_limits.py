@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 from verdicts import verdict
 
 from ecgframe import Codec, InvalidDataFormat, MessageTooLarge, decode, unpack
@@ -78,7 +79,7 @@ REPEATED = 1000
 NDARRAY = b"\x83\xab__ndarray__\x01\xa5dtype\xa2u1\xa5shape\x90"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("item", "counts"),
     [
         (b"\xa0", 1),
@@ -100,7 +101,7 @@ NDARRAY = b"\x83\xab__ndarray__\x01\xa5dtype\xa2u1\xa5shape\x90"
         (b"\x92\x91\x01\x91\x02", 3),
     ],
 )
-@pytest.mark.parametrize("numeric", ["list", "ndarray"])
+@each_case("numeric", ["list", "ndarray"])
 def test_what_a_value_counts(item, counts, numeric):
     """MAX_VALUES are read, one more is refused, and the oracle counts alike."""
     binaries, texts = divmod(MAX_VALUES - 1 - REPEATED * counts, BINARY_VALUES)  # the list around them counts 1

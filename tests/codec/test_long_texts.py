@@ -2,6 +2,7 @@
 
 import msgpack
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, InvalidDataFormat, MessageTooLarge, MessageType
 
@@ -11,8 +12,8 @@ PART = 65536
 CODEC = Codec(compression=None)
 
 
-@pytest.mark.parametrize("length", [PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 1, 3 * PART + 7])
-@pytest.mark.parametrize("letters", ["a", "aä", "€", "a😀", "\x00\x7f\x80\u07ff\u0800\uffff\U00010000\U0010ffff"])
+@each_case("length", [PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 1, 3 * PART + 7])
+@each_case("letters", ["a", "aä", "€", "a😀", "\x00\x7f\x80\u07ff\u0800\uffff\U00010000\U0010ffff"])
 def test_any_letters_in_any_number(length, letters):
     text = (letters * length)[:length]
     packed = CODEC.pack({"t": text, "u": text})
@@ -51,10 +52,8 @@ def test_a_long_text_is_read_part_by_part_wherever_a_letter_stands(lead, letter)
     assert CODEC.unpack(msgpack.packb([text, 7])) == [text, 7]
 
 
-@pytest.mark.parametrize("at", [0, READ_PART - 3, READ_PART - 2, READ_PART - 1, READ_PART, 2 * READ_PART + 100])
-@pytest.mark.parametrize(
-    "wrong", [b"\xff", b"\x80" * 9, b"\xe2\x82A", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80"]
-)
+@each_case("at", [0, READ_PART - 3, READ_PART - 2, READ_PART - 1, READ_PART, 2 * READ_PART + 100])
+@each_case("wrong", [b"\xff", b"\x80" * 9, b"\xe2\x82A", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80"])
 def test_what_is_no_text_is_refused_as_in_one_go(at, wrong):
     for after in (b"", b"a" * READ_PART):
         octets = b"a" * at + wrong + after

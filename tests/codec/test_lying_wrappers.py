@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 from verdicts import verdict
 
 from ecgframe import InvalidDataFormat, unpack
@@ -101,7 +102,7 @@ def test_data_that_is_neither_list_nor_bytes_nor_numbers(data):
     refused(wrapper(data))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "shape",
     [
         None,
@@ -147,7 +148,7 @@ UNKNOWN = """
 BLANKS = ["", " ", "f8 ", " f8", "f8\0", "f8\n", "\0", "\t", "\x0c", "f" * 33, "float64" + " " * 30, "f\uff18"]
 
 
-@pytest.mark.parametrize("dtype", UNKNOWN.split() + BLANKS)
+@each_case("dtype", UNKNOWN.split() + BLANKS)
 @pytest.mark.parametrize("data", [[1, 2, 3, 4, 5, 6], bytes(48)])
 def test_an_unknown_dtype(data, dtype):
     refused(wrapper(data, dtype))
@@ -161,7 +162,7 @@ def test_a_dtype_that_is_no_text(dtype):
     refused(wrapper([1] * 6, dtype))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "element",
     [
         None,

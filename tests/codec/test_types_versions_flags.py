@@ -4,6 +4,7 @@ import itertools
 
 import oracle
 import pytest
+from cases import each_case
 from verdicts import verdict
 
 from ecgframe import Codec, Flag, InvalidProtocolVersion, MessageType, ProtocolError, decode, encode
@@ -36,7 +37,7 @@ def test_the_flags_are_those_of_the_specification():
     assert {flag.name: int(flag) for flag in Flag if FLAG_SINCE[flag] == 4} == {"FRAGMENT": 32, "SIGNED": 64}
 
 
-@pytest.mark.parametrize(("type", "version", "flags"), CASES)
+@each_case(("type", "version", "flags"), CASES)
 def test_a_frame_is_the_oracles_frame_and_comes_back(type, version, flags):
     timestamp = 1_705_314_645_123_456 if version == 3 else None
     frame = encode(type, DATA, version=version, flags=flags, timestamp=timestamp)
@@ -63,9 +64,9 @@ def test_every_flags_byte_is_read_as_the_oracle_reads_it(version):
             assert decode(frame).data == DATA, flags
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 3, 4, 255])
-@pytest.mark.parametrize("known", [(1,), (2, 3), (1, 3), ()])
-@pytest.mark.parametrize("length", [0, 10, 11, 18, 19])
+@each_case("version", [0, 1, 2, 3, 4, 255])
+@each_case("known", [(1,), (2, 3), (1, 3), ()])
+@each_case("length", [0, 10, 11, 18, 19])
 @pytest.mark.parametrize("read", ["decode", "split", "decode_all", "decode_each"])
 def test_a_version_that_a_codec_does_not_know_is_seen_before_all_but_a_short_header(version, known, length, read):
     codec = Codec(versions=known)

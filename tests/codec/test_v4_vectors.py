@@ -4,6 +4,7 @@ import json
 
 import oracle
 import pytest
+from cases import each_case
 from rendering import VECTORS, from_json, to_json
 from verdicts import verdict
 
@@ -46,7 +47,7 @@ def test_there_are_as_many_as_were_frozen():
     assert len({vector["name"] for vector in ACCEPTED + HEADERS + REFUSED}) == sum(FROZEN)
 
 
-@pytest.mark.parametrize("vector", ACCEPTED, **by_name)
+@each_case("vector", ACCEPTED, **by_name)
 def test_a_vector_means_what_it_says(vector):
     data = bytes.fromhex(vector["frames"])
     for read in (codec_for(vector).decode_all, oracle.decode_frames):
@@ -54,7 +55,7 @@ def test_a_vector_means_what_it_says(vector):
             expect(message, expected)
 
 
-@pytest.mark.parametrize("vector", [vector for vector in ACCEPTED if vector["canonical"]], **by_name)
+@each_case("vector", [vector for vector in ACCEPTED if vector["canonical"]], **by_name)
 def test_sending_the_value_makes_the_vectors_bytes(vector):
     [message] = vector["messages"]
     codec = Codec(version=4, ndarray=vector["canonical"]["ndarray"], compression=None)
@@ -73,14 +74,14 @@ def test_sending_the_value_makes_the_vectors_bytes(vector):
     assert made.nbytes == made.packed == len(made.frame) - 32
 
 
-@pytest.mark.parametrize("vector", ONE_FRAME, **by_name)
+@each_case("vector", ONE_FRAME, **by_name)
 def test_no_prefix_of_a_vector_is_a_frame(vector):
     data = bytes.fromhex(vector["frames"])
     for size in range(len(data)):
         assert verdict(codec_for(vector).decode, data[:size]) == (0x200, 1 if size < oracle.header_size(data[0]) else 5)
 
 
-@pytest.mark.parametrize("vector", HEADERS, **by_name)
+@each_case("vector", HEADERS, **by_name)
 def test_a_header_is_read_and_written_again(vector):
     data = bytes.fromhex(vector["frame"])
     header, payload = Codec().split(data)
@@ -92,7 +93,7 @@ def test_a_header_is_read_and_written_again(vector):
     assert header_of(Codec().verify(verified.with_timestamp(5).frame)) == vector["header"] | {"timestamp": "5"}
 
 
-@pytest.mark.parametrize("vector", REFUSED, **by_name)
+@each_case("vector", REFUSED, **by_name)
 def test_a_refused_vector_has_its_code(vector):
     data, limit = bytes.fromhex(vector["frame"]), vector.get("max_payload", oracle.MAX_PAYLOAD)
     expected = int(vector["code"], 16), vector["check"]
@@ -106,7 +107,7 @@ def test_a_refused_vector_has_its_code(vector):
         assert verdict(codec.verify, data) == expected
 
 
-@pytest.mark.parametrize("vector", [vector for vector in REFUSED if vector["check"] == 12], **by_name)
+@each_case("vector", [vector for vector in REFUSED if vector["check"] == 12], **by_name)
 def test_a_vector_refused_for_its_fields_names_the_place(vector):
     with pytest.raises(ProtocolError) as caught:
         Codec().decode(bytes.fromhex(vector["frame"]))
@@ -114,7 +115,7 @@ def test_a_vector_refused_for_its_fields_names_the_place(vector):
     assert "path" in vector or vector["code"] == "0x102"
 
 
-@pytest.mark.parametrize("vector", REFUSED, **by_name)
+@each_case("vector", REFUSED, **by_name)
 def test_cut_or_with_bytes_left_over_it_gets_the_oracles_verdict(vector):
     whole, limit = bytes.fromhex(vector["frame"]), vector.get("max_payload", oracle.MAX_PAYLOAD)
     decode = codec_for(vector).decode
@@ -122,7 +123,7 @@ def test_cut_or_with_bytes_left_over_it_gets_the_oracles_verdict(vector):
         assert verdict(decode, data) == verdict(oracle.decode_frame, data, limit)
 
 
-@pytest.mark.parametrize("vector", ONE_FRAME + REFUSED, **by_name)
+@each_case("vector", ONE_FRAME + REFUSED, **by_name)
 def test_who_knows_versions_1_to_3_alone_refuses_all_of_version_4(vector):
     data = bytes.fromhex(vector.get("frames") or vector["frame"])
     if data[0] == 4:

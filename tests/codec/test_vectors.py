@@ -8,6 +8,7 @@ from pathlib import Path
 
 import oracle
 import pytest
+from cases import each_case
 from rendering import VECTORS, from_json, to_json
 from verdicts import verdict
 
@@ -45,7 +46,7 @@ def test_there_are_as_many_as_were_frozen():
 FROZEN = (388, 470)
 
 
-@pytest.mark.parametrize("vector", FRAMES, **by_name)
+@each_case("vector", FRAMES, **by_name)
 def test_a_vector_means_what_it_says(vector):
     data = bytes.fromhex(vector["frames"])
     messages = list(codec_for(vector).decode_all(data))
@@ -54,19 +55,19 @@ def test_a_vector_means_what_it_says(vector):
         expect(message, expected)
 
 
-@pytest.mark.parametrize("vector", ONE_FRAME, **by_name)
+@each_case("vector", ONE_FRAME, **by_name)
 def test_a_frame_alone_means_the_same(vector):
     expect(codec_for(vector).decode(bytes.fromhex(vector["frames"])), vector["messages"][0])
 
 
-@pytest.mark.parametrize("vector", FRAMES, **by_name)
+@each_case("vector", FRAMES, **by_name)
 def test_the_oracle_reads_the_vector_alike(vector):
     frames = oracle.decode_frames(bytes.fromhex(vector["frames"]), vector.get("max_payload", oracle.MAX_PAYLOAD))
     for frame, expected in zip(frames, vector["messages"], strict=True):
         expect(frame, expected)
 
 
-@pytest.mark.parametrize("vector", CANONICAL, **by_name)
+@each_case("vector", CANONICAL, **by_name)
 def test_sending_the_value_makes_the_vectors_bytes(vector):
     message, canonical = vector["messages"][0], vector["canonical"]
     codec = Codec(
@@ -84,7 +85,7 @@ def cuts(size):
     return range(size) if size <= 600 else [*range(200), *range(200, size, size // 100), *range(size - 50, size)]
 
 
-@pytest.mark.parametrize("vector", ONE_FRAME, **by_name)
+@each_case("vector", ONE_FRAME, **by_name)
 def test_no_prefix_of_a_vector_is_a_frame(vector):
     data = bytes.fromhex(vector["frames"])
     decode, header = codec_for(vector).decode, oracle.header_size(data[0])
@@ -100,7 +101,7 @@ def ends_of(data):
     return ends
 
 
-@pytest.mark.parametrize("vector", [vector for vector in FRAMES if len(vector["messages"]) > 1], **by_name)
+@each_case("vector", [vector for vector in FRAMES if len(vector["messages"]) > 1], **by_name)
 def test_a_prefix_of_a_batch_gives_the_frames_that_are_whole(vector):
     data = bytes.fromhex(vector["frames"])
     ends = ends_of(data)
@@ -116,7 +117,7 @@ def test_a_prefix_of_a_batch_gives_the_frames_that_are_whole(vector):
             assert caught.value.code == 0x200
 
 
-@pytest.mark.parametrize("vector", FRAMES, **by_name)
+@each_case("vector", FRAMES, **by_name)
 def test_bytes_left_over_are_refused_by_decode_and_read_on_by_decode_all(vector):
     data = bytes.fromhex(vector["frames"])
     codec = codec_for(vector)
@@ -128,7 +129,7 @@ def test_bytes_left_over_are_refused_by_decode_and_read_on_by_decode_all(vector)
         assert verdict(next, messages) == verdict(next, oracle.decode_frames(left_over)), left_over
 
 
-@pytest.mark.parametrize("vector", REFUSED, **by_name)
+@each_case("vector", REFUSED, **by_name)
 def test_a_refused_vector_has_its_code(vector):
     data, limit = bytes.fromhex(vector["frame"]), vector.get("max_payload", oracle.MAX_PAYLOAD)
     expected = int(vector["code"], 16), vector["check"]
@@ -139,7 +140,7 @@ def test_a_refused_vector_has_its_code(vector):
     )
 
 
-@pytest.mark.parametrize("vector", REFUSED, **by_name)
+@each_case("vector", REFUSED, **by_name)
 def test_cut_or_with_bytes_left_over_it_gets_the_oracles_verdict(vector):
     whole, limit = bytes.fromhex(vector["frame"]), vector.get("max_payload", oracle.MAX_PAYLOAD)
     decode = codec_for(vector).decode

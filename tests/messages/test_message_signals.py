@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe.errors import InvalidDataFormat
 from ecgframe.messages import check_received, check_sent
@@ -20,8 +21,8 @@ def refusal(data):
     return caught.value
 
 
-@pytest.mark.parametrize("dtype", ["i1", "u1", "<i2", ">i2", "u2", "i4", "u4", "i8", "u8", "f2", "<f4", ">f4", "f8"])
-@pytest.mark.parametrize("shape", [(0,), (1,), (500,), (0, 0), (12, 0), (1, 5), (12, 500)])
+@each_case("dtype", ["i1", "u1", "<i2", ">i2", "u2", "i4", "u4", "i8", "u8", "f2", "<f4", ">f4", "f8"])
+@each_case("shape", [(0,), (1,), (500,), (0, 0), (12, 0), (1, 5), (12, 500)])
 def test_every_number_dtype_in_one_or_two_dimensions_is_a_signal(dtype, shape):
     check_sent(ECG, ecg(np.zeros(shape, dtype)))
 
@@ -84,8 +85,8 @@ def test_a_signal_is_said_to_be_one_or_two_dimensional():
 TWO_LEADS = [np.zeros((2, 3)), np.zeros((2, 0)), [[1, 2], [3, 4]], [[], []]]
 
 
-@pytest.mark.parametrize("signal", TWO_LEADS)
-@pytest.mark.parametrize(
+@each_case("signal", TWO_LEADS)
+@each_case(
     "fields",
     [
         {"leads": ["I", "II"]},
@@ -101,8 +102,8 @@ def test_one_entry_a_lead_or_one_for_all_is_fine(signal, fields):
     check_received(ECG, ecg(signal, **fields))
 
 
-@pytest.mark.parametrize("signal", TWO_LEADS)
-@pytest.mark.parametrize(
+@each_case("signal", TWO_LEADS)
+@each_case(
     ("name", "value"),
     [
         ("leads", []),

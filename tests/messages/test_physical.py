@@ -6,6 +6,7 @@ from types import MappingProxyType
 import make_physical_vectors
 import numpy as np
 import pytest
+from cases import each_case
 from rendering import VECTORS
 
 import ecgframe
@@ -29,7 +30,7 @@ def test_the_vectors_are_those_that_are_made():
     assert list(make_physical_vectors.vectors()) == GIVEN
 
 
-@pytest.mark.parametrize("vector", ACCEPTED, ids=named)
+@each_case("vector", ACCEPTED, ids=named)
 @pytest.mark.parametrize("codec", READERS, ids=str)
 def test_values(vector, codec):
     values = physical(codec.unpack(bytes.fromhex(vector["data"])))
@@ -42,7 +43,7 @@ def test_values(vector, codec):
         assert np.array_equal(row, [float(value) for value in expected], equal_nan=True)
 
 
-@pytest.mark.parametrize("vector", REFUSED, ids=named)
+@each_case("vector", REFUSED, ids=named)
 def test_what_is_no_signal(vector):
     with pytest.raises(ProtocolError) as caught:
         physical(unpack(bytes.fromhex(vector["data"])))

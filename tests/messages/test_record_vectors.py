@@ -6,13 +6,14 @@ import numpy as np
 import oracle
 import pytest
 from both_cores import CORES
+from cases import each_case
 from rendering import VECTORS, from_json
 
 LISTS = json.loads((VECTORS / "v4-records.json").read_text(encoding="utf-8"))
 
 
 def vectors(name):
-    return pytest.mark.parametrize("vector", [pytest.param(one, id=one["name"]) for one in LISTS[name]])
+    return each_case("vector", LISTS[name], ids=lambda vector: vector["name"])
 
 
 each_core = pytest.mark.parametrize("core", CORES)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from cases import each_case
 from recordings import optional
 from running import run
 from server.engines import client
@@ -18,7 +19,7 @@ websockets = optional("websockets")
 OWN = "monitor.example.org:8765"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "origin",
     [
         "",
@@ -30,12 +31,12 @@ OWN = "monitor.example.org:8765"
         "https://[::1]:8443",
     ],
 )
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", ""])
+@each_case("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", ""])
 def test_pages_of_this_machine_may_connect(origin, host):
     assert Origins(host=host).admits(origin, OWN)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "origin",
     [
         "null",
@@ -50,7 +51,7 @@ def test_pages_of_this_machine_may_connect(origin, host):
         "http://127.0.0.1:8765, https://example.org",
     ],
 )
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@each_case("host", ["127.0.0.1", "0.0.0.0"])
 def test_pages_of_other_origins_may_not_connect(origin, host):
     assert not Origins(["https://other.example.org"], host=host).admits(origin, OWN)
 

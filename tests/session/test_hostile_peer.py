@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import oracle
 import pytest
+from cases import each_case
 from session.conversation import client, server
 
 from ecgframe.session import ErrorReceived, FrameRefused, Negotiated, SubscriptionAnswered, VersionChecked
@@ -92,7 +93,7 @@ def test_pings_of_a_peer_that_reads_nothing():
 EXTREMES = [0, 1, -1, 2**31, 2**63, 2**64 - 1, -(2**63), 5e-324, 1e-300, 1e308, -1e308, 0.0, -0.0]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "number", [*EXTREMES, float("nan"), float("inf"), True, None, "1", b"1", [], np.array(1), np.zeros(3)], ids=str
 )
 @pytest.mark.parametrize("role", [server, client])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, Header, MessageType, ProtocolError, decode, encode, unpack
 from ecgframe.messages.templates import Template
@@ -44,14 +45,14 @@ def test_the_fields_are_those_of_the_header(version):
         assert value == getattr(header, "stream_id" if name == "stream" else name), name
 
 
-@pytest.mark.parametrize("size", range(20))
+@each_case("size", range(20))
 def test_a_header_that_is_cut_short_has_the_fields_that_are_there(size):
     fields = header_fields(encode(MessageType.PING, None)[:size])
     ends = {"version": 1, "type": 2, "flags": 3, "length": 7, "checksum": 11, "timestamp": 19}
     assert list(fields) == [name for name, end in ends.items() if end <= size]
 
 
-@pytest.mark.parametrize("vector", REFUSED, ids=lambda v: v["name"])
+@each_case("vector", REFUSED, ids=lambda v: v["name"])
 def test_a_refused_frame_is_refused_as_the_codec_does(vector):
     octets = bytes.fromhex(vector["frame"])
     limit = vector.get("max_payload", DEFAULT_MAX_PAYLOAD)
@@ -65,7 +66,7 @@ def verdict(error):
     return (error.code, error.check) if isinstance(error, ProtocolError) else None
 
 
-@pytest.mark.parametrize("vector", V4["accepted"], ids=lambda v: v["name"])
+@each_case("vector", V4["accepted"], ids=lambda v: v["name"])
 def test_a_frame_of_version_4_is_taken_apart(vector):
     found = examine(bytes.fromhex(vector["frames"]), validate=False)
     for frame, expected in zip(found, vector["messages"], strict=True):

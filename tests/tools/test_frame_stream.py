@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from cases import each_case
 
 from ecgframe import Codec, MessageType, encode
 from ecgframe.tools import frame_stream
@@ -62,7 +63,7 @@ def test_headers_are_those_of_the_stretches(window):
     ]
 
 
-@pytest.mark.parametrize("number", range(len(FRAMES)))
+@each_case("number", range(len(FRAMES)))
 @pytest.mark.parametrize(("place", "check"), [(0, 2), (1, 3), (3, 4), (7, 7), (30, 7)])
 def test_a_broken_frame_costs_itself_alone(window, number, place, check):
     octets = bytearray(FILE)

@@ -12,6 +12,7 @@ import numpy as np
 import oracle
 import pytest
 import strategies
+from cases import each_case
 from hypothesis import given
 from hypothesis import strategies as st
 from rendering import VECTORS
@@ -106,8 +107,8 @@ def test_every_tag_alone_and_before_zeros():
 WRAPPER = b"\x83\xab__ndarray__\x91\x01\xa5dtype\xa2i1\xa5shape\x91\x01"
 
 
-@pytest.mark.parametrize("depth", range(58, 67))
-@pytest.mark.parametrize(
+@each_case("depth", range(58, 67))
+@each_case(
     "inside",
     [
         b"\x01",
@@ -291,7 +292,7 @@ def test_odd_objects(name, ndarray):
             assert_alike(lambda package, options=options, value=value: package.Codec(**options).pack(value))
 
 
-@pytest.mark.parametrize("room", [*range(40), 100, 1000])
+@each_case("room", [*range(40), 100, 1000])
 def test_buffers_that_end_early(room):
     for value in ([1.5] * 5, {"a": ["x" * 40]}, np.arange(4.0), datetime(2024, 1, 15), "x" * 50):
 
