@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..libraries import library
-from .bounds import SMALL_RECORDING, check_annotations, most_annotations
+from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_annotations
 from .channels import Channel, Samples, calibrated, join
 from .edf_annotations import read_annotations
 from .edf_header import FIXED, EdfHeader, read_edf_header
@@ -22,9 +22,6 @@ from .edf_marks import is_ours, of_others, without_marks
 from .edf_samples import DataRecords, Extended, LaidOut, NoneMissing, StoredCounts
 from .record import COUNTS, Record, RecordError
 from .sample_buffer import SampleBuffer
-
-LONGEST_SILENCE: Final = 10
-"""Longest recording with gaps, as a multiple of its samples, since missing samples take room as well."""
 
 SHORT: Final = 3600
 """Duration in seconds up to which any gaps are accepted."""

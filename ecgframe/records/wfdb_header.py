@@ -70,6 +70,7 @@ class Header:
         start: time of the first frame, without a time zone; None if the header does not state date and time.
         signals: the lines of the signals; empty for a record with segments.
         segments: name and number of frames of each segment; empty for a record without segments.
+        not_a_start: what the header states of the time if that is not a whole date.
     """
 
     path: Path
@@ -78,6 +79,7 @@ class Header:
     start: datetime | None
     signals: tuple[SignalLine, ...]
     segments: tuple[tuple[str, int], ...]
+    not_a_start: tuple[str, ...] = ()
 
 
 def read_header(path: Path) -> Header:
@@ -100,16 +102,22 @@ def read_header(path: Path) -> Header:
     if not lines:
         raise RecordError(f"{path}: not readable as WFDB, the header is empty")
     (number, first), *rest = lines
-    segments, count, rate, frames, start = _parsed(path, number, first, _record)
+    segments, count, rate, frames, start, said = _parsed(path, number, first, _record)
+    not_a_start = (f"the time {said}, which has no valid date",) if said and start is None else ()
     if segments:
         parts = tuple(_parsed(path, number, line, _segment) for number, line in rest[:segments])
-        return Header(path, rate, frames, start, (), parts)
+        if len(parts) < segments:
+            raise RecordError(
+                f"{path}: not readable as WFDB, it announces {segments} segments and lists {len(parts)}; "
+                "is it cut short?"
+            )
+        return Header(path, rate, frames, start, (), parts, not_a_start)
     signals = tuple(_parsed(path, number, line, _signal) for number, line in rest[:count])
     if len(signals) < count:
         raise RecordError(
             f"{path}: not readable as WFDB, it announces {count} signals and describes {len(signals)}; is it cut short?"
         )
-    return Header(path, rate, frames, start, signals, ())
+    return Header(path, rate, frames, start, signals, (), not_a_start)
 
 
 def _parsed(path: Path, number: int, line: str, parse: Callable[[str], _Parsed]) -> _Parsed:
@@ -119,14 +127,14 @@ def _parsed(path: Path, number: int, line: str, parse: Callable[[str], _Parsed])
         raise RecordError(f"{path}: not readable as WFDB, line {number} is not a header line ({error})") from error
 
 
-def _record(line: str) -> tuple[int, int, Fraction, int | None, datetime | None]:
-    """Parse the first line to segments, signals, frame rate, frames and start."""
+def _record(line: str) -> tuple[int, int, Fraction, int | None, datetime | None, str]:
+    """Parse the first line to segments, signals, frame rate, frames, start and the text of the start."""
     name, signals, *more = line.split()
     rate = Fraction(re.split(r"[/(]", more[0])[0]) if more else DEFAULT_RATE
     if rate <= 0:
         raise ValueError(f"a sampling rate of {more[0]} Hz")
     frames = int(more[1]) if len(more) > 1 else None
-    return int(name.partition("/")[2] or 0), int(signals), rate, frames or None, _start(more[2:])
+    return int(name.partition("/")[2] or 0), int(signals), rate, frames or None, _start(more[2:]), " ".join(more[2:4])
 
 
 def _segment(line: str) -> tuple[str, int]:

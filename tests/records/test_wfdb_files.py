@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import Annotation, Record, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, Record, RecordError, bounds, read_record, shipped_ecg
 
 # wfdb writes records by pandas calls that pandas has announced to change
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
@@ -301,3 +301,198 @@ def test_broken_annotations_do_not_keep_the_samples(wfdb, put):
     record = read_record(put("a.hea", "a 1 250 2\na.dat 16 200/mV 16 0 100 0 0 II\n") / "a")
     assert record.signal.tolist() == [[100, 200]]
     assert "annotations of a.atr, which cannot be read" in record.left_out[0]
+
+
+# --- annotations ---
+
+
+def plain(put, signals: str = "II", rate: object = 250, rest: str = "") -> Path:
+    """Write a record of 500 samples per signal; return its path."""
+    names = signals.split()
+    put("a.dat", stored("16", [100] * 500 * len(names)))
+    lines = "".join(f"a.dat 16 200/mV 16 0 100 0 0 {name}\n" for name in names)
+    return put("a.hea", f"a {len(names)} {rate} 500{rest}\n{lines}") / "a"
+
+
+def annotate(wfdb, path: Path, suffix: str = "atr", **more) -> None:
+    more = {"symbol": ["N", "V"], "sample": np.array([50, 250]), **more}
+    wfdb.wrann(path.name, suffix, more.pop("sample"), write_dir=str(path.parent), **more)
+
+
+def test_annotations_may_have_a_time_resolution_of_their_own(wfdb, put):
+    path = plain(put)
+    annotate(wfdb, path, fs=1000)
+    assert read_record(path).annotations == (Annotation(0.05, "N"), Annotation(0.25, "V"))
+
+
+def test_the_signal_of_an_annotation_is_its_lead(wfdb, put):
+    path = plain(put, "I II V1")
+    annotate(wfdb, path, chan=np.array([0, 2]))
+    assert [note.lead for note in read_record(path).annotations] == ["I", "V1"]
+    assert [note.lead for note in read_record(path, leads=["II", "V1"]).annotations] == ["V1"]
+    annotate(wfdb, path, chan=np.array([0, 0]))  # no file can say that it names no signal
+    assert [note.lead for note in read_record(path).annotations] == [None, None]
+    annotate(wfdb, path, chan=np.array([0, 3]))
+    record = read_record(path)
+    assert [note.lead for note in record.annotations] == ["I", None]
+    assert record.left_out == ("the signal of 1 annotations of a.atr, which the record does not have",)
+
+
+def test_the_text_of_a_beat_does_not_replace_its_code(wfdb, put):
+    path = plain(put)
+    annotate(wfdb, path, symbol=["V", "+"], aux_note=["couplet", "(AFIB"], subtype=np.array([0, 1]))
+    record = read_record(path)
+    assert [note.text for note in record.annotations] == ["V couplet", "(AFIB"]
+    assert record.left_out == ("subtypes and numbers of 1 annotations of a.atr",)
+
+
+def test_codes_that_a_file_defines_have_their_names(wfdb, put):
+    path = plain(put)
+    annotate(wfdb, path, symbol=["N", "P"], custom_labels=[(44, "P", "of a test")])
+    assert [note.text for note in read_record(path).annotations] == ["N", "P"]
+
+
+def atr(*words: int, text: bytes = b"", end: bytes = b"\0\0") -> bytes:
+    return np.array(words, "<u2").tobytes() + text + end
+
+
+@pytest.mark.parametrize(
+    ("content", "annotations"),
+    [
+        (atr(22 << 10, 63 << 10 | 6, text=b"## odd"), ()),  # the wfdb library does not return from it
+        (atr(22 << 10, 63 << 10 | 4, text=b"note"), (Annotation(0.0, "note"),)),  # the wfdb library drops it
+        (atr(59 << 10, 1, 0, 1 << 10 | 464), (Annotation(264.0, "N"),)),
+        (atr(1 << 10 | 250, 59 << 10, 0xFFFF, 0xFF83, 5 << 10), (Annotation(0.5, "V"), Annotation(1.0, "N"))),
+    ],
+)
+def test_annotations_that_are_rare(put, content, annotations):
+    path = plain(put)
+    put("a.atr", content)
+    record = read_record(path)
+    assert (record.annotations, record.left_out) == (annotations, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\1", "the annotations of a.atr, which cannot be read (it has an odd number of bytes)"),
+        (atr(55 << 10), "the annotations of a.atr, which cannot be read (byte 0 has the code 55"),
+        (atr(1 << 10, 63 << 10 | 40), "what follows the 1 annotations of a.atr, which is cut short"),
+        (atr(1 << 10, end=b""), "what follows the 1 annotations of a.atr, which is cut short"),
+    ],
+)
+def test_annotations_that_are_damaged(put, content, said):
+    path = plain(put)
+    put("a.atr", content)
+    assert read_record(path).left_out[0].startswith(said)
+
+
+def test_annotations_of_wfdb_are_bounded(put, monkeypatch):
+    path = plain(put)
+    put("a.atr", atr(*[1 << 10 | 1] * 4))
+    assert len(read_record(path).annotations) == 4
+    monkeypatch.setattr(bounds, "FEW_ANNOTATIONS", 3)
+    monkeypatch.setattr(bounds, "ANNOTATIONS_PER_BYTE", 0)
+    assert "it has more than 3" in read_record(path).left_out[0]
+
+
+def test_other_annotations_are_named(wfdb, put):
+    path = plain(put)
+    for suffix in ("qrs", "ecg", "wabp", "atr"):
+        annotate(wfdb, path, suffix)
+    put("a.txt", "of somebody")
+    put("a.edf", b"0       \0\0")
+    put("a.png", b"\x89PNG\r\n\x1a\n\0\0\xae\x42\x60\x82")
+    put("ab.qrs", atr(1 << 10))
+    record = read_record(path)
+    assert record.left_out == tuple(f"the annotations of a.{suffix}" for suffix in ("ecg", "qrs", "wabp"))
+    assert len(record.annotations) == 2
+
+
+@pytest.mark.parametrize(
+    ("time", "left_out"),
+    [
+        (" 12:30:05", ("the time 12:30:05, which has no valid date",)),
+        (" 12:30:05 99/99/2011", ("the time 12:30:05 99/99/2011, which has no valid date",)),
+        (" 12:30:05 04/05/2011", ()),
+    ],
+)
+def test_a_time_without_a_date_is_left_out(put, time, left_out):
+    assert read_record(plain(put, rest=time)).left_out == left_out
+
+
+# --- segments that differ ---
+
+
+def test_signals_of_segments_are_joined_by_name(wfdb, put):
+    put("p.dat", stored("16", [1, 2, 3, 4]))
+    for name, leads in (("p", ("I", "II")), ("q", ("II", "I")), ("r", ("II", "V"))):
+        put(f"{name}.hea", f"{name} 2 250 2\n" + "".join(f"p.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads))
+    record = read_record(put("m.hea", "m/3 2 250 6\np 2\nq 2\nr 2\n") / "m")
+    assert record.leads == ("I", "II", "V")
+    nan = np.nan
+    expected = [[1, 3, 2, 4, nan, nan], [2, 4, 1, 3, 1, 3], [nan, nan, nan, nan, 2, 4]]
+    np.testing.assert_allclose(record.physical() * 200, expected)
+    assert record.repaired == ("its segments have different signals; they are joined by name",)
+
+
+def test_signals_that_nothing_tells_apart_are_refused(wfdb, put):
+    put("p.dat", stored("16", [1, 2, 3, 4]))
+    for name, leads in (("p", ("I", "I")), ("q", ("I", "V"))):
+        put(f"{name}.hea", f"{name} 2 250 2\n" + "".join(f"p.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads))
+    with pytest.raises(RecordError, match="do not tell which belong together; read its segments one by one"):
+        read_record(put("m.hea", "m/2 2 250 4\np 2\nq 2\n") / "m")
+
+
+def test_signals_that_the_layout_does_not_have_are_named(wfdb, put):
+    put("v.dat", stored("16", [1, 2, 3, 4]))
+    put("v.hea", "v 2 250 2\nv.dat 16 200/mV 16 0 0 0 0 V\nv.dat 16 200/mV 16 0 0 0 0 II\n")
+    put("l.hea", "l 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
+    record = read_record(put("m.hea", "m/2 1 250 2\nl 0\nv 2\n") / "m")
+    assert record.signal.tolist() == [[2, 4]]
+    assert record.left_out == ("V of segments, which is not in the layout l",)
+
+
+@pytest.mark.parametrize("layout", ["", "l 0\n"])
+def test_gains_that_segments_do_not_have_are_assumed_and_that_is_said(wfdb, put, layout):
+    segments(put, {"p": "200", "q": "0"})
+    put("l.hea", "l 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
+    record = read_record(put("m.hea", f"m/{3 if layout else 2} 1 250 4\n{layout}p 2\nq 2\n") / "m")
+    np.testing.assert_allclose(record.physical(), [[0.2, 0.4, 0.2, 0.4]])
+    assert record.repaired == ("no gain stands in the header of q for II: 200 counts a unit, as WFDB assumes",)
+
+
+def test_lengths_of_segments_that_differ_are_said(wfdb, put):
+    segments(put, {"p": "200"})
+    put("p.atr", atr(1 << 10))
+    record = read_record(put("m.hea", "m/2 1 250 9\np 1\np 2\n") / "m")
+    assert record.signal.tolist() == [[40, 40, 80]]
+    assert record.left_out == ("the last 1 of 2 frames of p", "the annotations of p.atr")
+    assert record.repaired == ("its header announces 9 frames, and its segments have 3",)
+
+
+def test_the_start_of_the_first_segment_is_that_of_the_record(wfdb, put):
+    put("p.dat", stored("16", [40, 80]))
+    put("p.hea", "p 1 250 2 12:30:05 04/05/2011\np.dat 16 200/mV 16 0 40 0 0 II\n")
+    assert read_record(put("m.hea", "m/2 1 250 252\n~ 250\np 2\n") / "m").start == datetime(2011, 5, 4, 12, 30, 4)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("m/3 1 250 4\np 2\np 2\n", "it announces 3 segments and lists 2; is it cut short"),
+        ("m/2 1 250 4\np 2\n~ 90000000\n", "90,000,002 samples, more than files of 4 bytes are believed to hold"),
+        ("m/1 1 250 4\n~ 3\n", "none of its segments holds samples"),
+    ],
+)
+def test_segments_that_are_not_there_are_refused(wfdb, put, header, said):
+    segments(put, {"p": "200"})
+    with pytest.raises(RecordError, match=said):
+        read_record(put("m.hea", header) / "m")
+
+
+def test_samples_that_are_compressed_are_named(put):
+    path = plain(put)
+    path.with_suffix(".dat").rename(path.with_name("a.dat.gz"))
+    with pytest.raises(RecordError, match=r"a\.dat is not beside it, and a\.dat\.gz is compressed .*gunzip"):
+        read_record(path)
