@@ -27,6 +27,13 @@ ANNOTATIONS_PER_BYTE: Final = 1 / 64
 """Further annotations for each byte of the file. A beat has some hundred samples."""
 
 
+FEW_ELEMENTS: Final = 100_000
+"""Elements that a DICOM file of any size may have."""
+
+BYTES_OF_AN_ELEMENT: Final = 64
+"""Bytes of the file for each further one."""
+
+
 def most_bytes(nbytes: int) -> int:
     """Return the largest size in bytes of the samples in a file of ``nbytes``."""
     return max(SMALL_RECORDING, BYTES_PER_BYTE * nbytes)
