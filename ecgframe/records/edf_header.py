@@ -28,6 +28,7 @@ _NUMBERS: Final = (3, 4, 5, 6, 8)
 LARGEST: Final = 10**9
 """Largest number of a header, and largest denominator of one. Eight letters can say 10 to the power of 999,999."""
 
+CONTINUOUS: Final = (b"EDF+C", b"BDF+C")
 MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
@@ -43,6 +44,7 @@ class EdfHeader:
         records: number of complete data records in the file.
         left_over: bytes of an incomplete record after the last complete one.
         duration: duration of a data record, in seconds.
+        is_continuous: whether the file states that its data records follow each other (EDF+C, BDF+C).
         recording: the field "recording"; in EDF+, the date, who recorded it and the equipment.
         start: start of the recording, without a time zone; None if the date is invalid.
         repaired: what was repaired, one sentence each.
@@ -55,6 +57,7 @@ class EdfHeader:
     records: int
     left_over: int
     duration: Fraction
+    is_continuous: bool
     recording: str
     start: datetime | None
     repaired: tuple[str, ...]
@@ -145,6 +148,7 @@ def read_edf_header(path: str, raw: bytes, width: int, nbytes: int) -> EdfHeader
         records=records,
         left_over=left_over,
         duration=duration,
+        is_continuous=bytes(header[192:197]) in CONTINUOUS,
         recording=header[88:168].decode("latin-1").strip(),
         start=_start(header.decode("latin-1")),
         repaired=tuple(repaired),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
 from ecgframe.records import Annotation, Record, RecordError, bounds, read_record, shipped_ecg
@@ -496,3 +498,75 @@ def test_samples_that_are_compressed_are_named(put):
     path.with_suffix(".dat").rename(path.with_name("a.dat.gz"))
     with pytest.raises(RecordError, match=r"a\.dat is not beside it, and a\.dat\.gz is compressed .*gunzip"):
         read_record(path)
+
+
+# --- any record ---
+
+BITS = {"16": 15, "24": 23, "32": 31, "80": 7, "212": 11}
+"""Formats that wfdb writes, and the bits of their counts without sign."""
+
+
+@st.composite
+def signals_of_wfdb(draw):
+    """A signal for ``wrsamp``: format, counts with missing ones among them, samples per frame, gain, baseline, unit."""
+    form = draw(st.sampled_from(sorted(BITS)))
+    each, random = draw(st.integers(1, 3)), np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    most = (1 << BITS[form]) - 1
+    counts = random.integers(-most, most, FRAMES * each, endpoint=True)
+    counts[random.random(len(counts)) < draw(st.sampled_from([0, 0.2]))] = -most - 1
+    gain = float(draw(st.integers(1, 4000))) / draw(st.sampled_from([1, 8]))
+    return form, counts, each, gain, draw(st.integers(-2000, 2000))
+
+
+FRAMES = 6
+
+
+@given(signals=st.lists(signals_of_wfdb(), min_size=1, max_size=4), units=st.sampled_from(["mV", "uV", "mmHg"]))
+def test_any_record_has_the_values_that_wfdb_gives(tmp_path_factory, signals, units):
+    wfdb, folder = optional("wfdb"), tmp_path_factory.mktemp("any")
+    each = signals[0][2]
+    forms, counts, frames, gains, baselines = zip(*(one for one in signals if one[2] == each), strict=True)
+    wfdb.wrsamp(
+        "a", fs=100, units=[units] * len(forms), sig_name=[f"V{number}" for number in range(len(forms))],
+        e_d_signal=list(counts), samps_per_frame=list(frames), fmt=list(forms), adc_gain=list(gains),
+        baseline=list(baselines), write_dir=str(folder),
+    )  # fmt: skip
+    record = read_record(folder / "a")
+    found = wfdb.rdrecord(str(folder / "a"), smooth_frames=False).e_p_signal
+    factor = 1e-3 if units == "uV" else 1
+    np.testing.assert_allclose(record.physical(), np.array(found) * factor, rtol=1e-9, atol=1e-12)
+    assert (record.sampling_rate, record.units) == (100 * each, "mmHg" if units == "mmHg" else "mV")
+
+
+@given(
+    marks=st.lists(
+        st.tuples(
+            st.integers(0, 1 << 20),
+            st.sampled_from("NLRVA~+"),
+            st.integers(0, 2),
+            st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=5),
+        ),
+        min_size=1,
+        max_size=20,
+        unique_by=lambda mark: mark[0],
+    ),
+    rate=st.sampled_from([None, 1000, 128.5]),
+)
+def test_any_annotations_are_those_that_wfdb_reads(tmp_path_factory, marks, rate):
+    wfdb, folder = optional("wfdb"), tmp_path_factory.mktemp("any")
+    header = "".join(f"a.dat 16 200/mV 16 0 0 0 0 {name}\n" for name in ("I", "II", "V1"))
+    (folder / "a.dat").write_bytes(bytes(6))
+    (folder / "a.hea").write_text(f"a 3 250 1\n{header}")
+    samples, symbols, signals, texts = zip(*sorted(marks), strict=True)
+    wfdb.wrann(
+        "a", "atr", np.array(samples), symbol=list(symbols), chan=np.array(signals), aux_note=list(texts),
+        fs=rate, write_dir=str(folder),
+    )  # fmt: skip
+    found = wfdb.rdann(str(folder / "a"), "atr")
+    annotations = read_record(folder / "a").annotations
+    assert [note.time for note in annotations] == [sample / (rate or 250) for sample in found.sample.tolist()]
+    names = ("I", "II", "V1") if any(signals) else (None, None, None)
+    assert [note.lead for note in annotations] == [names[number] for number in found.chan.tolist()]
+    for note, symbol, text in zip(annotations, found.symbol, found.aux_note, strict=True):
+        said = text.rstrip("\0")
+        assert note.text == (said or symbol if symbol in "~+" else f"{symbol} {said}".strip())
