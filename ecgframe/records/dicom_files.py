@@ -49,6 +49,8 @@ TAGS = (
     "AcquisitionDate",
     "AcquisitionTime",
     "TimezoneOffsetFromUTC",
+    "Manufacturer",
+    "ManufacturerModelName",
 )
 """Elements that are read; the others may be many."""
 
@@ -80,6 +82,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
             skewed += _channels(groups[number], counts, _is_little_endian(dataset))
         channels, zero = _in_time(path, _with_names_of_their_own(skewed, groups, chosen))
         start = _start(pydicom, dataset)
+        device = _device(dataset)
         left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
         record = join(channels, str(path), leads)
         places = _places(channels, groups, chosen, zero, [late for _, late in skewed])
@@ -98,6 +101,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         start=None if start is None else start + timedelta(seconds=zero),
         annotations=tuple(sorted(kept, key=lambda note: note.time)),
         left_out=record.left_out + left_out + found.left_out,
+        device=device,
     )
 
 
@@ -115,7 +119,7 @@ def _check_elements(pydicom: Any, path: Path) -> None:
         pydicom.filereader._read_file_meta_info(file)
         begin = file.tell()
         if syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
-            octets: bytearray | mmap.mmap = _inflated(path, file, most_bytes(nbytes))
+            octets: bytearray | mmap.mmap = _inflate(path, file, most_bytes(nbytes))
             begin = 0
         else:
             octets = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -127,7 +131,7 @@ def _check_elements(pydicom: Any, path: Path) -> None:
         )
 
 
-def _inflated(path: Path, file: BinaryIO, most: int) -> bytearray:
+def _inflate(path: Path, file: BinaryIO, most: int) -> bytearray:
     """Return the elements of a deflated file.
 
     Raises:
@@ -318,7 +322,13 @@ def _or(value: Any, default: int) -> Any:
     return default if value in (None, "") else value
 
 
-# --- when ---
+# --- by what, and when ---
+
+
+def _device(dataset: Any) -> str:
+    """Return manufacturer and model."""
+    names = [str(dataset.get(element) or "").strip() for element in ("Manufacturer", "ManufacturerModelName")]
+    return " ".join(filter(None, names))
 
 
 def _start(pydicom: Any, dataset: Any) -> datetime | None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ..libraries import library
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_annotations
 from .channels import UNKNOWN, Channel, Samples, calibrated, join
+from .edf_about import about, not_read
 from .edf_annotations import read_annotations
 from .edf_header import FIXED, EdfHeader, read_edf_header
 from .edf_marks import is_ours, of_others, without_marks
@@ -101,6 +102,8 @@ def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
     late = onsets[0] if onsets and onsets[0] is not None else Fraction(0)
     return replace(
         record,
+        **about(header.recording),
+        left_out=record.left_out + not_read(header.patient),
         start=None if header.start is None else header.start + timedelta(seconds=float(late)),
         annotations=tuple(note for note in annotations if note.lead is None or note.lead in record.leads),
         repaired=header.repaired + notes,

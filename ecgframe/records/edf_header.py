@@ -45,6 +45,7 @@ class EdfHeader:
         left_over: bytes of an incomplete record after the last complete one.
         duration: duration of a data record, in seconds.
         is_continuous: whether the file states that its data records follow each other (EDF+C, BDF+C).
+        patient: the field "patient".
         recording: the field "recording"; in EDF+, the date, who recorded it and the equipment.
         start: start of the recording, without a time zone; None if the date is invalid.
         repaired: what was repaired, one sentence each.
@@ -58,6 +59,7 @@ class EdfHeader:
     left_over: int
     duration: Fraction
     is_continuous: bool
+    patient: str
     recording: str
     start: datetime | None
     repaired: tuple[str, ...]
@@ -149,6 +151,7 @@ def read_edf_header(path: str, raw: bytes, width: int, nbytes: int) -> EdfHeader
         left_over=left_over,
         duration=duration,
         is_continuous=bytes(header[192:197]) in CONTINUOUS,
+        patient=header[8:88].decode("latin-1").strip(),
         recording=header[88:168].decode("latin-1").strip(),
         start=_start(header.decode("latin-1")),
         repaired=tuple(repaired),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import chain
 from math import lcm
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from .mapped import is_large, mapped
 from .record import Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
 from .wfdb_blocks import FORMATS, BlockCounts, Blocks
-from .wfdb_header import DEFAULT_GAIN, NOTHING, Header, SignalLine, read_header
+from .wfdb_header import DEFAULT_GAIN, DEVICE, NOTHING, Header, SignalLine, read_header
 
 MISSING: Final = {
     "80": -(1 << 7),
@@ -41,6 +42,9 @@ MISSING: Final = {
     "32": -(1 << 31),
 }
 """The count of missing samples in each format. Format 8 (differences) has none."""
+
+BITS: Final = {"8": 8, "80": 8, "212": 12, "16": 16, "61": 16, "160": 16, "24": 24, "32": 32}
+"""Bits of a sample in the formats of a fixed width."""
 
 MAPPED: Final = {"16": "<i2", "61": ">i2"}
 """Formats that NumPy can read as they are, and their dtypes."""
@@ -71,13 +75,43 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
     start = header.start or source.start
     record = calibrated(_mapped(name, header, leads) or _joined_channels(name, header, source, leads))
     annotations, left_out = _annotations(name, header, source, record)
+    if start is None:
+        left_out += header.not_a_start
     return replace(
         record,
         start=start,
         annotations=annotations,
-        left_out=record.left_out + source.left_out + left_out + (() if start else header.not_a_start),
+        left_out=record.left_out + source.left_out + _beyond(name, header) + left_out,
         repaired=source.repaired,
+        **_about(header, source),
     )
+
+
+def _beyond(name: Path, header: Header) -> tuple[str, ...]:
+    """Name the frames that files have after the last one of the header, for formats of a known width."""
+    beyond = []
+    for file in dict.fromkeys(signal.file for signal in header.signals):
+        of_file = [signal for signal in header.signals if signal.file == file]
+        path = name.parent / file
+        if header.frames is None or any(signal.format not in BITS for signal in of_file) or not path.is_file():
+            continue
+        bits = sum(BITS[signal.format] * signal.per_frame for signal in of_file)
+        last = header.frames + max(signal.skew for signal in of_file)
+        more = 8 * (path.stat().st_size - of_file[0].offset) // bits - last
+        if more > 0:
+            beyond.append(f"{more:,} frames of {file} after the {header.frames:,} that the header announces")
+    return tuple(beyond)
+
+
+def _about(header: Header, source: _Source) -> dict[str, Any]:
+    """Return device and comments of the headers. Comments of segments are often those of the record."""
+    every = chain(header.comments, *(of_segment.comments for of_segment in source.segments.values()))
+    comments = list(dict.fromkeys(every))
+    device = next((comment for comment in comments if comment.startswith(DEVICE)), "")
+    return {
+        "device": device.removeprefix(DEVICE).strip(),
+        "comments": tuple(comment for comment in comments if comment != device),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +203,7 @@ def _not_readable(name: Path, header: Header, error: Exception) -> RecordError:
 def _of_one(wfdb: Any, name: Path, header: Header) -> list[Channel]:
     """Read the channels of a record without segments."""
     signals = header.signals
+    _check_skew(name, header)
     try:
         read = _samples(wfdb, name, header)
     except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
@@ -176,6 +211,19 @@ def _of_one(wfdb: Any, name: Path, header: Header) -> list[Channel]:
     return [
         _channel(header, signal, counts, is_missing) for signal, (counts, is_missing) in zip(signals, read, strict=True)
     ]
+
+
+def _bytes_of(name: Path, signals: Iterable[SignalLine]) -> int:
+    """Return the size of the files of these signals."""
+    return sum(path.stat().st_size for path in {name.parent / signal.file for signal in signals} if path.is_file())
+
+
+def _check_skew(name: Path, header: Header) -> None:
+    """Refuse a skew that leaves little but missing samples, for which the wfdb library takes memory."""
+    most = max((signal.skew * signal.per_frame for signal in header.signals), default=0)
+    nbytes = _bytes_of(name, header.signals)
+    if 2 * most * len(header.signals) > max(SMALL_RECORDING, LONGEST_SILENCE * nbytes):
+        raise RecordError(f"{name}.hea: a skew of {most:,} samples is not believed")
 
 
 def _channel(
@@ -353,8 +401,7 @@ def _of_segments(wfdb: Any, name: Path, header: Header, source: _Source) -> list
 
 def _check_room(name: Path, header: Header, source: _Source, frames: int) -> None:
     """Refuse a record that would be little but missing samples."""
-    files = {name.parent / signal.file for of_segment in source.segments.values() for signal in of_segment.signals}
-    nbytes = sum(path.stat().st_size for path in files if path.is_file())
+    nbytes = _bytes_of(name, chain.from_iterable(of_segment.signals for of_segment in source.segments.values()))
     samples = frames * sum(signal.per_frame for signal in source.signals)
     if min((frames, *(length for _, length in header.segments))) < 0:
         raise RecordError(f"{name}.hea: not readable as WFDB, a segment has a negative number of frames")

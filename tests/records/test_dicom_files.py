@@ -209,6 +209,12 @@ def test_notes_are_kept(dataset, tmp_path):
     assert any(note.text == "P Onset" and note.time > 0 for note in notes)
 
 
+def test_the_device_is_kept(original, dataset, tmp_path):
+    assert read_record(original).device == "Mortara Instrument, Inc. el250"
+    dataset.Manufacturer = dataset.ManufacturerModelName = ""
+    assert read_record(write(dataset, tmp_path)).device == ""
+
+
 # --- where annotations belong, and channels that begin earlier than others ---
 
 

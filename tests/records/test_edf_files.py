@@ -250,6 +250,31 @@ def test_the_24_bit_sister_is_read(edfio, tmp_path):
     assert record.units == "mV"
 
 
+@pytest.mark.parametrize(
+    ("patient", "recording", "device", "comments", "left_out"),
+    [
+        (b"X X X X", b"Startdate 02-MAR-2002 X X X", "", (), ()),
+        (b"MCH-0234567 F 02-MAY-1951 Haagse_Harry", b"Startdate X X X Telemetry_03", "Telemetry 03", (), ("patient",)),
+        (
+            b"X",
+            b"Startdate 02-MAR-2002 PSG-1234 NN el250 of a test",
+            "el250",
+            ("administration code: PSG-1234", "technician: NN", "recording: of a test"),
+            (),
+        ),
+        (b"", b"of a test", "", ("recording: of a test",), ()),
+        (b"", b"", "", (), ()),
+    ],
+)
+def test_device_and_comments_are_kept(tmp_path, edfio, patient, recording, device, comments, left_out):
+    content = edf([(b"ECG", b"10")], bytes(20), kind=b"")[".edf"]
+    path = tmp_path / "a.edf"
+    path.write_bytes(content[:8] + patient.ljust(80) + recording.ljust(80) + content[168:])
+    record = read_record(path)
+    assert (record.device, record.comments) == (device, comments)
+    assert record.left_out == tuple(f"the field of the {what}" for what in left_out)
+
+
 # --- times of data records ---
 
 

@@ -423,6 +423,14 @@ def test_a_time_without_a_date_is_left_out(put, time, left_out):
     assert read_record(plain(put, rest=time)).left_out == left_out
 
 
+def test_comments_and_the_device_are_kept(put):
+    path = plain(put)
+    header = path.with_suffix(".hea").read_text()
+    put("a.hea", f"# 69 M 1085\n{header}#\n#device: el250\n# Aldomet, Inderal\n")
+    record = read_record(path)
+    assert (record.device, record.comments) == ("el250", ("69 M 1085", "Aldomet, Inderal"))
+
+
 # --- segments that differ ---
 
 
@@ -570,3 +578,30 @@ def test_any_annotations_are_those_that_wfdb_reads(tmp_path_factory, marks, rate
     for note, symbol, text in zip(annotations, found.symbol, found.aux_note, strict=True):
         said = text.rstrip("\0")
         assert note.text == (said or symbol if symbol in "~+" else f"{symbol} {said}".strip())
+
+
+# --- headers that cannot be right ---
+
+
+@pytest.mark.parametrize(
+    ("rate", "calibration", "zero"),
+    [("250", "1e99999999/mV", "0"), ("250", "1e-99999999/mV", "0"), ("1e9999999", "1/mV", "0"), ("9", "1/mV", "1e999")],
+)
+def test_numbers_of_any_size_are_refused(put, rate, calibration, zero):
+    put("a.dat", stored("16", [1, 2]))
+    with pytest.raises(RecordError, match=r"line . is not a header line .*is not believed"):
+        read_record(put("a.hea", f"a 1 {rate} 2\na.dat 16 {calibration} 16 {zero} 0 0 0 II\n") / "a")
+
+
+def test_a_skew_of_any_size_is_refused(wfdb, put):
+    put("a.dat", stored("16", [1, 2]))
+    with pytest.raises(RecordError, match="a skew of 999,999,999 samples is not believed"):
+        read_record(put("a.hea", "a 1 250 2\na.dat 16:999999999 200 16 0 0 0 0 II\n") / "a")
+
+
+@pytest.mark.parametrize("form", ["16", "24", "80"])
+def test_frames_that_the_header_does_not_announce_are_named(wfdb, put, form):
+    put("a.dat", stored(form, [1, 2, 3, 4, 5]))
+    record = read_record(put("a.hea", f"a 1 250 2\na.dat {form} 200/mV 16 0 0 0 0 II\n") / "a")
+    assert record.signal.tolist() == [[1, 2]]
+    assert record.left_out == ("3 frames of a.dat after the 2 that the header announces",)
