@@ -14,6 +14,8 @@ _PROGRAMS: Final = {
 }
 """By the first bytes: what has compressed a file, the program that unpacks it, and its suffix."""
 
+SUFFIXES: Final = tuple(suffix for _, _, suffix in _PROGRAMS.values())
+
 _FOLLOWS: Final = {b"BZh": b"1AY&SY"}
 """What stands two bytes further where the first ones may be text."""
 

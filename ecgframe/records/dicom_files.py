@@ -31,10 +31,18 @@ from .bounds import (
 from .channels import UNKNOWN, Channel, join
 from .dicom_annotations import DicomAnnotations, GroupPlace
 from .dicom_elements import count_elements
+from .lead_comments import lead_comments
 from .record import COUNTS, Record, RecordError
 
 COMPANDED = ("MB", "AB")
 """Sample interpretations of companded audio (mu-law and A-law), whose bytes are not counts."""
+
+FILTERS = (
+    ("high-pass", "FilterLowFrequency"),
+    ("low-pass", "FilterHighFrequency"),
+    ("notch", "NotchFilterFrequency"),
+)
+"""Filters of a channel, and the elements with their frequencies in Hz; 0 if there is none."""
 
 PREAMBLE = 132
 """Bytes before the file's meta information: the preamble and DICM."""
@@ -85,6 +93,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         device = _device(dataset)
         left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
         record = join(channels, str(path), leads)
+        comments = _filters(channels, groups, chosen, record.leads)
         places = _places(channels, groups, chosen, zero, [late for _, late in skewed])
         names = [_label(*one) for one in enumerate(groups)]
         dates = partial(_moment, pydicom, dataset)
@@ -102,6 +111,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         annotations=tuple(sorted(kept, key=lambda note: note.time)),
         left_out=record.left_out + left_out + found.left_out,
         device=device,
+        comments=comments,
     )
 
 
@@ -320,6 +330,20 @@ def _calibration(definition: Any) -> dict[str, Any]:
 def _or(value: Any, default: int) -> Any:
     """Return the value of an element; the default if it is absent or empty."""
     return default if value in (None, "") else value
+
+
+def _filters(
+    channels: Sequence[Channel], groups: Sequence[Any], chosen: Sequence[int], leads: Sequence[str]
+) -> tuple[str, ...]:
+    """Return comments with the filters of the leads that were read."""
+    definitions = [definition for number in chosen for definition in groups[number].ChannelDefinitionSequence]
+    texts = {
+        channel.lead: ", ".join(
+            f"{name} {float(frequency):g} Hz" for name, element in FILTERS if (frequency := definition.get(element))
+        )
+        for channel, definition in zip(channels, definitions, strict=True)
+    }
+    return lead_comments("filter", leads, [texts.get(lead, "") for lead in leads])
 
 
 # --- by what, and when ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from .edf_marks import EQUIPMENT, is_ours
 
@@ -12,7 +12,7 @@ _UNKNOWN: Final = "X"
 _SUBFIELDS: Final = ("administration code", "technician")
 
 
-def about(recording: str) -> dict[str, Any]:
+def about(recording: str) -> tuple[str, tuple[str, ...]]:
     """Return device and comments from the field "recording".
 
     EDF+ has the date, an administration code, the technician and the equipment there, with underscores for blanks; the
@@ -20,7 +20,7 @@ def about(recording: str) -> dict[str, Any]:
     """
     words = recording.split()
     if not recording.startswith("Startdate "):
-        return {"comments": (f"recording: {recording}",) if set(words) - {_UNKNOWN} else ()}
+        return "", (f"recording: {recording}",) if set(words) - {_UNKNOWN} else ()
     known = [word.replace("_", " ") if word != _UNKNOWN else "" for word in words[2:]]
     device, rest = "".join(known[2:3]), known[3:]
     if is_ours(recording):
@@ -28,7 +28,7 @@ def about(recording: str) -> dict[str, Any]:
     comments = [f"{name}: {word}" for name, word in zip(_SUBFIELDS, known, strict=False) if word]
     if any(rest):
         comments.append(f"recording: {' '.join(rest)}")
-    return {"device": device, "comments": tuple(comments)}
+    return device, tuple(comments)
 
 
 def not_read(patient: str) -> tuple[str, ...]:

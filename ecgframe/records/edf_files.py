@@ -19,9 +19,10 @@ from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_an
 from .channels import UNKNOWN, Channel, Samples, calibrated, join
 from .edf_about import about, not_read
 from .edf_annotations import read_annotations
-from .edf_header import FIXED, EdfHeader, read_edf_header
+from .edf_header import FILTER, FIXED, TRANSDUCER, EdfHeader, read_edf_header
 from .edf_marks import is_ours, of_others, without_marks
 from .edf_samples import DataRecords, Extended, LaidOut, NoneMissing, StoredCounts
+from .lead_comments import lead_comments
 from .record import COUNTS, Record, RecordError
 from .sample_buffer import SampleBuffer
 
@@ -99,15 +100,28 @@ def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
         return _together(records, [numbers[number] for number in chosen], len(channels[chosen[0]].counts), mark)
 
     record = calibrated(join(channels, str(path), leads, stack))
+    device, comments = about(header.recording)
     late = onsets[0] if onsets and onsets[0] is not None else Fraction(0)
     return replace(
         record,
-        **about(header.recording),
+        device=device,
+        comments=comments + _of_leads(header, leads_of_file, record.leads),
         left_out=record.left_out + not_read(header.patient),
         start=None if header.start is None else header.start + timedelta(seconds=float(late)),
         annotations=tuple(note for note in annotations if note.lead is None or note.lead in record.leads),
         repaired=header.repaired + notes,
     )
+
+
+def _of_leads(header: EdfHeader, leads_of_file: Sequence[str], leads: Sequence[str]) -> tuple[str, ...]:
+    """Return comments with the transducers and filters of the leads that were read."""
+    chosen = [number for number, lead in enumerate(leads_of_file) if lead in leads or len(leads) == len(leads_of_file)]
+    names = [leads_of_file[number] or "unnamed" for number in chosen]
+    comments: tuple[str, ...] = ()
+    for name, field in (("transducer", TRANSDUCER), ("filter", FILTER)):
+        texts = header.texts(field)
+        comments += lead_comments(name, names, [texts[number] for number in chosen]) if chosen else ()
+    return comments
 
 
 def _together(records: DataRecords, numbers: Sequence[int], length: int, mark: int | None) -> Samples | None:

@@ -25,6 +25,10 @@ WIDTHS: Final = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 _NUMBERS: Final = (3, 4, 5, 6, 8)
 """Indices of the numeric fields in ``_WIDTHS``."""
 
+TRANSDUCER: Final = 1
+FILTER: Final = 7
+"""Indices of the fields of transducer and filter in ``WIDTHS``."""
+
 LARGEST: Final = 10**9
 """Largest number of a header, and largest denominator of one. Eight letters can say 10 to the power of 999,999."""
 
@@ -77,6 +81,11 @@ class EdfHeader:
     def without_records(self) -> bytes:
         """The bytes of a valid file with this header and no data records."""
         return self.raw[: _RECORDS.start] + b"0".ljust(8) + self.raw[_RECORDS.stop :]
+
+    def texts(self, field: int) -> list[str]:
+        """Return a field of ``WIDTHS``, for each signal that is not of annotations."""
+        places = zip(_places(len(self.labels))[field], self.labels, strict=True)
+        return [self.raw[place].decode("latin-1").strip() for place, label in places if label not in ANNOTATIONS]
 
     @property
     def annotations(self) -> tuple[int, ...]:

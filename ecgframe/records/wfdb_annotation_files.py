@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .annotation import Annotation
+from .compressed import SUFFIXES
 from .files import ANNOTATIONS
 from .wfdb_annotations import AUX, BEATS, CHANNEL, CODES, NOTE, NUMBER, SKIP, SUBTYPE
 
@@ -115,7 +116,11 @@ def annotation_files(name: Path, of_signals: Collection[str] = ()) -> Iterator[P
     """
     for path in sorted(name.parent.glob(f"{glob.escape(name.name)}.*")):
         suffix = path.name[len(name.name) :]
-        if path.name in of_signals or suffix.count(".") > 1 or not path.is_file():
+        if path.name in of_signals or not path.is_file():
+            continue
+        if suffix.endswith(SUFFIXES):  # their annotations cannot be read, but are there
+            suffix = suffix[: suffix.rindex(".")]
+        if suffix.count(".") > 1:
             continue
         if suffix in ANNOTATIONS or (suffix.lower() not in _NO_ANNOTATIONS and _seems_annotations(path)):
             yield path

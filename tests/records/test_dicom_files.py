@@ -209,8 +209,15 @@ def test_notes_are_kept(dataset, tmp_path):
     assert any(note.text == "P Onset" and note.time > 0 for note in notes)
 
 
-def test_the_device_is_kept(original, dataset, tmp_path):
+def test_the_device_and_filters_are_kept(original, dataset, tmp_path):
     assert read_record(original).device == "Mortara Instrument, Inc. el250"
+    assert read_record(original).comments == ("filter: high-pass 0.05 Hz, low-pass 300 Hz",)
+    channels(dataset)[1].NotchFilterFrequency = "50"
+    del channels(dataset)[2].FilterLowFrequency, channels(dataset)[2].FilterHighFrequency
+    assert read_record(write(dataset, tmp_path), leads=["I", "II", "III"]).comments == (
+        "filter of I: high-pass 0.05 Hz, low-pass 300 Hz",
+        "filter of II: high-pass 0.05 Hz, low-pass 300 Hz, notch 50 Hz",
+    )
     dataset.Manufacturer = dataset.ManufacturerModelName = ""
     assert read_record(write(dataset, tmp_path)).device == ""
 

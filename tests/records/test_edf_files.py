@@ -275,6 +275,16 @@ def test_device_and_comments_are_kept(tmp_path, edfio, patient, recording, devic
     assert record.left_out == tuple(f"the field of the {what}" for what in left_out)
 
 
+def test_transducers_and_filters_are_comments(edfio, tmp_path):
+    signals = [signal(edfio, ramp(256), 128, lead) for lead in ("I", "II")]
+    for one in signals:
+        one.transducer_type = "AgAgCl electrode"
+    signals[1].prefiltering = "HP:0.1Hz LP:75Hz"
+    path = write(edfio, tmp_path, *signals)
+    assert read_record(path).comments == ("transducer: AgAgCl electrode", "filter of II: HP:0.1Hz LP:75Hz")
+    assert read_record(path, leads=["I"]).comments == ("transducer: AgAgCl electrode",)
+
+
 # --- times of data records ---
 
 

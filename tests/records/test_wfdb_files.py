@@ -406,8 +406,10 @@ def test_other_annotations_are_named(wfdb, put):
     put("a.edf", b"0       \0\0")
     put("a.png", b"\x89PNG\r\n\x1a\n\0\0\xae\x42\x60\x82")
     put("ab.qrs", atr(1 << 10))
+    put("a.st.gz", b"\x1f\x8b")
+    put("a.csv.gz", b"\x1f\x8b\0\0")
     record = read_record(path)
-    assert record.left_out == tuple(f"the annotations of a.{suffix}" for suffix in ("ecg", "qrs", "wabp"))
+    assert record.left_out == tuple(f"the annotations of a.{suffix}" for suffix in ("ecg", "qrs", "st.gz", "wabp"))
     assert len(record.annotations) == 2
 
 
