@@ -357,33 +357,34 @@ def test_calibrated_samples_without_a_unit_have_unknown_ones(edfio, tmp_path):
 
 
 @st.composite
-def ranges(draw):
+def ranges(draw, bits):
     """A digital and a physical range, which may be reversed, as edfio allows it."""
-    low = draw(st.integers(-32768, 32766))
-    high = draw(st.integers(low + 1, 32767))
+    least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    low = draw(st.integers(least, most - 1))
+    high = draw(st.integers(low + 1, most))
     ends = draw(st.lists(st.decimals(-9999, 9999, places=2).map(float), min_size=2, max_size=2, unique=True))
     return (low, high), tuple(ends)
 
 
-@given(
-    ranges=st.lists(ranges(), min_size=1, max_size=4),
-    records=st.integers(1, 4),
-    units=st.sampled_from(["uV", "mV", "V", "Ohm"]),
-    seed=st.integers(0, 1 << 32),
-)
-def test_any_file_has_the_values_that_edfio_gives(tmp_path_factory, ranges, records, units, seed):
+@pytest.mark.parametrize("kind", ["Edf", "Bdf"])
+@given(data=st.data(), units=st.sampled_from(["uV", "mV", "V", "Ohm"]), seed=st.integers(0, 1 << 32))
+def test_any_file_has_the_values_that_edfio_gives(tmp_path_factory, kind, data, units, seed):
     edfio, random = optional("edfio"), np.random.default_rng(seed)
+    bits, dtype = (16, np.int16) if kind == "Edf" else (24, np.int32)
+    records = data.draw(st.integers(1, 4))
     signals = [
-        edfio.EdfSignal.from_digital(
-            random.integers(*digital, 50 * records, np.int16, endpoint=True), 50, label=f"V{number}",
+        getattr(edfio, f"{kind}Signal").from_digital(
+            random.integers(*digital, 50 * records, dtype, endpoint=True), 50, label=f"V{number}",
             physical_dimension=units, physical_range=physical, digital_range=digital,
         )
-        for number, (digital, physical) in enumerate(ranges)
+        for number, (digital, physical) in enumerate(data.draw(st.lists(ranges(bits), min_size=1, max_size=4)))
     ]  # fmt: skip
-    path = write(edfio, tmp_path_factory.mktemp("any"), *signals, data_record_duration=1)
+    path = tmp_path_factory.mktemp("any") / f"a.{kind.lower()}"
+    getattr(edfio, kind)(signals, data_record_duration=1).write(path)
     record = read_record(path)
     factor = {"uV": 1e-3, "V": 1e3}.get(units, 1)
-    for row, signal_of_edfio in zip(record.physical(), edfio.read_edf(path).signals, strict=True):
-        expected = signal_of_edfio.data * factor
-        np.testing.assert_allclose(row, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    expected = getattr(edfio, f"read_{kind.lower()}")(path).signals
+    for row, signal_of_edfio in zip(record.physical(), expected, strict=True):
+        values = signal_of_edfio.data * factor
+        np.testing.assert_allclose(row, values, rtol=1e-9, atol=1e-9 * np.abs(values).max())
     assert record.units == ("Ohm" if units == "Ohm" else "mV")

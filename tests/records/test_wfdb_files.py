@@ -607,3 +607,34 @@ def test_frames_that_the_header_does_not_announce_are_named(wfdb, put, form):
     record = read_record(put("a.hea", f"a 1 250 2\na.dat {form} 200/mV 16 0 0 0 0 II\n") / "a")
     assert record.signal.tolist() == [[1, 2]]
     assert record.left_out == ("3 frames of a.dat after the 2 that the header announces",)
+
+
+@st.composite
+def segments_of_wfdb(draw):
+    """Leads of a segment, in any order; its frames and its gain. Nothing for a segment of missing samples."""
+    leads = draw(st.lists(st.sampled_from(["I", "II", "V"]), max_size=3, unique=True))
+    return leads, draw(st.integers(1, 5)), draw(st.sampled_from([100, 200, 400.5]))
+
+
+@given(segments=st.lists(segments_of_wfdb(), min_size=1, max_size=4), seed=st.integers(0, 1 << 32))
+def test_any_segments_have_the_values_that_wfdb_gives(tmp_path_factory, segments, seed):
+    wfdb, folder = optional("wfdb"), tmp_path_factory.mktemp("any")
+    random, lines = np.random.default_rng(seed), []
+    segments = [(["II", "I", "V"], 2, 200), *segments]
+    for number, (leads, frames, gain) in enumerate(segments):
+        lines.append(f"{f's{number}' if leads else '~'} {frames}\n")
+        if leads:
+            counts = random.integers(-1000, 1000, (frames, len(leads)))
+            counts[random.random(counts.shape) < 0.2] = -32768
+            wfdb.wrsamp(
+                f"s{number}", fs=100, units=["mV"] * len(leads), sig_name=leads, d_signal=counts, write_dir=str(folder),
+                fmt=["16"] * len(leads), adc_gain=[gain] * len(leads), baseline=[number] * len(leads),
+            )  # fmt: skip
+    layout = "".join(f"~ 0 200/mV 16 0 0 0 0 {lead}\n" for lead in ("I", "II", "V"))
+    (folder / "layout.hea").write_text(f"layout 3 100 0\n{layout}")
+    frames = sum(frames for _, frames, _ in segments)
+    (folder / "m.hea").write_text(f"m/{len(segments) + 1} 3 100 {frames}\nlayout 0\n{''.join(lines)}")
+    record, found = read_record(folder / "m"), wfdb.rdrecord(str(folder / "m"))
+    assert list(record.leads) == found.sig_name == ["I", "II", "V"]
+    np.testing.assert_allclose(record.physical(), found.p_signal.T, rtol=1e-9, atol=1e-12)
+    assert (record.left_out, record.repaired) == ((), ())
