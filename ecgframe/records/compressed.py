@@ -11,6 +11,8 @@ _PROGRAMS: Final = {
     b"\xfd7zXZ\0": ("xz", "unxz", ".xz"),
     b"\x28\xb5\x2f\xfd": ("Zstandard", "unzstd", ".zst"),
     b"\x1f\x9d": ("compress", "uncompress", ".Z"),
+    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x", ".7z"),
+    b"Rar!\x1a\x07": ("RAR", "unrar x", ".rar"),
 }
 """By the first bytes: what has compressed a file, the program that unpacks it, and its suffix."""
 

@@ -89,6 +89,13 @@ def test_frames_are_read_where_recordings_are(tmp_path, record):
     assert "frame 599, at byte" in run("encode", frames, "-o", tmp_path / "x", code=1)
 
 
+def test_what_frames_do_not_take_along_is_said(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as file:
+        write_record(replace(shipped_ecg(), device="el250\x1b", comments=("69 M", "of a test")), file, ".npz")
+    said = run("encode", tmp_path / "a.npz", "-o", tmp_path / "x")
+    assert "Not taken along: 2 comments, the device (el250\\x1b)" in said
+
+
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_the_start_goes_through_frames_of_each_version(tmp_path, version):
     start = datetime(2026, 1, 15, 10, 30, 45, tzinfo=UTC)

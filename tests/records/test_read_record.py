@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zipfile
 
 import numpy as np
 import pytest
@@ -93,6 +94,13 @@ def test_a_compressed_file_is_named_with_the_way_out(tmp_path, name, pack, said)
         read_record(path, sampling_rate=250)
     with pytest.raises(RecordError, match=rf"{name}: no such file, but {name}\.gz is compressed"):
         read_record(tmp_path / name)
+
+
+def test_an_archive_without_arrays_is_named_with_the_way_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("a.csv", "I\n1\n")
+    with pytest.raises(RecordError, match=r"a\.csv\.zip: an archive \(zip\) without arrays .*unzip"):
+        read_record(tmp_path / "a.csv.zip", 250)
 
 
 def test_a_text_that_begins_like_a_compressed_file_is_read(tmp_path):
