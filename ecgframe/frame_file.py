@@ -26,6 +26,7 @@ from .protocol import LARGEST_LENGTH, Flag, MessageType
 from .records import Annotation, Record, RecordError
 from .records.bounds import MOST_LEADS as _MOST_LEADS
 from .records.bounds import most_bytes
+from .records.compressed import compression_of
 from .records.mapped import HELD as _HELD
 from .records.mapped import MappedFile, Reading
 from .records.record import COUNTS
@@ -208,9 +209,11 @@ def write_frames(
     """
 
     def write(kind: MessageType, message: dict[str, Any]) -> int:
+        encoded = codec.encode_frame(kind, message)
         begin = unix_seconds(message.get("timestamp"))
-        timestamp = None if begin is None or begin < FIRST_DATE else round(begin * 1e6)
-        return file.write(codec.encode(kind, message, timestamp=timestamp))
+        if encoded.timestamp is not None and begin is not None and begin >= FIRST_DATE:
+            encoded = encoded.with_timestamp(round(begin * 1e6))  # before V3, only the message has a time
+        return file.write(encoded.frame)
 
     written, waiting = 0, iter(alerts)
     alert = next(waiting, None)
@@ -248,6 +251,8 @@ def read_frames(
     with path.open("rb") as file:
         if path.stat().st_size == 0:
             raise FrameFileError(f"{path}: empty, it holds no frames", frame=0, offset=0)
+        if packed := compression_of(file.read(_HEADER_BYTES)):
+            raise FrameFileError(f"{path}: {packed}", frame=0, offset=0)
         # Not closed explicitly: arrays may be views of it, and it is closed with the last of them.
         buffer = MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
     joining = Joining(path, max_bytes or most_bytes(len(buffer)))

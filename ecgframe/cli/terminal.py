@@ -298,9 +298,12 @@ def remarks_on(record: Record) -> tuple[str, ...]:
         lines.append(f"Missing: {missing:,} of {record.signal.size:,} samples")
     if record.start is not None:
         lines.append(f"Start: {record.start.isoformat(' ')}{'' if record.start.tzinfo else ', taken for UTC'}")
-    if record.annotations:
-        count = len(record.annotations)
-        lines.append(f"Not taken along: {count:,} {'annotation' if count == 1 else 'annotations'}")
+    counts = {"annotation": len(record.annotations), "comment": len(record.comments)}
+    others = [f"{count:,} {what if count == 1 else what + 's'}" for what, count in counts.items() if count]
+    if record.device:
+        others.append(f"the device ({printable(record.device)})")
+    if others:
+        lines.append(f"Not taken along: {', '.join(others)}")
     return tuple(lines)
 
 

@@ -15,6 +15,9 @@ SMALL_RECORDING: Final = 80 * 1024 * 1024
 BYTES_PER_BYTE: Final = 9
 """Bytes of samples per byte of a file, if that is more. Uncompressed, a float64 takes at least one byte."""
 
+LONGEST_SILENCE: Final = 10
+"""Longest recording with gaps, as a multiple of its samples, since missing samples take room as well."""
+
 MOST_LEADS: Final = 4096
 
 FEW_ANNOTATIONS: Final = 100_000
@@ -22,6 +25,13 @@ FEW_ANNOTATIONS: Final = 100_000
 
 ANNOTATIONS_PER_BYTE: Final = 1 / 64
 """Further annotations for each byte of the file. A beat has some hundred samples."""
+
+
+FEW_ELEMENTS: Final = 100_000
+"""Elements that a DICOM file of any size may have."""
+
+BYTES_OF_AN_ELEMENT: Final = 64
+"""Bytes of the file for each further one."""
 
 
 def most_bytes(nbytes: int) -> int:

@@ -29,6 +29,9 @@ MILLIVOLTS = {
 }
 """Millivolts per unit. The two micro signs look alike, and both occur."""
 
+UNKNOWN = "unknown"
+"""Units of calibrated samples if the file does not state them."""
+
 ECG_NAME = re.compile(r"ecg|ekg|^(lead\s*)?(i|ii|iii|avr|avl|avf|v[1-9]r?|m[lc]l?(i|ii|iii|[1-6]))$", re.IGNORECASE)
 
 

@@ -138,6 +138,8 @@ def read_csv(
         missing=missing if noted["signal"].dtype.kind in "iu" else None,
         start=_noted_start(table) or start,
         annotations=_noted_annotations(table),
+        device=" ".join(_noted_texts(table, "device")),
+        comments=_noted_texts(table, "comments"),
         repaired=repaired,
         **noted,
     )
@@ -160,6 +162,10 @@ def write_csv(record: Record, file: TextIO) -> None:
         file.write(f"# start: {record.start.isoformat()}\n")
     if record.annotations:
         file.write(f"# annotations: {spreadsheet_json(record.annotations)}\n")
+    if record.device:
+        file.write(f"# device: {spreadsheet_json([record.device])}\n")
+    if record.comments:
+        file.write(f"# comments: {spreadsheet_json(record.comments)}\n")
     cells = [spreadsheet_cell(lead) for lead in record.leads]
     if [*cells, units] != [*record.leads, record.units] or any(";" in cell for cell in cells):
         file.write(f"# {NAMES}: {spreadsheet_json({'leads': record.leads, 'units': record.units})}\n")
@@ -602,6 +608,18 @@ def _noted_annotations(table: _Table) -> tuple[Annotation, ...]:
         return tuple(Annotation(*note) for note in json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
         table.fail(f"its note 'annotations' is invalid ({error})")
+
+
+def _noted_texts(table: _Table, name: str) -> tuple[str, ...]:
+    """Return the texts of a note: a list in JSON, or else the note itself."""
+    text = table.notes.get(name)
+    if not text:
+        return ()
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return (text,)
+    return tuple(map(str, found)) if isinstance(found, list) else (text,)
 
 
 # --- the sampling rate ---

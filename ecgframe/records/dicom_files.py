@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..libraries import library
-from .annotation import Annotation
-from .bounds import most_bytes
-from .channels import Channel, join
+from .bounds import (
+    BYTES_OF_AN_ELEMENT,
+    FEW_ELEMENTS,
+    LONGEST_SILENCE,
+    SMALL_RECORDING,
+    check_annotations,
+    most_annotations,
+    most_bytes,
+)
+from .channels import UNKNOWN, Channel, join
+from .dicom_annotations import DicomAnnotations, GroupPlace
+from .dicom_elements import count_elements
+from .lead_comments import lead_comments
 from .record import COUNTS, Record, RecordError
 
 COMPANDED = ("MB", "AB")
 """Sample interpretations of companded audio (mu-law and A-law), whose bytes are not counts."""
+
+FILTERS = (
+    ("high-pass", "FilterLowFrequency"),
+    ("low-pass", "FilterHighFrequency"),
+    ("notch", "NotchFilterFrequency"),
+)
+"""Filters of a channel, and the elements with their frequencies in Hz; 0 if there is none."""
 
 PREAMBLE = 132
 """Bytes before the file's meta information: the preamble and DICM."""
@@ -30,8 +50,17 @@ PREAMBLE = 132
 PIECE = 1 << 20
 """Bytes that are inflated at a time."""
 
-UNKNOWN = "unknown"
-"""Units of calibrated samples if the file does not state them."""
+TAGS = (
+    "WaveformSequence",
+    "WaveformAnnotationSequence",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "TimezoneOffsetFromUTC",
+    "Manufacturer",
+    "ManufacturerModelName",
+)
+"""Elements that are read; the others may be many."""
 
 
 def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
@@ -47,47 +76,87 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
     pydicom = library("pydicom", extra="dicom", purpose="reading DICOM")
     waveforms = library("pydicom.waveforms", extra="dicom", purpose="reading DICOM")
     try:
-        _check_inflated(pydicom, path)
-        dataset = pydicom.dcmread(path)
+        _check_elements(pydicom, path)
+        dataset = pydicom.dcmread(path, specific_tags=list(TAGS))
         groups = dataset.get("WaveformSequence")
         if not groups:
             raise RecordError(f"{path}: a DICOM file, but without waveforms")
         chosen = _chosen(groups)
-        channels: list[Channel] = []
+        skewed: list[_Skewed] = []
         for number in chosen:
             if groups[number].WaveformSampleInterpretation in COMPANDED:
                 raise RecordError(f"{path}: its samples are companded audio, not counts")
             counts = waveforms.multiplex_array(dataset, number, as_raw=True).T
-            channels += _channels(groups[number], counts, _is_little_endian(dataset))
-        left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
+            skewed += _channels(groups[number], counts, _is_little_endian(dataset))
+        channels, zero = _in_time(path, _with_names_of_their_own(skewed, groups, chosen))
         start = _start(pydicom, dataset)
-        annotations = _annotations(dataset, groups, chosen)
+        device = _device(dataset)
+        left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
+        record = join(channels, str(path), leads)
+        comments = _filters(channels, groups, chosen, record.leads)
+        places = _places(channels, groups, chosen, zero, [late for _, late in skewed])
+        names = [_label(*one) for one in enumerate(groups)]
+        dates = partial(_moment, pydicom, dataset)
+        found = DicomAnnotations(places, names, zero, start, record.duration, dates)
+        annotations = list(islice(found.read(dataset), _most(path) + 1))
     except RecordError:
         raise
     except Exception as error:  # pydicom raises many kinds of exceptions for damaged files
         raise RecordError(f"{path}: not readable as a DICOM waveform ({type(error).__name__}: {error})") from error
-    record = join(_with_names_of_their_own(channels, groups, chosen), str(path), leads)
-    return replace(record, start=start, annotations=annotations, left_out=record.left_out + left_out)
+    check_annotations(path, len(annotations), path.stat().st_size)
+    kept = (note for note in annotations if note.lead is None or note.lead in record.leads)
+    return replace(
+        record,
+        start=None if start is None else start + timedelta(seconds=zero),
+        annotations=tuple(sorted(kept, key=lambda note: note.time)),
+        left_out=record.left_out + left_out + found.left_out,
+        device=device,
+        comments=comments,
+    )
 
 
-def _check_inflated(pydicom: Any, path: Path) -> None:
-    """Refuse a deflated file that is larger than one of its size may be: pydicom inflates it in one piece."""
+def _most(path: Path) -> int:
+    return most_annotations(path.stat().st_size)
+
+
+def _check_elements(pydicom: Any, path: Path) -> None:
+    """Refuse a file that costs more than one of its size may: pydicom inflates it in one piece, and makes objects."""
+    nbytes = path.stat().st_size
     with path.open("rb") as file:
         meta = pydicom.filereader.read_file_meta_info(path)
-        if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
-            return
+        syntax = meta.get("TransferSyntaxUID")
         file.seek(PREAMBLE)
         pydicom.filereader._read_file_meta_info(file)
-        most = most_bytes(path.stat().st_size)
-        inflating = zlib.decompressobj(-zlib.MAX_WBITS)
-        nbytes = 0
-        while not inflating.eof and (piece := inflating.unconsumed_tail or file.read(PIECE)):
-            nbytes += len(inflating.decompress(piece, PIECE))
-            if nbytes > most:
-                raise RecordError(
-                    f"{path}: it inflates to more than {most:,} bytes, which a file of this size is not believed to "
-                    "hold; if it is right, save it without compression"
-                )
+        begin = file.tell()
+        if syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
+            octets: bytearray | mmap.mmap = _inflate(path, file, most_bytes(nbytes))
+            begin = 0
+        else:
+            octets = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    most = FEW_ELEMENTS + nbytes // BYTES_OF_AN_ELEMENT
+    if count_elements(octets, begin, is_little_endian=_is_little(syntax), most=most) > most:
+        raise RecordError(
+            f"{path}: it has more than {most:,} elements, which a recording of this size is not believed to have; "
+            "take out annotations or private elements"
+        )
+
+
+def _inflate(path: Path, file: BinaryIO, most: int) -> bytearray:
+    """Return the elements of a deflated file.
+
+    Raises:
+        RecordError: they are longer than ``most`` bytes.
+    """
+    inflating = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = bytearray()
+    while not inflating.eof and (piece := inflating.unconsumed_tail or file.read(PIECE)):
+        inflated += inflating.decompress(piece, PIECE)
+        if len(inflated) > most:
+            raise RecordError(
+                f"{path}: it inflates to more than {most:,} bytes, which a file of this size is not believed to "
+                "hold; if it is right, save it without compression"
+            )
+    return inflated
 
 
 # --- groups ---
@@ -103,8 +172,11 @@ def _seconds(group: Any) -> float:
     return float(group.NumberOfWaveformSamples) / float(group.SamplingFrequency)
 
 
+def _label(number: int, group: Any) -> str:
+    return str(group.get("MultiplexGroupLabel") or "").strip() or f"group {number + 1}"
+
+
 def _named(number: int, group: Any) -> str:
-    label = str(group.get("MultiplexGroupLabel") or "").strip()
     origin = str(group.get("WaveformOriginality") or "").lower()
     count = int(group.NumberOfWaveformChannels)
     described = ", ".join(
@@ -112,35 +184,58 @@ def _named(number: int, group: Any) -> str:
         for part in (origin, f"{count} {'channel' if count == 1 else 'channels'}", f"{_seconds(group):g} s")
         if part
     )
-    return f"{label or f'group {number + 1}'} ({described})"
+    return f"{_label(number, group)} ({described})"
 
 
-def _with_names_of_their_own(
-    channels: Sequence[Channel], groups: Sequence[Any], chosen: Sequence[int]
-) -> list[Channel]:
+def _with_names_of_their_own(skewed: Sequence[_Skewed], groups: Sequence[Any], chosen: Sequence[int]) -> list[_Skewed]:
     """Make lead names unique: one that occurs again, as in a rhythm strip, gets the label of its group."""
     of_group = [number for number in chosen for _ in groups[number].ChannelDefinitionSequence]
     seen: Counter[str] = Counter()
     named = []
-    for channel, number in zip(channels, of_group, strict=True):
+    for (channel, late), number in zip(skewed, of_group, strict=True):
         seen[channel.lead] += 1
         if seen[channel.lead] > 1:
-            label = str(groups[number].get("MultiplexGroupLabel") or "").strip() or f"group {number + 1}"
-            named.append(replace(channel, lead=f"{channel.lead} ({label})"))
+            lead = f"{channel.lead} ({_label(number, groups[number])})"
+            named.append(_Skewed(replace(channel, lead=lead), late))
         else:
-            named.append(channel)
+            named.append(_Skewed(channel, late))
     return named
+
+
+def _places(
+    channels: Sequence[Channel], groups: Sequence[Any], chosen: Sequence[int], zero: float, lates: Sequence[int]
+) -> dict[int, GroupPlace]:
+    """Return where the channels of the chosen groups are, by the number of the group from 1."""
+    places, first = {}, 0
+    for number in chosen:
+        last = first + len(groups[number].ChannelDefinitionSequence)
+        rate = float(groups[number].SamplingFrequency)
+        begins = [late / rate - zero for late in lates[first:last]]
+        leads = [channel.lead for channel in channels[first:last]]
+        places[number + 1] = GroupPlace(_offset(groups[number]) - zero, rate, leads, begins)
+        first = last
+    return places
 
 
 # --- channels ---
 
 
+class _Skewed(NamedTuple):
+    """A channel, and the number of samples by which it begins after the start of the acquisition (may be negative)."""
+
+    channel: Channel
+    late: int
+
+
 def _is_little_endian(dataset: Any) -> bool:
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    return _is_little(dataset.file_meta.get("TransferSyntaxUID"))
+
+
+def _is_little(syntax: Any) -> bool:
     return syntax is None or bool(syntax.is_little_endian)
 
 
-def _channels(group: Any, counts: npt.NDArray[Any], is_little_endian: bool) -> list[Channel]:
+def _channels(group: Any, counts: npt.NDArray[Any], is_little_endian: bool) -> list[_Skewed]:
     rate = float(group.SamplingFrequency)
     padding = group.get("WaveformPaddingValue")
     if counts.dtype.itemsize > 1 and not is_little_endian:
@@ -149,30 +244,64 @@ def _channels(group: Any, counts: npt.NDArray[Any], is_little_endian: bool) -> l
     if padding:  # bytes in the byte order of the file, or a number
         dtype = counts.dtype.newbyteorder("<" if is_little_endian else ">")
         mark = int(np.frombuffer(padding, dtype, 1)[0] if isinstance(padding, bytes) else padding)
-    offset = float(group.get("MultiplexGroupTimeOffset") or 0) / 1000
     return [
-        _channel(definition, samples, rate, mark, offset)
+        _Skewed(_channel(definition, samples, rate, mark), _late(definition, rate, _offset(group)))
         for definition, samples in zip(group.ChannelDefinitionSequence, counts, strict=True)
     ]
 
 
-def _channel(
-    definition: Any, samples: npt.NDArray[Any], sampling_rate: float, mark: int | None, offset: float
-) -> Channel:
-    is_missing = np.zeros(len(samples), np.bool_) if mark is None else samples == mark
-    skew = float(definition.get("ChannelSampleSkew") or 0) / sampling_rate + float(
-        definition.get("ChannelTimeSkew") or 0
-    )
-    late = round((offset + skew) * sampling_rate)
-    if late > 0:
-        samples = np.append(np.zeros(late, samples.dtype), samples)
-        is_missing = np.append(np.ones(late, np.bool_), is_missing)
+def _offset(group: Any) -> float:
+    """Return the seconds by which a group begins after the start of the acquisition."""
+    return float(group.get("MultiplexGroupTimeOffset") or 0) / 1000
+
+
+def _late(definition: Any, sampling_rate: float, offset: float) -> int:
+    """Return the samples by which a channel of a group begins after the start of the acquisition."""
+    skew = float(definition.get("ChannelSampleSkew") or 0) / sampling_rate
+    return round((offset + skew + float(definition.get("ChannelTimeSkew") or 0)) * sampling_rate)
+
+
+def _channel(definition: Any, samples: npt.NDArray[Any], sampling_rate: float, mark: int | None) -> Channel:
     return Channel(
         lead=_name(definition),
         counts=samples,
         sampling_rate=sampling_rate,
-        is_missing=is_missing,
+        is_missing=None if mark is None else samples == mark,
         **_calibration(definition),
+    )
+
+
+def _in_time(path: Path, skewed: Sequence[_Skewed]) -> tuple[list[Channel], float]:
+    """Return the channels with missing samples before their first ones, and the time of the first sample of all.
+
+    The time is 0, or negative if a channel begins before the start of the acquisition.
+
+    Raises:
+        RecordError: with the missing samples, they take more room than those of a file of this size may.
+    """
+    zero = min((late / channel.sampling_rate for channel, late in skewed), default=0.0)
+    zero = min(zero, 0.0)
+    befores = [max(late - round(zero * channel.sampling_rate), 0) for channel, late in skewed]
+    longest = max(before + len(channel.counts) for (channel, _), before in zip(skewed, befores, strict=True))
+    nbytes = longest * len(skewed) * skewed[0].channel.counts[:0].itemsize
+    if nbytes > max(SMALL_RECORDING, LONGEST_SILENCE * path.stat().st_size):
+        raise RecordError(
+            f"{path}: its groups are so far apart that they take {nbytes:,} bytes, more than a file of its size is "
+            "believed to hold; are the time offsets right?"
+        )
+    return [_after(channel, before) for (channel, _), before in zip(skewed, befores, strict=True)], zero
+
+
+def _after(channel: Channel, before: int) -> Channel:
+    """Return a channel with so many missing samples before its first one."""
+    if not before:
+        return channel
+    there = np.zeros(len(channel.counts), np.bool_) if channel.is_missing is None else channel.is_missing[:]
+    counts = channel.counts[:]
+    return replace(
+        channel,
+        counts=np.append(np.zeros(before, counts.dtype), counts),
+        is_missing=np.append(np.ones(before, np.bool_), there),
     )
 
 
@@ -203,7 +332,27 @@ def _or(value: Any, default: int) -> Any:
     return default if value in (None, "") else value
 
 
-# --- when ---
+def _filters(
+    channels: Sequence[Channel], groups: Sequence[Any], chosen: Sequence[int], leads: Sequence[str]
+) -> tuple[str, ...]:
+    """Return comments with the filters of the leads that were read."""
+    definitions = [definition for number in chosen for definition in groups[number].ChannelDefinitionSequence]
+    texts = {
+        channel.lead: ", ".join(
+            f"{name} {float(frequency):g} Hz" for name, element in FILTERS if (frequency := definition.get(element))
+        )
+        for channel, definition in zip(channels, definitions, strict=True)
+    }
+    return lead_comments("filter", leads, [texts.get(lead, "") for lead in leads])
+
+
+# --- by what, and when ---
+
+
+def _device(dataset: Any) -> str:
+    """Return manufacturer and model."""
+    names = [str(dataset.get(element) or "").strip() for element in ("Manufacturer", "ManufacturerModelName")]
+    return " ".join(filter(None, names))
 
 
 def _start(pydicom: Any, dataset: Any) -> datetime | None:
@@ -211,47 +360,18 @@ def _start(pydicom: Any, dataset: Any) -> datetime | None:
     moment = str(dataset.get("AcquisitionDateTime") or "").strip()
     if not moment and dataset.get("AcquisitionDate"):
         moment = str(dataset.AcquisitionDate) + str(dataset.get("AcquisitionTime") or "")
-    if moment and "+" not in moment and "-" not in moment:
-        moment += str(dataset.get("TimezoneOffsetFromUTC") or "").strip()
+    return _moment(pydicom, dataset, moment)
+
+
+def _moment(pydicom: Any, dataset: Any, text: str) -> datetime | None:
+    """Return a date of a file, with its own time zone or else that of the file; None if it is invalid or empty."""
+    if text and "+" not in text and "-" not in text:
+        text += str(dataset.get("TimezoneOffsetFromUTC") or "").strip()
     try:
-        parsed = pydicom.valuerep.DT(moment) if moment else None
+        parsed = pydicom.valuerep.DT(text) if text else None
     except (ValueError, TypeError):
         return None
     if parsed is None:
         return None
-    return datetime(
-        parsed.year,
-        parsed.month,
-        parsed.day,
-        parsed.hour,
-        parsed.minute,
-        parsed.second,
-        parsed.microsecond,
-        parsed.tzinfo,
-    )
-
-
-def _annotations(dataset: Any, groups: Sequence[Any], chosen: Sequence[int]) -> tuple[Annotation, ...]:
-    """Return the annotations. Those without a time, such as global measurements, are at 0 s."""
-    found: list[Annotation] = []
-    rate = float(groups[chosen[0]].SamplingFrequency)
-    for note in dataset.get("WaveformAnnotationSequence") or ():
-        text = str(note.get("UnformattedTextValue") or "")
-        names = note.get("ConceptNameCodeSequence")
-        if not text and names:
-            values = note.get("NumericValue")
-            text = " ".join(str(part) for part in (names[0].get("CodeMeaning"), values) if part is not None)
-        times = [0.0]
-        if positions := note.get("ReferencedSamplePositions"):
-            times = [(float(position) - 1) / rate for position in _each(positions)]
-        elif offsets := note.get("ReferencedTimeOffsets"):
-            times = [float(offset) / 1000 for offset in _each(offsets)]
-        if len(times) == 2 and note.get("TemporalRangeType") == "SEGMENT":
-            found.append(Annotation(times[0], text, None, times[1] - times[0]))
-        else:
-            found += [Annotation(time, text) for time in times]
-    return tuple(sorted(found, key=lambda note: note.time))
-
-
-def _each(values: Any) -> Sequence[Any]:
-    return (values,) if isinstance(values, (int, float, str)) else tuple(values)
+    date: datetime = datetime.combine(parsed.date(), parsed.time(), parsed.tzinfo)
+    return date

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,17 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..libraries import library
-from .bounds import SMALL_RECORDING, check_annotations, most_annotations
-from .channels import Channel, Samples, calibrated, join
+from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_annotations
+from .channels import UNKNOWN, Channel, Samples, calibrated, join
+from .edf_about import about, not_read
 from .edf_annotations import read_annotations
-from .edf_header import FIXED, EdfHeader, read_edf_header
+from .edf_header import FILTER, FIXED, TRANSDUCER, EdfHeader, read_edf_header
 from .edf_marks import is_ours, of_others, without_marks
 from .edf_samples import DataRecords, Extended, LaidOut, NoneMissing, StoredCounts
+from .lead_comments import lead_comments
 from .record import COUNTS, Record, RecordError
 from .sample_buffer import SampleBuffer
-
-LONGEST_SILENCE: Final = 10
-"""Longest recording with gaps, as a multiple of its samples, since missing samples take room as well."""
 
 SHORT: Final = 3600
 """Duration in seconds up to which any gaps are accepted."""
@@ -84,7 +84,8 @@ def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
     onsets, annotations = read_annotations(records.annotations(), leads_of_file, most_annotations(nbytes))
     check_annotations(path, len(annotations), nbytes)
     per_record = header.samples_of_leads
-    places = _places(path, name, header, _begins(path, name, header, onsets))
+    begins, notes = _begins(path, name, header, onsets)
+    places = _places(path, name, header, begins)
     channels = [
         _laid_out(channel, count, places[count], header) for channel, count in zip(channels, per_record, strict=True)
     ]
@@ -99,13 +100,28 @@ def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
         return _together(records, [numbers[number] for number in chosen], len(channels[chosen[0]].counts), mark)
 
     record = calibrated(join(channels, str(path), leads, stack))
+    device, comments = about(header.recording)
     late = onsets[0] if onsets and onsets[0] is not None else Fraction(0)
     return replace(
         record,
+        device=device,
+        comments=comments + _of_leads(header, leads_of_file, record.leads),
+        left_out=record.left_out + not_read(header.patient),
         start=None if header.start is None else header.start + timedelta(seconds=float(late)),
         annotations=tuple(note for note in annotations if note.lead is None or note.lead in record.leads),
-        repaired=header.repaired,
+        repaired=header.repaired + notes,
     )
+
+
+def _of_leads(header: EdfHeader, leads_of_file: Sequence[str], leads: Sequence[str]) -> tuple[str, ...]:
+    """Return comments with the transducers and filters of the leads that were read."""
+    chosen = [number for number, lead in enumerate(leads_of_file) if lead in leads or len(leads) == len(leads_of_file)]
+    names = [leads_of_file[number] or "unnamed" for number in chosen]
+    comments: tuple[str, ...] = ()
+    for name, field in (("transducer", TRANSDUCER), ("filter", FILTER)):
+        texts = header.texts(field)
+        comments += lead_comments(name, names, [texts[number] for number in chosen]) if chosen else ()
+    return comments
 
 
 def _together(records: DataRecords, numbers: Sequence[int], length: int, mark: int | None) -> Samples | None:
@@ -141,7 +157,7 @@ def _calibration(signal: Any) -> dict[str, Any]:
     low, high = Fraction(str(signal.physical_min)), Fraction(str(signal.physical_max))
     if low == high or digital_low == digital_high:
         return {"units": COUNTS}
-    units = signal.physical_dimension
+    units = signal.physical_dimension.strip() or UNKNOWN
     for garbled, micro in _MICRO.items():
         units = units.replace(garbled, micro)
     gain = (digital_high - digital_low) / (high - low)
@@ -162,8 +178,10 @@ def _check_records(path: Path, header: EdfHeader, nbytes: int) -> None:
         )
 
 
-def _begins(path: Path, name: str, header: EdfHeader, onsets: Sequence[Fraction | None]) -> list[Fraction]:
-    """Return the start of each data record, in seconds after the first; empty if there is no gap.
+def _begins(
+    path: Path, name: str, header: EdfHeader, onsets: Sequence[Fraction | None]
+) -> tuple[list[Fraction], tuple[str, ...]]:
+    """Return the start of each data record, in seconds after the first, empty if there is no gap; and what was wrong.
 
     A record whose start is not stated follows the one before it.
     """
@@ -171,12 +189,15 @@ def _begins(path: Path, name: str, header: EdfHeader, onsets: Sequence[Fraction 
     first = next((onset for onset in onsets if onset is not None), Fraction(0))
     step: Fraction | int = int(header.duration) if header.duration.denominator == 1 else header.duration
     if all(onset is None or onset - first == number * step for number, onset in enumerate(onsets)):
-        return begins
+        return begins, ()
+    finest = header.duration / max(header.samples_of_leads, default=1)
+    if header.is_continuous and _follow(onsets, header.duration):
+        return begins, _irregular(name, header, onsets, first, finest)
     for number in range(header.all_records):
         expected = begins[-1] + header.duration if begins else Fraction(0)
         onset = onsets[number] if number < len(onsets) else None
         begin = expected if onset is None else onset - first
-        if begin < expected:
+        if begin < expected - finest / 2:  # less than that is the rounding of a time
             raise RecordError(
                 f"{path}: record {number} begins at {float(begin):g} s, where the one before it lasts until "
                 f"{float(expected):g} s; its times are wrong"
@@ -188,7 +209,31 @@ def _begins(path: Path, name: str, header: EdfHeader, onsets: Sequence[Fraction 
             f"{path}: the gaps of this {name}+D file are {float(lasts):g} s long, with samples of "
             f"{float(len(begins) * header.duration):g} s; split it at the gaps, one file a piece"
         )
-    return begins
+    return begins, ()
+
+
+def _follow(onsets: Sequence[Fraction | None], duration: Fraction) -> bool:
+    """Whether each data record begins about when the one before it ends, by less than half its duration."""
+    known = [(number, onset) for number, onset in enumerate(onsets) if onset is not None]
+    return all(
+        abs(later - earlier - (number - before) * duration) < duration / 2
+        for (before, earlier), (number, later) in pairwise(known)
+    )
+
+
+def _irregular(
+    name: str, header: EdfHeader, onsets: Sequence[Fraction | None], first: Fraction, finest: Fraction
+) -> tuple[str, ...]:
+    """Return a note on times of the data records of a continuous file that are away from their samples."""
+    away = max(
+        abs(onset - first - number * header.duration) for number, onset in enumerate(onsets) if onset is not None
+    )
+    if away < finest / 2:
+        return ()
+    return (
+        f"the times of its data records are up to {float(away):g} s away from their samples, which follow each other, "
+        f"as it is {name}+C",
+    )
 
 
 def _places(
@@ -213,6 +258,8 @@ def _places(
 
 def _places_of(begins: Sequence[Fraction], count: int, header: EdfHeader) -> npt.NDArray[np.int64] | None:
     places = np.fromiter((round(begin * count / header.duration) for begin in begins), np.int64, len(begins))
+    without_gaps = np.arange(len(begins)) * count
+    places = np.maximum.accumulate(places - without_gaps) + without_gaps  # rounded times never overlap
     return None if np.array_equal(places, np.arange(len(begins)) * count) else places
 
 

@@ -25,9 +25,14 @@ WIDTHS: Final = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 _NUMBERS: Final = (3, 4, 5, 6, 8)
 """Indices of the numeric fields in ``_WIDTHS``."""
 
+TRANSDUCER: Final = 1
+FILTER: Final = 7
+"""Indices of the fields of transducer and filter in ``WIDTHS``."""
+
 LARGEST: Final = 10**9
 """Largest number of a header, and largest denominator of one. Eight letters can say 10 to the power of 999,999."""
 
+CONTINUOUS: Final = (b"EDF+C", b"BDF+C")
 MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
@@ -43,6 +48,8 @@ class EdfHeader:
         records: number of complete data records in the file.
         left_over: bytes of an incomplete record after the last complete one.
         duration: duration of a data record, in seconds.
+        is_continuous: whether the file states that its data records follow each other (EDF+C, BDF+C).
+        patient: the field "patient".
         recording: the field "recording"; in EDF+, the date, who recorded it and the equipment.
         start: start of the recording, without a time zone; None if the date is invalid.
         repaired: what was repaired, one sentence each.
@@ -55,6 +62,8 @@ class EdfHeader:
     records: int
     left_over: int
     duration: Fraction
+    is_continuous: bool
+    patient: str
     recording: str
     start: datetime | None
     repaired: tuple[str, ...]
@@ -72,6 +81,11 @@ class EdfHeader:
     def without_records(self) -> bytes:
         """The bytes of a valid file with this header and no data records."""
         return self.raw[: _RECORDS.start] + b"0".ljust(8) + self.raw[_RECORDS.stop :]
+
+    def texts(self, field: int) -> list[str]:
+        """Return a field of ``WIDTHS``, for each signal that is not of annotations."""
+        places = zip(_places(len(self.labels))[field], self.labels, strict=True)
+        return [self.raw[place].decode("latin-1").strip() for place, label in places if label not in ANNOTATIONS]
 
     @property
     def annotations(self) -> tuple[int, ...]:
@@ -145,6 +159,8 @@ def read_edf_header(path: str, raw: bytes, width: int, nbytes: int) -> EdfHeader
         records=records,
         left_over=left_over,
         duration=duration,
+        is_continuous=bytes(header[192:197]) in CONTINUOUS,
+        patient=header[8:88].decode("latin-1").strip(),
         recording=header[88:168].decode("latin-1").strip(),
         start=_start(header.decode("latin-1")),
         repaired=tuple(repaired),

@@ -70,7 +70,7 @@ class DataRecords:
             yield np.ascontiguousarray(counts.transpose(0, 2, 1), np.int16).reshape(-1, len(numbers)).T
 
     def annotations(self) -> Iterator[list[bytes]]:
-        """Yield the bytes of each annotation signal, for each complete data record."""
+        """Yield the bytes of each annotation signal, for each data record, an incomplete one included."""
         if not (numbers := self.header.annotations):
             return
         step = max(_AT_ONCE // self.header.record_bytes, 1)
@@ -78,6 +78,8 @@ class DataRecords:
             blocks = [self.octets(number, first, min(first + step, self.header.records)) for number in numbers]
             for signals in zip(*blocks, strict=True):
                 yield [octets.tobytes() for octets in signals]
+        if self.cut:
+            yield [self.cut[self._places[number]] for number in numbers]
 
 
 class StoredCounts:

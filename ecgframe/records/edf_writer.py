@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .annotation import Annotation
+from .edf_about import equipment
 from .edf_header import MONTHS, WIDTHS
 from .edf_marks import ENDS, EQUIPMENT, GAP
 from .new_files import NewFile
@@ -47,6 +48,9 @@ _MOST_LEADS: Final = 9998
 
 _ONSET_BYTES: Final = 26
 """Maximum bytes of the annotation that states when a data record begins."""
+
+_TEXT: Final = 80
+"""Characters of the fields "patient" and "recording"."""
 
 _LONGEST_LABEL: Final = 16
 _RANGES_TRIED: Final = 400
@@ -253,10 +257,11 @@ class EdfWriter:
         least = -(1 << (8 * self._width - 1))
         day = self._start
         long_day = "X" if day is None else f"{day.day:02}-{MONTHS[day.month - 1]}-{day.year:04}"
+        recording = f"Startdate {long_day} X X "
         fixed = (
             (b"0" if self._width == 2 else b"\xffBIOSEMI").ljust(8),
-            _field(f"{_word(patient)} X X X", 80),
-            _field(f"Startdate {long_day} X X {EQUIPMENT}", 80),
+            _field(f"{_word(patient)} X X X", _TEXT),
+            _field(recording + equipment(_ascii(self.record.device), _TEXT - len(recording))[0], _TEXT),
             _field("01.01.85" if day is None else f"{day:%d.%m.}{day.year % 100:02}", 8),
             _field("00.00.00" if day is None else f"{day:%H.%M.%S}", 8),
             _field(str(256 * (count + 1)), 8),
@@ -289,6 +294,14 @@ class EdfWriter:
         ]
         if (units := _dimension(record.units)) != record.units:
             told.append(f"the units {record.units!r} are written as {units!r}: EDF has 8 ASCII characters for them")
+        long_day = "Startdate 01-JAN-2026 X X "
+        written, is_kept = equipment(_ascii(record.device), _TEXT - len(long_day))
+        if record.device and not (is_kept and _ascii(record.device) == record.device):
+            told.append(f"the device {record.device!r} is written as {written.removeprefix(EQUIPMENT).strip()!r}")
+        if record.comments:
+            count = len(record.comments)
+            what = "comment is" if count == 1 else "comments are"
+            told.append(f"{count:,} {what} left out, which EDF has no field for")
         if self._cut:
             told.append(f"{self._cut:,} annotations are cut to {self._room} bytes")
         return tuple(told)

@@ -29,8 +29,9 @@ def to_mne(record: Record) -> Any:
     annotations to the microsecond. An annotation without a duration has the duration 0; one of a lead that the record
     does not have is one of all channels, and its text ends in ``@@`` and the name of the lead.
 
-    Not kept: counts with their gain and baseline (the values are ``record.physical()``), ``source``, ``left_out`` and
-    ``repaired``. MNE warns of annotations that lie outside the recording, and leaves them out.
+    Not kept: counts with their gain and baseline (the values are ``record.physical()``), ``source``, ``left_out``,
+    ``repaired``, ``device`` and ``comments``. MNE warns of annotations that lie outside the recording, and leaves them
+    out.
 
     Args:
         record: the record; its unit is a voltage.

@@ -131,6 +131,8 @@ def _member(stream: IO[bytes], header: _Header) -> npt.NDArray[Any]:
 
 def _only_signal(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> str:
     """Return the name of the only array that may be a signal."""
+    if not members:
+        raise RecordError(f"{path}: an archive (zip) without arrays of NumPy; unpack it first (unzip)")
     if len(members) > MOST_MEMBERS:
         raise RecordError(f'{path}: no array is named "signal"; it holds {len(members):,} arrays')
     signals = []

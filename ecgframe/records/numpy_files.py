@@ -1,8 +1,8 @@
 """NPY and NPZ files.
 
 An NPZ file has the array ``signal`` and optionally ``sampling_rate``, ``leads``, ``units``, ``gain``, ``baseline``,
-``missing`` (a count), ``start`` (a date in ISO 8601) and ``annotations`` (a list in JSON), as ``write_record`` writes
-them. A single array under any other name is read as the signal.
+``missing`` (a count), ``start`` (a date in ISO 8601), ``annotations`` (a list in JSON), ``device`` and ``comments`` (a
+list in JSON), as ``write_record`` writes them. A single array under any other name is read as the signal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,19 @@ from .numpy_arrays import Arrays, load_arrays
 from .record import COUNTS, PORTION, Record, RecordError
 from .sample_buffer import rows_of
 
-NAMES: Final = ("signal", "sampling_rate", "leads", "units", "gain", "baseline", "missing", "start", "annotations")
+NAMES: Final = (
+    "signal",
+    "sampling_rate",
+    "leads",
+    "units",
+    "gain",
+    "baseline",
+    "missing",
+    "start",
+    "annotations",
+    "device",
+    "comments",
+)
 """The arrays of an NPZ file that are read."""
 
 
@@ -60,6 +72,10 @@ def write_npz(record: Record, file: BinaryIO) -> None:
         arrays["start"] = record.start.isoformat()
     if record.annotations:
         arrays["annotations"] = json.dumps(record.annotations)
+    if record.device:
+        arrays["device"] = record.device
+    if record.comments:
+        arrays["comments"] = json.dumps(record.comments)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -104,6 +120,8 @@ def _record(path: Path, arrays: Arrays, sampling_rate: float | None) -> Record:
         missing=_parsed(path, arrays, "missing", int),
         start=_parsed(path, arrays, "start", datetime.fromisoformat),
         annotations=_parsed(path, arrays, "annotations", partial(_annotations, path)) or (),
+        device=str(arrays["device"]) if "device" in arrays else "",
+        comments=_parsed(path, arrays, "comments", _texts) or (),
     )
 
 
@@ -124,6 +142,10 @@ def _parsed(path: Path, arrays: Arrays, name: str, parse: Callable[[str], _Parse
 def _annotations(path: Path, text: str) -> tuple[Annotation, ...]:
     check_annotations(path, text.count("[") - 1, path.stat().st_size)
     return tuple(Annotation(*note) for note in json.loads(text))
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(map(str, json.loads(text)))
 
 
 def _numbers(path: Path, arrays: Arrays, name: str) -> tuple[float, ...] | None:

@@ -29,7 +29,7 @@ def to_pandas(record: Record) -> Any:
     seconds from the first sample. ``frame.attrs`` has ``units``, ``sampling_rate``, ``source`` and, if there are any,
     ``start`` (ISO 8601) and ``annotations`` (a list in JSON: time, text, lead, duration).
 
-    Not kept: counts with their gain and baseline, ``left_out`` and ``repaired``.
+    Not kept: counts with their gain and baseline, ``left_out``, ``repaired``, ``device`` and ``comments``.
 
     Raises:
         MissingLibrary: pandas is not installed.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from ..libraries import MissingLibrary
+from .compressed import compressed_beside, compression_of
 from .csv_files import read_csv
 from .dicom_files import read_dicom
 from .edf_files import read_bdf, read_edf
@@ -109,18 +110,24 @@ def _kind(path: Path) -> str:
         return "wfdb"
     if path.is_dir():
         raise RecordError(f"{path}: a folder; name a recording in it")
+    if packed := compressed_beside(path) or compressed_beside(_header(path)):
+        raise RecordError(f"{path}: no such file, but {packed}")
     raise RecordError(f"{path}: no such file, and no WFDB header {_header(path).name} beside it")
 
 
 def _kind_of_file(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(132)
+    if packed := compression_of(start):
+        raise RecordError(f"{path}: {packed}")
     for offset, magic, kind in MAGIC:
         if start.startswith(magic, offset):
             return kind
     kind = SUFFIXES.get(path.suffix.lower(), "wfdb")
     if kind != "wfdb" or _header(path).is_file():
         return kind
+    if packed := compressed_beside(_header(path)):
+        raise RecordError(f"{path}: a part of a WFDB record, and {packed}")
     if path.suffix == ".dat":
         raise RecordError(f"{path}: the WFDB header {_header(path).name}, which says how to read it, is not beside it")
     raise RecordError(f"{path}: not a recording of a supported format: {KNOWN}")

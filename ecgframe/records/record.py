@@ -51,6 +51,8 @@ class Record:
         start: time of the first sample; None if unknown. Without a time zone if the source states none.
         annotations: annotations in order of time.
         repaired: problems of the source that were repaired, one sentence each.
+        device: what recorded it, such as manufacturer and model; empty if unknown.
+        comments: comments of the source, one line each.
 
     Raises:
         RecordError: the attributes contradict each other.
@@ -68,6 +70,8 @@ class Record:
     start: datetime | None = None
     annotations: tuple[Annotation, ...] = ()
     repaired: tuple[str, ...] = ()
+    device: str = ""
+    comments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if problem := self._signal_problem() or self._calibration_problem() or self._missing_problem():

@@ -18,13 +18,21 @@ CODES: Final = {
 }
 """Annotation codes by text. Any other text is written as a rhythm if it begins with a bracket, else as a note."""
 
-_NOTE: Final = CODES['"']
+BEATS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
+"""Codes of beats, which say what the beat is, whatever text they have."""
+
+NOTE: Final = CODES['"']
 _RHYTHM: Final = CODES["+"]
 _NOTE_AT_0: Final = CODES["="]
 """Code of notes at the first sample: the wfdb library reads NOTE there as a declaration of codes or resolutions."""
 
-_SKIP: Final = 59
-_TEXT: Final = 63
+SKIP: Final = 59
+NUMBER: Final = 60
+SUBTYPE: Final = 61
+CHANNEL: Final = 62
+AUX: Final = 63
+"""Codes of what precedes or follows an annotation: a long step, and its number, subtype, signal and text."""
+
 _LARGEST_STEP: Final = 1023
 _LONGEST_TEXT: Final = 255
 _END: Final = b"\0\0"
@@ -106,9 +114,9 @@ class AnnotationFile:
         if len(text) > _LONGEST_TEXT:
             self._cut += 1
             text = text[:_LONGEST_TEXT].decode(errors="ignore").encode()
-        code = _RHYTHM if note.text.startswith("(") else _NOTE if sample else _NOTE_AT_0
+        code = _RHYTHM if note.text.startswith("(") else NOTE if sample else _NOTE_AT_0
         padding = b"\0" * (len(text) % 2)
-        return sample, struct.pack("<HH", code << 10, _TEXT << 10 | len(text)) + text + padding
+        return sample, struct.pack("<HH", code << 10, AUX << 10 | len(text)) + text + padding
 
 
 def _sample(entry: tuple[int, bytes]) -> int:
@@ -122,7 +130,7 @@ def _steps(entries: Iterable[tuple[int, bytes]], last: int) -> bytes:
         step, last = sample - last, sample
         while step > _LARGEST_STEP:
             skipped = min(step, (1 << 31) - 1)
-            parts.append(struct.pack("<HHH", _SKIP << 10, skipped >> 16, skipped & 0xFFFF))
+            parts.append(struct.pack("<HHH", SKIP << 10, skipped >> 16, skipped & 0xFFFF))
             step -= skipped
         [head] = struct.unpack_from("<H", entry)
         parts.append(struct.pack("<H", head | step) + entry[2:])

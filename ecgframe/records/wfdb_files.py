@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import chain
 from math import lcm
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +18,14 @@ import numpy.typing as npt
 
 from ..libraries import library
 from .annotation import Annotation
+from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
 from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
+from .compressed import compressed_beside
 from .mapped import is_large, mapped
 from .record import Record, RecordError
+from .wfdb_annotation_files import READ, annotation_files, read_annotations
 from .wfdb_blocks import FORMATS, BlockCounts, Blocks
-from .wfdb_header import DEFAULT_GAIN, NOTHING, Header, SignalLine, read_header
+from .wfdb_header import DEFAULT_GAIN, DEVICE, NOTHING, Header, SignalLine, read_header
 
 MISSING: Final = {
     "80": -(1 << 7),
@@ -36,6 +42,9 @@ MISSING: Final = {
     "32": -(1 << 31),
 }
 """The count of missing samples in each format. Format 8 (differences) has none."""
+
+BITS: Final = {"8": 8, "80": 8, "212": 12, "16": 16, "61": 16, "160": 16, "24": 24, "32": 32}
+"""Bits of a sample in the formats of a fixed width."""
 
 MAPPED: Final = {"16": "<i2", "61": ">i2"}
 """Formats that NumPy can read as they are, and their dtypes."""
@@ -62,23 +71,81 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
     """
     name = without_suffix(path)
     header = read_header(Path(f"{name}.hea"))
-    record = calibrated(_mapped(name, header, leads) or _joined_channels(name, header, leads))
-    annotations, left_out = _annotations(name, float(header.rate))
-    assumed = [signal.lead or "unnamed" for signal in header.signals if signal.gain is None]
-    note = f"no gain stands in the header for {', '.join(assumed)}: {DEFAULT_GAIN} counts a unit, as WFDB assumes"
+    source = _segments(name, header) if header.segments else _Source(header.signals, _assumed(header, ""))
+    start = header.start or source.start
+    record = calibrated(_mapped(name, header, leads) or _joined_channels(name, header, source, leads))
+    annotations, left_out = _annotations(name, header, source, record)
+    if start is None:
+        left_out += header.not_a_start
     return replace(
         record,
-        start=header.start,
+        start=start,
         annotations=annotations,
-        left_out=record.left_out + left_out,
-        repaired=(note,) if assumed else (),
+        left_out=record.left_out + source.left_out + _beyond(name, header) + left_out,
+        repaired=source.repaired,
+        **_about(header, source),
     )
 
 
-def _joined_channels(name: Path, header: Header, leads: Sequence[str] | None) -> Record:
+def _beyond(name: Path, header: Header) -> tuple[str, ...]:
+    """Name the frames that files have after the last one of the header, for formats of a known width."""
+    beyond = []
+    for file in dict.fromkeys(signal.file for signal in header.signals):
+        of_file = [signal for signal in header.signals if signal.file == file]
+        path = name.parent / file
+        if header.frames is None or any(signal.format not in BITS for signal in of_file) or not path.is_file():
+            continue
+        bits = sum(BITS[signal.format] * signal.per_frame for signal in of_file)
+        last = header.frames + max(signal.skew for signal in of_file)
+        more = 8 * (path.stat().st_size - of_file[0].offset) // bits - last
+        if more > 0:
+            beyond.append(f"{more:,} frames of {file} after the {header.frames:,} that the header announces")
+    return tuple(beyond)
+
+
+def _about(header: Header, source: _Source) -> dict[str, Any]:
+    """Return device and comments of the headers. Comments of segments are often those of the record."""
+    every = chain(header.comments, *(of_segment.comments for of_segment in source.segments.values()))
+    comments = list(dict.fromkeys(every))
+    device = next((comment for comment in comments if comment.startswith(DEVICE)), "")
+    return {
+        "device": device.removeprefix(DEVICE).strip(),
+        "comments": tuple(comment for comment in comments if comment != device),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the headers of a record and of its segments say.
+
+    Attributes:
+        signals: the signals that annotations number.
+        repaired: what was assumed or corrected, one sentence each.
+        left_out: what is not read.
+        start: time of the first sample, of the segments.
+        segments: the headers of the segments with samples, by name.
+    """
+
+    signals: tuple[SignalLine, ...]
+    repaired: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    start: datetime | None = None
+    segments: Mapping[str, Header] = field(default_factory=dict)
+
+
+def _assumed(header: Header, of: str) -> tuple[str, ...]:
+    """Return a note on the signals of a header that states no gain for them."""
+    assumed = [signal.lead or "unnamed" for signal in header.signals if signal.gain is None]
+    if not assumed:
+        return ()
+    note = f"no gain stands in the header{of} for {', '.join(assumed)}: {DEFAULT_GAIN} counts a unit, as WFDB assumes"
+    return (note,)
+
+
+def _joined_channels(name: Path, header: Header, source: _Source, leads: Sequence[str] | None) -> Record:
     wfdb = library("wfdb", extra="wfdb", purpose="reading WFDB")
     if header.segments:
-        return join(_of_segments(wfdb, name, header), f"{name}.hea", leads)
+        return join(_of_segments(wfdb, name, header, source), f"{name}.hea", leads)
     if not _is_in_blocks(header):
         return join(_of_one(wfdb, name, header), f"{name}.hea", leads)
     blocks = Blocks(wfdb, name, header)
@@ -92,7 +159,7 @@ def _joined_channels(name: Path, header: Header, leads: Sequence[str] | None) ->
     except RecordError:
         raise
     except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
-        raise _not_readable(name, error) from error
+        raise _not_readable(name, header, error) from error
 
 
 def _is_in_blocks(header: Header) -> bool:
@@ -115,12 +182,15 @@ def _mapped(name: Path, header: Header, leads: Sequence[str] | None) -> Record |
             frames = header.frames or (os.fstat(file.fileno()).st_size - signals[0].offset) // (2 * len(signals))
             counts = mapped(file, MAPPED[signals[0].format], (frames, len(signals)), signals[0].offset).T
     except (OSError, ValueError) as error:
-        raise _not_readable(name, error) from error
+        raise _not_readable(name, header, error) from error
     channels = [_channel(header, signal, row) for signal, row in zip(signals, counts, strict=True)]
     return with_samples_of(channels, counts, MISSING[signals[0].format], f"{name}.hea", leads)
 
 
-def _not_readable(name: Path, error: Exception) -> RecordError:
+def _not_readable(name: Path, header: Header, error: Exception) -> RecordError:
+    for signal in header.signals:
+        if packed := compressed_beside(name.parent / signal.file):
+            return RecordError(f"{name}.hea: {signal.file} is not beside it, and {packed}")
     return RecordError(
         f"{name}.hea: not readable as WFDB ({type(error).__name__}: {error}); "
         "are the files that the header names beside it, and whole?"
@@ -133,13 +203,27 @@ def _not_readable(name: Path, error: Exception) -> RecordError:
 def _of_one(wfdb: Any, name: Path, header: Header) -> list[Channel]:
     """Read the channels of a record without segments."""
     signals = header.signals
+    _check_skew(name, header)
     try:
         read = _samples(wfdb, name, header)
     except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
-        raise _not_readable(name, error) from error
+        raise _not_readable(name, header, error) from error
     return [
         _channel(header, signal, counts, is_missing) for signal, (counts, is_missing) in zip(signals, read, strict=True)
     ]
+
+
+def _bytes_of(name: Path, signals: Iterable[SignalLine]) -> int:
+    """Return the size of the files of these signals."""
+    return sum(path.stat().st_size for path in {name.parent / signal.file for signal in signals} if path.is_file())
+
+
+def _check_skew(name: Path, header: Header) -> None:
+    """Refuse a skew that leaves little but missing samples, for which the wfdb library takes memory."""
+    most = max((signal.skew * signal.per_frame for signal in header.signals), default=0)
+    nbytes = _bytes_of(name, header.signals)
+    if 2 * most * len(header.signals) > max(SMALL_RECORDING, LONGEST_SILENCE * nbytes):
+        raise RecordError(f"{name}.hea: a skew of {most:,} samples is not believed")
 
 
 def _channel(
@@ -207,45 +291,125 @@ def _big_endian(name: Path, header: Header) -> dict[int, npt.NDArray[np.integer[
 # --- several segments ---
 
 
-def _of_segments(wfdb: Any, name: Path, header: Header) -> list[Channel]:
-    """Read the channels of a record with segments. Samples that no segment has are missing."""
+def _segments(name: Path, header: Header) -> _Source:
+    """Read the headers of the segments, and compare them with the header of the record.
+
+    Raises:
+        RecordError: a segment is itself made of segments, or no segment has samples.
+    """
+    segments: dict[str, Header] = {}
+    repaired: list[str] = []
+    left_out: list[str] = []
+    layout = _layout(name, header)
+    start: datetime | None = None
+    begin = 0
+    for segment, frames in header.segments[layout is not None :]:
+        if segment != NOTHING and segment not in segments:
+            path = name.parent / f"{segment}.hea"
+            of_segment = read_header(path)
+            if of_segment.segments:
+                raise RecordError(f"{path}: a segment that is made of segments")
+            segments[segment] = of_segment
+            repaired += _assumed(of_segment, f" of {segment}")
+            if of_segment.start is not None and start is None:
+                start = of_segment.start - timedelta(seconds=float(begin / header.rate))
+            if of_segment.frames is not None and of_segment.frames > frames:
+                left_out.append(f"the last {of_segment.frames - frames:,} of {of_segment.frames:,} frames of {segment}")
+        begin += frames
+    if not segments:
+        raise RecordError(f"{name}.hea: none of its segments holds samples")
+    if header.frames not in (None, begin):
+        repaired.append(f"its header announces {header.frames:,} frames, and its segments have {begin:,}")
+    signals = layout.signals if layout is not None else next(iter(segments.values())).signals
+    known = _numbered(signals)
+    others = [lead for of_segment in segments.values() for lead in _numbered(of_segment.signals) if lead not in known]
+    if layout is not None:
+        left_out += [
+            f"{lead or 'an unnamed signal'} of segments, which is not in the layout {header.segments[0][0]}"
+            for lead, _ in dict.fromkeys(others)
+        ]
+    elif others or any(_numbered(of_segment.signals) != known for of_segment in segments.values()):
+        signals += _by_name(name, segments, known)
+        repaired.append("its segments have different signals; they are joined by name")
+    return _Source(signals, tuple(repaired), tuple(left_out), start, segments)
+
+
+def _layout(name: Path, header: Header) -> Header | None:
+    """Return the header that lists the signals of all segments; None if each segment has the same ones."""
     first, length = header.segments[0]
-    is_variable = length == 0 and first != NOTHING
-    pieces: list[tuple[int, list[Channel] | None]] = []
-    for segment, frames in header.segments[is_variable:]:
-        pieces.append((frames, None if segment == NOTHING else _segment(wfdb, name, segment, frames)))
-    if is_variable:
-        layout = read_header(name.parent / f"{first}.hea")
-        models = [(signal.lead, signal.units, float(layout.rate * signal.per_frame)) for signal in layout.signals]
-        by_lead = [
-            [next((channel for channel in piece or () if channel.lead == lead), None) for _, piece in pieces]
-            for lead, _, _ in models
-        ]
-    else:
-        whole = [piece for _, piece in pieces if piece is not None]
-        if not whole:
-            raise RecordError(f"{name}.hea: none of its segments holds samples")
-        if len({len(piece) for piece in whole}) > 1:
-            raise RecordError(f"{name}.hea: its segments differ in their number of signals")
-        models = [(channel.lead, channel.units, channel.sampling_rate) for channel in whole[0]]
-        by_lead = [
-            [piece[number] if piece is not None else None for _, piece in pieces] for number in range(len(models))
-        ]
-    lengths = [frames for frames, _ in pieces]
+    return read_header(name.parent / f"{first}.hea") if length == 0 and first != NOTHING else None
+
+
+def _numbered(signals: Sequence[SignalLine]) -> list[tuple[str, int]]:
+    """Return the name of each signal, and how many of that name come before it."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for signal in signals:
+        numbered.append((signal.lead, seen[signal.lead]))
+        seen[signal.lead] += 1
+    return numbered
+
+
+def _by_name(name: Path, segments: Mapping[str, Header], known: Sequence[tuple[str, int]]) -> tuple[SignalLine, ...]:
+    """Return the signals that the first segment does not have.
+
+    Raises:
+        RecordError: names do not tell which signals belong together.
+    """
+    more: dict[tuple[str, int], SignalLine] = {}
+    for of_segment in segments.values():
+        numbered = _numbered(of_segment.signals)
+        if any(not lead or number for lead, number in (*known, *numbered)):
+            raise RecordError(
+                f"{name}.hea: its segments have different signals, and names that are empty or the same do not tell "
+                "which belong together; read its segments one by one"
+            )
+        more |= {key: line for key, line in zip(numbered, of_segment.signals, strict=True) if key not in known}
+    return tuple(more.values())
+
+
+def _of_segments(wfdb: Any, name: Path, header: Header, source: _Source) -> list[Channel]:
+    """Read the channels of a record with segments. Samples that no segment has are missing."""
+    layout = _layout(name, header)
+    parts = header.segments[layout is not None :]
+    _check_room(name, header, source, sum(frames for _, frames in parts))
+    pieces: list[dict[tuple[str, int], Channel]] = []
+    for segment, frames in parts:
+        if segment == NOTHING:
+            pieces.append({})
+            continue
+        of_segment = source.segments[segment]
+        if of_segment.frames is None or of_segment.frames < frames:
+            of_segment = replace(of_segment, frames=frames)
+        channels = _of_one(wfdb, name.parent / segment, of_segment)
+        pieces.append(dict(zip(_numbered(of_segment.signals), channels, strict=True)))
+    rate = header.rate if layout is None else layout.rate
+    lengths = [frames for _, frames in parts]
     return [
-        _joined(name, header, lead, units, rate, lengths, channels)
-        for (lead, units, rate), channels in zip(models, by_lead, strict=True)
+        _joined(
+            name,
+            header,
+            signal.lead,
+            signal.units,
+            float(rate * signal.per_frame),
+            lengths,
+            [piece.get(key) for piece in pieces],
+        )
+        for signal, key in zip(source.signals, _numbered(source.signals), strict=True)
     ]
 
 
-def _segment(wfdb: Any, name: Path, segment: str, frames: int) -> list[Channel]:
-    path = name.parent / segment
-    header = read_header(Path(f"{path}.hea"))
-    if header.segments:
-        raise RecordError(f"{path}.hea: a segment that is made of segments")
-    if header.frames is None or header.frames < frames:
-        header = replace(header, frames=frames)
-    return _of_one(wfdb, path, header)
+def _check_room(name: Path, header: Header, source: _Source, frames: int) -> None:
+    """Refuse a record that would be little but missing samples."""
+    nbytes = _bytes_of(name, chain.from_iterable(of_segment.signals for of_segment in source.segments.values()))
+    samples = frames * sum(signal.per_frame for signal in source.signals)
+    if min((frames, *(length for _, length in header.segments))) < 0:
+        raise RecordError(f"{name}.hea: not readable as WFDB, a segment has a negative number of frames")
+    if 2 * samples > max(SMALL_RECORDING, LONGEST_SILENCE * nbytes):
+        raise RecordError(
+            f"{name}.hea: its segments have {samples:,} samples, more than files of {nbytes:,} bytes are believed to "
+            "hold; read its segments one by one"
+        )
 
 
 def _joined(
@@ -323,26 +487,25 @@ def _common_multiple(gains: Sequence[Fraction]) -> Fraction:
 # --- annotations ---
 
 
-def _annotations(name: Path, rate: float) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
-    """Return the annotations of the ``.atr`` file, and a note if it cannot be read."""
-    file = Path(f"{name}.atr")
-    if not file.is_file():
-        return (), ()
-    wfdb = library("wfdb", extra="wfdb", purpose="reading annotations of WFDB")
-    try:
-        found = wfdb.rdann(str(name), "atr")
-        notes = [
-            Annotation(sample / rate, _utf8(text.rstrip("\0")).strip() or symbol)
-            for sample, symbol, text in zip(found.sample.tolist(), found.symbol, found.aux_note, strict=True)
-        ]
-    except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
-        return (), (f"the annotations of {file.name}, which cannot be read ({type(error).__name__}: {error})",)
-    return tuple(notes), ()
-
-
-def _utf8(text: str) -> str:
-    """Return a text that the library decoded as Latin-1, decoded as UTF-8 if possible."""
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return text
+def _annotations(
+    name: Path, header: Header, source: _Source, record: Record
+) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
+    """Return the reference annotations, of the leads that were read, and what is left out of all annotations."""
+    leads = [signal.lead for signal in source.signals]
+    if len(leads) == len(record.leads):
+        leads = [lead or f"ch{number}" for number, lead in enumerate(leads, 1)]
+    annotations: tuple[Annotation, ...] = ()
+    left_out: list[str] = []
+    files = {signal.file for signal in header.signals}
+    for path in annotation_files(name, files):
+        if path.suffix == READ:
+            most = most_annotations(record.signal.nbytes)
+            annotations, unread = read_annotations(path, float(header.rate), leads, most)
+            left_out += unread
+        else:
+            left_out.append(f"the annotations of {path.name}")
+    for segment, of_segment in source.segments.items():
+        files = {signal.file for signal in of_segment.signals}
+        left_out += [f"the annotations of {path.name}" for path in annotation_files(name.parent / segment, files)]
+    kept = tuple(note for note in annotations if note.lead is None or note.lead in record.leads)
+    return kept, tuple(left_out)

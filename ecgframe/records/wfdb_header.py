@@ -5,6 +5,7 @@ The wfdb library drops characters that are not ASCII: "µV" becomes "V", and "Ab
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ DEFAULT_RATE = Fraction(250)
 DEFAULT_GAIN = Fraction(200)
 """Gain that WFDB assumes if the header states none, or 0, in counts per unit."""
 
+DEVICE = "device:"
+"""Beginning of the comment that names the device, as ``save_record`` writes it."""
+
 NOTHING = "~"
 """Name of a segment or file without samples."""
 
@@ -28,6 +32,8 @@ _FORMAT = re.compile(r"(?P<format>\d+)(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))
 _NUMBER = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>{_NUMBER})(?:\((?P<baseline>{_NUMBER})\))?(?:/(?P<units>\S+))?")
 
+
+_LONGEST_NUMBER = 100
 
 _Parsed = TypeVar("_Parsed")
 
@@ -70,6 +76,8 @@ class Header:
         start: time of the first frame, without a time zone; None if the header does not state date and time.
         signals: the lines of the signals; empty for a record with segments.
         segments: name and number of frames of each segment; empty for a record without segments.
+        comments: the comments, without the mark.
+        not_a_start: what the header states of the time if that is not a whole date.
     """
 
     path: Path
@@ -78,6 +86,8 @@ class Header:
     start: datetime | None
     signals: tuple[SignalLine, ...]
     segments: tuple[tuple[str, int], ...]
+    not_a_start: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
 
 
 def read_header(path: Path) -> Header:
@@ -92,6 +102,8 @@ def read_header(path: Path) -> Header:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
+    said = (line.lstrip("#").strip() for line in text.splitlines() if line.startswith("#"))
+    comments = tuple(comment for comment in said if comment)
     lines = [
         (number, line.strip())
         for number, line in enumerate(text.splitlines(), 1)
@@ -100,16 +112,22 @@ def read_header(path: Path) -> Header:
     if not lines:
         raise RecordError(f"{path}: not readable as WFDB, the header is empty")
     (number, first), *rest = lines
-    segments, count, rate, frames, start = _parsed(path, number, first, _record)
+    segments, count, rate, frames, start, time = _parsed(path, number, first, _record)
+    not_a_start = (f"the time {time}, which has no valid date",) if time and start is None else ()
     if segments:
         parts = tuple(_parsed(path, number, line, _segment) for number, line in rest[:segments])
-        return Header(path, rate, frames, start, (), parts)
+        if len(parts) < segments:
+            raise RecordError(
+                f"{path}: not readable as WFDB, it announces {segments} segments and lists {len(parts)}; "
+                "is it cut short?"
+            )
+        return Header(path, rate, frames, start, (), parts, not_a_start, comments)
     signals = tuple(_parsed(path, number, line, _signal) for number, line in rest[:count])
     if len(signals) < count:
         raise RecordError(
             f"{path}: not readable as WFDB, it announces {count} signals and describes {len(signals)}; is it cut short?"
         )
-    return Header(path, rate, frames, start, signals, ())
+    return Header(path, rate, frames, start, signals, (), not_a_start, comments)
 
 
 def _parsed(path: Path, number: int, line: str, parse: Callable[[str], _Parsed]) -> _Parsed:
@@ -119,14 +137,23 @@ def _parsed(path: Path, number: int, line: str, parse: Callable[[str], _Parsed])
         raise RecordError(f"{path}: not readable as WFDB, line {number} is not a header line ({error})") from error
 
 
-def _record(line: str) -> tuple[int, int, Fraction, int | None, datetime | None]:
-    """Parse the first line to segments, signals, frame rate, frames and start."""
+def _record(line: str) -> tuple[int, int, Fraction, int | None, datetime | None, str]:
+    """Parse the first line to segments, signals, frame rate, frames, start and the text of the start."""
     name, signals, *more = line.split()
-    rate = Fraction(re.split(r"[/(]", more[0])[0]) if more else DEFAULT_RATE
+    rate = _number(re.split(r"[/(]", more[0])[0]) if more else DEFAULT_RATE
     if rate <= 0:
         raise ValueError(f"a sampling rate of {more[0]} Hz")
     frames = int(more[1]) if len(more) > 1 else None
-    return int(name.partition("/")[2] or 0), int(signals), rate, frames or None, _start(more[2:])
+    return int(name.partition("/")[2] or 0), int(signals), rate, frames or None, _start(more[2:]), " ".join(more[2:4])
+
+
+def _number(text: str) -> Fraction:
+    """Parse a number exactly. No calibration or rate has an exponent beyond that of float64."""
+    number = float(text)
+    is_too_small = not number and re.match(r"[-+]?[0.]*[1-9]", text)
+    if len(text) > _LONGEST_NUMBER or not math.isfinite(number) or is_too_small:
+        raise ValueError(f"{text[:_LONGEST_NUMBER]!r} is not believed")
+    return Fraction(text) if number else Fraction(0)
 
 
 def _segment(line: str) -> tuple[str, int]:
@@ -141,8 +168,8 @@ def _signal(line: str) -> SignalLine:
     calibration = _GAIN.fullmatch(rest[0]) if rest else None
     if rest and calibration is None:
         raise ValueError(f"{rest[0]!r} is not a gain")
-    zero = Fraction(rest[2]) if len(rest) > 2 else Fraction(0)
-    gain = Fraction(calibration["gain"]) if calibration else Fraction(0)
+    zero = _number(rest[2]) if len(rest) > 2 else Fraction(0)
+    gain = _number(calibration["gain"]) if calibration else Fraction(0)
     baseline = calibration["baseline"] if calibration else None
     return SignalLine(
         file=file,
@@ -151,7 +178,7 @@ def _signal(line: str) -> SignalLine:
         skew=int(described["skew"] or 0),
         offset=int(described["offset"] or 0),
         gain=gain or None,
-        baseline=Fraction(baseline) if baseline is not None else zero,
+        baseline=_number(baseline) if baseline is not None else zero,
         units=(calibration["units"] if calibration else None) or "mV",
         lead=rest[6].strip() if len(rest) > 6 else "",
     )

@@ -19,6 +19,7 @@ from .new_files import NewFile, replace_file
 from .record import PORTION, Record, RecordError, portions
 from .scaling import LeadScale, Range, Scaler, octets_of, scales
 from .wfdb_annotations import AnnotationFile
+from .wfdb_header import DEVICE
 
 _WIDTHS: Final = (2, 3, 4)
 """Bytes of a sample, in formats 16, 24 and 32."""
@@ -36,7 +37,7 @@ class WfdbWriter:
         record: the recording, or its beginning; the constructor writes none of its samples.
         reach: the range of its samples.
         is_whole: whether ``record`` is the whole recording.
-        comments: comments for the header.
+        comments: comments for the header, besides those of the record.
 
     Raises:
         RecordError: WFDB does not allow the name, or cannot store the samples.
@@ -56,7 +57,8 @@ class WfdbWriter:
         self._scaler = Scaler(record, leads, -self._limit - 1)
         self._sums = np.zeros(len(leads), np.int64)
         self._first: list[int] | None = None
-        self._comments = tuple(map(_one_line, comments))
+        device = (f"{DEVICE} {record.device}",) if record.device else ()
+        self._comments = tuple(filter(None, map(_one_line, (*device, *record.comments, *comments))))
         self._start = _wall_clock(record.start)
         self._units = _one_line(record.units).replace(" ", "_") or "unknown"
         self._rounded_baselines = [
@@ -125,6 +127,8 @@ class WfdbWriter:
             (*self.record.leads, self.record.units), (*map(_one_line, self.record.leads), self._units), strict=True
         )
         told += [f"{old!r} is written as {new!r} in the header" for old, new in names if old != new]
+        texts = [text for text in (self.record.device, *self.record.comments) if _one_line(text) != text]
+        told += [f"{text!r} is written as {_one_line(text)!r} in a comment" for text in texts]
         return (*told, *self._notes.remarks())
 
     def abandon(self) -> None:

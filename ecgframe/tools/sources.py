@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from ..protocol import DEFAULT_MAX_PAYLOAD, ErrorCode
+from ..records.compressed import compression_of
 from . import ToolError
 from .budget import WORK_PER_BROKEN, Budget
 from .capture.pcap_file import MAGIC
@@ -117,7 +118,8 @@ def open_source(text: str, stdin: BinaryIO, *, max_payload: int = DEFAULT_MAX_PA
         max_payload: largest payload, in bytes, that counts as valid.
 
     Raises:
-        SourceError: there is no such file and the text is not hexadecimal, or the source is empty or unknown text.
+        SourceError: there is no such file and the text is not hexadecimal, or the source is empty, compressed or
+            unknown text.
         OSError: the file cannot be read.
     """
     path = Path(text)
@@ -147,6 +149,8 @@ def _sniffed(name: str, file: BinaryIO, nbytes: int | None, max_payload: int) ->
     begin = _read(file, _SNIFFED)
     if not begin:
         raise SourceError(f"{name} is empty")
+    if packed := compression_of(begin):
+        raise SourceError(f"{name}: {packed}")
     if begin.startswith(MAGIC):
         return CaptureSource(name, cast("BinaryIO", io.BufferedReader(_Rejoined(begin, file))), nbytes)
     if set(begin) <= _TEXT:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import gzip
 import os
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import command_line
 import numpy as np
 import pytest
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe import MessageType, encode
+from ecgframe import Codec, MessageType, encode
 from ecgframe.records import Annotation, Record, read_record, save_record, shipped_ecg, write_record
 
 
@@ -86,6 +87,33 @@ def test_frames_are_read_where_recordings_are(tmp_path, record):
     assert "go with CSV files" in run("encode", frames, "-o", tmp_path / "x", "--units", "mV", code=1)
     frames.write_bytes(frames.read_bytes()[:-1])
     assert "frame 599, at byte" in run("encode", frames, "-o", tmp_path / "x", code=1)
+
+
+def test_what_frames_do_not_take_along_is_said(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as file:
+        write_record(replace(shipped_ecg(), device="el250\x1b", comments=("69 M", "of a test")), file, ".npz")
+    said = run("encode", tmp_path / "a.npz", "-o", tmp_path / "x")
+    assert "Not taken along: 2 comments, the device (el250\\x1b)" in said
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_the_start_goes_through_frames_of_each_version(tmp_path, version):
+    start = datetime(2026, 1, 15, 10, 30, 45, tzinfo=UTC)
+    with (tmp_path / "a.npz").open("wb") as file:
+        write_record(replace(shipped_ecg(), start=start, annotations=(Annotation(1.0, "N"),)), file, ".npz")
+    run("encode", tmp_path / "a.npz", "-o", tmp_path / "x", "--version", version)
+    run("decode", tmp_path / "x", "-o", tmp_path / "b.npz")
+    found = read_record(tmp_path / "b.npz")
+    assert (found.start, found.annotations) == (start, (Annotation(1.0, "N"),))
+    stamps = [message.timestamp for message in Codec().decode_all((tmp_path / "x").read_bytes())]
+    assert stamps[:2] == ([1_768_473_045_000_000, 1_768_473_046_000_000] if version == 3 else [None, None])
+
+
+def test_compressed_frames_are_named_with_the_way_out(tmp_path, record):
+    run("encode", record, "-o", tmp_path / "x")
+    (tmp_path / "x.gz").write_bytes(gzip.compress((tmp_path / "x").read_bytes()))
+    for command in ("decode", "inspect", "sizes", "compare"):
+        assert "x.gz: it is compressed (gzip); unpack it first (gunzip)" in run(command, tmp_path / "x.gz", code=1)
 
 
 def test_a_file_that_is_a_recording_is_not_taken_for_frames(tmp_path):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_recordings import edf
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import Annotation, Record, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, Record, RecordError, read_record, save_record, shipped_ecg
 
 
 @pytest.fixture
@@ -247,3 +248,143 @@ def test_the_24_bit_sister_is_read(edfio, tmp_path):
     np.testing.assert_array_equal(record.signal, [counts])
     assert isinstance(record, Record)
     assert record.units == "mV"
+
+
+@pytest.mark.parametrize(
+    ("patient", "recording", "device", "comments", "left_out"),
+    [
+        (b"X X X X", b"Startdate 02-MAR-2002 X X X", "", (), ()),
+        (b"MCH-0234567 F 02-MAY-1951 Haagse_Harry", b"Startdate X X X Telemetry_03", "Telemetry 03", (), ("patient",)),
+        (
+            b"X",
+            b"Startdate 02-MAR-2002 PSG-1234 NN el250 of a test",
+            "el250",
+            ("administration code: PSG-1234", "technician: NN", "recording: of a test"),
+            (),
+        ),
+        (b"", b"of a test", "", ("recording: of a test",), ()),
+        (b"", b"", "", (), ()),
+    ],
+)
+def test_device_and_comments_are_kept(tmp_path, edfio, patient, recording, device, comments, left_out):
+    content = edf([(b"ECG", b"10")], bytes(20), kind=b"")[".edf"]
+    path = tmp_path / "a.edf"
+    path.write_bytes(content[:8] + patient.ljust(80) + recording.ljust(80) + content[168:])
+    record = read_record(path)
+    assert (record.device, record.comments) == (device, comments)
+    assert record.left_out == tuple(f"the field of the {what}" for what in left_out)
+
+
+def test_transducers_and_filters_are_comments(edfio, tmp_path):
+    signals = [signal(edfio, ramp(256), 128, lead) for lead in ("I", "II")]
+    for one in signals:
+        one.transducer_type = "AgAgCl electrode"
+    signals[1].prefiltering = "HP:0.1Hz LP:75Hz"
+    path = write(edfio, tmp_path, *signals)
+    assert read_record(path).comments == ("transducer: AgAgCl electrode", "filter of II: HP:0.1Hz LP:75Hz")
+    assert read_record(path, leads=["I"]).comments == ("transducer: AgAgCl electrode",)
+
+
+# --- times of data records ---
+
+
+def timed(
+    folder: Path,
+    onsets: list[bytes],
+    *,
+    duration: bytes,
+    kind: bytes = b"EDF+C",
+    cut: int = 0,
+    notes_first: bool = False,
+) -> Path:
+    """Write data records of 10 samples, which count on, and their times."""
+    notes = [onset + b"\x14\x14\0" + onset + b"\x14n\x14" for onset in onsets]
+    signals, content = [(b"ECG", b"10"), (b"EDF Annotations", b"25")], b""
+    for number, note in enumerate(notes):
+        counts = np.arange(number * 10, number * 10 + 10, dtype="<i2").tobytes()
+        content += note.ljust(50, b"\0") + counts if notes_first else counts + note.ljust(50, b"\0")
+    if notes_first:
+        signals.reverse()
+    path = folder / "times.edf"
+    path.write_bytes(edf(signals, content[: len(content) - cut], duration=duration, kind=kind)[".edf"])
+    return path
+
+
+THIRDS = [b"+%d.%s" % (number // 3, (b"0", b"33333333", b"66666667")[number % 3]) for number in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("onsets", "duration", "said"),
+    [
+        (THIRDS, b"0.333333", ()),
+        (THIRDS, b"0.333334", ()),
+        ([b"+0", b"+1.003", b"+1.998", b"+3"], b"1", ()),
+        ([b"+0", b"+1.1", b"+1.9", b"+3"], b"1", ("up to 0.1 s away",)),
+        ([b"+5.5", b"+6.4", b"+7.3", b"+8.2"], b"1", ("up to 0.3 s away",)),
+    ],
+)
+def test_records_that_follow_each_other_may_have_irregular_times(tmp_path, edfio, onsets, duration, said):
+    record = read_record(timed(tmp_path, onsets, duration=duration))
+    np.testing.assert_array_equal(record.signal, [np.arange(10 * len(onsets))])
+    assert (record.missing, len(record.repaired)) == (None, len(said))
+    assert all(text in told for text, told in zip(said, record.repaired, strict=True))
+
+
+def test_rounded_times_of_records_with_gaps_do_not_overlap(tmp_path, edfio):
+    onsets = [*THIRDS, b"+5"]
+    record = read_record(timed(tmp_path, onsets, duration=b"0.333334", kind=b"EDF+D"))
+    assert record.signal[0, :90].tolist() == list(range(90))
+    assert record.signal[0, -10:].tolist() == list(range(90, 100))
+    assert record.is_missing()[0].sum() == record.samples - 100 == 60
+
+
+@pytest.mark.parametrize("notes_first", [False, True])
+def test_annotations_of_an_incomplete_record_are_kept(tmp_path, edfio, notes_first):
+    path = timed(tmp_path, [b"+0", b"+1", b"+2"], duration=b"1", notes_first=notes_first, cut=4)
+    record = read_record(path)
+    assert [note.time for note in record.annotations] == [0.0, 1.0, 2.0]
+    assert record.is_missing()[0].sum() == (2 if notes_first else 0)
+
+
+def test_calibrated_samples_without_a_unit_have_unknown_ones(edfio, tmp_path):
+    path = write(edfio, tmp_path, signal(edfio, ramp(256), 128, "ECG", ""))
+    assert read_record(path).units == "unknown"
+    again = save_record(read_record(path), tmp_path / "again.edf")
+    assert (read_record(again.files[0]).units, again.remarks) == ("unknown", ())
+
+
+# --- any file ---
+
+
+@st.composite
+def ranges(draw, bits):
+    """A digital and a physical range, which may be reversed, as edfio allows it."""
+    least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    low = draw(st.integers(least, most - 1))
+    high = draw(st.integers(low + 1, most))
+    ends = draw(st.lists(st.decimals(-9999, 9999, places=2).map(float), min_size=2, max_size=2, unique=True))
+    return (low, high), tuple(ends)
+
+
+@pytest.mark.parametrize("kind", ["Edf", "Bdf"])
+@given(data=st.data(), units=st.sampled_from(["uV", "mV", "V", "Ohm"]), seed=st.integers(0, 1 << 32))
+def test_any_file_has_the_values_that_edfio_gives(tmp_path_factory, kind, data, units, seed):
+    edfio, random = optional("edfio"), np.random.default_rng(seed)
+    bits, dtype = (16, np.int16) if kind == "Edf" else (24, np.int32)
+    records = data.draw(st.integers(1, 4))
+    signals = [
+        getattr(edfio, f"{kind}Signal").from_digital(
+            random.integers(*digital, 50 * records, dtype, endpoint=True), 50, label=f"V{number}",
+            physical_dimension=units, physical_range=physical, digital_range=digital,
+        )
+        for number, (digital, physical) in enumerate(data.draw(st.lists(ranges(bits), min_size=1, max_size=4)))
+    ]  # fmt: skip
+    path = tmp_path_factory.mktemp("any") / f"a.{kind.lower()}"
+    getattr(edfio, kind)(signals, data_record_duration=1).write(path)
+    record = read_record(path)
+    factor = {"uV": 1e-3, "V": 1e3}.get(units, 1)
+    expected = getattr(edfio, f"read_{kind.lower()}")(path).signals
+    for row, signal_of_edfio in zip(record.physical(), expected, strict=True):
+        values = signal_of_edfio.data * factor
+        np.testing.assert_allclose(row, values, rtol=1e-9, atol=1e-9 * np.abs(values).max())
+    assert record.units == ("Ohm" if units == "Ohm" else "mV")

@@ -25,8 +25,7 @@ SECONDS = {1: 5, 10: 20}
 MEMORY = 384
 """MiB of the command."""
 
-EVERY = [(kind, name) for kind in ("numpy", "csv", "edf") for name in hostile_recordings.KINDS[kind]]
-"""Without DICOM: pydicom makes objects of each element, which takes some fifty bytes for each byte of the file."""
+EVERY = [(kind, name) for kind, made in hostile_recordings.KINDS.items() for name in made]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
@@ -189,3 +188,11 @@ def test_deflated_dicom_is_inflated_up_to_a_limit(tmp_path, mebibytes):
         assert read(tmp_path, files).samples == MIB // 2
     else:
         refused(tmp_path, files, r"it inflates to more than 83,886,080 bytes")
+
+
+def test_elements_and_annotations_of_dicom_are_bounded(tmp_path, monkeypatch):
+    made = hostile_recordings.DICOM
+    for name in ("many groups", "many channels of nothing", "many elements", "many annotations", "deep sequences"):
+        refused(tmp_path, made[name](2 * MIB), "it has more than [0-9,]+ elements, which")
+    monkeypatch.setattr(bounds, "FEW_ANNOTATIONS", 3)
+    refused(tmp_path, made["many annotations"](1000), "it has more than [0-9]+ annotations")

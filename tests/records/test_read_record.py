@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import zipfile
+
 import numpy as np
 import pytest
 from interpreter import python
@@ -76,3 +81,28 @@ def test_importing_the_readers_imports_no_optional_library():
     code = f"import sys, ecgframe.records; print({optional} & set(sys.modules))"
     run = python("-c", code)
     assert (run.stdout.strip(), run.stderr) == ("set()", "")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.edf", "x.hea", "x.dcm", "x"])
+@pytest.mark.parametrize(
+    ("pack", "said"), [(gzip.compress, r"gzip.*gunzip"), (bz2.compress, "bunzip2"), (lzma.compress, "unxz")]
+)
+def test_a_compressed_file_is_named_with_the_way_out(tmp_path, name, pack, said):
+    path = tmp_path / f"{name}.gz"
+    path.write_bytes(pack(b"I\n1\n2\n"))
+    with pytest.raises(RecordError, match=rf"{name}\.gz: it is compressed .*{said}"):
+        read_record(path, sampling_rate=250)
+    with pytest.raises(RecordError, match=rf"{name}: no such file, but {name}\.gz is compressed"):
+        read_record(tmp_path / name)
+
+
+def test_an_archive_without_arrays_is_named_with_the_way_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("a.csv", "I\n1\n")
+    with pytest.raises(RecordError, match=r"a\.csv\.zip: an archive \(zip\) without arrays .*unzip"):
+        read_record(tmp_path / "a.csv.zip", 250)
+
+
+def test_a_text_that_begins_like_a_compressed_file_is_read(tmp_path):
+    (tmp_path / "a.csv").write_text("BZh\n1\n2\n")
+    assert read_record(tmp_path / "a.csv", 250).leads == ("BZh",)

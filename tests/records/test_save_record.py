@@ -67,6 +67,24 @@ def test_a_saved_record_is_read_unchanged(tmp_path, record, suffix):
     assert saved.remarks == ()
 
 
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".npz", ".csv"])
+def test_device_and_comments_are_kept_or_a_remark_says_so(tmp_path, suffix):
+    record = replace(noted(), device="Mortara Instrument, Inc. el250", comments=("69 M", "=1+1, of a test: größer"))
+    saved = save_record(record, tmp_path / f"rec{suffix}")
+    found = read_record(saved.files[0])
+    assert found.device == record.device
+    assert found.comments == (() if suffix in (".edf", ".bdf") else record.comments)
+    assert saved.remarks == (("2 comments are left out, which EDF has no field for",) if not found.comments else ())
+
+
+@pytest.mark.parametrize("device", ["X", "a_b", "é", "a" * 80])
+def test_a_device_that_edf_cannot_name_has_a_remark(tmp_path, device):
+    saved = save_record(replace(noted(), device=device), tmp_path / "rec.edf")
+    found = read_record(saved.files[0])
+    assert any(remark.startswith(f"the device {device!r} is written as") for remark in saved.remarks)
+    assert (found.device != device, found.start, found.left_out) == (True, START, ())
+
+
 # --- other libraries ---
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import Annotation, Record, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, Record, RecordError, bounds, read_record, shipped_ecg
 
 # wfdb writes records by pandas calls that pandas has announced to change
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
@@ -301,3 +303,338 @@ def test_broken_annotations_do_not_keep_the_samples(wfdb, put):
     record = read_record(put("a.hea", "a 1 250 2\na.dat 16 200/mV 16 0 100 0 0 II\n") / "a")
     assert record.signal.tolist() == [[100, 200]]
     assert "annotations of a.atr, which cannot be read" in record.left_out[0]
+
+
+# --- annotations ---
+
+
+def plain(put, signals: str = "II", rate: object = 250, rest: str = "") -> Path:
+    """Write a record of 500 samples per signal; return its path."""
+    names = signals.split()
+    put("a.dat", stored("16", [100] * 500 * len(names)))
+    lines = "".join(f"a.dat 16 200/mV 16 0 100 0 0 {name}\n" for name in names)
+    return put("a.hea", f"a {len(names)} {rate} 500{rest}\n{lines}") / "a"
+
+
+def annotate(wfdb, path: Path, suffix: str = "atr", **more) -> None:
+    more = {"symbol": ["N", "V"], "sample": np.array([50, 250]), **more}
+    wfdb.wrann(path.name, suffix, more.pop("sample"), write_dir=str(path.parent), **more)
+
+
+def test_annotations_may_have_a_time_resolution_of_their_own(wfdb, put):
+    path = plain(put)
+    annotate(wfdb, path, fs=1000)
+    assert read_record(path).annotations == (Annotation(0.05, "N"), Annotation(0.25, "V"))
+
+
+def test_the_signal_of_an_annotation_is_its_lead(wfdb, put):
+    path = plain(put, "I II V1")
+    annotate(wfdb, path, chan=np.array([0, 2]))
+    assert [note.lead for note in read_record(path).annotations] == ["I", "V1"]
+    assert [note.lead for note in read_record(path, leads=["II", "V1"]).annotations] == ["V1"]
+    annotate(wfdb, path, chan=np.array([0, 0]))  # no file can say that it names no signal
+    assert [note.lead for note in read_record(path).annotations] == [None, None]
+    annotate(wfdb, path, chan=np.array([0, 3]))
+    record = read_record(path)
+    assert [note.lead for note in record.annotations] == ["I", None]
+    assert record.left_out == ("the signal of 1 annotations of a.atr, which the record does not have",)
+
+
+def test_the_text_of_a_beat_does_not_replace_its_code(wfdb, put):
+    path = plain(put)
+    annotate(wfdb, path, symbol=["V", "+"], aux_note=["couplet", "(AFIB"], subtype=np.array([0, 1]))
+    record = read_record(path)
+    assert [note.text for note in record.annotations] == ["V couplet", "(AFIB"]
+    assert record.left_out == ("subtypes and numbers of 1 annotations of a.atr",)
+
+
+def test_codes_that_a_file_defines_have_their_names(wfdb, put):
+    path = plain(put)
+    annotate(wfdb, path, symbol=["N", "P"], custom_labels=[(44, "P", "of a test")])
+    assert [note.text for note in read_record(path).annotations] == ["N", "P"]
+
+
+def atr(*words: int, text: bytes = b"", end: bytes = b"\0\0") -> bytes:
+    return np.array(words, "<u2").tobytes() + text + end
+
+
+@pytest.mark.parametrize(
+    ("content", "annotations"),
+    [
+        (atr(22 << 10, 63 << 10 | 6, text=b"## odd"), ()),  # the wfdb library does not return from it
+        (atr(22 << 10, 63 << 10 | 4, text=b"note"), (Annotation(0.0, "note"),)),  # the wfdb library drops it
+        (atr(59 << 10, 1, 0, 1 << 10 | 464), (Annotation(264.0, "N"),)),
+        (atr(1 << 10 | 250, 59 << 10, 0xFFFF, 0xFF83, 5 << 10), (Annotation(0.5, "V"), Annotation(1.0, "N"))),
+    ],
+)
+def test_annotations_that_are_rare(put, content, annotations):
+    path = plain(put)
+    put("a.atr", content)
+    record = read_record(path)
+    assert (record.annotations, record.left_out) == (annotations, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\1", "the annotations of a.atr, which cannot be read (it has an odd number of bytes)"),
+        (atr(55 << 10), "the annotations of a.atr, which cannot be read (byte 0 has the code 55"),
+        (atr(1 << 10, 63 << 10 | 40), "what follows the 1 annotations of a.atr, which is cut short"),
+        (atr(1 << 10, end=b""), "what follows the 1 annotations of a.atr, which is cut short"),
+    ],
+)
+def test_annotations_that_are_damaged(put, content, said):
+    path = plain(put)
+    put("a.atr", content)
+    assert read_record(path).left_out[0].startswith(said)
+
+
+def test_annotations_of_wfdb_are_bounded(put, monkeypatch):
+    path = plain(put)
+    put("a.atr", atr(*[1 << 10 | 1] * 4))
+    assert len(read_record(path).annotations) == 4
+    monkeypatch.setattr(bounds, "FEW_ANNOTATIONS", 3)
+    monkeypatch.setattr(bounds, "ANNOTATIONS_PER_BYTE", 0)
+    assert "it has more than 3" in read_record(path).left_out[0]
+
+
+def test_other_annotations_are_named(wfdb, put):
+    path = plain(put)
+    for suffix in ("qrs", "ecg", "wabp", "atr"):
+        annotate(wfdb, path, suffix)
+    put("a.txt", "of somebody")
+    put("a.edf", b"0       \0\0")
+    put("a.png", b"\x89PNG\r\n\x1a\n\0\0\xae\x42\x60\x82")
+    put("ab.qrs", atr(1 << 10))
+    put("a.st.gz", b"\x1f\x8b")
+    put("a.csv.gz", b"\x1f\x8b\0\0")
+    record = read_record(path)
+    assert record.left_out == tuple(f"the annotations of a.{suffix}" for suffix in ("ecg", "qrs", "st.gz", "wabp"))
+    assert len(record.annotations) == 2
+
+
+@pytest.mark.parametrize(
+    ("time", "left_out"),
+    [
+        (" 12:30:05", ("the time 12:30:05, which has no valid date",)),
+        (" 12:30:05 99/99/2011", ("the time 12:30:05 99/99/2011, which has no valid date",)),
+        (" 12:30:05 04/05/2011", ()),
+    ],
+)
+def test_a_time_without_a_date_is_left_out(put, time, left_out):
+    assert read_record(plain(put, rest=time)).left_out == left_out
+
+
+def test_comments_and_the_device_are_kept(put):
+    path = plain(put)
+    header = path.with_suffix(".hea").read_text()
+    put("a.hea", f"# 69 M 1085\n{header}#\n#device: el250\n# Aldomet, Inderal\n")
+    record = read_record(path)
+    assert (record.device, record.comments) == ("el250", ("69 M 1085", "Aldomet, Inderal"))
+
+
+# --- segments that differ ---
+
+
+def test_signals_of_segments_are_joined_by_name(wfdb, put):
+    put("p.dat", stored("16", [1, 2, 3, 4]))
+    for name, leads in (("p", ("I", "II")), ("q", ("II", "I")), ("r", ("II", "V"))):
+        put(f"{name}.hea", f"{name} 2 250 2\n" + "".join(f"p.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads))
+    record = read_record(put("m.hea", "m/3 2 250 6\np 2\nq 2\nr 2\n") / "m")
+    assert record.leads == ("I", "II", "V")
+    nan = np.nan
+    expected = [[1, 3, 2, 4, nan, nan], [2, 4, 1, 3, 1, 3], [nan, nan, nan, nan, 2, 4]]
+    np.testing.assert_allclose(record.physical() * 200, expected)
+    assert record.repaired == ("its segments have different signals; they are joined by name",)
+
+
+def test_signals_that_nothing_tells_apart_are_refused(wfdb, put):
+    put("p.dat", stored("16", [1, 2, 3, 4]))
+    for name, leads in (("p", ("I", "I")), ("q", ("I", "V"))):
+        put(f"{name}.hea", f"{name} 2 250 2\n" + "".join(f"p.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads))
+    with pytest.raises(RecordError, match="do not tell which belong together; read its segments one by one"):
+        read_record(put("m.hea", "m/2 2 250 4\np 2\nq 2\n") / "m")
+
+
+def test_signals_that_the_layout_does_not_have_are_named(wfdb, put):
+    put("v.dat", stored("16", [1, 2, 3, 4]))
+    put("v.hea", "v 2 250 2\nv.dat 16 200/mV 16 0 0 0 0 V\nv.dat 16 200/mV 16 0 0 0 0 II\n")
+    put("l.hea", "l 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
+    record = read_record(put("m.hea", "m/2 1 250 2\nl 0\nv 2\n") / "m")
+    assert record.signal.tolist() == [[2, 4]]
+    assert record.left_out == ("V of segments, which is not in the layout l",)
+
+
+@pytest.mark.parametrize("layout", ["", "l 0\n"])
+def test_gains_that_segments_do_not_have_are_assumed_and_that_is_said(wfdb, put, layout):
+    segments(put, {"p": "200", "q": "0"})
+    put("l.hea", "l 1 250 0\n~ 0 200/mV 16 0 0 0 0 II\n")
+    record = read_record(put("m.hea", f"m/{3 if layout else 2} 1 250 4\n{layout}p 2\nq 2\n") / "m")
+    np.testing.assert_allclose(record.physical(), [[0.2, 0.4, 0.2, 0.4]])
+    assert record.repaired == ("no gain stands in the header of q for II: 200 counts a unit, as WFDB assumes",)
+
+
+def test_lengths_of_segments_that_differ_are_said(wfdb, put):
+    segments(put, {"p": "200"})
+    put("p.atr", atr(1 << 10))
+    record = read_record(put("m.hea", "m/2 1 250 9\np 1\np 2\n") / "m")
+    assert record.signal.tolist() == [[40, 40, 80]]
+    assert record.left_out == ("the last 1 of 2 frames of p", "the annotations of p.atr")
+    assert record.repaired == ("its header announces 9 frames, and its segments have 3",)
+
+
+def test_the_start_of_the_first_segment_is_that_of_the_record(wfdb, put):
+    put("p.dat", stored("16", [40, 80]))
+    put("p.hea", "p 1 250 2 12:30:05 04/05/2011\np.dat 16 200/mV 16 0 40 0 0 II\n")
+    assert read_record(put("m.hea", "m/2 1 250 252\n~ 250\np 2\n") / "m").start == datetime(2011, 5, 4, 12, 30, 4)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("m/3 1 250 4\np 2\np 2\n", "it announces 3 segments and lists 2; is it cut short"),
+        ("m/2 1 250 4\np 2\n~ 90000000\n", "90,000,002 samples, more than files of 4 bytes are believed to hold"),
+        ("m/1 1 250 4\n~ 3\n", "none of its segments holds samples"),
+    ],
+)
+def test_segments_that_are_not_there_are_refused(wfdb, put, header, said):
+    segments(put, {"p": "200"})
+    with pytest.raises(RecordError, match=said):
+        read_record(put("m.hea", header) / "m")
+
+
+def test_samples_that_are_compressed_are_named(put):
+    path = plain(put)
+    path.with_suffix(".dat").rename(path.with_name("a.dat.gz"))
+    with pytest.raises(RecordError, match=r"a\.dat is not beside it, and a\.dat\.gz is compressed .*gunzip"):
+        read_record(path)
+
+
+# --- any record ---
+
+BITS = {"16": 15, "24": 23, "32": 31, "80": 7, "212": 11}
+"""Formats that wfdb writes, and the bits of their counts without sign."""
+
+
+@st.composite
+def signals_of_wfdb(draw):
+    """A signal for ``wrsamp``: format, counts with missing ones among them, samples per frame, gain, baseline, unit."""
+    form = draw(st.sampled_from(sorted(BITS)))
+    each, random = draw(st.integers(1, 3)), np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    most = (1 << BITS[form]) - 1
+    counts = random.integers(-most, most, FRAMES * each, endpoint=True)
+    counts[random.random(len(counts)) < draw(st.sampled_from([0, 0.2]))] = -most - 1
+    gain = float(draw(st.integers(1, 4000))) / draw(st.sampled_from([1, 8]))
+    return form, counts, each, gain, draw(st.integers(-2000, 2000))
+
+
+FRAMES = 6
+
+
+@given(signals=st.lists(signals_of_wfdb(), min_size=1, max_size=4), units=st.sampled_from(["mV", "uV", "mmHg"]))
+def test_any_record_has_the_values_that_wfdb_gives(tmp_path_factory, signals, units):
+    wfdb, folder = optional("wfdb"), tmp_path_factory.mktemp("any")
+    each = signals[0][2]
+    forms, counts, frames, gains, baselines = zip(*(one for one in signals if one[2] == each), strict=True)
+    wfdb.wrsamp(
+        "a", fs=100, units=[units] * len(forms), sig_name=[f"V{number}" for number in range(len(forms))],
+        e_d_signal=list(counts), samps_per_frame=list(frames), fmt=list(forms), adc_gain=list(gains),
+        baseline=list(baselines), write_dir=str(folder),
+    )  # fmt: skip
+    record = read_record(folder / "a")
+    found = wfdb.rdrecord(str(folder / "a"), smooth_frames=False).e_p_signal
+    factor = 1e-3 if units == "uV" else 1
+    np.testing.assert_allclose(record.physical(), np.array(found) * factor, rtol=1e-9, atol=1e-12)
+    assert (record.sampling_rate, record.units) == (100 * each, "mmHg" if units == "mmHg" else "mV")
+
+
+@given(
+    marks=st.lists(
+        st.tuples(
+            st.integers(0, 1 << 20),
+            st.sampled_from("NLRVA~+"),
+            st.integers(0, 2),
+            st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=5),
+        ),
+        min_size=1,
+        max_size=20,
+        unique_by=lambda mark: mark[0],
+    ),
+    rate=st.sampled_from([None, 1000, 128.5]),
+)
+def test_any_annotations_are_those_that_wfdb_reads(tmp_path_factory, marks, rate):
+    wfdb, folder = optional("wfdb"), tmp_path_factory.mktemp("any")
+    header = "".join(f"a.dat 16 200/mV 16 0 0 0 0 {name}\n" for name in ("I", "II", "V1"))
+    (folder / "a.dat").write_bytes(bytes(6))
+    (folder / "a.hea").write_text(f"a 3 250 1\n{header}")
+    samples, symbols, signals, texts = zip(*sorted(marks), strict=True)
+    wfdb.wrann(
+        "a", "atr", np.array(samples), symbol=list(symbols), chan=np.array(signals), aux_note=list(texts),
+        fs=rate, write_dir=str(folder),
+    )  # fmt: skip
+    found = wfdb.rdann(str(folder / "a"), "atr")
+    annotations = read_record(folder / "a").annotations
+    assert [note.time for note in annotations] == [sample / (rate or 250) for sample in found.sample.tolist()]
+    names = ("I", "II", "V1") if any(signals) else (None, None, None)
+    assert [note.lead for note in annotations] == [names[number] for number in found.chan.tolist()]
+    for note, symbol, text in zip(annotations, found.symbol, found.aux_note, strict=True):
+        said = text.rstrip("\0")
+        assert note.text == (said or symbol if symbol in "~+" else f"{symbol} {said}".strip())
+
+
+# --- headers that cannot be right ---
+
+
+@pytest.mark.parametrize(
+    ("rate", "calibration", "zero"),
+    [("250", "1e99999999/mV", "0"), ("250", "1e-99999999/mV", "0"), ("1e9999999", "1/mV", "0"), ("9", "1/mV", "1e999")],
+)
+def test_numbers_of_any_size_are_refused(put, rate, calibration, zero):
+    put("a.dat", stored("16", [1, 2]))
+    with pytest.raises(RecordError, match=r"line . is not a header line .*is not believed"):
+        read_record(put("a.hea", f"a 1 {rate} 2\na.dat 16 {calibration} 16 {zero} 0 0 0 II\n") / "a")
+
+
+def test_a_skew_of_any_size_is_refused(wfdb, put):
+    put("a.dat", stored("16", [1, 2]))
+    with pytest.raises(RecordError, match="a skew of 999,999,999 samples is not believed"):
+        read_record(put("a.hea", "a 1 250 2\na.dat 16:999999999 200 16 0 0 0 0 II\n") / "a")
+
+
+@pytest.mark.parametrize("form", ["16", "24", "80"])
+def test_frames_that_the_header_does_not_announce_are_named(wfdb, put, form):
+    put("a.dat", stored(form, [1, 2, 3, 4, 5]))
+    record = read_record(put("a.hea", f"a 1 250 2\na.dat {form} 200/mV 16 0 0 0 0 II\n") / "a")
+    assert record.signal.tolist() == [[1, 2]]
+    assert record.left_out == ("3 frames of a.dat after the 2 that the header announces",)
+
+
+@st.composite
+def segments_of_wfdb(draw):
+    """Leads of a segment, in any order; its frames and its gain. Nothing for a segment of missing samples."""
+    leads = draw(st.lists(st.sampled_from(["I", "II", "V"]), max_size=3, unique=True))
+    return leads, draw(st.integers(1, 5)), draw(st.sampled_from([100, 200, 400.5]))
+
+
+@given(segments=st.lists(segments_of_wfdb(), min_size=1, max_size=4), seed=st.integers(0, 1 << 32))
+def test_any_segments_have_the_values_that_wfdb_gives(tmp_path_factory, segments, seed):
+    wfdb, folder = optional("wfdb"), tmp_path_factory.mktemp("any")
+    random, lines = np.random.default_rng(seed), []
+    segments = [(["II", "I", "V"], 2, 200), *segments]
+    for number, (leads, frames, gain) in enumerate(segments):
+        lines.append(f"{f's{number}' if leads else '~'} {frames}\n")
+        if leads:
+            counts = random.integers(-1000, 1000, (frames, len(leads)))
+            counts[random.random(counts.shape) < 0.2] = -32768
+            wfdb.wrsamp(
+                f"s{number}", fs=100, units=["mV"] * len(leads), sig_name=leads, d_signal=counts, write_dir=str(folder),
+                fmt=["16"] * len(leads), adc_gain=[gain] * len(leads), baseline=[number] * len(leads),
+            )  # fmt: skip
+    layout = "".join(f"~ 0 200/mV 16 0 0 0 0 {lead}\n" for lead in ("I", "II", "V"))
+    (folder / "layout.hea").write_text(f"layout 3 100 0\n{layout}")
+    frames = sum(frames for _, frames, _ in segments)
+    (folder / "m.hea").write_text(f"m/{len(segments) + 1} 3 100 {frames}\nlayout 0\n{''.join(lines)}")
+    record, found = read_record(folder / "m"), wfdb.rdrecord(str(folder / "m"))
+    assert list(record.leads) == found.sig_name == ["I", "II", "V"]
+    np.testing.assert_allclose(record.physical(), found.p_signal.T, rtol=1e-9, atol=1e-12)
+    assert (record.left_out, record.repaired) == ((), ())
