@@ -25,6 +25,9 @@ SECURE: Final = ("wss", "https")
 PATIENCE: Final = 5.0
 """Seconds to wait for an HTTP response or for a closing handshake."""
 
+USE_TLS: Final = "if it uses TLS, connect by wss:// or https://"
+"""What to try if a server gives no answer in HTTP."""
+
 LARGEST_LIST: Final = 1 << 20
 """Largest list of streams that is read, in bytes."""
 
@@ -100,7 +103,7 @@ async def open_websocket(
 
 def why_not(url: str, error: BaseException) -> str | None:  # noqa: PLR0911 - one for each kind
     """Explain in one line why connecting to the URL failed; None if the error has another cause."""
-    from websockets.exceptions import InvalidURI, ProxyError, WebSocketException  # noqa: PLC0415 - an extra
+    from websockets.exceptions import InvalidMessage, InvalidURI, ProxyError, WebSocketException  # noqa: PLC0415 - an extra
 
     proxy = proxy_for(url)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -113,6 +116,8 @@ def why_not(url: str, error: BaseException) -> str | None:  # noqa: PLR0911 - on
         return f"{url}: {error.msg}"
     if isinstance(error, ProxyError) and proxy is not None:
         return f"{url}: {proxy} refuses the connection: {error}"
+    if isinstance(error, InvalidMessage) and proxy is None and urlsplit(url).scheme not in SECURE:
+        return f"{url}: {error}; {USE_TLS}"
     if isinstance(error, WebSocketException):
         return f"{url}: {error}"
     if isinstance(error, OSError):
