@@ -20,6 +20,7 @@ from .codec import Codec, Message
 from .compression import inflate
 from .errors import ProtocolError
 from .messages.times import unix_seconds
+from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
 from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
 from .protocol import LARGEST_LENGTH, Flag, MessageType
@@ -29,8 +30,8 @@ from .records.bounds import most_bytes
 from .records.compressed import compression_of
 from .records.mapped import HELD as _HELD
 from .records.mapped import MappedFile, Reading
-from .records.record import COUNTS
 from .records.sample_buffer import SampleBuffer
+from .signal_fields import lead_names, one_for_each, unit_of
 from .value_count import MOST_OTHERS as _MOST_OTHERS
 from .value_count import count_numbers
 
@@ -465,7 +466,7 @@ class Joining:
     def fail(self, problem: str, cause: ProtocolError | None = None, *, offset: int) -> NoReturn:
         """Raise a FrameFileError for the current frame."""
         number = self.frames
-        before = f"the {number} {'frame' if number == 1 else 'frames'} before it {'is' if number == 1 else 'are'} good"
+        before = f"the {counted(number, 'frame')} before it {'is' if number == 1 else 'are'} good"
         raise FrameFileError(
             f"{self.path}: frame {number}, at byte {offset}: {problem}; "
             f"{before if number else 'is this a file of frames?'} (--skip-broken reads what is good)",
@@ -481,20 +482,18 @@ class Joining:
             FrameFileError: it has no samples.
         """
         if self.buffer is None:
-            frames = "1 message" if self.frames == 1 else f"{self.frames:,} messages"
-            problem = f"{self.path}: it holds {frames} and no signal"
+            problem = f"{self.path}: it holds {counted(self.frames, 'message')} and no signal"
             raise FrameFileError(problem, frame=0, offset=0)
         signal = self.buffer.signal()
-        leads = self.constant["leads"] or [f"ch{number}" for number in range(1, len(signal) + 1)]
-        known = self.constant["gain"] is not None or signal.dtype.kind == "f"
+        is_counts = self.constant["gain"] is None and signal.dtype.kind != "f"
         annotations = self._annotations()
         record = Record(
             signal=signal,
             sampling_rate=self.constant["sampling_rate"],
-            leads=tuple(leads),
-            units=self.constant["units"] or ("mV" if known else COUNTS),
-            gain=_each(self.constant["gain"], len(signal)),
-            baseline=_each(self.constant["baseline"], len(signal)),
+            leads=lead_names(self.constant["leads"], len(signal)),
+            units=unit_of(self.constant["units"], is_counts=is_counts),
+            gain=one_for_each(self.constant["gain"], len(signal)),
+            baseline=one_for_each(self.constant["baseline"], len(signal)),
             source=str(self.path),
             missing=self.constant["missing"] if signal.dtype.kind in "iu" else None,
             start=self.start,
@@ -511,15 +510,10 @@ class Joining:
         return tuple(sorted((note for note in notes if abs(note.time) < LONGEST), key=attrgetter("time")))
 
     def _left_out(self, placed: int) -> tuple[str, ...]:
-        counts = {f"{kind} message": count for kind, count in self._others.items()}
+        others = tuple(counted(count, f"{kind} message") for kind, count in self._others.items())
         if count := len(self._alerts) - placed:
-            what = "alert" if count == 1 else "alerts"
-            return (f"{count:,} {what} without a place in the signal", *_counted(counts))
-        return _counted(counts)
-
-
-def _counted(counts: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(f"{count:,} {what if count == 1 else what + 's'}" for what, count in counts.items())
+            return (f"{counted(count, 'alert')} without a place in the signal", *others)
+        return others
 
 
 def _placed(alert: Annotation, begin: float, rate: float) -> Annotation:
@@ -603,9 +597,3 @@ def _date(timestamp: float | datetime.datetime | None) -> datetime.datetime | No
 
 def _as_lists(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
-
-
-def _each(value: Any, leads: int) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    return tuple(value) if isinstance(value, list) else (value,) * leads

@@ -42,11 +42,13 @@ UPPER_FLOORS = {
     "value_count",
     "background",
     "libraries",
+    "plural",
     "private_files",
     "recording",
     "server",
     "client",
     "session",
+    "signal_fields",
     "tools",
     "metrics",
     "data",
@@ -109,7 +111,7 @@ SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
     "exact",
 }
 
-BRIDGES_MAY_IMPORT = CLIENT_MAY_IMPORT | {"bridges", "frame_file", "recording", "samples"}
+BRIDGES_MAY_IMPORT = CLIENT_MAY_IMPORT | {"bridges", "frame_file", "recording", "samples", "signal_fields"}
 
 PUBLIC = {
     "encode",

@@ -12,6 +12,7 @@ import typer
 
 from ..foreign_text import printable
 from ..frame_file import FrameFile, read_frames
+from ..plural import counted
 from ..records import Record, save_record, write_record
 from ..records.record import portions
 from ..records.write import SUFFIXES, files_to_save
@@ -128,7 +129,7 @@ def _lines_of(losses: Losses, found: FrameFile) -> Iterator[str]:
         gaps = losses.stretches
         yield (
             f"missing: {losses.missing:,} samples of each lead, {duration(losses.missing / record.sampling_rate)}, "
-            f"in {'1 gap' if gaps == 1 else f'{gaps:,} gaps'}; {losses.fill:g} stands in their place"
+            f"in {counted(gaps, 'gap')}; {losses.fill:g} stands in their place"
         )
         yield from (f"  {duration(length)} from {start:.3f} s on" for start, length in losses.gaps)
         if gaps > len(losses.gaps):

@@ -13,6 +13,7 @@ from ..codec import Codec
 from ..compression import Compression
 from ..errors import MessageTooLarge
 from ..frame_file import annotation_messages, annotations_not_kept, ecg_messages, samples_per_frame, write_frames
+from ..plural import counted
 from ..protocol import LATEST_VERSION, SESSION_VERSIONS
 from ..records import Record, RecordError
 from ..records.files import files_of
@@ -131,7 +132,7 @@ def encode(
         console.say(line)
     if recording.annotations and not no_annotations:
         console.say(_annotations_written(recording))
-    frame = "1 frame" if frames == 1 else f"{frames:,} frames"
+    frame = counted(frames, "frame")
     share = written / recording.signal.nbytes
     console.say(
         f"{written_to}: {frame} of {duration(samples / recording.sampling_rate)}, version {version}, {size(written)} "

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from ..foreign_text import printable
+from ..plural import counted
 from ..protocol import ErrorCode
 from ..tools.error_report import Group, Report, read_error_log
 from .console import Terminal, print_json
@@ -83,16 +84,15 @@ def _print(console: Terminal, file: Path, report: Report) -> None:
 
 
 def _lines_of(group: Group) -> list[Text]:
-    times = "1 time" if group.count == 1 else f"{group.count:,} times"
     lines = [
-        Text.assemble((f"0x{group.code:03x} {_name(group.code)}", "bold red"), f"  {times}"),
+        Text.assemble((f"0x{group.code:03x} {_name(group.code)}", "bold red"), f"  {counted(group.count, 'time')}"),
         _line("when", f"{_time(group.first)} to {_time(group.last)}" if group.count > 1 else _time(group.last)),
-        _line("peers", _counted(group.peers)),
+        _line("peers", _listed(group.peers)),
     ]
     checks = {f"check {check}": count for check, count in group.checks.most_common() if check}
     for name, counts in (("checks", checks), ("types", dict(group.types)), ("fields", dict(group.fields))):
         if counts:
-            lines.append(_line(name, _counted(counts)))
+            lines.append(_line(name, _listed(counts)))
     if HEX.fullmatch(octets := str(group.latest.get("bytes"))):  # only hex digits may go into a command to copy
         lines.append(_line("latest", f"ecgframe inspect {octets} --hex"))
     if group.latest.get("message"):
@@ -108,7 +108,7 @@ def _line(name: str, text: str, style: str = "") -> Text:
     return Text.assemble((f"  {name:8}", "dim"), (printable(text), style))
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     shown = [name if count == 1 else f"{name} ({count:,})" for name, count in ordered[:PEERS_SHOWN]]
     more = len(ordered) - PEERS_SHOWN

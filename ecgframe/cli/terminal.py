@@ -18,6 +18,7 @@ from ..errors import ProtocolError
 from ..foreign_text import printable
 from ..frame_file import FrameFileError, is_frame_file, read_frames
 from ..libraries import MissingLibrary, library
+from ..plural import counted
 from ..records import Record, RecordError, read_record, shipped_ecg
 from ..records.read import CsvOptions, is_recording
 from ..records.record import missing_samples
@@ -286,7 +287,7 @@ def own_version() -> str:
 def describe(record: Record) -> str:
     """Describe a recording in one line."""
     leads = ", ".join(map(printable, record.leads))
-    count = f"{len(record.leads)} {'lead' if len(record.leads) == 1 else 'leads'} ({leads})"
+    count = f"{counted(len(record.leads), 'lead')} ({leads})"
     return f"{count}, {record.samples:,} samples each at {record.sampling_rate:g} Hz = {duration(record.duration)}"
 
 
@@ -299,7 +300,7 @@ def remarks_on(record: Record) -> tuple[str, ...]:
     if record.start is not None:
         lines.append(f"Start: {record.start.isoformat(' ')}{'' if record.start.tzinfo else ', taken for UTC'}")
     counts = {"annotation": len(record.annotations), "comment": len(record.comments)}
-    others = [f"{count:,} {what if count == 1 else what + 's'}" for what, count in counts.items() if count]
+    others = [counted(count, what) for what, count in counts.items() if count]
     if record.device:
         others.append(f"the device ({printable(record.device)})")
     if others:

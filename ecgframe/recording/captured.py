@@ -14,6 +14,7 @@ from ..codec import Message, pack
 from ..foreign_text import printable
 from ..frame_file import FIRST_DATE
 from ..messages.times import unix_seconds
+from ..plural import counted
 from ..protocol import DATA_TYPES, MessageType
 from ..records import Record, RecordError
 from ..records.bounds import most_bytes
@@ -96,19 +97,19 @@ def read_captured(path: Path, stream: str | None = None, *, max_bytes: int | Non
     summary = recorder.summary
     notes += summary.remarks
     if summary.gaps:
-        notes.append(f"{_counted(summary.gaps, 'gap')} filled with missing samples")
+        notes.append(f"{counted(summary.gaps, 'gap')} filled with missing samples")
     if summary.refused:
-        notes.append(f"{_counted(summary.refused, 'message')} refused")
+        notes.append(f"{counted(summary.refused, 'message')} refused")
     if summary.repeated:
-        notes.append(f"{_counted(summary.repeated, 'message')} repeated, and read once")
+        notes.append(f"{counted(summary.repeated, 'message')} repeated, and read once")
     if summary.alerts > summary.annotated:
-        notes.append(f"{_counted(summary.alerts - summary.annotated, 'alert')} left out: without a place in the signal")
+        notes.append(f"{counted(summary.alerts - summary.annotated, 'alert')} left out: without a place in the signal")
     if not outputs.parts:
         raise RecordError(f"{path}: no message of {_named(name)} can be read; {notes[0]}")
     part = max(outputs.parts, key=lambda part: part.samples)
     notes += _other_parts(outputs.parts, part)
     record = part.joined()
-    left_out = tuple(_counted(count, f"{kind} message") for kind, count in summary.left_out.items())
+    left_out = tuple(counted(count, f"{kind} message") for kind, count in summary.left_out.items())
     return Captured(replace(record, source=f"{path}, {_named(name)}", left_out=left_out), tuple(map(printable, notes)))
 
 
@@ -146,7 +147,7 @@ class _CaptureReader:
         if self._more_faults:
             found.append(f"{self._more_faults:,} more faults of the capture")
         if self._broken:
-            found.append(f"{_counted(self._broken, 'broken frame')} left out; ecgframe inspect --errors shows them")
+            found.append(f"{counted(self._broken, 'broken frame')} left out; ecgframe inspect --errors shows them")
         return found
 
     def take(self, one: Observation, examiner: Examiner) -> None:
@@ -177,7 +178,7 @@ class _CaptureReader:
             return next(iter(self._streams))
         if self._stream is not None and self._stream in self._streams:
             return self._stream
-        names = [f"{_named(name)} ({_counted(count, 'message')})" for name, count in self._streams.most_common()]
+        names = [f"{_named(name)} ({counted(count, 'message')})" for name, count in self._streams.most_common()]
         more = len(names) - STREAMS_TOLD + self._unnamed_streams
         listed = ", ".join(names[:STREAMS_TOLD]) + (f" and {more:,} more" if more > 0 else "")
         if self._stream is None:
@@ -231,7 +232,7 @@ def _of_server(held: list[_Held], notes: list[str]) -> list[_Held]:
     if not any(one.direction[2] for one in signals) or all(one.direction[2] for one in held):
         return held
     kept = [one for one in held if one.direction[2]]
-    notes.append(f"{_counted(len(held) - len(kept), 'message')} of clients left out: the server sent the stream, too")
+    notes.append(f"{counted(len(held) - len(kept), 'message')} of clients left out: the server sent the stream, too")
     return kept
 
 
@@ -245,7 +246,7 @@ def _each_once(held: list[_Held], notes: list[str]) -> list[_Held]:
         kept = [one for one in held if one.direction == most]
         notes.append(
             f"{len(directions):,} connections carry the stream, and nothing tells which of their messages are the "
-            f"same; those of {most[0]} are read, and {_counted(len(held) - len(kept), 'message')} left out"
+            f"same; those of {most[0]} are read, and {counted(len(held) - len(kept), 'message')} left out"
         )
         return kept
     times = [_published(one.message) for one in held]
@@ -299,7 +300,7 @@ def _other_parts(parts: Sequence[MemoryPart], kept: MemoryPart) -> Iterator[str]
     seconds = sum(part.samples / part.record.sampling_rate for part in others)
     yield (
         f"the stream has {len(parts):,} parts that cannot be joined; the longest, {kept.samples / rate:.4g} s, is "
-        f"read, and {_counted(len(others), 'other')} of {seconds:.4g} s together left out"
+        f"read, and {counted(len(others), 'other')} of {seconds:.4g} s together left out"
     )
 
 
@@ -309,7 +310,3 @@ def _direction(origin: Origin) -> Direction:
 
 def _named(stream: str) -> str:
     return f"stream {stream!r}" if stream else "stream without a name"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count:,} {what}s"

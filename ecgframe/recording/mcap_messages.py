@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ..messages.times import unix_seconds
+from ..signal_fields import each_once
 
 if TYPE_CHECKING:
     from ..records import Record
@@ -106,28 +107,16 @@ GAPS: Final = Kind(
 )
 
 
-def lead_names(record: Record) -> list[str]:
-    """Return a name for each lead, each only once: the second II is "II (2)"."""
-    names: list[str] = []
-    for lead in record.leads:
-        name, number = lead, 1
-        while name in names:
-            number += 1
-            name = f"{lead} ({number})"
-        names.append(name)
-    return names
-
-
 def sample_kind(record: Record) -> Kind:
     """Return the kind of messages that hold one sample of each lead."""
-    properties = {name: {"type": "number", "description": record.units} for name in lead_names(record)}
+    properties = {name: {"type": "number", "description": record.units} for name in each_once(record.leads)}
     text = "one sample of each lead, measured at log_time; leads whose sample is missing are left out"
     return Kind("", "ecgframe.Sample", _object(text, properties))
 
 
 def sample_messages(record: Record) -> Iterator[bytes | None]:
     """Yield a message for each sample, in the units of the record; None if it is missing in all leads."""
-    keys = [json.dumps(name) for name in lead_names(record)]
+    keys = [json.dumps(name) for name in each_once(record.leads)]
     is_plain = record.is_counts and record.gain is None
     values = record.signal if is_plain else record.physical()
     is_there = np.isfinite(values) & ~record.is_missing()

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from ..frame_file import FIRST_DATE, alert_annotation
+from ..frame_file import FIRST_DATE, LONGEST_TEXT, alert_annotation
 from ..messages.times import unix_seconds
 from ..protocol import MessageType
 from ..records import Annotation, Record, RecordError
-from ..records.record import COUNTS, portion
+from ..records.record import portion
 from ..records.scaling import Range
-from .timeline import Break, Moment, Timeline
+from ..signal_fields import lead_names, one_for_each, unit_of
+from .remarks import HasRemarks
+from .timeline import Break, Moment, Timeline, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,12 +29,6 @@ if TYPE_CHECKING:
 
 LONGEST_FILL: Final = 600.0
 """Longest gap, in seconds, that is filled with missing samples; after a longer one, a new file is started."""
-
-KEPT_REMARKS: Final = 100
-"""Maximum number of remarks in a summary."""
-
-LONGEST_TEXT: Final = 1000
-"""Maximum number of characters of an alert; longer texts are cut."""
 
 FULL_OF_ALERTS: Final = 50_000
 """Number of alerts in a file after which a new one is started."""
@@ -45,9 +41,6 @@ MOST_LEADS: Final = 4096
 
 RATES: Final = (1e-3, 1e7)
 """Lowest and highest sampling rate that are recorded, in Hz."""
-
-FARTHEST: Final = 1e11
-"""Largest time that is accepted, in seconds since 1970."""
 
 MOST_WAITING: Final = 1000
 """Maximum number of alerts, and of other messages, that are kept until the first sample of their stream arrives."""
@@ -67,7 +60,7 @@ class Rotation:
 
 
 @dataclass(slots=True)
-class StreamSummary:
+class StreamSummary(HasRemarks):
     """What has been recorded of a stream.
 
     Attributes:
@@ -110,11 +103,6 @@ class StreamSummary:
     def is_whole(self) -> bool:
         """True if the recording has no gap and no rejected message."""
         return not (self.gaps or self.unfilled or self.refused)
-
-    def remark(self, text: str) -> None:
-        """Add a remark, unless it is there or there are ``KEPT_REMARKS``."""
-        if text not in self.remarks and len(self.remarks) < KEPT_REMARKS:
-            self.remarks.append(text)
 
 
 class StreamRecorder:
@@ -160,7 +148,7 @@ class StreamRecorder:
                 self.summary.refused += 1
                 self.summary.remark(f"a message of {self.summary.stream!r} cannot be recorded: {error}")
             else:
-                self._place(record, _moment(message, record))
+                self._place(record, moment_of(message, record.samples, record.sampling_rate))
         else:
             self._take_other(message)
 
@@ -374,12 +362,11 @@ class StreamRecorder:
         rate = data["sampling_rate"]
         if len(signal) > MOST_LEADS or not RATES[0] <= rate <= RATES[1]:
             raise ValueError(f"{len(signal):,} leads at {rate:g} Hz are not recorded")
-        gain, baseline = _each(data.get("gain"), len(signal)), _each(data.get("baseline"), len(signal))
+        gain, baseline = one_for_each(data.get("gain"), len(signal)), one_for_each(data.get("baseline"), len(signal))
         is_float = self._writer is not None and not self._writer.record.is_counts
         if signal.dtype.kind in "iu" and gain is None and is_float:  # a list of physical values that are all integers
             signal = signal.astype(np.float64)
         is_counts = signal.dtype.kind in "iu"
-        leads = data.get("leads")
         missing = data.get("missing") if is_counts else None
         if missing is not None and not np.iinfo(signal.dtype).min <= missing <= np.iinfo(signal.dtype).max:
             missing = None
@@ -388,8 +375,8 @@ class StreamRecorder:
         return Record(
             signal=signal,
             sampling_rate=rate,
-            leads=tuple(leads) if leads else tuple(f"ch{number}" for number in range(1, len(signal) + 1)),
-            units=data.get("units") or (COUNTS if is_counts and gain is None else "mV"),
+            leads=lead_names(data.get("leads"), len(signal)),
+            units=unit_of(data.get("units"), is_counts=is_counts and gain is None),
             gain=gain if is_counts else None,
             baseline=baseline if is_counts and gain is not None else None,
             source=self.summary.stream,
@@ -400,21 +387,6 @@ class StreamRecorder:
 
 def _count(message: Message, counts: dict[str, int]) -> None:
     counts[message.type.name] = counts.get(message.type.name, 0) + 1
-
-
-def _moment(message: Message, record: Record) -> Moment:
-    return Moment(
-        record.samples,
-        record.sampling_rate,
-        message.data.get("sequence"),
-        _time(message.data.get("timestamp")),
-        None if message.timestamp is None else _time(message.timestamp / 1e6),
-    )
-
-
-def _time(value: Any) -> float | None:
-    at = unix_seconds(value)
-    return at if at is not None and abs(at) < FARTHEST else None
 
 
 def _start(message: Message, seconds: float) -> datetime | None:
@@ -445,10 +417,3 @@ def _is_alike(one: Record, other: Record) -> bool:
         record.is_counts or record.signal.dtype,
     )
     return same(one) == same(other)
-
-
-def _each(value: Any, leads: int) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    numbers = np.atleast_1d(np.asarray(value, float)).tolist()
-    return tuple(numbers) if len(numbers) == leads else (numbers[0],) * leads

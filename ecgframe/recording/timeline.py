@@ -6,11 +6,19 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from ..messages.times import unix_seconds
+
+if TYPE_CHECKING:
+    from ..codec import Message
 
 LONGEST_JITTER: Final = 1.0
 """Jitter in seconds that is accepted between the times of two consecutive messages; ``JITTER_FRAMES`` messages if
 those are longer."""
+
+FARTHEST: Final = 1e11
+"""Largest time that is accepted, in seconds since 1970."""
 
 JITTER_FRAMES: Final = 10
 
@@ -43,6 +51,22 @@ class Moment:
     sequence: int | None
     measured: float | None
     sent: float | None
+
+
+def moment_of(message: Message, samples: int, rate: float) -> Moment:
+    """Return what an ECG_DATA message with this number of samples per lead says about its position."""
+    return Moment(
+        samples,
+        rate,
+        message.data.get("sequence"),
+        _time(message.data.get("timestamp")),
+        None if message.timestamp is None else _time(message.timestamp / 1e6),
+    )
+
+
+def _time(value: object) -> float | None:
+    at = unix_seconds(value)
+    return at if at is not None and abs(at) < FARTHEST else None
 
 
 class Timeline:

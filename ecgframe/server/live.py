@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -59,6 +60,7 @@ class LiveServer:
         publish: whether clients may publish on streams that are not the server's own.
         host: address to listen on.
         port: port to listen on; 0 for any free one.
+        ssl: TLS context, for ``wss://`` and ``https://``; None to serve without TLS.
         allowed_origins: origins of web pages that may connect, besides this server's and this machine's.
         limits: limits of the handler.
         backplane: joins this server with others; usable for one run.
@@ -75,6 +77,7 @@ class LiveServer:
     publish: bool = False
     host: str = "127.0.0.1"
     port: int = 0
+    ssl: SSLContext | None = None
     allowed_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     backplane: Backplane = field(default_factory=LocalBackplane)
@@ -142,10 +145,16 @@ class LiveServer:
             connections.add(connection)
             return connection
 
-        pages = Pages(handler, shown, Origins(self.allowed_origins, host=self.host))
+        origins = Origins(self.allowed_origins, host=self.host)
+        pages = Pages(handler, shown, origins, secure=self.ssl is not None)
         try:
             return await serve(
-                handler, self.host, self.port, process_request=pages, create_connection=create_connection
+                handler,
+                self.host,
+                self.port,
+                ssl=self.ssl,
+                process_request=pages,
+                create_connection=create_connection,
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
@@ -161,7 +170,10 @@ async def _end(server: Server, connections: Iterable[ServerConnection]) -> None:
         async with asyncio.timeout(LAST_SECONDS):
             await server.wait_closed()
     for connection in list(connections):
-        connection.transport.abort()
+        if hasattr(connection, "transport"):  # it has none before its TLS handshake is complete
+            connection.transport.abort()
+    if hasattr(server.server, "abort_clients"):  # drops incomplete handshakes; before Python 3.13 they run into a limit
+        server.server.abort_clients()
     await server.wait_closed()
 
 

@@ -46,10 +46,14 @@ class Pages:
         handler: the handler whose numbers ``/metrics`` returns.
         streams: names of the streams that ``/`` and ``/streams`` list.
         origins: origins of the web pages that may open WebSockets.
+        secure: whether the server uses TLS, so that its addresses are ``https://`` and ``wss://``.
     """
 
-    def __init__(self, handler: HasStats, streams: Sequence[str], origins: Origins | None = None) -> None:
+    def __init__(
+        self, handler: HasStats, streams: Sequence[str], origins: Origins | None = None, *, secure: bool = False
+    ) -> None:
         self._streams = streams
+        self._schemes = ("https", "wss") if secure else ("http", "ws")
         self._origins = origins or Origins()
         self._monitor = monitor_files()
         self._exposition: Exposition | None = None
@@ -117,12 +121,13 @@ class Pages:
         return _Answer(HTTPStatus.OK, body, content_type)
 
     def _overview(self, host: str) -> str:
+        http, ws = self._schemes
         addresses = {
-            f"http://{host}/": "the monitor, in a browser",
-            f"ws://{host}{WEBSOCKET}": "the streams, over WebSocket",
-            f"http://{host}{STREAMS}": "the names of the streams, as JSON",
-            f"http://{host}{HEALTH}": "whether the server is running",
-            f"http://{host}{METRICS}": "metrics for Prometheus",
+            f"{http}://{host}/": "the monitor, in a browser",
+            f"{ws}://{host}{WEBSOCKET}": "the streams, over WebSocket",
+            f"{http}://{host}{STREAMS}": "the names of the streams, as JSON",
+            f"{http}://{host}{HEALTH}": "whether the server is running",
+            f"{http}://{host}{METRICS}": "metrics for Prometheus",
         }
         width = max(map(len, addresses))
         lines = ["ecgframe: live ECG streams", "", *[f"{url:{width}}  {what}" for url, what in addresses.items()]]

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SECURE: Final = ("wss", "https")
 PATIENCE: Final = 5.0
 """Seconds to wait for an HTTP response or for a closing handshake."""
+
+USE_TLS: Final = "if it uses TLS, connect by wss:// or https://"
+"""What to try if a server gives no answer in HTTP."""
 
 LARGEST_LIST: Final = 1 << 20
 """Largest list of streams that is read, in bytes."""
@@ -100,7 +103,7 @@ async def open_websocket(
 
 def why_not(url: str, error: BaseException) -> str | None:  # noqa: PLR0911 - one for each kind
     """Explain in one line why connecting to the URL failed; None if the error has another cause."""
-    from websockets.exceptions import InvalidURI, ProxyError, WebSocketException  # noqa: PLC0415 - an extra
+    from websockets.exceptions import InvalidMessage, InvalidURI, ProxyError, WebSocketException  # noqa: PLC0415 - an extra
 
     proxy = proxy_for(url)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -113,6 +116,8 @@ def why_not(url: str, error: BaseException) -> str | None:  # noqa: PLR0911 - on
         return f"{url}: {error.msg}"
     if isinstance(error, ProxyError) and proxy is not None:
         return f"{url}: {proxy} refuses the connection: {error}"
+    if isinstance(error, (InvalidMessage, RemoteDisconnected)) and proxy is None and urlsplit(url).scheme not in SECURE:
+        return f"{url}: {error}; {USE_TLS}"
     if isinstance(error, WebSocketException):
         return f"{url}: {error}"
     if isinstance(error, OSError):
@@ -182,6 +187,36 @@ def stream_names(
     url: str, headers: Sequence[tuple[str, str]] = (), trusted: ssl.SSLContext | None = None
 ) -> list[str] | None:
     """Fetch the names of a server's streams, from ``streams`` beside its WebSocket; None if that is missing. Blocks."""
+    try:
+        return _listed(url, headers, trusted)
+    except OSError:
+        return None
+
+
+def only_stream(url: str, headers: Sequence[tuple[str, str]], trusted: ssl.SSLContext | None) -> str:
+    """Return the name of the only stream of a server. Blocks.
+
+    Raises:
+        ConnectingError: the server cannot be reached, does not list its streams, or has none or several.
+    """
+    try:
+        known = _listed(url, headers, trusted)
+    except OSError as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise ConnectingError(why_not(url, cause if isinstance(cause, OSError) else error) or str(error)) from error
+    if known is None:
+        raise ConnectingError(f"{url}: the server does not list its streams; name the one to follow")
+    if len(known) != 1:
+        raise ConnectingError(f"{url}: there are {_some(known)}; name the stream to follow")
+    return known[0]
+
+
+def _listed(url: str, headers: Sequence[tuple[str, str]], trusted: ssl.SSLContext | None) -> list[str] | None:
+    """Fetch the names like ``stream_names``.
+
+    Raises:
+        OSError: the server cannot be reached.
+    """
     parts = urlsplit(url)
     page = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, parts.path, "", ""))
     context = trusted if parts.scheme == "wss" else None
@@ -192,7 +227,9 @@ def stream_names(
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         return None
-    except (OSError, HTTPException, ValueError, RecursionError):
+    except OSError:
+        raise
+    except (HTTPException, ValueError, RecursionError):
         return None
     names = found.get("streams") if isinstance(found, dict) else None
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
@@ -203,9 +240,13 @@ def no_such_stream(names: Sequence[str], known: Sequence[str] | None, place: str
     wanted = ", ".join(map(repr, names))
     if known is None:
         return f"{place}: no message of {wanted} came, and the server does not list its streams"
-    there = ", ".join(map(repr, known[:NAMED])) or "none"
+    return f"{place}: there is no stream {wanted}; there {'is' if len(known) == 1 else 'are'} {_some(known)}"
+
+
+def _some(known: Sequence[str]) -> str:
+    """Name the first streams, and count the others."""
     more = f" and {len(known) - NAMED:,} more" if len(known) > NAMED else ""
-    return f"{place}: there is no stream {wanted}; there {'is' if len(known) == 1 else 'are'} {there}{more}"
+    return f"{', '.join(map(repr, known[:NAMED])) or 'none'}{more}"
 
 
 NAMED: Final = 12

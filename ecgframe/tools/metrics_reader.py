@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from itertools import pairwise
 from math import inf, isfinite, isnan
 from ssl import SSLContext, SSLError
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..libraries import library
 from . import ToolError
-from .connecting import open_page, proxy_for, reason_of
+from .connecting import USE_TLS, open_page, proxy_for, reason_of
 
 PATH: Final = "/metrics"
 PATIENCE: Final = 5.0
@@ -129,6 +129,8 @@ def _page(url: str, trusted: SSLContext | None) -> str:
         raise ToolError(f"{url}: {error.code} {error.reason}{f': {said}' if said else ''}") from error
     except urllib.error.URLError as error:
         raise ToolError(_why_not(url, error.reason)) from error
+    except RemoteDisconnected as error:
+        raise ToolError(f"{url}: {error}; {USE_TLS}" if url.startswith("http:") else f"{url}: {error}") from error
     except (OSError, HTTPException, ValueError) as error:
         raise ToolError(f"{url}: {error or type(error).__name__}") from error
     return body.decode("utf-8", "replace")

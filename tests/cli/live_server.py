@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from interpreter import PACKAGES, TESTS
 
-URL = re.compile(r"^Live at ws://(.+):(\d+)/ws: (.*)$", re.M)
+URL = re.compile(r"^Live at wss?://(.+):(\d+)/ws: (.*)$", re.M)
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGES, TESTS))), "COLUMNS": "200", "NO_COLOR": "1"}
 
 

@@ -154,6 +154,7 @@ def test_a_signal_is_a_good_end(recording, arguments, number):
 
 COMMANDS = [
     ("watch", "ws", "ecg/1", "--seconds", "1"),
+    ("record", "ws", "ecg/1", "-o", "EDF", "--force", "--duration", "1"),
     ("inspect", "ws", "--seconds", "0.5"),
     ("sizes", "ws", "--stream", "ecg/1", "--seconds", "1"),
     ("conformance", "ws", "--case", "1.1"),
@@ -170,7 +171,8 @@ def secure():
 
 
 def at(place, recording, arguments):
-    return [{"ws": place, "FRAMES": recording}.get(one, one) for one in arguments]
+    places = {"ws": place, "FRAMES": recording, "EDF": recording.with_suffix(".edf")}
+    return [places.get(one, one) for one in arguments]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])

@@ -126,10 +126,11 @@ def invocations(name, poisoned, servers, folder):
 
 
 def modes(name):
-    """Call it for text, for a terminal, and for JSON."""
+    """Call it for text, for a terminal, and for JSON; and for samples, as text and as JSON."""
     names = {one.name for one in COMMANDS[name].params}
     json_options = [("--json",)] if "as_json" in names else [("--log-json",)] if "log_json" in names else []
-    return [((), False), ((), True), *((option, False) for option in json_options)]
+    samples = [("--samples",), ("--samples", "--json")] if "samples" in names else []
+    return [((), False), ((), True), *((option, False) for option in (*json_options, *samples))]
 
 
 def with_port(name, command, port, poisoned):
@@ -244,6 +245,13 @@ def test_what_is_decoded_keeps_the_names(poisoned, tmp_path):
         assert (back.leads, back.units) == (whole.leads, whole.units)
     cells = (tmp_path / "a.csv").read_text().splitlines()[-121].split(",")
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+
+
+def test_a_file_of_a_certificate_may_have_any_name(poisoned):
+    for options in (("--ssl-certfile", poisoned.junk[0]), ("--ssl-certfile", poisoned.junk[1])):
+        refused = run("serve", *options, code=1).output
+        assert refused.startswith("error: ")
+        check(refused, terminal=False, where=options)
 
 
 def test_markup_is_text(poisoned):

@@ -91,6 +91,15 @@ def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
     assert {"PROTOCOL_NEGOTIATION", "SUBSCRIPTION_ACK", "ECG_DATA"} <= set(answered)
 
 
+def test_frames_that_name_no_stream_are_told(server, tmp_path):
+    """``encode`` and ``record`` write such files."""
+    for stream in ({}, {"stream": "a"}):
+        signal = {"signal": [1, 2], "sampling_rate": 250, **stream}
+        (tmp_path / "a.frames").write_bytes(encode(MessageType.ECG_DATA, signal))
+        output = run("replay", tmp_path / "a.frames", f"{server}/ws", "--linger", 0.1).output
+        assert ("the frames name no stream" in output) is not bool(stream)
+
+
 def test_faults_are_shown(server):
     with listening("proxy", 0, server, "--corrupt", 1, "--seed", 1, "--errors") as proxy:
         run("inspect", f"{proxy.url}/ws", "--stream", "ecg/1", "--seconds", 0.5, code=None)

@@ -7,15 +7,14 @@ import pty
 import re
 import select
 import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
 import pytest
-from cli.live_server import ENVIRONMENT, LiveServer, live
+from cli.live_server import LiveServer, live
+from cli.watching import Watching
 from command_line import ESCAPES, run
 from recordings import optional
 
@@ -26,8 +25,6 @@ from ecgframe.cli.watch.views import Lines, LiveTable, _shown
 from ecgframe.client import Gap, connect
 
 optional("websockets")
-
-HASTE = {"WEBSOCKETS_BACKOFF_INITIAL_DELAY": "0.1", "WEBSOCKETS_BACKOFF_MIN_DELAY": "0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -51,42 +48,6 @@ def lines_of(output):
 
 def of(lines, event):
     return [line for line in lines if line["event"] == event]
-
-
-class Watching:
-    """The command as a process."""
-
-    def __init__(self, *arguments, **options):
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "error", "-m", "ecgframe", "watch", *map(str, arguments)],
-            env=os.environ | ENVIRONMENT | HASTE,
-            text=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-        )
-
-    def wait_for(self, event, **fields):
-        """Return the next JSON line of that event with those fields."""
-        for line in self.process.stdout:
-            found = json.loads(line)
-            if found["event"] == event and fields.items() <= found.items():
-                return found
-        raise AssertionError(self.process.stderr.read())
-
-    def end(self, number=signal.SIGINT):
-        """Send a signal; return the exit code and the remaining output."""
-        self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, output, errors
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.process.kill()
-        self.process.wait(20)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe:
-                pipe.close()
 
 
 # --- the command ---
@@ -224,6 +185,7 @@ def test_what_cannot_be_reached_is_told_in_a_line(url):
         (("ecg/1", "--seconds", "0"), "is not above 0"),
         (("ecg/1", "--header", "nonsense"), "'nonsense' is not a header"),
         (("",), "1 to 256 characters"),
+        (("ecg/1", "ecg/2", "--samples"), "one stream is followed at a time; ecgframe record"),
     ],
 )
 def test_mistakes_of_usage(arguments, words):

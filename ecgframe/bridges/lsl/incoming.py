@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ...frame_file import ANNOTATION_KIND
+from ...frame_file import ANNOTATION_KIND, LONGEST_TEXT
+from ...recording.remarks import HasRemarks
 from .errors import BridgeError
 from .framing import Framing
 from .limits import RATES, rate_problem
@@ -35,14 +36,8 @@ SETTLED: Final = 0.05
 LATEST: Final = 1e11
 """Largest timestamp that is accepted, in seconds."""
 
-LONGEST_TEXT: Final = 1000
-"""Maximum number of characters of a marker; longer texts are cut."""
-
 LONGEST_NAME: Final = 200
 """Maximum number of characters of a channel's name; longer ones are cut."""
-
-KEPT_REMARKS: Final = 100
-"""Maximum number of remarks in a summary."""
 
 _DTYPES: Final = {1: np.float32, 2: np.float64, 4: np.int32, 5: np.int16, 6: np.int8, 7: np.int64}
 """Types of samples by LSL's number of the channel format."""
@@ -52,7 +47,7 @@ STRING: Final = 3
 
 
 @dataclass(slots=True)
-class FromLslSummary:
+class FromLslSummary(HasRemarks):
     """What was published of an LSL stream.
 
     Attributes:
@@ -86,11 +81,6 @@ class FromLslSummary:
     def is_whole(self) -> bool:
         """Whether there was no gap, no break and no refused sample."""
         return not (self.gaps or self.breaks or self.refused)
-
-    def remark(self, text: str) -> None:
-        """Add a remark, unless it is there or there are ``KEPT_REMARKS``."""
-        if text not in self.remarks and len(self.remarks) < KEPT_REMARKS:
-            self.remarks.append(text)
 
 
 @dataclass(frozen=True, slots=True)

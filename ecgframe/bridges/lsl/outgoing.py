@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import ProtocolError
 from ...foreign_text import printable
-from ...frame_file import alert_annotation
+from ...frame_file import LONGEST_TEXT, alert_annotation
 from ...messages.times import unix_seconds
 from ...protocol import MessageType
+from ...recording.remarks import HasRemarks
 from ...recording.timeline import Break, Moment, Timeline
 from ...samples import physical
+from ...signal_fields import SignalFormat, format_of
 from .errors import BridgeError
 from .limits import LONGEST_FILL, FillBudget, rate_problem
 from .sample_times import SampleTimes
@@ -39,29 +41,13 @@ BUFFERED: Final = 60
 MOST_FORMATS: Final = 100
 """Maximum number of times that a stream may change its leads, units or sampling rate."""
 
-LONGEST_TEXT: Final = 1000
-"""Maximum number of characters of a marker; longer texts are cut."""
-
-KEPT_REMARKS: Final = 100
-"""Maximum number of remarks in a summary."""
-
-COUNTS: Final = "counts"
-
 NOT_THE_SERVERS_CLOCK: Final = (
     "the times of measurement in its messages are not by the server's clock; those of publication are used"
 )
 
 
-class Format(NamedTuple):
-    """What an LSL stream cannot change: sampling rate in Hz, names of the leads, and unit."""
-
-    rate: float
-    leads: tuple[str, ...]
-    units: str
-
-
 @dataclass(slots=True)
-class ToLslSummary:
+class ToLslSummary(HasRemarks):
     """What was sent to LSL of one stream.
 
     Attributes:
@@ -99,11 +85,6 @@ class ToLslSummary:
         """Whether there was no gap, no jump and no refused message."""
         return not (self.gaps or self.unfilled or self.jumps or self.refused)
 
-    def remark(self, text: str) -> None:
-        """Add a remark, unless it is there or there are ``KEPT_REMARKS``."""
-        if text not in self.remarks and len(self.remarks) < KEPT_REMARKS:
-            self.remarks.append(text)
-
 
 class OutgoingStream:
     """Sends one stream to LSL.
@@ -122,7 +103,7 @@ class OutgoingStream:
         self._source_id = source_id
         self._kind = kind
         self._clock = clock
-        self._format: Format | None = None
+        self._format: SignalFormat | None = None
         self._signal: Any = None
         self._markers: Any = self._open_markers()
         self._timeline = Timeline()
@@ -150,7 +131,7 @@ class OutgoingStream:
         elif message.type is MessageType.ECG_DATA:
             try:
                 values = physical(message)
-                wanted = _format_of(message.data, values)
+                wanted = format_of(message.data, len(values))
             except (ProtocolError, KeyError, TypeError, ValueError) as error:
                 self._refuse(str(error))
                 return
@@ -168,7 +149,7 @@ class OutgoingStream:
 
     # --- samples ---
 
-    def _take_signal(self, message: Message, values: npt.NDArray[np.float64], wanted: Format) -> None:
+    def _take_signal(self, message: Message, values: npt.NDArray[np.float64], wanted: SignalFormat) -> None:
         if wanted != self._format:
             self._open_signal(wanted)
         samples, rate = values.shape[1], wanted.rate
@@ -270,7 +251,7 @@ class OutgoingStream:
 
     # --- LSL streams ---
 
-    def _open_signal(self, wanted: Format) -> None:
+    def _open_signal(self, wanted: SignalFormat) -> None:
         self.summary.formats += 1
         if self.summary.formats > 1:
             self.summary.remark("it changed its leads, units or sampling rate: a new LSL stream was opened")
@@ -305,13 +286,3 @@ class OutgoingStream:
 
 def _describe(info: Any) -> None:
     info.desc().append_child("acquisition").append_child_value("manufacturer", "ecgframe")
-
-
-def _format_of(data: Any, values: npt.NDArray[np.float64]) -> Format:
-    leads = data.get("leads")
-    is_counts = data.get("gain") is None and np.asarray(data["signal"]).dtype.kind in "iu"
-    return Format(
-        float(data["sampling_rate"]),
-        tuple(leads) if leads else tuple(f"ch{number}" for number in range(1, len(values) + 1)),
-        data.get("units") or (COUNTS if is_counts else "mV"),
-    )

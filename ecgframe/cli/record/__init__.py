@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ..places import server_address
+from ..live_streams import Duration, Server, StreamNames, SummaryAsJson
 from ..standard_streams import STREAM
-from ..terminal import Force, http_headers, moment, plain_errors, positive
+from ..terminal import Force, Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\
@@ -35,15 +35,8 @@ class Form(StrEnum):
 
 
 def record(
-    url: Annotated[
-        str,
-        typer.Argument(
-            callback=server_address, metavar="URL", help="URL of the server, such as **ws://localhost:8765/ws**."
-        ),
-    ],
-    streams: Annotated[
-        list[str], typer.Argument(metavar="STREAM", help="Names of the streams, such as **ecg/1 ecg/2**.")
-    ],
+    url: Server,
+    streams: StreamNames,
     *,
     output: Annotated[
         Path,
@@ -62,12 +55,7 @@ def record(
             show_default=False,
         ),
     ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(
-            callback=positive, metavar="SECONDS", help="Stop after this time; by default, Ctrl-C stops the recording."
-        ),
-    ] = None,
+    duration: Duration = None,
     rotate_seconds: Annotated[
         float | None,
         typer.Option(callback=positive, metavar="SECONDS", help="Start a new file after this duration of signal."),
@@ -85,15 +73,10 @@ def record(
         ),
     ] = None,
     patient: Annotated[str, typer.Option(metavar="CODE", help="Patient code for the header of EDF+ and BDF+.")] = "",
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME: VALUE", help="HTTP header for the server, such as one for authentication. Repeatable."
-        ),
-    ] = None,
+    header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary at the end as a JSON object.")] = False,
+    as_json: SummaryAsJson = False,
     force: Force = False,
 ) -> None:
     """Record live streams over WebSocket, as EDF+, BDF+, WFDB, MCAP or files of frames.

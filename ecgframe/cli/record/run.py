@@ -16,11 +16,11 @@ from rich.table import Table
 
 from ...errors import ProtocolError
 from ...foreign_text import printable
-from ...protocol import MAX_STREAM_NAME
+from ...plural import counted
 from ...recording import Recorder, Rotation, StreamSummary
 from ...tools import ToolError
-from ...tools.connecting import ConnectingError, no_such_stream, stream_names, why_not
 from ..console import Terminal, print_json
+from ..live_streams import check_stream_names, connecting_to, refuse_silence
 from ..live_view import LiveView
 from ..stopping import stop_signals
 from ..terminal import duration, size
@@ -53,10 +53,7 @@ def record_streams(
         ProtocolError: the server denies a stream.
         RecordError: the format cannot store the samples of a stream.
     """
-    if any(not 0 < len(stream) <= MAX_STREAM_NAME for stream in streams):
-        raise typer.BadParameter(
-            f"the name of a stream must have 1 to {MAX_STREAM_NAME} characters", param_hint="STREAM"
-        )
+    check_stream_names(streams)
     console = Terminal(stderr=True)
     view = LiveView(console)
     options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
@@ -87,7 +84,8 @@ def record_streams(
         return recorder
 
     try:
-        recorder = asyncio.run(main())
+        with connecting_to(url):
+            recorder = asyncio.run(main())
     except FileExistsError as error:
         message = f"{error.filename} is there already; --force replaces it"
         raise typer.BadParameter(message, param_hint="--output") from error
@@ -95,25 +93,9 @@ def record_streams(
         if isinstance(error, (ProtocolError, ToolError)) or type(error) is not ValueError:
             raise
         raise typer.BadParameter(str(error)) from error
-    except (BrokenPipeError, ToolError):
-        raise
-    except Exception as error:
-        if not getattr(error, "filename", None) and (why := why_not(url, error)) is not None:
-            raise ConnectingError(why) from error
-        raise
     silent = [summary.stream for summary in recorder.summaries if not summary.files]
-    if silent:
-        known = stream_names(url, headers, trusted)
-        raise ConnectingError(no_such_stream(silent, known, url) if _are_unknown(silent, known) else _silence(silent))
+    refuse_silence(silent, url, headers, trusted, so=", so nothing was recorded")
     return all(summary.is_whole for summary in recorder.summaries)
-
-
-def _are_unknown(silent: Sequence[str], known: Sequence[str] | None) -> bool:
-    return known is None or not set(silent) <= set(known)
-
-
-def _silence(silent: Sequence[str]) -> str:
-    return f"nothing was received of {', '.join(map(repr, silent))}, so nothing was recorded"
 
 
 def _progress(summaries: Sequence[StreamSummary]) -> Table:
@@ -138,19 +120,19 @@ def _tell(summaries: Sequence[StreamSummary], *, as_json: bool) -> None:
             continue
         console.say(f"{summary.stream}: recorded {duration(summary.seconds)}, {summary.samples:,} samples per lead")
         if summary.gaps:
-            console.say(f"  missing: {summary.missing:,} samples per lead, in {_counted(summary.gaps, 'gap')}")
+            console.say(f"  missing: {summary.missing:,} samples per lead, in {counted(summary.gaps, 'gap')}")
         if summary.unfilled:
-            console.say(f"  not filled: {_counted(summary.unfilled, 'gap')}, each followed by a new file")
+            console.say(f"  not filled: {counted(summary.unfilled, 'gap')}, each followed by a new file")
         if summary.refused:
-            console.say(f"  refused: {_counted(summary.refused, 'message')} that cannot be recorded")
+            console.say(f"  refused: {counted(summary.refused, 'message')} that cannot be recorded")
         if summary.repeated:
-            console.say(f"  repeated: {_counted(summary.repeated, 'message')}, written only once")
+            console.say(f"  repeated: {counted(summary.repeated, 'message')}, written only once")
         if summary.alerts:
             console.say(f"  alerts: {summary.alerts:,}, of which {summary.annotated:,} were written as annotations")
         for name, count in summary.messages.items():
-            console.say(f"  also recorded: {_counted(count, name + ' message')}")
+            console.say(f"  also recorded: {counted(count, name + ' message')}")
         for name, count in summary.left_out.items():
-            console.say(f"  not recorded: {_counted(count, name + ' message')}")
+            console.say(f"  not recorded: {counted(count, name + ' message')}")
         for remark in summary.remarks:
             console.say(f"  note: {remark}")
         for file in summary.files:
@@ -159,7 +141,3 @@ def _tell(summaries: Sequence[StreamSummary], *, as_json: bool) -> None:
 
 def _plain(summary: StreamSummary) -> dict[str, Any]:
     return {**asdict(summary), "is_whole": summary.is_whole, "files": [str(file) for file in summary.files]}
-
-
-def _counted(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count:,} {what}s"

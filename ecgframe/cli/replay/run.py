@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from ssl import SSLContext
 
-from ...tools.replay import Replay, part_of
+from ...codec import Codec
+from ...errors import ProtocolError
+from ...protocol import MessageType
+from ...tools.replay import Cue, Replay, part_of
 from ...tools.sources import open_source
+from ..console import say
 from ..inspect.run import Wanted, frame_reporter, raise_plainly
 from ..proxy.run import ObservationSink, serve_until_signal
 from ..stopping import stop_signals
@@ -45,7 +50,18 @@ def run_replay(
         purpose = f"with {len(cues):,} messages for each client"
         asyncio.run(serve_until_signal(lambda: player.listen(*place), purpose, sink))
     else:
+        if _names_no_stream(cues):
+            say("note: the frames name no stream, so the server publishes none; ecgframe serve plays them", err=True)
         asyncio.run(_play_to(player, to, headers, sink, trusted))
+
+
+def _names_no_stream(cues: Sequence[Cue]) -> bool:
+    """Tell whether the first message is ECG_DATA without a stream, as in files of ``encode`` and ``record``."""
+    try:
+        first = Codec().decode(cues[0].octets)
+    except ProtocolError:
+        return False
+    return first.type is MessageType.ECG_DATA and isinstance(first.data, dict) and "stream" not in first.data
 
 
 async def _play_to(

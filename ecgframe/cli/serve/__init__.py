@@ -44,6 +44,23 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all interfaces.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8765,
+    ssl_certfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--ssl-certfile",
+            metavar="FILE",
+            help="Serve over TLS (wss:// and https://), with the certificate in this file (PEM), followed by those "
+            "between it and its authority.",
+        ),
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--ssl-keyfile",
+            metavar="FILE",
+            help="The key of the certificate (PEM), unencrypted. Default: the key in the file of the certificate.",
+        ),
+    ] = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
@@ -160,14 +177,18 @@ def serve(
         raise typer.BadParameter(message, param_hint="--detect")
     if streams == 0 and annotations:
         raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
+    if ssl_keyfile is not None and ssl_certfile is None:
+        raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
     if error_log is not None:
         refuse_to_overwrite(error_log, True, files_of(record) if record is not None else ())
     csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
     with plain_errors(), log_to_stderr(log_level, log_json), ExitStack() as files:
+        from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
+        certificate = None if ssl_certfile is None else load_certificate(ssl_certfile, ssl_keyfile)
         with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
             recording = recording_of(record, sampling_rate, leads, csv, stream)
         on_error = None if error_log is None else files.enter_context(ErrorLog(error_log, payload=error_payloads))
@@ -183,6 +204,7 @@ def serve(
             publish=publish,
             host=host,
             port=port,
+            certificate=certificate,
             allowed_origins=tuple(allow_origin or ()),
             redis=redis,
             max_connections=max_connections,

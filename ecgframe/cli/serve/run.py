@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from shlex import quote
 
 import typer
 
@@ -23,6 +24,7 @@ from ..console import say
 from ..stopping import stop_signals
 from ..terminal import describe, duration, remarks_on
 from ..waiting import telling
+from .certificate import Certificate
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses that mean all interfaces: to listen on, not to connect to."""
@@ -41,13 +43,14 @@ def serve_live(
     publish: bool,
     host: str,
     port: int,
+    certificate: Certificate | None,
     allowed_origins: tuple[str, ...],
     redis: str | None,
     max_connections: int,
     ring_seconds: float,
     on_error: OnError | None,
 ) -> None:
-    """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command.
+    """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command, or what they name.
 
     Raises:
         CannotListen: the address cannot be listened on.
@@ -73,22 +76,29 @@ def serve_live(
         publish=publish,
         host=host,
         port=port,
+        ssl=None if certificate is None else certificate.context,
         allowed_origins=allowed_origins,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
         on_error=on_error,
     )
     lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, whole)}", *remarks]
+    connectable = "127.0.0.1" if host in EVERYWHERE else host
+    trust = ""
+    if certificate is not None:
+        lines.append(f"Certificate: of {', '.join(certificate.names) or 'no name'}, valid until {certificate.until}")
+        connectable = certificate.name_for(connectable)
+        trust = f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(server, lines))
+            runner.run(_run(server, connectable, lines, trust))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
 
 
-async def _run(server: LiveServer, lines: Sequence[str]) -> None:
+async def _run(server: LiveServer, host: str, lines: Sequence[str], trust: str) -> None:
     with stop_signals() as stop:
-        await server.run(stop, ready=lambda port: _announce(server, port, lines))
+        await server.run(stop, ready=lambda port: _announce(server, host, port, lines, trust))
 
 
 def _redis(url: str, seconds: float) -> Backplane:
@@ -120,10 +130,11 @@ def _annotations_sent(annotations: Annotations) -> str:
     return f"{line}; not {', nor '.join(left_out)}" if left_out else line
 
 
-def _announce(server: LiveServer, port: int, on_recording: Sequence[str]) -> None:
-    host = "127.0.0.1" if server.host in EVERYWHERE else server.host
+def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[str], trust: str) -> None:
+    """Print what is served, and where: by which name, and with which option clients trust the certificate."""
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
-    url = f"ws://{place}{WEBSOCKET}"
+    websocket, page = ("ws", "http") if server.ssl is None else ("wss", "https")
+    url = f"{websocket}://{place}{WEBSOCKET}"
     streams = server.streams
     if streams:
         sent = server.annotations
@@ -135,5 +146,5 @@ def _announce(server: LiveServer, port: int, on_recording: Sequence[str]) -> Non
         lines = [f"Live at {url}: what {'clients' if server.publish else 'other servers'} publish"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
-    watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}"
-    say(*lines, f"Next: open http://{place}/ in a browser, or run {watch}")
+    watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{trust}"
+    say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")

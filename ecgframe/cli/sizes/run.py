@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...foreign_text import printable
+from ...plural import counted
 from ...protocol import DATA_TYPES
 from ...tools.connecting import no_such_stream, stream_names
 from ...tools.frame_analysis import Examiner
@@ -128,10 +129,9 @@ def _print(console: Terminal, comparisons: list[Comparison], broken: int) -> Non
 
 def _heading(comparison: Comparison, total: int) -> Text:
     found = comparison.found
-    frames = "1 frame" if found.frames == 1 else f"{found.frames:,} frames"
     return Text.assemble(
         (found.type.name, "bold cyan"),
-        f"  {frames}, {size(found.wire_bytes)}, {found.wire_bytes / total:.0%} of all; "
+        f"  {counted(found.frames, 'frame')}, {size(found.wire_bytes)}, {found.wire_bytes / total:.0%} of all; "
         f"{size(comparison.sent)} a frame, {found.compressed / found.frames:.0%} compressed",
     )
 

@@ -6,22 +6,33 @@ from typing import Annotated
 
 import typer
 
-from ..places import server_address
+from ..live_streams import Server
 from ..terminal import Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 
 def watch(
-    url: Annotated[
-        str,
-        typer.Argument(callback=server_address, metavar="URL", help="The server, such as **ws://localhost:8765/ws**."),
-    ],
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="The stream to follow, such as **ecg/1**.")],
+    url: Server,
+    stream: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STREAM",
+            help="The stream to follow, such as **ecg/1**. It may be left out if the server has only one.",
+        ),
+    ] = None,
     *,
     seconds: Annotated[
         float | None,
         typer.Option(callback=positive, metavar="SECONDS", help="Stop after this time. Default: until Ctrl-C."),
     ] = None,
+    samples: Annotated[
+        bool,
+        typer.Option(
+            "--samples",
+            help="Write the samples to standard output: CSV with a row for each sample, its time in Unix seconds, and "
+            "the leads in physical units; with **--json**, JSON lines.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     since: Annotated[
         str | None,
@@ -39,17 +50,26 @@ def watch(
 
     A lost connection is restored, and the stream resumes where it was. Latency is the time from the timestamp of a
     message to its arrival, corrected by the measured offset of the server's clock.
+
+    With **--samples**, missing samples are empty cells (null in JSON). Gaps are told on standard error, or are objects
+    of their own in JSON lines. The exit code is then 3 if samples were missing between messages or could not be shown.
     """
+    if stream is not None and len(stream) > 1:
+        message = "one stream is followed at a time; ecgframe record writes several to files"
+        raise typer.BadParameter(message, param_hint="STREAM")
     begin, headers = moment(since), http_headers(header)
     with plain_errors():
         from .run import watch_stream  # noqa: PLC0415 - loads asyncio and websockets
 
-        watch_stream(
+        is_whole = watch_stream(
             url,
-            stream,
+            stream[0] if stream else None,
             seconds=seconds,
+            samples=samples,
             as_json=as_json,
             since=begin,
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
         )
+    if not is_whole:
+        raise typer.Exit(3)

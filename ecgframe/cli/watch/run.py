@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
-
-from ...client import Gap, State, connect
-from ...protocol import MAX_STREAM_NAME
-from ...tools import ToolError
-from ...tools.connecting import ConnectingError, no_such_stream, stream_names, why_not
+from ...client import ConnectionLost, Gap, State, connect
+from ...tools.connecting import ConnectingError, no_such_stream, only_stream, stream_names
 from ..console import Terminal, say
+from ..live_streams import check_stream_names, connecting_to
 from ..stopping import stop_signals
+from .sample_views import CsvSamples, JsonSamples
 from .stream_stats import StreamStats
 from .views import JsonLines, Lines, LiveTable, View
 
@@ -28,35 +28,47 @@ if TYPE_CHECKING:
     from ...errors import ProtocolError
 
 
+LEAVING_SECONDS: Final = 3.0
+"""Maximum time in seconds to wait until the server has confirmed the end of the subscription."""
+
+
 def watch_stream(
     url: str,
-    stream: str,
+    stream: str | None,
     *,
     seconds: float | None,
+    samples: bool,
     as_json: bool,
     since: float | datetime | None,
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
-) -> None:
+) -> bool:
     """Follow a stream. The arguments are those of the command; ``since`` is a number of seconds ago, or a time.
 
+    Returns:
+        Whether everything that was asked for was shown.
+
     Raises:
-        OSError: the connection cannot be made, or is lost and cannot be restored.
+        ConnectingError: the connection cannot be made, or is lost and cannot be restored; or no stream is named, and
+            the server does not have exactly one.
         ProtocolError: the server denies the stream.
+        ToolError: the samples do not fit the columns of a CSV file any more.
     """
-    if not 0 < len(stream) <= MAX_STREAM_NAME:
-        raise typer.BadParameter(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters", param_hint="STREAM")
-    console = Terminal()
-    view = JsonLines() if as_json else LiveTable(console) if console.is_terminal else Lines(console)
+    stream = only_stream(url, headers, trusted) if stream is None else stream
+    check_stream_names([stream])
+    view = _view(stream, samples=samples, as_json=as_json)
     logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view reports the same events
-    try:
+    with connecting_to(url):
         asyncio.run(Watcher(url, stream, since, headers, view, trusted).run(seconds))
-    except (BrokenPipeError, ToolError):
-        raise
-    except Exception as error:
-        if (why := why_not(url, error)) is not None:
-            raise ConnectingError(why) from error
-        raise
+    return view.is_whole
+
+
+def _view(stream: str, *, samples: bool, as_json: bool) -> View:
+    if samples:
+        kind = JsonSamples if as_json else CsvSamples
+        return kind(stream, sys.stdout.buffer, Terminal(stderr=True))
+    console = Terminal()
+    return JsonLines() if as_json else LiveTable(console) if console.is_terminal else Lines(console)
 
 
 class Watcher:
@@ -82,7 +94,12 @@ class Watcher:
     ) -> None:
         options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
         self._client = connect(
-            url, on_state=self._on_state, on_error=self._on_error, additional_headers=headers, **options
+            url,
+            settings=view.settings,
+            on_state=self._on_state,
+            on_error=self._on_error,
+            additional_headers=headers,
+            **options,
         )
         self._url = url
         self._names = partial(stream_names, url, headers, trusted)
@@ -101,18 +118,28 @@ class Watcher:
             tasks = [asyncio.ensure_future(one) for one in doing]
             try:
                 await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                if self._view.is_drained and self._connected_at and not tasks[0].done():
+                    await self._leave(tasks[0])
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
+        failures = [error for task in tasks if not task.cancelled() and (error := task.exception())]
         if self._connected_at:
             self._seen.nbytes = self._client.stats()["received_bytes"]
             self._view.sum_up(self._client, self._seen)
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
+            await self._view.finish()
+        if failures:
+            raise failures[0]
         if self._connected_at and not self._seen.messages:
             await self._explain_silence()
+
+    async def _leave(self, following: asyncio.Future[Any]) -> None:
+        """Unsubscribe, and show what has already arrived, within ``LEAVING_SECONDS``."""
+        with suppress(TimeoutError, ConnectionLost):
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await self._client.unsubscribe(self._stream)
+                await asyncio.wait([following])
 
     async def _explain_silence(self) -> None:
         """Explain why no message came.
@@ -134,6 +161,7 @@ class Watcher:
                 latency = self._latency(message)
                 self._seen.note(message, latency)
                 self._view.message(message, latency)
+                await self._view.flush()
 
     async def _refresh(self) -> None:
         while True:

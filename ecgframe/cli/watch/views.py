@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ...client import State
 from ...foreign_text import printable
+from ...plural import counted
 from ...protocol import MessageType
 from ..console import print_json
 from ..terminal import duration, size
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ...client import Client, Gap
     from ...codec import Message
     from ...errors import ProtocolError
+    from ...session import Settings
     from ..console import Terminal
     from .stream_stats import Latency, Rates, StreamStats
 
@@ -37,9 +39,13 @@ class View(ABC):
 
     Attributes:
         period: seconds between two calls of ``refresh``.
+        settings: settings of the client; None for the defaults.
+        is_drained: whether messages that have arrived are shown when the command is stopped.
     """
 
     period = 1.0
+    settings: Settings | None = None
+    is_drained = False
 
     @contextmanager
     def shown(self, stream: str) -> Iterator[None]:
@@ -61,6 +67,17 @@ class View(ABC):
     @abstractmethod
     def error(self, error: ProtocolError) -> None:
         """Show an error that the server reported or the client found."""
+
+    async def flush(self) -> None:  # noqa: B027 - most views have nothing to wait for
+        """Wait until what ``message`` has shown is written."""
+
+    async def finish(self) -> None:  # noqa: B027 - as above
+        """Write the rest; called once, after ``sum_up``."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything was shown that the command is for."""
+        return True
 
     @abstractmethod
     def refresh(self, client: Client, seen: StreamStats) -> None:
@@ -182,7 +199,7 @@ def _state(client: Client, elapsed: float) -> Text:
 def _signal(seen: StreamStats) -> str:
     if not seen.leads:
         return "no signal yet"
-    return f"{seen.leads} {'lead' if seen.leads == 1 else 'leads'} at {seen.sampling_rate:g} Hz"
+    return f"{counted(seen.leads, 'lead')} at {seen.sampling_rate:g} Hz"
 
 
 def _network(client: Client) -> str:
@@ -208,12 +225,8 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _losses(seen: StreamStats) -> str:
-    gaps = _count(seen.gaps, "gap")
-    return f"{gaps}, {_count(seen.dropped, 'dropped frame')}, {_count(seen.reconnections, 'reconnection')}"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
+    gaps = counted(seen.gaps, "gap")
+    return f"{gaps}, {counted(seen.dropped, 'dropped frame')}, {counted(seen.reconnections, 'reconnection')}"
 
 
 def _alert(data: dict[Any, Any]) -> str:

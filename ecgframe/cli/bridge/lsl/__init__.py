@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...places import server_address
+from ...live_streams import Duration, Server, StreamNames, SummaryAsJson
 from ...terminal import Headers, http_headers, names, plain_errors, positive
 from ...trust import Ca, Insecure, trusted_by
 
@@ -36,32 +36,18 @@ lsl = typer.Typer(
     "Its own settings are in lsl_api.cfg or in the file that LSLAPICFG names.",
 )
 
-Url = Annotated[
-    str,
-    typer.Argument(
-        callback=server_address, metavar="URL", help="URL of the server, such as **ws://localhost:8765/ws**."
-    ),
-]
-Duration = Annotated[
-    float | None,
-    typer.Option(callback=positive, metavar="SECONDS", help="Stop after this time; by default, Ctrl-C stops it."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary at the end as a JSON object.")]
-
 
 @lsl.command("out", epilog=OUT_EPILOG)
 def send(
-    url: Url,
-    streams: Annotated[
-        list[str], typer.Argument(metavar="STREAM", help="Names of the streams, such as **ecg/1 ecg/2**.")
-    ],
+    url: Server,
+    streams: StreamNames,
     *,
     kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Type of the LSL streams.")] = "ECG",
     duration: Duration = None,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
-    as_json: Json = False,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Send live streams of a server to LSL.
 
@@ -88,7 +74,7 @@ def send(
 
 @lsl.command("in", epilog=IN_EPILOG)
 def publish(
-    url: Url,
+    url: Server,
     *,
     name: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Publish the LSL stream of this name. Repeatable.")
@@ -143,7 +129,7 @@ def publish(
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
-    as_json: Json = False,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Publish LSL streams on a server that lets clients publish, such as **ecgframe serve --publish**.
 

@@ -13,12 +13,11 @@ import typer
 from rich.table import Table
 
 from ....bridges.lsl import BridgeError, FromLsl, FromLslSummary, ToLsl, ToLslSummary
-from ....errors import ProtocolError
 from ....foreign_text import printable
-from ....protocol import MAX_STREAM_NAME
+from ....plural import counted
 from ....tools import ToolError
-from ....tools.connecting import ConnectingError, no_such_stream, stream_names, why_not
 from ...console import Terminal, print_json
+from ...live_streams import check_stream_names, connecting_to, refuse_silence
 from ...live_view import LiveView
 from ...stopping import stop_signals
 
@@ -47,10 +46,7 @@ def send_streams(
         MissingLibrary: pylsl is not installed.
         ToolError: a stream cannot be sent.
     """
-    if any(not 0 < len(stream) <= MAX_STREAM_NAME for stream in streams):
-        raise typer.BadParameter(
-            f"the name of a stream must have 1 to {MAX_STREAM_NAME} characters", param_hint="STREAM"
-        )
+    check_stream_names(streams)
 
     def make(view: LiveView, options: dict[str, Any]) -> ToLsl:
         return ToLsl(url, streams, kind=kind, on_state=view.state, on_error=view.error, **options)
@@ -59,11 +55,7 @@ def send_streams(
     _tell(bridge, _sent_lines, as_json=as_json)
     summaries = bridge.summaries
     silent = [one.stream for one in summaries if not (one.formats or one.markers or one.refused or one.left_out)]
-    if silent:
-        known = stream_names(url, headers, trusted)
-        if known is not None and set(silent) <= set(known):
-            raise ConnectingError(f"nothing was received of {', '.join(map(repr, silent))}")
-        raise ConnectingError(no_such_stream(silent, known, url))
+    refuse_silence(silent, url, headers, trusted)
     return all(summary.is_whole for summary in summaries)
 
 
@@ -121,15 +113,10 @@ def _run(
         return bridge
 
     try:
-        return asyncio.run(main())
+        with connecting_to(url):
+            return asyncio.run(main())
     except BridgeError as error:
         raise ToolError(str(error)) from error
-    except (BrokenPipeError, ToolError, ProtocolError, typer.BadParameter):
-        raise
-    except Exception as error:
-        if (why := why_not(url, error)) is not None:
-            raise ConnectingError(why) from error
-        raise
 
 
 def _tell(bridge: Bridge, lines: Callable[[Any], list[str]], *, as_json: bool) -> None:
@@ -145,36 +132,36 @@ def _tell(bridge: Bridge, lines: Callable[[Any], list[str]], *, as_json: bool) -
         for line in others:
             console.say(f"  {line}")
     if bridge.clock_steps:
-        console.say(f"the server's clock was set {_counted(bridge.clock_steps, 'time')}; the timestamps followed it")
+        console.say(f"the server's clock was set {counted(bridge.clock_steps, 'time')}; the timestamps followed it")
 
 
 def _sent_lines(summary: ToLslSummary) -> list[str]:
-    lines = [f"{summary.stream}: sent {summary.samples:,} samples per lead, {_counted(summary.markers, 'marker')}"]
+    lines = [f"{summary.stream}: sent {summary.samples:,} samples per lead, {counted(summary.markers, 'marker')}"]
     if summary.gaps:
-        lines.append(f"{_counted(summary.gaps, 'gap')} filled with {summary.missing:,} missing samples per lead")
+        lines.append(f"{counted(summary.gaps, 'gap')} filled with {summary.missing:,} missing samples per lead")
     if summary.unfilled:
-        lines.append(f"{_counted(summary.unfilled, 'gap')} not filled")
+        lines.append(f"{counted(summary.unfilled, 'gap')} not filled")
     if summary.repeated:
-        lines.append(f"{_counted(summary.repeated, 'message')} received twice and sent once")
+        lines.append(f"{counted(summary.repeated, 'message')} received twice and sent once")
     if summary.refused:
-        lines.append(f"{_counted(summary.refused, 'message')} refused")
-    lines += [f"left out: {_counted(count, 'message')} of {name}" for name, count in summary.left_out.items()]
+        lines.append(f"{counted(summary.refused, 'message')} refused")
+    lines += [f"left out: {counted(count, 'message')} of {name}" for name, count in summary.left_out.items()]
     return lines
 
 
 def _published_lines(summary: FromLslSummary) -> list[str]:
     lines = [
         f"{summary.name} as {summary.stream}: published {summary.samples:,} samples per channel in {summary.units}, "
-        f"{_counted(summary.frames, 'message')}"
+        f"{counted(summary.frames, 'message')}"
     ]
     if summary.markers:
-        lines.append(f"{_counted(summary.markers, 'marker')} published as alerts")
+        lines.append(f"{counted(summary.markers, 'marker')} published as alerts")
     if summary.gaps:
-        lines.append(f"{_counted(summary.gaps, 'gap')} filled with {summary.missing:,} missing samples per channel")
+        lines.append(f"{counted(summary.gaps, 'gap')} filled with {summary.missing:,} missing samples per channel")
     if summary.breaks:
-        lines.append(f"{_counted(summary.breaks, 'jump')} of the timestamps")
+        lines.append(f"{counted(summary.breaks, 'jump')} of the timestamps")
     if summary.refused:
-        lines.append(f"{_counted(summary.refused, 'sample')} refused")
+        lines.append(f"{counted(summary.refused, 'sample')} refused")
     return lines
 
 
@@ -199,7 +186,3 @@ def _table(*columns: str) -> Table:
     for name in columns:
         table.add_column(name, justify="left" if "stream" in name else "right", no_wrap=True)
     return table
-
-
-def _counted(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
