@@ -286,7 +286,10 @@ class Stream:
         if self.numbering is None or viewer.session.version < 4:
             return None
         backlog = self._backlogs.get(viewer)
-        return self.numbering.binding(self._number_of(self.ring.end if backlog is None else backlog.next))
+        following = [self._number_of(self.ring.end if backlog is None else backlog.next)]
+        waiting = viewer.session.first_waiting(self.name), self._fan_out.first_waiting(viewer)
+        following.extend(number for number in waiting if number is not None)
+        return self.numbering.binding(min(following))
 
     def _number_of(self, in_ring: int) -> int:
         """The number in the stream of a publication with that number in the ring."""

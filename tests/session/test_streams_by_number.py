@@ -33,6 +33,7 @@ from ecgframe.session import (
     StreamPosition,
     SubscribeRequested,
     SubscriptionAnswered,
+    UnsubscribeRequested,
     encode_outgoing,
 )
 from ecgframe.session.stream_book import StreamBook
@@ -416,6 +417,35 @@ def test_a_record_is_weighed_by_what_it_becomes():
     [refused] = ours.told(FrameRefused)
     assert refused.error.code is ErrorCode.RATE_LIMIT_EXCEEDED
     assert talk.client.session.counters.over_budget == {}
+
+
+# --- what an answer costs ---
+
+
+@pytest.mark.parametrize(
+    ("type", "data"),
+    [
+        (MessageType.PING, {"arrays": [np.zeros((60, 0), "int16")] * 9}),
+        (MessageType.PING, None),
+        (MessageType.SUBSCRIBE, {"stream": "\U0001fac0" * 256, "epoch": EPOCH, "after": 2}),
+        (MessageType.SUBSCRIBE, {"stream": "\U0001fac0" * 257}),
+        (MessageType.SUBSCRIBE, {"stream": 1}),
+        (MessageType.UNSUBSCRIBE, {"stream": "\U0001fac0" * 256}),
+        (MessageType.VERSION_CHECK, {"version": 2**53}),
+        (MessageType.PROTOCOL_NEGOTIATION, {"version": 4, "capabilities": ["x" * 300] * 9}),
+        (MessageType.SUBSCRIPTION_ACK, {"stream": "s", "status": "subscribed"}),
+        (MessageType.ERROR, {"code": 1, "message": "m"}),
+    ],
+)
+def test_an_answer_has_at_most_four_times_the_bytes_of_its_question_and_a_kibibyte(type, data):
+    talk = agreed()
+    question = encode(type, data, version=4)
+    for event in talk.server.hears(question):
+        if isinstance(event, SubscribeRequested):
+            talk.server.session.answer_subscription(event.stream, "subscribed", binding=Binding(7, EPOCH, 2**52))
+        elif isinstance(event, UnsubscribeRequested):
+            talk.server.session.answer_subscription(event.stream, "unsubscribed")
+    assert sum(map(len, talk.server.says())) <= 4 * len(question) + 1024
 
 
 # --- whatever comes ---
