@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..protocol import Form
 from .callbacks import call_safely
 from .cursor import Gap, StreamCursor
 from .message_queue import MessageQueue, QueuedItem
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KEPT_GAPS: Final = 1000
 """Number of gaps that a subscription remembers; all are counted."""
+
+_RECORD: Final = int(Form.RECORD)
 
 _STARTED_AT: Final = (time.time_ns() - time.monotonic_ns()) // 1000
 
@@ -226,7 +229,8 @@ class Subscription(MessageQueue):
 
 def _size_of(message: Message) -> int:
     """Bytes that the message takes in a queue: those of its payload; of a record, those of its samples, if more."""
-    signal = message.data.get("signal") if message.version >= 4 and message.form else None
+    is_record = message.form and int(message.form) & _RECORD
+    signal = message.data.get("signal") if is_record and isinstance(message.data, dict) else None
     return max(message.nbytes, getattr(signal, "nbytes", 0))
 
 

@@ -64,6 +64,9 @@ _RULES: Final = {
 _MOST_PREDICTING: Final = 256
 """Predictions use the first 256 rows only."""
 
+_OVERHEAD: Final = 1024
+"""Bytes of memory of the objects of a template besides its values, at most."""
+
 
 class Scale(NamedTuple):
     """Scale of exact floats: a sample is ``count * mul / div``.
@@ -313,6 +316,17 @@ class Template:
             self._key = _key_of(self.dtype, self.rows, self.fields, self.missing, self.scale)
         return self._key
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the template takes, at most: its fields, and what reads and writes its records."""
+        arrays = sum(array.nbytes for array in (self._gain, self._baseline) if array is not None)
+        return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions)
+
+    def _footprint(self) -> int:
+        if self._memory is None:
+            self._memory = footprint(flatten(self.payload), 0, len(self.payload))
+        return self._memory
+
     def fields_on_the_wire(self) -> dict[str, Any]:
         """Return the payload as a map, from which a codec packs the same bytes."""
         told: dict[str, Any] = unpack_payload(flatten(self.payload), 0, len(self.payload), False, True)
@@ -323,11 +337,9 @@ class Template:
 
         The map of its fields, its samples, and floats beside them where the samples are converted.
         """
-        if self._memory is None:
-            self._memory = footprint(flatten(self.payload), 0, len(self.payload))
         itemsize = _DTYPES[self.dtype].itemsize
         converted = itemsize + 1 if self.missing is not None or self.scale is not None else 0
-        return self._memory + (self.rows or 1) * count * (self._sample_size + converted)
+        return self._footprint() + (self.rows or 1) * count * (self._sample_size + converted)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Template) and self.payload == other.payload

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
+from ..messages.templates import Template
 from ..protocol import ErrorCode
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
@@ -165,14 +166,22 @@ class Stream:
         if numbering.makes_records and publication.may_be_record:
             if source is None:
                 source = Source(publication.data, is_exact=False)
-            record, template = numbering.record_of(source.data, now, exact=source.is_exact)
-            if template is not None:
-                oldest = numbering.next - len(self.ring)
-                timestamp = publication.timestamp - 1
-                outgoing = numbering.publish_template(template, timestamp, oldest, self._settings)
-                position = StreamPosition(numbering.id, numbering.next - 1)
-                self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+            limit = self._settings.max_payload
+            record, template = numbering.record_of(source.data, now, exact=source.is_exact, max_payload=limit)
+            if template is not None and not self._publish_template(template, publication.timestamp - 1, numbering, now):
+                record = None
         publication.set_position(numbering.take(), record)
+
+    def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
+        """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
+        oldest = numbering.next - len(self.ring)
+        outgoing = numbering.encode_template(template, timestamp, self._settings)
+        if outgoing is None:
+            return False
+        position = StreamPosition(numbering.id, numbering.next - 1)
+        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        numbering.write_with(template, outgoing, oldest, now)
+        return True
 
     def _deliver(self, publication: Publication, now: float) -> int:
         self.ring.append(publication, now)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .._core._header import Header
 
 READY: Final = 64
-"""Templates that are kept unpacked, those that were used last: unpacked, a template may take ten times its bytes."""
+"""Templates that are kept unpacked, those that were used last. Unpacked, a template may take 70 times its bytes, and one
+of 4,096 rows 64 KiB more: these take at most 6 MiB together."""
 
 IDS_PER_STREAM: Final = 2
 """Ids of one stream that are bound: the present epoch's, and the one before, whose frames may still be on their way."""

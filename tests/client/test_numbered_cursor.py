@@ -1,11 +1,14 @@
 """The position of a viewer by numbers: every message once, or counted exactly in a gap, whatever the clocks show."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgframe import Flag, Message, MessageType
 from ecgframe.client.cursor import REMEMBERED, Gap, StreamCursor
 from ecgframe.client.numbered_cursor import MAX_REFUSED, NumberedCursor
+from ecgframe.client.subscription import Subscription
+from ecgframe.protocol import Form
 
 NAME = "ecg/1"
 EPOCH = 77
@@ -177,6 +180,15 @@ def test_numbers_that_are_set_back_are_another_numbering():
     cursor.take(at(2), EPOCH)
     assert cursor.answered(EPOCH, 1, None, NOW + 10) == [Gap(NAME, NOW + 2, NOW + 10, None)]
     assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH)) == [1]
+
+
+@pytest.mark.parametrize("data", [None, [1, 2], "text", {"signal": [1]}])
+def test_an_ecg_message_that_may_wait_and_is_no_record_is_queued_as_any_other(data):
+    subscription = Subscription(None, NAME, since=None, capacity=8, on_gap=None)
+    subscription.granted(None, NOW, EPOCH, 1)
+    message = Message(MessageType.ECG_DATA, data, 4, Flag(0), NOW, stream_id=7, sequence=1, form=Form.BULK)
+    subscription.deliver(message, None, EPOCH)
+    assert subscription.waiting == 1
 
 
 kinds = st.sampled_from(["line", "line", "line", "ahead", "template"])

@@ -19,6 +19,7 @@ from ecgframe import Codec, ErrorCode, Flag, MessageType, decode
 from ecgframe.protocol import Capability, RecordFilter
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.backplane import LocalBackplane
+from ecgframe.server.numbering import Numbering, TemplatesLimit
 from ecgframe.session import Numbered, RateLimit, Settings
 
 STREAM = "ecg/bed-7"
@@ -146,6 +147,56 @@ def test_what_is_no_record_travels_as_messagepack_under_its_number():
     run(conversation())
 
 
+def test_a_template_that_cannot_be_sent_leaves_its_messages_in_messagepack():
+    async def conversation():
+        some = Settings(versions=ALL, max_payload=700)
+        async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            for n in range(4):  # the template of the first three, with scale and missing, is larger than they are
+                data = {"signal": [0.5 * n], "timestamp": 1.0, "sequence": n, "note": "x" * (600 if n < 3 else 60)}
+                await handler.publish(STREAM, MessageType.ECG_DATA, data, samples="exact")
+            await viewer.until(lambda: len(viewer.received) == 4)
+            assert [message.data["sequence"] for message in viewer.received] == [0, 1, 2, 3]
+            assert [bool(message.form) for message in viewer.received] == [False, False, False, True]
+            assert viewer.numbers == [1, 2, 3, 4, 5]
+            assert not viewer.session.counters.refused
+
+    run(conversation())
+
+
+def test_a_record_stands_for_no_more_than_the_limit_for_payloads():
+    async def conversation():
+        some = Settings(versions=ALL, max_payload=1000)
+        async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            for samples in (100, 500):  # of 8 bytes each where they arrive, and of one where they are published
+                data = {"signal": [n % 50 for n in range(samples)], "sampling_rate": 500, "timestamp": 5.0}
+                await handler.publish(STREAM, MessageType.ECG_DATA, data, samples="exact")
+            await viewer.until(lambda: len(viewer.received) == 2)
+            assert [bool(message.form) for message in viewer.received] == [True, False]
+
+    run(conversation())
+
+
+def test_templates_are_counted_by_the_memory_that_they_take():
+    limit = TemplatesLimit(200_000)
+    numbering = Numbering(STREAM, 1, limit)
+    made = 0
+    for n in range(16):
+        fields = {"sampling_rate": 500, "maps": [{} for _ in range(230)], "n": n}
+        data = {"signal": np.zeros(3, "int16"), "timestamp": 1.0, **fields}
+        record, template = numbering.record_of(data, 0.0, exact=False, max_payload=2**20)
+        assert (record is None) == (template is None)
+        if template is not None:
+            outgoing = numbering.encode_template(template, 5 + n, SERVER)
+            numbering.write_with(template, outgoing, 1, 0.0)
+            made += 1
+    assert 5 <= made <= 9
+    assert 150_000 < limit.used <= 200_000
+    numbering.close()
+    assert limit.used == 0
+
+
 def test_exact_samples_travel_as_counts_and_arrive_as_the_same_floats():
     async def conversation():
         async with WebSocketBinaryHandler(settings=SERVER) as handler, AsyncExitStack() as stack:
@@ -256,6 +307,27 @@ def test_an_unknown_place_gets_what_is_published_from_now_on_or_all_that_is_kept
                 assert found.epoch == answer.epoch
                 assert found.next == (1 if "since" in place else 5)
                 assert (found.start is None) == ("since" not in place)
+
+    run(conversation())
+
+
+def test_a_template_that_is_no_longer_kept_is_no_gap_for_a_viewer_of_version_3():
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as newer:
+            await newer.subscribe(STREAM)
+            async with numbered_viewer(handler, **KINDS["V3"]) as viewer:
+                await viewer.subscribe(STREAM)
+                await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}})
+                await viewer.until(lambda: viewer.received)
+                last = viewer.received[0].timestamp
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0))
+            ring = handler._streams.get(STREAM).ring
+            while len(ring) > 1:  # the first message and the template
+                ring._drop()
+            async with numbered_viewer(handler, **KINDS["V3"]) as viewer:
+                answer = await viewer.subscribe(STREAM, last)
+                assert answer.start is None
+                await viewer.until(lambda: viewer.received)
 
     run(conversation())
 

@@ -23,8 +23,8 @@ import {
 
 /** Epochs of a stream whose frames may arrive: the present one, and the one before it. */
 const EPOCHS_BOUND = 2;
-/** Templates that are kept unpacked. */
-const MOST_UNPACKED = 256;
+/** Templates that are kept unpacked; unpacked, a template may take 70 times its bytes. */
+const MOST_UNPACKED = 64;
 
 /** The number of a message within its stream. */
 export interface Place {
