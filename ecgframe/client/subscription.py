@@ -141,7 +141,7 @@ class Subscription(MessageQueue):
 
     def changed(self, epoch: int, next: int, timestamp: int) -> None:
         """Note an answer that nobody asked for. See ``NumberedCursor.changed``."""
-        self._put_gaps(self.numbers.changed(epoch, next, timestamp))
+        self.numbers.changed(epoch, next, timestamp)
 
     @property
     def was_granted(self) -> bool:
@@ -170,7 +170,7 @@ class Subscription(MessageQueue):
         if timestamp is not None and epoch is not None and next is not None:
             self._put_gaps(self.numbers.answered(epoch, next, start, timestamp))
             return
-        self.numbers.forget()
+        self._put_gaps(self.numbers.forget())
         if timestamp is not None:
             self._put_gaps(self.cursor.answered(start, timestamp))
             return
@@ -182,7 +182,7 @@ class Subscription(MessageQueue):
         """Note that the messages follow from now on, whether or not an old server answers."""
         self.status = "subscribed"
         self._answered.set()
-        self.numbers.forget()
+        self._put_gaps(self.numbers.forget())
         self._put_gaps(self.cursor.started_anew(self._server_now()))
 
     def dropped_by_server(self, start: int, stop: int, frames: int, *, timed: bool) -> None:
@@ -198,7 +198,7 @@ class Subscription(MessageQueue):
         """Note that no more messages will arrive. See ``MessageQueue.end``."""
         if not self._ended:
             self.status = status
-            self._put_gaps(self.cursor.ended())
+            self._put_gaps([*self.numbers.ended(), *self.cursor.ended()])
         super().end(failure, empty=empty)
         self._answered.set()
 
