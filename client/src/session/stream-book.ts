@@ -98,6 +98,11 @@ export class StreamBook implements FrameBook {
       throw wrong("id", `${MAX_STREAM_IDS} stream ids are bound, and one more is too many`);
     this.#ids.set(stream, [...ids, id]);
     this.#bound.set(id, { stream, epoch, templates: new Map(), bytes: 0 });
+    this.note(id);
+  }
+
+  /** Notes an id that is not to be bound: its frames are let go. */
+  note(id: number): void {
     this.#largest = Math.max(this.#largest, id);
   }
 
