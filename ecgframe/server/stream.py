@@ -440,7 +440,8 @@ class Stream:
         if self.numbering is not None and session.version < 4:
             frames -= self.numbering.templates_within(self._number_of(lost.start), self._number_of(lost.stop))
         backlog.overtaken.difference_update(lost)
-        loss = Loss(backlog.last + 1, self.ring.floor, frames)
+        first = backlog.last + 1
+        loss = Loss(first, max(first, self.ring.floor), frames)  # templates do not raise the floor
         backlog.next = self.ring.first
         if frames:
             session.counters.dropped += frames

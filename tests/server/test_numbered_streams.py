@@ -380,6 +380,30 @@ def test_a_viewer_that_falls_out_of_the_ring_is_told_and_answered_again():
     run(conversation())
 
 
+def test_a_loss_of_nothing_but_a_template_does_not_end_before_it_begins():
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as first:
+            answer = await first.subscribe(STREAM)
+            await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}})
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0))
+            async with numbered_viewer(handler) as viewer:
+                viewer.link.may_write.clear()
+                viewer.session.subscribe(STREAM, epoch=answer.epoch, after=1)
+                viewer.talk()
+                stream = handler._streams.get(STREAM)
+                await until(lambda: stream.viewers == 2)
+                while len(stream.ring) > 1:
+                    stream.ring._drop()
+                viewer.link.may_write.set()
+                await viewer.until(lambda: viewer.received)
+                [error] = viewer.errors
+                assert error.details["from"] <= error.details["to"]
+                assert error.details["dropped"] == 1
+                assert viewer.numbers == [3]
+
+    run(conversation())
+
+
 def test_a_peer_that_agrees_on_version_4_after_it_subscribed_is_told_the_numbers():
     async def conversation():
         async with WebSocketBinaryHandler(settings=SERVER) as handler:

@@ -23,6 +23,7 @@ from ecgframe import (
 from ecgframe.messages.templates import Template
 from ecgframe.protocol import MAX_CONTROL_PAYLOAD, Capability, Form
 from ecgframe.session import (
+    Acknowledged,
     Binding,
     Decoding,
     ErrorReceived,
@@ -34,6 +35,7 @@ from ecgframe.session import (
     StreamPosition,
     SubscribeRequested,
     SubscriptionAnswered,
+    Undelivered,
     UnsubscribeRequested,
     encode_outgoing,
 )
@@ -311,6 +313,53 @@ def test_a_client_reads_an_answer_with_as_many_large_templates_as_are_in_force()
     assert answer.next == 2
     talk.client.hears(record_frame(2, template=large[-1]))
     assert talk.client.told(Received)[0].message.data["note"] == "16" * 2000
+
+
+def test_what_was_sent_of_a_stream_that_is_taken_back_is_not_sent_again_but_may_be_acknowledged():
+    talk = subscribed()
+    session = talk.server.session
+
+    def publish(number, flags=Flag.ACK_REQUIRED):
+        data, position = {"features": {}}, StreamPosition(7, number)
+        outgoing = encode_outgoing(
+            session.encoding,
+            MessageType.FEATURE_DATA,
+            data,
+            timestamp=number,
+            settings=Settings(),
+            flags=flags,
+            stream="ecg/1",
+            position=position,
+        )
+        session.enqueue(outgoing)
+        return outgoing
+
+    first, second = publish(2), publish(3)
+    assert session.first_waiting("ecg/1") == 2
+    talk.talk()
+    publish(4)
+    publish(5, Flag.PRIORITY | Flag.ACK_REQUIRED)
+    talk.server.clock.now += 2.5
+    talk.server.ticks()  # the first two wait to be sent again
+    assert session.queued_frames == 4
+    assert session.first_waiting("ecg/1") == 4
+    assert session.first_waiting("ecg/2") is None
+    assert session.take_back("ecg/1") == [Undelivered(4, MessageType.FEATURE_DATA, 0)]
+    assert session.first_waiting("ecg/1") is None
+    assert [frame.sequence for frame in talk.server.tells()] == [5]
+    talk.client.session.acknowledge(talk.client.told(Received)[0].message)
+    talk.talk()
+    assert [event.timestamp for event in talk.server.told(Acknowledged)] == [first.timestamp]
+    session.enqueue(second)  # its stream is subscribed to again, from before it
+    assert [frame.sequence for frame in talk.server.tells()] == [3]
+    talk.server.clock.now += 2.5
+    talk.server.ticks()
+    assert [frame.sequence for frame in talk.server.tells()] == [5, 3]
+    session.take_back("ecg/1")
+    talk.server.clock.now += 2.5
+    talk.server.ticks()
+    assert [(event.timestamp, event.attempts) for event in talk.server.told(Undelivered)] == [(3, 3)]
+    assert [frame.sequence for frame in talk.server.tells()] == [5]
 
 
 # --- what is refused, and what is let go ---
