@@ -321,7 +321,10 @@ class Template:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the template takes, at most: its fields, and what reads and writes its records."""
+        """Bytes of memory that the template takes, at most: its fields, and what reads and writes its records.
+
+        The arrays that ``decode`` keeps for ``numeric`` are not counted.
+        """
         arrays = sum(array.nbytes for array in (self._gain, self._baseline) if array is not None)
         return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions)
 
