@@ -182,13 +182,14 @@ class RecordTemplate(Protocol):
         """Bytes of memory that a record of ``count`` samples a lead takes, at most: its map, and what reads it."""
         ...
 
-    def decode(self, payload: memoryview, *, max_payload: int, copy: bool) -> RecordContent:
+    def decode(self, payload: memoryview, *, max_payload: int, copy: bool, numeric: bool) -> RecordContent:
         """Read the payload of a record.
 
         Args:
             payload: read-only; at least the 16 bytes before the samples, with the number of this template.
             max_payload: maximum size of the samples in memory, in bytes.
             copy: True if the array must be a copy. Otherwise it may be a view, which keeps the payload alive.
+            numeric: True if plain lists of numbers in the fields become arrays.
 
         Raises:
             ProtocolError: check 11 failed.
@@ -987,7 +988,7 @@ class Codec:
                     f"this batch have room for {max(batch.left, 0)}",
                     check=Check.PAYLOAD,
                 )
-        return template.decode(payload, max_payload=room, copy=self._copy).data
+        return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
 
     def _restore(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
         """Verify the checksum of the payload, then decompress it."""

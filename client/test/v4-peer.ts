@@ -98,15 +98,16 @@ export class Client {
     this.session.start(this.now);
   }
 
-  /** Negotiates, and drops what the client says to that. */
+  /** Negotiates, subscribes to two streams, and drops what the client says. */
   static agreed(places?: Places): Client {
     return Client.agreedOn(OFFER.versions, places);
   }
 
-  /** Negotiates with a server that has those versions. */
+  /** The same with a server that has those versions. */
   static agreedOn(versions: number[], places?: Places): Client {
     const client = new Client(places);
     client.receive(offer({ versions }));
+    for (const stream of [STREAM, "ecg/2"]) client.session.subscribe(stream, null);
     client.sent();
     return client;
   }

@@ -290,6 +290,20 @@ test("a stream that is left and subscribed again takes nothing that was on its w
   expect(client.errors).toEqual([]);
 });
 
+test("a stream that is subscribed again from before its place comes from there, each message once", () => {
+  const client = watching();
+  const { socket, service } = client;
+  void client.subscriptions[0].unsubscribe();
+  const seen: unknown[] = [];
+  const since = received(client, 0).timestamp as bigint;
+  service.subscribe(STREAM, (message) => seen.push(message.sequence), { since, onGap: (gap) => seen.push(gap) });
+  socket.deliver(record(told, 60)); // sent before UNSUBSCRIBE arrived; what waited then, the server discards
+  socket.deliver(control(MessageType.SUBSCRIPTION_ACK, { stream: STREAM, status: "unsubscribed" }));
+  socket.deliver(answer({ next: 59, templates: [templateFrame(told, 1)] }));
+  for (const number of [59, 60, 61]) socket.deliver(record(told, number));
+  expect(seen).toEqual([59, 60, 61]);
+});
+
 test("what is sent has version 4, MessagePack, and no stream", async () => {
   const client = watching();
   const { socket, service } = client;

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { crc32 } from "../src/codec/crc32.js";
 import { ecgData, physicalValues } from "../src/codec/ecg-data.js";
-import { Flag, MessageType, type NdArray, ProtocolHandler, type StreamMessage, Template } from "../src/index.js";
-import { CloseCode, Form } from "../src/protocol.js";
+import { Flag, MessageType, NdArray, ProtocolHandler, type StreamMessage, Template } from "../src/index.js";
+import { type Capability, CloseCode, Form } from "../src/protocol.js";
 import type { SessionEvent } from "../src/session/client-session.js";
 import { DEFAULT_SETTINGS } from "../src/session/settings.js";
 import { StreamBook } from "../src/session/stream-book.js";
@@ -108,6 +108,22 @@ describe("SUBSCRIBE", () => {
   });
 });
 
+test("the answer to a PING has at most 4 times its bytes and 1,024 more, header included", () => {
+  const peer = new ProtocolHandler({ version: 4, compression: null, ndarray: "binary" });
+  const answers = new Set<number>();
+  for (let rows = 1200; rows < 1500; rows += 10) {
+    const client = new Client(undefined, { capabilities: new Set<Capability>() });
+    client.receive(offer());
+    client.sent();
+    const ping = peer.encode(MessageType.PING, new NdArray(new Int16Array(0), [rows, 0], "int16"));
+    client.receive(ping);
+    const said = client.session.nextMessage(0) as Uint8Array;
+    answers.add(said[1]);
+    expect(said.length).toBeLessThanOrEqual(4 * ping.length + 1024);
+  }
+  expect(answers).toEqual(new Set([MessageType.PONG, MessageType.ERROR]));
+});
+
 describe("an answer", () => {
   test("binds the id, and brings the templates of the records behind it, in one message, too", () => {
     const client = Client.agreed();
@@ -145,7 +161,21 @@ describe("an answer", () => {
     ["its id in another epoch", answer({ epoch: 5 })],
     ["a name of 257 letters", answer({ id: 9 }, "x".repeat(257))],
   ])("with %s is refused", (_, frame) => {
-    expect(summary(subscribed().receive(frame))).toEqual(["refused 0x200 check 12"]);
+    const client = subscribed();
+    client.session.subscribe("x".repeat(257), null);
+    expect(summary(client.receive(frame))).toEqual(["refused 0x200 check 12"]);
+  });
+
+  test("to no SUBSCRIBE binds nothing: its frames are let go", () => {
+    const client = subscribed();
+    for (let id = 8; id < 108; id++) {
+      const named = { id, templates: [new Uint8Array(1)] };
+      expect(summary(client.receive(answer(named, `${id} ${"x".repeat(240)}`)))).toEqual(["answered"]);
+      expect(summary(client.receive(packed(58, id)))).toEqual([]);
+    }
+    client.session.unsubscribe(STREAM);
+    expect(summary(client.receive(answer({ id: 200, epoch: 5 }), packed(1, 200)))).toEqual(["answered"]);
+    expect(summary(client.receive(packed(58)))).toEqual(["received 58"]); // sent before UNSUBSCRIBE arrived
   });
 
   test("loses a template that is invalid, and that alone", () => {

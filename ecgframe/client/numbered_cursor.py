@@ -9,14 +9,54 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from ..protocol import MessageType
-from .cursor import OUT_OF_LINE, REMEMBERED, Gap, StreamCursor
+from ..protocol import Flag, MessageType
+from .cursor import REMEMBERED, Gap, StreamCursor
 
 if TYPE_CHECKING:
     from ..codec import Message
 
 MAX_REFUSED: Final = 1024
 """Refused messages of one stream whose numbers are remembered."""
+
+EPOCHS: Final = 2
+"""Epochs whose messages may arrive: the present one, and the one before it."""
+
+_PRIORITY: Final = int(Flag.PRIORITY)
+
+
+class _Line:
+    """How far the viewer has got in one epoch.
+
+    Attributes:
+        epoch: of the numbers.
+        after: the viewer has, or will never get, every message up to this number.
+        until: time of the last message in line, in microseconds since 1970. That of the present epoch is
+            ``StreamCursor.until``.
+        ahead: numbers after ``after`` of messages that overtook.
+    """
+
+    __slots__ = ("after", "ahead", "epoch", "until")
+
+    def __init__(self, epoch: int, after: int) -> None:
+        self.epoch = epoch
+        self.after = after
+        self.until: int | None = None
+        self.ahead: set[int] = set()
+
+    def has(self, number: int) -> bool:
+        return number <= self.after or number in self.ahead
+
+    def lost_before(self, number: int) -> int:
+        between = sum(self.after < ahead < number for ahead in self.ahead)
+        return max(0, number - self.after - 1 - between)
+
+    def go_on_from(self, number: int) -> None:
+        self.after = number
+        if self.ahead:
+            self.ahead = {ahead for ahead in self.ahead if ahead > number}
+            while self.after + 1 in self.ahead:
+                self.after += 1
+                self.ahead.remove(self.after)
 
 
 class NumberedCursor:
@@ -25,34 +65,45 @@ class NumberedCursor:
     Args:
         stream: its name.
         times: the same by times. It is written here while messages are numbered.
-
-    Attributes:
-        epoch: the epoch of the numbers; None if none are known.
-        line: the viewer has, or will never get, every message up to this number.
     """
 
-    __slots__ = ("_ahead", "_refused", "_refused_before", "_stream", "_times", "epoch", "line")
+    __slots__ = ("_change", "_lines", "_refused", "_refused_before", "_stream", "_times")
 
     def __init__(self, stream: str, times: StreamCursor) -> None:
-        self.epoch: int | None = None
-        self.line = 0
         self._stream = stream
         self._times = times
-        self._ahead: set[int] = set()
-        """Numbers after ``line`` of messages that overtook."""
+        self._lines: list[_Line] = []
+        """By epoch, the present one last."""
+        self._change: Gap | None = None
+        """What is unknown since the epoch changed; reported before the next message in line."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """Epoch and number of messages that were refused over this connection."""
         self._refused_before: frozenset[tuple[int, int]] = frozenset()
         """The same of earlier connections."""
 
+    @property
+    def epoch(self) -> int | None:
+        """The present epoch of the numbers; None if none are known."""
+        return self._lines[-1].epoch if self._lines else None
+
+    @property
+    def line(self) -> int:
+        """The viewer has, or will never get, every message of the present epoch up to this number."""
+        return self._lines[-1].after if self._lines else 0
+
     def place(self) -> tuple[int, int] | None:
         """Return the epoch and the number after which to resume; None if no numbers are known."""
-        return None if self.epoch is None else (self.epoch, self.line)
+        return (self._lines[-1].epoch, self._lines[-1].after) if self._lines else None
 
-    def forget(self) -> None:
-        """Note that a server without numbers continues the stream."""
-        self.epoch = None
-        self._ahead.clear()
+    def forget(self) -> list[Gap]:
+        """Note that a server without numbers continues the stream. Returns the gaps that were not reported yet."""
+        self._lines.clear()
+        return self.ended()
+
+    def ended(self) -> list[Gap]:
+        """Note that no more messages will arrive. Returns the gaps that were not reported yet."""
+        change, self._change = self._change, None
+        return [] if change is None else [change]
 
     def answered(self, epoch: int, next: int, start: int | None, timestamp: int) -> list[Gap]:
         """Note that the server granted the subscription over a new connection.
@@ -67,35 +118,37 @@ class NumberedCursor:
         Returns:
             The messages that are lost.
         """
-        if epoch == self.epoch and next > self.line:
+        gaps = self.ended()
+        line = self._lines[-1] if self._lines else None
+        if line is not None and epoch == line.epoch and next > line.after:
             self._times.ended()  # what was dropped is sent again, or counted here
-            lost = self._lost_before(next)
-            gaps = [self._gap(timestamp, lost)] if lost else []
-            self._go_on_from(next - 1)
+            if lost := line.lost_before(next):
+                gaps.append(self._gap(line, timestamp, lost))
+            line.go_on_from(next - 1)
+            self._lines = [line]
             return gaps
         # Another numbering, or the same one set back, which no server does that keeps to the protocol.
-        before, had_numbers = self._times.until, self.epoch is not None
-        gaps = self._times.answered(start, timestamp)
-        if had_numbers and not gaps:
-            gaps = [Gap(self._stream, timestamp if before is None else before, timestamp, None)]
-        self._begin(epoch, next)
-        return gaps
+        before = self._times.until
+        missing = self._times.answered(start, timestamp)
+        if line is not None and not missing:
+            missing = [Gap(self._stream, timestamp if before is None else before, timestamp, None)]
+        self._lines = [_Line(epoch, next - 1)]
+        return [*gaps, *missing]
 
-    def changed(self, epoch: int, next: int, timestamp: int) -> list[Gap]:
-        """Note an answer that nobody asked for: the stream may have begun another epoch. Returns what is lost.
+    def changed(self, epoch: int, next: int, timestamp: int) -> None:
+        """Note an answer that nobody asked for: the stream may have begun another epoch.
 
-        Messages before ``next`` of the present epoch may still arrive, so an answer about that changes nothing.
+        Messages of the epoch before may still arrive, so the gap is reported with the first message in line of the new
+        one. Messages before ``next`` of an epoch that is known may arrive as well: an answer about it changes nothing.
         """
-        if epoch == self.epoch:
-            return []
-        until, had_numbers = self._times.until, self.epoch is not None
-        self._begin(epoch, next)
-        return [Gap(self._stream, timestamp if until is None else until, timestamp, None)] if had_numbers else []
-
-    def _begin(self, epoch: int, next: int) -> None:
-        self.epoch = epoch
-        self._ahead.clear()
-        self.line = next - 1
+        if self._line_of(epoch) is not None:
+            return
+        if self._lines:
+            line, until = self._lines[-1], self._times.until
+            line.until = until
+            since = timestamp if until is None else until
+            self._change = Gap(self._stream, since if self._change is None else self._change.start, timestamp, None)
+        self._lines = [*self._lines, _Line(epoch, next - 1)][-EPOCHS:]
 
     def take(self, message: Message, epoch: int) -> list[Message | Gap]:
         """Note that a message arrived.
@@ -107,38 +160,37 @@ class NumberedCursor:
         Returns:
             The gaps before the message, then the message; an empty list if it is a duplicate.
         """
-        number, timestamp = message.sequence, message.timestamp
-        assert number is not None, "messages of a stream are numbered"
-        assert timestamp is not None, "and timed"
-        if epoch != self.epoch:
-            return [message]  # on its way when another epoch began
-        if number <= self.line or number in self._ahead:
+        number, timestamp = _place_of(message)
+        line = self._line_of(epoch)
+        if line is None:
+            return [message]  # on its way when the epoch after the next began
+        if line.has(number):
             return []
-        if int(message.flags) & OUT_OF_LINE or message.type is MessageType.ANOMALY_ALERT:
-            return self._take_ahead(message, number, timestamp)
-        gaps = self._reach(number, timestamp)
-        self._times.follow(timestamp)
+        if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
+            return self._take_ahead(message, line, number, timestamp)
+        gaps = self._reach(line, number, timestamp)
+        line.until = timestamp
+        if self._is_present(line) or self._change is not None:  # later, the present epoch tells the time
+            self._times.follow(timestamp)
         return [*gaps, message]
 
     def pass_template(self, message: Message, epoch: int) -> list[Gap]:
         """Note that a message arrived that is not for the application. Returns the gaps before it."""
-        number, timestamp = message.sequence, message.timestamp
-        assert number is not None, "messages of a stream are numbered"
-        assert timestamp is not None, "and timed"
-        if epoch != self.epoch or number <= self.line or number in self._ahead:
-            return []
-        return self._reach(number, timestamp)
+        number, timestamp = _place_of(message)
+        line = self._line_of(epoch)
+        return [] if line is None or line.has(number) else self._reach(line, number, timestamp)
 
     def refused(self, epoch: int, number: int) -> list[Gap]:
         """Note that a message was refused: it was not had, and comes again over the next connection.
 
         If it was refused over an earlier connection, too, it is given up. Returns the gap, if it is.
         """
-        if epoch != self.epoch or number <= self.line or number in self._ahead:
+        line = self._line_of(epoch)
+        if line is None or not self._is_present(line) or line.has(number):
             return []
         if self.was_refused(epoch, number):
-            self._ahead.add(number)
-            self._go_on_from(self.line)
+            line.ahead.add(number)
+            line.go_on_from(line.after)
             until = self._times.until or 0
             return [Gap(self._stream, until, until, 1)]
         self._refused[epoch, number] = None
@@ -157,38 +209,40 @@ class NumberedCursor:
             self._refused_before = frozenset(self._refused)
         self._refused.clear()
 
-    def _take_ahead(self, message: Message, number: int, timestamp: int) -> list[Message | Gap]:
+    def _line_of(self, epoch: int) -> _Line | None:
+        return next((line for line in self._lines if line.epoch == epoch), None)
+
+    def _is_present(self, line: _Line) -> bool:
+        return line is self._lines[-1]
+
+    def _take_ahead(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
         if not self._times.follow_ahead(timestamp):
             return []  # it came over a connection without numbers
-        self._ahead.add(number)
-        self._go_on_from(self.line)
-        if len(self._ahead) <= REMEMBERED:
+        line.ahead.add(number)
+        line.go_on_from(line.after)
+        if len(line.ahead) <= REMEMBERED:
             return [message]
-        oldest = min(self._ahead)
-        lost = self._lost_before(oldest)
-        self._go_on_from(oldest)
-        return [self._gap(timestamp, lost), message] if lost else [message]
+        oldest = min(line.ahead)
+        lost = line.lost_before(oldest)
+        line.go_on_from(oldest)
+        return [self._gap(line, timestamp, lost), message] if lost else [message]
 
-    def _reach(self, number: int, timestamp: int) -> list[Gap]:
+    def _reach(self, line: _Line, number: int, timestamp: int) -> list[Gap]:
         """Note that a message arrived in line: what is missing before it will not come."""
-        lost = self._lost_before(number)
-        gaps = [self._gap(timestamp, lost)] if lost else []
-        self._go_on_from(number)
+        gaps = self.ended() if self._is_present(line) else []
+        if lost := line.lost_before(number):
+            gaps.append(self._gap(line, timestamp, lost))
+        line.go_on_from(number)
         self._times.forget_notices(timestamp)
         return gaps
 
-    def _lost_before(self, number: int) -> int:
-        between = sum(self.line < ahead < number for ahead in self._ahead)
-        return max(0, number - self.line - 1 - between)
-
-    def _gap(self, timestamp: int, lost: int) -> Gap:
-        until = self._times.until
+    def _gap(self, line: _Line, timestamp: int, lost: int) -> Gap:
+        until = self._times.until if self._is_present(line) else line.until
         return Gap(self._stream, timestamp if until is None else until, timestamp, lost)
 
-    def _go_on_from(self, number: int) -> None:
-        self.line = number
-        if self._ahead:
-            self._ahead = {ahead for ahead in self._ahead if ahead > number}
-            while self.line + 1 in self._ahead:
-                self.line += 1
-                self._ahead.remove(self.line)
+
+def _place_of(message: Message) -> tuple[int, int]:
+    """Number and time of a message of a stream."""
+    assert message.sequence is not None, "messages of a stream are numbered"
+    assert message.timestamp is not None, "and timed"
+    return message.sequence, message.timestamp

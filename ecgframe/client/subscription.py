@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..protocol import Form
 from .callbacks import call_safely
 from .cursor import Gap, StreamCursor
 from .message_queue import MessageQueue, QueuedItem
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KEPT_GAPS: Final = 1000
 """Number of gaps that a subscription remembers; all are counted."""
+
+_RECORD: Final = int(Form.RECORD)
 
 _STARTED_AT: Final = (time.time_ns() - time.monotonic_ns()) // 1000
 
@@ -138,7 +141,7 @@ class Subscription(MessageQueue):
 
     def changed(self, epoch: int, next: int, timestamp: int) -> None:
         """Note an answer that nobody asked for. See ``NumberedCursor.changed``."""
-        self._put_gaps(self.numbers.changed(epoch, next, timestamp))
+        self.numbers.changed(epoch, next, timestamp)
 
     @property
     def was_granted(self) -> bool:
@@ -167,7 +170,7 @@ class Subscription(MessageQueue):
         if timestamp is not None and epoch is not None and next is not None:
             self._put_gaps(self.numbers.answered(epoch, next, start, timestamp))
             return
-        self.numbers.forget()
+        self._put_gaps(self.numbers.forget())
         if timestamp is not None:
             self._put_gaps(self.cursor.answered(start, timestamp))
             return
@@ -179,7 +182,7 @@ class Subscription(MessageQueue):
         """Note that the messages follow from now on, whether or not an old server answers."""
         self.status = "subscribed"
         self._answered.set()
-        self.numbers.forget()
+        self._put_gaps(self.numbers.forget())
         self._put_gaps(self.cursor.started_anew(self._server_now()))
 
     def dropped_by_server(self, start: int, stop: int, frames: int, *, timed: bool) -> None:
@@ -195,7 +198,7 @@ class Subscription(MessageQueue):
         """Note that no more messages will arrive. See ``MessageQueue.end``."""
         if not self._ended:
             self.status = status
-            self._put_gaps(self.cursor.ended())
+            self._put_gaps([*self.numbers.ended(), *self.cursor.ended()])
         super().end(failure, empty=empty)
         self._answered.set()
 
@@ -226,7 +229,8 @@ class Subscription(MessageQueue):
 
 def _size_of(message: Message) -> int:
     """Bytes that the message takes in a queue: those of its payload; of a record, those of its samples, if more."""
-    signal = message.data.get("signal") if message.version >= 4 and message.form else None
+    is_record = message.form and int(message.form) & _RECORD
+    signal = message.data.get("signal") if is_record and isinstance(message.data, dict) else None
     return max(message.nbytes, getattr(signal, "nbytes", 0))
 
 

@@ -186,6 +186,8 @@ class Subscriptions:
                     confirmed.set_result(None)
         elif connection.unheeded[stream]:
             connection.unheeded[stream] -= 1
+        elif answer.epoch is not None and stream in connection.leaving:
+            pass  # it is of a subscription that was left: UNSUBSCRIBE is answered before the SUBSCRIBE after it
         elif stream in connection.asked:
             connection.asked.discard(stream)
             if subscription := self.find(stream):

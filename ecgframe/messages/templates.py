@@ -64,6 +64,9 @@ _RULES: Final = {
 _MOST_PREDICTING: Final = 256
 """Predictions use the first 256 rows only."""
 
+_OVERHEAD: Final = 1024
+"""Bytes of memory of the objects of a template besides its values, at most."""
+
 
 class Scale(NamedTuple):
     """Scale of exact floats: a sample is ``count * mul / div``.
@@ -178,6 +181,9 @@ def template_number(payload: Buffer) -> int:
     return read_record_head(flat, 0, flat.nbytes)[0]
 
 
+_Copied = tuple[Any, Callable[[Any], Any], Any]
+
+
 @final
 class Template:
     """The fields that all ECG_DATA messages of some records share. Immutable.
@@ -206,6 +212,7 @@ class Template:
         "_gain",
         "_key",
         "_memory",
+        "_numeric",
         "_predictions",
         "_sample_size",
         "dtype",
@@ -283,9 +290,8 @@ class Template:
         if self.missing is not None:
             self._gain = self._one_a_lead("gain")
             self._baseline = self._one_a_lead("baseline")
-        self._copied_fields = [
-            (name, copier, value) for name, value in self.fields.items() if (copier := _copier(value)) is not None
-        ]
+        self._copied_fields = _to_copy(self.fields)
+        self._numeric: tuple[dict[Any, Any], list[_Copied]] | None = None
         self._digest: bytes | None = None
         self._key: bytes | None = None
         self._memory: int | None = None
@@ -313,6 +319,20 @@ class Template:
             self._key = _key_of(self.dtype, self.rows, self.fields, self.missing, self.scale)
         return self._key
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the template takes, at most: its fields, and what reads and writes its records.
+
+        The arrays that ``decode`` keeps for ``numeric`` are not counted.
+        """
+        arrays = sum(array.nbytes for array in (self._gain, self._baseline) if array is not None)
+        return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions)
+
+    def _footprint(self) -> int:
+        if self._memory is None:
+            self._memory = footprint(flatten(self.payload), 0, len(self.payload))
+        return self._memory
+
     def fields_on_the_wire(self) -> dict[str, Any]:
         """Return the payload as a map, from which a codec packs the same bytes."""
         told: dict[str, Any] = unpack_payload(flatten(self.payload), 0, len(self.payload), False, True)
@@ -323,11 +343,9 @@ class Template:
 
         The map of its fields, its samples, and floats beside them where the samples are converted.
         """
-        if self._memory is None:
-            self._memory = footprint(flatten(self.payload), 0, len(self.payload))
         itemsize = _DTYPES[self.dtype].itemsize
         converted = itemsize + 1 if self.missing is not None or self.scale is not None else 0
-        return self._memory + (self.rows or 1) * count * (self._sample_size + converted)
+        return self._footprint() + (self.rows or 1) * count * (self._sample_size + converted)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Template) and self.payload == other.payload
@@ -392,21 +410,31 @@ class Template:
             _DELTA if delta else _NONE,
         )
 
-    def decode(self, payload: Buffer, *, max_payload: int = DEFAULT_MAX_PAYLOAD, copy: bool = False) -> DecodedRecord:
+    def decode(
+        self,
+        payload: Buffer,
+        *,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        copy: bool = False,
+        numeric: bool = False,
+    ) -> DecodedRecord:
         """Read the payload of a record of this template.
 
         Args:
             payload: the payload. Samples without filter are a read-only view of it.
             max_payload: maximum bytes of the signal in the map that the record stands for.
             copy: whether samples without filter are copied, so that they are writable.
+            numeric: whether plain lists of numbers in the fields become arrays, as ``Codec(numeric_lists="ndarray")``
+                makes of those in other messages.
 
         Raises:
             InvalidDataFormat: 0x200, check 11; ``reason`` is "template" if the record has another template.
             MessageTooLarge: 0x102, check 11; the signal exceeds ``max_payload``.
         """
         counts, time, sequence = self._counts(payload, max_payload, copy)
-        data = dict(self.fields)
-        for name, copier, value in self._copied_fields:
+        fields, copied = self._with_arrays() if numeric else (self.fields, self._copied_fields)
+        data = dict(fields)
+        for name, copier, value in copied:
             data[name] = copier(value)
         data["stream"] = self.stream
         data["signal"] = self._signal(counts, data)
@@ -414,6 +442,13 @@ class Template:
         if sequence is not None:
             data["sequence"] = sequence
         return DecodedRecord(data, counts, time, sequence)
+
+    def _with_arrays(self) -> tuple[dict[Any, Any], list[_Copied]]:
+        """Return the fields with arrays for plain lists of numbers, and those of them that have to be copied."""
+        if self._numeric is None:
+            fields = unpack_payload(flatten(self.payload), 0, len(self.payload), True, True)["fields"]
+            self._numeric = fields, _to_copy(fields)
+        return self._numeric
 
     def without_filter(self, payload: Buffer, *, max_payload: int = DEFAULT_MAX_PAYLOAD) -> bytes:
         """Return the same record with the filter NONE, for receivers without DELTA. Raises as ``decode``."""
@@ -476,6 +511,11 @@ def template_key(content: Content, *, missing: int | None = None, scale: Scale |
 
 def _key_of(dtype: str, rows: int, fields: dict[Any, Any], missing: int | None, scale: Scale | None) -> bytes:
     return pack_payload([dtype, rows, missing, scale, fields], DEFAULT_MAX_PAYLOAD, False)
+
+
+def _to_copy(fields: Mapping[Any, Any]) -> list[_Copied]:
+    """Return the fields that have to be copied for each message: name, function that copies, and value."""
+    return [(name, copier, value) for name, value in fields.items() if (copier := _copier(value)) is not None]
 
 
 def _copier(value: Any) -> Callable[[Any], Any] | None:

@@ -184,8 +184,12 @@ class Connection:
             return
         name, since = stream.name, request.since
         if name in self.subscriptions and since is None and request.epoch is None:
-            self.session.answer_subscription(name, "subscribed", binding=stream.binding(self.writer))
+            binding = stream.binding(self.writer)
+            if binding is not None:
+                binding = binding._replace(templates=())  # it has them
+            self.session.answer_subscription(name, "subscribed", binding=binding)
         else:
+            self._take_back(name)
             if self._resume_by_number(stream, request):
                 start = None
             elif since is None:
@@ -244,8 +248,15 @@ class Connection:
         stream = self.subscriptions.pop(name, None)
         if stream is not None:
             stream.remove(self.writer)
+            self._take_back(name)
         self.session.answer_subscription(name, "unsubscribed")
         self.writer.flush()
+
+    def _take_back(self, name: str) -> None:
+        """Discard the data of a stream that waits, from version 4 on. See ``Sender.take_back``."""
+        if self.session.version >= 4:
+            for event in self.session.take_back(name):
+                self._note(event)
 
     def deny(self, name: str, code: ErrorCode | None) -> None:
         """Answer that a subscription is denied.

@@ -93,6 +93,16 @@ class FanOut:
             for _, viewers in parked:
                 viewers.pop(viewer, None)
 
+    def first_waiting(self, viewer: Viewer) -> int | None:
+        """Return the number of the first publication of a stream that waits to be encoded for a viewer, if one does."""
+        waiting = (
+            publication.position.number
+            for parked in self._parked.values()
+            for publication, viewers in parked
+            if publication.position is not None and viewer in viewers
+        )
+        return min(waiting, default=None)
+
     def _send_large(self, publication: Publication, encoding: Encoding, viewers: list[Viewer], now: float) -> None:
         parked = self._parked.get(encoding)
         if publication.takes_long(encoding):

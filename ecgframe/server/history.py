@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ..protocol import MessageType
 from .publication import Publication
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Ring:
         shared: the limit that it shares with other rings.
 
     Attributes:
-        floor: in microseconds since 1970; every publication later than this is in the ring.
+        floor: in microseconds since 1970; every publication later than this is in the ring, templates aside: a viewer
+            gets these with the answer to its SUBSCRIBE.
         nbytes: bytes of the publications in the ring.
         first: number of the oldest publication in the ring.
         end: number of the next publication.
@@ -178,7 +180,8 @@ class Ring:
     def _drop(self) -> None:
         dropped = self._publications.popleft()
         dropped.kept = False
-        self.raise_floor(dropped.timestamp)
+        if dropped.type is not MessageType.STREAM_TEMPLATE:
+            self.raise_floor(dropped.timestamp)
         self._grow(-dropped.nbytes)
 
     def _grow(self, nbytes: int) -> None:

@@ -26,7 +26,13 @@ from ..session.outgoing import encoding_for
 MINUTE: Final = 60.0
 
 ALL_TEMPLATES: Final = 64 * 1024 * 1024
-"""Bytes that the templates of all streams of a server may take, packed; beyond that, messages travel as MessagePack."""
+"""Bytes of memory that the templates of all streams of a server may take; beyond, messages travel as MessagePack."""
+
+_KEPT_PACKED: Final = 3
+"""How often a template is kept packed besides: in its key, in its frame as a message, and in answers."""
+
+_OVERHEAD: Final = 1024
+"""Bytes of memory of the objects that hold these, at most."""
 
 KEPT_NUMBERS: Final = 4096
 """Templates of a stream of whose numbers the server knows that they were templates."""
@@ -36,13 +42,13 @@ _PLAIN: Final[Encoding] = encoding_for(4, frozenset())
 
 
 class TemplatesLimit:
-    """A limit on the bytes of the templates of all streams together.
+    """A limit on the memory of the templates of all streams together.
 
     Args:
         limit: bytes.
 
     Attributes:
-        used: bytes of all templates, packed.
+        used: bytes of memory that all templates take, unpacked and packed.
     """
 
     def __init__(self, limit: int = ALL_TEMPLATES) -> None:
@@ -121,68 +127,84 @@ class Numbering:
         numbers = list(self._numbers)
         return bisect_left(numbers, end) - bisect_left(numbers, first)
 
-    def record_of(self, data: Any, now: float, *, exact: bool) -> tuple[Record | None, Template | None]:
+    def record_of(
+        self, data: Any, now: float, *, exact: bool, max_payload: int
+    ) -> tuple[Record | None, Template | None]:
         """Make a record of an ECG_DATA map.
 
         Args:
             data: the map.
             now: in seconds of the loop's clock.
             exact: whether to look for the counts behind floats.
+            max_payload: largest signal that a record may stand for, in bytes.
 
         Returns:
-            The record, and its template if that is new: ``publish_template`` has to come before the record. None, None
-            if the message has to travel as MessagePack.
+            The record, and its template if that is new: ``encode_template`` has to come before the record, and
+            ``write_with`` after the template was sent. None, None if the message has to travel as MessagePack.
         """
         found = self._content_of(data, exact=exact)
         if found is None:
             return None, None
         content, missing, scale = found
         try:
-            key = template_key(content, missing=missing, scale=scale)
-            template = self._by_key.get(key)
+            template = self._by_key.get(template_key(content, missing=missing, scale=scale))
             is_new = template is None
             if template is None:
                 if not self._may_make(now):
                     return None, None
                 template = Template.of(content, self._latest + 1, self._name, missing=missing, scale=scale)
-                if self._limit.used + len(template.payload) > self._limit.limit:
+                if self._limit.used + _memory_of(template) > self._limit.limit:
                     return None, None
-            payload = template.encode(content.signal, content.time, content.sequence)
+            payload = template.encode(content.signal, content.time, content.sequence, max_payload=max_payload)
         except (ProtocolError, TypeError, ValueError, OverflowError):
             return None, None  # its fields are more than a template has; MessagePack carries them
-        if is_new:
-            self._made_at.append(now)
-            self._latest = template.number
-            self._by_key[key] = template
-            if len(self._by_key) > TEMPLATES_IN_FORCE:
-                del self._by_key[next(iter(self._by_key))]
         return Record(template, payload), template if is_new else None
 
-    def publish_template(self, template: Template, timestamp: int, oldest: int, settings: Settings) -> Outgoing:
-        """Give a new template the next number, and return its frame.
+    def encode_template(self, template: Template, timestamp: int, settings: Settings) -> Outgoing | None:
+        """Encode a new template, and give it the next number.
 
         Args:
             template: from ``record_of``.
             timestamp: in microseconds since 1970.
-            oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
             settings: for encoding.
+
+        Returns:
+            Its frame; None, and nothing has changed, if it cannot be sent. Then its records cannot be sent either.
         """
-        position = self.take()
-        outgoing = encode_outgoing(
-            _PLAIN,
-            MessageType.STREAM_TEMPLATE,
-            template.fields_on_the_wire(),
-            timestamp=timestamp,
-            settings=settings,
-            stream=self._name,
-            position=position,
-        )
-        self._templates.append(InForce(template, position.number, outgoing))
-        self._numbers.append(position.number)
-        self._limit.used += len(template.payload)
+        try:
+            outgoing = encode_outgoing(
+                _PLAIN,
+                MessageType.STREAM_TEMPLATE,
+                template.fields_on_the_wire(),
+                timestamp=timestamp,
+                settings=settings,
+                stream=self._name,
+                position=StreamPosition(self.id, self.next),
+            )
+        except (ProtocolError, TypeError, ValueError, OverflowError):
+            return None
+        self._latest = template.number
+        self._numbers.append(self.take().number)
+        return outgoing
+
+    def write_with(self, template: Template, outgoing: Outgoing, oldest: int, now: float) -> None:
+        """Write records with a template, which was sent.
+
+        Args:
+            template: from ``record_of``.
+            outgoing: its frame.
+            oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
+            now: in seconds of the loop's clock.
+        """
+        assert outgoing.number is not None, "templates are numbered"
+        self._made_at.append(now)
+        self._by_key[template.key] = template
+        if len(self._by_key) > TEMPLATES_IN_FORCE:
+            del self._by_key[next(iter(self._by_key))]
+        self._templates.append(InForce(template, outgoing.number, outgoing))
+        self._limit.used += _memory_of(template)
         while sum(one.number < oldest for one in self._templates) > TEMPLATES_IN_FORCE:
             self._drop_oldest()
-        return outgoing
 
     def close(self) -> None:
         """Give up the templates: the stream is forgotten for good."""
@@ -190,7 +212,7 @@ class Numbering:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        self._limit.used -= len(self._templates.popleft().template.payload)
+        self._limit.used -= _memory_of(self._templates.popleft().template)
 
     def _content_of(self, data: Any, *, exact: bool) -> tuple[Content, int | None, Scale | None] | None:
         missing = scale = None
@@ -209,3 +231,8 @@ class Numbering:
         while self._made_at and self._made_at[0] <= now - MINUTE:
             self._made_at.popleft()
         return len(self._made_at) < TEMPLATES_PER_MINUTE and self._latest < LARGEST_TEMPLATE
+
+
+def _memory_of(template: Template) -> int:
+    """Bytes of memory that a template takes here, at most: unpacked, packed, and the objects around it."""
+    return template.nbytes + _KEPT_PACKED * len(template.payload) + _OVERHEAD

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
+from ..messages.templates import Template
 from ..protocol import ErrorCode
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
@@ -165,14 +166,22 @@ class Stream:
         if numbering.makes_records and publication.may_be_record:
             if source is None:
                 source = Source(publication.data, is_exact=False)
-            record, template = numbering.record_of(source.data, now, exact=source.is_exact)
-            if template is not None:
-                oldest = numbering.next - len(self.ring)
-                timestamp = publication.timestamp - 1
-                outgoing = numbering.publish_template(template, timestamp, oldest, self._settings)
-                position = StreamPosition(numbering.id, numbering.next - 1)
-                self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+            limit = self._settings.max_payload
+            record, template = numbering.record_of(source.data, now, exact=source.is_exact, max_payload=limit)
+            if template is not None and not self._publish_template(template, publication.timestamp - 1, numbering, now):
+                record = None
         publication.set_position(numbering.take(), record)
+
+    def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
+        """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
+        oldest = numbering.next - len(self.ring)
+        outgoing = numbering.encode_template(template, timestamp, self._settings)
+        if outgoing is None:
+            return False
+        position = StreamPosition(numbering.id, numbering.next - 1)
+        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        numbering.write_with(template, outgoing, oldest, now)
+        return True
 
     def _deliver(self, publication: Publication, now: float) -> int:
         self.ring.append(publication, now)
@@ -286,7 +295,10 @@ class Stream:
         if self.numbering is None or viewer.session.version < 4:
             return None
         backlog = self._backlogs.get(viewer)
-        return self.numbering.binding(self._number_of(self.ring.end if backlog is None else backlog.next))
+        following = [self._number_of(self.ring.end if backlog is None else backlog.next)]
+        waiting = viewer.session.first_waiting(self.name), self._fan_out.first_waiting(viewer)
+        following.extend(number for number in waiting if number is not None)
+        return self.numbering.binding(min(following))
 
     def _number_of(self, in_ring: int) -> int:
         """The number in the stream of a publication with that number in the ring."""
@@ -428,7 +440,8 @@ class Stream:
         if self.numbering is not None and session.version < 4:
             frames -= self.numbering.templates_within(self._number_of(lost.start), self._number_of(lost.stop))
         backlog.overtaken.difference_update(lost)
-        loss = Loss(backlog.last + 1, self.ring.floor, frames)
+        first = backlog.last + 1
+        loss = Loss(first, max(first, self.ring.floor), frames)  # templates do not raise the floor
         backlog.next = self.ring.first
         if frames:
             session.counters.dropped += frames

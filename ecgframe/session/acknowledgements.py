@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .outgoing import Tier
 from .settings import REMEMBERED
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Waiting:
     sent_at: float = 0.0
     due: float | None = None
     """When it is to be sent again; None while it waits to be sent."""
+    is_last: bool = False
+    """Whether it is not to be sent again, as its subscription has ended."""
 
 
 class Unacknowledged:
@@ -43,8 +46,33 @@ class Unacknowledged:
 
     def add(self, outgoing: Outgoing) -> None:
         """Note that the message waits to be sent."""
-        self._waiting.setdefault(outgoing.timestamp, Waiting(outgoing))
+        waiting = self._waiting.setdefault(outgoing.timestamp, Waiting(outgoing))
+        if waiting.is_last:  # its stream is subscribed to again, from before it
+            waiting.is_last, waiting.due = False, None
         self._waiting.move_to_end(outgoing.timestamp)
+
+    def was_sent(self, outgoing: Outgoing) -> bool:
+        """Tell whether the message has been sent before, and is not acknowledged."""
+        waiting = self._waiting.get(outgoing.timestamp)
+        return waiting is not None and waiting.attempts > 0
+
+    def take_back(self, stream: str) -> list[Waiting]:
+        """Note that the waiting data of a stream is discarded. Returns the messages that were never sent.
+
+        Those that were sent may still be acknowledged, and are not sent again.
+        """
+        found = [waiting for waiting in self if waiting.outgoing.stream == stream]
+        found = [waiting for waiting in found if waiting.outgoing.tier is Tier.DATA]
+        for waiting in found:
+            timestamp = waiting.outgoing.timestamp
+            if not waiting.attempts:
+                del self._waiting[timestamp]
+                continue
+            waiting.is_last = True
+            if waiting.due is None:  # it waited to be sent again
+                waiting.due = waiting.sent_at + self._timeout
+                self._waiting.move_to_end(timestamp, last=False)
+        return [waiting for waiting in found if not waiting.attempts]
 
     def sent(self, outgoing: Outgoing, now: float) -> None:
         """Note that it has been sent; nothing happens if it was acknowledged meanwhile."""
@@ -76,7 +104,7 @@ class Unacknowledged:
 
     def is_spent(self, waiting: Waiting) -> bool:
         """Tell whether it has been sent as often as it may be."""
-        return waiting.attempts >= self._attempts
+        return waiting.is_last or waiting.attempts >= self._attempts
 
 
 class Seen:

@@ -102,10 +102,14 @@ class ClientSession(Session):
             request |= {"epoch": epoch, "after": after}
         if since is not None:
             request["since"] = since if isinstance(since, datetime) else seconds(since)
+        if self._reader is not None:
+            self._reader.asked.add(stream)
         self._say(MessageType.SUBSCRIBE, request)
 
     def unsubscribe(self, stream: str) -> None:
         """Unsubscribe from a stream; the event ``SubscriptionAnswered`` follows."""
+        if self._reader is not None:
+            self._reader.asked.discard(stream)
         self._say(MessageType.UNSUBSCRIBE, {"stream": stream})
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:

@@ -12,7 +12,7 @@ from ..errors import InvalidDataFormat, MissingRequiredFields, ProtocolError
 from ..messages import check_received
 from ..messages.template_rules import check_size
 from ..protocol import HEADER_SIZES, MAX_TEMPLATE_PAYLOAD, Check, MessageType
-from .stream_book import StreamBook
+from .stream_book import BookState, StreamBook
 
 if TYPE_CHECKING:
     from .._core._header import FlatBuffer, Header
@@ -42,13 +42,26 @@ class FrameReader:
 
     Attributes:
         book: the ids and templates.
+        asked: names of the streams that this side has subscribed to. Answers bind no others.
     """
 
-    __slots__ = ("_codec", "book")
+    __slots__ = ("_before", "_codec", "asked", "book")
 
     def __init__(self, codec: Codec) -> None:
         self.book = StreamBook()
+        self.asked: set[str] = set()
         self._codec = codec
+        self._before: BookState | None = None
+
+    def begin(self) -> None:
+        """Note that the frames of another WebSocket message follow."""
+        self._before = None
+
+    def take_back(self) -> None:
+        """Forget what the frames since ``begin`` have said: the message is decoded once more."""
+        if self._before is not None:
+            self.book.set_back(self._before)
+            self._before = None
 
     def stream_of(self, id: int) -> StreamOf | None:
         """Return the stream of an id; None if it is not bound."""
@@ -71,6 +84,10 @@ class FrameReader:
         """
         if message.version < 4:
             return None
+        if message.type is not MessageType.SUBSCRIPTION_ACK and template is None:
+            return None
+        if self._before is None:
+            self._before = self.book.state()
         if message.type is MessageType.SUBSCRIPTION_ACK:
             return self._read_answer(check_received(message.type, message.data))
         if template is not None:
@@ -91,6 +108,9 @@ class FrameReader:
                 path="data",
             )
         id = int(data["id"])
+        if name not in self.asked:
+            self.book.note(id)  # nobody asked, or the stream was unsubscribed meanwhile
+            return None
         self.book.bind(id, name, int(data["epoch"]))
         faults = [self._add_held(frame, id, index) for index, frame in enumerate(data.get("templates", ()))]
         return next((fault for fault in faults if fault is not None), None)

@@ -122,6 +122,8 @@ class FrameMeter:
 
     def begin(self) -> None:
         """Read the budget of the peer. A thread calls it again when it begins, because the budget may have changed."""
+        if self._reader is not None:
+            self._reader.begin()
         if self._account is not None:
             self._inflated_room = self._account.room_of("inflated")
             self._unpacked_room = self._account.room_of("unpacked")

@@ -120,6 +120,7 @@ class Outgoing:
         type: of the message.
         timestamp: of the message, in microseconds since 1970; from V3 on, it is in the header of the frame.
         stream: the stream on which it was published, or None.
+        number: of the message in its stream; None if the frame names none.
         tier: its order among waiting frames.
         acknowledged: whether the peer has to acknowledge it.
         waveform: whether it is dropped before all others when the peer does not keep up.
@@ -134,6 +135,7 @@ class Outgoing:
         "droppable",
         "frame",
         "nbytes",
+        "number",
         "stream",
         "tier",
         "timestamp",
@@ -146,6 +148,7 @@ class Outgoing:
         self.type = encoded.type
         self.timestamp = timestamp
         self.stream = stream
+        self.number = encoded.sequence or None
         # Urgent messages overtake for old peers too, although their frames have no flag for it. But a viewer that
         # resumes by timestamps must recognise a message that overtook: without the flag, it stays in order.
         bits = encoded.flags

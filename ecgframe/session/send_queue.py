@@ -144,6 +144,21 @@ class SendQueue:
         stream = following.stream if following and following.stream in self.losses else next(iter(self.losses))
         return stream, self.losses.pop(stream)
 
+    def data_of(self, stream: str) -> list[Outgoing]:
+        """Return the waiting data of a stream, in the order in which it will be sent."""
+        return [outgoing for outgoing in self._tiers[Tier.DATA] if outgoing.stream == stream]
+
+    def take_back(self, stream: str) -> None:
+        """Discard the waiting data of a stream, and what is still to be reported of it: its viewer begins anew."""
+        data = self._tiers[Tier.DATA]
+        kept = [outgoing for outgoing in data if outgoing.stream != stream]
+        for outgoing in data:
+            if outgoing.stream == stream:
+                self._count(outgoing, -1)
+        data.clear()
+        data.extend(kept)
+        self.losses.pop(stream, None)
+
     def discard_data(self) -> None:
         """Discard the waiting data, because the connection is about to be closed."""
         data = self._tiers[Tier.DATA]

@@ -203,6 +203,29 @@ class Sender:
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
+    def first_waiting(self, stream: str) -> int | None:
+        """Return the number of the first message of a stream that waits and was never sent; None if none waits."""
+        waiting = self._queue.data_of(stream)
+        numbers = (each.number for each in waiting if not (each.acknowledged and self._unacknowledged.was_sent(each)))
+        return next((number for number in numbers if number is not None), None)
+
+    def take_back(self, stream: str) -> list[Event]:
+        """Discard the data of a stream that waits to be sent, as its subscription ends or begins anew.
+
+        Otherwise it would arrive after the answer, which is sent before all data, and look like what follows the
+        answer. Messages that overtake stay, as they are sent before the answer. Nothing counts as dropped: the peer
+        either has no subscription any more, or is told from which message on it gets the stream.
+
+        Returns:
+            ``Undelivered`` for each message that needs an acknowledgement and was never sent. Those that were sent may
+            still be acknowledged, but are not sent again.
+        """
+        self._queue.take_back(stream)
+        self._note_waiting()
+        unsent = self._unacknowledged.take_back(stream)
+        self.counters.undelivered += len(unsent)
+        return [Undelivered(one.outgoing.timestamp, one.outgoing.type, 0) for one in unsent]
+
     def record_direct_send(self, outgoing: Outgoing, now: float) -> bool:
         """Note that the owner sends a frame now, without queueing it. Returns False if it has to be queued instead.
 

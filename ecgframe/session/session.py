@@ -225,6 +225,8 @@ class Session(Sender, ABC):
         meter = self._meter(at_once)
         items = decode_items(self._codec, data, meter)
         if meter.is_beyond:
+            if self._reader is not None:
+                self._reader.take_back()
             return self._decoding(data, nbytes)
         self._receive_items(items, meter, nbytes, now, events)
         return events

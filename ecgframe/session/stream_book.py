@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion
 from ..messages.templates import Template
-from ..protocol import MAX_STREAM_IDS, MAX_TEMPLATES_PAYLOAD, TEMPLATES_KEPT, Check
+from ..protocol import MAX_STREAM_IDS, MAX_STREAM_NAME, MAX_TEMPLATES_PAYLOAD, TEMPLATES_KEPT, Check
 
 if TYPE_CHECKING:
     from .._core._header import Header
 
 READY: Final = 64
-"""Templates that are kept unpacked, those that were used last: unpacked, a template may take ten times its bytes."""
+"""Templates that are kept unpacked, those that were used last. Unpacked, a template may take 70 times its bytes, and
+one of 4,096 rows 64 KiB more: these take at most 6 MiB together."""
 
 IDS_PER_STREAM: Final = 2
 """Ids of one stream that are bound: the present epoch's, and the one before, whose frames may still be on their way."""
@@ -29,9 +30,9 @@ class LetGo(InvalidDataFormat):
     """A frame of a stream that is not bound any more: it was on its way when the stream ended. It is no mistake."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Bound:
-    """A stream that has an id.
+    """A stream that has an id. Immutable, so that a state of the book can be kept.
 
     Attributes:
         name: of the stream.
@@ -44,6 +45,14 @@ class _Bound:
     epoch: int
     templates: dict[int, bytes] = field(default_factory=dict)
     nbytes: int = 0
+
+
+class BookState(NamedTuple):
+    """What a book held at some time; see ``StreamBook.state``."""
+
+    bound: dict[int, _Bound]
+    largest: int
+    nbytes: int
 
 
 class StreamBook(Mapping[tuple[int, int], Template]):
@@ -67,6 +76,15 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         self._bound: dict[int, _Bound] = {}
         self._largest = 0
         self._ready: OrderedDict[tuple[int, int], Template] = OrderedDict()
+
+    def state(self) -> BookState:
+        """Return what the book holds, for ``set_back``."""
+        return BookState(dict(self._bound), self._largest, self.nbytes)
+
+    def set_back(self, state: BookState) -> None:
+        """Hold what the book held before: the frames that were read since are read again."""
+        self._bound, self._largest, self.nbytes = dict(state.bound), state.largest, state.nbytes
+        self._ready.clear()
 
     # --- as a mapping ---
 
@@ -113,12 +131,23 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         bound = self._bound.get(id)
         return None if bound is None else (bound.name, bound.epoch)
 
+    def note(self, id: int) -> None:
+        """Note an id that is not to be bound: its frames are let go."""
+        self._largest = max(self._largest, id)
+
     def bind(self, id: int, name: str, epoch: int) -> None:
         """Bind an id to a stream and an epoch. The id of the epoch before stays bound, older ones do not.
 
         Raises:
-            InvalidDataFormat: (check 12) the id is bound to something else, or too many are bound.
+            InvalidDataFormat: (check 12) the name is empty or too long, the id is bound to something else, or too many
+                are bound.
         """
+        if not 0 < len(name) <= MAX_STREAM_NAME:
+            raise InvalidDataFormat(
+                f'data["stream"] must have 1 to {MAX_STREAM_NAME} characters, not {len(name)}',
+                check=Check.FIELDS,
+                path='data["stream"]',
+            )
         bound = self._bound.get(id)
         if bound is not None:
             if (bound.name, bound.epoch) != (name, epoch):
@@ -137,7 +166,7 @@ class StreamBook(Mapping[tuple[int, int], Template]):
                 f"{MAX_STREAM_IDS} streams are bound, the most at a time", check=Check.FIELDS, path='data["id"]'
             )
         self._bound[id] = _Bound(name, epoch)
-        self._largest = max(self._largest, id)
+        self.note(id)
 
     def unbind(self, name: str) -> None:
         """Unbind all ids of a stream, and forget its templates."""
@@ -145,9 +174,10 @@ class StreamBook(Mapping[tuple[int, int], Template]):
             self._unbind(id)
 
     def _unbind(self, id: int) -> None:
-        while self._bound[id].templates:
-            self._drop_oldest(id)
-        del self._bound[id]
+        bound = self._bound.pop(id)
+        self.nbytes -= bound.nbytes
+        for number in bound.templates:
+            self._ready.pop((id, number), None)
 
     # --- templates ---
 
@@ -180,21 +210,25 @@ class StreamBook(Mapping[tuple[int, int], Template]):
                     path='data["template"]',
                 )
             return
-        bound.templates[template.number] = payload
-        bound.nbytes += len(payload)
-        self.nbytes += len(payload)
-        if len(bound.templates) > TEMPLATES_KEPT:
+        self._keep(id, {**bound.templates, template.number: payload})
+        if len(self._bound[id].templates) > TEMPLATES_KEPT:
             self._drop_oldest(id)
         while self.nbytes > self._limit:
             self._drop_oldest(max(self._bound, key=lambda one: self._bound[one].nbytes))
 
     def _drop_oldest(self, id: int) -> None:
-        bound = self._bound[id]
-        number = next(iter(bound.templates))
-        size = len(bound.templates.pop(number))
-        bound.nbytes -= size
-        self.nbytes -= size
+        templates = dict(self._bound[id].templates)
+        number = next(iter(templates))
+        del templates[number]
+        self._keep(id, templates)
         self._ready.pop((id, number), None)
+
+    def _keep(self, id: int, templates: dict[int, bytes]) -> None:
+        """Keep these templates of a stream, and no others."""
+        bound = self._bound[id]
+        nbytes = sum(map(len, templates.values()))
+        self.nbytes += nbytes - bound.nbytes
+        self._bound[id] = _Bound(bound.name, bound.epoch, templates, nbytes)
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -1,21 +1,30 @@
 """The position of a viewer by numbers: every message once, or counted exactly in a gap, whatever the clocks show."""
 
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running import run
 
 from ecgframe import Flag, Message, MessageType
 from ecgframe.client.cursor import REMEMBERED, Gap, StreamCursor
 from ecgframe.client.numbered_cursor import MAX_REFUSED, NumberedCursor
+from ecgframe.client.subscription import Subscription
+from ecgframe.client.subscriptions import Subscriptions
+from ecgframe.protocol import Form
+from ecgframe.session import SubscriptionAnswered
 
 NAME = "ecg/1"
 EPOCH = 77
 NOW = 1_705_314_660_000_000
 
 
-def at(number, *, ahead=False, timestamp=None, template=False):
+def at(number, *, ahead=False, timestamp=None, template=False, flags=0):
     """The message of that number, with a timestamp that tells it."""
     type = MessageType.STREAM_TEMPLATE if template else MessageType.ECG_DATA
-    flags = Flag.PRIORITY if ahead else Flag(0)
+    flags = Flag.PRIORITY if ahead else Flag(flags)
     stamp = NOW + number if timestamp is None else timestamp
     return Message(type, None, 4, flags, stamp, stream_id=7, sequence=number)
 
@@ -165,10 +174,76 @@ def test_only_so_many_refused_messages_are_remembered():
 def test_an_answer_that_nobody_asked_for_tells_of_another_epoch():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
-    assert cursor.changed(EPOCH, 9, NOW + 10) == []
+    cursor.changed(EPOCH, 9, NOW + 10)
     assert cursor.place() == (EPOCH, 1)
-    assert cursor.changed(EPOCH + 1, 5, NOW + 10) == [Gap(NAME, NOW + 1, NOW + 10, None)]
+    cursor.changed(EPOCH + 1, 5, NOW + 10)
     assert cursor.place() == (EPOCH + 1, 4)
+    gap, message = cursor.take(at(5, timestamp=NOW + 11), EPOCH + 1)
+    assert (gap, message.sequence) == (Gap(NAME, NOW + 1, NOW + 10, None), 5)
+
+
+def test_messages_of_the_epoch_before_are_counted_as_well():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.changed(EPOCH + 1, 1, NOW + 10)
+    assert numbers_of(cursor.take(at(4), EPOCH)) == [2, 4]
+    assert cursor.take(at(4), EPOCH) == []
+    assert numbers_of(cursor.take(at(6, ahead=True), EPOCH)) == [6]
+    [gap] = cursor.pass_template(at(7, template=True), EPOCH)
+    assert gap == Gap(NAME, NOW + 4, NOW + 7, 1)
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH + 1)) == [None, 1]
+    assert cursor.take(at(5), EPOCH) == []
+    assert numbers_of(cursor.take(at(9), EPOCH)) == [1, 9]
+    assert cursor.place() == (EPOCH + 1, 1)
+    cursor.changed(EPOCH + 2, 1, NOW + 30)
+    late = at(10)
+    assert cursor.take(late, EPOCH) == [late]  # two epochs later, its numbers are forgotten
+
+
+@pytest.mark.parametrize("end", ["ended", "forget", "answered"])
+def test_a_change_of_epoch_is_told_even_if_no_message_follows(end):
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.changed(EPOCH + 1, 5, NOW + 10)
+    arguments = (EPOCH + 1, 5, None, NOW + 20) if end == "answered" else ()
+    assert getattr(cursor, end)(*arguments) == [Gap(NAME, NOW + 1, NOW + 10, None)]
+    assert cursor.ended() == []
+
+
+def test_a_broadcast_is_in_line_as_all_that_is_neither_urgent_nor_an_alert():
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(at(2, flags=Flag.BROADCAST), EPOCH)) == [1, 2]
+    assert cursor.place() == (EPOCH, 2)
+
+
+def test_an_answer_to_a_subscription_that_was_left_is_not_one_to_the_next():
+    async def conversation():
+        session = SimpleNamespace(negotiated=True, subscribe=lambda *_, **__: None, unsubscribe=lambda _: None)
+        connection = SimpleNamespace(
+            session=session,
+            leaving={},
+            asked=set(),
+            unheeded=Counter(),
+            wake=lambda: None,
+            note_pressure=lambda _: None,
+        )
+
+        def answer(status, epoch=None):
+            subscriptions.answered(SubscriptionAnswered(NAME, status, None, None, NOW, epoch, epoch), connection)
+
+        subscriptions = Subscriptions(lambda: iter(()))
+        subscriptions.connected(connection)
+        subscription = subscriptions.subscribe(NAME, since=None, capacity=8, on_gap=None)
+        answer("subscribed", 5)
+        subscriptions.leave(subscription)
+        subscription = subscriptions.subscribe(NAME, since=None, capacity=8, on_gap=None)
+        answer("subscribed", 6)  # the server has told of another epoch meanwhile
+        assert subscription.status == "asked"
+        answer("unsubscribed")
+        answer("subscribed", 7)
+        assert (subscription.status, subscription.numbers.epoch) == ("subscribed", 7)
+
+    run(conversation())
 
 
 def test_numbers_that_are_set_back_are_another_numbering():
@@ -177,6 +252,15 @@ def test_numbers_that_are_set_back_are_another_numbering():
     cursor.take(at(2), EPOCH)
     assert cursor.answered(EPOCH, 1, None, NOW + 10) == [Gap(NAME, NOW + 2, NOW + 10, None)]
     assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH)) == [1]
+
+
+@pytest.mark.parametrize("data", [None, [1, 2], "text", {"signal": [1]}])
+def test_an_ecg_message_that_may_wait_and_is_no_record_is_queued_as_any_other(data):
+    subscription = Subscription(None, NAME, since=None, capacity=8, on_gap=None)
+    subscription.granted(None, NOW, EPOCH, 1)
+    message = Message(MessageType.ECG_DATA, data, 4, Flag(0), NOW, stream_id=7, sequence=1, form=Form.BULK)
+    subscription.deliver(message, None, EPOCH)
+    assert subscription.waiting == 1
 
 
 kinds = st.sampled_from(["line", "line", "line", "ahead", "template"])

@@ -219,7 +219,7 @@ def test_what_a_record_stands_for_is_known_from_its_head(core):
     class Template:
         rows = 3
 
-        def decode(self, payload, *, max_payload, copy):
+        def decode(self, payload, *, max_payload, copy, numeric):
             raise AssertionError("nothing is made of it")
 
     assert len(frame) < MAX_BATCH_PAYLOAD // 200

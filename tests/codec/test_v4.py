@@ -45,7 +45,7 @@ class Counts:
     def __init__(self):
         self.limits = []
 
-    def decode(self, payload, *, max_payload, copy):
+    def decode(self, payload, *, max_payload, copy, numeric):
         self.limits.append((max_payload, copy))
         samples = np.frombuffer(payload, "<i2", offset=RECORD_HEADER)
         return SimpleNamespace(data={"signal": samples.copy() if copy else samples, "sampling_rate": 500})
@@ -271,7 +271,7 @@ def test_a_template_is_told_the_limit_and_whether_to_copy():
 
 def test_a_validating_reader_checks_what_a_record_stands_for():
     class Wrong:
-        def decode(self, payload, *, max_payload, copy):
+        def decode(self, payload, *, max_payload, copy, numeric):
             return SimpleNamespace(data={"signal": "no numbers", "sampling_rate": 500})
 
     assert decode(record(), templates={(7, 1): Wrong()}).data["signal"] == "no numbers"

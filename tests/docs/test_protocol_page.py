@@ -218,7 +218,7 @@ def test_the_record_is_made_by_the_call_and_read_by_its_template():
     class Template:
         rows = 0
 
-        def decode(self, payload, *, max_payload, copy):
+        def decode(self, payload, *, max_payload, copy, numeric):
             return SimpleNamespace(data={"payload": bytes(payload)})
 
     message = ecgframe.decode(frame, templates={(7, 1): Template()})

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 from datetime import UTC, datetime
 from fractions import Fraction
 from hashlib import sha256
@@ -373,3 +374,25 @@ def test_without_the_filter():
     assert oracle.same(template.decode(raw).counts, template.decode(record).counts)
     with pytest.raises(MessageTooLarge):
         template.without_filter(record, max_payload=100)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda n: Template(n, "e", "int16", 1, {"maps": [{} for _ in range(230)], "n": n}),
+        lambda n: Template(n, "e", "int16", 1, {"lists": [[] for _ in range(230)], "n": n}),
+        lambda n: Template(n, "e", "int16", 4096, {"gain": 200.0 + n, "baseline": n}, missing=-1),
+        lambda n: Template(n, "e", "int16", 1, {"note": f"\U0001fac0{n}" + "x" * 3900}),
+        lambda n: Template(n, "e", "int16", 242, {"leads": ["i", "ii", *["iii"] * 240]}),
+    ],
+)
+def test_a_template_knows_how_much_memory_it_takes(made):
+    made(1)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        templates = [made(n) for n in range(1, 31)]
+        taken = (tracemalloc.get_traced_memory()[0] - before) / len(templates)
+    finally:
+        tracemalloc.stop()
+    assert taken <= templates[0].nbytes < 4 * taken + 2000

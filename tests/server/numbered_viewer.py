@@ -61,10 +61,10 @@ class Viewer:
                     return
                 await asyncio.sleep(0)
 
-    async def subscribe(self, stream, **place):
+    async def subscribe(self, stream, since=None, **place):
         """Subscribe, and wait for the answer."""
         before = len(self.answers)
-        self.session.subscribe(stream, **place)
+        self.session.subscribe(stream, since, **place)
         await self.until(lambda: len(self.answers) > before)
         return self.answers[-1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 from itertools import chain, count
 
@@ -18,7 +19,8 @@ from ecgframe import Codec, ErrorCode, Flag, MessageType, decode
 from ecgframe.protocol import Capability, RecordFilter
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.backplane import LocalBackplane
-from ecgframe.session import Numbered, Settings
+from ecgframe.server.numbering import Numbering, TemplatesLimit
+from ecgframe.session import Numbered, RateLimit, Settings
 
 STREAM = "ecg/bed-7"
 SERVER = Settings(versions=ALL)
@@ -145,6 +147,56 @@ def test_what_is_no_record_travels_as_messagepack_under_its_number():
     run(conversation())
 
 
+def test_a_template_that_cannot_be_sent_leaves_its_messages_in_messagepack():
+    async def conversation():
+        some = Settings(versions=ALL, max_payload=700)
+        async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            for n in range(4):  # the template of the first three, with scale and missing, is larger than they are
+                data = {"signal": [0.5 * n], "timestamp": 1.0, "sequence": n, "note": "x" * (600 if n < 3 else 60)}
+                await handler.publish(STREAM, MessageType.ECG_DATA, data, samples="exact")
+            await viewer.until(lambda: len(viewer.received) == 4)
+            assert [message.data["sequence"] for message in viewer.received] == [0, 1, 2, 3]
+            assert [bool(message.form) for message in viewer.received] == [False, False, False, True]
+            assert viewer.numbers == [1, 2, 3, 4, 5]
+            assert not viewer.session.counters.refused
+
+    run(conversation())
+
+
+def test_a_record_stands_for_no_more_than_the_limit_for_payloads():
+    async def conversation():
+        some = Settings(versions=ALL, max_payload=1000)
+        async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            for samples in (100, 500):  # of 8 bytes each where they arrive, and of one where they are published
+                data = {"signal": [n % 50 for n in range(samples)], "sampling_rate": 500, "timestamp": 5.0}
+                await handler.publish(STREAM, MessageType.ECG_DATA, data, samples="exact")
+            await viewer.until(lambda: len(viewer.received) == 2)
+            assert [bool(message.form) for message in viewer.received] == [True, False]
+
+    run(conversation())
+
+
+def test_templates_are_counted_by_the_memory_that_they_take():
+    limit = TemplatesLimit(200_000)
+    numbering = Numbering(STREAM, 1, limit)
+    made = 0
+    for n in range(16):
+        fields = {"sampling_rate": 500, "maps": [{} for _ in range(230)], "n": n}
+        data = {"signal": np.zeros(3, "int16"), "timestamp": 1.0, **fields}
+        record, template = numbering.record_of(data, 0.0, exact=False, max_payload=2**20)
+        assert (record is None) == (template is None)
+        if template is not None:
+            outgoing = numbering.encode_template(template, 5 + n, SERVER)
+            numbering.write_with(template, outgoing, 1, 0.0)
+            made += 1
+    assert 5 <= made <= 9
+    assert 150_000 < limit.used <= 200_000
+    numbering.close()
+    assert limit.used == 0
+
+
 def test_exact_samples_travel_as_counts_and_arrive_as_the_same_floats():
     async def conversation():
         async with WebSocketBinaryHandler(settings=SERVER) as handler, AsyncExitStack() as stack:
@@ -259,6 +311,27 @@ def test_an_unknown_place_gets_what_is_published_from_now_on_or_all_that_is_kept
     run(conversation())
 
 
+def test_a_template_that_is_no_longer_kept_is_no_gap_for_a_viewer_of_version_3():
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as newer:
+            await newer.subscribe(STREAM)
+            async with numbered_viewer(handler, **KINDS["V3"]) as viewer:
+                await viewer.subscribe(STREAM)
+                await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}})
+                await viewer.until(lambda: viewer.received)
+                last = viewer.received[0].timestamp
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0))
+            ring = handler._streams.get(STREAM).ring
+            while len(ring) > 1:  # the first message and the template
+                ring._drop()
+            async with numbered_viewer(handler, **KINDS["V3"]) as viewer:
+                answer = await viewer.subscribe(STREAM, last)
+                assert answer.start is None
+                await viewer.until(lambda: viewer.received)
+
+    run(conversation())
+
+
 def test_a_forgotten_stream_goes_on_with_its_numbers():
     async def conversation():
         limits = Limits(ring_seconds=0.01)
@@ -303,6 +376,30 @@ def test_a_viewer_that_falls_out_of_the_ring_is_told_and_answered_again():
                 assert viewer.numbers == list(range(again.next, viewer.numbers[-1] + 1))
                 assert error.details["dropped"] == again.next - 16
                 assert not viewer.session.counters.refused
+
+    run(conversation())
+
+
+def test_a_loss_of_nothing_but_a_template_does_not_end_before_it_begins():
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as first:
+            answer = await first.subscribe(STREAM)
+            await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}})
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0))
+            async with numbered_viewer(handler) as viewer:
+                viewer.link.may_write.clear()
+                viewer.session.subscribe(STREAM, epoch=answer.epoch, after=1)
+                viewer.talk()
+                stream = handler._streams.get(STREAM)
+                await until(lambda: stream.viewers == 2)
+                while len(stream.ring) > 1:
+                    stream.ring._drop()
+                viewer.link.may_write.set()
+                await viewer.until(lambda: viewer.received)
+                [error] = viewer.errors
+                assert error.details["from"] <= error.details["to"]
+                assert error.details["dropped"] == 1
+                assert viewer.numbers == [3]
 
     run(conversation())
 
@@ -485,6 +582,199 @@ def test_a_slow_viewer_loses_waveforms_and_no_template_and_counts_exactly():
             assert in_line == sorted(in_line)
             assert 120 - len(viewer.numbers) == sum(error.details["dropped"] for error in viewer.errors) > 0
             assert not viewer.session.counters.refused
+
+    run(conversation())
+
+
+async def until(condition):
+    """Wait for the server, while the link of the viewer takes nothing."""
+    async with asyncio.timeout(25):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("place", ["since", "after", "left, since", "left"])
+def test_what_waited_of_a_subscription_does_not_come_behind_the_answer_to_the_next(place):
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as viewer:
+            answer = await viewer.subscribe(STREAM)
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0))
+            await viewer.until(lambda: viewer.received)
+            viewer.link.may_write.clear()
+            for n in range(1, 100):
+                await handler.publish(STREAM, MessageType.ECG_DATA, ecg(n))
+            if "left" in place:
+                viewer.session.unsubscribe(STREAM)
+            asks = {"epoch": answer.epoch, "after": 2} if place == "after" else {}
+            viewer.session.subscribe(STREAM, viewer.received[0].timestamp if "since" in place else None, **asks)
+            viewer.talk()
+            await until(lambda: handler.stats()["queues"]["frames"] < 5)
+            viewer.numbers.clear()
+            viewer.link.may_write.set()
+            await viewer.until(lambda: viewer.answers[-1] != answer and viewer.answers[-1].status == "subscribed")
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(100))
+            await viewer.until(lambda: viewer.received[-1].data["sequence"] == 100)
+            assert viewer.answers[-1].next == (102 if place == "left" else 3)
+            assert viewer.numbers == list(range(viewer.answers[-1].next, 103))
+            assert not viewer.errors
+            assert handler.stats()["dropped"] == 0
+            assert handler.stats()["queues"]["bytes"] == 0
+
+    run(conversation())
+
+
+def test_what_was_dropped_of_a_subscription_is_not_reported_to_the_next():
+    async def conversation():
+        some = Settings(versions=ALL, queue_frames=50)
+        async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
+            answer = await viewer.subscribe(STREAM)
+            viewer.link.may_write.clear()
+            for n in range(100):
+                await handler.publish(STREAM, MessageType.ECG_DATA, ecg(n))
+            dropped = handler.stats()["dropped"]
+            assert dropped > 40
+            viewer.session.unsubscribe(STREAM)
+            viewer.talk()
+            await until(lambda: handler.stats()["queues"]["frames"] < 5)
+            viewer.session.subscribe(STREAM, epoch=answer.epoch, after=0)
+            viewer.talk()
+            viewer.link.may_write.set()
+            await viewer.until(lambda: viewer.received and viewer.received[-1].data["sequence"] == 99)
+            assert viewer.numbers[-101:] == list(range(1, 102))
+            assert not viewer.errors
+            assert handler.stats()["dropped"] == dropped
+
+    run(conversation())
+
+
+def test_what_was_to_be_acknowledged_is_told_as_undelivered_if_it_waited_when_the_viewer_left():
+    undelivered = []
+
+    async def conversation():
+        def note(connection, event):
+            undelivered.append((event.timestamp, event.attempts))
+
+        handler = WebSocketBinaryHandler(settings=SERVER, on_undelivered=note)
+        async with handler, numbered_viewer(handler) as viewer:
+            answer = await viewer.subscribe(STREAM)
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0), Flag.ACK_REQUIRED)
+            await viewer.until(lambda: viewer.received)
+            viewer.link.may_write.clear()
+            await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {}}, Flag.ACK_REQUIRED)
+            viewer.session.unsubscribe(STREAM)
+            viewer.talk()
+            await until(lambda: handler.stats()["undelivered"] == 1)
+            viewer.session.acknowledge(viewer.received[0])  # that one has left before
+            viewer.session.subscribe(STREAM, epoch=answer.epoch, after=2)
+            viewer.talk()
+            viewer.link.may_write.set()
+            await viewer.until(lambda: len(viewer.received) == 2)
+            viewer.session.acknowledge(viewer.received[1])
+            viewer.talk()
+            await until(lambda: handler.stats()["acknowledged"] == 2)
+            assert undelivered == [(viewer.received[1].timestamp, 0)]
+            assert viewer.received[1].sequence == 3
+
+    run(conversation())
+
+
+def test_the_answer_to_a_second_subscribe_names_the_first_message_that_waits():
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0))
+            await viewer.until(lambda: viewer.received)
+            viewer.link.may_write.clear()
+            for n in range(1, 10):
+                await handler.publish(STREAM, MessageType.ECG_DATA, ecg(n))
+            viewer.session.subscribe(STREAM)
+            viewer.talk()
+            await until(lambda: handler.stats()["queues"]["frames"] == 10)
+            viewer.link.may_write.set()
+            await viewer.until(lambda: len(viewer.received) == 10)
+            assert viewer.answers[1].next == 3
+            assert viewer.numbers == list(range(1, 12))
+
+    run(conversation())
+
+
+def test_that_answer_counts_what_is_still_to_be_encoded(monkeypatch):
+    async def conversation():
+        held = []
+
+        def in_thread(function, *arguments):
+            held.append((asyncio.get_running_loop().create_future(), function, arguments))
+            return held[-1][0]
+
+        monkeypatch.setattr("ecgframe.server.encodings.in_thread", in_thread)
+        kind = KINDS["V4 MessagePack"]
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler, **kind) as viewer:
+            await viewer.subscribe(STREAM)
+            noise = np.random.default_rng(1).integers(-999, 999, (3, 30_000)).astype("int16")
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(0, signal=noise))
+            await handler.publish(STREAM, MessageType.ECG_DATA, ecg(1))
+            answer = await viewer.subscribe(STREAM)
+            assert answer.next == 1
+            while held:
+                future, function, arguments = held.pop()
+                future.set_result(function(*arguments))
+            await viewer.until(lambda: len(viewer.received) == 2)
+            assert viewer.numbers == [1, 2]
+
+    run(conversation())
+
+
+def answers_of(viewer):
+    """The payloads of the answers that the viewer was sent."""
+    return [decode(frame).data for frame in viewer.frames if frame[1] == MessageType.SUBSCRIPTION_ACK]
+
+
+def large_templates(handler):
+    """Publish what makes sixteen templates of nearly 4 KiB each, which do not deflate."""
+    notes = [random.Random(n).randbytes(3800) for n in range(16)]
+    return [handler.publish(STREAM, MessageType.ECG_DATA, ecg(n, note=note)) for n, note in enumerate(notes)]
+
+
+def test_a_subscribe_that_is_repeated_is_not_answered_with_the_templates_again():
+    async def conversation():
+        async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            for publishing in large_templates(handler):
+                await publishing
+            await viewer.until(lambda: len(viewer.received) == 16)
+            await viewer.subscribe(STREAM)
+            await viewer.subscribe(STREAM)
+            assert [len(one["templates"]) for one in answers_of(viewer)] == [0, 0, 0]
+            assert answers_of(viewer)[-1]["next"] == 33
+            viewer.session.unsubscribe(STREAM)
+            await viewer.subscribe(STREAM)
+            await viewer.until(lambda: viewer.answers[-1].status == "subscribed")
+            assert len(answers_of(viewer)[-1]["templates"]) == 16
+            await handler.publish(STREAM, MessageType.ECG_DATA, viewer.received[-1].data)
+            await viewer.until(lambda: len(viewer.received) == 17)
+            assert viewer.numbers[-1] == 33
+
+    run(conversation())
+
+
+def test_templates_in_answers_count_as_bytes_of_the_peer_that_asks():
+    async def conversation():
+        limit = RateLimit(nbytes=1.0, nbytes_burst=300_000)
+        some = Settings(versions=ALL, rate_limit=limit, max_payload=100_000)
+        async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
+            await viewer.subscribe(STREAM)
+            for publishing in large_templates(handler):
+                await publishing
+            asked = 0
+            while not viewer.errors:
+                viewer.session.unsubscribe(STREAM)
+                viewer.session.subscribe(STREAM)
+                asked += 1
+                assert asked < 20
+                answers = len(viewer.answers)
+                await viewer.until(lambda: viewer.errors or len(viewer.answers) >= answers + 2)  # noqa: B023
+            assert viewer.errors[0].code == ErrorCode.RATE_LIMIT_EXCEEDED
+            assert 4 <= asked <= 6  # each answer has some 62,000 bytes
 
     run(conversation())
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from session.conversation import Conversation, client, server
 
 from ecgframe import (
+    Codec,
     ErrorCode,
     Flag,
     InvalidDataFormat,
@@ -22,6 +23,7 @@ from ecgframe import (
 from ecgframe.messages.templates import Template
 from ecgframe.protocol import MAX_CONTROL_PAYLOAD, Capability, Form
 from ecgframe.session import (
+    Acknowledged,
     Binding,
     Decoding,
     ErrorReceived,
@@ -33,6 +35,8 @@ from ecgframe.session import (
     StreamPosition,
     SubscribeRequested,
     SubscriptionAnswered,
+    Undelivered,
+    UnsubscribeRequested,
     encode_outgoing,
 )
 from ecgframe.session.stream_book import StreamBook
@@ -228,6 +232,40 @@ def test_a_record_that_becomes_much_takes_a_thread_though_its_frame_is_small():
     assert received.message.data["signal"].shape == (2, 20_000)
 
 
+def test_a_message_that_is_read_once_more_in_a_thread_finds_the_streams_as_they_were():
+    talk = subscribed(TEMPLATE)
+    other = Template(1, "ecg/2", "int16", 2, FIELDS)
+    talk.client.session.subscribe("ecg/2")
+    named = {"stream": "ecg/2", "status": "subscribed", "id": 9, "epoch": 3, "next": 4}
+    frames = [
+        record_frame(2),
+        template_frame(Template(2, "ecg/1", "int16", 2, {}), number=3),
+        encode(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1", "status": "unsubscribed"}, version=4),
+        encode(MessageType.SUBSCRIPTION_ACK, {**named, "templates": [template_frame(other, 9)]}, version=4),
+        record_frame(4, id=9, template=other, signal=np.zeros((2, 20_000), "int16")),
+    ]
+    decoding = talk.client.session.begin_to_receive(b"".join(frames), 0.0, at_once=16_384)
+    assert isinstance(decoding, Decoding)
+    decoding.run()
+    events = talk.client.session.finish_receiving(decoding, 0.0)
+    kinds = [type(event) for event in events]
+    assert kinds == [Received, Numbered, SubscriptionAnswered, SubscriptionAnswered, Received]
+
+
+@pytest.mark.parametrize("numeric_lists", ["list", "ndarray"])
+def test_lists_in_the_fields_of_records_become_arrays_as_in_other_messages(numeric_lists):
+    fields = {**FIELDS, "gain": [200, 100], "ranges": [[0, 1.5], [2, 3]], "names": ["a"], "none": []}
+    template = Template(1, "ecg/1", "int16", 2, fields)
+    talk = subscribed(template, numeric_lists=numeric_lists)
+    talk.client.hears(record_frame(2, template=template), record_frame(3, template=template))
+    one, other = [event.message.data for event in talk.client.told(Received)]
+    expected = Codec(numeric_lists=numeric_lists).decode(encode(MessageType.ECG_DATA, {**MAP, **fields})).data
+    assert isinstance(expected["gain"], np.ndarray) == (numeric_lists == "ndarray")
+    same_map(one, {**expected, "signal": SIGNAL})
+    one["gain"][0] = 5  # each message has its own
+    assert other["gain"][0] == 200
+
+
 def test_a_message_in_messagepack_has_its_number_too():
     talk = subscribed()
     alert = {"kind": "asystole", "timestamp": 1.5, "stream": "ecg/1"}
@@ -275,6 +313,53 @@ def test_a_client_reads_an_answer_with_as_many_large_templates_as_are_in_force()
     assert answer.next == 2
     talk.client.hears(record_frame(2, template=large[-1]))
     assert talk.client.told(Received)[0].message.data["note"] == "16" * 2000
+
+
+def test_what_was_sent_of_a_stream_that_is_taken_back_is_not_sent_again_but_may_be_acknowledged():
+    talk = subscribed()
+    session = talk.server.session
+
+    def publish(number, flags=Flag.ACK_REQUIRED):
+        data, position = {"features": {}}, StreamPosition(7, number)
+        outgoing = encode_outgoing(
+            session.encoding,
+            MessageType.FEATURE_DATA,
+            data,
+            timestamp=number,
+            settings=Settings(),
+            flags=flags,
+            stream="ecg/1",
+            position=position,
+        )
+        session.enqueue(outgoing)
+        return outgoing
+
+    first, second = publish(2), publish(3)
+    assert session.first_waiting("ecg/1") == 2
+    talk.talk()
+    publish(4)
+    publish(5, Flag.PRIORITY | Flag.ACK_REQUIRED)
+    talk.server.clock.now += 2.5
+    talk.server.ticks()  # the first two wait to be sent again
+    assert session.queued_frames == 4
+    assert session.first_waiting("ecg/1") == 4
+    assert session.first_waiting("ecg/2") is None
+    assert session.take_back("ecg/1") == [Undelivered(4, MessageType.FEATURE_DATA, 0)]
+    assert session.first_waiting("ecg/1") is None
+    assert [frame.sequence for frame in talk.server.tells()] == [5]
+    talk.client.session.acknowledge(talk.client.told(Received)[0].message)
+    talk.talk()
+    assert [event.timestamp for event in talk.server.told(Acknowledged)] == [first.timestamp]
+    session.enqueue(second)  # its stream is subscribed to again, from before it
+    assert [frame.sequence for frame in talk.server.tells()] == [3]
+    talk.server.clock.now += 2.5
+    talk.server.ticks()
+    assert [frame.sequence for frame in talk.server.tells()] == [5, 3]
+    session.take_back("ecg/1")
+    talk.server.clock.now += 2.5
+    talk.server.ticks()
+    assert [(event.timestamp, event.attempts) for event in talk.server.told(Undelivered)] == [(3, 3)]
+    assert [frame.sequence for frame in talk.server.tells()] == [5]
 
 
 # --- what is refused, and what is let go ---
@@ -362,6 +447,7 @@ def test_a_bad_template_in_an_answer_affects_neither_the_others_nor_the_answer()
     frames = [b"xyz", template_frame(id=8), template_frame(), record_frame(5)]
     answer = {"stream": "ecg/1", "status": "subscribed", "id": 7, "epoch": EPOCH, "next": 2, "templates": frames}
     talk = agreed()
+    talk.client.session.subscribe("ecg/1")
     talk.client.hears(encode(MessageType.SUBSCRIPTION_ACK, answer, version=4), record_frame(2))
     assert len(talk.client.told(SubscriptionAnswered)) == 1
     [refused] = talk.client.told(FrameRefused)
@@ -418,6 +504,60 @@ def test_a_record_is_weighed_by_what_it_becomes():
     assert talk.client.session.counters.over_budget == {}
 
 
+# --- what an answer costs ---
+
+
+@pytest.mark.parametrize(
+    ("type", "data"),
+    [
+        (MessageType.PING, {"arrays": [np.zeros((60, 0), "int16")] * 9}),
+        (MessageType.PING, None),
+        (MessageType.SUBSCRIBE, {"stream": "\U0001fac0" * 256, "epoch": EPOCH, "after": 2}),
+        (MessageType.SUBSCRIBE, {"stream": "\U0001fac0" * 257}),
+        (MessageType.SUBSCRIBE, {"stream": 1}),
+        (MessageType.UNSUBSCRIBE, {"stream": "\U0001fac0" * 256}),
+        (MessageType.VERSION_CHECK, {"version": 2**53}),
+        (MessageType.PROTOCOL_NEGOTIATION, {"version": 4, "capabilities": ["x" * 300] * 9}),
+        (MessageType.SUBSCRIPTION_ACK, {"stream": "s", "status": "subscribed"}),
+        (MessageType.ERROR, {"code": 1, "message": "m"}),
+    ],
+)
+def test_an_answer_has_at_most_four_times_the_bytes_of_its_question_and_a_kibibyte(type, data):
+    talk = agreed()
+    question = encode(type, data, version=4)
+    for event in talk.server.hears(question):
+        if isinstance(event, SubscribeRequested):
+            talk.server.session.answer_subscription(event.stream, "subscribed", binding=Binding(7, EPOCH, 2**52))
+        elif isinstance(event, UnsubscribeRequested):
+            talk.server.session.answer_subscription(event.stream, "unsubscribed")
+    assert sum(map(len, talk.server.says())) <= 4 * len(question) + 1024
+
+
+# --- names that nobody asked for ---
+
+
+def test_an_answer_to_no_subscribe_binds_nothing_and_its_frames_are_let_go():
+    talk = subscribed(TEMPLATE)
+    for number in range(100):
+        named = {"stream": f"{number} {'x' * 240}", "status": "subscribed", "id": 8 + number, "epoch": 3, "next": 4}
+        talk.client.hears(encode(MessageType.SUBSCRIPTION_ACK, {**named, "templates": [b"x"]}, version=4))
+        talk.client.hears(record_frame(2, id=8 + number))
+    assert [talk.client.session._reader.book.name_of(id) for id in (7, 8, 107)] == [("ecg/1", EPOCH), None, None]
+    assert talk.client.told(FrameRefused) == []
+    assert talk.client.told(Received) == []
+    talk.client.hears(record_frame(2))
+    assert len(talk.client.told(Received)) == 1
+
+
+def test_a_name_that_no_stream_can_have_is_not_bound():
+    talk = agreed()
+    talk.client.session.subscribe("x" * 257)
+    named = {"stream": "x" * 257, "status": "subscribed", "id": 8, "epoch": 3, "next": 4}
+    talk.client.hears(encode(MessageType.SUBSCRIPTION_ACK, named, version=4))
+    [refused] = talk.client.told(FrameRefused)
+    assert (refused.error.check, refused.error.path) == (12, 'data["stream"]')
+
+
 # --- whatever comes ---
 
 
@@ -452,6 +592,7 @@ messages = st.lists(st.lists(st.builds(damaged, whole, damages), min_size=1, max
 @given(messages, st.booleans())
 def test_whatever_a_server_sends_a_client_raises_nothing(messages, in_thread):
     ours = subscribed(TEMPLATE).client
+    ours.session.subscribe("b")
     for message in messages:
         if in_thread:
             result = ours.session.begin_to_receive(message, 0.0, at_once=64)

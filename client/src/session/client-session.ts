@@ -21,6 +21,7 @@ import {
   ErrorCode,
   FLAG_SINCE,
   Flag,
+  HEADER_SIZES,
   LARGEST_LENGTH,
   LAST_FATAL_CHECK,
   LONGEST_HEARTBEAT,
@@ -141,6 +142,8 @@ export class ClientSession {
   readonly #settings: Settings;
   readonly #clock: SendClock;
   readonly #book: StreamBook;
+  /** Names of the streams that this side has subscribed to. Answers bind no others. */
+  readonly #wanted = new Set<string>();
   readonly #places: Places;
   #receiver: ProtocolHandler;
   #sender: ProtocolHandler;
@@ -310,11 +313,13 @@ export class ClientSession {
   subscribe(stream: string, since: bigint | Date | null, place: Resumption | null = null): void {
     const numbers = place && this.numbered ? { epoch: place.epoch, after: place.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
+    this.#wanted.add(stream);
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time });
   }
 
   /** Unsubscribes from a stream. */
   unsubscribe(stream: string): void {
+    this.#wanted.delete(stream);
     this.#say(MessageType.UNSUBSCRIBE, { stream });
   }
 
@@ -469,7 +474,8 @@ export class ClientSession {
 
   /** Answers with the same payload, unless that would be much larger, as the list form may be. */
   #onPing(data: unknown, frameBytes: number): void {
-    const maxPayload = Math.min(SMALL_ECHO + ECHO_GROWTH * frameBytes, this.#settings.maxPayload);
+    const header = this.numbered ? HEADER_SIZES[this.version] : 0; // it counts from version 4 on
+    const maxPayload = Math.min(SMALL_ECHO - header + ECHO_GROWTH * frameBytes, this.#settings.maxPayload);
     const ndarray = this.capabilities.has(Capability.NDARRAY_BIN) ? "binary" : "list";
     let room: Uint8Array;
     try {
@@ -533,8 +539,10 @@ export class ClientSession {
   #onSubscriptionAck(data: SubscriptionAnswer, message: Message, events: SessionEvent[]): void {
     const { stream, status, templates = [] } = data;
     const line = numberingOf(data);
+    const isWanted = this.#wanted.has(stream); // not if nobody asked, or the stream was unsubscribed meanwhile
     if (status !== "subscribed") this.#book.unbind(stream);
-    else if (line) this.#book.bind(line.id, stream, line.epoch);
+    else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch);
+    else if (line) this.#book.note(line.id);
     events.push({
       kind: "answered",
       stream,
@@ -544,7 +552,7 @@ export class ClientSession {
       timestamp: message.timestamp,
       line,
     });
-    this.#learnAll(stream, templates);
+    if (isWanted) this.#learnAll(stream, templates);
   }
 
   /**

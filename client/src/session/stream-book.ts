@@ -23,8 +23,8 @@ import {
 
 /** Epochs of a stream whose frames may arrive: the present one, and the one before it. */
 const EPOCHS_BOUND = 2;
-/** Templates that are kept unpacked. */
-const MOST_UNPACKED = 256;
+/** Templates that are kept unpacked; unpacked, a template may take 70 times its bytes. */
+const MOST_UNPACKED = 64;
 
 /** The number of a message within its stream. */
 export interface Place {
@@ -98,6 +98,11 @@ export class StreamBook implements FrameBook {
       throw wrong("id", `${MAX_STREAM_IDS} stream ids are bound, and one more is too many`);
     this.#ids.set(stream, [...ids, id]);
     this.#bound.set(id, { stream, epoch, templates: new Map(), bytes: 0 });
+    this.note(id);
+  }
+
+  /** Notes an id that is not to be bound: its frames are let go. */
+  note(id: number): void {
     this.#largest = Math.max(this.#largest, id);
   }
 

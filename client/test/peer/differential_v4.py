@@ -46,8 +46,8 @@ class Known:
         self.rows = self.template.rows
         self.last: DecodedRecord
 
-    def decode(self, payload: memoryview, *, max_payload: int, copy: bool) -> DecodedRecord:
-        self.last = self.template.decode(payload, max_payload=max_payload, copy=copy)
+    def decode(self, payload: memoryview, *, max_payload: int, copy: bool, numeric: bool) -> DecodedRecord:
+        self.last = self.template.decode(payload, max_payload=max_payload, copy=copy, numeric=numeric)
         return self.last
 
     def written_again(self) -> str:
