@@ -58,6 +58,9 @@ def signals():
     burst = ecg(beats_at(75, 0, 14), 14, 250)
     burst[5 * 250 : 9 * 250] += rng.normal(0, 0.6, 4 * 250)
     yield "muscle in the only lead", 250, ("II",), _microvolts(burst[None]), []
+    slow = ecg(beats_at(40, 0, 20), 20, 250)
+    slow[6 * 250 : 12 * 250] += rng.normal(0, 0.6, 6 * 250)
+    yield "a slow heart after muscle", 250, ("II",), _microvolts(slow[None]), []
 
 
 def _everything(rate, size, height, rng):
@@ -100,7 +103,14 @@ def told(detector, signal, pacing, chunks):
         if at % half == 0:
             s = detector.status
             looks.append(
-                [s.rate_bpm, s.seconds_since_beat, str(s.rhythm), s.lead, [str(one) for one in s.signal_quality]]
+                [
+                    s.rate_bpm,
+                    s.seconds_since_beat,
+                    str(s.rhythm),
+                    s.lead,
+                    [str(one) for one in s.signal_quality],
+                    s.silent_seconds,
+                ]
             )
     return beats, looks, seen
 

@@ -100,7 +100,7 @@ class HeartDetector:
         self._gaps: list[deque[int]] = [deque(maxlen=GAP_HOPS) for _ in range(count)]
         """For each lead, the ends of the hops in which samples were lost, in working samples."""
         self._lost_since = [0] * count
-        """Number of working samples lost in each lead since the last beat."""
+        """Number of working samples lost in each lead since the last beat, or since the lead was noisy or off."""
         self._waves: list[deque[Wave]] = [deque(maxlen=WAVES) for _ in range(count)]
         self._last: Wave | None = None
         self._unconfirmed: list[Wave] = []
@@ -110,6 +110,8 @@ class HeartDetector:
         """Working sample up to which waves belong to a fibrillation."""
         self._noise_end = 0
         """Working sample up to which the chosen lead looked like noise."""
+        self._noisy_until = 0
+        """Working sample up to which the chosen lead was noisy: beats may have been missed."""
         self._usable_since: int | None = None
         self._rising: int | None = None
         self._latest = np.zeros((count, 2 * self._raw_hop), np.float32)
@@ -185,6 +187,7 @@ class HeartDetector:
             self._rhythm,
             self._choice.lead,
             tuple(quality.quality for quality in self._qualities),
+            self._silent_seconds(),
         )
 
     def take_pacing_spikes(self) -> list[PacingSpike]:
@@ -342,8 +345,10 @@ class HeartDetector:
             self._usable_since = self._now
         if self._rhythm == Rhythm.FIBRILLATION and self._looks > -GONE:
             return
-        if self._rhythm == Rhythm.BEATING and quality == SignalQuality.NOISY:
-            self._rhythm = Rhythm.UNKNOWN
+        if quality == SignalQuality.NOISY:
+            self._noisy_until = self._now
+            self._lost_since = [0] * len(self.leads)
+            self._rhythm = Rhythm.ASYSTOLE if self._rhythm == Rhythm.ASYSTOLE else Rhythm.UNKNOWN
         gap = self._lost_since[self._choice.lead]
         if gap > FORGOTTEN * self._rate:
             self._heart_rate.clear()
@@ -353,10 +358,8 @@ class HeartDetector:
         if not intervals or intervals[-1] < SLOW * self._rate or self._silence() - gap > SILENT_IF_SLOW * self._rate:
             self._heart_rate.clear()
         is_flat = all(quality.is_standing(STANDING) for quality in self._qualities)
-        if self._rhythm != Rhythm.ASYSTOLE and (is_flat or quality == SignalQuality.NOISY):
-            self._rhythm = Rhythm.UNKNOWN
-        elif quality == SignalQuality.OK:
-            self._rhythm = Rhythm.ASYSTOLE
+        if self._rhythm != Rhythm.ASYSTOLE:
+            self._rhythm = Rhythm.UNKNOWN if is_flat else Rhythm.ASYSTOLE
 
     def _become_unknown(self) -> None:
         self._usable_since = None
@@ -369,10 +372,19 @@ class HeartDetector:
 
     def _silence(self) -> int:
         """Return the number of working samples of usable signal since the last beat."""
-        begin = self._usable_since or 0
-        if self._last is not None:
-            begin = max(begin, self._last.sample)
-        return self._now - begin
+        usable = self._usable_from()
+        return self._now - (usable if self._last is None else max(usable, self._last.sample))
+
+    def _usable_from(self) -> int:
+        """Return the working sample from which on beats would have been found."""
+        return max(self._usable_since or 0, self._noisy_until)
+
+    def _silent_seconds(self) -> float:
+        if self._usable_since is None:
+            return 0.0
+        factor, usable, last = self._conditioner.factor, self._usable_from(), self._last
+        begin = usable * factor if last is None or last.sample < usable else self._raw_sample(last)
+        return max(0, self._samples - begin - factor * self._lost_since[self._choice.lead]) / self.sampling_rate
 
     def _longest_silence(self) -> float:
         intervals = self._heart_rate.last[-2:]

@@ -13,7 +13,7 @@ class Rhythm(StrEnum):
     """Not enough signal yet, or no usable lead."""
     BEATING = "beating"
     ASYSTOLE = "asystole"
-    """No beat for 4 s in a usable lead."""
+    """No beat for 4 s in a usable lead. Gaps and noise do not count, as they may have contained beats."""
     FIBRILLATION = "fibrillation"
     """Irregular waves without pauses, as in ventricular fibrillation. It is a suspicion, not a diagnosis."""
 
@@ -61,3 +61,6 @@ class HeartStatus:
     """Index of the lead in which beats are detected."""
     signal_quality: tuple[SignalQuality, ...]
     """The quality of each lead."""
+    silent_seconds: float
+    """Seconds of usable signal without a beat, up to the newest sample. Gaps and noise do not count, as they may have
+    contained beats, so that this may be less than `seconds_since_beat`. 0 without a usable lead."""

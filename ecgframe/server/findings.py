@@ -115,8 +115,7 @@ class Findings:
         leads = (self._leads[status.lead],) if status.signal_quality[status.lead] is SignalQuality.OK else ()
         if kind != "asystole":
             return Finding(kind, now, None, now, leads, "waves without beats")
-        since = now if status.seconds_since_beat is None else status.seconds_since_beat
-        return Finding(kind, max(0.0, now - since), None, now, leads, "no beat")
+        return Finding(kind, max(0.0, now - status.silent_seconds), None, now, leads, "no beat")
 
     def _leads_off(self, off: Sequence[str], now: float) -> list[Finding]:
         """Begin one episode for all leads that are off together; it lasts until all of them are on again."""

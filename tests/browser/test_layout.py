@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 
+import numpy as np
 import pytest
 from cli.live_server import LiveServer, live
 
 from browser.changing_server import OwnServer
 from browser.geometry import THREE_FRAMES, check_controls, check_page
-from browser.monitor import fifteen_leads, saved
+from browser.monitor import DESK, fifteen_leads, saved
+from browser.publishing import publishing
+from browser.test_age import INKED
 
 SIZES = ((1920, 1080), (1366, 768), (820, 1180), (390, 844), (683, 384))
 """Two desks, a tablet, a phone, and the smaller desk with its page enlarged to 200 %."""
@@ -189,6 +192,53 @@ def test_a_frozen_strip_stays_readable_and_a_reconnection_can_be_forced(open_mon
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
         monitor.wait("!s.frozen && s.shown.to > 300")
+
+
+def test_calipers_stay_in_sight_when_the_form_of_the_page_changes(open_monitor, servers):
+    monitor = open_monitor(servers[15].port, "?view=sweep")
+    page = monitor.page
+    monitor.wait("s.shown.to > 5000", 30)
+    page.keyboard.press("c")
+    monitor.wait("s.frozen && s.reading !== ''")
+    wait_for_paper(monitor)
+    first, reading = monitor.state["shown"], monitor.state["reading"]
+    for size in (*SIZES[::-1], *SIZES):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        wait_for_paper(monitor)
+        assert page.evaluate(INKED), size
+        assert monitor.state["reading"] == reading
+    page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
+    wait_for_paper(monitor)
+    assert monitor.state["shown"] == first
+
+
+def test_an_alarm_and_what_the_sender_states_fit_in_all_sizes(open_monitor):
+    rng = np.random.default_rng(1)
+
+    def message(number):
+        return {
+            "signal": rng.normal(0, 0.01, (3, 125)),
+            "sampling_rate": 250,
+            "leads": ["I", "II", "V1"],
+            "units": "mV",
+            "filter": "0.05-150 Hz, notch 50 Hz",
+            "pacing": True,
+            "lead_status": ["ok", "ok", "off"],
+            "sequence": number,
+        }
+
+    with publishing(message, 0.5) as port:
+        monitor = open_monitor(port)
+        page = monitor.page
+        monitor.wait("document.getElementById('vital').dataset.state === 'alarm'", 30)
+        monitor.wait("document.getElementById('lead-faults').textContent === 'Lead off: V1'", 30)
+        for size in SIZES:
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            wait_for_paper(monitor)
+            check_page(page, f"asystole, {size}")
+            assert page.inner_text("#sender-says") == "Filter: 0.05-150 Hz, notch 50 Hz · Pacing: on", size
+            monitor.shot(f"asystole-{size[0]}x{size[1]}")
+        monitor.check_quiet()
 
 
 def test_names_of_any_length_stay_within_their_place(open_monitor):

@@ -414,6 +414,30 @@ def test_muscle_noise_is_no_rate_and_the_rate_is_back_4_s_after_it(bpm, size):
     assert all(rate == pytest.approx(bpm, rel=0.1) for rate in rates_of(looks, 13, 16.5))
 
 
+@pytest.mark.parametrize("bpm", [40, 75])
+@pytest.mark.parametrize("noisy", [4, 6, 12])
+def test_a_beating_heart_is_at_no_look_an_asystole_after_muscle_noise(bpm, noisy):
+    for seed in range(2):
+        rng, seconds = np.random.default_rng(seed), 10 + noisy + 10
+        signal = ecg(beats_at(bpm, rng.uniform(0, 1), seconds), seconds, 250)
+        signal[10 * 250 : (10 + noisy) * 250] += rng.normal(0, 1, noisy * 250)
+        _, looks = watched(signal)
+        assert Rhythm.ASYSTOLE not in {status.rhythm for status in later(looks, 0)}
+        assert later(looks, seconds - 1)[0].rate_bpm == pytest.approx(bpm, rel=0.1)
+
+
+@pytest.mark.parametrize("hidden_by", ["noise", "gap"])
+def test_an_asystole_is_counted_from_the_end_of_what_may_have_hidden_beats(hidden_by):
+    rng = np.random.default_rng(0)
+    signal = ecg(beats_at(75, 0, 10), 40, 250) + rng.normal(0, 0.01, 40 * 250)
+    signal[10 * 250 : 30 * 250] += rng.normal(0, 1, 20 * 250) if hidden_by == "noise" else np.nan
+    _, looks = watched(signal)
+    assert Rhythm.ASYSTOLE not in {status.rhythm for status in later(looks, 0, 33.6)}
+    assert {status.rhythm for status in later(looks, 35)} == {Rhythm.ASYSTOLE}  # noise is over after half a second
+    assert max(status.silent_seconds for status in later(looks, 30.1, 33.6)) < 3.7
+    assert later(looks, 40)[0].silent_seconds == pytest.approx(9.6, abs=0.5)
+
+
 def test_muscle_noise_in_the_only_lead_is_no_rhythm_until_it_ends():
     signal = ecg(beats_at(75, 0, 18), 18, 250)
     signal[6 * 250 :] += np.random.default_rng(3).normal(0, 0.8, 12 * 250)

@@ -15,7 +15,7 @@ LEADS = ("II", "V2")
 
 def status(state):
     quality = tuple(map(SignalQuality, state["quality"]))
-    return HeartStatus(60.0, state["since"], Rhythm(state["rhythm"]), state["lead"], quality)
+    return HeartStatus(60.0, None, Rhythm(state["rhythm"]), state["lead"], quality, state["silent"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

@@ -8,8 +8,8 @@ export type FindingKind = "asystole" | "ventricular_fibrillation" | "lead_off";
 /** The state of the heart after the newest sample. */
 export interface HeartState {
   readonly rhythm: "unknown" | "beating" | "asystole" | "fibrillation";
-  /** Seconds since the last beat; null before the first. */
-  readonly secondsSinceBeat: number | null;
+  /** Seconds of usable signal without a beat. */
+  readonly silentSeconds: number;
   /** Name of the lead in which beats are detected; empty if no lead is usable. */
   readonly lead: string;
   /** Names of the leads that are off. */
@@ -62,7 +62,7 @@ export class Findings {
     return [...this.open].map((finding) => this.#close(finding, now, why));
   }
 
-  #rhythm({ rhythm, secondsSinceBeat, lead }: HeartState, now: number): Finding[] {
+  #rhythm({ rhythm, silentSeconds, lead }: HeartState, now: number): Finding[] {
     const kind = rhythm === "asystole" || rhythm === "fibrillation" ? RHYTHMS[rhythm] : null;
     const last = this.rhythm;
     if (kind !== "asystole") this.#stillSince = null;
@@ -77,7 +77,7 @@ export class Findings {
       changed.push(this.#close(last, now, endingOf(rhythm, seconds)));
     } else if (kind === null) return [];
     if (kind !== null) {
-      const start = kind === "asystole" ? Math.max(0, now - (secondsSinceBeat ?? now)) : now;
+      const start = kind === "asystole" ? Math.max(0, now - silentSeconds) : now;
       const message = kind === "asystole" ? "no beat" : "waves without beats";
       changed.push(
         this.#begin({ kind, severity: "critical", start, at: now, leads: lead === "" ? [] : [lead], message }),

@@ -44,10 +44,10 @@ export class HeartRateDisplay {
   /** Show the rate, or asystole or fibrillation while it lasts. */
   update(signal: EcgSignal, episode: Finding | undefined, now: number): void {
     this.#showRate(signal, now);
-    const { rhythm, secondsSinceBeat } = signal.heart;
+    const { rhythm } = signal.heart;
     const alarm = episode === undefined ? "" : ALARMS[episode.kind];
     if (alarm === "" && this.alarm !== "" && rhythm === "beating") this.#recoveredAt = now;
-    const seconds = Math.floor(secondsSinceBeat ?? signal.seconds);
+    const seconds = Math.floor(signal.seconds - (episode?.start ?? signal.seconds));
     if (alarm !== "") this.#say("alarm", alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "");
     else if (rhythm === "unknown" && !signal.quality.includes("ok"))
       this.#say("no-lead", reasonOf(signal), "no heart rate");

@@ -20,6 +20,8 @@ interface Review {
   readonly buffer: TraceBuffer;
   /** The signal that `buffer` was copied from. It maps samples to times, also after the page shows another signal. */
   readonly signal: EcgSignal;
+  /** The sample that was chosen for the left edge; another size of the page may not have it there. */
+  chosen: number;
   /** The sample at the left edge. */
   first: number;
 }
@@ -32,6 +34,8 @@ export class Screen {
   #signal: EcgSignal | null = null;
   #settings: Settings;
   #isStale = true;
+  /** Whether the form of the page may have changed since the last full redraw. */
+  #isReshaped = true;
   #overlayNeedsClear = true;
   /** Device pixel ratio at the last full redraw. */
   #pixelRatio = devicePixelRatio;
@@ -87,7 +91,7 @@ export class Screen {
       this.#sheetFirst = null;
     }
     this.#settings = settings;
-    this.#isStale = true;
+    this.#isStale = this.#isReshaped = true;
   }
 
   /** The samples of the screen: live, or those at the time when it was frozen. */
@@ -102,7 +106,8 @@ export class Screen {
     // A complete sheet is frozen as it is shown.
     const isWhole = this.#sheetFirst !== null && this.#sheetFirst + this.sweep.page <= last;
     const first = isWhole ? (this.#sheetFirst ?? 0) : last - Math.floor(this.sweep.page);
-    this.review = { buffer, signal: this.#signal, first: Math.max(buffer.start, Math.ceil(first)) };
+    const chosen = Math.max(buffer.start, Math.ceil(first));
+    this.review = { buffer, signal: this.#signal, chosen, first: chosen };
     this.#isStale = true;
   }
 
@@ -115,7 +120,7 @@ export class Screen {
   scrollTo(first: number): void {
     if (this.review === null) return;
     const { from, to } = this.scrollable;
-    this.review.first = Math.round(Math.max(from, Math.min(to, first)));
+    this.review.chosen = this.review.first = Math.round(Math.max(from, Math.min(to, first)));
     this.#isStale = true;
   }
 
@@ -268,12 +273,23 @@ export class Screen {
       this.sweep.drawPage(this.#sheetFirst ?? 0, this.#signal.head.position);
     } else if (this.review === null) this.sweep.redraw(this.#signal.head.position);
     else {
-      const { from, to } = this.scrollable;
-      this.review.first = Math.max(from, Math.min(to, this.review.first));
+      if (this.#isReshaped) this.#place(this.review);
       this.sweep.drawPage(this.review.first);
     }
-    this.#isStale = false;
+    this.#isStale = this.#isReshaped = false;
     this.#overlayNeedsClear = true;
+  }
+
+  /** Put the chosen sample at the left edge of a page of another form or, if they would not be seen, the calipers on it. */
+  #place(review: Review): void {
+    const { from, to } = this.scrollable;
+    const within = (sample: number): number => Math.round(Math.max(from, Math.min(to, sample)));
+    review.first = within(review.chosen);
+    if (this.calipers === null) return;
+    const samples = this.calipers.corners.map(({ sample }) => sample);
+    const { page } = this.sweep;
+    const isSeen = Math.min(...samples) >= review.first && Math.max(...samples) <= review.first + page;
+    if (!isSeen) review.first = within((samples[0] + samples[1] - page) / 2);
   }
 
   #drawOverlay(): void {

@@ -25,6 +25,7 @@ export class SignalLine {
   update(signal: EcgSignal | null): void {
     setText(this.#source, signal === null ? "" : sourceOf(signal));
     setText(this.#sender, signal === null ? "" : saidBySender(signal));
+    this.#sender.toggleAttribute("data-stated", signal !== null && statesSomething(signal)); // else narrow pages hide it
     const faults: { quality: string; text: string }[] = signal === null ? [] : faultsOf(signal);
     if (signal?.showsPacing === true) faults.push({ quality: "pacing", text: SPIKES_DETECTED });
     const text = faults.map(({ text }) => text).join("\n");
@@ -60,6 +61,10 @@ function faultsOf({ buffer, quality }: EcgSignal): { quality: LeadQuality; text:
 function listOf(names: readonly string[]): string {
   const more = names.length - MOST_NAMES;
   return more > 0 ? `${names.slice(0, MOST_NAMES).join(", ")} and ${more} more` : names.join(", ");
+}
+
+function statesSomething({ told, isGuessed }: EcgSignal): boolean {
+  return isGuessed || told.filter !== null || told.pacing !== null;
 }
 
 function saidBySender({ told, isGuessed }: EcgSignal): string {

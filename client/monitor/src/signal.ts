@@ -183,7 +183,7 @@ export class EcgSignal {
     const isUsable = quality[lead] === "ok";
     return {
       rhythm,
-      secondsSinceBeat: this.#status?.secondsSinceBeat ?? null,
+      silentSeconds: this.#status?.silentSeconds ?? 0,
       lead: isUsable ? leads[lead] : "",
       off: leads.filter((_, index) => quality[index] === "off"),
     };

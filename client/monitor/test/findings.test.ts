@@ -7,7 +7,7 @@ import { Findings, type HeartState } from "../src/findings.js";
 interface State {
   readonly at: number;
   readonly rhythm: HeartState["rhythm"];
-  readonly since: number | null;
+  readonly silent: number;
   readonly lead: number;
   readonly quality: readonly string[];
 }
@@ -17,10 +17,10 @@ const CASES = JSON.parse(
   readFileSync(new URL("../../../tests/server/findings.json", import.meta.url), "utf8"),
 ) as readonly { name: string; states: readonly State[]; told: readonly object[] }[];
 
-function heart({ rhythm, since, lead, quality }: State): HeartState {
+function heart({ rhythm, silent, lead, quality }: State): HeartState {
   return {
     rhythm,
-    secondsSinceBeat: since,
+    silentSeconds: silent,
     lead: quality[lead] === "ok" ? LEADS[lead] : "",
     off: LEADS.filter((_, index) => quality[index] === "off"),
   };

@@ -97,6 +97,8 @@ export class HeartDetector {
   #ignoredUntil = -1;
   /** Working sample up to which the chosen lead looked like noise. */
   #noiseEnd = 0;
+  /** Working sample up to which the chosen lead was noisy: beats may have been missed. */
+  #noisyUntil = 0;
   #usableSince: number | null = null;
   #rising: number | null = null;
   readonly #pacing: PacingSpikes;
@@ -193,6 +195,7 @@ export class HeartDetector {
       rhythm: this.#rhythm,
       lead: this.#choice.lead,
       signalQuality: this.#leads.map(({ quality }) => quality.quality),
+      silentSeconds: this.#silentSeconds(),
     };
   }
 
@@ -381,7 +384,11 @@ export class HeartDetector {
     }
     this.#usableSince ??= this.#now;
     if (this.#rhythm === Rhythm.FIBRILLATION && this.#looks > -GONE) return;
-    if (this.#rhythm === Rhythm.BEATING && quality === SignalQuality.NOISY) this.#rhythm = Rhythm.UNKNOWN;
+    if (quality === SignalQuality.NOISY) {
+      this.#noisyUntil = this.#now;
+      for (const lead of this.#leads) lead.lostSince = 0;
+      this.#rhythm = this.#rhythm === Rhythm.ASYSTOLE ? Rhythm.ASYSTOLE : Rhythm.UNKNOWN;
+    }
     const gap = this.#chosen.lostSince;
     if (gap > FORGOTTEN * this.#conditioning.rate) this.#heartRate.clear();
     if (this.#silence() - gap < this.#longestSilence()) return;
@@ -389,8 +396,7 @@ export class HeartDetector {
     const isSlow = newest >= SLOW * this.#conditioning.rate;
     if (!isSlow || this.#silence() - gap > SILENT_IF_SLOW * this.#conditioning.rate) this.#heartRate.clear();
     const isFlat = this.#leads.every((lead) => lead.quality.isStanding(STANDING));
-    if (this.#rhythm !== Rhythm.ASYSTOLE && (isFlat || quality === SignalQuality.NOISY)) this.#rhythm = Rhythm.UNKNOWN;
-    else if (quality === SignalQuality.OK) this.#rhythm = Rhythm.ASYSTOLE;
+    if (this.#rhythm !== Rhythm.ASYSTOLE) this.#rhythm = isFlat ? Rhythm.UNKNOWN : Rhythm.ASYSTOLE;
   }
 
   #becomeUnknown(): void {
@@ -405,7 +411,21 @@ export class HeartDetector {
 
   /** Returns the number of working samples of usable signal since the last beat. */
   #silence(): number {
-    return this.#now - Math.max(this.#usableSince ?? 0, this.#last?.sample ?? 0);
+    return this.#now - Math.max(this.#usableFrom(), this.#last?.sample ?? 0);
+  }
+
+  /** Returns the working sample from which on beats would have been found. */
+  #usableFrom(): number {
+    return Math.max(this.#usableSince ?? 0, this.#noisyUntil);
+  }
+
+  #silentSeconds(): number {
+    if (this.#usableSince === null) return 0;
+    const { factor } = this.#conditioning;
+    const usable = this.#usableFrom();
+    const last = this.#last;
+    const begin = last === null || last.sample < usable ? usable * factor : this.#rawSample(last);
+    return Math.max(0, this.#samples - begin - factor * this.#chosen.lostSince) / this.samplingRate;
   }
 
   #longestSilence(): number {

@@ -6,7 +6,7 @@
  * The rhythm, as far as the signal shows it.
  *
  * - `unknown`: not enough signal yet, or no usable lead
- * - `asystole`: no beat for 4 s in a usable lead
+ * - `asystole`: no beat for 4 s in a usable lead; gaps and noise do not count, as they may have contained beats
  * - `fibrillation`: irregular waves without pauses, as in ventricular fibrillation; a suspicion, not a diagnosis
  */
 export const Rhythm = {
@@ -62,4 +62,9 @@ export interface HeartStatus {
   readonly lead: number;
   /** The quality of each lead. */
   readonly signalQuality: readonly SignalQuality[];
+  /**
+   * Seconds of usable signal without a beat, up to the newest sample. Gaps and noise do not count, as they may have
+   * contained beats, so that this may be less than `secondsSinceBeat`. 0 without a usable lead.
+   */
+  readonly silentSeconds: number;
 }
