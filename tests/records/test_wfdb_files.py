@@ -582,7 +582,21 @@ def test_any_annotations_are_those_that_wfdb_reads(tmp_path_factory, marks, rate
         assert note.text == (said or symbol if symbol in "~+" else f"{symbol} {said}".strip())
 
 
-# --- headers that cannot be right ---
+# --- headers that cannot be right, or say too little ---
+
+
+def test_a_rate_that_is_not_there_is_assumed_and_that_is_said(put):
+    put("a.dat", stored("16", [1, 2]))
+    record = read_record(put("a.hea", "a 1\na.dat 16 200/mV 16 0 0 0 0 II\n") / "a")
+    assert record.sampling_rate == 250
+    assert record.repaired == ("no sampling rate stands in the header: 250 Hz, as WFDB assumes",)
+
+
+def test_signals_that_the_header_does_not_announce_are_named(put):
+    put("a.dat", stored("16", [1, 2]))
+    line = "a.dat 16 200/mV 16 0 0 0 0 II\n"
+    record = read_record(put("a.hea", f"a 1 250 2\n{line}{line}") / "a")
+    assert record.left_out == ("1 lines of a.hea after the 1 signals that it announces",)
 
 
 @pytest.mark.parametrize(
