@@ -21,6 +21,7 @@ from .annotation import Annotation
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
 from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
 from .compressed import compressed_beside
+from .counted import counted
 from .mapped import is_large, mapped
 from .record import Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
@@ -99,7 +100,7 @@ def _beyond(name: Path, header: Header) -> tuple[str, ...]:
         last = header.frames + max(signal.skew for signal in of_file)
         more = 8 * (path.stat().st_size - of_file[0].offset) // bits - last
         if more > 0:
-            beyond.append(f"{more:,} frames of {file} after the {header.frames:,} that the header announces")
+            beyond.append(f"{counted(more, 'frame')} of {file} after the {header.frames:,} that the header announces")
     return tuple(beyond)
 
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
+from .counted import counted
 from .record import RecordError
 
 DEFAULT_RATE = Fraction(250)
@@ -119,8 +120,10 @@ def read_header(path: Path) -> Header:
     segments, count, rate, frames, start, time = _parsed(path, number, first, _record)
     not_a_start = (f"the time {time}, which has no valid date",) if time and start is None else ()
     more = len(rest) - (segments or count)
-    what = "segments" if segments else "signals"
-    left_out = (f"{more:,} lines of {path.name} after the {segments or count} {what} that it announces",) * (more > 0)
+    what = "segment" if segments else "signal"
+    left_out = (
+        f"{counted(more, 'line')} of {path.name} after the {counted(segments or count, what)} that it announces",
+    ) * (more > 0)
     about = (not_a_start, comments, left_out, rate is not None)
     if segments:
         parts = tuple(_parsed(path, number, line, _segment) for number, line in rest[:segments])

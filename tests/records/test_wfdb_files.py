@@ -337,7 +337,7 @@ def test_the_signal_of_an_annotation_is_its_lead(wfdb, put):
     annotate(wfdb, path, chan=np.array([0, 3]))
     record = read_record(path)
     assert [note.lead for note in record.annotations] == ["I", None]
-    assert record.left_out == ("the signal of 1 annotations of a.atr, which the record does not have",)
+    assert record.left_out == ("the signal of 1 annotation of a.atr, which the record does not have",)
 
 
 def test_the_text_of_a_beat_does_not_replace_its_code(wfdb, put):
@@ -345,7 +345,7 @@ def test_the_text_of_a_beat_does_not_replace_its_code(wfdb, put):
     annotate(wfdb, path, symbol=["V", "+"], aux_note=["couplet", "(AFIB"], subtype=np.array([0, 1]))
     record = read_record(path)
     assert [note.text for note in record.annotations] == ["V couplet", "(AFIB"]
-    assert record.left_out == ("subtypes and numbers of 1 annotations of a.atr",)
+    assert record.left_out == ("subtypes and numbers of 1 annotation of a.atr",)
 
 
 def test_codes_that_a_file_defines_have_their_names(wfdb, put):
@@ -379,8 +379,8 @@ def test_annotations_that_are_rare(put, content, annotations):
     [
         (b"\1", "the annotations of a.atr, which cannot be read (it has an odd number of bytes)"),
         (atr(55 << 10), "the annotations of a.atr, which cannot be read (byte 0 has the code 55"),
-        (atr(1 << 10, 63 << 10 | 40), "what follows the 1 annotations of a.atr, which is cut short"),
-        (atr(1 << 10, end=b""), "what follows the 1 annotations of a.atr, which is cut short"),
+        (atr(1 << 10, 63 << 10 | 40), "what follows the 1 annotation of a.atr, which is cut short"),
+        (atr(1 << 10, end=b""), "what follows the 1 annotation of a.atr, which is cut short"),
     ],
 )
 def test_annotations_that_are_damaged(put, content, said):
@@ -596,7 +596,7 @@ def test_signals_that_the_header_does_not_announce_are_named(put):
     put("a.dat", stored("16", [1, 2]))
     line = "a.dat 16 200/mV 16 0 0 0 0 II\n"
     record = read_record(put("a.hea", f"a 1 250 2\n{line}{line}") / "a")
-    assert record.left_out == ("1 lines of a.hea after the 1 signals that it announces",)
+    assert record.left_out == ("1 line of a.hea after the 1 signal that it announces",)
 
 
 @pytest.mark.parametrize(
