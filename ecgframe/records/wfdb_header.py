@@ -119,11 +119,11 @@ def read_header(path: Path) -> Header:
     (number, first), *rest = lines
     segments, count, rate, frames, start, time = _parsed(path, number, first, _record)
     not_a_start = (f"the time {time}, which has no valid date",) if time and start is None else ()
-    more = len(rest) - (segments or count)
-    what = "segment" if segments else "signal"
-    left_out = (
-        f"{counted(more, 'line')} of {path.name} after the {counted(segments or count, what)} that it announces",
-    ) * (more > 0)
+    announced = segments or count
+    left_out: tuple[str, ...] = ()
+    if len(rest) > announced:
+        more, what = counted(len(rest) - announced, "line"), counted(announced, "segment" if segments else "signal")
+        left_out = (f"{more} of {path.name} after the {what} that it announces",)
     about = (not_a_start, comments, left_out, rate is not None)
     if segments:
         parts = tuple(_parsed(path, number, line, _segment) for number, line in rest[:segments])
