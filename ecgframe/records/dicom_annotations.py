@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from .annotation import Annotation
+from .counted import counted
 
 _UNREADABLE: Final = "a form that cannot be read"
 
@@ -86,9 +87,7 @@ class DicomAnnotations:
     @property
     def left_out(self) -> tuple[str, ...]:
         """What is not read, for the user."""
-        return tuple(
-            f"{count:,} {'annotation' if count == 1 else 'annotations'} of {what}" for what, count in self.lost.items()
-        )
+        return tuple(f"{counted(count, 'annotation')} of {what}" for what, count in self.lost.items())
 
     def _targets(self, item: Any) -> Iterator[tuple[str | None, float, float]]:
         """Yield lead, time of the first sample, and sampling rate of everything that an annotation refers to."""

@@ -37,6 +37,9 @@ from .record import COUNTS, Record, RecordError
 COMPANDED = ("MB", "AB")
 """Sample interpretations of companded audio (mu-law and A-law), whose bytes are not counts."""
 
+LARGEST_ROUNDING = 0.01
+"""Part of a sample by which the beginning of a channel may be rounded without a note."""
+
 FILTERS = (
     ("high-pass", "FilterLowFrequency"),
     ("low-pass", "FilterHighFrequency"),
@@ -88,13 +91,14 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
                 raise RecordError(f"{path}: its samples are companded audio, not counts")
             counts = waveforms.multiplex_array(dataset, number, as_raw=True).T
             skewed += _channels(groups[number], counts, _is_little_endian(dataset))
-        channels, zero = _in_time(path, _with_names_of_their_own(skewed, groups, chosen))
+        skewed = _with_names_of_their_own(skewed, groups, chosen)
+        channels, zero = _in_time(path, skewed)
         start = _start(pydicom, dataset)
         device = _device(dataset)
         left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
         record = join(channels, str(path), leads)
         comments = _filters(channels, groups, chosen, record.leads)
-        places = _places(channels, groups, chosen, zero, [late for _, late in skewed])
+        places = _places(channels, groups, chosen, zero, [one.late for one in skewed])
         names = [_label(*one) for one in enumerate(groups)]
         dates = partial(_moment, pydicom, dataset)
         found = DicomAnnotations(places, names, zero, start, record.duration, dates)
@@ -110,6 +114,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         start=None if start is None else start + timedelta(seconds=zero),
         annotations=tuple(sorted(kept, key=lambda note: note.time)),
         left_out=record.left_out + left_out + found.left_out,
+        repaired=_rounded([one for one in skewed if one.channel.lead in record.leads]),
         device=device,
         comments=comments,
     )
@@ -192,13 +197,13 @@ def _with_names_of_their_own(skewed: Sequence[_Skewed], groups: Sequence[Any], c
     of_group = [number for number in chosen for _ in groups[number].ChannelDefinitionSequence]
     seen: Counter[str] = Counter()
     named = []
-    for (channel, late), number in zip(skewed, of_group, strict=True):
+    for (channel, begin), number in zip(skewed, of_group, strict=True):
         seen[channel.lead] += 1
         if seen[channel.lead] > 1:
             lead = f"{channel.lead} ({_label(number, groups[number])})"
-            named.append(_Skewed(replace(channel, lead=lead), late))
+            named.append(_Skewed(replace(channel, lead=lead), begin))
         else:
-            named.append(_Skewed(channel, late))
+            named.append(_Skewed(channel, begin))
     return named
 
 
@@ -212,7 +217,8 @@ def _places(
         rate = float(groups[number].SamplingFrequency)
         begins = [late / rate - zero for late in lates[first:last]]
         leads = [channel.lead for channel in channels[first:last]]
-        places[number + 1] = GroupPlace(_offset(groups[number]) - zero, rate, leads, begins)
+        begin = round(_offset(groups[number]) * rate) / rate  # as that of its channels
+        places[number + 1] = GroupPlace(begin - zero, rate, leads, begins)
         first = last
     return places
 
@@ -221,10 +227,15 @@ def _places(
 
 
 class _Skewed(NamedTuple):
-    """A channel, and the number of samples by which it begins after the start of the acquisition (may be negative)."""
+    """A channel, and the seconds by which it begins after the start of the acquisition, which may be negative."""
 
     channel: Channel
-    late: int
+    begin: float
+
+    @property
+    def late(self) -> int:
+        """The same in samples, rounded."""
+        return round(self.begin * self.channel.sampling_rate)
 
 
 def _is_little_endian(dataset: Any) -> bool:
@@ -245,7 +256,7 @@ def _channels(group: Any, counts: npt.NDArray[Any], is_little_endian: bool) -> l
         dtype = counts.dtype.newbyteorder("<" if is_little_endian else ">")
         mark = int(np.frombuffer(padding, dtype, 1)[0] if isinstance(padding, bytes) else padding)
     return [
-        _Skewed(_channel(definition, samples, rate, mark), _late(definition, rate, _offset(group)))
+        _Skewed(_channel(definition, samples, rate, mark), _begin(definition, rate, _offset(group)))
         for definition, samples in zip(group.ChannelDefinitionSequence, counts, strict=True)
     ]
 
@@ -255,10 +266,22 @@ def _offset(group: Any) -> float:
     return float(group.get("MultiplexGroupTimeOffset") or 0) / 1000
 
 
-def _late(definition: Any, sampling_rate: float, offset: float) -> int:
-    """Return the samples by which a channel of a group begins after the start of the acquisition."""
+def _begin(definition: Any, sampling_rate: float, offset: float) -> float:
+    """Return the seconds by which a channel of a group begins after the start of the acquisition."""
     skew = float(definition.get("ChannelSampleSkew") or 0) / sampling_rate
-    return round((offset + skew + float(definition.get("ChannelTimeSkew") or 0)) * sampling_rate)
+    return offset + skew + float(definition.get("ChannelTimeSkew") or 0)
+
+
+def _rounded(skewed: Sequence[_Skewed]) -> tuple[str, ...]:
+    """Return a note on channels that begin between two samples."""
+    away = {
+        one.channel.lead: abs(one.begin - one.late / one.channel.sampling_rate)
+        for one in skewed
+        if abs(one.begin * one.channel.sampling_rate - one.late) > LARGEST_ROUNDING
+    }
+    if not away:
+        return ()
+    return (f"the beginning of {', '.join(away)} is rounded to whole samples, by {max(away.values()):.3g} s at most",)
 
 
 def _channel(definition: Any, samples: npt.NDArray[Any], sampling_rate: float, mark: int | None) -> Channel:
@@ -279,9 +302,9 @@ def _in_time(path: Path, skewed: Sequence[_Skewed]) -> tuple[list[Channel], floa
     Raises:
         RecordError: with the missing samples, they take more room than those of a file of this size may.
     """
-    zero = min((late / channel.sampling_rate for channel, late in skewed), default=0.0)
+    zero = min((one.late / one.channel.sampling_rate for one in skewed), default=0.0)
     zero = min(zero, 0.0)
-    befores = [max(late - round(zero * channel.sampling_rate), 0) for channel, late in skewed]
+    befores = [max(one.late - round(zero * one.channel.sampling_rate), 0) for one in skewed]
     longest = max(before + len(channel.counts) for (channel, _), before in zip(skewed, befores, strict=True))
     nbytes = longest * len(skewed) * skewed[0].channel.counts[:0].itemsize
     if nbytes > max(SMALL_RECORDING, LONGEST_SILENCE * path.stat().st_size):

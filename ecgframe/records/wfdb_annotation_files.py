@@ -15,6 +15,7 @@ from typing import Final
 
 from .annotation import Annotation
 from .compressed import SUFFIXES
+from .counted import counted
 from .files import ANNOTATIONS
 from .wfdb_annotations import AUX, BEATS, CHANNEL, CODES, NOTE, NUMBER, SKIP, SUBTYPE
 
@@ -82,11 +83,15 @@ def read_annotations(
         return (), (f"the annotations of {path.name}, which cannot be read ({error})",)
     left_out = []
     if found.is_cut:
-        left_out.append(f"what follows the {len(found.marks):,} annotations of {path.name}, which is cut short")
+        left_out.append(
+            f"what follows the {counted(len(found.marks), 'annotation')} of {path.name}, which is cut short"
+        )
     if unknown := sum(mark.signal >= len(leads) for mark in found.marks):
-        left_out.append(f"the signal of {unknown:,} annotations of {path.name}, which the record does not have")
+        left_out.append(
+            f"the signal of {counted(unknown, 'annotation')} of {path.name}, which the record does not have"
+        )
     if typed := sum(bool(mark.subtype or mark.number) for mark in found.marks):
-        left_out.append(f"subtypes and numbers of {typed:,} annotations of {path.name}")
+        left_out.append(f"subtypes and numbers of {counted(typed, 'annotation')} of {path.name}")
     # Without any other, 0 is no lead, but the value of files that do not name signals.
     named = leads if any(mark.signal for mark in found.marks) else ()
     notes = [

@@ -21,11 +21,12 @@ from .annotation import Annotation
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
 from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
 from .compressed import compressed_beside
+from .counted import counted
 from .mapped import is_large, mapped
 from .record import Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
 from .wfdb_blocks import FORMATS, BlockCounts, Blocks
-from .wfdb_header import DEFAULT_GAIN, DEVICE, NOTHING, Header, SignalLine, read_header
+from .wfdb_header import DEFAULT_GAIN, DEFAULT_RATE, DEVICE, NOTHING, Header, SignalLine, read_header
 
 MISSING: Final = {
     "80": -(1 << 7),
@@ -81,7 +82,7 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
         record,
         start=start,
         annotations=annotations,
-        left_out=record.left_out + source.left_out + _beyond(name, header) + left_out,
+        left_out=record.left_out + header.left_out + source.left_out + _beyond(name, header) + left_out,
         repaired=source.repaired,
         **_about(header, source),
     )
@@ -99,7 +100,7 @@ def _beyond(name: Path, header: Header) -> tuple[str, ...]:
         last = header.frames + max(signal.skew for signal in of_file)
         more = 8 * (path.stat().st_size - of_file[0].offset) // bits - last
         if more > 0:
-            beyond.append(f"{more:,} frames of {file} after the {header.frames:,} that the header announces")
+            beyond.append(f"{counted(more, 'frame')} of {file} after the {header.frames:,} that the header announces")
     return tuple(beyond)
 
 
@@ -134,12 +135,15 @@ class _Source:
 
 
 def _assumed(header: Header, of: str) -> tuple[str, ...]:
-    """Return a note on the signals of a header that states no gain for them."""
+    """Return notes on the rate and on the gains that a header does not state."""
+    notes = []
+    if not header.states_rate:
+        notes.append(f"no sampling rate stands in the header{of}: {DEFAULT_RATE} Hz, as WFDB assumes")
     assumed = [signal.lead or "unnamed" for signal in header.signals if signal.gain is None]
-    if not assumed:
-        return ()
-    note = f"no gain stands in the header{of} for {', '.join(assumed)}: {DEFAULT_GAIN} counts a unit, as WFDB assumes"
-    return (note,)
+    if assumed:
+        leads = ", ".join(assumed)
+        notes.append(f"no gain stands in the header{of} for {leads}: {DEFAULT_GAIN} counts a unit, as WFDB assumes")
+    return tuple(notes)
 
 
 def _joined_channels(name: Path, header: Header, source: _Source, leads: Sequence[str] | None) -> Record:
@@ -298,7 +302,7 @@ def _segments(name: Path, header: Header) -> _Source:
         RecordError: a segment is itself made of segments, or no segment has samples.
     """
     segments: dict[str, Header] = {}
-    repaired: list[str] = []
+    repaired = list(_assumed(header, ""))
     left_out: list[str] = []
     layout = _layout(name, header)
     start: datetime | None = None
@@ -310,6 +314,7 @@ def _segments(name: Path, header: Header) -> _Source:
             if of_segment.segments:
                 raise RecordError(f"{path}: a segment that is made of segments")
             segments[segment] = of_segment
+            left_out += of_segment.left_out
             repaired += _assumed(of_segment, f" of {segment}")
             if of_segment.start is not None and start is None:
                 start = of_segment.start - timedelta(seconds=float(begin / header.rate))

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
+from .counted import counted
 from .record import RecordError
 
 DEFAULT_RATE = Fraction(250)
@@ -78,6 +79,8 @@ class Header:
         segments: name and number of frames of each segment; empty for a record without segments.
         comments: the comments, without the mark.
         not_a_start: what the header states of the time if that is not a whole date.
+        left_out: what else of the header is not read.
+        states_rate: whether the header states the frame rate.
     """
 
     path: Path
@@ -88,6 +91,8 @@ class Header:
     segments: tuple[tuple[str, int], ...]
     not_a_start: tuple[str, ...] = ()
     comments: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    states_rate: bool = True
 
 
 def read_header(path: Path) -> Header:
@@ -114,6 +119,12 @@ def read_header(path: Path) -> Header:
     (number, first), *rest = lines
     segments, count, rate, frames, start, time = _parsed(path, number, first, _record)
     not_a_start = (f"the time {time}, which has no valid date",) if time and start is None else ()
+    announced = segments or count
+    left_out: tuple[str, ...] = ()
+    if len(rest) > announced:
+        more, what = counted(len(rest) - announced, "line"), counted(announced, "segment" if segments else "signal")
+        left_out = (f"{more} of {path.name} after the {what} that it announces",)
+    about = (not_a_start, comments, left_out, rate is not None)
     if segments:
         parts = tuple(_parsed(path, number, line, _segment) for number, line in rest[:segments])
         if len(parts) < segments:
@@ -121,13 +132,13 @@ def read_header(path: Path) -> Header:
                 f"{path}: not readable as WFDB, it announces {segments} segments and lists {len(parts)}; "
                 "is it cut short?"
             )
-        return Header(path, rate, frames, start, (), parts, not_a_start, comments)
+        return Header(path, rate or DEFAULT_RATE, frames, start, (), parts, *about)
     signals = tuple(_parsed(path, number, line, _signal) for number, line in rest[:count])
     if len(signals) < count:
         raise RecordError(
             f"{path}: not readable as WFDB, it announces {count} signals and describes {len(signals)}; is it cut short?"
         )
-    return Header(path, rate, frames, start, signals, (), not_a_start, comments)
+    return Header(path, rate or DEFAULT_RATE, frames, start, signals, (), *about)
 
 
 def _parsed(path: Path, number: int, line: str, parse: Callable[[str], _Parsed]) -> _Parsed:
@@ -137,11 +148,11 @@ def _parsed(path: Path, number: int, line: str, parse: Callable[[str], _Parsed])
         raise RecordError(f"{path}: not readable as WFDB, line {number} is not a header line ({error})") from error
 
 
-def _record(line: str) -> tuple[int, int, Fraction, int | None, datetime | None, str]:
+def _record(line: str) -> tuple[int, int, Fraction | None, int | None, datetime | None, str]:
     """Parse the first line to segments, signals, frame rate, frames, start and the text of the start."""
     name, signals, *more = line.split()
-    rate = _number(re.split(r"[/(]", more[0])[0]) if more else DEFAULT_RATE
-    if rate <= 0:
+    rate = _number(re.split(r"[/(]", more[0])[0]) if more else None
+    if rate is not None and rate <= 0:
         raise ValueError(f"a sampling rate of {more[0]} Hz")
     frames = int(more[1]) if len(more) > 1 else None
     return int(name.partition("/")[2] or 0), int(signals), rate, frames or None, _start(more[2:]), " ".join(more[2:4])

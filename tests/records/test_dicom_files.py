@@ -366,6 +366,14 @@ def test_what_is_before_the_start_is_kept(dataset, tmp_path, time):
     assert times == {("I", late / 1000), ("III", 0.0), (None, 0.003)}
 
 
+def test_a_beginning_between_two_samples_is_rounded_and_that_is_said(dataset, tmp_path):
+    channels(dataset)[2].ChannelTimeSkew = "0.0027"
+    record = read_record(write(dataset, tmp_path))
+    np.testing.assert_array_equal(record.signal[2, 3:10_000], shipped_ecg().signal[2, :9997])
+    assert record.repaired == ("the beginning of III is rounded to whole samples, by 0.0003 s at most",)
+    assert read_record(tmp_path / "ecg.dcm", leads=["I"]).repaired == ()
+
+
 def test_groups_that_are_far_apart_are_refused(dataset, tmp_path):
     dataset.WaveformSequence[0].MultiplexGroupTimeOffset = "1e9"
     with pytest.raises(RecordError, match="its groups are so far apart that they take"):

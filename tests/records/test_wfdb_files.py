@@ -337,7 +337,7 @@ def test_the_signal_of_an_annotation_is_its_lead(wfdb, put):
     annotate(wfdb, path, chan=np.array([0, 3]))
     record = read_record(path)
     assert [note.lead for note in record.annotations] == ["I", None]
-    assert record.left_out == ("the signal of 1 annotations of a.atr, which the record does not have",)
+    assert record.left_out == ("the signal of 1 annotation of a.atr, which the record does not have",)
 
 
 def test_the_text_of_a_beat_does_not_replace_its_code(wfdb, put):
@@ -345,7 +345,7 @@ def test_the_text_of_a_beat_does_not_replace_its_code(wfdb, put):
     annotate(wfdb, path, symbol=["V", "+"], aux_note=["couplet", "(AFIB"], subtype=np.array([0, 1]))
     record = read_record(path)
     assert [note.text for note in record.annotations] == ["V couplet", "(AFIB"]
-    assert record.left_out == ("subtypes and numbers of 1 annotations of a.atr",)
+    assert record.left_out == ("subtypes and numbers of 1 annotation of a.atr",)
 
 
 def test_codes_that_a_file_defines_have_their_names(wfdb, put):
@@ -379,8 +379,8 @@ def test_annotations_that_are_rare(put, content, annotations):
     [
         (b"\1", "the annotations of a.atr, which cannot be read (it has an odd number of bytes)"),
         (atr(55 << 10), "the annotations of a.atr, which cannot be read (byte 0 has the code 55"),
-        (atr(1 << 10, 63 << 10 | 40), "what follows the 1 annotations of a.atr, which is cut short"),
-        (atr(1 << 10, end=b""), "what follows the 1 annotations of a.atr, which is cut short"),
+        (atr(1 << 10, 63 << 10 | 40), "what follows the 1 annotation of a.atr, which is cut short"),
+        (atr(1 << 10, end=b""), "what follows the 1 annotation of a.atr, which is cut short"),
     ],
 )
 def test_annotations_that_are_damaged(put, content, said):
@@ -582,7 +582,21 @@ def test_any_annotations_are_those_that_wfdb_reads(tmp_path_factory, marks, rate
         assert note.text == (said or symbol if symbol in "~+" else f"{symbol} {said}".strip())
 
 
-# --- headers that cannot be right ---
+# --- headers that cannot be right, or say too little ---
+
+
+def test_a_rate_that_is_not_there_is_assumed_and_that_is_said(put):
+    put("a.dat", stored("16", [1, 2]))
+    record = read_record(put("a.hea", "a 1\na.dat 16 200/mV 16 0 0 0 0 II\n") / "a")
+    assert record.sampling_rate == 250
+    assert record.repaired == ("no sampling rate stands in the header: 250 Hz, as WFDB assumes",)
+
+
+def test_signals_that_the_header_does_not_announce_are_named(put):
+    put("a.dat", stored("16", [1, 2]))
+    line = "a.dat 16 200/mV 16 0 0 0 0 II\n"
+    record = read_record(put("a.hea", f"a 1 250 2\n{line}{line}") / "a")
+    assert record.left_out == ("1 line of a.hea after the 1 signal that it announces",)
 
 
 @pytest.mark.parametrize(
