@@ -290,6 +290,7 @@ def test_which_proxy_is_taken(monkeypatch, proxied):
     [
         ("watch", "ws", "NAME", "--seconds", "0.7"),
         ("watch", "ws", "NAME", "--seconds", "0.7", "--json"),
+        ("watch", "ws", "NAME", "--seconds", "0.7", "--samples"),
         ("inspect", "ws", "--stream", "NAME", "--seconds", "0.7"),
         ("inspect", "ws", "--stream", "NAME", "--stream", "ecg/1", "--seconds", "0.7", "--summary", "--json"),
         ("sizes", "ws", "--stream", "NAME", "--seconds", "0.7"),
@@ -301,6 +302,12 @@ def test_a_stream_that_is_nowhere_is_said(server, arguments, name):
     failed = run(*command, code=1)
     assert f"there is no stream {name!r}; there are 'ecg/1', 'ecg/2'" in failed.output
     assert "\x1b" not in failed.output
+
+
+def test_a_stream_has_to_be_named_if_there_are_several(server):
+    refused = run("watch", f"ws://127.0.0.1:{server}/ws", "--samples", code=1)
+    assert "there are 'ecg/1', 'ecg/2'; name the stream to follow" in refused.output
+    assert run("watch", "ws://127.0.0.1:1/ws", "--samples", code=1).output.endswith("/ws: Connection refused\n")
 
 
 def test_a_stream_that_is_silent_is_no_error(server):

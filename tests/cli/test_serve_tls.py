@@ -43,8 +43,8 @@ def test_clients_and_pages_reach_a_server_with_tls(tmp_path):
         assert f"open {page} in a browser, or run ecgframe watch {url} ecg/1\n" in server.said
         assert re.search(r"^Certificate: of 127\.0\.0\.1, localhost, valid until ", server.said, re.M)
         assert run("watch", url, "ecg/1", "--seconds", 0.5, "--ca", ROOT).code == 0
-        run("record", url, "ecg/1", "-o", tmp_path / "a.edf", "--duration", 0.5, "--ca", ROOT)
-        assert "--ca FILE" in run("watch", url, "ecg/1", "--seconds", 0.5, code=1).output
+        run("record", url, "ecg/1", "-o", tmp_path / "a.edf", "--duration", 3, "--ca", ROOT)
+        assert "--ca FILE" in run("watch", url, "ecg/1", code=1).output
         for plain in (("watch", url.replace("wss", "ws"), "ecg/1"), ("top", page.replace("https", "http"), "--once")):
             assert "if it uses TLS, connect by wss:// or https://" in run(*plain, code=1).output
         with urllib.request.urlopen(page, context=client_context(), timeout=10) as answer:
