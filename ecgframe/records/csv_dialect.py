@@ -132,22 +132,3 @@ def _is_of_others(row: Sequence[str]) -> bool:
 
 def _is_word(cell: str) -> bool:
     return cell[:1].isalpha() and time_column(cell) is None
-
-
-def may_be_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether columns of integers may as well be half as many columns with decimal commas.
-
-    ``0,10`` can be read both ways. It is ambiguous if every second column has the same number of digits in all rows,
-    at least two, and the column before it has one digit.
-    """
-    width = len(rows[0])
-    if width % 2:
-        return False
-    for column in range(0, width, 2):
-        wholes = [row[column] for row in rows]
-        parts = [row[column + 1] for row in rows]
-        if not all(part.isdigit() for part in parts) or len(set(map(len, parts))) > 1 or len(parts[0]) < 2:
-            return False
-        if not all(whole.lstrip("+-").isdigit() and len(whole.lstrip("+-")) == 1 for whole in wholes):
-            return False
-    return True

@@ -19,7 +19,7 @@ from ..libraries import library
 from .annotation import Annotation
 from .bounds import most_bytes
 from .channels import Channel, join
-from .record import COUNTS, Record, RecordError
+from .record import COUNTS, UNKNOWN, Record, RecordError
 
 COMPANDED = ("MB", "AB")
 """Sample interpretations of companded audio (mu-law and A-law), whose bytes are not counts."""
@@ -29,9 +29,6 @@ PREAMBLE = 132
 
 PIECE = 1 << 20
 """Bytes that are inflated at a time."""
-
-UNKNOWN = "unknown"
-"""Units of calibrated samples if the file does not state them."""
 
 
 def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
