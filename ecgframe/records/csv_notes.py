@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final, NamedTuple
 
+from .csv_times import UNITS
 from .units import is_unit
 
 JSON: Final = "{}"
@@ -15,6 +16,9 @@ JSON: Final = "{}"
 _RATE_NAME: Final = re.compile(
     r"(?:ecg |signal )?(?:sampl(?:e|ing) ?(?:rate|freq(?:uency)?)|fs|sfreq|samples per second)"
     r"(?: ?[(\[] ?(?P<bracket>.*?) ?[)\]]| (?:in )?(?P<unit>k?hz))?"
+)
+_INTERVAL_NAME: Final = re.compile(
+    r"(?:(?:sampl(?:e|ing) ?(?:interval|period|time)|interval|dt)(?: ?[(\[] ?(?P<bracket>.*?) ?[)\]])?)"
 )
 _RATE: Final = re.compile(r"([+-]?\d+(?:[.,]\d+)?(?:e[+-]?\d+)?) ?,? ?(.*)")
 _HERTZ: Final = dict.fromkeys(
@@ -82,8 +86,14 @@ def noted_rates(notes: Mapping[str, str]) -> list[NotedRate]:
     found = [NotedRate(JSON, f"{device.sampling_rate:g} Hz", device.sampling_rate)] if device else []
     for name, value in notes.items():
         plain = re.sub(r"[\s_-]+", " ", name.lower()).strip(" \"'{")
-        if name != "sampling_rate" and value and (match := _RATE_NAME.fullmatch(plain)):
+        if name == "sampling_rate" or not value:
+            continue
+        if match := _RATE_NAME.fullmatch(plain):
             found.append(NotedRate(name, value, hertz(value, match["bracket"] or match["unit"] or "")))
+        elif plain == "rate" and re.search(r"hz|hertz", value.lower()):
+            found.append(NotedRate(name, value, hertz(value)))
+        elif match := _INTERVAL_NAME.fullmatch(plain):
+            found.append(NotedRate(name, value, _hertz_of_interval(value, match["bracket"] or "")))
     return found
 
 
@@ -99,6 +109,16 @@ def hertz(text: str, unit: str = "") -> float | None:
         return None
     factor = _HERTZ.get(re.sub(r"\s+", " ", match[2].strip(".;, ") or unit))
     return None if factor is None else float(match[1].replace(",", ".")) * factor
+
+
+def _hertz_of_interval(text: str, unit: str) -> float | None:
+    """Convert the interval of samples, such as "4 ms", to a sampling rate in Hz; None if it is not understood."""
+    match = _RATE.fullmatch(text.strip(" \"'").lower())
+    seconds = UNITS.get(match[2].strip(".;, ") or unit) if match else None
+    if not match or seconds is None or not (number := float(match[1].replace(",", "."))):
+        return None
+    rate = 1 / (number * seconds)
+    return next(rounded for digits in range(16) if abs((rounded := round(rate, digits)) - rate) <= rate * 1e-9)
 
 
 def noted_unit(notes: Mapping[str, str]) -> str:

@@ -81,10 +81,10 @@ def _noted_rate(table: Table, given: float | None) -> NotedRate | None:
     for one in rates:
         if given is None and table.times.samples < 2:
             table.fail(
-                f"its note {one.name!r} holds {one.text!r}, which is no number of Hz; give the sampling rate in Hz "
+                f"its note {one.name!r} holds {one.text!r}, which is no rate; give the sampling rate in Hz "
                 "(--sampling-rate)"
             )
-        table.remarks.append(f"its note {one.name!r} holds {one.text!r}, which is no number of Hz; it was ignored")
+        table.remarks.append(f"its note {one.name!r} holds {one.text!r}, which is no rate; it was ignored")
     return None
 
 

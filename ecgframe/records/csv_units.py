@@ -42,7 +42,9 @@ def choose(
         kinds = _kinds(table, chosen, names, given)
         if len(set(kinds.values())) > 1:
             if "mV" not in kinds.values() or wanted is not None:
-                listed = ", ".join(f"{names[column]!r} ({kind or 'no unit'})" for column, kind in kinds.items())
+                listed = ", ".join(
+                    f"{names[column]!r} ({table.columns.units[column] or 'no unit'})" for column in kinds
+                )
                 table.fail(
                     f"its columns differ in unit: {listed}; name the leads to take, all of one unit (--leads), or give "
                     "the unit of those that have none (--units)"

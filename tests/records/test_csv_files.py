@@ -263,7 +263,7 @@ def test_no_column_takes_the_unit_of_another(csv, content, options, leads, left_
 @pytest.mark.parametrize(
     ("content", "options", "match"),
     [
-        ("ABP (mmHg),II\n80,15\n", {}, r"'ABP' \(mmhg\), 'II' \(counts\); name .*--leads.*--units"),
+        ("ABP (mmHg),II\n80,15\n", {}, r"'ABP' \(mmHg\), 'II' \(no unit\); name .*--leads.*--units"),
         ("ABP (mmHg),x\n80.5,1.5\n", {}, r"'x' \(no unit\)"),
         ("II (uV)\n1.5\n", {"units": "mV"}, r"its columns are in uV, not in mV; omit that \(--units\)"),
         ("II\n1\n", {"baseline": 5}, "a baseline belongs to counts with a gain"),
@@ -378,6 +378,9 @@ def test_a_given_rate_that_the_times_exclude_is_refused(csv):
         ("# Sampling Frequency (kHz): 1", 1000),
         ("# Sampling_Rate_Hz: 500", 500),
         ("# fs: 256,5 Hz", 256.5),
+        ("# rate: 1 kHz", 1000),
+        ("# Sampling interval: 4 ms", 250),
+        ("Interval (s)=\t0.005", 200),
         ("# Sample rate: 500 samples per second", 500),
         ("Sample Rate,512,hertz\n", 512),
         ("Sampling rate: 360 Hz\n", 360),
@@ -394,7 +397,7 @@ def test_a_noted_rate_is_read_with_its_unit(csv, note, rate):
 @pytest.mark.parametrize("value", ["4 ms", "1,000 Hz", "fast", "250 MHz"])
 def test_a_noted_rate_that_is_not_understood_is_said(csv, value):
     path = csv(f"# Sample Rate: {value}\nI (mV)\n1.5\n")
-    refused(path, f"its note 'Sample Rate' holds '{value}', which is no number of Hz; give .*--sampling-rate")
+    refused(path, f"its note 'Sample Rate' holds '{value}', which is no rate; give .*--sampling-rate")
     assert value in read_record(path, 250).repaired[0]
 
 
