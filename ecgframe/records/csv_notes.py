@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final, NamedTuple
 
 from .csv_times import UNITS
-from .units import is_unit
+from .units import LONGEST, is_unit
 
 JSON: Final = "{}"
 """Key of a comment that is a JSON object. OpenSignals describes its devices in such a comment."""
@@ -85,8 +85,8 @@ def noted_rates(notes: Mapping[str, str]) -> list[NotedRate]:
     device = device_of(notes)
     found = [NotedRate(JSON, f"{device.sampling_rate:g} Hz", device.sampling_rate)] if device else []
     for name, value in notes.items():
-        plain = re.sub(r"[\s_-]+", " ", name.lower()).strip(" \"'{")
-        if name == "sampling_rate" or not value:
+        plain = re.sub(r"[\s_-]+", " ", name[:LONGEST].lower()).strip(" \"'{")
+        if name == "sampling_rate" or not value or len(name) + len(value) > LONGEST:
             continue
         if match := _RATE_NAME.fullmatch(plain):
             found.append(NotedRate(name, value, hertz(value, match["bracket"] or match["unit"] or "")))

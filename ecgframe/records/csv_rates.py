@@ -91,7 +91,7 @@ def _noted_rate(table: Table, given: float | None) -> NotedRate | None:
 def _noted_start(table: Table) -> datetime | None:
     for name, text in table.notes.items():
         if name.lower() in ("start", "recorded date") and text:
-            start = moment_of(re.sub(r"\s+(?=[+-]\d\d:?\d\d$)", "", text))
+            start = moment_of(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", text))
             if start is None:
                 table.remarks.append(f"its note {name!r} holds {text!r}, which is no date in ISO 8601; it was ignored")
             return start

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from .units import LONGEST
+
 _SPELLINGS: Final = (
     (1.0, "s sec secs second seconds sek sekunden"),
     (1e-3, "ms msec msecs millis millisec millisecs millisecond milliseconds"),
@@ -70,6 +72,8 @@ def time_column(name: str, unit_below: str = "") -> TimeColumn | None:
         unit_below: its cell in the row of units; empty if there is none.
     """
     plain = name.strip().lower()
+    if len(plain) > LONGEST:
+        return None
     if _ALONE.fullmatch(plain):
         return TimeColumn(UNITS[plain])
     unit = unit_below.strip(" []()").lower()
@@ -86,6 +90,8 @@ def column_of_times(name: str, unit_below: str) -> TimeColumn:
     """Return the unit of a column that the user names as that of the times, whatever its name."""
     if found := time_column(name, unit_below):
         return found
+    if len(name) > LONGEST:
+        return TimeColumn(None)
     if match := re.fullmatch(r".+?\s*[\[({]\s*(.*?)\s*[\])}]", name.strip().lower()):
         return _with_unit(match[1])
     if (match := _WITH_UNIT.fullmatch(name.strip().lower())) and match[2] in UNITS:

@@ -25,6 +25,9 @@ _SI: Final = re.compile(
 )
 """An SI unit with its prefix. Single letters other than V may as well be names."""
 
+LONGEST: Final = 256
+"""Letters of a text in which a unit is looked for, as that takes time by their square."""
+
 _IN_BRACKETS: Final = re.compile(r"(.*?)\s*[\[({]\s*([^\])}]*?)\s*[\])}]")
 _AT_THE_END: Final = re.compile(r"(.*?)(?:\s+in\s+|\s*[_/\\:;,.|-]+\s*|\s+)([^\s_/\\:;,|-]+)")
 
@@ -56,6 +59,8 @@ def split_unit(title: str) -> tuple[str, str]:
 
     A name that is nothing but a unit, such as "mV", is both. V alone is a lead, and so is that of "ECG V".
     """
+    if len(title) > LONGEST:
+        return title, ""
     if (match := _IN_BRACKETS.fullmatch(title)) and is_unit(match[2]):
         return match[1] or match[2], unit_named(match[2])
     plain = title.lower()

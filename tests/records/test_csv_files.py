@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import csv as csv_format
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +243,18 @@ def test_what_has_no_unit_is_said_to_be_taken_as_millivolts(csv, name):
     assert record.repaired == ("no unit is given: taken as mV; --units says otherwise",)
     told = read_record(path, 250, units="uV")
     assert (told.signal.tolist(), told.repaired) == ([[0.0015]], ())
+
+
+@pytest.mark.parametrize(
+    "title", ["(" * 60_000 + " " * 40_000, "a " * 50_000, "in " * 30_000, "t" + " " * 99_000 + "x"]
+)
+@pytest.mark.parametrize("place", ["{}", "{}\nuV", "# {}: 5", "# start: {}", "time ({})", "# Sample Rate: 1{}"])
+def test_long_names_take_no_long_time(csv, title, place):
+    """Seconds are many times what it takes, and far less than what the square of the length does."""
+    path, began = csv(f"{place.format(title)}\n1.5\n2.5\n"), time.process_time()
+    with contextlib.suppress(RecordError):
+        read_record(path, 250)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
