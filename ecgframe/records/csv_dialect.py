@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ DECIMALS: Final = (".", ",")
 
 MISSING_WORDS: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "--", "?"})
 """Texts for a missing sample, in lower case."""
+
+
+_QUOTED: Final = re.compile(r'"[+-]?\d{0,30},\d+"')
+"""A number with a decimal comma in quotes, so that commas may separate columns as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,10 @@ def dialects(lines: Sequence[str], decimals: Sequence[str] = DECIMALS) -> list[D
         decimals: decimal separators to try.
     """
     found: list[tuple[tuple[int, bool, int], Dialect]] = []
+    are_quoted = any(_QUOTED.search(line) for line in lines)
     for decimal in decimals:
         for delimiter in DELIMITERS:
-            if delimiter == decimal:
+            if delimiter == decimal and not are_quoted:
                 continue
             rows = list(rows_of(lines, delimiter))
             of_numbers = [number for number, row in enumerate(rows) if _is_row_of_numbers(row, decimal)]

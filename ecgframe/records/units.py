@@ -44,6 +44,12 @@ def is_unit(text: str) -> bool:
     return plain in MILLIVOLTS or plain in _COUNTS or plain in _OTHERS or _SI.fullmatch(text) is not None
 
 
+def _has_unit(text: str) -> bool:
+    """Tell whether a text has a unit in it, as "10 uV" has, so that all of it is the unit."""
+    words = {word.lower() for word in re.split(r"[\s,;*\xd7]+", text)} & MILLIVOLTS.keys()
+    return bool(words - NOT_VOLTS or (words and re.search(r"\d", text)))
+
+
 def unit_named(text: str) -> str:
     """Return a unit in its usual spelling: ``counts`` for what counts, otherwise as it is."""
     return COUNTS if text.lower() in _COUNTS else text
@@ -61,7 +67,7 @@ def split_unit(title: str) -> tuple[str, str]:
     """
     if len(title) > LONGEST:
         return title, ""
-    if (match := _IN_BRACKETS.fullmatch(title)) and is_unit(match[2]):
+    if (match := _IN_BRACKETS.fullmatch(title)) and (is_unit(match[2]) or (match[1] and _has_unit(match[2]))):
         return match[1] or match[2], unit_named(match[2])
     plain = title.lower()
     if plain in MILLIVOLTS and plain not in NOT_VOLTS:

@@ -101,6 +101,7 @@ def test_a_missing_count_is_no_count(csv, word):
         ("Unnamed: 0,I\n0,1.5\n1,1.6\n2,1.7\n", [[1.5, 1.6, 1.7]], ("I",), "mV"),
         ('"I"\t"II"\n"1"\t1.5\t2\n"2"\t1.6\t3\n', [[1.5, 1.6], [2, 3]], ("I", "II"), "mV"),
         ("time (s)  I (mV)  II [uV]\n0.000 1.5 100\n0.004 1.6 200\n", [[1.5, 1.6], [0.1, 0.2]], ("I", "II"), "mV"),
+        ('"0,1","0,2"\n"0,15","0,3"\n', [[0.1, 0.15], [0.2, 0.3]], ("ch1", "ch2"), "mV"),
         ("name,I\nr1,1.5\nr2,1.6\n", [[1.5, 1.6]], ("I",), "mV"),
         ("I,II,label\n1.5,2.5,N\n1.6,2.6,V\n", [[1.5, 1.6], [2.5, 2.6]], ("I", "II"), "mV"),
         ("I;II\n0,10;1,5\n0,15;1,6\n", [[0.10, 0.15], [1.5, 1.6]], ("I", "II"), "mV"),
@@ -227,6 +228,8 @@ def test_units_are_read_wherever_they_stand(csv, title, unit):
         ("Resp (mmHg)\n1.5\n", "Resp", "mmHg"),
         ("ABP_mmHg\n1.5\n", "ABP", "mmHg"),
         ("II (counts)\n1.5\n", "II", "counts"),
+        ("II (10 uV)\n1.5\n", "II", "10 uV"),
+        ("II (10^-6 V)\n1.5\n", "II", "10^-6 V"),
         ("# Units: uA\nII\n1.5\n", "II", "uA"),
     ],
 )
