@@ -248,6 +248,7 @@ def test_what_has_no_unit_is_said_to_be_taken_as_millivolts(csv, name):
     assert (told.signal.tolist(), told.repaired) == ([[0.0015]], ())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "title", ["(" * 60_000 + " " * 40_000, "a " * 50_000, "in " * 30_000, "t" + " " * 99_000 + "x"]
 )
