@@ -67,11 +67,20 @@ TimeColumn = Annotated[
 ]
 Units = Annotated[
     str | None,
-    typer.Option(metavar="UNIT", help="Unit of the samples, such as **mV** or **uV**.", rich_help_panel=CSV_PANEL),
+    typer.Option(
+        metavar="UNIT",
+        help="Unit of the samples that have none, such as **mV** or **uV**; of NPY and NPZ as well.",
+        rich_help_panel=CSV_PANEL,
+    ),
 ]
 Gain = Annotated[
     float | None,
-    typer.Option(callback=positive, metavar="COUNTS", help="ADC counts per unit.", rich_help_panel=CSV_PANEL),
+    typer.Option(
+        callback=positive,
+        metavar="COUNTS",
+        help="ADC counts per unit: that of the file, else of **--units**, else mV.",
+        rich_help_panel=CSV_PANEL,
+    ),
 ]
 Baseline = Annotated[
     float | None,

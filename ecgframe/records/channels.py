@@ -19,18 +19,20 @@ import numpy.typing as npt
 from .record import COUNTS, PORTION, Record, RecordError, has_missing
 from .sample_buffer import SampleBuffer, rows_of
 
-MILLIVOLTS = {
-    "v": Fraction(1000),
-    "mv": Fraction(1),
-    "uv": Fraction(1, 1000),
-    "\N{MICRO SIGN}v": Fraction(1, 1000),
-    "\N{GREEK SMALL LETTER MU}v": Fraction(1, 1000),
-    "nv": Fraction(1, 1_000_000),
+_PREFIXES = {
+    "": Fraction(1000),
+    "m": Fraction(1),
+    "u": Fraction(1, 1000),
+    "\N{MICRO SIGN}": Fraction(1, 1000),
+    "\N{GREEK SMALL LETTER MU}": Fraction(1, 1000),
+    "n": Fraction(1, 1_000_000),
+    "milli": Fraction(1),
+    "micro": Fraction(1, 1000),
+    "nano": Fraction(1, 1_000_000),
 }
-"""Millivolts per unit. The two micro signs look alike, and both occur."""
 
-UNKNOWN = "unknown"
-"""Units of calibrated samples if the file does not state them."""
+MILLIVOLTS = {f"{prefix}{name}": size for prefix, size in _PREFIXES.items() for name in ("v", "volt", "volts")}
+"""Millivolts per unit, by its spelling in lower case. The two micro signs look alike, and both occur."""
 
 ECG_NAME = re.compile(r"ecg|ekg|^(lead\s*)?(i|ii|iii|avr|avl|avf|v[1-9]r?|m[lc]l?(i|ii|iii|[1-6]))$", re.IGNORECASE)
 

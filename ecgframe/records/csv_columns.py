@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from .channels import MILLIVOLTS
+from .channels import ECG_NAME
 from .csv_dialect import Dialect, is_missing, is_number
-from .csv_times import UNITS, seconds_of, time_column
+from .csv_notes import device_of, is_note, noted_unit
+from .csv_times import UNITS, TimeColumn, column_of_times, seconds_of, time_column
+from .units import is_unit, split_unit, unit_named
 
 COUNTERS: Final = re.compile(
-    r"|#|index|unnamed: \d+|sample( ?(#|index|number|no\.?))?|samples|nseq|row|n", re.IGNORECASE
+    r"|#|idx|unnamed: \d+|(?:n|frame|packet|data|row|sample|line)?[\s_]*"
+    r"(?:#|index|idx|nr\.?|no\.?|num(?:ber)?|id|count(?:er)?|seq(?:uence)?)|samples?|rows?|frames?|n|"
+    r"(?:time|t|elapsed)\s*[\[(]\s*samples?\s*[\])]",
+    re.IGNORECASE,
 )
 """Names of columns that may be mere row numbers."""
 
 CERTAIN: Final = 10
-"""Number of rows from which on an unnamed column 0, 1, 2, ... counts as row numbers."""
+"""Number of rows from which on an unnamed first column that rises evenly counts as row numbers."""
 
-RATE_NAMES: Final = frozenset(
-    {"sampling rate", "sample rate", "sampling frequency", "sample frequency", "samplingrate", "samplerate", "fs"}
-)
-
-_WITH_UNIT: Final = re.compile(r"(.*?)\s*[\[(]\s*([^\])]*?)\s*[\])]")
-
-JSON: Final = "{}"
-"""Key of a comment that is a JSON object. OpenSignals describes its devices in such a comment."""
+FEW: Final = 3
+"""The same for whole numbers beside others."""
 
 OPENBCI: Final = "OpenBCI"
 """Beginning of the comments of OpenBCI files, whose channels are in microvolts although no column says so."""
@@ -39,14 +37,15 @@ class Columns:
 
     Attributes:
         names: name of each column, without unit and quotes; empty if it has none.
-        units: unit of each column, as spelled in the file; empty if unknown.
+        units: unit of each column, as spelled in the file; empty if it states none.
         leads: the columns of samples.
         may_count: those of ``leads`` that may be mere row numbers.
         text: the columns without numbers.
         empty: the column after a separator at the end of each line, if any.
         time: the column of times; None if there is none.
-        time_unit: unit of the times, in seconds; None if unknown.
-        sampling_rate: sampling rate in Hz according to comments; None if unknown.
+        time_unit: unit of the times; None if there are none.
+        has_names: whether there is a row of names.
+        remarks: how the names were understood, where that is not certain; one sentence each.
     """
 
     names: tuple[str, ...]
@@ -56,8 +55,9 @@ class Columns:
     text: tuple[int, ...]
     empty: tuple[int, ...]
     time: int | None
-    time_unit: float | None
-    sampling_rate: float | None
+    time_unit: TimeColumn | None
+    has_names: bool
+    remarks: tuple[str, ...]
 
     def lead(self, column: int, number: int) -> str:
         """Return the name of the lead in a column; ``chN`` for an unnamed one, the ``number``-th of all leads."""
@@ -86,13 +86,14 @@ def columns_of(
         ValueError: no column is named ``wanted_time``.
     """
     width = dialect.width
-    is_own = "dtype" in notes  # written by ``write_csv`` only: all columns but the first are leads
+    if header and is_own(notes):
+        return _own(header)
     titles = _without_quotes(header) or [""] * width
-    below = [unit.strip("[]() ") for unit in _without_quotes(units)] or [""] * width
-    texts = [_unit_of(title) for title in titles]
+    below = [_below(unit) for unit in _without_quotes(units)] or [""] * width
+    texts = [split_unit(title) for title in titles]
     names = [name for name, _ in texts]
     named = [unit or below[column] for column, (_, unit) in enumerate(texts)]
-    device = _device(notes)
+    device = device_of(notes)
     if device and not header and width - len(device.columns) in (0, 1):
         names = titles = [*device.columns, ""][:width]
     time, unit = _time(titles, below, wanted_time)
@@ -116,36 +117,57 @@ def columns_of(
         counting = [column for column in leads if COUNTERS.fullmatch(names[column])]
         words = sorted({*words, *(column for column in leads if column not in (*channels, *counting))})
         leads = sorted((*channels, *counting))
-    general = next((value for key, value in notes.items() if key.lower() == "unit"), "")
-    if general.lower() in MILLIVOLTS:
-        named = [unit or general for unit in named]
+    if general := noted_unit(notes):
+        each = [part.strip() for part in general.split(",")]
+        each = each if 1 < len(each) == len(leads) else [general] * len(leads)
+        for column, one in zip(leads, each, strict=True):
+            named[column] = named[column] or unit_named(one)
     lead = next((value for key, value in notes.items() if key.lower() == "lead"), "")
     if len(leads) == 1 and lead and not names[leads[0]]:
         names[leads[0]] = re.sub(r"^lead\s+", "", lead, flags=re.IGNORECASE)
     counters = frozenset(
         column
         for column in leads
-        if (COUNTERS.fullmatch(names[column]) if names[column] or header else column == 0 and len(rows) >= CERTAIN)
+        if (COUNTERS.fullmatch(names[column]) if names[column] or header else column == 0 and _may_count(rows))
     )
     return Columns(
         names=tuple(names),
-        units=tuple(unit if _is_unit(unit) else "" for unit in named),
+        units=tuple(named),
         leads=tuple(leads),
-        may_count=counters if len(leads) > 1 and not is_own else frozenset(),
+        may_count=counters if len(leads) > 1 else frozenset(),
         text=tuple(words),
         empty=tuple(empty),
         time=time,
         time_unit=unit,
-        sampling_rate=device.sampling_rate if device else _noted_rate(notes),
+        has_names=bool(header),
+        remarks=tuple(
+            f"the V of {title!r} was taken for volts"
+            for column, title in enumerate(titles)
+            if column in leads and named[column] == "V" and title.endswith(("_V", "/V"))
+        ),
     )
 
 
-def notes_above(rows: Sequence[Sequence[str]], notes: MutableMapping[str, str]) -> None:
-    """Add lines above the names to the notes: a name and a value each, as smartwatches write them."""
-    for row in rows:
-        cells = [cell for cell in row if cell]
-        if len(cells) >= 2:
-            notes.setdefault(cells[0], ", ".join(cells[1:]))
+def is_own(notes: Mapping[str, str]) -> bool:
+    """Tell whether the comments are those of ``write_csv``."""
+    return {"sampling_rate", "units", "dtype"} <= notes.keys()
+
+
+def _own(header: Sequence[str]) -> Columns:
+    """Return the columns of a file of ``write_csv``: the times and the leads, whatever their names look like."""
+    is_time = header[0] == "time"
+    return Columns(
+        names=tuple(header),
+        units=("",) * len(header),
+        leads=tuple(range(is_time, len(header))),
+        may_count=frozenset(),
+        text=(),
+        empty=(),
+        time=0 if is_time else None,
+        time_unit=TimeColumn(1.0) if is_time else None,
+        has_names=True,
+        remarks=(),
+    )
 
 
 def _without_quotes(cells: Sequence[str]) -> list[str]:
@@ -156,29 +178,78 @@ def _without_quotes(cells: Sequence[str]) -> list[str]:
     return list(cells)
 
 
-def _unit_of(title: str) -> tuple[str, str]:
-    """Split a title such as "II (uV)" to name and unit. Anything but a unit in brackets is part of the name."""
-    match = _WITH_UNIT.fullmatch(title)
-    if match and match[1] and _is_unit(match[2]):
-        return match[1], match[2]
-    return title, ""
+def names_and_units(above: MutableSequence[list[str]], width: int) -> tuple[list[str], list[str]]:
+    """Take the row of names and the row of units from the end of the lines above the samples.
+
+    Args:
+        above: cells of those lines; without the two rows afterwards.
+        width: number of columns.
+
+    Returns:
+        The names and the units; empty if there are none.
+
+    Raises:
+        ValueError: there are names, and of another number than the columns.
+    """
+    last = _taken(above, width)
+    for row in [] if last else above[-2:]:
+        if len(row) != width and are_names(row) and not is_note(row):
+            raise ValueError(
+                f"its names are {len(row)}, and its rows have {width} columns; name each column, and if commas are "
+                "those of decimals, separate columns by semicolons"
+            )
+    if not last or not above or not _fits(above[-1], width) or is_note(above[-1]):
+        return last, []
+    if are_names(last) or not (are_names(above[-1]) or any(map(_is_unit, _without_quotes(last)))):
+        return last, []
+    return _taken(above, width), last
 
 
-def _is_unit(text: str) -> bool:
-    return text.lower() in MILLIVOLTS or text.lower() in {"mmhg", "%", "a.u.", "au", "bpm", "ohm", "adu", "degc"}
+def _taken(above: MutableSequence[list[str]], width: int) -> list[str]:
+    return above.pop()[:width] if above and _fits(above[-1], width) and not is_note(above[-1]) else []
 
 
-def _time(titles: Sequence[str], below: Sequence[str], wanted: str | None) -> tuple[int | None, float | None]:
+def _fits(row: Sequence[str], width: int) -> bool:
+    """Tell whether a row has a cell for each column, or one more, empty one after a separator at its end."""
+    return len(row) == width or (len(row) == width + 1 and not row[-1])
+
+
+def are_names(row: Sequence[str]) -> bool:
+    """Tell whether a cell of a row is surely the name of a column."""
+    return any(
+        ECG_NAME.search(cell) or (not _is_unit(cell) and (split_unit(cell)[1] or time_column(cell)))
+        for cell in _without_quotes(row)
+    )
+
+
+def _is_unit(cell: str) -> bool:
+    plain = cell.strip("[](){} ")
+    return is_unit(plain) or plain.lower() in UNITS
+
+
+def _below(cell: str) -> str:
+    """Return the unit in a cell of the row of units; empty if it has none."""
+    unit = unit_named(cell.strip("[](){} "))
+    return "" if is_missing(unit) or unit == "1" else unit
+
+
+def _time(titles: Sequence[str], below: Sequence[str], wanted: str | None) -> tuple[int | None, TimeColumn | None]:
     if wanted is not None:
         if wanted not in titles:
             raise ValueError(f"no column is called {wanted!r}; it has {', '.join(map(repr, titles))}")
         column = titles.index(wanted)
-        found = time_column(wanted, below[column])
-        return column, found.unit if found else UNITS.get(below[column].lower())
+        return column, column_of_times(wanted, below[column])
     for column, title in enumerate(titles):
         if found := time_column(title, below[column]):
-            return column, found.unit
+            return column, found
     return None, None
+
+
+def _may_count(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the first column, which has no name, counts if it rises evenly: by chance, so do few numbers."""
+    first = all(row[0].isdecimal() for row in rows if row)
+    others = any(not cell.lstrip("+-").isdecimal() for row in rows for cell in row[1:])
+    return len(rows) >= (FEW if first and others else CERTAIN)
 
 
 def _all_dates(rows: Sequence[Sequence[str]], column: int) -> bool:
@@ -199,27 +270,3 @@ def _empty_end(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int
     if last < 1 or titles[last] or any(len(row) > last and row[last] for row in rows):
         return []
     return [last]
-
-
-def _noted_rate(notes: Mapping[str, str]) -> float | None:
-    for name, value in notes.items():
-        plain = name.lower().replace("_", " ").strip(" \"'{")
-        if plain in RATE_NAMES and name != "sampling_rate" and (match := re.match(r"\s*(\d+(?:\.\d+)?)", value)):
-            return float(match[1])
-    return None
-
-
-class _Device(NamedTuple):
-    """A device as OpenSignals describes it: names of all columns, names of its channels, sampling rate in Hz."""
-
-    columns: tuple[str, ...]
-    channels: tuple[str, ...]
-    sampling_rate: float
-
-
-def _device(notes: Mapping[str, str]) -> _Device | None:
-    try:
-        device = next(iter(json.loads(notes[JSON]).values()))
-        return _Device(tuple(device["column"]), tuple(device["label"]), float(device["sampling rate"]))
-    except (KeyError, ValueError, TypeError, AttributeError, StopIteration, RecursionError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ DECIMALS: Final = (".", ",")
 
 MISSING_WORDS: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "--", "?"})
 """Texts for a missing sample, in lower case."""
+
+
+_QUOTED: Final = re.compile(r'"[+-]?\d{0,30},\d+"')
+"""A number with a decimal comma in quotes, so that commas may separate columns as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,10 @@ def dialects(lines: Sequence[str], decimals: Sequence[str] = DECIMALS) -> list[D
         decimals: decimal separators to try.
     """
     found: list[tuple[tuple[int, bool, int], Dialect]] = []
+    are_quoted = any(_QUOTED.search(line) for line in lines)
     for decimal in decimals:
         for delimiter in DELIMITERS:
-            if delimiter == decimal:
+            if delimiter == decimal and not are_quoted:
                 continue
             rows = list(rows_of(lines, delimiter))
             of_numbers = [number for number, row in enumerate(rows) if _is_row_of_numbers(row, decimal)]
@@ -132,22 +138,3 @@ def _is_of_others(row: Sequence[str]) -> bool:
 
 def _is_word(cell: str) -> bool:
     return cell[:1].isalpha() and time_column(cell) is None
-
-
-def may_be_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether columns of integers may as well be half as many columns with decimal commas.
-
-    ``0,10`` can be read both ways. It is ambiguous if every second column has the same number of digits in all rows,
-    at least two, and the column before it has one digit.
-    """
-    width = len(rows[0])
-    if width % 2:
-        return False
-    for column in range(0, width, 2):
-        wholes = [row[column] for row in rows]
-        parts = [row[column + 1] for row in rows]
-        if not all(part.isdigit() for part in parts) or len(set(map(len, parts))) > 1 or len(parts[0]) < 2:
-            return False
-        if not all(whole.lstrip("+-").isdigit() and len(whole.lstrip("+-")) == 1 for whole in wholes):
-            return False
-    return True

@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from fractions import Fraction
+import re
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -30,17 +28,21 @@ import numpy.typing as npt
 from ..foreign_text import from_spreadsheet_cell, spreadsheet_cell, spreadsheet_comment, spreadsheet_json
 from .annotation import Annotation
 from .bounds import MOST_LEADS, check_annotations
-from .channels import MILLIVOLTS, Marked, stacked
-from .csv_cells import Cells, IntegerColumn, LineNumbers, MissingCells, NumberColumns
-from .csv_columns import JSON, Columns, columns_of, notes_above
-from .csv_dialect import DECIMALS, Dialect, dialects, is_missing, is_number, may_be_decimal_commas, rows_of
-from .csv_times import in_seconds, seconds_of, start_of
+from .calibration import Calibration
+from .channels import Marked, stacked
+from .csv_cells import Cells, IntegerColumn, MissingCells, NumberColumns
+from .csv_columns import are_names, columns_of, names_and_units
+from .csv_counters import numbers_rows
+from .csv_decimals import Doubt, decimal_commas
+from .csv_dialect import DECIMALS, Dialect, dialects, is_missing, is_number, rows_of
+from .csv_notes import is_note, note_comment, notes_above
+from .csv_rates import rate_and_start
+from .csv_table import Table, at_a_time
+from .csv_times import seconds_of
+from .csv_units import NAMES, calibrated, choose, noted_names
 from .mapped import Reading
-from .record import COUNTS, PORTION, Record, RecordError
+from .record import Record, RecordError
 from .sample_buffer import SampleBuffer
-
-NAMES: Final = "names"
-"""Comment with lead names and units as JSON, for those that have to be escaped in cells and comments."""
 
 DTYPES: Final = tuple(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)) + tuple(
     f"float{bits}" for bits in (16, 32, 64)
@@ -56,35 +58,6 @@ LETTERS_LOOKED_AT: Final = 1 << 18
 
 LONGEST_ROW: Final = 1 << 17
 """Letters of a line of samples; each of the most leads may have 32."""
-
-ROWS: Final = 10_000
-"""Rows that are converted at a time, and written."""
-
-CELLS: Final = 200_000
-"""Cells that are converted at a time, if that is less."""
-
-
-@dataclass(slots=True)
-class _Table:
-    """The contents of a file by column, with the line number of each row."""
-
-    path: Path
-    notes: dict[str, str]
-    columns: Columns
-    dialect: Dialect
-    numbers: NumberColumns
-    times: SampleBuffer = field(default_factory=lambda: SampleBuffer(1, np.float64))
-    lines: LineNumbers = field(default_factory=LineNumbers)
-    first_times: list[str] = field(default_factory=list)
-    last_time: str = ""
-
-    def fail(self, problem: str, row: int | None = None, column: int | None = None) -> NoReturn:
-        place = str(self.path)
-        if row is not None:
-            place += f", line {self.lines.of(row)}"
-        if column is not None:
-            place += f", column {column + 1}"
-        raise RecordError(f"{place}: {problem}")
 
 
 def read_csv(
@@ -115,33 +88,33 @@ def read_csv(
             rate is unknown.
     """
     text, encoding = _text(path)
-    table, repaired = _read(path, text, decimal, time_column)
+    given = Calibration(units, gain, baseline)
+    table = _read(path, text, decimal, time_column)
     if encoding:
-        repaired = (*repaired, encoding)
-    leads = list(table.columns.leads)
-    counting = [column for column in leads if _only_counts(table, column)]
-    leads = [column for column in leads if column not in counting]
+        table.remarks.append(encoding)
+    counting = [column for column in table.columns.leads if numbers_rows(table, column)]
+    leads = [column for column in table.columns.leads if column not in counting]
     if not leads:
         table.fail("it has times but no samples")
-    leads, others = _chosen(table, leads, wanted, units)
+    leads, others = choose(table, leads, wanted, given)
     signal, missing = _signal(table, leads)
-    rate, start = _rate_and_start(table, sampling_rate)
+    rate, start = rate_and_start(table, sampling_rate)
+    calibration = calibrated(table, signal, leads, given)
     left_out = tuple(
         table.columns.names[column] or f"column {column + 1}" for column in (*table.columns.text, *counting, *others)
     )
-    noted = _noted(table, signal, missing, leads) or _named(table, signal, leads, units, gain, baseline)
     return Record(
         sampling_rate=rate,
-        leads=_noted_leads(table, len(leads)) or _leads(table, leads),
+        leads=_leads(table, leads),
         source=str(path),
         left_out=left_out,
-        missing=missing if noted["signal"].dtype.kind in "iu" else None,
-        start=_noted_start(table) or start,
+        missing=missing if calibration["signal"].dtype.kind in "iu" else None,
+        start=start,
         annotations=_noted_annotations(table),
         device=" ".join(_noted_texts(table, "device")),
         comments=_noted_texts(table, "comments"),
-        repaired=repaired,
-        **noted,
+        repaired=tuple(table.remarks),
+        **calibration,
     )
 
 
@@ -173,36 +146,22 @@ def write_csv(record: Record, file: TextIO) -> None:
     rows.writerow(["time", *cells])
     rate = record.sampling_rate
     reading = Reading(record.signal)
-    at_a_time = _at_a_time(len(record.signal))
-    for start in range(0, record.samples, at_a_time):
-        portion = reading.samples(start, start + at_a_time).T.tolist()
+    rows_at_a_time = at_a_time(len(record.signal))
+    for start in range(0, record.samples, rows_at_a_time):
+        portion = reading.samples(start, start + rows_at_a_time).T.tolist()
         rows.writerows([number / rate, *samples] for number, samples in enumerate(portion, start))
 
 
-def _leads(table: _Table, columns: Sequence[int]) -> tuple[str, ...]:
-    """Return the lead names of the header, without the quote that keeps a spreadsheet from reading a formula."""
+def _leads(table: Table, columns: Sequence[int]) -> tuple[str, ...]:
+    """Return the lead names: in the comment of ``write_csv``, else in the header.
+
+    Those of the header are without the quote that keeps a spreadsheet from reading a formula.
+    """
+    noted, every = noted_names(table).get("leads"), table.columns.leads
+    if isinstance(noted, list) and len(noted) == len(every) and all(isinstance(lead, str) for lead in noted):
+        return tuple(noted[every.index(column)] for column in columns)
     names = enumerate(columns, 1)
     return tuple(from_spreadsheet_cell(table.columns.lead(column, number)) for number, column in names)
-
-
-def _noted_leads(table: _Table, count: int) -> tuple[str, ...] | None:
-    """Return the lead names in the comment of ``write_csv``; None if it is missing or columns were removed since."""
-    leads = _names(table).get("leads")
-    is_whole = isinstance(leads, list) and len(leads) == count and all(isinstance(lead, str) for lead in leads)
-    return tuple(leads) if isinstance(leads, list) and is_whole else None
-
-
-def _noted_units(table: _Table) -> str | None:
-    units = _names(table).get("units")
-    return units if isinstance(units, str) else None
-
-
-def _names(table: _Table) -> dict[str, object]:
-    try:
-        names = json.loads(table.notes.get(NAMES, "{}"))
-    except (ValueError, RecursionError):  # a comment of another program
-        return {}
-    return names if isinstance(names, dict) else {}
 
 
 # --- from text to columns ---
@@ -235,7 +194,7 @@ def _numbered(path: Path, text: TextIO, notes: dict[str, str]) -> Iterator[tuple
     """Yield the lines with cells and their numbers; add comments to the notes."""
     for number, line in enumerate(text, 1):
         if line.startswith(COMMENTS):
-            _note_comment(line[1:].strip(), notes)
+            note_comment(line[1:].strip(), notes)
         elif plain := line.rstrip():
             if len(plain) > LONGEST_ROW:
                 raise RecordError(
@@ -257,19 +216,7 @@ def _looked_at(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
     return first
 
 
-def _note_comment(line: str, notes: dict[str, str]) -> None:
-    if line.startswith("{"):
-        notes.setdefault(JSON, line)
-        return
-    for mark in ":=":
-        name, found, value = line.partition(mark)
-        if found:
-            notes.setdefault(name.strip(), value.strip())
-            return
-    notes.setdefault(line, "")
-
-
-def _read(path: Path, text: TextIO, decimal: str | None, time_column: str | None) -> tuple[_Table, tuple[str, ...]]:
+def _read(path: Path, text: TextIO, decimal: str | None, time_column: str | None) -> Table:
     notes: dict[str, str] = {}
     with text:
         lines = _numbered(path, text, notes)
@@ -278,11 +225,11 @@ def _read(path: Path, text: TextIO, decimal: str | None, time_column: str | None
             raise RecordError(f"{path}: it holds no samples")
         try:
             dialect = _dialect(path, [line for _, line in first], decimal)
-            table = _with_names(path, first, notes, dialect, time_column)
+            table = _with_names(path, first, notes, dialect, decimal, time_column)
             _fill(table, first[dialect.begins :], lines)
         except csv.Error as error:
             raise RecordError(f"{path}: not readable as CSV ({error})") from error
-    return table, ("the separator at the end of each line was taken for no column",) if table.columns.empty else ()
+    return table
 
 
 def _dialect(path: Path, lines: Sequence[str], decimal: str | None) -> Dialect:
@@ -294,41 +241,86 @@ def _dialect(path: Path, lines: Sequence[str], decimal: str | None) -> Dialect:
     best = found[0]
     if best.width > MOST_LEADS:
         raise RecordError(f"{path}: {best.width:,} columns; more than {MOST_LEADS:,} are not believed")
-    rows = list(islice(rows_of(lines[best.begins :], best.delimiter), 50))
-    if decimal is None and best.begins == 0 and best.delimiter == "," and may_be_decimal_commas(rows):
-        raise RecordError(
-            f"{path}: {lines[0]!r} may be {best.width} whole numbers, or {best.width // 2} with a decimal comma; say "
-            "which decimals it has (--decimal . or --decimal ,)"
-        )
     return best
 
 
 def _with_names(
-    path: Path, first: Sequence[tuple[int, str]], notes: dict[str, str], dialect: Dialect, time_column: str | None
-) -> _Table:
-    above = list(rows_of([line for _, line in first[: dialect.begins]], dialect.delimiter))
-    header: list[str] = []
-    units: list[str] = []
-    while (above and len(above[-1]) == dialect.width) or (above and _trimmed(above[-1], dialect)):
-        units, header = header, above.pop()[: dialect.width]
-        if units:
-            break
+    path: Path,
+    first: Sequence[tuple[int, str]],
+    notes: dict[str, str],
+    dialect: Dialect,
+    decimal: str | None,
+    time_column: str | None,
+) -> Table:
+    lines = [line for _, line in first]
+    for (number, _), row in zip(first, rows_of(lines[: dialect.begins], dialect.delimiter), strict=False):
+        if all(is_number(cell, dialect.decimal) for cell in row):
+            raise RecordError(
+                f"{path}, line {number}: {len(row)} columns where there are {dialect.width} below; if it is a comment, "
+                "begin it with #"
+            )
+    above = _above(list(rows_of(lines[: dialect.begins], dialect.delimiter)), dialect)
+    are_notes = dialect.width == 2 and len(above) > 2 and all(len(row) == 2 for row in above)
+    rows = list(rows_of(lines[dialect.begins :], dialect.delimiter))
+    if above and len(above[-1]) + 1 == dialect.width and are_names(above[-1]) and _has_points(rows, dialect):
+        above[-1] = ["", *above[-1]]  # R has no name for its column of row names
+    try:
+        header, units = names_and_units(above, dialect.width)
+    except ValueError as error:
+        raise RecordError(f"{path}, line {first[dialect.begins - 1][0]}: {error}") from error
+    remarks = []
+    if decimal is None and dialect.delimiter == "," and (are_notes or not header):
+        remarks = _doubts(path, lines[dialect.begins :], rows, dialect.width)
     notes_above(above, notes)
-    rows = list(islice(rows_of([line for _, line in first[dialect.begins :]], dialect.delimiter), LOOKED_AT))
     try:
         columns = columns_of(header, units, rows, dialect, notes, time_column)
     except ValueError as error:
         raise RecordError(f"{path}: {error}") from error
+    if columns.empty:
+        remarks.append("the separator at the end of each line was taken for no column")
     dtype = np.uint64 if notes.get("dtype") == "uint64" else np.int64
-    return _Table(path, notes, columns, dialect, NumberColumns(columns.leads, dtype))
+    numbers = NumberColumns(columns.leads, dtype)
+    return Table(path, notes, columns, dialect, numbers, remarks=[*remarks, *columns.remarks])
 
 
-def _trimmed(row: Sequence[str], dialect: Dialect) -> bool:
-    """Tell whether a row of names has one more, empty cell than the rows below, after a separator at its end."""
-    return len(row) == dialect.width + 1 and not row[-1]
+def _has_points(rows: Sequence[Sequence[str]], dialect: Dialect) -> bool:
+    """Tell whether no comma can be that of a decimal."""
+    return dialect.delimiter != "," or any("." in cell for row in rows for cell in row)
 
 
-def _fill(table: _Table, first: Sequence[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> None:
+def _above(rows: list[list[str]], dialect: Dialect) -> list[list[str]]:
+    """Return the cells of the lines above the samples.
+
+    Notes such as "Unit,µV" are divided at the comma; the last line may have the name of the only column, and is divided
+    only if it is a note. Units such as "II (mV)" remain with their names, even if blanks separate the columns.
+    """
+    for number, row in enumerate(rows):
+        if dialect.delimiter is None and len(row) != dialect.width:
+            rows[number] = re.sub(r" (?=[(\[])", "\0", " ".join(row)).split(" ")
+            rows[number] = [cell.replace("\0", " ") for cell in rows[number]]
+        if len(row) == 1 and "," in row[0]:
+            parts = [part.strip() for part in next(csv.reader(row), row)]
+            if number < len(rows) - 1 or is_note(parts):
+                rows[number] = parts
+    return rows
+
+
+def _doubts(path: Path, lines: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return a remark if commas may separate decimals as well; refuse the file if that is likely."""
+    doubt = decimal_commas(lines, [row for row in rows if len(row) == width])
+    if not doubt:
+        return []
+    half = width // 2
+    what = f"{width} whole numbers, or {half} with a decimal comma"
+    if doubt is Doubt.SLIGHT:
+        return [f"{lines[0]!r} may be {what}, and was taken for the former; --decimal says otherwise"]
+    way = "(--decimal . or --decimal ,)"
+    if width > 2:
+        way = "(--decimal .), or separate the columns by semicolons if they are commas"
+    raise RecordError(f"{path}: {lines[0]!r} may be {what}; say which decimals it has {way}")
+
+
+def _fill(table: Table, first: Sequence[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> None:
     """Add all rows to the table, in blocks."""
     numbers: list[int] = []
 
@@ -339,27 +331,22 @@ def _fill(table: _Table, first: Sequence[tuple[int, str]], rest: Iterator[tuple[
                 yield line
 
     rows = rows_of(texts(), table.dialect.delimiter)
-    at_a_time = _at_a_time(table.dialect.width)
-    while block := list(islice(rows, at_a_time)):
+    rows_at_a_time = at_a_time(table.dialect.width)
+    while block := list(islice(rows, rows_at_a_time)):
         table.lines.add(numbers[: len(block)])
         del numbers[: len(block)]
         _check_widths(table, block)
         _add(table, block)
 
 
-def _at_a_time(columns: int) -> int:
-    """Return the number of rows of so many columns that are converted at a time."""
-    return max(1, min(ROWS, CELLS // columns))
-
-
-def _check_widths(table: _Table, block: Sequence[Sequence[str]]) -> None:
+def _check_widths(table: Table, block: Sequence[Sequence[str]]) -> None:
     width = table.dialect.width
     for row, cells in enumerate(block):
         if len(cells) != width and not (len(cells) == width + 1 and not cells[-1]):
             table.fail(f"{len(cells)} columns where there are {width} above", table.lines.rows - len(block) + row)
 
 
-def _add(table: _Table, block: Sequence[Sequence[str]]) -> None:
+def _add(table: Table, block: Sequence[Sequence[str]]) -> None:
     columns = table.columns
     if columns.leads:
         table.numbers.add([_cells(table, column, [row[column] for row in block]) for column in columns.leads])
@@ -370,7 +357,7 @@ def _add(table: _Table, block: Sequence[Sequence[str]]) -> None:
         _add_times(table, columns.time, texts)
 
 
-def _cells(table: _Table, column: int, texts: Sequence[str]) -> Cells:
+def _cells(table: Table, column: int, texts: Sequence[str]) -> Cells:
     """Return the numbers of a column as integers as long as all are, else as floats."""
     if table.numbers.is_whole(column):
         try:
@@ -399,7 +386,7 @@ def _whole_numbers(texts: Sequence[str], dtype: Any) -> tuple[npt.NDArray[Any], 
         return np.array(numbers, dtype), is_gone
 
 
-def _number(table: _Table, text: str, row: int, column: int) -> float:
+def _number(table: Table, text: str, row: int, column: int) -> float:
     try:
         return table.dialect.number(text)
     except ValueError:
@@ -407,7 +394,7 @@ def _number(table: _Table, text: str, row: int, column: int) -> float:
         table.fail(f"{text!r} is not a number{hint}", row, column)
 
 
-def _add_times(table: _Table, column: int, texts: Sequence[str]) -> None:
+def _add_times(table: Table, column: int, texts: Sequence[str]) -> None:
     first = table.lines.rows - len(texts)
     times = np.empty((1, len(texts)))
     for row, text in enumerate(texts):
@@ -425,49 +412,7 @@ def _add_times(table: _Table, column: int, texts: Sequence[str]) -> None:
 # --- from columns to a record ---
 
 
-def _only_counts(table: _Table, column: int) -> bool:
-    """Tell whether a column has row numbers: each value is one more than the previous, or starts again."""
-    numbers = table.numbers
-    if column not in table.columns.may_count or not numbers.is_whole(column) or numbers.has_missing(column):
-        return False
-    least = min(numbers.integers(column, start, start + ROWS).min() for start in range(0, numbers.rows, ROWS))
-    for start in range(0, numbers.rows, ROWS):
-        values = numbers.integers(column, start, start + ROWS + 1)
-        steps = np.diff(values)
-        if not np.all((steps == 1) | ((steps < 0) & (values[1:] == least))):
-            return False
-    return True
-
-
-def _chosen(
-    table: _Table, leads: Sequence[int], wanted: Sequence[str] | None, units: str | None
-) -> tuple[list[int], list[int]]:
-    """Return the columns to read, and the others. By default, those are the voltages, or all if in one unit."""
-    names = {column: table.columns.lead(column, number) for number, column in enumerate(leads, 1)}
-    chosen = list(leads)
-    if wanted is not None:
-        for name in wanted:
-            if name not in names.values():
-                table.fail(f"no lead {name!r} there; it has {', '.join(map(repr, names.values()))}")
-        chosen = [column for name in dict.fromkeys(wanted) for column in leads if names[column] == name]
-    if units is None:
-        kinds = {column: _kind(table.columns.units[column]) for column in chosen}
-        found = set(kinds.values()) - {""}
-        if "mV" in found and wanted is None:
-            chosen = [column for column in chosen if kinds[column] in ("mV", "")] if len(found) > 1 else chosen
-        elif len(found) > 1:
-            table.fail(
-                f"its columns are in {' and '.join(sorted(found))}; name the leads to take, all of one unit (--leads), "
-                "or give their unit (--units)"
-            )
-    return chosen, [column for column in leads if column not in chosen]
-
-
-def _kind(unit: str) -> str:
-    return "mV" if unit.lower() in MILLIVOLTS else unit
-
-
-def _signal(table: _Table, leads: Sequence[int]) -> tuple[npt.NDArray[Any], int | None]:
+def _signal(table: Table, leads: Sequence[int]) -> tuple[npt.NDArray[Any], int | None]:
     """Return the samples as [leads, samples], and the count of missing ones.
 
     The dtype is that of the note; by default integers if every cell is one, else float64.
@@ -491,13 +436,13 @@ def _signal(table: _Table, leads: Sequence[int]) -> tuple[npt.NDArray[Any], int 
         return stacked(counts, [None] * len(leads), numbers.rows)[0], mark
     if dtype and dtype.startswith(("int", "uint")):
         table.fail(f"its note says dtype {dtype}, but not every sample is a whole number of 64 bits")
-    floats, rows = SampleBuffer(len(leads), dtype or np.float64), _at_a_time(len(leads))
+    floats, rows = SampleBuffer(len(leads), dtype or np.float64), at_a_time(len(leads))
     for start in range(0, numbers.rows, rows):
         floats.add(np.stack([numbers.floats(column, start, start + rows) for column in leads]))
     return floats.array(), None
 
 
-def _note_missing(table: _Table) -> int | None:
+def _note_missing(table: Table) -> int | None:
     text = table.notes.get("missing")
     if text is None:
         return None
@@ -507,9 +452,9 @@ def _note_missing(table: _Table) -> int | None:
         table.fail(f"its note 'missing' holds {text!r}, which is not an integer")
 
 
-def _as_noted(table: _Table, leads: Sequence[int], dtype: str) -> npt.NDArray[Any]:
+def _as_noted(table: Table, leads: Sequence[int], dtype: str) -> npt.NDArray[Any]:
     limits, ends = np.iinfo(dtype), set[int]()
-    counts, rows = SampleBuffer(len(leads), dtype), _at_a_time(len(leads))
+    counts, rows = SampleBuffer(len(leads), dtype), at_a_time(len(leads))
     for start in range(0, table.numbers.rows, rows):
         block = np.stack([table.numbers.integers(column, start, start + rows) for column in leads])
         ends |= {int(block.min()), int(block.max())}
@@ -519,87 +464,7 @@ def _as_noted(table: _Table, leads: Sequence[int], dtype: str) -> npt.NDArray[An
     return counts.array()
 
 
-def _noted(
-    table: _Table, signal: npt.NDArray[Any], missing: int | None, leads: Sequence[int]
-) -> Mapping[str, Any] | None:
-    """Return signal, units and calibration by the comments of ``write_csv``; None if there are none."""
-    if not {"units", "gain", "baseline"} & table.notes.keys():
-        return None
-    units = _noted_units(table) or table.notes.get("units") or (COUNTS if signal.dtype.kind in "iu" else "mV")
-    return {"signal": signal, "units": units, "gain": _note(table, "gain"), "baseline": _note(table, "baseline")}
-
-
-def _named(
-    table: _Table,
-    signal: npt.NDArray[Any],
-    leads: Sequence[int],
-    units: str | None,
-    gain: float | None,
-    baseline: float | None,
-) -> Mapping[str, Any]:
-    """Return signal, units and calibration by the names of the columns, or as the caller gave them."""
-    is_whole = signal.dtype.kind in "iu"
-    if gain is not None:
-        if not is_whole:
-            table.fail("a gain belongs to counts, which are whole numbers, and its samples are none")
-        given = units or "mV"
-        per = float(gain / (MILLIVOLTS.get(given.lower(), 1)))
-        number = len(signal)
-        unit = "mV" if given.lower() in MILLIVOLTS else given
-        return {"signal": signal, "units": unit, "gain": (per,) * number, "baseline": (baseline or 0,) * number}
-    named = {table.columns.units[column] for column in leads} - {""}
-    each = [units or table.columns.units[column] or next(iter(named), "") for column in leads]
-    if not any(each):
-        return {"signal": signal, "units": COUNTS if is_whole else "mV"}
-    if each[0].lower() not in MILLIVOLTS:
-        return {"signal": signal, "units": each[0]}
-    factors = [MILLIVOLTS[unit.lower()] for unit in each]
-    if is_whole:
-        gains = tuple(float(1 / factor) for factor in factors)
-        return {"signal": signal, "units": "mV", "gain": gains, "baseline": (0,) * len(gains)}
-    if any(factor != 1 for factor in factors):
-        signal = _scaled(signal, factors)
-    return {"signal": signal, "units": "mV"}
-
-
-def _scaled(signal: npt.NDArray[Any], factors: Sequence[Fraction]) -> npt.NDArray[Any]:
-    """Multiply each row by its factor."""
-    scaled, reading, rows = SampleBuffer(len(signal), signal.dtype), Reading(signal), _at_a_time(len(signal))
-    for start in range(0, signal.shape[1], rows):
-        block = reading.samples(start, start + rows)
-        scaled.add(
-            np.stack(
-                [
-                    row * factor.numerator / factor.denominator if factor != 1 else row
-                    for row, factor in zip(block, factors, strict=True)
-                ]
-            )
-        )
-    return scaled.array()
-
-
-def _note(table: _Table, name: str) -> tuple[float, ...] | None:
-    text = table.notes.get(name)
-    if text is None:
-        return None
-    if text.count(",") >= MOST_LEADS:
-        table.fail(f"its note {name!r} has {text.count(',') + 1:,} numbers, and no recording {MOST_LEADS:,} leads")
-    if not all(map(is_number, text.split(","))):
-        table.fail(f"its note {name!r} holds {text!r}, which is not made of numbers")
-    return tuple(map(float, text.split(",")))
-
-
-def _noted_start(table: _Table) -> datetime | None:
-    text = table.notes.get("start")
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _noted_annotations(table: _Table) -> tuple[Annotation, ...]:
+def _noted_annotations(table: Table) -> tuple[Annotation, ...]:
     text = table.notes.get("annotations")
     if text is None:
         return ()
@@ -610,7 +475,7 @@ def _noted_annotations(table: _Table) -> tuple[Annotation, ...]:
         table.fail(f"its note 'annotations' is invalid ({error})")
 
 
-def _noted_texts(table: _Table, name: str) -> tuple[str, ...]:
+def _noted_texts(table: Table, name: str) -> tuple[str, ...]:
     """Return the texts of a note: a list in JSON, or else the note itself."""
     text = table.notes.get(name)
     if not text:
@@ -620,74 +485,3 @@ def _noted_texts(table: _Table, name: str) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         return (text,)
     return tuple(map(str, found)) if isinstance(found, list) else (text,)
-
-
-# --- the sampling rate ---
-
-
-def _rate_and_start(table: _Table, given: float | None) -> tuple[float, datetime | None]:
-    noted = _note(table, "sampling_rate")
-    rate = noted[0] if noted else given
-    if rate is None:
-        rate = table.columns.sampling_rate
-    column = table.columns.time
-    if column is not None:
-        times = _Times(table)
-        start = start_of(times.at(0))
-        if table.times.samples > 1:
-            found = _rate_of_times(table, column, times, rate)
-            if noted and found != rate:
-                table.fail(f"its note says {rate:g} Hz, and its times {found:.9g} Hz")
-            return found, start
-        if rate is not None:
-            return rate, start
-    if rate is None:
-        table.fail('no column is called "time"; give the sampling rate in Hz (--sampling-rate)')
-    return rate, None
-
-
-class _Times:
-    """The times of a table, in seconds. ``unit`` is their unit in the file."""
-
-    def __init__(self, table: _Table) -> None:
-        self._reading = Reading(table.times.signal())
-        _, self.unit = in_seconds(self._reading.samples(0, 1)[0], table.columns.time_unit)
-
-    def at(self, row: int) -> float:
-        return float(self.between(row, row + 1)[0])
-
-    def between(self, start: int, stop: int) -> npt.NDArray[np.float64]:
-        return in_seconds(self._reading.samples(start, stop)[0], self.unit)[0]
-
-
-def _rate_of_times(table: _Table, column: int, times: _Times, given: float | None) -> float:
-    """Return the given rate if it agrees with the times, otherwise the roundest rate that does."""
-    last = table.times.samples - 1
-    expected = 1 / given if given and given > 0 else float(np.median(np.diff(times.between(0, PORTION))))
-    for start in range(0, last, PORTION):
-        some = times.between(start, start + PORTION + 1)
-        even = np.abs(np.diff(some) - expected) < 0.6 * expected
-        if not even.all():
-            row = int(np.argmin(even)) + 1
-            table.fail(
-                f"the time goes from {some[row - 1]:g} to {some[row]:g} s, where a step of {expected:.4g} s is "
-                "expected; samples are missing or out of order, or the times are rounded too far to tell: then take "
-                "the column out and give the sampling rate in Hz (--sampling-rate)",
-                start + row,
-                column,
-            )
-    span = times.at(last) - times.at(0)
-    rate = last / span
-    tolerance = rate * ((_resolution(table, times.unit) + 4 * float(np.spacing(abs(times.at(last))))) / span + 1e-9)
-    if given is not None and abs(given - rate) <= tolerance:
-        return given
-    return next((round(rate, digits) for digits in range(10) if abs(round(rate, digits) - rate) <= tolerance), rate)
-
-
-def _resolution(table: _Table, unit: float) -> float:
-    """Return the resolution of the times as written, in seconds."""
-    texts = [text.lower() for text in (*table.first_times, table.last_time)]
-    if any("e" in text for text in texts):
-        return 0.0
-    digits = max(len(text.replace(",", ".").rpartition(".")[2]) if "." in text or "," in text else 0 for text in texts)
-    return float(unit * 10.0**-digits)

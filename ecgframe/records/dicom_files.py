@@ -28,11 +28,11 @@ from .bounds import (
     most_annotations,
     most_bytes,
 )
-from .channels import UNKNOWN, Channel, join
+from .channels import Channel, join
 from .dicom_annotations import DicomAnnotations, GroupPlace
 from .dicom_elements import count_elements
 from .lead_comments import lead_comments
-from .record import COUNTS, Record, RecordError
+from .record import COUNTS, UNKNOWN, Record, RecordError
 
 COMPANDED = ("MB", "AB")
 """Sample interpretations of companded audio (mu-law and A-law), whose bytes are not counts."""

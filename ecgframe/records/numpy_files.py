@@ -21,9 +21,10 @@ from numpy.lib.format import header_data_from_array_1_0, write_array, write_arra
 
 from .annotation import Annotation
 from .bounds import MOST_LEADS, check_annotations
+from .calibration import ASSUMED, NO_UNIT, Calibration
 from .mapped import Reading
-from .numpy_arrays import Arrays, load_arrays
-from .record import COUNTS, PORTION, Record, RecordError
+from .numpy_arrays import SIGNAL, Arrays, load_arrays
+from .record import COUNTS, PORTION, UNKNOWN, Record, RecordError
 from .sample_buffer import rows_of
 
 NAMES: Final = (
@@ -42,18 +43,29 @@ NAMES: Final = (
 """The arrays of an NPZ file that are read."""
 
 
-def read_numpy(path: Path, sampling_rate: float | None = None) -> Record:
+def read_numpy(
+    path: Path,
+    sampling_rate: float | None = None,
+    *,
+    units: str | None = None,
+    gain: float | None = None,
+    baseline: float | None = None,
+) -> Record:
     """Read an NPY file, [samples] or [leads, samples], or an NPZ file, as described above.
 
     Args:
         path: the file.
         sampling_rate: sampling rate in Hz, if the file does not state it.
+        units: unit of the samples, if the file does not state it.
+        gain: ADC counts per unit, if the samples are counts and the file does not state it.
+        baseline: ADC count of 0 units; None for 0.
 
     Raises:
-        RecordError: the file is damaged, has no signal, or holds more than a file of its size may; or the sampling
-            rate is unknown.
+        RecordError: the file is damaged, has no signal, or holds more than a file of its size may; the sampling rate is
+            unknown; or the file states another unit or calibration.
     """
-    return _record(path, load_arrays(path, NAMES), sampling_rate)
+    arrays = load_arrays(path, NAMES)
+    return _record(path, arrays, sampling_rate, _calibration(path, arrays, Calibration(units, gain, baseline)))
 
 
 def write_npz(record: Record, file: BinaryIO) -> None:
@@ -95,7 +107,36 @@ def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
             file.write(reading.samples(start, start + PORTION).tobytes("F" if is_by_time else "C"))
 
 
-def _record(path: Path, arrays: Arrays, sampling_rate: float | None) -> Record:
+def _calibration(path: Path, arrays: Arrays, given: Calibration) -> dict[str, Any]:
+    """Return units, gain and baseline: as the file states them, else as the user does; and what was assumed."""
+    try:
+        given.check(is_whole=arrays[SIGNAL].dtype.kind in "iu")
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}") from error
+    stated = str(arrays["units"]).strip() if "units" in arrays else ""
+    units = stated or given.units
+    if stated == COUNTS and given.gain is not None and "gain" not in arrays:
+        units = given.units
+    elif given.units is not None and stated not in ("", given.units):
+        raise RecordError(f"{path}: it says that the unit is {stated}, not the given {given.units}; omit it (--units)")
+    numbers = {}
+    for name, number in (("gain", given.gain), ("baseline", given.baseline)):
+        found = _numbers(path, arrays, name)
+        if found is not None and number is not None and set(found) != {number}:
+            raise RecordError(f"{path}: it says another {name} than the given {number:g}; omit it (--{name})")
+        if found is None and given.gain is not None:
+            found = (number or 0,) * len(np.atleast_2d(arrays[SIGNAL]))
+        numbers[name] = found
+    repaired: tuple[str, ...] = ()
+    if not units and given.gain is None and arrays[SIGNAL].dtype.kind in "iu":
+        units = COUNTS if numbers["gain"] is None else UNKNOWN
+    elif not units:
+        units = ASSUMED
+        repaired = (NO_UNIT,) if given.gain is None else ()
+    return {"units": units, "repaired": repaired, **numbers}
+
+
+def _record(path: Path, arrays: Arrays, sampling_rate: float | None, calibration: dict[str, Any]) -> Record:
     signal = np.atleast_2d(arrays["signal"])
     leads = tuple(map(str, np.atleast_1d(_few(path, arrays, "leads")))) if "leads" in arrays else None
     if leads is None and signal.ndim == 2 and len(signal) > signal.shape[1]:
@@ -113,15 +154,13 @@ def _record(path: Path, arrays: Arrays, sampling_rate: float | None) -> Record:
         signal=rows_of(signal, range(len(signal))) if signal.ndim == 2 else signal,
         sampling_rate=rate,
         leads=leads or tuple(f"ch{number}" for number in range(1, len(signal) + 1)),
-        units=str(arrays["units"]) if "units" in arrays else COUNTS if signal.dtype.kind in "iu" else "mV",
-        gain=_numbers(path, arrays, "gain"),
-        baseline=_numbers(path, arrays, "baseline"),
         source=str(path),
         missing=_parsed(path, arrays, "missing", int),
         start=_parsed(path, arrays, "start", datetime.fromisoformat),
         annotations=_parsed(path, arrays, "annotations", partial(_annotations, path)) or (),
         device=str(arrays["device"]) if "device" in arrays else "",
         comments=_parsed(path, arrays, "comments", _texts) or (),
+        **calibration,
     )
 
 

@@ -39,14 +39,18 @@ SELF_DESCRIBING: dict[str, Callable[[Path, Sequence[str] | None], Record]] = {
 """Readers of formats that state the sampling rate and may mix signals of several; they select the leads."""
 
 
+CALIBRATION = ("units", "gain", "baseline")
+"""Those of ``CsvOptions`` that are for NPY and NPZ files as well."""
+
+
 class CsvOptions(TypedDict, total=False):
-    """Properties that a CSV file may not state.
+    """Properties that a file of CSV, NPY or NPZ may not state.
 
     Attributes:
-        decimal: decimal separator, "." or ",".
-        time_column: name of the time column.
-        units: unit of the samples.
-        gain: ADC counts per unit, if the samples are counts.
+        decimal: decimal separator of CSV, "." or ",".
+        time_column: name of the time column of CSV.
+        units: unit of the samples, of those that have none.
+        gain: ADC counts per unit, if the samples are counts; the unit is that of the file, else ``units``, else mV.
         baseline: ADC count of 0 units.
     """
 
@@ -70,7 +74,7 @@ def read_record(
         sampling_rate: sampling rate in Hz, for files that do not state it (CSV, NPY, NPZ).
         leads: names of the leads to read, in that order. By default, all leads; if the file mixes sampling rates or
             units, those that are ECG leads by their names.
-        csv: properties that a CSV file does not state, see ``CsvOptions``. Not allowed for other formats.
+        csv: properties that a CSV, NPY or NPZ file does not state, see ``CsvOptions``. Not allowed for other formats.
 
     Raises:
         RecordError: the file does not exist or cannot be read, the library for its format is not installed, or
@@ -95,11 +99,14 @@ def read_record(
 def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[str] | None, csv: CsvOptions) -> Record:
     if kind == "csv":
         return read_csv(path, sampling_rate, leads, **csv)
-    if given := [name for name, value in csv.items() if value is not None]:
-        raise RecordError(f"{path}: {' and '.join(given)} {'is' if len(given) == 1 else 'are'} for CSV files only")
+    allowed = CALIBRATION if kind == "numpy" else ()
+    if given := [name for name, value in csv.items() if value is not None and name not in allowed]:
+        kinds = "CSV, NPY and NPZ" if set(given) <= set(CALIBRATION) else "CSV"
+        raise RecordError(f"{path}: {' and '.join(given)} {'is' if len(given) == 1 else 'are'} for {kinds} files only")
     if kind in SELF_DESCRIBING:
         return SELF_DESCRIBING[kind](path, leads)
-    record = read_numpy(path, sampling_rate)
+    units, gain, baseline = csv.get("units"), csv.get("gain"), csv.get("baseline")
+    record = read_numpy(path, sampling_rate, units=units, gain=gain, baseline=baseline)
     return record if leads is None else record.take(leads)
 
 

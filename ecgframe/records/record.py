@@ -18,6 +18,9 @@ from .sample_buffer import rows_of
 COUNTS = "counts"
 """Units of integer samples without calibration."""
 
+UNKNOWN = "unknown"
+"""Units of calibrated samples whose source states none."""
+
 PORTION: Final = 1 << 16
 """Samples of each lead that are processed at a time."""
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import csv as csv_format
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,9 @@ def test_a_missing_count_is_no_count(csv, word):
         ),
         (",I\n0,1.5\n1,1.6\n2,1.7\n", [[1.5, 1.6, 1.7]], ("I",), "mV"),
         ("Unnamed: 0,I\n0,1.5\n1,1.6\n2,1.7\n", [[1.5, 1.6, 1.7]], ("I",), "mV"),
+        ('"I"\t"II"\n"1"\t1.5\t2\n"2"\t1.6\t3\n', [[1.5, 1.6], [2, 3]], ("I", "II"), "mV"),
+        ("time (s)  I (mV)  II [uV]\n0.000 1.5 100\n0.004 1.6 200\n", [[1.5, 1.6], [0.1, 0.2]], ("I", "II"), "mV"),
+        ('"0,1","0,2"\n"0,15","0,3"\n', [[0.1, 0.15], [0.2, 0.3]], ("ch1", "ch2"), "mV"),
         ("name,I\nr1,1.5\nr2,1.6\n", [[1.5, 1.6]], ("I",), "mV"),
         ("I,II,label\n1.5,2.5,N\n1.6,2.6,V\n", [[1.5, 1.6], [2.5, 2.6]], ("I", "II"), "mV"),
         ("I;II\n0,10;1,5\n0,15;1,6\n", [[0.10, 0.15], [1.5, 1.6]], ("I", "II"), "mV"),
@@ -148,12 +153,164 @@ def test_the_recording_of_opensignals(csv):
     np.testing.assert_array_equal(record.signal, [np.arange(500, 520)])
 
 
-@pytest.mark.parametrize("content", ["0,10\n0,15\n0,20\n", "-0,10\n1,15\n2,20\n"])
-def test_what_may_be_decimal_commas_is_asked(csv, content):
-    path = csv(content)
+@pytest.mark.parametrize(
+    "rows",
+    ["0,10 0,15 0,20", "-0,10 1,15 2,20", "0,1 0,15 0,2", "12,5 -13,25 14,125", "103,05 99,75", "1,5 2,5", "+1,5 -0,5"],
+)
+def test_what_may_be_decimal_commas_is_asked(csv, rows):
+    path = csv(rows.replace(" ", "\n"))
     refused(path, r"may be 2 whole numbers, or 1 with a decimal comma; say .*--decimal", sampling_rate=250)
-    assert read_record(path, 250, decimal=",").signal.shape == (1, 3)
-    assert read_record(path, 250, decimal=".").signal.shape == (2, 3)
+    record = read_record(path, 250, decimal=",")
+    np.testing.assert_array_equal(record.signal, [[float(row.replace(",", ".")) for row in rows.split()]])
+    assert read_record(path, 250, decimal=".").signal.shape == (2, len(rows.split()))
+
+
+def test_more_columns_with_decimal_commas_are_asked_for_other_delimiters(csv):
+    refused(csv("-0,05,1,5\n0,15,1,6\n"), r"4 whole numbers, or 2 .*--decimal \.\), or separate", sampling_rate=250)
+    header = csv("time,I\n0,000,0,05\n0,004,0,15\n")
+    refused(header, "line 1: its names are 2, and its rows have 4 columns; .* separate columns by semicolons")
+
+
+@pytest.mark.parametrize(
+    ("content", "remarks"),
+    [
+        ("995,1011\n995,1012\n996,1013\n", 1),
+        ("5,-3\n6,4\n", 0),
+        ("5, 3\n6, 4\n", 0),
+        ('"5","3"\n"6","4"\n', 0),
+        ("".join(f"{1000 + number**2 % 13},{990 + number}\n" for number in range(20)), 0),
+        ("".join(f"{1000 + number**2 % 13},{100 + number}\n" for number in range(60)), 0),
+        ("I,II\n0,15\n0,2\n", 0),
+    ],
+)
+def test_two_columns_of_counts_remain_two(csv, content, remarks):
+    record = read_record(csv(content), 250)
+    assert (len(record.leads), record.units, len(record.repaired)) == (2, "counts", remarks)
+    assert all("--decimal says otherwise" in remark for remark in record.repaired)
+
+
+def test_the_notes_of_a_watch_with_decimal_commas_are_no_names(csv):
+    notes = "Lead,Lead I\nSample Rate,512 hertz\nUnit,\N{MICRO SIGN}V\n"
+    path = csv(f"{notes}100,5\n-200,5\n")
+    refused(path, "decimal comma")
+    record = read_record(path, decimal=",")
+    assert (record.sampling_rate, record.leads, record.units) == (512, ("I",), "mV")
+    np.testing.assert_allclose(record.signal, [[0.1005, -0.2005]])
+
+
+# --- units ---
+
+UNITS = {"V": 1000, "mV": 1, "uV": 1e-3, "\N{MICRO SIGN}V": 1e-3, "\N{GREEK SMALL LETTER MU}V": 1e-3, "nV": 1e-6} | {
+    "volts": 1000,
+    "Millivolts": 1,
+    "microvolt": 1e-3,
+    "microvolts": 1e-3,
+    "nanovolts": 1e-6,
+}
+
+
+@pytest.mark.parametrize("title", ["II ({})", "II [{}]", "II_{}", "II/{}", "II in {}", "II\n{}", "II\n[{}]"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_are_read_wherever_they_stand(csv, title, unit):
+    path = csv(title.format(unit) + "\n1.5\n-2.5\n")
+    record = read_record(path, 250)
+    np.testing.assert_allclose(record.signal, np.array([[1.5, -2.5]]) * UNITS[unit], rtol=1e-12)
+    assert (record.leads, record.units) == (("II",), "mV")
+    assert [remark for remark in record.repaired if "taken for volts" not in remark] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "lead", "units"),
+    [
+        ("II (kV)\n1.5\n", "II", "kV"),
+        ("II_kV\n1.5\n", "II", "kV"),
+        ("II\nkilovolts\n1.5\n", "II", "kilovolts"),
+        ("Resp (mmHg)\n1.5\n", "Resp", "mmHg"),
+        ("ABP_mmHg\n1.5\n", "ABP", "mmHg"),
+        ("II (counts)\n1.5\n", "II", "counts"),
+        ("II (10 uV)\n1.5\n", "II", "10 uV"),
+        ("II (10^-6 V)\n1.5\n", "II", "10^-6 V"),
+        ("# Units: uA\nII\n1.5\n", "II", "uA"),
+    ],
+)
+def test_other_units_keep_their_names(csv, content, lead, units):
+    record = read_record(csv(content), 250)
+    assert (record.leads, record.units, record.signal.tolist(), record.repaired) == ((lead,), units, [[1.5]], ())
+
+
+@pytest.mark.parametrize("name", ["II", "ECG V", "V", "II (raw)", "II (filtered)", "aVL", "V1", "ch_2"])
+def test_what_has_no_unit_is_said_to_be_taken_as_millivolts(csv, name):
+    path = csv(f"{name}\n1.5\n")
+    record = read_record(path, 250)
+    assert (record.leads, record.units, record.signal.tolist()) == ((name,), "mV", [[1.5]])
+    assert record.repaired == ("no unit is given: taken as mV; --units says otherwise",)
+    told = read_record(path, 250, units="uV")
+    assert (told.signal.tolist(), told.repaired) == ([[0.0015]], ())
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "title", ["(" * 60_000 + " " * 40_000, "a " * 50_000, "in " * 30_000, "t" + " " * 99_000 + "x"]
+)
+@pytest.mark.parametrize("place", ["{}", "{}\nuV", "# {}: 5", "# start: {}", "time ({})", "# Sample Rate: 1{}"])
+def test_long_names_take_no_long_time(csv, title, place):
+    """Seconds are many times what it takes, and far less than what the square of the length does."""
+    path, began = csv(f"{place.format(title)}\n1.5\n2.5\n"), time.process_time()
+    with contextlib.suppress(RecordError):
+        read_record(path, 250)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "leads", "left_out", "units", "remarks"),
+    [
+        ("ABP (mmHg),II\n80.5,1.5\n", {}, ("II",), ("ABP",), "mV", 1),
+        ("ABP (mmHg),II\n80,15\n", {"leads": ["II"]}, ("II",), ("ABP",), "counts", 0),
+        ("ABP (mmHg),II\n80.5,1.5\n", {"units": "uV"}, ("II",), ("ABP",), "mV", 0),
+        ("ABP (mmHg),II\n80.5,1.5\n", {"leads": ["ABP"]}, ("ABP",), ("II",), "mmHg", 0),
+        ("I (mV),II,x\n1.5,2,3\n", {}, ("I", "II"), ("x",), "mV", 1),
+        ("I (mV),II\n1,2\n", {}, ("I",), ("II",), "mV", 0),
+        ("I (mV),II\n1,2\n", {"units": "mV"}, ("I", "II"), (), "mV", 0),
+    ],
+)
+def test_no_column_takes_the_unit_of_another(csv, content, options, leads, left_out, units, remarks):
+    record = read_record(csv(content), 250, **options)
+    assert (record.leads, record.left_out, record.units, len(record.repaired)) == (leads, left_out, units, remarks)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "match"),
+    [
+        ("ABP (mmHg),II\n80,15\n", {}, r"'ABP' \(mmHg\), 'II' \(no unit\); name .*--leads.*--units"),
+        ("ABP (mmHg),x\n80.5,1.5\n", {}, r"'x' \(no unit\)"),
+        ("II (uV)\n1.5\n", {"units": "mV"}, r"its columns are in uV, not in mV; omit that \(--units\)"),
+        ("II\n1\n", {"baseline": 5}, "a baseline belongs to counts with a gain"),
+        ("II (mV)\n1.5\n", {"gain": 5}, "a gain belongs to counts"),
+        ("# units: uV\n# gain: 2\n# baseline: 0\nII\n1\n", {"gain": 5}, "another gain than the given 5; omit it"),
+        ("# units: uV\n# gain: 2\n# baseline: 0\nII\n1\n", {"units": "mV"}, "the unit is uV, not the given mV"),
+    ],
+)
+def test_a_unit_or_gain_that_contradicts_the_file_is_refused(csv, content, options, match):
+    refused(csv(content), match, sampling_rate=250, **options)
+
+
+@pytest.mark.parametrize(
+    ("title", "options", "units", "physical"),
+    [
+        ("II (uV)", {"gain": 4}, "mV", [[0.025, 0.05]]),
+        ("II (uV)", {"gain": 4, "baseline": 100}, "mV", [[0, 0.025]]),
+        ("II", {"gain": 4, "units": "uV"}, "mV", [[0.025, 0.05]]),
+        ("II (adu)", {"gain": 4}, "mV", [[25, 50]]),
+        ("II (counts)", {"gain": 4, "units": "uV"}, "mV", [[0.025, 0.05]]),
+        ("II", {"gain": 4}, "mV", [[25, 50]]),
+        ("ABP (mmHg)", {"gain": 4}, "mmHg", [[25, 50]]),
+        ("# units: uV\nII", {"gain": 4}, "mV", [[0.025, 0.05]]),
+    ],
+)
+def test_a_gain_is_per_unit_of_the_column(csv, title, options, units, physical):
+    record = read_record(csv(f"{title}\n100\n200\n"), 250, **options)
+    assert (record.units, record.signal.tolist(), record.repaired) == (units, [[100, 200]], ())
+    np.testing.assert_allclose(record.physical(), physical, rtol=1e-12)
 
 
 def test_counts_get_the_calibration_that_is_given(csv):
@@ -166,11 +323,13 @@ def test_counts_get_the_calibration_that_is_given(csv):
 
 def test_what_a_csv_file_leaves_open_is_refused_for_others(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 5)))
-    refused(tmp_path / "a.npy", "gain and units are for CSV files", sampling_rate=1, gain=200, units="uV")
+    refused(tmp_path / "a.npy", "decimal is for CSV files only", sampling_rate=1, gain=200, decimal=",")
+    (tmp_path / "a.edf").write_bytes(b"0       ")
+    refused(tmp_path / "a.edf", "gain and units are for CSV, NPY and NPZ files only", gain=200, units="uV")
 
 
 def test_text_that_is_not_utf_8_is_read_and_said(csv):
-    record = read_record(csv("Ableitung_\N{LATIN CAPITAL LETTER U WITH DIAERESIS}\n1.5\n".encode("latin-1")), 1)
+    record = read_record(csv("Ableitung_\N{LATIN CAPITAL LETTER U WITH DIAERESIS} (mV)\n1.5\n".encode("latin-1")), 1)
     assert record.leads == ("Ableitung_\N{LATIN CAPITAL LETTER U WITH DIAERESIS}",)
     assert record.repaired == ("its text is not UTF-8 and was read as Latin-1",)
 
@@ -229,6 +388,141 @@ def test_a_given_rate_that_the_times_exclude_is_refused(csv):
     refused(path, "its sampling rate is 250 Hz, not the given 257 Hz", sampling_rate=257)
 
 
+@pytest.mark.parametrize(
+    ("note", "rate"),
+    [
+        ("# sampling_rate: 1 kHz", 1000),
+        ("% Sample Rate = 0.5 kHz", 500),
+        ("# Sampling Frequency (kHz): 1", 1000),
+        ("# Sampling_Rate_Hz: 500", 500),
+        ("# fs: 256,5 Hz", 256.5),
+        ("# rate: 1 kHz", 1000),
+        ("# Sampling interval: 4 ms", 250),
+        ("Interval (s)=\t0.005", 200),
+        ("# Sample rate: 500 samples per second", 500),
+        ("Sample Rate,512,hertz\n", 512),
+        ("Sampling rate: 360 Hz\n", 360),
+    ],
+)
+def test_a_noted_rate_is_read_with_its_unit(csv, note, rate):
+    path = csv(f"{note}\nI (mV)\n1.5\n2.5\n")
+    assert (read_record(path).sampling_rate, read_record(path, rate).leads) == (rate, ("I",))
+    refused(path, f"its sampling rate is {rate:g} Hz, not the given 128 Hz", sampling_rate=128)
+    timed = csv(f"{note}\ntime (s);I (mV)\n0.000000;1\n0.100000;2\n")
+    refused(timed, f"its note says {rate:g} Hz, and its times 10 Hz")
+
+
+@pytest.mark.parametrize("value", ["4 ms", "1,000 Hz", "fast", "250 MHz"])
+def test_a_noted_rate_that_is_not_understood_is_said(csv, value):
+    path = csv(f"# Sample Rate: {value}\nI (mV)\n1.5\n")
+    refused(path, f"its note 'Sample Rate' holds '{value}', which is no rate; give .*--sampling-rate")
+    assert value in read_record(path, 250).repaired[0]
+
+
+def test_notes_that_contradict_each_other_are_refused(csv):
+    refused(csv("# fs: 250\n# sample rate: 500\nI\n1\n"), "its notes say 250 Hz and 500 Hz")
+    path = csv("# fs: 500\ntime (s),I (mV)\n0.000,1\n0.004,2\n")
+    refused(path, "its note says 500 Hz, and its times 250 Hz")
+    assert read_record(path, 250).repaired == (
+        "its note says 500 Hz, and was ignored: its times agree with the given rate",
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "step"),
+    [
+        ("time (h)", 1 / 900_000),
+        ("time [min]", 1 / 15_000),
+        ("Time (minutes)", 1 / 15_000),
+        ("time_h", 1 / 900_000),
+        ("t/ms", 4),
+        ("time-us", 4000),
+        ("timestampMs", 4),
+        ("Zeit in ms", 4),
+        ("elapsed (ns)", 4_000_000),
+        ("msec", 4),
+        ("time\nhours", 1 / 900_000),
+        ("time (unix)", 0.004),
+    ],
+)
+def test_the_unit_of_times_is_read(csv, title, step):
+    names, _, units = title.partition("\n")
+    header = f"{names},I" + (f"\n{units},mV" if units else " (mV)")
+    record = read_record(csv(f"{header}\n" + "".join(f"{number * step!r},0.5\n" for number in range(5))))
+    assert (round(record.sampling_rate, 6), record.leads) == (250, ("I",))
+    assert record.repaired == (("no unit is given for its times: taken as seconds",) if "unix" in title else ())
+
+
+def test_times_of_an_unknown_unit_are_refused(csv):
+    path = csv("time (m),I\n0,0.5\n1,0.5\n")
+    refused(path, r"column 1: its times are in 'm', which is no known unit; .*--sampling-rate", sampling_rate=1)
+
+
+def test_times_without_a_unit_are_said(csv):
+    path = csv("time,I (mV)\n0,0.5\n4,0.5\n8,0.5\n")
+    assert (read_record(path).sampling_rate, read_record(path).repaired) == (
+        0.25,
+        ("no unit is given for its times: taken as seconds",),
+    )
+    assert read_record(path, 0.25).repaired == ()
+    told = read_record(path, 250)
+    assert (told.sampling_rate, told.repaired) == (250, ("no unit is given for its times: taken as milliseconds",))
+    refused(path, "not the given 100 Hz, if its times are seconds; omit it, or name the unit", sampling_rate=100)
+    since = read_record(csv("timestamp,I (mV)\n1600000000000,0.5\n1600000000004,0.5\n"))
+    assert since.repaired == ("no unit is given for its times: taken as milliseconds since 1970",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "start"),
+    [
+        ("1965-05-01T10:00:00.000Z", "1965-05-01T10:00:00.004Z", "1965-05-01T10:00:00+00:00"),
+        ("1971-05-01 10:00:00.000+02:00", "1971-05-01 10:00:00.004+02:00", "1971-05-01T10:00:00+02:00"),
+        ("2024-05-01 10:00:00.000", "2024-05-01 10:00:00.004", "2024-05-01T10:00:00"),
+        ("[10:00:00.000 31/05/1972]", "[10:00:00.004 31/05/1972]", "1972-05-31T10:00:00"),
+        ("1600000000.000", "1600000000.004", "2020-09-13T12:26:40+00:00"),
+    ],
+)
+def test_the_start_is_kept_as_the_file_states_it(csv, first, second, start):
+    record = read_record(csv(f"time;I (mV)\n{first};1\n{second};2\n"))
+    assert (record.start.isoformat(), record.sampling_rate) == (start, 250)
+    assert read_record(csv(f"time;I (mV)\n{first};1\n"), 250).start == record.start
+
+
+def test_a_noted_start_is_kept_or_said(csv):
+    record = read_record(csv("Recorded Date,1972-03-05 12:34:56 +0100\nI (mV)\n1\n2\n"), 250)
+    assert record.start.isoformat() == "1972-03-05T12:34:56+01:00"
+    record = read_record(csv("# start: noon\nI (mV)\n1\n"), 250)
+    assert (record.start, record.repaired[0]) == (
+        None,
+        "its note 'start' holds 'noon', which is no date in ISO 8601; it was ignored",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["index", "sample #", "Unnamed: 0", "", "n", "sample_index", "Row number", "time (samples)"]
+)
+@pytest.mark.parametrize("rows", [("0", "10", "20"), ("5", "10", "15"), ("0.0", "1.0", "2.0"), ("8", "9", "8")])
+def test_columns_that_number_the_rows_are_no_leads(csv, name, rows):
+    record = read_record(csv(f"{name},I (mV)\n" + "".join(f"{number},0.5\n" for number in rows)), 250)
+    assert (record.leads, record.left_out, record.repaired) == (("I",), (name or "column 1",), ())
+
+
+def test_row_numbers_that_skip_rows_are_said(csv):
+    record = read_record(csv("index,I (mV)\n0,1\n1,2\n5,3\n6,4\n"), 250)
+    assert (record.leads, record.left_out) == (("I",), ("index",))
+    assert record.repaired == ("'index' rises unevenly, first at line 4: rows may be missing, and were not added",)
+
+
+def test_a_first_column_without_name_that_rises_evenly_is_said_to_be_no_lead(csv):
+    for step in (1, 10, 0.004):
+        record = read_record(csv("".join(f"{number * step:g};{number**2 % 7}\n" for number in range(12))), 250)
+        assert (record.leads, record.left_out) == (("ch1",), ("column 1",))
+        assert record.repaired == ("column 1 rises evenly, and was taken for row numbers or times, not for a lead",)
+    assert read_record(csv("5,1.5\n10,1.6\n15,1.7\n"), 250).left_out == ("column 1",)
+    record = read_record(csv("index,ECG\n5,1\n2,2\n4,3\n3,4\n"), 250)
+    assert record.leads == ("index", "ECG")
+
+
 def test_a_single_row_has_no_rate_of_its_own(csv):
     refused(csv("time,I\n0,0.5\n"), "give the sampling rate")
     assert read_record(csv("time,I\n0,0.5\n"), sampling_rate=250).samples == 1
@@ -281,6 +575,7 @@ def test_without_a_time_the_rate_must_be_given(csv):
         ("1.5;2\n1,5;2\n", "line 2, column 1: '1,5' is not a number; write decimals with a point"),
         ("time,I\n,0.5\n1,0.5\n", "line 2, column 1: '' is not a number"),
         ("# dtype: int16\n1.5,\n", "dtype int16, but not every sample is a whole number"),
+        ("I,II\n1.5\n1.5,2\n1.5,2\n", "line 2: 1 columns where there are 2 below; if it is a comment, begin it with #"),
         ("I,II\n1.5,2\n1.5\n", "line 3: 1 columns where there are 2 above"),
         ("time,I\n0,0.5\nnan,0.5\n", "line 3, column 1: 'nan' is not a time"),
         ("time,I\n0,0.5\nx,0.5\n", "line 3, column 1: 'x' is not a number"),
@@ -347,6 +642,56 @@ def test_any_recording_comes_back_to_the_last_bit(tmp_path_factory, data, dtype,
         baseline=tuple(data.draw(numbers) for _ in signal) if calibrated else None,
     )
     assert_same(read_record(written(record, tmp_path_factory.mktemp("csv"))), record)
+
+
+def test_names_like_units_and_times_come_back_from_our_own_file_and_can_be_chosen(tmp_path):
+    leads = ("I (uV)", "II_mV", "index", "time (ms)", "V")
+    signal = np.arange(15, dtype="i2").reshape(5, 3)
+    record = Record(signal, 250, leads, gain=(1, 2, 3, 4, 5), baseline=(5, 4, 3, 2, 1), source="own")
+    path = written(record, tmp_path)
+    assert_same(read_record(path), record)
+    assert read_record(path).repaired == ()
+    assert_same(read_record(path, leads=["time (ms)", "II_mV"]), record.take(["time (ms)", "II_mV"]))
+
+
+@given(
+    data=st.data(),
+    delimiter=st.sampled_from([",", ";", "\t", "|", " "]),
+    decimal=st.sampled_from([".", ","]),
+    unit=st.sampled_from([*UNITS, "mmHg", ""]),
+    style=st.sampled_from(["{name} ({unit})", "{name}_{unit}", "below", "none"]),
+    times=st.sampled_from(["", "s", "ms"]),
+    rows=st.integers(1, 12),
+    is_whole=st.booleans(),
+)
+def test_a_file_of_any_dialect_is_read_right_or_refused(
+    tmp_path_factory, data, delimiter, decimal, unit, style, times, rows, is_whole
+):
+    samples = st.integers(-2000, 2000) if is_whole else st.decimals(-10, 10, places=data.draw(st.integers(1, 3)))
+    leads = ("I", "II", "V5")[: data.draw(st.integers(1, 3))]
+    table = [[data.draw(samples) for _ in leads] for _ in range(rows)]
+    unit = "" if style == "none" else unit
+    names = [style.format(name=lead, unit=unit) if unit and style != "below" else lead for lead in leads]
+    lines = [names, [unit] * len(leads)] if unit and style == "below" else [names] if style != "none" else []
+    lines += [[str(cell).replace(".", decimal) for cell in row] for row in table]
+    if times and style != "none":
+        cells = [f"time_{times}", *(f"{number * (4 if times == 'ms' else 0.004):g}" for number in range(rows))]
+        cells[len(cells) - rows : len(cells) - rows] = ["s"] * (len(lines) - len(cells))
+        lines = [[cell.replace(".", decimal), *line] for cell, line in zip(cells, lines, strict=True)]
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_text("\n".join(delimiter.join(line) for line in lines), "utf-8")
+    try:
+        record = read_record(path, 250)
+    except RecordError:
+        return
+    is_assumed = not is_whole and any("taken as mV" in remark for remark in record.repaired)
+    assert record.units == ("mV" if unit in UNITS or is_assumed else unit or "counts")
+    factor = UNITS.get(unit, 1)
+    if any("--decimal says otherwise" in remark for remark in record.repaired):
+        return
+    np.testing.assert_allclose(record.physical().T, np.array(table, float) * factor, rtol=1e-9)
+    assert record.sampling_rate == 250
+    assert style == "none" or record.leads == leads
 
 
 def test_a_row_taken_out_of_our_own_file_is_missed(tmp_path):

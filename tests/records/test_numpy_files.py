@@ -88,6 +88,41 @@ def test_everything_an_archive_says_is_taken(tmp_path):
     assert (record.gain, record.baseline) == ((2.0,), (0.5,))
 
 
+def test_what_has_no_unit_is_said_to_be_taken_as_millivolts(tmp_path):
+    said = ("no unit is given: taken as mV; --units says otherwise",)
+    assert read_record(npy(tmp_path, MILLIVOLTS), sampling_rate=250).repaired == said
+    assert read_record(npz(tmp_path, signal=MILLIVOLTS, sampling_rate=250, units="")).repaired == said
+    for array, units in ((MILLIVOLTS, "uV"), (np.arange(5), "counts")):
+        record = read_record(npy(tmp_path, array), sampling_rate=250, units=None if units == "counts" else units)
+        assert (record.units, record.repaired) == (units, ())
+        np.testing.assert_array_equal(record.signal, np.atleast_2d(array))
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "units", "physical"),
+    [
+        ({}, {"gain": 4}, "mV", [[25, 50]]),
+        ({}, {"gain": 4, "baseline": 100, "units": "uV"}, "uV", [[0, 25]]),
+        ({"units": "uV"}, {"gain": 4}, "uV", [[25, 50]]),
+        ({"units": "counts"}, {"gain": 4}, "mV", [[25, 50]]),
+        ({"units": "uV", "gain": 4, "baseline": 0}, {"gain": 4, "units": "uV"}, "uV", [[25, 50]]),
+        ({"gain": 4, "baseline": 0}, {}, "unknown", [[25, 50]]),
+    ],
+)
+def test_counts_get_the_calibration_that_is_given(tmp_path, stated, given, units, physical):
+    path = npz(tmp_path, signal=np.array([[100, 200]]), sampling_rate=250, **stated)
+    record = read_record(path, **given)
+    assert (record.units, record.physical().tolist(), record.repaired) == (units, physical, ())
+
+
+def test_a_unit_or_gain_that_contradicts_the_file_is_refused(tmp_path):
+    path = npz(tmp_path, signal=np.array([[1, 2]]), sampling_rate=250, units="uV", gain=2, baseline=0)
+    refused(path, r"the unit is uV, not the given mV; omit it \(--units\)", units="mV")
+    refused(path, r"another gain than the given 5; omit it \(--gain\)", gain=5)
+    refused(npy(tmp_path, MILLIVOLTS), "a gain belongs to counts", sampling_rate=250, gain=200)
+    refused(npy(tmp_path, MILLIVOLTS), "a baseline belongs to counts with a gain", sampling_rate=250, baseline=2)
+
+
 def test_leads_can_be_chosen(tmp_path):
     assert read_record(npy(tmp_path, MILLIVOLTS), sampling_rate=250, leads=["ch2"]).leads == ("ch2",)
 
