@@ -70,7 +70,7 @@ class Publisher:
         await self._stack.aclose()
 
     async def has_viewers(self, count: int = 1) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while self._handler is None or _subscribed(self._handler, self.stream) < count:
                 await asyncio.sleep(0.005)
 
@@ -326,7 +326,7 @@ class Recording:
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=120)
         return self.process.returncode, out + err
 
 

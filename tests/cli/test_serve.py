@@ -139,12 +139,14 @@ def test_the_shipped_ecg_goes_round_without_a_seam_at_its_true_rate():
         assert 0.049 < frame.timestamp / 1e6 - frame.data["timestamp"] < 5  # published when its last sample was due
 
 
+@pytest.mark.slow
 def test_frames_are_as_long_as_they_are_wanted(counting):
     with live(counting[0], "--frame-ms", 20, "--speed", 4) as server:
         [frames] = watch(server, frames=20)
     assert {frame.data["signal"].shape for frame in frames} == {(2, 5)}
 
 
+@pytest.mark.slow
 def test_leads_can_be_chosen():
     with live("--leads", "V5, II") as server:
         [[frame]] = watch(server, frames=1)
@@ -152,6 +154,7 @@ def test_leads_can_be_chosen():
     assert frame.data["signal"].shape == (2, 50)
 
 
+@pytest.mark.slow
 def test_who_comes_back_gets_what_was_missed(counting):
     async def watching(port):
         async with client(port, capabilities=BINARY) as viewer:
@@ -211,12 +214,14 @@ def test_the_log_can_be_json():
     assert {"connection", "peer"} <= opened.keys()
 
 
+@pytest.mark.slow
 def test_the_log_can_be_quiet():
     server = LiveServer("--log-level", "warning")
     watch(server, frames=1)
     assert server.end() == (0, "")
 
 
+@pytest.mark.slow
 def test_no_log_holds_what_messages_hold():
     server = LiveServer("--log-level", "debug", "--leads", "V5")
     watch(server, frames=3)
@@ -299,6 +304,7 @@ def test_alerts_for_demonstration_say_that_they_are():
         assert abs(alert.data["timestamp"] - alert.timestamp / 1e6) < 1
 
 
+@pytest.mark.slow
 def test_annotations_are_sent_as_alerts(tmp_path):
     noted = tmp_path / "noted.csv"
     notes = '[[0.5, "N", null, null], [1.0, "V", "II", null], [1.5, "(AFIB", null, 0.5]]'
@@ -348,6 +354,7 @@ def test_viewers_are_told_when_it_ends(number):
     assert server.ended()[0] == 0
 
 
+@pytest.mark.alone
 def test_who_connects_and_says_nothing_does_not_hold_it_up():
     server = LiveServer()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
@@ -359,6 +366,7 @@ def test_who_connects_and_says_nothing_does_not_hold_it_up():
     assert [line.partition("INFO")[2].split()[0] for line in log.splitlines()] == ["listening", "stopping,"]
 
 
+@pytest.mark.alone
 def test_a_second_interrupt_ends_it_at_once():
     async def watching(server):
         async with client(server.port, close_timeout=0.1) as viewer:
@@ -502,6 +510,7 @@ def test_there_is_nothing_to_search_where_nothing_is_played():
     assert "--detect" in done.output
 
 
+@pytest.mark.slow
 def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
     heart = Heart()
     heart.beat("before", 75, 14)
@@ -537,6 +546,7 @@ def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
     assert np.nanmax(rates[5:]) == pytest.approx(75, abs=2)
 
 
+@pytest.mark.slow
 def test_nobody_publishes_on_what_is_played_nor_where_it_is_not_allowed(counting):
     async def publishing(port, stream):
         async with connect(f"ws://127.0.0.1:{port}/ws", on_error=errors.append) as client:

@@ -75,7 +75,7 @@ class Watching:
     def end(self, number=signal.SIGINT):
         """Send a signal; return the exit code and the remaining output."""
         self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=20)
+        output, errors = self.process.communicate(timeout=120)
         return self.process.returncode, output, errors
 
     def __enter__(self):
@@ -83,7 +83,7 @@ class Watching:
 
     def __exit__(self, *error):
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(120)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe:
                 pipe.close()
@@ -177,12 +177,12 @@ def test_in_a_terminal_there_is_a_table(url):
     output = b""
     with Watching(url, "ecg/1", "--seconds", 1.5, stdout=theirs, stderr=theirs) as watching:
         os.close(theirs)
-        while select.select([ours], [], [], 20)[0]:
+        while select.select([ours], [], [], 120)[0]:
             try:
                 output += os.read(ours, 65536)
             except OSError:  # its other end is closed
                 break
-        assert watching.process.wait(20) == 0
+        assert watching.process.wait(120) == 0
     os.close(ours)
     shown = ESCAPES.sub("", output.decode())
     for words in (
@@ -202,7 +202,7 @@ def test_a_closed_pipe_ends_it(url):
     with Watching(url, "ecg/1", "--json") as watching:
         watching.wait_for("message")
         watching.process.stdout.close()
-        assert watching.process.wait(20) == 1
+        assert watching.process.wait(120) == 1
         assert watching.process.stderr.read() == ""
 
 
