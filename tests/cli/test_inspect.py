@@ -326,7 +326,7 @@ def test_a_server_is_listened_to(server):
     assert [line["type"] for line in lines] == ["SUBSCRIBE", "SUBSCRIPTION_ACK", "ECG_DATA"]
     assert [line["from_server"] for line in lines] == [False, True, True]
     assert lines[2]["data"]["signal"]["shape"] == [12, 50]
-    output = run("inspect", url, "--seconds", 0.5).output
+    output = run("inspect", url, "--count", 2).output
     assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
     assert re.search(r"^#2  PROTOCOL_NEGOTIATION .* client 1 → server$", output, re.M)
     refused = run("inspect", url.replace("/ws", "/elsewhere"), code=1).output

@@ -202,6 +202,7 @@ def test_the_log_tells_of_connections():
     assert "signal" not in log
 
 
+@pytest.mark.slow
 def test_the_log_can_be_json():
     optional("pythonjsonlogger")
     server = LiveServer("--log-json")
@@ -234,19 +235,25 @@ def test_no_log_holds_what_messages_hold():
 # --- its pages ---
 
 
-def test_pages():
-    with live("--streams", 2) as server:
-        assert get(server, "/healthz") == ("text/plain; charset=utf-8", "ok\n")
-        content_type, page = get(server, "/")
-        assert content_type == "text/plain; charset=utf-8"
-        for words in (f"ws://127.0.0.1:{server.port}/ws", "/healthz", "/metrics", "ecg/1", "ecg/2"):
-            assert words in page
-        content_type, page = get(server, "/", Accept="text/html,*/*;q=0.8")
-        assert content_type == "text/html; charset=utf-8"
-        assert "<title>ecgframe monitor</title>" in page
-        assert get(server, "/streams") == ("application/json", '{"streams": ["ecg/1", "ecg/2"]}')
-        assert refusal(server, "/nothing?x=1")[0] == 404
-        assert refusal(server, "/ws")[0] == 426
+@pytest.fixture(scope="module")
+def alerting():
+    """A server of two streams, with alerts for demonstration."""
+    with live("--streams", 2, "--alerts", 0.05) as server:
+        yield server
+
+
+def test_pages(alerting):
+    assert get(alerting, "/healthz") == ("text/plain; charset=utf-8", "ok\n")
+    content_type, page = get(alerting, "/")
+    assert content_type == "text/plain; charset=utf-8"
+    for words in (f"ws://127.0.0.1:{alerting.port}/ws", "/healthz", "/metrics", "ecg/1", "ecg/2"):
+        assert words in page
+    content_type, page = get(alerting, "/", Accept="text/html,*/*;q=0.8")
+    assert content_type == "text/html; charset=utf-8"
+    assert "<title>ecgframe monitor</title>" in page
+    assert get(alerting, "/streams") == ("application/json", '{"streams": ["ecg/1", "ecg/2"]}')
+    assert refusal(alerting, "/nothing?x=1")[0] == 404
+    assert refusal(alerting, "/ws")[0] == 426
 
 
 def test_metrics_are_scraped():
@@ -282,7 +289,7 @@ def test_metrics_are_scraped():
 # --- its alerts ---
 
 
-def test_alerts_for_demonstration_say_that_they_are():
+def test_alerts_for_demonstration_say_that_they_are(alerting):
     async def watching(server):
         async with client(server.port, capabilities=["timestamps", "priority"]) as viewer:
             await viewer.subscribe("ecg/2")
@@ -293,8 +300,7 @@ def test_alerts_for_demonstration_say_that_they_are():
                     alerts.append(frame)
             return alerts
 
-    with live("--streams", 2, "--alerts", 0.05) as server:
-        alerts = run(watching(server))
+    alerts = run(watching(alerting))
     assert {alert.data["kind"] for alert in alerts} == {"demonstration"}
     severities = ["info", "warning", "critical"]
     first = severities.index(alerts[0].data["severity"])
