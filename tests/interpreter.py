@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 PACKAGES = Path(ecgframe.__file__).parents[1]
 
 
-def python(*arguments: object, seconds: float = 60, **options: object) -> subprocess.CompletedProcess[str]:
+def python(*arguments: object, seconds: float = 240, **options: object) -> subprocess.CompletedProcess[str]:
     """Run it with warnings as errors. ``-P``: the working directory may hold the sources of ecgframe, not built."""
     return subprocess.run(
         [sys.executable, "-P", "-W", "error", *map(str, arguments)],

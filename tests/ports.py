@@ -16,7 +16,7 @@ def unused_port() -> int:
 
 async def wait_until_used(port: int) -> None:
     """Wait until something listens there."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

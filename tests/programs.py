@@ -43,7 +43,7 @@ def running(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def port_of(process: subprocess.Popen[str]) -> int:

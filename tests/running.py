@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 def run(
     coroutine: Coroutine[Any, Any, Result],
-    timeout: float = 30,
+    timeout: float = 120,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Result:
     """Run a coroutine in the event loop of asyncio, or in one of ``loop_factory``, and return its result.

@@ -88,7 +88,7 @@ def sender(
 
 
 @contextmanager
-def receiver(name: str, seconds: float = 10) -> Iterator[Any]:
+def receiver(name: str, seconds: float = 60) -> Iterator[Any]:
     """Connect to an LSL stream, as another program would."""
     [info] = pylsl.resolve_byprop("name", name, 1, seconds)
     inlet = pylsl.StreamInlet(info)
@@ -98,7 +98,7 @@ def receiver(name: str, seconds: float = 10) -> Iterator[Any]:
     inlet.close_stream()
 
 
-def receive(inlet: Any, samples: int, seconds: float = 10) -> tuple[np.ndarray, np.ndarray]:
+def receive(inlet: Any, samples: int, seconds: float = 60) -> tuple[np.ndarray, np.ndarray]:
     """This number of samples, [channels, samples], and their timestamps."""
     values, stamps = [], []
     until = time.monotonic() + seconds

@@ -28,6 +28,12 @@ EVEN = 0.006 * COUNT / RATE
 """Largest correction in seconds between two messages, which follows the measured clock."""
 
 
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch):
+    """Let a busy machine take minutes to publish what a test has measured: the bridge would doubt such a clock."""
+    monkeypatch.setattr(outgoing, "OLDEST", 3600.0)
+
+
 def frame(number: int, **others: object) -> dict[str, object]:
     """The payload of a message whose last sample was measured just now."""
     first = number * COUNT
@@ -146,13 +152,14 @@ def test_a_longer_gap_is_a_jump_of_the_timestamps():
             await opened(bridge, handler, frame(0))
             async with connected(bridge, "to/3") as inlet:
                 BEGIN.seconds -= 200
+                began = pylsl.local_clock()
                 await publish(handler, "to/3", frame(61 * 20 + 1, timestamp=time.time() - 1))
                 values, stamps = await asyncio.to_thread(receive, inlet, COUNT)
-                return values, stamps[0] - pylsl.local_clock(), bridge.summaries[0]
+                assert began - 1 - NEAR < stamps[0] < pylsl.local_clock()
+                return values, bridge.summaries[0]
 
-    values, age, summary = run(main())
+    values, summary = run(main())
     assert not np.isnan(values).any()
-    assert -20 < age < 0
     assert (summary.unfilled, summary.missing) == (1, 0)
     assert summary.remarks == ["a gap of 61 s was not filled; the timestamps jump there"]
 
@@ -162,12 +169,14 @@ def test_a_device_whose_clock_is_wrong_has_the_times_of_publication():
         async with bridged("to/4") as (handler, bridge, _):
             await opened(bridge, handler, frame(0, timestamp=1_000_000_000.0))
             async with connected(bridge, "to/4") as inlet:
+                began = pylsl.local_clock()
                 await publish(handler, "to/4", frame(1, timestamp=1_000_000_000.05))
                 _, stamps = await asyncio.to_thread(receive, inlet, COUNT)
-                return pylsl.local_clock() - stamps[-1], bridge.summaries[0]
+                # published faster than life, so its end may be ahead of now
+                assert began - NEAR < stamps[-1] < pylsl.local_clock() + NEAR
+                return bridge.summaries[0]
 
-    age, summary = run(main())
-    assert abs(age) < 10  # published faster than life, so its end is ahead of now
+    summary = run(main())
     assert summary.remarks == [NOT_THE_SERVERS_CLOCK]
     assert summary.is_whole
 
@@ -257,15 +266,15 @@ def test_the_stream_continues_after_a_restart_of_the_server_with_another_clock()
                 await first.aclose()
                 handler, _ = await start(second, port, clock=an_hour_ahead)
                 await until(lambda: any(one.streams for one in handler.connections()))
+                began = pylsl.local_clock()
                 await publish(handler, "to/9", frame(0, timestamp=time.time() + 3600 - COUNT / RATE))
                 _, stamps = await asyncio.to_thread(receive, inlet, COUNT)
-                now = pylsl.local_clock()
+                assert began - NEAR < stamps[-1] < pylsl.local_clock() + NEAR  # not an hour later
             stop.set()
             await running
-        return now - stamps[-1], bridge.summaries[0], bridge.clock_steps
+        return bridge.summaries[0], bridge.clock_steps
 
-    age, summary, steps = run(main())
-    assert abs(age) < 10  # not an hour
+    summary, steps = run(main())
     assert (summary.formats, steps) == (1, 1)
     assert summary.unfilled == 1
 

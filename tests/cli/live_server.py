@@ -51,7 +51,7 @@ class LiveServer:
             raise AssertionError("\n".join(["it did not come up:", self.said, *self._logged]))
         self.host, self.port, self.streams = found[1], int(found[2]), found[3]
 
-    def wait_for_log(self, words: str, seconds: float = 20) -> str:
+    def wait_for_log(self, words: str, seconds: float = 120) -> str:
         """Return the next line of the log that contains these words."""
         while (line := self._unread.get(timeout=seconds)) is not None:
             if words in line:
@@ -63,7 +63,7 @@ class LiveServer:
         self.process.send_signal(number)
         return self.ended()
 
-    def ended(self, seconds: float = 20) -> tuple[int, str]:
+    def ended(self, seconds: float = 120) -> tuple[int, str]:
         """Wait for the end; return the exit code and the whole log."""
         code = self.process.wait(seconds)
         self._reader.join()

@@ -28,12 +28,12 @@ def within_a_thread(start: Callable[[], AbstractAsyncContextManager[Any]]) -> It
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(120)
         yield found[2]
     finally:
         if found:
             found[0].call_soon_threadsafe(found[1].set)
-        thread.join(20)
+        thread.join(120)
 
 
 @asynccontextmanager

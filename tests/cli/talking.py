@@ -61,4 +61,4 @@ def connecting_again(port: int) -> Iterator[None]:
         yield
     finally:
         over.set()
-        client.join(20)
+        client.join(120)

@@ -94,7 +94,7 @@ def test_it_stops_on_a_signal_and_prints_the_summary():
         try:
             assert pylsl.resolve_byprop("name", "ecg/1", 1, 20)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
         finally:
             process.kill()
             process.wait()

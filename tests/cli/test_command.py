@@ -20,6 +20,7 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     return python("-m", "ecgframe", *arguments, cwd=cwd)
 
 
+@pytest.mark.slow
 def test_a_recording_goes_through_the_real_command(tmp_path):
     with (tmp_path / "toy.csv").open("wb") as file:
         write_record(toy_ecg(20), file, ".csv")

@@ -38,13 +38,18 @@ ECG = {"signal": np.arange(40, dtype="int16"), "sampling_rate": 400, "stream": "
 
 
 class Codes(ServerConnection):
-    """Records the close code."""
+    """Records the close code of connections that both sides have opened; others are pages, or were given up before."""
 
     seen: ClassVar[list[int | None]] = []
     opened = threading.Event()
+    is_open = False
+
+    def data_received(self, data):
+        self.is_open = self.response is not None and self.response.status_code == 101
+        super().data_received(data)
 
     def connection_lost(self, exc):
-        if self.response is not None and self.response.status_code == 101:  # no page
+        if self.is_open:
             self.seen.append(self.close_code)
         super().connection_lost(exc)
 
@@ -105,7 +110,7 @@ def recording(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("inspect", "URL", "--seconds", "0.5"),
+        ("inspect", "URL", "--count", "1"),
         ("inspect", "URL", "--stream", "ecg/1", "--count", "3"),
         ("inspect", "URL", "--stream", "ecg/1", "--seconds", "1", "--summary", "--json"),
         ("sizes", "URL", "--stream", "ecg/1", "--seconds", "1"),
@@ -117,8 +122,10 @@ def recording(tmp_path):
 def test_what_ends_well_closes_with_1000(recording, arguments):
     with serving() as port:
         places = {"URL": f"ws://127.0.0.1:{port}/ws", "FRAMES": str(recording)}
-        run(*(places.get(one, one) for one in arguments), code=None)
-        codes = [code for code in closed() if code is not None]
+        codes = []
+        while not codes:  # on a busy machine, the seconds may be over before it is connected
+            run(*(places.get(one, one) for one in arguments), code=None)
+            codes = [code for code in closed() if code is not None]
     assert set(codes) == {1000}
 
 
@@ -127,9 +134,9 @@ def test_what_ends_well_closes_with_1000(recording, arguments):
     ("arguments", "number"),
     [
         (("inspect", "URL", "--stream", "ecg/1"), signal.SIGINT),
-        (("sizes", "URL", "--stream", "ecg/1", "--seconds", "60"), signal.SIGTERM),
-        (("watch", "URL", "ecg/1"), signal.SIGINT),
-        (("replay", "FRAMES", "URL"), signal.SIGINT),
+        pytest.param(("sizes", "URL", "--stream", "ecg/1", "--seconds", "60"), signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(("watch", "URL", "ecg/1"), signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(("replay", "FRAMES", "URL"), signal.SIGINT, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_is_a_good_end(recording, arguments, number):
@@ -142,9 +149,9 @@ def test_a_signal_is_a_good_end(recording, arguments, number):
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert Codes.opened.wait(20)  # it handles signals before it connects
+        assert Codes.opened.wait(120)  # it handles signals before it connects
         process.send_signal(number)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=120)
         codes = closed()
     assert "Traceback" not in said
     assert codes == [1000]
@@ -155,7 +162,7 @@ def test_a_signal_is_a_good_end(recording, arguments, number):
 COMMANDS = [
     ("watch", "ws", "ecg/1", "--seconds", "1"),
     ("record", "ws", "ecg/1", "-o", "EDF", "--force", "--duration", "1"),
-    ("inspect", "ws", "--seconds", "0.5"),
+    ("inspect", "ws", "--count", "1"),
     ("sizes", "ws", "--stream", "ecg/1", "--seconds", "1"),
     ("conformance", "ws", "--case", "1.1"),
     ("replay", "FRAMES", "ws", "--speed", "1e9", "--linger", "0.1"),
@@ -192,7 +199,7 @@ def test_a_certificate_of_another_host_is_said(secure):
     assert "not valid for" in refused.output
 
 
-@pytest.mark.parametrize("insecure", [False, True])
+@pytest.mark.parametrize("insecure", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_proxy_trusts_the_target_by_the_same_options(secure, insecure):
     port = unused_port()
     options = ["--insecure"] if insecure else ["--ca", str(certificate()[2])]
@@ -205,11 +212,11 @@ def test_the_proxy_trusts_the_target_by_the_same_options(secure, insecure):
     try:
         while "Listening" not in process.stderr.readline():
             pass
-        run("inspect", f"ws://127.0.0.1:{port}/ws", "--seconds", "0.5")
+        run("inspect", f"ws://127.0.0.1:{port}/ws", "--count", "1")
         assert stream_names(f"ws://127.0.0.1:{port}/ws") == ["ecg/1", "ecg/2"]
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])

@@ -124,7 +124,7 @@ def test_a_file_that_is_a_recording_is_not_taken_for_frames(tmp_path):
     assert "15 samples each" in run("encode", tmp_path / "rec.dat", "-o", tmp_path / "x")
 
 
-NOTES = (Annotation(0.5, "N"), Annotation(1.25, "V"), Annotation(1.25, "(AFIB"), Annotation(200, "a note"))
+NOTES = (Annotation(0.5, "N"), Annotation(1.25, "V"), Annotation(1.25, "(AFIB"), Annotation(15, "a note"))
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
@@ -133,7 +133,7 @@ NOTES = (Annotation(0.5, "N"), Annotation(1.25, "V"), Annotation(1.25, "(AFIB"),
 def test_annotations_go_through_frames(tmp_path, suffix, start):
     optional("wfdb"), optional("edfio")
     original, frames, out = tmp_path / f"one{suffix}", tmp_path / "x.frames", tmp_path / f"two{suffix}"
-    save_record(replace(toy_ecg(), annotations=NOTES, start=start), original)
+    save_record(replace(toy_ecg(20), annotations=NOTES, start=start), original)
     assert "Annotations: 4, as alerts\n" in run("encode", original, "-o", frames, "--validate")
     assert "notes   4 annotations, from alerts" in run("decode", frames)
     run("decode", frames, "-o", out)
@@ -141,7 +141,7 @@ def test_annotations_go_through_frames(tmp_path, suffix, start):
 
 
 def test_annotations_can_be_left_out(tmp_path):
-    save_record(replace(toy_ecg(), annotations=NOTES), tmp_path / "x.npz")
+    save_record(replace(toy_ecg(20), annotations=NOTES), tmp_path / "x.npz")
     said = run("encode", tmp_path / "x.npz", "-o", tmp_path / "x.frames", "--no-annotations")
     assert "Not taken along: 4 annotations" in said
     assert "notes" not in run("decode", tmp_path / "x.frames")

@@ -53,7 +53,7 @@ def command(*arguments, cwd, stdin=b""):
         env=os.environ | ENVIRONMENT,
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=240,
     )
 
 
@@ -187,6 +187,7 @@ def test_no_file_of_a_wfdb_record_is_replaced(tmp_path):
 # --- standard input and output ---
 
 
+@pytest.mark.slow
 def test_a_recording_goes_through_pipes(tmp_path, toy):
     encoded = command("encode", "-", "-o", "-", cwd=tmp_path, stdin=toy.read_bytes())
     assert encoded.returncode == 0, encoded.stderr
@@ -241,7 +242,7 @@ def test_the_dissector_goes_to_standard_output(tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (("encode", "toy.csv", "-o", "-"), "frames would go to a terminal"),
-        (("decode", "a.frames", "-o", "-", "--format", "npz"), "NPZ would go"),
+        pytest.param(("decode", "a.frames", "-o", "-", "--format", "npz"), "NPZ would go", marks=pytest.mark.slow),
     ],
 )
 def test_bytes_are_kept_from_a_terminal(tmp_path, toy, arguments, words):
@@ -255,7 +256,7 @@ def test_bytes_are_kept_from_a_terminal(tmp_path, toy, arguments, words):
         stderr=subprocess.PIPE,
         text=True,
     )
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     os.close(theirs)
     os.close(ours)
     assert process.returncode == 2

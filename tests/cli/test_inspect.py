@@ -298,6 +298,7 @@ def test_a_summary_tells_what_a_capture_lacks(tmp_path):
     assert told["notes"] == ["17 bytes are missing from the capture here"]
 
 
+@pytest.mark.slow
 def test_in_a_terminal_there_is_a_bar_of_bytes(day):
     ours, theirs = pty.openpty()
     arguments = [sys.executable, "-P", "-m", "ecgframe", "inspect", str(day), "--summary"]
@@ -313,18 +314,23 @@ def test_in_a_terminal_there_is_a_bar_of_bytes(day):
 # --- a server ---
 
 
-def test_a_server_is_listened_to():
-    with live() as server:
-        url = f"ws://127.0.0.1:{server.port}/ws"
-        lines = lines_of(run("inspect", url, "--stream", "ecg/1", "--json", "--count", 3).stdout)
-        assert [line["type"] for line in lines] == ["SUBSCRIBE", "SUBSCRIPTION_ACK", "ECG_DATA"]
-        assert [line["from_server"] for line in lines] == [False, True, True]
-        assert lines[2]["data"]["signal"]["shape"] == [12, 50]
-        output = run("inspect", url, "--seconds", 0.5).output
-        assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
-        assert re.search(r"^#2  PROTOCOL_NEGOTIATION .* client 1 → server$", output, re.M)
-        refused = run("inspect", url.replace("/ws", "/elsewhere"), code=1).output
-        assert "HTTP 404" in refused
+@pytest.fixture(scope="module")
+def server():
+    with live() as running:
+        yield running
+
+
+def test_a_server_is_listened_to(server):
+    url = f"ws://127.0.0.1:{server.port}/ws"
+    lines = lines_of(run("inspect", url, "--stream", "ecg/1", "--json", "--count", 3).stdout)
+    assert [line["type"] for line in lines] == ["SUBSCRIBE", "SUBSCRIPTION_ACK", "ECG_DATA"]
+    assert [line["from_server"] for line in lines] == [False, True, True]
+    assert lines[2]["data"]["signal"]["shape"] == [12, 50]
+    output = run("inspect", url, "--count", 2).output
+    assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
+    assert re.search(r"^#2  PROTOCOL_NEGOTIATION .* client 1 → server$", output, re.M)
+    refused = run("inspect", url.replace("/ws", "/elsewhere"), code=1).output
+    assert "HTTP 404" in refused
 
 
 def test_a_server_that_is_not_there():
@@ -352,13 +358,12 @@ def test_mistakes(arguments, code, words):
     assert words in run("inspect", *arguments, code=code).output
 
 
-def test_the_examples_of_the_help_run_as_printed(session, tmp_path, monkeypatch):
+def test_the_examples_of_the_help_run_as_printed(session, server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "day.frames").write_bytes(PING * 3)
     examples = re.findall(r"^\*\*ecgframe (.*?)\*\*", EPILOG, re.M)
     assert len(examples) == 5
-    with live() as server:
-        for example in examples:
-            here = example.replace(":8765/", f":{server.port}/").replace("--seconds 5", "--seconds 0.5")
-            assert run(*shlex.split(here), code=3 if "--errors" in example else 0).stdout
+    for example in examples:
+        here = example.replace(":8765/", f":{server.port}/").replace("--seconds 5", "--seconds 0.5")
+        assert run(*shlex.split(here), code=3 if "--errors" in example else 0).stdout
     assert "--errors --hex" in run("inspect", "--help").output

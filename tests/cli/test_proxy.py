@@ -42,7 +42,7 @@ class Listening:
 
     def end(self):
         self.process.send_signal(signal.SIGINT)
-        self.output, self.errors = self.process.communicate(timeout=20)
+        self.output, self.errors = self.process.communicate(timeout=120)
         return self.process.returncode
 
 
@@ -151,11 +151,12 @@ def test_json_and_quiet(server, port, option):
     assert ("relayed" in ran.output) == (option == "--quiet")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_it(server):
     proxy = Listening("proxy", 0, server, "--json")
     proxy.process.stdout.close()
     run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 0.3, code=None)
-    assert proxy.process.wait(20) == 1
+    assert proxy.process.wait(120) == 1
     assert "Traceback" not in proxy.process.stderr.read()
     proxy.process.stderr.close()
 

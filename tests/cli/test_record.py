@@ -23,8 +23,8 @@ from recordings import optional, toy_ecg
 
 from ecgframe import MessageType, PermissionDenied
 from ecgframe.cli.console import Terminal
-from ecgframe.frame_file import constant_fields, read_frames
-from ecgframe.records import Annotation, Record, read_record, shipped_ecg
+from ecgframe.frame_file import FrameFileError, constant_fields, read_frames
+from ecgframe.records import Annotation, Record, RecordError, read_record, shipped_ecg
 
 for name in ("websockets", "wfdb", "edfio", "mcap"):
     optional(name)
@@ -70,7 +70,7 @@ class Publisher:
         await self._stack.aclose()
 
     async def has_viewers(self, count: int = 1) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while self._handler is None or _subscribed(self._handler, self.stream) < count:
                 await asyncio.sleep(0.005)
 
@@ -107,11 +107,20 @@ def read(path, *, is_complete=True) -> Record:
     return read_frames(path).record if path.suffix == ".frames" else read_record(path)
 
 
+def samples_in(folder) -> int:
+    """Number of samples that the file there holds while it is written; 0 while it cannot be read."""
+    for path in folder.iterdir():
+        if path.suffix in FORMATS.values():
+            with contextlib.suppress(RecordError, FrameFileError, OSError):
+                return read(path, is_complete=False).samples
+    return 0
+
+
 def _subscribed(handler: WebSocketBinaryHandler, stream: str) -> int:
     return sum(stream in connection.streams for connection in handler.connections())
 
 
-async def until(is_so, seconds=20.0) -> None:
+async def until(is_so, seconds=120.0) -> None:
     async with asyncio.timeout(seconds):
         while not is_so():
             await asyncio.sleep(0.005)
@@ -288,6 +297,7 @@ def test_progress_is_shown_on_a_terminal():
     assert "\x1b" not in row
 
 
+@pytest.mark.slow
 def test_no_progress_is_shown_without_a_terminal(tmp_path):
     """Standard error has lines about the connection only; standard output has the summary."""
 
@@ -326,7 +336,7 @@ class Recording:
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=120)
         return self.process.returncode, out + err
 
 
@@ -339,6 +349,7 @@ SLOW = pytest.mark.slow
 )
 def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path, form):
     original = replace(shipped_ecg(), signal=np.tile(shipped_ecg().signal, (1, 2)))
+    expected = 12_000 if form in ("edf", "bdf") else 12_500
 
     async def main():
         publisher = Publisher(original, 50)
@@ -347,7 +358,7 @@ def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path, form):
         await publisher.has_viewers()
         for number in range(250):  # 12.5 s
             await publisher.publish(number)
-        await asyncio.sleep(1)
+        await until(lambda: samples_in(tmp_path) >= expected)
         code, _ = await asyncio.to_thread(recording.end, signal.SIGKILL)
         await publisher.down()
         return code
@@ -355,7 +366,7 @@ def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path, form):
     assert asyncio.run(main()) == -signal.SIGKILL
     [path] = [file for file in tmp_path.iterdir() if file.suffix in FORMATS.values()]
     found = read(path, is_complete=False)
-    assert found.samples == 12_000 if form in ("edf", "bdf") else 12_500
+    assert found.samples == expected
     np.testing.assert_array_equal(found.signal, original.signal[:, : found.samples])
     assert found.repaired == ()
     assert not found.is_missing().any()
@@ -403,6 +414,7 @@ def test_a_recorder_can_be_killed_at_any_moment(tmp_path, form):
     assert recorded > 0
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_recording_with_complete_files(tmp_path):
     async def main():
         publisher = Publisher(shipped_ecg(), 50)

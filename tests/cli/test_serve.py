@@ -139,12 +139,14 @@ def test_the_shipped_ecg_goes_round_without_a_seam_at_its_true_rate():
         assert 0.049 < frame.timestamp / 1e6 - frame.data["timestamp"] < 5  # published when its last sample was due
 
 
+@pytest.mark.slow
 def test_frames_are_as_long_as_they_are_wanted(counting):
     with live(counting[0], "--frame-ms", 20, "--speed", 4) as server:
         [frames] = watch(server, frames=20)
     assert {frame.data["signal"].shape for frame in frames} == {(2, 5)}
 
 
+@pytest.mark.slow
 def test_leads_can_be_chosen():
     with live("--leads", "V5, II") as server:
         [[frame]] = watch(server, frames=1)
@@ -152,6 +154,7 @@ def test_leads_can_be_chosen():
     assert frame.data["signal"].shape == (2, 50)
 
 
+@pytest.mark.slow
 def test_who_comes_back_gets_what_was_missed(counting):
     async def watching(port):
         async with client(port, capabilities=BINARY) as viewer:
@@ -199,6 +202,7 @@ def test_the_log_tells_of_connections():
     assert "signal" not in log
 
 
+@pytest.mark.slow
 def test_the_log_can_be_json():
     optional("pythonjsonlogger")
     server = LiveServer("--log-json")
@@ -211,12 +215,14 @@ def test_the_log_can_be_json():
     assert {"connection", "peer"} <= opened.keys()
 
 
+@pytest.mark.slow
 def test_the_log_can_be_quiet():
     server = LiveServer("--log-level", "warning")
     watch(server, frames=1)
     assert server.end() == (0, "")
 
 
+@pytest.mark.slow
 def test_no_log_holds_what_messages_hold():
     server = LiveServer("--log-level", "debug", "--leads", "V5")
     watch(server, frames=3)
@@ -229,19 +235,25 @@ def test_no_log_holds_what_messages_hold():
 # --- its pages ---
 
 
-def test_pages():
-    with live("--streams", 2) as server:
-        assert get(server, "/healthz") == ("text/plain; charset=utf-8", "ok\n")
-        content_type, page = get(server, "/")
-        assert content_type == "text/plain; charset=utf-8"
-        for words in (f"ws://127.0.0.1:{server.port}/ws", "/healthz", "/metrics", "ecg/1", "ecg/2"):
-            assert words in page
-        content_type, page = get(server, "/", Accept="text/html,*/*;q=0.8")
-        assert content_type == "text/html; charset=utf-8"
-        assert "<title>ecgframe monitor</title>" in page
-        assert get(server, "/streams") == ("application/json", '{"streams": ["ecg/1", "ecg/2"]}')
-        assert refusal(server, "/nothing?x=1")[0] == 404
-        assert refusal(server, "/ws")[0] == 426
+@pytest.fixture(scope="module")
+def alerting():
+    """A server of two streams, with alerts for demonstration."""
+    with live("--streams", 2, "--alerts", 0.05) as server:
+        yield server
+
+
+def test_pages(alerting):
+    assert get(alerting, "/healthz") == ("text/plain; charset=utf-8", "ok\n")
+    content_type, page = get(alerting, "/")
+    assert content_type == "text/plain; charset=utf-8"
+    for words in (f"ws://127.0.0.1:{alerting.port}/ws", "/healthz", "/metrics", "ecg/1", "ecg/2"):
+        assert words in page
+    content_type, page = get(alerting, "/", Accept="text/html,*/*;q=0.8")
+    assert content_type == "text/html; charset=utf-8"
+    assert "<title>ecgframe monitor</title>" in page
+    assert get(alerting, "/streams") == ("application/json", '{"streams": ["ecg/1", "ecg/2"]}')
+    assert refusal(alerting, "/nothing?x=1")[0] == 404
+    assert refusal(alerting, "/ws")[0] == 426
 
 
 def test_metrics_are_scraped():
@@ -277,7 +289,7 @@ def test_metrics_are_scraped():
 # --- its alerts ---
 
 
-def test_alerts_for_demonstration_say_that_they_are():
+def test_alerts_for_demonstration_say_that_they_are(alerting):
     async def watching(server):
         async with client(server.port, capabilities=["timestamps", "priority"]) as viewer:
             await viewer.subscribe("ecg/2")
@@ -288,8 +300,7 @@ def test_alerts_for_demonstration_say_that_they_are():
                     alerts.append(frame)
             return alerts
 
-    with live("--streams", 2, "--alerts", 0.05) as server:
-        alerts = run(watching(server))
+    alerts = run(watching(alerting))
     assert {alert.data["kind"] for alert in alerts} == {"demonstration"}
     severities = ["info", "warning", "critical"]
     first = severities.index(alerts[0].data["severity"])
@@ -299,6 +310,7 @@ def test_alerts_for_demonstration_say_that_they_are():
         assert abs(alert.data["timestamp"] - alert.timestamp / 1e6) < 1
 
 
+@pytest.mark.slow
 def test_annotations_are_sent_as_alerts(tmp_path):
     noted = tmp_path / "noted.csv"
     notes = '[[0.5, "N", null, null], [1.0, "V", "II", null], [1.5, "(AFIB", null, 0.5]]'
@@ -348,6 +360,7 @@ def test_viewers_are_told_when_it_ends(number):
     assert server.ended()[0] == 0
 
 
+@pytest.mark.alone
 def test_who_connects_and_says_nothing_does_not_hold_it_up():
     server = LiveServer()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
@@ -359,6 +372,7 @@ def test_who_connects_and_says_nothing_does_not_hold_it_up():
     assert [line.partition("INFO")[2].split()[0] for line in log.splitlines()] == ["listening", "stopping,"]
 
 
+@pytest.mark.alone
 def test_a_second_interrupt_ends_it_at_once():
     async def watching(server):
         async with client(server.port, close_timeout=0.1) as viewer:
@@ -502,6 +516,7 @@ def test_there_is_nothing_to_search_where_nothing_is_played():
     assert "--detect" in done.output
 
 
+@pytest.mark.slow
 def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
     heart = Heart()
     heart.beat("before", 75, 14)
@@ -537,6 +552,7 @@ def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
     assert np.nanmax(rates[5:]) == pytest.approx(75, abs=2)
 
 
+@pytest.mark.slow
 def test_nobody_publishes_on_what_is_played_nor_where_it_is_not_allowed(counting):
     async def publishing(port, stream):
         async with connect(f"ws://127.0.0.1:{port}/ws", on_error=errors.append) as client:

@@ -30,7 +30,7 @@ def test_without_a_terminal_it_goes_to_the_log(caplog, monkeypatch):
         caplog.handler, "emit", lambda record: told.set() if "for 0 s so far" in record.getMessage() else None
     )
     with caplog.at_level(logging.INFO), waiting.telling("reading day.csv"):
-        assert told.wait(20)
+        assert told.wait(120)
 
 
 def test_in_a_terminal_it_stands_on_the_last_line_and_goes_away(monkeypatch):
@@ -41,7 +41,7 @@ def test_in_a_terminal_it_stands_on_the_last_line_and_goes_away(monkeypatch):
     monkeypatch.setattr(waiting, "Terminal", lambda stderr: terminal())
     monkeypatch.setattr(waiting, "MOMENT", 0)
     with waiting.telling("reading day [1].csv"):
-        assert appeared.wait(20)
+        assert appeared.wait(120)
     assert shown.getvalue().endswith("\x1b[2K")  # erased
 
 

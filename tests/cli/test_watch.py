@@ -138,12 +138,12 @@ def test_in_a_terminal_there_is_a_table(url):
     output = b""
     with Watching(url, "ecg/1", "--seconds", 1.5, stdout=theirs, stderr=theirs) as watching:
         os.close(theirs)
-        while select.select([ours], [], [], 20)[0]:
+        while select.select([ours], [], [], 120)[0]:
             try:
                 output += os.read(ours, 65536)
             except OSError:  # its other end is closed
                 break
-        assert watching.process.wait(20) == 0
+        assert watching.process.wait(120) == 0
     os.close(ours)
     shown = ESCAPES.sub("", output.decode())
     for words in (
@@ -163,7 +163,7 @@ def test_a_closed_pipe_ends_it(url):
     with Watching(url, "ecg/1", "--json") as watching:
         watching.wait_for("message")
         watching.process.stdout.close()
-        assert watching.process.wait(20) == 1
+        assert watching.process.wait(120) == 1
         assert watching.process.stderr.read() == ""
 
 

@@ -59,7 +59,7 @@ def test_it_stops_reading_and_the_server_drops_and_says_so():
                 assert before.timestamp < gap.start <= gap.stop
             assert client.stats()["connections"] == 1
 
-    run(conversation(), timeout=60)
+    run(conversation())
 
 
 def signs_of_life(client):
@@ -91,7 +91,7 @@ def test_a_client_that_does_not_read_neither_gives_up_nor_is_given_up():
             await client.ping()
             assert client.stats()["connections"] == 1
 
-    run(conversation(), timeout=60)
+    run(conversation())
 
 
 def test_an_answer_arrives_although_no_messages_are_taken():

@@ -102,7 +102,7 @@ def test_a_viewer_cut_off_a_hundred_times_gets_every_sample_once_and_in_order():
         assert subscription.gap_count == 0
         assert stats["connections"] > CUTS / 2
 
-    run(storm(), timeout=60)
+    run(storm())
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_a_viewer_killed_and_started_anew_a_hundred_times_ends_with_every_sample
             await live(messages, monitor, proxy.url)
         monitor.check(messages)
 
-    run(lives(), timeout=60)
+    run(lives())
 
 
 @pytest.mark.slow
@@ -159,4 +159,4 @@ def test_a_slow_network_that_breaks_loses_nothing_either():
         monitor.check(messages)
         assert subscription.gap_count == 0
 
-    run(storm(), timeout=60)
+    run(storm())

@@ -129,7 +129,7 @@ def test_a_thread_that_does_something_else_after_a_large_frame_holds_nobody_up()
     reader = threading.Thread(target=read, daemon=True)  # lest a reader that is held up hold up the tests
     sender.start()
     reader.start()
-    reader.join(20)
+    reader.join(120)
     assert not reader.is_alive()
     done.set()
     sender.join()

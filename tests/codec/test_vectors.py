@@ -166,7 +166,7 @@ def test_the_maker_does_not_overwrite_what_is_frozen(tmp_path):
         shutil.copy(VECTORS.parent / name, copy)
     (copy / "vectors" / "refused.json").unlink()
     command = [sys.executable, str(copy / "make_vectors.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 1
     assert "frozen" in done.stderr
     assert (copy / "vectors" / "frames.json").read_bytes() == (VECTORS / "frames.json").read_bytes()

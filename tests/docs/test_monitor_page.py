@@ -46,7 +46,7 @@ def test_a_server_of_your_own_serves_the_page_with_its_streams(tmp_path, unused_
             process.terminate()
             await process.wait()
 
-    answers = run(ask(), timeout=60)
+    answers = run(ask())
     files = monitor_files()
     for name in ("", "monitor.js"):
         headers, body = answers[name]

@@ -11,7 +11,7 @@ SCRIPT = "draw_phases.py"
 
 def draw(folder, *arguments):
     command = [sys.executable, str(folder / SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
 def test_picture_and_tables_are_those_of_the_code():

@@ -81,7 +81,7 @@ def test_an_example_serves(name, tmp_path, unused_port):
                     except (OSError, websockets.InvalidMessage):
                         await asyncio.sleep(0.05)
 
-    run(talk(), timeout=60)
+    run(talk())
 
 
 @pytest.mark.slow
@@ -102,7 +102,7 @@ def test_the_program_of_the_readme_publishes(tmp_path, unused_port):
                     except (OSError, websockets.InvalidMessage):
                         await asyncio.sleep(0.05)
 
-    message = run(talk(), timeout=60)
+    message = run(talk())
     assert ecgframe.physical(message).shape == (2, 12)
 
 

@@ -245,7 +245,7 @@ async def client(
         yield plain
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     """Wait until a condition holds, by polling."""
     async with asyncio.timeout(seconds):
         while not condition():

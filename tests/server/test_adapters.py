@@ -20,7 +20,7 @@ ALERT = {"kind": "asystole", "timestamp": 1705314645.5}
 UNHURRIED = Settings(rate_limit=None)
 
 
-def serving(way, conversation, *, connection_id=None, timeout=30, **options):
+def serving(way, conversation, *, connection_id=None, timeout=120, **options):
     """Run ``await conversation(handler, port)`` with a handler on a server of that way."""
 
     async def serve():
@@ -337,7 +337,7 @@ def test_a_flood_is_not_read_faster_than_it_is_handled(way):
             assert taken == list(range(sequence))
             await peer.flush()
 
-    serving(way, conversation, timeout=60, settings=UNHURRIED, on_message=take)
+    serving(way, conversation, settings=UNHURRIED, on_message=take)
 
 
 @pytest.mark.slow
@@ -374,7 +374,7 @@ def test_a_viewer_that_does_not_read_does_not_affect_others(way):
             got.remove("alert")
             assert got == sorted(set(got))
 
-    serving(way, conversation, timeout=60, settings=settings)
+    serving(way, conversation, settings=settings)
 
 
 @pytest.mark.slow
@@ -397,7 +397,7 @@ def test_a_viewer_that_never_reads_again_is_dropped(way):
             await until(lambda: handler.stats()["connections"]["closed"] == {"1013": 1})
             stalls.connection.transport.abort()
 
-    serving(way, conversation, timeout=60, settings=settings, limits=Limits(close_seconds=0.5))
+    serving(way, conversation, settings=settings, limits=Limits(close_seconds=0.5))
 
 
 @each_way

@@ -22,7 +22,7 @@ ALERT = {"kind": "asystole", "timestamp": 1705314645.5}
 UNHURRIED = Settings(rate_limit=None)
 
 
-def serving(conversation, *, connection_id=None, timeout=30, **options):
+def serving(conversation, *, connection_id=None, timeout=120, **options):
     """Run ``await conversation(handler, port)`` with a handler behind the websockets library."""
 
     async def serve():

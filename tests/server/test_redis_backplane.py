@@ -70,7 +70,7 @@ class Seen:
     def labels(self, stream=STREAM):
         return [label for _, label in self.of(stream)]
 
-    async def until(self, condition: Callable[[Seen], bool], seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[Seen], bool], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not condition(self):
                 self._changed.clear()
@@ -307,6 +307,7 @@ def test_joining_while_messages_come_leaves_no_gap(server):
     run(scenario())
 
 
+@pytest.mark.alone
 def test_a_stream_is_joined_at_once_while_the_reader_waits(server):
     async def scenario():
         async with nodes(server, 2) as (a, b):
@@ -486,6 +487,7 @@ def test_without_redis_from_the_start(tmp_path):
         run(scenario(server))
 
 
+@pytest.mark.alone
 def test_a_hanging_redis_does_not_hold_up_local_viewers(server):
     async def scenario():
         async with nodes(server, 2, patience=0.3) as (a, b):
@@ -533,6 +535,7 @@ def test_a_write_whose_answer_is_lost_is_written_once(server):
     run(scenario())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("silent", [b"XREAD", b"EVALSHA"])
 def test_one_silent_connection_makes_redis_unreachable(server, silent):
     async def scenario():

@@ -27,7 +27,7 @@ ALERT = {"kind": "asystole", "timestamp": 1705314645.5}
 PLAIN = Way(on_websockets)
 
 
-def serving(conversation, *, timeout=60, way=PLAIN, **options):
+def serving(conversation, *, timeout=120, way=PLAIN, **options):
     async def serve():
         async with WebSocketBinaryHandler(**options) as handler, way(handler) as port:
             await conversation(handler, port)

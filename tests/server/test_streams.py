@@ -23,7 +23,7 @@ UNHURRIED = Settings(rate_limit=None)
 SMALL = Settings(rate_limit=None, compression=None)
 
 
-def serving(conversation, *, timeout=30, **options):
+def serving(conversation, *, timeout=120, **options):
     """Run ``await conversation(handler, port)`` with a handler behind the websockets library."""
 
     async def serve():
@@ -311,7 +311,7 @@ def test_a_viewer_slower_than_the_ring_is_told_what_it_missed():
             assert len(got) + lost == 8000 - got[0]
             assert handler.stats()["dropped"] == lost
 
-    serving(conversation, timeout=60, settings=SMALL, limits=Limits(ring_bytes=400_000))
+    serving(conversation, settings=SMALL, limits=Limits(ring_bytes=400_000))
 
 
 @pytest.mark.slow
@@ -355,7 +355,7 @@ def test_cut_and_resumed_at_random_every_message_arrives_once(seed):
         assert sorted(got) == list(range(total))
         assert handler.stats()["dropped"] == 0
 
-    serving(conversation, timeout=60, settings=SMALL)
+    serving(conversation, settings=SMALL)
 
 
 def test_a_message_too_large_in_list_form_is_reported_to_old_viewers():

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not GENERATOR.exists(), reason="the TypeScript c
 
 def generator(*arguments, script=GENERATOR):
     command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
 def test_the_committed_tables_are_what_the_generator_writes():
