@@ -112,6 +112,8 @@ class HeartDetector:
         """Working sample up to which the chosen lead looked like noise."""
         self._noisy_until = 0
         """Working sample up to which the chosen lead was noisy: beats may have been missed."""
+        self._flat_until = 0
+        """Working sample up to which all leads were constant for ``FLAT`` seconds: no beat would have been seen."""
         self._usable_since: int | None = None
         self._rising: int | None = None
         self._latest = np.zeros((count, 2 * self._raw_hop), np.float32)
@@ -349,17 +351,22 @@ class HeartDetector:
             self._noisy_until = self._now
             self._lost_since = [0] * len(self.leads)
             self._rhythm = Rhythm.ASYSTOLE if self._rhythm == Rhythm.ASYSTOLE else Rhythm.UNKNOWN
+        if all(quality.flat >= FLAT for quality in self._qualities):
+            self._flat_until = self._now
         gap = self._lost_since[self._choice.lead]
         if gap > FORGOTTEN * self._rate:
             self._heart_rate.clear()
-        if self._silence() - gap < self._longest_silence():
+        longest = self._longest_silence()
+        if self._silence() - gap < longest:
             return
         intervals = self._heart_rate.last
         if not intervals or intervals[-1] < SLOW * self._rate or self._silence() - gap > SILENT_IF_SLOW * self._rate:
             self._heart_rate.clear()
         is_flat = all(quality.is_standing(STANDING) for quality in self._qualities)
-        if self._rhythm != Rhythm.ASYSTOLE:
-            self._rhythm = Rhythm.UNKNOWN if is_flat else Rhythm.ASYSTOLE
+        if self._rhythm != Rhythm.ASYSTOLE and is_flat:
+            self._rhythm = Rhythm.UNKNOWN
+        elif self._now - self._flat_until >= longest:
+            self._rhythm = Rhythm.ASYSTOLE
 
     def _become_unknown(self) -> None:
         self._usable_since = None
@@ -382,7 +389,7 @@ class HeartDetector:
     def _silent_seconds(self) -> float:
         if self._usable_since is None:
             return 0.0
-        factor, usable, last = self._conditioner.factor, self._usable_from(), self._last
+        factor, usable, last = self._conditioner.factor, max(self._usable_from(), self._flat_until), self._last
         begin = usable * factor if last is None or last.sample < usable else self._raw_sample(last)
         return max(0, self._samples - begin - factor * self._lost_since[self._choice.lead]) / self.sampling_rate
 

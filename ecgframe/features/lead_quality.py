@@ -35,7 +35,8 @@ class LeadQuality:
         self._hop_seconds = hop_seconds
         self.lost = OFF_AFTER
         """Seconds since the last sample."""
-        self._flat = 0.0
+        self.flat = 0.0
+        """Seconds of a constant value."""
         self._value = 0
         self._levels: deque[int] = deque(maxlen=LEVEL_HOPS)
         self._is_extreme = False
@@ -49,11 +50,11 @@ class LeadQuality:
     @property
     def is_moving(self) -> bool:
         """True if the signal changes."""
-        return self.lost == 0 and self._flat == 0
+        return self.lost == 0 and self.flat == 0
 
     def is_standing(self, seconds: float) -> bool:
         """Return True if there is no signal, or a constant one for at least so many seconds."""
-        return self.lost > 0 or self._flat >= seconds
+        return self.lost > 0 or self.flat >= seconds
 
     def follow(self, lowest: int, highest: int, is_lost: bool, changes: int) -> None:
         """Process one hop.
@@ -85,21 +86,21 @@ class LeadQuality:
         return self.quality
 
     def _follow_level(self, lowest: int, highest: int) -> None:
-        if highest - lowest <= FLAT and (self._flat == 0 or abs(lowest - self._value) <= FLAT):
-            if self._flat == 0:
+        if highest - lowest <= FLAT and (self.flat == 0 or abs(lowest - self._value) <= FLAT):
+            if self.flat == 0:
                 self._is_extreme = bool(self._levels) and abs(lowest - _median(self._levels)) >= EXTREME
                 self._value = lowest
-            self._flat += self._hop_seconds
+            self.flat += self._hop_seconds
             return
-        self._flat = 0.0
+        self.flat = 0.0
         self._levels.append((lowest + highest) // 2)
 
     def _judge(self, quiet: float, flat_after: float) -> SignalQuality:
         if self.lost >= OFF_AFTER:
             return SignalQuality.OFF
-        if self._is_extreme and self._flat >= SATURATED_AFTER:
+        if self._is_extreme and self.flat >= SATURATED_AFTER:
             return SignalQuality.SATURATED
-        if self._flat >= flat_after:
+        if self.flat >= flat_after:
             return SignalQuality.OFF
         return SignalQuality.NOISY if self._is_noise(quiet, CHANGE_HOPS) else SignalQuality.OK
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from cli.live_server import live
 
 
+@pytest.mark.alone
 def test_an_alert_is_shown_within_200_ms_of_its_publishing(open_monitor):
     with live("--alerts", 0.4) as server:
         monitor = open_monitor(server.port)

@@ -53,7 +53,7 @@ def test_all_leads_outlive_the_restart_of_a_server(open_monitor, tmp_path, free_
 
 def test_lost_samples_are_a_gap_of_their_length_without_a_line(open_monitor, tmp_path, free_port):
     first = LiveServer("--leads", "I,II", "--port", free_port)
-    monitor = open_monitor(free_port, "?view=sweep")
+    monitor = open_monitor(free_port, "?view=sweep&speed=12.5")  # so that a page is longer than a slow restart
     monitor.wait("s.end > 1000")
     gone = time.monotonic()
     first.end(signal.SIGKILL)

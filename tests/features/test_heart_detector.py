@@ -486,6 +486,17 @@ def test_leads_that_fall_off_soon_after_a_beat_are_at_no_look_an_asystole(leads)
         assert {(status.rhythm, status.rate_bpm) for status in off} == {(Rhythm.UNKNOWN, None)}, after
 
 
+def test_leads_that_come_back_are_at_no_look_an_asystole():
+    sought = beats_at(75, 0, 8)
+    for off in np.arange(3.0, 5.0, 0.11):
+        signal = three_leads(18)
+        back = sought[-1] + 0.4 + off
+        signal[:, round((sought[-1] + 0.4) * 250) : round(back * 250)] = -0.05
+        _, looks = watched(signal, leads=THREE, step=0.05)
+        assert Rhythm.ASYSTOLE not in {status.rhythm for status in later(looks, 0)}, off
+        assert round(later(looks, 17)[0].rate_bpm) == 75, off
+
+
 @pytest.mark.parametrize(("value", "quality"), [(np.nan, "off"), (0.0, "off"), (5.0, "saturated")])
 def test_leads_off_are_no_asystole(value, quality):
     signal = three_leads()

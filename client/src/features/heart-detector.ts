@@ -99,6 +99,8 @@ export class HeartDetector {
   #noiseEnd = 0;
   /** Working sample up to which the chosen lead was noisy: beats may have been missed. */
   #noisyUntil = 0;
+  /** Working sample up to which all leads were constant for `FLAT` seconds: no beat would have been seen. */
+  #flatUntil = 0;
   #usableSince: number | null = null;
   #rising: number | null = null;
   readonly #pacing: PacingSpikes;
@@ -389,14 +391,17 @@ export class HeartDetector {
       for (const lead of this.#leads) lead.lostSince = 0;
       this.#rhythm = this.#rhythm === Rhythm.ASYSTOLE ? Rhythm.ASYSTOLE : Rhythm.UNKNOWN;
     }
+    if (this.#leads.every(({ quality }) => quality.flat >= FLAT)) this.#flatUntil = this.#now;
     const gap = this.#chosen.lostSince;
     if (gap > FORGOTTEN * this.#conditioning.rate) this.#heartRate.clear();
-    if (this.#silence() - gap < this.#longestSilence()) return;
+    const longest = this.#longestSilence();
+    if (this.#silence() - gap < longest) return;
     const newest = this.#heartRate.last.at(-1) ?? 0;
     const isSlow = newest >= SLOW * this.#conditioning.rate;
     if (!isSlow || this.#silence() - gap > SILENT_IF_SLOW * this.#conditioning.rate) this.#heartRate.clear();
     const isFlat = this.#leads.every((lead) => lead.quality.isStanding(STANDING));
-    if (this.#rhythm !== Rhythm.ASYSTOLE) this.#rhythm = isFlat ? Rhythm.UNKNOWN : Rhythm.ASYSTOLE;
+    if (this.#rhythm !== Rhythm.ASYSTOLE && isFlat) this.#rhythm = Rhythm.UNKNOWN;
+    else if (this.#now - this.#flatUntil >= longest) this.#rhythm = Rhythm.ASYSTOLE;
   }
 
   #becomeUnknown(): void {
@@ -422,7 +427,7 @@ export class HeartDetector {
   #silentSeconds(): number {
     if (this.#usableSince === null) return 0;
     const { factor } = this.#conditioning;
-    const usable = this.#usableFrom();
+    const usable = Math.max(this.#usableFrom(), this.#flatUntil);
     const last = this.#last;
     const begin = last === null || last.sample < usable ? usable * factor : this.#rawSample(last);
     return Math.max(0, this.#samples - begin - factor * this.#chosen.lostSince) / this.samplingRate;

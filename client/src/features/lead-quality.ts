@@ -35,7 +35,8 @@ export class LeadQuality {
   isCalm = false;
   /** Seconds since the last sample. */
   lost = OFF_AFTER;
-  #flat = 0;
+  /** Seconds of a constant value. */
+  flat = 0;
   #value = 0;
   readonly #levels: number[] = [];
   #isExtreme = false;
@@ -45,12 +46,12 @@ export class LeadQuality {
 
   /** True if the signal changes. */
   get isMoving(): boolean {
-    return this.lost === 0 && this.#flat === 0;
+    return this.lost === 0 && this.flat === 0;
   }
 
   /** Returns true if there is no signal, or a constant one for at least so many seconds. */
   isStanding(seconds: number): boolean {
-    return this.lost > 0 || this.#flat >= seconds;
+    return this.lost > 0 || this.flat >= seconds;
   }
 
   /**
@@ -85,22 +86,22 @@ export class LeadQuality {
   }
 
   #followLevel(lowest: number, highest: number): void {
-    if (highest - lowest <= FLAT && (this.#flat === 0 || Math.abs(lowest - this.#value) <= FLAT)) {
-      if (this.#flat === 0) {
+    if (highest - lowest <= FLAT && (this.flat === 0 || Math.abs(lowest - this.#value) <= FLAT)) {
+      if (this.flat === 0) {
         this.#isExtreme = this.#levels.length > 0 && Math.abs(lowest - median(this.#levels)) >= EXTREME;
         this.#value = lowest;
       }
-      this.#flat += this.hopSeconds;
+      this.flat += this.hopSeconds;
       return;
     }
-    this.#flat = 0;
+    this.flat = 0;
     remember(this.#levels, Math.floor((lowest + highest) / 2), LEVEL_HOPS);
   }
 
   #judge(quiet: number, flatAfter: number): SignalQuality {
     if (this.lost >= OFF_AFTER) return SignalQuality.OFF;
-    if (this.#isExtreme && this.#flat >= SATURATED_AFTER) return SignalQuality.SATURATED;
-    if (this.#flat >= flatAfter) return SignalQuality.OFF;
+    if (this.#isExtreme && this.flat >= SATURATED_AFTER) return SignalQuality.SATURATED;
+    if (this.flat >= flatAfter) return SignalQuality.OFF;
     return this.#isNoise(quiet, CHANGE_HOPS) ? SignalQuality.NOISY : SignalQuality.OK;
   }
 
