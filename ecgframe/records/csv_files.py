@@ -34,6 +34,7 @@ from .channels import MILLIVOLTS, Marked, stacked
 from .csv_cells import Cells, IntegerColumn, LineNumbers, MissingCells, NumberColumns
 from .csv_columns import JSON, Columns, columns_of, notes_above
 from .csv_dialect import DECIMALS, Dialect, dialects, is_missing, is_number, may_be_decimal_commas, rows_of
+from .csv_rows import rows_as_text
 from .csv_times import in_seconds, seconds_of, start_of
 from .mapped import Reading
 from .record import COUNTS, PORTION, Record, RecordError
@@ -163,14 +164,13 @@ def write_csv(record: Record, file: TextIO) -> None:
     cells = [spreadsheet_cell(lead) for lead in record.leads]
     if [*cells, units] != [*record.leads, record.units] or any(";" in cell for cell in cells):
         file.write(f"# {NAMES}: {spreadsheet_json({'leads': record.leads, 'units': record.units})}\n")
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["time", *cells])
-    rate = record.sampling_rate
+    csv.writer(file, lineterminator="\n").writerow(["time", *cells])
     reading = Reading(record.signal)
     at_a_time = _at_a_time(len(record.signal))
     for start in range(0, record.samples, at_a_time):
-        portion = reading.samples(start, start + at_a_time).T.tolist()
-        rows.writerows([number / rate, *samples] for number, samples in enumerate(portion, start))
+        portion = reading.samples(start, start + at_a_time).T
+        times = np.arange(start, start + len(portion)) / record.sampling_rate
+        file.write(rows_as_text(times, portion))
 
 
 def _leads(table: _Table, columns: Sequence[int]) -> tuple[str, ...]:
