@@ -59,8 +59,8 @@ def decode(
         typer.Option(
             min=1,
             metavar="BYTES",
-            help="Memory limit for the samples. Default: nine times the size of the file, at least 80 MiB. The limit of "
-            "inflated bytes is three times as much; with this option, CSV of any length is written.",
+            help="Memory limit for the samples. Default: nine times the size of the file, at least 80 MiB. "
+            "The limit of inflated bytes is three times as much. With this option, CSV of any length is written.",
         ),
     ] = None,
     force: Force = False,

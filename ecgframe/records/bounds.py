@@ -21,12 +21,12 @@ INFLATED_PER_BYTE: Final = 3
 """Inflated bytes of payloads per byte of samples. In list form, a float16 takes five bytes and a float64 nine."""
 
 FEW_CSV_NUMBERS: Final = 1 << 25
-"""Numbers that a CSV file has at most if it is made of a file of any size, times included. An hour of 12 leads at 500 Hz
-has 23 million."""
+"""Numbers, times included, of a CSV file that may be made of a file of any size. An hour of 12 leads at 500 Hz has 23
+million."""
 
 CSV_NUMBERS_PER_BYTE: Final = 6
-"""Further numbers for each byte of the other file. Deflated ECG has up to three samples in a byte, each with its time if
-there is one lead."""
+"""Further numbers for each byte of the other file. A byte of deflated ECG has up to three samples, and in a file of one
+lead, each has its time."""
 
 MOST_LEADS: Final = 4096
 

@@ -208,7 +208,7 @@ def test_a_small_file_may_not_become_a_large_recording(tmp_path):
 
 
 def test_what_frames_inflate_to_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(bounds, "SMALL_RECORDING", 1000)
+    monkeypatch.setattr(bounds, "SMALL_RECORDING", 12_000)
     codec = Codec(compression=Compression(threshold=0))
     octets = b"".join(
         codec.encode(MessageType.ECG_DATA, {"signal": [1, 2], "sampling_rate": 250, "note": "x" * 30_000})
@@ -238,9 +238,9 @@ def test_texts_arrays_and_maps_of_compressed_frames_are_bounded(tmp_path, monkey
 
 def test_csv_out_of_proportion_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "FEW_CSV_NUMBERS", 100)
-    record = Record(np.zeros((2, 5000), "int16"), 250, ("I", "II"), "mV", (1.0, 1.0), (0.0, 0.0), "x")
+    data = {"signal": np.zeros((2, 5000), "int16"), "sampling_rate": 250}
     path = tmp_path / "flat.frames"
-    path.write_bytes(b"".join(frames_of(record, Codec(ndarray="binary", compression=Compression(threshold=0)))))
+    path.write_bytes(Codec(ndarray="binary").encode(MessageType.ECG_DATA, data))
     done = run("decode", path, "-o", tmp_path / "flat.csv", code=1)
     assert "as CSV it has 15,000 numbers" in " ".join(done.output.split())
     assert not (tmp_path / "flat.csv").exists()
