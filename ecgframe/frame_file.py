@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from ._core import Header, flatten
 from .codec import Codec, Message
-from .compression import HIGHEST_RATIO, inflate
+from .compression import HIGHEST_RATIO as _HIGHEST_RATIO
+from .compression import inflate
 from .errors import MessageTooLarge, ProtocolError
 from .messages.times import unix_seconds
 from .protocol import DATA_TYPES as _DATA_TYPES
@@ -373,7 +374,7 @@ class Joining:
         try:
             plain = inflate(payload, limit)
         except ProtocolError as error:
-            self._inflated += min(limit, HIGHEST_RATIO * len(payload))
+            self._inflated += min(limit, _HIGHEST_RATIO * len(payload))
             if isinstance(error, MessageTooLarge) and left < _MAX_PAYLOAD:
                 raise FrameFault(
                     f"with it the file inflates to more than {most_inflated(self.max_bytes):,} bytes, which is more "
