@@ -55,6 +55,9 @@ INFLATED_BY: Final = (_library, _stream_library)
 
 LEVELS: Final = range(1, 10)
 
+HIGHEST_RATIO: Final = 1032
+"""The highest ratio at which deflate compresses."""
+
 SAMPLED_FROM: Final = 1 << 16
 """Payloads of at least this many bytes are sampled first; smaller ones are compressed faster than sampled."""
 

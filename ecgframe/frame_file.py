@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ._core import Header, flatten
 from .codec import Codec, Message
+from .compression import HIGHEST_RATIO as _HIGHEST_RATIO
 from .compression import inflate
-from .errors import ProtocolError
+from .errors import MessageTooLarge, ProtocolError
 from .messages.times import unix_seconds
 from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
@@ -26,7 +27,7 @@ from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
 from .protocol import LARGEST_LENGTH, Flag, MessageType
 from .records import Annotation, Record, RecordError
 from .records.bounds import MOST_LEADS as _MOST_LEADS
-from .records.bounds import most_bytes
+from .records.bounds import most_bytes, most_inflated
 from .records.compressed import compression_of
 from .records.mapped import HELD as _HELD
 from .records.mapped import MappedFile, Reading
@@ -62,6 +63,10 @@ LONGEST: Final = 1e9
 
 LONGEST_TEXT: Final = 1000
 """Characters of an alert that are kept."""
+
+_BYTES_AN_OBJECT: Final = 16
+"""Bytes of the limit of the samples for each text, array or map in compressed or large payloads. A frame of a recording
+has some dozens of them, and more samples."""
 
 _STEP: Final = 6e-7
 """Seconds by which the difference of two times in Unix seconds may be away from the exact one: more than two steps of
@@ -335,6 +340,8 @@ class Joining:
         self._alerts: list[Annotation] = []
         self._others: Counter[str] = Counter()
         self._begin: float | None = None
+        self._inflated = 0
+        self._others_left = max_bytes // _BYTES_AN_OBJECT
         self._next_sequence = 0
         self.versions: set[int] = set()
         self.compressed = 0
@@ -351,14 +358,37 @@ class Joining:
         if not compressed and header.length <= _UNCOUNTED:
             return READER.decode(frame)
         header, payload = READER.split(frame)
-        plain = inflate(payload, _MAX_PAYLOAD) if compressed else payload
+        plain = self._inflate(payload) if compressed else payload
+        numbers, others, containers = count_numbers(plain)
+        if numbers > _LARGEST_LIST or others > _MOST_OTHERS:
+            what = f"{numbers:,} numbers in list form" if numbers > _LARGEST_LIST else f"{others:,} texts"
+            raise FrameFault(f"it holds {what}, more than a frame of a recording is believed to")
+        self._others_left -= others + containers
+        if self._others_left < 0:
+            raise FrameFault(
+                "with it the frames hold more texts, arrays and maps than a file of this size is believed to "
+                "(--max-bytes allows more)"
+            )
         if len(plain) > _UNCOUNTED:
-            numbers, others = count_numbers(plain)
-            if numbers > _LARGEST_LIST or others > _MOST_OTHERS:
-                what = f"{numbers:,} numbers in list form" if numbers > _LARGEST_LIST else f"{others:,} texts"
-                raise FrameFault(f"it holds {what}, more than a frame of a recording is believed to")
             self._check_room(8 * numbers)
         return READER.decode(frame)
+
+    def _inflate(self, payload: memoryview) -> bytes | bytearray:
+        """Inflate a payload, unless the file inflates to more than its samples could take."""
+        left = max(most_inflated(self.max_bytes) - self._inflated, 0)
+        limit = min(left, _MAX_PAYLOAD)
+        try:
+            plain = inflate(payload, limit)
+        except ProtocolError as error:
+            self._inflated += min(limit, _HIGHEST_RATIO * len(payload))
+            if isinstance(error, MessageTooLarge) and left < _MAX_PAYLOAD:
+                raise FrameFault(
+                    f"with it the file inflates to more than {most_inflated(self.max_bytes):,} bytes, which is more "
+                    "than a recording of this size is believed to (--max-bytes allows more)"
+                ) from error
+            raise
+        self._inflated += len(plain)
+        return plain
 
     def add(self, message: Message) -> None:
         """Add the next frame.

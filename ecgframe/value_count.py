@@ -5,33 +5,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 
-_WIDTHS: Final = (1, 2, 3, 5, 9)
-"""Bytes of a value in each group of the expression below, except the last group, of arrays and maps."""
-
-_RUNS: Final = re.compile(
-    rb"([\x00-\x7f\xa0\xc0\xc2\xc3\xe0-\xff]++)"  # small integers, nil, booleans, empty texts
-    rb"|((?:[\xcc\xd0].)++)"
-    rb"|((?:[\xcd\xd1]..)++)"
-    rb"|((?:[\xca\xce\xd2].{4})++)"
-    rb"|((?:[\xcb\xcf\xd3].{8})++)"
-    rb"|([\x80-\x9f]++)",  # headers of short arrays and maps
-    re.DOTALL,
-)
-"""Consecutive values of one width. A list of samples consists of a few such runs."""
-
-_HEADERS: Final = {0xDC: 3, 0xDD: 5, 0xDE: 3, 0xDF: 5}
-"""Sizes of the headers of long arrays and maps, in bytes."""
-
-_LONG_MAPS: Final = frozenset({0xDE, 0xDF})
-
-_LENGTHS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
-"""Sizes of the length of texts and byte strings, in bytes."""
+from . import _core
 
 MOST_OTHERS: Final = 1 << 20
 """Texts, byte strings and map entries after which ``count_numbers`` stops; no message has more, see ``MAX_VALUES``."""
@@ -47,57 +25,19 @@ _CONTAINERS: Final = frozenset({list, dict, np.ndarray, str, bytes, memoryview})
 def has_more_values(payload: bytes | bytearray | memoryview, most: int) -> bool:
     """Tell whether a packed payload has more than ``most`` values.
 
-    The samples of an array in list form count, arrays and maps themselves do not: unpacking limits those. Stops at the
-    limit. False for a damaged payload, since unpacking finds the error.
+    The samples of an array in list form count, arrays and maps themselves do not: unpacking limits those. False for a
+    damaged payload, since unpacking finds the error.
     """
-    count = 0
-    for numbers, others, _ in _runs(payload):
-        count += numbers + others
-        if count > most:
-            return True
-    return False
+    numbers, others, _ = _core.count_numbers(_core.flatten(payload), 0, len(payload), most)
+    return numbers + others > most
 
 
-def count_numbers(payload: bytes | bytearray | memoryview) -> tuple[int, int]:
-    """Count the numbers in a packed payload, and its texts, byte strings and entries of long maps.
+def count_numbers(payload: bytes | bytearray | memoryview) -> tuple[int, int, int]:
+    """Count the numbers in a packed payload; its texts, byte strings and entries of long maps; its arrays and maps.
 
     Nil and booleans count as numbers. Stops at damage, and once the second count exceeds ``MOST_OTHERS``.
     """
-    numbers = others = 0
-    for more_numbers, more_others, entries in _runs(payload):
-        numbers += more_numbers
-        others += more_others + entries
-        if others > MOST_OTHERS:
-            break
-    return numbers, others
-
-
-def _runs(payload: bytes | bytearray | memoryview) -> Iterator[tuple[int, int, int]]:
-    """Yield the numbers, the texts and byte strings, and the entries of a long map in each part; ends at damage."""
-    place, nbytes = 0, len(payload)
-    while place < nbytes:
-        run = _RUNS.match(payload, place)
-        if run is not None:
-            assert run.lastindex is not None
-            if run.lastindex <= len(_WIDTHS):
-                yield (run.end() - place) // _WIDTHS[run.lastindex - 1], 0, 0
-            place = run.end()
-            continue
-        tag = payload[place]
-        if tag in _HEADERS:
-            stop = place + _HEADERS[tag]
-            if tag in _LONG_MAPS:  # a key may be a number, and is an object nevertheless
-                yield 0, 0, min(int.from_bytes(payload[place + 1 : stop], "big"), nbytes - place)
-            place = stop
-            continue
-        if 0xA0 <= tag <= 0xBF:
-            place += 1 + (tag & 31)
-        elif tag in _LENGTHS:
-            width = _LENGTHS[tag]
-            place += 1 + width + int.from_bytes(payload[place + 1 : place + 1 + width], "big")
-        else:
-            return
-        yield 0, 1, 0
+    return _core.count_numbers(_core.flatten(payload), 0, len(payload), MOST_OTHERS)
 
 
 def count_values(data: Any) -> int:

@@ -40,6 +40,7 @@ if accelerated and not TYPE_CHECKING:
         stream_end,
         unpack,
         unpack_arrays,
+        value_count,
         with_entry,
         write_samples,
         writer,
@@ -58,6 +59,7 @@ if TYPE_CHECKING or accelerated:
     from .stream_end import repeats_last_four
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
+    from .value_count import count_numbers
 else:
     from .plain import import_from_source
     from .plain._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
@@ -72,6 +74,7 @@ else:
     from .plain.stream_end import repeats_last_four
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
+    from .plain.value_count import count_numbers
 
     # A compiled codec.py calls the compiled core from C, so import its source instead.
     import_from_source(__name__.removesuffix("_core") + "codec", os.path.join(os.path.dirname(__path__[0]), "codec.py"))
@@ -84,6 +87,7 @@ __all__ = [
     "accelerated",
     "as_byte",
     "build_frame",
+    "count_numbers",
     "crc32",
     "flatten",
     "flatten_writable",

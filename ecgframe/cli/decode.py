@@ -14,6 +14,7 @@ from ..foreign_text import printable
 from ..frame_file import FrameFile, read_frames
 from ..plural import counted
 from ..records import Record, save_record, write_record
+from ..records.bounds import check_csv
 from ..records.record import portions
 from ..records.write import SUFFIXES, files_to_save
 from ..tools.salvage import Losses, read_damaged
@@ -59,7 +60,8 @@ def decode(
         typer.Option(
             min=1,
             metavar="BYTES",
-            help="Memory limit for the samples. Default: nine times the size of the file, at least 80 MiB.",
+            help="Memory limit for the samples. Default: nine times the size of the file, at least 80 MiB. "
+            "The limit of inflated bytes is three times as much. With this option, CSV of any length is written.",
         ),
     ] = None,
     force: Force = False,
@@ -89,6 +91,9 @@ def decode(
             else:
                 found = read_frames(place, lambda messages: track(messages, None), max_bytes=max_bytes)
             nbytes = place.stat().st_size
+        is_csv = format is RecordForm.CSV if output == STREAM else output is not None and output.suffix == ".csv"
+        if is_csv and max_bytes is None:
+            check_csv(name_of(file, STDIN), found.record, nbytes)
         if output is None:
             verdict = "others broken or missing" if losses else "all whole, none missing"
             _print_summary(name_of(file, STDIN), nbytes, found, verdict)

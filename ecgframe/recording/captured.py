@@ -17,7 +17,8 @@ from ..messages.times import unix_seconds
 from ..plural import counted
 from ..protocol import DATA_TYPES, MessageType
 from ..records import Record, RecordError
-from ..records.bounds import most_bytes
+from ..records.bounds import most_bytes, most_inflated
+from ..tools.budget import Budget
 from ..tools.capture.pcap import read_capture
 from ..tools.frame_analysis import Examined, Examiner
 from ..tools.observation import Observation, Origin, Remark
@@ -32,6 +33,9 @@ STREAMS_TOLD: Final = 20
 
 NOTES_TOLD: Final = 20
 """Faults of a capture that are described one by one; the rest are counted."""
+
+BYTES_A_VALUE: Final = 2
+"""Bytes of the limit of the samples for each value that may be unpacked: most samples are of int16 or larger."""
 
 WITHOUT_NAME: Final = ""
 """Name that stands for messages without the field ``stream``."""
@@ -82,7 +86,8 @@ def read_captured(path: Path, stream: str | None = None, *, max_bytes: int | Non
     most = max_bytes or most_bytes(path.stat().st_size)
     reader = _CaptureReader(path, stream, most)
     with path.open("rb") as file:
-        examiner = Examiner(validate=True)
+        budget = Budget(free_work=most // BYTES_A_VALUE, free_inflated=most_inflated(most))
+        examiner = Examiner(validate=True, budget=budget)
         for one in read_capture(file, examiner.budget):
             reader.take(one, examiner)
     name = reader.chosen()
@@ -156,6 +161,7 @@ class _CaptureReader:
             if one.is_fault:
                 self._fault(one.text, one.origin)
             return
+        passed_over = examiner.budget.passed_over
         for frame in examiner.examine(one):
             if frame.error is not None:
                 self._broken += 1
@@ -164,6 +170,8 @@ class _CaptureReader:
                 self._fault(f"a frame was not read: {frame.unread}", one.origin)
             elif frame.message is not None and frame.message.type in DATA_TYPES:
                 self._hold(frame, frame.message)
+        if examiner.budget.passed_over > passed_over:
+            self._fault("frames of a message were not read: the source has too many values for its size", one.origin)
 
     def chosen(self) -> str:
         """Return the name of the stream to read.

@@ -9,6 +9,8 @@ from .record import RecordError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .record import Record
+
 SMALL_RECORDING: Final = 80 * 1024 * 1024
 """Bytes of samples that a file of any size may have."""
 
@@ -17,6 +19,17 @@ BYTES_PER_BYTE: Final = 9
 
 LONGEST_SILENCE: Final = 10
 """Longest recording with gaps, as a multiple of its samples, since missing samples take room as well."""
+
+INFLATED_PER_BYTE: Final = 3
+"""Inflated bytes of payloads per byte of samples. In list form, a float16 takes five bytes and a float64 nine."""
+
+FEW_CSV_NUMBERS: Final = 1 << 25
+"""Numbers, times included, of a CSV file that may be made of a file of any size. An hour of 12 leads at 500 Hz has 23
+million."""
+
+CSV_NUMBERS_PER_BYTE: Final = 6
+"""Further numbers for each byte of the other file. A byte of deflated ECG has up to three samples, and in a file of one
+lead, each has its time."""
 
 MOST_LEADS: Final = 4096
 
@@ -37,6 +50,26 @@ BYTES_OF_AN_ELEMENT: Final = 64
 def most_bytes(nbytes: int) -> int:
     """Return the largest size in bytes of the samples in a file of ``nbytes``."""
     return max(SMALL_RECORDING, BYTES_PER_BYTE * nbytes)
+
+
+def most_inflated(max_bytes: int) -> int:
+    """Return how many bytes the payloads of a file may inflate to whose samples take at most ``max_bytes``."""
+    return INFLATED_PER_BYTE * max_bytes
+
+
+def check_csv(path: Path | str, record: Record, nbytes: int) -> None:
+    """Refuse to write CSV that is out of proportion to the ``nbytes`` of the file that the recording was read from.
+
+    Raises:
+        RecordError: it would have too many numbers.
+    """
+    count = record.samples * (len(record.signal) + 1)
+    most = FEW_CSV_NUMBERS + CSV_NUMBERS_PER_BYTE * nbytes
+    if count > most:
+        raise RecordError(
+            f"{path}: as CSV it has {count:,} numbers, and not more than {most:,} are written for a file of this size; "
+            "write .npz, or allow more with --max-bytes"
+        )
 
 
 def most_annotations(nbytes: int) -> int:

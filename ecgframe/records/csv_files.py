@@ -37,6 +37,7 @@ from .csv_decimals import Doubt, decimal_commas
 from .csv_dialect import DECIMALS, Dialect, dialects, is_missing, is_number, rows_of
 from .csv_notes import is_note, note_comment, notes_above
 from .csv_rates import rate_and_start
+from .csv_rows import rows_as_text
 from .csv_table import Table, at_a_time
 from .csv_times import seconds_of
 from .csv_units import NAMES, calibrated, choose, noted_names
@@ -142,14 +143,13 @@ def write_csv(record: Record, file: TextIO) -> None:
     cells = [spreadsheet_cell(lead) for lead in record.leads]
     if [*cells, units] != [*record.leads, record.units] or any(";" in cell for cell in cells):
         file.write(f"# {NAMES}: {spreadsheet_json({'leads': record.leads, 'units': record.units})}\n")
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["time", *cells])
-    rate = record.sampling_rate
+    csv.writer(file, lineterminator="\n").writerow(["time", *cells])
     reading = Reading(record.signal)
     rows_at_a_time = at_a_time(len(record.signal))
     for start in range(0, record.samples, rows_at_a_time):
-        portion = reading.samples(start, start + rows_at_a_time).T.tolist()
-        rows.writerows([number / rate, *samples] for number, samples in enumerate(portion, start))
+        portion = reading.samples(start, start + rows_at_a_time).T
+        times = np.arange(start, start + len(portion)) / record.sampling_rate
+        file.write(rows_as_text(times, portion))
 
 
 def _leads(table: Table, columns: Sequence[int]) -> tuple[str, ...]:

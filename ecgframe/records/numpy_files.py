@@ -113,7 +113,9 @@ def _calibration(path: Path, arrays: Arrays, given: Calibration) -> dict[str, An
         given.check(is_whole=arrays[SIGNAL].dtype.kind in "iu")
     except ValueError as error:
         raise RecordError(f"{path}: {error}") from error
-    stated = str(arrays["units"]).strip() if "units" in arrays else ""
+    stated = str(arrays["units"]) if "units" in arrays else ""
+    if not stated.strip():
+        stated = ""
     units = stated or given.units
     if stated == COUNTS and given.gain is not None and "gain" not in arrays:
         units = given.units

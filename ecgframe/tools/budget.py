@@ -33,33 +33,41 @@ class Budget:
 
     Args:
         is_limited: whether there are limits. A live connection needs none, since it is limited by its own rate.
+        free_work: unpacked values that a source of any size may have.
+        free_inflated: inflated bytes that a source of any size may have.
 
     Attributes:
         nbytes: bytes of the source that were read so far.
         inflated: bytes that were inflated so far.
         work: values that were unpacked so far, with ``WORK_PER_FRAME`` for each frame and ``WORK_PER_BROKEN`` for each
             broken one.
+        passed_over: bytes of messages that were not read after their first frame, since the budget was used up.
     """
 
-    __slots__ = ("_is_limited", "inflated", "nbytes", "work")
+    __slots__ = ("_free_inflated", "_free_work", "_is_limited", "inflated", "nbytes", "passed_over", "work")
 
-    def __init__(self, *, is_limited: bool = True) -> None:
+    def __init__(
+        self, *, is_limited: bool = True, free_work: int | None = None, free_inflated: int | None = None
+    ) -> None:
         self._is_limited = is_limited
+        self._free_inflated = FREE_INFLATED if free_inflated is None else free_inflated
+        self._free_work = FREE_WORK if free_work is None else free_work
         self.nbytes = 0
         self.inflated = 0
         self.work = 0
+        self.passed_over = 0
 
     @property
     def inflating_left(self) -> int:
         """Bytes that may still be inflated."""
         if not self._is_limited:
-            return FREE_INFLATED
-        return max(FREE_INFLATED + INFLATED_PER_BYTE * self.nbytes - self.inflated, 0)
+            return self._free_inflated
+        return max(self._free_inflated + INFLATED_PER_BYTE * self.nbytes - self.inflated, 0)
 
     @property
     def may_work(self) -> bool:
         """True if frames may still be unpacked."""
-        return not self._is_limited or self.work < FREE_WORK + WORK_PER_BYTE * self.nbytes
+        return not self._is_limited or self.work < self._free_work + WORK_PER_BYTE * self.nbytes
 
 
 def unlimited() -> Budget:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._core import Header, crc32, flatten, message_of
 from ..codec import Codec, Message
-from ..compression import inflate
+from ..compression import HIGHEST_RATIO, inflate
 from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError
 from ..messages import check_received
 from ..messages.template_rules import check_size as check_template_size
@@ -43,9 +43,6 @@ MOST_VALUES: Final = 1 << 20
 
 SMALL_PAYLOAD: Final = 64
 """Largest payload, in bytes, whose values need not be counted."""
-
-_MOST_INFLATED: Final = 1032
-"""Highest compression ratio of deflate."""
 
 _LETTERS: Final = {1: "B", 4: "I", 8: "Q"}
 _LAYOUTS: Final = [
@@ -195,7 +192,11 @@ class Examiner:
         self._templates = SeenTemplates()
 
     def examine(self, delivery: Delivery) -> Iterator[Examined]:
-        """Yield the frames of a message, up to the first broken frame whose end is unknown."""
+        """Yield the frames of a message, up to the first broken frame whose end is unknown.
+
+        Once the budget is used up, only the first one: a message may inflate to millions of frames. The bytes of the
+        others are counted in ``budget.passed_over``.
+        """
         octets = delivery.octets
         if delivery.is_text:
             text = InvalidDataFormat("a text message; frames travel in binary ones")
@@ -207,6 +208,9 @@ class Examiner:
         flat = flatten(octets)
         offset, is_first = 0, True
         while offset < len(octets) or is_first:  # an empty message counts as a broken frame
+            if not is_first and not self.budget.may_work:
+                self.budget.passed_over += len(octets) - offset
+                return
             found = self._judge(delivery, flat, offset)
             yield found
             if found.error is not None and is_fatal(found.error):
@@ -261,7 +265,11 @@ class Examiner:
         if len(plain) > MOST_VALUES and has_more_values(plain, MOST_VALUES):
             budget.work += MOST_VALUES
             return None, f"the payload has more than {MOST_VALUES:,} values"
-        data = self._codec.unpack(plain)
+        try:
+            data = self._codec.unpack(plain)
+        except ProtocolError:
+            budget.work += min(len(plain), MOST_VALUES)  # the values before the error were unpacked
+            raise
         budget.work += count_values(data)
         return message_of(header, data, len(plain)), None
 
@@ -287,7 +295,7 @@ class Examiner:
         try:
             inflated = inflate(payload, limit)
         except ProtocolError as error:
-            self.budget.inflated += min(limit, _MOST_INFLATED * len(payload))
+            self.budget.inflated += min(limit, HIGHEST_RATIO * len(payload))
             if isinstance(error, MessageTooLarge) and limit < self._max_payload:
                 return None
             raise

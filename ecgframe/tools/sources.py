@@ -99,10 +99,16 @@ class CaptureSource:
     budget: Budget = field(default_factory=Budget)
 
     def observations(self) -> Iterator[Observation]:
-        """Yield the WebSocket messages in the capture. Raises the same as ``read_capture``."""
+        """Yield the WebSocket messages in the capture. Raises the same as ``read_capture``.
+
+        The last remark says how many bytes were not read in messages of several frames, once the budget was used up.
+        """
         from .capture.pcap import read_capture  # noqa: PLC0415 - needs websockets
 
-        return read_capture(self.file, self.budget)
+        yield from read_capture(self.file, self.budget)
+        if self.budget.passed_over:
+            text = f"{self.budget.passed_over:,} bytes of messages with several frames were not read after their first"
+            yield Remark(f"{text} frame: the source has too many values for its size", is_fault=True)
 
 
 Source = FrameSource | CaptureSource

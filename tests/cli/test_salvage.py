@@ -7,9 +7,9 @@ import pytest
 from command_line import run
 from recordings import assert_same
 
-from ecgframe import Codec, MessageType, encode
+from ecgframe import Codec, Compression, MessageType, encode
 from ecgframe.frame_file import FrameFileError, ecg_messages, read_frames
-from ecgframe.records import Record, read_record
+from ecgframe.records import Record, bounds, read_record
 from ecgframe.tools.salvage import read_damaged
 
 RATE, EACH, FRAMES = 100, 50, 8
@@ -205,6 +205,58 @@ def test_a_small_file_may_not_become_a_large_recording(tmp_path):
     assert "--max-bytes" in told
     assert "frame 10" in told
     assert "11,000,000 samples" in run("decode", path, "--max-bytes", 100_000_000).output
+
+
+def test_what_frames_inflate_to_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "SMALL_RECORDING", 12_000)
+    codec = Codec(compression=Compression(threshold=0))
+    octets = b"".join(
+        codec.encode(MessageType.ECG_DATA, {"signal": [1, 2], "sampling_rate": 250, "note": "x" * 30_000})
+        for _ in range(4)
+    )
+    path = tmp_path / "inflates.frames"
+    path.write_bytes(octets)
+    assert len(octets) < 1200
+    with pytest.raises(FrameFileError, match=r"frame 1, .* inflates to more than 3\d,\d{3} bytes.*--max-bytes"):
+        read_frames(path)
+    losses = read_damaged(path).losses
+    assert losses.frames == 3
+    assert all("--max-bytes allows more" in problem for problem in losses.problems)
+    assert read_frames(path, max_bytes=100_000).record.samples == 8
+
+
+def test_texts_arrays_and_maps_of_compressed_frames_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "SMALL_RECORDING", 16_000)
+    codec = Codec(compression=Compression(threshold=0))
+    octets = codec.encode(MessageType.ECG_DATA, {"signal": [1, 2], "sampling_rate": 250, "note": [[]] * 600}) * 2
+    path = tmp_path / "objects.frames"
+    path.write_bytes(octets)
+    with pytest.raises(FrameFileError, match=r"frame 1, .* more texts, arrays and maps .*--max-bytes"):
+        read_frames(path)
+    assert read_frames(path, max_bytes=32_000).record.samples == 4
+
+
+def test_csv_out_of_proportion_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "FEW_CSV_NUMBERS", 100)
+    data = {"signal": np.zeros((2, 5000), "int16"), "sampling_rate": 250}
+    path = tmp_path / "flat.frames"
+    path.write_bytes(Codec(ndarray="binary").encode(MessageType.ECG_DATA, data))
+    done = run("decode", path, "-o", tmp_path / "flat.csv", code=1)
+    assert "as CSV it has 15,000 numbers" in " ".join(done.output.split())
+    assert not (tmp_path / "flat.csv").exists()
+    run("decode", path, "-o", tmp_path / "flat.npz")
+    run("decode", path, "-o", tmp_path / "flat.csv", "--max-bytes", "1000000")
+
+
+def test_an_hour_without_a_signal_is_read_in_full(tmp_path):
+    size, frames = 30_000, 60  # a minute of 12 leads at 500 Hz a frame
+    codec = Codec(ndarray="binary", compression=Compression())
+    data = {"signal": np.zeros((12, size), "int16"), "sampling_rate": 500}
+    path = tmp_path / "hour.frames"
+    path.write_bytes(codec.encode(MessageType.ECG_DATA, data) * frames)
+    record = read_frames(path).record
+    assert record.samples == size * frames
+    bounds.check_csv(path, record, path.stat().st_size)
 
 
 def test_leads_are_bounded(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
@@ -34,6 +35,9 @@ COLOURS: Final = dict(zip(HEADER_FIELDS, _OF_FIELDS, strict=True), payload="defa
 HEX_WIDTH: Final = 16
 HEX_LINES: Final = 32
 """Lines of the bytes of a payload that are shown; the rest are counted."""
+
+MOST_FIELDS: Final = 200
+"""Fields of a message that are shown as text; the rest are counted."""
 
 
 class FrameView(ABC):
@@ -202,9 +206,12 @@ def _payload_lines(data: Any) -> Iterator[Text]:
     if not isinstance(data, dict) or not data:
         yield Text(in_words(data))
         return
-    width = min(max(len(printable(key)) for key in data), 24)
-    for key, value in data.items():
+    fields = list(islice(data.items(), MOST_FIELDS))
+    width = min(max(len(printable(key)) for key, _ in fields), 24)
+    for key, value in fields:
         yield Text.assemble((f"{printable(key):{width}}  ", "dim"), in_words(value))
+    if len(data) > MOST_FIELDS:
+        yield Text(f"… {len(data) - MOST_FIELDS:,} more fields; --json shows all", "dim")
 
 
 def _hex_lines(frame: Examined) -> Iterator[Text]:
