@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t
 from ._header cimport FlatBuffer
 from .byteorder cimport load16, load32
 from .msgpack_tags cimport (
-    ARRAY16, ARRAY32, BIN32, BIN8, F32, F64, FALSE, FIXMAP, FIXSTR, I64, MAP16, MAP32, NEGATIVE_FIXINT, NIL, STR32,
+    ARRAY16, BIN32, BIN8, F32, F64, FALSE, FIXMAP, FIXSTR, I64, MAP16, MAP32, NEGATIVE_FIXINT, NIL, STR32,
     STR8, TRUE, U8,
 )
 

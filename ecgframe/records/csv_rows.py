@@ -6,15 +6,13 @@ orjson formats numbers up to ten times as fast as Python. Without it, and for nu
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-try:
-    import orjson
-except ImportError:
-    orjson = None  # type: ignore[assignment]
+from ..libraries import MissingLibrary, library
 
 _SMALLEST, _LARGEST = 1e-4, 1e16
 """Range of the floats, apart from 0, that ``repr`` writes without an exponent."""
@@ -33,6 +31,7 @@ def rows_as_text(times: npt.NDArray[np.float64], samples: npt.NDArray[Any]) -> s
             samples = samples.astype(np.float64)
     lines: list[bytes] = []
     is_alike = np.zeros(count, bool)
+    orjson = _orjson()
     if orjson is not None and count and samples.dtype.kind in "iuf":
         is_alike = _is_written_alike(times) & _is_written_alike(samples).all(axis=1)
         option = orjson.OPT_SERIALIZE_NUMPY
@@ -47,6 +46,15 @@ def rows_as_text(times: npt.NDArray[np.float64], samples: npt.NDArray[Any]) -> s
     for row in np.flatnonzero(~is_alike).tolist():
         lines[row] = ",".join(map(repr, (times[row].item(), *samples[row].tolist()))).encode()
     return b"".join([line + b"\n" for line in lines]).decode("ascii")
+
+
+@cache
+def _orjson() -> Any:
+    """Return the library, which is imported when the first rows are written; None without it."""
+    try:
+        return library("orjson", extra="cli", purpose="writing CSV fast")
+    except MissingLibrary:
+        return None
 
 
 def _is_written_alike(numbers: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

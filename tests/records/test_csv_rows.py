@@ -40,7 +40,7 @@ def test_rows_are_as_python_writes_them(is_without, samples, start, rate):
     times = np.arange(start, start + len(samples)) / rate
     with pytest.MonkeyPatch.context() as patch:
         if is_without:
-            patch.setattr(csv_rows, "orjson", None)
+            patch.setattr(csv_rows, "_orjson", lambda: None)
         assert csv_rows.rows_as_text(times, samples) == expected(times, samples)
 
 
