@@ -8,8 +8,10 @@ import { Percentiles, Rate } from "./statistics.js";
 
 /** Window of the rates in seconds. */
 const WINDOW = 4;
-/** If the median latency is below minus this many seconds, the server's clock is ahead. */
+/** Seconds by which the server's clock may be ahead without being marked. */
 const CLOCK_TOLERANCE = 0.1;
+/** A median latency below this many seconds would be shown as a negative number. */
+const LEAST_SHOWN = -0.00005;
 /** Number of latencies from which the percentiles are calculated. */
 const LATENCIES = 1000;
 
@@ -68,13 +70,10 @@ export class Status {
     set("status-reconnections", String(counts.reconnections), counts.reconnections > 0);
   }
 
-  /** Show the latency or, if messages seem to arrive before they were sent, by how much the server's clock is ahead. */
   #showLatency(): void {
+    const isKnown = this.latencies.count > 0;
     const [median, p99] = this.latencies.at(0.5, 0.99);
-    const isAhead = this.latencies.count > 0 && median < -CLOCK_TOLERANCE;
-    const times = `median ${milliseconds(median)} · p99 ${milliseconds(p99)}`;
-    const text = isAhead ? `clock of the server ${duration(-median)} ahead` : times;
-    set("status-latency", this.latencies.count === 0 ? "––" : text, isAhead);
+    set("status-latency", isKnown ? latencyText(median, p99) : "––", isKnown && median < -CLOCK_TOLERANCE);
   }
 }
 
@@ -87,12 +86,18 @@ export function describeBytes(rate: number, jsonRatio: number): string {
   return `${now} (JSON ${kilobytes(rate * jsonRatio)}, ${share < 0 ? "−" : "+"}${Math.abs(share)} %)`;
 }
 
+/** The latency or, if messages seem to arrive before they were sent, by how much the server's clock is ahead. */
+export function latencyText(median: number, p99: number): string {
+  if (median >= LEAST_SHOWN) return `median ${milliseconds(median)} · p99 ${milliseconds(p99)}`;
+  return `clock of the server ${median > -CLOCK_TOLERANCE ? milliseconds(-median) : duration(-median)} ahead`;
+}
+
 function kilobytes(bytes: number): string {
   return bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} kB/s` : `${(bytes / 1e6).toFixed(2)} MB/s`;
 }
 
 function milliseconds(seconds: number): string {
-  return `${(seconds * 1000).toFixed(1).replace("-", "−")} ms`;
+  return `${Math.max(seconds * 1000, 0).toFixed(1)} ms`;
 }
 
 function set(id: string, text: string, isBad = false): void {

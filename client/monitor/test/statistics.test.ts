@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { load } from "../src/settings.js";
 import { Percentiles, Rate } from "../src/statistics.js";
-import { describeBytes } from "../src/status.js";
+import { describeBytes, latencyText } from "../src/status.js";
 
 describe("statistics", () => {
   it("rates are those of the last seconds", () => {
@@ -20,6 +20,13 @@ describe("statistics", () => {
     expect(values.at(0.5)).toEqual([Number.NaN]);
     for (let value = 0; value < 1000; value += 1) values.add(value);
     expect(values.at(0, 0.5, 0.99)).toEqual([900, 950, 999]);
+  });
+
+  it("a latency is never negative: it is a clock that is ahead", () => {
+    expect(latencyText(0.0123, 0.04)).toBe("median 12.3 ms · p99 40.0 ms");
+    expect(latencyText(-0.00003, 0)).toBe("median 0.0 ms · p99 0.0 ms");
+    expect(latencyText(-0.004, 0.001)).toBe("clock of the server 4.0 ms ahead");
+    expect(latencyText(-0.5, 0)).toBe("clock of the server 0.50 s ahead");
   });
 
   it("bytes are said as people read them", () => {
