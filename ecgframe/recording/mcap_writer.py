@@ -137,7 +137,7 @@ class McapWriter:
         """Append an alert with all its fields, at its own time, moved with the signal."""
         start, own = unix_seconds(alert.get("start")), unix_seconds(alert.get("timestamp"))
         after = 0.0 if start is None or own is None else own - start
-        at = self._moment(self._begin + round((note.time + after) * 1e9))
+        at = self._moment(self._begin + round(min(max(note.time + after, -_LATEST), _LATEST) * 1e9))
         self._add(self._channel(ALERTS), at, alert_message(alert, note.text, self._stream, at))
 
     def write_message(self, message: Message) -> None:

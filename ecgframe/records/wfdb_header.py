@@ -34,7 +34,8 @@ _NUMBER = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>{_NUMBER})(?:\((?P<baseline>{_NUMBER})\))?(?:/(?P<units>\S+))?")
 
 
-_LONGEST_NUMBER = 100
+_LONGEST_NUMBER = 320
+"""Characters of a number: the largest float64 has 309 digits without an exponent."""
 
 _Parsed = TypeVar("_Parsed")
 

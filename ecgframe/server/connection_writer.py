@@ -59,7 +59,7 @@ class ConnectionWriter:
         self._link = link
         self._log = log
         self._pace = pace
-        self._turn: asyncio.Future[None] | None = None
+        self._turn: asyncio.Future[bool] | None = None
         self._rearm = rearm
         self._close = close
         self._now = asyncio.get_running_loop().time
@@ -126,7 +126,7 @@ class ConnectionWriter:
         elif self._turn is not None and not self._turn.done():  # only the backlog waits for the turn
             self._send_now(now)
             if self.session.has_waiting or self.session.closing:
-                self._turn.set_result(None)
+                self._turn.set_result(False)
         if self.session.closing:
             self._wake_reader()
             self._close()
@@ -220,8 +220,8 @@ class ConnectionWriter:
             while self.has_more:
                 await link.writable()  # the next message is chosen after this, so that an alert goes first
                 if self._may_catch_up:
-                    await self._take_turn()
-                    if self._may_catch_up and not self.session.has_waiting:
+                    has_turn = await self._take_turn()
+                    if has_turn and self._may_catch_up and not self.session.has_waiting:
                         self._catch_up(self._now())
                 has_portion = False
                 if self._portions is not None and self._next_is_large:
@@ -243,11 +243,10 @@ class ConnectionWriter:
             if self.session.holds_data:  # until the peer answers PING, or the deadline passes
                 self._rearm()
 
-    async def _take_turn(self) -> None:
-        """Wait for a turn to catch up, or for a message that needs none."""
+    async def _take_turn(self) -> bool:
+        """Wait for a turn to catch up, or for a message that needs none. Returns whether it is a turn."""
         self._turn = self._pace.take()
-        if self._turn is not None:
-            await self._turn
+        return self._turn is None or await self._turn
 
     async def _send_some(self) -> None:
         """Send some messages over a link that can only be awaited."""

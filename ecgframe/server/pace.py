@@ -16,18 +16,19 @@ class Pace:
     So a live message waits for at most one part of a backlog, however many viewers catch up.
     """
 
-    __slots__ = ("_is_taken", "_waiting")
+    __slots__ = ("_is_taken", "_is_waking", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self._is_taken = False
+        self._is_waking = False
 
-    def take(self) -> asyncio.Future[None] | None:
+    def take(self) -> asyncio.Future[bool] | None:
         """Ask for a turn.
 
         Returns:
-            None if the turn is granted at once. Otherwise a future that is done when the turn comes; completing or
-            cancelling it earlier gives the turn up.
+            None if the turn is granted at once. Otherwise a future whose result is True when the turn comes; completing
+            it with False, or cancelling it earlier, gives the turn up.
         """
         loop = asyncio.get_running_loop()
         if not self._is_taken:
@@ -43,6 +44,11 @@ class Pace:
             turn = self._waiting.popleft()
             if not turn.done():
                 asyncio.get_running_loop().call_soon(self._give)
-                turn.set_result(None)
+                turn.set_result(True)
+                self._is_waking = True
                 return
-        self._is_taken = False
+        if self._is_waking:  # the connection that got the last turn runs in this iteration, so the next one is taken
+            self._is_waking = False
+            asyncio.get_running_loop().call_soon(self._give)
+        else:
+            self._is_taken = False

@@ -33,7 +33,7 @@ from recording.mcap_files import complete, incomplete, record_of  # noqa: E402 -
 
 from ecgframe.cli.record.run import _progress  # noqa: E402 - after the skip
 from ecgframe.recording import FORMATS, Recorder, StreamSummary, record  # noqa: E402 - after the skip
-from ecgframe.server import WebSocketBinaryHandler  # noqa: E402
+from ecgframe.server import Settings, WebSocketBinaryHandler  # noqa: E402
 from ecgframe.server.adapters.websockets import serve  # noqa: E402
 
 # wfdb reads annotations with a pandas call that is deprecated
@@ -61,7 +61,8 @@ class Publisher:
         return f"ws://127.0.0.1:{self.port}/ws"
 
     async def up(self) -> None:
-        self._handler = handler = WebSocketBinaryHandler()
+        # Room for whole recordings: a recorder on a busy machine may be slower than a publisher at full speed.
+        self._handler = handler = WebSocketBinaryHandler(settings=Settings(queue_frames=100_000, queue_bytes=1 << 30))
         await self._stack.enter_async_context(handler)
         await self._stack.enter_async_context(serve(handler, "127.0.0.1", self.port))
 

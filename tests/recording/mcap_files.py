@@ -102,9 +102,13 @@ def record_of(contents):
     dtype, missing = np.dtype(properties["dtype"]), None
     gain, baseline = (tuple(json.loads(properties.get(name, "[]"))) for name in ("gain", "baseline"))
     if dtype.kind in "iu":
-        counts = values * np.array(gain or (1,))[:, None] + np.array(baseline or (0,))[:, None]
-        missing = np.iinfo(dtype).min if is_missing.any() else None
-        values = np.where(is_missing, missing or 0, np.rint(counts))
+        counts = np.rint(values * np.array(gain or (1,))[:, None] + np.array(baseline or (0,))[:, None])
+        limits = np.iinfo(dtype)
+        if ((counts > limits.max) | (counts < limits.min)).any():  # later messages had a larger dtype
+            dtype, gain, baseline = np.dtype(np.float64), (), ()
+        else:
+            missing = int(limits.min) if is_missing.any() else None
+            values = np.where(is_missing, missing or 0, counts)
     notes = [_note(one, begin) for one in contents.of(f"{stream}/alerts")]
     return Record(
         values.astype(dtype), rate, tuple(leads), properties["units"], gain or None, baseline or None, missing=missing,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
@@ -459,8 +459,20 @@ def payloads(draw):
     )
 
 
+def one_sample(dtype, value, **fields):
+    return MessageType.ECG_DATA, {"signal": np.array([[value]], dtype), "sampling_rate": 250, **fields}
+
+
 @pytest.mark.parametrize("form", FORMATS)
 @given(messages=st.lists(payloads(), min_size=1, max_size=8))
+@example(messages=[one_sample("i1", 95, gain=1, baseline=-1e300)])
+@example(messages=[one_sample("i1", 95), one_sample("u4", 3653403231)])
+@example(
+    messages=[
+        (MessageType.ANOMALY_ALERT, {"kind": "", "timestamp": 1e300, "start": 0}),
+        one_sample("i1", 95, timestamp=0),
+    ]
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_arbitrary_messages_are_recorded_or_refused(tmp_path_factory, form, messages):
     """No message crashes the recorder, and all files can be read."""
