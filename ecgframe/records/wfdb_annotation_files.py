@@ -27,7 +27,6 @@ _LARGEST_CODE: Final = 49
 _RESOLUTION: Final = re.compile(r"## time resolution: (\d+(?:\.\d*)?)")
 _DEFINITION: Final = re.compile(r"(\d+) (\S+)")
 _DEFINITIONS: Final = "## annotation type definitions"
-_END_OF_DEFINITIONS: Final = "## end of definitions"
 
 _NO_ANNOTATIONS: Final = frozenset({".hea", ".dat", ".edf", ".bdf", ".csv", ".tsv", ".txt", ".dcm", ".npy", ".npz"})
 _ENTRIES_TRIED: Final = 1000

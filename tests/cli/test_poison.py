@@ -151,7 +151,7 @@ def called(arguments, port, *, terminal):
     if terminal:
         environment |= {"TTY_COMPATIBLE": "1", "TERM": "xterm-256color"}
     over = threading.Event()
-    visitor = threading.Thread(target=visit, args=(port, over, 0 if arguments[0] not in ENDING else 20))
+    visitor = threading.Thread(target=visit, args=(port, over, 20 if arguments[0] in ENDING else 0))
     if port is not None:
         visitor.start()
     try:

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta, timezone
 
 import numpy as np
 import pytest
 from recordings import optional, uninstall
+from records.two_leads import START, record
 
 from ecgframe.libraries import MissingLibrary
 from ecgframe.records import Annotation, Record, RecordError, from_mne, read_record, save_record, shipped_ecg, to_mne
 
-START = datetime(2026, 3, 1, 12, 30, 15, 250_001, UTC)
 NAN = float("nan")
 
 
 @pytest.fixture
 def mne():
     return optional("mne", extra="mne")
-
-
-def record(**changes: object) -> Record:
-    fields = {
-        "signal": np.array([[1024, 1224, 1023, 824], [0, 100, -32768, 50]], np.int16),
-        "sampling_rate": 360,
-        "leads": ("I", "II"),
-        "gain": (200.0, 100.0),
-        "baseline": (1024, 0),
-        "missing": -32768,
-        "start": START,
-    }
-    return Record(**(fields | changes))
 
 
 def physical(signal: list[list[float]], **changes: object) -> Record:

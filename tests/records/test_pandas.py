@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 from recordings import optional, uninstall
+from records import two_leads
+from records.two_leads import START
 
 from ecgframe.libraries import MissingLibrary
 from ecgframe.records import Annotation, Record, RecordError, from_pandas, shipped_ecg, to_pandas
 
-START = datetime(2026, 3, 1, 12, 30, 15, 250_001, UTC)
 EAST = timezone(timedelta(hours=5, minutes=30))
 NOTES = (Annotation(1 / 360, "N"), Annotation(2 / 360, "noise", "II", 1 / 360))
 
@@ -24,18 +25,7 @@ def pandas():
 
 
 def record(**changes: object) -> Record:
-    fields = {
-        "signal": np.array([[1024, 1224, 1023, 824], [0, 100, -32768, 50]], np.int16),
-        "sampling_rate": 360,
-        "leads": ("I", "II"),
-        "gain": (200.0, 100.0),
-        "baseline": (1024, 0),
-        "missing": -32768,
-        "start": START,
-        "source": "here",
-        "annotations": NOTES,
-    }
-    return Record(**(fields | changes))
+    return two_leads.record(**({"source": "here", "annotations": NOTES} | changes))
 
 
 def long(**changes: object) -> Record:

@@ -30,9 +30,6 @@ BUFFERED: Final = 120
 BUFFERED_SAMPLES: Final = 5_000_000
 """The same in samples, if that is less."""
 
-SETTLED: Final = 0.05
-"""Change of LSL's time correction, in seconds, up to which the bridge follows it gradually."""
-
 LATEST: Final = 1e11
 """Largest timestamp that is accepted, in seconds."""
 

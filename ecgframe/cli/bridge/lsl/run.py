@@ -22,7 +22,6 @@ from ...live_view import LiveView
 from ...stopping import stop_signals
 
 Bridge = ToLsl | FromLsl
-Summaries = Sequence[ToLslSummary] | Sequence[FromLslSummary]
 
 
 def send_streams(
