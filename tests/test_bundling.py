@@ -37,6 +37,7 @@ class Bundler(ModuleFinder):
         return super().find_module(name, path, parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_bundle_has_all_that_a_program_loads(plain, tmp_path, monkeypatch):
     program = tmp_path / "program.py"

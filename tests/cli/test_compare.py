@@ -86,6 +86,7 @@ def test_costs_are_of_one_frame(shipped):
     assert 0 < cost.decode < 1
 
 
+@pytest.mark.slow
 def test_json_is_written_without_spaces_and_orjson_alike(shipped):
     frame = shipped_ecg().physical()[:, :1000]
     bare = len(json.dumps(frame.tolist(), separators=(",", ":")))
@@ -273,6 +274,7 @@ def test_the_comparison_can_be_drawn(tmp_path, suffix, magic):
     assert "is there already" in run("--plot", target, code=2, columns=200).output
 
 
+@pytest.mark.slow
 def test_a_drawing_of_one_kind_of_samples_and_one_length(tmp_path):
     optional("matplotlib.figure")
     with (tmp_path / "x.svg").open("wb") as file:

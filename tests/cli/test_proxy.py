@@ -91,6 +91,7 @@ def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
     assert {"PROTOCOL_NEGOTIATION", "SUBSCRIPTION_ACK", "ECG_DATA"} <= set(answered)
 
 
+@pytest.mark.slow
 def test_frames_that_name_no_stream_are_told(server, tmp_path):
     """``encode`` and ``record`` write such files."""
     for stream in ({}, {"stream": "a"}):

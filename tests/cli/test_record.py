@@ -130,6 +130,7 @@ async def until(is_so, seconds=120.0) -> None:
 # --- restarts of the server ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["edf", "bdf", "wfdb", "frames", "mcap"])
 def test_recording_continues_after_restarts_of_the_server(tmp_path, form):
     """A minute of 12 leads at 500 Hz, 3 restarts: equal to the original, and missing only where frames were lost."""
@@ -344,6 +345,7 @@ class Recording:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
     ["edf", *(pytest.param(form, marks=SLOW) for form in ("bdf", "wfdb", "frames", "mcap"))],

@@ -91,6 +91,7 @@ def write_wfdb(folder: Path, fmts: list[str], signals: list[np.ndarray], per_fra
     return folder / f"{name}.dat"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # in wfdb
 @pytest.mark.parametrize("fmts", [["212"] * 3, ["24"] * 3, ["80"] * 3, ["32", "16", "16"], ["16", "212", "24"]])
 @pytest.mark.parametrize("per_frame", [[1, 1, 1], [2, 2, 1]])

@@ -444,6 +444,7 @@ actions = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(actions)
 def test_every_message_arrives_once_whatever_viewers_come_and_go(actions):

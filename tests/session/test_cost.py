@@ -188,6 +188,7 @@ def test_what_would_take_too_much_memory_is_refused_before_it_takes_it(kind):
     assert "unpacked of the rate limit" in str(theirs.told(FrameRefused)[0].error)
 
 
+@pytest.mark.slow
 def test_the_largest_arrays_and_lists_of_many_floats_pass():
     theirs = publisher()
     theirs.hears(oracle.encode_frame(T["ECG_DATA"], {"signal": np.zeros(2**21 - 100)}, 3, ndarray="binary"))

@@ -105,6 +105,7 @@ GROWING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROWING)
 def test_work_grows_as_captures_do(name):
     def work(nbytes):
@@ -125,6 +126,7 @@ def processor_time(work) -> float:
     return min(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gaps", "acknowledged gaps", "backwards", "overlapping", "empty fragments"])
 def test_time_grows_as_captures_do(name):
     """Unlike the calls, the time includes C code."""
@@ -136,6 +138,7 @@ def test_time_grows_as_captures_do(name):
     assert work(800_000) < 8 * 4 * work(100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in hostile_files.HEX_FILES if "words" not in name])
 def test_time_grows_as_hexadecimal_does(name):
     def work(nbytes):
