@@ -122,9 +122,9 @@ def whole(session: nox.Session) -> None:
     """Every test but the thorough ones, and what share of the Python they reach, but for the codec: see plain."""
     install(session, "all,mne", "browser", "coverage")
     measured = ("--cov", "--cov-report=")
-    session.run("pytest", "--quiet", "--slow", *TWICE_PARALLEL, *measured, *session.posargs)
+    session.run("pytest", "--quiet", "--slow", *TWICE_PARALLEL, "--durations=40", *measured, *session.posargs)
     session.run("coverage", "report", "--omit", OF_PLAIN, "--fail-under=95")
-    session.run("pytest", "--quiet", "-m", "alone and not thorough", *session.posargs)
+    session.run("pytest", "--quiet", "-m", "alone and not thorough", "--durations=20", *session.posargs)
 
 
 @nox.session(default=False)
