@@ -28,6 +28,7 @@ cdef int _ALGORITHM
 cdef object _ZERO
 cdef int _FILTER_AT
 cdef int _TEMPLATE
+cdef Py_ssize_t _LONGEST_TEMPLATE
 cdef int _COMPRESSED_SINCE
 
 

@@ -105,6 +105,7 @@ _HEADER_SIZES = bytes(HEADER_SIZES.get(version, 0) for version in range(VERSIONS
 _TYPE_SINCE = bytes(TYPE_SINCE.get(number, 255) for number in range(256))  # type: ignore[call-overload]
 _ALWAYS_CHECKED = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
 _TEMPLATE = int(MessageType.STREAM_TEMPLATE)
+_LONGEST_TEMPLATE = MAX_TEMPLATE_PAYLOAD
 _FILTER_AT = 2  # offset of the filter in a record
 _COUNT_AT = 4  # offset of the number of samples per lead, four bytes
 _SAMPLES_A_BYTE = 32  # maximum number of samples of a lead that one byte of a record expands to
@@ -916,7 +917,7 @@ class Codec:
             )
         if header.version >= 4 and (header.bits & _TRANSFORMED_IN_V4 or header.form_bits & _RECORD):
             return self._message_in_v4(flat, offset, header, room, meter, templates, batch)
-        if header.type == _TEMPLATE and header.length > MAX_TEMPLATE_PAYLOAD:
+        if header.length > _LONGEST_TEMPLATE and header.type == _TEMPLATE:
             flat.check_sum(offset, header)
             check_template_size(header.length)
         if header.bits & _TRANSFORMED:

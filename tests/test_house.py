@@ -274,10 +274,11 @@ def test_no_kernel_looks_up(kernel):
     assert found.isdisjoint(UPPER_FLOORS | {"codec", "messages", "compression"})
 
 
-@each_case("kernel", sorted(COMPILED))
-def test_no_kernel_is_built_against_numpy(kernel):
-    """A wheel then runs with every NumPy, and is built without one."""
-    assert not re.search(r"^\s*(cimport numpy|from numpy\S* cimport)", COMPILED[kernel].read_text(), re.M)
+@pytest.mark.skipif(not COMPILED, reason="installed without its sources")
+def test_one_kernel_is_built_against_numpy():
+    against = re.compile(r"^\s*(cimport numpy|from numpy\S* cimport)", re.M)
+    kernels = {path.name for path in COMPILED.values() if against.search(path.read_text())}
+    assert kernels == {"ndarrays.pyx"}
 
 
 @pytest.mark.parametrize("twin", [name for name in MODULES if name.startswith("_core/plain/")])

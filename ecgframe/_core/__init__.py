@@ -29,6 +29,7 @@ if accelerated and not TYPE_CHECKING:
         gil_handoff,
         gil_yield,
         message,
+        ndarrays,
         pack,
         pack_arrays,
         path,

@@ -9,10 +9,11 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ._header cimport FlatBuffer, flatten, flatten_writable
+from ._header cimport FlatBuffer, flatten
 from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
 from .dtypes cimport SampleType, is_integer, sample_type
 from .gil_handoff cimport acquire_turn, release_turn
+from .ndarrays cimport data_of, new_array, view_of
 
 import numpy as np
 
@@ -79,9 +80,6 @@ if (
     RecordOption.NUMBERED, RecordOption.BOUND, RecordFilter.NONE, RecordFilter.DELTA,
 ) != (HEAD_SIZE, DIGEST_SIZE, BLOCK, WIDEST, LARGEST_STEP, LEFT_OVER_IN_C, NUMBERED, BOUND, NONE, DELTA):
     raise ImportError("the compiled core has other limits than ecgframe.protocol: build it anew")
-
-cdef object empty = np.empty
-cdef object view_of = np.ndarray
 
 
 cdef class RecordDtype:
@@ -293,27 +291,28 @@ def read_record_samples(
     cdef int64_t all_rows = rows if rows else 1
     cdef int64_t nbytes = stop - start - offset
     cdef int64_t needed
-    cdef tuple shape
+    cdef Py_ssize_t[2] dims
+    cdef int ndim = 2 if rows else 1
     if not 0 <= start <= start + offset <= stop <= flat.nbytes:
         raise IndexError("a record outside its buffer")
     if not (filter == NONE or (filter == DELTA and is_integer(kind.t))):
         raise bad_filter(filter, dtype)
     if all_rows * count * size > limit:
         raise too_many_samples(all_rows, count, size, limit)
-    if rows:
-        shape = (rows, count)
-    else:
-        shape = (count,)
+    dims[0] = rows
+    dims[1 if rows else 0] = count
     if filter == DELTA:
         needed = all_rows
         if count > BLOCK + ORDER_MOST:
             needed = all_rows * ((count - ORDER_MOST + BLOCK - 1) // BLOCK)
         if nbytes < needed:
             raise too_few_bytes(nbytes, all_rows, count, needed, offset)
-        return unfilter(flat, start, stop, offset, kind, shape, all_rows, count)
+        array = new_array(kind.dtype, ndim, dims)
+        unfilter(flat, start, stop, offset, kind, data_of(array), all_rows, count)
+        return array
     if nbytes != all_rows * count * kind.size:
         raise wrong_size(nbytes, all_rows, count, kind.size, offset)
-    array = view_of(shape, kind.little_endian, flat, start + offset)
+    array = view_of(flat, flat.start + start + offset, kind.little_endian, ndim, dims)
     if copy:
         return array.astype(kind.dtype)
     if BIG_ENDIAN_HOST or <uintptr_t>(flat.start + start + offset) % <uintptr_t>kind.size:
@@ -322,26 +321,23 @@ def read_record_samples(
     return array
 
 
-cdef object unfilter(
-    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, RecordDtype kind, tuple shape,
+cdef int unfilter(
+    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, RecordDtype kind, void* target,
     int64_t rows, int64_t count,
-):
+) except -1:
     cdef RowReader r
-    cdef FlatBuffer target
     cdef bint whole
-    array = empty(shape, kind.dtype)
-    target = flatten_writable(array)
     r.at = flat.start + start + offset
     r.end = flat.start + stop
     r.row = 0
     r.fault = <RowFault>0
     if rows * count < SAMPLES_WITHOUT_GIL:
-        whole = read_rows(kind.size, kind.is_signed, &r, <void*>target.start, rows, count)
+        whole = read_rows(kind.size, kind.is_signed, &r, target, rows, count)
     else:
         with nogil:
             release_turn()
-            whole = read_rows(kind.size, kind.is_signed, &r, <void*>target.start, rows, count)
+            whole = read_rows(kind.size, kind.is_signed, &r, target, rows, count)
             acquire_turn()
     if not whole:
         raise bad_row(<int>r.fault, r.row, r.at - flat.start - start)
-    return array
+    return 0
