@@ -42,13 +42,13 @@ ALL_FLAGS = [Flag.PRIORITY, Flag.BROADCAST, Flag.ACK_REQUIRED]
 
 
 class Watched:
-    """One side in one connection, and all that was seen of it."""
+    """One side of a connection, with everything that it has sent and received."""
 
     def __init__(self, side, clean):
         self.side = side
         self.session = side.session
         self.clean = clean
-        """Whether the other side's words come to it as they were said, or not at all."""
+        """True if it receives the frames of the other side unchanged, or not at all."""
         self.encodings = [encoding_for(1, frozenset())]
         self.enqueued = {}
         self.put = Counter()
