@@ -461,7 +461,7 @@ async def _broadcast(peer: ScriptedPeer) -> bool:
 
 
 async def _is_refused(peer: ScriptedPeer) -> bool:
-    """Tell whether the message was refused, which has to be for lack of permission."""
+    """Return whether the message was refused, which has to be for lack of permission."""
     said = await _heard(peer)
     echoed = [message for message in said if message.flags & Flag.BROADCAST and _is_harmless(message)]
     require(not echoed, "the broadcast came back to its sender")

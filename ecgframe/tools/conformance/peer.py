@@ -246,7 +246,7 @@ class ScriptedPeer:
                 raise Failed(f"{what}; {_shown(message)} came")
 
     async def is_left(self) -> bool:
-        """Tell whether the peer closes the connection without sending a message."""
+        """Return whether the peer closes the connection without sending a message."""
         end = self.soon()
         while not self._heard:
             try:
