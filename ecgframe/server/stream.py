@@ -320,7 +320,7 @@ class Stream:
         self.forget_if_idle()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Keep the stream from being forgotten within this context."""
         self._holders += 1
         try:
