@@ -236,7 +236,7 @@ def rehearsal(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def requirements(session: nox.Session) -> None:
-    """Whether what the package requires has wheels for each Python and platform; asks the index, for some minutes."""
+    """Check that all requirements have wheels for each Python and platform. It asks the index and takes minutes."""
     session.install("packaging>=24", "pip>=25")
     session.run("python", "-m", "release.requirements")
 

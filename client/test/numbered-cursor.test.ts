@@ -283,10 +283,10 @@ test("whatever is lost, doubled, refused, or overtakes, over any connections and
     for (const event of course) {
       if (event.do === "take") {
         const { number, overtakes } = event;
-        const isHad = driver.cursor.isHad({ stream: "ecg", epoch: oracle.epoch, number, overtakes });
+        const wasReceived = driver.cursor.wasReceived({ stream: "ecg", epoch: oracle.epoch, number, overtakes });
         const expected = oracle.take(number, overtakes);
         expect(driver.take(number, overtakes, oracle.epoch)).toEqual(expected);
-        expect(isHad).toBe(expected.length === 0);
+        expect(wasReceived).toBe(expected.length === 0);
       } else if (event.do === "refuse") {
         expect(driver.refused(event.number, event.overtakes, oracle.epoch)).toEqual(oracle.refuse(event.number));
       } else {

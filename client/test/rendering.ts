@@ -61,7 +61,7 @@ export interface RecordVectors {
     message: Rendered;
     counts: Rendered;
     time: string;
-    /** Whether a writer makes exactly these bytes of the counts. */
+    /** True if a writer makes exactly these bytes of the counts. */
     written: boolean;
   }[];
   refused: {
@@ -120,7 +120,7 @@ export function fromJson(rendered: Rendered): unknown {
   }
 }
 
-/** Whether a value has a float that JavaScript cannot tell from an integer, or a NaN whose bits it need not keep. */
+/** Returns whether a value has a whole float, which JavaScript writes as an integer, or a NaN, whose bits may change. */
 export function losesBytes(rendered: Rendered): boolean {
   if (Array.isArray(rendered)) return rendered.some(losesBytes);
   if (rendered === null || typeof rendered !== "object") return false;

@@ -311,7 +311,7 @@ describe("an id", () => {
 });
 
 describe("a number that was had", () => {
-  const places = { isHad: ({ number }: { number: number }) => number <= 60, wasRefused: () => false };
+  const places = { wasReceived: ({ number }: { number: number }) => number <= 60, wasRefused: () => false };
 
   test("is let go unread, whatever it holds, and told, as it may have to be acknowledged again", () => {
     const client = Client.agreed(places);
@@ -326,7 +326,7 @@ describe("a number that was had", () => {
 });
 
 test("a number that was refused before does not count among the five errors", () => {
-  const client = Client.agreed({ isHad: () => false, wasRefused: ({ number }) => number < 60 });
+  const client = Client.agreed({ wasReceived: () => false, wasRefused: ({ number }) => number < 60 });
   client.receive(answer());
   const events = client.receive(...[50, 51, 52, 53, 54, 55].map((number) => record(template(9), number)));
   expect(events.every((event) => event.kind === "refused" && event.isAgain)).toBe(true);
@@ -337,7 +337,7 @@ test("a number that was refused before does not count among the five errors", ()
 });
 
 test("more frames than a message may have are refused, those that are let go included", () => {
-  const client = Client.agreed({ isHad: () => true, wasRefused: () => false });
+  const client = Client.agreed({ wasReceived: () => true, wasRefused: () => false });
   client.receive(answer());
   const events = client.receive(...Array(4097).fill(packed(1)));
   expect(events.length).toBe(4097);
@@ -345,7 +345,7 @@ test("more frames than a message may have are refused, those that are let go inc
 });
 
 describe("the book", () => {
-  const book = () => new StreamBook({ isHad: () => false, wasRefused: () => false });
+  const book = () => new StreamBook({ wasReceived: () => false, wasRefused: () => false });
   const learn = (of: StreamBook, id: number, told: Template) =>
     of.learn(id, { template: told.number, stream: told.stream }, told.payload);
 

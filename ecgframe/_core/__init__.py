@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 accelerated: bool = os.environ.get("ECGFRAME_PLAIN") != "1"
-"""Whether the compiled core is the one in use."""
+"""True if the compiled core is in use."""
 
 if accelerated and not TYPE_CHECKING:
     try:

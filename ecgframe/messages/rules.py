@@ -100,23 +100,23 @@ _NUMBER_TYPES: Final = _INTEGER_TYPES | {float, *(np.dtype(code).type for code i
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether the value is an integer or a float of Python or NumPy."""
+    """Return whether the value is an integer or a float of Python or NumPy."""
     # Not by isinstance alone: a bool is an int, and NumPy's timedelta64 is a signed integer.
     return type(value) in _NUMBER_TYPES or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def is_integer(value: Any) -> bool:
-    """Tell whether the value is an integer of Python or NumPy."""
+    """Return whether the value is an integer of Python or NumPy."""
     return type(value) in _INTEGER_TYPES or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def is_count(value: Any) -> bool:
-    """Tell whether the value is an integer, 0 or more."""
+    """Return whether the value is an integer, 0 or more."""
     return is_integer(value) and bool(value >= 0)
 
 
 def is_finite(value: Any) -> bool:
-    """Tell whether the value is a number, neither infinite nor NaN."""
+    """Return whether the value is a number, neither infinite nor NaN."""
     if type(value) is float:  # nearly always
         return math.isfinite(value)
     # Every int is finite; math.isfinite would overflow for a large one.
@@ -124,37 +124,37 @@ def is_finite(value: Any) -> bool:
 
 
 def is_positive(value: Any) -> bool:
-    """Tell whether the value is a finite number above 0."""
+    """Return whether the value is a finite number above 0."""
     return is_finite(value) and bool(value > 0)
 
 
 def is_nonzero(value: Any) -> bool:
-    """Tell whether the value is a finite number other than 0."""
+    """Return whether the value is a finite number other than 0."""
     return is_finite(value) and bool(value != 0)
 
 
 def is_share(value: Any) -> bool:
-    """Tell whether the value is a number from 0 to 1."""
+    """Return whether the value is a number from 0 to 1."""
     return (type(value) is float or is_number(value)) and bool(0 <= value <= 1)
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether the value is text."""
+    """Return whether the value is text."""
     return isinstance(value, str)
 
 
 def is_truth(value: Any) -> bool:
-    """Tell whether the value is true or false."""
+    """Return whether the value is true or false."""
     return isinstance(value, (bool, np.bool_))
 
 
 def is_time(value: Any) -> bool:
-    """Tell whether the value is a datetime or finite Unix seconds."""
+    """Return whether the value is a datetime or finite Unix seconds."""
     return is_finite(value) or isinstance(value, datetime)
 
 
 def is_identifier(value: Any) -> bool:
-    """Tell whether the value is text, an integer or a UUID."""
+    """Return whether the value is text, an integer or a UUID."""
     return isinstance(value, (str, UUID)) or is_integer(value)
 
 

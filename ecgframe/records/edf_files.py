@@ -213,7 +213,7 @@ def _begins(
 
 
 def _follow(onsets: Sequence[Fraction | None], duration: Fraction) -> bool:
-    """Whether each data record begins about when the one before it ends, by less than half its duration."""
+    """Return whether each data record begins about when the one before it ends, by less than half its duration."""
     known = [(number, onset) for number, onset in enumerate(onsets) if onset is not None]
     return all(
         abs(later - earlier - (number - before) * duration) < duration / 2

@@ -131,7 +131,7 @@ def annotation_files(name: Path, of_signals: Collection[str] = ()) -> Iterator[P
 
 
 def _seems_annotations(path: Path) -> bool:
-    """Whether the bytes of a file are annotations, as far as one can tell: it has an end, and no invalid code."""
+    """Return whether a file seems to have annotations: it has an end mark and no invalid code."""
     try:
         with path.open("rb") as file:
             nbytes = path.stat().st_size

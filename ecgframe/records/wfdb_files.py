@@ -167,7 +167,7 @@ def _joined_channels(name: Path, header: Header, source: _Source, leads: Sequenc
 
 
 def _is_in_blocks(header: Header) -> bool:
-    """Whether a record is large and can be read in blocks."""
+    """Return whether a record is large and can be read in blocks."""
     samples = (header.frames or 0) * sum(signal.per_frame for signal in header.signals)
     return is_large(2 * samples) and all(signal.format in FORMATS and not signal.skew for signal in header.signals)
 

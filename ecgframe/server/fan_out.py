@@ -160,5 +160,5 @@ class FanOut:
 
 
 def _overtakes(outgoing: Outgoing, parked: Parked) -> bool:
-    """Whether a frame is sent at once: it is urgent and no other urgent one waits (an alarm ends after it begins)."""
+    """Return whether a frame is sent at once: it is urgent, and no earlier urgent frame waits."""
     return outgoing.tier is Tier.URGENT and not any(publication.urgent for publication, _ in parked)

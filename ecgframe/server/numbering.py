@@ -227,7 +227,7 @@ class Numbering:
         return None if content is None else (content, missing, scale)
 
     def _may_make(self, now: float) -> bool:
-        """Whether another template may be made now."""
+        """Return whether another template may be made now."""
         while self._made_at and self._made_at[0] <= now - MINUTE:
             self._made_at.popleft()
         return len(self._made_at) < TEMPLATES_PER_MINUTE and self._latest < LARGEST_TEMPLATE

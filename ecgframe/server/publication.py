@@ -111,7 +111,7 @@ class Publication:
 
     @property
     def may_be_record(self) -> bool:
-        """Whether its type, its flags and its size allow a record; what is large travels as MessagePack."""
+        """True if its type, its flags and its size allow a record; what is large travels as MessagePack."""
         return (
             self.type is MessageType.ECG_DATA
             and not self.flags & _PRIORITY
@@ -138,7 +138,7 @@ class Publication:
         return self._frames.get(encoding) or self._encode_and_keep(encoding)
 
     def takes_long(self, encoding: Encoding) -> bool:
-        """Whether ``outgoing`` would have to encode the message, long enough to hold up the event loop."""
+        """Return whether ``outgoing`` would have to encode the message, long enough to hold up the event loop."""
         if not self.is_large or encoding in self._frames or self.needed(encoding) in self._frames:
             return False
         return len(self.frame) > ENCODED_AT_ONCE or self._is_large_inflated()
@@ -167,7 +167,7 @@ class Publication:
         return outgoing
 
     def _is_large_inflated(self) -> bool:
-        """Whether the inflated payload is large: up to a thousand times the bytes of the frame."""
+        """Return whether the inflated payload is large: up to a thousand times the bytes of the frame."""
         if self._inflates_large is None:
             try:
                 _small_reader.unpack_frame(self._encoded)

@@ -320,7 +320,7 @@ class Stream:
         self.forget_if_idle()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Keep the stream from being forgotten within this context."""
         self._holders += 1
         try:
@@ -346,8 +346,8 @@ class Stream:
             now: in seconds of the loop's clock.
 
         Returns:
-            Whether to call this again. False if the viewer is up to date, or if the next message is encoded in a
-            thread, which calls ``bring_up_to_date`` afterwards.
+            True if this has to be called again. False if the viewer is up to date, or if the next message is encoded in
+            a thread, which calls ``bring_up_to_date`` afterwards.
         """
         backlog = self._backlogs[viewer]
         session = viewer.session

@@ -107,7 +107,7 @@ class Streams:
             TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
         """
         stream = self._streams.get(name) or self._make(name)
-        with stream.held():
+        with stream.hold():
             yield stream
 
     async def join(self, stream: Stream) -> None:

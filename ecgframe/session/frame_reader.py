@@ -1,7 +1,7 @@
-"""What a session learns of the peer's streams from the frames that it decodes: their ids and their templates.
+"""Reads the stream ids and templates from a peer's frames.
 
-It is told of each frame as soon as that is decoded, before the session accepts it: the frames behind it in the same
-WebSocket message may need its id or its template.
+Each frame is processed as soon as it is decoded, before the session accepts it: later frames of the same WebSocket
+message may need its id or its template.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class StreamOf(NamedTuple):
 
 
 class FrameReader:
-    """Writes the book of a direction from the frames that come.
+    """Keeps the stream ids and templates that the frames of one direction announce.
 
     Args:
         codec: decodes the frames of templates inside answers.
 
     Attributes:
         book: the ids and templates.
-        asked: names of the streams that this side has subscribed to. Answers bind no others.
+        asked: names of the streams that this side has subscribed to. Answers about other streams bind no id.
     """
 
     __slots__ = ("_before", "_codec", "asked", "book")
@@ -54,7 +54,7 @@ class FrameReader:
         self._before: BookState | None = None
 
     def begin(self) -> None:
-        """Note that the frames of another WebSocket message follow."""
+        """Prepare for the frames of another WebSocket message."""
         self._before = None
 
     def take_back(self) -> None:
@@ -109,14 +109,14 @@ class FrameReader:
             )
         id = int(data["id"])
         if name not in self.asked:
-            self.book.note(id)  # nobody asked, or the stream was unsubscribed meanwhile
+            self.book.note(id)  # not requested, or unsubscribed in the meantime
             return None
         self.book.bind(id, name, int(data["epoch"]))
         faults = [self._add_held(frame, id, index) for index, frame in enumerate(data.get("templates", ()))]
         return next((fault for fault in faults if fault is not None), None)
 
     def _add_held(self, frame: bytes, id: int, index: int) -> ProtocolError | None:
-        """Note a template that an answer holds; it is checked as any frame is. Returns its error, if it has one."""
+        """Add a template from an answer, after the checks of any frame. Returns its error, or None."""
         path = f'data["templates"][{index}]'
         kept = KeptPayload()
         try:
@@ -125,16 +125,16 @@ class FrameReader:
                 raise InvalidDataFormat(f"not a template of stream {id}", check=Check.FIELDS)
             self.book.add(_template_stream(message), kept.payload)
         except ProtocolError as error:
-            # The end of the answer itself is known, whatever ails the frames inside.
+            # As check 12, which is not fatal: whatever is wrong in the inner frame, the end of the answer is known.
             return type(error)(f"{path}: {error}", check=Check.FIELDS, path=path)
         return None
 
 
 def _template_stream(message: Message) -> int:
-    """The stream id of a template. Raises InvalidDataFormat where a publisher would send it, not a server."""
+    """Return the stream id of a template. Raises InvalidDataFormat if only a publisher may send the message."""
     if not message.stream_id or not message.sequence or int(message.data["template"]) == 0:
         raise InvalidDataFormat(
-            "a template has a stream, a number of its own, and a sequence; openings are for publishers",
+            "a template must have a stream id, a sequence and a number above 0; only publishers open streams",
             check=Check.FIELDS,
             path='data["template"]',
         )
@@ -151,7 +151,7 @@ class KeptPayload:
     payload = b""
 
     def admit(self, header: Header, room: int) -> int:
-        """Refuse what is larger than a template."""
+        """Refuse a frame that is larger than a template."""
         check_size(header.length)
         return min(room, MAX_TEMPLATE_PAYLOAD + HEADER_SIZES[4])
 
@@ -160,4 +160,4 @@ class KeptPayload:
         self.payload = bytes(flat.view(start, stop))
 
     def weigh_record(self, template: RecordTemplate, count: int) -> None:
-        """Not called: a record in an answer has no template."""
+        """Do nothing: an answer cannot contain records."""

@@ -119,7 +119,7 @@ class SendWindow:
         self._rate = 0.0
         self._rate_at = 0.0
         self._was_full = False
-        """Whether data has waited since the last PONG."""
+        """True if data has waited since the last PONG."""
         self._arrived_before = 0
         self._before = 0.0
         self._asked_before = 0.0
@@ -127,7 +127,7 @@ class SendWindow:
         self._emptying = 0
         """Number of PONGs after which all data in transit has arrived; data waits for them. 0 if it does not wait."""
         self._is_free = False
-        """Whether the current PING, or the next one, measures an empty path."""
+        """True if the current PING, or the next one, measures an empty path."""
         self._free_at: float | None = None
         """Time at which the path was empty last; None if it never was."""
 

@@ -85,7 +85,7 @@ class Sender:
 
     @property
     def timed(self) -> bool:
-        """Whether frames have timestamps in their headers."""
+        """True if frames have timestamps in their headers."""
         return self.version in TIMED_VERSIONS
 
     # --- what the owner's loop calls ---
@@ -118,7 +118,7 @@ class Sender:
 
     @property
     def holds_data(self) -> bool:
-        """Whether data waits until the peer confirms how far it has read; see ``SendWindow``."""
+        """True if data waits until the peer confirms how far it has read; see ``SendWindow``."""
         return self._window.is_full
 
     @property
@@ -256,16 +256,16 @@ class Sender:
 
     @property
     def established(self) -> bool:
-        """Whether the peer has shown, by a frame or by negotiating, which version it speaks. Still true once closed."""
+        """True if the peer has shown, by a frame or by negotiating, which version it speaks. Still true once closed."""
         return self._open_phase is not Phase.OPENING
 
     @property
     def negotiated(self) -> bool:
-        """Whether the peer has negotiated. Still true once closed."""
+        """True if the peer has negotiated. Still true once closed."""
         return self._open_phase is Phase.NEGOTIATED
 
     def _react(self, trigger: Trigger) -> Action:
-        """Move to the next phase by the table, and return what is to be done."""
+        """Move to the next phase, and return the action for the trigger. See ``state``."""
         phase, action = TRANSITIONS[self.phase][trigger]
         if phase is not self.phase:
             self._enter(phase)
@@ -353,7 +353,7 @@ class Sender:
             self.enqueue(outgoing)
 
     def _abandon(self, code: CloseCode, reason: str) -> None:
-        """Close at once: the peer is silent, or does not read what must not be dropped."""
+        """Close at once: the peer is silent, or too slow for frames that must not be dropped."""
         self._react(Trigger.ABANDON)
         self._discard(code, reason)
 

@@ -65,7 +65,8 @@ class ServerSession(Session):
             )
         if version not in self.settings.versions:
             raise InvalidProtocolVersion(
-                f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
+                f"version {version} was not offered; supported versions: {sorted(self.settings.versions)}",
+                check=Check.VERSION,
             )
         self._react(Trigger.NEGOTIATION)
         self._establish(int(version), common_capabilities(self.settings, data), events)
@@ -96,7 +97,7 @@ class ServerSession(Session):
             events.append(UnsubscribeRequested(data["stream"]))
 
     def _is_name(self, name: str, events: list[Event]) -> bool:
-        """Tell whether a stream can have the name. If not, deny the subscription at once and keep no name."""
+        """Return whether a stream can have the name. If not, deny the subscription at once and keep no name."""
         if 0 < len(name) <= self._stream_name:
             return True
         text = f"a stream's name has 1 to {self._stream_name} characters, not {len(name)}"

@@ -375,7 +375,7 @@ def _checksum(octets: bytes, fields: dict[str, int], error: ProtocolError | None
 
 
 def is_fatal(error: ProtocolError) -> bool:
-    """Tell whether the end of a frame with this error is unknown, so that the connection has to be closed."""
+    """Return whether the end of a frame with this error is unknown, so that the connection has to be closed."""
     return error.check is not None and error.check <= LAST_FATAL_CHECK
 
 

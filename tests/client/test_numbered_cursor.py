@@ -223,7 +223,7 @@ def test_an_answer_to_a_subscription_that_was_left_is_not_one_to_the_next():
             session=session,
             leaving={},
             asked=set(),
-            unheeded=Counter(),
+            obsolete=Counter(),
             wake=lambda: None,
             note_pressure=lambda _: None,
         )

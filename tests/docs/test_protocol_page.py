@@ -26,7 +26,7 @@ from ecgframe.session import state
 from ecgframe.session.acknowledgements import REMEMBERED
 from ecgframe.session.outgoing import encoding_for
 from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
-from ecgframe.session.stream_book import LetGo, StreamBook
+from ecgframe.session.stream_book import FrameOfEndedStream, StreamBook
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 LINES = PAGE.read_text(encoding="utf-8").splitlines()
@@ -777,11 +777,11 @@ def test_numbers_in_the_text_of_the_sessions():
 
 
 def test_a_frame_is_judged_by_its_id():
-    bound, let_go, unknown = (row[1] for row in rows_of("Streams by number", "the id"))
-    assert (bound, let_go) == ("is read", "is let go in silence: it was on its way when the stream ended")
+    bound, skipped, unknown = (row[1] for row in rows_of("Streams by number", "the id"))
+    assert (bound, skipped) == ("is read", "is skipped without an error: it was in transit when the subscription ended")
     assert unknown == "fails check 11, `0x200`; if version 4 was not agreed on, check 2"
     book = StreamBook()
-    verdicts = {0: bound, 4: let_go, 7: bound, 8: unknown}
+    verdicts = {0: bound, 4: skipped, 7: bound, 8: unknown}
     for is_open, id in itertools.product([False, True], verdicts):
         book.is_open = is_open
         if is_open:
@@ -791,7 +791,7 @@ def test_a_frame_is_judged_by_its_id():
         if id == 0 or (is_open and verdicts[id] is bound):
             book.admit(header)
             continue
-        with pytest.raises(LetGo if is_open and verdicts[id] is let_go else ProtocolError) as caught:
+        with pytest.raises(FrameOfEndedStream if is_open and verdicts[id] is skipped else ProtocolError) as caught:
             book.admit(header)
         assert (caught.value.check, caught.value.code) == ((11, 0x200) if is_open else (2, 0x100))
 

@@ -10,7 +10,7 @@ import { NumberedCursor } from "./numbered-cursor.js";
 
 type Answered = Extract<SessionEvent, { kind: "answered" }>;
 
-/** Messages that wait for an acknowledgement, which are remembered. */
+/** Number of messages whose processing by the application is remembered. */
 const MOST_IN_HAND = 1024;
 
 /** A message of a stream. */
@@ -60,14 +60,14 @@ export interface Subscription {
   unsubscribe(): Promise<void>;
 }
 
-/** A subscription with what the client needs of it. */
+/** A subscription, with the methods that the client calls. */
 export class FollowedStream implements Subscription {
   readonly stream: string;
-  /** The place by time: all that servers know before version 4. */
+  /** The position by time, the only one before version 4. */
   readonly cursor: StreamCursor;
-  /** The place by number, in version 4. */
+  /** The position by number, in version 4. */
   readonly numbers: NumberedCursor;
-  /** Whether the messages of this connection have numbers. */
+  /** True if the messages of this connection have numbers. */
   isNumbered = false;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
@@ -81,7 +81,7 @@ export class FollowedStream implements Subscription {
   #clockOffset = 0n;
   /** Times of urgent messages that arrived before the stream had numbers: they may arrive again, with one. */
   #hadByTime = new Set<bigint>();
-  /** Messages that are to be acknowledged once the application has them. */
+  /** Messages that the application processes, and that are acknowledged afterwards. */
   readonly #inHand = new Set<string>();
   readonly #onGap: ((gap: Gap) => void) | undefined;
   readonly #leave: (stream: FollowedStream) => Promise<void>;
@@ -125,7 +125,7 @@ export class FollowedStream implements Subscription {
     return isFirst ? byTime : byNumber;
   }
 
-  /** Notes an answer that nobody asked for: the stream may have begun another epoch. */
+  /** Notes an answer without a request: the stream may have begun another epoch. */
   changed({ line, timestamp }: Answered): void {
     if (!line || timestamp === null) return;
     this.#enterNumbers();
@@ -137,14 +137,14 @@ export class FollowedStream implements Subscription {
     return [...this.#leaveNumbers(), ...this.cursor.startedAnew(this.serverNow())];
   }
 
-  /** Notes that a message arrived, and which one it is in version 4. */
+  /** Notes that a message arrived; `place` is its number in version 4. */
   take(message: Message, place: Place | null): Taken {
     if (place) return this.takeNumber(place, message.timestamp as bigint);
-    // In a stream with numbers, a message without one is of no stream, and says nothing of the place.
+    // If the stream has numbers, a message without one does not belong to it, and does not move the position.
     return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
   }
 
-  /** Notes that the message with a number arrived. */
+  /** Notes that a numbered message arrived. */
   takeNumber(place: Place, timestamp: bigint): Taken {
     const { gaps, isNew } = this.numbers.take(place, timestamp);
     if (!isNew) return { gaps, isNew };
@@ -159,14 +159,14 @@ export class FollowedStream implements Subscription {
     this.numbers.disconnected();
   }
 
-  /** Returns the gaps that were not told yet: no more messages will arrive. */
+  /** Notes that no more messages will arrive. Returns the gaps that were not reported yet. */
   ended(): Gap[] {
     return [...this.numbers.ended(), ...this.cursor.ended()];
   }
 
   // --- acknowledging ---
 
-  /** Notes that the application works on a message. */
+  /** Notes that the application begins to process a message. */
   hold(place: Place): void {
     this.#inHand.add(nameOf(place));
     if (this.#inHand.size > MOST_IN_HAND) this.#inHand.delete(this.#inHand.values().next().value as string);
@@ -177,7 +177,7 @@ export class FollowedStream implements Subscription {
     this.#inHand.delete(nameOf(place));
   }
 
-  /** Whether the application still works on a message. */
+  /** Returns whether the application still processes a message. */
   isInHand(place: Place): boolean {
     return this.#inHand.has(nameOf(place));
   }

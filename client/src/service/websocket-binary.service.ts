@@ -116,7 +116,7 @@ export interface ServiceEvents {
   message: Message;
   /** An error that the server reports, an error in its `frame`, a message that was not sent, or a failed connection. */
   error: { readonly error: Error; readonly frame?: Uint8Array };
-  /** A WebSocket message, received or sent: one frame, or several laid end to end. `at` is in milliseconds since 1970. */
+  /** A WebSocket message, received or sent: one or several frames, end to end. `at` is in milliseconds since 1970. */
   frame: { readonly direction: "in" | "out"; readonly bytes: Uint8Array; readonly at: number };
   /**
    * The server granted a subscription, the first time or again; `from` is in microseconds since 1970, by its clock.
@@ -394,7 +394,7 @@ export class WebSocketBinaryService {
   #connectionOwner(): ConnectionOwner {
     return {
       places: this.#subscriptions,
-      heed: (event, bytes) => this.#heed(event, bytes),
+      onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
       ended: (ending) => this.#ended(ending),
@@ -460,7 +460,7 @@ export class WebSocketBinaryService {
 
   // --- events of the session ---
 
-  #heed(event: SessionEvent, bytes: Uint8Array | null): void {
+  #handleEvent(event: SessionEvent, bytes: Uint8Array | null): void {
     switch (event.kind) {
       case "negotiated":
         this.#onNegotiated(event);
@@ -590,7 +590,7 @@ function inSeconds(options: ServiceOptions, name: Times): Partial<Settings> {
   return { [name]: milliseconds / 1000 };
 }
 
-/** Whether a callback returned a promise, of any library. Other results are ignored. */
+/** Returns whether a callback returned a promise, of any library. Other results are ignored. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     ((typeof value === "object" && value !== null) || typeof value === "function") &&

@@ -57,7 +57,7 @@ class Wanted:
     count: int | None = None
 
     def wants(self, frame: Examined) -> bool:
-        """Tell whether the frame is selected, ``count`` aside."""
+        """Return whether the frame is selected, ``count`` aside."""
         if self.errors and frame.error is None:
             return False
         if self.types and frame.fields.get("type") not in self.types:

@@ -45,7 +45,7 @@ def record_streams(
     """Record streams and print the summary. The arguments are those of the command.
 
     Returns:
-        Whether the recording is complete.
+        True if the recording is complete.
 
     Raises:
         OSError: a file cannot be written.

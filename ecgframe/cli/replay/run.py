@@ -56,7 +56,7 @@ def run_replay(
 
 
 def _names_no_stream(cues: Sequence[Cue]) -> bool:
-    """Tell whether the first message is ECG_DATA without a stream, as in files of ``encode`` and ``record``."""
+    """Return whether the first message is ECG_DATA without a stream, as in files of ``encode`` and ``record``."""
     try:
         first = Codec().decode(cues[0].octets)
     except ProtocolError:

@@ -46,7 +46,7 @@ def watch_stream(
     """Follow a stream. The arguments are those of the command; ``since`` is a number of seconds ago, or a time.
 
     Returns:
-        Whether everything that was asked for was shown.
+        True if everything that was asked for was shown.
 
     Raises:
         ConnectingError: the connection cannot be made, or is lost and cannot be restored; or no stream is named, and

@@ -76,7 +76,7 @@ class View(ABC):
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything was shown that the command is for."""
+        """True if everything was shown that the command is for."""
         return True
 
     @abstractmethod

@@ -77,7 +77,7 @@ class PicowsLink(picows.WSListener, Link):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is closing, for example after a failed write."""
+        """True if the transport is closing, for example after a failed write."""
         closing: bool = self._transport.underlying_transport.is_closing()
         return closing
 
@@ -86,7 +86,7 @@ class PicowsLink(picows.WSListener, Link):
         self._transport.send(_BINARY, message)
 
     async def writable(self) -> None:
-        """Wait until the transport has room, or the connection is gone."""
+        """Wait until the transport has room, or the connection is closed."""
         await self._writable.wait()
 
     async def send(self, message: bytes) -> None:
@@ -101,11 +101,11 @@ class PicowsLink(picows.WSListener, Link):
         self._transport.send(_BINARY, message)
 
     async def receive(self) -> bytes | str | None:
-        """Wait for the next message; None once the connection is gone."""
+        """Wait for the next message; None once the connection is closed."""
         return await self._arrivals.get()
 
     async def close(self, code: int, reason: str) -> None:
-        """Send a close frame, and wait until the connection is gone."""
+        """Send a close frame, and wait until the connection is closed."""
         self._arrivals.close(discard=True)
         self._send_close(code, reason)
         await self._transport.wait_disconnected()
@@ -143,7 +143,7 @@ class PicowsLink(picows.WSListener, Link):
             self._take_fragment(frame)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        """Stop: the connection is gone."""
+        """Stop: the connection is closed."""
         self._stop()
 
     def pause_writing(self) -> None:

@@ -41,7 +41,7 @@ class Writer:
 
     @property
     def is_nearly_done(self) -> bool:
-        """Whether a message that is added now would be in the next batch."""
+        """True if a message that is added now would be in the next batch."""
         return self._outbox.waiting < BATCH_MESSAGES
 
     def add(self, message: Message) -> None:

@@ -78,7 +78,7 @@ class ScriptedPeer:
             Failed: there is no next connection in time.
         """
         self._websocket.transport.abort()
-        self._write_down(True, b"", "broke the connection off")
+        self._write_down(True, b"", "aborted the connection")
         self._websocket = await self._next_connection()
         self._heard.clear()
         self.offer = {}
@@ -181,7 +181,7 @@ class ScriptedPeer:
                 return
             except ConnectionClosed:
                 self._write_down(False, b"", self._closing())
-                raise Failed(f"the connection has to go on; it was closed: {self._closing()}") from None
+                raise Failed(f"the connection has to stay open; it was closed: {self._closing()}") from None
 
     async def _receive(self, end: float) -> None:
         """Process the next WebSocket message. Raises TimeoutError if none arrives before ``end``."""
@@ -246,7 +246,7 @@ class ScriptedPeer:
                 raise Failed(f"{what}; {_shown(message)} came")
 
     async def is_left(self) -> bool:
-        """Tell whether the peer closes the connection without sending a message."""
+        """Return whether the peer closes the connection without sending a message."""
         end = self.soon()
         while not self._heard:
             try:
@@ -263,7 +263,7 @@ class ScriptedPeer:
         before: list[Message] = []
         end = self.soon()
         while True:
-            message = await self.hear("PONG, since the connection has to go on", end)
+            message = await self.hear("PONG, since the connection has to stay open", end)
             if message.type is MessageType.PONG and message.data == token:
                 return before
             before.append(message)
@@ -272,9 +272,9 @@ class ScriptedPeer:
 
     async def hear_offer(self) -> Message:
         """Receive the offer, which has to be the server's first message."""
-        message = await self.hear("PROTOCOL_NEGOTIATION, since the server speaks first")
+        message = await self.hear("PROTOCOL_NEGOTIATION as the server's first message")
         if message.type is not MessageType.PROTOCOL_NEGOTIATION:
-            raise Failed(f"expected PROTOCOL_NEGOTIATION as the server's first word; {_shown(message)} came")
+            raise Failed(f"expected PROTOCOL_NEGOTIATION as the server's first message; {_shown(message)} came")
         if isinstance(message.data, dict):
             self.offer = message.data
             self._set_next_beat()
@@ -322,7 +322,7 @@ class ScriptedPeer:
     async def _take(self, octets: bytes | str) -> None:
         if isinstance(octets, str):
             self._write_down(False, octets.encode(), "text message")
-            raise Failed("a text message came; frames travel in binary ones")
+            raise Failed("a text message was received; frames are binary messages")
         self._write_down(False, octets)
         if not octets:
             raise Failed("an empty message came")
@@ -333,7 +333,7 @@ class ScriptedPeer:
                 try:
                     item.data = check_received(item.type, item.data)
                 except ProtocolError as error:
-                    raise Failed(f"a message came that is not what its type requires: {error}") from error
+                    raise Failed(f"an invalid message for its type was received: {error}") from error
             if item.type is MessageType.PING:  # a peer may send PING at any time
                 await self.say(MessageType.PONG, item.data)
             else:

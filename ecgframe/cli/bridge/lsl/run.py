@@ -37,7 +37,7 @@ def send_streams(
     """Send streams to LSL and print the summary. The arguments are those of the command.
 
     Returns:
-        Whether everything was sent.
+        True if everything was sent.
 
     Raises:
         ConnectingError: the connection failed, or nothing was received of a stream.
@@ -70,7 +70,7 @@ def publish_streams(
     """Publish LSL streams and print the summary. ``choice`` are the arguments of ``FromLsl``.
 
     Returns:
-        Whether everything was published.
+        True if everything was published.
 
     Raises:
         ConnectingError: the connection failed.
