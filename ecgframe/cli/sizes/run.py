@@ -35,6 +35,7 @@ def measure_sizes(
     *,
     streams: list[str],
     seconds: float,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     as_json: bool,
     trusted: SSLContext | None = None,
@@ -62,7 +63,7 @@ def measure_sizes(
         return False
 
     if is_server(text):
-        asyncio.run(follow_live(text, streams, headers, seconds, take, trusted))
+        asyncio.run(follow_live(text, streams, versions, headers, seconds, take, trusted))
         if silent:
             known = stream_names(text, headers, trusted)
             nowhere = sorted(silent if known is None else silent.difference(known))
