@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 from ...foreign_text import printable
 from ...libraries import library
 from ...protocol import LATEST_VERSION
+from ...tools.record_coder import VERSION
 from ..terminal import size
-from .records import VERSION
 from .run import JSON, ORJSON, Case, Comparison, Samples
 from .views import SHORT, TIMES, TITLES, form, middle, times
 

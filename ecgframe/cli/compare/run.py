@@ -24,7 +24,7 @@ from ...compression import Compression
 from ...frame_file import ecg_messages, samples_per_frame
 from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Flag, MessageType
 from ...records import Record, RecordError
-from .records import VERSION, Filter, RecordCoder
+from ...tools.record_coder import VERSION, Filter, RecordCoder
 
 FRAME_SECONDS = (0.05, 1.0, 10.0)
 MOST_FRAMES = 16

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, SESSION_VERSIONS
+from ...tools.record_coder import VERSION
 from ..console import Terminal
 from ..terminal import size
-from .records import VERSION
 from .run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Samples, Way
 
 TIMES = "\N{MULTIPLICATION SIGN}"

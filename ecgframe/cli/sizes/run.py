@@ -103,7 +103,8 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
         "numbers": comparison.numbers,
         "sent": comparison.sent,
         "forms": [
-            {"name": form.name, "nbytes": form.nbytes, "compressed": form.compressed} for form in comparison.forms
+            {"name": form.name, "nbytes": form.nbytes, "compressed": form.compressed, "once": form.once}
+            for form in comparison.forms
         ],
         "integers": integers and {"dtype": integers.dtype, "gain": integers.gain, "error": integers.error},
         "advice": comparison.advice,
