@@ -96,6 +96,7 @@ TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {
     "tools",
     "metrics",
     "compression",
+    "exact",
     "frame_file",
     "records",
     "value_count",

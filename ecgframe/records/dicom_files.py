@@ -329,9 +329,9 @@ def _after(channel: Channel, before: int) -> Channel:
 
 
 def _name(definition: Any) -> str:
-    """Return the short name of a lead: I for "Lead I (Einthoven)" of the coding scheme."""
+    """Return the short name of a lead: I for "Lead I (Einthoven)", aVR for "aVR, augmented voltage, right"."""
     label = definition.get("ChannelLabel") or definition.ChannelSourceSequence[0].CodeMeaning
-    return re.sub(r"^lead\s+|\s*\(.*\)$", "", str(label), flags=re.IGNORECASE)
+    return re.sub(r"^lead\s+|\s*\(.*\)$|,\s*augmented voltage\b.*$", "", str(label), flags=re.IGNORECASE)
 
 
 def _calibration(definition: Any) -> dict[str, Any]:

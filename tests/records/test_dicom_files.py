@@ -66,6 +66,13 @@ def test_labels_come_before_codes_as_names_of_leads(dataset, tmp_path):
     assert read_record(write(dataset, tmp_path)).leads[:2] == ("D1", "II")
 
 
+def test_augmented_leads_have_their_short_names(dataset, tmp_path):
+    """The coding scheme of MDC names them by what they are."""
+    for number, meaning in enumerate(("aVR, augmented voltage, right", "aVF, augmented voltage, foot"), 3):
+        channels(dataset)[number].ChannelSourceSequence[0].CodeMeaning = meaning
+    assert read_record(write(dataset, tmp_path)).leads[3:5] == ("aVR", "aVF")
+
+
 def test_without_sensitivity_the_samples_are_bare_counts(dataset, tmp_path):
     for channel in channels(dataset):
         del channel.ChannelSensitivity

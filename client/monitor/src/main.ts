@@ -6,6 +6,7 @@ import {
   MessageType,
   ProtocolError,
   type Subscription,
+  VERSIONS,
   WebSocketBinaryService,
 } from "../../src/index.js";
 import { Age, type Seen, type ServerClock } from "./age.js";
@@ -73,7 +74,7 @@ let lastTaken: bigint | null = null;
 let firstConnection: ReturnType<typeof setTimeout> | undefined;
 let firstConnectionAt: number | null = null;
 
-const service = new WebSocketBinaryService();
+const service = new WebSocketBinaryService({ versions: VERSIONS });
 const status = new Status();
 const alerts = new Alerts();
 const log = new FrameLog();

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from time import perf_counter
@@ -24,16 +24,21 @@ from ...compression import Compression
 from ...frame_file import ecg_messages, samples_per_frame
 from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Flag, MessageType
 from ...records import Record, RecordError
+from ...tools.record_coder import VERSION, Filter, RecordCoder
 
-FRAME_SECONDS = (0.1, 1.0, 10.0)
+FRAME_SECONDS = (0.05, 1.0, 10.0)
 MOST_FRAMES = 16
 """Frames of each length that are measured, spread over the recording. A single frame would stay in the processor's
 caches and branch predictors, and make everything look faster than it is."""
+
+MOST_SAMPLES = 1 << 18
+"""Samples over which the sizes of a kind and a frame length are measured, spread over the recording."""
 
 FEWEST_PASSES = 3
 Samples = Literal["float64", "float32", "counts"]
 READ_AS: dict[Samples, type[np.generic]] = {"float64": np.float64, "float32": np.float32, "counts": np.int64}
 Message = dict[str, Any]
+Coder = tuple[Callable[[Message], bytes], Callable[[bytes], npt.NDArray[Any]], Callable[[], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +48,31 @@ class Way:
     Attributes:
         name: "json", "orjson" or "ecgframe".
         version: protocol version; None for JSON.
-        ndarray: form of the arrays, "list" or "binary"; None for JSON.
+        ndarray: form of the arrays, "list" or "binary"; None for JSON and records.
         compressed: whether the codec may compress; None for JSON.
+        filter: filter of the records; None if the messages are not sent as records.
     """
 
     name: Literal["json", "orjson", "ecgframe"]
     version: int | None = None
     ndarray: NdarrayForm | None = None
     compressed: bool | None = None
+    filter: Filter | None = None
 
-    def coder(self, samples: Samples) -> tuple[Callable[[Message], bytes], Callable[[bytes], npt.NDArray[Any]]]:
-        """Return a function that encodes a message, and one that decodes it to its array."""
+    def coder(self, samples: Samples) -> Coder:
+        """Return a function that encodes a message, one that decodes it to its array, and one that counts extra bytes.
+
+        Those are sent once, before the messages: the template of records.
+        """
         # With a dtype, NumPy need not find one, and accepts the null that orjson writes for NaN.
         dtype = READ_AS[samples]
         if self.name == "json":
-            return _json_encode, lambda text: np.array(json.loads(text)["signal"], dtype)
+            return _json_encode, lambda text: np.array(json.loads(text)["signal"], dtype), int
         if self.name == "orjson":
-            return _orjson_encode, lambda text: np.array(orjson.loads(text)["signal"], dtype)
+            return _orjson_encode, lambda text: np.array(orjson.loads(text)["signal"], dtype), int
+        if self.filter is not None:
+            records = RecordCoder(self.filter, compressed=bool(self.compressed))
+            return records.encode, records.decode, lambda: records.template_bytes
         codec = Codec(
             version=self.version or 0,
             ndarray=self.ndarray or "list",
@@ -68,6 +81,7 @@ class Way:
         return (
             lambda message: codec.encode(MessageType.ECG_DATA, message),
             lambda frame: codec.decode(frame).data["signal"],
+            int,
         )
 
 
@@ -82,6 +96,9 @@ WAYS = (
         for version, ndarray, compressed in product(SESSION_VERSIONS, FORMS, (False, True))
         if not compressed or version >= FLAG_SINCE[Flag.COMPRESSED]
     ),
+    Way("ecgframe", VERSION, None, False, "none"),
+    Way("ecgframe", VERSION, None, True, "none"),
+    Way("ecgframe", VERSION, None, False, "delta"),
 )
 
 
@@ -99,14 +116,16 @@ class Cost:
     """Size and time of one frame.
 
     Attributes:
-        size: bytes, the mean over the frames.
-        encode: seconds, the mean over the frames in the fastest pass.
+        size: bytes, the mean over the recording, header included.
+        encode: seconds, the mean over the timed frames in the fastest pass.
         decode: seconds, likewise.
+        once: bytes that are sent once before the frames: the template of records.
     """
 
     size: float
     encode: float
     decode: float
+    once: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +154,9 @@ def compare(
     record: Record,
     budget: float,
     track: Callable[[Sequence[Case]], Iterable[Case]] = iter,
+    *,
+    whole: bool = False,
+    sequence: bool = True,
 ) -> Comparison:
     """Measure every way to send the recording.
 
@@ -142,6 +164,8 @@ def compare(
         record: the recording.
         budget: approximate duration in seconds; large frames may take longer.
         track: called with the cases; yields them one by one and may show the progress.
+        whole: whether to measure the sizes of all frames; otherwise, those of ``MOST_SAMPLES`` samples.
+        sequence: whether the messages have the optional field ``sequence``.
 
     Raises:
         RecordError: the recording is shorter than the shortest frame.
@@ -155,6 +179,14 @@ def compare(
     if missing := FRAME_SECONDS[len(lengths) :]:
         which = " and ".join(f"{seconds:g} s" for seconds in missing)
         notes.append(f"No frames of {which}: the recording is {record.duration:.4g} s long.")
+    stretches = {seconds: _stretches(record, seconds, whole=whole) for seconds in lengths}
+    for seconds, chosen in stretches.items():
+        frames = record.samples // samples_per_frame(record, seconds)
+        if len(chosen) < frames:
+            notes.append(
+                f"Sizes for {seconds:g} s: of {len(chosen):,} of {frames:,} frames, spread over the recording; --whole "
+                "measures all."
+            )
     cases = [Case(*parts) for parts in product(signals, lengths, WAYS)]
     each = budget / len(cases) / 2
     messages: dict[tuple[str, float], list[Message]] = {}
@@ -162,8 +194,9 @@ def compare(
     for case in track(cases):
         key = case.samples, case.frame_seconds
         if key not in messages:
-            messages = {key: _spread(record, case.frame_seconds, signals[case.samples])}
-        costs[case] = _measure(case, messages[key], each)
+            messages = {key: list(_numbered(_spread(record, case.frame_seconds, signals[case.samples]), sequence))}
+        sized = _messages(record, case.frame_seconds, signals[case.samples], stretches[case.frame_seconds])
+        costs[case] = _measure(case, messages[key], _numbered(sized, sequence), each)
     return Comparison(costs, tuple(signals), tuple(lengths), tuple(notes))
 
 
@@ -182,21 +215,51 @@ def _signals(record: Record) -> tuple[dict[Samples, npt.NDArray[Any]], list[str]
 
 def _spread(record: Record, seconds: float, signal: npt.NDArray[Any]) -> list[Message]:
     """Return up to ``MOST_FRAMES`` full frames, spread over the recording."""
+    return list(_messages(record, seconds, signal, _evenly(record, seconds, MOST_FRAMES)))
+
+
+def _stretches(record: Record, seconds: float, *, whole: bool) -> frozenset[int]:
+    """Return the numbers of the full frames whose sizes are measured."""
     samples = samples_per_frame(record, seconds)
-    whole = record.samples // samples
-    chosen = set(np.linspace(0, whole - 1, min(whole, MOST_FRAMES)).round().astype(int).tolist())
-    return [message for message in ecg_messages(record, samples, signal) if message["sequence"] in chosen]
+    full = record.samples // samples
+    most = MOST_SAMPLES // (samples * len(record.leads))
+    return _evenly(record, seconds, full if whole else max(most, MOST_FRAMES))
 
 
-def _measure(case: Case, messages: list[Message], seconds: float) -> Cost:
-    encode, decode = case.way.coder(case.samples)
-    frames = [encode(message) for message in messages]
-    for message, frame in zip(messages, frames, strict=True):
+def _evenly(record: Record, seconds: float, most: int) -> frozenset[int]:
+    """Return the numbers of at most so many full frames, spread over the recording."""
+    full = record.samples // samples_per_frame(record, seconds)
+    return frozenset(np.linspace(0, full - 1, min(full, most)).round().astype(int).tolist())
+
+
+def _messages(record: Record, seconds: float, signal: npt.NDArray[Any], chosen: frozenset[int]) -> Iterator[Message]:
+    """Yield the frames with these numbers."""
+    messages = ecg_messages(record, samples_per_frame(record, seconds), signal)
+    return (message for message in messages if message["sequence"] in chosen)
+
+
+def _numbered(messages: Iterable[Message], sequence: bool) -> Iterator[Message]:
+    """Yield the messages with their sequence, or without it."""
+    for message in messages:
+        if not sequence:
+            del message["sequence"]
+        yield message
+
+
+def _measure(case: Case, messages: list[Message], sized: Iterable[Message], seconds: float) -> Cost:
+    encode, decode, once = case.way.coder(case.samples)
+    nbytes = count = 0
+    for message in sized:
+        frame = encode(message)
         _check_equal(case, message["signal"], decode(frame))
+        nbytes += len(frame)
+        count += 1
+    frames = [encode(message) for message in messages]
     return Cost(
-        size=sum(map(len, frames)) / len(frames),
+        size=nbytes / count,
         encode=_best(encode, messages, seconds),
         decode=_best(decode, frames, seconds),
+        once=once(),
     )
 
 

@@ -76,6 +76,7 @@ def inspect_source(
     seconds: float | None,
     max_payload: int,
     validate: bool,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
 ) -> int:
@@ -89,7 +90,7 @@ def inspect_source(
     examiner = Examiner(max_payload=max_payload, validate=validate)
     reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
-        asyncio.run(follow_live(text, wanted.streams, headers, seconds, reporter.take, trusted))
+        asyncio.run(follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted))
     else:
         reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else MOST_TEXTS)
         with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:
@@ -280,6 +281,7 @@ class FrameReporter:
 async def follow_live(
     url: str,
     streams: Iterable[str],
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     seconds: float | None,
     take: Callable[[Observation], bool],
@@ -296,7 +298,7 @@ async def follow_live(
     from ...tools.listening import listen  # noqa: PLC0415 - needs websockets
 
     async def follow() -> None:
-        async with aclosing(listen(url, sorted(streams), headers, trusted)) as observations:
+        async with aclosing(listen(url, sorted(streams), headers, trusted, versions)) as observations:
             async for observation in observations:
                 if take(observation):
                     return
