@@ -10,6 +10,7 @@ from ._core.clock cimport Clock as CompiledClock
 from ._core.frame cimport PendingFrame, build_frame, pending_frame
 from ._core.message cimport message_of
 from ._core.pack cimport pack as pack_payload, pack_frame, pack_frame_into
+from ._core.record cimport RecordReader as CompiledReader, read_record_head
 from ._core.unpack cimport unpack as unpack_payload, unpack_checked
 
 
@@ -118,15 +119,16 @@ cdef class Codec:
         object templates, object batch
     )
 
-    @cython.locals(plain=FlatBuffer)
+    @cython.locals(plain=FlatBuffer, start=Py_ssize_t, stop=Py_ssize_t)
     cdef object _message_in_v4(
         self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object meter,
         object templates, object batch
     )
 
-    @cython.locals(count=object)
+    @cython.locals(head=tuple, count=object, reader=CompiledReader)
     cdef object _read_record(
-        self, object stream_id, FlatBuffer plain, Py_ssize_t room, object templates, object meter, object batch
+        self, object stream_id, FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t room, object templates,
+        object meter, object batch
     )
 
     @cython.locals(algorithm=int)

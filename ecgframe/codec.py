@@ -15,6 +15,7 @@ from ._core import (
     Clock,
     Header,
     Message,
+    RecordReader,
     as_byte,
     build_frame,
     flatten,
@@ -25,6 +26,7 @@ from ._core import (
     pack_frame_into,
     pack_payload,
     pending_frame,
+    read_record_head,
     unpack_checked,
     unpack_payload,
 )
@@ -177,6 +179,11 @@ class RecordTemplate(Protocol):
     @property
     def rows(self) -> int:
         """Number of leads; 0 if the signal has one dimension."""
+        ...
+
+    @property
+    def reader(self) -> RecordReader | None:
+        """Reads records without a digest as ``decode`` does, in one call; None if the template needs more than that."""
         ...
 
     def memory(self, count: int) -> int:
@@ -881,7 +888,9 @@ class Codec:
         payload = flat.view(start, flat.nbytes)
         plain = flatten(self._untransformed(frame.version, frame.flags, form, payload, self._max_payload))
         if form & _RECORD:
-            return self._read_record(frame.stream_id or 0, plain, self._max_payload, templates, None, None)
+            return self._read_record(
+                frame.stream_id or 0, plain, 0, plain.nbytes, self._max_payload, templates, None, None
+            )
         return unpack_payload(plain, 0, plain.nbytes, self._numeric and frame.type in DATA_TYPES, self._copy)
 
     def unpack(self, buffer: Buffer) -> Any:
@@ -946,41 +955,45 @@ class Codec:
         batch: _Batch | None,
     ) -> Message:
         """Decode a V4 frame whose payload was transformed or is a record, after the checks 1 to 6."""
-        plain = flatten(self._restore(flat, offset, header, room))
+        if header.bits & _TRANSFORMED_IN_V4:
+            plain = flatten(self._restore(flat, offset, header, room))
+            start, stop = 0, plain.nbytes
+        else:
+            flat.check_sum(offset, header)
+            plain = flat
+            start = offset + header.size
+            stop = start + header.length
         if header.form_bits & _RECORD:
-            data = self._read_record(header.stream_id or 0, plain, room, templates, meter, batch)
+            data = self._read_record(header.stream_id or 0, plain, start, stop, room, templates, meter, batch)
         else:
             if header.type == _TEMPLATE:
-                check_template_size(plain.nbytes)
+                check_template_size(stop - start)
             if meter is not None:
-                meter.weigh(plain, 0, plain.nbytes)
-            data = unpack_payload(plain, 0, plain.nbytes, self._numeric and header.type in DATA_TYPES, self._copy)
+                meter.weigh(plain, start, stop)
+            data = unpack_payload(plain, start, stop, self._numeric and header.type in DATA_TYPES, self._copy)
         if self._validate or header.type in _ALWAYS_CHECKED:
             data = check_received(header.type, data, header.version)
-        return message_of(header, data, plain.nbytes)
+        return message_of(header, data, stop - start)
 
     def _read_record(
         self,
         stream_id: int,
-        plain: FlatBuffer,
+        flat: FlatBuffer,
+        start: int,
+        stop: int,
         room: int,
         templates: TemplateBook | None,
         meter: Meter | None,
         batch: _Batch | None,
     ) -> Any:
         """Decode a record by its template, within the limit for batches if it is in one."""
-        if plain.nbytes < RECORD_HEADER:
-            raise InvalidDataFormat(
-                f"a record of {plain.nbytes} bytes; it has at least {RECORD_HEADER}", check=Check.PAYLOAD, offset=0
-            )
-        payload = plain.view(0, plain.nbytes)
-        number = int.from_bytes(payload[:2], "big")
+        head = read_record_head(flat, start, stop)
+        number, count, digest = head[0], head[2], head[5]
         template = None if templates is None else templates.get((stream_id, number))
         if template is None:
             raise unknown_template(number, stream_id)
-        count = int.from_bytes(payload[_COUNT_AT : _COUNT_AT + 4], "big")
         if meter is not None:
-            meter.weigh_record(template, min(count, plain.nbytes * _SAMPLES_A_BYTE))
+            meter.weigh_record(template, min(count, (stop - start) * _SAMPLES_A_BYTE))
         if batch is not None:
             batch.spent = (template.rows or 1) * count * _SAMPLE_SIZE
             if batch.spent > batch.left:
@@ -989,7 +1002,11 @@ class Codec:
                     f"this batch have room for {max(batch.left, 0)}",
                     check=Check.PAYLOAD,
                 )
-        return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
+        reader = template.reader
+        if reader is None or digest is not None or self._numeric:
+            payload = flat.view(start, stop)
+            return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
+        return reader.read(flat, start, stop, head, room, self._copy)
 
     def _restore(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
         """Verify the checksum of the payload, then decompress it."""

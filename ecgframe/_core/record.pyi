@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
 
 from ._header import FlatBuffer
 
-__all__ = ["read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordReader", "read_record_head", "read_record_samples", "write_record"]
 
 def write_record(
     template: int,
@@ -34,3 +35,24 @@ def read_record_samples(
     size: int,
     copy: bool,
 ) -> npt.NDArray[Any]: ...
+
+class RecordReader:
+    @property
+    def nbytes(self) -> int: ...
+    def __init__(
+        self,
+        dtype: str,
+        rows: int,
+        stream: str,
+        fields: dict[Any, Any],
+        copied: list[tuple[Any, Callable[[Any], Any], Any]],
+    ) -> None: ...
+    def read(
+        self,
+        flat: FlatBuffer,
+        start: int,
+        stop: int,
+        head: tuple[int, int, int, int, int | None, bytes | None, int],
+        limit: int,
+        copy: bool,
+    ) -> dict[Any, Any]: ...

@@ -4,6 +4,7 @@ Samples are rows of one dtype. Templates state their meaning. Specification: ``d
 records".
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -14,6 +15,8 @@ from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store3
 from .dtypes cimport SampleType, is_integer, sample_type
 from .gil_handoff cimport acquire_turn, release_turn
 from .ndarrays cimport data_of, new_array, view_of
+
+from sys import getsizeof
 
 import numpy as np
 
@@ -38,7 +41,7 @@ from ..protocol import (
     RecordOption,
 )
 
-__all__ = ["read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordReader", "read_record_head", "read_record_samples", "write_record"]
 
 cdef extern from "record_filter.h":
     enum:
@@ -84,12 +87,6 @@ if (
 
 cdef class RecordDtype:
     """A dtype of records, with its properties for reading and writing."""
-
-    cdef SampleType t
-    cdef int size
-    cdef bint is_signed
-    cdef object dtype
-    cdef object little_endian
 
 
 cdef dict DTYPES = {}
@@ -224,7 +221,7 @@ cdef void copy_little_endian(uint8_t* to, const uint8_t* source, int64_t nbytes,
 
 # --- reading ---
 
-def read_record_head(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop):
+cpdef tuple read_record_head(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop):
     """Read the head of a record, which is the part of the buffer from ``start`` to ``stop``.
 
     Returns:
@@ -287,7 +284,13 @@ def read_record_samples(
         InvalidDataFormat: 0x200, check 11; filter, size or samples are invalid.
         MessageTooLarge: 0x102, check 11; the signal is larger than ``limit``.
     """
-    cdef RecordDtype kind = DTYPES[dtype]
+    return samples_of(flat, start, stop, offset, filter, DTYPES[dtype], rows, count, limit, size, copy)
+
+
+cdef object samples_of(
+    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, int filter, RecordDtype kind, int64_t rows,
+    int64_t count, int64_t limit, int size, bint copy,
+):
     cdef int64_t all_rows = rows if rows else 1
     cdef int64_t nbytes = stop - start - offset
     cdef int64_t needed
@@ -296,7 +299,7 @@ def read_record_samples(
     if not 0 <= start <= start + offset <= stop <= flat.nbytes:
         raise IndexError("a record outside its buffer")
     if not (filter == NONE or (filter == DELTA and is_integer(kind.t))):
-        raise bad_filter(filter, dtype)
+        raise bad_filter(filter, kind.dtype.name)
     if all_rows * count * size > limit:
         raise too_many_samples(all_rows, count, size, limit)
     dims[0] = rows
@@ -341,3 +344,46 @@ cdef int unfilter(
     if not whole:
         raise bad_row(<int>r.fault, r.row, r.at - flat.start - start)
     return 0
+
+
+@cython.final
+cdef class RecordReader:
+    """Reads the records of a template whose counts are the signal: it has neither ``missing`` nor ``scale``.
+
+    Args:
+        dtype: name of the dtype.
+        rows: number of leads; 0 for one dimension.
+        stream: name of the stream.
+        fields: the other fields of the map that a record stands for.
+        copied: those of them that each map has a copy of: name, function that copies, and value.
+
+    Attributes:
+        nbytes: bytes of memory that it takes besides the fields.
+    """
+
+    def __init__(self, str dtype, rows, str stream, dict fields, list copied):
+        self.kind = DTYPES[dtype]
+        self.rows = rows
+        self.map = dict(fields, stream=stream, signal=None, timestamp=None)
+        self.copied = copied
+        self.nbytes = getsizeof(self.map)
+
+    cpdef dict read(
+        self, FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, tuple head, Py_ssize_t limit, bint copy
+    ):
+        """Return the map that a record stands for, without a digest. ``head`` is that of ``read_record_head``.
+
+        Raises as ``read_record_samples``, which says what limit and copy are.
+        """
+        cdef dict items
+        signal = samples_of(
+            flat, start, stop, head[6], head[1], self.kind, self.rows, head[2], limit, self.kind.size, copy
+        )
+        items = self.map.copy()
+        for name, copier, value in self.copied:
+            items[name] = copier(value)
+        items["signal"] = signal
+        items["timestamp"] = <int64_t>head[3] / 1e6
+        if head[4] is not None:
+            items["sequence"] = head[4]
+        return items

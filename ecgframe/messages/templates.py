@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import (
+    RecordReader,
     flatten,
     footprint,
     pack_payload,
@@ -197,6 +198,7 @@ class Template:
         missing: count that marks missing samples; None for no mark. Always None for float dtypes.
         scale: converts counts to exact floats; None to leave them integers. Always None for float dtypes.
         payload: the MessagePack payload, at most 4,096 bytes.
+        reader: reads records without a digest in one call, for the codec; None if ``missing`` or ``scale`` is set.
 
     Raises:
         MissingRequiredFields: 0x201, check 12; a required field is absent.
@@ -220,6 +222,7 @@ class Template:
         "missing",
         "number",
         "payload",
+        "reader",
         "rows",
         "scale",
         "stream",
@@ -291,6 +294,9 @@ class Template:
             self._gain = self._one_a_lead("gain")
             self._baseline = self._one_a_lead("baseline")
         self._copied_fields = _to_copy(self.fields)
+        self.reader: RecordReader | None = None
+        if not may_be_floats:
+            self.reader = RecordReader(self.dtype, self.rows, self.stream, self.fields, self._copied_fields)
         self._numeric: tuple[dict[Any, Any], list[_Copied]] | None = None
         self._digest: bytes | None = None
         self._key: bytes | None = None
@@ -326,7 +332,8 @@ class Template:
         The arrays that ``decode`` keeps for ``numeric`` are not counted.
         """
         arrays = sum(array.nbytes for array in (self._gain, self._baseline) if array is not None)
-        return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions)
+        reader = 0 if self.reader is None else self.reader.nbytes
+        return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions) + reader
 
     def _footprint(self) -> int:
         if self._memory is None:
