@@ -15,7 +15,7 @@ from ._core import (
     Clock,
     Header,
     Message,
-    RecordReader,
+    RecordCoder,
     as_byte,
     build_frame,
     flatten,
@@ -108,6 +108,7 @@ _TYPE_SINCE = bytes(TYPE_SINCE.get(number, 255) for number in range(256))  # typ
 _ALWAYS_CHECKED = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
 _TEMPLATE = int(MessageType.STREAM_TEMPLATE)
 _LONGEST_TEMPLATE = MAX_TEMPLATE_PAYLOAD
+_RECORD_HEADER = RECORD_HEADER
 _FILTER_AT = 2  # offset of the filter in a record
 _COUNT_AT = 4  # offset of the number of samples per lead, four bytes
 _SAMPLES_A_BYTE = 32  # maximum number of samples of a lead that one byte of a record expands to
@@ -182,7 +183,7 @@ class RecordTemplate(Protocol):
         ...
 
     @property
-    def reader(self) -> RecordReader | None:
+    def coder(self) -> RecordCoder | None:
         """Reads records without a digest as ``decode`` does, in one call; None if the template needs more than that."""
         ...
 
@@ -645,25 +646,26 @@ class Codec:
         pending.sum_now()
         return PreparedFrame(pending, version, type, flags, record.nbytes, form)
 
-    def _checked_record(self, data: Any) -> memoryview:
+    def _checked_record(self, data: Any) -> FlatBuffer:
         """Return the payload of a record, which the caller has packed."""
         try:
             flat = flatten(data)
         except TypeError:
             kind = type(data).__name__
             raise TypeError(f"with RECORD, data is the packed record: bytes or another buffer, not {kind}") from None
-        if flat.nbytes < RECORD_HEADER:
+        if flat.nbytes < _RECORD_HEADER:
             raise ValueError(f"a record must have at least {RECORD_HEADER} bytes, not {flat.nbytes}")
         if flat.nbytes > self._max_payload:
             raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the limit is {self._max_payload}")
-        return flat.view(0, flat.nbytes)
+        return flat
 
-    def _shrink_record(self, record: memoryview) -> Buffer:
+    def _shrink_record(self, flat: FlatBuffer) -> Buffer:
         """Compress a record if that makes it smaller. A filter has compressed a record already."""
-        if record.nbytes <= self._threshold or record[_FILTER_AT]:
-            return record
-        deflated = shrink(record, self._level)
-        return record if deflated is None else deflated
+        if flat.nbytes <= self._threshold:
+            return flat
+        record = flat.view(0, flat.nbytes)
+        deflated = None if record[_FILTER_AT] else shrink(record, self._level)
+        return flat if deflated is None else deflated
 
     def _frame_into(
         self,
@@ -1002,11 +1004,11 @@ class Codec:
                     f"this batch have room for {max(batch.left, 0)}",
                     check=Check.PAYLOAD,
                 )
-        reader = template.reader
-        if reader is None or digest is not None or self._numeric:
+        coder = template.coder
+        if coder is None or digest is not None or self._numeric:
             payload = flat.view(start, stop)
             return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
-        return reader.read(flat, start, stop, head, room, self._copy)
+        return coder.read(flat, start, stop, head, room, self._copy)
 
     def _restore(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
         """Verify the checksum of the payload, then decompress it."""

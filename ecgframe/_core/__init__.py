@@ -56,7 +56,7 @@ if TYPE_CHECKING or accelerated:
     from .message import Message, message_of
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
-    from .record import RecordReader, read_record_head, read_record_samples, write_record
+    from .record import RecordCoder, read_record_head, read_record_samples, write_record
     from .stream_end import repeats_last_four
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
@@ -71,7 +71,7 @@ else:
     from .plain.message import Message, message_of
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
-    from .plain.record import RecordReader, read_record_head, read_record_samples, write_record
+    from .plain.record import RecordCoder, read_record_head, read_record_samples, write_record
     from .plain.stream_end import repeats_last_four
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
@@ -99,7 +99,7 @@ __all__ = [
     "pack_frame_into",
     "pack_payload",
     "pending_frame",
-    "RecordReader",
+    "RecordCoder",
     "read_record_head",
     "read_record_samples",
     "repeats_last_four",

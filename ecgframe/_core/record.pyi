@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from ._header import FlatBuffer
 
-__all__ = ["RecordReader", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
 
 def write_record(
     template: int,
@@ -36,16 +36,18 @@ def read_record_samples(
     copy: bool,
 ) -> npt.NDArray[Any]: ...
 
-class RecordReader:
+class RecordCoder:
     @property
     def nbytes(self) -> int: ...
     def __init__(
         self,
+        number: int,
         dtype: str,
         rows: int,
         stream: str,
         fields: dict[Any, Any],
         copied: list[tuple[Any, Callable[[Any], Any], Any]],
+        predictions: bytes,
     ) -> None: ...
     def read(
         self,
@@ -56,3 +58,6 @@ class RecordReader:
         limit: int,
         copy: bool,
     ) -> dict[Any, Any]: ...
+    def write(
+        self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int
+    ) -> bytes | None: ...

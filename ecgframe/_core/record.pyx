@@ -5,6 +5,7 @@ records".
 """
 
 cimport cython
+from cpython.buffer cimport PyBuffer_IsContiguous
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -12,9 +13,9 @@ from libc.string cimport memcpy
 
 from ._header cimport FlatBuffer, flatten
 from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
-from .dtypes cimport SampleType, is_integer, sample_type
+from .dtypes cimport is_integer, sample_type
 from .gil_handoff cimport acquire_turn, release_turn
-from .ndarrays cimport data_of, new_array, view_of
+from .ndarrays cimport data_of, describe, dtype_of, new_array, view_of
 
 from sys import getsizeof
 
@@ -41,7 +42,7 @@ from ..protocol import (
     RecordOption,
 )
 
-__all__ = ["RecordReader", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
 
 cdef extern from "record_filter.h":
     enum:
@@ -77,6 +78,9 @@ cdef enum:
     ORDER_MOST = 3
     ON_STACK = 512               # samples per row up to which the work buffer is on the stack
     SAMPLES_WITHOUT_GIL = 8192
+
+cdef int64_t LARGEST_COUNT = 0xFFFFFFFF
+cdef object ndarray = np.ndarray
 
 if (
     RECORD_HEADER, TEMPLATE_DIGEST_SIZE, DELTA_BLOCK, DELTA_WIDTH, DELTA_STEP, LEFT_OVER,
@@ -133,23 +137,33 @@ def write_record(
     cdef RecordDtype kind = DTYPES[dtype]
     cdef FlatBuffer flat = flatten(samples)
     cdef int64_t raw = rows * count * kind.size
-    cdef int64_t nbytes = -1
-    cdef Py_ssize_t start = HEAD_SIZE
-    cdef int options = 0
     if flat.nbytes != raw:
         raise ValueError(f"{flat.nbytes} bytes of samples, where {rows} times {count} of {dtype} are {raw}")
     if <uintptr_t>flat.start % <uintptr_t>kind.size:
         flat = flatten(bytes(flat))
+    return record_of(template, time, sequence, digest, flat.start, kind, rows, count, predictions, filter)
+
+
+cdef bytes record_of(
+    int template, int64_t time, sequence, digest, const uint8_t* samples, RecordDtype kind, int64_t rows, int64_t count,
+    bytes predictions, int filter,
+):
+    """Write the payload of a record of aligned samples."""
+    cdef int64_t raw = rows * count * kind.size
+    cdef int64_t nbytes = -1
+    cdef Py_ssize_t start = HEAD_SIZE
+    cdef int options = 0
+    cdef bint filtered = filter == DELTA and is_integer(kind.t)
     if sequence is not None:
         options |= NUMBERED
         start += 8
     if digest is not None:
         options |= BOUND
         start += DIGEST_SIZE
-    record = PyBytes_FromStringAndSize(NULL, start + raw + SLACK)
+    cdef bytes record = PyBytes_FromStringAndSize(NULL, start + raw + (SLACK if filtered else 0))
     cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(record)
-    if filter == DELTA and is_integer(kind.t):
-        nbytes = filter_rows(p + start, raw, flat, kind, rows, count, predictions)
+    if filtered:
+        nbytes = filter_rows(p + start, raw, samples, kind, rows, count, predictions)
     store16(p, template)
     p[2] = NONE if nbytes < 0 else DELTA
     p[3] = <uint8_t>options
@@ -160,13 +174,14 @@ def write_record(
     if digest is not None:
         memcpy(p + start - DIGEST_SIZE, <const char*>PyBytes_AS_STRING(digest), DIGEST_SIZE)
     if nbytes < 0:
-        copy_little_endian(p + start, flat.start, raw, kind.size)
+        copy_little_endian(p + start, samples, raw, kind.size)
         nbytes = raw
-    return record[:start + nbytes]
+    return record if start + nbytes == len(record) else record[:start + nbytes]
 
 
 cdef int64_t filter_rows(
-    uint8_t* out, int64_t room, FlatBuffer flat, RecordDtype kind, int64_t rows, int64_t count, bytes predictions
+    uint8_t* out, int64_t room, const uint8_t* samples, RecordDtype kind, int64_t rows, int64_t count,
+    bytes predictions,
 ) except -2:
     """Filter the rows. Returns the number of bytes written; -1 if the result would be no shorter."""
     cdef int64_t stack[ON_STACK]
@@ -181,11 +196,11 @@ cdef int64_t filter_rows(
         if work == NULL:
             raise MemoryError
     if rows * count < SAMPLES_WITHOUT_GIL:
-        nbytes = write_rows(kind.size, kind.is_signed, out, room, flat.start, rows, count, worth_trying, work)
+        nbytes = write_rows(kind.size, kind.is_signed, out, room, samples, rows, count, worth_trying, work)
     else:
         with nogil:
             release_turn()
-            nbytes = write_rows(kind.size, kind.is_signed, out, room, flat.start, rows, count, worth_trying, work)
+            nbytes = write_rows(kind.size, kind.is_signed, out, room, samples, rows, count, worth_trying, work)
             acquire_turn()
     if count > ON_STACK:
         free(work)
@@ -347,21 +362,25 @@ cdef int unfilter(
 
 
 @cython.final
-cdef class RecordReader:
-    """Reads the records of a template whose counts are the signal: it has neither ``missing`` nor ``scale``.
+cdef class RecordCoder:
+    """Reads and writes the records of a template whose counts are the signal: it has neither ``missing`` nor ``scale``.
 
     Args:
+        number: number of the template.
         dtype: name of the dtype.
         rows: number of leads; 0 for one dimension.
         stream: name of the stream.
         fields: the other fields of the map that a record stands for.
         copied: those of them that each map has a copy of: name, function that copies, and value.
+        predictions: as ``write_record`` takes them.
 
     Attributes:
         nbytes: bytes of memory that it takes besides the fields.
     """
 
-    def __init__(self, str dtype, rows, str stream, dict fields, list copied):
+    def __init__(self, int number, str dtype, int64_t rows, str stream, dict fields, list copied, bytes predictions):
+        self.number = number
+        self.predictions = predictions
         self.kind = DTYPES[dtype]
         self.rows = rows
         self.map = dict(fields, stream=stream, signal=None, timestamp=None)
@@ -387,3 +406,26 @@ cdef class RecordReader:
         if head[4] is not None:
             items["sequence"] = head[4]
         return items
+
+    cpdef bytes write(self, signal, int64_t time, sequence, bint delta, int64_t limit):
+        """Write the payload of a record of an array that can be taken as it is; None for all others.
+
+        An array can be taken if it is an aligned ndarray in C order, of the template's shape and with NumPy's own object
+        for the dtype, within the limit of bytes.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t[2] shape
+        cdef Py_ssize_t[2] strides
+        cdef int ndim = 2 if self.rows else 1
+        if type(signal) is not ndarray or dtype_of(signal) is not self.kind.dtype or signal.ndim != ndim:
+            return None
+        describe(signal, &view, shape, strides, 2)
+        if (
+            (self.rows and shape[0] != self.rows) or shape[ndim - 1] > LARGEST_COUNT or view.len > limit
+            or <uintptr_t>view.buf % <uintptr_t>self.kind.size or not PyBuffer_IsContiguous(&view, b"C")
+        ):
+            return None
+        return record_of(
+            self.number, time, sequence, None, <const uint8_t*>view.buf, self.kind, self.rows or 1, shape[ndim - 1],
+            self.predictions, DELTA if delta else NONE,
+        )

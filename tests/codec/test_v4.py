@@ -42,7 +42,7 @@ class Counts:
 
     rows = 0
 
-    reader = None
+    coder = None
 
     def __init__(self):
         self.limits = []
@@ -273,7 +273,7 @@ def test_a_template_is_told_the_limit_and_whether_to_copy():
 
 def test_a_validating_reader_checks_what_a_record_stands_for():
     class Wrong:
-        reader = None
+        coder = None
 
         def decode(self, payload, *, max_payload, copy, numeric):
             return SimpleNamespace(data={"signal": "no numbers", "sampling_rate": 500})

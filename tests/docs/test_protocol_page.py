@@ -217,7 +217,7 @@ def test_the_record_is_made_by_the_call_and_read_by_its_template():
 
     class Template:
         rows = 0
-        reader = None
+        coder = None
 
         def decode(self, payload, *, max_payload, copy, numeric):
             return SimpleNamespace(data={"payload": bytes(payload)})

@@ -31,7 +31,7 @@ from ._header import flatten
 if TYPE_CHECKING:
     from ._header import FlatBuffer
 
-__all__ = ["RecordReader", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
 
 Rows = npt.NDArray[np.int64]
 Prediction = tuple[int, int, int]
@@ -251,16 +251,18 @@ def read_record_samples(
     return array
 
 
-class RecordReader:
+class RecordCoder:
     """Same as in ``record.pyx``."""
 
     def __init__(
         self,
+        number: int,
         dtype: str,
         rows: int,
         stream: str,
         fields: dict[Any, Any],
         copied: list[tuple[Any, Callable[[Any], Any], Any]],
+        predictions: bytes,
     ) -> None:
         self._dtype = dtype
         self._rows = rows
@@ -291,6 +293,10 @@ class RecordReader:
         if sequence is not None:
             items["sequence"] = sequence
         return items
+
+    def write(self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int) -> bytes | None:
+        """Same as in ``record.pyx``; here no array gains from it."""
+        return None
 
 
 def _unfilter(octets: memoryview, offset: int, kind: np.dtype[Any], rows: int, count: int) -> npt.NDArray[Any]:
