@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import numpy.typing as npt
 
@@ -36,6 +36,7 @@ def read_record_samples(
     copy: bool,
 ) -> npt.NDArray[Any]: ...
 
+@final
 class RecordCoder:
     @property
     def nbytes(self) -> int: ...
