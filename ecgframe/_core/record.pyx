@@ -363,7 +363,7 @@ cdef int unfilter(
 
 @cython.final
 cdef class RecordCoder:
-    """Reads and writes records of a template whose counts are the signal: it has neither ``missing`` nor ``scale``.
+    """Reads and writes the records of a template without ``missing`` and ``scale``, whose counts are the signal.
 
     Args:
         number: number of the template.
@@ -410,8 +410,8 @@ cdef class RecordCoder:
     cpdef bytes write(self, signal, int64_t time, sequence, bint delta, int64_t limit):
         """Write the payload of a record of an array that can be taken as it is; None for all others.
 
-        An array can be taken if it is an aligned ndarray in C order, of the template's shape, with NumPy's own object for
-        the dtype, and within the limit of bytes.
+        An array can be taken if it is aligned and in C order, has the template's shape and NumPy's own object for the
+        dtype, and is within the limit of bytes.
         """
         cdef Py_buffer view
         cdef Py_ssize_t[2] shape
