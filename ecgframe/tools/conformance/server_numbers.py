@@ -208,7 +208,7 @@ async def _repeats(peer: ScriptedPeer) -> None:
     again = await _ask(peer)
     require(again["next"] > last, f"next is {again['next']}, and {last} came before")
     found = (again["id"], again["epoch"], again.get("templates", []))
-    expected = (answer["id"], answer["epoch"], [])
+    expected: tuple[Any, ...] = (answer["id"], answer["epoch"], [])
     require(found == expected, f"id, epoch and templates are {found}; expected {expected}")
 
 
