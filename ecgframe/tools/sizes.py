@@ -486,8 +486,9 @@ def as_integers(arrays: list[Numbers]) -> Integers | None:
         return Integers(_dtype(largest), 1, 0.0) if largest < 2**31 else None
     rounding = max(float(np.finfo(array.dtype).eps) for array in arrays if array.dtype.kind == "f")
     for gain in (1, *GAINS):
-        counts = values * gain
-        off = float(np.max(np.abs(counts - np.round(counts))))
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as too large
+            counts = values * gain
+            off = float(np.max(np.abs(counts - np.round(counts))))
         if largest * gain < 2**31 and off <= _EXACT + rounding * largest * gain:
             return Integers(_dtype(largest * gain), gain, 0.0)
     fitting = [gain for gain in GAINS if largest * gain < 2**15]
@@ -590,7 +591,7 @@ def _advice(
         return _advice_before_records(found, numbers, sent, forms, integers)
     name = best.name.partition(", ")[2]
     if found.messages[0].version >= NUMBERED_SINCE:
-        how = "read the capability delta" if sent_as.endswith(" record") else 'publish with samples="exact"'
+        how = "announce the capability delta" if sent_as.endswith(" record") else 'publish with samples="exact"'
         return f"{how}: {saved:.0%} smaller, as {name}s"
     advice = _advice_before_records(found, numbers, sent, forms, integers)
     once = f"after {best.once:,} bytes of templates"

@@ -183,6 +183,28 @@ def test_counts_of_unknown_gain_have_no_millivolts():
     assert any("does not say its gain" in note for note in found.notes)
 
 
+def test_frames_without_a_sample_are_left_out():
+    found = comparison.compare(Record(np.arange(60, dtype="int16").reshape(2, 30), 10, ("I", "II")), 0)
+    assert found.frame_seconds == (1.0,)
+    assert "No frames of 0.05 s: they hold no sample at 10 Hz." in found.notes
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lead", "why"),
+    [("int64", "I", "this message cannot be a record"), ("int16", "I" * 5000, "a template of 50")],
+)
+def test_what_cannot_be_a_record_is_compared_in_the_other_ways(tmp_path, dtype, lead, why):
+    record = Record(np.arange(600).reshape(2, 300).astype(dtype), 250, (lead, "II"), "counts")
+    found = comparison.compare(record, 0)
+    assert any(note.startswith(f"No records of counts: {why}") for note in found.notes)
+    assert {way.version for way in found.ways("counts")} == {None, 1, 2, 3}
+    assert "list, compressed" in printed(found)
+    assert "V1 binary" in printed(found, 200, table.print_all)
+    optional("matplotlib.figure")
+    with (tmp_path / "x.svg").open("wb") as file:
+        plot.draw(found, "title", file, ".svg")
+
+
 def test_missing_samples_can_be_compared():
     physical = toy_ecg().physical()[:, :400].copy()
     physical[0, 3] = np.nan

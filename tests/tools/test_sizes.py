@@ -223,7 +223,7 @@ def test_what_version_4_would_save_is_said():
 def test_what_would_save_bytes_in_version_4_is_said():
     without_filter = comparison_of(live_frames(4, delta=False))
     assert without_filter.found.forms == {"int16, record": 2}
-    assert without_filter.advice.startswith("read the capability delta: 7")
+    assert without_filter.advice.startswith("announce the capability delta: 7")
     floats = [
         Codec(version=4, compression=None).encode(
             MessageType.ECG_DATA, {"stream": "ecg/1", **message}, stream_id=1, sequence=1 + message["sequence"]
@@ -246,3 +246,7 @@ def test_fields_that_always_change_have_no_template():
     frames = [ecg(np.arange(99, dtype="int16"), timestamp=1.5, note=number) for number in range(17)]
     assert not any("record" in form.name for form in comparison_of(frames).forms)
     assert any("record" in form.name for form in comparison_of(frames[1:]).forms)
+
+
+def test_numbers_near_the_largest_float_are_no_integers():
+    assert as_integers([np.array([1.7e308, 0.5])]) is None

@@ -133,7 +133,7 @@ class Comparison:
     """All measurements, and notes on what could not be compared.
 
     Attributes:
-        costs: the measurements by case.
+        costs: the measurements by case, without those of records where the messages cannot be records.
         samples: the kinds of samples that the recording allows.
         frame_seconds: the frame lengths, in seconds, that the recording is long enough for.
         notes: sentences about what could not be compared, and why.
@@ -143,6 +143,12 @@ class Comparison:
     samples: tuple[Samples, ...]
     frame_seconds: tuple[float, ...]
     notes: tuple[str, ...]
+
+    def ways(self, samples: Samples) -> tuple[Way, ...]:
+        """Return the ways in which samples of a kind were sent, in frames of every length."""
+        return tuple(
+            way for way in WAYS if all(Case(samples, seconds, way) in self.costs for seconds in self.frame_seconds)
+        )
 
     def against(self, case: Case, rival: Way) -> tuple[float, float, float]:
         """Return the size as a share of the rival's, and how many times as fast encoding and decoding are."""
@@ -179,8 +185,10 @@ def compare(
     if missing := FRAME_SECONDS[len(lengths) :]:
         which = " and ".join(f"{seconds:g} s" for seconds in missing)
         notes.append(f"No frames of {which}: the recording is {record.duration:.4g} s long.")
-    stretches = {seconds: _stretches(record, seconds, whole=whole) for seconds in lengths}
-    for seconds, chosen in stretches.items():
+    while len(lengths) > 1 and round(lengths[0] * record.sampling_rate) < 1:
+        notes.append(f"No frames of {lengths.pop(0):g} s: they hold no sample at {record.sampling_rate:g} Hz.")
+    sized_frames = {seconds: _sized_frames(record, seconds, whole=whole) for seconds in lengths}
+    for seconds, chosen in sized_frames.items():
         frames = record.samples // samples_per_frame(record, seconds)
         if len(chosen) < frames:
             notes.append(
@@ -189,14 +197,26 @@ def compare(
             )
     cases = [Case(*parts) for parts in product(signals, lengths, WAYS)]
     each = budget / len(cases) / 2
-    messages: dict[tuple[str, float], list[Message]] = {}
+    last: tuple[Samples, float] | None = None
+    timed: list[Message] = []
+    sized: Iterable[Message] = ()
     costs = {}
     for case in track(cases):
-        key = case.samples, case.frame_seconds
-        if key not in messages:
-            messages = {key: list(_numbered(_spread(record, case.frame_seconds, signals[case.samples]), sequence))}
-        sized = _messages(record, case.frame_seconds, signals[case.samples], stretches[case.frame_seconds])
-        costs[case] = _measure(case, messages[key], _numbered(sized, sequence), each)
+        signal, seconds = signals[case.samples], case.frame_seconds
+        if last != (case.samples, seconds):  # one pass over the recording for all ways
+            last = case.samples, seconds
+            timed = list(_numbered(_spread(record, seconds, signal), sequence))
+            if not whole:
+                sized = list(_numbered(_messages(record, seconds, signal, sized_frames[seconds]), sequence))
+        if whole:
+            sized = _numbered(_messages(record, seconds, signal, sized_frames[seconds]), sequence)
+        try:
+            costs[case] = _measure(case, timed, sized, each)
+        except ValueError as error:
+            if case.way.filter is None:
+                raise
+            if (note := f"No records of {case.samples}: {error}") not in notes:
+                notes.append(note)
     return Comparison(costs, tuple(signals), tuple(lengths), tuple(notes))
 
 
@@ -218,7 +238,7 @@ def _spread(record: Record, seconds: float, signal: npt.NDArray[Any]) -> list[Me
     return list(_messages(record, seconds, signal, _evenly(record, seconds, MOST_FRAMES)))
 
 
-def _stretches(record: Record, seconds: float, *, whole: bool) -> frozenset[int]:
+def _sized_frames(record: Record, seconds: float, *, whole: bool) -> frozenset[int]:
     """Return the numbers of the full frames whose sizes are measured."""
     samples = samples_per_frame(record, seconds)
     full = record.samples // samples

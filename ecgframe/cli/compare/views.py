@@ -32,7 +32,7 @@ def print_short(console: Terminal, comparison: Comparison) -> None:
             table.add_column(f"{direction}\n{rival}", justify="right", no_wrap=True)
     for samples in comparison.samples:
         table.add_row(*_json_line(comparison, samples, speed_at), style="bold")
-        for way in SHORT:
+        for way in short(comparison, samples):
             table.add_row(*_frame_line(comparison, samples, way, speed_at))
         table.add_row()
     console.print(table)
@@ -52,7 +52,7 @@ def print_all(console: Terminal, comparison: Comparison) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for samples in comparison.samples:
         for seconds in comparison.frame_seconds:
-            for way in WAYS:
+            for way in comparison.ways(samples):
                 table.add_row(*_full_line(comparison, Case(samples, seconds, way)))
             table.add_row()
     console.print(table)
@@ -61,6 +61,11 @@ def print_all(console: Terminal, comparison: Comparison) -> None:
         f"below 1{TIMES} is slower.",
         highlight=False,
     )
+
+
+def short(comparison: Comparison, samples: Samples) -> list[Way]:
+    """Return the ways that the short table shows for samples of a kind."""
+    return [way for way in comparison.ways(samples) if way in SHORT]
 
 
 def middle(comparison: Comparison) -> float:
@@ -132,7 +137,7 @@ def _in_short(comparison: Comparison, seconds: float) -> Iterator[tuple[str, str
     frames = {
         Case(samples, seconds, way): comparison.costs[Case(samples, seconds, way)]
         for samples in comparison.samples
-        for way in SHORT
+        for way in short(comparison, samples)
     }
     smallest = min(frames, key=lambda case: frames[case].size)
     quickest = min(frames, key=lambda case: frames[case].encode + frames[case].decode)

@@ -25,6 +25,7 @@ from ...protocol import (
 from ...session import microseconds
 from .cases import Suite
 from .checks import NotApplicable, alike, require, told
+from .client_numbers import add_numbered_cases
 from .peer import ScriptedPeer
 from .server_frames import changed_payload, raw
 
@@ -60,7 +61,7 @@ async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = SESSION_VERSION
     require(message.version == 1, f"the choice came in version {message.version}; it travels in version 1")
     chosen: dict[str, Any] = message.data
     require(chosen.get("version") in versions, f"it chose version {chosen.get('version')!r} of {list(versions)}")
-    peer.version = chosen["version"]
+    peer.agree(chosen["version"])
     return chosen
 
 
@@ -350,3 +351,6 @@ async def _comes_back_from(peer: ScriptedPeer, stream: str, last: int) -> None:
     if since is None:
         raise NotApplicable("it reconnects without since: it subscribed anew, or does not resume")
     require(microseconds(since) == last, f"since is {microseconds(since)}; the last message in order was {last}")
+
+
+add_numbered_cases(CLIENTS, _agree)  # 6: version 4

@@ -28,11 +28,13 @@ from .cases import Suite
 from .checks import Failed, NotApplicable, alike, require, told
 from .peer import ScriptedPeer
 from .server_frames import add_frame_cases, changed_payload
+from .server_numbers import add_numbered_cases
 from .server_streams import add_stream_cases, hear_data, streaming, subscribed
 
 SERVERS: Final = Suite()
 add_frame_cases(SERVERS)
 add_stream_cases(SERVERS)
+add_numbered_cases(SERVERS)
 
 _STREAM: Final = "conformance"
 _NDARRAY: Final = b"__ndarray__"
@@ -481,7 +483,7 @@ def _is_harmless(message: Message) -> bool:
     return isinstance(message.data, dict) and message.data.get("features") == _HARMLESS["features"]
 
 
-# --- 13: rates ---
+# --- 13: rates; 14, version 4, is in server_numbers.py ---
 
 
 @SERVERS.case("13.1", "Frames beyond the rate limit get ERROR 0x204, and the connection stays open", "Errors")
