@@ -64,7 +64,7 @@ def in_a_loop(test):
 @in_a_loop
 def test_an_outbox_drops_the_oldest_messages_first():
     outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=450)
-    assert outbox.shrink(now()) == 6
+    assert len(outbox.shrink(now())) == 6
     assert numbers(outbox) == [6, 7, 8, 9]
     assert (outbox.waiting, outbox.waiting_bytes) == (4, 400)
 
@@ -73,7 +73,7 @@ def test_an_outbox_drops_the_oldest_messages_first():
 def test_an_outbox_drops_written_messages_first():
     outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=650)
     outbox.confirm(outbox.batch()[:3], now())
-    assert outbox.shrink(now()) == 1
+    assert len(outbox.shrink(now())) == 1
     assert numbers(outbox) == [4, 5, 6, 7, 8, 9]
     assert outbox.last_written() == {}
 
@@ -81,7 +81,7 @@ def test_an_outbox_drops_written_messages_first():
 @in_a_loop
 def test_an_outbox_keeps_messages_that_are_not_delivered():
     outbox = outbox_of(message(1, delivered=False), message(2), message(3), max_bytes=150)
-    assert outbox.shrink(now()) == 0
+    assert len(outbox.shrink(now())) == 0
     assert numbers(outbox) == [1, 2, 3]
 
 
@@ -89,7 +89,7 @@ def test_an_outbox_keeps_messages_that_are_not_delivered():
 def test_an_outbox_drops_old_messages():
     outbox = outbox_of(message(1), message(2), message(3))
     outbox.confirm(outbox.batch()[:1], now())
-    assert outbox.shrink(now() + 11) == 2
+    assert len(outbox.shrink(now() + 11)) == 2
     assert outbox.last_written() == {}
     assert outbox.waiting_bytes == 0
 
@@ -98,7 +98,7 @@ def test_an_outbox_drops_old_messages():
 def test_an_answer_for_a_message_that_was_dropped_meanwhile():
     outbox = outbox_of(*(message(i) for i in range(10)), max_bytes=550)
     batch = outbox.batch()[:7]
-    assert outbox.shrink(now()) == 5
+    assert len(outbox.shrink(now())) == 5
     outbox.confirm(batch, now())
     assert numbers(outbox) == [7, 8, 9]
     assert outbox.last_written() == {"s": 6}
@@ -120,9 +120,9 @@ def test_messages_that_redis_has_lost_are_written_again_in_order():
     outbox = outbox_of(*(message(i, stream="ab"[i % 2]) for i in range(1, 10)))
     outbox.confirm(outbox.batch()[:7], now())
     assert outbox.last_written() == {"a": 6, "b": 7}
-    assert outbox.take_back({"a": 6, "b": 3}) == 2
+    assert len(outbox.take_back({"a": 6, "b": 3})) == 2
     assert numbers(outbox) == [5, 7, 8, 9]
-    assert outbox.take_back({"a": 0, "b": 0}) == 5
+    assert len(outbox.take_back({"a": 0, "b": 0})) == 5
     assert [number for number in numbers(outbox) if number % 2] == [1, 3, 5, 7, 9], "in order within a stream"
     assert [number for number in numbers(outbox) if not number % 2] == [2, 4, 6, 8]
     assert outbox.waiting_bytes == 900
@@ -178,8 +178,7 @@ def test_a_foreign_entry_is_skipped():
 
 def test_a_frame_of_another_version_is_foreign():
     for version, why in (
-        (4, "its frame is of V4, not V3"),
-        (2, "its frame is of V2, not V3"),
+        (2, "its frame is of V2, not V3 or V4"),
         (9, "its frame is invalid: version 9"),
     ):
         with pytest.raises(ForeignEntry, match=why):
