@@ -139,7 +139,11 @@ export class FollowedStream implements Subscription {
 
   /** Notes that a message arrived, and which one it is in version 4. */
   take(message: Message, place: Place | null): Taken {
-    if (place) return this.takeNumber(place, message.timestamp as bigint);
+    if (place) {
+      const timestamp = message.timestamp as bigint;
+      if (this.numbers.isFirst(place, timestamp)) return this.takeNumber(place, timestamp);
+      return { gaps: this.numbers.take(place, timestamp).gaps, isNew: false };
+    }
     // In a stream with numbers, a message without one is of no stream, and says nothing of the place.
     return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
   }
