@@ -298,3 +298,162 @@ def test_what_an_earlier_release_wrote_is_delivered_in_an_epoch_of_the_server(se
             assert not viewer.errors
 
     run(scenario())
+
+
+# --- when Redis fails ---
+
+
+async def stopped_for_a_while(server, *servers):
+    server.kill()
+    for each in servers:
+        await each.until_up(False)
+
+
+async def all_come(viewer, last):
+    await until(lambda: sequences(viewer)[-1:] == [last], viewer)
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_an_emptied_redis_begins_another_epoch(server, publishes):
+    async def scenario():
+        async with (
+            two_servers(server, patience=2.0) as (a, b),
+            numbered_viewer(a.handler) as here,
+            numbered_viewer(b.handler) as there,
+        ):
+            first = await here.subscribe(STREAM)
+            await there.subscribe(STREAM)
+            for n in range(5):
+                await a.publish(n)
+            await until(lambda: len(here.received) == len(there.received) == 5, here, there)
+            await stopped_for_a_while(server, a, b)
+            if publishes:
+                for n in range(5, 10):
+                    await a.publish(n)
+            await asyncio.to_thread(server.start)
+            for each in (a, b):
+                await each.until_up()
+            for n in range(10, 15):
+                await a.publish(n)
+            await all_come(here, 14)
+            await all_come(there, 14)
+            expected = [*range(5), *(range(5, 10) if publishes else ()), *range(10, 15)]
+            for viewer in (here, there):
+                assert sequences(viewer) == expected
+                assert len({answer.epoch for answer in viewer.answers}) == len(viewer.answers) >= 2
+                assert not viewer.errors
+            assert here.answers[-1].epoch == there.answers[-1].epoch != first.epoch
+            assert a.backplane.stats()["epochs_total"] >= 1
+            assert a.backplane.stats()["lost_total"] == 0
+
+    run(scenario())
+
+
+def test_a_redis_that_was_restored_from_an_older_state_uses_no_number_twice(tmp_path):
+    async def scenario(server):
+        async with numbered(server, patience=2.0) as a, numbered_viewer(a.handler) as viewer:
+            first = await viewer.subscribe(STREAM)
+            for n in range(5):
+                await a.publish(n)
+            async with redis.from_url(server.url) as client:
+                old = {key: await client.dump(key) for key in await client.keys("ecgframe:*") if b"wake" not in key}
+            for n in range(5, 10):
+                await a.publish(n)
+            await viewer.until(lambda: len(viewer.received) == 10)
+            await stopped_for_a_while(server, a)
+            await asyncio.to_thread(server.start)
+            async with redis.from_url(server.url) as client:
+                await client.flushall()
+                for key, value in old.items():
+                    await client.restore(key, 60_000, value, replace=True)
+            await a.until_up()
+            for n in range(10, 15):
+                await a.publish(n)
+            await all_come(viewer, 14)
+            assert sequences(viewer) == list(range(15))
+            assert viewer.answers[-1].epoch != first.epoch
+
+    with redis_server(tmp_path) as server:
+        run(scenario(server))
+
+
+def test_a_counter_below_what_a_server_knows_begins_another_epoch(server):
+    async def scenario():
+        async with numbered(server) as a, numbered_viewer(a.handler) as viewer:
+            first = await viewer.subscribe(STREAM)
+            for n in range(5):
+                await a.publish(n)
+            async with redis.from_url(server.url) as client:  # as after a failover, without a new connection
+                assert int(await client.hget(f"ecgframe:numbers:{STREAM}", "last")) >= 5
+                await client.hset(f"ecgframe:numbers:{STREAM}", "last", 3)
+            for n in range(5, 10):
+                await a.publish(n)
+            await all_come(viewer, 9)
+            assert sequences(viewer) == list(range(10))
+            assert {answer.epoch for answer in viewer.answers} > {first.epoch}
+            assert not viewer.errors
+
+    run(scenario())
+
+
+def test_a_server_that_reads_a_number_again_makes_redis_begin_another_epoch(server):
+    async def scenario():
+        async with numbered(server) as a, numbered(server) as b, numbered_viewer(b.handler) as viewer:
+            await viewer.subscribe(STREAM)
+            await a.publish(0)
+            await a.publish(1)
+            await until(lambda: len(viewer.received) == 2, viewer)
+            async with redis.from_url(server.url) as client:
+                epoch = (await client.hget(f"ecgframe:numbers:{STREAM}", "epoch")).decode()
+                await client.hset(f"ecgframe:numbers:{STREAM}", "last", 0)
+                async with numbered(server, version=3, versions=(1, 2, 3)) as c:  # it knows no numbers
+                    await c.publish(2)
+                    await until(lambda: len(viewer.received) == 3, viewer)
+                async with asyncio.timeout(20):
+                    while (await client.hget(f"ecgframe:numbers:{STREAM}", "epoch")).decode() == epoch:
+                        viewer.talk()
+                        await asyncio.sleep(0.01)
+            await a.publish(3)
+            await until(lambda: len(viewer.received) == 4, viewer)
+            assert sequences(viewer) == [0, 1, 2, 3]
+            assert len({answer.epoch for answer in viewer.answers}) == len(viewer.answers) == 3
+            assert not viewer.errors
+
+    run(scenario())
+
+
+def test_a_lasting_redis_that_restarts_loses_no_message(lasting_server):
+    async def scenario():
+        async with (
+            two_servers(lasting_server, patience=2.0) as (a, b),
+            numbered_viewer(b.handler) as viewer,
+        ):
+            await viewer.subscribe(STREAM)
+            for n in range(5):
+                await a.publish(n)
+            await until(lambda: len(viewer.received) == 5, viewer)
+            await stopped_for_a_while(lasting_server, a, b)
+            await asyncio.to_thread(lasting_server.start)
+            for each in (a, b):
+                await each.until_up()
+            for n in range(5, 10):
+                await a.publish(n)
+            await all_come(viewer, 9)
+            assert sequences(viewer) == list(range(10))
+            assert not viewer.errors
+
+    run(scenario())
+
+
+def test_a_key_that_holds_something_else_is_told_and_costs_no_message(server, caplog):
+    async def scenario():
+        async with redis.from_url(server.url) as client:
+            await client.set(f"ecgframe:numbers:{STREAM}", "not numbers")
+        async with numbered(server) as a, numbered_viewer(a.handler) as viewer:
+            await viewer.subscribe(STREAM)
+            await a.publish(0)
+            await all_come(viewer, 0)
+            assert a.backplane.stats()["lost_total"] == 1
+
+    run(scenario())
+    assert any("its key" in record.message for record in caplog.records)
