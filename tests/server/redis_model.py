@@ -205,8 +205,11 @@ class Client:
         return found
 
     def _numbers(self, keys, args):
-        _, fresh, epoch, known, takes = args
-        found = self._numbered(keys[0], fresh, epoch, known)
+        fresh = args[1]
+        return [self._numbers_of(keys[2 * at], fresh, *args[2 + 3 * at : 5 + 3 * at]) for at in range(len(keys) // 2)]
+
+    def _numbers_of(self, numbers, fresh, epoch, known, takes):
+        found = self._numbered(numbers, fresh, epoch, known)
         template = 0
         if takes and found["epoch"] == epoch:
             found["template"] += 1

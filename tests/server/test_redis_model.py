@@ -93,6 +93,9 @@ class Conversation:
     async def numbers(self):
         name = self.random.choice(NAMES[:2])
         self.told.append(("numbers", self.note(name, await self.commands.numbers(name, self.some_position(name)))))
+        asked = [(name, self.some_position(name)) for name in NAMES[:2] for _ in range(2)]
+        for (name, _), position in zip(asked, await self.commands.all_numbers(asked), strict=True):
+            self.told.append(("all numbers", self.note(name, position)))
 
     async def reserve(self):
         name = self.random.choice(NAMES[:2])

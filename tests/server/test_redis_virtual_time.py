@@ -280,3 +280,103 @@ def test_two_servers_may_publish_on_one_stream(monkeypatch, fault, clocks):
     assert len(world.account.published) > 400
     for viewer in staying:
         world.account.check(viewer)
+
+
+def test_a_viewer_that_is_ahead_of_its_server_waits_for_what_it_lacks(monkeypatch):
+    async def scenario(world):
+        async with asyncio.timeout(60), world.servers() as (a, b):
+            staying, moving = ExactViewer(STREAM), ExactViewer(STREAM)
+            await staying.connect(b.handler)
+            await moving.connect(a.handler)
+            await asyncio.sleep(0.2)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(0.2)
+            world.model.cut("b")
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(0.2)
+            await moving.disconnect()
+            await moving.connect(b.handler)
+            await asyncio.sleep(3)
+            assert len(moving.messages) == 10
+            assert len(staying.messages) == 5
+            world.model.join("b")
+            await asyncio.sleep(5)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(1)
+            for viewer in (staying, moving):
+                await viewer.disconnect()
+                world.account.check(viewer)
+                assert [name_of(message)[1] for message in viewer.messages] == list(range(1, 16))
+                assert not viewer.gaps
+                assert len(set(viewer.epochs)) == 1
+
+    run_virtually(scenario(World(monkeypatch, 3, (0, 0))))
+
+
+def test_a_viewer_resumes_in_an_epoch_that_has_ended(monkeypatch):
+    async def scenario(world):
+        async with asyncio.timeout(60), world.servers() as (a, b):
+            viewer, other = ExactViewer(STREAM), ExactViewer(STREAM)
+            await viewer.connect(a.handler)
+            await other.connect(b.handler)
+            await asyncio.sleep(0.2)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(0.2)
+            await viewer.disconnect()
+            for _ in range(5):
+                await world.publish("p", a)
+            world.model.kill()
+            await asyncio.sleep(1)
+            world.model.start()
+            await asyncio.sleep(3)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(0.2)
+            await viewer.connect(b.handler)
+            await asyncio.sleep(1)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(1)
+            for one in (viewer, other):
+                await one.disconnect()
+                world.account.check(one)
+                assert [name_of(message)[1] for message in one.messages] == list(range(1, 21))
+                assert [gap.frames for gap in one.gaps] == [None], "where the epoch changes"
+
+    run_virtually(scenario(World(monkeypatch, 4, (10, -10))))
+
+
+def test_records_go_on_when_the_epoch_has_changed(monkeypatch):
+    async def scenario(world):
+        async with asyncio.timeout(60), world.servers() as (a, b):
+            viewers = [ExactViewer(STREAM) for _ in range(2)]
+            for viewer, server in zip(viewers, (a, b), strict=True):
+                await viewer.connect(server.handler)
+            await asyncio.sleep(0.2)
+            for fault in (world.model.kill, lambda: world.model.cut("a"), lambda: world.model.cut("b")):
+                fault()
+                await asyncio.sleep(1)
+                for _ in range(5):
+                    await world.publish("p", a)
+                if not world.model.is_up:
+                    world.model.start()
+                for name in "ab":
+                    world.model.join(name)
+                await asyncio.sleep(5)
+                for _ in range(10):
+                    await world.publish("p", a)
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(1)
+                for viewer in viewers:
+                    assert all(message.form for message in viewer.messages[-8:])
+            for viewer in viewers:
+                await viewer.disconnect()
+                world.account.check(viewer)
+                assert [name_of(message)[1] for message in viewer.messages] == list(range(1, 46))
+                assert not viewer.errors
+
+    run_virtually(scenario(World(monkeypatch, 5, (0, 0))))

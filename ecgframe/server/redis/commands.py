@@ -33,6 +33,9 @@ CONNECT: Final = 5.0
 NUMBERS_EXPIRY: Final = 3600.0
 """Seconds for which Redis keeps the numbers of a stream that nobody publishes on and no server follows."""
 
+STREAMS_A_CALL: Final = 256
+"""Most streams whose numbers are asked for at once, so that other clients of Redis do not wait long."""
+
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
@@ -226,27 +229,39 @@ class Commands:
         Raises:
             WrongKind: the key of the numbers holds something else.
         """
-        epoch, last, _ = await self._ask_numbers(stream, known, takes_template=False)
-        return Position(epoch, last)
+        [found] = await self.all_numbers([(stream, known)])
+        if found is None:
+            raise WrongKind(self._keys.numbers(stream))
+        return found
+
+    async def all_numbers(self, asked: Sequence[tuple[str, Position]]) -> list[Position | None]:
+        """Return the same for many streams, each with what is known of it; None where the key holds something else."""
+        answers: list[Position | None] = []
+        for first in range(0, len(asked), STREAMS_A_CALL):
+            found = await self._ask_numbers(asked[first : first + STREAMS_A_CALL])
+            answers += [Position(one[0], one[1]) if isinstance(one, list) else None for one in found]
+        return answers
 
     async def reserve_template(self, stream: str, known: Position) -> int | None:
-        """Reserve the number of a template of the epoch ``known``; None if that is not the present one, or is used up.
+        """Reserve the number of a template of the epoch ``known``.
 
-        Raises:
-            WrongKind: the key of the numbers holds something else.
+        Returns:
+            None if that is not the present epoch, its numbers of templates are used up, or the key of the numbers holds
+            something else.
         """
-        return (await self._ask_numbers(stream, known, takes_template=True))[2] or None
+        [answer] = await self._ask_numbers([(stream, known)], takes_template=True)
+        return (answer[2] or None) if isinstance(answer, list) else None
 
-    async def _ask_numbers(self, stream: str, known: Position, *, takes_template: bool) -> list[int]:
-        keys = self._keys.numbers(stream), self._keys.templates(stream)
-        arguments = self._numbers_expiry, _fresh_epoch(), *known, int(takes_template)
-        try:
-            answer: list[int] = await self._numbers(keys=keys, args=arguments)
-        except redis.ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):
-                raise WrongKind(keys[0]) from error
-            raise
-        return answer
+    async def _ask_numbers(
+        self, asked: Iterable[tuple[str, Position]], *, takes_template: bool = False
+    ) -> list[list[int] | bytes]:
+        keys: list[bytes] = []
+        arguments: list[int] = [self._numbers_expiry, _fresh_epoch()]
+        for stream, known in asked:
+            keys += self._keys.numbers(stream), self._keys.templates(stream)
+            arguments += *known, int(takes_template)
+        answers: list[list[int] | bytes] = await self._numbers(keys=keys, args=arguments)
+        return answers
 
     async def templates(self, stream: str, epoch: int) -> list[tuple[int, bytes]]:
         """Return the latest templates of an epoch: the number of each in the stream, and its frame."""

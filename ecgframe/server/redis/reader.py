@@ -96,10 +96,12 @@ class Reader:
         if now < self._asked_numbers_at + NUMBERS_PAUSE:
             return
         self._asked_numbers_at = now
-        for followed in streams.values():
-            if followed.epochs is not None:
-                async with asyncio.timeout(self._patience):
-                    followed.epochs.tell(await commands.numbers(followed.name, followed.epochs.known))
+        numbered = [(one, one.epochs) for one in streams.values() if one.epochs is not None]
+        async with asyncio.timeout(self._patience):
+            answers = await commands.all_numbers([(followed.name, epochs.known) for followed, epochs in numbered])
+        for (_, epochs), answer in zip(numbered, answers, strict=True):
+            if answer is not None:
+                epochs.tell(answer)
 
     async def _ask_what_is_lacking(
         self, commands: Commands, streams: dict[bytes, FollowedStream], found: dict[bytes, Entries]

@@ -145,30 +145,39 @@ than that of the latest entry is replaced by the next one after it.
 """
 
 NUMBERS: Final = """
-local numbers, templates = KEYS[1], KEYS[2]
-local expiry, fresh, epoch, known, takes = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local expiry, fresh = ARGV[1], ARGV[2]
 
 EPOCH
 
-local place = numbered(numbers, fresh, epoch, known)
-if place.err then
-    return place
-end
-local template = 0
-if takes == '1' and place[1] == epoch then
-    template = redis.call('HINCRBY', numbers, 'template', 1)
-    if template > LARGEST_TEMPLATE then
-        template = 0
+local function ask(numbers, templates, epoch, known, takes)
+    local place = numbered(numbers, fresh, epoch, known)
+    if place.err then
+        return place.err
     end
+    local template = 0
+    if takes == '1' and place[1] == epoch then
+        template = redis.call('HINCRBY', numbers, 'template', 1)
+        if template > LARGEST_TEMPLATE then
+            template = 0
+        end
+    end
+    keep_numbers(numbers, templates, place[1], expiry)
+    return {tonumber(place[1]), place[2], template}
 end
-keep_numbers(numbers, templates, place[1], expiry)
-return {tonumber(place[1]), place[2], template}
+
+local answers = {}
+for i = 1, #KEYS, 2 do
+    local at = 3 + (i - 1) / 2 * 3
+    answers[#answers + 1] = ask(KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+end
+return answers
 """.replace("EPOCH", _EPOCH).replace("LARGEST_TEMPLATE", str(LARGEST_TEMPLATE))
-"""Gives the numbers of a stream, draws an epoch for it if necessary, and can reserve the number of a template.
+"""Gives the numbers of streams, draws epochs for them if necessary, and can reserve the numbers of templates.
 
-Keys: the numbers of the stream; its templates, to which the epoch is added. Arguments: milliseconds after which both
-expire; a random epoch; an epoch and the largest number that the server knows of it; 1 if a number is to be reserved
-for a template of that epoch.
+Keys, two for each stream: its numbers; its templates, to which the epoch is added. Arguments: milliseconds after which
+both expire; a random epoch; then three for each stream: an epoch and the largest number that the server knows of it; 1
+if a number is to be reserved for a template of that epoch.
 
-Answers: the present epoch; the number of the last message; the number of the template, 0 if none was reserved.
+Answers, for each stream: the text of an error; or the present epoch, the number of the last message, and the number of
+the template, 0 if none was reserved.
 """

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..logs import logger
-from .commands import Commands, WrongKind
+from .commands import Commands
 from .outbox import BATCH_MESSAGES, Message, Outbox
 from .positions import NOTHING, Position
 from .stream import FollowedStream, FollowedStreams
@@ -104,13 +104,18 @@ class Writer:
 
     async def tell(self, commands: Commands, *, everything: bool = False) -> None:
         """Tell Redis which numbers this server knows: of epochs that have to end, or of all followed streams."""
-        for followed in self._streams:
-            epochs = followed.epochs
-            if epochs is not None and (epochs.must_tell or (everything and epochs.known != NOTHING)):
-                try:
-                    epochs.tell(await commands.numbers(followed.name, epochs.known))
-                except WrongKind:
-                    self._complain(followed)
+        asked = [
+            (followed, followed.epochs)
+            for followed in self._streams
+            if followed.epochs is not None
+            and (followed.epochs.must_tell or (everything and followed.epochs.known != NOTHING))
+        ]
+        answers = await commands.all_numbers([(followed.name, epochs.known) for followed, epochs in asked])
+        for (followed, epochs), answer in zip(asked, answers, strict=True):
+            if answer is None:
+                self._complain(followed)
+            else:
+                epochs.tell(answer)
 
     async def _write_some(self, commands: Commands) -> None:
         batch = self._outbox.batch()
