@@ -73,12 +73,18 @@ class Server:
                 await asyncio.sleep(0.01)
 
 
+async def everything(*_):
+    """All may subscribe and publish."""
+    return True
+
+
 @asynccontextmanager
 async def numbered(redis, *, version=4, versions=ALL, **settings):
     from ecgframe.server.redis import RedisBackplane
 
     backplane = RedisBackplane(redis.url, version=version, **{"patience": 10.0, **settings})
-    async with WebSocketBinaryHandler(settings=Settings(versions=versions), backplane=backplane) as handler:
+    handler = WebSocketBinaryHandler(settings=Settings(versions=versions), backplane=backplane, authorize=everything)
+    async with handler:
         yield Server(handler, backplane)
 
 
@@ -296,6 +302,36 @@ def test_what_an_earlier_release_wrote_is_delivered_in_an_epoch_of_the_server(se
             assert epochs[0] == first.epoch
             assert len(set(epochs)) == len(epochs) >= 2
             assert not viewer.errors
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("publisher", ["V1", "V3", "V4"])
+def test_a_client_publishes_on_one_server_for_viewers_of_all_versions_on_the_other(server, publisher):
+    kinds = {"V1": {"versions": (1,)}, "V3": V3, "V4": {}}
+
+    async def scenario():
+        async with AsyncExitStack() as stack:
+            a, b = await stack.enter_async_context(two_servers(server))
+            client = await stack.enter_async_context(numbered_viewer(a.handler, **kinds[publisher]))
+            viewers = [
+                await stack.enter_async_context(numbered_viewer(each.handler, **kind))
+                for kind in kinds.values()
+                for each in (a, b)
+            ]
+            for viewer in viewers:
+                await viewer.subscribe(STREAM)
+            for n in range(10):
+                client.session.send(MessageType.ECG_DATA, {**ecg(n), "stream": STREAM})
+                await until(lambda n=n: all(len(viewer.received) == n + 1 for viewer in viewers), client, *viewers)
+            for viewer in viewers:
+                for n, message in enumerate(viewer.received):
+                    same(message.data, {**ecg(n), "stream": STREAM})
+                assert not viewer.errors
+            by_number = viewers[4:]
+            assert len({tuple(viewer.numbers) for viewer in by_number}) == 1
+            assert by_number[0].numbers == list(range(1, len(by_number[0].numbers) + 1))
+            assert not client.errors
 
     run(scenario())
 
