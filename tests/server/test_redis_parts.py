@@ -14,7 +14,10 @@ from ecgframe.codec import EncodedFrame
 
 optional("redis.asyncio")
 
+from ecgframe.protocol import LARGEST_SEQUENCE  # noqa: E402
+from ecgframe.server.redis.epochs import Epochs  # noqa: E402
 from ecgframe.server.redis.outbox import BATCH_BYTES, BATCH_MESSAGES, Message, Outbox  # noqa: E402
+from ecgframe.server.redis.positions import Position  # noqa: E402
 from ecgframe.server.redis.stream import (  # noqa: E402
     REMEMBERED_ORIGINS,
     FollowedStream,
@@ -183,3 +186,103 @@ def test_a_frame_of_another_version_is_foreign():
     ):
         with pytest.raises(ForeignEntry, match=why):
             check_frame(oracle.frame(version, 0x01, 0, oracle.pack({}), 5))
+
+
+# --- epochs ---
+
+
+def epochs_at(epoch, number):
+    changes = []
+    epochs = Epochs(changes.append)
+    epochs.begin_reading(Position(epoch, number))
+    assert epochs.take_up() == (epoch, number)
+    assert changes == []
+    return epochs, changes
+
+
+def test_numbers_of_one_epoch_are_passed_on():
+    epochs, changes = epochs_at(7, 3)
+    assert epochs.deliver(Position(7, 4)) == (7, 4)
+    assert epochs.deliver(Position(7, 9)) == (7, 9), "what is between them is lost"
+    assert epochs.known == (7, 9)
+    assert not changes
+    assert not epochs.must_tell
+
+
+def test_a_number_that_comes_again_ends_the_epoch():
+    epochs, changes = epochs_at(7, 3)
+    assert epochs.deliver(Position(7, 3)) is None
+    assert epochs.known == (7, LARGEST_SEQUENCE), "larger than any"
+    assert epochs.deliver(Position(7, 4)) is None
+    epochs.tell(Position(8, 0))
+    assert not epochs.must_tell
+    assert epochs.deliver(Position(8, 1)) == (8, 1)
+    assert changes == [None, 8]
+
+
+def test_an_ended_epoch_that_comes_back_is_ended_again():
+    epochs, _ = epochs_at(7, 3)
+    epochs.tell(Position(8, 0))
+    epochs.deliver(Position(8, 1))
+    epochs.tell(Position(7, 3))
+    assert epochs.known == (7, LARGEST_SEQUENCE)
+    assert epochs.deliver(Position(7, 4)) is None
+
+
+def test_messages_delivered_without_redis_have_to_be_read_before_an_epoch_is_taken_up():
+    epochs, changes = epochs_at(7, 3)
+    assert epochs.deliver_own(50, None, will_be_read=True) is None
+    assert epochs.must_tell
+    epochs.tell(Position(8, 0))
+    assert epochs.take_up() is None
+    assert epochs.deliver(Position(8, 1)) is None, "of another server"
+    epochs.own_was_read(50)
+    epochs.skip(Position(8, 2))
+    assert epochs.take_up() == (8, 2)
+    assert epochs.deliver(Position(8, 3)) == (8, 3)
+    assert changes == [None, 8]
+
+
+def test_what_was_read_before_an_epoch_is_taken_up_is_not_lost():
+    epochs, _ = epochs_at(7, 3)
+    epochs.deliver_own(50, None, will_be_read=True)
+    epochs.tell(Position(8, 0))
+    epochs.own_was_read(49)
+    epochs.skip(Position(8, 1))
+    assert epochs.deliver(Position(8, 2)) is None
+    epochs.own_was_read(51)
+    assert epochs.take_up() == (8, 2)
+
+
+def test_a_message_that_comes_again_in_the_present_epoch_ends_it():
+    epochs, _ = epochs_at(7, 3)
+    epochs.skip(Position(7, 2))
+    assert epochs.epoch == 7, "it was read again"
+    epochs.skip(Position(7, 4))
+    assert epochs.epoch is None, "its viewers would take the number for a loss"
+    assert epochs.must_tell
+
+
+def test_a_message_is_delivered_early_under_its_number_if_none_is_missing_before_it():
+    epochs, _ = epochs_at(7, 3)
+    assert epochs.deliver_own(50, Position(7, 4), will_be_read=True) == (7, 4)
+    assert epochs.deliver_own(51, Position(7, 6), will_be_read=True) is None
+
+
+def test_an_earlier_epoch_is_delivered_before_the_present_one():
+    changes = []
+    epochs = Epochs(changes.append)
+    epochs.begin_reading(Position(9, 2))
+    assert epochs.is_strange(Position(8, 5))
+    epochs.tell(Position(9, 2))
+    assert epochs.deliver(Position(8, 5)) == (8, 5)
+    assert epochs.deliver(Position(9, 1)) == (9, 1)
+    assert epochs.take_up() == (9, 2)
+    assert epochs.known == (9, 2)
+
+
+def test_a_redis_that_was_replaced_has_to_end_the_epoch():
+    epochs, _ = epochs_at(7, 3)
+    epochs.end()
+    assert epochs.known == (7, LARGEST_SEQUENCE)
+    assert epochs.deliver(Position(7, 4)) == (7, 4), "until it has"

@@ -380,3 +380,31 @@ def test_records_go_on_when_the_epoch_has_changed(monkeypatch):
                 assert not viewer.errors
 
     run_virtually(scenario(World(monkeypatch, 5, (0, 0))))
+
+
+def test_a_stream_that_was_forgotten_goes_on_in_its_epoch(monkeypatch):
+    async def scenario(world):
+        async with asyncio.timeout(600), world.servers() as servers:
+            viewer = ExactViewer(STREAM)
+            await viewer.connect(servers[0].handler)
+            await asyncio.sleep(0.2)
+            for _ in range(5):
+                await world.publish("p", servers[0])
+            await asyncio.sleep(0.2)
+            await viewer.disconnect()
+            for _ in range(5):
+                await world.publish("p", servers[0])
+            await asyncio.sleep(200)
+            assert not any(server.handler.stats()["streams"] for server in servers)
+            for server in servers[::-1]:
+                await viewer.connect(server.handler)
+                await asyncio.sleep(0.2)
+                await world.publish("p", servers[0])
+                await asyncio.sleep(0.2)
+                await viewer.disconnect()
+            world.account.check(viewer)
+            assert [name_of(message)[1] for message in viewer.messages] == [*range(1, 6), 11, 12]
+            assert [gap.frames for gap in viewer.gaps] == [5]
+            assert len(set(viewer.epochs)) == 1
+
+    run_virtually(scenario(World(monkeypatch, 6, (0, 0))))

@@ -103,10 +103,11 @@ class Epochs:
 
     def deliver(self, position: Position | None) -> Position | None:
         """Note a message from Redis that is delivered now. Returns the position to deliver it with, if it has one."""
+        if position is not None:
+            self._note_read(position)
         if position is None or self._unread or position.epoch in self._over:
             self._deliver_unnumbered()
             return None
-        self._note_read(position)
         if position.epoch == self.epoch and position.number <= self.delivered:
             self._deliver_unnumbered()
             return None
