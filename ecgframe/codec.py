@@ -280,13 +280,45 @@ class EncodedFrame:
         """
         if self.timestamp is None:
             raise ValueError(f"a V{self.version} frame has no timestamp")
+        return self._with_header(self.version, timestamp, self.form, self.stream_id, self.sequence)
+
+    def in_version_3(self) -> EncodedFrame:
+        """Return the same MessagePack payload in a frame of V3, or the frame itself if it is one.
+
+        Raises:
+            ValueError: the frame is of V1 or V2, or its payload is a record.
+        """
+        if self.version == 3:
+            return self
+        if self.timestamp is None or (self.form or 0) & _RECORD:
+            raise ValueError(f"{self!r} has no equivalent in V3")
+        return self._with_header(3, self.timestamp)
+
+    def in_version_4(self, stream_id: int, sequence: int) -> EncodedFrame:
+        """Return the same MessagePack payload in a frame of V4, as a message of a stream.
+
+        Raises:
+            ValueError: the frame is not of V3.
+        """
+        if self.version != 3 or self.timestamp is None:
+            raise ValueError(f"{self!r} is not of V3")
+        return self._with_header(4, self.timestamp, 0, stream_id, sequence)
+
+    def _with_header(
+        self,
+        version: int,
+        timestamp: int,
+        form: int | None = None,
+        stream_id: int | None = None,
+        sequence: int | None = None,
+    ) -> EncodedFrame:
         flat = flatten(self.frame)
         old = flat.header_at(0, LARGEST_LENGTH)
         stamp = _check_timestamp(timestamp)
-        numbering = self.form, self.stream_id, self.sequence
-        header = Header(self.version, self.type, self.flags, self.nbytes, old.checksum, stamp, *numbering)
+        numbering = form, stream_id, sequence
+        header = Header(version, self.type, self.flags, self.nbytes, old.checksum, stamp, *numbering)
         frame = b"".join((bytes(header), flat.view(old.size, flat.nbytes)))
-        return EncodedFrame(frame, self.version, self.type, self.flags, stamp, self.nbytes, self.packed, *numbering)
+        return EncodedFrame(frame, version, self.type, self.flags, stamp, self.nbytes, self.packed, *numbering)
 
 
 class PreparedFrame:

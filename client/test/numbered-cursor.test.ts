@@ -305,3 +305,27 @@ test("whatever is lost, doubled, refused, or overtakes, over any connections and
   });
   fc.assert(property, { numRuns: 1000 });
 });
+
+describe("a timestamp", () => {
+  const at = (number: number, epoch = EPOCH) => ({ stream: "ecg", epoch, number, overtakes: false });
+
+  test("of another epoch tells a message that the viewer has", () => {
+    const cursor = new NumberedCursor("ecg");
+    cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+    expect(cursor.isFirst(at(1), 5n)).toBe(true);
+    expect(cursor.isFirst(at(2), 5n)).toBe(true);
+    cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9n);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 5n)).toBe(false);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 5n)).toBe(false);
+    expect(cursor.isFirst(at(2, EPOCH + 1), 6n)).toBe(true);
+  });
+
+  test("is forgotten after 1,024 others", () => {
+    const cursor = new NumberedCursor("ecg");
+    cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+    for (let number = 1; number <= 1025; number++) cursor.isFirst(at(number), BigInt(number));
+    cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9999n);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 1n)).toBe(true);
+    expect(cursor.isFirst(at(3, EPOCH + 1), 3n)).toBe(false);
+  });
+});

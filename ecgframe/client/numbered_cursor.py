@@ -67,7 +67,7 @@ class NumberedCursor:
         times: the position by time. This class updates it while messages are numbered.
     """
 
-    __slots__ = ("_change", "_lines", "_refused", "_refused_before", "_stream", "_times")
+    __slots__ = ("_change", "_had", "_lines", "_refused", "_refused_before", "_stream", "_times")
 
     def __init__(self, stream: str, times: StreamCursor) -> None:
         self._stream = stream
@@ -76,6 +76,8 @@ class NumberedCursor:
         """One for each epoch; the current epoch is the last."""
         self._change: Gap | None = None
         """The gap at the last change of the epoch, reported before the next message in order; None without one."""
+        self._had: OrderedDict[int, _Line | None] = OrderedDict()
+        """By their timestamps, the lines in which the latest messages came that the viewer has."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """Epoch and number of messages that were refused over this connection."""
         self._refused_before: frozenset[tuple[int, int]] = frozenset()
@@ -158,14 +160,29 @@ class NumberedCursor:
             epoch: of its number.
 
         Returns:
-            The gaps before the message, then the message; an empty list if it is a duplicate.
+            The gaps before the message, then the message. Without the message, if it is a duplicate: its number was
+            had, or the message came before, in another epoch and with the same timestamp.
         """
         number, timestamp = _place_of(message)
         line = self._line_of(epoch)
-        if line is None:
-            return [message]  # it was in transit while two epochs began
-        if line.has(number):
+        if line is not None and line.has(number):
             return []
+        if self._had.setdefault(timestamp, line) is not line:
+            return [] if line is None else [*self._reach_again(message, line, number)]
+        if len(self._had) > REMEMBERED:
+            self._had.popitem(last=False)
+        # Without a line, it was on its way when the epoch after the next began.
+        return [message] if line is None else self._place(message, line, number, timestamp)
+
+    def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
+        """Note a message that the viewer has from another epoch: its number is had, and nothing else changes."""
+        if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
+            line.ahead.add(number)
+            line.go_on_from(line.after)
+            return []
+        return self._reach(line, number, _place_of(message)[1])
+
+    def _place(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
         if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
             return self._take_ahead(message, line, number, timestamp)
         gaps = self._reach(line, number, timestamp)

@@ -122,7 +122,7 @@ class Subscription(MessageQueue):
             items = [message]  # it does not belong to the stream, and does not move the position
         else:
             items = self.cursor.take(message, self._server_now())
-        if not items:
+        if not items or items[-1] is not message:
             self.duplicates += 1
             self.came_again(message, connection)
         for item in items:

@@ -190,7 +190,7 @@ class Connection:
             self.session.answer_subscription(name, "subscribed", binding=binding)
         else:
             self._take_back(name)
-            if self._resume_by_number(stream, request):
+            if self._resume_by_number(stream, request, clock):
                 start = None
             elif since is None:
                 start = self._follow(stream, clock)
@@ -209,16 +209,21 @@ class Connection:
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
 
-    def _resume_by_number(self, stream: Stream, request: SubscribeRequested) -> bool:
-        """Watch from a number on, if the peer named one of the present epoch. Returns whether it did."""
+    def _resume_by_number(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> bool:
+        """Watch from a number on, if the peer named one of an epoch that is known here. Returns whether it did."""
         numbering = stream.numbering
         if numbering is None or self.session.version < 4:
             return False
         stream.note_reader(self.writer)
-        if request.after is None or request.epoch != numbering.epoch or request.after >= numbering.next:
+        if request.after is None or request.epoch is None:
             return False
-        stream.resume_after_number(self.writer, request.after)
-        return True
+        ids = numbering.ids_of(request.epoch)
+        if numbering.id in ids and request.after >= numbering.next:
+            if clock.is_whole or not numbering.is_shared:
+                return False  # no message has that number
+            stream.resume_ahead(self.writer, request.after)
+            return True
+        return stream.resume_within(self.writer, ids, request.after)
 
     def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
         """Watch from now on.

@@ -93,13 +93,18 @@ class FanOut:
             for _, viewers in parked:
                 viewers.pop(viewer, None)
 
-    def first_waiting(self, viewer: Viewer) -> int | None:
-        """Return the number of the first publication of a stream that waits to be encoded for a viewer, if one does."""
+    def first_waiting(self, viewer: Viewer, id: int) -> int | None:
+        """Return the number of the first publication of a stream that waits to be encoded for a viewer, if one does.
+
+        Args:
+            viewer: the connection.
+            id: number of the stream in this direction.
+        """
         waiting = (
             publication.position.number
             for parked in self._parked.values()
             for publication, viewers in parked
-            if publication.position is not None and viewer in viewers
+            if publication.position is not None and publication.position.id == id and viewer in viewers
         )
         return min(waiting, default=None)
 

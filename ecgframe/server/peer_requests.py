@@ -99,7 +99,10 @@ class Requests:
         try:
             with self._streams.hold(name) as stream:
                 await self._streams.join(stream)
-                connection.subscribe(stream, request, await self._streams.catch_up(stream, request.since))
+                place = None
+                if request.epoch is not None and request.after is not None and connection.session.version >= 4:
+                    place = request.epoch, request.after
+                connection.subscribe(stream, request, await self._streams.catch_up(stream, request.since, place))
         except TooManyStreams:
             connection.deny(name, ErrorCode.RATE_LIMIT_EXCEEDED)
         except Exception as error:

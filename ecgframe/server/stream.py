@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
+from ..codec import EncodedFrame
 from ..messages.templates import Template
 from ..protocol import ErrorCode
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
+from .backplane import SharedNumber
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
-from .numbering import Numbering, Record
+from .numbering import Epoch, Numbering, Record, Wanted
 from .portions import Portions
-from .publication import Publication, TemplatePublication
+from .publication import Publication, TemplatePublication, may_be_record
 
 CHUNK_FRAMES: Final = 64
 """Most frames in one piece of a backlog."""
@@ -48,21 +50,37 @@ class Source(NamedTuple):
     is_exact: bool
 
 
+class MadeRecord(NamedTuple):
+    """A record for the backplane, or what is needed for one.
+
+    Attributes:
+        epoch: the epoch of its template.
+        record: the record; None if the message travels as MessagePack.
+        wanted: what a template has to be made of, for the messages that follow; None if none is needed.
+    """
+
+    epoch: int = 0
+    record: Record | None = None
+    wanted: Wanted | None = None
+
+
 class Backlog:
     """The publications in a ring that a viewer has to get before it is up to date.
 
     Attributes:
         next: number of the next publication to send.
         last: timestamp of the last publication that was sent.
+        told: id of the latest epoch that the viewer was told of.
         overtaken: numbers of urgent publications that were sent ahead of their turn.
         encoded: by its number, the next publication, if it had to be encoded for this viewer in a thread.
     """
 
-    __slots__ = ("encoded", "last", "next", "overtaken")
+    __slots__ = ("encoded", "last", "next", "overtaken", "told")
 
-    def __init__(self, next: int, last: int) -> None:
+    def __init__(self, next: int, last: int, told: int = 0) -> None:
         self.next = next
         self.last = last
+        self.told = told
         self.overtaken: set[int] = set()
         self.encoded: dict[int, Outgoing] = {}
 
@@ -94,6 +112,7 @@ class Stream:
 
     __slots__ = (
         "_ahead",
+        "_ahead_by_number",
         "_backlogs",
         "_encodings",
         "_fan_out",
@@ -138,12 +157,13 @@ class Stream:
         self._forget = forget
         self._live: dict[Viewer, None] = {}
         self._ahead: dict[Viewer, int] = {}
+        self._ahead_by_number: dict[Viewer, StreamPosition] = {}
         self._backlogs: dict[Viewer, Backlog] = {}
 
     @property
     def viewers(self) -> int:
         """Number of connections that watch the stream."""
-        return len(self._live) + len(self._backlogs) + len(self._ahead)
+        return len(self._live) + len(self._backlogs) + len(self._ahead) + len(self._ahead_by_number)
 
     def deliver(self, publication: Publication, now: float) -> int:
         """Add a publication to the ring and send it to the viewers.
@@ -158,6 +178,124 @@ class Stream:
         if self.numbering is not None:
             self._number(publication, self.numbering, now)
         return self._deliver(publication, now)
+
+    def deliver_at(self, publication: Publication, place: SharedNumber | None, now: float) -> None:
+        """Add a publication to the ring and send it to the viewers. Its number comes from the backplane.
+
+        Args:
+            publication: the message.
+            place: its number; None if it has none, so that this server numbers it in an epoch of its own.
+            now: in seconds of the loop's clock.
+        """
+        if self.numbering is not None:
+            self._follow_numbers(self.numbering, place)
+            publication.set_position(self.numbering.take(), None if place is None else place.record)
+        self._deliver(publication, now)
+
+    def deliver_template(self, template: Template, place: SharedNumber, timestamp: int, now: float) -> None:
+        """Add a template to the ring and send it to the viewers of version 4.
+
+        Args:
+            template: the template.
+            place: its number.
+            timestamp: in microseconds since 1970.
+            now: in seconds of the loop's clock.
+        """
+        if self.numbering is None:
+            return
+        self._follow_numbers(self.numbering, place)
+        if self.numbering.present.has(place.number):
+            self.numbering.take()  # it was among the templates that were there when the stream was joined
+            return
+        if not self._publish_template(template, timestamp, self.numbering, now):
+            self.numbering.take()
+
+    def take_up(self, epoch: int, last: int, templates: Sequence[tuple[int, Template]]) -> None:
+        """Number the next messages in an epoch of the backplane.
+
+        Args:
+            epoch: the epoch.
+            last: number of its last message that was delivered here, or never will be.
+            templates: its latest templates, each with its number.
+        """
+        assert self.numbering is not None
+        self._follow_numbers(self.numbering, SharedNumber(epoch, last + 1, before=tuple(templates)))
+
+    def _follow_numbers(self, numbering: Numbering, place: SharedNumber | None) -> None:
+        """Begin another epoch if that of the next message is not the present one, and tell the viewers."""
+        if place is None:
+            if numbering.is_shared:
+                numbering.begin(None, 1)
+                self._tell_all(numbering)
+            return
+        if not numbering.is_shared or place.epoch != numbering.epoch:
+            numbering.begin(place.epoch, place.number)
+            self._take_templates(numbering, place)
+            self._tell_all(numbering)
+            return
+        numbering.present.next = max(numbering.next, place.number)
+        if self._take_templates(numbering, place):
+            self._tell_all(numbering)  # they were among messages that will not come
+
+    def _take_templates(self, numbering: Numbering, place: SharedNumber) -> int:
+        """Write with templates that were not delivered. Returns how many there are."""
+        taken = 0
+        for number, template in place.before:
+            if number < place.number and not numbering.present.has(number):
+                position = StreamPosition(numbering.id, number)
+                outgoing = numbering.encode_template_at(template, position, self.ring.latest, self._settings)
+                if outgoing is not None:
+                    numbering.write_with(template, outgoing, self._oldest(numbering), 0.0)
+                    taken += 1
+        return taken
+
+    def _tell_all(self, numbering: Numbering) -> None:
+        """Tell the viewers of version 4 that are up to date the present epoch and its templates."""
+        kept = next(iter(self.ring.start_from(self.ring.first)), None)
+        numbering.forget_before(numbering.id if kept is None or kept.position is None else kept.position.id)
+        binding = numbering.binding(numbering.next)
+        for viewer in (*self._live, *self._ahead, *self._ahead_by_number):
+            if viewer.session.version >= 4:
+                self._answer_again(viewer, binding)
+
+    def _oldest(self, numbering: Numbering) -> int:
+        """The number of the oldest message of the present epoch in the ring, or the next one."""
+        oldest = self._first_of(numbering.id, self.ring.first)
+        return numbering.next if oldest is None else oldest
+
+    def _answer_again(self, viewer: Viewer, binding: Binding) -> None:
+        viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
+
+    def _tell_epoch(self, viewer: Viewer, backlog: Backlog, publication: Publication) -> None:
+        """Tell a viewer that catches up the epoch of a publication, if it does not know that yet."""
+        position = publication.position
+        if viewer.session.version < 4 or position is None or position.id <= backlog.told:
+            return
+        assert self.numbering is not None
+        backlog.told = position.id
+        if (epoch := self.numbering.find(position.id)) is not None:
+            first = self._first_of(position.id, backlog.next)
+            self._answer_again(viewer, epoch.binding(position.number if first is None else first))
+
+    def _first_of(self, id: int, start: int) -> int | None:
+        """The number of the first publication of an epoch in the ring, from a number in the ring on."""
+        positions = (each.position for each in self.ring.start_from(start) if each.position is not None)
+        return next((position.number for position in positions if position.id == id), None)
+
+    def make_record(self, encoded: EncodedFrame, source: Source, now: float) -> MadeRecord:
+        """Make a record of a message that this server publishes, by a template that all servers have.
+
+        Args:
+            encoded: the message in the encoding ``CANONICAL``.
+            source: what was published.
+            now: in seconds of the loop's clock.
+        """
+        numbering = self.numbering
+        if numbering is None or not numbering.is_shared or not may_be_record(encoded):
+            return MadeRecord()
+        limit = self._settings.max_payload
+        record, wanted = numbering.shared_record_of(source.data, now, exact=source.is_exact, max_payload=limit)
+        return MadeRecord(numbering.epoch, record, wanted)
 
     def _number(self, publication: Publication, numbering: Numbering, now: float) -> None:
         """Give a publication its number, make a record of it, and deliver a new template before it."""
@@ -174,7 +312,7 @@ class Stream:
 
     def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
-        oldest = numbering.next - len(self.ring)
+        oldest = self._oldest(numbering)
         outgoing = numbering.encode_template(template, timestamp, self._settings)
         if outgoing is None:
             return False
@@ -185,8 +323,8 @@ class Stream:
 
     def _deliver(self, publication: Publication, now: float) -> int:
         self.ring.append(publication, now)
-        if self._ahead:
-            self._await_no_longer(publication.timestamp)
+        if self._ahead or self._ahead_by_number:
+            self._await_no_longer(publication)
         viewers = list(self._live)
         self._fan_out.send(publication, viewers, now)
         taken = len(viewers)
@@ -279,11 +417,50 @@ class Stream:
             after: a number of this epoch, below the next one.
         """
         assert self.numbering is not None
+        self.resume_within(viewer, {self.numbering.id}, after)
+
+    def resume_within(self, viewer: Viewer, ids: set[int], after: int) -> bool:
+        """Add a viewer of version 4 that gets the messages after the one with a number in an epoch.
+
+        Args:
+            viewer: the connection.
+            ids: those of the epoch.
+            after: number of a message of it.
+
+        Returns:
+            Whether that place is known: the epoch is the present one, or one of its messages is in the ring. If not,
+            the viewer is not added.
+        """
+        assert self.numbering is not None
+        last, number = self.ring.floor, self.ring.first
+        is_known = self.numbering.id in ids
+        has_begun = False
+        for publication in self.ring.start_from(self.ring.first):
+            position = publication.position
+            assert position is not None
+            if position.id in ids:
+                is_known = has_begun = True
+                if position.number > after:
+                    break
+            elif has_begun:
+                break
+            last, number = publication.timestamp, publication.number + 1
+        if not is_known:
+            return False
         self.remove(viewer)
-        number = max(self.ring.end - (self.numbering.next - after - 1), self.ring.first)
-        before = number - 1 - self.ring.first
-        last = next(self.ring.start_from(number - 1)).timestamp if before >= 0 else self.ring.floor
         self._send_from(viewer, number, last)
+        return True
+
+    def resume_ahead(self, viewer: Viewer, after: int) -> None:
+        """Add a viewer of version 4 that has later messages of the present epoch than have arrived here.
+
+        Args:
+            viewer: the connection.
+            after: number of its last message; it gets those after it, as soon as they arrive.
+        """
+        assert self.numbering is not None
+        self.remove(viewer)
+        self._ahead_by_number[viewer] = StreamPosition(self.numbering.id, after)
 
     def note_reader(self, viewer: Viewer) -> None:
         """Make records from now on, if the viewer reads them."""
@@ -292,18 +469,25 @@ class Stream:
 
     def binding(self, viewer: Viewer) -> Binding | None:
         """What a viewer is told of the numbers of the messages that it gets; None before version 4."""
-        if self.numbering is None or viewer.session.version < 4:
+        numbering = self.numbering
+        if numbering is None or viewer.session.version < 4:
             return None
-        backlog = self._backlogs.get(viewer)
-        following = [self._number_of(self.ring.end if backlog is None else backlog.next)]
-        waiting = viewer.session.first_waiting(self.name), self._fan_out.first_waiting(viewer)
-        following.extend(number for number in waiting if number is not None)
-        return self.numbering.binding(min(following))
+        if (ahead := self._ahead_by_number.get(viewer)) is not None:
+            return numbering.binding(ahead.number + 1)
+        epoch, following = self._following(viewer, numbering)
+        waiting = viewer.session.first_waiting(self.name, epoch.id), self._fan_out.first_waiting(viewer, epoch.id)
+        return epoch.binding(min([following, *(number for number in waiting if number is not None)]))
 
-    def _number_of(self, in_ring: int) -> int:
-        """The number in the stream of a publication with that number in the ring."""
-        assert self.numbering is not None
-        return self.numbering.next - (self.ring.end - in_ring)
+    def _following(self, viewer: Viewer, numbering: Numbering) -> tuple[Epoch, int]:
+        """The epoch and the number of the next message in line for a viewer."""
+        backlog = self._backlogs.get(viewer)
+        if backlog is not None:
+            for publication in self.ring.start_from(backlog.next):
+                position = publication.position
+                if position is not None and (epoch := numbering.find(position.id)) is not None:
+                    backlog.told = max(backlog.told, epoch.id)
+                    return epoch, position.number
+        return numbering.present, numbering.next
 
     def _send_from(self, viewer: Viewer, number: int, last: int) -> None:
         if number < self.ring.end:
@@ -316,6 +500,7 @@ class Stream:
         self._live.pop(viewer, None)
         self._backlogs.pop(viewer, None)
         self._ahead.pop(viewer, None)
+        self._ahead_by_number.pop(viewer, None)
         self._fan_out.forget(viewer)
         self.forget_if_idle()
 
@@ -354,7 +539,11 @@ class Stream:
         if backlog.next < self.ring.first:
             self._tell_loss(viewer, backlog)
         goes_on = True
+        queued = 0
         for publication in self.ring.start_from(backlog.next):
+            if queued and publication.position is not None and publication.position.id > backlog.told > 0:
+                break  # an answer overtakes what waits
+            self._tell_epoch(viewer, backlog, publication)
             is_overtaken = publication.number in backlog.overtaken
             encoded = backlog.encoded.pop(publication.number, None)
             if not is_overtaken and encoded is None and publication.takes_long(session.encoding):
@@ -370,6 +559,7 @@ class Stream:
             if outgoing is None:
                 continue
             session.enqueue(outgoing)
+            queued += 1
             self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
                 break
@@ -377,6 +567,8 @@ class Stream:
             del self._backlogs[viewer]
             self._live[viewer] = None
             goes_on = False
+            if self.numbering is not None and session.version >= 4 and self.numbering.id > backlog.told > 0:
+                self._answer_again(viewer, self.numbering.binding(self.numbering.next))
         self.ring.trim(now)
         return goes_on
 
@@ -397,11 +589,16 @@ class Stream:
 
         self._encodings.prepare(publication, encoding, go_on)
 
-    def _await_no_longer(self, timestamp: int) -> None:
-        """Send live messages from this timestamp on to viewers that waited for a later one than they have."""
+    def _await_no_longer(self, publication: Publication) -> None:
+        """Send live messages from this one on to viewers that waited for a later one than they have."""
         for viewer, since in list(self._ahead.items()):
-            if since < timestamp:
+            if since < publication.timestamp:
                 del self._ahead[viewer]
+                self._live[viewer] = None
+        position = publication.position
+        for viewer, last in list(self._ahead_by_number.items()):
+            if position is None or position.id != last.id or position.number > last.number:
+                del self._ahead_by_number[viewer]
                 self._live[viewer] = None
 
     def _send_ahead(self, publication: Publication, now: float) -> int:
@@ -419,6 +616,7 @@ class Stream:
                 continue
             if publication.takes_long(session.encoding):
                 break  # sent with the rest of the backlog
+            self._tell_epoch(viewer, backlog, publication)
             outgoing = self.ring.frame(publication, session.encoding)
             assert outgoing is not None, "templates are not urgent"
             # Sent with the rest of the backlog: to viewers that cannot tell that it was sent ahead, and in a flood.
@@ -438,7 +636,7 @@ class Stream:
         lost = range(backlog.next, self.ring.first)
         frames = len(lost) - sum(number in lost for number in backlog.overtaken)
         if self.numbering is not None and session.version < 4:
-            frames -= self.numbering.templates_within(self._number_of(lost.start), self._number_of(lost.stop))
+            frames -= self.ring.templates_within(lost.start, lost.stop)
         backlog.overtaken.difference_update(lost)
         first = backlog.last + 1
         loss = Loss(first, max(first, self.ring.floor), frames)  # templates do not raise the floor

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple
 
 from ..session import Settings
-from .backplane import NO_PAST, Backplane
+from .backplane import NO_PAST, Backplane, NumberedBackplane
 from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring, RingsLimit
@@ -56,6 +56,7 @@ class Streams:
         portions: turns for writing large frames.
         note_sent: called for each frame.
         settings: those of the sessions. If they speak version 4, the messages of streams are numbered.
+        numbered: the backplane, if the numbers come from there.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Streams:
         portions: Portions,
         note_sent: NoteSent,
         settings: Settings,
+        numbered: NumberedBackplane | None = None,
     ) -> None:
         self._settings = settings
         self._is_numbered = settings.latest_version >= 4
+        self._numbered = numbered
         self._ids = count(1)
         self._templates_limit = TemplatesLimit()
         self._numberings: OrderedDict[str, Numbering] = OrderedDict()  # of streams that are forgotten
@@ -124,17 +127,25 @@ class Streams:
         # Shielded, so that a viewer that leaves meanwhile does not cancel the task for the others.
         await asyncio.shield(stream.joining)
 
-    async def catch_up(self, stream: Stream, since: int | None) -> StreamClock:
+    async def catch_up(self, stream: Stream, since: int | None, place: tuple[int, int] | None = None) -> StreamClock:
         """Deliver messages of other servers that are still on their way, if a viewer may already have some of them.
 
         Args:
             stream: a stream that the backplane follows.
             since: timestamp of the last message that the viewer has, in microseconds since 1970; None if it has none.
+            place: epoch and number of that message, if the viewer has named them.
 
         Returns:
             The clock of the stream, read afterwards.
         """
-        is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
+        if stream.numbering is not None and place is not None and self._numbered is not None:
+            epoch, after = place
+            is_behind = epoch != stream.numbering.epoch or after >= stream.numbering.next
+            is_whole = not is_behind or await self._backplane.catch_up(stream.name)
+            if is_behind and is_whole:
+                self._take_up(stream, self._numbered)
+        else:
+            is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
         shared = self._backplane.now()
         return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
 
@@ -188,7 +199,8 @@ class Streams:
         """The numbers of a stream, with which it goes on where it was left; None if the server has none."""
         if not self._is_numbered:
             return None
-        return self._numberings.pop(name, None) or Numbering(name, next(self._ids), self._templates_limit)
+        draw_id = self._ids.__next__
+        return self._numberings.pop(name, None) or Numbering(name, draw_id(), self._templates_limit, draw_id)
 
     async def _join(self, stream: Stream) -> None:
         try:
@@ -201,6 +213,15 @@ class Streams:
         stream.joined = True
         # Other servers may have published on the stream before this one followed it; only the engine knows.
         stream.ring.raise_floor(stream.known_after if complete_after == NO_PAST else complete_after)
+        if self._numbered is not None and stream.numbering is not None:
+            self._take_up(stream, self._numbered)
+
+    def _take_up(self, stream: Stream, backplane: NumberedBackplane) -> None:
+        """Number the next messages of a stream in the epoch of the backplane, if there is one."""
+        position = backplane.position(stream.name)
+        if position is not None:
+            epoch, last = position
+            stream.take_up(epoch, last, backplane.templates(stream.name, epoch))
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:

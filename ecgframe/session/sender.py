@@ -203,9 +203,14 @@ class Sender:
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
-    def first_waiting(self, stream: str) -> int | None:
-        """Return the number of the first message of a stream that waits and was never sent; None if none waits."""
-        waiting = self._queue.data_of(stream)
+    def first_waiting(self, stream: str, id: int | None = None) -> int | None:
+        """Return the number of the first message of a stream that waits and was never sent; None if none waits.
+
+        Args:
+            stream: its name.
+            id: its number in this direction, if messages of an earlier epoch, which have another one, do not count.
+        """
+        waiting = (each for each in self._queue.data_of(stream) if id is None or each.stream_id == id)
         numbers = (each.number for each in waiting if not (each.acknowledged and self._unacknowledged.was_sent(each)))
         return next((number for number in numbers if number is not None), None)
 

@@ -306,3 +306,31 @@ def order_of_arrival(said, first, end):
             continue
         arriving.insert(max(0, len(arriving) - places) if kind == "ahead" else len(arriving), number)
     return [*arriving, end] if first <= end else []
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_message_that_comes_again_in_another_epoch_is_a_duplicate_and_no_loss(ahead):
+    cursor = cursor_at(0)
+    for number in (1, 2, 3):
+        cursor.take(at(number, ahead=ahead and number == 2), EPOCH)
+    cursor.changed(EPOCH + 1, 1, NOW + 50)
+    cursor.take(at(1, timestamp=NOW + 60), EPOCH + 1)
+    assert cursor.take(at(2, timestamp=NOW + 2, ahead=ahead), EPOCH + 1) == []
+    assert numbers_of(cursor.take(at(3, timestamp=NOW + 70), EPOCH + 1)) == [3]
+    assert numbers_of(cursor.take(at(5, timestamp=NOW + 3), EPOCH + 1)) == [1], "what is lost before it is told"
+    assert numbers_of(cursor.take(at(6, timestamp=NOW + 80), EPOCH + 1)) == [6]
+
+
+def test_the_same_timestamp_in_one_epoch_is_no_duplicate():
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(at(1, timestamp=NOW), EPOCH)) == [1]
+    assert numbers_of(cursor.take(at(2, timestamp=NOW), EPOCH)) == [2]
+
+
+def test_the_remembered_timestamps_are_bounded():
+    cursor = cursor_at(0)
+    for number in range(1, REMEMBERED + 2):
+        cursor.take(at(number), EPOCH)
+    cursor.changed(EPOCH + 1, 1, NOW + 10**6)
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 1), EPOCH + 1)) == [None, 1], "forgotten"
+    assert cursor.take(at(2, timestamp=NOW + 3), EPOCH + 1) == []

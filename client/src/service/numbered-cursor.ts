@@ -87,6 +87,8 @@ export class NumberedCursor implements Places {
   /** Numbers of the current epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
+  /** By their timestamps, the lines in which the latest messages came that the viewer has. */
+  readonly #had = new Map<bigint, Numbering | null>();
 
   constructor(stream: string) {
     this.#stream = stream;
@@ -100,6 +102,19 @@ export class NumberedCursor implements Places {
 
   wasReceived({ epoch, number }: Place): boolean {
     return this.#lineOf(epoch)?.has(number) ?? false;
+  }
+
+  /**
+   * Notes the timestamp of a message that arrived. Returns whether the viewer lacks it: a message that it has from another
+   * epoch comes again with the same timestamp, when another server numbers it.
+   */
+  isFirst({ epoch }: Place, timestamp: bigint): boolean {
+    const line = this.#lineOf(epoch) ?? null;
+    const had = this.#had.get(timestamp);
+    if (had !== undefined) return had === line;
+    this.#had.set(timestamp, line);
+    if (this.#had.size > REMEMBERED) this.#had.delete(this.#had.keys().next().value as bigint);
+    return true;
   }
 
   wasRefused({ epoch, number }: Place): boolean {

@@ -139,7 +139,11 @@ export class FollowedStream implements Subscription {
 
   /** Notes that a message arrived; `place` is its number in version 4. */
   take(message: Message, place: Place | null): Taken {
-    if (place) return this.takeNumber(place, message.timestamp as bigint);
+    if (place) {
+      const timestamp = message.timestamp as bigint;
+      if (this.numbers.isFirst(place, timestamp)) return this.takeNumber(place, timestamp);
+      return { gaps: this.numbers.take(place, timestamp).gaps, isNew: false };
+    }
     // If the stream has numbers, a message without one does not belong to it, and does not move the position.
     return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
   }
