@@ -364,17 +364,18 @@ def test_broken_frames_beyond_the_allowance_are_counted_by_their_code(monkeypatc
 
 def test_a_long_list_is_cut_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(inspecting, "MOST_TEXTS", 10)
+    monkeypatch.setattr(inspecting, "MOST_WITH_BYTES", 4)
     path = tmp_path / "a.frames"
     path.write_bytes(frame(b"", kind=0x10) * 50)
 
-    def shown(**wanted):
+    def shown(*, as_hex=False, **wanted):
         inspecting.inspect_source(
             str(path),
             inspecting.Wanted(**wanted),
             summary=False,
             unpack=False,
             as_json=False,
-            as_hex=False,
+            as_hex=as_hex,
             seconds=None,
             max_payload=1000,
             validate=False,
@@ -385,6 +386,9 @@ def test_a_long_list_is_cut_and_says_so(monkeypatch, tmp_path, capsys):
     text = shown()
     assert text.count("HEARTBEAT") == 10
     assert "40 more frames are not shown; use --count N to show more, --summary to count them" in text
+    text = shown(as_hex=True)
+    assert text.count("#") == 4
+    assert "46 more frames are not shown" in text
     text = shown(count=30)
     assert text.count("HEARTBEAT") == 30
     assert "not shown" not in text
