@@ -28,6 +28,7 @@ READY: Final = 64
 
 _WORK: Final = 120
 _BYTES_A_VALUE: Final = 8
+_ROWS_A_VALUE: Final = 2
 
 Key = tuple[str | None, str | None, bool | None, int, int]
 """Client, server, direction, stream id, number of the template."""
@@ -82,8 +83,9 @@ class SeenTemplates:
         return template
 
     def _unpack(self, payload: bytes) -> Template:
-        self.work += _WORK + len(payload) // _BYTES_A_VALUE
-        return Template.unpack(payload)
+        template = Template.unpack(payload)
+        self.work += _WORK + len(payload) // _BYTES_A_VALUE + template.rows // _ROWS_A_VALUE
+        return template
 
     def _add(self, frame: bytes, origin: Origin) -> None:
         self.work += _WORK

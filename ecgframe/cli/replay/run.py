@@ -51,12 +51,12 @@ def run_replay(
         purpose = f"with {len(cues):,} messages for each client"
         asyncio.run(serve_until_signal(lambda: player.listen(*place), purpose, sink))
     else:
-        if _names_no_stream(cues):
+        if names_no_stream(cues):
             say("note: the frames name no stream, so the server publishes none; ecgframe serve plays them", err=True)
         asyncio.run(_play_to(player, to, headers, sink, trusted))
 
 
-def _names_no_stream(cues: Sequence[Cue]) -> bool:
+def names_no_stream(cues: Sequence[Cue]) -> bool:
     """Tell whether the first message is ECG_DATA without a stream, as in files of ``encode`` and ``record``."""
     frame = next(Examiner(budget=Budget()).examine(Delivery(cues[0].octets)))
     first = frame.message
