@@ -597,7 +597,10 @@ class Session(Sender, ABC):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
                 events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
-        elif (room := self._window.answered(data.get("sent"), self._room, now)) is not None:
+        elif (
+            _is_number(data.get("sent"))  # an array cannot be compared
+            and (room := self._window.answered(data["sent"], self._room, now)) is not None
+        ):
             self._room = room
             self._note_waiting()
         elif self._ping and _is_number(data.get("ping")) and data["ping"] == self._ping[0]:

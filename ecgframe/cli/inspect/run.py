@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ...protocol import DATA_TYPES
+from ...tools.budget import WORK_PER_SHOWN
 from ...tools.connecting import no_such_stream, stream_names, why_not
 from ...tools.frame_analysis import Examined, Examiner
 from ...tools.observation import Delivery, Observation, Remark
@@ -32,6 +33,9 @@ REMEMBERED: Final = 1000
 
 MOST_TEXTS: Final = 5000
 """Frames of a file that are shown as text without ``--count``; the rest are counted."""
+
+MOST_WITH_BYTES: Final = 1000
+"""The same with ``--hex``, where a frame has up to 40 lines."""
 
 MOST_LINES: Final = 100_000
 """Frames of a file that are shown as JSON lines without ``--count``; the rest are counted."""
@@ -92,7 +96,8 @@ def inspect_source(
     if is_server(text):
         asyncio.run(follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted))
     else:
-        reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else MOST_TEXTS)
+        most_texts = MOST_WITH_BYTES if as_hex else MOST_TEXTS
+        reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else most_texts)
         with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:
             examiner.budget = source.budget
             if summary and not unpack and isinstance(source, FrameSource) and wanted == Wanted():
@@ -152,12 +157,12 @@ def frame_reporter(
 class FrameReporter:
     """Decodes the frames of observations, counts them, and shows those that were selected.
 
-    Attributes:
     Args:
         examiner: decodes the frames.
         wanted: selects the frames.
         view: shows them; None to count them only.
 
+    Attributes:
         summary: totals of the selected frames.
         most_shown: how many frames are shown, the rest being counted; None for all.
     """
@@ -206,6 +211,7 @@ class FrameReporter:
                     continue
                 self._shown += 1
                 if self._view:
+                    self._examiner.budget.work += WORK_PER_SHOWN
                     self._view.frame(frame)
         return self.is_enough
 
