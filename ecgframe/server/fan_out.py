@@ -78,14 +78,27 @@ class FanOut:
             viewers: connections to send it to; sorted by encoding they are faster.
             now: in seconds of the loop's clock.
         """
-        for encoding, group in groupby(viewers, _encoding_of):
-            if self._parked or publication.is_large:
-                self._send_large(publication, encoding, list(group), now)
-            else:
-                outgoing = self._frame(publication, encoding)
+        if self._parked or publication.is_large:
+            for shared, group in groupby(viewers, _encoding_of):
+                self._send_large(publication, shared, list(group), now)
+            return
+        # A plain loop: this runs for each viewer of each message.
+        encoding: Encoding | None = None
+        outgoing: Outgoing | None = None
+        taken = passed = 0
+        for viewer in viewers:
+            if viewer.session.encoding is not encoding:
                 if outgoing is not None:
-                    sent = [viewer.take(outgoing, now) for viewer in group]
-                    self._note_sent(outgoing, len(sent), sum(sent))
+                    self._note_sent(outgoing, taken, passed)
+                encoding = viewer.session.encoding
+                outgoing = self._frame(publication, encoding)
+                taken = passed = 0
+            if outgoing is not None:
+                taken += 1
+                if viewer.take(outgoing, now):
+                    passed += 1
+        if outgoing is not None:
+            self._note_sent(outgoing, taken, passed)
 
     def forget(self, viewer: Viewer) -> None:
         """Do not send a viewer the publications that wait to be encoded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from ..background.threads import ENCODED_AT_ONCE, let_go
@@ -68,6 +69,7 @@ class Publication:
         "_encoded",
         "_frames",
         "_inflates_large",
+        "_is_deflated",
         "_settings",
         "arrived",
         "flags",
@@ -94,6 +96,7 @@ class Publication:
         self.flags = encoded.flags & CANONICAL.flags
         self.urgent = outgoing.tier is Tier.URGENT
         self.nbytes = outgoing.nbytes
+        self._is_deflated = outgoing.deflated
         self.is_large = outgoing.deflated or outgoing.nbytes > ENCODED_AT_ONCE
         self._inflates_large = None if encoded.packed is None else encoded.packed > ENCODED_AT_ONCE
         self.number = 0
@@ -185,12 +188,12 @@ class Publication:
 
     def needed(self, encoding: Encoding) -> Encoding:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
-        flags = encoding.flags & self.flags
         if not encoding.record:
-            return encoding._replace(flags=flags)
+            return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
-            return encoding._replace(flags=flags, record=False, delta=False)
+            return _without_record(encoding._replace(record=False, delta=False), self.flags, self._is_deflated)
         is_filtered = self.record.payload[_FILTER_AT] == RecordFilter.DELTA
+        flags = encoding.flags & self.flags
         return encoding._replace(flags=flags, binary=False, delta=encoding.delta and is_filtered)
 
     def encode(self, encoding: Encoding) -> Outgoing:
@@ -224,6 +227,16 @@ class Publication:
             stream=self.stream,
             position=position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _without_record(encoding: Encoding, flags: int, is_deflated: bool) -> Encoding:
+    """The encoding reduced to these flags.
+
+    A frame that is not compressed, although it may be, is the same for peers that do not support compression.
+    """
+    is_same = not is_deflated and (encoding.version, encoding.binary) == (CANONICAL.version, CANONICAL.binary)
+    return encoding._replace(flags=encoding.flags & flags, compressed=encoding.compressed or is_same)
 
 
 class TemplatePublication(Publication):

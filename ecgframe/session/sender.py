@@ -98,7 +98,7 @@ class Sender:
 
     def _next_message(self, now: float) -> bytes | None:
         window = self._window
-        if self._room < 0 and self._queue.has_data:
+        if self._room < 0 and self._queue.has_data and not (window.is_full and now < window.full_until):
             self._room = window.look(self._room, now)
         if window.is_to_ask:
             return self._ask_how_far_it_is(now)
@@ -242,6 +242,8 @@ class Sender:
             return False
         if self._room < 0:
             window = self._window
+            if window.is_full and now < window.full_until:
+                return False
             self._room = window.look(self._room, now)
             if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer comes first
                 return False
