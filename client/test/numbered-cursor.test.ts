@@ -51,7 +51,7 @@ describe("a message in line", () => {
     expect(driver.take(64)).toEqual(["message"]);
   });
 
-  test("is a duplicate if its number was had, told as lost, or lies before the beginning", () => {
+  test("is a duplicate if its number was received, reported as lost, or is before the first", () => {
     const driver = begun();
     driver.take(58);
     driver.take(61);

@@ -310,7 +310,7 @@ describe("an id", () => {
   });
 });
 
-describe("a number that was had", () => {
+describe("a number that was received before", () => {
   const positions = { wasReceived: ({ number }: { number: number }) => number <= 60, wasRefused: () => false };
 
   test("is skipped unread, and reported, as it may have to be acknowledged again", () => {
