@@ -89,7 +89,8 @@ def test_the_client_is_collected_with_the_package(tmp_path):
     assert "ecgframe.client.client" in collected(program)
 
 
-@pytest.mark.slow
+# PyInstaller takes twenty seconds of processor time: beside other tests, that may exceed the time limit of a test.
+@pytest.mark.alone
 @pytest.mark.skipif(
     sys.platform == "linux" and not sysconfig.get_config_var("Py_ENABLE_SHARED"),
     reason="PyInstaller needs Python as a shared library",
