@@ -1,7 +1,8 @@
 """The payloads of the message types, and their validation.
 
 Each payload is a ``TypedDict``. Its annotations serve type checkers and the validation, whose rules are in
-``Annotated``. Unknown fields are kept unchanged, since peers may add fields.
+``Annotated``. Unknown fields are kept unchanged, since peers may add fields. A frame of an unknown type is refused when
+its header is read, with ``InvalidMessageType`` (check 3).
 
 Units: times are Unix seconds (UTC), rates are in hertz, spans in seconds. A signal is ``[samples]`` or
 ``[leads, samples]``; the physical value of an integer sample is ``(count - baseline) / gain``, in ``units``,

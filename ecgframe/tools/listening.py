@@ -97,7 +97,7 @@ class _Conversation:
                 return await self._websocket.recv()
         except TimeoutError:
             for event in self._session.tick(self._now()):
-                self._heed(event)
+                self._handle(event)
             return None
 
     def _take(self, message: bytes | str) -> Delivery:
@@ -109,10 +109,10 @@ class _Conversation:
             delivery = Delivery(message, origin)
             events = self._session.receive(message, now)
         for event in events:
-            self._heed(event)
+            self._handle(event)
         return delivery
 
-    def _heed(self, event: object) -> None:
+    def _handle(self, event: object) -> None:
         if isinstance(event, Negotiated):
             for stream in self._streams:
                 self._session.subscribe(stream)

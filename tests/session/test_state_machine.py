@@ -299,7 +299,7 @@ class Connection(RuleBasedStateMachine):
             return
         pending = {waiting.outgoing.timestamp for waiting in one.session._unacknowledged}
         if one.session.closing and outgoing.timestamp not in pending:
-            del one.enqueued[outgoing.timestamp]  # let go: the connection is at its end
+            del one.enqueued[outgoing.timestamp]  # discarded: the connection ends
 
     @rule(name=sides)
     def send_at_once_if_nothing_waits(self, name):

@@ -3,7 +3,7 @@ import { ProtocolError } from "../errors.js";
 import { CloseCode, HEADER_SIZES } from "../protocol.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
 import type { Settings } from "../session/settings.js";
-import type { Places } from "../session/stream-book.js";
+import type { StreamPositions } from "../session/stream-book.js";
 import { callSafely } from "./emitter.js";
 
 /** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
@@ -26,7 +26,7 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => We
 /** The callbacks of a connection's owner. */
 export interface ConnectionOwner {
   /** The position in each stream. */
-  readonly places: Places;
+  readonly positions: StreamPositions;
   /** An event of the session, and the WebSocket message that caused it; null if none did. */
   onEvent(event: SessionEvent, bytes: Uint8Array | null): void;
   /** A WebSocket message was received or sent. */
@@ -95,7 +95,7 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
-    this.session = new ClientSession(settings, clock, owner.places);
+    this.session = new ClientSession(settings, clock, owner.positions);
     this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();

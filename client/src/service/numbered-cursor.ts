@@ -7,7 +7,7 @@
  */
 
 import type { Resumption } from "../session/client-session.js";
-import type { Place, Places } from "../session/stream-book.js";
+import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import type { Gap, Taken } from "./cursor.js";
 
 /** How many numbers of messages that overtook are remembered, and how many of messages that were refused. */
@@ -78,7 +78,7 @@ class Numbering {
   }
 }
 
-export class NumberedCursor implements Places {
+export class NumberedCursor implements StreamPositions {
   readonly #stream: string;
   /** One for each epoch; the current epoch is the last. */
   #lines: Numbering[] = [];
@@ -95,12 +95,12 @@ export class NumberedCursor implements Places {
   }
 
   /** Where to resume over a new connection; null before the first answer with numbers. */
-  get place(): Resumption | null {
+  get position(): Resumption | null {
     const line = this.#lines.at(-1);
     return line ? { epoch: line.epoch, after: line.after } : null;
   }
 
-  wasReceived({ epoch, number }: Place): boolean {
+  wasReceived({ epoch, number }: StreamPosition): boolean {
     return this.#lineOf(epoch)?.has(number) ?? false;
   }
 
@@ -108,7 +108,7 @@ export class NumberedCursor implements Places {
    * Notes the timestamp of a message that arrived. Returns whether the viewer lacks it: a message that it has from another
    * epoch comes again with the same timestamp, when another server numbers it.
    */
-  isFirst({ epoch }: Place, timestamp: bigint): boolean {
+  isFirst({ epoch }: StreamPosition, timestamp: bigint): boolean {
     const line = this.#lineOf(epoch) ?? null;
     const had = this.#had.get(timestamp);
     if (had !== undefined) return had === line;
@@ -117,7 +117,7 @@ export class NumberedCursor implements Places {
     return true;
   }
 
-  wasRefused({ epoch, number }: Place): boolean {
+  wasRefused({ epoch, number }: StreamPosition): boolean {
     return epoch === this.#lines.at(-1)?.epoch && this.#refusedBefore.has(number);
   }
 
@@ -158,7 +158,7 @@ export class NumberedCursor implements Places {
   }
 
   /** Notes that a message arrived. */
-  take({ epoch, number, overtakes }: Place, time: bigint): Taken {
+  take({ epoch, number, overtakes }: StreamPosition, time: bigint): Taken {
     const line = this.#lineOf(epoch);
     if (!line) return { gaps: [], isNew: true };
     if (line.has(number)) return { gaps: [], isNew: false };
@@ -180,16 +180,16 @@ export class NumberedCursor implements Places {
    *
    * @returns the gap if the message is lost
    */
-  refused(place: Place, time: bigint): Gap[] {
-    const line = this.#lineOf(place.epoch);
-    if (!line || line !== this.#lines.at(-1) || line.has(place.number)) return [];
-    if (!this.#refusedBefore.has(place.number)) {
-      this.#refused.add(place.number);
+  refused(position: StreamPosition, time: bigint): Gap[] {
+    const line = this.#lineOf(position.epoch);
+    if (!line || line !== this.#lines.at(-1) || line.has(position.number)) return [];
+    if (!this.#refusedBefore.has(position.number)) {
+      this.#refused.add(position.number);
       if (this.#refused.size > REMEMBERED) this.#refused.delete(this.#refused.values().next().value as number);
       return [];
     }
-    const gaps = place.overtakes ? [] : this.ended();
-    gaps.push(this.#gap(line, time, 1 + line.add(place.number)));
+    const gaps = position.overtakes ? [] : this.ended();
+    gaps.push(this.#gap(line, time, 1 + line.add(position.number)));
     this.#prune(line);
     return gaps;
   }

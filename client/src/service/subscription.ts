@@ -3,7 +3,7 @@ import { steadyMicroseconds } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import { ErrorCode } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
-import type { Place } from "../session/stream-book.js";
+import type { StreamPosition } from "../session/stream-book.js";
 import { type Gap, StreamCursor, type Taken } from "./cursor.js";
 import { callSafely } from "./emitter.js";
 import { NumberedCursor } from "./numbered-cursor.js";
@@ -118,7 +118,7 @@ export class FollowedStream implements Subscription {
   answered(answer: Answered): Gap[] {
     const { line, from, timestamp } = answer;
     if (!line || timestamp === null) return [...this.#leaveNumbers(), ...this.#answeredByTime(from, timestamp)];
-    const isFirst = this.numbers.place === null;
+    const isFirst = this.numbers.position === null;
     this.#enterNumbers();
     const byNumber = this.numbers.answered(line, from ?? timestamp);
     const byTime = this.cursor.answered(from, timestamp);
@@ -137,23 +137,23 @@ export class FollowedStream implements Subscription {
     return [...this.#leaveNumbers(), ...this.cursor.startedAnew(this.serverNow())];
   }
 
-  /** Notes that a message arrived; `place` is its number in version 4. */
-  take(message: Message, place: Place | null): Taken {
-    if (place) {
+  /** Notes that a message arrived; `position` is its number in version 4. */
+  take(message: Message, position: StreamPosition | null): Taken {
+    if (position) {
       const timestamp = message.timestamp as bigint;
-      if (this.numbers.isFirst(place, timestamp)) return this.takeNumber(place, timestamp);
-      return { gaps: this.numbers.take(place, timestamp).gaps, isNew: false };
+      if (this.numbers.isFirst(position, timestamp)) return this.takeNumber(position, timestamp);
+      return { gaps: this.numbers.take(position, timestamp).gaps, isNew: false };
     }
     // If the stream has numbers, a message without one does not belong to it, and does not move the position.
     return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
   }
 
   /** Notes that a numbered message arrived. */
-  takeNumber(place: Place, timestamp: bigint): Taken {
-    const { gaps, isNew } = this.numbers.take(place, timestamp);
+  takeNumber(position: StreamPosition, timestamp: bigint): Taken {
+    const { gaps, isNew } = this.numbers.take(position, timestamp);
     if (!isNew) return { gaps, isNew };
-    this.cursor.follow(timestamp, place.overtakes);
-    return { gaps, isNew: !(place.overtakes && this.#hadByTime.has(timestamp)) };
+    this.cursor.follow(timestamp, position.overtakes);
+    return { gaps, isNew: !(position.overtakes && this.#hadByTime.has(timestamp)) };
   }
 
   /** Notes that the connection is lost. */
@@ -171,25 +171,25 @@ export class FollowedStream implements Subscription {
   // --- acknowledging ---
 
   /** Notes that the application begins to process a message. */
-  hold(place: Place): void {
-    this.#inHand.add(nameOf(place));
+  hold(position: StreamPosition): void {
+    this.#inHand.add(nameOf(position));
     if (this.#inHand.size > MOST_IN_HAND) this.#inHand.delete(this.#inHand.values().next().value as string);
   }
 
   /** Notes that the application has the message. */
-  release(place: Place): void {
-    this.#inHand.delete(nameOf(place));
+  release(position: StreamPosition): void {
+    this.#inHand.delete(nameOf(position));
   }
 
   /** Returns whether the application still processes a message. */
-  isInHand(place: Place): boolean {
-    return this.#inHand.has(nameOf(place));
+  isInHand(position: StreamPosition): boolean {
+    return this.#inHand.has(nameOf(position));
   }
 
   // --- inside ---
 
   #enterNumbers(): void {
-    if (this.numbers.place === null) this.#hadByTime = new Set(this.cursor.ahead);
+    if (this.numbers.position === null) this.#hadByTime = new Set(this.cursor.ahead);
     this.isNumbered = true;
   }
 
@@ -231,6 +231,6 @@ export class FollowedStream implements Subscription {
   }
 }
 
-function nameOf({ epoch, number }: Place): string {
+function nameOf({ epoch, number }: StreamPosition): string {
   return `${epoch} ${number}`;
 }

@@ -4,7 +4,7 @@ import { fieldOf } from "../codec/fields.js";
 import type { Message } from "../codec/protocol-handler.js";
 import { ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
-import type { Place, Places } from "../session/stream-book.js";
+import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import { microseconds } from "../session/timestamps.js";
 import type { Connection } from "./connection.js";
 import type { Gap } from "./cursor.js";
@@ -34,7 +34,7 @@ interface Requests {
   readonly obsolete: Map<string, number>;
 }
 
-export class Subscriptions implements Places {
+export class Subscriptions implements StreamPositions {
   readonly #owner: SubscriptionsOwner;
   readonly #streams = new Map<string, FollowedStream>();
   #requests: Requests | null = null;
@@ -108,12 +108,12 @@ export class Subscriptions implements Places {
   /**
    * Returns the subscription of a message, and whether the message is new (not a duplicate).
    *
-   * @param place number of the message in its stream, in version 4
+   * @param position number of the message in its stream, in version 4
    */
-  take(message: Message, place: Place | null): { followed: FollowedStream | null; isNew: boolean } {
-    const followed = this.#find(place?.stream ?? streamOf(message));
+  take(message: Message, position: StreamPosition | null): { followed: FollowedStream | null; isNew: boolean } {
+    const followed = this.#find(position?.stream ?? streamOf(message));
     if (!followed) return { followed: null, isNew: true };
-    const { gaps, isNew } = followed.take(message, place);
+    const { gaps, isNew } = followed.take(message, position);
     this.#tellGaps(followed, gaps);
     if (isNew) followed.received++;
     else followed.duplicates++;
@@ -121,33 +121,33 @@ export class Subscriptions implements Places {
   }
 
   /** Notes a numbered message that the application does not get, because it only describes the stream. */
-  explained(place: Place, timestamp: bigint): void {
-    const followed = this.#find(place.stream);
-    if (followed) this.#tellGaps(followed, followed.takeNumber(place, timestamp).gaps);
+  explained(position: StreamPosition, timestamp: bigint): void {
+    const followed = this.#find(position.stream);
+    if (followed) this.#tellGaps(followed, followed.takeNumber(position, timestamp).gaps);
   }
 
   /** Notes a message that was skipped because it was received before. Returns whether to acknowledge it again. */
-  repeated(place: Place): boolean {
-    const followed = this.#find(place.stream);
+  repeated(position: StreamPosition): boolean {
+    const followed = this.#find(position.stream);
     if (!followed) return false;
     followed.duplicates++;
-    return !followed.isInHand(place);
+    return !followed.isInHand(position);
   }
 
   /** Notes that a message was refused. If it was refused over an earlier connection as well, it is reported as a gap. */
-  refused({ place, timestamp }: Refused): void {
-    const followed = place && this.#find(place.stream);
-    if (followed && timestamp !== null) this.#tellGaps(followed, followed.numbers.refused(place, timestamp));
+  refused({ position, timestamp }: Refused): void {
+    const followed = position && this.#find(position.stream);
+    if (followed && timestamp !== null) this.#tellGaps(followed, followed.numbers.refused(position, timestamp));
   }
 
   // --- what the session asks ---
 
-  wasReceived(place: Place): boolean {
-    return this.#find(place.stream)?.numbers.wasReceived(place) ?? false;
+  wasReceived(position: StreamPosition): boolean {
+    return this.#find(position.stream)?.numbers.wasReceived(position) ?? false;
   }
 
-  wasRefused(place: Place): boolean {
-    return this.#find(place.stream)?.numbers.wasRefused(place) ?? false;
+  wasRefused(position: StreamPosition): boolean {
+    return this.#find(position.stream)?.numbers.wasRefused(position) ?? false;
   }
 
   // --- what the server says of streams ---
@@ -189,7 +189,7 @@ export class Subscriptions implements Places {
   #ask(followed: FollowedStream, { connection, asked }: Requests): void {
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.place);
+      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position);
     } else {
       // An old server may not answer; the messages follow from now on in any case.
       connection.session.subscribe(followed.stream, null);

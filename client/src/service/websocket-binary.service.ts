@@ -15,7 +15,7 @@ import {
 } from "../protocol.js";
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
-import type { Place } from "../session/stream-book.js";
+import type { StreamPosition } from "../session/stream-book.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
 import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructor } from "./connection.js";
@@ -393,7 +393,7 @@ export class WebSocketBinaryService {
 
   #connectionOwner(): ConnectionOwner {
     return {
-      places: this.#subscriptions,
+      positions: this.#subscriptions,
       onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
@@ -466,13 +466,13 @@ export class WebSocketBinaryService {
         this.#onNegotiated(event);
         break;
       case "received":
-        this.#onReceived(event.message, event.place);
+        this.#onReceived(event.message, event.position);
         break;
       case "explained":
-        this.#subscriptions.explained(event.place, event.timestamp);
+        this.#subscriptions.explained(event.position, event.timestamp);
         break;
       case "repeated":
-        if (this.#subscriptions.repeated(event.place)) this.#connection?.session.acknowledge(event.message);
+        if (this.#subscriptions.repeated(event.position)) this.#connection?.session.acknowledge(event.message);
         break;
       case "answered":
         this.#subscriptions.answered(event);
@@ -513,32 +513,37 @@ export class WebSocketBinaryService {
     this.#outbox.fill(connection);
   }
 
-  #onReceived(message: Message, place: Place | null): void {
+  #onReceived(message: Message, position: StreamPosition | null): void {
     const connection = this.#connection as Connection;
-    const { followed, isNew } = this.#subscriptions.take(message, place);
+    const { followed, isNew } = this.#subscriptions.take(message, position);
     if (!isNew) {
-      if (!place || !followed?.isInHand(place)) connection.session.acknowledge(message);
+      if (!position || !followed?.isInHand(position)) connection.session.acknowledge(message);
       return;
     }
     let isTaken = this.#events.has("message");
     if (followed) {
       isTaken = false;
-      if (place && message.flags & Flag.ACK_REQUIRED) followed.hold(place);
+      if (position && message.flags & Flag.ACK_REQUIRED) followed.hold(position);
       callSafely(() => {
         const done = followed.callback(message as StreamMessage);
-        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message, followed, place), reportLater);
+        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message, followed, position), reportLater);
         else isTaken = true;
       });
     }
     this.#events.emit("message", message);
     if (!isTaken) return;
-    if (place) followed?.release(place);
+    if (position) followed?.release(position);
     connection.session.acknowledge(message);
   }
 
   /** Acknowledges a message whose callback returned a promise. */
-  #acknowledge(connection: Connection, message: Message, followed: FollowedStream, place: Place | null): void {
-    if (place) followed.release(place);
+  #acknowledge(
+    connection: Connection,
+    message: Message,
+    followed: FollowedStream,
+    position: StreamPosition | null,
+  ): void {
+    if (position) followed.release(position);
     connection.session.acknowledge(message);
     connection.wake();
   }

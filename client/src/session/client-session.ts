@@ -41,18 +41,18 @@ import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
 import { type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
 import type { Settings } from "./settings.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
-import { NO_PLACES, type Place, type Places, StreamBook } from "./stream-book.js";
+import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
 import { microseconds, seconds } from "./timestamps.js";
 
 /** The events that a session returns to its owner. */
 export type SessionEvent =
   | { kind: "negotiated"; version: Version; capabilities: ReadonlySet<Capability>; negotiated: boolean }
-  /** A data message arrived. In version 4, `place` is its number in its stream; null without a stream. */
-  | { kind: "received"; message: Message; place: Place | null }
+  /** A data message arrived. In version 4, `position` is its number in its stream; null without a stream. */
+  | { kind: "received"; message: Message; position: StreamPosition | null }
   /** A numbered message that describes its stream, such as a template. The application does not get it. */
-  | { kind: "explained"; place: Place; timestamp: bigint }
+  | { kind: "explained"; position: StreamPosition; timestamp: bigint }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
-  | { kind: "repeated"; place: Place; message: Acknowledgeable }
+  | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
   | {
       kind: "answered";
       stream: string;
@@ -68,10 +68,16 @@ export type SessionEvent =
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
   /**
-   * A frame was refused. For a numbered message, `place` is its number and `timestamp` its time. `isAgain` is true if the
+   * A frame was refused. For a numbered message, `position` is its number and `timestamp` its time. `isAgain` is true if the
    * message was refused over an earlier connection as well; it then counts as lost.
    */
-  | { kind: "refused"; error: ProtocolError; place: Place | null; timestamp: bigint | null; isAgain: boolean }
+  | {
+      kind: "refused";
+      error: ProtocolError;
+      position: StreamPosition | null;
+      timestamp: bigint | null;
+      isAgain: boolean;
+    }
   | { kind: "round-trip"; seconds: number; offset: number | null };
 
 /** The properties of a message that an acknowledgement names. */
@@ -144,7 +150,7 @@ export class ClientSession {
   readonly #book: StreamBook;
   /** Names of the streams that this side has subscribed to. Answers about other streams bind no id. */
   readonly #wanted = new Set<string>();
-  readonly #places: Places;
+  readonly #positions: StreamPositions;
   #receiver: ProtocolHandler;
   #sender: ProtocolHandler;
   /** Encodes data messages, within the payload limit that the server announced. */
@@ -161,12 +167,12 @@ export class ClientSession {
   #sentAt = 0;
   #giveUpWaitingAt = Number.POSITIVE_INFINITY;
 
-  /** @param places the position in each stream; it outlives the connection */
-  constructor(settings: Settings, clock: SendClock, places: Places = NO_PLACES) {
+  /** @param positions the position in each stream; it outlives the connection */
+  constructor(settings: Settings, clock: SendClock, positions: StreamPositions = NO_POSITIONS) {
     this.#settings = settings;
     this.#clock = clock;
-    this.#places = places;
-    this.#book = new StreamBook(places);
+    this.#positions = positions;
+    this.#book = new StreamBook(positions);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
@@ -310,8 +316,8 @@ export class ClientSession {
    * Subscribes to a stream, and resumes after the message with that number; or, before version 4 and if the server does
    * not know the epoch, after the message with that timestamp, or after that time.
    */
-  subscribe(stream: string, since: bigint | Date | null, place: Resumption | null = null): void {
-    const numbers = place && this.numbered ? { epoch: place.epoch, after: place.after } : {};
+  subscribe(stream: string, since: bigint | Date | null, position: Resumption | null = null): void {
+    const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     this.#wanted.add(stream);
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time });
@@ -402,16 +408,16 @@ export class ClientSession {
     }
     const data = checkedControl(type, message.data, version);
     checkNumbers(type, data);
-    const place = this.#book.placeOf(message);
-    if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, place, payload);
+    const position = this.#book.positionOf(message);
+    if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
-      if (place) giveName(message.data, place.stream);
-      events.push({ kind: "received", message, place });
-    } else if (place) {
-      events.push({ kind: "explained", place, timestamp: message.timestamp as bigint });
+      if (position) giveName(message.data, position.stream);
+      events.push({ kind: "received", message, position });
+    } else if (position) {
+      events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
     } else {
       this.#control(message, data, now, events);
@@ -420,16 +426,16 @@ export class ClientSession {
   }
 
   /** Processes a message that describes a stream. @throws ProtocolError (check 12) it has no stream, or another one */
-  #explain({ type, data, streamId = 0 }: Message, place: Place | null, payload: Uint8Array): void {
-    if (!place?.number) throw invalid(`this message of a stream has no ${place ? "sequence" : "stream"}`, 12);
+  #explain({ type, data, streamId = 0 }: Message, position: StreamPosition | null, payload: Uint8Array): void {
+    if (!position?.number) throw invalid(`this message of a stream has no ${position ? "sequence" : "stream"}`, 12);
     if (type === MessageType.STREAM_TEMPLATE) this.#book.learn(streamId, data, payload);
   }
 
   /** Counts a frame that was skipped: its message was received before, or its stream is not subscribed any more. */
   #skip(header: Header, events: SessionEvent[]): void {
     this.framesReceived++;
-    const place = this.#book.placeOf(header);
-    if (place) events.push({ kind: "repeated", place, message: header });
+    const position = this.#book.positionOf(header);
+    if (position) events.push({ kind: "repeated", position, message: header });
   }
 
   /** Returns whether this message was received before. If the application has it, acknowledges it again. */
@@ -637,9 +643,9 @@ export class ClientSession {
    * A message that was refused over an earlier connection as well does not count, or it would end every connection.
    */
   #refuse(error: ProtocolError, now: number, events: SessionEvent[], header: Header | null = null): void {
-    const place = header && this.#book.placeOf(header);
-    const isAgain = place !== null && this.#places.wasRefused(place);
-    events.push({ kind: "refused", error, place, timestamp: header?.timestamp ?? null, isAgain });
+    const position = header && this.#book.positionOf(header);
+    const isAgain = position !== null && this.#positions.wasRefused(position);
+    events.push({ kind: "refused", error, position, timestamp: header?.timestamp ?? null, isAgain });
     const message = error.message.slice(0, LONGEST_TEXT).toWellFormed();
     const details = error.reason === null ? {} : { details: { reason: error.reason } };
     this.#say(MessageType.ERROR, { code: error.code, message, ...details });

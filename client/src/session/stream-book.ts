@@ -27,7 +27,7 @@ const EPOCHS_BOUND = 2;
 const MOST_UNPACKED = 64;
 
 /** The number of a message within its stream. */
-export interface Place {
+export interface StreamPosition {
   readonly stream: string;
   readonly epoch: number;
   readonly number: number;
@@ -36,15 +36,15 @@ export interface Place {
 }
 
 /** The positions in streams over all connections, as far as a session needs them. */
-export interface Places {
+export interface StreamPositions {
   /** Returns whether the message was received before. */
-  wasReceived(place: Place): boolean;
+  wasReceived(position: StreamPosition): boolean;
   /** Returns whether the message was refused over an earlier connection. */
-  wasRefused(place: Place): boolean;
+  wasRefused(position: StreamPosition): boolean;
 }
 
 /** Used if no positions are known. */
-export const NO_PLACES: Places = { wasReceived: () => false, wasRefused: () => false };
+export const NO_POSITIONS: StreamPositions = { wasReceived: () => false, wasRefused: () => false };
 
 interface Bound {
   readonly stream: string;
@@ -56,7 +56,7 @@ interface Bound {
 }
 
 export class StreamBook implements FrameBook {
-  readonly #places: Places;
+  readonly #positions: StreamPositions;
   readonly #bound = new Map<number, Bound>();
   /** The ids of each stream, the oldest first. */
   readonly #ids = new Map<string, number[]>();
@@ -67,8 +67,8 @@ export class StreamBook implements FrameBook {
   /** The last templates that were used, by payload; the latest one is at the end. */
   readonly #unpacked = new Map<Uint8Array, RecordReader>();
 
-  constructor(places: Places) {
-    this.#places = places;
+  constructor(positions: StreamPositions) {
+    this.#positions = positions;
   }
 
   /** Number of ids that are bound. */
@@ -150,8 +150,8 @@ export class StreamBook implements FrameBook {
     return this.#ids.get(stream)?.at(-1);
   }
 
-  /** Returns the place of a message by its header; null if its stream is not bound. */
-  placeOf(header: Pick<Header, "type" | "flags" | "streamId" | "sequence">): Place | null {
+  /** Returns the position of a message by its header; null if its stream is not bound. */
+  positionOf(header: Pick<Header, "type" | "flags" | "streamId" | "sequence">): StreamPosition | null {
     const bound = this.#bound.get(header.streamId ?? 0);
     if (!bound) return null;
     const overtakes = (header.flags & Flag.PRIORITY) !== 0 || header.type === MessageType.ANOMALY_ALERT;
@@ -164,8 +164,8 @@ export class StreamBook implements FrameBook {
    * @throws ProtocolError check 11: the id was never bound
    */
   admits(header: Header): boolean {
-    const place = this.placeOf(header);
-    if (place) return place.number === 0 || !this.#places.wasReceived(place);
+    const position = this.positionOf(header);
+    if (position) return position.number === 0 || !this.#positions.wasReceived(position);
     const { streamId = 0 } = header;
     if (streamId <= this.#largest) return false;
     const text = `the stream id ${streamId} was never bound: a SUBSCRIPTION_ACK names it before its messages`;
