@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from ..libraries import library
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_annotations
-from .channels import Channel, Samples, calibrated, join
+from .channels import Channel, NoneMissing, Samples, calibrated, join
 from .edf_about import about, not_read
 from .edf_annotations import read_annotations
 from .edf_header import FILTER, FIXED, TRANSDUCER, EdfHeader, read_edf_header
 from .edf_marks import is_ours, of_others, without_marks
-from .edf_samples import DataRecords, Extended, LaidOut, NoneMissing, StoredCounts
+from .edf_samples import DataRecords, Extended, LaidOut, StoredCounts
 from .lead_comments import lead_comments
 from .record import COUNTS, UNKNOWN, Record, RecordError
 from .sample_buffer import SampleBuffer

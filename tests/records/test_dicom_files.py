@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import assert_same, optional
 
-from ecgframe.records import Annotation, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, RecordError, mapped, read_record, shipped_ecg
 
 
 @pytest.fixture
@@ -398,8 +398,8 @@ def groups(draw):
     return bits, interpretation, counts, padding, calibration
 
 
-@given(group=groups(), is_little=st.booleans(), units=st.sampled_from(["uV", "mV", "mm[Hg]"]))
-def test_any_waveform_has_the_values_that_pydicom_gives(tmp_path_factory, group, is_little, units):
+@given(group=groups(), is_little=st.booleans(), units=st.sampled_from(["uV", "mV", "mm[Hg]"]), is_large=st.booleans())
+def test_any_waveform_has_the_values_that_pydicom_gives(tmp_path_factory, group, is_little, units, is_large):
     from pydicom import Dataset, FileMetaDataset, dcmread, dcmwrite, uid
 
     bits, interpretation, counts, padding, calibration = group
@@ -428,7 +428,10 @@ def test_any_waveform_has_the_values_that_pydicom_gives(tmp_path_factory, group,
     dataset.SOPClassUID, dataset.SOPInstanceUID = uid.TwelveLeadECGWaveformStorage, "1.2.3"
     path = tmp_path_factory.mktemp("any") / "a.dcm"
     dcmwrite(path, dataset, implicit_vr=False, little_endian=is_little, enforce_file_format=True)
-    record = read_record(path)
+    with pytest.MonkeyPatch.context() as patched:
+        if is_large:
+            patched.setattr(mapped, "LARGE", 0)
+        record = read_record(path)
     by_pydicom = dcmread(path)
     if not is_little:  # pydicom reads them in the wrong order
         sequence = by_pydicom.WaveformSequence[0]

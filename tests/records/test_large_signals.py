@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 from pathlib import Path
 
@@ -106,6 +107,64 @@ def test_wfdb_is_read_in_blocks_as_at_once(tmp_path, monkeypatch, fmts, per_fram
     last.write_bytes(last.read_bytes()[:-20])
     with pytest.raises(RecordError, match=r"a\.hea: not readable as WFDB .*are the files .* whole\?"):
         read_record(tmp_path / "a", leads=["III"])
+
+
+def dicom_groups(folder: Path, syntax: str, *, is_undefined: bool) -> Path:
+    """Write an ECG of four columns and a strip, with a skew, an annotation and a large private field."""
+    pydicom = optional("pydicom")
+    dataset = pydicom.dcmread(optional("pydicom.data").get_testdata_file("waveform_ecg.dcm"))
+    original = dataset.WaveformSequence[0]
+    is_little = syntax != "ExplicitVRBigEndian"
+    counts = np.frombuffer(original.WaveformData, "<i2").reshape(-1, 12)
+    parts = []
+    for number, columns in enumerate((slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12), slice(1, 2))):
+        rows = slice(2500 * number, 2500 * (number + 1)) if number < 4 else slice(None)
+        part = copy.deepcopy(original)
+        part.NumberOfWaveformSamples, part.NumberOfWaveformChannels = counts[rows, columns].shape
+        part.ChannelDefinitionSequence = list(original.ChannelDefinitionSequence)[columns]
+        part.MultiplexGroupTimeOffset = str(2500 * number) if number < 4 else "0"
+        part.WaveformData = counts[rows, columns].astype("<i2" if is_little else ">i2").tobytes()
+        if number == 2:
+            part.ChannelDefinitionSequence[1].ChannelSampleSkew = "7"
+            part.add_new(0x5400100A, "OW", np.array(counts[6000, 7], "<i2" if is_little else ">i2").tobytes())
+        parts.append(part)
+    note = pydicom.Dataset()
+    note.ReferencedWaveformChannels, note.ReferencedSamplePositions = [2, 1], 501
+    note.TemporalRangeType, note.UnformattedTextValue = "POINT", "PVC"
+    dataset.WaveformSequence, dataset.WaveformAnnotationSequence = parts, [note]
+    dataset.WaveformSequence.is_undefined_length = is_undefined
+    for part in parts:
+        part.is_undefined_length_sequence_item = is_undefined
+        part.ChannelDefinitionSequence.is_undefined_length = is_undefined
+    dataset.add_new(0x00091010, "OB", bytes(100_000))
+    dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    path = folder / "a.dcm"
+    pydicom.dcmwrite(
+        path, dataset, implicit_vr=syntax.startswith("Implicit"), little_endian=is_little, force_encoding=True
+    )
+    return path
+
+
+@pytest.mark.parametrize("is_undefined", [False, True])
+@pytest.mark.parametrize(
+    "syntax",
+    ["ExplicitVRLittleEndian", "ExplicitVRBigEndian", "ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian"],
+)
+def test_a_large_dicom_file_is_read_as_a_small_one(tmp_path, monkeypatch, syntax, is_undefined):
+    path = dicom_groups(tmp_path, syntax, is_undefined=is_undefined)
+    small = read_record(path)
+    assert len(small.leads) == 13
+    assert small.annotations
+    assert small.missing is not None
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    large = read_record(path)
+    assert_same(large, small)
+    for name in ("start", "annotations", "missing", "left_out", "repaired", "device", "comments"):
+        assert getattr(large, name) == getattr(small, name), name
+    assert is_mapped(large.signal)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RecordError, match=r"a\.dcm: .*(not readable as a DICOM waveform|cut short)"):
+        read_record(path)
 
 
 def test_format_61_is_converted_to_the_byte_order_of_the_machine(tmp_path, tiny):
@@ -256,8 +315,26 @@ def edf(folder: Path) -> Path:
     return sparse(folder / "a.edf", bytes(begin), (len(begin) - 256 * 14) * (SAMPLES // 250 - 1))
 
 
+def dicom(folder: Path) -> Path:
+    """A sample of each lead, and then more of them."""
+    pydicom = optional("pydicom")
+    dataset = pydicom.dcmread(optional("pydicom.data").get_testdata_file("waveform_ecg.dcm"))
+    dataset.WaveformSequence = dataset.WaveformSequence[:1]
+    group = dataset.WaveformSequence[0]
+    group.SamplingFrequency, group.NumberOfWaveformSamples = "250", SAMPLES
+    group.WaveformData = mark = b"these are the samples   "
+    dataset.WaveformSequence.is_undefined_length = group.is_undefined_length_sequence_item = True
+    dataset.save_as(folder / "a.dcm")
+    begin, end = (folder / "a.dcm").read_bytes().split(mark)
+    begin = begin[:-4] + (24 * SAMPLES).to_bytes(4, "little")
+    path = sparse(folder / "a.dcm", begin, 24 * SAMPLES)
+    with path.open("ab") as file:
+        file.write(end)
+    return path
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("written", [npy, wfdb, edf])
+@pytest.mark.parametrize("written", [npy, wfdb, edf, dicom])
 def test_reading_a_record_takes_little_memory(tmp_path, written):
     code = """
     record = read_record(sys.argv[1], sampling_rate=250)
