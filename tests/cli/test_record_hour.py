@@ -29,7 +29,7 @@ KILLED = 4000
 UNSEEN = 20
 """Frames that are published before there is another recorder."""
 
-ALERTS = (Annotation(100.25, "asystole"), Annotation(1999.5, "lead off"), Annotation(3599.0, "VT"))
+ALERTS = (Annotation(100.25, "asystole"), Annotation(1990.5, "lead off"), Annotation(3599.0, "VT"))
 
 
 @dataclass

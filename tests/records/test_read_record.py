@@ -54,7 +54,7 @@ def test_a_rate_must_be_above_0(rate):
 @pytest.mark.parametrize(
     ("name", "content", "library", "extra"),
     [
-        ("100.hea", b"100 1 360\n100.dat 212 200 11 1024 995 0 0 MLII\n", "wfdb", "wfdb"),
+        ("100.hea", b"100 1 360\n100.dat 8 200 11 1024 995 0 0 MLII\n", "wfdb", "wfdb"),
         ("night.edf", b"0       ", "edfio", "edf"),
         ("night.bdf", b"\xffBIOSEMI", "edfio", "edf"),
         ("ecg", bytes(128) + b"DICM", "pydicom", "dicom"),
