@@ -323,7 +323,8 @@ def _offset(group: Any) -> float:
 def _begin(definition: Any, sampling_rate: float, offset: float) -> float:
     """Return the seconds by which a channel of a group begins after the start of the acquisition."""
     skew = float(definition.get("ChannelSampleSkew") or 0) / sampling_rate
-    return offset + skew + float(definition.get("ChannelTimeSkew") or 0)
+    time_skew, alignment = (float(definition.get(name) or 0) for name in ("ChannelTimeSkew", "ChannelOffset"))
+    return offset + skew + time_skew + alignment
 
 
 def _rounded(skewed: Sequence[_Skewed]) -> tuple[str, ...]:

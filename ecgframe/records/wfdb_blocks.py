@@ -97,11 +97,18 @@ FORMATS: Final[Mapping[str, Format]] = {
 
 
 class Blocks:
-    """The blocks of files that were read last, as [samples of a frame, frames]."""
+    """The blocks of files that were read last, as [samples of a frame, frames], and the sums of all that were read.
+
+    Attributes:
+        totals: sums of signals that are not read in blocks, by the path of the header and the number of the signal.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Path, int], Decoded] = OrderedDict()
+        self._kept: OrderedDict[tuple[SampleFile, int], Decoded] = OrderedDict()
         self._nbytes = 0
+        self.totals: dict[tuple[Path, int], int] = {}
+        self._sums: dict[SampleFile, npt.NDArray[np.int64]] = {}
+        self._seen: dict[SampleFile, set[int]] = {}
 
     def block(self, file: SampleFile, number: int) -> Decoded:
         """Return a block of a file.
@@ -109,16 +116,31 @@ class Blocks:
         Raises:
             OSError: the file cannot be read.
         """
-        key = file.path, number
+        key = file, number
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         found = file.read(number * file.block_frames, (number + 1) * file.block_frames)
+        self._add(file, number, found)
         self._nbytes += found.nbytes
         while self._kept and self._nbytes > _KEPT:
             self._nbytes -= self._kept.popitem(last=False)[1].nbytes
         self._kept[key] = found
         return found
+
+    def _add(self, file: SampleFile, number: int, block: Decoded) -> None:
+        """Add the samples of a block to the sums of their file."""
+        seen = self._seen.setdefault(file, set())
+        if number not in seen:
+            seen.add(number)
+            announced = max(file.announced - number * file.block_frames, 0)
+            sums = self._sums.setdefault(file, np.zeros(file.width, np.int64))
+            sums += block[:, :announced].sum(axis=1, dtype=np.int64)
+
+    def sums(self, file: SampleFile) -> npt.NDArray[np.int64] | None:
+        """Return the sums of the announced samples, one for each of a frame; None if not all have been read."""
+        blocks = -(-file.announced // file.block_frames)
+        return self._sums[file] if len(self._seen.get(file, ())) >= blocks > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +153,7 @@ class SampleFile:
         width: samples of all signals in a frame.
         offset: bytes before the first sample.
         frames: complete frames in the file.
+        announced: frames that the header announces.
     """
 
     path: Path
@@ -138,6 +161,7 @@ class SampleFile:
     width: int
     offset: int
     frames: int
+    announced: int
 
     @property
     def block_frames(self) -> int:
@@ -161,8 +185,13 @@ class SampleFile:
         return np.ascontiguousarray(counts.reshape(-1, self.width).T, counts.dtype.newbyteorder("="))
 
 
-def sample_file(folder: Path, signals: Sequence[SignalLine]) -> SampleFile:
+def sample_file(folder: Path, signals: Sequence[SignalLine], announced: int | None) -> SampleFile:
     """Open the file of these signals, which are all that it has.
+
+    Args:
+        folder: the folder of the header.
+        signals: the signals.
+        announced: frames that the header announces; None for all of the file.
 
     Raises:
         ValueError: they have different formats.
@@ -173,7 +202,8 @@ def sample_file(folder: Path, signals: Sequence[SignalLine]) -> SampleFile:
         raise ValueError(f"{name} is said to hold samples of several formats")
     path, offset, width = folder / name, signals[0].offset, sum(signal.per_frame for signal in signals)
     groups, rest = divmod(max(path.stat().st_size - offset, 0), form.nbytes)
-    return SampleFile(path, form, width, offset, (groups * form.samples + form.partial[rest]) // width)
+    frames = (groups * form.samples + form.partial[rest]) // width
+    return SampleFile(path, form, width, offset, frames, frames if announced is None else announced)
 
 
 class SignalCounts:

@@ -13,14 +13,17 @@ from math import lcm
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from ..libraries import MissingLibrary, library
 from .annotation import Annotation
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
 from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
 from .compressed import compressed_beside
 from .counted import counted
-from .mapped import mapped
-from .record import Record, RecordError
+from .mapped import Reading, mapped
+from .record import PORTION, Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
 from .wfdb_blocks import FORMATS, Blocks, SignalCounts, sample_file
 from .wfdb_header import DEFAULT_GAIN, DEFAULT_RATE, DEVICE, NOTHING, Header, SignalLine, read_header
@@ -72,7 +75,8 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
     header = read_header(Path(f"{name}.hea"))
     source = _segments(name, header) if header.segments else _Source(header.signals, _assumed(header, ""))
     start = header.start or source.start
-    record = calibrated(_mapped(name, header, leads) or _joined_channels(name, header, source, leads))
+    blocks = Blocks()
+    record = calibrated(_mapped(blocks, name, header, leads) or _joined_channels(blocks, name, header, source, leads))
     annotations, left_out = _annotations(name, header, source, record)
     if start is None:
         left_out += header.not_a_start
@@ -81,7 +85,7 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
         start=start,
         annotations=annotations,
         left_out=record.left_out + header.left_out + source.left_out + _beyond(name, header) + left_out,
-        repaired=source.repaired,
+        repaired=source.repaired + _wrong_sums(blocks, name, source.segments.values() or [header]),
         **_about(header, source),
     )
 
@@ -144,8 +148,9 @@ def _assumed(header: Header, of: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _joined_channels(name: Path, header: Header, source: _Source, leads: Sequence[str] | None) -> Record:
-    blocks = Blocks()
+def _joined_channels(
+    blocks: Blocks, name: Path, header: Header, source: _Source, leads: Sequence[str] | None
+) -> Record:
     channels = _of_segments(blocks, name, header, source) if header.segments else _of_one(blocks, name, header)
     try:
         return join(channels, f"{name}.hea", leads)
@@ -153,7 +158,7 @@ def _joined_channels(name: Path, header: Header, source: _Source, leads: Sequenc
         raise _not_readable(name, header, error) from error
 
 
-def _mapped(name: Path, header: Header, leads: Sequence[str] | None) -> Record | None:
+def _mapped(blocks: Blocks, name: Path, header: Header, leads: Sequence[str] | None) -> Record | None:
     """Return the record with its samples as they are in the file; None if they have to be unpacked.
 
     The wfdb library cannot map a file.
@@ -169,7 +174,54 @@ def _mapped(name: Path, header: Header, leads: Sequence[str] | None) -> Record |
     except (OSError, ValueError) as error:
         raise _not_readable(name, header, error) from error
     channels = [_channel(header, signal, row) for signal, row in zip(signals, counts, strict=True)]
+    if any(signal.checksum is not None for signal in signals):
+        blocks.totals |= {(header.path, number): total for number, total in enumerate(_totals(counts))}
     return with_samples_of(channels, counts, MISSING[signals[0].format], f"{name}.hea", leads)
+
+
+def _totals(counts: npt.NDArray[Any]) -> list[int]:
+    """Return the sum of the samples of each signal."""
+    reading, totals = Reading(counts), np.zeros(len(counts), np.int64)
+    for start in range(0, counts.shape[1], PORTION):
+        totals += reading.samples(start, start + PORTION).sum(axis=1, dtype=np.int64)
+    return [int(total) for total in totals]
+
+
+def _wrong_sums(blocks: Blocks, name: Path, headers: Iterable[Header]) -> tuple[str, ...]:
+    """Return a note on each header with checksums that the samples do not have, of those that were read.
+
+    A skew is left out, since programs do not agree which samples count.
+    """
+    notes = []
+    for header in headers:
+        wrong = [
+            signal.lead or "an unnamed signal"
+            for number, signal in enumerate(header.signals)
+            if signal.checksum is not None
+            and not signal.skew
+            and (total := _total(blocks, name, header, number)) is not None
+            and total % (1 << 16) != signal.checksum
+        ]
+        if wrong:
+            notes.append(
+                f"the samples of {', '.join(wrong)} do not have the checksum of {header.path.name}; are they damaged?"
+            )
+    return tuple(notes)
+
+
+def _total(blocks: Blocks, name: Path, header: Header, number: int) -> int | None:
+    """Return the sum of the samples of a signal; None if not all of them have been read."""
+    signal = header.signals[number]
+    if (header.path, number) in blocks.totals:
+        return blocks.totals[header.path, number]
+    if signal.format not in FORMATS:
+        return None
+    of_file = [one for one in enumerate(header.signals) if one[1].file == signal.file]
+    sums = blocks.sums(sample_file(name.parent, [one for _, one in of_file], header.frames))
+    if sums is None:
+        return None
+    column = sum(one.per_frame for other, one in of_file if other < number)
+    return int(sums[column : column + signal.per_frame].sum())
 
 
 def _not_readable(name: Path, header: Header, error: Exception) -> RecordError:
@@ -190,7 +242,7 @@ def _of_one(blocks: Blocks, name: Path, header: Header) -> list[Channel]:
     signals = header.signals
     _check_skew(name, header)
     try:
-        found = _counts_by_library(name, header) | _counts(blocks, name, header)
+        found = _counts_by_library(blocks, name, header) | _counts(blocks, name, header)
     except MissingLibrary:
         raise
     except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
@@ -236,15 +288,17 @@ def _marked(counts: Counts, signal: SignalLine) -> Counts | None:
     return None if mark is None else Marked(counts, mark)
 
 
-def _counts_by_library(name: Path, header: Header) -> dict[int, Counts]:
+def _counts_by_library(blocks: Blocks, name: Path, header: Header) -> dict[int, Counts]:
     """Read the signals of formats that only the wfdb library reads, by signal number."""
     numbers = [number for number, signal in enumerate(header.signals) if signal.format not in FORMATS]
     if not numbers:
         return {}
-    wfdb = library("wfdb", extra="wfdb", purpose=f"reading WFDB format {header.signals[numbers[0]].format}")
+    wfdb = library("wfdb", extra="wfdb", purpose="reading WFDB")
     # smooth_frames would average a signal with several samples per frame
     record = wfdb.rdrecord(str(name), physical=False, smooth_frames=False, channels=numbers)
-    return dict(zip(numbers, record.e_d_signal, strict=True))
+    found: dict[int, Counts] = dict(zip(numbers, record.e_d_signal, strict=True))
+    blocks.totals |= {(header.path, number): int(np.sum(counts[:])) for number, counts in found.items()}
+    return found
 
 
 def _counts(blocks: Blocks, name: Path, header: Header) -> dict[int, Counts]:
@@ -252,13 +306,12 @@ def _counts(blocks: Blocks, name: Path, header: Header) -> dict[int, Counts]:
     found: dict[int, Counts] = {}
     for name_of_file in dict.fromkeys(signal.file for signal in header.signals if signal.format in FORMATS):
         of_file = [(number, signal) for number, signal in enumerate(header.signals) if signal.file == name_of_file]
-        file = sample_file(name.parent, [signal for _, signal in of_file])
-        frames = file.frames if header.frames is None else header.frames
-        if file.frames < frames:
-            raise ValueError(f"{name_of_file} holds {file.frames} of {frames} frames; is it cut short?")
+        file = sample_file(name.parent, [signal for _, signal in of_file], header.frames)
+        if file.frames < file.announced:
+            raise ValueError(f"{name_of_file} holds {file.frames} of {file.announced} frames; is it cut short?")
         column = 0
         for number, signal in of_file:
-            found[number] = SignalCounts(blocks, file, column, signal, frames, MISSING[signal.format])
+            found[number] = SignalCounts(blocks, file, column, signal, file.announced, MISSING[signal.format])
             column += signal.per_frame
     return found
 

@@ -172,6 +172,17 @@ def test_a_skew_moves_a_channel(dataset, tmp_path):
     assert record.is_missing()[2, :3].all()
 
 
+@pytest.mark.parametrize("element", ["ChannelTimeSkew", "ChannelOffset"])
+def test_a_skew_in_seconds_moves_a_channel(dataset, tmp_path, element):
+    channels(dataset)[0].ChannelSampleSkew = "1"
+    setattr(channels(dataset)[0], element, "0.005")
+    record = read_record(write(dataset, tmp_path))
+    assert record.samples == 10_006
+    assert record.is_missing()[0].nonzero()[0].tolist() == list(range(6))
+    assert record.is_missing()[1].nonzero()[0].tolist() == list(range(10_000, 10_006))
+    np.testing.assert_array_equal(record.signal[0, 6:], shipped_ecg().signal[0])
+
+
 def test_a_derived_group_is_left_out_by_name(original):
     assert read_record(original).left_out == ("MEDIAN BEAT (derived, 12 channels, 1.2 s)",)
 
