@@ -29,6 +29,7 @@ from .bounds import (
     most_bytes,
 )
 from .channels import Channel, Counts, Delayed, Marked, NoneMissing, join, with_samples_of
+from .counted import counted
 from .dicom_annotations import DicomAnnotations, GroupPlace
 from .dicom_elements import count_elements
 from .dicom_samples import RowCounts, samples_at, split
@@ -99,7 +100,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         device = _device(dataset)
         left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
         record = _record(path, channels, skewed, leads)
-        comments = _filters(channels, groups, chosen, record.leads)
+        comments = _filters(channels, groups, chosen, record.leads) + _statuses(channels, groups, chosen, record.leads)
         places = _places(channels, groups, chosen, zero, [one.late for one in skewed])
         names = [_label(*one) for one in enumerate(groups)]
         dates = partial(_moment, pydicom, dataset)
@@ -115,7 +116,11 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         record,
         start=None if start is None else start + timedelta(seconds=zero),
         annotations=tuple(sorted(kept, key=lambda note: note.time)),
-        left_out=record.left_out + left_out + found.left_out,
+        left_out=record.left_out
+        + left_out
+        + _beyond(source, groups, chosen)
+        + found.left_out
+        + _no_start(dataset, start),
         repaired=_rounded([one for one in skewed if one.channel.lead in record.leads]),
         device=device,
         comments=comments,
@@ -398,7 +403,7 @@ def _calibration(definition: Any) -> dict[str, Any]:
     offset = Fraction(str(_or(definition.get("ChannelBaseline"), 0)))
     units = definition.get("ChannelSensitivityUnitsSequence")
     return {
-        "units": str(units[0].CodeValue) if units else UNKNOWN,
+        "units": (str(units[0].CodeValue).strip() if units else "") or UNKNOWN,
         "gain": 1 / factor,
         "baseline": -offset / factor,
     }
@@ -423,6 +428,35 @@ def _filters(
     return lead_comments("filter", leads, [texts.get(lead, "") for lead in leads])
 
 
+def _statuses(
+    channels: Sequence[Channel], groups: Sequence[Any], chosen: Sequence[int], leads: Sequence[str]
+) -> tuple[str, ...]:
+    """Return comments with the status of the leads that were read, such as DISCONNECTED, if it is not OK."""
+    definitions = [definition for number in chosen for definition in groups[number].ChannelDefinitionSequence]
+    texts = {}
+    for channel, definition in zip(channels, definitions, strict=True):
+        status = definition.get("ChannelStatus") or ()
+        each = (status,) if isinstance(status, str) else status
+        texts[channel.lead] = ", ".join(str(one) for one in each if str(one) != "OK")
+    return lead_comments("status", leads, [texts.get(lead, "") for lead in leads])
+
+
+def _beyond(source: _Source, groups: Sequence[Any], chosen: Sequence[int]) -> tuple[str, ...]:
+    """Name the samples that groups have after those that they announce."""
+    beyond = []
+    for number in chosen:
+        group = groups[number]
+        nbytes = source.spans[number][1] if number in source.spans else len(group.WaveformData)
+        width = int(group.NumberOfWaveformChannels) * int(group.WaveformBitsAllocated) // 8
+        more = nbytes // width - int(group.NumberOfWaveformSamples)
+        if more > 0:
+            announced = int(group.NumberOfWaveformSamples)
+            beyond.append(
+                f"{counted(more, 'sample')} of {_label(number, group)} after the {announced:,} that it announces"
+            )
+    return tuple(beyond)
+
+
 # --- by what, and when ---
 
 
@@ -434,10 +468,19 @@ def _device(dataset: Any) -> str:
 
 def _start(pydicom: Any, dataset: Any) -> datetime | None:
     """Return when the acquisition began, with the time zone of the file if it has one; None for an invalid date."""
+    return _moment(pydicom, dataset, _stated_start(dataset))
+
+
+def _stated_start(dataset: Any) -> str:
     moment = str(dataset.get("AcquisitionDateTime") or "").strip()
     if not moment and dataset.get("AcquisitionDate"):
         moment = str(dataset.AcquisitionDate) + str(dataset.get("AcquisitionTime") or "")
-    return _moment(pydicom, dataset, moment)
+    return moment
+
+
+def _no_start(dataset: Any, start: datetime | None) -> tuple[str, ...]:
+    stated = _stated_start(dataset)
+    return (f"the start {stated}, which is no valid date",) if stated and start is None else ()
 
 
 def _moment(pydicom: Any, dataset: Any, text: str) -> datetime | None:

@@ -51,6 +51,9 @@ BITS: Final = {"8": 8, "80": 8, "212": 12, "16": 16, "61": 16, "160": 16, "24": 
 MAPPED: Final = {"16": "<i2", "61": ">i2"}
 """Formats that NumPy can read as they are, and their dtypes."""
 
+BY_LIBRARY: Final = ("8", "508", "516", "524")
+"""Formats that the wfdb library reads, as a whole: differences, and those that are compressed as FLAC."""
+
 MOST_COUNTS: Final = 1 << 32
 """More than the largest count of any format."""
 
@@ -293,6 +296,9 @@ def _counts_by_library(blocks: Blocks, name: Path, header: Header) -> dict[int, 
     numbers = [number for number, signal in enumerate(header.signals) if signal.format not in FORMATS]
     if not numbers:
         return {}
+    for signal in (header.signals[number] for number in numbers):
+        if signal.format not in BY_LIBRARY:
+            raise ValueError(f"{signal.file} has the format {signal.format}, which is not known")
     wfdb = library("wfdb", extra="wfdb", purpose="reading WFDB")
     # smooth_frames would average a signal with several samples per frame
     record = wfdb.rdrecord(str(name), physical=False, smooth_frames=False, channels=numbers)

@@ -183,6 +183,35 @@ def test_a_skew_in_seconds_moves_a_channel(dataset, tmp_path, element):
     np.testing.assert_array_equal(record.signal[0, 6:], shipped_ecg().signal[0])
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+def test_samples_that_are_not_announced_are_named(dataset, tmp_path, monkeypatch, is_large):
+    if is_large:
+        monkeypatch.setattr(mapped, "LARGE", 0)
+    dataset.WaveformSequence[0].NumberOfWaveformSamples = 9000
+    record = read_record(write(dataset, tmp_path))
+    assert record.samples == 9000
+    assert "1,000 samples of RHYTHM after the 9,000 that it announces" in record.left_out
+
+
+def test_a_start_that_is_no_date_is_named(dataset, tmp_path):
+    dataset.AcquisitionDateTime = "20200230"
+    record = read_record(write(dataset, tmp_path))
+    assert record.start is None
+    assert "the start 20200230, which is no valid date" in record.left_out
+
+
+def test_a_lead_that_is_off_is_named(dataset, tmp_path):
+    channels(dataset)[2].ChannelStatus = ["DISCONNECTED", "TEST DATA"]
+    channels(dataset)[3].ChannelStatus = "OK"
+    assert "status of III: DISCONNECTED, TEST DATA" in "; ".join(read_record(write(dataset, tmp_path)).comments)
+
+
+def test_blanks_are_no_part_of_a_unit(dataset, tmp_path):
+    for channel in channels(dataset):
+        channel.ChannelSensitivityUnitsSequence[0].CodeValue = " uV "
+    assert_same(read_record(write(dataset, tmp_path)), shipped_ecg())
+
+
 def test_a_derived_group_is_left_out_by_name(original):
     assert read_record(original).left_out == ("MEDIAN BEAT (derived, 12 channels, 1.2 s)",)
 

@@ -10,7 +10,7 @@ import gc
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from time import perf_counter
 from typing import Any, Literal
@@ -21,7 +21,7 @@ import orjson
 
 from ...codec import Codec, NdarrayForm
 from ...compression import Compression
-from ...frame_file import ecg_messages, samples_per_frame
+from ...frame_file import constant_fields, ecg_messages, samples_per_frame
 from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Flag, MessageType
 from ...records import Record, RecordError
 
@@ -146,7 +146,7 @@ def compare(
     Raises:
         RecordError: the recording is shorter than the shortest frame.
     """
-    signals, notes = _signals(record)
+    kinds, notes = _kinds(record)
     lengths = [seconds for seconds in FRAME_SECONDS if seconds <= record.duration]
     if not lengths:
         raise RecordError(
@@ -155,37 +155,43 @@ def compare(
     if missing := FRAME_SECONDS[len(lengths) :]:
         which = " and ".join(f"{seconds:g} s" for seconds in missing)
         notes.append(f"No frames of {which}: the recording is {record.duration:.4g} s long.")
-    cases = [Case(*parts) for parts in product(signals, lengths, WAYS)]
+    cases = [Case(*parts) for parts in product(kinds, lengths, WAYS)]
     each = budget / len(cases) / 2
     messages: dict[tuple[str, float], list[Message]] = {}
     costs = {}
     for case in track(cases):
         key = case.samples, case.frame_seconds
         if key not in messages:
-            messages = {key: _spread(record, case.frame_seconds, signals[case.samples])}
+            messages = {key: _spread(record, case.frame_seconds, case.samples)}
         costs[case] = _measure(case, messages[key], each)
-    return Comparison(costs, tuple(signals), tuple(lengths), tuple(notes))
+    return Comparison(costs, kinds, tuple(lengths), tuple(notes))
 
 
-def _signals(record: Record) -> tuple[dict[Samples, npt.NDArray[Any]], list[str]]:
-    """Return the kinds of samples that the recording allows, as [leads, samples], and notes on the others."""
+def _kinds(record: Record) -> tuple[tuple[Samples, ...], list[str]]:
+    """Return the kinds of samples that the recording allows, and notes on the others."""
     if not record.is_counts:
-        physical = record.signal.astype(np.float64)
-        return {"float64": physical, "float32": physical.astype(np.float32)}, [
-            "No ADC counts: the recording holds physical values."
-        ]
+        return ("float64", "float32"), ["No ADC counts: the recording holds physical values."]
     if record.gain is None:
-        return {"counts": record.signal}, ["Counts only: the recording does not say its gain, so there are no mV."]
-    physical = record.physical()
-    return {"float64": physical, "float32": physical.astype(np.float32), "counts": record.signal}, []
+        return ("counts",), ["Counts only: the recording does not say its gain, so there are no mV."]
+    return ("float64", "float32", "counts"), []
 
 
-def _spread(record: Record, seconds: float, signal: npt.NDArray[Any]) -> list[Message]:
+def _spread(record: Record, seconds: float, samples: Samples) -> list[Message]:
     """Return up to ``MOST_FRAMES`` full frames, spread over the recording."""
-    samples = samples_per_frame(record, seconds)
-    whole = record.samples // samples
+    count = samples_per_frame(record, seconds)
+    whole = record.samples // count
     chosen = set(np.linspace(0, whole - 1, min(whole, MOST_FRAMES)).round().astype(int).tolist())
-    return [message for message in ecg_messages(record, samples, signal) if message["sequence"] in chosen]
+    messages = (message for message in ecg_messages(record, count) if message["sequence"] in chosen)
+    return [_converted(record, message, samples) for message in messages]
+
+
+def _converted(record: Record, message: Message, samples: Samples) -> Message:
+    """Return a message with its samples as counts or as physical values, without copies of all others."""
+    if samples == "counts":
+        return message
+    values = replace(record, signal=message["signal"]).physical().astype(READ_AS[samples])
+    constant = constant_fields(record, calibrated=False)
+    return {"signal": values, **constant, "sequence": message["sequence"], "timestamp": message["timestamp"]}
 
 
 def _measure(case: Case, messages: list[Message], seconds: float) -> Cost:
