@@ -83,8 +83,8 @@ _NAMED: Final = 20
 def load_arrays(path: Path, names: Collection[str]) -> Arrays:
     """Read the array of an NPY file as ``signal``, or the arrays of an NPZ file that have one of these names.
 
-    The names of the others are an array as well, ``LEFT_OUT``. If an NPZ file has no ``signal``, its only array of numbers
-    in one or two dimensions is read as that.
+    The names of the others are an array as well, ``LEFT_OUT``. If an NPZ file has no ``signal``, its only array of
+    numbers in one or two dimensions is read as that.
 
     Raises:
         RecordError: the file is damaged, has no signal, or its arrays are larger than a file of its size may hold.
