@@ -28,7 +28,26 @@ _RESOLUTION: Final = re.compile(r"## time resolution: (\d+(?:\.\d*)?)")
 _DEFINITION: Final = re.compile(r"(\d+) (\S+)")
 _DEFINITIONS: Final = "## annotation type definitions"
 
-_NO_ANNOTATIONS: Final = frozenset({".hea", ".dat", ".edf", ".bdf", ".csv", ".tsv", ".txt", ".dcm", ".npy", ".npz"})
+_NO_ANNOTATIONS: Final = frozenset(
+    (
+        ".hea",
+        ".dat",
+        ".edf",
+        ".bdf",
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".dcm",
+        ".npy",
+        ".npz",
+        ".frames",
+        ".mcap",
+        ".pcap",
+        ".pcapng",
+    )
+)
+"""Suffixes of recordings and captures, which may have the name of a record."""
+
 _ENTRIES_TRIED: Final = 1000
 """Entries that are looked at to recognize a file of annotations with an unknown suffix."""
 

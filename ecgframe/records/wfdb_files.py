@@ -340,7 +340,12 @@ def _segments(name: Path, header: Header) -> _Source:
     for segment, frames in header.segments[layout is not None :]:
         if segment != NOTHING and segment not in segments:
             path = name.parent / f"{segment}.hea"
-            of_segment = read_header(path)
+            try:
+                of_segment = read_header(path)
+            except OSError as error:
+                raise RecordError(
+                    f"{name}.hea: the header of its segment {segment}, {path}: {error.strerror}"
+                ) from error
             if of_segment.segments:
                 raise RecordError(f"{path}: a segment that is made of segments")
             segments[segment] = of_segment

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
+from ecgframe import Codec
+from ecgframe.frame_file import ecg_messages, write_frames
 from ecgframe.records import Annotation, Record, RecordError, bounds, mapped, read_record, save_record, shipped_ecg
 
 # wfdb writes records by pandas calls that pandas has announced to change
@@ -722,3 +724,17 @@ def test_what_ecgframe_and_wfdb_write_has_the_right_checksums(wfdb, tmp_path):
             write_dir=str(tmp_path),
         )
         assert read_record(tmp_path / f"f{fmt}").repaired == ()
+
+
+def test_a_segment_that_is_not_there_is_named(put):
+    folder = put("m.hea", "m/2 1 250 4\np 2\nq 2\n")
+    put("p.hea", "p 1 250 2\np.dat 16 200/mV 16 0 0 0 0 II\n")
+    with pytest.raises(RecordError, match=r"m\.hea: the header of its segment q, .*q\.hea: No such file"):
+        read_record(folder / "m")
+
+
+def test_frames_beside_a_record_are_no_annotations(tmp_path):
+    saved = save_record(shipped_ecg(), tmp_path / "a.hea")
+    with (tmp_path / "a.frames").open("wb") as file:
+        write_frames(file, Codec(), ecg_messages(shipped_ecg(), 1000))
+    assert read_record(saved.files[0]).left_out == ()
