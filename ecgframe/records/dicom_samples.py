@@ -68,7 +68,7 @@ def split(
             continue
         if tag == ITEM and within:
             within[-1].items += 1
-        tags = [container.tag for container in within]
+        tags = [container.tag for container in within] if len(within) <= 2 else []  # deeper, nothing is sought
         if length == UNDEFINED or (not within and tag == _WAVEFORM_SEQUENCE) or tags == [_WAVEFORM_SEQUENCE]:
             end = None if length == UNDEFINED else place + length
             within.append(_Container(tag, end, len(copy) - 4, len(copy)))

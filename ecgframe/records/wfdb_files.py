@@ -414,15 +414,18 @@ def _of_segments(blocks: Blocks, name: Path, header: Header, source: _Source) ->
     parts = header.segments[layout is not None :]
     _check_room(name, header, source, sum(frames for _, frames in parts))
     pieces: list[dict[tuple[str, int], Channel]] = []
+    known: dict[tuple[str, int], dict[tuple[str, int], Channel]] = {}
     for segment, frames in parts:
         if segment == NOTHING:
             pieces.append({})
             continue
-        of_segment = source.segments[segment]
-        if of_segment.frames is None or of_segment.frames < frames:
-            of_segment = replace(of_segment, frames=frames)
-        channels = _of_one(blocks, name.parent / segment, of_segment)
-        pieces.append(dict(zip(_numbered(of_segment.signals), channels, strict=True)))
+        if (segment, frames) not in known:
+            of_segment = source.segments[segment]
+            if of_segment.frames is None or of_segment.frames < frames:
+                of_segment = replace(of_segment, frames=frames)
+            channels = _of_one(blocks, name.parent / segment, of_segment)
+            known[segment, frames] = dict(zip(_numbered(of_segment.signals), channels, strict=True))
+        pieces.append(known[segment, frames])
     rate = header.rate if layout is None else layout.rate
     lengths = [frames for _, frames in parts]
     return [

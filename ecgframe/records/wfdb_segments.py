@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +60,8 @@ class _Joined:
 
     def _within(self, start: int, stop: int) -> Iterator[tuple[Piece, slice, slice]]:
         """Yield the pieces between two samples, with their place in these samples, and in themselves."""
-        for piece in self._pieces[max(bisect_right(self._begins, start) - 1, 0) :]:
-            if piece.begin >= stop:
-                return
+        for number in range(max(bisect_right(self._begins, start) - 1, 0), bisect_left(self._begins, stop)):
+            piece = self._pieces[number]
             first, last = max(piece.begin, start), min(piece.end, stop)
             if first < last:
                 yield piece, slice(first - start, last - start), slice(first - piece.begin, last - piece.begin)
