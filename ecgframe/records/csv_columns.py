@@ -21,6 +21,9 @@ COUNTERS: Final = re.compile(
 )
 """Names of columns that may be mere row numbers."""
 
+LEAD_NOTES: Final = frozenset({"lead", "leads"})
+"""Names of lines above the samples that hold the name of the lead, as those of watches do."""
+
 CERTAIN: Final = 10
 """Number of rows from which on an unnamed first column that rises evenly counts as row numbers."""
 
@@ -193,7 +196,7 @@ def names_and_units(above: MutableSequence[list[str]], width: int) -> tuple[list
     """
     last = _taken(above, width)
     for row in [] if last else above[-2:]:
-        if len(row) != width and are_names(row) and not is_note(row):
+        if len(row) != width and are_names(row) and not is_note(row) and row[0].lower() not in LEAD_NOTES:
             raise ValueError(
                 f"its names are {len(row)}, and its rows have {width} columns; name each column, and if commas are "
                 "those of decimals, separate columns by semicolons"

@@ -4,11 +4,13 @@ import gc
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import command_line
 import numpy as np
 import pytest
+from peak_memory import peak_memory
 from recordings import optional, toy_ecg, uninstall
 
 from ecgframe import MessageType, encode
@@ -213,10 +215,10 @@ def test_missing_samples_can_be_compared():
 
 def test_long_recordings_are_sampled_all_over():
     record = toy_ecg()
-    chosen = [message["sequence"] for message in comparison._spread(record, 1.0, record.signal)]
+    chosen = [message["sequence"] for message in comparison._spread(record, 1.0, "counts")]
     assert len(chosen) == comparison.MOST_FRAMES
     assert (chosen[0], chosen[-1]) == (0, 299)
-    assert len(comparison._spread(shipped_ecg(), 10.0, shipped_ecg().signal)) == 1
+    assert len(comparison._spread(shipped_ecg(), 10.0, "counts")) == 1
 
 
 def test_a_way_that_does_not_give_back_its_samples_stops_the_comparison(monkeypatch):
@@ -375,3 +377,23 @@ def test_without_matplotlib_nothing_is_measured_in_vain(tmp_path, monkeypatch):
     out = run("--budget", 0, "--plot", tmp_path / "x.png", code=1, columns=200).output
     assert 'drawing needs matplotlib, which is not installed: pip install "ecgframe[plot]"' in out
     assert not list(tmp_path.iterdir())
+
+
+def test_frames_of_floats_are_the_physical_values():
+    record = replace(shipped_ecg(), missing=int(shipped_ecg().signal[0, 1500]))
+    for samples, dtype in (("float64", np.float64), ("float32", np.float32)):
+        frames = comparison._spread(record, 1.0, samples)
+        for frame in frames:
+            start = frame["sequence"] * 1000
+            expected = record.physical()[:, start : start + 1000].astype(dtype)
+            np.testing.assert_array_equal(frame["signal"], expected, strict=True)
+            assert not {"gain", "baseline", "missing"} & set(frame)
+
+
+@pytest.mark.slow
+def test_a_large_recording_is_compared_in_little_memory(tmp_path):
+    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.int16, (12, 6_000_000)).flush()
+    code = """
+    app(["compare", sys.argv[1], "--sampling-rate", "250", "--gain", "200", "--budget", "1"], standalone_mode=False)
+    """
+    assert peak_memory(code, tmp_path / "a.npy", first="from ecgframe.cli.app import app") < 160 * 1024 * 1024

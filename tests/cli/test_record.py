@@ -60,6 +60,10 @@ class Publisher:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
 
+    @property
+    def is_up(self) -> bool:
+        return self._handler is not None
+
     async def up(self) -> None:
         # Room for whole recordings: a recorder on a busy machine may be slower than a publisher at full speed.
         self._handler = handler = WebSocketBinaryHandler(settings=Settings(queue_frames=100_000, queue_bytes=1 << 30))

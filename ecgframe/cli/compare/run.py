@@ -10,7 +10,7 @@ import gc
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from time import perf_counter
 from typing import Any, Literal
@@ -21,7 +21,7 @@ import orjson
 
 from ...codec import Codec, NdarrayForm
 from ...compression import Compression
-from ...frame_file import ecg_messages, samples_per_frame
+from ...frame_file import constant_fields, ecg_messages, samples_per_frame
 from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Flag, MessageType
 from ...records import Record, RecordError
 from ...tools.record_coder import VERSION, Filter, RecordCoder
@@ -176,7 +176,7 @@ def compare(
     Raises:
         RecordError: the recording is shorter than the shortest frame.
     """
-    signals, notes = _signals(record)
+    kinds, notes = _kinds(record)
     lengths = [seconds for seconds in FRAME_SECONDS if seconds <= record.duration]
     if not lengths:
         raise RecordError(
@@ -195,21 +195,23 @@ def compare(
                 f"Sizes for {seconds:g} s: of {len(chosen):,} of {frames:,} frames, spread over the recording; --whole "
                 "measures all."
             )
-    cases = [Case(*parts) for parts in product(signals, lengths, WAYS)]
+    cases = [Case(*parts) for parts in product(kinds, lengths, WAYS)]
     each = budget / len(cases) / 2
     last: tuple[Samples, float] | None = None
     timed: list[Message] = []
     sized: Iterable[Message] = ()
     costs = {}
     for case in track(cases):
-        signal, seconds = signals[case.samples], case.frame_seconds
-        if last != (case.samples, seconds):  # one pass over the recording for all ways
-            last = case.samples, seconds
-            timed = list(_numbered(_spread(record, seconds, signal), sequence))
+        samples, seconds = case.samples, case.frame_seconds
+        if last != (samples, seconds):  # one pass over the recording for all ways
+            last = samples, seconds
+            timed = list(
+                _numbered(_messages(record, seconds, samples, _evenly(record, seconds, MOST_FRAMES)), sequence)
+            )
             if not whole:
-                sized = list(_numbered(_messages(record, seconds, signal, sized_frames[seconds]), sequence))
+                sized = list(_numbered(_messages(record, seconds, samples, sized_frames[seconds]), sequence))
         if whole:
-            sized = _numbered(_messages(record, seconds, signal, sized_frames[seconds]), sequence)
+            sized = _numbered(_messages(record, seconds, samples, sized_frames[seconds]), sequence)
         try:
             costs[case] = _measure(case, timed, sized, each)
         except ValueError as error:
@@ -217,25 +219,21 @@ def compare(
                 raise
             if (note := f"No records of {case.samples}: {error}") not in notes:
                 notes.append(note)
-    return Comparison(costs, tuple(signals), tuple(lengths), tuple(notes))
+    return Comparison(costs, kinds, tuple(lengths), tuple(notes))
 
 
-def _signals(record: Record) -> tuple[dict[Samples, npt.NDArray[Any]], list[str]]:
-    """Return the kinds of samples that the recording allows, as [leads, samples], and notes on the others."""
+def _kinds(record: Record) -> tuple[tuple[Samples, ...], list[str]]:
+    """Return the kinds of samples that the recording allows, and notes on the others."""
     if not record.is_counts:
-        physical = record.signal.astype(np.float64)
-        return {"float64": physical, "float32": physical.astype(np.float32)}, [
-            "No ADC counts: the recording holds physical values."
-        ]
+        return ("float64", "float32"), ["No ADC counts: the recording holds physical values."]
     if record.gain is None:
-        return {"counts": record.signal}, ["Counts only: the recording does not say its gain, so there are no mV."]
-    physical = record.physical()
-    return {"float64": physical, "float32": physical.astype(np.float32), "counts": record.signal}, []
+        return ("counts",), ["Counts only: the recording does not say its gain, so there are no mV."]
+    return ("float64", "float32", "counts"), []
 
 
-def _spread(record: Record, seconds: float, signal: npt.NDArray[Any]) -> list[Message]:
+def _spread(record: Record, seconds: float, samples: Samples) -> list[Message]:
     """Return up to ``MOST_FRAMES`` full frames, spread over the recording."""
-    return list(_messages(record, seconds, signal, _evenly(record, seconds, MOST_FRAMES)))
+    return list(_messages(record, seconds, samples, _evenly(record, seconds, MOST_FRAMES)))
 
 
 def _sized_frames(record: Record, seconds: float, *, whole: bool) -> frozenset[int]:
@@ -252,10 +250,20 @@ def _evenly(record: Record, seconds: float, most: int) -> frozenset[int]:
     return frozenset(np.linspace(0, full - 1, min(full, most)).round().astype(int).tolist())
 
 
-def _messages(record: Record, seconds: float, signal: npt.NDArray[Any], chosen: frozenset[int]) -> Iterator[Message]:
-    """Yield the frames with these numbers."""
-    messages = ecg_messages(record, samples_per_frame(record, seconds), signal)
-    return (message for message in messages if message["sequence"] in chosen)
+def _messages(record: Record, seconds: float, samples: Samples, chosen: frozenset[int]) -> Iterator[Message]:
+    """Yield the frames with these numbers, with their samples as counts or as physical values."""
+    for message in ecg_messages(record, samples_per_frame(record, seconds)):
+        if message["sequence"] in chosen:
+            yield _converted(record, message, samples)
+
+
+def _converted(record: Record, message: Message, samples: Samples) -> Message:
+    """Return a message with its samples as counts or as physical values, without copies of all others."""
+    if samples == "counts":
+        return message
+    values = replace(record, signal=message["signal"]).physical().astype(READ_AS[samples])
+    constant = constant_fields(record, calibrated=False)
+    return {"signal": values, **constant, "sequence": message["sequence"], "timestamp": message["timestamp"]}
 
 
 def _numbered(messages: Iterable[Message], sequence: bool) -> Iterator[Message]:

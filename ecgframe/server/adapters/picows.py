@@ -224,9 +224,9 @@ class _ReadingLittle(asyncio.BufferedProtocol):
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
         self._get_buffer = protocol.get_buffer
-        self.buffer_updated = protocol.buffer_updated
-        self.pause_writing = protocol.pause_writing
-        self.resume_writing = protocol.resume_writing
+        self.buffer_updated = protocol.buffer_updated  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
