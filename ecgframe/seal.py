@@ -112,7 +112,7 @@ class Key:
     ) -> None:
         fault = _fault_of_key(id, stream, secret, begins, ends)
         if fault:
-            del secret  # which a report of the error may show among the local variables
+            del self, secret  # a report of the error may show the local variables
             raise ValueError(f"a stream key: {fault}")
         self.id = id
         self.stream = stream

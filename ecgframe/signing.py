@@ -140,7 +140,7 @@ class SigningKey:
     def __init__(self, secret: bytes) -> None:
         fits = isinstance(secret, (bytes, bytearray)) and len(secret) == _SECRET_SIZE
         if not fits:
-            del secret
+            del self, secret  # a report of the error may show the local variables
             raise ValueError(f"the secret of a signing key has {_SECRET_SIZE} bytes")
         self._adopt(_ed25519().Ed25519PrivateKey.from_private_bytes(bytes(secret)))
 
