@@ -496,19 +496,19 @@ class Sealer:
         Raises:
             ValueError: another version, type or form; or the payload has more bytes than one sender may seal.
         """
-        if type not in _TYPES or version not in _FLAGS or (version == 3 and form):
+        mask = _FLAGS.get(version)
+        if mask is None or type not in _TYPES or (form and version == 3):
             raise ValueError(_why_not_sealed(version, type))
         nbytes = len(payload) if payload.__class__ is bytes else memoryview(payload).nbytes
-        sender = self._sender
-        taken = sender.counter.take(type, flags & _FLAGS[version], form & _FORM, nbytes)
-        while taken is None:  # the sender has ended, or is that of the process before a fork
+        counter, encrypt = self._sender
+        sealed = counter.seal(encrypt, payload, type, flags & mask, form & _FORM, nbytes)
+        while sealed is None:  # the sender has ended, or is that of the process before a fork
             if nbytes > self._max_nbytes:
                 raise ValueError(f"a payload of {nbytes} bytes; one sender seals {self._max_nbytes} bytes at most")
             sender = self._new_sender()
-            taken = sender.counter.take(type, flags & _FLAGS[version], form & _FORM, nbytes)
+            sealed = sender.counter.seal(sender.encrypt, payload, type, flags & mask, form & _FORM, nbytes)
             self._sender = sender  # after its first counter, so that other threads cannot have used all of them
-        associated, nonce = taken
-        return associated[3:] + sender.encrypt(nonce, payload, associated)
+        return sealed
 
     def renew(self) -> None:
         """Draw another sender, as is necessary after a snapshot of this process was restored."""

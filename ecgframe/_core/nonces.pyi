@@ -1,4 +1,5 @@
-from typing import final
+from collections.abc import Callable
+from typing import Any, final
 
 __all__ = ["NonceCounter", "count_fork"]
 
@@ -8,3 +9,6 @@ def count_fork() -> None: ...
 class NonceCounter:
     def __init__(self, head: bytes, iv: bytes, messages: int, nbytes: int) -> None: ...
     def take(self, type: int, flags: int, form: int, nbytes: int) -> tuple[bytes, bytes] | None: ...
+    def seal(
+        self, encrypt: Callable[[bytes, Any, bytes], bytes], payload: Any, type: int, flags: int, form: int, nbytes: int
+    ) -> bytes | None: ...

@@ -50,7 +50,7 @@ cdef class NonceCounter:
         self.forks = forks
         self.counter = 0
 
-    def take(self, uint8_t type, uint8_t flags, uint8_t form, uint64_t nbytes):
+    cpdef tuple take(self, uint8_t type, uint8_t flags, uint8_t form, uint64_t nbytes):
         """Take the next counter, for a message of so many bytes.
 
         Returns:
@@ -76,6 +76,22 @@ cdef class NonceCounter:
             out[15 + i] = octet
             mixed[8 + i] ^= octet
         return associated, nonce
+
+    def seal(self, encrypt, payload, uint8_t type, uint8_t flags, uint8_t form, uint64_t nbytes):
+        """Take the next counter and encrypt a payload of so many bytes: ``encrypt(nonce, payload, associated data)``.
+
+        Returns:
+            The prefix, 16 bytes, and what ``encrypt`` returns, bytes; or None where ``take`` does.
+        """
+        cdef tuple taken = self.take(type, flags, form, nbytes)
+        if taken is None:
+            return None
+        cdef bytes text = encrypt(taken[1], payload, taken[0])
+        cdef Py_ssize_t size = len(text)
+        cdef bytes sealed = PyBytes_FromStringAndSize(NULL, 16 + size)
+        memcpy(PyBytes_AS_STRING(sealed), PyBytes_AS_STRING(<bytes> taken[0]) + 3, 16)
+        memcpy(PyBytes_AS_STRING(sealed) + 16, PyBytes_AS_STRING(text), size)
+        return sealed
 
     @cython.critical_section
     cdef bint count(self, uint64_t nbytes, uint64_t* counter) noexcept:

@@ -58,6 +58,10 @@ class OpenCounter:
         mixed = int.from_bytes(self.iv, "big") ^ counter
         return bytes((type, flags, form)) + self.head + counter.to_bytes(4, "big"), mixed.to_bytes(12, "big")
 
+    def seal(self, encrypt, payload, type, flags, form, nbytes):
+        taken = self.take(type, flags, form, nbytes)
+        return None if taken is None else taken[0][3:] + encrypt(taken[1], payload, taken[0])
+
     def step(self):
         counter = self.counter
         self.counter += 1

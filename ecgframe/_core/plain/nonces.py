@@ -6,8 +6,9 @@ The plain twin of ``nonces.pyx``.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from threading import Lock
-from typing import NoReturn, final
+from typing import Any, NoReturn, final
 
 __all__ = ["NonceCounter", "count_fork"]
 
@@ -63,6 +64,20 @@ class NonceCounter:
             self._nbytes -= nbytes
         associated = bytes((type, flags, form)) + self._head + counter.to_bytes(4, "big")
         return associated, (self._iv ^ counter).to_bytes(12, "big")
+
+    def seal(
+        self, encrypt: Callable[[bytes, Any, bytes], bytes], payload: Any, type: int, flags: int, form: int, nbytes: int
+    ) -> bytes | None:
+        """Take the next counter and encrypt a payload of so many bytes: ``encrypt(nonce, payload, associated data)``.
+
+        Returns:
+            The prefix, 16 bytes, and what ``encrypt`` returns, bytes; or None where ``take`` does.
+        """
+        taken = self.take(type, flags, form, nbytes)
+        if taken is None:
+            return None
+        associated, nonce = taken
+        return associated[3:] + encrypt(nonce, payload, associated)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a nonce counter can be neither pickled nor copied: its nonces would repeat")
