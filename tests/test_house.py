@@ -28,9 +28,12 @@ CODEC_FLOORS = [
     "compression",
     "errors",
     "exact",
+    "libraries",
     "messages",
     "protocol",
     "samples",
+    "seal",
+    "signing",
 ]
 UPPER_FLOORS = {
     "cli",
@@ -41,7 +44,6 @@ UPPER_FLOORS = {
     "foreign_text",
     "value_count",
     "background",
-    "libraries",
     "plural",
     "private_files",
     "recording",
@@ -78,6 +80,7 @@ LOADED_WHEN_ASKED = {
     "prometheus_client",
     "textual",
     "pylsl",
+    "cryptography",
 }
 SESSION_MAY_IMPORT = {"session", "_core", "codec", "compression", "errors", "messages", "protocol"}
 CLIENT_MAY_IMPORT = {
@@ -217,6 +220,11 @@ def test_the_errors_know_only_the_tables():
 def test_no_codec_floor_looks_up(floor):
     handed_out_when_asked = {"client"} if floor == "__init__" else set()
     assert imports_of(MODULES[floor]).isdisjoint(UPPER_FLOORS - handed_out_when_asked)
+
+
+@pytest.mark.parametrize(("module", "floors"), [("seal", []), ("signing", ["messages"])])
+def test_sealing_and_signing_know_no_frames(module, floors):
+    assert imports_of(MODULES[module]) == {"_core", "errors", "libraries", "protocol", *floors}
 
 
 def modules_of(floor):

@@ -78,6 +78,46 @@ export interface RecordVectors {
   exact: { name: string; signal: Rendered; scale: Rendered; counts: Rendered }[];
 }
 
+interface HowSealed {
+  version: 3 | 4;
+  type: number;
+  flags: number;
+  form: number;
+  stream: string;
+}
+
+/** The vectors of sealed payloads, signatures and attestations, and of the primitives under them. */
+export interface SealVectors {
+  key: { id: number; secret: string; sender: string; derived: string; iv: string };
+  signer: { secret: string; public: string; name: string };
+  sealed: (HowSealed & { name: string; counter: number; plain: string; sealed: string })[];
+  refused: (HowSealed & { name: string; sealed: string; code: string; check: number; reason: string | null })[];
+  signed: {
+    name: string;
+    stream: string;
+    type: number;
+    form: number;
+    payload: string;
+    digest: string;
+    trailer: string;
+  }[];
+  attestations: { name: string; digests: string[]; payload: string }[];
+  primitives: {
+    gcm: {
+      name: string;
+      key: string;
+      nonce: string;
+      plain: string;
+      associated: string;
+      sealed: string;
+      valid: boolean;
+    }[];
+    hkdf: { secret: string; salt: string; info: string; okm: string }[];
+    ed25519: { name: string; secret?: string; public: string; message: string; signature: string; valid: boolean }[];
+  };
+}
+
+export const SEAL: SealVectors = read("seal.json");
 export const V4: VectorsOfV4 = read("v4.json");
 export const RECORDS: RecordVectors = read("v4-records.json");
 export const FRAMES: FramesVector[] = read("frames.json");

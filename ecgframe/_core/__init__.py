@@ -30,6 +30,7 @@ if accelerated and not TYPE_CHECKING:
         gil_yield,
         message,
         ndarrays,
+        nonces,
         pack,
         pack_arrays,
         path,
@@ -54,6 +55,7 @@ if TYPE_CHECKING or accelerated:
     from .frame import PendingFrame, build_frame, pending_frame
     from .gil_yield import work_in_background
     from .message import Message, message_of
+    from .nonces import NonceCounter, count_fork
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
     from .record import RecordCoder, read_record_head, read_record_samples, write_record
@@ -69,6 +71,7 @@ else:
     from .plain.frame import PendingFrame, build_frame, pending_frame
     from .plain.gil_yield import work_in_background
     from .plain.message import Message, message_of
+    from .plain.nonces import NonceCounter, count_fork
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
     from .plain.record import RecordCoder, read_record_head, read_record_samples, write_record
@@ -84,10 +87,12 @@ __all__ = [
     "Clock",
     "Header",
     "Message",
+    "NonceCounter",
     "PendingFrame",
     "accelerated",
     "as_byte",
     "build_frame",
+    "count_fork",
     "count_numbers",
     "crc32",
     "flatten",
