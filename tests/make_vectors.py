@@ -396,7 +396,7 @@ def end_to_end():
 
 
 def refused(name, data, max_payload=None, versions=oracle.VERSIONS):
-    """Return the vector of a refused frame with the oracle's verdict, by default that of a reader of versions 1 to 3."""
+    """Return the vector of a refused frame with the oracle's verdict, by default for versions 1 to 3."""
     limit = {} if max_payload is None else {"max_payload": max_payload}
     try:
         oracle.decode_frame(data, max_payload or oracle.MAX_PAYLOAD, versions)
