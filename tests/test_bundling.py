@@ -106,7 +106,7 @@ def test_a_program_that_pyinstaller_packs_runs_without_hooks(tmp_path):
     environment = os.environ | {"PYINSTALLER_CONFIG_DIR": str(tmp_path / "cache")}
     packing = [*command, f"--paths={PACKAGES}", str(program)]
     packed = subprocess.run(
-        packing, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
+        packing, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=1800
     )
     assert packed.returncode == 0, packed.stderr
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -1,4 +1,4 @@
-/** The suite that tests any client of the protocol, `ecgframe conformance --listen`, against this one. */
+/** Tests this client with the conformance suite for clients, `ecgframe conformance --listen`. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -31,7 +31,7 @@ test("every case for clients passes", { timeout: 60_000 }, async () => {
   expect(results.length).toBeGreaterThan(45);
 });
 
-/** A client as in a page: it connects, receives, reconnects, and ends in the end. */
+/** Runs a client as in a page: it connects, receives and reconnects until the case has ended. */
 async function oneLife(url: string, ended: Promise<void>): Promise<void> {
   const service = impatient({ versions: [1, 2, 3, 4] });
   service.on("message", () => {});
