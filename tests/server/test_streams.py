@@ -483,8 +483,8 @@ def test_viewers_share_a_frame_if_its_flags_do_not_differ():
 
 def test_a_frame_that_is_not_compressed_is_shared_with_viewers_without_compression():
     without = CANONICAL._replace(compressed=False)
-    small = publication(1)
-    large = publication(2, filling=5000)
+    small = publication(1, settings=Settings())
+    large = publication(2, filling=5000, settings=Settings())
     assert small.outgoing(without) is small.outgoing(CANONICAL)
     assert large.outgoing(CANONICAL).deflated
     assert not large.outgoing(without).deflated
