@@ -313,8 +313,8 @@ def _offset(buffer: mmap.mmap, number: int) -> int:
 def pause(samples: int, rate: float, *, is_numbered: bool) -> float:
     """Return the distance of two frames in samples from which on it is a gap, although no number is missing.
 
-    Timestamps may jitter by a frame; those of frames with consecutive numbers by a second, or by ten frames if those are
-    longer.
+    Timestamps may jitter by a frame; those of frames with consecutive numbers by a second, or by ten frames if these
+    are longer.
     """
     return max(rate, 10 * samples) if is_numbered else samples
 
