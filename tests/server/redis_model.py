@@ -241,7 +241,7 @@ class Client:
             time = max(time, self._time_of(entries) + 1)
             assert time <= LATEST
             entries[:] = [entry for entry in entries if _numbers(entry[0])[0] >= time - kept]
-            place = {} if found is None else {b"e": b"%d" % found["epoch"], b"s": b"%d" % found["last"]}
+            place = {} if found is None else {b"p": b"%d-%d" % (found["epoch"], found["last"])}
             entries.append((b"%d-0" % time, {b"o": origin, b"n": b"%d" % number, **place, b"f": frame}))
             self._model.data.marks[mark] = b"%d" % number
             if found is None:
@@ -252,7 +252,7 @@ class Client:
                 some = self._model.data.templates.setdefault(templates + b"%d" % found["epoch"], [])
                 some.append(b"%d:" % found["last"] + frame)
                 del some[:-TEMPLATES_KEPT]
-            answers.append([time, found["epoch"], found["last"]])
+            answers.append(b"%d %d %d" % (time, found["epoch"], found["last"]))
         self._model._wake()
         return answers
 

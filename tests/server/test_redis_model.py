@@ -46,7 +46,7 @@ class Epochs:
         return None if position is None else (self.names.setdefault(position.epoch, len(self.names)), position.number)
 
 
-class Conversation:
+class RandomCommands:
     """The same random commands for each Redis, and what it answered."""
 
     def __init__(self, commands, seed):
@@ -111,7 +111,8 @@ class Conversation:
         found = await self.commands.read({keys.stream(name): b"0-0" for name in NAMES}, 1000, None)
         for key, entries in found.items():
             for id, fields in entries:
-                place = Position(int(fields.get(b"e", 0)), int(fields.get(b"s", 0)))
+                epoch, _, number = fields.get(b"p", b"0-0").partition(b"-")
+                place = Position(int(epoch), int(number))
                 self.told.append(("read", key, id, fields[b"n"], fields[b"f"], self.epochs.of(place)))
         for name in NAMES:
             self.told.append(("last", await self.commands.last_id(name)))
@@ -125,7 +126,7 @@ def test_the_model_answers_as_redis_does(tmp_path, seed):
             clock = RedisClock(lambda: START)
             keys = Keys("ecgframe:", b"me")
             commands = Commands(writing, reading, keys=keys, origin=b"me", kept=10**15, max_bytes=2**30, clock=clock)
-            return await Conversation(commands, seed).run(120)
+            return await RandomCommands(commands, seed).run(120)
 
     async def both(url):
         real = await conversation(two_clients(own_pool(url)))

@@ -293,7 +293,7 @@ def test_what_an_earlier_release_wrote_is_delivered_in_an_epoch_of_the_server(se
                     {"o": b"x" * 32, "n": 1, "f": frame},
                     id=f"{time.time_ns() // 1000 + 10}-0",
                 )
-                assert b"e" in fields
+                assert b"p" in fields
             await until(lambda: len(viewer.received) == 2, viewer)
             await a.publish(2)
             await until(lambda: len(viewer.received) == 3, viewer)

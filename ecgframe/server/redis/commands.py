@@ -351,11 +351,12 @@ def _fresh_epoch() -> int:
     return 1 + secrets.randbelow(LARGEST_SEQUENCE)
 
 
-def _written_or_none(answer: int | bytes | list[int]) -> Written | None:
-    if isinstance(answer, list):
-        return Written(answer[0], Position(answer[1], answer[2]))
+def _written_or_none(answer: int | bytes) -> Written | None:
     if isinstance(answer, int):
         return Written(0, is_stale=True) if answer < 0 else Written(answer)
+    if answer[:1].isdigit():
+        time, epoch, number = answer.split()
+        return Written(int(time), Position(int(epoch), int(number)))
     if answer.startswith((b"ERR", b"WRONGTYPE")):
         return None
     raise Refused(answer.decode(errors="replace"))

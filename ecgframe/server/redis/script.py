@@ -47,7 +47,7 @@ EPOCH
 local function add(stream, time, number, frame, place)
     local fields = {'o', origin, 'n', number, 'f', frame}
     if place then
-        fields = {'o', origin, 'n', number, 'e', place[1], 's', whole(place[2]), 'f', frame}
+        fields = {'o', origin, 'n', number, 'p', place[1] .. '-' .. whole(place[2]), 'f', frame}
     end
     return redis.pcall('XADD', stream, 'MINID', '~', whole(math.max(0, time - kept)), whole(time) .. '-0',
                        unpack(fields))
@@ -111,7 +111,7 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
         redis.call('LTRIM', templates .. place[1], -TEMPLATES_KEPT, -1)
     end
     keep_numbers(numbers, templates, place[1], numbers_expiry)
-    return {time, tonumber(place[1]), place[2]}
+    return whole(time) .. ' ' .. place[1] .. ' ' .. whole(place[2])
 end
 
 local clock = redis.call('TIME')
@@ -140,8 +140,8 @@ the epoch for which the frame was made, or 0 if it fits any: a record or a templ
 
 The first answer is the time by Redis' clock, in microseconds. Each other answer is 0 if the message was written before;
 -1 if its frame was made for another epoch, or one before it was: then nothing is written; the text of an error; or the
-timestamp of the message in the stream, followed by its epoch and number if it has them. A timestamp that is not later
-than that of the latest entry is replaced by the next one after it.
+timestamp of the message in the stream, or a text with it, the epoch and the number (redis-py takes long for lists). A
+timestamp that is not later than that of the latest entry is replaced by the next one after it.
 """
 
 NUMBERS: Final = """

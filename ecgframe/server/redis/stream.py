@@ -68,7 +68,8 @@ def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         ForeignEntry: no backplane has written the entry.
     """
     try:
-        position = Position(int(fields[b"e"]), int(fields[b"s"])) if b"e" in fields else None
+        epoch, is_numbered, place = fields.get(b"p", b"").partition(b"-")
+        position = Position(int(epoch), int(place)) if is_numbered else None
         time = int(entry_id.partition(b"-")[0])
         entry = Entry(fields[b"o"], int(fields[b"n"]), time, fields[b"f"], position)
     except KeyError as missing:
