@@ -555,7 +555,7 @@ class NotOpened(StrEnum):
     UNKNOWN_KEY = "unknown key"
     """The keyring does not know the key id: the key may be on its way."""
     REPEATED = "repeated"
-    """The counter was had before, or is too old to tell."""
+    """The counter was received before, or is too old to tell."""
     TOO_MANY_SENDERS = "too many senders"
     """The key has had 4,096 senders, and this is another one."""
 
@@ -721,7 +721,7 @@ class Opener:
             form: form of the frame, 0 in version 3.
             stream: name of the stream of the frame, empty for none. None in version 3, whose header names no stream:
                 ``check_stream`` then compares the map. In version 4 always a name.
-            again: whether a counter that was had is opened again, as templates in an answer are.
+            again: whether a counter that was received before is opened again, as templates in an answer are.
 
         Returns:
             The payload, or why it was not opened if that is not the fault of the peer.

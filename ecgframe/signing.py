@@ -581,7 +581,7 @@ class AttestationBook:
 
         Raises:
             ProtocolError: as ``Verifier.attestation``; and 0x202, check 14, ``reason`` "attestation", if its number
-                was had or ``previous`` is not the attestation before.
+                was received before or ``previous`` is not the attestation before.
         """
         told = self._verifier.attestation(payload, stream=self._stream, epoch=self._epoch, required=required)
         if told.signature is not Signature.VALID:
@@ -617,7 +617,7 @@ class AttestationBook:
             missing = 0  # a viewer may come at any time
         else:
             if told.number <= chain.number:
-                raise _refused(f"attestation {told.number}; {chain.number} was had", "attestation")
+                raise _refused(f"attestation {told.number}; {chain.number} was received before", "attestation")
             missing = told.number - chain.number - 1
             if not missing and told.previous != chain.own:
                 raise _refused(f"attestation {told.number} does not follow the one before", "attestation")

@@ -161,7 +161,7 @@ class NumberedCursor:
 
         Returns:
             The gaps before the message, then the message. Without the message, if it is a duplicate: its number was
-            had, or the message came before, in another epoch and with the same timestamp.
+            received before, or the message came before, in another epoch and with the same timestamp.
         """
         number, timestamp = _place_of(message)
         line = self._line_of(epoch)

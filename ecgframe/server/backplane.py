@@ -164,7 +164,7 @@ class NumberedBackplane(Backplane, Protocol):
             make: returns the template, given its number. No other template of the epoch has that one.
 
         Returns:
-            Whether it is published, or will be: False if the epoch has ended, or the engine cannot be reached.
+            True if it is published, or will be; False if the epoch has ended, or the engine cannot be reached.
         """
 
     def position(self, stream: str) -> tuple[int, int] | None:

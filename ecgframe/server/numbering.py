@@ -163,7 +163,7 @@ class Epoch:
             self._drop_oldest()
 
     def has(self, number: int) -> bool:
-        """Whether the template with that number in the stream is known."""
+        """Return whether the template with that number in the stream is known."""
         return any(one.number == number for one in self._templates)
 
     def end(self) -> None:

@@ -35,7 +35,7 @@ _small_reader: Final = Codec(max_payload=ENCODED_AT_ONCE)
 
 
 def may_be_record(encoded: EncodedFrame) -> bool:
-    """Whether type, flags and size of a message that this server has encoded allow a record."""
+    """Return whether type, flags and size of a message that this server has encoded allow a record."""
     is_small = len(encoded.frame) <= ENCODED_AT_ONCE and (encoded.packed or 0) <= ENCODED_AT_ONCE
     return encoded.type is MessageType.ECG_DATA and not encoded.flags & _PRIORITY and is_small
 

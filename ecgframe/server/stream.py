@@ -428,7 +428,7 @@ class Stream:
             after: number of a message of it.
 
         Returns:
-            Whether that place is known: the epoch is the present one, or one of its messages is in the ring. If not,
+            True if that place is known: the epoch is the present one, or one of its messages is in the ring. If not,
             the viewer is not added.
         """
         assert self.numbering is not None

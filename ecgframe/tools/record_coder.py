@@ -49,13 +49,15 @@ class RecordCoder:
         """Number of templates that were needed so far."""
         return len(self._by_key)
 
-    def encode(self, message: dict[str, Any]) -> bytes:
+    def encode(self, message: Any) -> bytes:
         """Encode a message. Its template is encoded as well, if it is a new one.
 
         Raises:
             ValueError: the message cannot be a record.
             MessageTooLarge: its fields are too large for a template, or its samples for a payload.
         """
+        if not isinstance(message, dict):
+            raise ValueError("only a map can be a record")
         stream = message.get("stream", _STREAM)
         missing = scale = None
         if self._delta:

@@ -535,9 +535,9 @@ def _records_size(messages: list[dict[Any, Any]], filter: Filter, *, compressed:
     return (nbytes, coder.template_bytes) if coder.templates <= TEMPLATES_IN_FORCE else None
 
 
-def _with_array(data: dict[Any, Any]) -> dict[Any, Any]:
-    """Return the message with an array as its signal, which a plain list would not be."""
-    array = as_array(data.get("signal"))
+def _with_array(data: Any) -> Any:
+    """Return the message with an array as its signal, which a plain list would not be. It may be anything."""
+    array = as_array(data.get("signal")) if isinstance(data, dict) else None
     return data if array is None else {**data, "signal": array}
 
 

@@ -399,6 +399,7 @@ def test_a_long_list_is_cut_and_says_so(monkeypatch, tmp_path, capsys):
             max_payload=1000,
             validate=False,
             headers=[],
+            versions=(1, 2, 3),
         )
         return capsys.readouterr().out
 

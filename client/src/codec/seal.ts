@@ -481,7 +481,7 @@ export class ReplayWindow {
 export interface OpenOptions extends SealedHeader {
   /** Name of the stream of the frame, empty for none; null in version 3, whose header names no stream. */
   readonly stream: string | null;
-  /** Whether a counter that was had is opened again, as templates in an answer are. */
+  /** True if a counter that was received before is opened again, as templates in an answer are. */
   readonly again?: boolean;
 }
 
@@ -541,7 +541,7 @@ export class Opener {
     return { payload: plain, key, sender, counter };
   }
 
-  /** Enters the counter of an opened payload when its message is taken from the queue. Returns null, or why it is let go. */
+  /** Enters the counter of an opened payload when its message is taken from the queue. Returns null, or why it is ignored. */
   take(opened: Opened): NotOpened | null {
     return this.window.take(opened.key.id, opened.sender, opened.counter);
   }

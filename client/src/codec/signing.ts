@@ -341,7 +341,7 @@ export interface Attested {
   readonly unseen: number;
   /** Number of attestations of the signer that did not come since the one before. */
   readonly missing: number;
-  /** Whether the signer stops. */
+  /** True if the signer stops. */
   readonly last: boolean;
 }
 
@@ -410,7 +410,7 @@ export class AttestationBook {
    * Takes the payload of a STREAM_ATTESTATION, one after the other. One of an unknown signer changes nothing.
    *
    * @returns what is attested, then what is unattested now
-   * @throws ProtocolError as `Verifier.attestation`; and 0x202, check 14, reason "attestation", if its number was had or
+   * @throws ProtocolError as `Verifier.attestation`; and 0x202, check 14, reason "attestation", if its number was received before or
    *   `previous` is not the attestation before
    */
   attest(payload: Uint8Array, now: number, { required = false } = {}): Promise<(Attested | Unattested)[]> {
@@ -468,7 +468,7 @@ export class AttestationBook {
       this.#chains.set(name, chain);
     } else {
       if (told.number <= chain.number)
-        throw refused(`attestation ${told.number}; ${chain.number} was had`, "attestation");
+        throw refused(`attestation ${told.number}; ${chain.number} was received before`, "attestation");
       missing = told.number - chain.number - 1;
       if (missing === 0 && !areEqual(told.previous, chain.own))
         throw refused(`attestation ${told.number} does not follow the one before`, "attestation");

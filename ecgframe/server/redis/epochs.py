@@ -43,7 +43,7 @@ class Epochs:
 
     @property
     def must_tell(self) -> bool:
-        """Whether Redis has to end an epoch."""
+        """True if Redis has to end an epoch."""
         return self._to_end != 0
 
     @property
@@ -52,7 +52,7 @@ class Epochs:
         return Position(self._to_end, LARGEST_SEQUENCE) if self._to_end else self._seen
 
     def is_strange(self, position: Position) -> bool:
-        """Whether Redis has to be asked which epoch is the present one, before a message is taken."""
+        """True if Redis has to be asked which epoch is the present one, before a message is taken."""
         return position.epoch not in {self._seen.epoch, self.epoch} and position.epoch not in self._over
 
     def tell(self, position: Position) -> None:

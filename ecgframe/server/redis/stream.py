@@ -246,7 +246,7 @@ class FollowedStream:
         """Tell what has to be asked of Redis before entries are received.
 
         Returns:
-            Whether an epoch in them is not known; and the epochs whose templates are to be asked for: some may have
+            True if an epoch in them is not known; and the epochs whose templates are to be asked for: some may have
             been published in entries that are not there any more.
         """
         is_strange = False

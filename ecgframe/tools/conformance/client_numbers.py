@@ -84,7 +84,7 @@ def add_numbered_cases(suite: Suite, agree: Agree) -> None:
     add("6.7", "A template with another content for its number gets ERROR 0x200", _NUMBERS, _refuses_other)
     add("6.8", "An answer with an id but no epoch gets ERROR 0x201", _NUMBERS, _refuses_half)
     add("6.9", "A frame of an id that was never bound gets ERROR 0x200", _NUMBERS, _refuses_unbound)
-    add("6.10", "A frame of an id that is bound no more is let go", _NUMBERS, _lets_go)
+    add("6.10", "A frame of an id that is no longer bound is ignored", _NUMBERS, _lets_go)
     add("6.11", "Reserved bits of the form get ERROR 0x200, and the connection is closed", "Form", _refuses_form)
     add("6.12", "It comes back with epoch and after: the number of the last message in line", _NUMBERS, _resumes)
     add("6.13", "What overtook does not count for after", _NUMBERS, _resumes_in_line)
@@ -206,7 +206,7 @@ async def _lets_go(agree: Agree, peer: ScriptedPeer) -> None:
     stream, _ = await _granted(agree, peer)
     data = {"signal": [0.5], "sampling_rate": 250, "stream": stream.name}
     await peer.say(MessageType.ECG_DATA, data, stream_id=_ID - 1, sequence=1)
-    await peer.expect_silence("a frame of an id below the largest bound one is let go", among=_FROM_THE_CLIENT)
+    await peer.expect_silence("a frame of an id below the largest bound one is ignored", among=_FROM_THE_CLIENT)
 
 
 async def _refuses_form(agree: Agree, peer: ScriptedPeer) -> None:
