@@ -305,8 +305,6 @@ def test_a_read_takes_little_of_a_large_buffer():
         def get_buffer(self, sizehint):
             return memoryview(self.buffer)
 
-        buffer_updated = pause_writing = resume_writing = None
-
     assert len(_ReadingLittle(Protocol()).get_buffer(-1)) == READ_SIZE
 
 

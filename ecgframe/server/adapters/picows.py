@@ -219,19 +219,27 @@ class _ReadingLittle(asyncio.BufferedProtocol):
         protocol: the protocol of picows.
     """
 
-    __slots__ = ("_get_buffer", "_protocol", "buffer_updated", "pause_writing", "resume_writing")
+    __slots__ = ("_protocol",)
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._get_buffer = protocol.get_buffer
-        self.buffer_updated = protocol.buffer_updated  # type: ignore[method-assign]
-        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
-        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
-        buffer: memoryview = self._get_buffer(sizehint)
+        buffer: memoryview = self._protocol.get_buffer(sizehint)
         return buffer[:READ_SIZE]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the bytes that were read."""
+        self._protocol.buffer_updated(nbytes)
+
+    def pause_writing(self) -> None:
+        """Note that the transport is full."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the transport has room again."""
+        self._protocol.resume_writing()
 
     def eof_received(self) -> bool | None:
         """Note that the peer sends no more."""
