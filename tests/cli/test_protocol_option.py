@@ -9,6 +9,7 @@ import pytest
 from cli.live_server import live
 from command_line import run
 from recordings import optional
+from server.redis_server import redis_server
 
 from ecgframe.cli.protocol_versions import versions_up_to
 from ecgframe.records import read_record
@@ -43,9 +44,22 @@ def test_versions_that_do_not_exist_are_refused(command):
         assert "Invalid value for '--protocol'" in run(*command.split(), "--protocol", version, code=2).output
 
 
-def test_version_4_with_redis_is_refused():
-    output = run("serve", "--protocol", 4, "--redis", "redis://127.0.0.1:1", code=2).output
-    assert "Invalid value for --protocol: version 4 numbers messages on one server, without --redis" in output
+@pytest.mark.slow
+@pytest.mark.parametrize(("highest", "spoken"), [(4, 4), (3, 3)])
+def test_servers_share_streams_of_version_4_through_redis(highest, spoken, tmp_path):
+    optional("redis")
+    with (
+        redis_server(tmp_path) as redis,
+        live("--protocol", 4, "--redis", redis.url),
+        live("--streams", 0, "--protocol", highest, "--redis", redis.url) as other,
+    ):
+        url = f"ws://127.0.0.1:{other.port}/ws"
+        output = run("watch", url, "ecg/1", "--seconds", 0.6, "--protocol", 4).output
+        assert re.search(rf"connected, V{spoken}$", output, re.M)
+        assert re.search(r"^lost +0 gaps, 0 dropped frames, 0 reconnections$", output, re.M)
+        if spoken == 4:
+            output = run("inspect", url, "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7).output
+            assert "form RECORD" in output
 
 
 def test_a_server_names_the_option_for_viewers():

@@ -179,8 +179,6 @@ def serve(
         raise typer.BadParameter(message, param_hint="--detect")
     if streams == 0 and annotations:
         raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
-    if redis is not None and protocol >= 4:
-        raise typer.BadParameter("version 4 numbers messages on one server, without --redis", param_hint="--protocol")
     if ssl_keyfile is not None and ssl_certfile is None:
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if error_payloads and error_log is None:

@@ -63,7 +63,7 @@ def serve_live(
     with telling(f"looking through {record.source}"):
         samples = None if whole else seamless(record)
         remarks = remarks_on(replace(record, annotations=()) if annotations else record)
-    backplane = LocalBackplane() if redis is None else _redis(redis, ring_seconds)
+    backplane = LocalBackplane() if redis is None else _redis(redis, ring_seconds, versions)
     loop = Loop(record, samples)
     if annotations and not record.annotations:
         raise RecordError(f"{record.source}: it has no annotations to send (--annotations)")
@@ -104,11 +104,11 @@ async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str
         await server.run(stop, ready=lambda port: _announce(server, host, port, lines, options))
 
 
-def _redis(url: str, seconds: float) -> Backplane:
+def _redis(url: str, seconds: float, versions: tuple[int, ...]) -> Backplane:
     from ...server.redis import RedisBackplane  # noqa: PLC0415 - needs redis-py
 
     try:
-        return RedisBackplane(url, seconds=seconds)
+        return RedisBackplane(url, seconds=seconds, version=4 if versions[-1] >= 4 else 3)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--redis") from error
 
