@@ -27,8 +27,8 @@ WORK_PER_FRAME: Final = 60
 WORK_PER_RECORD: Final = 90
 """The same for a record of version 4, whose template has to be found."""
 
-WORK_PER_SHOWN: Final = 60
-"""Values that a frame counts as in addition, if it is shown."""
+WORK_PER_SHOWN: Final = 120
+"""Values that a frame counts as in addition, if it is shown; its own values count once more."""
 
 WORK_PER_BROKEN: Final = 120
 """Values that a broken frame counts as: the error that describes it takes longer than a small frame."""

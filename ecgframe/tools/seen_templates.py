@@ -27,8 +27,7 @@ READY: Final = 64
 """Those of them that are kept unpacked."""
 
 _WORK: Final = 120
-_BYTES_A_VALUE: Final = 8
-_ROWS_A_VALUE: Final = 2
+_BYTES_A_VALUE: Final = 4
 
 Key = tuple[str | None, str | None, bool | None, int, int]
 """Client, server, direction, stream id, number of the template."""
@@ -84,7 +83,7 @@ class SeenTemplates:
 
     def _unpack(self, payload: bytes) -> Template:
         template = Template.unpack(payload)
-        self.work += _WORK + len(payload) // _BYTES_A_VALUE + template.rows // _ROWS_A_VALUE
+        self.work += _WORK + len(payload) // _BYTES_A_VALUE + template.rows
         return template
 
     def _add(self, frame: bytes, origin: Origin) -> None:

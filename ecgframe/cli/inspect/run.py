@@ -18,6 +18,7 @@ from ...tools.frame_analysis import Examined, Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sources import FrameSource, Source, SourceError, open_source
 from ...tools.summary import Summary
+from ...value_count import count_values
 from ..console import Terminal, print_json, say
 from ..places import is_server
 from ..stopping import stop_signals
@@ -211,7 +212,8 @@ class FrameReporter:
                     continue
                 self._shown += 1
                 if self._view:
-                    self._examiner.budget.work += WORK_PER_SHOWN
+                    values = 0 if frame.message is None else count_values(frame.message.data)
+                    self._examiner.budget.work += WORK_PER_SHOWN + values
                     self._view.frame(frame)
         return self.is_enough
 
