@@ -33,6 +33,7 @@ OF_THE_KERNELS = (
     "encoder_refusals",
     "errors",
     "float_rows",
+    "footprint",
     "header",
     "integer_rows",
     "long_texts",
@@ -46,6 +47,7 @@ OF_THE_KERNELS = (
     "timestamps",
     "v4",
     "v4_vectors",
+    "value_count",
     "vectors",
     "wrappers",
 )

@@ -40,7 +40,7 @@ def build(python: Python, archive: Path, tools: Path, work: Path, epoch: str) ->
     if found != wanted:
         raise Failed(f"{raw.name} has compiled {', '.join(sorted(found))} where it has {', '.join(sorted(wanted))}")
     special = _check_instructions(cores, package / "_core")
-    _refuse_numpy_abi(cores)
+    _check_numpy_abi(cores)
     wheel = _repair(raw, tools, work / f"repaired-{python.tag}")
     return Wheel(wheel, [*_check(wheel, tools), f"chosen at run time: {', '.join(special) or 'nothing'}"])
 
@@ -92,11 +92,11 @@ def _check_instructions(cores: list[Path], sources: Path) -> list[str]:
     return [name for core in cores for name in instructions.check(core, sources)]
 
 
-def _refuse_numpy_abi(cores: list[Path]) -> None:
-    """Raise an error if a core uses NumPy's C interface: it would run with compatible versions of NumPy only."""
-    for core in cores:
-        if re.search(rb"_ARRAY_API|_UFUNC_API", core.read_bytes()):
-            raise Failed(f"{core.name} takes in NumPy's C interface, and with it the ABI of one NumPy")
+def _check_numpy_abi(cores: list[Path]) -> None:
+    """Raise an error if other modules than ``ndarrays`` use NumPy's C interface."""
+    using = {core.name.partition(".")[0] for core in cores if re.search(rb"_ARRAY_API|_UFUNC_API", core.read_bytes())}
+    if using != {"ndarrays"}:
+        raise Failed(f"NumPy's C interface is used by {', '.join(sorted(using)) or 'no module'}, not by ndarrays alone")
 
 
 def _repair(raw: Path, tools: Path, folder: Path) -> Path:

@@ -13,6 +13,7 @@ cdef extern from "process_id.h":
 cdef uint64_t forks = 0
 
 
+@cython.binding(True)
 def count_fork():
     """End all counters of this process: it is the child of a fork, and its parent has the same ones."""
     global forks

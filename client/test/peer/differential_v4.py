@@ -41,6 +41,8 @@ OF_STREAMS = RECORDS["accepted"] + RECORDS["refused"]
 class Known:
     """A template for the codec, which remembers the last record that it has decoded."""
 
+    coder = None  # so that the codec asks decode
+
     def __init__(self, payload: str) -> None:
         self.template = Template.unpack(bytes.fromhex(payload))
         self.rows = self.template.rows
