@@ -513,6 +513,7 @@ def texts():
             yield path, path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_retired_words_are_gone():
     any_name = re.compile("|".join(RETIRED_NAMES))
     found = []

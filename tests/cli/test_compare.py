@@ -102,6 +102,7 @@ def test_json_is_written_without_spaces_and_orjson_alike(shipped):
         assert bare < shipped.costs[Case("float64", 10.0, rival)].size / 10 < bare + 500
 
 
+@pytest.mark.slow
 def test_a_live_frame_of_version_4_has_the_size_that_is_promised(shipped):
     """Header included, lossless, mean over the record: 50 ms and 1 s of the shipped ECG."""
     for samples in ("counts", "float64"):  # float64 millivolts are found to be counts
@@ -143,6 +144,7 @@ def test_sizes_are_means_over_the_recording(shipped):
     assert found != sum(sizes[:16]) / 16
 
 
+@pytest.mark.slow
 def test_long_recordings_are_sized_in_part_unless_all_is_asked_for(monkeypatch):
     monkeypatch.setattr(comparison, "MOST_SAMPLES", 40 * 18)
     record = Record(toy_ecg().signal[:, :3600], 360, ("MLII",), gain=(200.0,), baseline=(0,))
@@ -191,6 +193,7 @@ def test_frames_without_a_sample_are_left_out():
     assert "No frames of 0.05 s: they hold no sample at 10 Hz." in found.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "lead", "why"),
     [("int64", "I", "this message cannot be a record"), ("int16", "I" * 5000, "a template of 50")],

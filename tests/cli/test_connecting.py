@@ -107,6 +107,7 @@ def recording(tmp_path):
 # --- the end ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

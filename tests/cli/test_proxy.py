@@ -115,6 +115,7 @@ def test_frames_that_name_no_stream_are_told(server, tmp_path):
         assert ("the frames name no stream" in output) is not bool(stream)
 
 
+@pytest.mark.slow
 def test_faults_are_shown(server):
     with listening("proxy", 0, server, "--corrupt", 1, "--seed", 1, "--errors") as proxy:
         run("inspect", f"{proxy.url}/ws", "--stream", "ecg/1", "--seconds", 0.5, code=None)

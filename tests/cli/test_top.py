@@ -31,6 +31,7 @@ def server():
         yield f"ws://127.0.0.1:{running.port}/ws"
 
 
+@pytest.mark.slow
 def test_once(server):
     output = run("top", server, "--once", "--interval", 0.5).output
     assert re.search(r"^connections +0 open", output, re.M)

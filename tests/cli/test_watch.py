@@ -160,6 +160,7 @@ def test_in_a_terminal_there_is_a_table(url):
     assert shown.rstrip().splitlines()[-3].lstrip("\r").startswith("total ")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_it(url):
     with Watching(url, "ecg/1", "--json") as watching:
         watching.wait_for("message")

@@ -70,6 +70,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_it_is_no_less_than_what_is_taken_and_not_much_more(kind):
     payload = HOSTILE[kind]

@@ -537,6 +537,7 @@ def test_at_first_nothing_is_known():
 # --- how exact the samples are does not matter ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0.5, 1.0, 2.44140625, 2.5, 4.8828125, 0.15])
 def test_samples_of_half_the_precision_have_the_same_beats(step):
     """Convert to float32 like a viewer. The steps of the converter include halves of a microvolt, for the rounding."""

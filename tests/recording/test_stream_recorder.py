@@ -78,6 +78,7 @@ def test_the_recorded_stream_equals_the_original(tmp_path, form):
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in summary.files)
 
 
+@pytest.mark.slow
 @EVERY_FORM
 def test_gaps_are_filled_with_missing_samples_and_alerts_become_annotations(tmp_path, form):
     taking = recorder(tmp_path, form)
@@ -105,6 +106,7 @@ def test_gaps_are_filled_with_missing_samples_and_alerts_become_annotations(tmp_
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @EVERY_FORM
 def test_a_new_file_is_started_after_the_rotation_seconds(tmp_path, form):
     taking = recorder(tmp_path, form, rotation=Rotation(seconds=60))

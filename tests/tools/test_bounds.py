@@ -324,6 +324,7 @@ def test_what_would_become_too_many_objects_is_not_unpacked():
     assert found.unread == "the payload has more than 1,048,576 values"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "fields"), [(1, {"leads": ["x" * 12] * 200}), (4096, {"gain": 3.5})])
 def test_templates_that_are_unpacked_again_and_again_count_as_work(rows, fields):
 

@@ -52,6 +52,7 @@ def test_a_header_that_is_cut_short_has_the_fields_that_are_there(size):
     assert list(fields) == [name for name, end in ends.items() if end <= size]
 
 
+@pytest.mark.slow
 @each_case("vector", REFUSED, ids=lambda v: v["name"])
 def test_a_refused_frame_is_refused_as_the_codec_does(vector):
     octets = bytes.fromhex(vector["frame"])
