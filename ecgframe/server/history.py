@@ -67,6 +67,11 @@ class Ring:
         shared.rings += 1
         self._publications: deque[Publication] = deque()
 
+    @property
+    def seconds(self) -> float:
+        """Age at which a publication is dropped."""
+        return self._seconds
+
     def __len__(self) -> int:
         return len(self._publications)
 
@@ -163,6 +168,10 @@ class Ring:
     def start_from(self, number: int) -> Iterator[Publication]:
         """Iterate over the publications from a number on."""
         return islice(self._publications, max(0, number - self.first), None)
+
+    def newest_first(self) -> Iterator[Publication]:
+        """Iterate over the publications, the newest first."""
+        return reversed(self._publications)
 
     def _note_growth(self, publication: Publication, before: int) -> None:
         if publication.kept and publication.nbytes > before:

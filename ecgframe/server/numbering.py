@@ -6,24 +6,18 @@ Section "Streams by number" of the specification. Without a viewer that reads re
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_left
 from collections import deque
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ..errors import ProtocolError
 from ..exact import ExactSamples
-from ..messages.templates import Content, Scale, Template, record_content, template_key
-from ..protocol import (
-    LARGEST_SEQUENCE,
-    LARGEST_TEMPLATE,
-    TEMPLATES_IN_FORCE,
-    TEMPLATES_PER_MINUTE,
-    MessageType,
-)
+from ..messages.templates import Template
+from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
-
-MINUTE: Final = 60.0
+from ..session.record_writer import Counts, Record, RecordWriter
+from .publisher import Publisher
 
 ALL_TEMPLATES: Final = 64 * 1024 * 1024
 """Bytes of memory that the templates of all streams of a server may take; beyond, messages travel as MessagePack."""
@@ -33,9 +27,6 @@ _KEPT_PACKED: Final = 3
 
 _OVERHEAD: Final = 1024
 """Bytes of memory of the objects that hold these, at most."""
-
-KEPT_NUMBERS: Final = 4096
-"""Templates of a stream of whose numbers the server knows that they were templates."""
 
 _PLAIN: Final[Encoding] = encoding_for(4, frozenset())
 """The encoding of templates, which are small: every peer of version 4 reads it."""
@@ -70,18 +61,6 @@ class InForce(NamedTuple):
     outgoing: Outgoing
 
 
-class Record(NamedTuple):
-    """A message as a record.
-
-    Attributes:
-        template: by which it is read.
-        payload: with the filter that is smaller.
-    """
-
-    template: Template
-    payload: bytes
-
-
 class Numbering:
     """The numbers of a stream. It outlives ``Stream`` objects, which are forgotten when nothing needs them.
 
@@ -91,41 +70,53 @@ class Numbering:
         limit: shared by all streams.
 
     Attributes:
-        id: as passed.
+        id: of the stream in the present epoch.
         epoch: which life of the numbers.
-        next: the number of the next message.
         makes_records: whether records are made: a viewer has been there that reads them.
+        publisher: who has opened the stream and gives it its numbers; None if the server does.
     """
 
     def __init__(self, name: str, id: int, limit: TemplatesLimit) -> None:
         self.id = id
         self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE)
-        self.next = 1
         self.makes_records = False
+        self.publisher: Publisher | None = None
+        self._next = 1
         self._name = name
         self._limit = limit
         self._exact: ExactSamples | None = None
-        self._latest = 0  # the largest number of a template
+        self._writer = RecordWriter(name, self._has_memory_for)
         self._templates: deque[InForce] = deque()
-        self._by_key: dict[bytes, Template] = {}  # those that are written with, the oldest first
-        self._made_at: deque[float] = deque()
-        self._numbers: deque[int] = deque(maxlen=KEPT_NUMBERS)
+
+    @property
+    def next(self) -> int:
+        """The number of the next message in line."""
+        return self._next if self.publisher is None else self.publisher.line + 1
+
+    def begin_epoch(self, id: int, publisher: Publisher | None = None) -> None:
+        """End the present epoch, and begin another.
+
+        Args:
+            id: of the stream in it.
+            publisher: who opens the stream; None if the server goes on to number it.
+        """
+        self.close()
+        self.id = id
+        self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE) if publisher is None else publisher.epoch
+        self.publisher = publisher
+        self._next = 1
+        self._writer = RecordWriter(self._name, self._has_memory_for)
 
     def take(self) -> StreamPosition:
         """Return the position of the next message, and go on to the one after it."""
-        position = StreamPosition(self.id, self.next)
-        self.next += 1
+        position = StreamPosition(self.id, self._next)
+        self._next += 1
         return position
 
     def binding(self, next: int) -> Binding:
         """Return what a viewer is told whose first message has the number ``next``."""
         before = [one.outgoing.frame for one in self._templates if one.number < next]
         return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]))
-
-    def templates_within(self, first: int, end: int) -> int:
-        """Count the templates among the messages from the number ``first`` to the one before ``end``."""
-        numbers = list(self._numbers)
-        return bisect_left(numbers, end) - bisect_left(numbers, first)
 
     def record_of(
         self, data: Any, now: float, *, exact: bool, max_payload: int
@@ -142,23 +133,14 @@ class Numbering:
             The record, and its template if that is new: ``encode_template`` has to come before the record, and
             ``write_with`` after the template was sent. None, None if the message has to travel as MessagePack.
         """
-        found = self._content_of(data, exact=exact)
-        if found is None:
-            return None, None
-        content, missing, scale = found
-        try:
-            template = self._by_key.get(template_key(content, missing=missing, scale=scale))
-            is_new = template is None
-            if template is None:
-                if not self._may_make(now):
-                    return None, None
-                template = Template.of(content, self._latest + 1, self._name, missing=missing, scale=scale)
-                if self._limit.used + _memory_of(template) > self._limit.limit:
-                    return None, None
-            payload = template.encode(content.signal, content.time, content.sequence, max_payload=max_payload)
-        except (ProtocolError, TypeError, ValueError, OverflowError):
-            return None, None  # its fields are more than a template has; MessagePack carries them
-        return Record(template, payload), template if is_new else None
+        counts: Counts | None = None
+        if exact and isinstance(data, dict):
+            if self._exact is None:
+                self._exact = ExactSamples()
+            found = self._exact.take(data.get("signal"))
+            if found is not None:
+                counts = Counts({**data, "signal": found.counts}, found.missing, found.scale)
+        return self._writer.record_of(data, now, counts=counts, max_payload=max_payload)
 
     def encode_template(self, template: Template, timestamp: int, settings: Settings) -> Outgoing | None:
         """Encode a new template, and give it the next number.
@@ -171,66 +153,72 @@ class Numbering:
         Returns:
             Its frame; None, and nothing has changed, if it cannot be sent. Then its records cannot be sent either.
         """
+        outgoing = self.encode_template_at(self._next, template, timestamp, settings)
+        if outgoing is not None:
+            self._writer.latest = template.number
+            self._next += 1
+        return outgoing
+
+    def encode_template_at(
+        self, number: int, template: Template, timestamp: int, settings: Settings
+    ) -> Outgoing | None:
+        """Encode a template whose number in the stream is known. Arguments and result are those of the above."""
         try:
-            outgoing = encode_outgoing(
+            return encode_outgoing(
                 _PLAIN,
                 MessageType.STREAM_TEMPLATE,
                 template.fields_on_the_wire(),
                 timestamp=timestamp,
                 settings=settings,
                 stream=self._name,
-                position=StreamPosition(self.id, self.next),
+                position=StreamPosition(self.id, number),
             )
         except (ProtocolError, TypeError, ValueError, OverflowError):
             return None
-        self._latest = template.number
-        self._numbers.append(self.take().number)
-        return outgoing
 
     def write_with(self, template: Template, outgoing: Outgoing, oldest: int, now: float) -> None:
-        """Write records with a template, which was sent.
+        """Write records with a template, which was sent. Arguments are those of ``keep``, and the loop's time."""
+        self._writer.write_with(template, now)
+        self.keep(template, outgoing, oldest)
+
+    def keep(self, template: Template, outgoing: Outgoing, oldest: int) -> None:
+        """Keep a template that was sent, for viewers to come.
 
         Args:
-            template: from ``record_of``.
+            template: the template.
             outgoing: its frame.
             oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
-            now: in seconds of the loop's clock.
         """
         assert outgoing.number is not None, "templates are numbered"
-        self._made_at.append(now)
-        self._by_key[template.key] = template
-        if len(self._by_key) > TEMPLATES_IN_FORCE:
-            del self._by_key[next(iter(self._by_key))]
         self._templates.append(InForce(template, outgoing.number, outgoing))
         self._limit.used += _memory_of(template)
         while sum(one.number < oldest for one in self._templates) > TEMPLATES_IN_FORCE:
             self._drop_oldest()
 
+    def keep_opened(self, template: Template, outgoing: Outgoing, oldest: int) -> None:
+        """Keep a template of the publisher, if there is memory for it; records of others are sent as maps."""
+        if self._has_memory_for(template):
+            self.keep(template, outgoing, oldest)
+
+    def in_force(self, number: int) -> Template | None:
+        """Return one of the 16 latest templates by its number; None if it is not among them."""
+        latest = islice(reversed(self._templates), TEMPLATES_IN_FORCE)
+        return next((one.template for one in latest if one.template.number == number), None)
+
+    def known(self, number: int) -> Template | None:
+        """Return a template that is kept, by its number; None if there is none."""
+        return next((one.template for one in self._templates if one.template.number == number), None)
+
     def close(self) -> None:
-        """Give up the templates: the stream is forgotten for good."""
+        """Give up the templates: the stream, or its epoch, is forgotten for good."""
         while self._templates:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         self._limit.used -= _memory_of(self._templates.popleft().template)
 
-    def _content_of(self, data: Any, *, exact: bool) -> tuple[Content, int | None, Scale | None] | None:
-        missing = scale = None
-        if exact and isinstance(data, dict):
-            if self._exact is None:
-                self._exact = ExactSamples()
-            counts = self._exact.take(data.get("signal"))
-            if counts is not None:
-                data = {**data, "signal": counts.counts}
-                missing, scale = counts.missing, counts.scale
-        content = record_content(data, self._name)
-        return None if content is None else (content, missing, scale)
-
-    def _may_make(self, now: float) -> bool:
-        """Whether another template may be made now."""
-        while self._made_at and self._made_at[0] <= now - MINUTE:
-            self._made_at.popleft()
-        return len(self._made_at) < TEMPLATES_PER_MINUTE and self._latest < LARGEST_TEMPLATE
+    def _has_memory_for(self, template: Template) -> bool:
+        return self._limit.used + _memory_of(template) <= self._limit.limit
 
 
 def _memory_of(template: Template) -> int:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..messages.templates import Template
-from ..protocol import ErrorCode
+from ..messages.templates import Template, template_number
+from ..protocol import ErrorCode, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
+from ..session.record_writer import Record
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
-from .numbering import Numbering, Record
+from .numbering import Numbering
 from .portions import Portions
 from .publication import Publication, TemplatePublication
+from .publisher import Publisher
 
 CHUNK_FRAMES: Final = 64
 """Most frames in one piece of a backlog."""
 
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes at which a piece of a backlog gets no further frame."""
+
+
+KEPT_TEMPLATES: Final = 4096
+"""Templates in the ring that are counted apart in what viewers of earlier versions lost."""
 
 
 class Viewer(UpToDateViewer, Protocol):
@@ -42,10 +50,14 @@ class Source(NamedTuple):
     Attributes:
         data: the payload.
         is_exact: whether to look for the counts behind floats.
+        number: of a message of the stream's publisher.
+        record: the payload of its record, if it came as one.
     """
 
     data: Any
-    is_exact: bool
+    is_exact: bool = False
+    number: int | None = None
+    record: bytes | None = None
 
 
 class Backlog:
@@ -83,6 +95,8 @@ class Stream:
         portions: turns for writing large frames.
         note_sent: called for each frame.
         forget: called when the stream has no viewers and no messages.
+        next_id: returns an id that no stream has had; for new epochs.
+        note_ended: called with name and epoch when the epoch of a publisher has ended.
         numbering: its numbers, for viewers of version 4; None if the server does not speak it.
         settings: for the frames of templates.
 
@@ -96,12 +110,16 @@ class Stream:
         "_ahead",
         "_backlogs",
         "_encodings",
+        "_epoch_from",
         "_fan_out",
         "_forget",
         "_holders",
         "_live",
+        "_next_id",
+        "_note_ended",
         "_note_sent",
         "_settings",
+        "_templates_at",
         "joined",
         "joining",
         "known_after",
@@ -120,10 +138,16 @@ class Stream:
         portions: Portions,
         note_sent: NoteSent,
         forget: Callable[[Stream], None],
+        next_id: Callable[[], int],
+        note_ended: Callable[[str, int], None],
         numbering: Numbering | None,
         settings: Settings,
     ) -> None:
         self.numbering = numbering
+        self._next_id = next_id
+        self._note_ended = note_ended
+        self._epoch_from = 0  # number in the ring of the first message of the present epoch
+        self._templates_at: deque[int] = deque(maxlen=KEPT_TEMPLATES)  # numbers in the ring of templates
         self.source: Source | None = None
         self._settings = settings
         self.name = name
@@ -162,6 +186,13 @@ class Stream:
     def _number(self, publication: Publication, numbering: Numbering, now: float) -> None:
         """Give a publication its number, make a record of it, and deliver a new template before it."""
         source, self.source = self.source, None
+        if source is not None and source.number is not None:
+            publication.set_position(StreamPosition(numbering.id, source.number), self._handed_on(publication, source))
+            return
+        if numbering.publisher is not None:
+            if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:
+                return  # the numbers are the publisher's
+            self.begin_epoch(None)
         record: Record | None = None
         if numbering.makes_records and publication.may_be_record:
             if source is None:
@@ -172,9 +203,69 @@ class Stream:
                 record = None
         publication.set_position(numbering.take(), record)
 
+    def _handed_on(self, publication: Publication, source: Source) -> Record | None:
+        """The record of the stream's publisher, if its template is in force: viewers to come know no others."""
+        if source.record is None or not publication.may_be_record:
+            return None
+        assert self.numbering is not None
+        template = self.numbering.in_force(template_number(source.record))
+        return None if template is None else Record(template, source.record)
+
+    def begin_epoch(self, publisher: Publisher | None) -> None:
+        """Begin another epoch of the numbers, and tell the viewers of version 4.
+
+        Args:
+            publisher: who gives the messages their numbers from now on; None if the server does.
+        """
+        numbering = self.numbering
+        assert numbering is not None
+        ended = numbering.next
+        if numbering.publisher is not None:
+            self._note_ended(self.name, numbering.epoch)
+        numbering.begin_epoch(self._next_id(), publisher)
+        self._epoch_from = self.ring.end
+        for viewer in (*self._live, *self._backlogs, *self._ahead):
+            if viewer.session.version >= 4:
+                binding = numbering.binding(1)._replace(ended=ended)
+                viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
+                viewer.pump(asyncio.get_running_loop().time())
+
+    def open(self, epoch: int, owner: object) -> int:
+        """Open the stream for a publisher, or let it go on in its epoch.
+
+        Returns:
+            The number of the message that is expected next.
+        """
+        assert self.numbering is not None
+        publisher = self.numbering.publisher
+        if publisher is None or publisher.epoch != epoch:
+            self.begin_epoch(Publisher(epoch, owner))
+        else:
+            publisher.owner = owner
+        return self.numbering.next
+
+    def publisher_of(self, epoch: int, owner: object) -> Publisher | None:
+        """Return the publisher of the present epoch, if it is that one, and its connection is that one."""
+        publisher = None if self.numbering is None else self.numbering.publisher
+        if publisher is None or publisher.epoch != epoch or publisher.owner is not owner:
+            return None
+        return publisher
+
+    def deliver_template(self, template: Template, number: int, timestamp: int, now: float) -> bool:
+        """Deliver a template of the stream's publisher. Returns False if it cannot be sent to viewers."""
+        numbering = self.numbering
+        assert numbering is not None
+        outgoing = numbering.encode_template_at(number, template, timestamp, self._settings)
+        if outgoing is None:
+            return False
+        oldest = self._first_number(self.ring.first) or number
+        self._deliver(TemplatePublication(self.name, timestamp, outgoing, StreamPosition(numbering.id, number)), now)
+        numbering.keep_opened(template, outgoing, oldest)
+        return True
+
     def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
-        oldest = numbering.next - len(self.ring)
+        oldest = self._first_number(self.ring.first) or numbering.next
         outgoing = numbering.encode_template(template, timestamp, self._settings)
         if outgoing is None:
             return False
@@ -184,6 +275,8 @@ class Stream:
         return True
 
     def _deliver(self, publication: Publication, now: float) -> int:
+        if publication.type is MessageType.STREAM_TEMPLATE:
+            self._templates_at.append(self.ring.end)
         self.ring.append(publication, now)
         if self._ahead:
             self._await_no_longer(publication.timestamp)
@@ -280,7 +373,7 @@ class Stream:
         """
         assert self.numbering is not None
         self.remove(viewer)
-        number = max(self.ring.end - (self.numbering.next - after - 1), self.ring.first)
+        number = self._place_after(after)
         before = number - 1 - self.ring.first
         last = next(self.ring.start_from(number - 1)).timestamp if before >= 0 else self.ring.floor
         self._send_from(viewer, number, last)
@@ -290,20 +383,66 @@ class Stream:
         if self.numbering is not None and viewer.session.encoding.record:
             self.numbering.makes_records = True
 
-    def binding(self, viewer: Viewer) -> Binding | None:
-        """What a viewer is told of the numbers of the messages that it gets; None before version 4."""
+    def binding(self, viewer: Viewer, after: int = 0) -> Binding | None:
+        """What a viewer is told of the numbers of the messages that it gets; None before version 4.
+
+        Args:
+            viewer: the connection.
+            after: the number after which it resumes.
+        """
         if self.numbering is None or viewer.session.version < 4:
             return None
         backlog = self._backlogs.get(viewer)
-        following = [self._number_of(self.ring.end if backlog is None else backlog.next)]
+        following = [self._first_number(self.ring.end if backlog is None else backlog.next) or self.numbering.next]
         waiting = viewer.session.first_waiting(self.name), self._fan_out.first_waiting(viewer)
         following.extend(number for number in waiting if number is not None)
-        return self.numbering.binding(min(following))
+        return self.numbering.binding(max(min(following), after + 1))
 
-    def _number_of(self, in_ring: int) -> int:
-        """The number in the stream of a publication with that number in the ring."""
+    def _first_number(self, in_ring: int) -> int | None:
+        """The least number of the present epoch among the publications from a number in the ring on; None without any.
+
+        Messages in line have rising numbers, and those that overtook them higher ones.
+        """
         assert self.numbering is not None
-        return self.numbering.next - (self.ring.end - in_ring)
+        least: int | None = None
+        for publication in self.ring.start_from(max(in_ring, self._epoch_from)):
+            if publication.position is None:
+                continue
+            number = publication.position.number
+            least = number if least is None else min(least, number)
+            if not publication.urgent:
+                return least
+        return None if least is None else min(least, self.numbering.next)
+
+    def _place_after(self, after: int) -> int:
+        """The number in the ring of the first publication after the one in line with a number of the present epoch."""
+        place = self.ring.end
+        for publication in self.ring.newest_first():
+            position = publication.position
+            if publication.number < self._epoch_from:
+                break
+            if position is not None and position.number <= after and not publication.urgent:
+                break
+            place = publication.number
+        return place
+
+    def starts_in_epoch(self, viewer: Viewer) -> int | None:
+        """Let the backlog of a viewer of version 4 begin in the present epoch: the ids of others are not bound.
+
+        Returns:
+            The time from which nothing is missing, in microseconds since 1970, if it lost messages so; otherwise None.
+        """
+        backlog = self._backlogs.get(viewer)
+        if backlog is None or viewer.session.version < 4 or backlog.next >= self._epoch_from:
+            return None
+        before = list(islice(self.ring.start_from(backlog.next), self._epoch_from - backlog.next))
+        if not before:
+            return None
+        backlog.next, backlog.last = self._epoch_from, before[-1].timestamp
+        if backlog.next == self.ring.end:
+            del self._backlogs[viewer]
+            self._live[viewer] = None
+        return before[-1].timestamp + 1
 
     def _send_from(self, viewer: Viewer, number: int, last: int) -> None:
         if number < self.ring.end:
@@ -437,8 +576,8 @@ class Stream:
         session = viewer.session
         lost = range(backlog.next, self.ring.first)
         frames = len(lost) - sum(number in lost for number in backlog.overtaken)
-        if self.numbering is not None and session.version < 4:
-            frames -= self.numbering.templates_within(self._number_of(lost.start), self._number_of(lost.stop))
+        if session.version < 4:
+            frames -= sum(number in lost for number in self._templates_at)
         backlog.overtaken.difference_update(lost)
         first = backlog.last + 1
         loss = Loss(first, max(first, self.ring.floor), frames)  # templates do not raise the floor

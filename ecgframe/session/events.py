@@ -36,26 +36,48 @@ class Received:
         message: as it came; a record as the map that it stands for.
         memory: bytes that it takes, at most; 0 where the session does not measure it.
         stream: the stream that its header names, with the epoch of its number; None before V4, and without a stream.
+        record: on a server, the payload of a record of a stream that the client has opened; None for other messages.
     """
 
     message: Message
     memory: int = 0
     stream: StreamOf | None = None
+    record: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
     """A message of a stream arrived that the session has dealt with itself: a template, or an attestation.
 
-    It has a number in its stream as a data message has, so it moves the position of a viewer.
+    It has a number in its stream as a data message has, so it moves the position of a viewer. A client acknowledges it
+    by itself; on a server, the application calls ``Session.acknowledge``.
 
     Attributes:
         message: as it came.
         stream: the stream that its header names, with the epoch of its number.
+        payload: of a template, as packed.
+        memory: bytes that it takes, at most; 0 where the session does not measure it.
     """
 
     message: Message
     stream: StreamOf
+    payload: bytes | None = None
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRequested:
+    """A client opens a stream, or asks how far its stream has got; ``ServerSession.answer_opening`` answers.
+
+    Attributes:
+        stream: its name.
+        epoch: of the numbers that the client gives its messages.
+        message: the opening, for the answer.
+    """
+
+    stream: str
+    epoch: int
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +132,19 @@ class SubscriptionAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The peer acknowledged a message. ``elapsed`` is the time since it was last sent, in seconds."""
+    """The peer acknowledged a message.
+
+    Attributes:
+        timestamp: of the message, in microseconds since 1970.
+        type: of the message.
+        elapsed: seconds since it was last sent.
+        next: of the opening of a stream: the number of the message that the server expects next; otherwise None.
+    """
 
     timestamp: int
     type: MessageType
     elapsed: float
+    next: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +222,7 @@ Event = (
     Negotiated
     | Received
     | Numbered
+    | OpeningRequested
     | SubscribeRequested
     | UnsubscribeRequested
     | SubscriptionAnswered

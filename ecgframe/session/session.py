@@ -53,13 +53,14 @@ from .events import (
     FrameRefused,
     Negotiated,
     Numbered,
+    OpeningRequested,
     PingUnanswered,
     Received,
     RoundTrip,
     Undelivered,
     VersionChecked,
 )
-from .frame_reader import FrameReader
+from .frame_reader import FrameReader, is_opening
 from .meter import BudgetExceeded, Decoded, FrameMeter, forget_where, too_much
 from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
@@ -173,7 +174,9 @@ class Session(Sender, ABC):
         self._versions = frozenset({*settings.versions, VERSION_OF_NEGOTIATION})
         self._version_bits = version_bits(self._versions)
         self._codec = self._make_codec(settings.max_payload)
-        self._reader = FrameReader(self._codec) if settings.latest_version >= 4 else None
+        self._reader: FrameReader | None = None
+        if settings.latest_version >= 4:
+            self._reader = FrameReader(self._codec, takes_openings=self._takes_openings)
         self._is_decoding = False
         self._seen = Seen()
         self._account = Account(settings.rate_limit, totals) if settings.rate_limit else None
@@ -362,6 +365,8 @@ class Session(Sender, ABC):
         if binding is not None:
             answer |= {"id": binding.id, "epoch": binding.epoch, "next": binding.next}
             answer["templates"] = list(binding.templates)
+            if binding.ended is not None:
+                answer["ended"] = binding.ended
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
@@ -407,6 +412,9 @@ class Session(Sender, ABC):
 
     _measures_memory: ClassVar[bool] = False
     """Whether events state how much memory a message takes."""
+
+    _takes_openings: ClassVar[bool] = False
+    """Whether the peer may open streams, whose messages the application then acknowledges."""
 
     def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
         """Return why the peer may not send frames of that type, as the header alone tells; None if it may."""
@@ -532,15 +540,19 @@ class Session(Sender, ABC):
         if self._assumes and spoken and type not in _NO_BEGINNING:
             self._react(Trigger.FRAME)
             self._assume(message.version, events)
+        if is_opening(message):
+            events.append(OpeningRequested(message.data["stream"], int(message.data["epoch"]), message))
+            return
         if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
             return
         if type in DATA_TYPES:
             if item.stream is not None and isinstance(message.data, dict):
                 message.data.setdefault("stream", item.stream.name)  # the header has only its id
-            events.append(Received(message, item.memory, item.stream))
+            events.append(Received(message, item.memory, item.stream, item.packed))
         elif item.stream is not None:
-            events.append(Numbered(message, item.stream))
-            self.acknowledge(message)
+            events.append(Numbered(message, item.stream, item.packed, item.memory))
+            if not self._takes_openings:
+                self.acknowledge(message)
         else:
             self._accept_control(message.data, message, now, events)
             self.acknowledge(message)
@@ -595,7 +607,8 @@ class Session(Sender, ABC):
         if _is_number(data.get("ack")):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
-                events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
+                next = int(data["next"]) if _is_number(data.get("next")) else None
+                events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at, next))
         elif (room := self._window.answered(data.get("sent"), self._room, now)) is not None:
             self._room = room
             self._note_waiting()
