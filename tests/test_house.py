@@ -87,6 +87,7 @@ CLIENT_MAY_IMPORT = {
     "codec",
     "background",
     "errors",
+    "exact",
     "foreign_text",
     "messages",
     "protocol",

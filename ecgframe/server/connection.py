@@ -211,26 +211,40 @@ class Connection:
             self.session.answer_subscription(name, "subscribed", binding=binding)
         else:
             self._take_back(name)
-            start, after = None, 0
-            if self._resume_by_number(stream, request):
-                after = request.after or 0
-            elif since is None:
-                start = self._follow(stream, clock)
-            elif request.is_moment or not self.session.timed:
-                start = stream.resume_at(self.writer, since, clock.now)
-            elif clock.is_shared:
-                start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
-            else:
-                start = stream.resume_after(self.writer, since)
+            start, after, ended = self._begin(stream, request, clock)
             start = stream.starts_in_epoch(self.writer) or start
             binding = stream.binding(self.writer, after)
-            if binding is not None and since is None:
-                start = None  # its numbers say it
+            if binding is not None:
+                binding = binding._replace(ended=ended)
+                start = None if since is None else start  # its numbers say it
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding)
             self.subscriptions[name] = stream
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
+
+    def _begin(
+        self, stream: Stream, request: SubscribeRequested, clock: StreamClock
+    ) -> tuple[int | None, int, int | None]:
+        """Watch a stream from where the peer wants to.
+
+        Returns:
+            The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it;
+            the number after which they follow, 0 if the peer named none; and if it named a number of the epoch before,
+            the one that would have been next there.
+        """
+        since = request.since
+        if self._resume_by_number(stream, request):
+            return None, request.after or 0, None
+        if (ended := self._resume_behind_an_epoch(stream, request)) is not None:
+            return None, 0, ended
+        if since is None:
+            return self._follow(stream, clock), 0, None
+        if request.is_moment or not self.session.timed:
+            return stream.resume_at(self.writer, since, clock.now), 0, None
+        if clock.is_shared:
+            return stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole), 0, None
+        return stream.resume_after(self.writer, since), 0, None
 
     def _resume_by_number(self, stream: Stream, request: SubscribeRequested) -> bool:
         """Watch from a number on, if the peer named one of the present epoch. Returns whether it did."""
@@ -244,6 +258,21 @@ class Connection:
             return False  # a publisher may send again what the viewer has, to a server that has forgotten it
         stream.resume_after_number(self.writer, request.after)
         return True
+
+    def _resume_behind_an_epoch(self, stream: Stream, request: SubscribeRequested) -> int | None:
+        """Watch from the beginning of the present epoch on, if the peer named a number of the one before.
+
+        Returns:
+            The number of the message that would have been next in that one; None if the peer did not name it.
+        """
+        numbering = stream.numbering
+        if numbering is None or numbering.ended is None or self.session.version < 4 or request.after is None:
+            return None
+        epoch, ended = numbering.ended
+        if request.epoch != epoch:
+            return None
+        stream.resume_after_number(self.writer, 0)
+        return ended
 
     def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
         """Watch from now on.

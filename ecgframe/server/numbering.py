@@ -74,6 +74,7 @@ class Numbering:
         epoch: which life of the numbers.
         makes_records: whether records are made: a viewer has been there that reads them.
         publisher: who has opened the stream and gives it its numbers; None if the server does.
+        ended: the epoch before, and the number of the message that would have been next in it; None before the second.
     """
 
     def __init__(self, name: str, id: int, limit: TemplatesLimit) -> None:
@@ -81,6 +82,7 @@ class Numbering:
         self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE)
         self.makes_records = False
         self.publisher: Publisher | None = None
+        self.ended: tuple[int, int] | None = None
         self._next = 1
         self._name = name
         self._limit = limit
@@ -101,6 +103,7 @@ class Numbering:
             publisher: who opens the stream; None if the server goes on to number it.
         """
         self.close()
+        self.ended = self.epoch, self.next
         self.id = id
         self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE) if publisher is None else publisher.epoch
         self.publisher = publisher

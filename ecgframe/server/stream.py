@@ -219,14 +219,13 @@ class Stream:
         """
         numbering = self.numbering
         assert numbering is not None
-        ended = numbering.next
         if numbering.publisher is not None:
             self._note_ended(self.name, numbering.epoch)
         numbering.begin_epoch(self._next_id(), publisher)
         self._epoch_from = self.ring.end
         for viewer in (*self._live, *self._backlogs, *self._ahead):
             if viewer.session.version >= 4:
-                binding = numbering.binding(1)._replace(ended=ended)
+                binding = numbering.binding(1)._replace(ended=numbering.ended[1] if numbering.ended else None)
                 viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
                 viewer.pump(asyncio.get_running_loop().time())
 

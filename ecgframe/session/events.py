@@ -119,6 +119,8 @@ class SubscriptionAnswered:
         timestamp: of the answer, by the server's clock, in microseconds since 1970; None before V3.
         epoch: of the numbers of the messages that follow; None before V4.
         next: the number of the first message that follows; None before V4.
+        ended: if another epoch has begun: the number of the message that would have been next in the epoch before; None
+            if the server does not say so.
     """
 
     stream: str
@@ -128,6 +130,7 @@ class SubscriptionAnswered:
     timestamp: int | None = None
     epoch: int | None = None
     next: int | None = None
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,6 +338,10 @@ class Session(Sender, ABC):
             self._seen.hand_over(message.timestamp)
             self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
 
+    def give_up(self, timestamp: int) -> None:
+        """Do not send a message again that is not acknowledged. Nothing is reported."""
+        self._unacknowledged.acknowledged(timestamp)
+
     def answer_subscription(
         self,
         stream: str,

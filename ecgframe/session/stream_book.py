@@ -121,10 +121,10 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         id = header.stream_id
         if not id or id in self._bound:
             return
+        if self.takes_openings and header.type is MessageType.STREAM_TEMPLATE and not header.sequence:
+            return  # it opens the stream; the agreement may stand before it in the same WebSocket message
         if not self.is_open:
             raise InvalidProtocolVersion("a V4 frame, and version 4 was not agreed on", check=Check.VERSION)
-        if self.takes_openings and header.type is MessageType.STREAM_TEMPLATE and not header.sequence:
-            return  # it opens the stream
         if id <= self._largest:
             raise LetGo(f"stream {id} is not bound any more", check=Check.PAYLOAD)
         binds = "an opening" if self.takes_openings else "a SUBSCRIPTION_ACK"

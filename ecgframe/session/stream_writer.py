@@ -66,6 +66,7 @@ class StreamWriter:
         next: the number of the next message that is written.
         confirmed: the server has, or will never get, every message before this number.
         lost: messages that the server lacked and that were not in memory any more.
+        latest_loss: the numbers among which the latest of these are.
         is_open: whether the server has opened the stream over the present connection.
     """
 
@@ -85,6 +86,7 @@ class StreamWriter:
         self.next = 1
         self.confirmed = 1
         self.lost = 0
+        self.latest_loss = range(0)
         self.is_open = False
         self._settings = settings
         self._most_frames = frames
@@ -317,6 +319,7 @@ class StreamWriter:
                 self._ahead.remove(number)
                 lost -= 1
         templates = [number for number in self._templates if self._to_send <= number < self._oldest]
+        self.latest_loss = range(self._to_send, self._oldest)
         self._to_send = self._oldest
         self.lost += lost - len(templates)
         for number in templates:
