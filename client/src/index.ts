@@ -49,6 +49,14 @@ export {
 } from "./protocol.js";
 export { ConnectionLost, NotAcknowledged } from "./service/backoff.js";
 export type { Gap } from "./service/cursor.js";
+export {
+  type Lost,
+  type PublishedOptions,
+  Publisher,
+  type PublisherStatistics,
+  type PublisherStatus,
+  type PublishOptions,
+} from "./service/publisher.js";
 export type {
   StreamCallback,
   StreamMessage,

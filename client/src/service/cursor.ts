@@ -106,6 +106,11 @@ export class StreamCursor {
     return this.#notices.length ? { gaps: this.#passedNotices(timestamp), isNew: true } : NEW;
   }
 
+  /** Notes that a message beside the numbers arrived. Returns whether it is new. */
+  followAhead(timestamp: bigint): boolean {
+    return this.#goesAhead(timestamp);
+  }
+
   /** Notes that a message arrived that is known by its number: its time is for servers that do not know the numbers. */
   follow(timestamp: bigint, overtakes: boolean): void {
     if (overtakes) {

@@ -6,7 +6,7 @@
  * only told with a gap.
  */
 
-import type { Resumption } from "../session/client-session.js";
+import type { Line, Resumption } from "../session/client-session.js";
 import type { Place, Places } from "../session/stream-book.js";
 import type { Gap, Taken } from "./cursor.js";
 
@@ -78,12 +78,17 @@ class Numbering {
   }
 }
 
+/** What an answer says of the numbers of a stream; see `Line`. */
+type Answer = Pick<Line, "epoch" | "next"> & Partial<Pick<Line, "ended">>;
+
 export class NumberedCursor implements Places {
   readonly #stream: string;
   /** By epoch, the present one last. */
   #lines: Numbering[] = [];
   /** What is unknown since the epoch changed; told before the next message in line. */
   #change: Gap | null = null;
+  /** Epochs whose number that would have been next is known, and when they ended; told in the same way. */
+  #ending: { readonly line: Numbering; readonly next: number; readonly time: bigint }[] = [];
   /** Numbers of the present epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
@@ -112,10 +117,14 @@ export class NumberedCursor implements Places {
    * @param next number of the first message that follows
    * @param time from which messages follow, as far as the server says so; else that of its answer
    */
-  answered({ epoch, next }: { epoch: number; next: number }, time: bigint): Gap[] {
+  answered({ epoch, next, ended = null }: Answer, time: bigint): Gap[] {
     const gaps = this.ended();
     const line = this.#lines.at(-1);
-    if (!line) {
+    if (line && line.epoch !== epoch && ended !== null) {
+      const lost = line.lose(ended - 1) + next - 1;
+      if (lost) gaps.push(this.#gap(line, time, lost));
+      this.#begin(epoch, next, time);
+    } else if (!line) {
       this.#begin(epoch, next, time);
     } else if (line.epoch === epoch && next > line.after) {
       const lost = line.lose(next - 1);
@@ -125,7 +134,8 @@ export class NumberedCursor implements Places {
     } else {
       // Another numbering, or the same one set back, which no server does that keeps to the protocol.
       gaps.push(this.#gap(line, time, null));
-      this.#lines = [];
+      // A publisher may go on in its epoch when the server has forgotten it, and send again what is had.
+      this.#lines = line.epoch === epoch ? [] : [line];
       this.#begin(epoch, next, time);
     }
     return gaps;
@@ -135,11 +145,18 @@ export class NumberedCursor implements Places {
    * Notes an answer that nobody asked for: the stream has begun another epoch. Messages of the one before may still
    * arrive. An answer about the present epoch changes nothing, as messages before `next` may still arrive.
    */
-  changed({ epoch, next }: { epoch: number; next: number }, time: bigint): void {
-    if (this.#lineOf(epoch)) return;
+  changed({ epoch, next, ended = null }: Answer, time: bigint): void {
     const line = this.#lines.at(-1);
-    if (line) this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
-    this.#begin(epoch, next, time);
+    if (line?.epoch === epoch) return;
+    if (line && ended !== null && this.#ending.length < EPOCHS) this.#ending.push({ line, next: ended, time });
+    else if (line) this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
+    const known = this.#lineOf(epoch);
+    if (!known) {
+      this.#begin(epoch, next, time);
+      return;
+    }
+    this.#lines = [...this.#lines.filter((one) => one !== known), known];
+    this.#forgetRefused();
   }
 
   /** Notes that a message arrived. */
@@ -193,9 +210,13 @@ export class NumberedCursor implements Places {
 
   /** Returns the gaps that were not told yet. */
   ended(): Gap[] {
-    const change = this.#change;
+    const gaps = this.#change ? [this.#change] : [];
     this.#change = null;
-    return change ? [change] : [];
+    for (const { line, next, time } of this.#ending.splice(0)) {
+      const lost = line.lose(next - 1);
+      if (lost) gaps.push(this.#gap(line, time, lost));
+    }
+    return gaps;
   }
 
   #begin(epoch: number, next: number, time: bigint): void {

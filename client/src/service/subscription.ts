@@ -141,7 +141,9 @@ export class FollowedStream implements Subscription {
   take(message: Message, place: Place | null): Taken {
     if (place) return this.takeNumber(place, message.timestamp as bigint);
     // In a stream with numbers, a message without one is of no stream, and says nothing of the place.
-    return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
+    // After a resume, it may come again.
+    if (this.isNumbered) return { gaps: [], isNew: this.cursor.followAhead(message.timestamp ?? 0n) };
+    return this.cursor.take(message, this.serverNow());
   }
 
   /** Notes that the message with a number arrived. */

@@ -8,6 +8,7 @@ import {
   CloseCode,
   DATA_TYPES,
   Flag,
+  MAX_STREAM_NAME,
   type MessageType,
   SESSION_VERSIONS,
   VERSIONS,
@@ -22,6 +23,7 @@ import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructo
 import type { Gap } from "./cursor.js";
 import { callSafely, Emitter } from "./emitter.js";
 import { Outbox } from "./outbox.js";
+import { Publisher, type PublishOptions } from "./publisher.js";
 import type { FollowedStream, StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.js";
 
@@ -149,6 +151,8 @@ export class WebSocketBinaryService {
   readonly #events = new Emitter<ServiceEvents>();
   readonly #subscriptions: Subscriptions;
   readonly #outbox: Outbox;
+  readonly #publishers = new Map<string, Publisher>();
+  #latestId = 0;
   readonly #owner: ConnectionOwner;
   #url = "";
   #state: ServiceState = "idle";
@@ -317,6 +321,34 @@ export class WebSocketBinaryService {
     return sent;
   }
 
+  /**
+   * Publishes on a stream so that each message arrives once.
+   *
+   * In version 4, the client opens the stream: it numbers the messages, and sends the constant fields of ECG_DATA once, as a
+   * template, and then records. After a reconnection, the server says which message it expects next, and the client sends from
+   * there what it has in memory. What is no longer in memory is lost: `onLost` is told how many messages, and viewers of
+   * version 4 see the same number. Another client that opens the stream ends this publisher.
+   *
+   * Over a connection to a server before version 4, messages are sent as by `sendMessage`.
+   *
+   * @throws RangeError if the name is empty or too long, or an option is out of range
+   * @throws Error if there is a publisher of the stream already
+   */
+  publisher(stream: string, options: PublishOptions = {}): Publisher {
+    if (!stream || [...stream].length > MAX_STREAM_NAME)
+      throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
+    if (this.#publishers.has(stream)) throw new Error(`there is a publisher of "${stream}" already`);
+    const publisher = new Publisher(stream, ++this.#latestId, this.#settings, this.#clock, options, {
+      sendMessage: (type, data, how) => this.sendMessage(type, data, how),
+      forget: (over) => {
+        if (this.#publishers.get(stream) === over) this.#publishers.delete(stream);
+      },
+    });
+    this.#publishers.set(stream, publisher);
+    if (this.#connection && this.#negotiated) publisher.connected(this.#connection);
+    return publisher;
+  }
+
   #send(message: Packed): Promise<bigint> {
     const connection = this.#connection;
     if (!(message.flags & Flag.ACK_REQUIRED) && connection && this.#outbox.lets(message, connection)) {
@@ -335,7 +367,8 @@ export class WebSocketBinaryService {
   #pump(): void {
     if (!this.#connection) return;
     this.#outbox.fill(this.#connection);
-    this.#connection.wake();
+    for (const publisher of this.#publishers.values()) publisher.pump();
+    this.#connection?.wake();
   }
 
   /** Sends a PING, and returns the round trip time in seconds. @throws ConnectionLost if the connection ends before */
@@ -412,7 +445,10 @@ export class WebSocketBinaryService {
   }
 
   #drained(): void {
-    if (this.#connection && this.#outbox.canFill(this.#connection)) queueMicrotask(() => this.#pump());
+    const connection = this.#connection;
+    if (!connection) return;
+    const canFill = [this.#outbox, ...this.#publishers.values()].some((waiting) => waiting.canFill(connection));
+    if (canFill) queueMicrotask(() => this.#pump());
   }
 
   #ended({ code, reason, said, lasted, opened }: Ending): void {
@@ -422,6 +458,7 @@ export class WebSocketBinaryService {
     this.#connection = null;
     this.#negotiated = null;
     this.#subscriptions.disconnected();
+    for (const publisher of this.#publishers.values()) publisher.disconnected();
     for (const resolve of this.#pongs.splice(0)) resolve(null);
     const text = said && said.message !== reason ? `${reason} (${said.message})` : reason;
     const lost = new ConnectionLost(opened ? text || `closed with ${code}` : `no connection: ${text}`, code, said);
@@ -441,6 +478,7 @@ export class WebSocketBinaryService {
     const opening = this.#opening;
     this.#opening = null;
     this.#outbox.end(error);
+    for (const publisher of [...this.#publishers.values()]) publisher.end(error);
     this.#subscriptions.end(error);
     this.#enter("closed");
     for (const resolve of this.#closed.splice(0)) resolve();
@@ -478,12 +516,15 @@ export class WebSocketBinaryService {
         this.#subscriptions.answered(event);
         break;
       case "acknowledged":
-        this.#outbox.acknowledged(event.timestamp);
+        if (![...this.#publishers.values()].some((publisher) => publisher.acknowledged(event)))
+          this.#outbox.acknowledged(event.timestamp);
         break;
       case "undelivered":
-        this.#outbox.undelivered(event.timestamp, event.attempts);
+        if (![...this.#publishers.values()].some((publisher) => publisher.undelivered(event)))
+          this.#outbox.undelivered(event.timestamp, event.attempts);
         break;
       case "error":
+        for (const publisher of [...this.#publishers.values()]) publisher.refused(event);
         if (!this.#subscriptions.noticed(event)) {
           this.#events.emit("error", { error: new ProtocolError(event.code, event.message) });
         }
@@ -511,6 +552,7 @@ export class WebSocketBinaryService {
     this.#opening?.resolve(this.#negotiated);
     this.#opening = null;
     this.#outbox.fill(connection);
+    for (const publisher of this.#publishers.values()) publisher.connected(connection);
   }
 
   #onReceived(message: Message, place: Place | null): void {

@@ -62,9 +62,10 @@ export type SessionEvent =
       from: bigint | null;
       timestamp: bigint | null;
       /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
-      line: { readonly epoch: number; readonly next: number } | null;
+      line: Line | null;
     }
-  | { kind: "acknowledged"; timestamp: bigint }
+  /** `next` is the number that the server expects next, in the answer to the opening of a stream; else null. */
+  | { kind: "acknowledged"; timestamp: bigint; next: number | null }
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
   /**
@@ -73,6 +74,15 @@ export type SessionEvent =
    */
   | { kind: "refused"; error: ProtocolError; place: Place | null; timestamp: bigint | null; isAgain: boolean }
   | { kind: "round-trip"; seconds: number; offset: number | null };
+
+/** The numbering of a stream. */
+export interface Line {
+  readonly epoch: number;
+  /** The number of the first message that follows. */
+  readonly next: number;
+  /** If another epoch has begun: the number that would have been next in the epoch before; null if that is unknown. */
+  readonly ended: number | null;
+}
 
 /** What an acknowledgement says of a message. */
 export type Acknowledgeable = Pick<Message, "type" | "flags" | "timestamp">;
@@ -136,6 +146,8 @@ export class ClientSession {
   closing: Close | null = null;
   framesReceived = 0;
   framesSent = 0;
+  /** Bytes of the largest payload that the server takes; null if it has not said. */
+  maxPayloadOfPeer: number | null = null;
 
   /** The last phase before the session began to close. */
   #openPhase: Phase = "opening";
@@ -297,6 +309,18 @@ export class ClientSession {
       message.timestamp,
       message.payload !== null,
     );
+  }
+
+  /** Queues a frame of version 4. @param attempts how often it may be sent, where it is to be acknowledged */
+  sendFrame(outgoing: Outgoing, attempts: number): void {
+    if (this.#react("send") === "ignore") return;
+    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
+    this.#enqueue(outgoing);
+  }
+
+  /** Does not send a message again that is not acknowledged. */
+  giveUp(timestamp: bigint): void {
+    this.#unacknowledged.acknowledged(timestamp);
   }
 
   /** Tells the server that the application has the message, if it asked for that. */
@@ -491,7 +515,7 @@ export class ClientSession {
     const acknowledged = timestampOf(fieldOf(data, "ack"));
     if (acknowledged !== null) {
       if (this.#unacknowledged.acknowledged(acknowledged))
-        events.push({ kind: "acknowledged", timestamp: acknowledged });
+        events.push({ kind: "acknowledged", timestamp: acknowledged, next: numberOf(fieldOf(data, "next")) });
     } else {
       const echoed = timestampOf(fieldOf(data, "ping"));
       const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);
@@ -532,6 +556,7 @@ export class ClientSession {
     this.#establish(answer.version, commonCapabilities(this.#settings, data), events);
     if (data.max_payload !== undefined) {
       const most = Math.min(Number(data.max_payload), LARGEST_LENGTH);
+      this.maxPayloadOfPeer = most;
       this.#dataSender = this.#senderFor(this.version, this.capabilities, most);
     }
   }
@@ -724,8 +749,8 @@ function tooMany(): Frame {
 }
 
 /** Returns id, epoch and next of an answer; null if it has none of them. @throws ProtocolError (check 12) it has only some */
-function numberingOf({ id, epoch, next }: SubscriptionAnswer): { id: number; epoch: number; next: number } | null {
-  if (id !== undefined && epoch !== undefined && next !== undefined) return { id, epoch, next };
+function numberingOf({ id, epoch, next, ended }: SubscriptionAnswer): (Line & { id: number }) | null {
+  if (id !== undefined && epoch !== undefined && next !== undefined) return { id, epoch, next, ended: ended ?? null };
   if (id === undefined && epoch === undefined && next === undefined) return null;
   const text = "SUBSCRIPTION_ACK has some of id, epoch and next, and lacks others";
   throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: ROOT });
@@ -748,6 +773,11 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 function timestampOf(value: unknown): bigint | null {
   if (typeof value === "bigint") return value;
   return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : null;
+}
+
+/** A number of messages as packers write it. */
+function numberOf(value: unknown): number | null {
+  return typeof value === "bigint" || typeof value === "number" ? Number(value) : null;
 }
 
 function joined(batch: readonly Outgoing[]): Uint8Array<ArrayBuffer> {
