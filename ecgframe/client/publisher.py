@@ -38,18 +38,14 @@ NUMBERED: Final = 4
 
 
 class Lost(NamedTuple):
-    """Messages of a publisher that the server did not get, and that were not in memory any more.
+    """Messages of a publisher that the server does not have: they were not in memory any more, or were refused.
 
     Attributes:
         stream: name of the stream.
-        first: number of the first of them.
-        last: number of the last; messages between these that are not lost are not counted.
-        messages: how many are lost. Viewers of version 4 are told the same number.
+        messages: how many more are lost, templates included. Viewers of version 4 are told the same number.
     """
 
     stream: str
-    first: int
-    last: int
     messages: int
 
 
@@ -137,7 +133,7 @@ class Publisher:
 
     @property
     def lost(self) -> int:
-        """Messages that the server did not get, and that were not in memory any more; templates are counted, too."""
+        """Messages that the server does not have, as it has told; templates are counted, too."""
         return self._writer.lost
 
     def stats(self) -> dict[str, Any]:
@@ -275,10 +271,11 @@ class Publisher:
         if event.next is None:
             self.end(InvalidDataFormat("the server acknowledged an opening without a number"))
         elif self._writer.is_open and event.next >= self._asked_at:
-            self._writer.confirm(event.next)
+            self._writer.confirm(event.next, event.lost)
         else:
-            self._writer.opened(event.next)
+            self._writer.opened(event.next, event.lost)
         self._settle_confirmed()
+        self._tell_loss()
         self._wake()
         return True
 
@@ -437,25 +434,29 @@ class Publisher:
                 frames = self._writer.take(urgent_only=not has_room) if connection.has_room_for_urgent() else []
                 for outgoing in frames:
                     connection.send(outgoing)
-                self._tell_loss()
+                self._ask_about_loss()
                 self._moved.set()
                 if frames:
                     continue
                 if not has_room:
                     await connection.progress()
 
-    def _tell_loss(self) -> None:
-        lost = self._writer.lost - self._told
-        if not lost:
+    def _ask_about_loss(self) -> None:
+        """Ask the server how many messages are lost, if some were not in memory any more."""
+        numbers = self._writer.skipped
+        if not numbers or self._asked is not None:
             return
-        self._told += lost
-        numbers = self._writer.latest_loss
+        self._writer.skipped = range(0)
         for timestamp, receipt in list(self._receipts.items()):
             if receipt.number in numbers:
                 del self._receipts[timestamp]
                 _settle(receipt.future, NotAcknowledged(receipt.type, timestamp, 0))
-        if self._on_lost is not None:
-            call_safely(self._on_lost, Lost(self.stream, numbers.start, numbers.stop - 1, lost))
+        self._ask()
+
+    def _tell_loss(self) -> None:
+        lost, self._told = self._writer.lost - self._told, self._writer.lost
+        if lost > 0 and self._on_lost is not None:
+            call_safely(self._on_lost, Lost(self.stream, lost))
 
 
 def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:

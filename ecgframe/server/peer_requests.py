@@ -122,11 +122,13 @@ class Requests:
             with self._hold(name) as stream:
                 await self._streams.join(stream)
                 expected = self._streams.open(stream, epoch, connection, connection.now())
-                if (publisher := stream.publisher_of(epoch, connection)) is not None:
-                    connection.opened[name] = publisher
+                publisher = connection.opened[name] = checked_publisher(stream, epoch, connection)
+                if request.first is not None:
+                    publisher.give_up_before(request.first)
+                    expected = publisher.line + 1
         except ProtocolError as error:
             raise StreamRefused(error, name, epoch) from error
-        connection.session.answer_opening(request.message, expected)
+        connection.session.answer_opening(request.message, expected, publisher.lost)
 
     async def _take_opened(self, connection: Connection, event: Received, place: StreamOf) -> None:
         """Publish a message of a stream that the client has opened, and give it to the application."""

@@ -89,7 +89,12 @@ class Publisher:
             self._losses.append(range(number, number + 1))
             self.lost += 1
 
-    def _reach(self, number: int) -> None:
+    def give_up_before(self, first: int) -> None:
+        """Note that messages before that number will not be sent any more."""
+        if first > self.line + 1:
+            self._reach(first, is_there=first in self._ahead)
+
+    def _reach(self, number: int, *, is_there: bool = True) -> None:
         """Go on to a number in line: those before it that have not come are lost."""
         missing = [self.line + 1, *sorted(one for one in self._ahead if one < number), number]
         for begin, end in pairwise(missing):
@@ -97,7 +102,7 @@ class Publisher:
             if begin < end:
                 self._losses.append(range(begin, end))
                 self.lost += end - begin
-        self.line = number
+        self.line = number if is_there else number - 1
         self._ahead = {one for one in self._ahead if one > number}
         self._go_on()
 

@@ -415,12 +415,14 @@ class Stream:
 
     def _place_after(self, after: int) -> int:
         """The number in the ring of the first publication after the one in line with a number of the present epoch."""
+        assert self.numbering is not None
+        may_overtake = self.numbering.publisher is not None  # the server's own numbers stand in order
         place = self.ring.end
         for publication in self.ring.newest_first():
             position = publication.position
             if publication.number < self._epoch_from:
                 break
-            if position is not None and position.number <= after and not publication.urgent:
+            if position is not None and position.number <= after and not (may_overtake and publication.urgent):
                 break
             place = publication.number
         return place

@@ -73,11 +73,14 @@ class OpeningRequested:
         stream: its name.
         epoch: of the numbers that the client gives its messages.
         message: the opening, for the answer.
+        first: the number of the first message that the client still has: what is missing before it is lost; None if it
+            does not say so.
     """
 
     stream: str
     epoch: int
     message: Message
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +145,14 @@ class Acknowledged:
         type: of the message.
         elapsed: seconds since it was last sent.
         next: of the opening of a stream: the number of the message that the server expects next; otherwise None.
+        lost: of such an opening: messages of the epoch that the server passed over; otherwise 0.
     """
 
     timestamp: int
     type: MessageType
     elapsed: float
     next: int | None = None
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

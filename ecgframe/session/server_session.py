@@ -57,14 +57,16 @@ class ServerSession(Session):
         super().start(now)
         self._say(MessageType.PROTOCOL_NEGOTIATION, offer(self.settings))
 
-    def answer_opening(self, message: Message, next: int) -> None:
+    def answer_opening(self, message: Message, next: int, lost: int) -> None:
         """Answer the opening of a stream.
 
         Args:
             message: the opening, from the event ``OpeningRequested``.
             next: the number of the message that is expected next in its epoch.
+            lost: messages of the epoch that this side was not sent, and passed over.
         """
-        self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type), "next": next})
+        answer = {"ack": message.timestamp, "type": int(message.type), "next": next, "lost": lost}
+        self._say(MessageType.PONG, answer)
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         self._require_first_negotiation()

@@ -28,9 +28,11 @@ from ..errors import (
     ProtocolError,
 )
 from ..messages import check_received
+from ..messages.rules import is_integer, shown
 from ..protocol import (
     DATA_TYPES,
     HEADER_SIZES,
+    LARGEST_SEQUENCE,
     LAST_FATAL_CHECK,
     LATEST_MOMENT,
     MAX_BATCH_FRAMES,
@@ -545,7 +547,7 @@ class Session(Sender, ABC):
             self._react(Trigger.FRAME)
             self._assume(message.version, events)
         if is_opening(message):
-            events.append(OpeningRequested(message.data["stream"], int(message.data["epoch"]), message))
+            events.append(_opening(message))
             return
         if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
             return
@@ -611,8 +613,9 @@ class Session(Sender, ABC):
         if _is_number(data.get("ack")):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
-                next = int(data["next"]) if _is_number(data.get("next")) else None
-                events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at, next))
+                next, lost = (int(data[name]) if _is_number(data.get(name)) else None for name in ("next", "lost"))
+                elapsed = now - waiting.sent_at
+                events.append(Acknowledged(outgoing.timestamp, outgoing.type, elapsed, next, lost or 0))
         elif (room := self._window.answered(data.get("sent"), self._room, now)) is not None:
             self._room = room
             self._note_waiting()
@@ -756,6 +759,18 @@ def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip
     if pong.timestamp is None or seconds(pong.timestamp) >= LATEST_MOMENT:  # no clock shows that
         return RoundTrip(elapsed, None)
     return RoundTrip(elapsed, seconds(pong.timestamp - timestamp) - elapsed / 2)
+
+
+def _opening(message: Message) -> OpeningRequested:
+    data = message.data
+    first = data.get("first")
+    if first is not None and not (is_integer(first) and 1 <= first <= LARGEST_SEQUENCE):
+        raise InvalidDataFormat(
+            f'data["first"] must be an integer from 1 to {LARGEST_SEQUENCE}; got {shown(first)}',
+            check=Check.FIELDS,
+            path='data["first"]',
+        )
+    return OpeningRequested(data["stream"], int(data["epoch"]), message, None if first is None else int(first))
 
 
 def _is_number(value: Any) -> bool:

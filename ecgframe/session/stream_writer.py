@@ -2,7 +2,8 @@
 
 The owner opens the stream over each connection, and is told by the answer which message the server expects next. From
 there, ``take`` gives the frames to send, in order. A message that the server lacks and that is no longer in memory is
-lost, and counted. Section "Publishing with numbers" of the specification.
+lost; the server counts it, as only it knows which urgent messages it has. Section "Publishing with numbers" of the
+specification.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class StreamWriter:
         epoch: of the numbers.
         next: the number of the next message that is written.
         confirmed: the server has, or will never get, every message before this number.
-        lost: messages that the server lacked and that were not in memory any more.
-        latest_loss: the numbers among which the latest of these are.
+        lost: messages that the server was not sent, as it has told: they were not in memory any more, or were refused.
+        skipped: numbers of messages that were not in memory any more when it was their turn, since ``take`` began
+            to count; the owner asks the server then.
         is_open: whether the server has opened the stream over the present connection.
     """
 
@@ -86,7 +88,9 @@ class StreamWriter:
         self.next = 1
         self.confirmed = 1
         self.lost = 0
-        self.latest_loss = range(0)
+        self.skipped = range(0)
+        self._lost_here = 0  # as the server has told; less if it has forgotten the epoch
+        self._lost_before = 0
         self.is_open = False
         self._settings = settings
         self._most_frames = frames
@@ -126,7 +130,9 @@ class StreamWriter:
 
     def opening(self, timestamp: int) -> Outgoing:
         """Return the frame that opens the stream, or asks how far the server has got. The server answers it."""
-        fields = {"template": 0, "stream": self.stream, "epoch": self.epoch}
+        fields: dict[str, Any] = {"template": 0, "stream": self.stream, "epoch": self.epoch}
+        if self.is_open and self._to_send >= self._oldest > 1:
+            fields["first"] = self._oldest
         return encode_outgoing(
             _PLAIN._replace(flags=int(Flag.ACK_REQUIRED)),
             MessageType.STREAM_TEMPLATE,
@@ -258,9 +264,15 @@ class StreamWriter:
         """Note that the connection is lost."""
         self.is_open = False
 
-    def opened(self, next: int) -> None:
-        """Note that the server has opened the stream over a new connection, and expects that number next."""
+    def opened(self, next: int, lost: int) -> None:
+        """Note that the server has opened the stream over a new connection.
+
+        Args:
+            next: the number that it expects next.
+            lost: messages of the epoch that it passed over.
+        """
         self.is_open = True
+        self._note_lost(lost)
         self.confirmed = self._to_send = min(next, self.next)
         self._ahead.clear()
         self._explained.clear()
@@ -268,9 +280,16 @@ class StreamWriter:
             each.number for each in self._memory if each.outgoing.tier is Tier.URGENT and each.number >= self._to_send
         )
 
-    def confirm(self, next: int) -> None:
-        """Note how far the server has got over this connection."""
+    def confirm(self, next: int, lost: int) -> None:
+        """Note how far the server has got over this connection. Arguments are those of ``opened``."""
         self.confirmed = max(self.confirmed, min(next, self.next))
+        self._note_lost(lost)
+
+    def _note_lost(self, lost: int) -> None:
+        if lost < self._lost_here:  # it has forgotten what it had
+            self._lost_before = self.lost
+        self._lost_here = lost
+        self.lost = self._lost_before + lost
 
     def take(self, *, urgent_only: bool = False) -> list[Outgoing]:
         """Return the frames of the next message to send: urgent messages first, a template before its first record.
@@ -312,16 +331,11 @@ class StreamWriter:
         return self.next - len(self._memory)
 
     def _skip_lost(self) -> Iterator[Outgoing]:
-        """Count what is no longer in memory as lost. Templates among it are, and are sent in their place."""
-        lost = self._oldest - self._to_send
-        for number in sorted(self._ahead):
-            if number < self._oldest:
-                self._ahead.remove(number)
-                lost -= 1
+        """Go on to the oldest message in memory. Templates before it that are kept are sent in their place."""
         templates = [number for number in self._templates if self._to_send <= number < self._oldest]
-        self.latest_loss = range(self._to_send, self._oldest)
+        self.skipped = range(self._to_send, self._oldest)
         self._to_send = self._oldest
-        self.lost += lost - len(templates)
+        self._ahead = {number for number in self._ahead if number >= self._oldest}
         for number in templates:
             self._explained.add(number)
             yield self._templates[number]

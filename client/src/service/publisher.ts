@@ -3,13 +3,13 @@ import { wireFields } from "../codec/ecg-data.js";
 import { ExactSamples } from "../codec/exact.js";
 import { fieldOf } from "../codec/fields.js";
 import type { RecordFields } from "../codec/record.js";
-import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
-import { DATA_TYPES, ErrorCode, Flag, MessageType } from "../protocol.js";
+import { DATA_TYPES, ErrorCode, Flag, MAX_STREAM_NAME, MessageType } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
 import type { Outgoing } from "../session/outgoing.js";
 import type { Settings } from "../session/settings.js";
 import { DEFAULT_MEMORY, type Memory, StreamWriter } from "../session/stream-writer.js";
+import type { AttachedPublisher, PublishedOptions, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { ConnectionLost, NotAcknowledged } from "./backoff.js";
 import { type Connection, now } from "./connection.js";
 import { callSafely } from "./emitter.js";
@@ -17,14 +17,10 @@ import { callSafely } from "./emitter.js";
 /** Milliseconds after which a stream is opened again that the server could not open. */
 const ASK_AGAIN = 2000;
 
-/** Messages of a publisher that the server did not get, and that were not in memory any more. */
+/** Messages of a publisher that the server does not have: they were not in memory any more, or were refused. */
 export interface Lost {
   readonly stream: string;
-  /** Number of the first of them. */
-  readonly first: number;
-  /** Number of the last; messages between these that are not lost are not counted. */
-  readonly last: number;
-  /** How many are lost. Viewers of version 4 are told the same number. */
+  /** How many more are lost, templates included. Viewers of version 4 are told the same number. */
   readonly messages: number;
 }
 
@@ -54,30 +50,14 @@ export interface PublisherStatistics {
   readonly lost: number;
 }
 
-/** What a publisher needs of the service. */
-export interface PublisherOwner {
-  /** Sends a message over a connection to a server before version 4. */
-  sendMessage(type: MessageType, data: Readonly<Record<string, unknown>>, options: PublishedOptions): Promise<bigint>;
-  /** Forgets a publisher that is over. */
-  forget(publisher: Publisher): void;
-}
-
-/** How one message is published. */
-export interface PublishedOptions {
-  /** The message overtakes those that wait to be sent, as an ANOMALY_ALERT always does. */
-  readonly priority?: boolean;
-  /** Wait until the server has the message. */
-  readonly acknowledged?: boolean;
-}
-
 interface Receipt {
   readonly number: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
-/** What a client publishes on one stream. `WebSocketBinaryService.publisher` makes it. */
-export class Publisher {
+/** What a client publishes on one stream. `publisher` makes it. */
+export class Publisher implements AttachedPublisher {
   readonly stream: string;
   readonly #writer: StreamWriter;
   readonly #settings: Settings;
@@ -93,14 +73,9 @@ export class Publisher {
   #flushes: Receipt[] = [];
   #failure: Error | null = null;
 
-  constructor(
-    stream: string,
-    id: number,
-    settings: Settings,
-    clock: SendClock,
-    { samples = "as given", memory = {}, onLost }: PublishOptions,
-    owner: PublisherOwner,
-  ) {
+  /** Use `publisher`. */
+  constructor(stream: string, { samples = "as given", memory = {}, onLost }: PublishOptions, owner: PublisherOwner) {
+    const { id, settings, clock } = owner;
     const { messages, bytes } = { ...DEFAULT_MEMORY, ...memory };
     if (!(messages >= 1 && bytes >= 1))
       throw new RangeError("the memory of a publisher is at least 1 message and 1 byte");
@@ -203,7 +178,7 @@ export class Publisher {
   }
 
   /** Notes that the server acknowledged a message. Returns whether it is one of this publisher. */
-  acknowledged({ timestamp, next }: Extract<SessionEvent, { kind: "acknowledged" }>): boolean {
+  acknowledged({ timestamp, next, lost }: Extract<SessionEvent, { kind: "acknowledged" }>): boolean {
     const receipt = this.#receipts.get(timestamp);
     this.#receipts.delete(timestamp);
     receipt?.resolve();
@@ -214,9 +189,10 @@ export class Publisher {
       this.end(new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text));
       return true;
     }
-    if (this.#writer.isOpen && next >= this.#askedAt) this.#writer.confirm(next);
-    else this.#writer.opened(next);
+    if (this.#writer.isOpen && next >= this.#askedAt) this.#writer.confirm(next, lost);
+    else this.#writer.opened(next, lost);
     this.#settleConfirmed();
+    this.#tellLoss();
     this.pump();
     return true;
   }
@@ -267,7 +243,7 @@ export class Publisher {
     while (this.#writer.isOpen && this.#writer.unsent && connection.hasRoomForUrgent) {
       const frames = this.#writer.take(!connection.hasRoom);
       for (const outgoing of frames) connection.session.sendFrame(outgoing, this.#attempts(outgoing));
-      this.#tellLoss();
+      this.#askAboutLoss();
       if (!frames.length) break;
     }
     this.#askIfDone();
@@ -323,17 +299,43 @@ export class Publisher {
     for (const { resolve } of done) resolve();
   }
 
-  #tellLoss(): void {
-    const messages = this.#writer.lost - this.#told;
-    if (!messages) return;
-    this.#told += messages;
-    const [first, last] = this.#writer.latestLoss;
+  /** Asks the server how many messages are lost, if some were not in memory any more. */
+  #askAboutLoss(): void {
+    if (!this.#writer.skipped || this.#asked !== null) return;
+    const [first, end] = this.#writer.skipped;
+    this.#writer.skipped = null;
     for (const [timestamp, { number, reject }] of [...this.#receipts]) {
-      if (number < first || number > last) continue;
+      if (number < first || number >= end) continue;
       this.#receipts.delete(timestamp);
       reject(new NotAcknowledged(timestamp, 0));
     }
-    const onLost = this.#onLost;
-    if (onLost) callSafely(() => onLost({ stream: this.stream, first, last, messages }));
+    this.#ask();
   }
+
+  #tellLoss(): void {
+    const messages = this.#writer.lost - this.#told;
+    this.#told = this.#writer.lost;
+    const onLost = this.#onLost;
+    if (messages > 0 && onLost) callSafely(() => onLost({ stream: this.stream, messages }));
+  }
+}
+
+/**
+ * Publishes on a stream so that each message arrives once.
+ *
+ * In version 4, the client opens the stream: it numbers the messages, and sends the constant fields of ECG_DATA once, as a
+ * template, and then records. After a reconnection, the server says which message it expects next, and the client sends from
+ * there what it has in memory. What is no longer in memory is lost: `onLost` is told how many messages, and viewers of
+ * version 4 see the same number. Another client that opens the stream ends this publisher.
+ *
+ * Over a connection to a server before version 4, messages are sent as by `sendMessage`.
+ *
+ * @param service a `WebSocketBinaryService`
+ * @throws RangeError if the name is empty or too long, or an option is out of range
+ * @throws Error if there is a publisher of the stream already
+ */
+export function publisher(service: PublisherHost, stream: string, options: PublishOptions = {}): Publisher {
+  if (!stream || [...stream].length > MAX_STREAM_NAME)
+    throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
+  return service.attachPublisher(stream, (owner) => new Publisher(stream, options, owner));
 }

@@ -8,7 +8,6 @@ import {
   CloseCode,
   DATA_TYPES,
   Flag,
-  MAX_STREAM_NAME,
   type MessageType,
   SESSION_VERSIONS,
   VERSIONS,
@@ -17,13 +16,13 @@ import {
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
 import type { Place } from "../session/stream-book.js";
+import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
 import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructor } from "./connection.js";
 import type { Gap } from "./cursor.js";
 import { callSafely, Emitter } from "./emitter.js";
 import { Outbox } from "./outbox.js";
-import { Publisher, type PublishOptions } from "./publisher.js";
 import type { FollowedStream, StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.js";
 
@@ -141,7 +140,7 @@ const CONNECT_TIMEOUT = 10;
  * It reconnects when a connection is lost, and the subscriptions resume: each message arrives once and in order, and lost
  * messages are reported.
  */
-export class WebSocketBinaryService {
+export class WebSocketBinaryService implements PublisherHost {
   readonly #settings: Settings;
   readonly #backoff: BackoffOptions | null;
   readonly #connectTimeout: number;
@@ -151,7 +150,7 @@ export class WebSocketBinaryService {
   readonly #events = new Emitter<ServiceEvents>();
   readonly #subscriptions: Subscriptions;
   readonly #outbox: Outbox;
-  readonly #publishers = new Map<string, Publisher>();
+  readonly #publishers = new Map<string, AttachedPublisher>();
   #latestId = 0;
   readonly #owner: ConnectionOwner;
   #url = "";
@@ -322,23 +321,19 @@ export class WebSocketBinaryService {
   }
 
   /**
-   * Publishes on a stream so that each message arrives once.
+   * Attaches the publisher of a stream. `publisher` calls it.
    *
-   * In version 4, the client opens the stream: it numbers the messages, and sends the constant fields of ECG_DATA once, as a
-   * template, and then records. After a reconnection, the server says which message it expects next, and the client sends from
-   * there what it has in memory. What is no longer in memory is lost: `onLost` is told how many messages, and viewers of
-   * version 4 see the same number. Another client that opens the stream ends this publisher.
-   *
-   * Over a connection to a server before version 4, messages are sent as by `sendMessage`.
-   *
-   * @throws RangeError if the name is empty or too long, or an option is out of range
    * @throws Error if there is a publisher of the stream already
    */
-  publisher(stream: string, options: PublishOptions = {}): Publisher {
-    if (!stream || [...stream].length > MAX_STREAM_NAME)
-      throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
+  attachPublisher<Attached extends AttachedPublisher>(
+    stream: string,
+    make: (owner: PublisherOwner) => Attached,
+  ): Attached {
     if (this.#publishers.has(stream)) throw new Error(`there is a publisher of "${stream}" already`);
-    const publisher = new Publisher(stream, ++this.#latestId, this.#settings, this.#clock, options, {
+    const publisher = make({
+      settings: this.#settings,
+      clock: this.#clock,
+      id: ++this.#latestId,
       sendMessage: (type, data, how) => this.sendMessage(type, data, how),
       forget: (over) => {
         if (this.#publishers.get(stream) === over) this.#publishers.delete(stream);

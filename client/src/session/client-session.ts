@@ -64,8 +64,11 @@ export type SessionEvent =
       /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
       line: Line | null;
     }
-  /** `next` is the number that the server expects next, in the answer to the opening of a stream; else null. */
-  | { kind: "acknowledged"; timestamp: bigint; next: number | null }
+  /**
+   * In the answer to the opening of a stream, `next` is the number that the server expects next, and `lost` how many messages it
+   * passed over; else they are null and 0.
+   */
+  | { kind: "acknowledged"; timestamp: bigint; next: number | null; lost: number }
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
   /**
@@ -515,7 +518,12 @@ export class ClientSession {
     const acknowledged = timestampOf(fieldOf(data, "ack"));
     if (acknowledged !== null) {
       if (this.#unacknowledged.acknowledged(acknowledged))
-        events.push({ kind: "acknowledged", timestamp: acknowledged, next: numberOf(fieldOf(data, "next")) });
+        events.push({
+          kind: "acknowledged",
+          timestamp: acknowledged,
+          next: numberOf(fieldOf(data, "next")),
+          lost: numberOf(fieldOf(data, "lost")) ?? 0,
+        });
     } else {
       const echoed = timestampOf(fieldOf(data, "ping"));
       const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);

@@ -2,8 +2,8 @@
  * What a client publishes on a stream that it opens: epoch, numbers and templates, and what may have to be sent again.
  *
  * The owner opens the stream over each connection, and is told by the answer which message the server expects next. From
- * there, `take` gives the frames to send, in order. A message that the server lacks and that is no longer in memory is lost,
- * and counted.
+ * there, `take` gives the frames to send, in order. A message that the server lacks and that is no longer in memory is lost;
+ * the server counts it, as only it knows which urgent messages it has.
  */
 import type { ExactCounts } from "../codec/exact.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
@@ -40,13 +40,19 @@ export class StreamWriter {
   next = 1;
   /** The server has, or will never get, every message before this number. */
   confirmed = 1;
-  /** Messages that the server lacked and that were not in memory any more. */
+  /** Messages that the server was not sent, as it has told: they were not in memory any more, or were refused. */
   lost = 0;
-  /** The first and the last number among which the latest of these are. */
-  latestLoss: readonly [number, number] = [0, 0];
+  /**
+   * The first number of messages that were not in memory any more when it was their turn, and the one behind the last; null if
+   * there are none. The owner asks the server then.
+   */
+  skipped: readonly [number, number] | null = null;
   /** Whether the server has opened the stream over the present connection. */
   isOpen = false;
 
+  /** As the server has told; less if it has forgotten the epoch. */
+  #lostHere = 0;
+  #lostBefore = 0;
   readonly #memory: Memory;
   readonly #clock: SendClock;
   readonly #records: RecordWriter;
@@ -110,7 +116,8 @@ export class StreamWriter {
 
   /** Returns the frame that opens the stream, or asks how far the server has got. The server answers it. */
   opening(): Outgoing {
-    const fields = { template: 0, stream: this.stream, epoch: this.epoch };
+    const first = this.isOpen && this.#toSend >= this.#oldest && this.#oldest > 1 ? { first: this.#oldest } : {};
+    const fields = { template: 0, stream: this.stream, epoch: this.epoch, ...first };
     return this.#outgoing(MessageType.STREAM_TEMPLATE, fields, Flag.ACK_REQUIRED, 0);
   }
 
@@ -201,9 +208,15 @@ export class StreamWriter {
     this.isOpen = false;
   }
 
-  /** Notes that the server has opened the stream over a new connection, and expects that number next. */
-  opened(next: number): void {
+  /**
+   * Notes that the server has opened the stream over a new connection.
+   *
+   * @param next the number that it expects next
+   * @param lost messages of the epoch that it passed over
+   */
+  opened(next: number, lost: number): void {
     this.isOpen = true;
+    this.#noteLost(lost);
     this.confirmed = this.#toSend = Math.min(next, this.next);
     this.#ahead.clear();
     this.#explained.clear();
@@ -212,8 +225,9 @@ export class StreamWriter {
       .map(([number]) => number);
   }
 
-  /** Notes how far the server has got over this connection. */
-  confirm(next: number): void {
+  /** Notes how far the server has got over this connection. Parameters are those of `opened`. */
+  confirm(next: number, lost: number): void {
+    this.#noteLost(lost);
     this.confirmed = Math.max(this.confirmed, Math.min(next, this.next));
   }
 
@@ -251,17 +265,21 @@ export class StreamWriter {
     return this.next - this.#kept.size;
   }
 
-  /** Counts what is no longer in memory as lost. Templates among it still are, and are sent in their place. */
+  /** Goes on to the oldest message in memory. Templates before it that are kept are sent in their place. */
   #skipLost(): Outgoing[] {
     const [first, oldest] = [this.#toSend, this.#oldest];
-    let lost = oldest - first;
-    for (const number of [...this.#ahead]) if (number < oldest && this.#ahead.delete(number)) lost--;
     const templates = [...this.#templates].filter(([number]) => number >= first && number < oldest);
-    this.latestLoss = [first, oldest - 1];
+    this.skipped = [first, oldest];
     this.#toSend = oldest;
-    this.lost += lost - templates.length;
+    for (const number of [...this.#ahead]) if (number < oldest) this.#ahead.delete(number);
     for (const [number] of templates) this.#explained.add(number);
     return templates.map(([, outgoing]) => outgoing);
+  }
+
+  #noteLost(lost: number): void {
+    if (lost < this.#lostHere) this.#lostBefore = this.lost; // it has forgotten what it had
+    this.#lostHere = lost;
+    this.lost = this.#lostBefore + lost;
   }
 }
 
