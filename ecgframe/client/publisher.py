@@ -161,8 +161,8 @@ class Publisher:
         """Publish a message on the stream.
 
         It is kept in memory and sent as soon as the server takes it; without a connection, this returns at once. If the
-        server falls behind over an open connection, this waits. An alert, and a message with PRIORITY, overtakes the
-        messages that wait.
+        server falls behind over an open connection, or memory is full before it has begun, this waits. An alert, and a
+        message with PRIORITY, overtakes the messages that wait.
 
         Args:
             type: ECG_DATA, ANOMALY_ALERT, PREDICTION_RESULT or FEATURE_DATA.
@@ -193,7 +193,7 @@ class Publisher:
                 outgoing = await self._write(type, data, wanted)
             else:
                 async with self._in_order:
-                    while self._writer.is_open and self._writer.unsent >= MOST_UNSENT:
+                    while self._is_behind:
                         await self._progress()
                     outgoing = await self._write(type, data, wanted)
             if acknowledged:
@@ -323,6 +323,13 @@ class Publisher:
         """Whether there is a connection to a server before version 4."""
         connection = self._connection
         return connection is not None and connection.session.version < NUMBERED
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether a message has to wait until others were sent. Without a connection, none does."""
+        if self._connection is None or self._is_unnumbered:
+            return False
+        return self._writer.is_tight or (self._writer.is_open and self._writer.unsent >= MOST_UNSENT)
 
     def _check(self, type: MessageType, data: Any, flags: Flag) -> None:
         self._check_over()

@@ -135,6 +135,7 @@ class WebSocketBinaryHandler:
             self._pass_to_others,
             self._publish_opened,
             self._wall_clock_us,
+            opens=isinstance(self._backplane, LocalBackplane),
         )
         self._shared = Shared(
             settings=self.settings,

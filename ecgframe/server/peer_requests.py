@@ -52,6 +52,7 @@ class Requests:
         broadcast: sends a message to all connections but its sender.
         publish_opened: publishes a message of a stream that a connection has opened; returns whether it is new.
         wall_clock_us: returns microseconds since 1970, always more than the time before.
+        opens: whether clients may open streams: not if several servers number them together.
     """
 
     def __init__(
@@ -63,7 +64,10 @@ class Requests:
         broadcast: Callable[[Message, Connection], Awaitable[object]],
         publish_opened: Callable[[Connection, Received], Awaitable[bool]],
         wall_clock_us: Callable[[], int],
+        *,
+        opens: bool,
     ) -> None:
+        self._opens = opens
         self._publish_opened = publish_opened
         self._wall_clock_us = wall_clock_us
         self._hooks = hooks
@@ -116,6 +120,8 @@ class Requests:
                 raise InvalidDataFormat(f"a stream's name has 1 to {self._limits.stream_name} characters")
             if not self._publishes:
                 raise PermissionDenied("this server does not publish what clients send")
+            if not self._opens:
+                raise PermissionDenied("this server numbers its streams together with others; publish with stream 0")
             await self._require(connection, "publish", name)
             if name not in connection.opened and len(connection.opened) >= self._limits.streams_per_connection:
                 raise RateLimitExceeded(f"{len(connection.opened)} streams are opened over this connection, the most")

@@ -114,9 +114,11 @@ class StreamWriter:
         return self.next - self._to_send - len(self._ahead)
 
     @property
-    def unsent_nbytes(self) -> int:
-        """Bytes of these, at most."""
-        return self._nbytes if self.unsent else 0
+    def is_tight(self) -> bool:
+        """Whether the next messages may push one out of memory that was never sent over the present connection."""
+        if not self.unsent or self._to_send > self._oldest:
+            return False
+        return len(self._memory) + 2 > self._most_frames or 2 * self._nbytes > self._most_nbytes
 
     @property
     def kept(self) -> int:

@@ -287,3 +287,78 @@ def test_cuts_of_every_connection_at_any_time(seed):
             assert publisher.lost == 0
 
     run(conversation())
+
+
+def test_a_server_that_has_forgotten_the_epoch_gets_it_again():
+    async def conversation():
+        gaps = []
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(serving(server()))
+            proxy = await stack.enter_async_context(cutting_proxy(first))
+            viewer = await stack.enter_async_context(impatient(proxy.url, settings=CLIENT))
+            subscription = await stack.enter_async_context(viewer.subscribe(STREAM, on_gap=gaps.append))
+            await until(lambda: subscription.status == "subscribed")
+            client = await stack.enter_async_context(impatient(proxy.url, settings=CLIENT))
+            publisher = client.publisher(STREAM, memory_frames=20)
+            for n in range(30):
+                await publisher.send(ECG, ecg(n))
+            await publisher.flush()
+            assert sequences(await take(subscription, 30)) == list(range(30))
+            handler = server()
+            proxy.targets = [await stack.enter_async_context(serving(handler))]
+            proxy.cut()
+            for n in range(30, 36):
+                await publisher.send(ECG, ecg(n))
+            await publisher.flush()
+            assert sequences(await take(subscription, 6)) == list(range(30, 36))
+            # Until the publisher came back, the viewer could not know what it misses.
+            assert all(gap.frames is None for gap in gaps)
+            # The second server never had what memory did not hold any more; only the template is kept apart.
+            assert publisher.lost > 0
+            assert handler.stats()["streams"][STREAM]["frames"] == publisher.stats()["written"] - publisher.lost
+
+    run(conversation())
+
+
+def test_a_large_message_is_encoded_in_a_thread_and_keeps_its_place():
+    async def conversation():
+        async with (
+            serving(server()) as port,
+            impatient(url_of(port), settings=CLIENT) as viewer,
+            viewer.subscribe(STREAM) as subscription,
+            impatient(url_of(port), settings=CLIENT) as client,
+            client.publisher(STREAM) as publisher,
+        ):
+            large = ecg(1, signal=np.zeros((2, 20_000), "int16"))
+            await asyncio.gather(*(publisher.send(ECG, data) for data in (ecg(0), large, ecg(2))))
+            messages = await take(subscription, 3)
+            assert sequences(messages) == [0, 1, 2]
+            assert [bool(message.form) for message in messages] == [True, False, True]
+
+    run(conversation())
+
+
+def test_a_publisher_that_is_behind_makes_its_application_wait():
+    async def conversation():
+        async with (
+            serving(server()) as port,
+            cutting_proxy(port) as proxy,
+            impatient(proxy.url, settings=CLIENT) as client,
+        ):
+            publisher = client.publisher(STREAM, memory_bytes=1 << 26)
+            await publisher.send(ECG, ecg(0), acknowledged=True)
+            proxy.hold()
+
+            async def send_on():
+                noise = np.random.default_rng(1).random((2, 3000))
+                for n in range(1, 2000):
+                    await publisher.send(ECG, ecg(n, signal=noise), timeout=0.2)
+
+            with pytest.raises(TimeoutError):
+                await send_on()
+            await publisher.send(ALERT, alert(1), timeout=0.2)  # overtakes what waits
+            proxy.release()
+            await publisher.flush()
+            assert publisher.lost == 0
+
+    run(conversation())
