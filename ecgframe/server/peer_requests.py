@@ -10,7 +10,7 @@ from ..background.threads import DECODED_AT_ONCE, in_thread, let_go
 from ..codec import Message
 from ..errors import InvalidDataFormat, PermissionDenied, ProtocolError, RateLimitExceeded
 from ..messages.templates import Template
-from ..protocol import Check, ErrorCode, Flag, MessageType
+from ..protocol import LARGEST_SEQUENCE, Check, ErrorCode, Flag, MessageType
 from ..session import (
     Event,
     FrameRefused,
@@ -142,6 +142,7 @@ class Requests:
         try:
             if int(message.flags) & _BROADCAST:
                 raise InvalidDataFormat("a broadcast belongs to no stream")
+            _check_number(message.sequence or 0)
             await self._require(connection, "publish", place.name)
             is_new = await self._publish_opened(connection, event)
         except ProtocolError as error:
@@ -154,6 +155,7 @@ class Requests:
         """Publish a template of a stream that the client has opened."""
         number, (name, epoch) = event.message.sequence or 0, event.stream
         try:
+            _check_number(number)
             await self._require(connection, "publish", name)
             with self._hold(name) as stream:
                 await self._streams.join(stream)
@@ -261,6 +263,16 @@ class Requests:
 
     def _is_name(self, name: object) -> bool:
         return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name
+
+
+def _check_number(number: int) -> None:
+    """Refuse the largest number: there has to be one that follows.
+
+    Raises:
+        InvalidDataFormat: it is that one.
+    """
+    if number >= LARGEST_SEQUENCE:
+        raise InvalidDataFormat(f"a message of an opened stream has a number below {LARGEST_SEQUENCE}")
 
 
 def overtakes(message: Message) -> bool:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
 
-from ..protocol import OPENED_TEMPLATES_PER_MINUTE
+from ..protocol import LARGEST_SEQUENCE, OPENED_TEMPLATES_PER_MINUTE
 
 REMEMBERED: Final = 1024
 """Numbers of messages that overtook which are remembered until those before them have come."""
@@ -85,7 +85,7 @@ class Publisher:
 
     def pass_over(self, number: int, *, overtakes: bool) -> None:
         """Note that a message is refused: sending it again would not help."""
-        if self.take(number, overtakes=overtakes) is Verdict.NEW:
+        if number < LARGEST_SEQUENCE and self.take(number, overtakes=overtakes) is Verdict.NEW:
             self._losses.append(range(number, number + 1))
             self.lost += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -17,7 +18,7 @@ from ecgframe.messages.templates import Template
 from ecgframe.protocol import OPENED_TEMPLATES_PER_MINUTE, Form
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.publisher import Publisher, Verdict
-from ecgframe.session import Acknowledged, Settings, StreamWriter
+from ecgframe.session import Acknowledged, FrameRefused, Numbered, Received, Settings, StreamWriter
 from ecgframe.session.outgoing import encoding_for
 from ecgframe.session.settings import EVERYTHING, OF_VERSION_4
 
@@ -148,7 +149,9 @@ def test_a_jump_is_a_gap_and_who_comes_too_late_is_refused():
             peer.features(1)
             peer.features(2**53 - 2)
             peer.features(7)
-            assert await peer.codes() == [ErrorCode.INVALID_DATA_FORMAT]
+            peer.features(2**53 - 1)
+            peer.template(template(), 2**53 - 1)
+            assert await peer.codes() == [ErrorCode.INVALID_DATA_FORMAT] * 3
             assert await heard(viewer) == [1, 2**53 - 2]
             assert await peer.open() == 2**53 - 1
 
@@ -390,3 +393,94 @@ def test_a_writer_and_the_server_count_the_same_losses(steps, frames):
     assert publisher.lost == writer.lost == writer.next - 1 - len(had)
     assert not writer.unsent
     assert writer.kept <= frames
+
+
+# --- anything that a client may send ---
+
+
+def anything(rng, epoch, count):
+    """A frame of a publisher, its nth: sound, odd or broken."""
+    number = max(0, count + rng.choice((0, 0, 0, 0, 1, 2, -1, -3))) if rng.random() < 0.99 else 2**53 - 1
+    id = rng.choice((1, 1, 1, 1, 1, 1, 0, 2, 3))
+    flags = rng.choice((0, 0, 0, Flag.ACK_REQUIRED, Flag.PRIORITY, Flag.BROADCAST))
+    stamp = rng.randrange(10**6, 10**9)
+    one = template(rng.choice((1, 1, 2, 3, 65_535)), rng.choice((STREAM, STREAM, "ecg/2")), gain=rng.choice((1, 1, 2)))
+    kind = rng.randrange(8)
+    try:
+        if kind == 0:
+            fields = {
+                "template": 0,
+                "stream": rng.choice((STREAM, "ecg/2")),
+                "epoch": epoch + rng.choice((0, 0, 0, -1, 1)),
+            }
+            if rng.random() < 0.3:
+                fields["first"] = rng.choice((1, 2, number + 2, 2**53, -1, "x", None, 1.5))
+            frame = encode(0x23, fields, version=4, stream_id=id, flags=Flag.ACK_REQUIRED, timestamp=stamp)
+        elif kind == 1:
+            fields = one.fields_on_the_wire()
+            frame = encode(0x23, fields, version=4, stream_id=id, sequence=number, timestamp=stamp)
+        elif kind in (2, 3):
+            payload = one.encode(SIGNAL, stamp, rng.choice((None, 4)), delta=rng.random() < 0.5)
+            frame = encode(
+                1, payload, version=4, stream_id=id, sequence=number, form=Form.RECORD, flags=flags, timestamp=stamp
+            )
+        elif kind == 4:
+            fields = {"template": 1, "stream": STREAM}
+            frame = encode(0x20, fields, version=4, timestamp=stamp)
+        else:
+            type = rng.choice((1, 2, 4))
+            fields = {
+                1: {"signal": SIGNAL, "sampling_rate": 500, "stream": rng.choice((STREAM, "ecg/2"))},
+                2: {"kind": "pause", "timestamp": 1.0},
+                4: rng.choice(({"features": {"n": 1}}, [1, 2], None)),
+            }[type]
+            frame = encode(type, fields, version=4, stream_id=id, sequence=number, flags=flags, timestamp=stamp)
+    except ValueError:  # no sender of ours writes it
+        return anything(rng, epoch, count)
+    if rng.random() < 0.1:
+        broken = bytearray(frame)
+        broken[rng.randrange(len(broken))] ^= 1 << rng.randrange(8)
+        frame = bytes(broken)
+    return frame
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_clients_send_viewers_get_sound_frames_and_each_number_once(seed, caplog):
+    async def conversation():
+        rng, epoch, count = random.Random(seed), 1, 0
+        handler = server(ring_seconds=60)
+        async with handler, numbered_viewer(handler) as viewer, numbered_viewer(handler, versions=(1, 2, 3)) as old:
+            for stream in (STREAM, "ecg/2"):
+                await viewer.subscribe(stream)
+                await old.subscribe(stream)
+            for _ in range(25):
+                async with numbered_viewer(handler) as peer:
+                    epoch += rng.randrange(2)
+                    count += 1
+                    fields = {"template": 0, "stream": STREAM, "epoch": epoch}
+                    peer.link._to_receive.put_nowait(encode(0x23, fields, version=4, stream_id=1, timestamp=1))
+                    fields = template().fields_on_the_wire()
+                    peer.link._to_receive.put_nowait(
+                        encode(0x23, fields, version=4, stream_id=1, sequence=count, timestamp=2)
+                    )
+                    for _ in range(25):
+                        count += 1
+                        peer.link._to_receive.put_nowait(anything(rng, epoch, count))
+                    for _ in range(40):
+                        await asyncio.sleep(0)
+                        peer.talk()
+            await viewer.settle()
+            await old.settle()
+            for events in (viewer.events, old.events):
+                assert [event for event in events if isinstance(event, FrameRefused)] == []
+            places = [
+                (*event.stream, event.message.sequence)
+                for event in viewer.events
+                if isinstance(event, (Received, Numbered)) and event.stream is not None
+            ]
+            assert len(places) == len(set(places))
+            assert len(places) > 20
+            assert handler._streams._templates_limit.used < 1 << 20
+
+    run(conversation())
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
