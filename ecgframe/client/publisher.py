@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, get
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge
 from ..exact import ExactSamples
+from ..foreign_text import gated_logger
 from ..protocol import DATA_TYPES, ErrorCode, Flag, MessageType
 from ..session import Acknowledged, ErrorReceived, Settings, StreamWriter, Undelivered, prepare_outgoing
 from ..session.outgoing import encoding_for
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from ..session import Encoding, Outgoing
     from .connection import Connection
+
+log = gated_logger("ecgframe.client")
 
 Samples = Literal["as given", "exact"]
 """How the samples of a message travel in records."""
@@ -216,7 +219,9 @@ class Publisher:
                 await self._progress()
 
     async def close(self, *, timeout: float = 30.0) -> None:
-        """Wait until the server has all messages, then stop publishing.
+        """Wait until the server has all messages, then stop publishing. Leaving the publisher's block does the same.
+
+        Closing the client does not wait: it ends its publishers, and logs how many messages were not confirmed.
 
         Raises:
             TimeoutError: the server did not say so in that time; ``stats`` tells how far it has got.
@@ -306,6 +311,14 @@ class Publisher:
         if self._is_over:
             return
         self._is_over = True
+        unconfirmed = self._writer.next - self._writer.confirmed
+        if unconfirmed:
+            log.warning(
+                "the publisher of %r ends with %d messages that the server has not confirmed; %d were not sent",
+                self.stream,
+                unconfirmed,
+                self._writer.unsent,
+            )
         self._failure = failure or ConnectionLost("the client is closed")
         self._forget_question()
         self._writer.disconnected()
