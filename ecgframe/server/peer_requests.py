@@ -133,6 +133,8 @@ class Requests:
                     publisher.give_up_before(request.first)
                     expected = publisher.line + 1
         except ProtocolError as error:
+            if error.code is ErrorCode.PERMISSION_DENIED:  # otherwise it may try again
+                connection.session.forget_opening(name)
             raise StreamRefused(error, name, epoch) from error
         connection.session.answer_opening(request.message, expected, publisher.lost)
 

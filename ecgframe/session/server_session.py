@@ -68,6 +68,11 @@ class ServerSession(Session):
         answer = {"ack": message.timestamp, "type": int(message.type), "next": next, "lost": lost}
         self._say(MessageType.PONG, answer)
 
+    def forget_opening(self, stream: str) -> None:
+        """Forget a stream that the client may not open, with its templates. What it sends of it is let go."""
+        if self._reader is not None:
+            self._reader.book.unbind(stream)
+
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         self._require_first_negotiation()
         version = data.get("version")

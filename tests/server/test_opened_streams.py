@@ -201,6 +201,23 @@ def test_two_publishers_end_each_others_epochs_for_ever():
     run(conversation())
 
 
+def test_templates_of_a_stream_that_may_not_be_opened_are_forgotten():
+    async def conversation():
+        async def nobody(connection, action, stream):
+            return False
+
+        handler = WebSocketBinaryHandler(settings=Settings(versions=ALL), authorize=nobody)
+        async with handler, publishing(handler) as peer:
+            assert await peer.open() == ErrorCode.PERMISSION_DENIED
+            peer.template(template(), 1)
+            peer.record(2)
+            assert await peer.codes() == [ErrorCode.PERMISSION_DENIED]  # let go in silence
+            [connection] = handler._connections.values()
+            assert len(connection.session._reader.book) == 0
+
+    run(conversation())
+
+
 def test_another_connection_goes_on_in_the_same_epoch():
     async def conversation():
         async with server() as handler, publishing(handler) as one, publishing(handler) as other:
