@@ -362,3 +362,40 @@ def test_a_publisher_that_is_behind_makes_its_application_wait():
             assert publisher.lost == 0
 
     run(conversation())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_small_memory_and_cuts_lose_what_both_ends_count_alike(seed):
+    async def conversation():
+        at_random = random.Random(seed)
+        async with AsyncExitStack() as stack:
+            port = await stack.enter_async_context(serving(server()))
+            to_publisher = await stack.enter_async_context(cutting_proxy(port))
+            to_viewer = await stack.enter_async_context(cutting_proxy(port))
+            viewer = await stack.enter_async_context(impatient(to_viewer.url, settings=CLIENT))
+            subscription = await stack.enter_async_context(viewer.subscribe(STREAM))
+            await until(lambda: subscription.status == "subscribed")
+            client = await stack.enter_async_context(impatient(to_publisher.url, settings=CLIENT))
+            publisher = client.publisher(STREAM, memory_frames=4)
+            for n in range(150):
+                type, data = (ALERT, alert(n)) if n % 7 == 3 else (ECG, ecg(n, gain=100 + n // 20))
+                await publisher.send(type, data)
+                if at_random.random() < 0.08:
+                    to_publisher.cut()
+                if at_random.random() < 0.08:
+                    to_viewer.cut()
+                await asyncio.sleep(at_random.choice((0, 0, 0.001, 0.004)))
+            await publisher.flush()
+            last = ecg(150)
+            await publisher.send(ECG, last)
+            await publisher.close()
+            seen = [await anext(subscription)]
+            while seen[-1].data["sequence"] != 150:
+                seen.append(await anext(subscription))
+            assert len(set(sequences(seen))) == len(seen)
+            assert publisher.lost == subscription.dropped
+            # Each number is a message that arrived, one that is lost, or a template, of which the fields make eight.
+            written = publisher.stats()["written"]
+            assert 1 <= written - len(seen) - publisher.lost <= 9
+
+    run(conversation())
