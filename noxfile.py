@@ -120,11 +120,11 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def whole(session: nox.Session) -> None:
     """Every test but the thorough ones, and what share of the Python they reach, but for the codec: see plain."""
-    install(session, "all,mne", "browser", "coverage")
+    install(session, "all,mne", "browser", "bundling", "coverage")
     measured = ("--cov", "--cov-report=")
-    session.run("pytest", "--quiet", "--slow", *TWICE_PARALLEL, *measured, *session.posargs)
+    session.run("pytest", "--quiet", "--slow", *TWICE_PARALLEL, "--durations=40", *measured, *session.posargs)
     session.run("coverage", "report", "--omit", OF_PLAIN, "--fail-under=95")
-    session.run("pytest", "--quiet", "-m", "alone and not thorough", *session.posargs)
+    session.run("pytest", "--quiet", "-m", "alone and not thorough", "--durations=20", *session.posargs)
 
 
 @nox.session(default=False)
@@ -236,7 +236,7 @@ def rehearsal(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def requirements(session: nox.Session) -> None:
-    """Whether what the package requires has wheels for each Python and platform; asks the index, for some minutes."""
+    """Check that all requirements have wheels for each Python and platform. It asks the index and takes minutes."""
     session.install("packaging>=24", "pip>=25")
     session.run("python", "-m", "release.requirements")
 

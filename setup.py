@@ -17,6 +17,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.sdist import sdist
@@ -25,6 +26,7 @@ BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
 SOURCES = [*sorted(kernel.as_posix() for kernel in Path("ecgframe/_core").glob("*.pyx")), "ecgframe/codec.py"]
+WITH_NUMPY = {"ecgframe/_core/ndarrays.pyx"}
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
 if "clang" in os.environ.get("CC", ""):  # which minds, other than gcc, that Python calls functions by another type
@@ -81,7 +83,7 @@ setup(
             Extension(
                 path.partition(".")[0].replace("/", "."),
                 [path],
-                include_dirs=["ecgframe/_core"],
+                include_dirs=["ecgframe/_core", *([numpy.get_include()] if path in WITH_NUMPY else [])],
                 define_macros=[("CYTHON_TRACE_NOGIL", "1")] if TRACED else [],
                 extra_compile_args=compiler_flags(),
                 extra_link_args=SANITIZERS[:1] if BUILD == "sanitized" else [],

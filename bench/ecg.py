@@ -62,7 +62,7 @@ def message(size: Size, dtype: str, form: str = "ndarray") -> dict:
 
 
 def same(left: object, right: object) -> bool:
-    """Tell whether values are equal, including types, dtypes and shapes."""
+    """Return whether values are equal, including types, dtypes and shapes."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         return left.dtype == right.dtype and np.array_equal(left, right)
     if isinstance(left, dict) and isinstance(right, dict):

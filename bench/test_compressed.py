@@ -1,6 +1,6 @@
-"""What does compression cost, and what does it leave? The peers get zlib at level 6 around their payload.
+"""Time and size of compressed messages. The payloads of the other libraries are compressed with zlib at level 6.
 
-The size stands behind the name: bytes, of a whole frame for ecgframe, of the bare payload for the others.
+The name of each result states the size in bytes: of the whole frame for ecgframe, of the payload for the others.
 """
 
 import random

@@ -1,6 +1,6 @@
-"""Which library should sum, deflate and inflate payloads? On whole payloads of the list form, 0.3 to 500 KB.
+"""Compares libraries for checksums, compression and decompression, with payloads in list form from 0.3 to 500 KB.
 
-Deflating is a trade, so the share of the payload that is left stands behind the name.
+The name of each result of compression states the compressed size in percent.
 """
 
 import zlib

@@ -1,6 +1,6 @@
-"""How long does it take to make bytes of an ECG message?
+"""Encoding of an ECG message.
 
-From an ndarray, peers without array support make lists first (`tolist`), as they must. From lists, all get the lists.
+Libraries without support for arrays convert an ndarray to lists first (`tolist`). From lists, all get the lists.
 """
 
 import ecg

@@ -71,7 +71,7 @@ _FROM_CLIENT = ("Client", "connect")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FROM_CLIENT, "__version__"})
+    return sorted({*globals(), *_FROM_CLIENT, "__version__"} - {"Any", "TYPE_CHECKING"})
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from ._core.clock cimport Clock as CompiledClock
 from ._core.frame cimport PendingFrame, build_frame, pending_frame
 from ._core.message cimport message_of
 from ._core.pack cimport pack as pack_payload, pack_frame, pack_frame_into
+from ._core.record cimport RecordCoder as CompiledCoder, read_record_head
 from ._core.unpack cimport unpack as unpack_payload, unpack_checked
 
 
@@ -28,6 +29,8 @@ cdef int _ALGORITHM
 cdef object _ZERO
 cdef int _FILTER_AT
 cdef int _TEMPLATE
+cdef Py_ssize_t _LONGEST_TEMPLATE
+cdef Py_ssize_t _RECORD_HEADER
 cdef int _COMPRESSED_SINCE
 
 
@@ -79,16 +82,19 @@ cdef class Codec:
     @cython.locals(packed=Py_ssize_t)
     cdef object _prepare(self, int type, object data, int version, int flags, int form)
 
+    @cython.locals(record=FlatBuffer)
     cdef object _record_frame(
         self, int type, object data, int version, int flags, uint64_t stamp, bint describe, object stream_id,
         object sequence, int form
     )
 
+    @cython.locals(record=FlatBuffer)
     cdef object _prepare_record(self, int type, object data, int version, int flags, int form)
 
-    cdef object _checked_record(self, object data)
+    @cython.locals(flat=FlatBuffer)
+    cdef FlatBuffer _checked_record(self, object data)
 
-    cdef object _shrink_record(self, object record)
+    cdef object _shrink_record(self, FlatBuffer flat)
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame_into(
@@ -117,15 +123,16 @@ cdef class Codec:
         object templates, object batch
     )
 
-    @cython.locals(plain=FlatBuffer)
+    @cython.locals(plain=FlatBuffer, start=Py_ssize_t, stop=Py_ssize_t)
     cdef object _message_in_v4(
         self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object meter,
         object templates, object batch
     )
 
-    @cython.locals(count=object)
+    @cython.locals(head=tuple, count=object, coder=CompiledCoder)
     cdef object _read_record(
-        self, object stream_id, FlatBuffer plain, Py_ssize_t room, object templates, object meter, object batch
+        self, object stream_id, FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t room, object templates,
+        object meter, object batch
     )
 
     @cython.locals(algorithm=int)

@@ -15,6 +15,7 @@ from ._core import (
     Clock,
     Header,
     Message,
+    RecordCoder,
     as_byte,
     build_frame,
     flatten,
@@ -25,6 +26,7 @@ from ._core import (
     pack_frame_into,
     pack_payload,
     pending_frame,
+    read_record_head,
     unpack_checked,
     unpack_payload,
 )
@@ -105,6 +107,8 @@ _HEADER_SIZES = bytes(HEADER_SIZES.get(version, 0) for version in range(VERSIONS
 _TYPE_SINCE = bytes(TYPE_SINCE.get(number, 255) for number in range(256))  # type: ignore[call-overload]
 _ALWAYS_CHECKED = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
 _TEMPLATE = int(MessageType.STREAM_TEMPLATE)
+_LONGEST_TEMPLATE = MAX_TEMPLATE_PAYLOAD
+_RECORD_HEADER = RECORD_HEADER
 _FILTER_AT = 2  # offset of the filter in a record
 _COUNT_AT = 4  # offset of the number of samples per lead, four bytes
 _SAMPLES_A_BYTE = 32  # maximum number of samples of a lead that one byte of a record expands to
@@ -177,6 +181,11 @@ class RecordTemplate(Protocol):
     @property
     def rows(self) -> int:
         """Number of leads; 0 if the signal has one dimension."""
+        ...
+
+    @property
+    def coder(self) -> RecordCoder | None:
+        """Reads records without a digest as ``decode`` does, in one call; None if the template needs more than that."""
         ...
 
     def memory(self, count: int) -> int:
@@ -272,13 +281,45 @@ class EncodedFrame:
         """
         if self.timestamp is None:
             raise ValueError(f"a V{self.version} frame has no timestamp")
+        return self._with_header(self.version, timestamp, self.form, self.stream_id, self.sequence)
+
+    def in_version_3(self) -> EncodedFrame:
+        """Return the same MessagePack payload in a frame of V3, or the frame itself if it is one.
+
+        Raises:
+            ValueError: the frame is of V1 or V2, or its payload is a record.
+        """
+        if self.version == 3:
+            return self
+        if self.timestamp is None or (self.form or 0) & _RECORD:
+            raise ValueError(f"{self!r} has no equivalent in V3")
+        return self._with_header(3, self.timestamp)
+
+    def in_version_4(self, stream_id: int, sequence: int) -> EncodedFrame:
+        """Return the same MessagePack payload in a frame of V4, as a message of a stream.
+
+        Raises:
+            ValueError: the frame is not of V3.
+        """
+        if self.version != 3 or self.timestamp is None:
+            raise ValueError(f"{self!r} is not of V3")
+        return self._with_header(4, self.timestamp, 0, stream_id, sequence)
+
+    def _with_header(
+        self,
+        version: int,
+        timestamp: int,
+        form: int | None = None,
+        stream_id: int | None = None,
+        sequence: int | None = None,
+    ) -> EncodedFrame:
         flat = flatten(self.frame)
         old = flat.header_at(0, LARGEST_LENGTH)
         stamp = _check_timestamp(timestamp)
-        numbering = self.form, self.stream_id, self.sequence
-        header = Header(self.version, self.type, self.flags, self.nbytes, old.checksum, stamp, *numbering)
+        numbering = form, stream_id, sequence
+        header = Header(version, self.type, self.flags, self.nbytes, old.checksum, stamp, *numbering)
         frame = b"".join((bytes(header), flat.view(old.size, flat.nbytes)))
-        return EncodedFrame(frame, self.version, self.type, self.flags, stamp, self.nbytes, self.packed, *numbering)
+        return EncodedFrame(frame, version, self.type, self.flags, stamp, self.nbytes, self.packed, *numbering)
 
 
 class PreparedFrame:
@@ -638,25 +679,26 @@ class Codec:
         pending.sum_now()
         return PreparedFrame(pending, version, type, flags, record.nbytes, form)
 
-    def _checked_record(self, data: Any) -> memoryview:
+    def _checked_record(self, data: Any) -> FlatBuffer:
         """Return the payload of a record, which the caller has packed."""
         try:
             flat = flatten(data)
         except TypeError:
             kind = type(data).__name__
             raise TypeError(f"with RECORD, data is the packed record: bytes or another buffer, not {kind}") from None
-        if flat.nbytes < RECORD_HEADER:
+        if flat.nbytes < _RECORD_HEADER:
             raise ValueError(f"a record must have at least {RECORD_HEADER} bytes, not {flat.nbytes}")
         if flat.nbytes > self._max_payload:
             raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the limit is {self._max_payload}")
-        return flat.view(0, flat.nbytes)
+        return flat
 
-    def _shrink_record(self, record: memoryview) -> Buffer:
+    def _shrink_record(self, flat: FlatBuffer) -> Buffer:
         """Compress a record if that makes it smaller. A filter has compressed a record already."""
-        if record.nbytes <= self._threshold or record[_FILTER_AT]:
-            return record
-        deflated = shrink(record, self._level)
-        return record if deflated is None else deflated
+        if flat.nbytes <= self._threshold:
+            return flat
+        record = flat.view(0, flat.nbytes)
+        deflated = None if record[_FILTER_AT] else shrink(record, self._level)
+        return flat if deflated is None else deflated
 
     def _frame_into(
         self,
@@ -881,7 +923,9 @@ class Codec:
         payload = flat.view(start, flat.nbytes)
         plain = flatten(self._untransformed(frame.version, frame.flags, form, payload, self._max_payload))
         if form & _RECORD:
-            return self._read_record(frame.stream_id or 0, plain, self._max_payload, templates, None, None)
+            return self._read_record(
+                frame.stream_id or 0, plain, 0, plain.nbytes, self._max_payload, templates, None, None
+            )
         return unpack_payload(plain, 0, plain.nbytes, self._numeric and frame.type in DATA_TYPES, self._copy)
 
     def unpack(self, buffer: Buffer) -> Any:
@@ -917,7 +961,7 @@ class Codec:
             )
         if header.version >= 4 and (header.bits & _TRANSFORMED_IN_V4 or header.form_bits & _RECORD):
             return self._message_in_v4(flat, offset, header, room, meter, templates, batch)
-        if header.type == _TEMPLATE and header.length > MAX_TEMPLATE_PAYLOAD:
+        if header.length > _LONGEST_TEMPLATE and header.type == _TEMPLATE:
             flat.check_sum(offset, header)
             check_template_size(header.length)
         if header.bits & _TRANSFORMED:
@@ -946,41 +990,46 @@ class Codec:
         batch: _Batch | None,
     ) -> Message:
         """Decode a V4 frame whose payload was transformed or is a record, after the checks 1 to 6."""
-        plain = flatten(self._restore(flat, offset, header, room))
+        if header.bits & _TRANSFORMED_IN_V4:
+            plain = flatten(self._restore(flat, offset, header, room))
+            start, stop = 0, plain.nbytes
+        else:
+            flat.check_sum(offset, header)
+            plain = flat
+            start = offset + header.size
+            stop = start + header.length
         if header.form_bits & _RECORD:
-            data = self._read_record(header.stream_id or 0, plain, room, templates, meter, batch)
+            data = self._read_record(header.stream_id or 0, plain, start, stop, room, templates, meter, batch)
         else:
             if header.type == _TEMPLATE:
-                check_template_size(plain.nbytes)
+                check_template_size(stop - start)
             if meter is not None:
-                meter.weigh(plain, 0, plain.nbytes)
-            data = unpack_payload(plain, 0, plain.nbytes, self._numeric and header.type in DATA_TYPES, self._copy)
+                meter.weigh(plain, start, stop)
+            data = unpack_payload(plain, start, stop, self._numeric and header.type in DATA_TYPES, self._copy)
         if self._validate or header.type in _ALWAYS_CHECKED:
             data = check_received(header.type, data, header.version)
-        return message_of(header, data, plain.nbytes)
+        return message_of(header, data, stop - start)
 
     def _read_record(
         self,
         stream_id: int,
-        plain: FlatBuffer,
+        flat: FlatBuffer,
+        start: int,
+        stop: int,
         room: int,
         templates: TemplateBook | None,
         meter: Meter | None,
         batch: _Batch | None,
     ) -> Any:
         """Decode a record by its template, within the limit for batches if it is in one."""
-        if plain.nbytes < RECORD_HEADER:
-            raise InvalidDataFormat(
-                f"a record of {plain.nbytes} bytes; it has at least {RECORD_HEADER}", check=Check.PAYLOAD, offset=0
-            )
-        payload = plain.view(0, plain.nbytes)
-        number = int.from_bytes(payload[:2], "big")
+        head = read_record_head(flat, start, stop)
+        number, count, digest = head[0], head[2], head[5]
         template = None if templates is None else templates.get((stream_id, number))
         if template is None:
             raise unknown_template(number, stream_id)
-        count = int.from_bytes(payload[_COUNT_AT : _COUNT_AT + 4], "big")
         if meter is not None:
-            meter.weigh_record(template, min(count, plain.nbytes * _SAMPLES_A_BYTE), payload)
+            payload = flat.view(start, stop)
+            meter.weigh_record(template, min(count, (stop - start) * _SAMPLES_A_BYTE), payload)
         if batch is not None:
             batch.spent = (template.rows or 1) * count * _SAMPLE_SIZE
             if batch.spent > batch.left:
@@ -989,7 +1038,11 @@ class Codec:
                     f"this batch have room for {max(batch.left, 0)}",
                     check=Check.PAYLOAD,
                 )
-        return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
+        coder = template.coder
+        if coder is None or digest is not None or self._numeric:
+            payload = flat.view(start, stop)
+            return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
+        return coder.read(flat, start, stop, head, room, self._copy)
 
     def _restore(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
         """Verify the checksum of the payload, then decompress it."""

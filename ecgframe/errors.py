@@ -1,8 +1,8 @@
 """Errors of the protocol: one class for each of the specification's ten codes.
 
-The base is a ``ValueError``, as it is for the standard library's decoders, so code that guards a decode
-with ``except ValueError`` keeps working. Mistakes of the local caller (a set in the payload, a flag that the version
-lacks) are plain ``TypeError``, ``OverflowError`` or ``ValueError``: they never came over the wire.
+The base class is a ``ValueError``, as the errors of the standard library's decoders are, so ``except ValueError``
+catches them. Invalid arguments of the caller (a set in the payload, a flag that the version lacks) raise a plain
+``TypeError``, ``OverflowError`` or ``ValueError``.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from .protocol import Check, ErrorCode
 
 
 class ProtocolError(ValueError):
-    """A frame, or what it carries, is not what the specification allows.
+    """A received frame or its payload violates the specification.
 
     Attributes:
-        code: the specification's error code, ready for an ERROR message.
-        check: the row of the receiver's table of checks (``docs/protocol.md``, "What a receiver checks") that
-            failed, as a ``protocol.Check``, or None where no such row is concerned. Up to ``FLAGS``, the stream can no
-            longer be trusted; from ``CHECKSUM`` on, only this frame is lost.
-        path: where in the payload, as in ``data["leads"][3]``, or None.
-        offset: byte of the frame (checks 1 to 7) or of the inflated payload (check 11), or None.
-        reason: a word for why, where code and check do not tell what a peer should do: "template" for a record of a
-            template that is not known. Otherwise None.
+        code: error code of the specification, as in an ERROR message.
+        check: the check of a receiver that failed (``docs/protocol.md``, "What a receiver checks"), or None if the
+            error does not belong to a check. Up to ``FLAGS``, the end of the frame is unknown, so later frames cannot
+            be read; from ``CHECKSUM`` on, only this frame is lost.
+        path: place of the error in the payload, such as ``data["leads"][3]``, or None.
+        offset: position of the error in bytes, in the frame (checks 1 to 7) or in the decompressed payload (check 11),
+            or None.
+        reason: "template" for a record whose template is unknown; otherwise None.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INVALID_DATA_FORMAT
@@ -61,25 +61,25 @@ class ChecksumMismatch(ProtocolError):
 
 
 class MessageTooLarge(ProtocolError):
-    """0x102: the payload, as it travels or inflated, passes the limit."""
+    """0x102: the payload exceeds the limit, before or after decompression."""
 
     code = ErrorCode.MESSAGE_TOO_LARGE
 
 
 class DecompressionFailed(ProtocolError):
-    """0x103: the payload says it is compressed and is not one whole zlib stream."""
+    """0x103: the payload of a frame with COMPRESSED is not one complete zlib stream."""
 
     code = ErrorCode.DECOMPRESSION_FAILED
 
 
 class InvalidMessageType(ProtocolError):
-    """0x104: the second byte is no type that the version has."""
+    """0x104: the type is unknown in the version of the frame (check 3, when the header is read)."""
 
     code = ErrorCode.INVALID_MESSAGE_TYPE
 
 
 class InvalidDataFormat(ProtocolError):
-    """0x200: the bytes do not add up to a frame, or the payload not to a message."""
+    """0x200: the bytes are not a valid frame, or the payload is not a valid message."""
 
     code = ErrorCode.INVALID_DATA_FORMAT
 
@@ -91,19 +91,19 @@ class MissingRequiredFields(ProtocolError):
 
 
 class AuthenticationFailed(ProtocolError):
-    """0x202: no key for an encrypted payload, or its tag does not verify; or the peer is not who it says."""
+    """0x202: the payload cannot be decrypted or verified, or the peer is not authenticated."""
 
     code = ErrorCode.AUTHENTICATION_FAILED
 
 
 class PermissionDenied(ProtocolError):
-    """0x203: the peer may not do that."""
+    """0x203: the peer does not have the permission."""
 
     code = ErrorCode.PERMISSION_DENIED
 
 
 class RateLimitExceeded(ProtocolError):
-    """0x204: the peer sends more than it may."""
+    """0x204: the peer exceeds a rate limit."""
 
     code = ErrorCode.RATE_LIMIT_EXCEEDED
 

@@ -310,6 +310,15 @@ def _offset(buffer: mmap.mmap, number: int) -> int:
     return offset
 
 
+def pause(samples: int, rate: float, *, is_numbered: bool) -> float:
+    """Return the distance of two frames in samples from which on it is a gap, although no number is missing.
+
+    Timestamps may jitter by a frame; those of frames with consecutive numbers by a second, or by ten frames if these
+    are longer.
+    """
+    return max(rate, 10 * samples) if is_numbered else samples
+
+
 class FrameFault(ValueError):
     """A valid frame does not belong to the recording. ``missing`` is the number of missing frames before it."""
 
@@ -343,6 +352,7 @@ class Joining:
         self._inflated = 0
         self._others_left = max_bytes // _BYTES_AN_OBJECT
         self._next_sequence = 0
+        self._ends: float | None = None
         self.versions: set[int] = set()
         self.compressed = 0
         self._signal_dtype: np.dtype[Any] = np.dtype(float)
@@ -399,6 +409,7 @@ class Joining:
         if self.note(message):
             return
         self._check_sequence(message.data.get("sequence"))
+        self._check_time(message)
         self.join(message)
 
     def note(self, message: Message) -> bool:
@@ -442,6 +453,8 @@ class Joining:
         self.buffer.add(signal)
         self.frames += 1
         self._next_sequence += 1
+        at = unix_seconds(message.data.get("timestamp"))
+        self._ends = None if at is None else at + signal.shape[1] / message.data["sampling_rate"]
         self.versions.add(message.version)
         self.compressed += Flag.COMPRESSED in message.flags
 
@@ -481,6 +494,16 @@ class Joining:
             problem = f"a gap: its sequence number is {sequence}, so {missing} missing"
             raise FrameFault(problem, missing=sequence - expected)
         raise FrameFault(f"its sequence number is {sequence}, where {expected} comes next")
+
+    def _check_time(self, message: Message) -> None:
+        """Refuse a frame that begins long after the end of the one before it, by their timestamps."""
+        at = unix_seconds(message.data.get("timestamp"))
+        if at is None or self._ends is None:
+            return
+        late = at - self._ends
+        samples, rate = np.atleast_2d(message.data["signal"]).shape[1], message.data["sampling_rate"]
+        if late * rate > pause(samples, rate, is_numbered=message.data.get("sequence") is not None):
+            raise FrameFault(f"a gap: it begins {late:g} s after the end of the frame before it", missing=1)
 
     def _check_same(self, constant: dict[str, Any], signal: npt.NDArray[Any]) -> None:
         for name in CONSTANT_FIELDS:

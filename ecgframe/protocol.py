@@ -188,6 +188,42 @@ KEY_NAME_SIZE: Final = 8
 SIGNATURE_SIZE: Final = 64
 """Size of a signature, Ed25519, in bytes."""
 
+TRAILER_SIZE: Final = KEY_NAME_SIZE + SIGNATURE_SIZE
+"""Size of the trailer of a signed payload in bytes: name of the key, signature."""
+
+STREAM_KEY_SIZE: Final = 32
+"""Size of the secret of a stream key, AES-256 and HKDF-SHA-256, in bytes."""
+
+LARGEST_KEY_ID: Final = 2**32 - 1
+"""Largest value of the 32-bit id of a stream key."""
+
+SENDER_SIZE: Final = 8
+"""Size of the random number that a sealer draws, in bytes."""
+
+SEAL_PREFIX: Final = 16
+"""Size of a sealed payload before the ciphertext, in bytes: key id, sender, counter."""
+
+SEAL_OVERHEAD: Final = SEAL_PREFIX + 16
+"""Bytes that sealing adds to a payload: the prefix and the tag."""
+
+SENDER_MESSAGES: Final = 2**24
+"""Maximum number of messages with one sender. Its counters are below this number."""
+
+SENDER_BYTES: Final = 2**38
+"""Maximum number of bytes that are sealed with one sender."""
+
+REPLAY_WINDOW: Final = 2**16
+"""Number of the latest counters of a sender that a receiver distinguishes. It refuses older ones."""
+
+SENDERS_KEPT: Final = 64
+"""Senders of one key whose latest counters a receiver keeps. Of others, it keeps the highest counter only."""
+
+MAX_SENDERS: Final = 4096
+"""Maximum number of senders of one key from which a receiver accepts messages."""
+
+MAX_STREAM_KEYS: Final = 4096
+"""Maximum number of stream keys in one keyring."""
+
 RECORD_HEADER: Final = 16
 """Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time."""
 

@@ -23,7 +23,7 @@ _CONTAINERS: Final = frozenset({list, dict, np.ndarray, str, bytes, memoryview})
 
 
 def has_more_values(payload: bytes | bytearray | memoryview, most: int) -> bool:
-    """Tell whether a packed payload has more than ``most`` values.
+    """Return whether a packed payload has more than ``most`` values.
 
     The samples of an array in list form count, arrays and maps themselves do not: unpacking limits those. False for a
     damaged payload, since unpacking finds the error.

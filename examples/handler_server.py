@@ -1,4 +1,4 @@
-"""The same hub on WebSocketBinaryHandler, which brings what the other two lack: queues, resume, limits, drops, metrics.
+"""The same hub with WebSocketBinaryHandler, which adds queues, resuming, limits, reports of losses, and metrics.
 
 pip install fastapi uvicorn websockets "ecgframe[starlette]"
 python handler_server.py 8000

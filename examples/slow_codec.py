@@ -1,9 +1,8 @@
-"""The protocol by hand: ``struct``, ``zlib`` and ``msgpack``, nothing of ecgframe.
+"""The protocol implemented with ``struct``, ``zlib`` and ``msgpack``, without ecgframe.
 
-This is what one writes from the specification in an afternoon.
-It sends what ecgframe sends, and reads what honest peers send; it makes a Python object of each sample, and believes
-arrays that contradict themselves, both of which ecgframe does not. ``slow_server.py`` runs on it, ``fast_server.py``
-on ecgframe.
+It can be written from the specification in an afternoon. It sends the same bytes as ecgframe, and reads the messages of
+honest peers. Unlike ecgframe, it makes a Python object of each sample, and does not check that arrays are consistent.
+``slow_server.py`` uses it, ``fast_server.py`` uses ecgframe.
 """
 
 import struct
@@ -62,7 +61,7 @@ class ErrorCode(IntEnum):
 
 
 class ProtocolError(ValueError):
-    """A frame that the specification does not allow: its error code, and which of the receiver's checks failed."""
+    """A frame that violates the specification, with the error code and the number of the check that failed."""
 
     def __init__(self, code: ErrorCode, check: int, message: str) -> None:
         super().__init__(message)

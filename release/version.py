@@ -1,4 +1,4 @@
-"""Whether a tag, the version in pyproject.toml and the changelog tell of the same release.
+"""Check that a tag, the version in pyproject.toml and the changelog name the same release.
 
 python -m release.version v1.2.3
 """

@@ -1,4 +1,4 @@
-"""Wheels: built from the source archive, made fit for every Linux that they can be fit for, and looked through."""
+"""Builds wheels from the source archive, repairs them for as many Linux systems as possible, and checks them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEWEST_GLIBC = (2, 28)  # of the manylinux image that releases are built in
 
 
 class Wheel(NamedTuple):
-    """A wheel, and what was found out about it."""
+    """A wheel, and remarks on it."""
 
     path: Path
     remarks: list[str]

@@ -62,12 +62,12 @@ def bases():
 
 
 def header_size(first_byte):
-    """Bytes of the header of a frame that begins so."""
+    """Return the size of the header of a frame with this first byte."""
     return {b"\3": 19, b"\4": 32}.get(bytes(first_byte), 11)
 
 
 def mutations(base, other, draw, count):
-    """``count`` mutations of ``base``; length and checksum of most are true again, so that they reach the payload."""
+    """Return ``count`` mutations of ``base``. Most get a correct length and checksum, so that the payload is read."""
     start = header_size(base[:1])
     version, size = base[0], len(base)
     pieces = [other[n : n + 1 + n % 24] for n in range(0, len(other), 3)]
@@ -118,7 +118,7 @@ def readers():
 
 
 def resident():
-    """Bytes of memory in use by this process, or None where there is no telling."""
+    """Return the bytes of memory of this process; None if the system does not tell."""
     gc.collect()
     try:
         with open("/proc/self/statm") as file:
@@ -128,7 +128,7 @@ def resident():
 
 
 class Run:
-    """A run of the fuzzer, and what it has seen."""
+    """A run of the fuzzer, with its results."""
 
     def __init__(self, seed):
         self.seed = seed

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import oracle
+
 MIB = 1 << 20
 CLIENT, SERVER = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
 SYN, ACK = 0x02, 0x10
@@ -66,6 +68,37 @@ def distinct_keys(nbytes: int) -> bytes:
         fields = b"".join(b"\xa6%06x\xc0" % (number + one & 0xFFFFFF) for one in range(65_535))
         number += 65_535
         made.append(frame(b"\xde\xff\xff" + fields, kind=0x11))
+        size += len(made[-1])
+    return b"".join(made)
+
+
+def template(number: int, rows: int, fields: dict[str, object]) -> bytes:
+    """A STREAM_TEMPLATE of int8 samples."""
+    told = {"template": number, "stream": "s", "dtype": "int8", "rows": rows, "fields": fields}
+    return oracle.frame(4, oracle.TYPES_OF_V4["STREAM_TEMPLATE"], 0, oracle.pack(told), stream=1, sequence=number)
+
+
+def record(number: int, rows: int, count: int, *, deflate: bool = False) -> bytes:
+    """A record under that template, whose samples are all 1 and written as they are."""
+    payload = struct.pack(">HBBIq", number, 0, 0, count, 0) + b"\x01" * max(rows, 1) * count
+    flags = COMPRESSED if deflate else 0
+    octets = zlib.compress(payload, 9) if deflate else payload
+    return oracle.frame(4, 1, flags, octets, form=oracle.RECORD, stream=1, sequence=1)
+
+
+def templates_in_turn(nbytes: int, rows: int, fields: dict[str, object], count: int = 70) -> bytes:
+    """Records of more templates than a reader keeps unpacked, each in turn."""
+    numbers = range(1, count + 1)
+    told = b"".join(template(number, rows, fields) for number in numbers)
+    return told + repeated(b"".join(record(number, rows, 0 if rows > 1 else 1) for number in numbers), nbytes)
+
+
+def templates(nbytes: int) -> bytes:
+    """Templates that are all different."""
+    made, size, number = [], 0, 0
+    while size < nbytes:
+        number += 1
+        made.append(template(number % 65_535 + 1, 1, {"number": number}))
         size += len(made[-1])
     return b"".join(made)
 
@@ -126,6 +159,13 @@ FRAME_FILES: dict[str, Callable[[int], bytes]] = {
     "deep lists": lambda n: repeated(frame(b"\x91" * 63 + b"\x90", kind=0x11), n),
     "lists too deep": lambda n: repeated(frame(b"\x91" * 500, kind=0x11), n),
     "names that do not repeat": distinct_keys,
+    "small records": lambda n: template(1, 1, {}) + repeated(record(1, 1, 18), n),
+    "deflated records": lambda n: template(1, 12, {}) + repeated(record(1, 12, 1 << 20, deflate=True), n),
+    "records without a template": lambda n: repeated(record(1, 1, 1), n),
+    "records of templates in turn": lambda n: templates_in_turn(n, 1, {"leads": ["x" * 12] * 200}),
+    "records of templates of many rows": lambda n: templates_in_turn(n, 4096, {"gain": 3.5, "baseline": 1}),
+    "templates": templates,
+    "payloads that are refused": lambda n: repeated(frame(b"\xc1", kind=0x11), n),
 }
 
 

@@ -1,4 +1,4 @@
-"""A Python process of its own that imports the same ecgframe as the tests do, wherever it is started."""
+"""Runs Python in another process, with the same ecgframe as the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = Path(ecgframe.__file__).parents[1]
 
 
 def python(*arguments: object, seconds: float = 240, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run it with warnings as errors. ``-P``: the working directory may hold the sources of ecgframe, not built."""
+    """Run Python with warnings as errors, and with ``-P``: sources in the working directory may not be built."""
     return subprocess.run(
         [sys.executable, "-P", "-W", "error", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGES, TESTS)))},

@@ -1,7 +1,7 @@
 """Write vectors/frames.json, vectors/refused.json and vectors/v4.json, from the oracle.
 
-They were written once and are frozen: other implementations hold themselves to them. ``--force`` is for the day when
-the format gains something; what stands there already must come out as it is.
+The vectors were written once and do not change, since other implementations are tested with them. ``--force`` is for
+additions to the format; it must not change the vectors that exist.
 """
 
 import argparse
@@ -54,7 +54,7 @@ NAN_PAYLOAD = struct.unpack(">d", bytes.fromhex("7ff800000000002a"))[0]
 
 
 def vector(name, about, data, canonical=None, max_payload=None):
-    """One vector: what the oracle reads in ``data``, and how a sender would come to the same bytes."""
+    """Return a vector: the oracle's reading of ``data``, and how a sender can write the same bytes."""
     limit = {} if max_payload is None else {"max_payload": max_payload}
     messages = []
     for one in oracle.decode_frames(data, max_payload or oracle.MAX_PAYLOAD):
@@ -75,18 +75,18 @@ def vector(name, about, data, canonical=None, max_payload=None):
 
 
 def numbering_of(one):
-    """What only a message of version 4 has."""
+    """Return the properties that only a message of version 4 has."""
     return {"form": one.form, "stream": one.stream, "sequence": one.sequence} if one.version == 4 else {}
 
 
 def sent(name, about, data, *, type=PING, version=3, flags=0, timestamp=NOW, ndarray="list", **numbering):
-    """A frame that a sender sends, uncompressed: the same value must give the same bytes."""
+    """Return the vector of a frame as this package sends it, uncompressed: encoding the value gives the same bytes."""
     made = oracle.encode_frame(type, data, version, flags, timestamp, compression=False, ndarray=ndarray, **numbering)
     return vector(name, about, made, {"ndarray": ndarray})
 
 
 def foreign(name, about, payload, *, version=3, flags=0, timestamp=NOW, **more):
-    """A frame that some sender may send, though ours would not: it must be read."""
+    """Return the vector of a frame as other senders may send it: decoding accepts it."""
     return vector(name, about, frame(version, PING, flags, payload, timestamp), **more)
 
 
@@ -224,7 +224,7 @@ def wrapper(data, dtype, shape):
 
 
 def ndarray_readings():
-    """What a reader takes though our sender would not write it so."""
+    """Yield ndarrays as other senders may write them."""
     cases = {
         "flat for 2-D": wrapper([1, 2, 3, 4], "int16", [2, 2]),
         "flat for empty": wrapper([], "int16", [3, 0]),
@@ -287,7 +287,7 @@ def ndarray_readings():
 
 
 def paddings():
-    """Every padding of the binary form, brought about by what stands in front of it."""
+    """Yield arrays in binary form with every size of padding."""
     for version in (1, 2, 3):
         for size in range(8):
             data = {"k" * size: np.array([1.5, -2.5])}
@@ -396,7 +396,7 @@ def end_to_end():
 
 
 def refused(name, data, max_payload=None, versions=oracle.VERSIONS):
-    """One refused vector, with the oracle's verdict; that of a reader of versions 1 to 3 unless others are given."""
+    """Return the vector of a refused frame with the oracle's verdict, by default for versions 1 to 3."""
     limit = {} if max_payload is None else {"max_payload": max_payload}
     try:
         oracle.decode_frame(data, max_payload or oracle.MAX_PAYLOAD, versions)
@@ -594,7 +594,7 @@ BAD_DTYPES = (
 
 
 def bad_texts():
-    """What a date, a UUID or a dtype may not be, though one parser or another reads it."""
+    """Return invalid texts of dates, UUIDs and dtypes that some parsers accept."""
     deep = pack(wrapper([[[]]], "int8", [1, 1, 0]))
     yield refused("lie: ndarray whose lists are 65 deep", frame(3, PING, 0, b"\x91" * 61 + deep, NOW))
     for text in BAD_DATES:
@@ -606,7 +606,7 @@ def bad_texts():
 
 
 def too_many_values():
-    """One more than may be, deflated, of each kind."""
+    """Yield a compressed payload of each kind with one value more than allowed."""
     ndarray = pack(wrapper([], "u1", [0]))
     of_many = {
         "texts": b"\xdd\x00\x10\x00\x00" + b"\xa0" * 2**20,
@@ -762,7 +762,7 @@ def lies():
 
 
 def two_faults():
-    """The earlier check of the table decides."""
+    """Yield frames with two faults, for which the earlier check of the table decides."""
     lie = pack(wrapper([1], "int8", [2]))
     faults = [
         ("short and of no version", b"\x09\x99\xff"),
@@ -920,13 +920,13 @@ def templates():
 
 
 def of_bytes(size):
-    """A template of so many bytes."""
+    """Return a template of this many bytes."""
     with_note = TEMPLATE | {"note": "x" * 1000}
     return TEMPLATE | {"note": "x" * (1000 + size - len(pack(with_note)))}
 
 
 def of_values(count):
-    """A template that counts so many values."""
+    """Return a template that counts as this many values."""
     with_none = TEMPLATE | {"fields": {"leads": []}}
     return TEMPLATE | {"fields": {"leads": ["I"] * (count - oracle.survey(pack(with_none), 0, 0)[1])}}
 
@@ -992,7 +992,7 @@ def bad_forms():
 
 
 def not_supported_yet():
-    """What a receiver without a key, without zstd and lz4, and without templates refuses."""
+    """Yield frames that a receiver without a key, without zstd and lz4, and without templates refuses."""
     for flags, word in (
         (oracle.FRAGMENT, "fragment"),
         (oracle.ENCRYPTED, "encrypted"),
@@ -1016,7 +1016,7 @@ def not_supported_yet():
 
 
 def worked_record():
-    """The frame that the page on the protocol takes apart."""
+    """Return the frame that the page on the protocol explains."""
     return frame4("ECG_DATA", RECORD_PAYLOAD, 0, 1_705_314_660_000_018, form=oracle.RECORD, **NUMBERED)
 
 
@@ -1135,7 +1135,7 @@ def bad_attestations():
 
 
 def two_faults_of_v4():
-    """The earlier check decides: 1 to 7, 13, 8, 14, 9, 10, 11, 12."""
+    """Yield frames with two faults; the earlier check decides: 1 to 7, 13, 8, 14, 9, 10, 11, 12."""
     deflated = zlib.compress(b"\xc1")
     faults = {
         "short and of no type": frame4(0x99, b"")[:31],
@@ -1158,7 +1158,7 @@ def two_faults_of_v4():
 
 
 def headers_alone():
-    """Headers that pass the checks 1 to 7, whatever the payload is."""
+    """Return headers that pass checks 1 to 7 with any payload."""
     made = {
         "the worked record": worked_record(),
         "record, bulk": frame4("ECG_DATA", RECORD_PAYLOAD, form=oracle.RECORD | oracle.BULK, **NUMBERED),
@@ -1221,12 +1221,12 @@ def main():
 
 
 def listed(vectors):
-    """The vectors as JSON, one a line."""
+    """Return the vectors as JSON, one in each line."""
     return "[\n" + ",\n".join(json.dumps(vector, ensure_ascii=True) for vector in vectors) + "\n]"
 
 
 def text_of_v4():
-    """The file of version 4: an object with a list of vectors for each kind."""
+    """Return the text of the file of version 4: an object with a list of vectors for each kind."""
     kinds = [f"{json.dumps(kind)}: {listed(gather(makers))}" for kind, makers in V4.items()]
     return "{\n" + ",\n".join(kinds) + "\n}"
 

@@ -1,4 +1,4 @@
-"""The programs of ``examples/``: imported afresh, or run as their docstrings say."""
+"""Runs the programs of ``examples/``, as modules or as processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTENS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 @contextmanager
 def imported(name: str) -> Iterator[ModuleType]:
-    """A program as a module, with state of its own."""
+    """Import a program as a new module."""
     sys.path.insert(0, str(EXAMPLES))
     try:
         yield importlib.import_module(name)
@@ -30,9 +30,23 @@ def imported(name: str) -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
+def output_of(name: str, *arguments: object) -> str:
+    """Run a program until it ends, and return its output."""
+    done = subprocess.run(
+        [sys.executable, "-P", str(EXAMPLES / name), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @contextmanager
 def running(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A program as a process; it is told to end in the end, and has to."""
+    """Start a program as a process. It is told to end when the block is left, and has to."""
     process = subprocess.Popen(
         [sys.executable, "-P", str(EXAMPLES / name), *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (PACKAGES, EXAMPLES)))},

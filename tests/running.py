@@ -1,4 +1,4 @@
-"""Coroutines in plain tests: one loop a test, a time limit, and no error that only a log would tell."""
+"""Runs coroutines in tests, with a time limit; errors that asyncio would only log fail the test."""
 
 from __future__ import annotations
 

@@ -34,6 +34,8 @@ MODULES = (
     "ecgframe.errors",
     "ecgframe.messages",
     "ecgframe.compression",
+    "ecgframe.seal",
+    "ecgframe.signing",
     "ecgframe.server",
     "ecgframe.server.adapters.starlette",
     "ecgframe.server.adapters.uvicorn",

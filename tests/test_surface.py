@@ -37,6 +37,7 @@ CHANGELOG = """# Changelog
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not surface.CHANGELOG.exists(), reason="installed without the changelog")
 def test_what_differs_is_told(monkeypatch):
     for library in ("typer", "starlette", "aiohttp", "picows", "websockets", "redis"):

@@ -50,7 +50,7 @@ hold bytes that look like tags."""
 
 
 class Reader(NamedTuple):
-    """One way of reading, by either core."""
+    """A way to read frames with one of the cores."""
 
     name: str
     compiled: object
@@ -104,7 +104,7 @@ def payload_reader(package):
 
 
 def wrapper_frame(rng):
-    """An ndarray wrapper, sound or nearly: any form, any dtype, any numbers."""
+    """Return a frame with an ndarray wrapper of any form, dtype and numbers, valid or almost."""
     dtype = rng.choice(DTYPES)
     shape = [rng.randrange(4) for _ in range(rng.randrange(4))]
     count = math.prod(shape)
@@ -140,7 +140,7 @@ def long_frame(rng):
 
 
 def deep(rng, value):
-    """The value inside as many lists and maps as may be, one more, or a few."""
+    """Return the value nested in lists and maps: to the maximum depth, one more, or a few levels."""
     return b"".join(rng.choices([b"\x91", b"\x81\xa1a"], k=rng.choice([1, 2, *range(58, 65)]))) + value
 
 
@@ -153,7 +153,7 @@ def nested(numbers, shape):
 
 
 def list_frame(rng):
-    """Lists of numbers, which one option reads as arrays."""
+    """Return a frame with lists of numbers, which become arrays with ``numeric_lists``."""
     pool = rng.choice(
         [NUMBERS, NUMBERS[:-6], rng.sample(NUMBERS[:-6], 3), [number for number in NUMBERS if number[0] < 0xC0]]
     )
@@ -203,7 +203,7 @@ def template_payload(rng):
 
 
 def starts(rng):
-    """Frames to be mutated, for ever."""
+    """Yield frames to be mutated, without end."""
     vectors = bases()
     while True:
         yield rng.choice(vectors)
@@ -221,7 +221,7 @@ class Disagreement(Exception):
 
 
 class Run:
-    """A run of the fuzzer, and what both cores said."""
+    """A run of the fuzzer, with the verdicts of both cores."""
 
     def __init__(self, seed, plain=None):
         self.random = random.Random(seed)

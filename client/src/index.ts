@@ -26,6 +26,34 @@ export {
   type TemplateContent,
   templateKey,
 } from "./codec/record.js";
+export {
+  checkStream,
+  Key,
+  type Keyring,
+  keysFromJson,
+  NotOpened,
+  type Opened,
+  Opener,
+  type OpenOptions,
+  ReplayWindow,
+  type SealedHeader,
+  Sealer,
+  StoredKeys,
+  type StoredKeysOptions,
+} from "./codec/seal.js";
+export {
+  type Attestation,
+  AttestationBook,
+  type Attested,
+  Attester,
+  digest,
+  keyName,
+  Signature,
+  type Signed,
+  SigningKey,
+  type Unattested,
+  Verifier,
+} from "./codec/signing.js";
 export { ProtocolError } from "./errors.js";
 export {
   type Beat,

@@ -299,6 +299,42 @@ export const KEY_NAME_SIZE = 8;
 /** Size of a signature, Ed25519, in bytes. */
 export const SIGNATURE_SIZE = 64;
 
+/** Size of the trailer of a signed payload in bytes: name of the key, signature. */
+export const TRAILER_SIZE = 72;
+
+/** Size of the secret of a stream key, AES-256 and HKDF-SHA-256, in bytes. */
+export const STREAM_KEY_SIZE = 32;
+
+/** Largest value of the 32-bit id of a stream key. */
+export const LARGEST_KEY_ID = 4_294_967_295;
+
+/** Size of the random number that a sealer draws, in bytes. */
+export const SENDER_SIZE = 8;
+
+/** Size of a sealed payload before the ciphertext, in bytes: key id, sender, counter. */
+export const SEAL_PREFIX = 16;
+
+/** Bytes that sealing adds to a payload: the prefix and the tag. */
+export const SEAL_OVERHEAD = 32;
+
+/** Maximum number of messages with one sender. Its counters are below this number. */
+export const SENDER_MESSAGES = 16_777_216;
+
+/** Maximum number of bytes that are sealed with one sender. */
+export const SENDER_BYTES = 274_877_906_944;
+
+/** Number of the latest counters of a sender that a receiver distinguishes. It refuses older ones. */
+export const REPLAY_WINDOW = 65_536;
+
+/** Senders of one key whose latest counters a receiver keeps. Of others, it keeps the highest counter only. */
+export const SENDERS_KEPT = 64;
+
+/** Maximum number of senders of one key from which a receiver accepts messages. */
+export const MAX_SENDERS = 4096;
+
+/** Maximum number of stream keys in one keyring. */
+export const MAX_STREAM_KEYS = 4096;
+
 /** Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time. */
 export const RECORD_HEADER = 16;
 

@@ -21,7 +21,7 @@ interface Said {
   readonly frame: string;
   readonly code?: number;
   readonly check?: number;
-  /** Of check 12, where it found the fault. */
+  /** For check 12: the path of the fault. */
   readonly path?: string | null;
   readonly version?: number;
   readonly type?: number;
@@ -31,7 +31,7 @@ interface Said {
   readonly stream?: number | null;
   readonly sequence?: number | null;
   readonly data?: Rendered;
-  /** Of a record, the one that Python writes for what it has read. */
+  /** For a record: the bytes that Python writes for the decoded record. */
   readonly again?: string;
 }
 
@@ -56,7 +56,7 @@ function writtenAgain(stream = 0): string | undefined {
   return last && toHex(TEMPLATES[stream - 1].encode(last.counts, last.time, last.sequence));
 }
 
-/** What TypeScript makes of a frame, and what Python did, in one form. */
+/** Returns the verdicts of TypeScript and Python on a frame, in the same form. */
 function both(said: Said): [unknown, unknown] {
   let message: Message | undefined;
   let path: string | null | undefined;

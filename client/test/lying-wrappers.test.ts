@@ -1,4 +1,4 @@
-/** Maps with the keys of a wrapper that are none: what `pack` accepts, every reader takes. */
+/** Maps with the keys of a wrapper that are not valid wrappers: every reader accepts what `pack` accepts. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NdArray, ProtocolError, pack, unpack } from "../src/index.js";

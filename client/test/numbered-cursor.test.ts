@@ -47,11 +47,11 @@ describe("a message in line", () => {
     expect(driver.take(60, true)).toEqual(["message"]);
     expect(driver.take(63, true)).toEqual(["message"]);
     expect(driver.take(62)).toEqual([2, "message"]); // 59 and 61
-    expect(driver.cursor.place).toEqual({ epoch: EPOCH, after: 63 });
+    expect(driver.cursor.position).toEqual({ epoch: EPOCH, after: 63 });
     expect(driver.take(64)).toEqual(["message"]);
   });
 
-  test("is a duplicate if its number was had, told as lost, or lies before the beginning", () => {
+  test("is a duplicate if its number was received, reported as lost, or is before the first", () => {
     const driver = begun();
     driver.take(58);
     driver.take(61);
@@ -77,26 +77,26 @@ test("a gap before the first message does not begin after it, though the answer 
 });
 
 describe("messages that overtake", () => {
-  test("leave the place, unless they are next in line", () => {
+  test("leave the position, unless they are next in line", () => {
     const driver = begun();
     driver.take(60, true);
-    expect(driver.cursor.place?.after).toBe(57);
+    expect(driver.cursor.position?.after).toBe(57);
     driver.take(58, true);
-    expect(driver.cursor.place?.after).toBe(58);
+    expect(driver.cursor.position?.after).toBe(58);
     driver.take(59);
-    expect(driver.cursor.place?.after).toBe(60);
+    expect(driver.cursor.position?.after).toBe(60);
     expect(driver.take(60, true)).toEqual([]);
   });
 
   test("are remembered up to 1,024; one more moves the line, and tells what it passes as lost", () => {
     const driver = begun(1);
     for (let i = 0; i < 1024; i++) expect(driver.take(10 + 2 * i, true)).toEqual(["message"]);
-    expect(driver.cursor.place?.after).toBe(0);
+    expect(driver.cursor.position?.after).toBe(0);
     expect(driver.take(10_000, true)).toEqual([9, "message"]);
-    expect(driver.cursor.place?.after).toBe(10);
+    expect(driver.cursor.position?.after).toBe(10);
     expect(driver.take(5)).toEqual([]);
     expect(driver.take(11)).toEqual(["message"]);
-    expect(driver.cursor.place?.after).toBe(12);
+    expect(driver.cursor.position?.after).toBe(12);
   });
 });
 
@@ -115,7 +115,7 @@ describe("an answer to a viewer that comes back", () => {
       driver.take(64, true);
       driver.cursor.disconnected();
       expect(driver.answered(next)).toEqual(lost);
-      expect(driver.cursor.place?.after).toBe(after);
+      expect(driver.cursor.position?.after).toBe(after);
     }
   });
 
@@ -126,7 +126,7 @@ describe("an answer to a viewer that comes back", () => {
     expect(driver.answered(3, 48)).toEqual(["unknown"]);
     expect(driver.take(60, true, 48)).toEqual(["message"]);
     expect(driver.take(4, false, 48)).toEqual([1, "message"]);
-    expect(driver.cursor.place).toEqual({ epoch: 48, after: 4 });
+    expect(driver.cursor.position).toEqual({ epoch: 48, after: 4 });
   });
 
   test("with numbers set back in the same epoch is the same", () => {
@@ -149,7 +149,7 @@ describe("another epoch on the same connection", () => {
     expect(driver.take(3, false, 48)).toEqual(["unknown", 1, "message"]);
     expect(driver.take(4, false, 48)).toEqual(["message"]);
     expect(driver.take(62)).toEqual(["message"]);
-    expect(driver.cursor.place).toEqual({ epoch: 48, after: 4 });
+    expect(driver.cursor.position).toEqual({ epoch: 48, after: 4 });
   });
 
   test("is told at the next answer, or at the end, if no message follows", () => {
@@ -175,7 +175,7 @@ describe("a refused message", () => {
   test("is not had: the next in line tells it as lost", () => {
     const driver = begun();
     expect(driver.refused(58)).toEqual([]);
-    expect(driver.cursor.place?.after).toBe(57);
+    expect(driver.cursor.position?.after).toBe(57);
     expect(driver.take(59)).toEqual([1, "message"]);
   });
 
@@ -183,15 +183,15 @@ describe("a refused message", () => {
     const driver = begun();
     for (const number of [58, 59, 61]) driver.refused(number);
     expect(driver.refused(58)).toEqual([]);
-    const place = { stream: "ecg", epoch: EPOCH, number: 58, overtakes: false };
-    expect(driver.cursor.wasRefused(place)).toBe(false);
+    const position = { stream: "ecg", epoch: EPOCH, number: 58, overtakes: false };
+    expect(driver.cursor.wasRefused(position)).toBe(false);
     driver.cursor.disconnected();
-    expect(driver.cursor.wasRefused(place)).toBe(true);
+    expect(driver.cursor.wasRefused(position)).toBe(true);
     driver.answered(58);
     expect([58, 59, 61].map((number) => driver.refused(number))).toEqual([[1], [1], [1]]);
-    expect(driver.cursor.place?.after).toBe(59);
+    expect(driver.cursor.position?.after).toBe(59);
     expect(driver.take(62)).toEqual([1, "message"]); // 60
-    expect(driver.cursor.wasRefused(place)).toBe(false);
+    expect(driver.cursor.wasRefused(position)).toBe(false);
   });
 
   test("may be had over the next connection", () => {
@@ -283,10 +283,10 @@ test("whatever is lost, doubled, refused, or overtakes, over any connections and
     for (const event of course) {
       if (event.do === "take") {
         const { number, overtakes } = event;
-        const isHad = driver.cursor.isHad({ stream: "ecg", epoch: oracle.epoch, number, overtakes });
+        const wasReceived = driver.cursor.wasReceived({ stream: "ecg", epoch: oracle.epoch, number, overtakes });
         const expected = oracle.take(number, overtakes);
         expect(driver.take(number, overtakes, oracle.epoch)).toEqual(expected);
-        expect(isHad).toBe(expected.length === 0);
+        expect(wasReceived).toBe(expected.length === 0);
       } else if (event.do === "refuse") {
         expect(driver.refused(event.number, event.overtakes, oracle.epoch)).toEqual(oracle.refuse(event.number));
       } else {
@@ -300,7 +300,7 @@ test("whatever is lost, doubled, refused, or overtakes, over any connections and
           expect(driver.answered(event.next, oracle.epoch)).toEqual(["unknown"]);
         }
       }
-      expect(driver.cursor.place).toEqual({ epoch: oracle.epoch, after: oracle.after });
+      expect(driver.cursor.position).toEqual({ epoch: oracle.epoch, after: oracle.after });
     }
   });
   fc.assert(property, { numRuns: 1000 });
@@ -315,7 +315,7 @@ describe("an epoch whose end is known", () => {
     expect(driver.take(2)).toEqual(["message"]); // it was on its way
     expect(driver.take(1, false, 48)).toEqual([3, "message"]); // 3, 5 and 6
     expect(driver.take(5)).toEqual([]);
-    expect(driver.cursor.place).toEqual({ epoch: 48, after: 1 });
+    expect(driver.cursor.position).toEqual({ epoch: 48, after: 1 });
   });
 
   test("ends without a gap if nothing was lost", () => {
@@ -332,7 +332,7 @@ describe("an epoch whose end is known", () => {
     driver.changed(1, EPOCH, 1);
     expect(driver.take(1)).toEqual([]);
     expect(driver.take(3)).toEqual([1, "message"]);
-    expect(driver.cursor.place).toEqual({ epoch: EPOCH, after: 3 });
+    expect(driver.cursor.position).toEqual({ epoch: EPOCH, after: 3 });
   });
 
   test("counts with the one behind it", () => {
@@ -340,12 +340,36 @@ describe("an epoch whose end is known", () => {
     driver.take(1);
     driver.take(3, true);
     expect(driver.answered(4, 48, 6)).toEqual([3 + 3]); // 2, 4 and 5; then 1 to 3
-    expect(driver.cursor.place).toEqual({ epoch: 48, after: 3 });
+    expect(driver.cursor.position).toEqual({ epoch: 48, after: 3 });
   });
 
   test("is one of a few; many are a gap of unknown size", () => {
     const driver = begun(1);
     for (const epoch of [48, 49, 50, 51]) driver.changed(1, epoch, 2);
     expect(told(driver.cursor.ended())).toEqual(["unknown", 1, 1]);
+  });
+});
+
+describe("a timestamp", () => {
+  const at = (number: number, epoch = EPOCH) => ({ stream: "ecg", epoch, number, overtakes: false });
+
+  test("of another epoch tells a message that the viewer has", () => {
+    const cursor = new NumberedCursor("ecg");
+    cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+    expect(cursor.isFirst(at(1), 5n)).toBe(true);
+    expect(cursor.isFirst(at(2), 5n)).toBe(true);
+    cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9n);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 5n)).toBe(false);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 5n)).toBe(false);
+    expect(cursor.isFirst(at(2, EPOCH + 1), 6n)).toBe(true);
+  });
+
+  test("is forgotten after 1,024 others", () => {
+    const cursor = new NumberedCursor("ecg");
+    cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+    for (let number = 1; number <= 1025; number++) cursor.isFirst(at(number), BigInt(number));
+    cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9999n);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 1n)).toBe(true);
+    expect(cursor.isFirst(at(3, EPOCH + 1), 3n)).toBe(false);
   });
 });

@@ -14,7 +14,7 @@ const CLIENT = fileURLToPath(new URL("..", import.meta.url));
 const README = readFileSync(join(CLIENT, "README.md"), "utf8");
 const EXAMPLES = [...README.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
 
-/** What the examples leave to the reader. */
+/** Declarations of the functions that the examples leave to the reader. */
 const READERS = `
 declare function draw(samples: ArrayLike<number | bigint>): void;
 declare function drawGap(stream: string, from: bigint, to: bigint): void;
@@ -51,7 +51,7 @@ interface Left {
   timestamp: bigint;
 }
 
-/** Runs all examples as one program, with what they leave to the reader; gives what they define. */
+/** Runs all examples as one program, with functions for what they leave to the reader. Returns what they define. */
 async function run(url: string, readers: Record<string, unknown>): Promise<Left> {
   const program = EXAMPLES.join("\n").replaceAll("ws://localhost:8765/ws", url);
   const { code } = await transform(program, { loader: "ts", format: "esm" });

@@ -61,7 +61,7 @@ export interface RecordVectors {
     message: Rendered;
     counts: Rendered;
     time: string;
-    /** Whether a writer makes exactly these bytes of the counts. */
+    /** True if a writer makes exactly these bytes of the counts. */
     written: boolean;
   }[];
   refused: {
@@ -78,6 +78,46 @@ export interface RecordVectors {
   exact: { name: string; signal: Rendered; scale: Rendered; counts: Rendered }[];
 }
 
+interface HowSealed {
+  version: 3 | 4;
+  type: number;
+  flags: number;
+  form: number;
+  stream: string;
+}
+
+/** The vectors of sealed payloads, signatures and attestations, and of the primitives under them. */
+export interface SealVectors {
+  key: { id: number; secret: string; sender: string; derived: string; iv: string };
+  signer: { secret: string; public: string; name: string };
+  sealed: (HowSealed & { name: string; counter: number; plain: string; sealed: string })[];
+  refused: (HowSealed & { name: string; sealed: string; code: string; check: number; reason: string | null })[];
+  signed: {
+    name: string;
+    stream: string;
+    type: number;
+    form: number;
+    payload: string;
+    digest: string;
+    trailer: string;
+  }[];
+  attestations: { name: string; digests: string[]; payload: string }[];
+  primitives: {
+    gcm: {
+      name: string;
+      key: string;
+      nonce: string;
+      plain: string;
+      associated: string;
+      sealed: string;
+      valid: boolean;
+    }[];
+    hkdf: { secret: string; salt: string; info: string; okm: string }[];
+    ed25519: { name: string; secret?: string; public: string; message: string; signature: string; valid: boolean }[];
+  };
+}
+
+export const SEAL: SealVectors = read("seal.json");
 export const V4: VectorsOfV4 = read("v4.json");
 export const RECORDS: RecordVectors = read("v4-records.json");
 export const FRAMES: FramesVector[] = read("frames.json");
@@ -120,7 +160,7 @@ export function fromJson(rendered: Rendered): unknown {
   }
 }
 
-/** Whether a value has a float that JavaScript cannot tell from an integer, or a NaN whose bits it need not keep. */
+/** Returns whether a value has a whole float, which JavaScript writes as an integer, or a NaN, whose bits may change. */
 export function losesBytes(rendered: Rendered): boolean {
   if (Array.isArray(rendered)) return rendered.some(losesBytes);
   if (rendered === null || typeof rendered !== "object") return false;

@@ -2,7 +2,7 @@ import { isoText } from "../src/codec/date-time.js";
 import { float16FromFloat32Bits } from "../src/codec/float16.js";
 import { DateTime, NdArray, Uuid } from "../src/index.js";
 
-/** What tells a value from another, to the last bit of an array: values of the same image are the same. */
+/** Returns an image of a value, exact to the last bit of an array: equal images mean equal values. */
 export function image(value: unknown): unknown {
   if (typeof value === "number") return Object.is(value, -0) ? "-0" : Number.isNaN(value) ? "NaN" : value;
   if (typeof value === "bigint") return { bigint: String(value) };
@@ -15,7 +15,7 @@ export function image(value: unknown): unknown {
   return { map: [...entriesOf(value)].map(([key, item]) => [image(key), image(item)]).sort(byText) };
 }
 
-/** A map of texts is one, whether an object or a `Map` holds it; order has no meaning. */
+/** Returns the entries of an object or a `Map`, which count as the same map. */
 function entriesOf(value: object): Iterable<[unknown, unknown]> {
   return value instanceof Map ? value : Object.entries(value);
 }
@@ -34,7 +34,7 @@ function arrayImage(array: NdArray): unknown {
   return { dtype, shape: [...shape], class: data.constructor.name, bytes: [...bytesOf(array)] };
 }
 
-/** The elements as they travel in binary form. */
+/** Returns the elements in binary form. */
 export function bytesOf({ data, dtype }: NdArray): Uint8Array {
   if (dtype !== "float16" && dtype !== ">f2") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const words = new Int32Array(data.buffer, data.byteOffset, data.length);

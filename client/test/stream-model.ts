@@ -8,7 +8,7 @@ const SECOND = 1_000_000;
 interface Published {
   readonly number: number;
   readonly timestamp: bigint;
-  /** In which life of the server. */
+  /** Number of restarts of the server before it. */
   readonly life: number;
   readonly urgent: boolean;
 }
@@ -27,16 +27,16 @@ export class StreamModel {
   readonly #cursor = new StreamCursor("ecg");
   readonly #published: Published[] = [];
   readonly #seen: Seen[] = [];
-  /** Numbers of the messages before which the server lost what it kept. */
+  /** Numbers of the messages before which the server lost its history. */
   readonly #forgotten = new Set<number>();
   #begun: number | null = null;
   #time = 1_700_000_000_000_000;
   #clock = 0;
   #life = 0;
   #kept: Published[] = [];
-  /** Of what is later, all is kept. */
+  /** The time after which the server has all messages. */
   #floor = 0n;
-  /** On its way to the viewer; null without a connection. */
+  /** Messages in transit to the viewer; null without a connection. */
   #wire: Published[] | null = null;
 
   constructor() {
@@ -149,7 +149,7 @@ export class StreamModel {
   #connect(): void {
     if (this.#wire !== null) return;
     const since = this.#cursor.asksSince();
-    if (since instanceof Date) throw new Error("a place that the server gave is exact");
+    if (since instanceof Date) throw new Error("a position that the server has named is exact");
     if (since === null) {
       this.#begun = this.#published.length;
       this.#answer(this.#newest + 1n);

@@ -4,7 +4,7 @@ import { type EncodeOptions, type Message, MessageType, NdArray, ProtocolHandler
 import { Flag, Form, type Version } from "../src/protocol.js";
 import { ClientSession, type SessionEvent } from "../src/session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../src/session/settings.js";
-import { NO_PLACES, type Places } from "../src/session/stream-book.js";
+import { NO_POSITIONS, type StreamPositions } from "../src/session/stream-book.js";
 
 export const V4: readonly Version[] = [1, 2, 3, 4];
 export const STREAM = "ecg/1";
@@ -92,20 +92,20 @@ export class Client {
   readonly session: ClientSession;
   now = 0;
 
-  constructor(places: Places = NO_PLACES, more: Partial<Settings> = {}) {
+  constructor(positions: StreamPositions = NO_POSITIONS, more: Partial<Settings> = {}) {
     const settings = { ...DEFAULT_SETTINGS, versions: V4, capabilities: new Set(supported(V4)), ...more };
-    this.session = new ClientSession(settings, new SendClock(), places);
+    this.session = new ClientSession(settings, new SendClock(), positions);
     this.session.start(this.now);
   }
 
   /** Negotiates, subscribes to two streams, and drops what the client says. */
-  static agreed(places?: Places): Client {
-    return Client.agreedOn(OFFER.versions, places);
+  static agreed(positions?: StreamPositions): Client {
+    return Client.agreedOn(OFFER.versions, positions);
   }
 
   /** The same with a server that has those versions. */
-  static agreedOn(versions: number[], places?: Places): Client {
-    const client = new Client(places);
+  static agreedOn(versions: number[], positions?: StreamPositions): Client {
+    const client = new Client(positions);
     client.receive(offer({ versions }));
     for (const stream of [STREAM, "ecg/2"]) client.session.subscribe(stream, null);
     client.sent();
@@ -133,7 +133,7 @@ export function summary(events: readonly SessionEvent[]): string[] {
       case "received":
       case "explained":
       case "repeated":
-        return `${event.kind} ${event.place?.number ?? "-"}`;
+        return `${event.kind} ${event.position?.number ?? "-"}`;
       case "refused":
         return `refused 0x${event.error.code.toString(16)} check ${event.error.check}`;
       default:

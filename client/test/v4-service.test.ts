@@ -102,7 +102,7 @@ describe("numbers", () => {
     expect(client.errors).toEqual([]);
   });
 
-  test("are not those of messages of no stream, which say nothing of the place", () => {
+  test("are not those of messages of no stream, which do not move the position", () => {
     const client = watching();
     client.socket.deliver(control(MessageType.ECG_DATA, { n: 1, stream: STREAM }, { timestamp: 1n }));
     client.socket.deliver(record(told, 60));
@@ -290,7 +290,7 @@ test("a stream that is left and subscribed again takes nothing that was on its w
   expect(client.errors).toEqual([]);
 });
 
-test("a stream that is subscribed again from before its place comes from there, each message once", () => {
+test("a stream that is subscribed again from before its position comes from there, each message once", () => {
   const client = watching();
   const { socket, service } = client;
   void client.subscriptions[0].unsubscribe();

@@ -82,7 +82,7 @@ describe("negotiation", () => {
     expect(client.session.closing?.code).toBe(CloseCode.PROTOCOL_ERROR);
   });
 
-  test("is needed for version 4: a silent server is taken for one of version 1, if that is spoken here", () => {
+  test("is needed for version 4: a silent server is treated as one of version 1, if that is supported", () => {
     const client = new Client();
     client.session.tick(5);
     expect(client.session.version).toBe(1);
@@ -131,10 +131,10 @@ describe("an answer", () => {
     const events = client.receive(answer({ next: 58, templates: [templateFrame(told, 1)] }), record(told, 58));
     expect(summary(events)).toEqual(["answered", "received 58"]);
     expect(events[0]).toMatchObject({ stream: STREAM, line: { epoch: EPOCH, next: 58 } });
-    expect(events[1]).toMatchObject({ place: { stream: STREAM, epoch: EPOCH, number: 58, overtakes: false } });
+    expect(events[1]).toMatchObject({ position: { stream: STREAM, epoch: EPOCH, number: 58, overtakes: false } });
   });
 
-  test("may come unasked with templates, and changes no place then", () => {
+  test("may come unasked with templates, and does not change the position", () => {
     const client = subscribed();
     const keys = { id: undefined, epoch: undefined, next: undefined, templates: [templateFrame(template(2), 5)] };
     const [event] = client.receive(answer(keys));
@@ -166,7 +166,7 @@ describe("an answer", () => {
     expect(summary(client.receive(frame))).toEqual(["refused 0x200 check 12"]);
   });
 
-  test("to no SUBSCRIBE binds nothing: its frames are let go", () => {
+  test("to no SUBSCRIBE binds nothing: its frames are skipped", () => {
     const client = subscribed();
     for (let id = 8; id < 108; id++) {
       const named = { id, templates: [new Uint8Array(1)] };
@@ -230,7 +230,7 @@ describe("a record", () => {
     const frames = [58, 59, 60, 61].map((number) => record(template(2), number));
     const events = client.receive(...frames);
     expect(summary(events)).toEqual(Array(4).fill("refused 0x200 check 11"));
-    expect(events[0]).toMatchObject({ error: { reason: "template" }, place: { number: 58 }, isAgain: false });
+    expect(events[0]).toMatchObject({ error: { reason: "template" }, position: { number: 58 }, isAgain: false });
     expect(client.session.closing).toBeNull();
     expect(client.sent()[0].data).toMatchObject({ code: 0x200, details: { reason: "template" } });
     client.receive(record(template(2), 62));
@@ -252,12 +252,12 @@ describe("a message of a stream in MessagePack", () => {
       { features: { n: 58 }, stream: STREAM },
       { kind: "asystole", timestamp: 59, stream: STREAM },
     ]);
-    expect(events[1]).toMatchObject({ place: { overtakes: true } });
+    expect(events[1]).toMatchObject({ position: { overtakes: true } });
   });
 
-  test("of no stream has no place", () => {
+  test("without a stream has no position", () => {
     const [event] = subscribed().receive(control(MessageType.ECG_DATA, { n: 1, stream: STREAM }));
-    expect(event).toMatchObject({ kind: "received", place: null });
+    expect(event).toMatchObject({ kind: "received", position: null });
   });
 });
 
@@ -284,10 +284,10 @@ describe("an id", () => {
   test("that was never bound costs each of its frames", () => {
     const events = subscribed().receive(record(template(), 58, ID + 1));
     expect(summary(events)).toEqual(["refused 0x200 check 11"]);
-    expect(events[0]).toMatchObject({ place: null });
+    expect(events[0]).toMatchObject({ position: null });
   });
 
-  test("that is no longer bound, or lies below the largest, is let go in silence", () => {
+  test("that is no longer bound, or lies below the largest, is skipped without an error", () => {
     const client = subscribed();
     client.receive(control(MessageType.SUBSCRIPTION_ACK, { stream: STREAM, status: "unsubscribed" }));
     expect(summary(client.receive(record(template(), 58), packed(59, ID - 1), broken(packed(60))))).toEqual([
@@ -300,8 +300,8 @@ describe("an id", () => {
   test("of the epoch before stays bound until the one after", () => {
     const client = subscribed();
     client.receive(answer({ id: 8, epoch: 5 }));
-    const places = client.receive(packed(60), packed(1, 8)).map((event) => (event as Received).place);
-    expect(places).toMatchObject([
+    const positions = client.receive(packed(60), packed(1, 8)).map((event) => (event as Received).position);
+    expect(positions).toMatchObject([
       { epoch: EPOCH, number: 60 },
       { epoch: 5, number: 1 },
     ]);
@@ -310,11 +310,11 @@ describe("an id", () => {
   });
 });
 
-describe("a number that was had", () => {
-  const places = { isHad: ({ number }: { number: number }) => number <= 60, wasRefused: () => false };
+describe("a number that was received before", () => {
+  const positions = { wasReceived: ({ number }: { number: number }) => number <= 60, wasRefused: () => false };
 
-  test("is let go unread, whatever it holds, and told, as it may have to be acknowledged again", () => {
-    const client = Client.agreed(places);
+  test("is skipped unread, and reported, as it may have to be acknowledged again", () => {
+    const client = Client.agreed(positions);
     client.receive(answer());
     const flags = Flag.ACK_REQUIRED;
     const events = client.receive(record(template(9), 60), packed(59, ID, { flags, timestamp: 77n }), packed(61));
@@ -326,7 +326,7 @@ describe("a number that was had", () => {
 });
 
 test("a number that was refused before does not count among the five errors", () => {
-  const client = Client.agreed({ isHad: () => false, wasRefused: ({ number }) => number < 60 });
+  const client = Client.agreed({ wasReceived: () => false, wasRefused: ({ number }) => number < 60 });
   client.receive(answer());
   const events = client.receive(...[50, 51, 52, 53, 54, 55].map((number) => record(template(9), number)));
   expect(events.every((event) => event.kind === "refused" && event.isAgain)).toBe(true);
@@ -336,8 +336,8 @@ test("a number that was refused before does not count among the five errors", ()
   expect(client.session.closing?.code).toBe(CloseCode.PROTOCOL_ERROR);
 });
 
-test("more frames than a message may have are refused, those that are let go included", () => {
-  const client = Client.agreed({ isHad: () => true, wasRefused: () => false });
+test("more frames than a message may have are refused, skipped ones included", () => {
+  const client = Client.agreed({ wasReceived: () => true, wasRefused: () => false });
   client.receive(answer());
   const events = client.receive(...Array(4097).fill(packed(1)));
   expect(events.length).toBe(4097);
@@ -345,7 +345,7 @@ test("more frames than a message may have are refused, those that are let go inc
 });
 
 describe("the book", () => {
-  const book = () => new StreamBook({ isHad: () => false, wasRefused: () => false });
+  const book = () => new StreamBook({ wasReceived: () => false, wasRefused: () => false });
   const learn = (of: StreamBook, id: number, told: Template) =>
     of.learn(id, { template: told.number, stream: told.stream }, told.payload);
 
@@ -411,7 +411,7 @@ describe("a record and a template that Python wrote arrive as the message that i
   });
 });
 
-test("whatever arrives is taken, refused, or let go, and is never an exception", () => {
+test("anything that arrives is accepted, refused or skipped, without an exception", () => {
   const told = template();
   const pool = [
     answer({ next: 58, templates: [templateFrame(told, 1)] }),

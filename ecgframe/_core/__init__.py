@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 accelerated: bool = os.environ.get("ECGFRAME_PLAIN") != "1"
-"""Whether the compiled core is the one in use."""
+"""True if the compiled core is in use."""
 
 if accelerated and not TYPE_CHECKING:
     try:
@@ -29,6 +29,8 @@ if accelerated and not TYPE_CHECKING:
         gil_handoff,
         gil_yield,
         message,
+        ndarrays,
+        nonces,
         pack,
         pack_arrays,
         path,
@@ -53,9 +55,10 @@ if TYPE_CHECKING or accelerated:
     from .frame import PendingFrame, build_frame, pending_frame
     from .gil_yield import work_in_background
     from .message import Message, message_of
+    from .nonces import NonceCounter, count_fork
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
-    from .record import read_record_head, read_record_samples, write_record
+    from .record import RecordCoder, read_record_head, read_record_samples, write_record
     from .stream_end import repeats_last_four
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
@@ -68,9 +71,10 @@ else:
     from .plain.frame import PendingFrame, build_frame, pending_frame
     from .plain.gil_yield import work_in_background
     from .plain.message import Message, message_of
+    from .plain.nonces import NonceCounter, count_fork
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
-    from .plain.record import read_record_head, read_record_samples, write_record
+    from .plain.record import RecordCoder, read_record_head, read_record_samples, write_record
     from .plain.stream_end import repeats_last_four
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
@@ -83,10 +87,12 @@ __all__ = [
     "Clock",
     "Header",
     "Message",
+    "NonceCounter",
     "PendingFrame",
     "accelerated",
     "as_byte",
     "build_frame",
+    "count_fork",
     "count_numbers",
     "crc32",
     "flatten",
@@ -98,6 +104,7 @@ __all__ = [
     "pack_frame_into",
     "pack_payload",
     "pending_frame",
+    "RecordCoder",
     "read_record_head",
     "read_record_samples",
     "repeats_last_four",

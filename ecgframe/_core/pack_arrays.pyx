@@ -1,8 +1,6 @@
 """Packs ndarrays in list form or in binary form, without a Python object for each sample."""
 
-from cpython.buffer cimport (
-    PyBUF_STRIDED_RO, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_WRITE, PyBuffer_IsContiguous
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -13,6 +11,7 @@ from .dtypes cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, is_integer, item_
 from .gil_handoff cimport acquire_turn, release_turn
 from .limits cimport MOST_DIMENSIONS
 from .msgpack_tags cimport ARRAY16, FIXARRAY, FIXMAP, FIXSTR, MAP16, MAP32, STR16, STR8
+from .ndarrays cimport describe, dtype_of
 from .write_samples cimport row_size, write_row
 from .writer cimport (
     TAIL, Writer, bin_header, container_header, container_header_size, foresee, grow, check_depth, pack_byte,
@@ -48,21 +47,18 @@ cdef bytes SHAPE = SHAPE_KEY.encode()
 
 cdef int pack_ndarray(Writer* w, array) except -1:
     cdef Py_buffer view
+    cdef Py_ssize_t[MOST_DIMENSIONS] shape
+    cdef Py_ssize_t[MOST_DIMENSIONS] strides
     cdef bint swapped = False
-    cdef SampleType t = type_of(array.dtype, &swapped)
+    cdef SampleType t = type_of(dtype_of(array), &swapped)
     if t == NO_SAMPLE_TYPE or array.ndim > MOST_DIMENSIONS:
         raise unsupported(w, array)
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
-    try:
-        if view.itemsize != item_size(t):
-            raise changed(w)
-        if w.binary:
-            pack_binary_form(w, array, &view, t, swapped)
-        else:
-            pack_list_form(w, &view, t, swapped)
-    finally:
-        PyBuffer_Release(&view)
-    return 0
+    describe(array, &view, shape, strides, MOST_DIMENSIONS)
+    if view.itemsize != item_size(t):
+        raise changed(w)
+    if w.binary:
+        return pack_binary_form(w, array, &view, t, swapped)
+    return pack_list_form(w, &view, t, swapped)
 
 
 cdef SampleType type_of(dtype, bint* swapped) except *:

@@ -1,10 +1,11 @@
-from typing import Any
+from collections.abc import Callable
+from typing import Any, final
 
 import numpy.typing as npt
 
 from ._header import FlatBuffer
 
-__all__ = ["read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
 
 def write_record(
     template: int,
@@ -34,3 +35,30 @@ def read_record_samples(
     size: int,
     copy: bool,
 ) -> npt.NDArray[Any]: ...
+
+@final
+class RecordCoder:
+    @property
+    def nbytes(self) -> int: ...
+    def __init__(
+        self,
+        number: int,
+        dtype: str,
+        rows: int,
+        stream: str,
+        fields: dict[Any, Any],
+        copied: list[tuple[Any, Callable[[Any], Any], Any]],
+        predictions: bytes,
+    ) -> None: ...
+    def read(
+        self,
+        flat: FlatBuffer,
+        start: int,
+        stop: int,
+        head: tuple[int, int, int, int, int | None, bytes | None, int],
+        limit: int,
+        copy: bool,
+    ) -> dict[Any, Any]: ...
+    def write(
+        self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int
+    ) -> bytes | None: ...

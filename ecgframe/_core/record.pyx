@@ -4,15 +4,20 @@ Samples are rows of one dtype. Templates state their meaning. Specification: ``d
 records".
 """
 
+cimport cython
+from cpython.buffer cimport PyBuffer_IsContiguous
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ._header cimport FlatBuffer, flatten, flatten_writable
+from ._header cimport FlatBuffer, flatten
 from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
-from .dtypes cimport SampleType, is_integer, sample_type
+from .dtypes cimport is_integer, sample_type
 from .gil_handoff cimport acquire_turn, release_turn
+from .ndarrays cimport data_of, describe, dtype_of, new_array, view_of
+
+from sys import getsizeof
 
 import numpy as np
 
@@ -37,7 +42,7 @@ from ..protocol import (
     RecordOption,
 )
 
-__all__ = ["read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
 
 cdef extern from "record_filter.h":
     enum:
@@ -74,24 +79,18 @@ cdef enum:
     ON_STACK = 512               # samples per row up to which the work buffer is on the stack
     SAMPLES_WITHOUT_GIL = 8192
 
+cdef int64_t LARGEST_COUNT = 0xFFFFFFFF
+cdef object ndarray = np.ndarray
+
 if (
     RECORD_HEADER, TEMPLATE_DIGEST_SIZE, DELTA_BLOCK, DELTA_WIDTH, DELTA_STEP, LEFT_OVER,
     RecordOption.NUMBERED, RecordOption.BOUND, RecordFilter.NONE, RecordFilter.DELTA,
 ) != (HEAD_SIZE, DIGEST_SIZE, BLOCK, WIDEST, LARGEST_STEP, LEFT_OVER_IN_C, NUMBERED, BOUND, NONE, DELTA):
     raise ImportError("the compiled core has other limits than ecgframe.protocol: build it anew")
 
-cdef object empty = np.empty
-cdef object view_of = np.ndarray
-
 
 cdef class RecordDtype:
     """A dtype of records, with its properties for reading and writing."""
-
-    cdef SampleType t
-    cdef int size
-    cdef bint is_signed
-    cdef object dtype
-    cdef object little_endian
 
 
 cdef dict DTYPES = {}
@@ -138,23 +137,33 @@ def write_record(
     cdef RecordDtype kind = DTYPES[dtype]
     cdef FlatBuffer flat = flatten(samples)
     cdef int64_t raw = rows * count * kind.size
-    cdef int64_t nbytes = -1
-    cdef Py_ssize_t start = HEAD_SIZE
-    cdef int options = 0
     if flat.nbytes != raw:
         raise ValueError(f"{flat.nbytes} bytes of samples, where {rows} times {count} of {dtype} are {raw}")
     if <uintptr_t>flat.start % <uintptr_t>kind.size:
         flat = flatten(bytes(flat))
+    return record_of(template, time, sequence, digest, flat.start, kind, rows, count, predictions, filter)
+
+
+cdef bytes record_of(
+    int template, int64_t time, sequence, digest, const uint8_t* samples, RecordDtype kind, int64_t rows, int64_t count,
+    bytes predictions, int filter,
+):
+    """Write the payload of a record of aligned samples."""
+    cdef int64_t raw = rows * count * kind.size
+    cdef int64_t nbytes = -1
+    cdef Py_ssize_t start = HEAD_SIZE
+    cdef int options = 0
+    cdef bint filtered = filter == DELTA and is_integer(kind.t)
     if sequence is not None:
         options |= NUMBERED
         start += 8
     if digest is not None:
         options |= BOUND
         start += DIGEST_SIZE
-    record = PyBytes_FromStringAndSize(NULL, start + raw + SLACK)
+    cdef bytes record = PyBytes_FromStringAndSize(NULL, start + raw + (SLACK if filtered else 0))
     cdef uint8_t* p = <uint8_t*>PyBytes_AS_STRING(record)
-    if filter == DELTA and is_integer(kind.t):
-        nbytes = filter_rows(p + start, raw, flat, kind, rows, count, predictions)
+    if filtered:
+        nbytes = filter_rows(p + start, raw, samples, kind, rows, count, predictions)
     store16(p, template)
     p[2] = NONE if nbytes < 0 else DELTA
     p[3] = <uint8_t>options
@@ -165,13 +174,14 @@ def write_record(
     if digest is not None:
         memcpy(p + start - DIGEST_SIZE, <const char*>PyBytes_AS_STRING(digest), DIGEST_SIZE)
     if nbytes < 0:
-        copy_little_endian(p + start, flat.start, raw, kind.size)
+        copy_little_endian(p + start, samples, raw, kind.size)
         nbytes = raw
-    return record[:start + nbytes]
+    return record if start + nbytes == len(record) else record[:start + nbytes]
 
 
 cdef int64_t filter_rows(
-    uint8_t* out, int64_t room, FlatBuffer flat, RecordDtype kind, int64_t rows, int64_t count, bytes predictions
+    uint8_t* out, int64_t room, const uint8_t* samples, RecordDtype kind, int64_t rows, int64_t count,
+    bytes predictions,
 ) except -2:
     """Filter the rows. Returns the number of bytes written; -1 if the result would be no shorter."""
     cdef int64_t stack[ON_STACK]
@@ -186,11 +196,11 @@ cdef int64_t filter_rows(
         if work == NULL:
             raise MemoryError
     if rows * count < SAMPLES_WITHOUT_GIL:
-        nbytes = write_rows(kind.size, kind.is_signed, out, room, flat.start, rows, count, worth_trying, work)
+        nbytes = write_rows(kind.size, kind.is_signed, out, room, samples, rows, count, worth_trying, work)
     else:
         with nogil:
             release_turn()
-            nbytes = write_rows(kind.size, kind.is_signed, out, room, flat.start, rows, count, worth_trying, work)
+            nbytes = write_rows(kind.size, kind.is_signed, out, room, samples, rows, count, worth_trying, work)
             acquire_turn()
     if count > ON_STACK:
         free(work)
@@ -226,7 +236,7 @@ cdef void copy_little_endian(uint8_t* to, const uint8_t* source, int64_t nbytes,
 
 # --- reading ---
 
-def read_record_head(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop):
+cpdef tuple read_record_head(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop):
     """Read the head of a record, which is the part of the buffer from ``start`` to ``stop``.
 
     Returns:
@@ -289,31 +299,38 @@ def read_record_samples(
         InvalidDataFormat: 0x200, check 11; filter, size or samples are invalid.
         MessageTooLarge: 0x102, check 11; the signal is larger than ``limit``.
     """
-    cdef RecordDtype kind = DTYPES[dtype]
+    return samples_of(flat, start, stop, offset, filter, DTYPES[dtype], rows, count, limit, size, copy)
+
+
+cdef object samples_of(
+    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, int filter, RecordDtype kind, int64_t rows,
+    int64_t count, int64_t limit, int size, bint copy,
+):
     cdef int64_t all_rows = rows if rows else 1
     cdef int64_t nbytes = stop - start - offset
     cdef int64_t needed
-    cdef tuple shape
+    cdef Py_ssize_t[2] dims
+    cdef int ndim = 2 if rows else 1
     if not 0 <= start <= start + offset <= stop <= flat.nbytes:
         raise IndexError("a record outside its buffer")
     if not (filter == NONE or (filter == DELTA and is_integer(kind.t))):
-        raise bad_filter(filter, dtype)
+        raise bad_filter(filter, kind.dtype.name)
     if all_rows * count * size > limit:
         raise too_many_samples(all_rows, count, size, limit)
-    if rows:
-        shape = (rows, count)
-    else:
-        shape = (count,)
+    dims[0] = rows
+    dims[1 if rows else 0] = count
     if filter == DELTA:
         needed = all_rows
         if count > BLOCK + ORDER_MOST:
             needed = all_rows * ((count - ORDER_MOST + BLOCK - 1) // BLOCK)
         if nbytes < needed:
             raise too_few_bytes(nbytes, all_rows, count, needed, offset)
-        return unfilter(flat, start, stop, offset, kind, shape, all_rows, count)
+        array = new_array(kind.dtype, ndim, dims)
+        unfilter(flat, start, stop, offset, kind, data_of(array), all_rows, count)
+        return array
     if nbytes != all_rows * count * kind.size:
         raise wrong_size(nbytes, all_rows, count, kind.size, offset)
-    array = view_of(shape, kind.little_endian, flat, start + offset)
+    array = view_of(flat, flat.start + start + offset, kind.little_endian, ndim, dims)
     if copy:
         return array.astype(kind.dtype)
     if BIG_ENDIAN_HOST or <uintptr_t>(flat.start + start + offset) % <uintptr_t>kind.size:
@@ -322,26 +339,93 @@ def read_record_samples(
     return array
 
 
-cdef object unfilter(
-    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, RecordDtype kind, tuple shape,
+cdef int unfilter(
+    FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t offset, RecordDtype kind, void* target,
     int64_t rows, int64_t count,
-):
+) except -1:
     cdef RowReader r
-    cdef FlatBuffer target
     cdef bint whole
-    array = empty(shape, kind.dtype)
-    target = flatten_writable(array)
     r.at = flat.start + start + offset
     r.end = flat.start + stop
     r.row = 0
     r.fault = <RowFault>0
     if rows * count < SAMPLES_WITHOUT_GIL:
-        whole = read_rows(kind.size, kind.is_signed, &r, <void*>target.start, rows, count)
+        whole = read_rows(kind.size, kind.is_signed, &r, target, rows, count)
     else:
         with nogil:
             release_turn()
-            whole = read_rows(kind.size, kind.is_signed, &r, <void*>target.start, rows, count)
+            whole = read_rows(kind.size, kind.is_signed, &r, target, rows, count)
             acquire_turn()
     if not whole:
         raise bad_row(<int>r.fault, r.row, r.at - flat.start - start)
-    return array
+    return 0
+
+
+@cython.final
+cdef class RecordCoder:
+    """Reads and writes the records of a template without ``missing`` and ``scale``, whose counts are the signal.
+
+    Args:
+        number: number of the template.
+        dtype: name of the dtype.
+        rows: number of leads; 0 for one dimension.
+        stream: name of the stream.
+        fields: the other fields of the map that a record stands for.
+        copied: those of them that each map has a copy of: name, function that copies, and value.
+        predictions: as ``write_record`` takes them.
+
+    Attributes:
+        nbytes: bytes of memory that it takes besides the fields.
+    """
+
+    def __init__(self, int number, str dtype, int64_t rows, str stream, dict fields, list copied, bytes predictions):
+        self.number = number
+        self.predictions = predictions
+        self.kind = DTYPES[dtype]
+        self.rows = rows
+        self.map = dict(fields, stream=stream, signal=None, timestamp=None)
+        self.copied = copied
+        self.nbytes = getsizeof(self.map)
+
+    cpdef dict read(
+        self, FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, tuple head, Py_ssize_t limit, bint copy
+    ):
+        """Return the map that a record stands for, without a digest. ``head`` is that of ``read_record_head``.
+
+        Raises as ``read_record_samples``, which says what limit and copy are.
+        """
+        cdef dict items
+        signal = samples_of(
+            flat, start, stop, head[6], head[1], self.kind, self.rows, head[2], limit, self.kind.size, copy
+        )
+        items = self.map.copy()
+        for name, copier, value in self.copied:
+            items[name] = copier(value)
+        items["signal"] = signal
+        items["timestamp"] = <int64_t>head[3] / 1e6
+        if head[4] is not None:
+            items["sequence"] = head[4]
+        return items
+
+    cpdef bytes write(self, signal, int64_t time, sequence, bint delta, int64_t limit):
+        """Write the payload of a record of an array that can be taken as it is; None for all others.
+
+        An array can be taken if it is aligned and in C order, has the template's shape and NumPy's own object for the
+        dtype, and is within the limit of bytes.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t[2] shape
+        cdef Py_ssize_t[2] strides
+        cdef int ndim = 2 if self.rows else 1
+        if type(signal) is not ndarray or dtype_of(signal) is not self.kind.dtype or signal.ndim != ndim:
+            return None
+        describe(signal, &view, shape, strides, 2)
+        if (
+            (self.rows and shape[0] != self.rows) or shape[ndim - 1] > LARGEST_COUNT or view.len > limit
+            or <uintptr_t>view.buf % <uintptr_t>self.kind.size or not PyBuffer_IsContiguous(&view, b"C")
+        ):
+            return None
+        return record_of(
+            self.number, time, sequence, None, <const uint8_t*>view.buf, self.kind, self.rows or 1, shape[ndim - 1],
+            self.predictions, DELTA if delta else NONE,
+        )

@@ -89,28 +89,36 @@ static inline Py_ssize_t ecgframe_write_with_one_store(uint8_t* out, const char*
 }
 #endif
 
-/* ADC counts: MessagePack integers of at most three bytes, sixteen at a time. Each is expanded to four bytes, the tag
-   first, and then the bytes that it does not need are removed. Stops before sixteen integers of which one is longer,
-   and if the memory does not suffice for sixteen of three bytes. */
+/* ADC counts: MessagePack integers of at most three bytes, up to sixteen at a time. Each is expanded to four bytes, the
+   tag first, and then the bytes that it does not need are removed. Stops before sixteen integers of which one is longer,
+   if only a few are left, and if the memory does not suffice for sixteen of three bytes. */
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(ECGFRAME_PORTABLE_LOOPS)
-#define ECGFRAME_COMPRESSES __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")))
+#define ECGFRAME_COMPRESSES __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt,bmi,bmi2,lzcnt")))
+#define ECGFRAME_COUNTS_AT_ONCE 6  /* for fewer, a loop takes less time */
 
 static int ecgframe_compresses(void) {
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2");
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2")
+        && __builtin_cpu_supports("bmi2");
 }
 
-ECGFRAME_COMPRESSES
-static inline __m512i ecgframe_load_counts(const char* p, int size, int is_signed) {
+/* Load sixteen samples, or the first of them; the others become 0. Where their number is known to the compiler, it
+   leaves out the masks. */
+#define ECGFRAME_ALL ((__mmask16)0xFFFF)
+ECGFRAME_COMPRESSES __attribute__((always_inline))
+static inline __m512i ecgframe_load_counts(const char* p, __mmask16 present, int size, int is_signed) {
     const __m512i largest = _mm512_set1_epi32(INT32_MAX);  /* larger unsigned integers remain larger than all counts */
+    const int all = present == ECGFRAME_ALL;
     if (size == 2) {
-        __m256i counts = _mm256_loadu_si256((const __m256i*)p);
+        __m256i counts = all ? _mm256_loadu_si256((const __m256i*)p)
+            : _mm512_castsi512_si256(_mm512_maskz_loadu_epi16((__mmask32)present, p));
         return is_signed ? _mm512_cvtepi16_epi32(counts) : _mm512_cvtepu16_epi32(counts);
     }
     if (size == 4) {
-        __m512i counts = _mm512_loadu_si512(p);
+        __m512i counts = all ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(present, p);
         return is_signed ? counts : _mm512_min_epu32(counts, largest);
     }
-    __m512i low = _mm512_loadu_si512(p), high = _mm512_loadu_si512(p + 64);
+    __m512i low = all ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi64((__mmask8)present, p);
+    __m512i high = all ? _mm512_loadu_si512(p + 64) : _mm512_maskz_loadu_epi64((__mmask8)(present >> 8), p + 64);
     if (is_signed)
         return _mm512_inserti64x4(
             _mm512_castsi256_si512(_mm512_cvtsepi64_epi32(low)), _mm512_cvtsepi64_epi32(high), 1);
@@ -127,77 +135,123 @@ static inline __mmask16 ecgframe_outside(__m512i counts, int first, int last) {
         _mm512_sub_epi32(counts, _mm512_set1_epi32(first)), _mm512_set1_epi32(last - first));
 }
 
+/* Return how many bytes so many counts take; 0 if one is too long. */
+ECGFRAME_COMPRESSES __attribute__((always_inline))
+static inline int ecgframe_size_part(const char* p, int here, int size, int is_signed) {
+    __m512i counts = ecgframe_load_counts(p, (__mmask16)((1u << here) - 1), size, is_signed);
+    if (ecgframe_outside(counts, INT16_MIN, UINT16_MAX)) return 0;
+    return here + __builtin_popcount(ecgframe_outside(counts, -32, INT8_MAX))
+        + __builtin_popcount(ecgframe_outside(counts, INT8_MIN, UINT8_MAX));
+}
+
 ECGFRAME_COMPRESSES
 static inline Py_ssize_t ecgframe_size_counts(
     const char* p, Py_ssize_t n, int size, int is_signed, Py_ssize_t* nbytes
 ) {
     Py_ssize_t i;
+    int more;
     for (i = 0; i + 16 <= n; i += 16) {
-        __m512i counts = ecgframe_load_counts(p + size * i, size, is_signed);
-        if (ecgframe_outside(counts, INT16_MIN, UINT16_MAX)) break;
-        *nbytes += 16 + __builtin_popcount(ecgframe_outside(counts, -32, INT8_MAX))
-            + __builtin_popcount(ecgframe_outside(counts, INT8_MIN, UINT8_MAX));
+        more = ecgframe_size_part(p + size * i, 16, size, is_signed);
+        if (!more) return i;
+        *nbytes += more;
     }
-    return i;
+    if (n - i < ECGFRAME_COUNTS_AT_ONCE) return i;
+    more = ecgframe_size_part(p + size * i, (int)(n - i), size, is_signed);
+    *nbytes += more;
+    return more ? n : i;
+}
+
+/* Write so many counts, at most sixteen. Returns their bytes; 0 if one is too long. */
+ECGFRAME_COMPRESSES __attribute__((always_inline))
+static inline int ecgframe_write_part(uint8_t* out, const char* p, int here, int size, int is_signed) {
+    const __mmask16 present = (__mmask16)((1u << here) - 1);
+    __m512i counts = ecgframe_load_counts(p, present, size, is_signed);
+    if (ecgframe_outside(counts, INT16_MIN, UINT16_MAX)) return 0;
+    __mmask16 two = ecgframe_outside(counts, -32, INT8_MAX);
+    __mmask16 three = ecgframe_outside(counts, INT8_MIN, UINT8_MAX);
+    __mmask16 negative = _mm512_cmplt_epi32_mask(counts, _mm512_setzero_si512());
+    __m512i low = _mm512_and_si512(counts, _mm512_set1_epi32(0xFF));
+    __m512i tag2 = _mm512_mask_blend_epi32(negative, _mm512_set1_epi32(0xCC), _mm512_set1_epi32(0xD0));
+    __m512i tag3 = _mm512_add_epi32(tag2, _mm512_set1_epi32(1));
+    __m512i high = _mm512_and_si512(counts, _mm512_set1_epi32(0xFF00));
+    __m512i lanes = _mm512_mask_or_epi32(low, two, _mm512_slli_epi32(low, 8), tag2);
+    lanes = _mm512_mask_or_epi32(lanes, three, _mm512_or_si512(_mm512_slli_epi32(low, 16), high), tag3);
+    __m512i needed = present == ECGFRAME_ALL ? _mm512_set1_epi32(0x80) : _mm512_maskz_set1_epi32(present, 0x80);
+    needed = _mm512_mask_mov_epi32(needed, two, _mm512_set1_epi32(0x8080));
+    needed = _mm512_mask_mov_epi32(needed, three, _mm512_set1_epi32(0x808080));
+    __mmask64 bytes = _mm512_movepi8_mask(needed);
+    int taken = __builtin_popcountll(bytes);
+    __mmask64 first = ((__mmask64)1 << taken) - 1;  /* write nothing after the last number */
+    _mm512_mask_storeu_epi8(out, first, _mm512_maskz_compress_epi8(bytes, lanes));
+    return taken;
 }
 
 ECGFRAME_COMPRESSES
 static inline Py_ssize_t ecgframe_write_counts(
     uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, int is_signed
 ) {
-    const __m512i low_byte = _mm512_set1_epi32(0xFF);
     Py_ssize_t i;
+    int taken;
     for (i = 0; i + 16 <= n && end - *out >= 48; i += 16) {
-        __m512i counts = ecgframe_load_counts(p + size * i, size, is_signed);
-        if (ecgframe_outside(counts, INT16_MIN, UINT16_MAX)) break;
-        __mmask16 two = ecgframe_outside(counts, -32, INT8_MAX);
-        __mmask16 three = ecgframe_outside(counts, INT8_MIN, UINT8_MAX);
-        __mmask16 negative = _mm512_cmplt_epi32_mask(counts, _mm512_setzero_si512());
-        __m512i low = _mm512_and_si512(counts, low_byte);
-        __m512i tag2 = _mm512_mask_blend_epi32(negative, _mm512_set1_epi32(0xCC), _mm512_set1_epi32(0xD0));
-        __m512i tag3 = _mm512_add_epi32(tag2, _mm512_set1_epi32(1));
-        __m512i high = _mm512_and_si512(counts, _mm512_set1_epi32(0xFF00));
-        __m512i lanes = _mm512_mask_or_epi32(low, two, _mm512_slli_epi32(low, 8), tag2);
-        lanes = _mm512_mask_or_epi32(lanes, three, _mm512_or_si512(_mm512_slli_epi32(low, 16), high), tag3);
-        __m512i needed = _mm512_mask_mov_epi32(_mm512_set1_epi32(0x80), two, _mm512_set1_epi32(0x8080));
-        needed = _mm512_mask_mov_epi32(needed, three, _mm512_set1_epi32(0x808080));
-        __mmask64 bytes = _mm512_movepi8_mask(needed);
-        int taken = __builtin_popcountll(bytes);
-        __mmask64 first = ((__mmask64)1 << taken) - 1;  /* write nothing after the last number */
-        _mm512_mask_storeu_epi8(*out, first, _mm512_maskz_compress_epi8(bytes, lanes));
+        taken = ecgframe_write_part(*out, p + size * i, 16, size, is_signed);
+        if (!taken) return i;
         *out += taken;
     }
-    return i;
+    if (n - i < ECGFRAME_COUNTS_AT_ONCE || n - i >= 16 || end - *out < 48) return i;
+    taken = ecgframe_write_part(*out, p + size * i, (int)(n - i), size, is_signed);
+    *out += taken;
+    return taken ? n : i;
 }
 
-/* Return a mask of the tags in the first 62 of 64 bytes, which must be integers of at most three bytes without gaps,
-   and the offset of the next integer; 0 if there is any other value. */
+/* Return a mask of the first n bytes. */
 ECGFRAME_COMPRESSES
-static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, int* next) {
-    const uint64_t looked_at = ((uint64_t)1 << 62) - 1;
+static inline uint64_t ecgframe_first_bytes(Py_ssize_t n) {
+    return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+}
+
+/* Return a mask of the tags of at most n integers of at most three bytes that follow one another from the first byte on,
+   and the offset of what follows them: another value, one of which a byte is missing, or the 63rd byte. */
+ECGFRAME_COMPRESSES
+static inline uint64_t ecgframe_tags_of_counts(__m512i bytes, Py_ssize_t available, Py_ssize_t n, int* next) {
+    const int size = available < 62 ? (int)available : 62;
     uint64_t three = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xCD))
         | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xD1));
     uint64_t wide = three | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xCC))
         | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8((char)0xD0));
     uint64_t one = _mm512_cmpgt_epi8_mask(bytes, _mm512_set1_epi8(-33));  /* -32 to 127 */
-    uint64_t known = wide | one, covered, alike;
-    wide &= looked_at;
+    uint64_t known = wide | one, tags = ecgframe_first_bytes(size), covered, alike, others;
+    wide &= tags;
     for (;;) {  /* remove false tags, which are bytes of the integer before: the first one always follows a true tag */
         covered = wide << 1 | (wide & three) << 2;
         alike = wide & covered;
         if (!alike) break;
         wide &= ~(alike & -alike);
     }
-    *next = 62 + __builtin_popcountll(covered >> 62);
-    return looked_at & ~covered & ~known ? 0 : looked_at & ~covered;
+    *next = size + __builtin_popcountll(covered >> size);
+    tags &= ~covered;
+    others = tags & ~known;
+    if (others) {  /* what stands before another value is right, whatever the bytes after it are */
+        *next = __builtin_ctzll(others);
+        tags &= ecgframe_first_bytes(*next);
+    }
+    if (__builtin_popcountll(tags) > n) {
+        *next = __builtin_ctzll(_pdep_u64((uint64_t)1 << n, tags));
+        tags &= ecgframe_first_bytes(*next);
+    }
+    if (*next > available) {
+        *next = 63 - __builtin_clzll(tags);
+        tags &= ecgframe_first_bytes(*next);
+    }
+    return tags;
 }
 
 /* Skip as many of n numbers as possible, and subtract them from n. Returns their end. */
 ECGFRAME_COMPRESSES
 static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
     int next;
-    while (*n >= 62 && end - p >= 64) {
-        uint64_t tags = ecgframe_tags_of_counts(_mm512_loadu_si512(p), &next);
+    while (*n >= ECGFRAME_COUNTS_AT_ONCE && p < end) {
+        __m512i bytes = _mm512_maskz_loadu_epi8(ecgframe_first_bytes(end - p), p);
+        uint64_t tags = ecgframe_tags_of_counts(bytes, end - p, *n, &next);
         if (!tags) break;
         *n -= __builtin_popcountll(tags);
         p += next;
@@ -230,23 +284,26 @@ static inline void ecgframe_store_counts(char* out, __m512i counts, __mmask32 st
     }
 }
 
-/* Read numbers in the range of int16 as integers of 2, 4 or 8 bytes. Stops before other numbers, and if fewer than 62
-   samples or 66 bytes are left, since each step reads so many. */
+/* Read numbers in the range of int16 as integers of 2, 4 or 8 bytes. Stops before other numbers, and if only a few are
+   left. */
 ECGFRAME_COMPRESSES
 static inline Py_ssize_t ecgframe_read_counts(
     const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed
 ) {
     Py_ssize_t i = 0;
-    while (n - i >= 62 && end - *source >= 66) {
+    while (n - i >= ECGFRAME_COUNTS_AT_ONCE && *source < end) {
         int next;
         const uint8_t* p = *source;
-        __m512i bytes = _mm512_loadu_si512(p);
-        uint64_t tags = ecgframe_tags_of_counts(bytes, &next);
+        Py_ssize_t left = end - p;
+        __m512i bytes = _mm512_maskz_loadu_epi8(ecgframe_first_bytes(left), p);
+        uint64_t tags = ecgframe_tags_of_counts(bytes, left, n - i, &next);
         if (!tags) return i;
         int found = __builtin_popcountll(tags);
+        __m512i after = _mm512_maskz_loadu_epi8(ecgframe_first_bytes(left - 1), p + 1);
+        __m512i last = _mm512_maskz_loadu_epi8(left > 1 ? ecgframe_first_bytes(left - 2) : 0, p + 2);
         __m512i first = _mm512_maskz_compress_epi8(tags, bytes);
-        __m512i second = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 1));
-        __m512i third = _mm512_maskz_compress_epi8(tags, _mm512_loadu_si512(p + 2));
+        __m512i second = _mm512_maskz_compress_epi8(tags, after);
+        __m512i third = _mm512_maskz_compress_epi8(tags, last);
         for (int half = 0; 32 * half < found; half++) {
             __m512i tag = _mm512_cvtepi8_epi16(ecgframe_half(first, half));
             __m512i high = _mm512_cvtepi8_epi16(ecgframe_half(second, half));

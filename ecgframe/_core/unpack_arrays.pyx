@@ -5,21 +5,17 @@ predicted from their headers, which takes no time and is nearly always correct; 
 Then the samples are read once, directly into the array.
 """
 
-cimport cython
-from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memcmp, memset
 
-from .buffer_export cimport export_buffer
 from .byteorder cimport load16, load32
 from .checksum cimport sum_up
 from .dtypes cimport BOOL, FLOAT64, INT64, UINT64, SampleType, item_size, sample_type
 from .gil_handoff cimport acquire_turn, release_turn
 from .limits cimport DEEPEST, MOST_DIMENSIONS
 from .msgpack_tags cimport BIN32, BIN8, FIXSTR, NIL, STR8
+from .ndarrays cimport data_of, new_array, view_of
 from .read_samples cimport (
     BOOL_AMONG_NUMBERS, CUT_SHORT, FINE, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE, SIGNED,
     Fault, Number, Survey,
@@ -62,8 +58,6 @@ cdef dict FAULTS = {
     <int>OUT_OF_RANGE: "a number outside the range of the array's dtype",
 }
 
-cdef object empty = np.empty
-cdef object asarray = np.asarray
 cdef object FLOAT64_DTYPE = np.dtype("f8")
 cdef object INT64_DTYPE = np.dtype("i8")
 cdef object UINT64_DTYPE = np.dtype("u8")
@@ -182,24 +176,28 @@ cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
     """Read a located array; None if the predicted end of the samples was wrong."""
+    if not guessed or BIN8 <= w.samples[0] <= BIN32:    # the end of a bin is known
+        return read_located(r, w)
+    try:
+        return read_located(r, w)
+    except InvalidDataFormat:
+        return None
+
+
+cdef object read_located(Reader* r, Wrapper* w):
     cdef Py_ssize_t dims[MOST_DIMENSIONS]
-    cdef int ndim = 0
+    cdef int ndim
     cdef Py_ssize_t count
     cdef SampleDtype dtype
-    try:
-        if r.depth + 2 > DEEPEST:
-            refuse(r, w.samples, TOO_DEEP)
-        dtype = read_dtype(r, w)
-        ndim = read_shape(r, w, dims)
-        count = count_samples(r, w, dims, ndim, item_size(dtype.t))
-        if BIN8 <= w.samples[0] <= BIN32:
-            array = view_samples(r, w, dtype, dims, ndim, count)
-        else:
-            array = copy_samples(r, w, dtype, dims, ndim, count)
-    except InvalidDataFormat:
-        if guessed:
-            return None
-        raise
+    if r.depth + 2 > DEEPEST:
+        refuse(r, w.samples, TOO_DEEP)
+    dtype = read_dtype(r, w)
+    ndim = read_shape(r, w, dims)
+    count = count_samples(r, w, dims, ndim, item_size(dtype.t))
+    if BIN8 <= w.samples[0] <= BIN32:
+        array = view_samples(r, w, dtype, dims, ndim, count)
+    else:
+        array = copy_samples(r, w, dtype, dims, ndim, count)
     r.at = w.end
     return array
 
@@ -207,17 +205,36 @@ cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
 cdef class SampleDtype:
     """A dtype that can be received, with its properties for reading."""
 
+    cdef bytes spelling          # as received
     cdef SampleType t
     cdef bint native
     cdef object dtype
     cdef object in_memory        # the same in the byte order of this machine
-    cdef bytes little_endian     # the same as the binary form has it, as a format of the buffer protocol
+    cdef object little_endian    # the same as the binary form has it
 
 
-cdef dict DTYPES = {}
+cdef enum:
+    RECENT_DTYPES = 32
+
+cdef dict DTYPES = {}                # by their spelling
+cdef list RECENT = [None] * RECENT_DTYPES    # by letters of their spelling, so that no bytes are made to look them up
 
 
 cdef SampleDtype read_dtype(Reader* r, Wrapper* w):
+    cdef Py_ssize_t n = w.dtype_size
+    cdef Py_ssize_t slot = 0 if n == 0 else (w.dtype[0] * 5 + w.dtype[n // 2] * 3 + w.dtype[n - 1]) % RECENT_DTYPES
+    cdef SampleDtype found = RECENT[slot]
+    if (
+        found is not None and PyBytes_GET_SIZE(found.spelling) == n
+        and memcmp(PyBytes_AS_STRING(found.spelling), w.dtype, n) == 0
+    ):
+        return found
+    found = find_dtype(r, w)
+    RECENT[slot] = found
+    return found
+
+
+cdef SampleDtype find_dtype(Reader* r, Wrapper* w):
     if w.dtype_size > LONGEST_DTYPE:
         refuse(r, w.dtype, f"a dtype of {w.dtype_size} letters")
     text = PyBytes_FromStringAndSize(<const char*>w.dtype, w.dtype_size)
@@ -240,11 +257,12 @@ cdef SampleDtype known_dtype(bytes text):
         return None
     dtype = np.dtype(name)
     known = SampleDtype()
+    known.spelling = text
     known.t = sample_type(ord(dtype.kind), dtype.itemsize)
     known.native = dtype.isnative
     known.dtype = dtype
     known.in_memory = dtype.newbyteorder("=")
-    known.little_endian = memoryview(np.empty(0, dtype.newbyteorder("<"))).format.encode()
+    known.little_endian = dtype.newbyteorder("<")
     return known
 
 
@@ -311,7 +329,7 @@ cdef object view_samples(
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = asarray(Received.samples(<object>r.owner, content, n, dtype, dims, ndim))
+    array = view_of(<object>r.owner, content, dtype.little_endian, ndim, dims)
     if r.copy:
         return array.astype(dtype.dtype)
     if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
@@ -321,57 +339,13 @@ cdef object view_samples(
     return array
 
 
-@cython.final
-@cython.freelist(8)
-@cython.no_gc                              # no cycles: what it views does not refer to it
-@cython.auto_pickle(False)
-cdef class Received:
-    """Received samples with the buffer protocol. NumPy makes a view of it in a third of the time of its constructor."""
-
-    cdef object owner
-    cdef const uint8_t* start
-    cdef Py_ssize_t nbytes
-    cdef Py_ssize_t size         # of a sample, in bytes
-    cdef bytes format
-    cdef int ndim
-    cdef Py_ssize_t[MOST_DIMENSIONS] shape
-    cdef Py_ssize_t[MOST_DIMENSIONS] strides
-
-    @staticmethod
-    cdef Received samples(
-        object owner, const uint8_t* start, Py_ssize_t nbytes, SampleDtype dtype, const Py_ssize_t* dims, int ndim
-    ):
-        cdef Received view = Received.__new__(Received)
-        cdef Py_ssize_t stride = item_size(dtype.t)
-        cdef int i
-        view.owner = owner
-        view.start = start
-        view.nbytes = nbytes
-        view.size = stride
-        view.format = dtype.little_endian
-        view.ndim = ndim
-        for i in range(ndim - 1, -1, -1):
-            view.shape[i] = dims[i]
-            view.strides[i] = stride
-            stride *= dims[i]
-        return view
-
-    def __getbuffer__(self, Py_buffer* view, int flags):
-        export_buffer(view, self, self.start, self.nbytes, flags)
-        view.itemsize = self.size
-        view.format = PyBytes_AS_STRING(self.format) if flags & PyBUF_FORMAT else NULL
-        view.ndim = self.ndim
-        view.shape = self.shape if flags & PyBUF_ND else NULL
-        view.strides = self.strides if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
-
-
 # --- list form ---
 
 cdef object copy_samples(
     Reader* r, Wrapper* w, SampleDtype dtype, Py_ssize_t* dims, int ndim, Py_ssize_t count
 ):
     """Return a new array with the samples of nested or flat lists."""
-    cdef Py_buffer target
+    cdef char* target
     cdef Fault fault = FINE
     cdef const uint8_t* end
     cdef Py_ssize_t index = 0
@@ -381,21 +355,16 @@ cdef object copy_samples(
         refuse_shape(r, w, shape)
     if r.depth + 1 + (1 if flat else ndim) > DEEPEST:
         refuse(r, w.samples, TOO_DEEP)
-    array = empty(shape, dtype.in_memory)
-    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
-    try:
-        if count < SAMPLES_WITHOUT_GIL:
-            end = fill(dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index)
-        else:
-            with nogil:
-                release_turn()
-                sum_up(r.sum, r.base, r.end - r.base)
-                end = fill(
-                    dtype.t, w.samples, w.samples_end, <char*>target.buf, dims, ndim, flat, count, &fault, &index
-                )
-                acquire_turn()
-    finally:
-        PyBuffer_Release(&target)
+    array = new_array(dtype.in_memory, ndim, dims)
+    target = <char*>data_of(array)
+    if count < SAMPLES_WITHOUT_GIL:
+        end = fill(dtype.t, w.samples, w.samples_end, target, dims, ndim, flat, count, &fault, &index)
+    else:
+        with nogil:
+            release_turn()
+            sum_up(r.sum, r.base, r.end - r.base)
+            end = fill(dtype.t, w.samples, w.samples_end, target, dims, ndim, flat, count, &fault, &index)
+            acquire_turn()
     if end != w.samples_end:
         if fault == FINE or fault == NOT_A_NUMBER:
             refuse_shape(r, w, shape)
@@ -490,7 +459,7 @@ cdef object read_number_list(Reader* r, const uint8_t* start, Py_ssize_t n):
     cdef Py_ssize_t _
     cdef Fault fault = FINE
     cdef Py_ssize_t index = 0
-    cdef Py_buffer target
+    cdef Py_ssize_t[2] dims
     if n > r.end - r.at or r.depth + 2 > DEEPEST:
         return None
     memset(&survey, 0, sizeof(Survey))
@@ -510,16 +479,13 @@ cdef object read_number_list(Reader* r, const uint8_t* start, Py_ssize_t n):
     if dtype is None:
         return None
     allow(r, start, 1 + n if columns else 1)
-    cdef tuple shape = (n, columns)
-    array = empty(shape if columns else shape[:1], dtype)
-    PyObject_GetBuffer(array, &target, PyBUF_WRITABLE)
-    try:
-        p = read_rows(
-            FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
-            p, r.end, <char*>target.buf, n, columns, &fault, &index,
-        )
-    finally:
-        PyBuffer_Release(&target)
+    dims[0] = n
+    dims[1] = columns
+    array = new_array(dtype, 2 if columns else 1, dims)
+    p = read_rows(
+        FLOAT64 if survey.floating else UINT64 if survey.above_int64 else INT64,
+        p, r.end, <char*>data_of(array), n, columns, &fault, &index,
+    )
     if p != after:
         return None
     r.at = after

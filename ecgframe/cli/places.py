@@ -13,7 +13,7 @@ EXAMPLE = "ws://127.0.0.1:8765/ws"
 
 
 def is_server(text: str) -> bool:
-    """Tell whether the text is the URL of a server rather than a file or a port."""
+    """Return whether the text is the URL of a server rather than a file or a port."""
     return text.startswith(tuple(f"{scheme}://" for scheme in WEBSOCKET))
 
 

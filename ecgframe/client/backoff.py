@@ -1,4 +1,4 @@
-"""Whether to reconnect, and after which delay."""
+"""Decide whether to reconnect, and after which delay."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Connection:
         over: whether the connection has ended.
         asked: streams whose SUBSCRIBE the server has not answered yet.
         leaving: by stream, the futures that wait for the server to confirm UNSUBSCRIBE.
-        unheeded: by stream, the number of answers to come that belong to subscriptions that were left meanwhile.
+        obsolete: by stream, the number of expected answers for subscriptions that have ended in the meantime.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Connection:
         self.over = False
         self.asked: set[str] = set()
         self.leaving: dict[str, list[asyncio.Future[None]]] = {}
-        self.unheeded: Counter[str] = Counter()
+        self.obsolete: Counter[str] = Counter()
         self._websocket = websocket
         self._on_event = on_event
         self._close_timeout = close_timeout
@@ -127,7 +127,7 @@ class Connection:
 
     @property
     def timed(self) -> bool:
-        """Whether the server's messages have timestamps."""
+        """True if the server's messages have timestamps."""
         return self.session.timed
 
     @property
@@ -171,7 +171,7 @@ class Connection:
             self.wake()
 
     def has_room_for_data(self) -> bool:
-        """Whether the application may send a message that is not urgent: space remains for urgent ones."""
+        """Return whether the application may send a message that is not urgent: some space is kept for urgent ones."""
         settings = self.session.settings
         return self._has_room(
             settings.queue_frames // 2,
@@ -180,7 +180,7 @@ class Connection:
         )
 
     def has_room_for_urgent(self) -> bool:
-        """Whether a message of at most ``URGENT_BYTES`` can be sent that overtakes the others in the send queue."""
+        """Return whether the application may send an urgent message now, of at most ``URGENT_BYTES``."""
         settings = self.session.settings
         return self._has_room(settings.queue_frames, settings.queue_bytes - URGENT_BYTES, settings.max_unacknowledged)
 

@@ -1,4 +1,4 @@
-"""How far a viewer has got in a stream: which messages it has, and which ones it will never get.
+"""The position of a viewer in a stream: which messages it has, and which ones it will never get.
 
 The messages of a stream have rising timestamps and arrive in that order, except for urgent ones, which overtake. So a
 cursor consists of the timestamp of the last message in order, and the timestamps of urgent messages after it.
@@ -31,7 +31,7 @@ MAX_NOTICES: Final = 64
 """Number of drop notices that may wait for a message after the dropped frames."""
 
 OUT_OF_LINE: Final = int(Flag.PRIORITY | Flag.BROADCAST)
-"""Flags of messages that overtake. Their timestamps do not show how far the stream has got; nor do those of alerts."""
+"""Flags of messages that overtake. Like those of alerts, their timestamps do not move the position in the stream."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_DATE: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -56,7 +56,7 @@ class Gap:
 
     @property
     def clock_went_back(self) -> bool:
-        """Whether the stream continues with earlier timestamps, because the server's clock was set back."""
+        """True if the stream continues with earlier timestamps, because the server's clock was set back."""
         return self.stop < self.start
 
     def joined(self, other: Gap) -> Gap:
@@ -68,7 +68,7 @@ class Gap:
 
 
 class StreamCursor:
-    """How far one viewer has got in one stream.
+    """The position of one viewer in one stream.
 
     Args:
         stream: its name.
@@ -83,9 +83,9 @@ class StreamCursor:
         self._until = microseconds(since) if isinstance(since, datetime) else since
         """The viewer has everything up to this timestamp, in microseconds since 1970."""
         self._exact = False
-        """Whether that is the timestamp of a received message, or one that the server has named."""
+        """True if ``_until`` is the timestamp of a received message, or one that the server has named."""
         self._is_moment = isinstance(since, datetime)
-        """Whether that is only a time by a clock."""
+        """True if ``_until`` is only a time by a clock."""
         self._margin = 0
         self._seen: deque[int] = deque(maxlen=REMEMBERED)
         """Timestamps of the last messages in order, since the clock last went back."""
@@ -111,11 +111,11 @@ class StreamCursor:
         self._reach(timestamp)
 
     def follow_ahead(self, timestamp: int) -> bool:
-        """Note the same of an urgent message; return False if it is remembered already."""
+        """Note an urgent message whose number has shown that it is new. Returns False if it is remembered already."""
         return self._goes_ahead(timestamp)
 
     def forget_notices(self, timestamp: int) -> None:
-        """Forget what the server has dropped before a message: numbers have told it."""
+        """Forget the drop notices before a message: its number has shown the gap."""
         if self._notices:
             self._notices = [gap for gap in self._notices if gap.stop >= timestamp]
 
@@ -235,7 +235,7 @@ class StreamCursor:
         self._go_on_after(until)
 
     def _reach_moment(self, until: int) -> None:
-        """Note how far the stream has got, by the server's clock."""
+        """Move the position to a time by the server's clock."""
         self._until = until
         self._exact = False
         self._is_moment = True

@@ -1,7 +1,7 @@
-"""How far a viewer has got in a stream whose messages are numbered, from version 4 on.
+"""The position of a viewer in a stream whose messages are numbered, from version 4 on.
 
-Numbers say exactly which messages are lost and which came before, whatever any clock shows. The times of the messages
-are noted beside them, for a next connection to a server that does not know the epoch, or has no numbers.
+Numbers show exactly which messages are lost and which are duplicates; clocks are not compared. Times of messages are
+noted as well, for a connection to a server that does not know the epoch, or has no numbers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from ..codec import Message
 
 MAX_REFUSED: Final = 1024
-"""Refused messages of one stream whose numbers are remembered."""
+"""Number of refused messages of one stream that are remembered."""
 
 EPOCHS: Final = 2
-"""Epochs whose messages may arrive: the present one, and the one before it."""
+"""Number of epochs whose messages may arrive: the current one, and the one before it."""
 
 _PRIORITY: Final = int(Flag.PRIORITY)
 
 
 class _Line:
-    """How far the viewer has got in one epoch.
+    """The position of the viewer in one epoch.
 
     Attributes:
         epoch: of the numbers.
         after: the viewer has, or will never get, every message up to this number.
-        until: time of the last message in line, in microseconds since 1970. That of the present epoch is
+        until: time of the last message in order, in microseconds since 1970. In the current epoch, it is
             ``StreamCursor.until``.
         ahead: numbers after ``after`` of messages that overtook.
         end: number of the message that would have been next when the epoch ended; None as long as that is not known.
@@ -62,24 +62,26 @@ class _Line:
 
 
 class NumberedCursor:
-    """How far one viewer has got in one stream.
+    """The position of one viewer in one stream.
 
     Args:
         stream: its name.
-        times: the same by times. It is written here while messages are numbered.
+        times: the position by time. This class updates it while messages are numbered.
     """
 
-    __slots__ = ("_change", "_ending", "_lines", "_refused", "_refused_before", "_stream", "_times")
+    __slots__ = ("_change", "_ending", "_had", "_lines", "_refused", "_refused_before", "_stream", "_times")
 
     def __init__(self, stream: str, times: StreamCursor) -> None:
         self._stream = stream
         self._times = times
         self._lines: list[_Line] = []
-        """By epoch, the present one last."""
+        """One for each epoch; the current epoch is the last."""
         self._change: Gap | None = None
-        """What is unknown since the epoch changed; reported before the next message in line."""
+        """The gap at the last change of the epoch, reported before the next message in order; None without one."""
         self._ending: list[tuple[_Line, int]] = []
         """Epochs whose end is known, and when they ended; reported in the same way."""
+        self._had: OrderedDict[int, _Line | None] = OrderedDict()
+        """By their timestamps, the lines in which the latest messages came that the viewer has."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """Epoch and number of messages that were refused over this connection."""
         self._refused_before: frozenset[tuple[int, int]] = frozenset()
@@ -87,12 +89,12 @@ class NumberedCursor:
 
     @property
     def epoch(self) -> int | None:
-        """The present epoch of the numbers; None if none are known."""
+        """The current epoch; None if no numbers are known."""
         return self._lines[-1].epoch if self._lines else None
 
     @property
     def line(self) -> int:
-        """The viewer has, or will never get, every message of the present epoch up to this number."""
+        """The viewer has, or will never get, every message of the current epoch up to this number."""
         return self._lines[-1].after if self._lines else 0
 
     def place(self) -> tuple[int, int] | None:
@@ -140,7 +142,7 @@ class NumberedCursor:
             line.go_on_from(next - 1)
             self._lines = [line]
             return gaps
-        # Another numbering, or the same one set back, which no server does that keeps to the protocol.
+        # Another epoch, or the same one with smaller numbers, which the protocol forbids.
         before = self._times.until
         missing = self._times.answered(start, timestamp)
         since = timestamp if before is None else before
@@ -155,17 +157,16 @@ class NumberedCursor:
         return [*gaps, *missing]
 
     def changed(self, epoch: int, next: int, timestamp: int, ended: int | None = None) -> None:
-        """Note an answer that nobody asked for: the stream may have begun another epoch.
+        """Note an answer without a request: the stream may have begun another epoch.
 
-        Messages of the epoch before may still arrive, so the gap is reported with the first message in line of the new
-        one. Messages before ``next`` of an epoch that is known may arrive as well: an answer about the present one
-        changes nothing.
+        Messages of the previous epoch may still arrive, so the gap is reported with the first message in order of the
+        new one. An answer about the current epoch changes nothing, as messages before ``next`` may still arrive.
 
         Args:
             epoch: that begins, or goes on.
             next: the number of the first message that follows in it.
             timestamp: of the answer.
-            ended: the number of the message that would have been next in the epoch before; None if that is unknown.
+            ended: the number of the message that would have been next in the previous epoch; None if that is unknown.
         """
         known = self._line_of(epoch)
         if known is not None and self._is_present(known):
@@ -190,32 +191,48 @@ class NumberedCursor:
             epoch: of its number.
 
         Returns:
-            The gaps before the message, then the message; an empty list if it is a duplicate.
+            The gaps before the message, then the message. Without the message, if it is a duplicate: its number was
+            received before, or the message came before, in another epoch and with the same timestamp.
         """
         number, timestamp = _place_of(message)
         line = self._line_of(epoch)
-        if line is None:
-            return [message]  # on its way when the epoch after the next began
-        if line.has(number):
+        if line is not None and line.has(number):
             return []
+        if self._had.setdefault(timestamp, line) is not line:
+            return [] if line is None else [*self._reach_again(message, line, number)]
+        if len(self._had) > REMEMBERED:
+            self._had.popitem(last=False)
+        # Without a line, it was on its way when the epoch after the next began.
+        return [message] if line is None else self._place(message, line, number, timestamp)
+
+    def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
+        """Note a message that the viewer has from another epoch: its number is had, and nothing else changes."""
+        if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
+            line.ahead.add(number)
+            line.go_on_from(line.after)
+            return []
+        return self._reach(line, number, _place_of(message)[1])
+
+    def _place(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
         if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
             return self._take_ahead(message, line, number, timestamp)
         gaps = self._reach(line, number, timestamp)
         line.until = timestamp
+        # Otherwise, the current epoch sets the time.
         if self._is_present(line) or self._change is not None or self._ending:
             self._times.follow(timestamp)
         return [*gaps, message]
 
     def pass_template(self, message: Message, epoch: int) -> list[Gap]:
-        """Note that a message arrived that is not for the application. Returns the gaps before it."""
+        """Note a numbered message that the application does not get. Returns the gaps before it."""
         number, timestamp = _place_of(message)
         line = self._line_of(epoch)
         return [] if line is None or line.has(number) else self._reach(line, number, timestamp)
 
     def refused(self, epoch: int, number: int) -> list[Gap]:
-        """Note that a message was refused: it was not had, and comes again over the next connection.
+        """Note that a message was refused. The next connection gets it again.
 
-        If it was refused over an earlier connection, too, it is given up. Returns the gap, if it is.
+        If it was refused over an earlier connection as well, it is lost. Returns the gap if it is.
         """
         line = self._line_of(epoch)
         if line is None or not self._is_present(line) or line.has(number):
@@ -231,7 +248,7 @@ class NumberedCursor:
         return []
 
     def was_refused(self, epoch: int, number: int) -> bool:
-        """Tell whether a message was refused over an earlier connection: then it is passed over, as a gap."""
+        """Return whether a message was refused over an earlier connection. If it is refused again, it is lost."""
         return (epoch, number) in self._refused_before
 
     def connection_lost(self) -> None:
@@ -260,7 +277,7 @@ class NumberedCursor:
         return [self._gap(line, timestamp, lost), message] if lost else [message]
 
     def _reach(self, line: _Line, number: int, timestamp: int) -> list[Gap]:
-        """Note that a message arrived in line: what is missing before it will not come."""
+        """Note that a message arrived in order. Missing messages before it are lost."""
         gaps = self.ended() if self._is_present(line) else []
         if lost := line.lost_before(number):
             gaps.append(self._gap(line, timestamp, lost))
@@ -274,7 +291,7 @@ class NumberedCursor:
 
 
 def _place_of(message: Message) -> tuple[int, int]:
-    """Number and time of a message of a stream."""
-    assert message.sequence is not None, "messages of a stream are numbered"
-    assert message.timestamp is not None, "and timed"
+    """Return number and time of a numbered message."""
+    assert message.sequence is not None, "version 4 numbers the messages of streams"
+    assert message.timestamp is not None, "version 4 has timestamps"
     return message.sequence, message.timestamp

@@ -124,7 +124,7 @@ class Publisher:
 
     @property
     def status(self) -> str:
-        """Whether the server takes messages now ("open"), may do so later ("waiting"), or never will again ("over")."""
+        """The state: "open" if the server takes messages now, "waiting" if it may later, "over" if it never will."""
         if self._is_over:
             return "over"
         return "open" if self._writer.is_open else "waiting"
@@ -333,13 +333,13 @@ class Publisher:
 
     @property
     def _is_unnumbered(self) -> bool:
-        """Whether there is a connection to a server before version 4."""
+        """Return whether there is a connection to a server before version 4."""
         connection = self._connection
         return connection is not None and connection.session.version < NUMBERED
 
     @property
     def _is_behind(self) -> bool:
-        """Whether a message has to wait until others were sent. Without a connection, none does."""
+        """Return whether a message has to wait until others were sent. Without a connection, none does."""
         if self._connection is None or self._is_unnumbered:
             return False
         return self._writer.is_tight or (self._writer.is_open and self._writer.unsent >= MOST_UNSENT)

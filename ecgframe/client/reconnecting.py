@@ -47,7 +47,7 @@ class ReconnectingConnection:
         on_event: called with each event of each connection.
         options: options of ``websockets.asyncio.client.connect``, and ``reconnect_delays``.
         lost: called when a connection ends.
-        was_refused: asked of a numbered message that is refused: whether it was over an earlier connection, too.
+        was_refused: returns whether a refused, numbered message was refused over an earlier connection as well.
         entered: called with each new state.
 
     Attributes:

@@ -119,11 +119,11 @@ class Subscription(MessageQueue):
         if epoch is not None:
             items = self.numbers.take(message, epoch)
         elif self.numbers.epoch is not None:
-            # It is beside the numbers, and says nothing of the position; after a resume, it may come again.
+            # It does not belong to the stream, and does not move the position; after a resume, it may come again.
             items = [message] if self.cursor.follow_ahead(message.timestamp or 0) else []
         else:
             items = self.cursor.take(message, self._server_now())
-        if not items:
+        if not items or items[-1] is not message:
             self.duplicates += 1
             self.came_again(message, connection)
         for item in items:
@@ -133,7 +133,7 @@ class Subscription(MessageQueue):
                 self.put(QueuedItem(item, _size_of(item), connection))
 
     def pass_template(self, message: Message, epoch: int) -> None:
-        """Process a message of this stream that is not for the application."""
+        """Process a message of this stream that the application does not get."""
         self._put_gaps(self.numbers.pass_template(message, epoch))
 
     def refused(self, epoch: int, number: int) -> None:
@@ -141,12 +141,12 @@ class Subscription(MessageQueue):
         self._put_gaps(self.numbers.refused(epoch, number))
 
     def changed(self, epoch: int, next: int, timestamp: int, ended: int | None = None) -> None:
-        """Note an answer that nobody asked for. See ``NumberedCursor.changed``."""
+        """Note an answer without a request. See ``NumberedCursor.changed``."""
         self.numbers.changed(epoch, next, timestamp, ended)
 
     @property
     def was_granted(self) -> bool:
-        """Whether the server has granted the subscription before."""
+        """True if the server has granted the subscription before."""
         return self._answered.is_set()
 
     def next_delay(self, delays: Callable[[], Iterator[float]]) -> float:
@@ -181,7 +181,7 @@ class Subscription(MessageQueue):
         self._put_gaps(self.cursor.answered_untimed(start, self._server_now()))
 
     def granted_by_an_old_server(self) -> None:
-        """Note that the messages follow from now on, whether or not an old server answers."""
+        """Note that messages follow from now on: an old server may not answer."""
         self.status = "subscribed"
         self._answered.set()
         self._put_gaps(self.numbers.forget())
@@ -230,7 +230,7 @@ class Subscription(MessageQueue):
 
 
 def _size_of(message: Message) -> int:
-    """Bytes that the message takes in a queue: those of its payload; of a record, those of its samples, if more."""
+    """Return the bytes that a message counts in a queue: its payload or, if larger, the samples of a record."""
     is_record = message.form and int(message.form) & _RECORD
     signal = message.data.get("signal") if is_record and isinstance(message.data, dict) else None
     return max(message.nbytes, getattr(signal, "nbytes", 0))

@@ -146,7 +146,7 @@ class Subscriptions:
         self._others = None
 
     def deliver(self, message: Message, connection: Connection, numbered: StreamOf | None = None) -> None:
-        """Put a message into its queue: that of the stream that its header names, else that which its map names."""
+        """Put a message into its queue: that of the stream in its header, or else of the stream in its data."""
         stream = message.data.get("stream") if isinstance(message.data, dict) else None
         stream, epoch = (stream, None) if numbered is None else numbered
         subscription = self.find(stream) if isinstance(stream, str) else self._only_one(connection)
@@ -161,7 +161,7 @@ class Subscriptions:
             self.unclaimed += 1
 
     def pass_template(self, message: Message, connection: Connection, numbered: StreamOf) -> None:
-        """Note that a numbered message arrived that is not for the application."""
+        """Note a numbered message that the application does not get."""
         stream, epoch = numbered
         subscription = self.find(stream)
         if subscription and not (stream in connection.leaving and stream in connection.asked):
@@ -173,7 +173,7 @@ class Subscriptions:
             subscription.refused(numbered.epoch, number)
 
     def was_refused(self, numbered: StreamOf, number: int) -> bool:
-        """Tell whether a numbered message was refused over an earlier connection as well."""
+        """Return whether a numbered message was refused over an earlier connection as well."""
         subscription = self.find(numbered.name)
         return subscription is not None and subscription.numbers.was_refused(numbered.epoch, number)
 
@@ -184,19 +184,19 @@ class Subscriptions:
             for confirmed in connection.leaving.pop(stream, ()):
                 if not confirmed.done():
                     confirmed.set_result(None)
-        elif connection.unheeded[stream]:
-            connection.unheeded[stream] -= 1
+        elif connection.obsolete[stream]:
+            connection.obsolete[stream] -= 1
         elif answer.epoch is not None and stream in connection.leaving:
-            pass  # it is of a subscription that was left: UNSUBSCRIBE is answered before the SUBSCRIBE after it
+            pass  # for a subscription that has ended: the server answers UNSUBSCRIBE before the next SUBSCRIBE
         elif stream in connection.asked:
             connection.asked.discard(stream)
             if subscription := self.find(stream):
-                self._heed_answer(subscription, answer)
+                self._handle_answer(subscription, answer)
         elif stream not in connection.leaving:
-            self._heed_unasked(stream, answer)
+            self._handle_unrequested(stream, answer)
 
-    def _heed_unasked(self, stream: str, answer: SubscriptionAnswered) -> None:
-        """Process an answer to no SUBSCRIBE: the server tells of another epoch."""
+    def _handle_unrequested(self, stream: str, answer: SubscriptionAnswered) -> None:
+        """Process an answer without a request: the server has begun another epoch."""
         subscription = self.find(stream)
         if subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
             subscription.changed(answer.epoch, answer.next, answer.timestamp, answer.ended)
@@ -205,7 +205,7 @@ class Subscriptions:
         """Process an ERROR if it is a drop notice.
 
         Returns:
-            Whether it is one, and of a stream that is subscribed.
+            True if it is a drop notice of a subscribed stream.
         """
         notice = _drop_notice(error)
         subscription = self.find(notice[0]) if notice else None
@@ -228,7 +228,7 @@ class Subscriptions:
             subscription.granted_by_an_old_server()
         connection.wake()
 
-    def _heed_answer(self, subscription: Subscription, answer: SubscriptionAnswered) -> None:
+    def _handle_answer(self, subscription: Subscription, answer: SubscriptionAnswered) -> None:
         if answer.status == "subscribed":
             subscription.granted(answer.start, answer.timestamp, answer.epoch, answer.next, answer.ended)
             return
@@ -266,7 +266,7 @@ class Subscriptions:
         if connection is None:
             return
         if connection.session.negotiated:  # an old server may never answer
-            connection.unheeded[stream] += stream in connection.asked
+            connection.obsolete[stream] += stream in connection.asked
             connection.leaving.setdefault(stream, [])
         connection.asked.discard(stream)
         connection.session.unsubscribe(stream)

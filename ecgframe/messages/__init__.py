@@ -1,7 +1,8 @@
 """The payloads of the message types, and their validation.
 
 Each payload is a ``TypedDict``. Its annotations serve type checkers and the validation, whose rules are in
-``Annotated``. Unknown fields are kept unchanged, since peers may add fields.
+``Annotated``. Unknown fields are kept unchanged, since peers may add fields. A frame of an unknown type is refused when
+its header is read, with ``InvalidMessageType`` (check 3).
 
 Units: times are Unix seconds (UTC), rates are in hertz, spans in seconds. A signal is ``[samples]`` or
 ``[leads, samples]``; the physical value of an integer sample is ``(count - baseline) / gain``, in ``units``,
@@ -10,7 +11,7 @@ as in WFDB.
 
 # No ``from __future__ import annotations`` here: the annotations are read at run time, as objects.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -427,6 +428,9 @@ class _Schema:
     one_a_lead: Sequence[str]
     since: Mapping[str, int]
     """Version that introduced a field, of those that are younger than their type."""
+    accepts: Mapping[str, Callable[[Any], bool]]
+    """Tells of a field, by its name, whether it is valid; aliases never are. Empty for templates, which have more
+    rules than one for each field."""
 
 
 @cache
@@ -448,7 +452,17 @@ def _schema(message_type: int) -> _Schema | None:
         aliases={mark.name: name for name, found in marks.items() for mark in found if isinstance(mark, Alias)},
         one_a_lead=[name for name, found in marks.items() if any(isinstance(mark, OneALead) for mark in found)],
         since={name: mark.version for name, found in marks.items() for mark in found if isinstance(mark, Since)},
+        accepts={}
+        if message_type == MessageType.STREAM_TEMPLATE
+        else {
+            **{name: field.accepts for name, field in rules.items()},
+            **{mark.name: _rejects for found in marks.values() for mark in found if isinstance(mark, Alias)},
+        },
     )
+
+
+def _rejects(value: Any) -> bool:
+    return False
 
 
 def _marks(hint: Any) -> tuple[Any, ...]:
@@ -505,9 +519,28 @@ def check_received(message_type: int, data: Any, version: int | None = None) -> 
     if schema is None:
         return data
     if isinstance(data, dict):
+        if schema.accepts and _is_valid_as_it_is(schema, data):
+            return data
         data = _normalised(schema, data)
     _check(schema, data, version)
     return data
+
+
+def _is_valid_as_it_is(schema: _Schema, data: dict[Any, Any]) -> bool:
+    """Tell quickly of most valid messages that they are valid and have no variant to be replaced.
+
+    False for all others, of which ``_check`` has to find out what is wrong with them, if anything is.
+    """
+    accepts = schema.accepts
+    for name, value in data.items():
+        accept = accepts.get(name)
+        if accept is not None and not accept(value):
+            return False
+    names = data.keys()
+    for need in schema.needs:
+        if need <= names:
+            return not (schema.one_a_lead and _lead_fault(schema, data))
+    return False
 
 
 def _normalised(schema: _Schema, data: dict[Any, Any]) -> dict[Any, Any]:
@@ -531,19 +564,19 @@ def _check(schema: _Schema, data: Any, version: int | None = None) -> None:
             continue
         if name in data and (fault := field.fault(data[name])):
             raise _invalid(schema, fault._replace(where=(name, *fault.where)))
-    if schema.one_a_lead:
-        _check_one_a_lead(schema, data)
+    if schema.one_a_lead and (fault := _lead_fault(schema, data)):
+        raise _invalid(schema, fault)
 
 
-def _check_one_a_lead(schema: _Schema, data: dict[str, Any]) -> None:
+def _lead_fault(schema: _Schema, data: dict[str, Any]) -> Fault | None:
     leads = rules.lead_count(data["signal"])
     if leads is None:
-        return
+        return None
     for name in schema.one_a_lead:
         value = data.get(name)
         if isinstance(value, (list, tuple, np.ndarray)) and len(value) != leads:
-            expected = f"{leads} entries, one for each lead of the signal"
-            raise _invalid(schema, Fault(expected, str(len(value)), (name,)))
+            return Fault(f"{leads} entries, one for each lead of the signal", str(len(value)), (name,))
+    return None
 
 
 def _invalid(schema: _Schema, fault: Fault) -> InvalidDataFormat:

@@ -31,7 +31,7 @@ from ..protocol import (
     Check,
 )
 from . import rules
-from .rules import Fault, Rule, rule
+from .rules import Fault, Rule, rule, rule_of_parts
 
 _WRAPPER_VALUES: Final = 3
 """Values that a date or a UUID counts for MAX_VALUES: a map, its key and a text."""
@@ -81,8 +81,10 @@ NUMBER: Final = rules.integer_within(0, LARGEST_TEMPLATE)
 STREAM: Final = rule(f"a name of 1 to {MAX_STREAM_NAME} characters", _is_name)
 DTYPE: Final = rules.text_of(TEMPLATE_DTYPES)
 ROWS: Final = rules.integer_within(0, MAX_TEMPLATE_ROWS)
-FIELDS: Final = Rule("a map of what every message holds", _fields_fault)
-SCALE: Final = Rule(f'a map of "mul" and "div", numbers from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}', _scale_fault)
+FIELDS: Final = rule_of_parts("a map of what every message holds", _fields_fault)
+SCALE: Final = rule_of_parts(
+    f'a map of "mul" and "div", numbers from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}', _scale_fault
+)
 EPOCH: Final = rules.integer_within(1, LARGEST_SEQUENCE)
 
 _OF_TEMPLATE: Final[Mapping[str, Rule]] = {

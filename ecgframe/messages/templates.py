@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import (
+    RecordCoder,
     flatten,
     footprint,
     pack_payload,
@@ -197,6 +198,7 @@ class Template:
         missing: count that marks missing samples; None for no mark. Always None for float dtypes.
         scale: converts counts to exact floats; None to leave them integers. Always None for float dtypes.
         payload: the MessagePack payload, at most 4,096 bytes.
+        coder: reads and writes records without a digest in one call; None if ``missing`` or ``scale`` is set.
 
     Raises:
         MissingRequiredFields: 0x201, check 12; a required field is absent.
@@ -215,6 +217,7 @@ class Template:
         "_numeric",
         "_predictions",
         "_sample_size",
+        "coder",
         "dtype",
         "fields",
         "missing",
@@ -296,6 +299,17 @@ class Template:
         self._key: bytes | None = None
         self._memory: int | None = None
         self._predictions = _worth_trying(self.fields.get("leads"), self.rows)
+        self.coder: RecordCoder | None = None
+        if not may_be_floats:
+            self.coder = RecordCoder(
+                self.number,
+                self.dtype,
+                self.rows,
+                self.stream,
+                self.fields,
+                self._copied_fields,
+                self._predictions,
+            )
 
     def _one_a_lead(self, name: str) -> npt.NDArray[np.float64] | None:
         """Return gain or baseline as an array, [rows, 1], or [1] for a one-dimensional signal; None if it is absent."""
@@ -326,7 +340,8 @@ class Template:
         The arrays that ``decode`` keeps for ``numeric`` are not counted.
         """
         arrays = sum(array.nbytes for array in (self._gain, self._baseline) if array is not None)
-        return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions)
+        coder = 0 if self.coder is None else self.coder.nbytes
+        return _OVERHEAD + self._footprint() + len(self.payload) + arrays + len(self._predictions) + coder
 
     def _footprint(self) -> int:
         if self._memory is None:
@@ -384,6 +399,12 @@ class Template:
             MessageTooLarge: 0x102; the signal exceeds ``max_payload``, so a receiver would refuse the record.
             OverflowError: time or sequence exceed 64 bits.
         """
+        if not _LEAST_TIME <= time <= _LATEST_TIME or not 0 <= (sequence or 0) <= _LARGEST_SEQUENCE:
+            raise OverflowError(f"time {time} or sequence {sequence}: a record has 64 bits for each")
+        if self.coder is not None and not bound:
+            record = self.coder.write(signal, time, sequence, delta, max_payload)
+            if record is not None:
+                return record
         shape = (self.rows, signal.shape[-1]) if self.rows and signal.ndim else signal.shape[-1:]
         if signal.dtype != _DTYPES[self.dtype] or signal.shape != shape or not shape:
             said = f"{self.rows} leads of {self.dtype}" if self.rows else f"one dimension of {self.dtype}"
@@ -395,8 +416,6 @@ class Template:
                 f"a record of {signal.size} samples of {self._sample_size} bytes; the limit is {max_payload} bytes",
                 check=Check.PAYLOAD,
             )
-        if not _LEAST_TIME <= time <= _LATEST_TIME or not 0 <= (sequence or 0) <= _LARGEST_SEQUENCE:
-            raise OverflowError(f"time {time} or sequence {sequence}: a record has 64 bits for each")
         return write_record(
             self.number,
             time,

@@ -276,7 +276,7 @@ def _each_once(held: list[_Held], notes: list[str]) -> list[_Held]:
 
 
 def _is_marked(message: Message) -> bool:
-    """Whether something distinguishes the message from others of the same content."""
+    """Return whether something distinguishes the message from others of the same content."""
     data = message.data
     return any(mark is not None for mark in (message.timestamp, data.get("sequence"), data.get("timestamp")))
 

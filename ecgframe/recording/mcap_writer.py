@@ -104,7 +104,7 @@ class McapWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether the file has so many chunks that a new one should be started."""
+        """True if the file has so many chunks that a new one should be started."""
         return self._chunks >= MOST_CHUNKS
 
     def fits(self, reach: Range) -> bool:

@@ -27,7 +27,7 @@ class Writer(Protocol):
         """Bytes written so far."""
 
     def fits(self, reach: Range) -> bool:
-        """Whether the file can store samples of this range."""
+        """Return whether the file can store samples of this range."""
 
     def append(self, record: Record) -> None:
         """Append samples."""
@@ -50,7 +50,7 @@ class MessageWriter(Writer, Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether a new file should be started."""
+        """True if a new file should be started."""
 
     def write_alert(self, note: Annotation, alert: Mapping[str, Any]) -> None:
         """Write an alert, in place of ``annotate``.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..client import Client, State, connect
 from ..errors import ProtocolError
+from ..protocol import SESSION_VERSIONS
 from ..records import RecordError
 from ..records.wfdb_writer import check_name
 from ..records.write import files_to_save
@@ -45,6 +46,7 @@ class Recorder:
             only what is published from now on.
         patient: patient code for the headers of EDF+ and BDF+.
         overwrite: whether ``output`` may be replaced if it is a file.
+        versions: protocol versions to speak.
         on_state: called with each new state of the client.
         on_error: called with each error that the server reports, and with each error in its frames.
         websockets_options: further arguments of ``ecgframe.connect``.
@@ -68,6 +70,7 @@ class Recorder:
         since: float | datetime | None = None,
         patient: str = "",
         overwrite: bool = False,
+        versions: tuple[int, ...] = SESSION_VERSIONS,
         on_state: Callable[[State], object] | None = None,
         on_error: Callable[[ProtocolError], object] | None = None,
         **websockets_options: Any,
@@ -89,7 +92,7 @@ class Recorder:
             )
             for stream in streams
         ]
-        settings = Settings(numeric_lists="ndarray", validate=True)
+        settings = Settings(versions=versions, numeric_lists="ndarray", validate=True)
         self._client = connect(url, settings=settings, on_state=on_state, on_error=on_error, **websockets_options)
 
     @property

@@ -81,6 +81,37 @@ class Marked:
         return is_missing if self.is_missing is None else is_missing | self.is_missing[start:stop]
 
 
+class NoneMissing:
+    """The mark that no sample is missing, for this number of samples."""
+
+    def __init__(self, samples: int) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def __getitem__(self, place: slice, /) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(range(*place.indices(self._samples))), np.bool_)
+
+
+class Delayed:
+    """``fill`` a number of times, and then counts."""
+
+    def __init__(self, counts: Counts, before: int, fill: int) -> None:
+        self._counts = counts
+        self._before = before
+        self._fill = fill
+
+    def __len__(self) -> int:
+        return self._before + len(self._counts)
+
+    def __getitem__(self, place: slice, /) -> npt.NDArray[Any]:
+        start, stop, _ = place.indices(len(self))
+        counts = self._counts[max(start - self._before, 0) : max(stop - self._before, 0)]
+        early = np.full(max(min(stop, self._before) - start, 0), self._fill, counts.dtype)
+        return np.concatenate([early, counts]) if len(early) else counts
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Channel:
     """One channel of a file.
@@ -154,7 +185,7 @@ def join(
 def with_samples_of(
     channels: Sequence[Channel],
     counts: npt.NDArray[np.integer[Any]],
-    mark: int,
+    mark: int | None,
     source: str,
     wanted: Sequence[str] | None = None,
 ) -> Record:
@@ -163,7 +194,7 @@ def with_samples_of(
     Args:
         channels: the channels, all of one length.
         counts: the samples of all, [channels, samples].
-        mark: count of missing samples.
+        mark: count of missing samples; None if there is none.
         source: name of the file, for messages.
         wanted: names of the leads.
 
@@ -172,7 +203,7 @@ def with_samples_of(
     """
     chosen = _choose(channels, source, wanted)
     record = _record(channels, chosen, source, rows_of(counts, _numbers(channels, chosen)), mark)
-    return record if has_missing(record) else replace(record, missing=None)
+    return record if mark is None or has_missing(record) else replace(record, missing=None)
 
 
 def _numbers(channels: Sequence[Channel], chosen: Sequence[Channel]) -> list[int]:

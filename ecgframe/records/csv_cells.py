@@ -40,11 +40,11 @@ class NumberColumns:
         self._reading: tuple[Reading, Reading] | None = None
 
     def is_whole(self, column: int) -> bool:
-        """Whether all numbers of a column are integers."""
+        """Return whether all numbers of a column are integers."""
         return column not in self._floats_from
 
     def has_missing(self, column: int) -> bool:
-        """Whether a cell of a column of integers is missing."""
+        """Return whether a cell of a column of integers is missing."""
         return column in self._with_missing
 
     def add(self, block: Sequence[Cells]) -> None:

@@ -21,6 +21,9 @@ COUNTERS: Final = re.compile(
 )
 """Names of columns that may be mere row numbers."""
 
+LEAD_NOTES: Final = frozenset({"lead", "leads"})
+"""Names of lines above the samples that hold the name of the lead, as those of watches do."""
+
 CERTAIN: Final = 10
 """Number of rows from which on an unnamed first column that rises evenly counts as row numbers."""
 
@@ -149,7 +152,7 @@ def columns_of(
 
 
 def is_own(notes: Mapping[str, str]) -> bool:
-    """Tell whether the comments are those of ``write_csv``."""
+    """Return whether the comments are those of ``write_csv``."""
     return {"sampling_rate", "units", "dtype"} <= notes.keys()
 
 
@@ -193,7 +196,7 @@ def names_and_units(above: MutableSequence[list[str]], width: int) -> tuple[list
     """
     last = _taken(above, width)
     for row in [] if last else above[-2:]:
-        if len(row) != width and are_names(row) and not is_note(row):
+        if len(row) != width and are_names(row) and not is_note(row) and row[0].lower() not in LEAD_NOTES:
             raise ValueError(
                 f"its names are {len(row)}, and its rows have {width} columns; name each column, and if commas are "
                 "those of decimals, separate columns by semicolons"
@@ -210,12 +213,12 @@ def _taken(above: MutableSequence[list[str]], width: int) -> list[str]:
 
 
 def _fits(row: Sequence[str], width: int) -> bool:
-    """Tell whether a row has a cell for each column, or one more, empty one after a separator at its end."""
+    """Return whether a row has a cell for each column, or one more, empty one after a separator at its end."""
     return len(row) == width or (len(row) == width + 1 and not row[-1])
 
 
 def are_names(row: Sequence[str]) -> bool:
-    """Tell whether a cell of a row is surely the name of a column."""
+    """Return whether a cell of a row is surely the name of a column."""
     return any(
         ECG_NAME.search(cell) or (not _is_unit(cell) and (split_unit(cell)[1] or time_column(cell)))
         for cell in _without_quotes(row)
@@ -246,7 +249,7 @@ def _time(titles: Sequence[str], below: Sequence[str], wanted: str | None) -> tu
 
 
 def _may_count(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the first column, which has no name, counts if it rises evenly: by chance, so do few numbers."""
+    """Return whether the first column, which has no name, counts if it rises evenly: by chance, so do few numbers."""
     first = all(row[0].isdecimal() for row in rows if row)
     others = any(not cell.lstrip("+-").isdecimal() for row in rows for cell in row[1:])
     return len(rows) >= (FEW if first and others else CERTAIN)
@@ -259,7 +262,7 @@ def _all_dates(rows: Sequence[Sequence[str]], column: int) -> bool:
 
 
 def _all_words(rows: Sequence[Sequence[str]], column: int, dialect: Dialect) -> bool:
-    """Tell whether a column has no number in these rows."""
+    """Return whether a column has no number in these rows."""
     cells = [row[column] for row in rows if column < len(row)]
     return not any(is_number(cell, dialect.decimal) for cell in cells) and not all(map(is_missing, cells))
 

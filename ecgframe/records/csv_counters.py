@@ -12,7 +12,7 @@ from .csv_table import ROWS, Table
 
 
 def numbers_rows(table: Table, column: int) -> bool:
-    """Tell whether a column that may number the rows does: it rises by the same step, or starts again from its least.
+    """Return whether a column that may number the rows does: it rises by the same step, or starts again from its least.
 
     A column that rises by other steps numbers rows as well, if its name says so. As rows may then be missing, that
     becomes a remark.
@@ -40,7 +40,7 @@ def numbers_rows(table: Table, column: int) -> bool:
 
 
 def _is_said(table: Table, column: int, uneven: int | None, *, is_whole: bool) -> bool:
-    """Tell whether a column that rises numbers the rows, and add a remark if that is no matter of course."""
+    """Return whether a column that rises numbers the rows, and add a remark if that is no matter of course."""
     name = table.columns.names[column]
     if uneven is not None and not (name and is_whole):
         return False

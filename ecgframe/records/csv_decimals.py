@@ -1,4 +1,4 @@
-"""Whether the commas of a file without names separate columns or decimals: ``0,15`` can be read both ways."""
+"""Decide whether the commas of a file without names separate columns or decimals: ``0,15`` can be read both ways."""
 
 from __future__ import annotations
 

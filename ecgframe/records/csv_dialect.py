@@ -71,7 +71,7 @@ def to_number(text: str, decimal: str) -> float:
 
 
 def is_number(text: str, decimal: str = ".") -> bool:
-    """Tell whether a text is a number with this decimal separator."""
+    """Return whether a text is a number with this decimal separator."""
     try:
         to_number(text, decimal)
     except ValueError:
@@ -80,7 +80,7 @@ def is_number(text: str, decimal: str = ".") -> bool:
 
 
 def is_missing(text: str) -> bool:
-    """Tell whether a cell marks a missing sample."""
+    """Return whether a cell marks a missing sample."""
     return text.lower() in MISSING_WORDS
 
 
@@ -123,7 +123,7 @@ def dialects(lines: Sequence[str], decimals: Sequence[str] = DECIMALS) -> list[D
 
 
 def _is_row_of_numbers(row: Sequence[str], decimal: str) -> bool:
-    """Tell whether a row has at least one number, and otherwise only missing values, times or words."""
+    """Return whether a row has at least one number, and otherwise only missing values, times or words."""
     numbers = [is_number(cell, decimal) for cell in row]
     return any(numbers) and all(
         number or is_missing(cell) or seconds_of(cell) is not None or _is_word(cell)
@@ -132,7 +132,7 @@ def _is_row_of_numbers(row: Sequence[str], decimal: str) -> bool:
 
 
 def _is_of_others(row: Sequence[str]) -> bool:
-    """Tell whether a row of one cell contains a delimiter, so that it belongs to another dialect."""
+    """Return whether a row of one cell contains a delimiter, so that it belongs to another dialect."""
     return len(row) == 1 and any(delimiter in row[0] for delimiter in DELIMITERS if delimiter)
 
 

@@ -284,7 +284,7 @@ def _with_names(
 
 
 def _has_points(rows: Sequence[Sequence[str]], dialect: Dialect) -> bool:
-    """Tell whether no comma can be that of a decimal."""
+    """Return whether no comma can be that of a decimal."""
     return dialect.delimiter != "," or any("." in cell for row in rows for cell in row)
 
 

@@ -73,7 +73,7 @@ def notes_above(rows: Sequence[Sequence[str]], notes: MutableMapping[str, str]) 
 
 
 def is_note(row: Sequence[str]) -> bool:
-    """Tell whether a line above the samples states the sampling rate or the unit, so that it has no names."""
+    """Return whether a line above the samples states the sampling rate or the unit, so that it has no names."""
     if len(row) != 2:
         return False
     notes = {row[0]: row[1]}

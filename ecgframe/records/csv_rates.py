@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from .record import PORTION
 
 FINER = ((1e-3, "milliseconds"), (1e-6, "microseconds"), (1e-9, "nanoseconds"))
 """Units of times, in seconds and in words, that are tried if the rate is known and the unit is not."""
+
+LOWEST: Final = 10
+"""Sampling rate in Hz below which times without a unit are not taken for seconds: an ECG has more."""
 
 
 def rate_and_start(table: Table, given: float | None) -> tuple[float, datetime | None]:
@@ -60,6 +64,11 @@ def _agreed(table: Table, times: _Times, noted: NotedRate | None, given: float |
         table.fail(
             f"its sampling rate is {found:g} Hz, not the given {given:g} Hz, if its times are {times.guessed}; omit "
             "it, or name the unit of the times, as in 'time (ms)'"
+        )
+    if times.guessed and stated is None and found < LOWEST:
+        table.fail(
+            f"its times have no unit, and as {times.guessed} they give {found:g} Hz, which is no rate of an ECG; name "
+            "their unit, as in 'time (ms)', or give the sampling rate in Hz (--sampling-rate)"
         )
     if times.guessed and (found != stated or times.guessed != "seconds"):
         table.remarks.append(f"no unit is given for its times: taken as {times.guessed}")

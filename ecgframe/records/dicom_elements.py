@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 READ: Final = frozenset(
     {
@@ -24,17 +26,18 @@ READ: Final = frozenset(
 WEIGHT_OF_AN_ITEM: Final = 5
 """Elements that cost as much as an item of a sequence."""
 
-_UNDEFINED: Final = 0xFFFFFFFF
-_LONG: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+UNDEFINED: Final = 0xFFFFFFFF
+LONG: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Types whose length has four bytes."""
 
-_PIXEL_DATA: Final = 0x7FE00010
-_ITEM: Final = 0xFFFEE000
-_END_OF_SEQUENCE: Final = 0xFFFEE0DD
-_DELIMITERS: Final = 0xFFFE
+PIXEL_DATA: Final = 0x7FE00010
+ITEM: Final = 0xFFFEE000
+END_OF_ITEM: Final = 0xFFFEE00D
+END_OF_SEQUENCE: Final = 0xFFFEE0DD
+DELIMITERS: Final = 0xFFFE
 
 
-def count_elements(octets: bytes | bytearray | mmap.mmap, begin: int, *, is_little_endian: bool, most: int) -> int:
+def count_elements(octets: npt.NDArray[np.uint8], begin: int, *, is_little_endian: bool, most: int) -> int:
     """Count the elements that pydicom will make objects of.
 
     Args:
@@ -48,29 +51,30 @@ def count_elements(octets: bytes | bytearray | mmap.mmap, begin: int, *, is_litt
     """
     order = "<" if is_little_endian else ">"
     head, long_length = struct.Struct(f"{order}HH2sH"), struct.Struct(f"{order}L")
-    is_explicit = _is_type(bytes(octets[begin + 4 : begin + 6]))
+    is_explicit = is_type(octets[begin + 4 : begin + 6].tobytes())
     place, size, count, is_in_fragments = begin, len(octets), 0, False
     while place + 8 <= size and count <= most:
         group, number, kind, length = head.unpack_from(octets, place)
         tag = group << 16 | number
         place += 8
-        if group == _DELIMITERS or not is_explicit or not _is_type(kind):
+        if group == DELIMITERS or not is_explicit or not is_type(kind):
             [length] = long_length.unpack_from(octets, place - 4)
-        elif kind in _LONG and place + 4 <= size:
+        elif kind in LONG and place + 4 <= size:
             [length] = long_length.unpack_from(octets, place)
             place += 4
-        if group == _DELIMITERS:
-            count += WEIGHT_OF_AN_ITEM if tag == _ITEM else 0
-            is_in_fragments &= tag != _END_OF_SEQUENCE
+        if group == DELIMITERS:
+            count += WEIGHT_OF_AN_ITEM if tag == ITEM else 0
+            is_in_fragments &= tag != END_OF_SEQUENCE
             place += length if is_in_fragments else 0
             continue
         count += 1
-        if length == _UNDEFINED:
-            is_in_fragments = tag == _PIXEL_DATA
+        if length == UNDEFINED:
+            is_in_fragments = tag == PIXEL_DATA
         elif tag not in READ:
             place += length
     return count
 
 
-def _is_type(kind: bytes) -> bool:
+def is_type(kind: bytes) -> bool:
+    """Return True if these two bytes may be the type (VR) of an element."""
     return b"AA" <= kind <= b"ZZ" and kind.isalpha() and kind.isupper()

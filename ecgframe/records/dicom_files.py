@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import partial
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -28,11 +28,15 @@ from .bounds import (
     most_annotations,
     most_bytes,
 )
-from .channels import Channel, join
+from .channels import Channel, Counts, Delayed, Marked, NoneMissing, join, with_samples_of
+from .counted import counted
 from .dicom_annotations import DicomAnnotations, GroupPlace
 from .dicom_elements import count_elements
+from .dicom_samples import RowCounts, samples_at, split
 from .lead_comments import lead_comments
+from .mapped import Reading, is_large, mapped, release
 from .record import COUNTS, UNKNOWN, Record, RecordError
+from .sample_buffer import SampleBuffer
 
 COMPANDED = ("MB", "AB")
 """Sample interpretations of companded audio (mu-law and A-law), whose bytes are not counts."""
@@ -79,25 +83,24 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
     pydicom = library("pydicom", extra="dicom", purpose="reading DICOM")
     waveforms = library("pydicom.waveforms", extra="dicom", purpose="reading DICOM")
     try:
-        _check_elements(pydicom, path)
-        dataset = pydicom.dcmread(path, specific_tags=list(TAGS))
+        source = _open(pydicom, path)
+        dataset = pydicom.dcmread(source.without_samples or path, specific_tags=list(TAGS))
         groups = dataset.get("WaveformSequence")
         if not groups:
-            raise RecordError(f"{path}: a DICOM file, but without waveforms")
+            raise RecordError(f"{path}: a DICOM file, but without waveforms, or cut short before their end")
         chosen = _chosen(groups)
         skewed: list[_Skewed] = []
         for number in chosen:
             if groups[number].WaveformSampleInterpretation in COMPANDED:
                 raise RecordError(f"{path}: its samples are companded audio, not counts")
-            counts = waveforms.multiplex_array(dataset, number, as_raw=True).T
-            skewed += _channels(groups[number], counts, _is_little_endian(dataset))
+            skewed += _channels(groups[number], source.samples(waveforms, dataset, number))
         skewed = _with_names_of_their_own(skewed, groups, chosen)
         channels, zero = _in_time(path, skewed)
         start = _start(pydicom, dataset)
         device = _device(dataset)
         left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
-        record = join(channels, str(path), leads)
-        comments = _filters(channels, groups, chosen, record.leads)
+        record = _record(path, channels, skewed, leads)
+        comments = _filters(channels, groups, chosen, record.leads) + _statuses(channels, groups, chosen, record.leads)
         places = _places(channels, groups, chosen, zero, [one.late for one in skewed])
         names = [_label(*one) for one in enumerate(groups)]
         dates = partial(_moment, pydicom, dataset)
@@ -113,7 +116,11 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         record,
         start=None if start is None else start + timedelta(seconds=zero),
         annotations=tuple(sorted(kept, key=lambda note: note.time)),
-        left_out=record.left_out + left_out + found.left_out,
+        left_out=record.left_out
+        + left_out
+        + _beyond(source, groups, chosen)
+        + found.left_out
+        + _no_start(dataset, start),
         repaired=_rounded([one for one in skewed if one.channel.lead in record.leads]),
         device=device,
         comments=comments,
@@ -124,8 +131,39 @@ def _most(path: Path) -> int:
     return most_annotations(path.stat().st_size)
 
 
-def _check_elements(pydicom: Any, path: Path) -> None:
-    """Refuse a file that costs more than one of its size may: pydicom inflates it in one piece, and makes objects."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Source:
+    """A file as it is read.
+
+    Attributes:
+        octets: its bytes, the elements inflated.
+        is_little_endian: byte order of its elements.
+        without_samples: a file without the samples, which pydicom reads; None if it may read the file itself.
+        spans: position and size of the samples in ``octets``, by the number of the group, if they are not read by it.
+    """
+
+    octets: npt.NDArray[np.uint8]
+    is_little_endian: bool
+    without_samples: BinaryIO | None = None
+    spans: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+    def samples(self, waveforms: Any, dataset: Any, number: int) -> npt.NDArray[Any]:
+        """Return the counts of a group, [channels, samples], as a view of the file if it is large."""
+        group = dataset.WaveformSequence[number]
+        if number not in self.spans:
+            counts: npt.NDArray[Any] = waveforms.multiplex_array(dataset, number, as_raw=True).T
+            return counts.view(self._ordered(counts.dtype))
+        kind = (int(group.WaveformBitsAllocated), str(group.WaveformSampleInterpretation))
+        dtype = np.dtype(waveforms.numpy_handler.WAVEFORM_DTYPES[kind])
+        shape = int(group.NumberOfWaveformSamples), int(group.NumberOfWaveformChannels)
+        return samples_at(self.octets, self.spans[number], self._ordered(dtype), *shape)
+
+    def _ordered(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        return dtype.newbyteorder("<" if self.is_little_endian else ">")
+
+
+def _open(pydicom: Any, path: Path) -> _Source:
+    """Open a file, and refuse it if it costs more than one of its size may: pydicom makes objects of its elements."""
     nbytes = path.stat().st_size
     with path.open("rb") as file:
         meta = pydicom.filereader.read_file_meta_info(path)
@@ -133,35 +171,61 @@ def _check_elements(pydicom: Any, path: Path) -> None:
         file.seek(PREAMBLE)
         pydicom.filereader._read_file_meta_info(file)
         begin = file.tell()
-        if syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
-            octets: bytearray | mmap.mmap = _inflate(path, file, most_bytes(nbytes))
-            begin = 0
-        else:
-            octets = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    most = FEW_ELEMENTS + nbytes // BYTES_OF_AN_ELEMENT
-    if count_elements(octets, begin, is_little_endian=_is_little(syntax), most=most) > most:
+        is_deflated = syntax == pydicom.uid.DeflatedExplicitVRLittleEndian
+        octets = _inflate(path, file, most_bytes(nbytes)) if is_deflated else mapped(file, np.uint8, (nbytes,))
+        file.seek(0)
+        head = file.read(begin)
+    first = 0 if is_deflated else begin
+    most, is_little = FEW_ELEMENTS + nbytes // BYTES_OF_AN_ELEMENT, _is_little(syntax)
+    if count_elements(octets, first, is_little_endian=is_little, most=most) > most:
         raise RecordError(
             f"{path}: it has more than {most:,} elements, which a recording of this size is not believed to have; "
             "take out annotations or private elements"
         )
+    release(octets)
+    if not is_large(octets.nbytes):
+        return _Source(octets, is_little)
+    rest, spans = split(octets, first, is_little_endian=is_little)
+    return _Source(octets, is_little, BytesIO(head + (_deflate(rest) if is_deflated else rest)), spans)
 
 
-def _inflate(path: Path, file: BinaryIO, most: int) -> bytearray:
-    """Return the elements of a deflated file.
+def _inflate(path: Path, file: BinaryIO, most: int) -> npt.NDArray[np.uint8]:
+    """Return the elements of a deflated file; they are in a temporary file if they are many.
 
     Raises:
         RecordError: they are longer than ``most`` bytes.
     """
     inflating = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = bytearray()
+    inflated = SampleBuffer(1, np.uint8)
     while not inflating.eof and (piece := inflating.unconsumed_tail or file.read(PIECE)):
-        inflated += inflating.decompress(piece, PIECE)
-        if len(inflated) > most:
+        inflated.add(np.frombuffer(inflating.decompress(piece, PIECE), np.uint8)[None])
+        if inflated.nbytes > most:
             raise RecordError(
                 f"{path}: it inflates to more than {most:,} bytes, which a file of this size is not believed to "
                 "hold; if it is right, save it without compression"
             )
-    return inflated
+    octets: npt.NDArray[np.uint8] = inflated.signal()[0]
+    return octets
+
+
+def _deflate(octets: bytes | bytearray) -> bytes:
+    deflating = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
+    return deflating.compress(octets) + deflating.flush()
+
+
+def _record(path: Path, channels: Sequence[Channel], skewed: Sequence[_Skewed], leads: Sequence[str] | None) -> Record:
+    """Return the record of the channels, without a copy of their samples if they are stored like this."""
+    stored = [one.channel.counts for one in skewed]
+    first = stored[0] if stored else None
+    if (
+        isinstance(first, RowCounts)
+        and first.reading.signal.dtype == np.int16
+        and all(isinstance(one, RowCounts) and one.reading is first.reading for one in stored)
+        and all(channel.counts is one for channel, one in zip(channels, stored, strict=True))
+    ):
+        mark = channels[0].is_missing.mark if isinstance(channels[0].is_missing, Marked) else None
+        return with_samples_of(channels, first.reading.signal, mark, str(path), leads)
+    return join(channels, str(path), leads)
 
 
 # --- groups ---
@@ -238,26 +302,21 @@ class _Skewed(NamedTuple):
         return round(self.begin * self.channel.sampling_rate)
 
 
-def _is_little_endian(dataset: Any) -> bool:
-    return _is_little(dataset.file_meta.get("TransferSyntaxUID"))
-
-
 def _is_little(syntax: Any) -> bool:
     return syntax is None or bool(syntax.is_little_endian)
 
 
-def _channels(group: Any, counts: npt.NDArray[Any], is_little_endian: bool) -> list[_Skewed]:
+def _channels(group: Any, counts: npt.NDArray[Any]) -> list[_Skewed]:
     rate = float(group.SamplingFrequency)
     padding = group.get("WaveformPaddingValue")
-    if counts.dtype.itemsize > 1 and not is_little_endian:
-        counts = counts.byteswap()
     mark = None
     if padding:  # bytes in the byte order of the file, or a number
-        dtype = counts.dtype.newbyteorder("<" if is_little_endian else ">")
-        mark = int(np.frombuffer(padding, dtype, 1)[0] if isinstance(padding, bytes) else padding)
+        mark = int(np.frombuffer(padding, counts.dtype, 1)[0] if isinstance(padding, bytes) else padding)
+    reading = Reading(counts)
+    rows: list[Counts] = [RowCounts(reading, row) for row in range(len(counts))]
     return [
-        _Skewed(_channel(definition, samples, rate, mark), _begin(definition, rate, _offset(group)))
-        for definition, samples in zip(group.ChannelDefinitionSequence, counts, strict=True)
+        _Skewed(_channel(definition, row, rate, mark), _begin(definition, rate, _offset(group)))
+        for definition, row in zip(group.ChannelDefinitionSequence, rows, strict=True)
     ]
 
 
@@ -269,7 +328,8 @@ def _offset(group: Any) -> float:
 def _begin(definition: Any, sampling_rate: float, offset: float) -> float:
     """Return the seconds by which a channel of a group begins after the start of the acquisition."""
     skew = float(definition.get("ChannelSampleSkew") or 0) / sampling_rate
-    return offset + skew + float(definition.get("ChannelTimeSkew") or 0)
+    time_skew, alignment = (float(definition.get(name) or 0) for name in ("ChannelTimeSkew", "ChannelOffset"))
+    return offset + skew + time_skew + alignment
 
 
 def _rounded(skewed: Sequence[_Skewed]) -> tuple[str, ...]:
@@ -284,12 +344,12 @@ def _rounded(skewed: Sequence[_Skewed]) -> tuple[str, ...]:
     return (f"the beginning of {', '.join(away)} is rounded to whole samples, by {max(away.values()):.3g} s at most",)
 
 
-def _channel(definition: Any, samples: npt.NDArray[Any], sampling_rate: float, mark: int | None) -> Channel:
+def _channel(definition: Any, counts: Counts, sampling_rate: float, mark: int | None) -> Channel:
     return Channel(
         lead=_name(definition),
-        counts=samples,
+        counts=counts,
         sampling_rate=sampling_rate,
-        is_missing=None if mark is None else samples == mark,
+        is_missing=None if mark is None else Marked(counts, mark),
         **_calibration(definition),
     )
 
@@ -319,19 +379,18 @@ def _after(channel: Channel, before: int) -> Channel:
     """Return a channel with so many missing samples before its first one."""
     if not before:
         return channel
-    there = np.zeros(len(channel.counts), np.bool_) if channel.is_missing is None else channel.is_missing[:]
-    counts = channel.counts[:]
+    there = NoneMissing(len(channel.counts)) if channel.is_missing is None else channel.is_missing
     return replace(
         channel,
-        counts=np.append(np.zeros(before, counts.dtype), counts),
-        is_missing=np.append(np.ones(before, np.bool_), there),
+        counts=Delayed(channel.counts, before, 0),
+        is_missing=Delayed(there, before, True),
     )
 
 
 def _name(definition: Any) -> str:
-    """Return the short name of a lead: I for "Lead I (Einthoven)" of the coding scheme."""
+    """Return the short name of a lead: I for "Lead I (Einthoven)", aVR for "aVR, augmented voltage, right"."""
     label = definition.get("ChannelLabel") or definition.ChannelSourceSequence[0].CodeMeaning
-    return re.sub(r"^lead\s+|\s*\(.*\)$", "", str(label), flags=re.IGNORECASE)
+    return re.sub(r"^lead\s+|\s*\(.*\)$|,\s*augmented voltage\b.*$", "", str(label), flags=re.IGNORECASE)
 
 
 def _calibration(definition: Any) -> dict[str, Any]:
@@ -344,7 +403,7 @@ def _calibration(definition: Any) -> dict[str, Any]:
     offset = Fraction(str(_or(definition.get("ChannelBaseline"), 0)))
     units = definition.get("ChannelSensitivityUnitsSequence")
     return {
-        "units": str(units[0].CodeValue) if units else UNKNOWN,
+        "units": (str(units[0].CodeValue).strip() if units else "") or UNKNOWN,
         "gain": 1 / factor,
         "baseline": -offset / factor,
     }
@@ -369,6 +428,35 @@ def _filters(
     return lead_comments("filter", leads, [texts.get(lead, "") for lead in leads])
 
 
+def _statuses(
+    channels: Sequence[Channel], groups: Sequence[Any], chosen: Sequence[int], leads: Sequence[str]
+) -> tuple[str, ...]:
+    """Return comments with the status of the leads that were read, such as DISCONNECTED, if it is not OK."""
+    definitions = [definition for number in chosen for definition in groups[number].ChannelDefinitionSequence]
+    texts = {}
+    for channel, definition in zip(channels, definitions, strict=True):
+        status = definition.get("ChannelStatus") or ()
+        each = (status,) if isinstance(status, str) else status
+        texts[channel.lead] = ", ".join(str(one) for one in each if str(one) != "OK")
+    return lead_comments("status", leads, [texts.get(lead, "") for lead in leads])
+
+
+def _beyond(source: _Source, groups: Sequence[Any], chosen: Sequence[int]) -> tuple[str, ...]:
+    """Name the samples that groups have after those that they announce."""
+    beyond = []
+    for number in chosen:
+        group = groups[number]
+        nbytes = source.spans[number][1] if number in source.spans else len(group.WaveformData)
+        width = int(group.NumberOfWaveformChannels) * int(group.WaveformBitsAllocated) // 8
+        more = nbytes // width - int(group.NumberOfWaveformSamples)
+        if more > 0:
+            announced = int(group.NumberOfWaveformSamples)
+            beyond.append(
+                f"{counted(more, 'sample')} of {_label(number, group)} after the {announced:,} that it announces"
+            )
+    return tuple(beyond)
+
+
 # --- by what, and when ---
 
 
@@ -380,10 +468,19 @@ def _device(dataset: Any) -> str:
 
 def _start(pydicom: Any, dataset: Any) -> datetime | None:
     """Return when the acquisition began, with the time zone of the file if it has one; None for an invalid date."""
+    return _moment(pydicom, dataset, _stated_start(dataset))
+
+
+def _stated_start(dataset: Any) -> str:
     moment = str(dataset.get("AcquisitionDateTime") or "").strip()
     if not moment and dataset.get("AcquisitionDate"):
         moment = str(dataset.AcquisitionDate) + str(dataset.get("AcquisitionTime") or "")
-    return _moment(pydicom, dataset, moment)
+    return moment
+
+
+def _no_start(dataset: Any, start: datetime | None) -> tuple[str, ...]:
+    stated = _stated_start(dataset)
+    return (f"the start {stated}, which is no valid date",) if stated and start is None else ()
 
 
 def _moment(pydicom: Any, dataset: Any, text: str) -> datetime | None:

@@ -45,9 +45,8 @@ def read_annotations(
             for place, match in enumerate(_lists(raw)):
                 at = _seconds(match[1])
                 texts = [_text(text) for text in match[3].split(b"\x14", most + 1)]
-                if number == place == 0:
+                if number == place == 0 and not texts[0]:  # the list that gives the start of a record
                     onset = at
-                    texts = texts[1:]  # the list that gives the start of a record begins with an empty text
                 lasting = _seconds(match[2]) if match[2] else None
                 found.extend((at, lasting, text) for text in texts if text)
                 if len(found) > most:
@@ -59,7 +58,7 @@ def read_annotations(
 def _annotations(
     found: Sequence[tuple[Fraction, Fraction | None, str]], onsets: Sequence[Fraction | None], leads: Sequence[str]
 ) -> tuple[Annotation, ...]:
-    first = next((onset for onset in onsets if onset is not None), Fraction(0))
+    first = (onsets[0] if onsets else None) or Fraction(0)
     return tuple(sorted((_annotation(*one, first, leads) for one in found), key=attrgetter("time")))
 
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from ..libraries import library
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_annotations
-from .channels import Channel, Samples, calibrated, join
+from .channels import Channel, NoneMissing, Samples, calibrated, join
 from .edf_about import about, not_read
 from .edf_annotations import read_annotations
 from .edf_header import FILTER, FIXED, TRANSDUCER, EdfHeader, read_edf_header
 from .edf_marks import is_ours, of_others, without_marks
-from .edf_samples import DataRecords, Extended, LaidOut, NoneMissing, StoredCounts
+from .edf_samples import DataRecords, Extended, LaidOut, StoredCounts
 from .lead_comments import lead_comments
 from .record import COUNTS, UNKNOWN, Record, RecordError
 from .sample_buffer import SampleBuffer
@@ -106,11 +106,31 @@ def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
         record,
         device=device,
         comments=comments + _of_leads(header, leads_of_file, record.leads),
-        left_out=record.left_out + not_read(header.patient),
+        left_out=record.left_out + not_read(header.patient) + _no_start(header),
         start=None if header.start is None else header.start + timedelta(seconds=float(late)),
         annotations=tuple(note for note in annotations if note.lead is None or note.lead in record.leads),
-        repaired=header.repaired + notes,
+        repaired=header.repaired + notes + _not_stated(header, onsets) + _empty_ranges(channels, record.leads),
     )
+
+
+def _no_start(header: EdfHeader) -> tuple[str, ...]:
+    return (f"the start {header.not_a_start}, which is no valid date",) if header.not_a_start else ()
+
+
+def _not_stated(header: EdfHeader, onsets: Sequence[Fraction | None]) -> tuple[str, ...]:
+    """Return a note if a file with gaps does not state where they are."""
+    unknown = header.all_records - sum(onset is not None for onset in onsets)
+    if not header.has_gaps or not unknown:
+        return ()
+    return (
+        f"the times of {unknown:,} of its {header.all_records:,} data records are not stated; they follow each other",
+    )
+
+
+def _empty_ranges(channels: Sequence[Channel], leads: Sequence[str]) -> tuple[str, ...]:
+    """Return a note if the header has no range for some of the leads."""
+    empty = [channel.lead for channel in channels if channel.gain is None and channel.lead in leads]
+    return (f"the range of {', '.join(empty)} in the header is empty: the samples are counts",) if empty else ()
 
 
 def _of_leads(header: EdfHeader, leads_of_file: Sequence[str], leads: Sequence[str]) -> tuple[str, ...]:
@@ -186,7 +206,7 @@ def _begins(
     A record whose start is not stated follows the one before it.
     """
     begins: list[Fraction] = []
-    first = next((onset for onset in onsets if onset is not None), Fraction(0))
+    first = (onsets[0] if onsets else None) or Fraction(0)
     step: Fraction | int = int(header.duration) if header.duration.denominator == 1 else header.duration
     if all(onset is None or onset - first == number * step for number, onset in enumerate(onsets)):
         return begins, ()
@@ -213,7 +233,7 @@ def _begins(
 
 
 def _follow(onsets: Sequence[Fraction | None], duration: Fraction) -> bool:
-    """Whether each data record begins about when the one before it ends, by less than half its duration."""
+    """Return whether each data record begins about when the one before it ends, by less than half its duration."""
     known = [(number, onset) for number, onset in enumerate(onsets) if onset is not None]
     return all(
         abs(later - earlier - (number - before) * duration) < duration / 2

@@ -33,6 +33,7 @@ LARGEST: Final = 10**9
 """Largest number of a header, and largest denominator of one. Eight letters can say 10 to the power of 999,999."""
 
 CONTINUOUS: Final = (b"EDF+C", b"BDF+C")
+DISCONTINUOUS: Final = (b"EDF+D", b"BDF+D")
 MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
@@ -53,6 +54,8 @@ class EdfHeader:
         recording: the field "recording"; in EDF+, the date, who recorded it and the equipment.
         start: start of the recording, without a time zone; None if the date is invalid.
         repaired: what was repaired, one sentence each.
+        not_a_start: date and time in the header, if they are not valid; empty otherwise.
+        has_gaps: whether the file states that there may be gaps between its data records (EDF+D, BDF+D).
     """
 
     raw: bytes
@@ -67,6 +70,8 @@ class EdfHeader:
     recording: str
     start: datetime | None
     repaired: tuple[str, ...]
+    not_a_start: str
+    has_gaps: bool
 
     @property
     def record_bytes(self) -> int:
@@ -98,6 +103,9 @@ class EdfHeader:
         pairs = zip(self.samples, self.labels, strict=True)
         return tuple(count for count, label in pairs if label not in ANNOTATIONS)
 
+
+NO_DATE: Final = "Startdate X "
+"""Beginning of the field "recording" in EDF+ if the date is not given."""
 
 ANNOTATIONS: Final = ("EDF Annotations", "BDF Annotations")
 
@@ -151,9 +159,16 @@ def read_edf_header(path: str, raw: bytes, width: int, nbytes: int) -> EdfHeader
     header[_RECORDS] = str(whole).encode().ljust(8)
     header[184:192] = str(size).encode().ljust(8)
     duration = _number(path, "duration of a record", header[244:252])
+    text = header.decode("latin-1")
+    start, labels = _start(text), tuple(header[place].decode("latin-1").strip() for place in places[0])
+    if duration <= 0 and any(count for count, label in zip(samples, labels, strict=True) if label not in ANNOTATIONS):
+        raise RecordError(
+            f"{path}: its header says that a data record lasts {float(duration):g} s, which no signal does"
+        )
+    is_hidden = text.startswith(NO_DATE, 88)
     return EdfHeader(
         raw=bytes(header),
-        labels=tuple(header[place].decode("latin-1").strip() for place in places[0]),
+        labels=labels,
         samples=samples,
         width=width,
         records=records,
@@ -162,8 +177,10 @@ def read_edf_header(path: str, raw: bytes, width: int, nbytes: int) -> EdfHeader
         is_continuous=bytes(header[192:197]) in CONTINUOUS,
         patient=header[8:88].decode("latin-1").strip(),
         recording=header[88:168].decode("latin-1").strip(),
-        start=_start(header.decode("latin-1")),
+        start=start,
         repaired=tuple(repaired),
+        not_a_start="" if start is not None or is_hidden else " ".join(text[168:184].split()),
+        has_gaps=bytes(header[192:197]) in DISCONTINUOUS,
     )
 
 
@@ -201,7 +218,7 @@ def _start(header: str) -> datetime | None:
     """Return the start date of EDF+, with four digits of the year, or else that of EDF, from 1985 to 2084."""
     clock = re.fullmatch(r"\s*(\d{1,2})\D(\d{1,2})\D(\d{1,2})\s*", header[176:184])
     day = re.fullmatch(r"\s*(\d{1,2})\D(\d{1,2})\D(\d{1,2})\s*", header[168:176])
-    if header.startswith("Startdate X ", 88):  # what stands in the short field then is no date
+    if header.startswith(NO_DATE, 88):  # what stands in the short field then is no date
         return None
     long = re.match(r"Startdate (\d{1,2})-([A-Z]{3})-(\d{4})", header[88:168])
     try:

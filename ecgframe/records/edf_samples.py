@@ -166,16 +166,3 @@ class Extended:
         counts = self._counts[start:stop]
         more = np.full(max(stop - start, 0) - len(counts), self._fill, counts.dtype)
         return np.concatenate([counts, more]) if len(more) else counts
-
-
-class NoneMissing:
-    """The mark that no sample is missing, for this number of samples."""
-
-    def __init__(self, samples: int) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        return self._samples
-
-    def __getitem__(self, place: slice, /) -> npt.NDArray[np.bool_]:
-        return np.zeros(len(range(*place.indices(self._samples))), np.bool_)

@@ -35,7 +35,7 @@ class MappedFile(mmap.mmap):
 
 
 def is_large(nbytes: int) -> bool:
-    """Whether a signal of this size is mapped rather than kept in memory."""
+    """Return whether a signal of this size is mapped rather than kept in memory."""
     return nbytes >= max(LARGE, 1)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bounds import most_bytes
+from .counted import counted
 from .mapped import is_large, mapped
 from .record import RecordError
 from .sample_buffer import temporary_file, write
@@ -72,10 +73,18 @@ class _Header:
         return self.dtype.kind in "iuf" and len(self.shape) in (1, 2)
 
 
+LEFT_OUT: Final = "left out"
+"""Name under which ``load_arrays`` returns the names of the arrays that it has not read, which no array has."""
+
+_NAMED: Final = 20
+"""Arrays that are named; others are counted."""
+
+
 def load_arrays(path: Path, names: Collection[str]) -> Arrays:
     """Read the array of an NPY file as ``signal``, or the arrays of an NPZ file that have one of these names.
 
-    If an NPZ file has no ``signal``, its only array of numbers in one or two dimensions is read as that.
+    The names of the others are an array as well, ``LEFT_OUT``. If an NPZ file has no ``signal``, its only array of
+    numbers in one or two dimensions is read as that.
 
     Raises:
         RecordError: the file is damaged, has no signal, or its arrays are larger than a file of its size may hold.
@@ -114,6 +123,11 @@ def _of_archive(path: Path, archive: zipfile.ZipFile, names: Collection[str]) ->
             if name != SIGNAL:
                 left -= header.nbytes
             arrays[name] = _member(stream, header)
+    read = {member.filename for member in found.values()}
+    others = [info.filename.removesuffix(_SUFFIX) for info in archive.infolist() if info.filename not in read]
+    more = [f"{counted(len(others) - _NAMED, 'more array')}"] if len(others) > _NAMED else []
+    if others:
+        arrays[LEFT_OUT] = np.array([*others[:_NAMED], *more])
     return arrays
 
 

@@ -23,7 +23,7 @@ from .annotation import Annotation
 from .bounds import MOST_LEADS, check_annotations
 from .calibration import ASSUMED, NO_UNIT, Calibration
 from .mapped import Reading
-from .numpy_arrays import SIGNAL, Arrays, load_arrays
+from .numpy_arrays import LEFT_OUT, SIGNAL, Arrays, load_arrays
 from .record import COUNTS, PORTION, UNKNOWN, Record, RecordError
 from .sample_buffer import rows_of
 
@@ -157,6 +157,7 @@ def _record(path: Path, arrays: Arrays, sampling_rate: float | None, calibration
         sampling_rate=rate,
         leads=leads or tuple(f"ch{number}" for number in range(1, len(signal) + 1)),
         source=str(path),
+        left_out=tuple(arrays[LEFT_OUT].tolist()) if LEFT_OUT in arrays else (),
         missing=_parsed(path, arrays, "missing", int),
         start=_parsed(path, arrays, "start", datetime.fromisoformat),
         annotations=_parsed(path, arrays, "annotations", partial(_annotations, path)) or (),

@@ -27,6 +27,9 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
 )
 """Signatures of formats: offset, bytes, format."""
 
+MCAP = b"\x89MCAP"
+"""Signature of MCAP, which only other programs read."""
+
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".dcm": "dicom", ".hea": "wfdb", ".dat": "wfdb"}
 """Formats by suffix, for those without a signature."""
 
@@ -127,6 +130,10 @@ def _kind_of_file(path: Path) -> str:
         start = file.read(132)
     if packed := compression_of(start):
         raise RecordError(f"{path}: {packed}")
+    if start.startswith(MCAP):
+        raise RecordError(
+            f"{path}: an MCAP file, which ecgframe writes and does not read; record .edf, .hea or .frames instead"
+        )
     for offset, magic, kind in MAGIC:
         if start.startswith(magic, offset):
             return kind

@@ -203,7 +203,7 @@ def missing_samples(record: Record) -> int:
 
 
 def has_missing(record: Record) -> bool:
-    """Whether a sample of the record is missing."""
+    """Return whether a sample of the record is missing."""
     return any(part.is_missing().any() for part in portions(record))
 
 

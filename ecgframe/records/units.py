@@ -39,13 +39,13 @@ NOT_VOLTS: Final = frozenset({"v"})
 
 
 def is_unit(text: str) -> bool:
-    """Tell whether a text is a unit."""
+    """Return whether a text is a unit."""
     plain = text.lower()
     return plain in MILLIVOLTS or plain in _COUNTS or plain in _OTHERS or _SI.fullmatch(text) is not None
 
 
 def _has_unit(text: str) -> bool:
-    """Tell whether a text has a unit in it, as "10 uV" has, so that all of it is the unit."""
+    """Return whether a text has a unit in it, as "10 uV" has, so that all of it is the unit."""
     words = {word.lower() for word in re.split(r"[\s,;*\xd7]+", text)} & MILLIVOLTS.keys()
     return bool(words - NOT_VOLTS or (words and re.search(r"\d", text)))
 

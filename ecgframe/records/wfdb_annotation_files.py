@@ -17,7 +17,7 @@ from .annotation import Annotation
 from .compressed import SUFFIXES
 from .counted import counted
 from .files import ANNOTATIONS
-from .wfdb_annotations import AUX, BEATS, CHANNEL, CODES, NOTE, NUMBER, SKIP, SUBTYPE
+from .wfdb_annotations import AUX, BEATS, CHANNEL, CODES, NO_SIGNAL, NOTE, NUMBER, SKIP, SUBTYPE
 
 READ: Final = ".atr"
 """Suffix of the file that is read: the reference annotations."""
@@ -28,7 +28,26 @@ _RESOLUTION: Final = re.compile(r"## time resolution: (\d+(?:\.\d*)?)")
 _DEFINITION: Final = re.compile(r"(\d+) (\S+)")
 _DEFINITIONS: Final = "## annotation type definitions"
 
-_NO_ANNOTATIONS: Final = frozenset({".hea", ".dat", ".edf", ".bdf", ".csv", ".tsv", ".txt", ".dcm", ".npy", ".npz"})
+_NO_ANNOTATIONS: Final = frozenset(
+    (
+        ".hea",
+        ".dat",
+        ".edf",
+        ".bdf",
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".dcm",
+        ".npy",
+        ".npz",
+        ".frames",
+        ".mcap",
+        ".pcap",
+        ".pcapng",
+    )
+)
+"""Suffixes of recordings and captures, which may have the name of a record."""
+
 _ENTRIES_TRIED: Final = 1000
 """Entries that are looked at to recognize a file of annotations with an unknown suffix."""
 
@@ -54,12 +73,14 @@ class _Marks:
         rate: time resolution that the file states, in Hz; None if it states none.
         symbols: meaning of the codes.
         is_cut: whether the end of the file is missing.
+        names_signals: whether any annotation names its signal. Otherwise, the signal 0 of all says nothing.
     """
 
     marks: list[_Mark] = field(default_factory=list)
     rate: float | None = None
     symbols: dict[int, str] = field(default_factory=lambda: dict(_SYMBOLS))
     is_cut: bool = False
+    names_signals: bool = False
 
 
 def read_annotations(
@@ -85,14 +106,13 @@ def read_annotations(
         left_out.append(
             f"what follows the {counted(len(found.marks), 'annotation')} of {path.name}, which is cut short"
         )
-    if unknown := sum(mark.signal >= len(leads) for mark in found.marks):
+    if unknown := sum(mark.signal >= len(leads) and mark.signal != NO_SIGNAL for mark in found.marks):
         left_out.append(
             f"the signal of {counted(unknown, 'annotation')} of {path.name}, which the record does not have"
         )
     if typed := sum(bool(mark.subtype or mark.number) for mark in found.marks):
         left_out.append(f"subtypes and numbers of {counted(typed, 'annotation')} of {path.name}")
-    # Without any other, 0 is no lead, but the value of files that do not name signals.
-    named = leads if any(mark.signal for mark in found.marks) else ()
+    named = leads if found.names_signals else ()
     notes = [
         Annotation(
             mark.sample / (found.rate or rate),
@@ -131,7 +151,7 @@ def annotation_files(name: Path, of_signals: Collection[str] = ()) -> Iterator[P
 
 
 def _seems_annotations(path: Path) -> bool:
-    """Whether the bytes of a file are annotations, as far as one can tell: it has an end, and no invalid code."""
+    """Return whether a file seems to have annotations: it has an end mark and no invalid code."""
     try:
         with path.open("rb") as file:
             nbytes = path.stat().st_size
@@ -200,6 +220,7 @@ def _marks(raw: bytes, found: _Marks) -> Iterator[_Mark]:
             mark.text = _decoded(raw[place * 2 : place * 2 + value])
             place += (value + 1) // 2
         elif code > SKIP:
+            found.names_signals |= code == CHANNEL
             _extend(mark, code, value)
         elif code > _LARGEST_CODE:
             raise ValueError(f"byte {place * 2 - 2:,} has the code {code}, which no annotation has")

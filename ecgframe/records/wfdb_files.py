@@ -16,17 +16,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..libraries import library
+from ..libraries import MissingLibrary, library
 from .annotation import Annotation
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
 from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
 from .compressed import compressed_beside
 from .counted import counted
-from .mapped import is_large, mapped
-from .record import Record, RecordError
+from .mapped import Reading, mapped
+from .record import PORTION, Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
-from .wfdb_blocks import FORMATS, BlockCounts, Blocks
+from .wfdb_blocks import FORMATS, Blocks, SignalCounts, sample_file
 from .wfdb_header import DEFAULT_GAIN, DEFAULT_RATE, DEVICE, NOTHING, Header, SignalLine, read_header
+from .wfdb_segments import JoinedCounts, JoinedMissing, Piece
 
 MISSING: Final = {
     "80": -(1 << 7),
@@ -50,8 +51,11 @@ BITS: Final = {"8": 8, "80": 8, "212": 12, "16": 16, "61": 16, "160": 16, "24": 
 MAPPED: Final = {"16": "<i2", "61": ">i2"}
 """Formats that NumPy can read as they are, and their dtypes."""
 
-BIG_ENDIAN: Final = "61"
-"""A format that the wfdb library cannot read."""
+BY_LIBRARY: Final = ("8", "508", "516", "524")
+"""Formats that the wfdb library reads, as a whole: differences, and those that are compressed as FLAC."""
+
+MOST_COUNTS: Final = 1 << 32
+"""More than the largest count of any format."""
 
 SUFFIXES: Final = (".hea", ".dat")
 
@@ -74,7 +78,8 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
     header = read_header(Path(f"{name}.hea"))
     source = _segments(name, header) if header.segments else _Source(header.signals, _assumed(header, ""))
     start = header.start or source.start
-    record = calibrated(_mapped(name, header, leads) or _joined_channels(name, header, source, leads))
+    blocks = Blocks()
+    record = calibrated(_mapped(blocks, name, header, leads) or _joined_channels(blocks, name, header, source, leads))
     annotations, left_out = _annotations(name, header, source, record)
     if start is None:
         left_out += header.not_a_start
@@ -83,7 +88,7 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
         start=start,
         annotations=annotations,
         left_out=record.left_out + header.left_out + source.left_out + _beyond(name, header) + left_out,
-        repaired=source.repaired,
+        repaired=source.repaired + _wrong_sums(blocks, name, source.segments.values() or [header]),
         **_about(header, source),
     )
 
@@ -146,33 +151,17 @@ def _assumed(header: Header, of: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _joined_channels(name: Path, header: Header, source: _Source, leads: Sequence[str] | None) -> Record:
-    wfdb = library("wfdb", extra="wfdb", purpose="reading WFDB")
-    if header.segments:
-        return join(_of_segments(wfdb, name, header, source), f"{name}.hea", leads)
-    if not _is_in_blocks(header):
-        return join(_of_one(wfdb, name, header), f"{name}.hea", leads)
-    blocks = Blocks(wfdb, name, header)
-    counts = [BlockCounts(blocks, number) for number in range(len(header.signals))]
-    channels = [
-        _channel(header, signal, values, Marked(values, MISSING[signal.format]))
-        for signal, values in zip(header.signals, counts, strict=True)
-    ]
+def _joined_channels(
+    blocks: Blocks, name: Path, header: Header, source: _Source, leads: Sequence[str] | None
+) -> Record:
+    channels = _of_segments(blocks, name, header, source) if header.segments else _of_one(blocks, name, header)
     try:
         return join(channels, f"{name}.hea", leads)
-    except RecordError:
-        raise
-    except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
+    except OSError as error:
         raise _not_readable(name, header, error) from error
 
 
-def _is_in_blocks(header: Header) -> bool:
-    """Whether a record is large and can be read in blocks."""
-    samples = (header.frames or 0) * sum(signal.per_frame for signal in header.signals)
-    return is_large(2 * samples) and all(signal.format in FORMATS and not signal.skew for signal in header.signals)
-
-
-def _mapped(name: Path, header: Header, leads: Sequence[str] | None) -> Record | None:
+def _mapped(blocks: Blocks, name: Path, header: Header, leads: Sequence[str] | None) -> Record | None:
     """Return the record with its samples as they are in the file; None if they have to be unpacked.
 
     The wfdb library cannot map a file.
@@ -188,7 +177,54 @@ def _mapped(name: Path, header: Header, leads: Sequence[str] | None) -> Record |
     except (OSError, ValueError) as error:
         raise _not_readable(name, header, error) from error
     channels = [_channel(header, signal, row) for signal, row in zip(signals, counts, strict=True)]
+    if any(signal.checksum is not None for signal in signals):
+        blocks.totals |= {(header.path, number): total for number, total in enumerate(_totals(counts))}
     return with_samples_of(channels, counts, MISSING[signals[0].format], f"{name}.hea", leads)
+
+
+def _totals(counts: npt.NDArray[Any]) -> list[int]:
+    """Return the sum of the samples of each signal."""
+    reading, totals = Reading(counts), np.zeros(len(counts), np.int64)
+    for start in range(0, counts.shape[1], PORTION):
+        totals += reading.samples(start, start + PORTION).sum(axis=1, dtype=np.int64)
+    return [int(total) for total in totals]
+
+
+def _wrong_sums(blocks: Blocks, name: Path, headers: Iterable[Header]) -> tuple[str, ...]:
+    """Return a note on each header with checksums that the samples do not have, of those that were read.
+
+    A skew is left out, since programs do not agree which samples count.
+    """
+    notes = []
+    for header in headers:
+        wrong = [
+            signal.lead or "an unnamed signal"
+            for number, signal in enumerate(header.signals)
+            if signal.checksum is not None
+            and not signal.skew
+            and (total := _total(blocks, name, header, number)) is not None
+            and total % (1 << 16) != signal.checksum
+        ]
+        if wrong:
+            notes.append(
+                f"the samples of {', '.join(wrong)} do not have the checksum of {header.path.name}; are they damaged?"
+            )
+    return tuple(notes)
+
+
+def _total(blocks: Blocks, name: Path, header: Header, number: int) -> int | None:
+    """Return the sum of the samples of a signal; None if not all of them have been read."""
+    signal = header.signals[number]
+    if (header.path, number) in blocks.totals:
+        return blocks.totals[header.path, number]
+    if signal.format not in FORMATS:
+        return None
+    of_file = [one for one in enumerate(header.signals) if one[1].file == signal.file]
+    sums = blocks.sums(sample_file(name.parent, [one for _, one in of_file], header.frames))
+    if sums is None:
+        return None
+    column = sum(one.per_frame for other, one in of_file if other < number)
+    return int(sums[column : column + signal.per_frame].sum())
 
 
 def _not_readable(name: Path, header: Header, error: Exception) -> RecordError:
@@ -204,16 +240,18 @@ def _not_readable(name: Path, header: Header, error: Exception) -> RecordError:
 # --- one segment ---
 
 
-def _of_one(wfdb: Any, name: Path, header: Header) -> list[Channel]:
-    """Read the channels of a record without segments."""
+def _of_one(blocks: Blocks, name: Path, header: Header) -> list[Channel]:
+    """Return the channels of a record without segments."""
     signals = header.signals
     _check_skew(name, header)
     try:
-        read = _samples(wfdb, name, header)
+        found = _counts_by_library(blocks, name, header) | _counts(blocks, name, header)
+    except MissingLibrary:
+        raise
     except Exception as error:  # wfdb raises many kinds of exceptions for damaged files
         raise _not_readable(name, header, error) from error
     return [
-        _channel(header, signal, counts, is_missing) for signal, (counts, is_missing) in zip(signals, read, strict=True)
+        _channel(header, signal, found[number], _marked(found[number], signal)) for number, signal in enumerate(signals)
     ]
 
 
@@ -247,48 +285,40 @@ def _channel(
     )
 
 
-Samples = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.bool_]]
-"""The counts of a signal, and which of them are missing."""
-
-
-def _samples(wfdb: Any, name: Path, header: Header) -> list[Samples]:
-    by_library = [number for number, signal in enumerate(header.signals) if signal.format != BIG_ENDIAN]
-    found: dict[int, npt.NDArray[np.integer[Any]]] = {}
-    if by_library:
-        # smooth_frames would average a signal with several samples per frame
-        record = wfdb.rdrecord(str(name), physical=False, smooth_frames=False, channels=by_library)
-        found = dict(zip(by_library, record.e_d_signal, strict=True))
-    if len(by_library) < len(header.signals):
-        found |= _big_endian(name, header)
-    return [(found[number], _is_missing(found[number], signal)) for number, signal in enumerate(header.signals)]
-
-
-def _is_missing(counts: npt.NDArray[np.integer[Any]], signal: SignalLine) -> npt.NDArray[np.bool_]:
+def _marked(counts: Counts, signal: SignalLine) -> Counts | None:
+    """Return which samples are missing; None if the format has no count for them."""
     mark = MISSING.get(signal.format)
-    is_missing: npt.NDArray[np.bool_] = np.zeros(len(counts), np.bool_) if mark is None else counts == mark
-    return is_missing
+    return None if mark is None else Marked(counts, mark)
 
 
-def _big_endian(name: Path, header: Header) -> dict[int, npt.NDArray[np.integer[Any]]]:
-    """Read the signals of format 61 (16 bits, big-endian), by signal number."""
-    found: dict[int, npt.NDArray[np.integer[Any]]] = {}
-    numbered = [(number, signal) for number, signal in enumerate(header.signals) if signal.format == BIG_ENDIAN]
-    for file in {signal.file for _, signal in numbered}:
-        of_file = [(number, signal) for number, signal in enumerate(header.signals) if signal.file == file]
-        if any(signal.format != BIG_ENDIAN for _, signal in of_file):
-            raise ValueError(f"{file} is said to hold samples of several formats")
-        width = sum(signal.per_frame for _, signal in of_file)
-        stored = np.fromfile(name.parent / file, ">i2", offset=of_file[0][1].offset)
-        frames = len(stored) // width if header.frames is None else header.frames
-        if len(stored) < frames * width:
-            raise ValueError(f"{file} holds {len(stored) // width} of {frames} frames; is it cut short?")
-        table = stored[: frames * width].reshape(frames, width).astype(np.int16)
-        first = 0
+def _counts_by_library(blocks: Blocks, name: Path, header: Header) -> dict[int, Counts]:
+    """Read the signals of formats that only the wfdb library reads, by signal number."""
+    numbers = [number for number, signal in enumerate(header.signals) if signal.format not in FORMATS]
+    if not numbers:
+        return {}
+    for signal in (header.signals[number] for number in numbers):
+        if signal.format not in BY_LIBRARY:
+            raise ValueError(f"{signal.file} has the format {signal.format}, which is not known")
+    wfdb = library("wfdb", extra="wfdb", purpose="reading WFDB")
+    # smooth_frames would average a signal with several samples per frame
+    record = wfdb.rdrecord(str(name), physical=False, smooth_frames=False, channels=numbers)
+    found: dict[int, Counts] = dict(zip(numbers, record.e_d_signal, strict=True))
+    blocks.totals |= {(header.path, number): int(np.sum(counts[:])) for number, counts in found.items()}
+    return found
+
+
+def _counts(blocks: Blocks, name: Path, header: Header) -> dict[int, Counts]:
+    """Return the signals of all other formats, by signal number; they are read when they are asked for."""
+    found: dict[int, Counts] = {}
+    for name_of_file in dict.fromkeys(signal.file for signal in header.signals if signal.format in FORMATS):
+        of_file = [(number, signal) for number, signal in enumerate(header.signals) if signal.file == name_of_file]
+        file = sample_file(name.parent, [signal for _, signal in of_file], header.frames)
+        if file.frames < file.announced:
+            raise ValueError(f"{name_of_file} holds {file.frames} of {file.announced} frames; is it cut short?")
+        column = 0
         for number, signal in of_file:
-            counts = table[:, first : first + signal.per_frame].reshape(-1)
-            late = signal.skew * signal.per_frame
-            found[number] = np.append(counts[late:], np.full(min(late, len(counts)), MISSING[BIG_ENDIAN], np.int16))
-            first += signal.per_frame
+            found[number] = SignalCounts(blocks, file, column, signal, file.announced, MISSING[signal.format])
+            column += signal.per_frame
     return found
 
 
@@ -310,7 +340,12 @@ def _segments(name: Path, header: Header) -> _Source:
     for segment, frames in header.segments[layout is not None :]:
         if segment != NOTHING and segment not in segments:
             path = name.parent / f"{segment}.hea"
-            of_segment = read_header(path)
+            try:
+                of_segment = read_header(path)
+            except OSError as error:
+                raise RecordError(
+                    f"{name}.hea: the header of its segment {segment}, {path}: {error.strerror}"
+                ) from error
             if of_segment.segments:
                 raise RecordError(f"{path}: a segment that is made of segments")
             segments[segment] = of_segment
@@ -373,21 +408,24 @@ def _by_name(name: Path, segments: Mapping[str, Header], known: Sequence[tuple[s
     return tuple(more.values())
 
 
-def _of_segments(wfdb: Any, name: Path, header: Header, source: _Source) -> list[Channel]:
+def _of_segments(blocks: Blocks, name: Path, header: Header, source: _Source) -> list[Channel]:
     """Read the channels of a record with segments. Samples that no segment has are missing."""
     layout = _layout(name, header)
     parts = header.segments[layout is not None :]
     _check_room(name, header, source, sum(frames for _, frames in parts))
     pieces: list[dict[tuple[str, int], Channel]] = []
+    known: dict[tuple[str, int], dict[tuple[str, int], Channel]] = {}
     for segment, frames in parts:
         if segment == NOTHING:
             pieces.append({})
             continue
-        of_segment = source.segments[segment]
-        if of_segment.frames is None or of_segment.frames < frames:
-            of_segment = replace(of_segment, frames=frames)
-        channels = _of_one(wfdb, name.parent / segment, of_segment)
-        pieces.append(dict(zip(_numbered(of_segment.signals), channels, strict=True)))
+        if (segment, frames) not in known:
+            of_segment = source.segments[segment]
+            if of_segment.frames is None or of_segment.frames < frames:
+                of_segment = replace(of_segment, frames=frames)
+            channels = _of_one(blocks, name.parent / segment, of_segment)
+            known[segment, frames] = dict(zip(_numbered(of_segment.signals), channels, strict=True))
+        pieces.append(known[segment, frames])
     rate = header.rate if layout is None else layout.rate
     lengths = [frames for _, frames in parts]
     return [
@@ -438,37 +476,24 @@ def _joined(
     gain = _common_multiple(gains)
     same = len({(gain, channel.baseline) for gain, channel in zip(gains, there, strict=True)}) <= 1
     baseline = there[0].baseline if there and same else Fraction(0)
+    pieces, end = [], 0
     factors = iter(gains)
-    counts = np.zeros(sum(lengths) * per_frame, np.int64)
-    is_missing = np.ones(len(counts), np.bool_)
-    end = 0
     for frames, channel in zip(lengths, channels, strict=True):
         begin, end = end, end + frames * per_frame
         if channel is None:
             continue
-        factor = gain / next(factors)
         if len(channel.counts) < end - begin:
             raise RecordError(f"{name}.hea: a segment of {lead!r} has {len(channel.counts)} of {end - begin} samples")
-        piece = channel.counts[: end - begin].astype(np.int64)
-        if not same:
-            piece = _scaled(name, lead, piece, channel.baseline, factor)
-        counts[begin:end] = piece
-        is_missing[begin:end] = False if channel.is_missing is None else channel.is_missing[: end - begin]
-    return Channel(lead, counts, rate, units, gain, baseline, is_missing)
-
-
-def _scaled(
-    name: Path, lead: str, counts: npt.NDArray[np.int64], baseline: Fraction, factor: Fraction
-) -> npt.NDArray[np.int64]:
-    """Return ``(counts - baseline) * factor``, which has to be integral."""
-    largest = int(np.abs(counts).max()) + abs(baseline) if len(counts) else abs(baseline)
-    if factor.denominator != 1 or baseline.denominator != 1 or largest * factor >= 1 << 62:
-        raise RecordError(
-            f"{name}.hea: the segments of {lead!r} differ in their gains, and no gain holds them all exactly; "
-            "read its segments one by one"
-        )
-    scaled: npt.NDArray[np.int64] = (counts - int(baseline)) * int(factor)
-    return scaled
+        factor = gain / next(factors)
+        zero = Fraction(0) if same else channel.baseline
+        if factor.denominator != 1 or zero.denominator != 1 or MOST_COUNTS * factor + abs(zero) * factor >= 1 << 62:
+            raise RecordError(
+                f"{name}.hea: the segments of {lead!r} differ in their gains, and no gain holds them all exactly; "
+                "read its segments one by one"
+            )
+        pieces.append(Piece(begin, end, channel.counts, channel.is_missing, int(zero), int(factor)))
+    counts = JoinedCounts(pieces, end)
+    return Channel(lead, counts, rate, units, gain, baseline, JoinedMissing(pieces, end))
 
 
 def _units_ratio(units: str, wanted: str) -> Fraction | None:

@@ -54,6 +54,7 @@ class SignalLine:
         baseline: count of 0 units.
         units: unit as spelled in the header.
         lead: description of the signal; may be empty.
+        checksum: sum of all samples modulo 2**16; None if the header states none, or 0.
     """
 
     file: str
@@ -65,6 +66,7 @@ class SignalLine:
     baseline: Fraction
     units: str
     lead: str
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,16 @@ def _signal(line: str) -> SignalLine:
         baseline=_number(baseline) if baseline is not None else zero,
         units=(calibration["units"] if calibration else None) or "mV",
         lead=rest[6].strip() if len(rest) > 6 else "",
+        checksum=_checksum(rest[4]) if len(rest) > 4 else None,
     )
+
+
+def _checksum(text: str) -> int | None:
+    """Parse a checksum. Headers that are written by hand have 0."""
+    try:
+        return int(text) % (1 << 16) or None
+    except ValueError:  # nothing that the samples need
+        return None
 
 
 def _start(fields: list[str]) -> datetime | None:

@@ -67,7 +67,7 @@ class WfdbWriter:
             if lead.baseline.denominator > 1
         ]
         self._data = NewFile(self._base.with_suffix(".dat"))
-        self._notes = AnnotationFile(self._base.with_suffix(".atr"), record.sampling_rate)
+        self._notes = AnnotationFile(self._base.with_suffix(".atr"), record.sampling_rate, record.leads)
         self._flushed = 0  # no header is written before the first sample, as every record has samples
 
     @property

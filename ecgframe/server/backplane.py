@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..codec import EncodedFrame
 from ..protocol import LARGEST_TIMESTAMP
 
-Deliver = Callable[[str, int, EncodedFrame | bytes], None]
-"""Takes a message that arrived: its stream, its timestamp (microseconds since 1970), and its frame.
+if TYPE_CHECKING:
+    from ..messages.templates import Template
+    from ..session.record_writer import Record
 
-The frame is a V3 frame with arrays in binary form. An ``EncodedFrame``, such as the one that was passed to ``publish``,
-has been checked already; bytes from another server are checked by the handler. The timestamp given here replaces the
-one in the frame's header.
-"""
+EVERYONE: Final = ""
+"""The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""
+
+
+class SharedNumber(NamedTuple):
+    """The number of a message, which all servers agree on, and the message as a record.
+
+    Attributes:
+        epoch: of the number.
+        number: from 1 on.
+        record: the message as a record; None if it travels as MessagePack.
+        template: the message, if it is a template.
+        before: templates of the epoch before the message, each with its number, where they may not have been delivered.
+    """
+
+    epoch: int
+    number: int
+    record: Record | None = None
+    template: Template | None = None
+    before: tuple[tuple[int, Template], ...] = ()
+
+
+class Deliver(Protocol):
+    """Takes a message that arrived."""
+
+    def __call__(
+        self, stream: str, timestamp: int, frame: EncodedFrame | bytes, place: SharedNumber | None = None, /
+    ) -> None:
+        """Take a message.
+
+        Args:
+            stream: name of the stream.
+            timestamp: in microseconds since 1970; it replaces the one in the frame's header.
+            frame: a V3 frame with arrays in binary form. An ``EncodedFrame``, such as the one that was passed to
+                ``publish``, has been checked already; the handler checks bytes from another server. Of a template,
+                its frame of V4, which the handler does not look at.
+            place: the number of the message; None if it has none. Only a ``NumberedBackplane`` passes it. Within an
+                epoch, numbers increase; what is missing between them, no viewer of this server will get. An epoch
+                does not come again after another one, or after a message without a number.
+        """
+
 
 NO_PAST: Final = LARGEST_TIMESTAMP
 """``join`` returns this if the backplane keeps no history: then only the handler's own history is available."""
@@ -88,6 +126,55 @@ class Backplane(Protocol):
 
     def stats(self) -> dict[str, int | float | bool]:
         """Numbers for an operator. Keys that end in "_total" count since the start; others are current values."""
+
+
+class NumberedBackplane(Backplane, Protocol):
+    """A backplane that numbers the messages of each stream, so that viewers of version 4 can resume on any server.
+
+    Broadcasts have no numbers.
+
+    Attributes:
+        version: the version of the frames that travel between the servers: 4, or 3 if the servers do not offer their
+            viewers version 4 yet.
+    """
+
+    version: int
+
+    async def publish(
+        self, stream: str, timestamp: int, frame: EncodedFrame, epoch: int = 0, record: bytes | None = None
+    ) -> int:
+        """Deliver a message on every server. See ``Backplane.publish``.
+
+        Args:
+            stream: see ``Backplane.publish``.
+            timestamp: see ``Backplane.publish``.
+            frame: see ``Backplane.publish``.
+            epoch: the epoch of the template of ``record``.
+            record: the payload of the message as a record, which travels in place of ``frame`` as long as that epoch
+                is the present one.
+        """
+
+    async def publish_template(self, stream: str, timestamp: int, epoch: int, make: Callable[[int], Template]) -> bool:
+        """Publish a template on every server.
+
+        Args:
+            stream: name of a stream that this server has joined.
+            timestamp: in microseconds since 1970.
+            epoch: the epoch of the stream for which it is made.
+            make: returns the template, given its number. No other template of the epoch has that one.
+
+        Returns:
+            True if it is published, or will be; False if the epoch has ended, or the engine cannot be reached.
+        """
+
+    def position(self, stream: str) -> tuple[int, int] | None:
+        """Return epoch and number of the last message of a stream, after ``join`` or ``catch_up``.
+
+        None if messages are delivered without numbers now, because the engine cannot be reached.
+        """
+
+    def templates(self, stream: str, epoch: int) -> list[tuple[int, Template]]:
+        """Return the latest templates of the epoch that ``position`` has named, each with its number."""
 
 
 class LocalBackplane:

@@ -211,68 +211,67 @@ class Connection:
             self.session.answer_subscription(name, "subscribed", binding=binding)
         else:
             self._take_back(name)
-            start, after, ended = self._begin(stream, request, clock)
-            start = stream.starts_in_epoch(self.writer) or start
-            binding = stream.binding(self.writer, after)
-            if binding is not None:
-                binding = binding._replace(ended=ended)
-                start = None if since is None else start  # its numbers say it
+            start, after = self._begin(stream, request, clock)
+            binding = stream.binding(self.writer, request.epoch, after)
+            if binding is not None and since is None:
+                start = None  # its numbers say it
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding)
             self.subscriptions[name] = stream
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
 
-    def _begin(
-        self, stream: Stream, request: SubscribeRequested, clock: StreamClock
-    ) -> tuple[int | None, int, int | None]:
+    def _begin(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> tuple[int | None, int]:
         """Watch a stream from where the peer wants to.
 
         Returns:
-            The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it;
-            the number after which they follow, 0 if the peer named none; and if it named a number of the epoch before,
-            the one that would have been next there.
+            The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it; and
+            the number after which they follow, 0 if it is not that of the peer.
         """
         since = request.since
-        if self._resume_by_number(stream, request):
-            return None, request.after or 0, None
-        if (ended := self._resume_behind_an_epoch(stream, request)) is not None:
-            return None, 0, ended
+        if self._resume_by_number(stream, request, clock):
+            return None, request.after or 0
+        if self._resume_behind_an_epoch(stream, request):
+            return None, 0
         if since is None:
-            return self._follow(stream, clock), 0, None
+            return self._follow(stream, clock), 0
         if request.is_moment or not self.session.timed:
-            return stream.resume_at(self.writer, since, clock.now), 0, None
+            return stream.resume_at(self.writer, since, clock.now), 0
         if clock.is_shared:
-            return stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole), 0, None
-        return stream.resume_after(self.writer, since), 0, None
+            return stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole), 0
+        return stream.resume_after(self.writer, since), 0
 
-    def _resume_by_number(self, stream: Stream, request: SubscribeRequested) -> bool:
-        """Watch from a number on, if the peer named one of the present epoch. Returns whether it did."""
+    def _resume_by_number(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> bool:
+        """Watch from a number on, if the peer named one of an epoch that is known here. Returns whether it did."""
         numbering = stream.numbering
         if numbering is None or self.session.version < 4:
             return False
         stream.note_reader(self.writer)
-        if request.after is None or request.epoch != numbering.epoch:
+        if request.after is None or request.epoch is None:
             return False
-        if request.after >= numbering.next and numbering.publisher is None:
-            return False  # a publisher may send again what the viewer has, to a server that has forgotten it
-        stream.resume_after_number(self.writer, request.after)
-        return True
+        ids = numbering.ids_of(request.epoch)
+        if numbering.id in ids and request.after >= numbering.next and numbering.publisher is None:
+            if clock.is_whole or not numbering.is_shared:
+                return False  # no message has that number
+            stream.resume_ahead(self.writer, request.after)
+            return True
+        # A publisher may send again what the viewer has, to a server that has forgotten it.
+        return stream.resume_within(self.writer, ids, request.after)
 
-    def _resume_behind_an_epoch(self, stream: Stream, request: SubscribeRequested) -> int | None:
-        """Watch from the beginning of the present epoch on, if the peer named a number of the one before.
+    def _resume_behind_an_epoch(self, stream: Stream, request: SubscribeRequested) -> bool:
+        """Watch from the beginning of the present epoch on, if the peer named the one before, whose end is known.
 
         Returns:
-            The number of the message that would have been next in that one; None if the peer did not name it.
+            True if it did.
         """
         numbering = stream.numbering
-        if numbering is None or numbering.ended is None or self.session.version < 4 or request.after is None:
-            return None
-        epoch, ended = numbering.ended
-        if request.epoch != epoch:
-            return None
+        if numbering is None or self.session.version < 4 or request.after is None:
+            return False
+        before = numbering.present.before
+        if before is None or before[0] != request.epoch:
+            return False
         stream.resume_after_number(self.writer, 0)
-        return ended
+        return True
 
     def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
         """Watch from now on.

@@ -86,7 +86,7 @@ class ConnectionInfo:
 
     @property
     def negotiated(self) -> bool:
-        """Whether the peer has negotiated; False for peers older than negotiation, and until the peer negotiates."""
+        """True if the peer has negotiated; False for peers older than negotiation, and until the peer negotiates."""
         return self._connection.session.negotiated
 
     @property

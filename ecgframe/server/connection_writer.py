@@ -78,7 +78,7 @@ class ConnectionWriter:
             now: in seconds of the loop's clock.
 
         Returns:
-            Whether the frame was sent without queueing.
+            True if the frame was sent without queueing.
         """
         # While a viewer is behind, a task writes, so that this cannot overtake it.
         if not self._is_writing and self._link.can_write and self.session.record_direct_send(outgoing, now):
@@ -133,7 +133,7 @@ class ConnectionWriter:
 
     @property
     def has_more(self) -> bool:
-        """Whether a message or a part of a backlog can be sent now."""
+        """True if a message or a part of a backlog can be sent now."""
         return not self._is_lost and (self.session.has_waiting or self._may_catch_up)
 
     def bring_up_to_date(self, stream: Stream) -> None:
@@ -157,7 +157,7 @@ class ConnectionWriter:
 
     @property
     def has_too_many_answers(self) -> bool:
-        """Whether so many answers wait to be sent that the connection must not be read (``MOST_ANSWERS``)."""
+        """True if so many answers wait to be sent that the connection must not be read (``MOST_ANSWERS``)."""
         return self.session.queued_answers > MOST_ANSWERS and not self._is_lost and self.session.closing is None
 
     async def wait_for_answers(self) -> None:
@@ -183,7 +183,7 @@ class ConnectionWriter:
 
     @property
     def _next_is_large(self) -> bool:
-        """Whether the next message has to wait for a turn from ``Portions``."""
+        """True if the next message has to wait for a turn from ``Portions``."""
         return self._portions is not None and self.session.next_bytes > LARGE
 
     def _send_now(self, now: float, has_portion: bool = False) -> None:

@@ -78,14 +78,27 @@ class FanOut:
             viewers: connections to send it to; sorted by encoding they are faster.
             now: in seconds of the loop's clock.
         """
-        for encoding, group in groupby(viewers, _encoding_of):
-            if self._parked or publication.is_large:
-                self._send_large(publication, encoding, list(group), now)
-            else:
-                outgoing = self._frame(publication, encoding)
+        if self._parked or publication.is_large:
+            for shared, group in groupby(viewers, _encoding_of):
+                self._send_large(publication, shared, list(group), now)
+            return
+        # A plain loop: this runs for each viewer of each message.
+        encoding: Encoding | None = None
+        outgoing: Outgoing | None = None
+        taken = passed = 0
+        for viewer in viewers:
+            if viewer.session.encoding is not encoding:
                 if outgoing is not None:
-                    sent = [viewer.take(outgoing, now) for viewer in group]
-                    self._note_sent(outgoing, len(sent), sum(sent))
+                    self._note_sent(outgoing, taken, passed)
+                encoding = viewer.session.encoding
+                outgoing = self._frame(publication, encoding)
+                taken = passed = 0
+            if outgoing is not None:
+                taken += 1
+                if viewer.take(outgoing, now):
+                    passed += 1
+        if outgoing is not None:
+            self._note_sent(outgoing, taken, passed)
 
     def forget(self, viewer: Viewer) -> None:
         """Do not send a viewer the publications that wait to be encoded."""
@@ -93,13 +106,18 @@ class FanOut:
             for _, viewers in parked:
                 viewers.pop(viewer, None)
 
-    def first_waiting(self, viewer: Viewer) -> int | None:
-        """Return the number of the first publication of a stream that waits to be encoded for a viewer, if one does."""
+    def first_waiting(self, viewer: Viewer, id: int) -> int | None:
+        """Return the number of the first publication of a stream that waits to be encoded for a viewer, if one does.
+
+        Args:
+            viewer: the connection.
+            id: number of the stream in this direction.
+        """
         waiting = (
             publication.position.number
             for parked in self._parked.values()
             for publication, viewers in parked
-            if publication.position is not None and viewer in viewers
+            if publication.position is not None and publication.position.id == id and viewer in viewers
         )
         return min(waiting, default=None)
 
@@ -160,5 +178,5 @@ class FanOut:
 
 
 def _overtakes(outgoing: Outgoing, parked: Parked) -> bool:
-    """Whether a frame is sent at once: it is urgent and no other urgent one waits (an alarm ends after it begins)."""
+    """Return whether a frame is sent at once: it is urgent, and no earlier urgent frame waits."""
     return outgoing.tier is Tier.URGENT and not any(publication.urgent for publication, _ in parked)

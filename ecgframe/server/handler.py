@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 
 from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
@@ -14,14 +15,14 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
-from .backplane import LocalBackplane
+from .backplane import EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
 from .limits import Limits
-from .logs import logger
+from .logs import log_failure, logger
 from .memory import InboxesLimit
 from .open_files import LimitWatch
 from .pace import Pace
@@ -32,6 +33,7 @@ from .publisher import Verdict
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
+from .tasks import begin
 from .timestamps import Timestamps
 from .turns import Turns
 
@@ -39,11 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import EncodedFrame, Message
-    from .backplane import Backplane
+    from ..session.record_writer import Wanted
+    from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
-
-EVERYONE: Final = ""
-"""The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""
 
 MAX_BURST: Final = 0.005
 """Seconds for which callers may publish before other tasks get a turn of the event loop."""
@@ -107,13 +107,22 @@ class WebSocketBinaryHandler:
         self._stats = ServerStats()
         encodings = Encodings(self._stats.note_other_encoding)
         portions, note_sent = Portions(), self._stats.note_sent
-        if self.settings.latest_version >= 4 and not isinstance(self._backplane, LocalBackplane):
+        speaks_numbers = self.settings.latest_version >= 4
+        if speaks_numbers and not isinstance(self._backplane, LocalBackplane) and _numbered(self._backplane) is None:
             raise ValueError(
-                "version 4 numbers the messages of a stream on one server; with this backplane, leave it out of "
-                "Settings.versions"
+                "version 4 needs a backplane that numbers the messages: RedisBackplane(version=4), once every server "
+                "can read that; until then, leave version 4 out of Settings.versions"
             )
+        self._numbered = _numbered(self._backplane) if speaks_numbers else None
         self._streams = Streams(
-            self.limits, self._backplane, self._wall_clock_us, encodings, portions, note_sent, self.settings
+            self.limits,
+            self._backplane,
+            self._wall_clock_us,
+            encodings,
+            portions,
+            note_sent,
+            self.settings,
+            self._numbered,
         )
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
@@ -150,6 +159,7 @@ class WebSocketBinaryHandler:
             serve=requests.serve,
         )
         self._connections: dict[str, Connection] = {}
+        self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
         self._is_open = False
@@ -254,11 +264,15 @@ class WebSocketBinaryHandler:
             if encoded is None:
                 timestamp = await self._publish_large(stream, message_type, data, flags)
             else:
-                entry.source = Source(data, is_exact=samples == "exact")
-                try:
-                    timestamp = await self._backplane.publish(stream, timestamp, encoded)
-                finally:
-                    entry.source = None
+                source = Source(data, is_exact=samples == "exact")
+                if self._numbered is not None:
+                    timestamp = await self._publish_numbered(entry, self._numbered, timestamp, encoded, source)
+                else:
+                    entry.source = source
+                    try:
+                        timestamp = await self._backplane.publish(stream, timestamp, encoded)
+                    finally:
+                        entry.source = None
         self._stats.publish_seconds.observe(perf_counter() - started)
         await self._yield_to_others(self._now())
         return timestamp
@@ -267,7 +281,7 @@ class WebSocketBinaryHandler:
         """Publish a message of a stream that a connection has opened, under the publisher's number.
 
         Returns:
-            Whether it is new; a message that came before, or comes too late, is let go.
+            True if it is new. A message that came before, or comes too late, is not published.
 
         Raises:
             PermissionDenied: the connection has not opened the stream, or another one has opened it since.
@@ -467,6 +481,37 @@ class WebSocketBinaryHandler:
         await self._yield_to_others(self._now())
         return timestamp
 
+    async def _publish_numbered(
+        self, entry: Stream, backplane: NumberedBackplane, timestamp: int, encoded: EncodedFrame, source: Source
+    ) -> int:
+        """Publish a message through a backplane that numbers it, as a record if its template is there."""
+        now = self._now()
+        found = entry.make_record(encoded, source, now)
+        if found.wanted is not None:
+            task = begin(self._publish_template(entry, backplane, found.wanted, timestamp - 1))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+        payload = None if found.record is None else found.record.payload
+        return await backplane.publish(entry.name, timestamp, encoded, found.epoch, payload)
+
+    async def _publish_template(
+        self, entry: Stream, backplane: NumberedBackplane, wanted: Wanted, timestamp: int
+    ) -> None:
+        """Publish a template for the messages that follow."""
+        numbering = entry.numbering
+        assert numbering is not None
+        writer = numbering.writer
+        writer.await_template(wanted, self._now())
+        with self._streams.hold(entry.name) as held:
+            try:
+                await backplane.publish_template(
+                    held.name, timestamp, numbering.epoch, partial(writer.make_template, wanted)
+                )
+            except Exception as error:
+                log_failure("publishing a template", error, stream=held.name)
+            finally:
+                writer.await_no_longer(wanted)
+
     async def _publish_to_all(self, encoded: EncodedFrame, timestamp: int, sender: Connection | None) -> int:
         key = _header_of(encoded.frame)
         if sender is not None:
@@ -554,8 +599,14 @@ class WebSocketBinaryHandler:
             self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
 
-    def _deliver(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> None:
+    def _deliver(
+        self, stream: str, timestamp: int, frame: EncodedFrame | bytes, place: SharedNumber | None = None, /
+    ) -> None:
         """Send a message that the backplane delivers, from this server or another one, to its viewers here."""
+        if place is not None and place.template is not None:
+            if entry := self._streams.get(stream):
+                entry.deliver_template(place.template, place, timestamp, self._now())
+            return
         try:
             publication = Publication(stream or None, timestamp, frame, self.settings)
         except ValueError as error:
@@ -566,7 +617,10 @@ class WebSocketBinaryHandler:
         if stream == EVERYONE:
             self._deliver_to_all(publication, self._senders.get(_header_of(bytes(frame))), now)
         elif entry := self._streams.get(stream):
-            entry.deliver(publication, now)
+            if self._numbered is None:
+                entry.deliver(publication, now)
+            else:
+                entry.deliver_at(publication, place, now)
         self._stats.encoded += publication.encodings
 
     def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
@@ -582,6 +636,11 @@ class WebSocketBinaryHandler:
         if now >= self._yielded_at + MAX_BURST:
             self._yielded_at = now  # set before the pause, so that other callers do not pause as well
             await asyncio.sleep(0)
+
+
+def _numbered(backplane: Backplane) -> NumberedBackplane | None:
+    """The backplane, if it numbers messages for peers of version 4."""
+    return cast("NumberedBackplane", backplane) if getattr(backplane, "version", 0) >= 4 else None
 
 
 def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType, Flag | int]:

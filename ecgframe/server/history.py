@@ -5,16 +5,21 @@ The history is a ring buffer, bounded in seconds and bytes, hence ``Ring`` and `
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..protocol import MessageType
 from .publication import Publication
 
 if TYPE_CHECKING:
     from ..session import Encoding, Outgoing
+
+
+KEPT_NUMBERS: Final = 4096
+"""Templates of a stream of whose numbers in the ring the server knows that they were templates."""
 
 
 class RingsLimit:
@@ -54,7 +59,7 @@ class Ring:
         end: number of the next publication.
     """
 
-    __slots__ = ("_limit", "_publications", "_seconds", "_shared", "_stripped", "end", "floor", "nbytes")
+    __slots__ = ("_limit", "_publications", "_seconds", "_shared", "_stripped", "_templates", "end", "floor", "nbytes")
 
     def __init__(self, seconds: float, nbytes: int, shared: RingsLimit) -> None:
         self.floor = 0
@@ -66,6 +71,7 @@ class Ring:
         self._shared = shared
         shared.rings += 1
         self._publications: deque[Publication] = deque()
+        self._templates: deque[int] = deque(maxlen=KEPT_NUMBERS)
 
     @property
     def seconds(self) -> float:
@@ -103,7 +109,14 @@ class Ring:
         publication.kept = True
         self.end += 1
         self._publications.append(publication)
+        if publication.type is MessageType.STREAM_TEMPLATE:
+            self._templates.append(publication.number)
         self._grow(publication.nbytes)
+
+    def templates_within(self, first: int, end: int) -> int:
+        """Count the templates among the publications from the number ``first`` to the one before ``end``."""
+        numbers = list(self._templates)
+        return bisect_left(numbers, end) - bisect_left(numbers, first)
 
     def frame(self, publication: Publication, encoding: Encoding) -> Outgoing | None:
         """Return the publication in an encoding, and keep that frame with it. See ``Publication.outgoing``."""

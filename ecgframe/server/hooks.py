@@ -82,7 +82,7 @@ class Hooks:
 
     @property
     def takes_data(self) -> bool:
-        """Whether the server accepts data messages from any peer."""
+        """True if the server accepts data messages from any peer."""
         return self.authorize is not None or self.on_message is not None
 
     def refuses_data(self, connection: ConnectionInfo, type: MessageType, is_broadcast: bool) -> str | None:

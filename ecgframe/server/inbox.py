@@ -88,12 +88,12 @@ class Inbox:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an event is being handled."""
+        """True if an event is being handled."""
         return self._task is not None
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that the connection must not be read."""
+        """True if so much waits that the connection must not be read."""
         return self._nbytes >= self._limits.inbox_bytes or len(self._items) >= self._limits.inbox_messages
 
     async def wait_until_not_full(self) -> None:

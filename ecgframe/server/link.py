@@ -81,7 +81,7 @@ class Link(ABC):
 
     @property
     def can_write(self) -> bool:
-        """Whether ``write`` may be called now: the connection is open and its transport has room.
+        """True if ``write`` may be called now: the connection is open and its transport has room.
 
         Always False for a link that can only be awaited.
         """
@@ -95,14 +95,14 @@ class Link(ABC):
         raise NotImplementedError(f"{type(self).__name__} can only be awaited")
 
     async def writable(self) -> None:  # noqa: B027 - a link that can only be awaited has nothing to do here
-        """Wait until the transport has room, or the connection is gone.
+        """Wait until the transport has room, or the connection is closed.
 
         Returns at once for a link that can only be awaited.
         """
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is closing, so that messages written from now on are lost; False if it is unknown."""
+        """True if the transport is closing, so that messages written from now on are lost; False if it is unknown."""
         return False
 
     @property
@@ -115,7 +115,7 @@ class Link(ABC):
         """Send one binary message; wait while the transport is full.
 
         Raises:
-            Exception: the connection is gone. Any exception of the library counts as this.
+            Exception: the connection is closed. Any exception of the library counts as this.
         """
 
     @abstractmethod
@@ -123,10 +123,10 @@ class Link(ABC):
         """Wait for the next message of the peer. Only one call runs at a time, and it may be cancelled.
 
         Returns:
-            ``bytes`` for a binary message, ``str`` for a text message, None once the connection is gone.
+            ``bytes`` for a binary message, ``str`` for a text message, None once the connection is closed.
 
         Raises:
-            Exception: the connection is gone. Any exception of the library counts as this.
+            Exception: the connection is closed. Any exception of the library counts as this.
         """
 
     @abstractmethod

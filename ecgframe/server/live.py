@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from ..libraries import library
-from ..protocol import CloseCode, MessageType
+from ..protocol import SESSION_VERSIONS, CloseCode, MessageType
+from ..session import RateLimit, Settings
 from .adapters.websockets import serve
 from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
@@ -64,6 +65,7 @@ class LiveServer:
         allowed_origins: origins of web pages that may connect, besides this server's and this machine's.
         limits: limits of the handler.
         backplane: joins this server with others; usable for one run.
+        versions: protocol versions to speak.
         on_error: hook of the handler.
     """
 
@@ -81,6 +83,7 @@ class LiveServer:
     allowed_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     backplane: Backplane = field(default_factory=LocalBackplane)
+    versions: tuple[int, ...] = SESSION_VERSIONS
     on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
@@ -102,6 +105,7 @@ class LiveServer:
 
         detection = HeartDetection(publish, on_refused=_warn)  # before the handler, which takes its hook
         async with WebSocketBinaryHandler(
+            settings=Settings(versions=self.versions, rate_limit=RateLimit()),
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,

@@ -31,7 +31,7 @@ class InboxesLimit:
 
     @property
     def is_full(self) -> bool:
-        """Whether the limit is reached, so that no data message may be decoded."""
+        """True if the limit is reached, so that no data message may be decoded."""
         return self.used >= self._nbytes
 
     def keep(self, nbytes: int) -> None:

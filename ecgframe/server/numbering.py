@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from itertools import islice
+from collections.abc import Callable
+from itertools import count, islice
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from ..errors import ProtocolError
@@ -16,7 +18,7 @@ from ..messages.templates import Template
 from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
-from ..session.record_writer import Counts, Record, RecordWriter
+from ..session.record_writer import Counts, Record, RecordWriter, Wanted
 from .publisher import Publisher
 
 ALL_TEMPLATES: Final = 64 * 1024 * 1024
@@ -27,6 +29,9 @@ _KEPT_PACKED: Final = 3
 
 _OVERHEAD: Final = 1024
 """Bytes of memory of the objects that hold these, at most."""
+
+KEPT_EPOCHS: Final = 64
+"""Earlier epochs of a stream whose messages may still be sent to viewers that catch up."""
 
 _PLAIN: Final[Encoding] = encoding_for(4, frozenset())
 """The encoding of templates, which are small: every peer of version 4 reads it."""
@@ -61,54 +66,50 @@ class InForce(NamedTuple):
     outgoing: Outgoing
 
 
-class Numbering:
-    """The numbers of a stream. It outlives ``Stream`` objects, which are forgotten when nothing needs them.
+class Epoch:
+    """One life of the numbers of a stream.
 
     Args:
-        name: of the stream.
-        id: of the stream; no other stream or epoch of this server ever has it.
+        id: of the stream in this epoch; no other stream or epoch of this server ever has it.
+        epoch: its name. Two lives of one name are the same epoch, which was left and taken up again.
+        next: the number of the next message.
         limit: shared by all streams.
+        publisher: who has opened the stream and gives it its numbers; None if servers do.
+        before: the name of the epoch before it, and the number of the message that would have been next there; None if
+            that is not known.
 
     Attributes:
-        id: of the stream in the present epoch.
-        epoch: which life of the numbers.
-        makes_records: whether records are made: a viewer has been there that reads them.
-        publisher: who has opened the stream and gives it its numbers; None if the server does.
-        ended: the epoch before, and the number of the message that would have been next in it; None before the second.
+        id: as passed.
+        epoch: as passed.
+        publisher: as passed.
+        before: as passed.
     """
 
-    def __init__(self, name: str, id: int, limit: TemplatesLimit) -> None:
+    def __init__(
+        self,
+        id: int,
+        epoch: int,
+        next: int,
+        limit: TemplatesLimit,
+        publisher: Publisher | None = None,
+        before: tuple[int, int] | None = None,
+    ) -> None:
         self.id = id
-        self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE)
-        self.makes_records = False
-        self.publisher: Publisher | None = None
-        self.ended: tuple[int, int] | None = None
-        self._next = 1
-        self._name = name
+        self.epoch = epoch
+        self.publisher = publisher
+        self.before = before
+        self._next = next
         self._limit = limit
-        self._exact: ExactSamples | None = None
-        self._writer = RecordWriter(name, self._has_memory_for)
         self._templates: deque[InForce] = deque()
 
     @property
     def next(self) -> int:
-        """The number of the next message in line."""
+        """The number of the next message in order."""
         return self._next if self.publisher is None else self.publisher.line + 1
 
-    def begin_epoch(self, id: int, publisher: Publisher | None = None) -> None:
-        """End the present epoch, and begin another.
-
-        Args:
-            id: of the stream in it.
-            publisher: who opens the stream; None if the server goes on to number it.
-        """
-        self.close()
-        self.ended = self.epoch, self.next
-        self.id = id
-        self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE) if publisher is None else publisher.epoch
-        self.publisher = publisher
-        self._next = 1
-        self._writer = RecordWriter(self._name, self._has_memory_for)
+    def go_on_from(self, next: int) -> None:
+        """Note that the next message has at least that number."""
+        self._next = max(self._next, next)
 
     def take(self) -> StreamPosition:
         """Return the position of the next message, and go on to the one after it."""
@@ -116,92 +117,46 @@ class Numbering:
         self._next += 1
         return position
 
-    def binding(self, next: int) -> Binding:
-        """Return what a viewer is told whose first message has the number ``next``."""
+    def binding(self, next: int, *, tells_end: bool = False) -> Binding:
+        """Return what a viewer is told whose first message has the number ``next``.
+
+        Args:
+            next: the number.
+            tells_end: whether it was told of the epoch before, so that it is told the end of that.
+        """
         before = [one.outgoing.frame for one in self._templates if one.number < next]
-        return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]))
+        ended = self.before[1] if tells_end and self.before is not None else None
+        return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]), ended)
 
-    def record_of(
-        self, data: Any, now: float, *, exact: bool, max_payload: int
-    ) -> tuple[Record | None, Template | None]:
-        """Make a record of an ECG_DATA map.
-
-        Args:
-            data: the map.
-            now: in seconds of the loop's clock.
-            exact: whether to look for the counts behind floats.
-            max_payload: largest signal that a record may stand for, in bytes.
-
-        Returns:
-            The record, and its template if that is new: ``encode_template`` has to come before the record, and
-            ``write_with`` after the template was sent. None, None if the message has to travel as MessagePack.
-        """
-        counts: Counts | None = None
-        if exact and isinstance(data, dict):
-            if self._exact is None:
-                self._exact = ExactSamples()
-            found = self._exact.take(data.get("signal"))
-            if found is not None:
-                counts = Counts({**data, "signal": found.counts}, found.missing, found.scale)
-        return self._writer.record_of(data, now, counts=counts, max_payload=max_payload)
-
-    def encode_template(self, template: Template, timestamp: int, settings: Settings) -> Outgoing | None:
-        """Encode a new template, and give it the next number.
-
-        Args:
-            template: from ``record_of``.
-            timestamp: in microseconds since 1970.
-            settings: for encoding.
-
-        Returns:
-            Its frame; None, and nothing has changed, if it cannot be sent. Then its records cannot be sent either.
-        """
-        outgoing = self.encode_template_at(self._next, template, timestamp, settings)
-        if outgoing is not None:
-            self._writer.latest = template.number
-            self._next += 1
-        return outgoing
-
-    def encode_template_at(
-        self, number: int, template: Template, timestamp: int, settings: Settings
-    ) -> Outgoing | None:
-        """Encode a template whose number in the stream is known. Arguments and result are those of the above."""
-        try:
-            return encode_outgoing(
-                _PLAIN,
-                MessageType.STREAM_TEMPLATE,
-                template.fields_on_the_wire(),
-                timestamp=timestamp,
-                settings=settings,
-                stream=self._name,
-                position=StreamPosition(self.id, number),
-            )
-        except (ProtocolError, TypeError, ValueError, OverflowError):
-            return None
-
-    def write_with(self, template: Template, outgoing: Outgoing, oldest: int, now: float) -> None:
-        """Write records with a template, which was sent. Arguments are those of ``keep``, and the loop's time."""
-        self._writer.write_with(template, now)
-        self.keep(template, outgoing, oldest)
-
-    def keep(self, template: Template, outgoing: Outgoing, oldest: int) -> None:
-        """Keep a template that was sent, for viewers to come.
+    def keep(self, template: Template, outgoing: Outgoing, number: int, oldest: int) -> bool:
+        """Keep a template for viewers to come.
 
         Args:
             template: the template.
             outgoing: its frame.
+            number: of the template in the stream.
             oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
+
+        Returns:
+            True if no later template is kept.
         """
-        assert outgoing.number is not None, "templates are numbered"
-        self._templates.append(InForce(template, outgoing.number, outgoing))
+        is_latest = not self._templates or self._templates[-1].number < number
+        self._templates.append(InForce(template, number, outgoing))
+        if not is_latest:
+            self._templates = deque(sorted(self._templates, key=attrgetter("number")))
         self._limit.used += _memory_of(template)
         while sum(one.number < oldest for one in self._templates) > TEMPLATES_IN_FORCE:
             self._drop_oldest()
+        return is_latest
 
-    def keep_opened(self, template: Template, outgoing: Outgoing, oldest: int) -> None:
-        """Keep a template of the publisher, if there is memory for it; records of others are sent as maps."""
-        if self._has_memory_for(template):
-            self.keep(template, outgoing, oldest)
+    @property
+    def templates(self) -> list[Template]:
+        """The templates that are kept, the latest last."""
+        return [one.template for one in self._templates]
+
+    def has(self, number: int) -> bool:
+        """Return whether the template with that number in the stream is known."""
+        return any(one.number == number for one in self._templates)
 
     def in_force(self, number: int) -> Template | None:
         """Return one of the 16 latest templates by its number; None if it is not among them."""
@@ -213,15 +168,231 @@ class Numbering:
         return next((one.template for one in self._templates if one.template.number == number), None)
 
     def close(self) -> None:
-        """Give up the templates: the stream, or its epoch, is forgotten for good."""
+        """Give up the templates."""
         while self._templates:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         self._limit.used -= _memory_of(self._templates.popleft().template)
 
+
+class Numbering:
+    """The numbers of a stream. It outlives ``Stream`` objects, which are forgotten when nothing needs them.
+
+    Without another server, an epoch ends when a client opens the stream, or does not publish on it any more. Servers
+    that share Redis take the epochs and numbers from there, and each has its own for messages without numbers.
+
+    Args:
+        name: of the stream.
+        id: of the stream in its first epoch.
+        limit: shared by all streams.
+        draw_id: returns an id that no other stream or epoch of this server has.
+
+    Attributes:
+        makes_records: whether records are made: a viewer has been there that reads them.
+        present: the epoch of new messages.
+        is_shared: whether other servers have the numbers of the present epoch, too.
+        writer: the templates of the records that this server makes in the present epoch.
+    """
+
+    def __init__(self, name: str, id: int, limit: TemplatesLimit, draw_id: Callable[[], int] | None = None) -> None:
+        self.makes_records = False
+        self.is_shared = False
+        self.present = Epoch(id, _fresh_epoch(), 1, limit)
+        self._earlier: deque[Epoch] = deque()
+        self._name = name
+        self._limit = limit
+        self._draw_id = draw_id or count(id + 1).__next__
+        self._exact: ExactSamples | None = None
+        self._made_at: deque[float] = deque()
+        self.writer = self._new_writer()
+
+    @property
+    def id(self) -> int:
+        """Number of the stream in its present epoch."""
+        return self.present.id
+
+    @property
+    def epoch(self) -> int:
+        """The present epoch."""
+        return self.present.epoch
+
+    @property
+    def next(self) -> int:
+        """The number of the next message in order."""
+        return self.present.next
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Who has opened the stream and gives it its numbers; None if servers do."""
+        return self.present.publisher
+
+    def take(self) -> StreamPosition:
+        """Return the position of the next message, and go on to the one after it."""
+        return self.present.take()
+
+    def binding(self, next: int) -> Binding:
+        """Return what a viewer is told whose first message has the number ``next`` of the present epoch."""
+        return self.present.binding(next)
+
+    # --- epochs ---
+
+    def find(self, id: int) -> Epoch | None:
+        """Return the epoch with that id, if one of its messages may still be kept."""
+        if self.present.id == id:
+            return self.present
+        return next((one for one in self._earlier if one.id == id), None)
+
+    def ids_of(self, epoch: int) -> set[int]:
+        """Return the ids of an epoch, by its name."""
+        return {one.id for one in (*self._earlier, self.present) if one.epoch == epoch}
+
+    def since(self, id: int, until: int) -> list[Epoch]:
+        """Return the epochs after the one with the first id, up to the one with the second."""
+        return [one for one in (*self._earlier, self.present) if id < one.id <= until]
+
+    def begin(self, epoch: int | None, next: int) -> None:
+        """Begin another epoch: that of a message of another server, or one of this server if it is None."""
+        self._begin(Epoch(self._draw_id(), epoch or _fresh_epoch(), next, self._limit))
+        self.is_shared = epoch is not None
+
+    def begin_opened(self, publisher: Publisher | None) -> None:
+        """Begin another epoch, and tell viewers where the present one ended.
+
+        Args:
+            publisher: who opens the stream; None if the server goes on to number it.
+        """
+        epoch = _fresh_epoch() if publisher is None else publisher.epoch
+        self._begin(Epoch(self._draw_id(), epoch, 1, self._limit, publisher, (self.epoch, self.next)))
+
+    def _begin(self, epoch: Epoch) -> None:
+        self._earlier.append(self.present)
+        self.present = epoch
+        self.writer = self._new_writer()
+
+    def forget_before(self, id: int) -> None:
+        """Forget the epochs before the one with that id: none of their messages is kept."""
+        while self._earlier and (self._earlier[0].id < id or len(self._earlier) > KEPT_EPOCHS):
+            self._earlier.popleft().close()
+
+    # --- records ---
+
+    def record_of(
+        self, data: Any, now: float, *, exact: bool, max_payload: int
+    ) -> tuple[Record | None, Template | None]:
+        """Make a record of an ECG_DATA map, with a template that this server numbers.
+
+        Args:
+            data: the map.
+            now: in seconds of the loop's clock.
+            exact: whether to look for the counts behind floats.
+            max_payload: largest signal that a record may stand for, in bytes.
+
+        Returns:
+            The record, and its template if that is new: ``encode_template`` has to come before the record, and
+            ``write_with`` after the template was sent. None, None if the message has to travel as MessagePack.
+        """
+        return self.writer.record_of(data, now, counts=self._counts_of(data, exact=exact), max_payload=max_payload)
+
+    def shared_record_of(
+        self, data: Any, now: float, *, exact: bool, max_payload: int
+    ) -> tuple[Record | None, Wanted | None]:
+        """Make a record of an ECG_DATA map, with a template that is there already.
+
+        Args:
+            data: the map.
+            now: in seconds of the loop's clock.
+            exact: whether to look for the counts behind floats.
+            max_payload: largest signal that a record may stand for, in bytes.
+
+        Returns:
+            The record; if there is none because its template is not there, what that has to be made of.
+        """
+        counts = self._counts_of(data, exact=exact)
+        return self.writer.shared_record_of(data, now, counts=counts, max_payload=max_payload)
+
+    def encode_template(self, template: Template, timestamp: int, settings: Settings) -> Outgoing | None:
+        """Encode a new template, and give it the next number.
+
+        Args:
+            template: from ``record_of``, or one that another server has made.
+            timestamp: in microseconds since 1970.
+            settings: for encoding.
+
+        Returns:
+            Its frame; None, and nothing has changed, if it cannot be sent. Then its records cannot be sent either.
+        """
+        outgoing = self.encode_template_at(template, StreamPosition(self.id, self.next), timestamp, settings)
+        if outgoing is None:
+            return None
+        self.writer.latest = max(self.writer.latest, template.number)
+        self.take()
+        return outgoing
+
+    def encode_template_at(
+        self, template: Template, position: StreamPosition, timestamp: int, settings: Settings
+    ) -> Outgoing | None:
+        """Encode a template that has a number. Arguments and result are those of ``encode_template``."""
+        try:
+            return encode_outgoing(
+                _PLAIN,
+                MessageType.STREAM_TEMPLATE,
+                template.fields_on_the_wire(),
+                timestamp=timestamp,
+                settings=settings,
+                stream=self._name,
+                position=position,
+            )
+        except (ProtocolError, TypeError, ValueError, OverflowError):
+            return None
+
+    def write_with(self, template: Template, outgoing: Outgoing, oldest: int, now: float) -> None:
+        """Write records with a template, which was sent.
+
+        Args:
+            template: the template.
+            outgoing: its frame.
+            oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
+            now: in seconds of the loop's clock.
+        """
+        assert outgoing.number is not None, "templates are numbered"
+        is_latest = self.present.keep(template, outgoing, outgoing.number, oldest)
+        if not is_latest:
+            self.writer.write_with_all(self.present.templates)
+        elif self.is_shared:
+            self.writer.write_with_shared(template)  # counted when its number was asked for
+        else:
+            self.writer.write_with(template, now)
+
+    def keep_opened(self, template: Template, outgoing: Outgoing, oldest: int) -> None:
+        """Keep a template of the publisher, if there is memory for it; records of others are sent as maps."""
+        assert outgoing.number is not None, "templates are numbered"
+        if self._has_memory_for(template):
+            self.present.keep(template, outgoing, outgoing.number, oldest)
+
+    def close(self) -> None:
+        """Give up the templates: the stream is forgotten for good."""
+        for one in (*self._earlier, self.present):
+            one.close()
+
+    def _new_writer(self) -> RecordWriter:
+        return RecordWriter(self._name, self._has_memory_for, self._made_at)
+
     def _has_memory_for(self, template: Template) -> bool:
         return self._limit.used + _memory_of(template) <= self._limit.limit
+
+    def _counts_of(self, data: Any, *, exact: bool) -> Counts | None:
+        """Return the map with the counts behind its floats, if there are any and they are asked for."""
+        if not exact or not isinstance(data, dict):
+            return None
+        if self._exact is None:
+            self._exact = ExactSamples()
+        found = self._exact.take(data.get("signal"))
+        return None if found is None else Counts({**data, "signal": found.counts}, found.missing, found.scale)
+
+
+def _fresh_epoch() -> int:
+    return 1 + secrets.randbelow(LARGEST_SEQUENCE)
 
 
 def _memory_of(template: Template) -> int:

@@ -166,7 +166,7 @@ class Requests:
                     return
                 template = Template.unpack(event.payload or b"")
                 self._check_template(stream, publisher, template, connection.now())
-                if not stream.deliver_template(template, number, self._wall_clock_us(), connection.now()):
+                if not stream.deliver_opened_template(template, number, self._wall_clock_us(), connection.now()):
                     raise InvalidDataFormat("a template that cannot be sent to viewers")
         except ProtocolError as error:
             raise StreamRefused(error, name, epoch) from error
@@ -174,7 +174,7 @@ class Requests:
     def _check_template(self, stream: Stream, publisher: Publisher, template: Template, now: float) -> None:
         """Check that a template is new in its epoch, or has the content that its number had before."""
         if template.number <= publisher.latest_template:
-            known = None if stream.numbering is None else stream.numbering.known(template.number)
+            known = None if stream.numbering is None else stream.numbering.present.known(template.number)
             if known is None or known.payload != template.payload:
                 raise InvalidDataFormat(
                     f'data["template"] must be a new number; the latest of this epoch is {publisher.latest_template}',
@@ -227,7 +227,10 @@ class Requests:
         try:
             with self._streams.hold(name) as stream:
                 await self._streams.join(stream)
-                connection.subscribe(stream, request, await self._streams.catch_up(stream, request.since))
+                place = None
+                if request.epoch is not None and request.after is not None and connection.session.version >= 4:
+                    place = request.epoch, request.after
+                connection.subscribe(stream, request, await self._streams.catch_up(stream, request.since, place))
         except TooManyStreams:
             connection.deny(name, ErrorCode.RATE_LIMIT_EXCEEDED)
         except Exception as error:
@@ -278,7 +281,7 @@ def _check_number(number: int) -> None:
 
 
 def overtakes(message: Message) -> bool:
-    """Whether a message of a stream may arrive before others with lower numbers."""
+    """Return whether a message of a stream may arrive before others with lower numbers."""
     return bool(int(message.flags) & Flag.PRIORITY) or message.type is MessageType.ANOMALY_ALERT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from ..background.threads import ENCODED_AT_ONCE, let_go
@@ -33,6 +34,12 @@ _reader: Final = Codec(max_payload=LARGEST_LENGTH, versions=SESSION_VERSIONS)
 _small_reader: Final = Codec(max_payload=ENCODED_AT_ONCE)
 
 
+def may_be_record(encoded: EncodedFrame) -> bool:
+    """Return whether type, flags and size of a message that this server has encoded allow a record."""
+    is_small = len(encoded.frame) <= ENCODED_AT_ONCE and (encoded.packed or 0) <= ENCODED_AT_ONCE
+    return encoded.type is MessageType.ECG_DATA and not encoded.flags & _PRIORITY and is_small
+
+
 class Publication:
     """One published message, encoded once for each encoding that its viewers need.
 
@@ -62,6 +69,7 @@ class Publication:
         "_encoded",
         "_frames",
         "_inflates_large",
+        "_is_deflated",
         "_settings",
         "arrived",
         "flags",
@@ -88,6 +96,7 @@ class Publication:
         self.flags = encoded.flags & CANONICAL.flags
         self.urgent = outgoing.tier is Tier.URGENT
         self.nbytes = outgoing.nbytes
+        self._is_deflated = outgoing.deflated
         self.is_large = outgoing.deflated or outgoing.nbytes > ENCODED_AT_ONCE
         self._inflates_large = None if encoded.packed is None else encoded.packed > ENCODED_AT_ONCE
         self.number = 0
@@ -111,7 +120,7 @@ class Publication:
 
     @property
     def may_be_record(self) -> bool:
-        """Whether its type, its flags and its size allow a record; what is large travels as MessagePack."""
+        """True if its type, its flags and its size allow a record; what is large travels as MessagePack."""
         return (
             self.type is MessageType.ECG_DATA
             and not self.flags & _PRIORITY
@@ -138,7 +147,7 @@ class Publication:
         return self._frames.get(encoding) or self._encode_and_keep(encoding)
 
     def takes_long(self, encoding: Encoding) -> bool:
-        """Whether ``outgoing`` would have to encode the message, long enough to hold up the event loop."""
+        """Return whether ``outgoing`` would have to encode the message, long enough to hold up the event loop."""
         if not self.is_large or encoding in self._frames or self.needed(encoding) in self._frames:
             return False
         return len(self.frame) > ENCODED_AT_ONCE or self._is_large_inflated()
@@ -167,7 +176,7 @@ class Publication:
         return outgoing
 
     def _is_large_inflated(self) -> bool:
-        """Whether the inflated payload is large: up to a thousand times the bytes of the frame."""
+        """Return whether the inflated payload is large: up to a thousand times the bytes of the frame."""
         if self._inflates_large is None:
             try:
                 _small_reader.unpack_frame(self._encoded)
@@ -179,12 +188,12 @@ class Publication:
 
     def needed(self, encoding: Encoding) -> Encoding:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
-        flags = encoding.flags & self.flags
         if not encoding.record:
-            return encoding._replace(flags=flags)
+            return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
-            return encoding._replace(flags=flags, record=False, delta=False)
+            return _without_record(encoding._replace(record=False, delta=False), self.flags, self._is_deflated)
         is_filtered = self.record.payload[_FILTER_AT] == RecordFilter.DELTA
+        flags = encoding.flags & self.flags
         return encoding._replace(flags=flags, binary=False, delta=encoding.delta and is_filtered)
 
     def encode(self, encoding: Encoding) -> Outgoing:
@@ -218,6 +227,16 @@ class Publication:
             stream=self.stream,
             position=position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _without_record(encoding: Encoding, flags: int, is_deflated: bool) -> Encoding:
+    """The encoding reduced to these flags.
+
+    A frame that is not compressed, although it may be, is the same for peers that do not support compression.
+    """
+    is_same = not is_deflated and (encoding.version, encoding.binary) == (CANONICAL.version, CANONICAL.binary)
+    return encoding._replace(flags=encoding.flags & flags, compressed=encoding.compressed or is_same)
 
 
 class TemplatePublication(Publication):

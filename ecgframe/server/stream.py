@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
+from ..codec import EncodedFrame
 from ..messages.templates import Template, template_number
-from ..protocol import ErrorCode, MessageType
+from ..protocol import ErrorCode
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
-from ..session.record_writer import Record
+from ..session.record_writer import Record, Wanted
+from .backplane import SharedNumber
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
-from .numbering import Numbering
+from .numbering import Epoch, Numbering
 from .portions import Portions
-from .publication import Publication, TemplatePublication
+from .publication import Publication, TemplatePublication, may_be_record
 from .publisher import Publisher
 
 CHUNK_FRAMES: Final = 64
@@ -28,10 +28,6 @@ CHUNK_FRAMES: Final = 64
 
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes at which a piece of a backlog gets no further frame."""
-
-
-KEPT_TEMPLATES: Final = 4096
-"""Templates in the ring that are counted apart in what viewers of earlier versions lost."""
 
 
 class Viewer(UpToDateViewer, Protocol):
@@ -60,21 +56,37 @@ class Source(NamedTuple):
     record: bytes | None = None
 
 
+class MadeRecord(NamedTuple):
+    """A record for the backplane, or what is needed for one.
+
+    Attributes:
+        epoch: the epoch of its template.
+        record: the record; None if the message travels as MessagePack.
+        wanted: what a template has to be made of, for the messages that follow; None if none is needed.
+    """
+
+    epoch: int = 0
+    record: Record | None = None
+    wanted: Wanted | None = None
+
+
 class Backlog:
     """The publications in a ring that a viewer has to get before it is up to date.
 
     Attributes:
         next: number of the next publication to send.
         last: timestamp of the last publication that was sent.
+        told: id of the latest epoch that the viewer was told of.
         overtaken: numbers of urgent publications that were sent ahead of their turn.
         encoded: by its number, the next publication, if it had to be encoded for this viewer in a thread.
     """
 
-    __slots__ = ("encoded", "last", "next", "overtaken")
+    __slots__ = ("encoded", "last", "next", "overtaken", "told")
 
-    def __init__(self, next: int, last: int) -> None:
+    def __init__(self, next: int, last: int, told: int = 0) -> None:
         self.next = next
         self.last = last
+        self.told = told
         self.overtaken: set[int] = set()
         self.encoded: dict[int, Outgoing] = {}
 
@@ -95,7 +107,6 @@ class Stream:
         portions: turns for writing large frames.
         note_sent: called for each frame.
         forget: called when the stream has no viewers and no messages.
-        next_id: returns an id that no stream has had; for new epochs.
         note_ended: called with name and epoch when the epoch of a publisher has ended.
         numbering: its numbers, for viewers of version 4; None if the server does not speak it.
         settings: for the frames of templates.
@@ -108,18 +119,16 @@ class Stream:
 
     __slots__ = (
         "_ahead",
+        "_ahead_by_number",
         "_backlogs",
         "_encodings",
-        "_epoch_from",
         "_fan_out",
         "_forget",
         "_holders",
         "_live",
-        "_next_id",
         "_note_ended",
         "_note_sent",
         "_settings",
-        "_templates_at",
         "joined",
         "joining",
         "known_after",
@@ -138,16 +147,12 @@ class Stream:
         portions: Portions,
         note_sent: NoteSent,
         forget: Callable[[Stream], None],
-        next_id: Callable[[], int],
         note_ended: Callable[[str, int], None],
         numbering: Numbering | None,
         settings: Settings,
     ) -> None:
         self.numbering = numbering
-        self._next_id = next_id
         self._note_ended = note_ended
-        self._epoch_from = 0  # number in the ring of the first message of the present epoch
-        self._templates_at: deque[int] = deque(maxlen=KEPT_TEMPLATES)  # numbers in the ring of templates
         self.source: Source | None = None
         self._settings = settings
         self.name = name
@@ -162,12 +167,13 @@ class Stream:
         self._forget = forget
         self._live: dict[Viewer, None] = {}
         self._ahead: dict[Viewer, int] = {}
+        self._ahead_by_number: dict[Viewer, StreamPosition] = {}
         self._backlogs: dict[Viewer, Backlog] = {}
 
     @property
     def viewers(self) -> int:
         """Number of connections that watch the stream."""
-        return len(self._live) + len(self._backlogs) + len(self._ahead)
+        return len(self._live) + len(self._backlogs) + len(self._ahead) + len(self._ahead_by_number)
 
     def deliver(self, publication: Publication, now: float) -> int:
         """Add a publication to the ring and send it to the viewers.
@@ -183,6 +189,144 @@ class Stream:
             self._number(publication, self.numbering, now)
         return self._deliver(publication, now)
 
+    def deliver_at(self, publication: Publication, place: SharedNumber | None, now: float) -> None:
+        """Add a publication to the ring and send it to the viewers. Its number comes from the backplane.
+
+        Args:
+            publication: the message.
+            place: its number; None if it has none, so that this server numbers it in an epoch of its own.
+            now: in seconds of the loop's clock.
+        """
+        if self.numbering is not None:
+            self._follow_numbers(self.numbering, place)
+            publication.set_position(self.numbering.take(), None if place is None else place.record)
+        self._deliver(publication, now)
+
+    def deliver_template(self, template: Template, place: SharedNumber, timestamp: int, now: float) -> None:
+        """Add a template to the ring and send it to the viewers of version 4.
+
+        Args:
+            template: the template.
+            place: its number.
+            timestamp: in microseconds since 1970.
+            now: in seconds of the loop's clock.
+        """
+        if self.numbering is None:
+            return
+        self._follow_numbers(self.numbering, place)
+        if self.numbering.present.has(place.number):
+            self.numbering.take()  # it was among the templates that were there when the stream was joined
+            return
+        if not self._publish_template(template, timestamp, self.numbering, now):
+            self.numbering.take()
+
+    def take_up(self, epoch: int, last: int, templates: Sequence[tuple[int, Template]]) -> None:
+        """Number the next messages in an epoch of the backplane.
+
+        Args:
+            epoch: the epoch.
+            last: number of its last message that was delivered here, or never will be.
+            templates: its latest templates, each with its number.
+        """
+        assert self.numbering is not None
+        self._follow_numbers(self.numbering, SharedNumber(epoch, last + 1, before=tuple(templates)))
+
+    def _follow_numbers(self, numbering: Numbering, place: SharedNumber | None) -> None:
+        """Begin another epoch if that of the next message is not the present one, and tell the viewers."""
+        if place is None:
+            if numbering.is_shared:
+                numbering.begin(None, 1)
+                self._tell_all(numbering)
+            return
+        if not numbering.is_shared or place.epoch != numbering.epoch:
+            numbering.begin(place.epoch, place.number)
+            self._take_templates(numbering, place)
+            self._tell_all(numbering)
+            return
+        numbering.present.go_on_from(place.number)
+        if self._take_templates(numbering, place):
+            self._tell_all(numbering)  # they were among messages that will not come
+
+    def _take_templates(self, numbering: Numbering, place: SharedNumber) -> int:
+        """Write with templates that were not delivered. Returns how many there are."""
+        taken = 0
+        for number, template in place.before:
+            if number < place.number and not numbering.present.has(number):
+                position = StreamPosition(numbering.id, number)
+                outgoing = numbering.encode_template_at(template, position, self.ring.latest, self._settings)
+                if outgoing is not None:
+                    numbering.write_with(template, outgoing, self._oldest(numbering), 0.0)
+                    taken += 1
+        return taken
+
+    def _tell_all(self, numbering: Numbering) -> None:
+        """Tell the viewers of version 4 that are up to date the present epoch and its templates."""
+        kept = (each.position.id for each in self.ring.start_from(self.ring.first) if each.position is not None)
+        numbering.forget_before(next(kept, numbering.id))
+        binding = numbering.present.binding(numbering.next, tells_end=True)
+        for viewer in (*self._live, *self._ahead, *self._ahead_by_number):
+            if viewer.session.version >= 4:
+                self._answer_again(viewer, binding)
+
+    def _oldest(self, numbering: Numbering) -> int:
+        """The number of the oldest message of the present epoch in the ring, or the next one."""
+        return self._first_of(numbering.present, self.ring.first)
+
+    def _answer_again(self, viewer: Viewer, binding: Binding) -> None:
+        viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
+
+    def _tell_epoch(self, viewer: Viewer, backlog: Backlog, publication: Publication) -> None:
+        """Tell a viewer that catches up the epoch of a publication, if it does not know that yet."""
+        position = publication.position
+        if viewer.session.version < 4 or position is None or position.id <= backlog.told:
+            return
+        self._tell_epochs(viewer, backlog, position.id)
+
+    def _tell_epochs(self, viewer: Viewer, backlog: Backlog, until: int) -> None:
+        """Tell a viewer that catches up the epoch with an id, and those before it whose ends are known.
+
+        It is told the end of an epoch only if it was told of that epoch.
+        """
+        assert self.numbering is not None
+        tells_end = self.numbering.find(backlog.told) is not None
+        for epoch in self.numbering.since(backlog.told, until):
+            if epoch.id == until or (backlog.told and epoch.before is not None):
+                self._answer_again(viewer, epoch.binding(self._first_of(epoch, backlog.next), tells_end=tells_end))
+                tells_end = True
+            else:
+                tells_end = False
+        backlog.told = until
+
+    def _first_of(self, epoch: Epoch, start: int) -> int:
+        """The least number of an epoch among the publications from a number in the ring on, or its next one.
+
+        Messages in order have rising numbers, and those that overtook them higher ones.
+        """
+        least = epoch.next
+        for publication in self.ring.start_from(start):
+            position = publication.position
+            if position is None or position.id != epoch.id:
+                continue
+            least = min(least, position.number)
+            if not publication.urgent:
+                break
+        return least
+
+    def make_record(self, encoded: EncodedFrame, source: Source, now: float) -> MadeRecord:
+        """Make a record of a message that this server publishes, by a template that all servers have.
+
+        Args:
+            encoded: the message in the encoding ``CANONICAL``.
+            source: what was published.
+            now: in seconds of the loop's clock.
+        """
+        numbering = self.numbering
+        if numbering is None or not numbering.is_shared or not may_be_record(encoded):
+            return MadeRecord()
+        limit = self._settings.max_payload
+        record, wanted = numbering.shared_record_of(source.data, now, exact=source.is_exact, max_payload=limit)
+        return MadeRecord(numbering.epoch, record, wanted)
+
     def _number(self, publication: Publication, numbering: Numbering, now: float) -> None:
         """Give a publication its number, make a record of it, and deliver a new template before it."""
         source, self.source = self.source, None
@@ -192,7 +336,7 @@ class Stream:
         if numbering.publisher is not None:
             if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:
                 return  # the numbers are the publisher's
-            self.begin_epoch(None)
+            self._begin_opened(None)
         record: Record | None = None
         if numbering.makes_records and publication.may_be_record:
             if source is None:
@@ -208,11 +352,11 @@ class Stream:
         if source.record is None or not publication.may_be_record:
             return None
         assert self.numbering is not None
-        template = self.numbering.in_force(template_number(source.record))
+        template = self.numbering.present.in_force(template_number(source.record))
         return None if template is None else Record(template, source.record)
 
-    def begin_epoch(self, publisher: Publisher | None) -> None:
-        """Begin another epoch of the numbers, and tell the viewers of version 4.
+    def _begin_opened(self, publisher: Publisher | None) -> None:
+        """Begin another epoch of the numbers, and tell the viewers of version 4: those that catch up, in their turn.
 
         Args:
             publisher: who gives the messages their numbers from now on; None if the server does.
@@ -221,13 +365,11 @@ class Stream:
         assert numbering is not None
         if numbering.publisher is not None:
             self._note_ended(self.name, numbering.epoch)
-        numbering.begin_epoch(self._next_id(), publisher)
-        self._epoch_from = self.ring.end
-        for viewer in (*self._live, *self._backlogs, *self._ahead):
-            if viewer.session.version >= 4:
-                binding = numbering.binding(1)._replace(ended=numbering.ended[1] if numbering.ended else None)
-                viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
-                viewer.pump(asyncio.get_running_loop().time())
+        numbering.begin_opened(publisher)
+        self._tell_all(numbering)
+        now = asyncio.get_running_loop().time()
+        for viewer in list(self._live):
+            viewer.pump(now)
 
     def open(self, epoch: int, owner: object) -> int:
         """Open the stream for a publisher, or let it go on in its epoch.
@@ -238,7 +380,7 @@ class Stream:
         assert self.numbering is not None
         publisher = self.numbering.publisher
         if publisher is None or publisher.epoch != epoch:
-            self.begin_epoch(Publisher(epoch, owner))
+            self._begin_opened(Publisher(epoch, owner))
         else:
             publisher.owner = owner
         return self.numbering.next
@@ -250,21 +392,22 @@ class Stream:
             return None
         return publisher
 
-    def deliver_template(self, template: Template, number: int, timestamp: int, now: float) -> bool:
+    def deliver_opened_template(self, template: Template, number: int, timestamp: int, now: float) -> bool:
         """Deliver a template of the stream's publisher. Returns False if it cannot be sent to viewers."""
         numbering = self.numbering
         assert numbering is not None
-        outgoing = numbering.encode_template_at(number, template, timestamp, self._settings)
+        position = StreamPosition(numbering.id, number)
+        outgoing = numbering.encode_template_at(template, position, timestamp, self._settings)
         if outgoing is None:
             return False
-        oldest = self._first_number(self.ring.first) or number
-        self._deliver(TemplatePublication(self.name, timestamp, outgoing, StreamPosition(numbering.id, number)), now)
+        oldest = min(number, self._oldest(numbering))
+        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
         numbering.keep_opened(template, outgoing, oldest)
         return True
 
     def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
-        oldest = self._first_number(self.ring.first) or numbering.next
+        oldest = self._oldest(numbering)
         outgoing = numbering.encode_template(template, timestamp, self._settings)
         if outgoing is None:
             return False
@@ -274,11 +417,9 @@ class Stream:
         return True
 
     def _deliver(self, publication: Publication, now: float) -> int:
-        if publication.type is MessageType.STREAM_TEMPLATE:
-            self._templates_at.append(self.ring.end)
         self.ring.append(publication, now)
-        if self._ahead:
-            self._await_no_longer(publication.timestamp)
+        if self._ahead or self._ahead_by_number:
+            self._await_no_longer(publication)
         viewers = list(self._live)
         self._fan_out.send(publication, viewers, now)
         taken = len(viewers)
@@ -371,79 +512,92 @@ class Stream:
             after: a number of this epoch, below the next one.
         """
         assert self.numbering is not None
+        self.resume_within(viewer, {self.numbering.id}, after)
+
+    def resume_within(self, viewer: Viewer, ids: set[int], after: int) -> bool:
+        """Add a viewer of version 4 that gets the messages after the one with a number in an epoch.
+
+        Args:
+            viewer: the connection.
+            ids: those of the epoch.
+            after: number of a message of it.
+
+        Returns:
+            True if that place is known: the epoch is the present one, or one of its messages is in the ring. If not,
+            the viewer is not added.
+        """
+        assert self.numbering is not None
+        last, number = self.ring.floor, self.ring.first
+        opened = {one.id for one in map(self.numbering.find, ids) if one is not None and one.publisher is not None}
+        is_known = self.numbering.id in ids
+        has_begun = False
+        for publication in self.ring.start_from(self.ring.first):
+            position = publication.position
+            if position is None:
+                continue
+            if position.id in ids:
+                is_known = has_begun = True
+                if publication.urgent and position.id in opened:
+                    continue  # it overtook; servers number in order
+                if position.number > after:
+                    break
+            elif has_begun:
+                break
+            last, number = publication.timestamp, publication.number + 1
+        if not is_known:
+            return False
         self.remove(viewer)
-        number = self._place_after(after)
-        before = number - 1 - self.ring.first
-        last = next(self.ring.start_from(number - 1)).timestamp if before >= 0 else self.ring.floor
         self._send_from(viewer, number, last)
+        return True
+
+    def resume_ahead(self, viewer: Viewer, after: int) -> None:
+        """Add a viewer of version 4 that has later messages of the present epoch than have arrived here.
+
+        Args:
+            viewer: the connection.
+            after: number of its last message; it gets those after it, as soon as they arrive.
+        """
+        assert self.numbering is not None
+        self.remove(viewer)
+        self._ahead_by_number[viewer] = StreamPosition(self.numbering.id, after)
 
     def note_reader(self, viewer: Viewer) -> None:
         """Make records from now on, if the viewer reads them."""
         if self.numbering is not None and viewer.session.encoding.record:
             self.numbering.makes_records = True
 
-    def binding(self, viewer: Viewer, after: int = 0) -> Binding | None:
+    def binding(self, viewer: Viewer, epoch: int | None = None, after: int = 0) -> Binding | None:
         """What a viewer is told of the numbers of the messages that it gets; None before version 4.
 
         Args:
             viewer: the connection.
-            after: the number after which it resumes.
+            epoch: the one in which it resumes; None if it named none.
+            after: the number after which it resumes; 0 if it gets what follows anyway.
         """
-        if self.numbering is None or viewer.session.version < 4:
+        numbering = self.numbering
+        if numbering is None or viewer.session.version < 4:
             return None
+        if (ahead := self._ahead_by_number.get(viewer)) is not None:
+            return numbering.binding(ahead.number + 1)
+        present, following = self._following(viewer, numbering)
+        waiting = viewer.session.first_waiting(self.name, present.id), self._fan_out.first_waiting(viewer, present.id)
+        least = min([following, *(number for number in waiting if number is not None)])
+        if present.epoch == epoch:
+            return present.binding(max(least, after + 1))
+        return present.binding(least, tells_end=present.before is not None and present.before[0] == epoch)
+
+    def _following(self, viewer: Viewer, numbering: Numbering) -> tuple[Epoch, int]:
+        """The epoch and the number of the next message in line for a viewer."""
         backlog = self._backlogs.get(viewer)
-        following = [self._first_number(self.ring.end if backlog is None else backlog.next) or self.numbering.next]
-        waiting = viewer.session.first_waiting(self.name), self._fan_out.first_waiting(viewer)
-        following.extend(number for number in waiting if number is not None)
-        return self.numbering.binding(max(min(following), after + 1))
-
-    def _first_number(self, in_ring: int) -> int | None:
-        """The least number of the present epoch among the publications from a number in the ring on; None without any.
-
-        Messages in line have rising numbers, and those that overtook them higher ones.
-        """
-        assert self.numbering is not None
-        least: int | None = None
-        for publication in self.ring.start_from(max(in_ring, self._epoch_from)):
-            if publication.position is None:
-                continue
-            number = publication.position.number
-            least = number if least is None else min(least, number)
-            if not publication.urgent:
-                return least
-        return None if least is None else min(least, self.numbering.next)
-
-    def _place_after(self, after: int) -> int:
-        """The number in the ring of the first publication after the one in line with a number of the present epoch."""
-        assert self.numbering is not None
-        may_overtake = self.numbering.publisher is not None  # the server's own numbers stand in order
-        place = self.ring.end
-        for publication in self.ring.newest_first():
+        if backlog is None:
+            return numbering.present, numbering.next
+        for publication in self.ring.start_from(backlog.next):
             position = publication.position
-            if publication.number < self._epoch_from:
-                break
-            if position is not None and position.number <= after and not (may_overtake and publication.urgent):
-                break
-            place = publication.number
-        return place
-
-    def starts_in_epoch(self, viewer: Viewer) -> int | None:
-        """Let the backlog of a viewer of version 4 begin in the present epoch: the ids of others are not bound.
-
-        Returns:
-            The time from which nothing is missing, in microseconds since 1970, if it lost messages so; otherwise None.
-        """
-        backlog = self._backlogs.get(viewer)
-        if backlog is None or viewer.session.version < 4 or backlog.next >= self._epoch_from:
-            return None
-        before = list(islice(self.ring.start_from(backlog.next), self._epoch_from - backlog.next))
-        if not before:
-            return None
-        backlog.next, backlog.last = self._epoch_from, before[-1].timestamp
-        if backlog.next == self.ring.end:
-            del self._backlogs[viewer]
-            self._live[viewer] = None
-        return before[-1].timestamp + 1
+            if position is not None and (epoch := numbering.find(position.id)) is not None:
+                backlog.told = max(backlog.told, epoch.id)
+                return epoch, self._first_of(epoch, publication.number)
+        backlog.told = numbering.id
+        return numbering.present, numbering.next
 
     def _send_from(self, viewer: Viewer, number: int, last: int) -> None:
         if number < self.ring.end:
@@ -456,11 +610,12 @@ class Stream:
         self._live.pop(viewer, None)
         self._backlogs.pop(viewer, None)
         self._ahead.pop(viewer, None)
+        self._ahead_by_number.pop(viewer, None)
         self._fan_out.forget(viewer)
         self.forget_if_idle()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Keep the stream from being forgotten within this context."""
         self._holders += 1
         try:
@@ -486,15 +641,19 @@ class Stream:
             now: in seconds of the loop's clock.
 
         Returns:
-            Whether to call this again. False if the viewer is up to date, or if the next message is encoded in a
-            thread, which calls ``bring_up_to_date`` afterwards.
+            True if this has to be called again. False if the viewer is up to date, or if the next message is encoded in
+            a thread, which calls ``bring_up_to_date`` afterwards.
         """
         backlog = self._backlogs[viewer]
         session = viewer.session
         if backlog.next < self.ring.first:
             self._tell_loss(viewer, backlog)
         goes_on = True
+        queued = 0
         for publication in self.ring.start_from(backlog.next):
+            if queued and publication.position is not None and publication.position.id > backlog.told > 0:
+                break  # an answer overtakes what waits
+            self._tell_epoch(viewer, backlog, publication)
             is_overtaken = publication.number in backlog.overtaken
             encoded = backlog.encoded.pop(publication.number, None)
             if not is_overtaken and encoded is None and publication.takes_long(session.encoding):
@@ -510,6 +669,7 @@ class Stream:
             if outgoing is None:
                 continue
             session.enqueue(outgoing)
+            queued += 1
             self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
                 break
@@ -517,6 +677,8 @@ class Stream:
             del self._backlogs[viewer]
             self._live[viewer] = None
             goes_on = False
+            if self.numbering is not None and session.version >= 4 and self.numbering.id > backlog.told > 0:
+                self._tell_epochs(viewer, backlog, self.numbering.id)
         self.ring.trim(now)
         return goes_on
 
@@ -537,11 +699,16 @@ class Stream:
 
         self._encodings.prepare(publication, encoding, go_on)
 
-    def _await_no_longer(self, timestamp: int) -> None:
-        """Send live messages from this timestamp on to viewers that waited for a later one than they have."""
+    def _await_no_longer(self, publication: Publication) -> None:
+        """Send live messages from this one on to viewers that waited for a later one than they have."""
         for viewer, since in list(self._ahead.items()):
-            if since < timestamp:
+            if since < publication.timestamp:
                 del self._ahead[viewer]
+                self._live[viewer] = None
+        position = publication.position
+        for viewer, last in list(self._ahead_by_number.items()):
+            if position is None or position.id != last.id or position.number > last.number:
+                del self._ahead_by_number[viewer]
                 self._live[viewer] = None
 
     def _send_ahead(self, publication: Publication, now: float) -> int:
@@ -559,6 +726,7 @@ class Stream:
                 continue
             if publication.takes_long(session.encoding):
                 break  # sent with the rest of the backlog
+            self._tell_epoch(viewer, backlog, publication)
             outgoing = self.ring.frame(publication, session.encoding)
             assert outgoing is not None, "templates are not urgent"
             # Sent with the rest of the backlog: to viewers that cannot tell that it was sent ahead, and in a flood.
@@ -577,8 +745,8 @@ class Stream:
         session = viewer.session
         lost = range(backlog.next, self.ring.first)
         frames = len(lost) - sum(number in lost for number in backlog.overtaken)
-        if session.version < 4:
-            frames -= sum(number in lost for number in self._templates_at)
+        if self.numbering is not None and session.version < 4:
+            frames -= self.ring.templates_within(lost.start, lost.stop)
         backlog.overtaken.difference_update(lost)
         first = backlog.last + 1
         loss = Loss(first, max(first, self.ring.floor), frames)  # templates do not raise the floor
@@ -589,8 +757,14 @@ class Stream:
                 f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
             )
             session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=loss.details(self.name))
-        if (binding := self.binding(viewer)) is not None:
-            session.answer_subscription(self.name, "subscribed", binding=binding)
+        told = backlog.told
+        if (binding := self.binding(viewer)) is None:
+            return
+        if binding.id > told > 0:
+            backlog.told = told
+            self._tell_epochs(viewer, backlog, binding.id)
+        else:
+            self._answer_again(viewer, binding)
 
 
 def _is_half_full(session: ServerSession) -> bool:

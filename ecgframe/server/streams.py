@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from ..errors import InvalidDataFormat, PermissionDenied
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
 from ..session import Settings
-from .backplane import NO_PAST, Backplane
+from .backplane import NO_PAST, Backplane, NumberedBackplane
 from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring, RingsLimit
@@ -59,6 +59,7 @@ class Streams:
         portions: turns for writing large frames.
         note_sent: called for each frame.
         settings: those of the sessions. If they speak version 4, the messages of streams are numbered.
+        numbered: the backplane, if the numbers come from there.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Streams:
         portions: Portions,
         note_sent: NoteSent,
         settings: Settings,
+        numbered: NumberedBackplane | None = None,
     ) -> None:
         self._settings = settings
         self._is_numbered = settings.latest_version >= 4
+        self._numbered = numbered
         self._ids = count(1)
         self._templates_limit = TemplatesLimit()
         self._numberings: OrderedDict[str, Numbering] = OrderedDict()  # of streams that are forgotten
@@ -112,7 +115,7 @@ class Streams:
             TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
         """
         stream = self._streams.get(name) or self._make(name)
-        with stream.held():
+        with stream.hold():
             yield stream
 
     async def join(self, stream: Stream) -> None:
@@ -129,17 +132,25 @@ class Streams:
         # Shielded, so that a viewer that leaves meanwhile does not cancel the task for the others.
         await asyncio.shield(stream.joining)
 
-    async def catch_up(self, stream: Stream, since: int | None) -> StreamClock:
+    async def catch_up(self, stream: Stream, since: int | None, place: tuple[int, int] | None = None) -> StreamClock:
         """Deliver messages of other servers that are still on their way, if a viewer may already have some of them.
 
         Args:
             stream: a stream that the backplane follows.
             since: timestamp of the last message that the viewer has, in microseconds since 1970; None if it has none.
+            place: epoch and number of that message, if the viewer has named them.
 
         Returns:
             The clock of the stream, read afterwards.
         """
-        is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
+        if stream.numbering is not None and place is not None and self._numbered is not None:
+            epoch, after = place
+            is_behind = epoch != stream.numbering.epoch or after >= stream.numbering.next
+            is_whole = not is_behind or await self._backplane.catch_up(stream.name)
+            if is_behind and is_whole:
+                self._take_up(stream, self._numbered)
+        else:
+            is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
         shared = self._backplane.now()
         return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
 
@@ -183,7 +194,6 @@ class Streams:
             self._portions,
             self._note_sent,
             self._forget,
-            self._next_id,
             self._note_ended,
             self._numbering_of(name),
             self._settings,
@@ -195,10 +205,8 @@ class Streams:
         """The numbers of a stream, with which it goes on where it was left; None if the server has none."""
         if not self._is_numbered:
             return None
-        return self._numberings.pop(name, None) or Numbering(name, self._next_id(), self._templates_limit)
-
-    def _next_id(self) -> int:
-        return next(self._ids)
+        draw_id = self._ids.__next__
+        return self._numberings.pop(name, None) or Numbering(name, draw_id(), self._templates_limit, draw_id)
 
     def open(self, stream: Stream, epoch: int, owner: object, now: float) -> int:
         """Open a stream for a publisher, or let it go on in its epoch.
@@ -256,6 +264,15 @@ class Streams:
         stream.joined = True
         # Other servers may have published on the stream before this one followed it; only the engine knows.
         stream.ring.raise_floor(stream.known_after if complete_after == NO_PAST else complete_after)
+        if self._numbered is not None and stream.numbering is not None:
+            self._take_up(stream, self._numbered)
+
+    def _take_up(self, stream: Stream, backplane: NumberedBackplane) -> None:
+        """Number the next messages of a stream in the epoch of the backplane, if there is one."""
+        position = backplane.position(stream.name)
+        if position is not None:
+            epoch, last = position
+            stream.take_up(epoch, last, backplane.templates(stream.name, epoch))
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:

@@ -33,7 +33,7 @@ class Turns:
 
     @property
     def is_over(self) -> bool:
-        """Whether a connection has to call ``take`` before it decodes a message."""
+        """True if a connection has to call ``take`` before it decodes a message."""
         return self._left <= 0 or bool(self._waiting)
 
     def spend(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Messages that the peer is to acknowledge: waited for, sent again, given up. And those that we have acknowledged."""
+"""Acknowledgements: of the messages that this side sent, and of those that it received."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Waiting:
-    """A message of ours that is not acknowledged. Times are in seconds of the owner's clock."""
+    """A sent message that is not acknowledged. Times are in seconds of the owner's clock."""
 
     outgoing: Outgoing
     attempts: int = 0
     sent_at: float = 0.0
     due: float | None = None
-    """When it is to be sent again; None while it waits to be sent."""
+    """When it is to be sent again; None while it is in the send queue."""
     is_last: bool = False
-    """Whether it is not to be sent again, as its subscription has ended."""
+    """True if it is not sent again, because its subscription has ended."""
 
 
 class Unacknowledged:
-    """The sender's book, by timestamp."""
+    """The sent messages that are not acknowledged, by timestamp."""
 
     __slots__ = ("_attempts", "_timeout", "_waiting")
 
     def __init__(self, timeout: float, attempts: int) -> None:
         self._timeout = timeout
         self._attempts = attempts
-        self._waiting: OrderedDict[int, Waiting] = OrderedDict()  # those that are sent stand in order of their due time
+        self._waiting: OrderedDict[int, Waiting] = OrderedDict()  # sent ones are in order of ``due``
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -45,14 +45,14 @@ class Unacknowledged:
         return iter(self._waiting.values())
 
     def add(self, outgoing: Outgoing) -> None:
-        """Note that the message waits to be sent."""
+        """Add a message that is in the send queue."""
         waiting = self._waiting.setdefault(outgoing.timestamp, Waiting(outgoing))
-        if waiting.is_last:  # its stream is subscribed to again, from before it
+        if waiting.is_last:  # a new subscription of its stream includes it
             waiting.is_last, waiting.due = False, None
         self._waiting.move_to_end(outgoing.timestamp)
 
     def was_sent(self, outgoing: Outgoing) -> bool:
-        """Tell whether the message has been sent before, and is not acknowledged."""
+        """Return whether the message was sent before and is not acknowledged."""
         waiting = self._waiting.get(outgoing.timestamp)
         return waiting is not None and waiting.attempts > 0
 
@@ -75,7 +75,7 @@ class Unacknowledged:
         return [waiting for waiting in found if not waiting.attempts]
 
     def sent(self, outgoing: Outgoing, now: float) -> None:
-        """Note that it has been sent; nothing happens if it was acknowledged meanwhile."""
+        """Note that a message was sent. It may be acknowledged already."""
         if waiting := self._waiting.get(outgoing.timestamp):
             waiting.attempts += 1
             waiting.sent_at = now
@@ -83,34 +83,35 @@ class Unacknowledged:
             self._waiting.move_to_end(outgoing.timestamp)
 
     def acknowledged(self, timestamp: int) -> Waiting | None:
-        """Take out the message of that timestamp; None if none waits that was sent."""
+        """Remove and return the message with that timestamp; None if no such message was sent."""
         waiting = self._waiting.get(timestamp)
         return self._waiting.pop(timestamp) if waiting and waiting.attempts else None
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all messages."""
         self._waiting.clear()
 
     def deadline(self) -> float | None:
-        """When the first is due."""
+        """Return when the next message is due; None if none is."""
         return next((waiting.due for waiting in self if waiting.due is not None), None)
 
     def due(self, now: float) -> list[Waiting]:
-        """Those that are to be sent again; each once, until ``sent`` is told of it."""
+        """Return the messages to send again. Each is returned once until ``sent`` is called for it."""
         due = [waiting for waiting in self if waiting.due is not None and waiting.due <= now]
         for waiting in due:
             waiting.due = None
         return due
 
     def is_spent(self, waiting: Waiting) -> bool:
-        """Tell whether it has been sent as often as it may be."""
+        """Return whether a message must not be sent again."""
         return waiting.is_last or waiting.attempts >= self._attempts
 
 
 class Seen:
-    """The receiver's book: which messages came already, and whether the application has them.
+    """The received messages with ACK_REQUIRED, by timestamp, and whether the application has them.
 
-    Two lists, so that a message on which the application works for long is not forgotten for those it has done with.
+    There are two lists, so that a message that the application processes slowly is not forgotten because of those that
+    it has finished.
     """
 
     __slots__ = ("_came", "_handed_over")
@@ -123,11 +124,11 @@ class Seen:
         return len(self._came) + len(self._handed_over)
 
     def add(self, timestamp: int) -> None:
-        """Note that the message came."""
+        """Note that the message arrived."""
         _remember(self._came, timestamp)
 
     def hand_over(self, timestamp: int) -> None:
-        """Note that the application has it."""
+        """Note that the application has the message."""
         self._came.pop(timestamp, None)
         _remember(self._handed_over, timestamp)
 
@@ -135,7 +136,7 @@ class Seen:
         return timestamp in self._came or timestamp in self._handed_over
 
     def is_handed_over(self, timestamp: int) -> bool:
-        """Tell whether the application has it."""
+        """Return whether the application has the message."""
         return timestamp in self._handed_over
 
 

@@ -35,10 +35,10 @@ class ClientSession(Session):
 
     Args:
         settings: this side's.
-        wall_clock_us: gives microseconds since 1970, each time more than the last.
-        was_refused: asked of a numbered message that is refused, with its stream and its number: whether it was over
-            an earlier connection, too. Then it does not count among the errors that close the connection: it would
-            come again after each of them.
+        wall_clock_us: returns microseconds since 1970, always more than the time before.
+        was_refused: called with the stream and the number of a refused message; returns whether it was refused over an
+            earlier connection as well. Such a message does not count among the errors that close the connection, since
+            the next connection would get it again.
     """
 
     __slots__ = ("_give_up_waiting_at", "_was_refused")
@@ -74,7 +74,7 @@ class ClientSession(Session):
         if self.phase is Phase.OPENING and now >= self._give_up_waiting_at:
             old = [version for version in self.settings.versions if version < 4]
             if not old:  # version 4 is spoken only after a negotiation
-                self.end(CloseCode.PROTOCOL_ERROR, "the server does not negotiate, and version 4 needs that")
+                self.end(CloseCode.PROTOCOL_ERROR, "the server does not negotiate, which version 4 requires")
                 return events
             self._react(Trigger.TIMEOUT)
             self._assume(min(old), events)

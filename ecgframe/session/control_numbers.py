@@ -34,7 +34,7 @@ def check_numbers(type: MessageType, data: Any) -> None:
 
 
 def is_moment(value: Any) -> bool:
-    """Tell whether a date or a number of Unix seconds lies between 1970 and the end of the year 9999."""
+    """Return whether a date or a number of Unix seconds lies between 1970 and the end of the year 9999."""
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)) >= EPOCH
     return _is_number(value) and 0 <= value < LATEST_MOMENT

@@ -132,7 +132,7 @@ class Account(Budget):
         return None
 
     def is_own_fault(self, name: str, cost: float = 0.0) -> bool:
-        """Tell whether the peer's own budget is exhausted, and not only the common one."""
+        """Return whether the peer's own budget is exhausted, and not only the common one."""
         bucket: Bucket = getattr(self, name)
         return bucket.tokens < cost or bucket.tokens <= 0
 

@@ -1,7 +1,7 @@
-"""What a session learns of the peer's streams from the frames that it decodes: their ids and their templates.
+"""Reads the stream ids and templates from a peer's frames.
 
-It is told of each frame as soon as that is decoded, before the session accepts it: the frames behind it in the same
-WebSocket message may need its id or its template.
+Each frame is processed as soon as it is decoded, before the session accepts it: later frames of the same WebSocket
+message may need its id or its template.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StreamOf(NamedTuple):
 
 
 class FrameReader:
-    """Writes the book of a direction from the frames that come.
+    """Keeps the stream ids and templates that the frames of one direction announce.
 
     Args:
         codec: decodes the frames of templates inside answers.
@@ -43,7 +43,7 @@ class FrameReader:
 
     Attributes:
         book: the ids and templates.
-        asked: names of the streams that this side has subscribed to. Answers bind no others.
+        asked: names of the streams that this side has subscribed to. Answers about other streams bind no id.
     """
 
     __slots__ = ("_before", "_codec", "asked", "book")
@@ -55,7 +55,7 @@ class FrameReader:
         self._before: BookState | None = None
 
     def begin(self) -> None:
-        """Note that the frames of another WebSocket message follow."""
+        """Prepare for the frames of another WebSocket message."""
         self._before = None
 
     def take_back(self) -> None:
@@ -112,14 +112,14 @@ class FrameReader:
             )
         id = int(data["id"])
         if name not in self.asked:
-            self.book.note(id)  # nobody asked, or the stream was unsubscribed meanwhile
+            self.book.note(id)  # not requested, or unsubscribed in the meantime
             return None
         self.book.bind(id, name, int(data["epoch"]))
         faults = [self._add_held(frame, id, index) for index, frame in enumerate(data.get("templates", ()))]
         return next((fault for fault in faults if fault is not None), None)
 
     def _add_held(self, frame: bytes, id: int, index: int) -> ProtocolError | None:
-        """Note a template that an answer holds; it is checked as any frame is. Returns its error, if it has one."""
+        """Add a template from an answer, after the checks of any frame. Returns its error, or None."""
         path = f'data["templates"][{index}]'
         kept = KeptPayload()
         try:
@@ -128,13 +128,13 @@ class FrameReader:
                 raise InvalidDataFormat(f"not a template of stream {id}", check=Check.FIELDS)
             self.book.add(_template_stream(message), kept.payload)
         except ProtocolError as error:
-            # The end of the answer itself is known, whatever ails the frames inside.
+            # As check 12, which is not fatal: whatever is wrong in the inner frame, the end of the answer is known.
             return type(error)(f"{path}: {error}", check=Check.FIELDS, path=path)
         return None
 
 
 def is_opening(message: Message) -> bool:
-    """Tell whether a message opens a stream: a STREAM_TEMPLATE, whose fields were checked, with the number 0."""
+    """Return whether a message opens a stream: a STREAM_TEMPLATE, whose fields were checked, with the number 0."""
     return message.type is MessageType.STREAM_TEMPLATE and int(message.data["template"]) == 0
 
 
@@ -150,10 +150,10 @@ def _opening_stream(message: Message) -> int:
 
 
 def _template_stream(message: Message) -> int:
-    """The stream id of a template. Raises InvalidDataFormat if it has none, has no number, or is an opening."""
+    """Return the stream id of a template. Raises InvalidDataFormat if it has none, no sequence, or is an opening."""
     if not message.stream_id or not message.sequence or is_opening(message):
         raise InvalidDataFormat(
-            "a template has a stream, a number of its own, and a sequence; openings are for publishers",
+            "a template must have a stream id, a sequence and a number above 0; only publishers open streams",
             check=Check.FIELDS,
             path='data["template"]',
         )
@@ -170,7 +170,7 @@ class KeptPayload:
     payload = b""
 
     def admit(self, header: Header, room: int) -> int:
-        """Refuse what is larger than a template."""
+        """Refuse a frame that is larger than a template."""
         check_size(header.length)
         return min(room, MAX_TEMPLATE_PAYLOAD + HEADER_SIZES[4])
 
@@ -179,4 +179,4 @@ class KeptPayload:
         self.payload = bytes(flat.view(start, stop))
 
     def weigh_record(self, template: RecordTemplate, count: int, payload: memoryview) -> None:
-        """Not called: a record in an answer has no template."""
+        """Do nothing: an answer cannot contain records."""

@@ -35,7 +35,7 @@ def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
     common = [version for version in settings.versions if version in offered["versions"]]
     if not common:
         raise InvalidProtocolVersion(
-            f"the server offers the versions {shown(offered['versions'])}; spoken here: {sorted(settings.versions)}",
+            f"the server offers the versions {shown(offered['versions'])}; supported: {sorted(settings.versions)}",
             check=Check.VERSION,
         )
     return {"version": max(common), "capabilities": sorted(common_capabilities(settings, offered))}

@@ -123,6 +123,7 @@ class Outgoing:
         timestamp: of the message, in microseconds since 1970; from V3 on, it is in the header of the frame.
         stream: the stream on which it was published, or None.
         number: of the message in its stream; None if the frame names none.
+        stream_id: number of the stream in this direction; None if the frame names none.
         tier: its order among waiting frames.
         acknowledged: whether the peer has to acknowledge it.
         waveform: whether it is dropped before all others when the peer does not keep up.
@@ -139,6 +140,7 @@ class Outgoing:
         "nbytes",
         "number",
         "stream",
+        "stream_id",
         "tier",
         "timestamp",
         "type",
@@ -151,6 +153,7 @@ class Outgoing:
         self.timestamp = timestamp
         self.stream = stream
         self.number = encoded.sequence or None
+        self.stream_id = encoded.stream_id or None
         # Urgent messages overtake for old peers too, although their frames have no flag for it. But a viewer that
         # resumes by timestamps must recognise a message that overtook: without the flag, it stays in order.
         bits = encoded.flags

@@ -1,4 +1,4 @@
-"""How often a peer may be wrong."""
+"""Limits the rate of errors of a peer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..protocol import ERROR_BUDGET, ERROR_WINDOW
 
 
 class ErrorBudget:
-    """Five errors within ten seconds are too many."""
+    """The errors of a peer, of which ``ERROR_BUDGET`` within ``ERROR_WINDOW`` seconds are too many."""
 
     __slots__ = ("_times",)
 
@@ -16,6 +16,6 @@ class ErrorBudget:
         self._times: deque[float] = deque(maxlen=ERROR_BUDGET)
 
     def spend(self, now: float) -> bool:
-        """Count an error; False when it was one too many."""
+        """Count an error. Returns False if there are too many."""
         self._times.append(now)
         return len(self._times) < ERROR_BUDGET or now - self._times[0] > ERROR_WINDOW

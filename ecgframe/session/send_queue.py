@@ -86,17 +86,17 @@ class SendQueue:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether there are frames to send or losses to report."""
+        """True if there are frames to send or losses to report."""
         return bool(self.frames or self.losses)
 
     @property
     def has_urgent(self) -> bool:
-        """Whether urgent or control messages wait, which do not wait for data."""
+        """True if urgent or control messages wait, which do not wait for data."""
         return any(self._tiers[: Tier.DATA])
 
     @property
     def has_data(self) -> bool:
-        """Whether data waits."""
+        """True if data waits."""
         return bool(self._tiers[Tier.DATA])
 
     def put(self, outgoing: Outgoing) -> int:

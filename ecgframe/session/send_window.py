@@ -68,13 +68,14 @@ class SendWindow:
 
     Its methods return the room: the number of bytes that may be sent before ``look`` has to be called again. The sender
     stores the room, because it changes with each frame, and subtracts the bytes of each frame. When the room is below
-    0, the sender calls ``look`` before it sends more data. It passes the rest of the room to each method as ``unused``;
-    a negative rest means that more was sent.
+    0, the sender calls ``look`` before it sends more data, unless the window is full until later. It passes the rest of
+    the room to each method as ``unused``; a negative rest means that more was sent.
 
     Attributes:
         limit: bytes that may be in transit.
         is_on: whether the peer has answered a PING, so that the limit applies.
         is_full: whether data has to wait for a PONG.
+        full_until: time before which ``look`` would find a full window unchanged, in seconds.
         is_to_ask: whether a PING has to be sent before anything else.
         probe: content of the PING that is not answered yet: the bytes that were sent before it; None if there is none.
         probe_sent_at: time at which that PING was sent, in seconds.
@@ -84,6 +85,7 @@ class SendWindow:
         "_arrived",
         "_arrived_at",
         "_arrived_before",
+        "_ask_at",
         "_asked_at",
         "_asked_before",
         "_before",
@@ -91,11 +93,13 @@ class SendWindow:
         "_free_at",
         "_given",
         "_is_free",
+        "_late_at",
         "_rate",
         "_rate_at",
         "_sent",
         "_shortest",
         "_was_full",
+        "full_until",
         "is_full",
         "is_on",
         "is_to_ask",
@@ -109,6 +113,7 @@ class SendWindow:
         self.limit = SMALLEST
         self.is_on = False
         self.is_full = False
+        self.full_until = 0.0
         self.is_to_ask = False
         self.probe: int | None = None
         self.probe_sent_at = 0.0
@@ -119,15 +124,19 @@ class SendWindow:
         self._rate = 0.0
         self._rate_at = 0.0
         self._was_full = False
-        """Whether data has waited since the last PONG."""
+        """True if data has waited since the last PONG."""
         self._arrived_before = 0
         self._before = 0.0
         self._asked_before = 0.0
         self._shortest = 0.0
+        self._ask_at = 0
+        """Bytes in transit at which the next PING is sent."""
+        self._late_at = 0.0
+        """Time after which the PONG that is awaited is late."""
         self._emptying = 0
         """Number of PONGs after which all data in transit has arrived; data waits for them. 0 if it does not wait."""
         self._is_free = False
-        """Whether the current PING, or the next one, measures an empty path."""
+        """True if the current PING, or the next one, measures an empty path."""
         self._free_at: float | None = None
         """Time at which the path was empty last; None if it never was."""
 
@@ -147,16 +156,31 @@ class SendWindow:
     def look(self, unused: int, now: float) -> int:
         """Set ``is_full`` and ``is_to_ask`` for the time ``now``, in seconds, and return the room."""
         self._sent += self._given - unused
-        if self.is_on:
-            return self._look_how_far_it_is(now)
+        if not self.is_on:
+            return self._look_before_the_first_answer(now)
+        if self.probe is not None or self._emptying:
+            return self._look_closely(now)
+        # Most calls end here, for a peer that keeps up, so this calls no other method. Time only reduces the estimate,
+        # so less than the returned room can be sent before it is time to ask.
+        sent = self._sent - self._arrived
+        elapsed = now - self._arrived_at
+        until_asking = self._ask_at - sent + self._rate * elapsed
+        if until_asking <= 0 or sent >= LARGEST or (elapsed >= TRUSTED and self._is_to_show_again(sent, now)):
+            return self._look_closely(now)
+        self.is_full = self.is_to_ask = False
+        self._given = room = int(min(until_asking, self.limit, LARGEST - sent))
+        return room
+
+    def _look_before_the_first_answer(self, now: float) -> int:
         if self.probe is None:
             self.is_to_ask = True
             return self._give(0)
         room = SMALLEST - self._sent
         self.is_full = room < 0 and now < self.opens_at
+        self.full_until = self.opens_at
         return self._give(-1 if self.is_full else room if room >= 0 else _UNLIMITED)
 
-    def _look_how_far_it_is(self, now: float) -> int:
+    def _look_closely(self, now: float) -> int:
         on_its_way = sent = self._sent - self._arrived
         if not self._is_late(now):
             on_its_way = max(0, sent - round(self._rate * (now - self._arrived_at)))
@@ -166,16 +190,28 @@ class SendWindow:
         if self._emptying:
             self.is_full = True
         self._was_full = self._was_full or self.is_full
+        if self.is_full:
+            self.full_until = self._changes_at(sent, now)
         if self._emptying:
             self.is_to_ask = self.probe is None
             return self._give(-1)
         if self.probe is not None:
             # A small room, so that a late PONG is noticed soon.
             return self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
-        # Early enough for the PONG to arrive before data has to wait.
-        ask_at = max(self.limit // 2, self.limit - SPARE - round(2 * self._rate * self._shortest))
-        self.is_to_ask = on_its_way >= ask_at or self._is_to_show_again(sent, now)
-        return self._give(0 if self.is_to_ask else ask_at - on_its_way)
+        self.is_to_ask = on_its_way >= self._ask_at or self._is_to_show_again(sent, now)
+        return self._give(0 if self.is_to_ask else self._ask_at - on_its_way)
+
+    def _changes_at(self, sent: int, now: float) -> float:
+        """Return until when a full window stays as it is if no PONG comes, in seconds."""
+        if self._emptying:
+            return inf
+        empties_at = inf if self._free_at is None else self._free_at + FREE_PATH_EVERY
+        opens_at = inf
+        if self._rate and not self._is_late(now):
+            opens_at = self._arrived_at + (sent - self.limit) / self._rate
+            if self.probe is not None and opens_at > self._late_at:
+                opens_at = inf
+        return min(opens_at, empties_at)
 
     def _is_to_empty(self, on_its_way: int, now: float) -> bool:
         if self._emptying or self.limit == SMALLEST:
@@ -190,12 +226,19 @@ class SendWindow:
         return sent >= LARGEST or (elapsed >= TRUSTED and (sent > LITTLE or elapsed >= TRUSTED_WITH_LITTLE))
 
     def _is_late(self, now: float) -> bool:
-        return self.probe is not None and now - self.probe_sent_at > 2 * self._shortest + PATIENCE
+        return self.probe is not None and now > self._late_at
+
+    def _note_when_to_ask(self) -> None:
+        # Early enough for the PONG to arrive before data has to wait.
+        ask_at = max(self.limit // 2, self.limit - SPARE - round(2 * self._rate * self._shortest))
+        # A window that has grown is measured on an empty path first.
+        self._ask_at = min(ask_at, SMALLEST) if self._free_at is None and self.limit > SMALLEST else ask_at
 
     def asked(self, unused: int, now: float) -> tuple[int, int]:
         """Note that a PING is sent now. Returns its content, the bytes sent so far, and the room."""
         self.probe = self._sent + self._given - unused
         self.probe_sent_at = now
+        self._late_at = now + 2 * self._shortest + PATIENCE
         self.is_to_ask = False
         return self.probe, self.look(unused, now)
 
@@ -206,10 +249,12 @@ class SendWindow:
         elapsed = now - self.probe_sent_at
         if self.is_on:
             # Over the last two PONGs: a single one may cover few bytes, or many if the PONG before it arrived late.
-            if self._is_free:
+            if not self._is_free:
+                self._note_rate(self.probe, now)
+            if self._is_free or self.probe_sent_at - self._asked_at >= TRUSTED:
+                # The rate before a pause, or over it, says nothing about what follows.
                 self._arrived_before, self._before, self._asked_before = self.probe, now, self.probe_sent_at
             else:
-                self._note_rate(self.probe, now)
                 self._arrived_before, self._before, self._asked_before = self._arrived, self._arrived_at, self._asked_at
             self._shortest = min(self._shortest, elapsed)
             self.limit = min(max(SMALLEST, round(BUSY * self._rate * self._shortest)), LARGEST)
@@ -222,9 +267,11 @@ class SendWindow:
         self._was_full = False
         self._is_free = self._emptying == 1
         self._emptying = max(0, self._emptying - 1)
-        room = self.look(unused, now)
         if self._is_free:
             self._free_at = now
+        self._note_when_to_ask()
+        room = self.look(unused, now)
+        if self._is_free:
             self.is_to_ask = True
             return self._give(0)
         return room

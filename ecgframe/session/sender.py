@@ -85,7 +85,7 @@ class Sender:
 
     @property
     def timed(self) -> bool:
-        """Whether frames have timestamps in their headers."""
+        """True if frames have timestamps in their headers."""
         return self.version in TIMED_VERSIONS
 
     # --- what the owner's loop calls ---
@@ -98,7 +98,7 @@ class Sender:
 
     def _next_message(self, now: float) -> bytes | None:
         window = self._window
-        if self._room < 0 and self._queue.has_data:
+        if self._room < 0 and self._queue.has_data and not (window.is_full and now < window.full_until):
             self._room = window.look(self._room, now)
         if window.is_to_ask:
             return self._ask_how_far_it_is(now)
@@ -118,7 +118,7 @@ class Sender:
 
     @property
     def holds_data(self) -> bool:
-        """Whether data waits until the peer confirms how far it has read; see ``SendWindow``."""
+        """True if data waits until the peer confirms how far it has read; see ``SendWindow``."""
         return self._window.is_full
 
     @property
@@ -203,9 +203,14 @@ class Sender:
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
 
-    def first_waiting(self, stream: str) -> int | None:
-        """Return the number of the first message of a stream that waits and was never sent; None if none waits."""
-        waiting = self._queue.data_of(stream)
+    def first_waiting(self, stream: str, id: int | None = None) -> int | None:
+        """Return the number of the first message of a stream that waits and was never sent; None if none waits.
+
+        Args:
+            stream: its name.
+            id: its number in this direction, if messages of an earlier epoch, which have another one, do not count.
+        """
+        waiting = (each for each in self._queue.data_of(stream) if id is None or each.stream_id == id)
         numbers = (each.number for each in waiting if not (each.acknowledged and self._unacknowledged.was_sent(each)))
         return next((number for number in numbers if number is not None), None)
 
@@ -237,6 +242,8 @@ class Sender:
             return False
         if self._room < 0:
             window = self._window
+            if window.is_full and now < window.full_until:
+                return False
             self._room = window.look(self._room, now)
             if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer comes first
                 return False
@@ -256,16 +263,16 @@ class Sender:
 
     @property
     def established(self) -> bool:
-        """Whether the peer has shown, by a frame or by negotiating, which version it speaks. Still true once closed."""
+        """True if the peer has shown, by a frame or by negotiating, which version it speaks. Still true once closed."""
         return self._open_phase is not Phase.OPENING
 
     @property
     def negotiated(self) -> bool:
-        """Whether the peer has negotiated. Still true once closed."""
+        """True if the peer has negotiated. Still true once closed."""
         return self._open_phase is Phase.NEGOTIATED
 
     def _react(self, trigger: Trigger) -> Action:
-        """Move to the next phase by the table, and return what is to be done."""
+        """Move to the next phase, and return the action for the trigger. See ``state``."""
         phase, action = TRANSITIONS[self.phase][trigger]
         if phase is not self.phase:
             self._enter(phase)
@@ -353,7 +360,7 @@ class Sender:
             self.enqueue(outgoing)
 
     def _abandon(self, code: CloseCode, reason: str) -> None:
-        """Close at once: the peer is silent, or does not read what must not be dropped."""
+        """Close at once: the peer is silent, or too slow for frames that must not be dropped."""
         self._react(Trigger.ABANDON)
         self._discard(code, reason)
 

@@ -69,7 +69,7 @@ class ServerSession(Session):
         self._say(MessageType.PONG, answer)
 
     def forget_opening(self, stream: str) -> None:
-        """Forget a stream that the client may not open, with its templates. What it sends of it is let go."""
+        """Forget a stream that the client may not open, with its templates. What it sends of it is ignored."""
         if self._reader is not None:
             self._reader.book.unbind(stream)
 
@@ -82,7 +82,8 @@ class ServerSession(Session):
             )
         if version not in self.settings.versions:
             raise InvalidProtocolVersion(
-                f"version {version} was not offered; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
+                f"version {version} was not offered; supported versions: {sorted(self.settings.versions)}",
+                check=Check.VERSION,
             )
         self._react(Trigger.NEGOTIATION)
         self._establish(int(version), common_capabilities(self.settings, data), events)
@@ -115,7 +116,7 @@ class ServerSession(Session):
             events.append(UnsubscribeRequested(data["stream"]))
 
     def _is_name(self, name: str, events: list[Event]) -> bool:
-        """Tell whether a stream can have the name. If not, deny the subscription at once and keep no name."""
+        """Return whether a stream can have the name. If not, deny the subscription at once and keep no name."""
         if 0 < len(name) <= self._stream_name:
             return True
         text = f"a stream's name has 1 to {self._stream_name} characters, not {len(name)}"

@@ -6,7 +6,7 @@ The owner has the socket and the clock, and does five things, in any order:
 - calls ``tick`` when ``deadline()`` has passed, and handles the events that it returns;
 - sends what ``next_message`` returns, as fast as the network takes it, until it returns None;
 - closes the WebSocket with the code and reason of ``closing``, once that is set and ``next_message`` returns None;
-- calls ``lost`` when the connection is gone.
+- calls ``lost`` when the connection is lost.
 
 ``now`` is in seconds of any monotonic clock. ``wall_clock_us`` returns microseconds since 1970, always more than the
 time before: these are the timestamps of V3 frames, which identify messages.
@@ -68,7 +68,7 @@ from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
 from .sender import Sender
 from .state import TRANSITIONS, Action, Trigger
-from .stream_book import LetGo
+from .stream_book import FrameOfEndedStream
 from .timestamps import seconds
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ VERSION_OF_NEGOTIATION: Final = 1
 _NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
 """Types that do not show which version the peer speaks: a server that refuses a client sends ERROR and closes."""
 
-AGREED_ALREADY: Final = "version and capabilities are agreed already; they hold to the end"
+AGREED_ALREADY: Final = "version and capabilities are agreed already and cannot change"
 
 _ANSWERS: Final = frozenset(
     {MessageType.PONG, MessageType.SUBSCRIPTION_ACK, MessageType.VERSION_CHECK, MessageType.ERROR}
@@ -264,7 +264,7 @@ class Session(Sender, ABC):
         self._hear(now)
         events: list[Event] = []
         if self._receives:
-            error = InvalidDataFormat("a text message came; this protocol is binary")
+            error = InvalidDataFormat("text messages are not part of this protocol")
             self._handle_bad_frame(error, 0, now, events)
         return events
 
@@ -319,7 +319,7 @@ class Session(Sender, ABC):
         self._note_waiting()
 
     def lost(self) -> list[Event]:
-        """End: the connection is gone. Returns ``Undelivered`` for each message that was not acknowledged."""
+        """End the session after its connection. Returns ``Undelivered`` for each message that was not acknowledged."""
         given_up = [
             Undelivered(waiting.outgoing.timestamp, waiting.outgoing.type, waiting.attempts)
             for waiting in self._unacknowledged
@@ -329,7 +329,7 @@ class Session(Sender, ABC):
         if self._account is not None:
             self._account.close()
         self.counters.undelivered += len(given_up)
-        self._discard(CloseCode.GOING_AWAY, "the connection is gone")
+        self._discard(CloseCode.GOING_AWAY, "the connection is lost")
         return list(given_up)
 
     # --- what the application calls ---
@@ -417,10 +417,10 @@ class Session(Sender, ABC):
         )
 
     _measures_memory: ClassVar[bool] = False
-    """Whether events state how much memory a message takes."""
+    """True if events state how much memory a message takes."""
 
     _takes_openings: ClassVar[bool] = False
-    """Whether the peer may open streams, whose messages the application then acknowledges."""
+    """True if the peer may open streams, whose messages the application then acknowledges."""
 
     def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
         """Return why the peer may not send frames of that type, as the header alone tells; None if it may."""
@@ -444,7 +444,7 @@ class Session(Sender, ABC):
         return verdicts
 
     def _refuses_all(self, data: Buffer) -> bool:
-        """Tell whether all frames of a message are refused by their headers, so that no thread is needed."""
+        """Return whether all frames of a message are refused by their headers, so that no thread is needed."""
         return None not in self._verdicts(data).values()
 
     def _make_codec(self, max_payload: int) -> Codec:
@@ -479,7 +479,7 @@ class Session(Sender, ABC):
                 return False
             self._account.charge("nbytes", nbytes)
         if nbytes == 0:
-            self._handle_bad_frame(InvalidDataFormat("a message without any frame", check=Check.HEADER), 0, now, events)
+            self._handle_bad_frame(InvalidDataFormat("a message without a frame", check=Check.HEADER), 0, now, events)
             return False
         return True
 
@@ -516,7 +516,7 @@ class Session(Sender, ABC):
             self._accept(result, item, now, events)
             if item.fault is not None and not self.closing:
                 raise item.fault
-        except LetGo as error:
+        except FrameOfEndedStream as error:
             forget_where(error)
         except BudgetExceeded as error:
             forget_where(error)
@@ -527,17 +527,18 @@ class Session(Sender, ABC):
         return not self.closing
 
     def _passes_over(self, stream: StreamOf, number: int) -> bool:
-        """Tell whether a message that is refused does not count as a mistake, because it would only come again."""
+        """Return whether a message that is refused does not count as a mistake, because it would only come again."""
         return False
 
     def _accept(self, message: Message, item: Decoded, now: float, events: list[Event]) -> None:
         type = message.type
         if message.version >= 4 and self.version < 4:
-            raise InvalidProtocolVersion("a V4 frame, and version 4 was not agreed on", check=Check.VERSION)
+            raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
         spoken = message.version in self.settings.versions
         if not spoken and not (message.version == VERSION_OF_NEGOTIATION and type in _SAID_BEFORE_AGREEING):
             raise InvalidProtocolVersion(
-                f"a V{message.version} frame; spoken here: {sorted(self.settings.versions)}", check=Check.VERSION
+                f"a V{message.version} frame; supported versions: {sorted(self.settings.versions)}",
+                check=Check.VERSION,
             )
         if type not in DATA_TYPES and not self.settings.validate:
             message.data = check_received(type, message.data, message.version)
@@ -585,7 +586,7 @@ class Session(Sender, ABC):
                 self._on_error(data, message, now, events)
 
     def _came_already(self, message: Message) -> bool:
-        """Whether this message is a repetition. If the application has it, the acknowledgement is repeated too."""
+        """Return whether this message was received before. If the application has it, acknowledge it again."""
         timestamp = message.timestamp
         if timestamp is None:
             return False
@@ -616,7 +617,10 @@ class Session(Sender, ABC):
                 next, lost = (int(data[name]) if _is_number(data.get(name)) else None for name in ("next", "lost"))
                 elapsed = now - waiting.sent_at
                 events.append(Acknowledged(outgoing.timestamp, outgoing.type, elapsed, next, lost or 0))
-        elif (room := self._window.answered(data.get("sent"), self._room, now)) is not None:
+        elif (
+            _is_number(data.get("sent"))  # an array cannot be compared
+            and (room := self._window.answered(data["sent"], self._room, now)) is not None
+        ):
             self._room = room
             self._note_waiting()
         elif self._ping and _is_number(data.get("ping")) and data["ping"] == self._ping[0]:
@@ -718,7 +722,7 @@ class Session(Sender, ABC):
         assert account is not None
         error = too_much(resource)
         if resource in ("frames", "nbytes"):
-            text = f"more than {limit.frames:g} frames or {limit.nbytes:g} bytes a second; what is too much is lost"
+            text = f"more than {limit.frames:g} frames or {limit.nbytes:g} bytes a second; the excess is lost"
             error = BudgetExceeded(text, resource=resource)
         self._handle_bad_frame(error, nbytes, now, events, is_mistake=account.is_own_fault(resource, nbytes))
 
@@ -747,7 +751,7 @@ def _shortened(text: str) -> str:
 
 
 def _close_after(error: ProtocolError) -> CloseCode | None:
-    """The close code for an error; after checks 1 to 6, later frames cannot be read."""
+    """Return the close code for an error, or None. After errors of checks 1 to 6, later frames cannot be read."""
     if error.check is None or error.check > LAST_FATAL_CHECK:
         return None
     return CloseCode.TOO_LARGE if error.code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR

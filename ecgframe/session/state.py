@@ -24,7 +24,7 @@ class Phase(IntEnum):
         ASSUMED: the peer sends frames but did not negotiate; it is served in the version of its first frame.
         NEGOTIATED: both sides agreed on a version and on capabilities.
         CLOSING: a close code is set; nothing is received any more.
-        CLOSED: the connection is gone.
+        CLOSED: the connection has ended.
     """
 
     OPENING = 0
@@ -45,7 +45,7 @@ class Trigger(IntEnum):
         SEND: this side sends a message.
         END: this side closes: the application asks for it, or an error requires it.
         ABANDON: the peer is silent, or does not read what must not be dropped.
-        LOST: the connection is gone.
+        LOST: the connection has ended.
     """
 
     MESSAGE = 0

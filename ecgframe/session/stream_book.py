@@ -1,7 +1,7 @@
-"""The streams that a peer has named by number, and their templates: what is needed to read its V4 frames.
+"""The stream ids and templates of a peer, with which its V4 frames are decoded.
 
-One book has one direction of one connection. It is written in the order in which frames are decoded, so that a template
-explains the records behind it in the same WebSocket message. Section "Streams by number" of the specification.
+There is one book for each direction of a connection. It is updated while frames are decoded, so that a template applies
+to later records in the same WebSocket message. Section "Streams by number" of the specification.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ if TYPE_CHECKING:
     from .._core._header import Header
 
 READY: Final = 64
-"""Templates that are kept unpacked, those that were used last. Unpacked, a template may take 70 times its bytes, and
-one of 4,096 rows 64 KiB more: these take at most 6 MiB together."""
+"""Number of templates that are kept unpacked: those that were used last. An unpacked template takes up to 70 times its
+packed size, and 64 KiB more for 4,096 rows. All of them take at most 6 MiB."""
 
 IDS_PER_STREAM: Final = 2
-"""Ids of one stream that are bound: the present epoch's, and the one before, whose frames may still be on their way."""
+"""Number of ids of one stream that are bound: those of the current epoch, and of the previous one, whose frames may
+still be in transit."""
 
 
-class LetGo(InvalidDataFormat):
-    """A frame of a stream that is not bound any more: it was on its way when the stream ended. It is no mistake."""
+class FrameOfEndedStream(InvalidDataFormat):
+    """A frame of a stream that is no longer bound. It was in transit when the subscription ended, so it is no error."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """A stream that has an id. Immutable, so that a state of the book can be kept.
+    """A stream that has an id. Immutable, so that the state of the book can be restored.
 
     Attributes:
         name: of the stream.
         epoch: of its numbers.
-        templates: payloads by number, in the order in which they came.
-        nbytes: bytes of these.
+        templates: payloads of the templates by number, in the order of arrival.
+        nbytes: total size of these payloads.
     """
 
     name: str
@@ -48,7 +49,7 @@ class _Bound:
 
 
 class BookState(NamedTuple):
-    """What a book held at some time; see ``StreamBook.state``."""
+    """The content of a book at some time; see ``StreamBook.state``."""
 
     bound: dict[int, _Bound]
     largest: int
@@ -111,12 +112,12 @@ class StreamBook(Mapping[tuple[int, int], Template]):
     # --- ids ---
 
     def admit(self, header: Header) -> None:
-        """Judge a V4 frame by its stream.
+        """Check the stream id of a V4 frame.
 
         Raises:
             InvalidProtocolVersion: (check 2) version 4 was not agreed on.
-            LetGo: the stream was bound once, and is not any more.
-            InvalidDataFormat: (check 11) it was never bound.
+            FrameOfEndedStream: the id is no longer bound.
+            InvalidDataFormat: (check 11) the id was never bound.
         """
         id = header.stream_id
         if not id or id in self._bound:
@@ -124,9 +125,9 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         if self.takes_openings and header.type is MessageType.STREAM_TEMPLATE and not header.sequence:
             return  # it opens the stream; the agreement may stand before it in the same WebSocket message
         if not self.is_open:
-            raise InvalidProtocolVersion("a V4 frame, and version 4 was not agreed on", check=Check.VERSION)
+            raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
         if id <= self._largest:
-            raise LetGo(f"stream {id} is not bound any more", check=Check.PAYLOAD)
+            raise FrameOfEndedStream(f"stream {id} is no longer bound", check=Check.PAYLOAD)
         binds = "an opening" if self.takes_openings else "a SUBSCRIPTION_ACK"
         raise InvalidDataFormat(
             f"stream {id} was never bound: {binds} names it before its messages", check=Check.PAYLOAD
@@ -138,15 +139,15 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         return None if bound is None else (bound.name, bound.epoch)
 
     def note(self, id: int) -> None:
-        """Note an id that is not to be bound: its frames are let go."""
+        """Note an id that is not bound: its frames are skipped without an error."""
         self._largest = max(self._largest, id)
 
     def bind(self, id: int, name: str, epoch: int) -> None:
-        """Bind an id to a stream and an epoch. The id of the epoch before stays bound, older ones do not.
+        """Bind an id to a stream and an epoch. The id of the previous epoch stays bound; older ones are unbound.
 
         Raises:
-            InvalidDataFormat: (check 12) the name is empty or too long, the id is bound to something else, or too many
-                are bound.
+            InvalidDataFormat: (check 12) the name is empty or too long, the id is bound to another stream or epoch, or
+                too many ids are bound.
         """
         if not 0 < len(name) <= MAX_STREAM_NAME:
             raise InvalidDataFormat(
@@ -162,14 +163,14 @@ class StreamBook(Mapping[tuple[int, int], Template]):
                     check=Check.FIELDS,
                     path='data["id"]',
                 )
-            self._bound[id] = self._bound.pop(id)  # the latest of its stream stands last
+            self._bound[id] = self._bound.pop(id)  # the latest id of a stream is the last
             return
         older = [one for one, other in self._bound.items() if other.name == name]
         for one in older[: len(older) - IDS_PER_STREAM + 1]:
             self._unbind(one)
         if len(self._bound) >= MAX_STREAM_IDS:
             raise InvalidDataFormat(
-                f"{MAX_STREAM_IDS} streams are bound, the most at a time", check=Check.FIELDS, path='data["id"]'
+                f"{MAX_STREAM_IDS} stream ids are bound, which is the maximum", check=Check.FIELDS, path='data["id"]'
             )
         self._bound[id] = _Bound(name, epoch)
         self.note(id)
@@ -202,16 +203,17 @@ class StreamBook(Mapping[tuple[int, int], Template]):
     # --- templates ---
 
     def add(self, id: int, payload: bytes) -> None:
-        """Note a template, whose fields were checked. One that is known already changes nothing.
+        """Add a template, whose fields were checked; nothing happens if it is known.
 
-        The oldest templates are dropped beyond 64 a stream, and, beyond the limit, those of the stream that has most.
+        If a stream has more than 64 templates, its oldest is forgotten. If all templates together exceed the limit, the
+        oldest of the stream with the most bytes is forgotten.
 
         Args:
-            id: of its stream, which is bound.
-            payload: as packed, at most 4,096 bytes.
+            id: the bound id of its stream.
+            payload: the packed template, at most 4,096 bytes.
 
         Raises:
-            InvalidDataFormat: (check 12) it is of another stream, or its number has another content.
+            InvalidDataFormat: (check 12) the template names another stream, or its number has another content.
         """
         bound = self._bound[id]
         template = Template.unpack(payload)
@@ -244,7 +246,7 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         self._ready.pop((id, number), None)
 
     def _keep(self, id: int, templates: dict[int, bytes]) -> None:
-        """Keep these templates of a stream, and no others."""
+        """Replace the templates of a stream."""
         bound = self._bound[id]
         nbytes = sum(map(len, templates.values()))
         self.nbytes += nbytes - bound.nbytes

@@ -115,7 +115,7 @@ class StreamWriter:
 
     @property
     def is_tight(self) -> bool:
-        """Whether the next messages may push one out of memory that was never sent over the present connection."""
+        """True if the next messages may push one out of memory that was never sent over the present connection."""
         if not self.unsent or self._to_send > self._oldest:
             return False
         return len(self._memory) + 2 > self._most_frames or 2 * self._nbytes > self._most_nbytes

@@ -1,4 +1,4 @@
-"""Moments: on the wire Unix seconds or a date, inside whole microseconds since 1970, as V3 headers have them."""
+"""Conversion of times: Unix seconds or dates in payloads, whole microseconds since 1970 in headers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def microseconds(time: float | datetime) -> int:
-    """The moment in whole microseconds since 1970; a date without zone counts as UTC.
+    """Convert a time to whole microseconds since 1970, clamped to the range of a 64-bit timestamp.
 
-    A float64 of Unix seconds tells microseconds apart until the year 2242, so nothing is lost to rounding. What a
-    64-bit timestamp cannot say becomes the nearest that it can.
+    A date without a time zone counts as UTC. Unix seconds in float64 are exact to the microsecond until the year 2242.
     """
     if isinstance(time, datetime):
         aware = time if time.tzinfo else time.replace(tzinfo=UTC)
         exact = (aware - _EPOCH) // _MICROSECOND
     else:
-        # Bounded before it is multiplied: a float64 near its limit would become infinite.
+        # Clamp before the multiplication, which would turn a large float64 into infinity.
         exact = round(min(max(time, 0), LARGEST_TIMESTAMP) * 1_000_000)
     return min(max(exact, 0), LARGEST_TIMESTAMP)
 
 
 def seconds(timestamp: int) -> float:
-    """The moment in Unix seconds, as it stands in payloads."""
+    """Convert a timestamp in microseconds to Unix seconds, as payloads have them."""
     return timestamp / 1_000_000

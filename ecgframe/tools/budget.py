@@ -24,6 +24,12 @@ WORK_PER_BYTE: Final = 2
 WORK_PER_FRAME: Final = 60
 """Values that a frame counts as, in addition to those in it."""
 
+WORK_PER_RECORD: Final = 90
+"""The same for a record of version 4, whose template has to be found."""
+
+WORK_PER_SHOWN: Final = 60
+"""Values that a frame counts as in addition, if it is shown."""
+
 WORK_PER_BROKEN: Final = 120
 """Values that a broken frame counts as: the error that describes it takes longer than a small frame."""
 
@@ -39,8 +45,8 @@ class Budget:
     Attributes:
         nbytes: bytes of the source that were read so far.
         inflated: bytes that were inflated so far.
-        work: values that were unpacked so far, with ``WORK_PER_FRAME`` for each frame and ``WORK_PER_BROKEN`` for each
-            broken one.
+        work: values that were unpacked so far, and what each frame counts as in addition: ``WORK_PER_FRAME``,
+            ``WORK_PER_RECORD``, ``WORK_PER_BROKEN``, ``WORK_PER_SHOWN``.
         passed_over: bytes of messages that were not read after their first frame, since the budget was used up.
     """
 

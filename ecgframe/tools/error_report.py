@@ -203,13 +203,13 @@ def _record(line: str) -> dict[str, Any] | None:
 
 
 def _is_flat(value: Any, depth: int) -> bool:
-    """Tell whether the value is nested at most that deep."""
+    """Return whether the value is nested at most that deep."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return depth > 0 and all(_is_flat(entry, depth - 1) for entry in inner)
 
 
 def _is_well_typed(record: dict[str, Any]) -> bool:
-    """Tell whether the fields that are counted have the types that an error log writes."""
+    """Return whether the fields that are counted have the types that an error log writes."""
     time = record.get("time", 0.0)
     is_time = isinstance(time, int | float) and abs(time) < LATEST
     return is_time and isinstance(record.get("code"), int) and isinstance(record.get("check"), int | None)

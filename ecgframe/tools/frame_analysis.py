@@ -29,7 +29,7 @@ from ..protocol import (
     MessageType,
 )
 from ..value_count import count_values, has_more_values
-from .budget import WORK_PER_FRAME, unlimited
+from .budget import WORK_PER_FRAME, WORK_PER_RECORD, unlimited
 from .observation import Delivery, Origin
 from .seen_templates import SeenTemplates
 
@@ -54,7 +54,10 @@ _WHOLE: Final = {
 }
 """Layout of a complete header, by version."""
 
+# Integers, because arithmetic on enum members is slow.
 _COMPRESSED, _ENCRYPTED = int(Flag.COMPRESSED), int(Flag.ENCRYPTED)
+_RECORD, _ALGORITHM = int(Form.RECORD), int(Form.ALGORITHM)
+_BEYOND_READING = int(Flag.FRAGMENT | Flag.SIGNED)
 
 _TYPE_NAMES: Final = {int(member): member.name for member in MessageType}
 
@@ -221,14 +224,16 @@ class Examiner:
         """Decode the frame at the offset."""
         octets = delivery.octets
         frame = None
+        before = self._templates.work
         try:
             header = self._header(flat, octets, offset)
             stop = offset + header.size + header.length
             frame = octets if not offset and stop >= len(octets) else octets[offset:stop]
-            self.budget.work += WORK_PER_FRAME
-            if header.form_bits & Form.RECORD and not _is_beyond_reading(header):
+            if header.form_bits & _RECORD and not _is_beyond_reading(header):
+                self.budget.work += WORK_PER_RECORD
                 message, unread = self._record(frame, delivery.origin)
             else:
+                self.budget.work += WORK_PER_FRAME
                 message, unread = self._message(frame, header)
             if message is not None and (self._validate or message.type not in DATA_TYPES):
                 message.data = check_received(message.type, message.data, message.version)
@@ -237,6 +242,8 @@ class Examiner:
         except ProtocolError as error:
             rest = octets[offset:] if frame is None or is_fatal(error) else frame
             return self._examined(delivery, offset, rest, error=error)
+        finally:
+            self.budget.work += self._templates.work - before
         return self._examined(delivery, offset, frame, message, unread=unread)
 
     def _header(self, flat: FlatBuffer, octets: bytes, offset: int) -> Header:
@@ -359,7 +366,7 @@ class _RecordMeter:
 
 def _is_beyond_reading(header: Header) -> bool:
     """Return True if a V4 frame is rejected before its payload is read, by its flags or form."""
-    return bool(header.bits & (Flag.FRAGMENT | Flag.SIGNED) or header.form_bits & Form.ALGORITHM)
+    return bool(header.bits & _BEYOND_READING or header.form_bits & _ALGORITHM)
 
 
 def _checksum(octets: bytes, fields: dict[str, int], error: ProtocolError | None) -> int | None:
@@ -375,7 +382,7 @@ def _checksum(octets: bytes, fields: dict[str, int], error: ProtocolError | None
 
 
 def is_fatal(error: ProtocolError) -> bool:
-    """Tell whether the end of a frame with this error is unknown, so that the connection has to be closed."""
+    """Return whether the end of a frame with this error is unknown, so that the connection has to be closed."""
     return error.check is not None and error.check <= LAST_FATAL_CHECK
 
 

@@ -114,7 +114,7 @@ class FrameStream:
                 place += nbytes
 
     def _may_grow(self, offset: int, error: ProtocolError) -> bool:
-        """Tell whether the frame may be valid once the window reaches further."""
+        """Return whether the frame may be valid once the window reaches further."""
         return not self._is_all and error.check in (Check.HEADER, Check.LENGTH)
 
     def _advance(self, offset: int) -> int:
@@ -160,7 +160,7 @@ class FrameStream:
         return Stretch(place, None, error, memoryview(octets)[:nbytes], nbytes)
 
     def _is_followed(self, offset: int) -> bool:
-        """Tell whether a valid header or the end of the file is at the offset."""
+        """Return whether a valid header or the end of the file is at the offset."""
         if offset == len(self._window):
             return True
         try:

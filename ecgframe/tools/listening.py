@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from .._core import Clock
 from ..libraries import library
-from ..protocol import HEADER_SIZES
+from ..protocol import HEADER_SIZES, SESSION_VERSIONS
 from ..session import ClientSession, Negotiated, Received, Settings
 from .connecting import open_websocket
 from .observation import Delivery, Observation, Origin, Remark
@@ -32,6 +32,7 @@ async def listen(
     streams: Sequence[str],
     headers: Sequence[tuple[str, str]] = (),
     trusted: SSLContext | None = None,
+    versions: tuple[int, ...] = SESSION_VERSIONS,
 ) -> AsyncGenerator[Observation]:
     """Connect, subscribe, and yield every message of either side until the connection ends.
 
@@ -40,11 +41,12 @@ async def listen(
         streams: names of streams to subscribe to after the negotiation.
         headers: HTTP headers of the opening request.
         trusted: TLS context, as ``connecting.trust`` returns it.
+        versions: protocol versions to speak.
 
     Raises:
         OSError, websockets.exceptions.WebSocketException: the connection could not be opened.
     """
-    settings = Settings()
+    settings = Settings(versions=versions)
     room = settings.max_payload + max(HEADER_SIZES.values()) + settings.batch_bytes
     async with open_websocket(url, headers=headers, max_size=room, trusted=trusted) as connection:
         conversation = _Conversation(connection, settings, streams)
@@ -95,7 +97,7 @@ class _Conversation:
                 return await self._websocket.recv()
         except TimeoutError:
             for event in self._session.tick(self._now()):
-                self._heed(event)
+                self._handle(event)
             return None
 
     def _take(self, message: bytes | str) -> Delivery:
@@ -107,10 +109,10 @@ class _Conversation:
             delivery = Delivery(message, origin)
             events = self._session.receive(message, now)
         for event in events:
-            self._heed(event)
+            self._handle(event)
         return delivery
 
-    def _heed(self, event: object) -> None:
+    def _handle(self, event: object) -> None:
         if isinstance(event, Negotiated):
             for stream in self._streams:
                 self._session.subscribe(stream)

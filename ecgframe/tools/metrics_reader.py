@@ -108,7 +108,7 @@ def read_metrics(url: str, trusted: SSLContext | None = None) -> Reading:
 
 
 def _is_sound(name: str, labels: Labels, value: float) -> bool:
-    """Tell whether a sample that is shown is finite, and a bucket has a bound. Other samples do not matter."""
+    """Return whether a sample that is shown is finite, and a bucket has a bound. Other samples do not matter."""
     if not name.startswith((PREFIX, "process_")):
         return True
     if name.startswith(PREFIX) and name.endswith("_bucket"):

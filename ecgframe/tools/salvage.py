@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..codec import Message
 from ..errors import ProtocolError
-from ..frame_file import FIRST_DATE, FrameFault, FrameFile, FrameFileError, Joining
+from ..frame_file import FIRST_DATE, FrameFault, FrameFile, FrameFileError, Joining, pause
 from ..messages.times import unix_seconds
 from ..records import Record
 from ..records.bounds import most_bytes
@@ -217,7 +217,10 @@ class _Salvage:
         if sequence is not None and self._next_sequence is not None:
             frames, each = sequence - self._next_sequence, self._samples
         else:
-            return max(by_time or 0, 0) if self._is_broken_before else 0
+            is_gap = self._is_broken_before or (by_time or 0) > pause(samples, rate, is_numbered=False)
+            return max(by_time or 0, 0) if is_gap else 0
+        if not frames and by_time is not None and by_time > pause(samples, rate, is_numbered=True):
+            return by_time
         if frames and by_time is not None and abs(by_time - frames * each) <= each:
             return by_time
         return frames * each

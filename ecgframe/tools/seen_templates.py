@@ -26,17 +26,26 @@ MOST_SEEN: Final = 4096
 READY: Final = 64
 """Those of them that are kept unpacked."""
 
+_WORK: Final = 120
+_BYTES_A_VALUE: Final = 8
+_ROWS_A_VALUE: Final = 2
+
 Key = tuple[str | None, str | None, bool | None, int, int]
 """Client, server, direction, stream id, number of the template."""
 
 
 class SeenTemplates:
-    """The templates of all connections of a source."""
+    """The templates of all connections of a source.
+
+    Attributes:
+        work: values that the templates which were unpacked so far count as, for ``Budget.work``.
+    """
 
     def __init__(self) -> None:
         self._packed: OrderedDict[Key, bytes] = OrderedDict()
         self._ready: OrderedDict[Key, Template] = OrderedDict()
         self._codec = Codec(max_payload=MAX_TEMPLATE_PAYLOAD)
+        self.work = 0
 
     def of(self, origin: Origin) -> Mapping[tuple[int, int], Template]:
         """Return those of a direction of a connection, as ``Codec.decode`` takes them."""
@@ -68,17 +77,23 @@ class SeenTemplates:
         self._packed.move_to_end(key)
         template = self._ready.get(key)
         if template is None:
-            template = self._ready[key] = Template.unpack(packed)
+            template = self._ready[key] = self._unpack(packed)
             if len(self._ready) > READY:
                 self._ready.popitem(last=False)
         return template
 
+    def _unpack(self, payload: bytes) -> Template:
+        template = Template.unpack(payload)
+        self.work += _WORK + len(payload) // _BYTES_A_VALUE + template.rows // _ROWS_A_VALUE
+        return template
+
     def _add(self, frame: bytes, origin: Origin) -> None:
+        self.work += _WORK
         kept = KeptPayload()
         message = self._codec.decode(frame, kept)
         if message.version < 4 or message.type is not MessageType.STREAM_TEMPLATE or message.data["template"] == 0:
             return  # a receiver refuses it; or it opens a stream
-        template = Template.unpack(kept.payload)
+        template = self._unpack(kept.payload)
         key = _key(origin, message.stream_id or 0, template.number)
         self._packed[key] = template.payload
         self._packed.move_to_end(key)

@@ -18,10 +18,23 @@ import numpy.typing as npt
 
 from ..codec import Codec, Message, NdarrayForm
 from ..compression import inflate
-from ..errors import MessageTooLarge
+from ..errors import MessageTooLarge, ProtocolError
 from ..libraries import library
-from ..protocol import DATA_TYPES, NDARRAY_KEY, NDARRAY_KEYS, Flag, MessageType
+from ..protocol import (
+    DATA_TYPES,
+    NDARRAY_KEY,
+    NDARRAY_KEYS,
+    RECORD_HEADER,
+    TEMPLATES_IN_FORCE,
+    Flag,
+    MessageType,
+    RecordFilter,
+    RecordOption,
+)
+from ..protocol import Form as FormBits
 from .frame_analysis import Examined
+from .record_coder import VERSION as NUMBERED_SINCE
+from .record_coder import Filter, RecordCoder
 from .value_summary import as_array
 
 SAMPLE: Final = 200
@@ -43,6 +56,14 @@ MOST_MEASURED: Final = 100_000
 """Maximum number of frames of a type whose fields are measured; of later frames, only the total size is measured."""
 
 OTHER_FIELDS: Final = "(other fields)"
+
+HEAD_OF_RECORD: Final = "(head of the record)"
+
+RECORD: Final = "as it is, record"
+DELTA_RECORD: Final = "as it is, delta record"
+"""Names of the forms of version 4."""
+
+_FILTER_AT, _OPTIONS_AT = 2, 3  # bytes of a record
 
 _LONG_MAPS: Final = frozenset({0xDE, 0xDF})
 _BINARY: Final = frozenset({0xC4, 0xC5, 0xC6})
@@ -83,11 +104,13 @@ class Form:
         name: description of the form.
         nbytes: mean bytes of a frame without compression.
         compressed: mean bytes of a frame with compression; None if it saves nothing, or the version has none.
+        once: bytes that are sent once before the frames: the templates of records.
     """
 
     name: str
     nbytes: float
     compressed: float | None
+    once: int = 0
 
     @property
     def smallest(self) -> float:
@@ -202,7 +225,9 @@ class SizeAnalysis:
         if found.measured >= MOST_MEASURED:
             return
         found.measured += 1
-        spans = field_spans(inflate(frame.payload, message.nbytes) if compressed else frame.payload)
+        payload = inflate(frame.payload, message.nbytes) if compressed else frame.payload
+        is_record = bool(frame.fields.get("form", 0) & FormBits.RECORD)
+        spans = record_spans(payload) if is_record else field_spans(payload)
         for path, span in spans.items():
             known = path in found.fields or len(found.fields) < MOST_FIELDS
             found.fields[path if known else OTHER_FIELDS] += span.nbytes
@@ -212,7 +237,8 @@ class SizeAnalysis:
         if found.admit(message, values):
             found.messages.append(message)
             if numbers is not None:
-                form = _form_of(spans.get(numbers), _at(message.data, numbers), compressed)
+                record = _record_name(payload) if is_record else ""
+                form = _form_of(spans.get(numbers), _at(message.data, numbers), compressed, record)
                 found.forms[form] += 1
 
     def compare(self) -> list[Comparison]:
@@ -267,6 +293,16 @@ def field_spans(payload: bytes | bytearray | memoryview) -> dict[str, Span]:
         for key, span in inner.items() if inner.keys() != NDARRAY_KEYS else ():
             _note(spans, f"{name}.{key}", span)
     return whole if spans.keys() == NDARRAY_KEYS else spans
+
+
+def record_spans(payload: bytes | bytearray | memoryview) -> dict[str, Span]:
+    """Measure the parts of a valid record: what is before the samples, and the samples."""
+    head = RECORD_HEADER + 8 * sum(bool(payload[_OPTIONS_AT] & option) for option in RecordOption)
+    return {HEAD_OF_RECORD: Span(head), "signal": Span(len(payload) - head)}
+
+
+def _record_name(payload: bytes | bytearray | memoryview) -> str:
+    return "delta record" if payload[_FILTER_AT] == RecordFilter.DELTA else "record"
 
 
 def _spans_within(reader: Any, payload: bytes | bytearray | memoryview) -> dict[str, Span]:
@@ -357,10 +393,12 @@ def _found(data: Any, path: str) -> tuple[tuple[Any, ...], Any]:
     raise KeyError(path)
 
 
-def _form_of(span: Span | None, value: Any, compressed: bool) -> str:
+def _form_of(span: Span | None, value: Any, compressed: bool, record: str) -> str:
     array = as_array(value)
     dtype = "numbers" if array is None else str(array.dtype)
-    if span is None or not span.is_wrapper:
+    if record:
+        form = f"{dtype}, {record}"
+    elif span is None or not span.is_wrapper:
         form = f"a plain list of {dtype}"
     elif span.is_binary:
         form = f"{dtype}, binary"
@@ -393,7 +431,10 @@ def _compare(found: TypeSizes) -> Comparison:
             converted = [convert(data) for data in messages]
             for form in get_args(NdarrayForm):
                 forms += _encoded(f"{name}, {form}", version, converted, form)
-    return Comparison(found, numbers, sent, forms, integers, _advice(found, numbers, sent, forms, integers))
+    records = _as_records(messages) if found.type is MessageType.ECG_DATA else []
+    return Comparison(
+        found, numbers, sent, forms + records, integers, _advice(found, numbers, sent, forms, integers, records)
+    )
 
 
 def _has(data: Any, path: str) -> bool:
@@ -445,8 +486,9 @@ def as_integers(arrays: list[Numbers]) -> Integers | None:
         return Integers(_dtype(largest), 1, 0.0) if largest < 2**31 else None
     rounding = max(float(np.finfo(array.dtype).eps) for array in arrays if array.dtype.kind == "f")
     for gain in (1, *GAINS):
-        counts = values * gain
-        off = float(np.max(np.abs(counts - np.round(counts))))
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as too large
+            counts = values * gain
+            off = float(np.max(np.abs(counts - np.round(counts))))
         if largest * gain < 2**31 and off <= _EXACT + rounding * largest * gain:
             return Integers(_dtype(largest * gain), gain, 0.0)
     fitting = [gain for gain in GAINS if largest * gain < 2**15]
@@ -468,6 +510,35 @@ def _encoded(name: str, version: int, messages: list[Any], ndarray: NdarrayForm)
     except (MessageTooLarge, ValueError):
         return []
     return [Form(name, nbytes, compressed if compressed < nbytes else None)]
+
+
+def _as_records(messages: list[dict[Any, Any]]) -> list[Form]:
+    """Measure the messages as records of version 4, with each filter; empty if they cannot be records."""
+    forms = []
+    plain, packing = (_records_size(messages, "none", compressed=compressed) for compressed in (False, True))
+    if plain is not None and packing is not None:
+        compressed = packing[0] if packing[0] < plain[0] else None
+        forms.append(Form(RECORD, plain[0], compressed, plain[1]))
+    delta = _records_size(messages, "delta", compressed=False)
+    if delta is not None:
+        forms.append(Form(DELTA_RECORD, delta[0], None, delta[1]))
+    return forms
+
+
+def _records_size(messages: list[dict[Any, Any]], filter: Filter, *, compressed: bool) -> tuple[float, int] | None:
+    """Return the mean bytes of a frame, and the bytes of the templates; None if they cannot be records."""
+    coder = RecordCoder(filter, compressed=compressed)
+    try:
+        nbytes = _mean(lambda data: len(coder.encode(_with_array(data))), messages)
+    except (ProtocolError, TypeError, ValueError, OverflowError):
+        return None
+    return (nbytes, coder.template_bytes) if coder.templates <= TEMPLATES_IN_FORCE else None
+
+
+def _with_array(data: Any) -> Any:
+    """Return the message with an array as its signal, which a plain list would not be. It may be anything."""
+    array = as_array(data.get("signal")) if isinstance(data, dict) else None
+    return data if array is None else {**data, "signal": array}
 
 
 def _mean(size: Callable[[Any], int], messages: list[Any]) -> float:
@@ -503,7 +574,33 @@ def _for_json(value: Any) -> Any:
 # --- advice ---
 
 
-def _advice(found: TypeSizes, numbers: str | None, sent: float, forms: list[Form], integers: Integers | None) -> str:
+def _advice(
+    found: TypeSizes,
+    numbers: str | None,
+    sent: float,
+    forms: list[Form],
+    integers: Integers | None,
+    records: list[Form],
+) -> str:
+    best = min(records, key=lambda form: form.smallest, default=None)
+    saved = 0.0 if best is None else 1 - best.smallest / sent
+    sent_as = found.forms.most_common(1)[0][0] if found.forms else ""
+    if best is None or saved < WORTH_SAYING:
+        if sent_as.endswith(" record"):
+            return f"nothing to gain: {numbers} is sent as {sent_as}"
+        return _advice_before_records(found, numbers, sent, forms, integers)
+    name = best.name.partition(", ")[2]
+    if found.messages[0].version >= NUMBERED_SINCE:
+        how = "announce the capability delta" if sent_as.endswith(" record") else 'publish with samples="exact"'
+        return f"{how}: {saved:.0%} smaller, as {name}s"
+    advice = _advice_before_records(found, numbers, sent, forms, integers)
+    once = f"after {best.once:,} bytes of templates"
+    return f"{advice}; or speak version 4 (--protocol 4): {saved:.0%} smaller, as {name}s, {once}"
+
+
+def _advice_before_records(
+    found: TypeSizes, numbers: str | None, sent: float, forms: list[Form], integers: Integers | None
+) -> str:
     if numbers is None or len(forms) < 3:
         return "nothing to gain: no array could be sent in another form"
     best = min((form for form in forms if form.name != "JSON"), key=lambda form: form.smallest)

@@ -148,6 +148,7 @@ def test_different_voltages_are_converted_and_integers_become_floats():
     assert summary.remarks == ["its channels have different units; they were converted to mV"]
 
 
+@pytest.mark.slow
 def test_markers_are_alerts_if_they_are_wanted():
     async def main():
         outlet = sender("from 5", ["I"], RATE)

@@ -60,12 +60,12 @@ class OwnServer:
 
     async def _play(self, handler: WebSocketBinaryHandler) -> None:
         began = self._loop.time()
-        wall = time.time()
+        start = time.time()
         for number in count():
             due = number * FRAME / RATE
             for stream, leads in list(self.streams.items()):
                 if stream not in self.silent:
-                    await handler.publish(stream, MessageType.ECG_DATA, _frame(leads, number, wall + due))
+                    await handler.publish(stream, MessageType.ECG_DATA, _frame(leads, number, start + due))
             try:
                 async with asyncio.timeout(max(0.0, began + due + FRAME / RATE - self._loop.time())):
                     await self._stop.wait()

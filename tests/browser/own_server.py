@@ -1,16 +1,13 @@
-"""A server of the monitor whose source, or whose version of the protocol, is another than that of ``ecgframe serve``.
-
-On a thread: the browser's driver has this one's event loop.
-"""
+"""A server of the monitor whose source or version of the protocol differs from those of ``ecgframe serve``."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
+from browser.loop_thread import LoopThread
 from ecgframe import MessageType
 from ecgframe.records import shipped_ecg
 from ecgframe.server import WebSocketBinaryHandler
@@ -24,11 +21,11 @@ STREAMS = ("ecg/1",)
 
 
 class Source:
-    """What is published, which a test may change while it runs.
+    """Changes the published messages, as a test tells it while it runs.
 
     Attributes:
-        ahead: seconds by which its clock is; None where it sends no timestamps.
-        losing: frames that are still to be lost.
+        ahead: seconds by which its clock is ahead; None if it sends no timestamps.
+        losing: number of the next frames that are lost.
     """
 
     def __init__(self, ahead: float | None) -> None:
@@ -36,7 +33,7 @@ class Source:
         self.losing = 0
 
     def changed(self, data: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Encode a frame; None if it is lost."""
+        """Return the data of a message as published; None if it is lost."""
         if self.losing > 0:
             self.losing -= 1
             return None
@@ -45,31 +42,17 @@ class Source:
         return {**data, "timestamp": data["timestamp"] + self.ahead}
 
 
-class OwnServer:
-    """Attributes:
-    port: of the server.
-    source: of its stream.
+class OwnServer(LoopThread):
+    """A server with one stream.
+
+    Attributes:
+        source: the source of the stream.
     """
 
     def __init__(self, ahead: float | None, versions: tuple[int, ...]) -> None:
+        super().__init__()
         self.source = Source(ahead)
-        self.port = 0
         self._versions = versions
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._ending = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run()])
-
-    def start(self) -> None:
-        """Start, and return once viewers can connect."""
-        self._thread.start()
-        assert self._ready.wait(20)
-
-    def end(self) -> None:
-        """Stop, and return once it has ended."""
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join()
-        self._loop.close()
 
     async def _run(self) -> None:
         settings = Settings(versions=self._versions)
@@ -84,17 +67,12 @@ class OwnServer:
                 self.port = server.sockets[0].getsockname()[1]
                 record = shipped_ecg().take(["II"])
                 playing = asyncio.create_task(Player(Loop(record, None), STREAMS, publish).run())
-                self._ready.set()
-                await self._ending.wait()
+                await self._listen_until_end()
                 playing.cancel()
 
 
-@contextmanager
-def own_server(*, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3)) -> Iterator[OwnServer]:
-    """Run such a server until the block is left."""
-    server = OwnServer(ahead, versions)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.end()
+def own_server(
+    *, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3)
+) -> AbstractContextManager[OwnServer]:
+    """Run a server until the block is left."""
+    return OwnServer(ahead, versions).running()

@@ -13,6 +13,7 @@ from server.redis_server import redis_server
 from browser.damaging_proxy import DamagingProxy
 from browser.ink import check_ink
 from browser.monitor import Played, fifteen_leads, saved
+from ecgframe.records import shipped_ecg
 
 GREEN = """([left, right]) => {
   const canvas = document.getElementById("traces");
@@ -159,3 +160,27 @@ def test_a_server_that_is_full_is_asked_again(open_monitor):
         first.page.close()
         second.wait("!s.lost && s.end > 0")
         assert second.page.is_hidden("#lost")
+
+
+def test_version_4_shows_the_same_signal(open_monitor):
+    with live("--protocol", 4) as server:
+        monitor = open_monitor(server.port)
+        monitor.wait("s.end > 2000")
+        assert monitor.page.text_content("#status-version") == "V4"
+        state = monitor.state
+        assert (state["gaps"], state["leads"][:3]) == ([], ["I", "II", "III"])
+        Played(shipped_ecg()).check(monitor.samples(state["start"], state["end"]))
+        monitor.check_quiet()
+
+
+def test_a_server_of_version_4_restarts(open_monitor, free_port):
+    first = LiveServer("--leads", "I,II", "--protocol", 4, "--port", free_port)
+    monitor = open_monitor(free_port)
+    monitor.wait("s.end > 1000")
+    first.end(signal.SIGKILL)
+    monitor.wait("s.link === 'reconnecting'")
+    with live("--leads", "I,II", "--protocol", 4, "--port", free_port):
+        monitor.wait("!s.lost", 30)
+        monitor.wait("s.gaps.length === 1 && s.reconnections === 1", 30)
+        monitor.wait(f"s.end > {monitor.state['end'] + 500}")
+        monitor.check_quiet(cut=True)

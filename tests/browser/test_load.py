@@ -42,18 +42,18 @@ def test_an_hour_of_signal_does_not_grow_the_memory(open_monitor, tmp_path):
         Played(record).check(monitor.last_samples(20_000))
         monitor.check_quiet()
     print(f"{(state['end'] - begun) / 1e6:.1f} million samples a lead: {first / 1e6:.2f} MB, then {last / 1e6:.2f} MB")
-    assert last - first < 2_000_000  # frames on their way; all samples since then would be 190 million
+    assert last - first < 2_000_000  # frames in transit; all samples since then would take 190 MB
 
 
 def memory(session, monitor):
-    """Bytes that the page holds once all is collected that nobody holds, array buffers included.
+    """Return the bytes of memory that the page uses after a garbage collection, with array buffers.
 
-    The least of many looks: frames that are on their way are in memory as well, more of them on a busy machine.
+    This is the minimum of several measurements, as frames in transit are in memory as well.
     """
-    return min(held(session, monitor) for _ in range(12))
+    return min(measure_memory(session, monitor) for _ in range(12))
 
 
-def held(session, monitor):
+def measure_memory(session, monitor):
     monitor.page.wait_for_timeout(120)
     for _ in range(2):
         session.send("HeapProfiler.collectGarbage")

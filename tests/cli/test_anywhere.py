@@ -111,6 +111,7 @@ def test_any_encoding_of_the_output_will_do(folder, encoding):
     assert "Ableitung_Ü" in (folder / "b.csv").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_sparkline_in_ascii(folder):
     said = run_all([("inspect", "a.frames")], folder=folder, environment={"PYTHONIOENCODING": "cp1252"})[0]
     assert re.search(rb"[_.,=+*#-]{30}", said)
@@ -165,6 +166,7 @@ def test_a_library_that_is_missing_is_no_traceback(folder, missing):
             assert missing in said
 
 
+@pytest.mark.slow
 def test_a_plain_file_needs_no_network(folder):
     said = run_all([("inspect", "a.frames"), ("sizes", "a.frames")], blocked=["websockets"], folder=folder)
     for text in said:

@@ -68,6 +68,21 @@ def test_a_stream_is_sent():
 
 
 @pytest.mark.slow
+def test_both_directions_speak_version_4():
+    with live("--protocol", 4, "--publish") as server, amplifier("cli 4"):
+        options = ("--protocol", 4, "--duration", 1.5, "--json")
+        sent = run("bridge", "lsl", "out", address(server.port), "ecg/1", *options).stdout
+        published = run("bridge", "lsl", "in", address(server.port), "--name", "cli 4", *options).stdout
+        code, log = server.end()
+    assert code == 0
+    assert log.count("uses V4 (negotiated)") == 2
+    for told in (sent, published):
+        [summary] = json.loads(told)["streams"]
+        assert summary["samples"] > 300
+        assert summary["is_whole"]
+
+
+@pytest.mark.slow
 def test_an_lsl_stream_is_published():
     with live("--publish", "--streams", 0) as server, amplifier("cli 1"):
         url = address(server.port)

@@ -3,19 +3,26 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import command_line
 import numpy as np
 import pytest
+from peak_memory import peak_memory
 from recordings import optional, toy_ecg, uninstall
 
+from ecgframe import MessageType, encode
 from ecgframe.cli.compare import plot
 from ecgframe.cli.compare import run as comparison
 from ecgframe.cli.compare import views as table
 from ecgframe.cli.compare.run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Way
 from ecgframe.cli.console import Terminal
+from ecgframe.frame_file import ecg_messages
 from ecgframe.records import Record, RecordError, shipped_ecg, write_record
 
+README = Path(__file__).parents[2] / "README.md"
 FRAMES = [way for way in WAYS if way.name == "ecgframe"]
 
 
@@ -35,7 +42,7 @@ def shipped() -> Comparison:
 def measured(shipped, monkeypatch):
     """Let the command print and plot the measurements of ``shipped``."""
 
-    def compare(_record, _budget, track):
+    def compare(_record, _budget, track, **_options):
         assert list(track(["a case"])) == ["a case"]
         return shipped
 
@@ -66,12 +73,13 @@ def printed(comparison: Comparison, width: int = 80, print_table=table.print_sho
 @pytest.mark.slow
 def test_every_form_length_version_and_compression_is_measured(shipped):
     assert set(shipped.costs) == {
-        Case(*parts) for parts in itertools.product(("float64", "float32", "counts"), (0.1, 1, 10), WAYS)
+        Case(*parts) for parts in itertools.product(("float64", "float32", "counts"), (0.05, 1, 10), WAYS)
     }
     assert {(way.version, way.compressed) for way in FRAMES} == {
-        (1, False), (2, False), (2, True), (3, False), (3, True)
+        (1, False), (2, False), (2, True), (3, False), (3, True), (4, False), (4, True)
     }  # fmt: skip
-    assert {way.ndarray for way in FRAMES} == {"list", "binary"}
+    assert {way.ndarray for way in FRAMES} == {"list", "binary", None}
+    assert {way.filter for way in FRAMES} == {None, "none", "delta"}
     assert not shipped.notes
 
 
@@ -86,11 +94,67 @@ def test_costs_are_of_one_frame(shipped):
     assert 0 < cost.decode < 1
 
 
+@pytest.mark.slow
 def test_json_is_written_without_spaces_and_orjson_alike(shipped):
     frame = shipped_ecg().physical()[:, :1000]
     bare = len(json.dumps(frame.tolist(), separators=(",", ":")))
     for rival in (JSON, ORJSON):
         assert bare < shipped.costs[Case("float64", 10.0, rival)].size / 10 < bare + 500
+
+
+def test_a_live_frame_of_version_4_has_the_size_that_is_promised(shipped):
+    """Header included, lossless, mean over the record: 50 ms and 1 s of the shipped ECG."""
+    for samples in ("counts", "float64"):  # float64 millivolts are found to be counts
+        delta = {
+            seconds: shipped.costs[Case(samples, seconds, Way("ecgframe", 4, None, False, "delta"))]
+            for seconds in (0.05, 1.0)
+        }
+        assert delta[0.05].size <= 315
+        assert delta[1.0].size <= 4300
+        assert 100 < delta[0.05].once < 200
+    share, _, _ = shipped.against(Case("float64", 0.05, Way("ecgframe", 4, None, False, "delta")), ORJSON)
+    assert share <= 0.072
+    none = shipped.costs[Case("counts", 0.05, Way("ecgframe", 4, None, False, "none"))]
+    assert none.size == 32 + 24 + 12 * 50 * 2
+
+
+def test_the_readme_has_these_sizes(shipped):
+    rows = re.findall(r"^\| (float.*?|ADC.*?), (.*?) \| (\d+%) \| (\d+%) \|", README.read_text("utf-8"), re.M)
+    titles = {title: samples for samples, title in table.TITLES.items()} | {"ADC counts (int16)": "counts"}
+    found = {(titles[title], form): sizes for title, form, *sizes in rows}
+    measured = {
+        (samples, table.form(way)): [
+            f"{shipped.against(Case(samples, seconds, way), ORJSON)[0]:.0%}" for seconds in (0.05, 1.0)
+        ]
+        for samples in table.TITLES
+        for way in table.SHORT
+        if (samples, way.filter) != ("float32", "delta")  # the filter is for integers
+    }
+    assert found == measured
+
+
+def test_sizes_are_means_over_the_recording(shipped):
+    """Those of all 200 frames of 50 ms, not of the 16 that are timed."""
+    messages = list(ecg_messages(shipped_ecg(), 50))
+    assert len(messages) == 200
+    sizes = [len(encode(MessageType.ECG_DATA, message, version=1)) for message in messages]
+    found = shipped.costs[Case("counts", 0.05, Way("ecgframe", 1, "list", False))].size
+    assert found == sum(sizes) / 200
+    assert found != sum(sizes[:16]) / 16
+
+
+def test_long_recordings_are_sized_in_part_unless_all_is_asked_for(monkeypatch):
+    monkeypatch.setattr(comparison, "MOST_SAMPLES", 40 * 18)
+    record = Record(toy_ecg().signal[:, :3600], 360, ("MLII",), gain=(200.0,), baseline=(0,))
+    part = comparison.compare(record, 0)
+    note = "Sizes for 0.05 s: of 40 of 200 frames, spread over the recording; --whole measures all."
+    assert note in part.notes
+    whole = comparison.compare(record, 0, whole=True)
+    assert not whole.notes
+    case = Case("counts", 0.05, Way("ecgframe", 4, None, False, "delta"))
+    assert part.costs[case].size != whole.costs[case].size
+    unnumbered = comparison.compare(record, 0, whole=True, sequence=False)
+    assert whole.costs[case].size - unnumbered.costs[case].size == 8
 
 
 def test_ratios_are_shares_of_size_and_factors_of_speed():
@@ -100,13 +164,13 @@ def test_ratios_are_shares_of_size_and_factors_of_speed():
 
 def test_a_short_recording_leaves_out_the_frames_it_cannot_fill():
     found = comparison.compare(Record(shipped_ecg().signal[:, :500], 1000, shipped_ecg().leads), 0)
-    assert found.frame_seconds == (0.1,)
+    assert found.frame_seconds == (0.05,)
     assert "No frames of 1 s and 10 s: the recording is 0.5 s long." in found.notes
 
 
 def test_a_recording_shorter_than_any_frame_is_refused():
-    with pytest.raises(RecordError, match=r"0\.05 s long, shorter than the shortest frame, 0\.1 s"):
-        comparison.compare(Record(shipped_ecg().signal[:, :50], 1000, shipped_ecg().leads), 0)
+    with pytest.raises(RecordError, match=r"0\.04 s long, shorter than the shortest frame, 0\.05 s"):
+        comparison.compare(Record(shipped_ecg().signal[:, :40], 1000, shipped_ecg().leads), 0)
 
 
 def test_a_physical_recording_has_no_counts():
@@ -121,6 +185,28 @@ def test_counts_of_unknown_gain_have_no_millivolts():
     assert any("does not say its gain" in note for note in found.notes)
 
 
+def test_frames_without_a_sample_are_left_out():
+    found = comparison.compare(Record(np.arange(60, dtype="int16").reshape(2, 30), 10, ("I", "II")), 0)
+    assert found.frame_seconds == (1.0,)
+    assert "No frames of 0.05 s: they hold no sample at 10 Hz." in found.notes
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lead", "why"),
+    [("int64", "I", "this message cannot be a record"), ("int16", "I" * 5000, "a template of 50")],
+)
+def test_what_cannot_be_a_record_is_compared_in_the_other_ways(tmp_path, dtype, lead, why):
+    record = Record(np.arange(600).reshape(2, 300).astype(dtype), 250, (lead, "II"), "counts")
+    found = comparison.compare(record, 0)
+    assert any(note.startswith(f"No records of counts: {why}") for note in found.notes)
+    assert {way.version for way in found.ways("counts")} == {None, 1, 2, 3}
+    assert "list, compressed" in printed(found)
+    assert "V1 binary" in printed(found, 200, table.print_all)
+    optional("matplotlib.figure")
+    with (tmp_path / "x.svg").open("wb") as file:
+        plot.draw(found, "title", file, ".svg")
+
+
 def test_missing_samples_can_be_compared():
     physical = toy_ecg().physical()[:, :400].copy()
     physical[0, 3] = np.nan
@@ -129,14 +215,14 @@ def test_missing_samples_can_be_compared():
 
 def test_long_recordings_are_sampled_all_over():
     record = toy_ecg()
-    chosen = [message["sequence"] for message in comparison._spread(record, 1.0, record.signal)]
+    chosen = [message["sequence"] for message in comparison._spread(record, 1.0, "counts")]
     assert len(chosen) == comparison.MOST_FRAMES
     assert (chosen[0], chosen[-1]) == (0, 299)
-    assert len(comparison._spread(shipped_ecg(), 10.0, shipped_ecg().signal)) == 1
+    assert len(comparison._spread(shipped_ecg(), 10.0, "counts")) == 1
 
 
 def test_a_way_that_does_not_give_back_its_samples_stops_the_comparison(monkeypatch):
-    monkeypatch.setattr(Way, "coder", lambda _way, _samples: (lambda _message: b"", lambda _frame: np.zeros(3)))
+    monkeypatch.setattr(Way, "coder", lambda _way, _samples: (lambda _message: b"", lambda _frame: np.zeros(3), int))
     with pytest.raises(AssertionError, match="does not give back what it was given"):
         comparison.compare(shipped_ecg(), 0)
 
@@ -184,7 +270,7 @@ def test_the_short_table_says_what_json_costs_and_what_frames_do_to_it():
 def test_the_short_table_is_short_and_fits_a_terminal(shipped):
     text = printed(shipped)
     assert max(map(len, text.splitlines())) <= 80
-    assert len(text.splitlines()) < 50
+    assert len(text.splitlines()) < 56
     assert "…" not in text
     for word in ("Size", "Encode", "Decode", "list", "binary", "compressed", "orjson", "array.tolist()", "--all"):
         assert word in text
@@ -204,7 +290,7 @@ def test_the_long_table_has_every_measurement(shipped):
     text = printed(shipped, 120, table.print_all)
     assert "…" not in text
     rows = [line for line in text.splitlines() if line.startswith(("float64", "float32", "ADC"))]
-    assert len(rows) == len(shipped.costs) == 108
+    assert len(rows) == len(shipped.costs) == 135
 
 
 @pytest.mark.slow
@@ -237,7 +323,7 @@ def test_json_is_all_that_goes_to_stdout(shipped):
     found = json.loads(result.stdout)
     assert found["record"]["leads"] == list(shipped_ecg().leads)
     assert found["measured_with"]["numpy"] == np.__version__
-    assert len(found["measurements"]) == 108
+    assert len(found["measurements"]) == 135
     binary = next(
         entry
         for entry in found["measurements"]
@@ -273,6 +359,7 @@ def test_the_comparison_can_be_drawn(tmp_path, suffix, magic):
     assert "is there already" in run("--plot", target, code=2, columns=200).output
 
 
+@pytest.mark.slow
 def test_a_drawing_of_one_kind_of_samples_and_one_length(tmp_path):
     optional("matplotlib.figure")
     with (tmp_path / "x.svg").open("wb") as file:
@@ -290,3 +377,23 @@ def test_without_matplotlib_nothing_is_measured_in_vain(tmp_path, monkeypatch):
     out = run("--budget", 0, "--plot", tmp_path / "x.png", code=1, columns=200).output
     assert 'drawing needs matplotlib, which is not installed: pip install "ecgframe[plot]"' in out
     assert not list(tmp_path.iterdir())
+
+
+def test_frames_of_floats_are_the_physical_values():
+    record = replace(shipped_ecg(), missing=int(shipped_ecg().signal[0, 1500]))
+    for samples, dtype in (("float64", np.float64), ("float32", np.float32)):
+        frames = comparison._spread(record, 1.0, samples)
+        for frame in frames:
+            start = frame["sequence"] * 1000
+            expected = record.physical()[:, start : start + 1000].astype(dtype)
+            np.testing.assert_array_equal(frame["signal"], expected, strict=True)
+            assert not {"gain", "baseline", "missing"} & set(frame)
+
+
+@pytest.mark.slow
+def test_a_large_recording_is_compared_in_little_memory(tmp_path):
+    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.int16, (12, 6_000_000)).flush()
+    code = """
+    app(["compare", sys.argv[1], "--sampling-rate", "250", "--gain", "200", "--budget", "1"], standalone_mode=False)
+    """
+    assert peak_memory(code, tmp_path / "a.npy", first="from ecgframe.cli.app import app") < 160 * 1024 * 1024

@@ -26,12 +26,12 @@ def server():
 @pytest.mark.slow
 def test_our_server_passes(server):
     output = run("conformance", server, "--stream", "ecg/1").output
-    assert re.search(r"^passed  1\.1   The server speaks first", output, re.M)
+    assert re.search(r"^passed  1\.1   The first message of the server", output, re.M)
     assert re.search(r"^skipped 6\.10  .*\n +the interval is 15\.0 s", output, re.M)
-    skipped = set(re.findall(r"^skipped (\S+)", output, re.M))
+    skipped = {number for number in re.findall(r"^skipped (\S+)", output, re.M) if not number.startswith("14.")}
     may_overtake = {"11.2"}  # as chance will have it: whether an alert comes just then
     assert skipped | may_overtake == {"4.3", "6.10", "8.3", "8.4", "11.1", "11.2", "12.3"}
-    assert re.search(r"^\d\d passed, \d skipped$", output, re.M)
+    assert re.search(r"^\d\d passed, \d\d skipped$", output, re.M)
 
 
 def test_json_and_a_report(server, tmp_path):
@@ -54,7 +54,7 @@ def test_a_failure_is_told_and_is_the_exit_code(server, monkeypatch):
     monkeypatch.setattr(import_module("ecgframe.cli.conformance.run"), "stream_names", lambda *_: None)
     output = run("conformance", server, "--case", "7.4", "--stream", "nothing/here", "--timeout", 0.2, code=3).output
     assert output == (
-        "failed  7.4   Data of a stream has its name in the field stream\n"
+        "failed  7.4   Data of a stream names the stream in the field stream\n"
         "              expected ECG_DATA; it did not come within 0.2 s\n"
         "1 failed\n"
     )

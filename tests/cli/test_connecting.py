@@ -182,6 +182,7 @@ def at(place, recording, arguments):
     return [places.get(one, one) for one in arguments]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
 def test_a_server_that_is_not_trusted_is_said_and_can_be(secure, recording, arguments):
     command = at(f"wss://localhost:{secure}/ws", recording, arguments)
@@ -291,6 +292,7 @@ def test_which_proxy_is_taken(monkeypatch, proxied):
 # --- streams ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nope", "[/bold]\x1b[2J"])
 @pytest.mark.parametrize(
     "arguments",
@@ -329,6 +331,7 @@ def test_a_stream_that_no_file_has_is_said(recording):
     assert run("inspect", recording, "--stream", "ecg/1", "--count", "1").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"streams": [1]}', b"[" * 100_000, b'{"streams": {"a": 1}}'])
 def test_a_server_that_tells_no_streams(body):
     """An invalid list of streams counts as a missing one; that no message came is reported."""
@@ -352,6 +355,7 @@ def test_a_server_that_tells_no_streams(body):
     assert "the server does not list its streams" in said
 
 
+@pytest.mark.slow
 def test_the_list_is_beside_the_websocket():
     with live("--streams", "2") as running:
         assert stream_names(f"ws://127.0.0.1:{running.port}/ws") == ["ecg/1", "ecg/2"]

@@ -195,6 +195,7 @@ def check(text, *, terminal, where):
         assert not strange, (where, strange, lines[-2000:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_of_a_hostile_peer_acts(name, poisoned, servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -65,6 +65,20 @@ def server():
 
 
 @pytest.mark.slow
+def test_version_4_is_relayed_and_shown(tmp_path):
+    """What both ends agree on; records are read by the templates that passed before."""
+    record = tmp_path / "session.pcap"
+    with live("--protocol", 4) as server:
+        with listening("proxy", 0, f"ws://127.0.0.1:{server.port}", "--record", record) as proxy:
+            watched = run("watch", f"{proxy.url}/ws", "ecg/1", "--seconds", 1, "--protocol", 4).output
+        assert re.search(r"connected, V4$", watched, re.M)
+    assert "form RECORD" in proxy.output
+    assert re.search(r"^\d+ valid frames relayed, 0 broken$", proxy.errors, re.M)
+    types = {one["type"]: one for one in json.loads(run("sizes", record, "--json").stdout)["types"]}
+    assert types["ECG_DATA"]["advice"] == "nothing to gain: signal is sent as int16, delta record"
+
+
+@pytest.mark.slow
 def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
     record = tmp_path / "session.pcap"
     with listening("proxy", 0, server, "--record", record) as proxy:
@@ -91,6 +105,7 @@ def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
     assert {"PROTOCOL_NEGOTIATION", "SUBSCRIPTION_ACK", "ECG_DATA"} <= set(answered)
 
 
+@pytest.mark.slow
 def test_frames_that_name_no_stream_are_told(server, tmp_path):
     """``encode`` and ``record`` write such files."""
     for stream in ({}, {"stream": "a"}):

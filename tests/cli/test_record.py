@@ -60,6 +60,10 @@ class Publisher:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
 
+    @property
+    def is_up(self) -> bool:
+        return self._handler is not None
+
     async def up(self) -> None:
         # Room for whole recordings: a recorder on a busy machine may be slower than a publisher at full speed.
         self._handler = handler = WebSocketBinaryHandler(settings=Settings(queue_frames=100_000, queue_bytes=1 << 30))
@@ -130,6 +134,7 @@ async def until(is_so, seconds=120.0) -> None:
 # --- restarts of the server ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["edf", "bdf", "wfdb", "frames", "mcap"])
 def test_recording_continues_after_restarts_of_the_server(tmp_path, form):
     """A minute of 12 leads at 500 Hz, 3 restarts: equal to the original, and missing only where frames were lost."""
@@ -344,6 +349,7 @@ class Recording:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
     ["edf", *(pytest.param(form, marks=SLOW) for form in ("bdf", "wfdb", "frames", "mcap"))],

@@ -274,3 +274,28 @@ def test_missing_notes_that_are_none(tmp_path):
     np.savez(tmp_path / "a.npz", signal=np.zeros((1, 5)), sampling_rate=5, missing=np.zeros(3))
     with pytest.raises(ValueError, match="its missing is invalid"):
         read_record(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(("record", "fill"), [(FLOATS, np.nan), (COUNTS, -32768)], ids=["floats", "counts"])
+def test_a_hole_in_the_times_is_a_gap_though_no_frame_has_a_number(tmp_path, record, fill):
+    frames = frames_of(record, without=["sequence"])
+    path = tmp_path / "hole.frames"
+    found = salvaged(path, *frames[:3], *frames[5:])
+    np.testing.assert_array_equal(found.found.record.signal, expected(record, slice(150, 250), fill))
+    with pytest.raises(FrameFileError, match="a gap: it begins 1 s after the end of the frame before it"):
+        read_frames(path)
+    path.write_bytes(b"".join(frames))
+    assert_same(read_frames(path).record, record)
+
+
+def test_a_pause_between_consecutive_numbers_is_a_gap(tmp_path):
+    codec, made = Codec(), []
+    for message in ecg_messages(COUNTS, EACH):
+        message["timestamp"] += 7 if message["sequence"] > 3 else 0.4 * (message["sequence"] % 2)
+        made.append(codec.encode(MessageType.ECG_DATA, message))
+    path = tmp_path / "pause.frames"
+    found = salvaged(path, *made).found.record
+    assert missing_in(found) == [(200, 860)]
+    np.testing.assert_array_equal(found.signal[:, 860:], COUNTS.signal[:, 200:])
+    with pytest.raises(FrameFileError, match=r"a gap: it begins 6\.6 s after the end of the frame before it"):
+        read_frames(path)

@@ -98,6 +98,7 @@ def test_samples_arrive_once_in_order_over_many_rounds(counting):
     assert timestamps - timestamps[0] == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_messages_say_what_the_counts_mean(counting):
     path, _ = counting
     with live(path, "--whole") as server:
@@ -256,6 +257,7 @@ def test_pages(alerting):
     assert refusal(alerting, "/ws")[0] == 426
 
 
+@pytest.mark.slow
 def test_metrics_are_scraped():
     text = optional("prometheus_client.parser").text_string_to_metric_families
     open_metrics = optional("prometheus_client.openmetrics.parser").text_string_to_metric_families

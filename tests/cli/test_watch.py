@@ -133,6 +133,7 @@ def test_a_signal_ends_it_with_a_summary(url, number):
     assert lines_of(output)[-1]["event"] == "summary"
 
 
+@pytest.mark.slow
 def test_in_a_terminal_there_is_a_table(url):
     ours, theirs = pty.openpty()
     output = b""

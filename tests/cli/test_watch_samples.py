@@ -221,6 +221,7 @@ def url(server):
     return f"ws://127.0.0.1:{server.port}/ws"
 
 
+@pytest.mark.slow
 def test_rows_of_a_server_are_those_of_its_recording_until_the_pipe_is_closed(url, tmp_path):
     """The only stream need not be named, and what was written can be read as a recording."""
     with Watching(url, "--samples") as watching:

@@ -343,6 +343,7 @@ def test_a_server_that_is_gone_does_not_hold_up_the_end():
     run(conversation())
 
 
+@pytest.mark.slow
 def test_a_server_that_reads_nothing_holds_up_the_end_for_the_timeout_and_no_longer():
     closed = asyncio.Event()
 

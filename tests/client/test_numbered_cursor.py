@@ -223,7 +223,7 @@ def test_an_answer_to_a_subscription_that_was_left_is_not_one_to_the_next():
             session=session,
             leaving={},
             asked=set(),
-            unheeded=Counter(),
+            obsolete=Counter(),
             wake=lambda: None,
             note_pressure=lambda _: None,
         )
@@ -354,3 +354,31 @@ def test_many_ends_become_one_gap_of_unknown_size():
     for epoch in range(1, 5):
         cursor.changed(EPOCH + epoch, 1, NOW + epoch, ended=2)
     assert [gap.frames for gap in cursor.ended()] == [None, 1, 1]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_message_that_comes_again_in_another_epoch_is_a_duplicate_and_no_loss(ahead):
+    cursor = cursor_at(0)
+    for number in (1, 2, 3):
+        cursor.take(at(number, ahead=ahead and number == 2), EPOCH)
+    cursor.changed(EPOCH + 1, 1, NOW + 50)
+    cursor.take(at(1, timestamp=NOW + 60), EPOCH + 1)
+    assert cursor.take(at(2, timestamp=NOW + 2, ahead=ahead), EPOCH + 1) == []
+    assert numbers_of(cursor.take(at(3, timestamp=NOW + 70), EPOCH + 1)) == [3]
+    assert numbers_of(cursor.take(at(5, timestamp=NOW + 3), EPOCH + 1)) == [1], "what is lost before it is told"
+    assert numbers_of(cursor.take(at(6, timestamp=NOW + 80), EPOCH + 1)) == [6]
+
+
+def test_the_same_timestamp_in_one_epoch_is_no_duplicate():
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(at(1, timestamp=NOW), EPOCH)) == [1]
+    assert numbers_of(cursor.take(at(2, timestamp=NOW), EPOCH)) == [2]
+
+
+def test_the_remembered_timestamps_are_bounded():
+    cursor = cursor_at(0)
+    for number in range(1, REMEMBERED + 2):
+        cursor.take(at(number), EPOCH)
+    cursor.changed(EPOCH + 1, 1, NOW + 10**6)
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 1), EPOCH + 1)) == [None, 1], "forgotten"
+    assert cursor.take(at(2, timestamp=NOW + 3), EPOCH + 1) == []

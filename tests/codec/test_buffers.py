@@ -132,7 +132,7 @@ def test_no_buffer_is_held_after_plain_data_was_decoded():
     "lender",
     [
         lambda: split(encode(MessageType.PING, 0))[1].obj,
-        lambda: decode(Codec(ndarray="binary").encode(MessageType.ECG_DATA, DATA)).data["signal"].base.obj,
+        lambda: decode(Codec(ndarray="binary").encode(MessageType.ECG_DATA, DATA)).data["signal"].base,
     ],
     ids=["payload", "array"],
 )

@@ -217,6 +217,7 @@ def test_what_a_record_stands_for_is_known_from_its_head(core):
     frame, _ = record_frame(core, MOST_SAMPLES // 3 + 1, rows=3, delta=True)
 
     class Template:
+        coder = None
         rows = 3
 
         def decode(self, payload, *, max_payload, copy, numeric):

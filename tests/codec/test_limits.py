@@ -79,6 +79,7 @@ REPEATED = 1000
 NDARRAY = b"\x83\xab__ndarray__\x01\xa5dtype\xa2u1\xa5shape\x90"
 
 
+@pytest.mark.slow
 @each_case(
     ("item", "counts"),
     [

@@ -42,6 +42,8 @@ class Counts:
 
     rows = 0
 
+    coder = None
+
     def __init__(self):
         self.limits = []
 
@@ -271,6 +273,8 @@ def test_a_template_is_told_the_limit_and_whether_to_copy():
 
 def test_a_validating_reader_checks_what_a_record_stands_for():
     class Wrong:
+        coder = None
+
         def decode(self, payload, *, max_payload, copy, numeric):
             return SimpleNamespace(data={"signal": "no numbers", "sampling_rate": 500})
 

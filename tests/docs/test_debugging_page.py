@@ -149,6 +149,7 @@ def test_a_command_that_listens_runs(command, folder, server):
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [one for one in COMMANDS if " serve " in one])
 def test_a_server_keeps_the_errors(command, folder):
     (folder / "errors.jsonl").unlink()

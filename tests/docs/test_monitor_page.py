@@ -26,6 +26,7 @@ def test_the_keys_are_those_of_the_page():
         assert f'does:"{does}"' in script
 
 
+@pytest.mark.slow
 def test_a_server_of_your_own_serves_the_page_with_its_streams(tmp_path, unused_port):
     for library in ("fastapi", "uvicorn", "websockets"):
         optional(library)

@@ -33,6 +33,7 @@ def test_each_adapter_has_an_example():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
 
 
+@pytest.mark.slow
 def test_the_token_of_a_browser_says_who_it_is():
     names = {}
     exec(TOKENS, names)

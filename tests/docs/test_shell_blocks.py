@@ -99,12 +99,14 @@ def write_record(folder):
     (folder / "100.dat").write_bytes(lead.tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", those(WATCHING))
 def test_a_stream_is_watched(command):
     with live() as server:
         assert run(*arguments(command, server.port)).output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", those(RECORDING))
 def test_a_stream_is_recorded(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

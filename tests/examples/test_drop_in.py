@@ -213,6 +213,7 @@ def test_timestamps_are_of_now(transcripts, server):
         assert all(earlier <= later for earlier, later in pairwise(stamps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", SERVERS)
 def test_silence_is_filled_with_heartbeats(server, monkeypatch):
     async def listen(module):

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from bridges.loopback import pylsl
-from programs import EXAMPLES, PACKAGES
+from programs import output_of
 
 
 def round_trip(seconds: int) -> list[str]:
-    """The lines that the example prints."""
+    """Return the lines that the example prints."""
     assert pylsl.protocol_version() >= 100
-    done = subprocess.run(
-        [sys.executable, "-P", str(EXAMPLES / "lsl_round_trip.py"), str(seconds)],
-        env=os.environ | {"PYTHONPATH": str(PACKAGES)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return output_of("lsl_round_trip.py", seconds).splitlines()
 
 
 @pytest.mark.slow

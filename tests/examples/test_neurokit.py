@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from programs import EXAMPLES, PACKAGES
+from programs import output_of
 
 from ecgframe.features import HeartDetector
 from ecgframe.records import Annotation, read_record, save_record, shipped_ecg
@@ -24,16 +21,8 @@ pytestmark = pytest.mark.skipif(
 def waves(tmp_path, source: object) -> tuple[str, tuple[Annotation, ...]]:
     """Return the output of the example, and the annotations of the file that it writes."""
     target = tmp_path / "waves.npz"
-    done = subprocess.run(
-        [sys.executable, "-P", str(EXAMPLES / "neurokit_waves.py"), str(source), str(target), "II"],
-        env=os.environ | {"PYTHONPATH": str(PACKAGES)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, read_record(target).annotations
+    printed = output_of("neurokit_waves.py", source, target, "II")
+    return printed, read_record(target).annotations
 
 
 @pytest.mark.slow

@@ -52,6 +52,7 @@ def test_a_server_runs_and_ends(server):
         assert process.wait(timeout=120) in (0, -15)
 
 
+@pytest.mark.slow
 def test_viewers_of_a_server_that_ends_are_told():
     async def talk(process):
         async with client(port_of(process)) as viewer:

@@ -251,6 +251,7 @@ def over_the_silence(looks, sought):
             yield second - past[-1] - 60 / status.rate_bpm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [125, 250, 500])
 @pytest.mark.parametrize(("before", "after"), [(80, 60), (80, 40), (80, 30), (120, 60), (200, 100)])
 def test_a_falling_rate_is_at_no_look_above_what_the_silence_allows(before, after, rate):
@@ -378,6 +379,7 @@ def three_leads(seconds=40, rate=250):
     return np.stack([0.6 * base, base, -0.8 * base]) + rng.normal(0, 0.01, (3, len(base)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "quality"),
     [(np.nan, SignalQuality.OFF), (0.0, SignalQuality.OFF), (5.0, SignalQuality.SATURATED), (-5.0, "saturated")],
@@ -402,6 +404,7 @@ def test_a_lead_without_beats_is_left_for_one_that_has_them():
     assert all(status.rhythm == Rhythm.BEATING for status in later(looks, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.3, 0.6, 1.0])
 @pytest.mark.parametrize("bpm", [50, 75, 140])
 def test_muscle_noise_is_no_rate_and_the_rate_is_back_4_s_after_it(bpm, size):
@@ -414,6 +417,7 @@ def test_muscle_noise_is_no_rate_and_the_rate_is_back_4_s_after_it(bpm, size):
     assert all(rate == pytest.approx(bpm, rel=0.1) for rate in rates_of(looks, 13, 16.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bpm", [40, 75])
 @pytest.mark.parametrize("noisy", [4, 6, 12])
 def test_a_beating_heart_is_at_no_look_an_asystole_after_muscle_noise(bpm, noisy):
@@ -470,6 +474,7 @@ def test_an_asystole_is_one_in_all_leads():
     assert {(status.rhythm, status.rate_bpm) for status in later(looks, 14)} == {(Rhythm.ASYSTOLE, None)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leads", [("II",), THREE])
 def test_leads_that_fall_off_soon_after_a_beat_are_at_no_look_an_asystole(leads):
     sought = beats_at(75, 0, 10)
@@ -486,6 +491,7 @@ def test_leads_that_fall_off_soon_after_a_beat_are_at_no_look_an_asystole(leads)
         assert {(status.rhythm, status.rate_bpm) for status in off} == {(Rhythm.UNKNOWN, None)}, after
 
 
+@pytest.mark.slow
 def test_leads_that_come_back_are_at_no_look_an_asystole():
     sought = beats_at(75, 0, 8)
     for off in np.arange(3.0, 5.0, 0.11):

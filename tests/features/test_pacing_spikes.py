@@ -72,6 +72,7 @@ def test_no_more_are_kept_than_anybody_looks_at():
     assert kept[-1].sample == pytest.approx(74.75 * 500, abs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [200, 250, 500, 1000])
 @pytest.mark.parametrize("kind", ["white", "smoothed", "50 Hz"])
 def test_neither_noise_nor_the_top_of_a_beat_is_a_spike(rate, kind):

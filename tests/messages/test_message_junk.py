@@ -11,7 +11,15 @@ from hypothesis.extra import numpy as st_numpy
 from thoroughness import examples
 
 from ecgframe.errors import InvalidDataFormat, MissingRequiredFields
-from ecgframe.messages import PAYLOADS, _schema, check_received, check_sent
+from ecgframe.messages import (
+    PAYLOADS,
+    _check,
+    _is_valid_as_it_is,
+    _normalised,
+    _schema,
+    check_received,
+    check_sent,
+)
 from ecgframe.protocol import MessageType
 
 NAMES = sorted({name for kind in MessageType if (schema := _schema(kind)) for name in schema.rules} | {"samplingRate"})
@@ -59,3 +67,20 @@ def refusal(check, message_type, data):
     except (MissingRequiredFields, InvalidDataFormat) as error:
         return error
     return None
+
+
+@given(data=junk)
+@examples(400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_field_is_accepted_if_it_has_no_fault(data):
+    for schema in filter(None, map(_schema, MessageType)):
+        for name, rule in schema.rules.items():
+            assert rule.accepts(data) == (rule.fault(data) is None), (schema.type, name)
+
+
+@given(message_type=st.sampled_from(list(PAYLOADS)), data=likely, version=st.sampled_from([None, 1, 3, 4]))
+@examples(400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_valid_as_it_is_passes_all_checks(message_type, data, version):
+    schema = _schema(message_type)
+    if schema is not None and schema.accepts and _is_valid_as_it_is(schema, data):
+        assert _normalised(schema, data) is data
+        _check(schema, data, version)

@@ -17,9 +17,11 @@ from thoroughness import examples
 from verdicts import verdict
 
 import ecgframe
+from ecgframe.protocol import RECORD_HEADER, Form, MessageType
 from ecgframe.records import shipped_ecg
 
 LIMIT = 2**20
+PLAIN = ecgframe.Codec(version=4, compression=None)
 SEED = random.SystemRandom().getrandbits(32)
 each_core = pytest.mark.parametrize("core", CORES)
 ALL = [core.values[0] for core in CORES]
@@ -48,6 +50,7 @@ def test_every_core_writes_the_oracles_bytes_and_reads_them_back(signal, time, s
         assert (read.time, read.sequence) == (time, sequence)
         assert read.data.keys() == message.keys()
         assert all(oracle.same(read.data[name], message[name]) for name in message)
+        compare_with_the_codec(core, found, expected, read)
         raw = found.without_filter(expected)
         assert raw == record_oracle.write_record(template, time, sequence, counts, delta=False, digest=digest)
         assert len(expected) <= len(raw)
@@ -77,8 +80,23 @@ def compare(template, record):
         else:
             assert isinstance(outcomes[-1], twin.Refusal), outcomes[-1]
             assert (outcomes[-1].code, outcomes[-1].check) == expected
+        compare_with_the_codec(core, found, record, outcomes[-1])
     if expected is not None:
         assert outcomes[0] == outcomes[-1]
+
+
+def compare_with_the_codec(core, template, record, outcome):
+    """The codec reads most records by another way, which makes the same maps and gives the same verdicts."""
+    if len(record) < RECORD_HEADER:
+        return  # the codec encodes none
+    frame = PLAIN.encode(MessageType.ECG_DATA, record, stream_id=7, sequence=1, form=Form.RECORD)
+    message = twin.outcome(core.Codec(max_payload=LIMIT).decode, frame, templates={(7, template.number): template})
+    if isinstance(outcome, twin.Refusal):
+        assert (message.code, message.check) == (outcome.code, outcome.check)
+    else:
+        assert list(message.data) == list(outcome.data)
+        assert oracle.same(message.data, outcome.data)
+        assert message.nbytes == len(record)
 
 
 @given(rs.signals(), st.integers(0, 2**32 - 1))
@@ -200,3 +218,25 @@ def test_random_bytes(core):
         assert not isinstance(found, twin.Refusal) or found.check == 11
         accepted += not isinstance(found, twin.Refusal)
     assert accepted
+
+
+@each_core
+def test_each_message_has_lists_and_maps_of_its_own(core):
+    fields = {"leads": ["I"], "device": {"name": "a", "parts": [1]}, "gain": np.array([2.0])}
+    template = core.Template(1, "ecg/1", "int16", 1, fields)
+    frame = PLAIN.encode(
+        MessageType.ECG_DATA,
+        template.encode(np.array([[1, 2]], "int16"), 0),
+        stream_id=7,
+        sequence=1,
+        form=Form.RECORD,
+    )
+    read = [core.Codec().decode(frame, templates={(7, 1): template}).data for _ in range(2)]
+    read[0]["leads"].append("II")
+    read[0]["device"]["parts"].append(2)
+    read[0]["gain"][0] = 3
+    read[0]["more"] = 1
+    del read[0]["stream"]
+    expected = {**fields, "stream": "ecg/1", "signal": np.array([[1, 2]], "int16"), "timestamp": 0.0}
+    assert oracle.same(read[1], expected)
+    assert oracle.same(core.Codec().decode(frame, templates={(7, 1): template}).data, expected)

@@ -198,6 +198,23 @@ def test_the_notes_of_a_watch_with_decimal_commas_are_no_names(csv):
     np.testing.assert_allclose(record.signal, [[0.1005, -0.2005]])
 
 
+@pytest.mark.parametrize("order", [("Lead,Lead I", "Unit,\N{MICRO SIGN}V"), ("Unit,\N{MICRO SIGN}V", "Lead,Lead I")])
+def test_the_whole_export_of_a_watch(csv, order):
+    lines = ('Name,"A B"', "Recorded Date,2022-03-04 05:06:07 +0100", "Symptoms,", "Software Version,1.90")
+    lines += ('Device,"Watch6,2"', "Sample Rate,512 hertz", "", "", *order, "", "12.5", "-13.25", "14.5")
+    record = read_record(csv("\n".join(lines) + "\n"))
+    assert (record.sampling_rate, record.leads, record.units) == (512, ("I",), "mV")
+    assert record.start.isoformat() == "2022-03-04T05:06:07+01:00"
+    np.testing.assert_allclose(record.physical(), [[0.0125, -0.01325, 0.0145]])
+
+
+def test_times_without_a_unit_that_are_no_seconds_are_refused(csv):
+    path = csv("time,II (mV)\n0,1\n4,2\n8,3\n")
+    refused(path, r"its times have no unit, and as seconds they give 0.25 Hz, .*'time \(ms\)', .*--sampling-rate")
+    assert read_record(path, 250).sampling_rate == 250
+    assert read_record(csv("time (s),II (mV)\n0,1\n4,2\n8,3\n")).sampling_rate == 0.25
+
+
 # --- units ---
 
 UNITS = {"V": 1000, "mV": 1, "uV": 1e-3, "\N{MICRO SIGN}V": 1e-3, "\N{GREEK SMALL LETTER MU}V": 1e-3, "nV": 1e-6} | {
@@ -370,7 +387,7 @@ def test_the_time_may_be_called_and_stand_anywhere(csv, name):
 @pytest.mark.parametrize("digits", [4, 6, 17])
 def test_the_rate_comes_out_of_rounded_times(csv, rate, digits):
     rows = "".join(f"{number / rate:.{digits}f},0.5\n" for number in range(3000))
-    assert read_record(csv("time,I\n" + rows)).sampling_rate == rate
+    assert read_record(csv("time (s),I\n" + rows)).sampling_rate == rate
 
 
 def test_times_in_exponent_notation_count_as_exact(csv):
@@ -459,11 +476,12 @@ def test_times_of_an_unknown_unit_are_refused(csv):
 
 
 def test_times_without_a_unit_are_said(csv):
-    path = csv("time,I (mV)\n0,0.5\n4,0.5\n8,0.5\n")
+    path = csv("time,I (mV)\n0,0.5\n0.004,0.5\n0.008,0.5\n")
     assert (read_record(path).sampling_rate, read_record(path).repaired) == (
-        0.25,
+        250,
         ("no unit is given for its times: taken as seconds",),
     )
+    path = csv("time,I (mV)\n0,0.5\n4,0.5\n8,0.5\n")
     assert read_record(path, 0.25).repaired == ()
     told = read_record(path, 250)
     assert (told.sampling_rate, told.repaired) == (250, ("no unit is given for its times: taken as milliseconds",))
@@ -555,8 +573,8 @@ def test_times_of_other_units_and_dates_are_read(csv, name, times):
 
 
 def test_the_column_of_times_can_be_named(csv):
-    path = csv("clock,I\n0,0.5\n0.5,0.6\n")
-    assert read_record(path, time_column="clock").sampling_rate == 2
+    path = csv("clock,I\n0,0.5\n0.05,0.6\n")
+    assert read_record(path, time_column="clock").sampling_rate == 20
     refused(path, r"no column is called 'when'; it has 'clock', 'I'", time_column="when")
 
 

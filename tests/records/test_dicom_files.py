@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import assert_same, optional
 
-from ecgframe.records import Annotation, RecordError, read_record, shipped_ecg
+from ecgframe.records import Annotation, RecordError, mapped, read_record, shipped_ecg
 
 
 @pytest.fixture
@@ -64,6 +64,13 @@ def test_physical_values_are_those_of_pydicom(dataset, tmp_path):
 def test_labels_come_before_codes_as_names_of_leads(dataset, tmp_path):
     channels(dataset)[0].ChannelLabel = "Lead D1"
     assert read_record(write(dataset, tmp_path)).leads[:2] == ("D1", "II")
+
+
+def test_augmented_leads_have_their_short_names(dataset, tmp_path):
+    """The coding scheme of MDC names them by what they are."""
+    for number, meaning in enumerate(("aVR, augmented voltage, right", "aVF, augmented voltage, foot"), 3):
+        channels(dataset)[number].ChannelSourceSequence[0].CodeMeaning = meaning
+    assert read_record(write(dataset, tmp_path)).leads[3:5] == ("aVR", "aVF")
 
 
 def test_without_sensitivity_the_samples_are_bare_counts(dataset, tmp_path):
@@ -170,6 +177,46 @@ def test_a_skew_moves_a_channel(dataset, tmp_path):
     np.testing.assert_array_equal(record.signal[2, 3:10_000], shipped_ecg().signal[2, :9997])
     np.testing.assert_array_equal(record.signal[3, 5:10_000], shipped_ecg().signal[3, :9995])
     assert record.is_missing()[2, :3].all()
+
+
+@pytest.mark.parametrize("element", ["ChannelTimeSkew", "ChannelOffset"])
+def test_a_skew_in_seconds_moves_a_channel(dataset, tmp_path, element):
+    channels(dataset)[0].ChannelSampleSkew = "1"
+    setattr(channels(dataset)[0], element, "0.005")
+    record = read_record(write(dataset, tmp_path))
+    assert record.samples == 10_006
+    assert record.is_missing()[0].nonzero()[0].tolist() == list(range(6))
+    assert record.is_missing()[1].nonzero()[0].tolist() == list(range(10_000, 10_006))
+    np.testing.assert_array_equal(record.signal[0, 6:], shipped_ecg().signal[0])
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_samples_that_are_not_announced_are_named(dataset, tmp_path, monkeypatch, is_large):
+    if is_large:
+        monkeypatch.setattr(mapped, "LARGE", 0)
+    dataset.WaveformSequence[0].NumberOfWaveformSamples = 9000
+    record = read_record(write(dataset, tmp_path))
+    assert record.samples == 9000
+    assert "1,000 samples of RHYTHM after the 9,000 that it announces" in record.left_out
+
+
+def test_a_start_that_is_no_date_is_named(dataset, tmp_path):
+    dataset.AcquisitionDateTime = "20200230"
+    record = read_record(write(dataset, tmp_path))
+    assert record.start is None
+    assert "the start 20200230, which is no valid date" in record.left_out
+
+
+def test_a_lead_that_is_off_is_named(dataset, tmp_path):
+    channels(dataset)[2].ChannelStatus = ["DISCONNECTED", "TEST DATA"]
+    channels(dataset)[3].ChannelStatus = "OK"
+    assert "status of III: DISCONNECTED, TEST DATA" in "; ".join(read_record(write(dataset, tmp_path)).comments)
+
+
+def test_blanks_are_no_part_of_a_unit(dataset, tmp_path):
+    for channel in channels(dataset):
+        channel.ChannelSensitivityUnitsSequence[0].CodeValue = " uV "
+    assert_same(read_record(write(dataset, tmp_path)), shipped_ecg())
 
 
 def test_a_derived_group_is_left_out_by_name(original):
@@ -398,8 +445,8 @@ def groups(draw):
     return bits, interpretation, counts, padding, calibration
 
 
-@given(group=groups(), is_little=st.booleans(), units=st.sampled_from(["uV", "mV", "mm[Hg]"]))
-def test_any_waveform_has_the_values_that_pydicom_gives(tmp_path_factory, group, is_little, units):
+@given(group=groups(), is_little=st.booleans(), units=st.sampled_from(["uV", "mV", "mm[Hg]"]), is_large=st.booleans())
+def test_any_waveform_has_the_values_that_pydicom_gives(tmp_path_factory, group, is_little, units, is_large):
     from pydicom import Dataset, FileMetaDataset, dcmread, dcmwrite, uid
 
     bits, interpretation, counts, padding, calibration = group
@@ -428,7 +475,10 @@ def test_any_waveform_has_the_values_that_pydicom_gives(tmp_path_factory, group,
     dataset.SOPClassUID, dataset.SOPInstanceUID = uid.TwelveLeadECGWaveformStorage, "1.2.3"
     path = tmp_path_factory.mktemp("any") / "a.dcm"
     dcmwrite(path, dataset, implicit_vr=False, little_endian=is_little, enforce_file_format=True)
-    record = read_record(path)
+    with pytest.MonkeyPatch.context() as patched:
+        if is_large:
+            patched.setattr(mapped, "LARGE", 0)
+        record = read_record(path)
     by_pydicom = dcmread(path)
     if not is_little:  # pydicom reads them in the wrong order
         sequence = by_pydicom.WaveformSequence[0]

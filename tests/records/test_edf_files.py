@@ -388,3 +388,49 @@ def test_any_file_has_the_values_that_edfio_gives(tmp_path_factory, kind, data, 
         values = signal_of_edfio.data * factor
         np.testing.assert_allclose(row, values, rtol=1e-9, atol=1e-9 * np.abs(values).max())
     assert record.units == ("Ohm" if units == "Ohm" else "mV")
+
+
+# --- what the header does not state ---
+
+
+def changed(path: Path, place: int, text: bytes) -> Path:
+    octets = bytearray(path.read_bytes())
+    octets[place : place + len(text)] = text
+    path.write_bytes(octets)
+    return path
+
+
+def test_a_start_that_is_no_date_is_named(edfio, tmp_path):
+    path = write(edfio, tmp_path, signal(edfio, ramp(500), 250, "ECG"))
+    record = read_record(changed(changed(path, 88, b" " * 80), 168, b"31.02.2025.00.00"))
+    assert (record.start, record.left_out) == (None, ("the start 31.02.2025.00.00, which is no valid date",))
+    assert read_record(changed(path, 88, b"Startdate X X X X")).left_out == ()
+
+
+def test_a_data_record_without_duration_is_refused(edfio, tmp_path):
+    path = write(edfio, tmp_path, signal(edfio, ramp(500), 250, "ECG"))
+    for duration in (b"0       ", b"-1      "):
+        with pytest.raises(
+            RecordError, match=r"its header says that a data record lasts -?[01] s, which no signal does"
+        ):
+            read_record(changed(path, 244, duration))
+
+
+def test_an_empty_range_is_named(edfio, tmp_path):
+    path = write(edfio, tmp_path, signal(edfio, ramp(500), 250, "ECG"))
+    record = read_record(changed(path, 256 + 104, b"1       1       "))
+    assert (record.units, record.repaired) == (
+        "counts",
+        ("the range of ECG in the header is empty: the samples are counts",),
+    )
+
+
+def test_a_text_is_no_start_of_a_data_record(edfio, tmp_path):
+    """Without the empty text that the start of a record has, a list has annotations; and gaps are not known."""
+    notes = [edfio.EdfAnnotation(0.25, None, "VT")]
+    path = write(edfio, tmp_path, signal(edfio, ramp(500), 250, "ECG"), annotations=notes)
+    octets = path.read_bytes().replace(b"+0\x14\x14\0", b"\0\0\0\0\0", 1).replace(b"EDF+C", b"EDF+D", 1)
+    path.write_bytes(octets)
+    record = read_record(path)
+    assert record.annotations == (Annotation(0.25, "VT"),)
+    assert record.repaired == ("the times of 1 of its 2 data records are not stated; they follow each other",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 from peak_memory import peak_memory
 from recordings import assert_same, optional
 
-from ecgframe.records import Record, RecordError, mapped, read_record, save_record, wfdb_blocks
+from ecgframe.records import Record, RecordError, mapped, read_record, save_record, wfdb_blocks, wfdb_files
+from ecgframe.records import record as record_module
 from ecgframe.records.mapped import MappedFile, Reading
 from ecgframe.records.record import missing_samples
 from ecgframe.records.sample_buffer import SampleBuffer
@@ -91,6 +93,7 @@ def write_wfdb(folder: Path, fmts: list[str], signals: list[np.ndarray], per_fra
     return folder / f"{name}.dat"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # in wfdb
 @pytest.mark.parametrize("fmts", [["212"] * 3, ["24"] * 3, ["80"] * 3, ["32", "16", "16"], ["16", "212", "24"]])
 @pytest.mark.parametrize("per_frame", [[1, 1, 1], [2, 2, 1]])
@@ -100,12 +103,136 @@ def test_wfdb_is_read_in_blocks_as_at_once(tmp_path, monkeypatch, fmts, per_fram
     last = write_wfdb(tmp_path, fmts, signals, per_frame)
     leads = ["I", "II"]
     small = read_record(tmp_path / "a", leads=leads)
+    by_wfdb = optional("wfdb").rdrecord(str(tmp_path / "a"), physical=False, smooth_frames=False)
+    expected = np.array(by_wfdb.e_d_signal[:2])
+    np.testing.assert_array_equal(np.where(small.is_missing(), expected, small.signal), expected)
     monkeypatch.setattr(mapped, "LARGE", 0)
     monkeypatch.setattr(wfdb_blocks, "_AT_ONCE", at_once)
+    monkeypatch.setattr(wfdb_blocks, "_KEPT", 1000)
     assert_same(read_record(tmp_path / "a", leads=leads), small)
     last.write_bytes(last.read_bytes()[:-20])
     with pytest.raises(RecordError, match=r"a\.hea: not readable as WFDB .*are the files .* whole\?"):
         read_record(tmp_path / "a", leads=["III"])
+
+
+@pytest.mark.parametrize("fmt", ["16", "61", "160", "24", "32", "80", "212", "310", "311"])
+def test_bytes_of_any_format_are_what_wfdb_reads(tmp_path, monkeypatch, fmt):
+    """Random bytes, with several samples per frame and a skew, of which the last samples are missing."""
+    monkeypatch.setattr(wfdb_blocks, "_AT_ONCE", 40)
+    width, bits = (
+        4,
+        {"16": 16, "61": 16, "160": 16, "24": 24, "32": 32, "80": 8, "212": 12, "310": 32 / 3, "311": 32 / 3},
+    )
+    random = np.random.default_rng(3).integers(0, 256, 12_000, np.uint8)
+    if fmt == "311":
+        random[3::4] &= 0x3F  # two bits that are not used, and that wfdb takes for a part of the sample
+    octets = random.tobytes()
+    frames = int(len(octets) * 8 / bits[fmt] // width)
+    (tmp_path / "a.dat").write_bytes(octets)
+    forms = ("x2", "", ":3")
+    lines = [f"a.dat {fmt}{form} 200/mV 16 0 0 0 0 {lead}\n" for form, lead in zip(forms, LEADS, strict=False)]
+    (tmp_path / "a.hea").write_text("".join([f"a 3 250 {frames}\n", *lines]))
+    if fmt == "61":  # which wfdb cannot read
+        (tmp_path / "a.dat").write_bytes(np.frombuffer(octets, ">i2").astype("<i2").tobytes())
+        (tmp_path / "b.hea").write_text((tmp_path / "a.hea").read_text().replace(" 61", " 16"))
+    by_wfdb = (
+        optional("wfdb")
+        .rdrecord(str(tmp_path / ("b" if fmt == "61" else "a")), physical=False, smooth_frames=False)
+        .e_d_signal
+    )
+    (tmp_path / "a.dat").write_bytes(octets)
+    for number, lead in enumerate(LEADS[:3]):
+        found = read_record(tmp_path / "a", leads=[lead])
+        expected = by_wfdb[number].astype(float)
+        lost = found.is_missing()[0]
+        np.testing.assert_array_equal(found.signal[0][~lost], expected[~lost])
+        assert (expected[lost] == wfdb_files.MISSING[fmt]).all()
+        assert not (expected[~lost] == wfdb_files.MISSING[fmt]).any()
+        assert lost[-3:].all() == (lead == "III")
+
+
+def test_segments_are_read_in_blocks(tmp_path, monkeypatch, tiny):
+    """Segments of different gains, with a skew, a gap, and a lead that only one of them has."""
+    monkeypatch.setattr(wfdb_blocks, "_AT_ONCE", 30)
+    monkeypatch.setattr(record_module, "PORTION", 70)
+    random = np.random.default_rng(5)
+    counts = random.integers(-1000, 1000, (3, 2, 211))
+    expected = np.full((2, 4 * 211), np.nan)
+    lines = ["m/5 2 250 844", "layout 0", "a 211", "~ 211", "b 211", "c 211"]
+    (tmp_path / "layout.hea").write_text("layout 2 250 0\n~ 0 200/mV 0 0 0 0 0 I\n~ 0 200/mV 0 0 0 0 0 II\n")
+    for number, (name, place, gain, skew) in enumerate((("a", 0, 200, 0), ("b", 2, 100, 5), ("c", 3, 150, 0))):
+        leads = ("I",) if name == "c" else ("I", "II")
+        rows = counts[number, : len(leads)]
+        rows.T.astype("<i2").tofile(tmp_path / f"{name}.dat")
+        of_leads = [
+            f"{name}.dat 16{f':{skew}' if lead == 'II' else ''} {gain}(7)/mV 16 0 0 0 0 {lead}" for lead in leads
+        ]
+        (tmp_path / f"{name}.hea").write_text("\n".join([f"{name} {len(leads)} 250 211", *of_leads]) + "\n")
+        for row, lead in enumerate(leads):
+            late = skew if lead == "II" else 0
+            expected[row, place * 211 : (place + 1) * 211 - late] = (rows[row][late:] - 7) / gain
+    (tmp_path / "m.hea").write_text("\n".join(lines) + "\n")
+    found = read_record(tmp_path / "m")
+    np.testing.assert_allclose(found.physical(), expected, rtol=1e-12)
+    assert is_mapped(found.signal)
+
+
+def dicom_groups(folder: Path, syntax: str, *, is_undefined: bool) -> Path:
+    """Write an ECG of four columns and a strip, with a skew, an annotation and a large private field."""
+    pydicom = optional("pydicom")
+    dataset = pydicom.dcmread(optional("pydicom.data").get_testdata_file("waveform_ecg.dcm"))
+    original = dataset.WaveformSequence[0]
+    is_little = syntax != "ExplicitVRBigEndian"
+    counts = np.frombuffer(original.WaveformData, "<i2").reshape(-1, 12)
+    parts = []
+    for number, columns in enumerate((slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12), slice(1, 2))):
+        rows = slice(2500 * number, 2500 * (number + 1)) if number < 4 else slice(None)
+        part = copy.deepcopy(original)
+        part.NumberOfWaveformSamples, part.NumberOfWaveformChannels = counts[rows, columns].shape
+        part.ChannelDefinitionSequence = list(original.ChannelDefinitionSequence)[columns]
+        part.MultiplexGroupTimeOffset = str(2500 * number) if number < 4 else "0"
+        part.WaveformData = counts[rows, columns].astype("<i2" if is_little else ">i2").tobytes()
+        if number == 2:
+            part.ChannelDefinitionSequence[1].ChannelSampleSkew = "7"
+            part.add_new(0x5400100A, "OW", np.array(counts[6000, 7], "<i2" if is_little else ">i2").tobytes())
+        parts.append(part)
+    note = pydicom.Dataset()
+    note.ReferencedWaveformChannels, note.ReferencedSamplePositions = [2, 1], 501
+    note.TemporalRangeType, note.UnformattedTextValue = "POINT", "PVC"
+    dataset.WaveformSequence, dataset.WaveformAnnotationSequence = parts, [note]
+    dataset.WaveformSequence.is_undefined_length = is_undefined
+    for part in parts:
+        part.is_undefined_length_sequence_item = is_undefined
+        part.ChannelDefinitionSequence.is_undefined_length = is_undefined
+    dataset.add_new(0x00091010, "OB", bytes(100_000))
+    dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    path = folder / "a.dcm"
+    pydicom.dcmwrite(
+        path, dataset, implicit_vr=syntax.startswith("Implicit"), little_endian=is_little, force_encoding=True
+    )
+    return path
+
+
+@pytest.mark.parametrize("is_undefined", [False, True])
+@pytest.mark.parametrize(
+    "syntax",
+    ["ExplicitVRLittleEndian", "ExplicitVRBigEndian", "ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian"],
+)
+def test_a_large_dicom_file_is_read_as_a_small_one(tmp_path, monkeypatch, syntax, is_undefined):
+    path = dicom_groups(tmp_path, syntax, is_undefined=is_undefined)
+    small = read_record(path)
+    assert len(small.leads) == 13
+    assert small.annotations
+    assert small.missing is not None
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    large = read_record(path)
+    assert_same(large, small)
+    for name in ("start", "annotations", "missing", "left_out", "repaired", "device", "comments"):
+        assert getattr(large, name) == getattr(small, name), name
+    assert is_mapped(large.signal)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RecordError, match=r"a\.dcm: .*(not readable as a DICOM waveform|cut short)"):
+        read_record(path)
 
 
 def test_format_61_is_converted_to_the_byte_order_of_the_machine(tmp_path, tiny):
@@ -247,6 +374,16 @@ def wfdb(folder: Path) -> Path:
     return folder / "a.hea"
 
 
+def wfdb_segments(folder: Path) -> Path:
+    """Eight segments with a skew."""
+    frames = SAMPLES // 8
+    lines = [f"a.dat 16:{int(lead == 'V6')} 200/mV 16 0 0 0 0 {lead}" for lead in LEADS]
+    (folder / "a.hea").write_text("\n".join([f"a 12 250 {frames}", *lines]) + "\n")
+    sparse(folder / "a.dat", b"", 2 * 12 * (frames + 1))
+    (folder / "m.hea").write_text(f"m/8 12 250 {SAMPLES}\n" + f"a {frames}\n" * 8)
+    return folder / "m.hea"
+
+
 def edf(folder: Path) -> Path:
     """One record of a second, and then more of them."""
     optional("edfio")
@@ -256,8 +393,26 @@ def edf(folder: Path) -> Path:
     return sparse(folder / "a.edf", bytes(begin), (len(begin) - 256 * 14) * (SAMPLES // 250 - 1))
 
 
+def dicom(folder: Path) -> Path:
+    """A sample of each lead, and then more of them."""
+    pydicom = optional("pydicom")
+    dataset = pydicom.dcmread(optional("pydicom.data").get_testdata_file("waveform_ecg.dcm"))
+    dataset.WaveformSequence = dataset.WaveformSequence[:1]
+    group = dataset.WaveformSequence[0]
+    group.SamplingFrequency, group.NumberOfWaveformSamples = "250", SAMPLES
+    group.WaveformData = mark = b"these are the samples   "
+    dataset.WaveformSequence.is_undefined_length = group.is_undefined_length_sequence_item = True
+    dataset.save_as(folder / "a.dcm")
+    begin, end = (folder / "a.dcm").read_bytes().split(mark)
+    begin = begin[:-4] + (24 * SAMPLES).to_bytes(4, "little")
+    path = sparse(folder / "a.dcm", begin, 24 * SAMPLES)
+    with path.open("ab") as file:
+        file.write(end)
+    return path
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("written", [npy, wfdb, edf])
+@pytest.mark.parametrize("written", [npy, wfdb, wfdb_segments, edf, dicom])
 def test_reading_a_record_takes_little_memory(tmp_path, written):
     code = """
     record = read_record(sys.argv[1], sampling_rate=250)

@@ -154,3 +154,11 @@ def test_broken_files_are_refused(tmp_path):
     content[content.index(MILLIVOLTS.tobytes())] ^= 1
     path.write_bytes(content)
     refused(path, "not readable by NumPy .*CRC", sampling_rate=250)
+
+
+def test_arrays_that_are_not_read_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", signal=[[1, 2]], sampling_rate=250, beats=[1], notes=["x"])
+    assert read_record(tmp_path / "a.npz").left_out == ("beats", "notes")
+    np.savez(tmp_path / "b.npz", ecg=[[1, 2]], **{f"other{number}": number for number in range(25)})
+    others = read_record(tmp_path / "b.npz", sampling_rate=250).left_out
+    assert (others[0], others[-1], len(others)) == ("other0", "5 more arrays", 21)

@@ -54,7 +54,7 @@ def test_a_rate_must_be_above_0(rate):
 @pytest.mark.parametrize(
     ("name", "content", "library", "extra"),
     [
-        ("100.hea", b"100 1 360\n100.dat 212 200 11 1024 995 0 0 MLII\n", "wfdb", "wfdb"),
+        ("100.hea", b"100 1 360\n100.dat 8 200 11 1024 995 0 0 MLII\n", "wfdb", "wfdb"),
         ("night.edf", b"0       ", "edfio", "edf"),
         ("night.bdf", b"\xffBIOSEMI", "edfio", "edf"),
         ("ecg", bytes(128) + b"DICM", "pydicom", "dicom"),
@@ -106,3 +106,9 @@ def test_an_archive_without_arrays_is_named_with_the_way_out(tmp_path):
 def test_a_text_that_begins_like_a_compressed_file_is_read(tmp_path):
     (tmp_path / "a.csv").write_text("BZh\n1\n2\n")
     assert read_record(tmp_path / "a.csv", 250).leads == ("BZh",)
+
+
+def test_mcap_is_refused_with_a_way_out(tmp_path):
+    (tmp_path / "a.mcap").write_bytes(b"\x89MCAP0\r\n" + bytes(200))
+    with pytest.raises(RecordError, match=r"a\.mcap: an MCAP file, .* record \.edf, \.hea or \.frames instead"):
+        read_record(tmp_path / "a.mcap")

@@ -17,6 +17,8 @@ from recordings import assert_same, optional, toy_ecg
 
 from ecgframe.records import Annotation, Record, RecordError, read_record, save_record, shipped_ecg
 from ecgframe.records.new_files import replace_file
+from ecgframe.records.scaling import Range
+from ecgframe.records.wfdb_writer import WfdbWriter
 from ecgframe.records.write import SUFFIXES as EVERY_SUFFIX
 from ecgframe.records.write import files_to_save
 
@@ -232,11 +234,34 @@ def test_leads_and_durations_of_annotations(tmp_path):
     found = read_record(save_record(record, tmp_path / "rec.edf").files[0])
     assert found.annotations == record.annotations
     saved = save_record(record, tmp_path / "rec.hea")
-    assert read_record(saved.files[0]).annotations == (Annotation(1.0, "off"),)
-    assert saved.remarks == (
-        "1 annotation is written without duration, which WFDB cannot store",
-        "1 annotation is written without lead, which WFDB cannot store",
-    )
+    assert read_record(saved.files[0]).annotations == (Annotation(1.0, "off", "V3"),)
+    assert saved.remarks == ("1 annotation is written without duration, which WFDB cannot store",)
+
+
+def test_wfdb_annotations_of_some_leads_and_of_all(tmp_path):
+    """A lead is a signal in WFDB; those of no lead, and of an unknown one, are of no signal."""
+    of_leads = ((0, None), (0.5, "I"), (0.5, "V6"), (4.5, None), (7, "I"), (7.25, "Z"))
+    notes = tuple(Annotation(float(at), text, lead) for (at, lead), text in zip(of_leads, "NVN(VN", strict=True))
+    notes += (Annotation(8.0, "a long note", "II"),)
+    saved = save_record(replace(shipped_ecg(), annotations=notes), tmp_path / "rec.hea")
+    expected = [note._replace(lead=None) if note.lead == "Z" else note for note in notes]
+    assert list(read_record(saved.files[0]).annotations) == expected
+    assert saved.remarks == ("1 annotation is written without lead, which is none of the first 255 of the record",)
+    marks = optional("wfdb").rdann(str(tmp_path / "rec"), "atr")
+    assert marks.chan.tolist() == [255, 0, 11, 255, 0, 255, 1]
+    assert marks.symbol == ["N", "V", "N", "(", "V", "N", '"']
+
+
+def test_wfdb_annotations_that_name_a_lead_after_others(tmp_path):
+    """A recording gets its annotations one after the other."""
+    notes = [Annotation(1.0, "N"), Annotation(2.0, "V"), Annotation(3.0, "N", "II"), Annotation(0.5, "F", "I")]
+    writer = WfdbWriter(tmp_path / "rec", shipped_ecg(), Range.of(shipped_ecg()))
+    for note in notes:
+        writer.annotate([note])
+        assert optional("wfdb").rdann(str(tmp_path / "rec"), "atr").sample[0] == 1000
+    writer.append(shipped_ecg())
+    writer.close()
+    assert list(read_record(tmp_path / "rec").annotations) == sorted(notes)
 
 
 def test_a_start_with_a_time_zone_is_written_in_utc(tmp_path):

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import assert_same, optional, toy_ecg
 
-from ecgframe.records import Annotation, Record, RecordError, bounds, read_record, shipped_ecg
+from ecgframe import Codec
+from ecgframe.frame_file import ecg_messages, write_frames
+from ecgframe.records import Annotation, Record, RecordError, bounds, mapped, read_record, save_record, shipped_ecg
 
 # wfdb writes records by pandas calls that pandas has announced to change
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
@@ -652,3 +654,87 @@ def test_any_segments_have_the_values_that_wfdb_gives(tmp_path_factory, segments
     assert list(record.leads) == found.sig_name == ["I", "II", "V"]
     np.testing.assert_allclose(record.physical(), found.p_signal.T, rtol=1e-9, atol=1e-12)
     assert (record.left_out, record.repaired) == ((), ())
+
+
+# --- checksums ---
+
+
+@pytest.mark.parametrize("fmt", ["16", "24", "32", "61", "80", "160", "212", "310", "311", "8"])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_wrong_checksum_is_told(wfdb, put, monkeypatch, fmt, is_large):
+    """Of each signal; a checksum of 0, which headers have that are written by hand, says nothing."""
+    if is_large:
+        monkeypatch.setattr(mapped, "LARGE", 0)
+    octets = bytes(np.random.default_rng(8).integers(1, 60, 480, np.uint8))
+    folder = put("a.dat", octets)
+    frames = {
+        "16": 120,
+        "61": 120,
+        "160": 120,
+        "24": 80,
+        "32": 60,
+        "80": 240,
+        "212": 160,
+        "310": 180,
+        "311": 180,
+        "8": 240,
+    }[fmt]
+    put("a.hea", f"a 2 250 {frames}\na.dat {fmt} 200/mV 16 0 0 0 0 I\na.dat {fmt} 200/mV 16 0 0 0 0 II\n")
+    record = read_record(folder / "a")
+    assert record.repaired == ()
+    right = record.signal.sum(axis=1).tolist()
+    for one, other, told in (
+        (right[0], right[1] - (1 << 16), ()),
+        (right[0], right[1] + 1, ("II",)),
+        (1, 2, ("I, II",)),
+    ):
+        put("a.hea", f"a 2 250 {frames}\na.dat {fmt} 200/mV 16 0 0 {one} 0 I\na.dat {fmt} 200/mV 16 0 0 {other} 0 II\n")
+        expected = tuple(
+            f"the samples of {leads} do not have the checksum of a.hea; are they damaged?" for leads in told
+        )
+        assert read_record(folder / "a").repaired == expected
+        assert read_record(folder / "a", leads=["II"]).repaired == expected
+
+
+def test_the_checksum_of_a_segment_is_compared(wfdb, put):
+    folder = put("p.dat", np.array([40, 80], "<i2").tobytes())
+    put("p.hea", "p 1 250 2\np.dat 16 200/mV 16 0 40 120 0 II\n")
+    put("q.hea", "q 1 250 2\np.dat 16 200/mV 16 0 40 121 0 II\n")
+    put("m.hea", "m/3 1 250 6\np 2\nq 2\np 2\n")
+    assert read_record(folder / "m").repaired == (
+        "the samples of II do not have the checksum of q.hea; are they damaged?",
+    )
+
+
+def test_what_ecgframe_and_wfdb_write_has_the_right_checksums(wfdb, tmp_path):
+    saved = save_record(shipped_ecg(), tmp_path / "a.hea")
+    assert read_record(saved.files[0]).repaired == ()
+    counts = np.random.default_rng(2).integers(-2000, 2000, (500, 3))
+    for fmt in ("16", "212", "24", "80"):
+        rows = counts // 20 if fmt == "80" else counts
+        wfdb.wrsamp(
+            f"f{fmt}",
+            250,
+            ["mV"] * 3,
+            ["I", "II", "III"],
+            d_signal=rows,
+            fmt=[fmt] * 3,
+            adc_gain=[200.0] * 3,
+            baseline=[0] * 3,
+            write_dir=str(tmp_path),
+        )
+        assert read_record(tmp_path / f"f{fmt}").repaired == ()
+
+
+def test_a_segment_that_is_not_there_is_named(put):
+    folder = put("m.hea", "m/2 1 250 4\np 2\nq 2\n")
+    put("p.hea", "p 1 250 2\np.dat 16 200/mV 16 0 0 0 0 II\n")
+    with pytest.raises(RecordError, match=r"m\.hea: the header of its segment q, .*q\.hea: No such file"):
+        read_record(folder / "m")
+
+
+def test_frames_beside_a_record_are_no_annotations(tmp_path):
+    saved = save_record(shipped_ecg(), tmp_path / "a.hea")
+    with (tmp_path / "a.frames").open("wb") as file:
+        write_frames(file, Codec(), ecg_messages(shipped_ecg(), 1000))
+    assert read_record(saved.files[0]).left_out == ()

@@ -79,6 +79,7 @@ def test_a_kernel_that_asks_no_processor_is_refused(tmp_path):
         instructions.chosen_at_run_time(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (sys.platform == "linux" and shutil.which("gcc") and shutil.which("objdump")), reason="needs gcc and objdump"
 )

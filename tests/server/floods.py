@@ -65,6 +65,15 @@ CONTROL: dict[str, Callable[[], bytes]] = {
     "small texts in PING": lambda: deflated("PING", many(b"\xa2ab", 16000)),
     "PING": lambda: oracle.encode_frame(T["PING"], None),
     "PING of 15 KB": lambda: oracle.encode_frame(T["PING"], np.random.default_rng(1).bytes(15_000)),
+    "version checks": lambda: oracle.encode_frame(T["VERSION_CHECK"], {"version": 3}),
+    "PONG": lambda: oracle.encode_frame(T["PONG"], {"ack": 1, "type": 1}),
+    "ERROR": lambda: oracle.encode_frame(T["ERROR"], {"code": 0x204, "message": "x" * 500, "details": {"stream": "a"}}),
+    "negotiations": lambda: oracle.encode_frame(T["PROTOCOL_NEGOTIATION"], {"version": 3, "capabilities": []}, 1),
+    "resubscribing": lambda: (
+        oracle.encode_frame(T["SUBSCRIBE"], {"stream": "ecg/bed-7", "since": 0.0})
+        + oracle.encode_frame(T["UNSUBSCRIBE"], {"stream": "ecg/bed-7"})
+    ),
+    "subscribing again": lambda: oracle.encode_frame(T["SUBSCRIBE"], {"stream": "ecg/bed-7", "since": 0.0}),
     "two in one": lambda: oracle.encode_frame(T["HEARTBEAT"], None) + deflated("ECG_DATA", many(b"\xa2ab")),
 }
 

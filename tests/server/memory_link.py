@@ -69,6 +69,10 @@ class MemoryLink(Link):
         """Pass a message to the handler."""
         self._to_receive.put_nowait(Codec(version=version, max_payload=2**32 - 1, **options).encode(type, data))
 
+    def pass_on(self, octets: bytes) -> None:
+        """Pass the bytes of a message to the handler."""
+        self._to_receive.put_nowait(octets)
+
     def messages(self, *types: MessageType) -> list[Message]:
         """Return the messages of these types that were sent so far."""
         codec = Codec(max_payload=2**32 - 1)

@@ -16,6 +16,10 @@ from ecgframe.server import Settings, WebSocketBinaryHandler
 
 optional("picows")
 
+from ecgframe.server.adapters.arrivals import FULL_BYTES, Arrivals  # noqa: E402 - behind the skip
+from ecgframe.server.adapters.picows import _ReadingLittle  # noqa: E402
+from ecgframe.server.link import READ_SIZE  # noqa: E402
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
@@ -290,3 +294,34 @@ def test_messages_that_arrive_while_reading_is_paused_are_read_later(tls):
                     assert [(await peer.expect("ECG_DATA"))["n"] for _ in range(100)] == list(range(100))
 
     run(conversation())
+
+
+def test_a_read_takes_little_of_a_large_buffer():
+    """Otherwise picows doubles its buffer whenever a flood fills it, up to all bytes that the kernel holds."""
+
+    class Protocol:
+        buffer = bytearray(1 << 20)
+
+        def get_buffer(self, sizehint):
+            return memoryview(self.buffer)
+
+        buffer_updated = pause_writing = resume_writing = None
+
+    assert len(_ReadingLittle(Protocol()).get_buffer(-1)) == READ_SIZE
+
+
+def test_a_large_message_that_is_handled_keeps_the_connection_from_being_read():
+    read = []
+
+    async def take():
+        arrivals = Arrivals(lambda: read.append("pause"), lambda: read.append("resume"))
+        arrivals.put(bytes(FULL_BYTES))
+        assert await arrivals.get() == bytes(FULL_BYTES)
+        assert read == ["pause"]
+        waiting = asyncio.ensure_future(arrivals.get())
+        await asyncio.sleep(0)
+        assert read == ["pause", "resume"]
+        arrivals.put(b"x")
+        assert await waiting == b"x"
+
+    run(take())

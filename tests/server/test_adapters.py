@@ -400,6 +400,7 @@ def test_a_viewer_that_never_reads_again_is_dropped(way):
     serving(way, conversation, settings=settings, limits=Limits(close_seconds=0.5))
 
 
+@pytest.mark.slow
 @each_way
 def test_a_peer_above_its_rate_is_slowed_down(way):
     settings = Settings(rate_limit=RateLimit(frames=10, frames_burst=20), max_payload=1024 * 1024)

@@ -33,8 +33,8 @@ THOROUGH = pytest.mark.thorough
 MOST_MEMORY = 64
 """MiB that a server may take in addition under any flood."""
 
-UNREAD = {"websockets": 32 * 1024, "picows": 128 * 1024}
-"""Bytes of each connection that the library may hold. The buffer of picows doubles with each read that fills it."""
+UNREAD = {"websockets": 32 * 1024, "picows": 32 * 1024}
+"""Bytes of each connection that the library may hold."""
 
 WITHIN_THE_RATE = 160 * 1024
 """Bytes a second of each hostile peer; the rate limit allows 8 MiB."""

@@ -16,7 +16,7 @@ from server.numbered_viewer import ALL, numbered_viewer
 from ecgframe import ErrorCode, Flag, MessageType, decode, encode
 from ecgframe.messages.templates import Template
 from ecgframe.protocol import OPENED_TEMPLATES_PER_MINUTE, Form
-from ecgframe.server import Limits, WebSocketBinaryHandler
+from ecgframe.server import Limits, LocalBackplane, WebSocketBinaryHandler
 from ecgframe.server.publisher import Publisher, Verdict
 from ecgframe.session import Acknowledged, FrameRefused, Numbered, Received, Settings, StreamWriter
 from ecgframe.session.outgoing import encoding_for
@@ -333,9 +333,90 @@ def test_a_viewer_that_missed_the_change_of_epochs_is_told_the_end_of_the_one_be
                 other.features(number)
             await other.codes()
             async with numbered_viewer(handler) as viewer:
-                answer = await viewer.subscribe(STREAM, epoch=EPOCH, after=2)
+                answer = await viewer.subscribe(STREAM, epoch=EPOCH, after=5)
                 assert (answer.epoch, answer.ended, answer.next) == (EPOCH + 1, 6, 1)
                 assert await heard(viewer) == [1, 2, 3]
+
+    run(conversation())
+
+
+def test_a_viewer_that_resumes_in_the_epoch_before_gets_what_is_kept_of_it_and_then_its_end():
+    async def conversation():
+        async with (
+            server() as handler,
+            publishing(handler) as one,
+            publishing(handler) as other,
+            publishing(handler) as third,
+        ):
+            await one.open()
+            for number in range(1, 6):
+                one.features(number)
+            await one.codes()
+            await other.open(EPOCH + 1)
+            await third.open(EPOCH + 2)
+            third.features(1)
+            await third.codes()
+            async with numbered_viewer(handler) as viewer:
+                answer = await viewer.subscribe(STREAM, epoch=EPOCH, after=2)
+                assert (answer.epoch, answer.ended, answer.next) == (EPOCH, None, 3)
+                await viewer.until(lambda: len(viewer.numbers) == 4)
+                assert viewer.numbers == [3, 4, 5, 1]
+                told = [(answer.epoch, answer.ended, answer.next) for answer in viewer.answers[1:]]
+                assert told == [(EPOCH + 1, 6, 1), (EPOCH + 2, 1, 1)]
+
+    run(conversation())
+
+
+def test_a_viewer_of_an_epoch_of_which_nothing_is_kept_is_told_its_end():
+    async def conversation():
+        async with server(ring_bytes=1) as handler, publishing(handler) as one, publishing(handler) as other:
+            await one.open()
+            one.features(1)
+            await one.codes()
+            await other.open(EPOCH + 1)
+            async with numbered_viewer(handler) as viewer:
+                answer = await viewer.subscribe(STREAM, epoch=EPOCH, after=0)
+                assert (answer.epoch, answer.ended, answer.next) == (EPOCH + 1, 2, 1)
+
+    run(conversation())
+
+
+class SeveralServers:
+    """A backplane that numbers messages, with one server."""
+
+    version = 4
+
+    def __init__(self):
+        self._local = LocalBackplane()
+
+    def __getattr__(self, name):
+        return getattr(self._local, name)
+
+    async def publish(self, stream, timestamp, frame, epoch=0, record=None):
+        return await self._local.publish(stream, timestamp, frame)
+
+    def position(self, stream):
+        return None
+
+    def templates(self, stream, epoch):
+        return []
+
+
+def test_servers_that_number_streams_together_open_none():
+    async def conversation():
+        handler = WebSocketBinaryHandler(
+            settings=Settings(versions=ALL),
+            backplane=SeveralServers(),
+            authorize=anyone,
+            limits=Limits(rate_limit=None),
+        )
+        async with handler, numbered_viewer(handler) as viewer, publishing(handler) as peer:
+            await viewer.subscribe(STREAM)
+            assert await peer.open() == ErrorCode.PERMISSION_DENIED
+            peer.features(1)
+            assert await peer.codes() == [ErrorCode.PERMISSION_DENIED]
+            await handler.publish(STREAM, MessageType.FEATURE_DATA, {"features": {"n": 1}})
+            assert await heard(viewer) == [1], "numbered by the servers"
 
     run(conversation())
 

@@ -18,6 +18,7 @@ from server.redis_server import redis_server
 
 from ecgframe import Flag, MessageType
 from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.session import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -224,3 +225,47 @@ async def killed_redis(redis, seconds):
         assert stats["lost_total"] == 0
         assert stats["reconnections_total"] == 1
         return monitor, stats
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_viewer_of_version_4_moves_between_servers(redis, fails):
+    async def scenario():
+        from ecgframe.server.redis import RedisBackplane
+
+        versions = (1, 2, 3, 4)
+        async with AsyncExitStack() as stack:
+            handlers = []
+            for _ in range(2):
+                backplane = RedisBackplane(redis.url, version=4, patience=2.0)
+                handler = WebSocketBinaryHandler(settings=Settings(versions=versions), backplane=backplane)
+                handlers.append(await stack.enter_async_context(handler))
+            ports = [await stack.enter_async_context(serving(handler)) for handler in handlers]
+            balancer = await stack.enter_async_context(cutting_proxy(ports[0]))
+            balancer.targets[:] = ports
+            settings = Settings(versions=versions, negotiation_timeout=1.0)
+            client = await stack.enter_async_context(impatient(balancer.url, settings=settings))
+            subscription = await stack.enter_async_context(client.subscribe(STREAM))
+            watcher = Watcher(subscription)
+            monitor = Monitor(handlers[0])
+            playing = asyncio.create_task(monitor.run())
+            await until(lambda: watcher.alerts)
+            for move in range(20):
+                if fails and move == 10:
+                    redis.kill()
+                    await until(lambda: not any(handler.stats()["backplane"]["up"] for handler in handlers))
+                    await asyncio.to_thread(redis.start)
+                    await until(lambda: all(handler.stats()["backplane"]["up"] for handler in handlers))
+                seen = len(watcher.sequences)
+                await until(lambda seen=seen: len(watcher.sequences) > seen)
+                await until(balancer.cut)
+            monitor.end()
+            await playing
+            await monitor.publish()
+            if not fails:
+                await watcher.check(monitor)
+                return
+            await until(lambda: watcher.knows(monitor.frames - 1), timeout=15)
+            assert watcher.sequences == sorted(set(watcher.sequences)), "each once, in order"
+            assert subscription.gap_count >= 1, "the epoch changed"
+
+    run(scenario(), timeout=50)

@@ -481,6 +481,15 @@ def test_viewers_share_a_frame_if_its_flags_do_not_differ():
     assert (plain.encodings, urgent.encodings) == (1, 2)
 
 
+def test_a_frame_that_is_not_compressed_is_shared_with_viewers_without_compression():
+    without = CANONICAL._replace(compressed=False)
+    small = publication(1, settings=Settings())
+    large = publication(2, filling=5000, settings=Settings())
+    assert small.outgoing(without) is small.outgoing(CANONICAL)
+    assert large.outgoing(CANONICAL).deflated
+    assert not large.outgoing(without).deflated
+
+
 def test_a_ring_finds_the_next_message():
     ring = filled(Ring(1e9, 10**9, RingsLimit(10**9)), [10, 20, 30])
     assert [ring.number_after(since) for since in (0, 10, 15, 20, 30, 99)] == [0, 1, 1, 2, 3, 3]

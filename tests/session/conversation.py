@@ -12,17 +12,17 @@ import oracle
 from ecgframe.session import ClientSession, ServerSession, Settings
 
 EPOCH = 1_705_314_645_000_000
-"""Time of the wall clocks at the beginning of a conversation, in microseconds since 1970."""
+"""Microseconds since 1970 at the beginning of a conversation."""
 
 
 class Clock:
-    """Seconds of a monotonic clock, and any number of wall clocks that go with it."""
+    """A monotonic clock in seconds, and clocks of microseconds since 1970 that advance with it."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
-    def wall(self, ahead: float = 0.0) -> Callable[[], int]:
-        """A clock of microseconds since 1970, which never says the same twice; ``ahead`` of the others by seconds."""
+    def wall_clock_us(self, ahead: float = 0.0) -> Callable[[], int]:
+        """Return a clock of rising microseconds since 1970, which is ``ahead`` of the others by seconds."""
         last = 0
 
         def read() -> int:
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Side:
-    """One session, what it heard and what it told its owner."""
+    """One session, with the events and frames that it has returned."""
 
     def __init__(self, session, clock):
         self.session = session
@@ -100,12 +100,12 @@ def busy(limit=10_000):
 
 def server(clock=None, **settings):
     clock = clock or Clock()
-    return Side(ServerSession(Settings(**settings), clock.wall()), clock)
+    return Side(ServerSession(Settings(**settings), clock.wall_clock_us()), clock)
 
 
 def client(clock=None, ahead=0.0, **settings):
     clock = clock or Clock()
-    return Side(ClientSession(Settings(**settings), clock.wall(ahead)), clock)
+    return Side(ClientSession(Settings(**settings), clock.wall_clock_us(ahead)), clock)
 
 
 class Conversation:

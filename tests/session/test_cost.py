@@ -13,7 +13,7 @@ from session.conversation import client, server
 from session.what_peers_send import CONTROL, FLAGS
 from strategies import leaves, nests
 
-from ecgframe.protocol import MAX_CONTROL_PAYLOAD
+from ecgframe.protocol import MAX_CONTROL_PAYLOAD, MessageType
 from ecgframe.session import (
     ErrorReceived,
     FrameRefused,
@@ -188,6 +188,7 @@ def test_what_would_take_too_much_memory_is_refused_before_it_takes_it(kind):
     assert "unpacked of the rate limit" in str(theirs.told(FrameRefused)[0].error)
 
 
+@pytest.mark.slow
 def test_the_largest_arrays_and_lists_of_many_floats_pass():
     theirs = publisher()
     theirs.hears(oracle.encode_frame(T["ECG_DATA"], {"signal": np.zeros(2**21 - 100)}, 3, ndarray="binary"))
@@ -423,6 +424,24 @@ def test_details_of_other_kinds_may_hold_anything():
     for details in (None, 7, [NAN], {"from": "bed 7"}, {"to": NAN}):
         ours.hears(oracle.encode_frame(T["ERROR"], {"code": 0x200, "message": "x", "details": details}))
     assert len(ours.told(ErrorReceived)) == 5
+
+
+@pytest.mark.parametrize("side", [server, client])
+@pytest.mark.parametrize("field", ["ack", "ping", "sent"])
+@pytest.mark.parametrize("value", [np.zeros(2), np.zeros(0), np.zeros((), "i8"), [], {}, "1", b"1", True], ids=repr)
+def test_answers_to_a_ping_may_hold_anything(side, field, value):
+    one = side().starts()
+    one.hears(oracle.encode_frame(T["PROTOCOL_NEGOTIATION"], {"versions": [3], "version": 3, "capabilities": []}, 1))
+    one.session.ping(0.0)
+    data = {"signal": np.random.default_rng(1).normal(size=5000), "sampling_rate": 1}
+    for _ in range(3):
+        one.session.send(MessageType.ECG_DATA, data)
+    one.says()  # with a PING, which asks how far that is
+    assert one.session._window.probe is not None
+    ping = oracle.encode_frame(T["PING"], 7)
+    one.hears(oracle.encode_frame(T["PONG"], {field: value}) + ping)
+    assert not one.told(FrameRefused)
+    assert [frame.type for frame in one.tells()] == [T["PONG"]]
 
 
 @given(st.sampled_from([server, client]), st.data())

@@ -15,7 +15,7 @@ from thoroughness import examples
 
 from ecgframe import MessageType
 from ecgframe.session import PingUnanswered
-from ecgframe.session.send_window import FIRST_PROBE, GRACE, SMALLEST
+from ecgframe.session.send_window import FIRST_PROBE, GRACE, SMALLEST, SendWindow
 
 T = oracle.TYPES
 STREAM = "ecg/bed-7"
@@ -243,6 +243,48 @@ def test_a_fan_out_at_full_speed_is_asked_about_seldom():
     path.drain()
     assert path.numbers() == list(range(frames))
     assert theirs.session.counters.sent[MessageType.PING] <= frames / 400
+
+
+def test_a_burst_after_a_pause_is_asked_about_twice():
+    """Once because of the pause, once to measure the rate of the burst."""
+    theirs = agreed()
+    path = Path(theirs, 50_000_000, 0.001)
+    number, pings = 0, []
+    for _ in range(6):
+        before = theirs.session.counters.sent[MessageType.PING]
+        for _ in range(500):  # 2 MB/s for a quarter of a second
+            send(theirs, number)
+            path.pass_on(0.0005)
+            number += 1
+        pings.append(theirs.session.counters.sent[MessageType.PING] - before)
+        path.pass_on(10)
+    assert path.numbers() == list(range(number))
+    assert max(pings[1:]) <= 2
+
+
+def test_a_full_window_is_looked_at_only_when_it_may_open(monkeypatch):
+    looks = []
+    look = SendWindow.look
+    monkeypatch.setattr(SendWindow, "look", lambda *arguments: looks.append(arguments) or look(*arguments))
+    theirs = agreed()
+    path = Path(theirs, 1_000_000)
+    send(theirs, 0, FIRST_PROBE)
+    send(theirs, 1)
+    path.drain()
+    path.rate = 1.0  # it reads no more
+    for number in range(2, 300):
+        send(theirs, number)
+        path.write()
+    assert theirs.session.holds_data
+    looks.clear()
+    for number in range(300, 1000):
+        send(theirs, number)
+        path.write()
+    assert not looks
+    path.rate = 10_000_000
+    path.read_at = theirs.clock.now
+    path.drain()
+    assert path.numbers() == list(range(1000))
 
 
 def test_a_peer_that_never_answers_gets_it_all_after_a_moment():

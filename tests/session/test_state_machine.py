@@ -42,13 +42,13 @@ ALL_FLAGS = [Flag.PRIORITY, Flag.BROADCAST, Flag.ACK_REQUIRED]
 
 
 class Watched:
-    """One side in one connection, and all that was seen of it."""
+    """One side of a connection, with everything that it has sent and received."""
 
     def __init__(self, side, clean):
         self.side = side
         self.session = side.session
         self.clean = clean
-        """Whether the other side's words come to it as they were said, or not at all."""
+        """True if it receives the frames of the other side unchanged, or not at all."""
         self.encodings = [encoding_for(1, frozenset())]
         self.enqueued = {}
         self.put = Counter()
@@ -228,7 +228,7 @@ class Connection(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock = Clock()
-        self.walls = {"server": self.clock.wall(), "client": self.clock.wall(ahead=3.0)}
+        self.wall_clocks = {"server": self.clock.wall_clock_us(), "client": self.clock.wall_clock_us(ahead=3.0)}
         self.in_order = True
         self.steps_to_the_end = 3
         self.limits = {}
@@ -252,7 +252,7 @@ class Connection(RuleBasedStateMachine):
         self.both = {}
         for name, kind in (("server", server), ("client", client)):
             side = kind(self.clock, **self.limits[name])
-            side.session._wall_clock_us = self.walls[name]
+            side.session._wall_clock_us = self.wall_clocks[name]
             self.both[name] = Watched(side.starts(), True)
         self.wires = {"server": Wire(), "client": Wire()}
 
@@ -282,7 +282,7 @@ class Connection(RuleBasedStateMachine):
 
     def send_one(self, name, type, flags, size, ready_made, stream):
         one = self.both[name]
-        stamp = self.walls[name]()
+        stamp = self.wall_clocks[name]()
         data = FIELDS[type] | {"stamp": stamp, "noise": NOISE[:size], "array": ARRAY, "zeros": [0] * size}
         options = {"timestamp": stamp, "flags": sum(flags), "stream": stream}
         try:
@@ -299,12 +299,12 @@ class Connection(RuleBasedStateMachine):
             return
         pending = {waiting.outgoing.timestamp for waiting in one.session._unacknowledged}
         if one.session.closing and outgoing.timestamp not in pending:
-            del one.enqueued[outgoing.timestamp]  # let go: the connection is at its end
+            del one.enqueued[outgoing.timestamp]  # discarded: the connection ends
 
     @rule(name=sides)
     def send_at_once_if_nothing_waits(self, name):
         one = self.both[name]
-        stamp = self.walls[name]()
+        stamp = self.wall_clocks[name]()
         outgoing = encode_outgoing(
             one.session.encoding,
             MessageType.ECG_DATA,

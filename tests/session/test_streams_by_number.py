@@ -363,10 +363,10 @@ def test_what_was_sent_of_a_stream_that_is_taken_back_is_not_sent_again_but_may_
     assert [frame.sequence for frame in talk.server.tells()] == [5]
 
 
-# --- what is refused, and what is let go ---
+# --- refused and skipped frames ---
 
 
-def test_a_stream_that_was_never_bound_fails_check_11_and_one_that_was_is_let_go():
+def test_an_id_that_was_never_bound_fails_check_11_and_an_unbound_one_is_skipped():
     talk = subscribed(TEMPLATE)
     talk.client.hears(record_frame(2, id=8))
     [refused] = talk.client.told(FrameRefused)
@@ -583,7 +583,7 @@ def test_an_answer_has_at_most_four_times_the_bytes_of_its_question_and_a_kibiby
 # --- names that nobody asked for ---
 
 
-def test_an_answer_to_no_subscribe_binds_nothing_and_its_frames_are_let_go():
+def test_an_answer_without_a_request_binds_nothing_and_its_frames_are_skipped():
     talk = subscribed(TEMPLATE)
     for number in range(100):
         named = {"stream": f"{number} {'x' * 240}", "status": "subscribed", "id": 8 + number, "epoch": 3, "next": 4}

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import time
+import tracemalloc
 
 import hostile_files
 import numpy as np
@@ -21,7 +22,8 @@ import ecgframe  # noqa: E402 - behind the skip
 from ecgframe import Codec, MessageType  # noqa: E402
 from ecgframe.cli.inspect import run as inspecting  # noqa: E402
 from ecgframe.cli.inspect import views  # noqa: E402
-from ecgframe.tools import budget, error_report, frame_stream, sizes  # noqa: E402
+from ecgframe.cli.replay import run as replaying  # noqa: E402
+from ecgframe.tools import budget, error_report, frame_stream, seen_templates, sizes  # noqa: E402
 from ecgframe.tools.budget import FREE_INFLATED, FREE_WORK, Budget  # noqa: E402
 from ecgframe.tools.capture import pcap, websocket_reassembly  # noqa: E402
 from ecgframe.tools.capture.pcap import read_capture  # noqa: E402
@@ -29,6 +31,7 @@ from ecgframe.tools.capture.tcp_reassembly import MAX_GAP_SEGMENTS, TcpDirection
 from ecgframe.tools.frame_analysis import Examiner  # noqa: E402
 from ecgframe.tools.hex_text import read_hex  # noqa: E402
 from ecgframe.tools.observation import Delivery, Remark  # noqa: E402
+from ecgframe.tools.replay import Cue  # noqa: E402
 from ecgframe.tools.sizes import OTHER_FIELDS, SizeAnalysis, field_spans  # noqa: E402
 from ecgframe.tools.sources import open_source  # noqa: E402
 from ecgframe.value_count import count_numbers, count_values, has_more_values  # noqa: E402
@@ -46,9 +49,11 @@ EVERY = [(kind, name) for kind, made in hostile_files.KINDS.items() for name in 
 COMMANDS = {
     "inspect": ["inspect", "FILE"],
     "inspect --json": ["inspect", "FILE", "--json"],
+    "inspect --hex": ["inspect", "FILE", "--hex"],
     "inspect --summary": ["inspect", "FILE", "--summary", "--unpack"],
     "sizes": ["sizes", "FILE"],
     "replay": ["replay", "FILE", "ws://127.0.0.1:1/"],
+    "encode": ["encode", "FILE", "-o", "OUT.frames", "-f"],
 }
 OF_FRAMES = {
     "decode": ["decode", "FILE"],
@@ -105,6 +110,7 @@ GROWING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROWING)
 def test_work_grows_as_captures_do(name):
     def work(nbytes):
@@ -125,6 +131,7 @@ def processor_time(work) -> float:
     return min(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gaps", "acknowledged gaps", "backwards", "overlapping", "empty fragments"])
 def test_time_grows_as_captures_do(name):
     """Unlike the calls, the time includes C code."""
@@ -136,6 +143,7 @@ def test_time_grows_as_captures_do(name):
     assert work(800_000) < 8 * 4 * work(100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in hostile_files.HEX_FILES if "words" not in name])
 def test_time_grows_as_hexadecimal_does(name):
     def work(nbytes):
@@ -316,6 +324,17 @@ def test_what_would_become_too_many_objects_is_not_unpacked():
     assert found.unread == "the payload has more than 1,048,576 values"
 
 
+@pytest.mark.parametrize(("rows", "fields"), [(1, {"leads": ["x" * 12] * 200}), (4096, {"gain": 3.5})])
+def test_templates_that_are_unpacked_again_and_again_count_as_work(rows, fields):
+
+    def work(count):
+        examiner = Examiner()
+        list(examiner.examine(Delivery(hostile_files.templates_in_turn(300_000, rows, fields, count))))
+        return examiner.budget.work
+
+    assert work(seen_templates.READY + 6) > 2 * work(seen_templates.READY - 6)
+
+
 def test_a_connection_has_no_allowance():
     examiner = Examiner()
     examiner.budget.work = 10**12
@@ -364,27 +383,32 @@ def test_broken_frames_beyond_the_allowance_are_counted_by_their_code(monkeypatc
 
 def test_a_long_list_is_cut_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(inspecting, "MOST_TEXTS", 10)
+    monkeypatch.setattr(inspecting, "MOST_WITH_BYTES", 4)
     path = tmp_path / "a.frames"
     path.write_bytes(frame(b"", kind=0x10) * 50)
 
-    def shown(**wanted):
+    def shown(*, as_hex=False, **wanted):
         inspecting.inspect_source(
             str(path),
             inspecting.Wanted(**wanted),
             summary=False,
             unpack=False,
             as_json=False,
-            as_hex=False,
+            as_hex=as_hex,
             seconds=None,
             max_payload=1000,
             validate=False,
             headers=[],
+            versions=(1, 2, 3),
         )
         return capsys.readouterr().out
 
     text = shown()
     assert text.count("HEARTBEAT") == 10
     assert "40 more frames are not shown; use --count N to show more, --summary to count them" in text
+    text = shown(as_hex=True)
+    assert text.count("#") == 4
+    assert "46 more frames are not shown" in text
     text = shown(count=30)
     assert text.count("HEARTBEAT") == 30
     assert "not shown" not in text
@@ -485,6 +509,20 @@ def test_spans_are_the_bytes_of_the_fields():
     assert [name for name, span in spans.items() if span.is_binary] == ["a", "b.c"]
     outer = 1 + len(codec.pack("b")) + 1  # the headers of both maps, and the name of the inner one
     assert sum(span.nbytes for span in spans.values()) + outer == len(payload)
+
+
+# --- replay ---
+
+
+def test_a_first_message_of_many_values_is_not_unpacked_to_be_replayed():
+    octets = deflated(ecg(listed(2 << 20, b"\x01" * (2 << 20))))
+    tracemalloc.start()
+    try:
+        assert not replaying.names_no_stream([Cue(0.0, octets)])
+        assert tracemalloc.get_traced_memory()[1] < 16 * MIB
+    finally:
+        tracemalloc.stop()
+    assert replaying.names_no_stream([Cue(0.0, frame(ecg(b"\x91\x01")))])
 
 
 # --- logs of errors ---

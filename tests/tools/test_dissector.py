@@ -7,21 +7,27 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from cli.live_server import live
 from running import run
 from tools.captures import Connection, capture
 from tools.tshark import Tshark, assert_alike, examined, tcpdump
 
 from ecgframe import Codec, Flag, MessageType, ProtocolError, connect, encode
-from ecgframe.protocol import ErrorCode, Form
+from ecgframe.frame_file import ecg_messages
+from ecgframe.protocol import HEADER_SIZES, ErrorCode, Form
+from ecgframe.records import shipped_ecg
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
+from ecgframe.session import Settings
 from ecgframe.tools import dissector as module
 from ecgframe.tools.capture.pcap import read_capture
 from ecgframe.tools.capture.pcap_file import PcapWriter
 from ecgframe.tools.capture.wireshark_export import Recorder
 from ecgframe.tools.dissector import data_fields, dissector, plugin_folder
 from ecgframe.tools.observation import Delivery, Origin
+from ecgframe.tools.record_coder import RecordCoder
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 RECORD = bytes.fromhex("00010100 00000004 00060ef981a90fd0 08c8d0dcec 03ed00")
@@ -270,3 +276,35 @@ def test_records_of_others_are_left_out_and_damaged_ones_told():
     remark, delivery = read_capture(io.BytesIO(file.getvalue()))
     assert remark.text == "a record whose tags are cut short"
     assert (delivery.octets, delivery.origin.client) == (b"x", "?:0")
+
+
+@pytest.mark.slow
+def test_live_frames_of_version_4_have_the_size_that_compare_measures(tshark, tmp_path):
+    """A whole turn of the shipped ECG, 200 frames of 50 ms, between ``serve`` and a viewer."""
+    path = tmp_path / "session.pcap"
+
+    async def watch(port):
+        settings = Settings(versions=(1, 2, 3, 4))
+        async with connect(f"ws://127.0.0.1:{port}/ws", settings=settings) as client:
+            assert client.version == 4
+            messages = client.subscribe("ecg/1")
+            return [await anext(messages) for _ in range(200)]
+
+    with live("--protocol", 4, "--whole", "--speed", 5) as server, tcpdump(server.port, path):
+        received = run(watch(server.port))
+    fields = ("ecgframe.type", "ecgframe.version", "ecgframe.length", "ecgframe.record.template")
+    wanted = [word for field in fields for word in ("-e", field)]
+    is_record = "ecgframe.form.record == 1 && !ecgframe.error"
+    lines = tshark.run(path, "-d", f"tcp.port=={server.port},http", "-Y", is_record, "-T", "fields", *wanted)
+    rows = [[value.split(",") for value in line.split("\t")] for line in lines.splitlines()]
+    lengths = [
+        int(length) for types, _, each, _ in rows for type, length in zip(types, each, strict=True) if type == "0x01"
+    ][:200]
+    assert len(lengths) == 200
+    assert {number for _, versions, _, _ in rows for number in versions} == {"4"}
+    mean = sum(lengths) / 200 + HEADER_SIZES[4]
+    assert mean <= 315
+    coder = RecordCoder("delta", compressed=False)
+    assert mean == sum(len(coder.encode(message)) for message in ecg_messages(shipped_ecg(), 50)) / 200
+    played = np.concatenate([message.data["signal"] for message in received], axis=1)
+    assert sorted(played[0]) == sorted(shipped_ecg().signal[0])  # from anywhere in the turn

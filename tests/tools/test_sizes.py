@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from uuid import UUID
 
 import msgpack
@@ -10,6 +11,9 @@ import pytest
 from recordings import optional
 
 from ecgframe import Codec, MessageType, encode
+from ecgframe.frame_file import ecg_messages
+from ecgframe.messages.templates import Template, record_content
+from ecgframe.protocol import Form
 from ecgframe.records import shipped_ecg
 from ecgframe.tools.frame_analysis import Examiner
 from ecgframe.tools.observation import Delivery
@@ -168,3 +172,81 @@ def test_all_that_the_protocol_has_can_be_compared_with_json():
     data = {"at": datetime(2026, 1, 1, tzinfo=UTC), "id": UUID(int=1), "raw": b"ab", "big": np.array([1], ">i2"), 1: 2}
     [compared] = analysed(encode(MessageType.PING, data)).compare()
     assert compared.forms[0].nbytes > 60
+
+
+def live_frames(version, *, delta=True, number=1):
+    """Two frames of 50 ms, after their template in version 4."""
+    codec = Codec(version=version, compression=None)
+    template, frames = None, []
+    for message in islice(ecg_messages(shipped_ecg(), 50), 2):
+        if version < 4:
+            frames.append(codec.encode(MessageType.ECG_DATA, {"stream": "ecg/1", **message}))
+            continue
+        content = record_content(message, "ecg/1")
+        if template is None:
+            template = Template.of(content, number, "ecg/1")
+            told = template.fields_on_the_wire()
+            frames.append(codec.encode(MessageType.STREAM_TEMPLATE, told, stream_id=1, sequence=1))
+        payload = template.encode(content.signal, content.time, content.sequence, delta=delta)
+        frames.append(
+            codec.encode(MessageType.ECG_DATA, payload, stream_id=1, sequence=len(frames) + 1, form=Form.RECORD)
+        )
+    return frames
+
+
+def comparison_of(frames):
+    """Of the ECG_DATA."""
+    return next(one for one in analysed(*frames).compare() if one.found.type is MessageType.ECG_DATA)
+
+
+@pytest.mark.parametrize("number", [1, 0x8101])  # the second begins like a map of MessagePack
+def test_records_are_measured_by_their_parts(number):
+    frames = live_frames(4, number=number)
+    compared = comparison_of(frames)
+    sent = sum(map(len, frames[1:]))
+    assert compared.found.fields == {"(head of the record)": 48, "signal": sent - 2 * (32 + 24)}
+    assert compared.found.forms == {"int16, delta record": 2}
+    assert compared.sent == sent / 2
+    assert compared.advice == "nothing to gain: signal is sent as int16, delta record"
+
+
+def test_what_version_4_would_save_is_said():
+    template, *records = live_frames(4)
+    compared = comparison_of(live_frames(3))
+    form = next(form for form in compared.forms if form.name == "as it is, delta record")
+    assert (form.nbytes, form.once) == (sum(map(len, records)) / 2, len(template))
+    saved = f"{1 - form.nbytes / compared.sent:.0%}"
+    other = f"; or speak version 4 (--protocol 4): {saved} smaller, as delta records, after "
+    assert compared.advice.endswith(f"{other}{len(template)} bytes of templates")
+
+
+def test_what_would_save_bytes_in_version_4_is_said():
+    without_filter = comparison_of(live_frames(4, delta=False))
+    assert without_filter.found.forms == {"int16, record": 2}
+    assert without_filter.advice.startswith("announce the capability delta: 7")
+    floats = [
+        Codec(version=4, compression=None).encode(
+            MessageType.ECG_DATA, {"stream": "ecg/1", **message}, stream_id=1, sequence=1 + message["sequence"]
+        )
+        for message in islice(ecg_messages(shipped_ecg(), 50, shipped_ecg().physical()), 2)
+    ]
+    assert comparison_of(floats).advice.startswith('publish with samples="exact": 95% smaller, as delta records')
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"timestamp": "now"}, {"timestamp": 1.5, "stream": [1]}, {"timestamp": 1.5, "note": "x" * 5000}]
+)
+def test_what_cannot_be_a_record_is_not_advised_to_be_one(fields):
+    compared = comparison_of([ecg(np.arange(2000, dtype="int16"), **fields)])
+    assert not any("record" in form.name for form in compared.forms)
+    assert "version 4" not in compared.advice
+
+
+def test_fields_that_always_change_have_no_template():
+    frames = [ecg(np.arange(99, dtype="int16"), timestamp=1.5, note=number) for number in range(17)]
+    assert not any("record" in form.name for form in comparison_of(frames).forms)
+    assert any("record" in form.name for form in comparison_of(frames[1:]).forms)
+
+
+def test_numbers_near_the_largest_float_are_no_integers():
+    assert as_integers([np.array([1.7e308, 0.5])]) is None

@@ -126,7 +126,7 @@ export class AlertHistory {
   }
 }
 
-/** Whether the server sends an alert again, as it does after a new subscription. */
+/** Returns whether the server sends an alert again, as it does after a new subscription. */
 function isRepeated(one: Alert, other: Alert): boolean {
   return (
     !other.origins.includes("page") &&
@@ -142,8 +142,8 @@ function isRepeated(one: Alert, other: Alert): boolean {
 }
 
 /**
- * Whether two alerts are of one episode: the second reports its end, or its beginning from the other origin. Alerts without
- * a beginning are never joined.
+ * Returns whether two alerts are of one episode: the second reports its end, or its beginning from the other origin.
+ * Alerts without a beginning are never joined.
  */
 function isSame(one: Alert, other: Alert): boolean {
   if (one.kind !== other.kind || one.stream !== other.stream || one.lead !== other.lead) return false;

@@ -33,7 +33,7 @@ export function bindKeys(keys: readonly Key[]): void {
   element("help-rows", HTMLTableSectionElement).replaceChildren(...rows);
 }
 
-/** Whether the focused element handles this key itself. */
+/** Returns whether the focused element handles this key itself. */
 function isHandledByTarget({ key, target }: KeyboardEvent): boolean {
   if (!(target instanceof Element)) return false;
   if (target.closest("dialog") !== null) return true;

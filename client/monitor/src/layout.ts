@@ -10,7 +10,7 @@ export interface Trace {
   /** Height of 0 mV. */
   readonly baseline: number;
   readonly labelY: number;
-  /** Whether a calibration pulse is drawn before it. */
+  /** True if a calibration pulse is drawn before it. */
   readonly calibrated: boolean;
 }
 

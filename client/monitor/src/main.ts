@@ -6,6 +6,7 @@ import {
   MessageType,
   ProtocolError,
   type Subscription,
+  VERSIONS,
   WebSocketBinaryService,
 } from "../../src/index.js";
 import { Age, type Seen, type ServerClock } from "./age.js";
@@ -55,7 +56,7 @@ const LIST = 3000;
 
 /** Seconds of the monotonic clock, as in frames of the display; and Unix seconds by that clock. */
 const steady = (): number => performance.now() / 1000;
-const wall = (): number => (performance.timeOrigin + performance.now()) / 1000;
+const unixSeconds = (): number => (performance.timeOrigin + performance.now()) / 1000;
 /** Unix seconds of the local clock as it is set now, which is compared with the server's. */
 const clock = (): number => Number(microsecondsNow()) / 1e6;
 
@@ -73,7 +74,7 @@ let lastTaken: bigint | null = null;
 let firstConnection: ReturnType<typeof setTimeout> | undefined;
 let firstConnectionAt: number | null = null;
 
-const service = new WebSocketBinaryService();
+const service = new WebSocketBinaryService({ versions: VERSIONS });
 const status = new Status();
 const alerts = new Alerts();
 const log = new FrameLog();
@@ -111,9 +112,9 @@ const paper = new PrintDialog({
   condition: (shown) => ({
     isLost: presence.isLost,
     badge: element("connection", HTMLElement).textContent ?? "",
-    age: wall() + (service.statistics.clockOffset ?? 0) - shown.timeOf(shown.buffer.end),
+    age: unixSeconds() + (service.statistics.clockOffset ?? 0) - shown.timeOf(shown.buffer.end),
   }),
-  now: wall,
+  now: unixSeconds,
 });
 const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, overflow, () =>
   review.update(signal),
@@ -129,7 +130,7 @@ function watch(name: string): void {
 
 /** Subscribe from the last message on, or from `HISTORY` seconds ago, so that there is a full page at once. */
 function subscribe(name: string): void {
-  const since = lastTaken === null ? 1000 * (wall() - HISTORY) : Number(lastTaken / 1000n);
+  const since = lastTaken === null ? 1000 * (unixSeconds() - HISTORY) : Number(lastTaken / 1000n);
   const mine = service.subscribe(name, take, {
     since: new Date(since),
     onGap: ({ from, to }) => signal?.interrupt(to < from),
@@ -196,7 +197,7 @@ function originOf(of: EcgSignal): Origin {
 /** Add the findings of this page's detector to the alerts. */
 function tell(found: readonly Finding[]): void {
   const timeOf = (second: number): number => signal?.timeOf(second * signal.buffer.samplingRate) ?? Number.NaN;
-  for (const finding of found) alerts.add(foundAlert(finding, watched, timeOf, wall()));
+  for (const finding of found) alerts.add(foundAlert(finding, watched, timeOf, unixSeconds()));
 }
 
 /** Measure the latency, except of messages that the server had kept for a resume. */
@@ -232,7 +233,7 @@ document.addEventListener("securitypolicyviolation", ({ effectiveDirective, bloc
 });
 service.on("message", (message) => {
   status.received(message);
-  if (message.type === MessageType.ANOMALY_ALERT) alerts.add(readAlert(message.data, wall()));
+  if (message.type === MessageType.ANOMALY_ALERT) alerts.add(readAlert(message.data, unixSeconds()));
 });
 service.on("state", ({ state }) => presence.linked(state));
 service.on("negotiated", ({ version, capabilities }) => status.negotiated(version, [...capabilities].sort()));

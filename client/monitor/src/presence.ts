@@ -49,12 +49,12 @@ export class Presence {
     this.#began = this.#opened = now;
   }
 
-  /** Whether no signal arrives. */
+  /** True if no signal arrives. */
   get isLost(): boolean {
     return this.state === "lost";
   }
 
-  /** Whether the age is known and below `LIVE`. */
+  /** True if the age is known and below `LIVE`. */
   get isLive(): boolean {
     return this.state === "live";
   }

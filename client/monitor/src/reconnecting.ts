@@ -3,7 +3,7 @@
 import { element, setText } from "./dom.js";
 
 export interface Attempt {
-  /** Whether there is no connection. */
+  /** True if there is no connection. */
   readonly isApart: boolean;
   /** Time of the next attempt, in milliseconds since 1970; null if none is planned. */
   readonly next: number | null;

@@ -34,7 +34,7 @@ export class Screen {
   #signal: EcgSignal | null = null;
   #settings: Settings;
   #isStale = true;
-  /** Whether the form of the page may have changed since the last full redraw. */
+  /** True if the form of the page may have changed since the last full redraw. */
   #isReshaped = true;
   #overlayNeedsClear = true;
   /** Device pixel ratio at the last full redraw. */

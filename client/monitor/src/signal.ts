@@ -22,7 +22,7 @@ export interface EcgFrame {
   /** Time of the first sample, in Unix seconds; null if the message has none. */
   readonly timestamp: number | null;
   readonly told: ToldBySender;
-  /** Whether the unit is not a voltage, so that the counts per millivolt are assumed. */
+  /** True if the unit is not a voltage, so that the counts per millivolt are assumed. */
   readonly isGuessed: boolean;
 }
 
@@ -74,7 +74,7 @@ export class EcgSignal {
   readonly rhythm: number;
   /** Optional fields of the newest message. */
   told = NOTHING_TOLD;
-  /** Whether the counts per millivolt are assumed. */
+  /** True if the counts per millivolt are assumed. */
   isGuessed = false;
   /** Null if the sampling rate is out of the detector's range. */
   readonly #detector: HeartDetector | null;
@@ -98,7 +98,7 @@ export class EcgSignal {
     this.#detector = detectorFor(samplingRate, leads);
   }
 
-  /** Whether a frame has the same leads and sampling rate. */
+  /** Returns whether a frame has the same leads and sampling rate. */
   fits(frame: EcgFrame): boolean {
     const { leads, samplingRate } = this.buffer;
     return (
@@ -194,7 +194,7 @@ export class EcgSignal {
     return this.buffer.leads.map((_, lead) => this.told.leads?.[lead] ?? this.#status?.signalQuality[lead] ?? "ok");
   }
 
-  /** Whether the detector found several pacing spikes in the last ten seconds, beside those that the sender marks. */
+  /** True if the detector found several pacing spikes in the last ten seconds, beside those that the sender marks. */
   get showsPacing(): boolean {
     const since = this.buffer.end - PACING.seconds * this.buffer.samplingRate;
     const recent = this.buffer.spikes.filter(({ seen, sample }) => seen && sample >= since);

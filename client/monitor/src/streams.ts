@@ -24,7 +24,7 @@ export async function listStreams(url: URL): Promise<string[] | null> {
 export class StreamChooser {
   readonly #field = element("stream", HTMLSelectElement);
   #current = "";
-  /** Whether the current stream is only a default, which a stream that the server lists replaces. */
+  /** True if the current stream is only a default, which a stream that the server lists replaces. */
   #isGuess = false;
   /** The streams that the server listed last; null if it never did. */
   #names: readonly string[] | null = null;

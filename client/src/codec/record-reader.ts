@@ -1,19 +1,19 @@
 /**
- * Reading records of version 4: ECG_DATA without what never changes, which the stream's template says once. A page that
- * only receives needs no more than this; `record.ts` writes them.
+ * Reads the records of version 4. A record is an ECG_DATA message without its constant fields, which the stream's template
+ * holds. A page that only receives needs only this module; `record.ts` writes records.
  *
- * A record's payload, integers big-endian, samples little-endian:
+ * The payload of a record, with big-endian integers and little-endian samples:
  *
  * | offset | bytes | field |
  * | --- | --- | --- |
  * | 0 | 2 | template |
  * | 2 | 1 | filter: 0 none, 1 delta |
  * | 3 | 1 | options: bit 0 NUMBERED, bit 1 BOUND |
- * | 4 | 4 | count: samples a lead |
+ * | 4 | 4 | count: number of samples of each lead |
  * | 8 | 8 | time of the first sample, signed microseconds since 1970 |
- * | 16 | 8 | with NUMBERED: the message's own sequence |
- * | then | 8 | with BOUND: the first bytes of SHA-256 of the template's payload |
- * | then | | samples, `[rows, count]`, or what the filter made of them |
+ * | 16 | 8 | with NUMBERED: `sequence` of the message |
+ * | then | 8 | with BOUND: the first bytes of the SHA-256 of the template's payload |
+ * | then | | the samples, `[rows, count]`, or the output of the filter |
  */
 import { ProtocolError } from "../errors.js";
 import { DEFAULT_MAX_PAYLOAD, ErrorCode, RECORD_HEADER, type TEMPLATE_DTYPES } from "../protocol.js";
@@ -27,10 +27,10 @@ import { checkTemplate, perLead, readTemplate } from "./template-rules.js";
 /** The dtypes of a record's samples. */
 export type RecordDType = (typeof TEMPLATE_DTYPES)[number];
 
-/** Fields by their names on the wire; a `Map` where a key is no text. */
+/** Fields by their names on the wire; a `Map` if a key is not text. */
 export type RecordFields = Readonly<Record<string, unknown>> | ReadonlyMap<Key, unknown>;
 
-/** Samples that are floats which were counts: `(count * mul) / div`. */
+/** Scale of exact floats: a sample is `(count * mul) / div`. */
 export interface Scale {
   /** From 10^-100 to 10^100. */
   readonly mul: number;
@@ -38,15 +38,15 @@ export interface Scale {
   readonly div: number;
 }
 
-/** A record that was read. */
+/** A decoded record. */
 export interface DecodedRecord {
-  /** The ECG_DATA message that it stands for: its fields by their names on the wire. */
+  /** The fields of the ECG_DATA message that the record stands for, by their names on the wire. */
   readonly data: Record<string, unknown> | Map<Key, unknown>;
-  /** The samples as they travelled; the data's `signal` itself where that is the same. */
+  /** The samples as in the record; the same array as `signal` of the data if they are not converted. */
   readonly counts: NdArray;
-  /** Of the first sample, microseconds since 1970. */
+  /** Time of the first sample, in microseconds since 1970. */
   readonly time: bigint;
-  /** The message's own; null where it has none. */
+  /** `sequence` of the message, or null. */
   readonly sequence: number | bigint | null;
 }
 
@@ -56,13 +56,13 @@ export const NONE = 0;
 export const DELTA = 1;
 export const NUMBERED = 1;
 export const BOUND = 2;
-/** Bytes of a template's SHA-256 that bind a record to it. */
+/** Number of bytes of the template's SHA-256 in a bound record. */
 export const DIGEST_SIZE = 8;
-/** Fields of a message that its record says itself. */
+/** Fields of a message that are in its record, and not in the template. */
 export const OWN_FIELDS: readonly string[] = ["stream", "signal", "timestamp", "sequence"];
 export const MICROSECONDS = 1_000_000;
 const FLOAT64_SIZE = 8;
-/** Fields that say what integer samples mean, and nothing of floats that were made of them. */
+/** Fields that apply to integer samples only. They are removed if the samples become floats. */
 const OF_INTEGERS = ["gain", "baseline", "missing"];
 
 /** Reads the records of one template. Immutable. */
@@ -77,16 +77,16 @@ export class RecordReader {
   readonly payload: Uint8Array;
   protected readonly ownFields: RecordFields;
   readonly #type: DType;
-  /** The fields with room for what a record says, without a sequence of its own and with one. */
+  /** The fields with placeholders for those of a record, without and with `sequence`. */
   readonly #rooms: readonly [Fields, Fields];
-  /** Whether a key in the fields is a number in text, of which an object takes more memory than of others. */
+  /** True if a key in the fields is the text of an integer: an object takes more memory for such keys. */
   readonly #isSparse: boolean;
   #digest: Uint8Array | undefined;
 
   /**
    * @param payload of the STREAM_TEMPLATE
-   * @throws ProtocolError check 12: 0x201 where a field is not there, 0x200 where one is not what it should be, 0x102
-   *   where there are more than 4,096 bytes or 256 values; check 11 for a payload that is no MessagePack
+   * @throws ProtocolError check 12: 0x201 if a field is missing, 0x200 if one is invalid, 0x102 if there are more than
+   *   4,096 bytes or 256 values; check 11 if the payload is not one MessagePack value
    */
   constructor(payload: Uint8Array) {
     const data = readTemplate(payload, checkTemplate);
@@ -102,28 +102,28 @@ export class RecordReader {
     this.scale =
       scale === undefined ? null : { mul: Number(fieldOf(scale, "mul")), div: Number(fieldOf(scale, "div")) };
     this.missing = (fieldOf(data, "missing") as number | undefined) ?? null;
-    this.payload = payload.slice(); // what it was received in may be large
+    this.payload = payload.slice(); // a copy: a view would keep the whole received message in memory
   }
 
-  /** What its messages hold besides, anew: lists and maps are the caller's own. */
+  /** A copy of the constant fields, which the caller may change. */
   get fields(): RecordFields {
     return copyOf(this.ownFields, this.#isSparse) as RecordFields;
   }
 
-  /** What binds a record to this template: the first 8 bytes of the payload's SHA-256. */
+  /** The first 8 bytes of the SHA-256 of the payload. A bound record contains them. */
   get digest(): Uint8Array {
     this.#digest ??= sha256(this.payload).slice(0, DIGEST_SIZE);
     return this.#digest;
   }
 
   /**
-   * Reads the payload of a record of this template. An application cannot tell what it stands for from a message that
-   * came as MessagePack.
+   * Reads the payload of a record of this template. The result is the same as if the message had been sent as
+   * MessagePack.
    *
-   * @param payload its bytes, which samples without a filter are a view of where they are aligned
-   * @param maxPayload bytes that the samples may have in the message that the record stands for
-   * @throws ProtocolError check 11: 0x200, with the reason "template" where the record is of another template; 0x102
-   *   where it stands for more samples than the limit
+   * @param payload the bytes; samples without a filter are a view of them if they are aligned
+   * @param maxPayload limit for the bytes of the signal that the record stands for
+   * @throws ProtocolError check 11: 0x200, with the reason "template" if the record has another template; 0x102 if the
+   *   signal exceeds the limit
    */
   decode(payload: Uint8Array, maxPayload = DEFAULT_MAX_PAYLOAD): DecodedRecord {
     const record = this.#open(payload, maxPayload);
@@ -137,12 +137,12 @@ export class RecordReader {
 
   // --- of the template ---
 
-  /** Bytes of a sample of what a record stands for, at most. */
+  /** Largest number of bytes of a sample after decoding. */
   protected get sampleSize(): number {
     return this.scale || this.missing !== null ? FLOAT64_SIZE : this.#type.size;
   }
 
-  /** Rows of samples: a signal of one dimension has one. */
+  /** Number of rows of samples, 1 if the signal has one dimension. */
   protected get leads(): number {
     return this.rows || 1;
   }
@@ -170,7 +170,7 @@ export class RecordReader {
     if (filter === DELTA && !this.isInteger) {
       throw refused(2, `filter 1 of a record takes integers, and the template says ${this.dtype}`);
     }
-    // All sizes are known to hold before anything is allocated by them.
+    // Check all sizes before memory is allocated for them.
     const { size } = this.#type;
     const widest = this.sampleSize;
     if (leads * count * widest > limit) {
@@ -202,7 +202,7 @@ export class RecordReader {
     return new Samples(payload.slice(start).buffer, 0, size);
   }
 
-  /** What the counts stand for: themselves, or floats. Takes fields that speak of integers out where those are made. */
+  /** Returns the counts, or floats made of them. For floats, it removes the fields that apply to integers only. */
   #signalOf(counts: NdArray, fields: Fields): NdArray {
     const { missing, scale } = this;
     const { data, shape } = counts;
@@ -229,9 +229,9 @@ export class RecordReader {
 }
 
 /**
- * The number of the template that a record names.
+ * Returns the number of a record's template.
  *
- * @throws ProtocolError 0x200 (check 11) where the record's head is cut short or has options that are not defined
+ * @throws ProtocolError 0x200 (check 11) the head of the record is cut short, or has undefined options
  */
 export function templateNumber(payload: Uint8Array): number {
   return openRecord(payload).template;
@@ -248,7 +248,7 @@ export interface OpenRecord {
   /** The time in seconds, rounded once. */
   readonly timestamp: number;
   readonly sequence: number | bigint | null;
-  /** Where the samples start. */
+  /** Offset of the samples. */
   readonly start: number;
 }
 
@@ -276,7 +276,7 @@ export function openRecord(payload: Uint8Array): OpenRecord {
 function secondsAt(view: DataView, at: number): number {
   const high = view.getInt32(at);
   if (high >= -(2 ** 21) && high < 2 ** 21) return (high * 2 ** 32 + view.getUint32(at + 4)) / MICROSECONDS;
-  // More than 53 bits, from the year 2255 on: a number would be rounded before it is divided, a text is not.
+  // More than 53 bits, from the year 2255 on: a number would be rounded before the division, the text is rounded once.
   return Number(`${view.getBigInt64(at)}e-6`);
 }
 
@@ -327,7 +327,7 @@ function put(fields: Fields, name: string, value: unknown): void {
   else Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** The fields with others, still empty: engines are slow at adding to an object, and quick at copying it. */
+/** Returns the fields with placeholders for others: engines copy an object faster than they add fields to it. */
 function roomIn(fields: RecordFields, names: readonly string[]): Fields {
   const others = names.map((name): [Key, unknown] => [name, null]);
   if (fields instanceof Map) return mapFor(fields.size + names.length, [...fields, ...others]);

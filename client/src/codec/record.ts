@@ -1,6 +1,6 @@
 /**
- * Writing records of version 4, and their templates: ECG_DATA without what never changes. `record-reader.ts` describes a
- * record, and reads it.
+ * Writes the records of version 4 and their templates. A record is an ECG_DATA message without its constant fields;
+ * `record-reader.ts` describes its payload, and reads it.
  */
 import { DEFAULT_MAX_PAYLOAD, MAX_TEMPLATE_ROWS, RECORD_HEADER, TEMPLATE_DTYPES } from "../protocol.js";
 import { type Counts, encodeDelta } from "./delta.js";
@@ -32,83 +32,84 @@ export {
   templateNumber,
 } from "./record-reader.js";
 
-/** What a template says. */
+/** The content of a template. */
 export interface TemplateContent {
-  /** 1 to 65,535; a record names its template by it. */
+  /** Number of the template, 1 to 65,535. Each record names its template by this number. */
   readonly number: number;
-  /** The stream's name. */
+  /** Name of the stream. */
   readonly stream: string;
   readonly dtype: RecordDType;
-  /** Leads, at most 4,096; 0 where the signal has one dimension. */
+  /** Number of leads, at most 4,096; 0 if the signal has one dimension. */
   readonly rows: number;
-  /** What every message under it holds besides signal, stream, timestamp and sequence. */
+  /** The constant fields: all fields except signal, stream, timestamp and sequence. */
   readonly fields: RecordFields;
-  /** Of integers, the count that stands for a sample that is missing. */
+  /** For integer dtypes: the count of a missing sample. */
   readonly missing?: number | null;
-  /** Of integers, what makes floats of them. */
+  /** For integer dtypes: the factor from counts to samples. */
   readonly scale?: Scale | null;
 }
 
-/** What an ECG_DATA message holds, as a record and its template hold it. */
+/** The content of an ECG_DATA message, divided as in a record and its template. */
 export interface Content {
-  /** `[samples]` or `[leads, samples]`, of a dtype that records have. */
+  /** `[samples]` or `[leads, samples]`, of a dtype in `TEMPLATE_DTYPES`. */
   readonly signal: NdArray;
-  /** Of the first sample, microseconds since 1970. */
+  /** Time of the first sample, in microseconds since 1970. */
   readonly time: bigint;
-  /** The message's own, or null. */
+  /** `sequence` of the message, or null. */
   readonly sequence: number | bigint | null;
-  /** All others. */
+  /** All other fields. */
   readonly fields: RecordFields;
 }
 
 export interface EncodeRecordOptions {
-  /** Whether the other side takes the filter delta, which it announces. It is used where it makes the record shorter. */
+  /** True if the receiver supports the filter DELTA. It is used if it makes the record shorter. */
   readonly delta?: boolean;
-  /** Whether the record is bound to its template, as it has to be where it will be sealed or signed. */
+  /** True to bind the record to its template; required if the record is sealed or signed. */
   readonly bound?: boolean;
-  /** Bytes that a receiver takes, as samples of what the record stands for. */
+  /** The receiver's limit for payloads, in bytes. It applies to the signal that the record stands for. */
   readonly maxPayload?: number;
 }
 
 const LARGEST_COUNT = 2 ** 32 - 1;
 
-/** What every ECG_DATA of some records holds besides signal, stream, timestamp and sequence. Immutable. */
+/** The fields that all ECG_DATA messages of some records share. Immutable. */
 export class Template extends RecordReader implements TemplateContent {
   /**
-   * @param content what it says, or the payload that says so
-   * @throws ProtocolError check 12: 0x201 where a field is not there, 0x200 where one is not what it should be, 0x102
-   *   where there are more than 4,096 bytes or 256 values; check 11 for a payload that is no MessagePack
-   * @throws TypeError | RangeError for a field that has no form on the wire
+   * @param content the content of the template, or the payload of a STREAM_TEMPLATE
+   * @throws ProtocolError check 12: 0x201 if a field is missing, 0x200 if one is invalid, 0x102 if there are more than
+   *   4,096 bytes or 256 values; check 11 if the payload is not one MessagePack value
+   * @throws TypeError | RangeError if a field cannot be encoded
    */
   constructor(content: TemplateContent | Uint8Array) {
     super(content instanceof Uint8Array ? content : packTemplate(content));
   }
 
-  /** Reads the payload of a STREAM_TEMPLATE that holds a template. Throws as the constructor does. */
+  /** Reads a template from the payload of a STREAM_TEMPLATE. Throws as the constructor does. */
   static unpack(payload: Uint8Array): Template {
     return new Template(payload);
   }
 
-  /** Makes the template of a message that was taken apart. Throws as the constructor does. */
+  /** Makes the template for the content of a message. Throws as the constructor does. */
   static of(content: Content, number: number, stream: string, more: Pick<TemplateContent, "missing" | "scale"> = {}) {
     const { signal, fields } = content;
     const rows = signal.shape.length === 2 ? signal.shape[0] : 0;
     return new Template({ ...more, number, stream, dtype: signal.dtype as RecordDType, rows, fields });
   }
 
-  /** What templates have in common that stand for the same messages, as `templateKey` gives it. */
+  /** The key of the template, as `templateKey` returns it. Interchangeable templates have equal keys. */
   get key(): string {
     return keyOf(this.dtype, this.rows, this.ownFields, this.missing, this.scale);
   }
 
   /**
-   * The payload of a record.
+   * Writes the payload of a record.
    *
-   * @param signal the samples as they travel, of the template's dtype, `[leads, samples]` or `[samples]` as its rows say
-   * @param time of the first sample, microseconds since 1970
-   * @param sequence the message's own, below 2^64, or null
-   * @throws TypeError | RangeError where they are not what the template or a record can say
-   * @throws ProtocolError 0x102 where a receiver with that limit refuses the record, however few bytes it has
+   * @param signal samples of the template's dtype, `[leads, samples]`, or `[samples]` for 0 rows
+   * @param time time of the first sample, in microseconds since 1970
+   * @param sequence `sequence` of the message, below 2^64, or null
+   * @throws TypeError | RangeError if the signal does not have the dtype and shape of the template, or a number exceeds
+   *   64 bits
+   * @throws ProtocolError 0x102 if the signal exceeds `maxPayload`, so that a receiver would refuse the record
    */
   encode(
     signal: NdArray,
@@ -142,7 +143,7 @@ export class Template extends RecordReader implements TemplateContent {
     return payload;
   }
 
-  /** The same record without a filter, for who does not take delta. Throws as `decode` does. */
+  /** Writes a record again without a filter, for receivers that do not support DELTA. Throws as `decode` does. */
   withoutFilter(payload: Uint8Array, maxPayload = DEFAULT_MAX_PAYLOAD): Uint8Array {
     const { filter, options } = openRecord(payload);
     if (filter === NONE) return payload;
@@ -150,7 +151,7 @@ export class Template extends RecordReader implements TemplateContent {
     return this.encode(counts, time, sequence, { delta: false, bound: (options & BOUND) !== 0, maxPayload });
   }
 
-  /** The names of the rows, by which the filter predicts. */
+  /** The names of the rows, from which the filter chooses its predictions. */
   get #names(): readonly string[] {
     const leads = fieldOf(this.ownFields, "leads");
     const areNames = this.rows > 0 && Array.isArray(leads) && leads.every((name) => typeof name === "string");
@@ -159,13 +160,13 @@ export class Template extends RecordReader implements TemplateContent {
 }
 
 /**
- * Takes an ECG_DATA message apart for a record of a stream.
+ * Divides an ECG_DATA message for a record of a stream.
  *
  * @param data its fields by their names on the wire
- * @param stream the stream's name; the message has the same, or none
- * @returns undefined where only MessagePack can say what it holds: the signal is no array of a dtype and shape that
- *   records have, the timestamp no number of seconds whose microseconds have 64 bits, the sequence no integer from 0 to
- *   2^64 - 1, or a key is no text
+ * @param stream name of the stream; `stream` of the message has to be the same, or absent
+ * @returns undefined if the message has to be sent as MessagePack: the signal is not an array of a dtype and shape that
+ *   records allow, the timestamp is not a number of seconds whose microseconds have 64 bits, the sequence is not an
+ *   integer from 0 to 2^64 - 1, or a key is not text
  */
 export function recordContent(data: RecordFields, stream: string): Content | undefined {
   const entries: [unknown, unknown][] = data instanceof Map ? [...data] : Object.entries(data);
@@ -181,7 +182,7 @@ export function recordContent(data: RecordFields, stream: string): Content | und
   return { signal, time, sequence: sequence as Content["sequence"], fields: Object.fromEntries(others) };
 }
 
-/** What the template of a message has in common with all that stand for the same. Throws as `pack` does. */
+/** Returns a key that interchangeable templates have in common. Throws as `pack` does. */
 export function templateKey(content: Content, more: Pick<TemplateContent, "missing" | "scale"> = {}): string {
   const { signal, fields } = content;
   const rows = signal.shape.length === 2 ? signal.shape[0] : 0;
@@ -209,7 +210,7 @@ function isSequence(sequence: unknown): boolean {
   return isInteger && (sequence as number) >= 0 && (sequence as number) < 2 ** 64;
 }
 
-/** The nearest microsecond; undefined for what is no number, or has more than 64 bits. */
+/** Rounds to microseconds; undefined if the value is not a number, or the result exceeds 64 bits. */
 function wholeMicroseconds(seconds: unknown): bigint | undefined {
   if (typeof seconds !== "bigint" && !Number.isFinite(seconds)) return undefined;
   const isInteger = typeof seconds === "bigint" || Number.isInteger(seconds);
@@ -219,7 +220,7 @@ function wholeMicroseconds(seconds: unknown): bigint | undefined {
   return time >= -(2n ** 63n) && time < 2n ** 63n ? time : undefined;
 }
 
-/** The payload of a STREAM_TEMPLATE. */
+/** Packs the payload of a STREAM_TEMPLATE. */
 function packTemplate(content: TemplateContent): Uint8Array<ArrayBuffer> {
   const { number: template, stream, dtype, rows, fields, missing = null, scale = null } = content;
   const entries: [string, Uint8Array][] = Object.entries({ template, stream, dtype, rows, fields }).map(
@@ -242,7 +243,7 @@ function packed(value: unknown): Uint8Array {
   return new Writer(0, DEFAULT_MAX_PAYLOAD, "list").frameOf(value);
 }
 
-/** A float, whatever its value: the writer sends an integral number as an integer. */
+/** Packs a number as a float; the writer would send a whole number as an integer. */
 function float64(value: number): Uint8Array {
   const bytes = new Uint8Array(9);
   bytes[0] = 0xcb;

@@ -17,10 +17,10 @@ let origin = 0;
 
 /** Returns microseconds since 1970 by the local clock, with the resolution of `performance.now()`. */
 export function microsecondsNow(): bigint {
-  const wall = Date.now();
+  const local = Date.now();
   const fine = performance.now();
   // performance.now() may stand still while the machine sleeps, and does not change when the clock is set.
-  if (Math.abs(origin + fine - wall) > FARTHEST) origin = wall - fine;
+  if (Math.abs(origin + fine - local) > FARTHEST) origin = local - fine;
   return BigInt(Math.round((origin + fine) * 1000));
 }
 

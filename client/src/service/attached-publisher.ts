@@ -44,7 +44,7 @@ export interface AttachedPublisher {
   end(failure: Error): void;
   /** Sends what waits, as far as the send queue has room. */
   pump(): void;
-  /** Whether messages wait that the send queue has room for. */
+  /** Returns true if messages wait that the send queue has room for. */
   canFill(connection: Connection): boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Whether to reconnect, and after which delay. */
+/** Decides whether to reconnect, and after which delay. */
 import type { ProtocolError } from "../errors.js";
 import { CloseCode, ErrorCode } from "../protocol.js";
 
@@ -52,7 +52,7 @@ export class Backoff {
   }
 }
 
-/** Whether the client must not reconnect: after close code 1008, or without a common protocol version. */
+/** Returns whether the client must not reconnect: after close code 1008, or without a common protocol version. */
 export function isFinal(code: number, said: ProtocolError | null): boolean {
   const isStranger = code === CloseCode.PROTOCOL_ERROR && said?.code === ErrorCode.INVALID_PROTOCOL_VERSION;
   return code === CloseCode.POLICY || isStranger;

@@ -3,7 +3,7 @@ import { ProtocolError } from "../errors.js";
 import { CloseCode, HEADER_SIZES } from "../protocol.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
 import type { Settings } from "../session/settings.js";
-import type { Places } from "../session/stream-book.js";
+import type { StreamPositions } from "../session/stream-book.js";
 import { callSafely } from "./emitter.js";
 
 /** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
@@ -25,10 +25,10 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => We
 
 /** The callbacks of a connection's owner. */
 export interface ConnectionOwner {
-  /** How far each stream has got. */
-  readonly places: Places;
+  /** The position in each stream. */
+  readonly positions: StreamPositions;
   /** An event of the session, and the WebSocket message that caused it; null if none did. */
-  heed(event: SessionEvent, bytes: Uint8Array | null): void;
+  onEvent(event: SessionEvent, bytes: Uint8Array | null): void;
   /** A WebSocket message was received or sent. */
   passed(direction: "in" | "out", bytes: Uint8Array): void;
   /** The send queue is empty. */
@@ -46,7 +46,7 @@ export interface Ending {
   readonly said: ProtocolError | null;
   /** Seconds from the end of the negotiation to the end of the connection; 0 if it never got that far. */
   readonly lasted: number;
-  /** Whether the WebSocket was open. */
+  /** True if the WebSocket was open. */
   readonly opened: boolean;
 }
 
@@ -57,9 +57,9 @@ const ABNORMAL = 1006;
 const CLOSE_TIMEOUT = 5;
 /** Seconds between the first two PINGs. */
 const FIRST_PING = 1;
-/** Bytes in the WebSocket's buffer at which this side stops sending until there are fewer. */
+/** Bytes in the WebSocket's buffer from which on this side stops sending. */
 const HIGH_WATER = 1 << 20;
-/** Seconds until the WebSocket's buffer is looked at again: there is no event for it. */
+/** Seconds until the WebSocket's buffer is checked again: browsers have no event for it. */
 const LOOK_AGAIN = 0.02;
 /** Bytes of the reason that a close frame can hold. */
 const LONGEST_REASON = 123;
@@ -95,7 +95,7 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
-    this.session = new ClientSession(settings, clock, owner.places);
+    this.session = new ClientSession(settings, clock, owner.positions);
     this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();
@@ -105,17 +105,17 @@ export class Connection {
     this.#setAlarm(now() + connectTimeout);
   }
 
-  /** Whether the server's messages have timestamps. */
+  /** True if the server's messages have timestamps. */
   get timed(): boolean {
     return HEADER_SIZES[this.session.version] > HEADER_SIZES[1];
   }
 
-  /** Whether the application may send a message that is not urgent now. */
+  /** True if the application may send a message that is not urgent now. */
   get hasRoom(): boolean {
     return this.session.established && this.session.hasRoom && this.#socket.bufferedAmount < HIGH_WATER;
   }
 
-  /** Whether the application may send an urgent message now, which leaves before the others in the send queue. */
+  /** True if the application may send an urgent message now, which leaves before the others in the send queue. */
   get hasRoomForUrgent(): boolean {
     return this.session.established && this.session.hasRoomForUrgent;
   }
@@ -191,13 +191,13 @@ export class Connection {
       if (event.kind === "negotiated") this.#established(at);
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
-      callSafely(() => this.#owner.heed(event, bytes));
+      callSafely(() => this.#owner.onEvent(event, bytes));
     }
   }
 
   #established(at: number): void {
     this.#establishedAt ??= at;
-    this.#pingAgain(at); // before all requests: behind the answer to a resume, the PONG would be late
+    this.#pingAgain(at); // before all requests: after a long answer to a resume, the PONG would be late
   }
 
   // --- the clock ---
@@ -231,7 +231,7 @@ export class Connection {
     this.wake();
   }
 
-  /** Sends a PING. The time to the next one doubles, as the clock offset is to be measured soon. */
+  /** Sends a PING. The interval doubles each time, so that the clock offset is measured soon after connecting. */
   #pingAgain(at: number): void {
     this.#nextPing = at + this.#betweenPings;
     this.#betweenPings = Math.min(2 * this.#betweenPings, this.#settings.heartbeatInterval);
@@ -240,7 +240,7 @@ export class Connection {
 
   // --- writing ---
 
-  /** Sends what the WebSocket has room for; returns whether nothing is left. */
+  /** Sends what the WebSocket has room for. Returns whether the send queue is empty. */
   #flush(): boolean {
     if (this.#closing || this.#socket.readyState !== OPEN) return true;
     while (this.#socket.bufferedAmount < HIGH_WATER) {
@@ -290,7 +290,7 @@ export class Connection {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#alarm);
-    for (const event of this.session.lost()) callSafely(() => this.#owner.heed(event, null));
+    for (const event of this.session.lost()) callSafely(() => this.#owner.onEvent(event, null));
     const lasted = this.#establishedAt === null ? 0 : now() - this.#establishedAt;
     this.#owner.ended({ code, reason, said: this.#said, lasted, opened: this.#opened });
   }

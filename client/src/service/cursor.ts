@@ -1,5 +1,5 @@
 /**
- * How far a viewer has got in a stream: which messages it has, and which ones it will never get.
+ * The position of a viewer in a stream: which messages it has, and which ones it will never get.
  *
  * The messages of a stream have rising timestamps and arrive in that order, except for urgent ones, which overtake. So a
  * cursor consists of the timestamp of the last message in order, and the timestamps of urgent messages after it. Times
@@ -20,7 +20,7 @@ const MARGIN = 1_000_000n;
 const REMEMBERED = 1024;
 /** Number of drop notices that may wait for a message after the dropped frames. */
 const MOST_NOTICES = 64;
-/** Flags of messages that overtake. Their timestamps do not show how far the stream has got; nor do those of alerts. */
+/** Flags of messages that overtake. Like those of alerts, their timestamps do not move the position in the stream. */
 const OUT_OF_LINE = Flag.PRIORITY | Flag.BROADCAST;
 
 /**
@@ -38,7 +38,7 @@ export interface Gap {
   readonly frames: number | null;
 }
 
-/** The result of a message: the gaps before it, and whether it is new, no duplicate. */
+/** The result for a message: the gaps before it, and whether it is new (not a duplicate). */
 export interface Taken {
   readonly gaps: readonly Gap[];
   readonly isNew: boolean;
@@ -47,14 +47,14 @@ export interface Taken {
 const NOT_NEW: Taken = { gaps: [], isNew: false };
 const NEW: Taken = { gaps: [], isNew: true };
 
-/** How far one viewer has got in one stream. */
+/** The position of one viewer in one stream. */
 export class StreamCursor {
   readonly #stream: string;
   /** The viewer has everything up to this timestamp; null if nothing has arrived. */
   #until: bigint | null;
-  /** Whether that is the timestamp of a received message, or one that the server has named. */
+  /** True if `#until` is the timestamp of a received message, or one that the server has named. */
   #exact = false;
-  /** Whether that is only a time by a clock. */
+  /** True if `#until` is only a time by a clock. */
   #isMoment: boolean;
   #margin = 0n;
   /** Timestamps of the last messages in order, since the clock last went back, oldest first. */
@@ -106,12 +106,12 @@ export class StreamCursor {
     return this.#notices.length ? { gaps: this.#passedNotices(timestamp), isNew: true } : NEW;
   }
 
-  /** Notes that a message beside the numbers arrived. Returns whether it is new. */
+  /** Notes that a message without a number arrived in a numbered stream. Returns true if it is new. */
   followAhead(timestamp: bigint): boolean {
     return this.#goesAhead(timestamp);
   }
 
-  /** Notes that a message arrived that is known by its number: its time is for servers that do not know the numbers. */
+  /** Notes the time of a numbered message, for a resume at a server that does not know its number. */
   follow(timestamp: bigint, overtakes: boolean): void {
     if (overtakes) {
       this.#goesAhead(timestamp);
@@ -204,7 +204,7 @@ export class StreamCursor {
     this.#goOnAfter(until);
   }
 
-  /** Notes how far the stream has got, by the server's clock. */
+  /** Moves the position to a time by the server's clock. */
   #reachMoment(until: bigint): void {
     this.#until = until;
     this.#exact = false;

@@ -1,29 +1,29 @@
 /**
- * How far a viewer has got in a stream of version 4, whose messages are numbered 1, 2, 3, ... in each epoch.
+ * The position of a viewer in a stream of version 4, whose messages are numbered 1, 2, 3, ... in each epoch.
  *
- * Messages arrive in order, except for urgent ones, which overtake. So a cursor consists of the last number in line, and the
- * numbers behind it that overtook. A message in line tells exactly what is lost before it. No clock matters: times are
- * only told with a gap.
+ * Messages arrive in order, except for urgent ones, which overtake. So a cursor consists of the last number in order, and
+ * the larger numbers of messages that overtook. A message in order shows exactly which ones before it are lost. Times are
+ * only reported with a gap, and not compared.
  */
 
-import type { Line, Resumption } from "../session/client-session.js";
-import type { Place, Places } from "../session/stream-book.js";
+import type { Resumption, StreamNumbers } from "../session/client-session.js";
+import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import type { Gap, Taken } from "./cursor.js";
 
-/** Numbers behind the line that are remembered, of messages that overtook and of messages that were refused. */
+/** How many numbers of messages that overtook are remembered, and how many of messages that were refused. */
 const REMEMBERED = 1024;
-/** Epochs whose messages may arrive: the present one, and the one before it. */
+/** Number of epochs whose messages may arrive: the current one, and the one before it. */
 const EPOCHS = 2;
 
 /** The numbers of one epoch. */
 class Numbering {
   readonly epoch: number;
-  /** Everything up to this number has arrived, or is told as lost. */
+  /** All messages up to this number have arrived, or are reported as lost. */
   after: number;
-  /** Time of the last message in line; before the first, that of the answer that began the line. */
+  /** Time of the last message in order; before the first one, the time of the answer that began the epoch. */
   time: bigint;
   #isTimeOfAnswer = true;
-  /** Numbers after it that have arrived, or are told as lost. */
+  /** Larger numbers of messages that have arrived, or are reported as lost. */
   readonly #ahead = new Set<number>();
 
   constructor(epoch: number, after: number, time: bigint) {
@@ -36,18 +36,18 @@ class Numbering {
     return number <= this.after || this.#ahead.has(number);
   }
 
-  /** Notes when the last message in line was sent. */
+  /** Notes the time of the last message in order. */
   reach(time: bigint): void {
     this.time = time;
     this.#isTimeOfAnswer = false;
   }
 
-  /** The time after which a gap begins that ends at another: messages that the server kept are older than its answer. */
+  /** The time at which a gap begins that ends at `time`. Messages of the history are older than the server's answer. */
   timeBefore(time: bigint): bigint {
     return this.#isTimeOfAnswer && time < this.time ? time : this.time;
   }
 
-  /** Moves the line to a number; returns how many before it were passed and had not arrived. */
+  /** Moves the position to a number. Returns how many messages before it have not arrived. */
   pass(number: number): number {
     let passed = number - this.after - 1;
     for (const ahead of this.#ahead) {
@@ -59,55 +59,70 @@ class Numbering {
     return passed;
   }
 
-  /** Moves the line to a number that is lost, unless it has arrived; returns how many are lost. */
+  /** Moves the position to a number that is lost, unless it has arrived. Returns how many messages are lost. */
   lose(number: number): number {
     const lost = this.has(number) ? 0 : 1;
     return number > this.after ? this.pass(number) + lost : 0;
   }
 
-  /** Notes a number that is not in line; returns how many numbers were passed, as too many are ahead. */
+  /** Notes a message that overtook. Returns how many messages are given up because too many have overtaken them. */
   add(number: number): number {
     this.#ahead.add(number);
     this.#close();
     return this.#ahead.size > REMEMBERED ? this.pass(Math.min(...this.#ahead)) : 0;
   }
 
-  /** Moves the line over the numbers that follow it and are ahead. */
+  /** Moves the position past the messages that follow it directly and have arrived. */
   #close(): void {
     while (this.#ahead.delete(this.after + 1)) this.after++;
   }
 }
 
-/** What an answer says of the numbers of a stream; see `Line`. */
-type Answer = Pick<Line, "epoch" | "next"> & Partial<Pick<Line, "ended">>;
+/** What an answer states of the numbers of a stream; see `StreamNumbers`. */
+type Answer = Pick<StreamNumbers, "epoch" | "next"> & Partial<Pick<StreamNumbers, "ended">>;
 
-export class NumberedCursor implements Places {
+export class NumberedCursor implements StreamPositions {
   readonly #stream: string;
-  /** By epoch, the present one last. */
+  /** One for each epoch; the current epoch is the last. */
   #lines: Numbering[] = [];
-  /** What is unknown since the epoch changed; told before the next message in line. */
+  /** The gap from the last change of the epoch, reported before the next message in order; null if there is none. */
   #change: Gap | null = null;
-  /** Epochs whose number that would have been next is known, and when they ended; told in the same way. */
+  /** Epochs whose number that would have been next is known, and when they ended; reported in the same way. */
   #ending: { readonly line: Numbering; readonly next: number; readonly time: bigint }[] = [];
-  /** Numbers of the present epoch that were refused over this connection, and over earlier ones. */
+  /** Numbers of the current epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
+  /** By their timestamps, the lines in which the latest messages came that the viewer has. */
+  readonly #had = new Map<bigint, Numbering | null>();
 
   constructor(stream: string) {
     this.#stream = stream;
   }
 
-  /** Where to resume over a new connection; null if no answer has told it. */
-  get place(): Resumption | null {
+  /** Where to resume over a new connection; null before the first answer with numbers. */
+  get position(): Resumption | null {
     const line = this.#lines.at(-1);
     return line ? { epoch: line.epoch, after: line.after } : null;
   }
 
-  isHad({ epoch, number }: Place): boolean {
+  wasReceived({ epoch, number }: StreamPosition): boolean {
     return this.#lineOf(epoch)?.has(number) ?? false;
   }
 
-  wasRefused({ epoch, number }: Place): boolean {
+  /**
+   * Notes the timestamp of a message that arrived. Returns whether the viewer lacks it: a message that it has from another
+   * epoch comes again with the same timestamp, when another server numbers it.
+   */
+  isFirst({ epoch }: StreamPosition, timestamp: bigint): boolean {
+    const line = this.#lineOf(epoch) ?? null;
+    const had = this.#had.get(timestamp);
+    if (had !== undefined) return had === line;
+    this.#had.set(timestamp, line);
+    if (this.#had.size > REMEMBERED) this.#had.delete(this.#had.keys().next().value as bigint);
+    return true;
+  }
+
+  wasRefused({ epoch, number }: StreamPosition): boolean {
     return epoch === this.#lines.at(-1)?.epoch && this.#refusedBefore.has(number);
   }
 
@@ -115,7 +130,7 @@ export class NumberedCursor implements Places {
    * Notes the server's answer to SUBSCRIBE. Returns the messages that are lost.
    *
    * @param next number of the first message that follows
-   * @param time from which messages follow, as far as the server says so; else that of its answer
+   * @param time from which messages follow, if the server states it; otherwise the time of its answer
    */
   answered({ epoch, next, ended = null }: Answer, time: bigint): Gap[] {
     const gaps = this.ended();
@@ -132,7 +147,7 @@ export class NumberedCursor implements Places {
       this.#lines = [line];
       this.#prune(line);
     } else {
-      // Another numbering, or the same one set back, which no server does that keeps to the protocol.
+      // Another epoch, or the same one with smaller numbers, which the protocol forbids.
       gaps.push(this.#gap(line, time, null));
       // A publisher may go on in its epoch when the server has forgotten it, and send again what is had.
       this.#lines = line.epoch === epoch ? [] : [line];
@@ -142,8 +157,8 @@ export class NumberedCursor implements Places {
   }
 
   /**
-   * Notes an answer that nobody asked for: the stream has begun another epoch. Messages of the one before may still
-   * arrive. An answer about the present epoch changes nothing, as messages before `next` may still arrive.
+   * Notes an answer without a request: the stream has begun another epoch. Messages of the previous epoch may still
+   * arrive. An answer about the current epoch changes nothing, as messages before `next` may still arrive.
    */
   changed({ epoch, next, ended = null }: Answer, time: bigint): void {
     const line = this.#lines.at(-1);
@@ -160,7 +175,7 @@ export class NumberedCursor implements Places {
   }
 
   /** Notes that a message arrived. */
-  take({ epoch, number, overtakes }: Place, time: bigint): Taken {
+  take({ epoch, number, overtakes }: StreamPosition, time: bigint): Taken {
     const line = this.#lineOf(epoch);
     if (!line) return { gaps: [], isNew: true };
     if (line.has(number)) return { gaps: [], isNew: false };
@@ -177,20 +192,21 @@ export class NumberedCursor implements Places {
   }
 
   /**
-   * Notes that a message was refused: it is not had. If it was refused over an earlier connection, too, it is given up.
+   * Notes that a message was refused. The next connection gets it again. If it was refused over an earlier connection as
+   * well, it is lost.
    *
-   * @returns the gap, if it is given up
+   * @returns the gap if the message is lost
    */
-  refused(place: Place, time: bigint): Gap[] {
-    const line = this.#lineOf(place.epoch);
-    if (!line || line !== this.#lines.at(-1) || line.has(place.number)) return [];
-    if (!this.#refusedBefore.has(place.number)) {
-      this.#refused.add(place.number);
+  refused(position: StreamPosition, time: bigint): Gap[] {
+    const line = this.#lineOf(position.epoch);
+    if (!line || line !== this.#lines.at(-1) || line.has(position.number)) return [];
+    if (!this.#refusedBefore.has(position.number)) {
+      this.#refused.add(position.number);
       if (this.#refused.size > REMEMBERED) this.#refused.delete(this.#refused.values().next().value as number);
       return [];
     }
-    const gaps = place.overtakes ? [] : this.ended();
-    gaps.push(this.#gap(line, time, 1 + line.add(place.number)));
+    const gaps = position.overtakes ? [] : this.ended();
+    gaps.push(this.#gap(line, time, 1 + line.add(position.number)));
     this.#prune(line);
     return gaps;
   }
@@ -201,14 +217,14 @@ export class NumberedCursor implements Places {
     this.#refused.clear();
   }
 
-  /** Forgets all numbers, as messages arrive that have none. Returns the gaps that were not told yet. */
+  /** Forgets all numbers, because messages without numbers arrive. Returns the gaps that were not reported yet. */
   forget(): Gap[] {
     this.#lines = [];
     this.#forgetRefused();
     return this.ended();
   }
 
-  /** Returns the gaps that were not told yet. */
+  /** Returns the gaps that were not reported yet. */
   ended(): Gap[] {
     const gaps = this.#change ? [this.#change] : [];
     this.#change = null;
@@ -237,7 +253,7 @@ export class NumberedCursor implements Places {
     this.#refusedBefore.clear();
   }
 
-  /** Forgets the refused messages that the line has passed. */
+  /** Forgets the refused messages before the position. */
   #prune(line: Numbering): void {
     for (const refused of [this.#refused, this.#refusedBefore])
       for (const number of refused) if (line.has(number)) refused.delete(number);

@@ -30,7 +30,7 @@ class WaitingEntries {
   }
 }
 
-/** Urgent messages (alerts, and those with PRIORITY) overtake the others, and have room of their own. */
+/** The outbox. Urgent messages (alerts, and those with PRIORITY) overtake the others, and have a limit of their own. */
 export class Outbox {
   #urgent = new WaitingEntries();
   #others = new WaitingEntries();
@@ -40,20 +40,20 @@ export class Outbox {
 
   /**
    * @param attempts how often a message is sent at most
-   * @param most how many urgent messages, and bytes of them, may wait, and how many others
+   * @param most limits of the waiting messages, which apply to urgent messages and to all others separately
    */
   constructor(attempts: number, most: { readonly messages: number; readonly bytes: number }) {
     this.#attempts = attempts;
     this.#most = most;
   }
 
-  /** Whether a message may be sent over a connection at once: there is room, and no message waits that goes first. */
+  /** Returns whether a message can be sent over a connection at once: there is room, and no message waits before it. */
   lets(message: Packed, connection: Connection): boolean {
     if (isUrgent(message)) return this.#urgent.entries.length === 0 && connection.hasRoomForUrgent;
     return this.#urgent.entries.length + this.#others.entries.length === 0 && connection.hasRoom;
   }
 
-  /** Whether a connection has room for a message that waits. */
+  /** Returns whether a message waits for which a connection has room. */
   canFill(connection: Connection): boolean {
     if (this.#urgent.entries.length) return connection.hasRoomForUrgent;
     return this.#others.entries.length > 0 && connection.hasRoom;

@@ -37,7 +37,7 @@ export interface PublishOptions {
   readonly onLost?: (lost: Lost) => unknown;
 }
 
-/** Whether the server takes messages now, may do so later, or never will again. */
+/** "open" if the server takes messages now, "waiting" if it may later, "over" if it never will again. */
 export type PublisherStatus = "open" | "waiting" | "over";
 
 /** Numbers of a publisher; templates count as messages. */
@@ -87,7 +87,7 @@ export class Publisher implements AttachedPublisher {
     this.#owner = owner;
   }
 
-  /** Whether the server takes messages now. */
+  /** The state of the publisher. */
   get status(): PublisherStatus {
     if (this.#failure) return "over";
     return this.#writer.isOpen ? "open" : "waiting";
@@ -250,7 +250,7 @@ export class Publisher implements AttachedPublisher {
     connection.wake();
   }
 
-  /** Whether messages wait that the send queue has room for. */
+  /** Returns true if messages wait that the send queue has room for. */
   canFill(connection: Connection): boolean {
     return connection === this.#connection && this.#writer.isOpen && this.#writer.unsent > 0 && connection.hasRoom;
   }

@@ -3,14 +3,14 @@ import { steadyMicroseconds } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import { ErrorCode } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
-import type { Place } from "../session/stream-book.js";
+import type { StreamPosition } from "../session/stream-book.js";
 import { type Gap, StreamCursor, type Taken } from "./cursor.js";
 import { callSafely } from "./emitter.js";
 import { NumberedCursor } from "./numbered-cursor.js";
 
 type Answered = Extract<SessionEvent, { kind: "answered" }>;
 
-/** Messages that wait for an acknowledgement, which are remembered. */
+/** Number of messages whose processing by the application is remembered. */
 const MOST_IN_HAND = 1024;
 
 /** A message of a stream. */
@@ -60,14 +60,14 @@ export interface Subscription {
   unsubscribe(): Promise<void>;
 }
 
-/** A subscription with what the client needs of it. */
+/** A subscription, with the methods that the client calls. */
 export class FollowedStream implements Subscription {
   readonly stream: string;
-  /** The place by time: all that servers know before version 4. */
+  /** The position by time, the only one before version 4. */
   readonly cursor: StreamCursor;
-  /** The place by number, in version 4. */
+  /** The position by number, in version 4. */
   readonly numbers: NumberedCursor;
-  /** Whether the messages of this connection have numbers. */
+  /** True if the messages of this connection have numbers. */
   isNumbered = false;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
@@ -81,7 +81,7 @@ export class FollowedStream implements Subscription {
   #clockOffset = 0n;
   /** Times of urgent messages that arrived before the stream had numbers: they may arrive again, with one. */
   #hadByTime = new Set<bigint>();
-  /** Messages that are to be acknowledged once the application has them. */
+  /** Messages that the application processes, and that are acknowledged afterwards. */
   readonly #inHand = new Set<string>();
   readonly #onGap: ((gap: Gap) => void) | undefined;
   readonly #leave: (stream: FollowedStream) => Promise<void>;
@@ -118,14 +118,14 @@ export class FollowedStream implements Subscription {
   answered(answer: Answered): Gap[] {
     const { line, from, timestamp } = answer;
     if (!line || timestamp === null) return [...this.#leaveNumbers(), ...this.#answeredByTime(from, timestamp)];
-    const isFirst = this.numbers.place === null;
+    const isFirst = this.numbers.position === null;
     this.#enterNumbers();
     const byNumber = this.numbers.answered(line, from ?? timestamp);
     const byTime = this.cursor.answered(from, timestamp);
     return isFirst ? byTime : byNumber;
   }
 
-  /** Notes an answer that nobody asked for: the stream may have begun another epoch. */
+  /** Notes an answer without a request: the stream may have begun another epoch. */
   changed({ line, timestamp }: Answered): void {
     if (!line || timestamp === null) return;
     this.#enterNumbers();
@@ -137,21 +137,25 @@ export class FollowedStream implements Subscription {
     return [...this.#leaveNumbers(), ...this.cursor.startedAnew(this.serverNow())];
   }
 
-  /** Notes that a message arrived, and which one it is in version 4. */
-  take(message: Message, place: Place | null): Taken {
-    if (place) return this.takeNumber(place, message.timestamp as bigint);
-    // In a stream with numbers, a message without one is of no stream, and says nothing of the place.
+  /** Notes that a message arrived; `position` is its number in version 4. */
+  take(message: Message, position: StreamPosition | null): Taken {
+    if (position) {
+      const timestamp = message.timestamp as bigint;
+      if (this.numbers.isFirst(position, timestamp)) return this.takeNumber(position, timestamp);
+      return { gaps: this.numbers.take(position, timestamp).gaps, isNew: false };
+    }
+    // If the stream has numbers, a message without one does not belong to it, and does not move the position.
     // After a resume, it may come again.
     if (this.isNumbered) return { gaps: [], isNew: this.cursor.followAhead(message.timestamp ?? 0n) };
     return this.cursor.take(message, this.serverNow());
   }
 
-  /** Notes that the message with a number arrived. */
-  takeNumber(place: Place, timestamp: bigint): Taken {
-    const { gaps, isNew } = this.numbers.take(place, timestamp);
+  /** Notes that a numbered message arrived. */
+  takeNumber(position: StreamPosition, timestamp: bigint): Taken {
+    const { gaps, isNew } = this.numbers.take(position, timestamp);
     if (!isNew) return { gaps, isNew };
-    this.cursor.follow(timestamp, place.overtakes);
-    return { gaps, isNew: !(place.overtakes && this.#hadByTime.has(timestamp)) };
+    this.cursor.follow(timestamp, position.overtakes);
+    return { gaps, isNew: !(position.overtakes && this.#hadByTime.has(timestamp)) };
   }
 
   /** Notes that the connection is lost. */
@@ -161,33 +165,33 @@ export class FollowedStream implements Subscription {
     this.numbers.disconnected();
   }
 
-  /** Returns the gaps that were not told yet: no more messages will arrive. */
+  /** Notes that no more messages will arrive. Returns the gaps that were not reported yet. */
   ended(): Gap[] {
     return [...this.numbers.ended(), ...this.cursor.ended()];
   }
 
   // --- acknowledging ---
 
-  /** Notes that the application works on a message. */
-  hold(place: Place): void {
-    this.#inHand.add(nameOf(place));
+  /** Notes that the application begins to process a message. */
+  hold(position: StreamPosition): void {
+    this.#inHand.add(nameOf(position));
     if (this.#inHand.size > MOST_IN_HAND) this.#inHand.delete(this.#inHand.values().next().value as string);
   }
 
   /** Notes that the application has the message. */
-  release(place: Place): void {
-    this.#inHand.delete(nameOf(place));
+  release(position: StreamPosition): void {
+    this.#inHand.delete(nameOf(position));
   }
 
-  /** Whether the application still works on a message. */
-  isInHand(place: Place): boolean {
-    return this.#inHand.has(nameOf(place));
+  /** Returns whether the application still processes a message. */
+  isInHand(position: StreamPosition): boolean {
+    return this.#inHand.has(nameOf(position));
   }
 
   // --- inside ---
 
   #enterNumbers(): void {
-    if (this.numbers.place === null) this.#hadByTime = new Set(this.cursor.ahead);
+    if (this.numbers.position === null) this.#hadByTime = new Set(this.cursor.ahead);
     this.isNumbered = true;
   }
 
@@ -229,6 +233,6 @@ export class FollowedStream implements Subscription {
   }
 }
 
-function nameOf({ epoch, number }: Place): string {
+function nameOf({ epoch, number }: StreamPosition): string {
   return `${epoch} ${number}`;
 }

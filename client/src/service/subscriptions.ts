@@ -4,7 +4,7 @@ import { fieldOf } from "../codec/fields.js";
 import type { Message } from "../codec/protocol-handler.js";
 import { ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
-import type { Place, Places } from "../session/stream-book.js";
+import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import { microseconds } from "../session/timestamps.js";
 import type { Connection } from "./connection.js";
 import type { Gap } from "./cursor.js";
@@ -30,11 +30,11 @@ interface Requests {
   readonly asked: Set<string>;
   /** By stream, the promises that wait for the server to confirm UNSUBSCRIBE. */
   readonly leaving: Map<string, (() => void)[]>;
-  /** By stream, the number of answers to come that belong to subscriptions that were left meanwhile. */
-  readonly unheeded: Map<string, number>;
+  /** By stream, the number of expected answers for subscriptions that have ended in the meantime. */
+  readonly obsolete: Map<string, number>;
 }
 
-export class Subscriptions implements Places {
+export class Subscriptions implements StreamPositions {
   readonly #owner: SubscriptionsOwner;
   readonly #streams = new Map<string, FollowedStream>();
   #requests: Requests | null = null;
@@ -70,7 +70,7 @@ export class Subscriptions implements Places {
     let confirmed = Promise.resolve();
     if (session.negotiated) {
       // An old server may never answer.
-      if (wasAsked) requests.unheeded.set(stream, (requests.unheeded.get(stream) ?? 0) + 1);
+      if (wasAsked) requests.obsolete.set(stream, (requests.obsolete.get(stream) ?? 0) + 1);
       confirmed = new Promise((resolve) => {
         requests.leaving.set(stream, [...(requests.leaving.get(stream) ?? []), resolve]);
       });
@@ -84,7 +84,7 @@ export class Subscriptions implements Places {
 
   /** Subscribes to all streams over a new connection, and resumes where the last one ended. */
   connected(connection: Connection): void {
-    const requests = { connection, asked: new Set<string>(), leaving: new Map(), unheeded: new Map() };
+    const requests = { connection, asked: new Set<string>(), leaving: new Map(), obsolete: new Map() };
     this.#requests = requests;
     for (const followed of this.#streams.values()) this.#ask(followed, requests);
   }
@@ -106,48 +106,48 @@ export class Subscriptions implements Places {
   }
 
   /**
-   * Returns the subscription of a message, and whether the message is new, no duplicate.
+   * Returns the subscription of a message, and whether the message is new (not a duplicate).
    *
-   * @param place which message of which stream it is, in version 4
+   * @param position number of the message in its stream, in version 4
    */
-  take(message: Message, place: Place | null): { followed: FollowedStream | null; isNew: boolean } {
-    const followed = this.#find(place?.stream ?? streamOf(message));
+  take(message: Message, position: StreamPosition | null): { followed: FollowedStream | null; isNew: boolean } {
+    const followed = this.#find(position?.stream ?? streamOf(message));
     if (!followed) return { followed: null, isNew: true };
-    const { gaps, isNew } = followed.take(message, place);
+    const { gaps, isNew } = followed.take(message, position);
     this.#tellGaps(followed, gaps);
     if (isNew) followed.received++;
     else followed.duplicates++;
     return { followed, isNew };
   }
 
-  /** Notes a message with a number that the application does not get, as it explains the stream. */
-  explained(place: Place, timestamp: bigint): void {
-    const followed = this.#find(place.stream);
-    if (followed) this.#tellGaps(followed, followed.takeNumber(place, timestamp).gaps);
+  /** Notes a numbered message that the application does not get, because it only describes the stream. */
+  explained(position: StreamPosition, timestamp: bigint): void {
+    const followed = this.#find(position.stream);
+    if (followed) this.#tellGaps(followed, followed.takeNumber(position, timestamp).gaps);
   }
 
-  /** Notes a message that was not read, as it was had. Returns whether to acknowledge it again. */
-  repeated(place: Place): boolean {
-    const followed = this.#find(place.stream);
+  /** Notes a message that was skipped because it was received before. Returns whether to acknowledge it again. */
+  repeated(position: StreamPosition): boolean {
+    const followed = this.#find(position.stream);
     if (!followed) return false;
     followed.duplicates++;
-    return !followed.isInHand(place);
+    return !followed.isInHand(position);
   }
 
-  /** Notes that a message was refused. If it was refused over an earlier connection, too, it is a gap. */
-  refused({ place, timestamp }: Refused): void {
-    const followed = place && this.#find(place.stream);
-    if (followed && timestamp !== null) this.#tellGaps(followed, followed.numbers.refused(place, timestamp));
+  /** Notes that a message was refused. If it was refused over an earlier connection as well, it is reported as a gap. */
+  refused({ position, timestamp }: Refused): void {
+    const followed = position && this.#find(position.stream);
+    if (followed && timestamp !== null) this.#tellGaps(followed, followed.numbers.refused(position, timestamp));
   }
 
   // --- what the session asks ---
 
-  isHad(place: Place): boolean {
-    return this.#find(place.stream)?.numbers.isHad(place) ?? false;
+  wasReceived(position: StreamPosition): boolean {
+    return this.#find(position.stream)?.numbers.wasReceived(position) ?? false;
   }
 
-  wasRefused(place: Place): boolean {
-    return this.#find(place.stream)?.numbers.wasRefused(place) ?? false;
+  wasRefused(position: StreamPosition): boolean {
+    return this.#find(position.stream)?.numbers.wasRefused(position) ?? false;
   }
 
   // --- what the server says of streams ---
@@ -157,28 +157,28 @@ export class Subscriptions implements Places {
     const requests = this.#requests;
     if (!requests) return;
     const { stream } = answer;
-    const unheeded = requests.unheeded.get(stream) ?? 0;
+    const obsolete = requests.obsolete.get(stream) ?? 0;
     if (answer.status === "unsubscribed") {
       for (const resolve of requests.leaving.get(stream) ?? []) resolve();
       requests.leaving.delete(stream);
-    } else if (unheeded) {
-      requests.unheeded.set(stream, unheeded - 1);
+    } else if (obsolete) {
+      requests.obsolete.set(stream, obsolete - 1);
     } else if (answer.line && requests.leaving.has(stream)) {
-      // It belongs to a subscription that was left: the answer to UNSUBSCRIBE comes before that to the next SUBSCRIBE.
+      // It is for a subscription that has ended: the server answers UNSUBSCRIBE before the next SUBSCRIBE.
     } else {
       const isAsked = requests.asked.delete(stream);
       const followed = this.#streams.get(stream);
-      if (followed && isAsked) this.#heedAnswer(followed, answer);
-      else if (followed) this.#heedUnasked(followed, answer);
+      if (followed && isAsked) this.#handleAnswer(followed, answer);
+      else if (followed) this.#handleUnrequested(followed, answer);
     }
   }
 
-  /** Processes an ERROR if it is a drop notice; returns whether it is one, and of a stream that is subscribed. */
+  /** Processes an ERROR if it is a drop notice of a subscribed stream. Returns whether it is. */
   noticed(error: ErrorReceived): boolean {
     const notice = dropNotice(error);
     const followed = notice && this.#streams.get(notice.stream);
     if (!notice || !followed || !this.#requests) return false;
-    if (followed.isNumbered) return true; // the numbers will tell which messages are lost, and how many
+    if (followed.isNumbered) return true; // the numbers show which messages are lost, and how many
     const gap = followed.cursor.noticed(notice.from, notice.to, notice.frames, this.#requests.connection.timed);
     if (gap) this.#tellGaps(followed, [gap]);
     return true;
@@ -189,7 +189,7 @@ export class Subscriptions implements Places {
   #ask(followed: FollowedStream, { connection, asked }: Requests): void {
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.place);
+      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position);
     } else {
       // An old server may not answer; the messages follow from now on in any case.
       connection.session.subscribe(followed.stream, null);
@@ -200,7 +200,7 @@ export class Subscriptions implements Places {
     connection.wake();
   }
 
-  #heedAnswer(followed: FollowedStream, answer: Answered): void {
+  #handleAnswer(followed: FollowedStream, answer: Answered): void {
     if (answer.status === "subscribed") {
       followed.grant();
       this.#owner.granted(followed.stream, answer.from);
@@ -213,11 +213,11 @@ export class Subscriptions implements Places {
     }
   }
 
-  /** Processes an answer that nobody asked for, from version 4 on: another epoch, or the end of the subscription. */
-  #heedUnasked(followed: FollowedStream, answer: Answered): void {
+  /** Processes an answer without a request, from version 4 on: another epoch, or the end of the subscription. */
+  #handleUnrequested(followed: FollowedStream, answer: Answered): void {
     const isNumbered = this.#requests?.connection.session.numbered ?? false;
     if (answer.status === "subscribed") followed.changed(answer);
-    else if (answer.status === "denied" && isNumbered) this.#heedAnswer(followed, answer);
+    else if (answer.status === "denied" && isNumbered) this.#handleAnswer(followed, answer);
   }
 
   /** Subscribes again later, as a server that granted it and now denies it without a code may recover. */

@@ -15,7 +15,7 @@ import {
 } from "../protocol.js";
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
-import type { Place } from "../session/stream-book.js";
+import type { StreamPosition } from "../session/stream-book.js";
 import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
@@ -117,7 +117,7 @@ export interface ServiceEvents {
   message: Message;
   /** An error that the server reports, an error in its `frame`, a message that was not sent, or a failed connection. */
   error: { readonly error: Error; readonly frame?: Uint8Array };
-  /** A WebSocket message, received or sent: one frame, or several laid end to end. `at` is in milliseconds since 1970. */
+  /** A WebSocket message, received or sent: one or several frames, end to end. `at` is in milliseconds since 1970. */
   frame: { readonly direction: "in" | "out"; readonly bytes: Uint8Array; readonly at: number };
   /**
    * The server granted a subscription, the first time or again; `from` is in microseconds since 1970, by its clock.
@@ -421,8 +421,8 @@ export class WebSocketBinaryService implements PublisherHost {
 
   #connectionOwner(): ConnectionOwner {
     return {
-      places: this.#subscriptions,
-      heed: (event, bytes) => this.#heed(event, bytes),
+      positions: this.#subscriptions,
+      onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
       ended: (ending) => this.#ended(ending),
@@ -493,19 +493,19 @@ export class WebSocketBinaryService implements PublisherHost {
 
   // --- events of the session ---
 
-  #heed(event: SessionEvent, bytes: Uint8Array | null): void {
+  #handleEvent(event: SessionEvent, bytes: Uint8Array | null): void {
     switch (event.kind) {
       case "negotiated":
         this.#onNegotiated(event);
         break;
       case "received":
-        this.#onReceived(event.message, event.place);
+        this.#onReceived(event.message, event.position);
         break;
       case "explained":
-        this.#subscriptions.explained(event.place, event.timestamp);
+        this.#subscriptions.explained(event.position, event.timestamp);
         break;
       case "repeated":
-        if (this.#subscriptions.repeated(event.place)) this.#connection?.session.acknowledge(event.message);
+        if (this.#subscriptions.repeated(event.position)) this.#connection?.session.acknowledge(event.message);
         break;
       case "answered":
         this.#subscriptions.answered(event);
@@ -550,32 +550,37 @@ export class WebSocketBinaryService implements PublisherHost {
     for (const publisher of this.#publishers.values()) publisher.connected(connection);
   }
 
-  #onReceived(message: Message, place: Place | null): void {
+  #onReceived(message: Message, position: StreamPosition | null): void {
     const connection = this.#connection as Connection;
-    const { followed, isNew } = this.#subscriptions.take(message, place);
+    const { followed, isNew } = this.#subscriptions.take(message, position);
     if (!isNew) {
-      if (!place || !followed?.isInHand(place)) connection.session.acknowledge(message);
+      if (!position || !followed?.isInHand(position)) connection.session.acknowledge(message);
       return;
     }
     let isTaken = this.#events.has("message");
     if (followed) {
       isTaken = false;
-      if (place && message.flags & Flag.ACK_REQUIRED) followed.hold(place);
+      if (position && message.flags & Flag.ACK_REQUIRED) followed.hold(position);
       callSafely(() => {
         const done = followed.callback(message as StreamMessage);
-        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message, followed, place), reportLater);
+        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message, followed, position), reportLater);
         else isTaken = true;
       });
     }
     this.#events.emit("message", message);
     if (!isTaken) return;
-    if (place) followed?.release(place);
+    if (position) followed?.release(position);
     connection.session.acknowledge(message);
   }
 
   /** Acknowledges a message whose callback returned a promise. */
-  #acknowledge(connection: Connection, message: Message, followed: FollowedStream, place: Place | null): void {
-    if (place) followed.release(place);
+  #acknowledge(
+    connection: Connection,
+    message: Message,
+    followed: FollowedStream,
+    position: StreamPosition | null,
+  ): void {
+    if (position) followed.release(position);
     connection.session.acknowledge(message);
     connection.wake();
   }
@@ -627,7 +632,7 @@ function inSeconds(options: ServiceOptions, name: Times): Partial<Settings> {
   return { [name]: milliseconds / 1000 };
 }
 
-/** Whether a callback returned a promise, of any library. Other results are ignored. */
+/** Returns whether a callback returned a promise, of any library. Other results are ignored. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     ((typeof value === "object" && value !== null) || typeof value === "function") &&

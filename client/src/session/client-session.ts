@@ -41,28 +41,28 @@ import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
 import { type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
 import type { Settings } from "./settings.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
-import { NO_PLACES, type Place, type Places, StreamBook } from "./stream-book.js";
+import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
 import { microseconds, seconds } from "./timestamps.js";
 
 /** The events that a session returns to its owner. */
 export type SessionEvent =
   | { kind: "negotiated"; version: Version; capabilities: ReadonlySet<Capability>; negotiated: boolean }
-  /** A data message, and which message of which stream it is in version 4; null if it is of none. */
-  | { kind: "received"; message: Message; place: Place | null }
-  /** A message that explains a stream; it has a number in it, and the application does not get it. */
-  | { kind: "explained"; place: Place; timestamp: bigint }
-  /** A message that was received before, by its number. It is acknowledged if its receiver says so. */
-  | { kind: "repeated"; place: Place; message: Acknowledgeable }
+  /** A data message arrived. In version 4, `position` is its number in its stream; null without a stream. */
+  | { kind: "received"; message: Message; position: StreamPosition | null }
+  /** A numbered message that describes its stream, such as a template. The application does not get it. */
+  | { kind: "explained"; position: StreamPosition; timestamp: bigint }
+  /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
+  | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
   | {
       kind: "answered";
       stream: string;
       status: SubscriptionAnswer["status"];
       code: number | null;
-      /** The moment from which messages follow, where the server says so; microseconds since 1970. */
+      /** The time from which messages follow, in microseconds since 1970; null if the server states none. */
       from: bigint | null;
       timestamp: bigint | null;
       /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
-      line: Line | null;
+      line: StreamNumbers | null;
     }
   /**
    * In the answer to the opening of a stream, `next` is the number that the server expects next, and `lost` how many messages it
@@ -72,14 +72,20 @@ export type SessionEvent =
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
   /**
-   * A frame was refused. `place` is that of a message with a number, at `timestamp`; `isAgain` tells that it was refused over
-   * an earlier connection, too, so that it is to be passed over.
+   * A frame was refused. For a numbered message, `position` is its number and `timestamp` its time. `isAgain` is true if the
+   * message was refused over an earlier connection as well; it then counts as lost.
    */
-  | { kind: "refused"; error: ProtocolError; place: Place | null; timestamp: bigint | null; isAgain: boolean }
+  | {
+      kind: "refused";
+      error: ProtocolError;
+      position: StreamPosition | null;
+      timestamp: bigint | null;
+      isAgain: boolean;
+    }
   | { kind: "round-trip"; seconds: number; offset: number | null };
 
-/** The numbering of a stream. */
-export interface Line {
+/** The numbers of a stream, as an answer states them. */
+export interface StreamNumbers {
   readonly epoch: number;
   /** The number of the first message that follows. */
   readonly next: number;
@@ -87,10 +93,10 @@ export interface Line {
   readonly ended: number | null;
 }
 
-/** What an acknowledgement says of a message. */
+/** The properties of a message that an acknowledgement names. */
 export type Acknowledgeable = Pick<Message, "type" | "flags" | "timestamp">;
 
-/** Where a viewer resumes a stream: behind that number, in that numbering. */
+/** Where a viewer resumes a stream: after that number of that epoch. */
 export interface Resumption {
   readonly epoch: number;
   readonly after: number;
@@ -107,14 +113,14 @@ export interface Packed {
   readonly type: MessageType;
   readonly flags: number;
   readonly timestamp: bigint;
-  /** In list form, which every peer reads, if it may have to be sent over more than one connection. */
+  /** Packed in list form, which every peer reads, if the message may be sent over several connections; otherwise null. */
   readonly payload: Uint8Array | null;
   readonly data: unknown;
-  /** How often it may be sent over one connection, where it is to be acknowledged. */
+  /** How often it may be sent over one connection if it has ACK_REQUIRED. */
   readonly attempts: number;
 }
 
-/** Types that a V1 frame may have while the version is not agreed yet, even if V1 is not accepted. */
+/** Types that are accepted in V1 frames before both sides agree on a version, even if this side does not speak V1. */
 const SENT_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
   MessageType.PROTOCOL_NEGOTIATION,
   MessageType.VERSION_CHECK,
@@ -130,7 +136,7 @@ const MOST_PINGS = 32;
 /** The first version with numbered messages, which is spoken only after a negotiation. */
 const NUMBERED_SINCE = 4;
 
-/** Types that do not show which version the server speaks: one that refuses a client sends ERROR and closes. */
+/** Types that do not show which version the server speaks: a server that refuses a client sends ERROR and closes. */
 const NO_BEGINNING: ReadonlySet<MessageType> = new Set([MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR]);
 
 /**
@@ -141,7 +147,7 @@ const NO_BEGINNING: ReadonlySet<MessageType> = new Set([MessageType.PROTOCOL_NEG
 export class ClientSession {
   /** The version in which this side sends; 1 while the session is opening. */
   version: Version = 1;
-  /** Those that both sides have and that the version supports. */
+  /** The capabilities that both sides have and that the version supports. */
   capabilities: ReadonlySet<Capability> = new Set();
   /** How far the session has got; see `state.ts`. */
   phase: Phase = "opening";
@@ -157,12 +163,12 @@ export class ClientSession {
   readonly #settings: Settings;
   readonly #clock: SendClock;
   readonly #book: StreamBook;
-  /** Names of the streams that this side has subscribed to. Answers bind no others. */
+  /** Names of the streams that this side has subscribed to. Answers about other streams bind no id. */
   readonly #wanted = new Set<string>();
-  readonly #places: Places;
+  readonly #positions: StreamPositions;
   #receiver: ProtocolHandler;
   #sender: ProtocolHandler;
-  /** The same within the limit that the server announced. */
+  /** Encodes data messages, within the payload limit that the server announced. */
   #dataSender: ProtocolHandler;
   readonly #queue = new SendQueue();
   readonly #unacknowledged: Unacknowledged;
@@ -176,12 +182,12 @@ export class ClientSession {
   #sentAt = 0;
   #giveUpWaitingAt = Number.POSITIVE_INFINITY;
 
-  /** @param places how far each stream has got, which outlives the connection */
-  constructor(settings: Settings, clock: SendClock, places: Places = NO_PLACES) {
+  /** @param positions the position in each stream; it outlives the connection */
+  constructor(settings: Settings, clock: SendClock, positions: StreamPositions = NO_POSITIONS) {
     this.#settings = settings;
     this.#clock = clock;
-    this.#places = places;
-    this.#book = new StreamBook(places);
+    this.#positions = positions;
+    this.#book = new StreamBook(positions);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
@@ -191,19 +197,19 @@ export class ClientSession {
 
   // --- what the owner's loop calls ---
 
-  /** Begins: the connection is open, and the client waits for the server's offer. */
+  /** Starts the session on an open connection: the client waits for the server's offer. */
   start(now: number): void {
     this.#heardAt = this.#sentAt = now;
     this.#giveUpWaitingAt = now + this.#settings.negotiationTimeout;
   }
 
-  /** Processes a binary WebSocket message: one frame, or several laid end to end. Invalid frames are no exceptions. */
+  /** Processes a binary WebSocket message: one or several frames, end to end. Never throws because of invalid frames. */
   receive(bytes: Uint8Array, now: number): SessionEvent[] {
     this.#hear(now);
     const events: SessionEvent[] = [];
     if (this.#react("message") === "ignore") return events;
     if (bytes.length === 0) {
-      this.#refuse(invalid("a message without any frame", 1), now, events);
+      this.#refuse(invalid("a message without a frame", 1), now, events);
       return events;
     }
     let count = 0;
@@ -219,7 +225,7 @@ export class ClientSession {
     this.#hear(now);
     const events: SessionEvent[] = [];
     if (this.#react("message") !== "ignore")
-      this.#refuse(invalid("a text message came; this protocol is binary", null), now, events);
+      this.#refuse(invalid("text messages are not part of this protocol", null), now, events);
     return events;
   }
 
@@ -234,7 +240,7 @@ export class ClientSession {
     );
   }
 
-  /** Does what is due: sends heartbeats, repeats unacknowledged messages, asks a silent server, then gives it up. */
+  /** Does what is due: sends heartbeats, repeats unacknowledged messages, sends a PING to a silent server, or closes. */
   tick(now: number): SessionEvent[] {
     const events: SessionEvent[] = [];
     if (this.closing) return events;
@@ -243,7 +249,7 @@ export class ClientSession {
       if (this.closing) return events;
     }
     if (now >= this.#silentAfter(SILENT_INTERVALS)) {
-      this.#abandon(CloseCode.INTERNAL, `not a word for ${Math.round(now - this.#heardAt)} s`);
+      this.#abandon(CloseCode.INTERNAL, `nothing received for ${Math.round(now - this.#heardAt)} s`);
       return events;
     }
     for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
@@ -267,7 +273,7 @@ export class ClientSession {
     return batch.length === 1 ? first.frame : joined(batch);
   }
 
-  /** Whether the application may add a message that is not urgent: half of the room is for those that are. */
+  /** True if the application may add a message that is not urgent; a part of the queue is reserved for urgent ones. */
   get hasRoom(): boolean {
     const { queueFrames, queueBytes, maxUnacknowledged } = this.#settings;
     return (
@@ -279,7 +285,7 @@ export class ClientSession {
     );
   }
 
-  /** Whether the application may add a message that overtakes the others. */
+  /** True if the application may add a message that overtakes the others. */
   get hasRoomForUrgent(): boolean {
     const { queueFrames, queueBytes, maxPayload, maxUnacknowledged } = this.#settings;
     return (
@@ -291,13 +297,13 @@ export class ClientSession {
     );
   }
 
-  /** Ends: the connection is gone. Returns an event for each message that was not acknowledged. */
+  /** Ends the session after the connection is lost. Returns an event for each message that was not acknowledged. */
   lost(): SessionEvent[] {
     const events: SessionEvent[] = this.#unacknowledged
       .clear()
       .map(({ outgoing, attempts }) => ({ kind: "undelivered", timestamp: outgoing.timestamp, attempts }));
     this.#react("lost");
-    this.#discard(CloseCode.GOING_AWAY, "the connection is gone");
+    this.#discard(CloseCode.GOING_AWAY, "the connection is lost");
     return events;
   }
 
@@ -337,8 +343,8 @@ export class ClientSession {
    * Subscribes to a stream, and resumes after the message with that number; or, before version 4 and if the server does
    * not know the epoch, after the message with that timestamp, or after that time.
    */
-  subscribe(stream: string, since: bigint | Date | null, place: Resumption | null = null): void {
-    const numbers = place && this.numbered ? { epoch: place.epoch, after: place.after } : {};
+  subscribe(stream: string, since: bigint | Date | null, position: Resumption | null = null): void {
+    const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     this.#wanted.add(stream);
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time });
@@ -366,27 +372,27 @@ export class ClientSession {
 
   // --- phases ---
 
-  /** Whether the server has shown, by a frame or by negotiating, which version it speaks. Still true once closed. */
+  /** True if the server has shown, by a frame or by negotiating, which version it speaks. Still true once closed. */
   get established(): boolean {
     return this.#openPhase !== "opening";
   }
 
-  /** Whether the server has negotiated. Still true once closed. */
+  /** True if the server has negotiated. Still true once closed. */
   get negotiated(): boolean {
     return this.#openPhase === "negotiated";
   }
 
-  /** Whether the messages of streams have numbers. */
+  /** True if the messages of streams have numbers. */
   get numbered(): boolean {
     return this.version >= NUMBERED_SINCE;
   }
 
-  /** What is to be done about a trigger, by the table, while the phase stays as it is. */
+  /** Returns the action for a trigger without changing the phase. */
   #actionOn(trigger: Trigger): Action {
     return transition(this.phase, trigger).action;
   }
 
-  /** Moves to the next phase by the table, and returns what is to be done. */
+  /** Moves to the next phase, and returns the action for the trigger. See `state.ts`. */
   #react(trigger: Trigger): Action {
     const { phase, action } = transition(this.phase, trigger);
     this.phase = phase;
@@ -407,14 +413,14 @@ export class ClientSession {
 
   #take({ header, item, payload }: Frame, now: number, events: SessionEvent[]): void {
     if (item === null) {
-      this.#letGo(header as Header, events);
+      this.#skip(header as Header, events);
       return;
     }
     try {
       if (item instanceof ProtocolError) throw item;
       this.#accept(item, payload as Uint8Array, now, events);
     } catch (error) {
-      // An error in one frame does not affect the others.
+      // An error in one frame does not affect those after it.
       const refused = error instanceof ProtocolError ? error : invalid(`cannot process the message: ${error}`, 12);
       this.#refuse(refused, now, events, header);
     }
@@ -424,21 +430,21 @@ export class ClientSession {
     const { type, version } = message;
     const spoken = this.#settings.versions.includes(version);
     if (!spoken && !(version === 1 && SENT_BEFORE_AGREEING.has(type))) {
-      const text = `a V${version} frame; spoken here: ${this.#settings.versions.join(", ")}`;
+      const text = `a V${version} frame; supported versions: ${this.#settings.versions.join(", ")}`;
       throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
     }
     const data = checkedControl(type, message.data, version);
     checkNumbers(type, data);
-    const place = this.#book.placeOf(message);
-    if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, place, payload);
+    const position = this.#book.positionOf(message);
+    if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
-    if (this.#cameAlready(message)) return;
+    if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
-      if (place) giveName(message.data, place.stream);
-      events.push({ kind: "received", message, place });
-    } else if (place) {
-      events.push({ kind: "explained", place, timestamp: message.timestamp as bigint });
+      if (position) giveName(message.data, position.stream);
+      events.push({ kind: "received", message, position });
+    } else if (position) {
+      events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
     } else {
       this.#control(message, data, now, events);
@@ -446,21 +452,21 @@ export class ClientSession {
     }
   }
 
-  /** Learns from a message that explains a stream. @throws ProtocolError (check 12) it is of no stream, or not of this one */
-  #explain({ type, data, streamId = 0 }: Message, place: Place | null, payload: Uint8Array): void {
-    if (!place?.number) throw invalid(`this message of a stream has no ${place ? "sequence" : "stream"}`, 12);
+  /** Processes a message that describes a stream. @throws ProtocolError (check 12) it has no stream, or another one */
+  #explain({ type, data, streamId = 0 }: Message, position: StreamPosition | null, payload: Uint8Array): void {
+    if (!position?.number) throw invalid(`this message of a stream has no ${position ? "sequence" : "stream"}`, 12);
     if (type === MessageType.STREAM_TEMPLATE) this.#book.learn(streamId, data, payload);
   }
 
-  /** Notes a frame that was not read: its message was had, or nobody follows its stream any more. */
-  #letGo(header: Header, events: SessionEvent[]): void {
+  /** Counts a frame that was skipped: its message was received before, or its stream is not subscribed any more. */
+  #skip(header: Header, events: SessionEvent[]): void {
     this.framesReceived++;
-    const place = this.#book.placeOf(header);
-    if (place) events.push({ kind: "repeated", place, message: header });
+    const position = this.#book.positionOf(header);
+    if (position) events.push({ kind: "repeated", position, message: header });
   }
 
-  /** Whether this message is a repetition. If the application has it, the acknowledgement is repeated too. */
-  #cameAlready(message: Message): boolean {
+  /** Returns whether this message was received before. If the application has it, acknowledges it again. */
+  #isRepetition(message: Message): boolean {
     const { timestamp } = message;
     if (timestamp === null || !(message.flags & Flag.ACK_REQUIRED)) return false;
     if (!this.#seen.has(timestamp)) {
@@ -499,7 +505,7 @@ export class ClientSession {
     }
   }
 
-  /** Answers with the same payload, unless that would be much larger, as the list form may be. */
+  /** Answers with the same payload, unless that would be much larger: arrays are sent back in list form. */
   #onPing(data: unknown, frameBytes: number): void {
     const header = this.numbered ? HEADER_SIZES[this.version] : 0; // it counts from version 4 on
     const maxPayload = Math.min(SMALL_ECHO - header + ECHO_GROWTH * frameBytes, this.#settings.maxPayload);
@@ -539,7 +545,7 @@ export class ClientSession {
     events.push({ kind: "error", code: Number(data.code), message: data.message, details: data.details });
   }
 
-  /** Answers whether a version is spoken here; an answer is not answered. */
+  /** Answers whether this side supports a version. A VERSION_CHECK with `compatible` is an answer, and gets none. */
   #onVersionCheck({ version, compatible }: VersionCheck): void {
     if (compatible !== undefined) return;
     const versions = [...this.#settings.versions].sort();
@@ -549,7 +555,7 @@ export class ClientSession {
 
   #onNegotiation(data: Offer, events: SessionEvent[]): void {
     if (this.#actionOn("negotiation") === "refuse")
-      throw invalid("version and capabilities are agreed already; they hold to the end", 12);
+      throw invalid("version and capabilities are agreed already and cannot change", 12);
     if (data.versions === undefined) throw invalid("a server offers a list of versions, not one", 12);
     const answer = choice(this.#settings, data);
     this.#react("negotiation");
@@ -589,7 +595,7 @@ export class ClientSession {
   }
 
   /**
-   * Learns the templates in an answer. They are frames of their own: an invalid one does not affect the others.
+   * Adds the templates in an answer. Each is a complete frame: an invalid one does not affect the others.
    *
    * @throws ProtocolError (check 12) the first error
    */
@@ -616,7 +622,7 @@ export class ClientSession {
     }
     const id = this.#book.idOf(stream);
     if (id === undefined || item.streamId !== id) {
-      throw invalid(`a template of the stream id ${item.streamId}, and the stream has ${id ?? "none"}`, 12);
+      throw invalid(`a template of the stream id ${item.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
     }
     this.#book.learn(id, item.data, first.payload as Uint8Array);
   }
@@ -632,7 +638,7 @@ export class ClientSession {
   #giveUpNegotiation(events: SessionEvent[]): void {
     const old = this.#settings.versions.filter((version) => version < NUMBERED_SINCE);
     if (old.length === 0) {
-      this.end(CloseCode.PROTOCOL_ERROR, `the server does not negotiate, and version ${NUMBERED_SINCE} needs that`);
+      this.end(CloseCode.PROTOCOL_ERROR, `the server does not negotiate, which version ${NUMBERED_SINCE} requires`);
       return;
     }
     this.#react("timeout");
@@ -665,14 +671,14 @@ export class ClientSession {
   // --- errors ---
 
   /**
-   * Reports an error to both sides; closes if the stream cannot be trusted, or after too many errors.
+   * Reports an error to both sides. Closes if later frames cannot be read either, or after too many errors.
    *
-   * A message that was refused over an earlier connection, too, does not count: else it would end every connection.
+   * A message that was refused over an earlier connection as well does not count, or it would end every connection.
    */
   #refuse(error: ProtocolError, now: number, events: SessionEvent[], header: Header | null = null): void {
-    const place = header && this.#book.placeOf(header);
-    const isAgain = place !== null && this.#places.wasRefused(place);
-    events.push({ kind: "refused", error, place, timestamp: header?.timestamp ?? null, isAgain });
+    const position = header && this.#book.positionOf(header);
+    const isAgain = position !== null && this.#positions.wasRefused(position);
+    events.push({ kind: "refused", error, position, timestamp: header?.timestamp ?? null, isAgain });
     const message = error.message.slice(0, LONGEST_TEXT).toWellFormed();
     const details = error.reason === null ? {} : { details: { reason: error.reason } };
     this.#say(MessageType.ERROR, { code: error.code, message, ...details });
@@ -683,7 +689,7 @@ export class ClientSession {
     else if (isFatal || this.#errorTimes.length >= ERROR_BUDGET) this.end(CloseCode.PROTOCOL_ERROR, message);
   }
 
-  /** Closes at once: the server is silent, or does not read what must not be dropped. */
+  /** Closes at once: the server is silent, or too slow for frames that must not be dropped. */
   #abandon(code: CloseCode, reason: string): void {
     this.#react("abandon");
     this.#discard(code, reason);
@@ -723,7 +729,7 @@ export class ClientSession {
   #enqueue(outgoing: Outgoing): void {
     this.#queue.put(outgoing);
     const { frames, bytes } = this.#queue;
-    const room = this.#settings.queueBytes + 2 * this.#settings.maxPayload; // beyond it, one of each kind
+    const room = this.#settings.queueBytes + 2 * this.#settings.maxPayload; // beyond the limit, only one of each kind
     if (frames > this.#settings.queueFrames || (frames > 1 && bytes > room)) {
       this.#abandon(CloseCode.TRY_LATER, `${frames} frames of ${bytes} bytes wait to be sent`);
     }
@@ -756,15 +762,15 @@ function tooMany(): Frame {
   return { header: null, item, payload: null };
 }
 
-/** Returns id, epoch and next of an answer; null if it has none of them. @throws ProtocolError (check 12) it has only some */
-function numberingOf({ id, epoch, next, ended }: SubscriptionAnswer): (Line & { id: number }) | null {
+/** Returns id, epoch and next of an answer; null if it has none. @throws ProtocolError (check 12) it has only some */
+function numberingOf({ id, epoch, next, ended }: SubscriptionAnswer): (StreamNumbers & { id: number }) | null {
   if (id !== undefined && epoch !== undefined && next !== undefined) return { id, epoch, next, ended: ended ?? null };
   if (id === undefined && epoch === undefined && next === undefined) return null;
-  const text = "SUBSCRIPTION_ACK has some of id, epoch and next, and lacks others";
+  const text = "SUBSCRIPTION_ACK has only some of id, epoch and next";
   throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: ROOT });
 }
 
-/** Puts the name of its stream into a message that does not have it: the header has only a number. */
+/** Adds the name of the stream to a message that lacks it; the header has only the id. */
 function giveName(data: unknown, stream: string): void {
   if (data instanceof Map) {
     if (!data.has("stream")) data.set("stream", stream);

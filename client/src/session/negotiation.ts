@@ -19,7 +19,7 @@ export function choice(settings: Settings, offer: Offer): Choice {
   const offered = integersOf(offer.versions);
   const common = settings.versions.filter((version) => offered.includes(version));
   if (common.length === 0) {
-    const text = `the server offers none of the versions spoken here: ${settings.versions.join(", ")}`;
+    const text = `the server offers none of the supported versions: ${settings.versions.join(", ")}`;
     throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
   }
   const version = Math.max(...common) as Version;

@@ -22,9 +22,9 @@ export interface Outgoing {
   readonly type: MessageType;
   readonly timestamp: bigint;
   readonly tier: Tier;
-  /** Whether the server is to acknowledge it. */
+  /** True if the server is to acknowledge it. */
   readonly acknowledged: boolean;
-  /** Whether its payload is compressed. */
+  /** True if its payload is compressed. */
   readonly deflated: boolean;
 }
 

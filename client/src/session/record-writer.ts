@@ -10,7 +10,7 @@ const MINUTE = 60;
 export interface Written {
   readonly template: Template;
   readonly payload: Uint8Array;
-  /** Whether the template is new: it has to be sent before the record, and `writeWith` called then. */
+  /** True if the template is new: it has to be sent before the record, and `writeWith` called then. */
   readonly isNew: boolean;
 }
 

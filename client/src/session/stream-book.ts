@@ -1,10 +1,10 @@
 /**
- * The streams of one direction of a connection, in version 4: which numbers in headers stand for which streams, and the
- * templates by which their records are read.
+ * The streams of one direction of a connection, in version 4: the id of each stream in headers, and the templates of its
+ * records.
  *
  * An answer to SUBSCRIBE binds a number, the id, to a stream and an epoch of it; the answer to UNSUBSCRIBE unbinds it.
- * When a stream begins another epoch it gets another id, and the one before stays bound for the frames that are still on
- * their way, until the epoch after that.
+ * When a stream begins another epoch, it gets another id. The previous id stays bound until the next epoch begins, for
+ * frames that are still in transit.
  */
 import { fieldOf } from "../codec/fields.js";
 import { pathText, quoted } from "../codec/path.js";
@@ -21,54 +21,54 @@ import {
   TEMPLATES_KEPT,
 } from "../protocol.js";
 
-/** Epochs of a stream whose frames may arrive: the present one, and the one before it. */
+/** Number of epochs of a stream whose frames may arrive: the current one, and the one before it. */
 const EPOCHS_BOUND = 2;
-/** Templates that are kept unpacked; unpacked, a template may take 70 times its bytes. */
+/** Number of templates that are kept unpacked. An unpacked template takes up to 70 times its packed size. */
 const MOST_UNPACKED = 64;
 
 /** The number of a message within its stream. */
-export interface Place {
+export interface StreamPosition {
   readonly stream: string;
   readonly epoch: number;
   readonly number: number;
-  /** Whether the message may arrive before others that have lower numbers. */
+  /** True if the message may arrive before others that have lower numbers. */
   readonly overtakes: boolean;
 }
 
-/** What a session asks whoever knows how far each stream has got, over all connections. */
-export interface Places {
-  /** Whether the message was received before. */
-  isHad(place: Place): boolean;
-  /** Whether the message was refused over an earlier connection. */
-  wasRefused(place: Place): boolean;
+/** The positions in streams over all connections, as far as a session needs them. */
+export interface StreamPositions {
+  /** Returns whether the message was received before. */
+  wasReceived(position: StreamPosition): boolean;
+  /** Returns whether the message was refused over an earlier connection. */
+  wasRefused(position: StreamPosition): boolean;
 }
 
-/** The answers where nobody keeps places. */
-export const NO_PLACES: Places = { isHad: () => false, wasRefused: () => false };
+/** Used if no positions are known. */
+export const NO_POSITIONS: StreamPositions = { wasReceived: () => false, wasRefused: () => false };
 
 interface Bound {
   readonly stream: string;
   readonly epoch: number;
-  /** Payloads of the templates, by number, in the order in which they were told. */
+  /** Payloads of the templates by number, in the order of arrival. */
   readonly templates: Map<number, Uint8Array>;
-  /** Of these, together. */
+  /** Total size of these payloads. */
   bytes: number;
 }
 
 export class StreamBook implements FrameBook {
-  readonly #places: Places;
+  readonly #positions: StreamPositions;
   readonly #bound = new Map<number, Bound>();
   /** The ids of each stream, the oldest first. */
   readonly #ids = new Map<string, number[]>();
-  /** The largest id that was ever bound. */
+  /** The largest id so far. */
   #largest = 0;
   /** Bytes of all templates. */
   #bytes = 0;
-  /** The templates that were used last, by their payload; the latest is the last. */
+  /** The last templates that were used, by payload; the latest one is at the end. */
   readonly #unpacked = new Map<Uint8Array, RecordReader>();
 
-  constructor(places: Places) {
-    this.#places = places;
+  constructor(positions: StreamPositions) {
+    this.#positions = positions;
   }
 
   /** Number of ids that are bound. */
@@ -79,15 +79,15 @@ export class StreamBook implements FrameBook {
   // --- what the answers say ---
 
   /**
-   * Notes that an id stands for a stream from now on.
+   * Binds an id to a stream and an epoch.
    *
-   * @throws ProtocolError check 12: the id stands for another stream or epoch, or too many are bound
+   * @throws ProtocolError check 12: the id is bound to another stream or epoch, or too many ids are bound
    */
   bind(id: number, stream: string, epoch: number): void {
     const bound = this.#bound.get(id);
     if (bound?.stream === stream && bound.epoch === epoch) return;
     if (bound) {
-      throw wrong("id", `the stream id ${id} stands for epoch ${bound.epoch} of ${quoted(bound.stream)} already`);
+      throw wrong("id", `the stream id ${id} is bound to epoch ${bound.epoch} of ${quoted(bound.stream)} already`);
     }
     if (!stream || [...stream].length > MAX_STREAM_NAME) {
       throw wrong("stream", `the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
@@ -95,45 +95,45 @@ export class StreamBook implements FrameBook {
     const ids = this.#ids.get(stream) ?? [];
     if (ids.length === EPOCHS_BOUND) this.#unbindId(ids.shift() as number);
     if (this.#bound.size >= MAX_STREAM_IDS)
-      throw wrong("id", `${MAX_STREAM_IDS} stream ids are bound, and one more is too many`);
+      throw wrong("id", `${MAX_STREAM_IDS} stream ids are bound, which is the maximum`);
     this.#ids.set(stream, [...ids, id]);
     this.#bound.set(id, { stream, epoch, templates: new Map(), bytes: 0 });
     this.note(id);
   }
 
-  /** Notes an id that is not to be bound: its frames are let go. */
+  /** Notes an id that is not bound: its frames are skipped without an error. */
   note(id: number): void {
     this.#largest = Math.max(this.#largest, id);
   }
 
-  /** Notes that no more frames of a stream are expected. */
+  /** Unbinds all ids of a stream, and forgets its templates. */
   unbind(stream: string): void {
     for (const id of this.#ids.get(stream) ?? []) this.#unbindId(id);
     this.#ids.delete(stream);
   }
 
   /**
-   * Keeps a template. A template that is known already stays as it is. Where there are too many, the oldest of its stream
-   * is forgotten; where there are too many bytes, the oldest of the stream whose templates have most.
+   * Adds a template; nothing happens if it is known. If a stream has too many templates, its oldest is forgotten. If all
+   * templates together have too many bytes, the oldest of the stream with the most bytes is forgotten.
    *
-   * @param data the fields of the STREAM_TEMPLATE, which are valid
-   * @param payload the same as packed
-   * @throws ProtocolError check 12: it opens a stream, names another stream, or has the number of another template
+   * @param data the valid fields of the STREAM_TEMPLATE
+   * @param payload the same, packed
+   * @throws ProtocolError check 12: the template opens a stream, names another stream, or its number has another content
    */
   learn(id: number, data: unknown, payload: Uint8Array): void {
     const bound = this.#bound.get(id);
     const number = fieldOf(data, "template") as number;
-    if (!bound) throw wrong("stream", "a template belongs to a stream, and its header names none");
+    if (!bound) throw wrong("stream", "the header of a template has to name its stream");
     if (number === 0) throw wrong("template", "a server does not open streams (template 0)");
     const stream = fieldOf(data, "stream");
     if (stream !== bound.stream) {
       const named = quoted(String(stream));
-      throw wrong("stream", `a template of ${named} under the id ${id}, which stands for ${quoted(bound.stream)}`);
+      throw wrong("stream", `a template of ${named} with the id ${id}, which is bound to ${quoted(bound.stream)}`);
     }
     const known = bound.templates.get(number);
     if (known && isSame(known, payload)) return;
     if (known) throw wrong("template", `template ${number} of ${quoted(bound.stream)} has another content`);
-    bound.templates.set(number, payload.slice()); // what it was received in may be large
+    bound.templates.set(number, payload.slice()); // a copy: a view would keep the whole received message in memory
     bound.bytes += payload.length;
     this.#bytes += payload.length;
     if (bound.templates.size > TEMPLATES_KEPT) this.#forget(bound, firstOf(bound.templates));
@@ -145,26 +145,30 @@ export class StreamBook implements FrameBook {
 
   // --- what frames ask ---
 
-  /** Returns the id of the present epoch of a stream; undefined if it has none. */
+  /** Returns the id of the current epoch of a stream; undefined if it has none. */
   idOf(stream: string): number | undefined {
     return this.#ids.get(stream)?.at(-1);
   }
 
-  /** Returns which message of which stream a header names; null if it is of no stream that is bound. */
-  placeOf(header: Pick<Header, "type" | "flags" | "streamId" | "sequence">): Place | null {
+  /** Returns the position of a message by its header; null if its stream is not bound. */
+  positionOf(header: Pick<Header, "type" | "flags" | "streamId" | "sequence">): StreamPosition | null {
     const bound = this.#bound.get(header.streamId ?? 0);
     if (!bound) return null;
     const overtakes = (header.flags & Flag.PRIORITY) !== 0 || header.type === MessageType.ANOMALY_ALERT;
     return { stream: bound.stream, epoch: bound.epoch, number: header.sequence ?? 0, overtakes };
   }
 
-  /** Whether to read a frame: not if its id is no longer bound, nor if its message was had. */
+  /**
+   * Returns whether to read a frame. A frame is skipped if its id is no longer bound, or its message was received before.
+   *
+   * @throws ProtocolError check 11: the id was never bound
+   */
   admits(header: Header): boolean {
-    const place = this.placeOf(header);
-    if (place) return place.number === 0 || !this.#places.isHad(place);
+    const position = this.positionOf(header);
+    if (position) return position.number === 0 || !this.#positions.wasReceived(position);
     const { streamId = 0 } = header;
     if (streamId <= this.#largest) return false;
-    const text = `no answer has bound the stream id ${streamId}`;
+    const text = `the stream id ${streamId} was never bound: a SUBSCRIPTION_ACK names it before its messages`;
     throw new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 11 });
   }
 
@@ -172,7 +176,7 @@ export class StreamBook implements FrameBook {
     const payload = this.#bound.get(streamId)?.templates.get(number);
     if (!payload) return undefined;
     const template = this.#unpacked.get(payload) ?? new RecordReader(payload);
-    this.#unpacked.delete(payload); // to the end: it was used last
+    this.#unpacked.delete(payload); // move it to the end, as the one that was used last
     this.#unpacked.set(payload, template);
     if (this.#unpacked.size > MOST_UNPACKED) this.#unpacked.delete(firstOf(this.#unpacked));
     return template;

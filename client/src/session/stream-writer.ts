@@ -47,7 +47,7 @@ export class StreamWriter {
    * there are none. The owner asks the server then.
    */
   skipped: readonly [number, number] | null = null;
-  /** Whether the server has opened the stream over the present connection. */
+  /** True if the server has opened the stream over the present connection. */
   isOpen = false;
 
   /** As the server has told; less if it has forgotten the epoch. */

@@ -1,9 +1,9 @@
-"""Mutated frames and what Python makes of each, as JSON lines for ``differential.test.ts``.
+"""Writes mutated frames and Python's verdict on each, as JSON lines for ``differential.test.ts``.
 
     python client/test/peer/differential.py FRAMES SEED
 
-Each line has the frame in hexadecimal and the verdict: code and check of the refusal, or what the frame says, rendered
-as ``tests/vectors/README.md`` has it. Of a control message, the verdict on its fields stands there as well.
+Each line has the frame in hexadecimal and the verdict: code and check of the error, or the decoded message in the form
+of ``tests/vectors/README.md``. For a control message, it includes the verdict on its fields.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CONTENTS = [
 
 
 def changed(rng: random.Random, text: str) -> str:
-    """A text with a letter or two put in, taken out or replaced, or as it is."""
+    """Return a text unchanged, or with one or two letters inserted, removed or replaced."""
     letters = list(text)
     for _ in range(rng.randrange(3)):
         at = rng.randrange(len(letters) + 1)
@@ -64,7 +64,7 @@ def changed(rng: random.Random, text: str) -> str:
 
 
 def text_frame(rng: random.Random) -> bytes:
-    """A date or a UUID, or nearly; or a dtype."""
+    """Return a frame with a date, a UUID or a dtype, valid or almost."""
     text = changed(rng, rng.choice(TEXTS))
     wrapped: Any = {rng.choice(["__datetime__", "__uuid__"]): text}
     if rng.random() < 0.4:
@@ -74,7 +74,7 @@ def text_frame(rng: random.Random) -> bytes:
 
 
 def control_frame(rng: random.Random) -> bytes:
-    """A control message with some of the fields that there are, of any content."""
+    """Return a control message with some of the defined fields, with arbitrary values."""
     type = rng.choice([one for one in MessageType if one not in DATA_TYPES])
     data = {name: rng.choice(CONTENTS) for name in rng.sample(FIELDS, rng.randrange(7))}
     if rng.random() < 0.2:
@@ -83,7 +83,7 @@ def control_frame(rng: random.Random) -> bytes:
 
 
 def map_frame(rng: random.Random) -> bytes:
-    """A map of many keys of both kinds, more than a hash table is trusted with."""
+    """Return a map with many keys of both kinds, more than a reader puts into a hash table without a salt."""
     integers = [number for number in NUMBERS if number[0] < 0x80 or number[0] >= 0xE0 or 0xCC <= number[0] <= 0xD3]
     keys = [rng.choice(integers) if rng.random() < 0.5 else oracle.pack(str(rng.randrange(600))) for _ in range(10)]
     keys += [b"\xcf" + rng.randbytes(8) for _ in range(rng.choice([0, 60, 80]))]
@@ -93,7 +93,7 @@ def map_frame(rng: random.Random) -> bytes:
 
 
 def deflated_frame(rng: random.Random) -> bytes:
-    """One of the others, deflated."""
+    """Return one of the other frames, compressed."""
     frame = rng.choice([text_frame, control_frame, map_frame])(rng)
     start = oracle.header_size(frame[0])
     payload = oracle.zlib.compress(frame[start:], rng.choice([0, 1, 6, 9]))
@@ -101,14 +101,14 @@ def deflated_frame(rng: random.Random) -> bytes:
 
 
 def long_vectors() -> list[bytes]:
-    """The vectors that the other fuzzers leave out: deflated ones and those of many bytes."""
+    """Return the vectors that the other fuzzers leave out: compressed and long ones."""
     names = {"frames.json": "frames", "refused.json": "frame"}
     texts = [one[key] for name, key in names.items() for one in json.loads((VECTORS / name).read_text())]
     return [frame for frame in map(bytes.fromhex, texts) if 19 < len(frame) <= LONGEST]
 
 
 def mutated(rng: random.Random) -> Iterator[bytes]:
-    """Frames for ever, each a mutation of one that is sound, or nearly."""
+    """Yield mutations of valid or almost valid frames without end."""
     vectors, generated = long_vectors(), starts(rng)
     other = vectors[0]
     while True:
@@ -124,7 +124,7 @@ def mutated(rng: random.Random) -> Iterator[bytes]:
 
 
 def verdict(frame: bytes) -> dict[str, Any]:
-    """What Python makes of a frame."""
+    """Return Python's verdict on a frame."""
     try:
         message = CODEC.decode(frame)
     except ProtocolError as error:
@@ -146,7 +146,7 @@ def verdict(frame: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write as many lines as are asked for."""
+    """Write the requested number of lines."""
     count, seed = map(int, sys.argv[1:])
     for frame in islice(mutated(random.Random(seed)), count):
         sys.stdout.write(json.dumps({"frame": frame.hex(), **verdict(frame)}) + "\n")

@@ -1,4 +1,4 @@
-"""Mutated frames of version 4 and what Python makes of each, as JSON lines for ``differential-v4.test.ts``.
+"""Writes mutated frames of version 4 and Python's verdict on each, as JSON lines for ``differential-v4.test.ts``.
 
     python client/test/peer/differential_v4.py FRAMES SEED
 
@@ -39,7 +39,7 @@ OF_STREAMS = RECORDS["accepted"] + RECORDS["refused"]
 
 
 class Known:
-    """A template, as the codec asks for it, which remembers the last record that was read by it."""
+    """A template for the codec, which remembers the last record that it has decoded."""
 
     def __init__(self, payload: str) -> None:
         self.template = Template.unpack(bytes.fromhex(payload))
@@ -60,7 +60,7 @@ BOOK = {(stream, known.template.number): known for stream, known in enumerate(KN
 
 
 def record_frame(rng: random.Random) -> bytes:
-    """A record of one of the vectors, sound or not, sometimes deflated."""
+    """Return a record of one of the vectors, valid or not, sometimes compressed."""
     at = rng.randrange(len(OF_STREAMS))
     record = bytes.fromhex(OF_STREAMS[at]["record"])
     deflate = rng.random() < 0.1
@@ -72,7 +72,7 @@ def record_frame(rng: random.Random) -> bytes:
 
 
 def template_frame(rng: random.Random) -> bytes:
-    """A template, sound or not."""
+    """Return a template, valid or not."""
     payloads = [vector["payload"] for vector in RECORDS["refused_templates"]]
     payloads += [vector["template_payload"] for vector in OF_STREAMS]
     payload = bytes.fromhex(rng.choice(payloads))
@@ -80,7 +80,7 @@ def template_frame(rng: random.Random) -> bytes:
 
 
 def spoilt_frame(rng: random.Random) -> bytes:
-    """A template with fields of others."""
+    """Return a template with fields of other templates."""
     payloads = [vector["payload"] for vector in RECORDS["refused_templates"] if vector["check"] == 12]
     payloads += [vector["template_payload"] for vector in OF_STREAMS]
     told, *others = (oracle.unpack(bytes.fromhex(one)) for one in rng.choices(payloads, k=3))
@@ -92,7 +92,7 @@ def spoilt_frame(rng: random.Random) -> bytes:
 
 
 def mutated(rng: random.Random) -> Iterator[bytes]:
-    """Frames for ever, each a mutation of one that is sound, or nearly."""
+    """Yield mutations of valid or almost valid frames without end."""
     texts = [vector["frames"] for vector in FRAMES["accepted"]]
     texts += [vector["frame"] for kind in ("headers", "refused") for vector in FRAMES[kind]]
     vectors = [frame for frame in map(bytes.fromhex, texts) if 32 < len(frame) <= LONGEST]
@@ -111,7 +111,7 @@ def mutated(rng: random.Random) -> Iterator[bytes]:
 
 
 def verdict(frame: bytes) -> dict[str, Any]:
-    """What Python makes of a frame."""
+    """Return Python's verdict on a frame."""
     try:
         message = CODEC.decode(frame, templates=BOOK)
     except ProtocolError as error:
@@ -133,7 +133,7 @@ def verdict(frame: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write as many lines as are asked for."""
+    """Write the requested number of lines."""
     count, seed = map(int, sys.argv[1:])
     for frame in islice(mutated(random.Random(seed)), count):
         sys.stdout.write(json.dumps({"frame": frame.hex(), **verdict(frame)}) + "\n")

@@ -5,10 +5,11 @@ The plain twin of ``record.pyx``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd
 from struct import Struct
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,7 +31,7 @@ from ._header import flatten
 if TYPE_CHECKING:
     from ._header import FlatBuffer
 
-__all__ = ["read_record_head", "read_record_samples", "write_record"]
+__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
 
 Rows = npt.NDArray[np.int64]
 Prediction = tuple[int, int, int]
@@ -248,6 +249,54 @@ def read_record_samples(
         array = array.astype(kind)
         array.flags.writeable = False
     return array
+
+
+class RecordCoder:
+    """Same as in ``record.pyx``."""
+
+    def __init__(
+        self,
+        number: int,
+        dtype: str,
+        rows: int,
+        stream: str,
+        fields: dict[Any, Any],
+        copied: list[tuple[Any, Callable[[Any], Any], Any]],
+        predictions: bytes,
+    ) -> None:
+        self._dtype = dtype
+        self._rows = rows
+        self._map = {**fields, "stream": stream, "signal": None, "timestamp": None}
+        self._copied = copied
+        self.nbytes = getsizeof(self._map)
+
+    def read(
+        self,
+        flat: FlatBuffer,
+        start: int,
+        stop: int,
+        head: tuple[int, int, int, int, int | None, bytes | None, int],
+        limit: int,
+        copy: bool,
+    ) -> dict[Any, Any]:
+        """Same as in ``record.pyx``."""
+        _, filter, count, time, sequence, _, offset = head
+        size = _DTYPES[self._dtype].itemsize
+        signal = read_record_samples(
+            flat, start, stop, offset, filter, self._dtype, self._rows, count, limit, size, copy
+        )
+        items = dict(self._map)
+        for name, copier, value in self._copied:
+            items[name] = copier(value)
+        items["signal"] = signal
+        items["timestamp"] = time / 1e6
+        if sequence is not None:
+            items["sequence"] = sequence
+        return items
+
+    def write(self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int) -> bytes | None:
+        """Same as in ``record.pyx``; here no array gains from it."""
+        return None
 
 
 def _unfilter(octets: memoryview, offset: int, kind: np.dtype[Any], rows: int, count: int) -> npt.NDArray[Any]:

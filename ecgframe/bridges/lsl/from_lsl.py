@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from ...client import Client, State, connect
 from ...errors import PermissionDenied, ProtocolError
-from ...protocol import MAX_STREAM_NAME, MessageType
+from ...protocol import MAX_STREAM_NAME, SESSION_VERSIONS, MessageType
+from ...session import Settings
 from .errors import BridgeError
 from .finding import Query, find
 from .incoming import STRING, FromLslSummary, IncomingStream, LslReceiver, alert_of
@@ -44,6 +45,7 @@ class FromLsl:
         units: unit of the samples of LSL streams that state none.
         frame_seconds: seconds of signal in each message.
         markers: whether to publish the markers of LSL streams of the type "Markers" as alerts, on each of the streams.
+        versions: protocol versions to speak.
         on_state: called with each new state of the client.
         on_error: called with each error that the server reports.
         websockets_options: further arguments of ``ecgframe.connect``.
@@ -66,6 +68,7 @@ class FromLsl:
         units: str | None = None,
         frame_seconds: float = 0.05,
         markers: bool = False,
+        versions: tuple[int, ...] = SESSION_VERSIONS,
         on_state: Callable[[State], object] | None = None,
         on_error: Callable[[ProtocolError], object] | None = None,
         **websockets_options: Any,
@@ -90,7 +93,10 @@ class FromLsl:
         self._incoming: list[IncomingStream] = []
         self._markers: list[LslReceiver] = []
         self._denial: asyncio.Future[None] | None = None
-        self._client = connect(url, on_state=self._note, on_error=self._take_error, **websockets_options)
+        settings = Settings(versions=versions)
+        self._client = connect(
+            url, settings=settings, on_state=self._note, on_error=self._take_error, **websockets_options
+        )
 
     @property
     def client(self) -> Client:

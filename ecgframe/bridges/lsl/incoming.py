@@ -76,7 +76,7 @@ class FromLslSummary(HasRemarks):
 
     @property
     def is_whole(self) -> bool:
-        """Whether there was no gap, no break and no refused sample."""
+        """True if there was no gap, no break and no refused sample."""
         return not (self.gaps or self.breaks or self.refused)
 
 

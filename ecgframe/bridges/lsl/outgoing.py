@@ -82,7 +82,7 @@ class ToLslSummary(HasRemarks):
 
     @property
     def is_whole(self) -> bool:
-        """Whether there was no gap, no jump and no refused message."""
+        """True if there was no gap, no jump and no refused message."""
         return not (self.gaps or self.unfilled or self.jumps or self.refused)
 
 

@@ -51,7 +51,7 @@ class ServerClock:
 
     @property
     def is_measured(self) -> bool:
-        """Whether there is a measurement; there is none of a server before V3."""
+        """True if there is a measurement; there is none of a server before V3."""
         return self._target is not None
 
     def difference(self, now: float) -> float:
@@ -118,7 +118,7 @@ class ClockKeeper:
             self.clock.measure(offset + self._system_clock, self._local_clock())
 
     def _was_set(self) -> bool:
-        """Whether the system clock was set since the last measurement."""
+        """Return whether the system clock was set since the last measurement."""
         return abs(self._read_system_clock() - self._system_clock) > STEP
 
     def _read_system_clock(self) -> float:

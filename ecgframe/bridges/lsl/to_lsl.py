@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ...client import Client, State, connect
 from ...errors import ProtocolError
+from ...protocol import SESSION_VERSIONS
 from ...session import Settings
 from .libraries import load_pylsl
 from .outgoing import OutgoingStream, ToLslSummary
@@ -25,6 +26,7 @@ class ToLsl:
         url: URL of the server, ``ws://`` or ``wss://``.
         streams: names of the streams.
         kind: type of the LSL streams.
+        versions: protocol versions to speak.
         on_state: called with each new state of the client.
         on_error: called with each error that the server reports, and with each error in its frames.
         websockets_options: further arguments of ``ecgframe.connect``.
@@ -40,6 +42,7 @@ class ToLsl:
         streams: Sequence[str],
         *,
         kind: str = ECG,
+        versions: tuple[int, ...] = SESSION_VERSIONS,
         on_state: Callable[[State], object] | None = None,
         on_error: Callable[[ProtocolError], object] | None = None,
         **websockets_options: Any,
@@ -53,7 +56,7 @@ class ToLsl:
         self._outgoing = [
             OutgoingStream(pylsl, stream, source_id(url, stream), kind, self._keeper.clock) for stream in streams
         ]
-        settings = Settings(numeric_lists="ndarray", validate=True)
+        settings = Settings(versions=versions, numeric_lists="ndarray", validate=True)
         self._client = connect(url, settings=settings, on_state=self._note, on_error=on_error, **websockets_options)
 
     @property

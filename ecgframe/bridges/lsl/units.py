@@ -49,7 +49,7 @@ class CommonUnit(NamedTuple):
 
     @property
     def is_converted(self) -> bool:
-        """Whether samples have to be multiplied."""
+        """True if samples have to be multiplied."""
         return any(factor != 1 for factor in self.factors)
 
 

@@ -49,12 +49,19 @@ def compare(
     ] = None,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Print every measurement: all three versions, bytes and microseconds.")
+        bool, typer.Option("--all", help="Print every measurement: all versions, bytes and microseconds.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every measurement as a JSON object.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg|png", help="Plot the comparison to a file (requires matplotlib).")
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Measure the sizes of all frames of a long recording, which takes longer."),
+    ] = False,
+    no_sequence: Annotated[
+        bool, typer.Option("--no-sequence", help="Leave the optional field **sequence** out of the messages.")
+    ] = False,
     budget: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=0, help="Approximate duration of the measurement; longer is steadier."),
@@ -71,8 +78,9 @@ def compare(
 ) -> None:
     """Compare the size and speed of frames with those of JSON, for the same messages of a recording.
 
-    Samples are sent as float64 mV, float32 mV and integer ADC counts, in frames of 0.1, 1 and 10 s, as lists and in
-    binary form, with and without compression. The JSON libraries are Python's json and orjson.
+    Samples are sent as float64 mV, float32 mV and integer ADC counts, in frames of 0.05 (as **serve** sends them), 1
+    and 10 s, as lists and in binary form, with and without compression, and as records of version 4. The JSON libraries
+    are Python's json and orjson.
     """
     if plot is not None:
         if plot.suffix not in picture.FORMATS:
@@ -86,7 +94,7 @@ def compare(
             picture.figures()  # fail before the measurement if matplotlib is missing
         recording = recording_of(record, sampling_rate, leads, csv, stream)
         with progress("measuring") as track:
-            found = comparison.compare(recording, budget, track)
+            found = comparison.compare(recording, budget, track, whole=whole, sequence=not no_sequence)
         if as_json:
             print_json(report(recording, found), indent=2)
         else:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isnan, nan
 from typing import Any, BinaryIO
 
 from ...foreign_text import printable
 from ...libraries import library
 from ...protocol import LATEST_VERSION
+from ...tools.record_coder import VERSION
 from ..terminal import size
-from .run import JSON, ORJSON, Case, Comparison, Samples
+from .run import JSON, ORJSON, Case, Comparison, Samples, Way
 from .views import SHORT, TIMES, TITLES, form, middle, times
 
 FORMATS = (".svg", ".png")
@@ -41,7 +43,9 @@ def draw(comparison: Comparison, title: str, file: BinaryIO, suffix: str) -> Non
         _draw_speed(right, comparison, samples)
     panels[0][0].invert_yaxis()
     speed_at = f"{middle(comparison):g} s frames"
-    panels[0][0].set_title(f"Size of a version {LATEST_VERSION} frame, % of the same message as JSON", fontsize=10)
+    panels[0][0].set_title(
+        f"Size (version {LATEST_VERSION}, records {VERSION}), % of the same message as JSON", fontsize=10
+    )
     panels[0][1].set_title(f"Times as fast as orjson (bars) and json (diamonds), {speed_at}", fontsize=10)
     panels[-1][0].set_xlabel("% of JSON's bytes: left of the dashed line is smaller than JSON", fontsize=8)
     panels[-1][1].set_xlabel("right of the dashed line is faster (logarithmic)", fontsize=8)
@@ -63,12 +67,12 @@ def draw(comparison: Comparison, title: str, file: BinaryIO, suffix: str) -> Non
 
 def _draw_size(axes: Any, comparison: Comparison, samples: Samples) -> None:
     series = {
-        f"{seconds:g} s": [100 * comparison.against(Case(samples, seconds, way), ORJSON)[0] for way in SHORT]
+        f"{seconds:g} s": [100 * _against(comparison, Case(samples, seconds, way), ORJSON)[0] for way in SHORT]
         for seconds in comparison.frame_seconds
     }
     for name, color, places, values, height in _bars(series, SHADES):
         drawn = axes.barh(places, values, height=height, color=color, label=name)
-        axes.bar_label(drawn, [f"{value:.0f}%" for value in values], padding=2, fontsize=7)
+        axes.bar_label(drawn, ["" if isnan(value) else f"{value:.0f}%" for value in values], padding=2, fontsize=7)
     axes.axvline(100, color="black", linewidth=1, linestyle="--")
     json = comparison.costs[Case(samples, middle(comparison), ORJSON)]
     axes.set_ylabel(f"{TITLES[samples]}\nJSON: {size(json.size)} for {middle(comparison):g} s", fontsize=9)
@@ -78,7 +82,7 @@ def _draw_size(axes: Any, comparison: Comparison, samples: Samples) -> None:
 
 def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
     cases = [Case(samples, middle(comparison), way) for way in SHORT]
-    speeds = {rival: [comparison.against(case, rival)[1:] for case in cases] for rival in (ORJSON, JSON)}
+    speeds = {rival: [_against(comparison, case, rival)[1:] for case in cases] for rival in (ORJSON, JSON)}
     series = {
         "encode": [encode for encode, _ in speeds[ORJSON]],
         "decode": [decode for _, decode in speeds[ORJSON]],
@@ -87,6 +91,8 @@ def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
     for name, color, places, values, height in _bars(series, (ENCODE, DECODE)):
         axes.barh(places, [value - 1 for value in values], left=1, height=height, color=color, label=name)
         for place, value in zip(places, values, strict=True):
+            if isnan(value):
+                continue
             # left of the bar, since the diamonds lie to its right
             axes.annotate(
                 times(value),
@@ -102,6 +108,11 @@ def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
     axes.axvline(1, color="black", linewidth=1, linestyle="--")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}{TIMES}")
     _finish(axes)
+
+
+def _against(comparison: Comparison, case: Case, rival: Way) -> tuple[float, float, float]:
+    """Return the ratios to the rival; NaN for what could not be sent in this way."""
+    return comparison.against(case, rival) if case in comparison.costs else (nan, nan, nan)
 
 
 def _bars(

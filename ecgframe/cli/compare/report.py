@@ -16,8 +16,8 @@ from .run import JSON, ORJSON, Comparison
 def report(record: Record, comparison: Comparison) -> dict[str, Any]:
     """Return all measurements, and what they were made with, as ``json.dumps`` accepts it.
 
-    Sizes are bytes per frame and times microseconds per frame. ``of_json`` is the size as a share of orjson's;
-    ``encode_times_json`` and its like are speed-up factors.
+    Sizes are bytes per frame, ``bytes_once`` those of the template that records need, and times microseconds per frame.
+    ``of_json`` is the size as a share of orjson's; ``encode_times_json`` and its like are speed-up factors.
     """
     return {
         "record": {
@@ -56,7 +56,9 @@ def _measurements(comparison: Comparison) -> list[dict[str, Any]]:
                 "version": case.way.version,
                 "ndarray": case.way.ndarray,
                 "compressed": case.way.compressed,
+                "filter": case.way.filter,
                 "bytes": cost.size,
+                "bytes_once": cost.once,
                 "encode_us": cost.encode * 1e6,
                 "decode_us": cost.decode * 1e6,
                 "of_json": share,

@@ -8,14 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, SESSION_VERSIONS
+from ...tools.record_coder import VERSION
 from ..console import Terminal
 from ..terminal import size
 from .run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Samples, Way
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TITLES: dict[Samples, str] = {"float64": "float64 mV", "float32": "float32 mV", "counts": "ADC counts"}
-SHORT = [way for way in WAYS if way.version == LATEST_VERSION]
-"""The ways that the short table shows: those of the latest version. Older versions save a few bytes of header."""
+SHORT = [way for way in WAYS if way.version == LATEST_VERSION or way.filter is not None]
+"""The ways that the short table shows: those of the latest version, and records. Older versions save a few bytes of
+header."""
 
 
 def print_short(console: Terminal, comparison: Comparison) -> None:
@@ -30,7 +32,7 @@ def print_short(console: Terminal, comparison: Comparison) -> None:
             table.add_column(f"{direction}\n{rival}", justify="right", no_wrap=True)
     for samples in comparison.samples:
         table.add_row(*_json_line(comparison, samples, speed_at), style="bold")
-        for way in SHORT:
+        for way in short(comparison, samples):
             table.add_row(*_frame_line(comparison, samples, way, speed_at))
         table.add_row()
     console.print(table)
@@ -50,7 +52,7 @@ def print_all(console: Terminal, comparison: Comparison) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for samples in comparison.samples:
         for seconds in comparison.frame_seconds:
-            for way in WAYS:
+            for way in comparison.ways(samples):
                 table.add_row(*_full_line(comparison, Case(samples, seconds, way)))
             table.add_row()
     console.print(table)
@@ -61,14 +63,20 @@ def print_all(console: Terminal, comparison: Comparison) -> None:
     )
 
 
+def short(comparison: Comparison, samples: Samples) -> list[Way]:
+    """Return the ways that the short table shows for samples of a kind."""
+    return [way for way in comparison.ways(samples) if way in SHORT]
+
+
 def middle(comparison: Comparison) -> float:
     """Return the frame length whose speeds are shown: one second, if the recording is that long."""
     return comparison.frame_seconds[min(1, len(comparison.frame_seconds) - 1)]
 
 
 def form(way: Way) -> str:
-    """Describe how the samples are sent, such as "binary, compressed"."""
-    return f"{way.ndarray}, compressed" if way.compressed else str(way.ndarray)
+    """Describe how the samples are sent, such as "binary, compressed" or "record, delta"."""
+    name = str(way.ndarray) if way.filter is None else "record, delta" if way.filter == "delta" else "record"
+    return f"{name}, compressed" if way.compressed else name
 
 
 def _json_line(comparison: Comparison, samples: Samples, speed_at: float) -> Iterator[str]:
@@ -129,7 +137,7 @@ def _in_short(comparison: Comparison, seconds: float) -> Iterator[tuple[str, str
     frames = {
         Case(samples, seconds, way): comparison.costs[Case(samples, seconds, way)]
         for samples in comparison.samples
-        for way in SHORT
+        for way in short(comparison, samples)
     }
     smallest = min(frames, key=lambda case: frames[case].size)
     quickest = min(frames, key=lambda case: frames[case].encode + frames[case].decode)
@@ -150,7 +158,14 @@ def _in_short(comparison: Comparison, seconds: float) -> Iterator[tuple[str, str
 
 def _sent(case: Case) -> str:
     compressed = "compressed " if case.way.compressed else ""
+    if case.way.filter is not None:
+        return f"{TITLES[case.samples]} as a {compressed}{'delta ' if case.way.filter == 'delta' else ''}record"
     return f"{TITLES[case.samples]} as {'a ' if case.way.ndarray == 'list' else ''}{compressed}{case.way.ndarray}"
+
+
+def _template_bytes(comparison: Comparison) -> int:
+    """Bytes of the largest template."""
+    return max((cost.once for cost in comparison.costs.values()), default=0)
 
 
 def _legend(comparison: Comparison, speed_at: float) -> Table:
@@ -166,6 +181,10 @@ def _legend(comparison: Comparison, speed_at: float) -> Table:
         "Decode": "Bytes to array, likewise.",
         "list": "Samples as a list of numbers, which every receiver reads.",
         "binary": "Samples as raw bytes, read without a copy, for receivers that announce the capability.",
+        "record": f"Version {VERSION}: samples without the fields that never change, which a template of "
+        f"{_template_bytes(comparison):,} bytes holds, sent once.",
+        "delta": "With the filter for ECG. float64 that were counts travel as these, and arrive as the same floats; "
+        "float32 stays as it is.",
         "compressed": f"zlib at level {COMPRESSION_LEVEL}, for payloads above {COMPRESSION_THRESHOLD} bytes.",
         "JSON": "Written without spaces, by orjson from the array and by json from array.tolist(). The decoded list is "
         "converted to an array.",

@@ -8,6 +8,7 @@ import typer
 
 from ...protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
 from ..places import server_or_other
+from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..terminal import Headers, http_headers, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
@@ -87,6 +88,7 @@ def inspect(
             "--validate", help="Check the fields of data messages as well; those of control messages always are."
         ),
     ] = False,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -113,6 +115,7 @@ def inspect(
             seconds=seconds,
             max_payload=max_payload,
             validate=validate,
+            versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(named, ca, insecure),
         )

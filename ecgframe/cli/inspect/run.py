@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ...protocol import DATA_TYPES
+from ...tools.budget import WORK_PER_SHOWN
 from ...tools.connecting import no_such_stream, stream_names, why_not
 from ...tools.frame_analysis import Examined, Examiner
 from ...tools.observation import Delivery, Observation, Remark
@@ -32,6 +33,9 @@ REMEMBERED: Final = 1000
 
 MOST_TEXTS: Final = 5000
 """Frames of a file that are shown as text without ``--count``; the rest are counted."""
+
+MOST_WITH_BYTES: Final = 1000
+"""The same with ``--hex``, where a frame has up to 40 lines."""
 
 MOST_LINES: Final = 100_000
 """Frames of a file that are shown as JSON lines without ``--count``; the rest are counted."""
@@ -57,7 +61,7 @@ class Wanted:
     count: int | None = None
 
     def wants(self, frame: Examined) -> bool:
-        """Tell whether the frame is selected, ``count`` aside."""
+        """Return whether the frame is selected, ``count`` aside."""
         if self.errors and frame.error is None:
             return False
         if self.types and frame.fields.get("type") not in self.types:
@@ -76,6 +80,7 @@ def inspect_source(
     seconds: float | None,
     max_payload: int,
     validate: bool,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
 ) -> int:
@@ -89,9 +94,10 @@ def inspect_source(
     examiner = Examiner(max_payload=max_payload, validate=validate)
     reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
-        asyncio.run(follow_live(text, wanted.streams, headers, seconds, reporter.take, trusted))
+        asyncio.run(follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted))
     else:
-        reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else MOST_TEXTS)
+        most_texts = MOST_WITH_BYTES if as_hex else MOST_TEXTS
+        reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else most_texts)
         with open_source(text, sys.stdin.buffer, max_payload=max_payload) as source:
             examiner.budget = source.budget
             if summary and not unpack and isinstance(source, FrameSource) and wanted == Wanted():
@@ -151,12 +157,12 @@ def frame_reporter(
 class FrameReporter:
     """Decodes the frames of observations, counts them, and shows those that were selected.
 
-    Attributes:
     Args:
         examiner: decodes the frames.
         wanted: selects the frames.
         view: shows them; None to count them only.
 
+    Attributes:
         summary: totals of the selected frames.
         most_shown: how many frames are shown, the rest being counted; None for all.
     """
@@ -205,6 +211,7 @@ class FrameReporter:
                     continue
                 self._shown += 1
                 if self._view:
+                    self._examiner.budget.work += WORK_PER_SHOWN
                     self._view.frame(frame)
         return self.is_enough
 
@@ -280,6 +287,7 @@ class FrameReporter:
 async def follow_live(
     url: str,
     streams: Iterable[str],
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     seconds: float | None,
     take: Callable[[Observation], bool],
@@ -296,7 +304,7 @@ async def follow_live(
     from ...tools.listening import listen  # noqa: PLC0415 - needs websockets
 
     async def follow() -> None:
-        async with aclosing(listen(url, sorted(streams), headers, trusted)) as observations:
+        async with aclosing(listen(url, sorted(streams), headers, trusted, versions)) as observations:
             async for observation in observations:
                 if take(observation):
                     return

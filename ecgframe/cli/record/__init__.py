@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Duration, Server, StreamNames, SummaryAsJson
+from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..standard_streams import STREAM
 from ..terminal import Force, Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
@@ -73,6 +74,7 @@ def record(
         ),
     ] = None,
     patient: Annotated[str, typer.Option(metavar="CODE", help="Patient code for the header of EDF+ and BDF+.")] = "",
+    protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -108,6 +110,7 @@ def record(
             rotate_bytes=rotate_bytes,
             since=begin,
             patient=patient,
+            versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
             as_json=as_json,

@@ -37,6 +37,7 @@ def record_streams(
     rotate_bytes: int | None,
     since: float | datetime | None,
     patient: str,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None,
     as_json: bool,
@@ -45,7 +46,7 @@ def record_streams(
     """Record streams and print the summary. The arguments are those of the command.
 
     Returns:
-        Whether the recording is complete.
+        True if the recording is complete.
 
     Raises:
         OSError: a file cannot be written.
@@ -69,6 +70,7 @@ def record_streams(
             since=since,
             patient=patient,
             overwrite=overwrite,
+            versions=versions,
             on_state=view.state,
             on_error=view.error,
             additional_headers=headers,

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from ssl import SSLContext
 
-from ...codec import Codec
-from ...errors import ProtocolError
 from ...protocol import MessageType
+from ...tools.budget import Budget
+from ...tools.frame_analysis import Examiner
+from ...tools.observation import Delivery
 from ...tools.replay import Cue, Replay, part_of
 from ...tools.sources import open_source
 from ..console import say
@@ -50,16 +51,16 @@ def run_replay(
         purpose = f"with {len(cues):,} messages for each client"
         asyncio.run(serve_until_signal(lambda: player.listen(*place), purpose, sink))
     else:
-        if _names_no_stream(cues):
+        if names_no_stream(cues):
             say("note: the frames name no stream, so the server publishes none; ecgframe serve plays them", err=True)
         asyncio.run(_play_to(player, to, headers, sink, trusted))
 
 
-def _names_no_stream(cues: Sequence[Cue]) -> bool:
-    """Tell whether the first message is ECG_DATA without a stream, as in files of ``encode`` and ``record``."""
-    try:
-        first = Codec().decode(cues[0].octets)
-    except ProtocolError:
+def names_no_stream(cues: Sequence[Cue]) -> bool:
+    """Return whether the first message is ECG_DATA without a stream, as in files of ``encode`` and ``record``."""
+    frame = next(Examiner(budget=Budget()).examine(Delivery(cues[0].octets)))
+    first = frame.message
+    if first is None or frame.unread is not None:
         return False
     return first.type is MessageType.ECG_DATA and isinstance(first.data, dict) and "stream" not in first.data
 

@@ -12,6 +12,7 @@ from ...records.files import files_of
 from ...records.read import CsvOptions
 from ...tools.error_log import ErrorLog
 from ..logs import LogLevel, log_to_stderr
+from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..standard_streams import STDIN, name_of
 from ..terminal import (
     Baseline,
@@ -129,6 +130,7 @@ def serve(
             metavar="URL", help="Share the streams with other servers through Redis, such as redis://localhost."
         ),
     ] = None,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     max_connections: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of connections.")] = 4096,
     ring_seconds: Annotated[
         float,
@@ -177,6 +179,8 @@ def serve(
         raise typer.BadParameter(message, param_hint="--detect")
     if streams == 0 and annotations:
         raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
+    if redis is not None and protocol >= 4:
+        raise typer.BadParameter("version 4 numbers messages on one server, without --redis", param_hint="--protocol")
     if ssl_keyfile is not None and ssl_certfile is None:
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if error_payloads and error_log is None:
@@ -207,6 +211,7 @@ def serve(
             certificate=certificate,
             allowed_origins=tuple(allow_origin or ()),
             redis=redis,
+            versions=versions_up_to(protocol),
             max_connections=max_connections,
             ring_seconds=ring_seconds,
             on_error=on_error,

@@ -21,6 +21,7 @@ from ...server.live import LiveServer
 from ...server.pages import WEBSOCKET
 from ...server.player import Loop
 from ..console import say
+from ..protocol_versions import DEFAULT_PROTOCOL
 from ..stopping import stop_signals
 from ..terminal import describe, duration, remarks_on
 from ..waiting import telling
@@ -46,6 +47,7 @@ def serve_live(
     certificate: Certificate | None,
     allowed_origins: tuple[str, ...],
     redis: str | None,
+    versions: tuple[int, ...],
     max_connections: int,
     ring_seconds: float,
     on_error: OnError | None,
@@ -80,25 +82,26 @@ def serve_live(
         allowed_origins=allowed_origins,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
+        versions=versions,
         on_error=on_error,
     )
     lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, whole)}", *remarks]
     connectable = "127.0.0.1" if host in EVERYWHERE else host
-    trust = ""
+    options = "" if versions[-1] == DEFAULT_PROTOCOL else f" --protocol {versions[-1]}"
     if certificate is not None:
         lines.append(f"Certificate: of {', '.join(certificate.names) or 'no name'}, valid until {certificate.until}")
         connectable = certificate.name_for(connectable)
-        trust = f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
+        options += f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(server, connectable, lines, trust))
+            runner.run(_run(server, connectable, lines, options))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
 
 
-async def _run(server: LiveServer, host: str, lines: Sequence[str], trust: str) -> None:
+async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str) -> None:
     with stop_signals() as stop:
-        await server.run(stop, ready=lambda port: _announce(server, host, port, lines, trust))
+        await server.run(stop, ready=lambda port: _announce(server, host, port, lines, options))
 
 
 def _redis(url: str, seconds: float) -> Backplane:
@@ -130,8 +133,8 @@ def _annotations_sent(annotations: Annotations) -> str:
     return f"{line}; not {', nor '.join(left_out)}" if left_out else line
 
 
-def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[str], trust: str) -> None:
-    """Print what is served, and where: by which name, and with which option clients trust the certificate."""
+def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[str], options: str) -> None:
+    """Print what is served, and where: by which name, and with which options of the clients."""
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
     websocket, page = ("ws", "http") if server.ssl is None else ("wss", "https")
     url = f"{websocket}://{place}{WEBSOCKET}"
@@ -146,5 +149,5 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         lines = [f"Live at {url}: what {'clients' if server.publish else 'other servers'} publish"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
-    watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{trust}"
+    watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..places import server_or_other
+from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..terminal import Headers, http_headers, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
@@ -37,6 +38,7 @@ def sizes(
     seconds: Annotated[
         float, typer.Option(callback=positive, metavar="SECONDS", help="For a server: duration of the measurement.")
     ] = 10,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -54,6 +56,7 @@ def sizes(
             source,
             streams=stream or [],
             seconds=seconds,
+            versions=versions_up_to(protocol),
             headers=headers,
             as_json=as_json,
             trusted=trusted_by(source, ca, insecure),

@@ -35,6 +35,7 @@ def measure_sizes(
     *,
     streams: list[str],
     seconds: float,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     as_json: bool,
     trusted: SSLContext | None = None,
@@ -62,7 +63,7 @@ def measure_sizes(
         return False
 
     if is_server(text):
-        asyncio.run(follow_live(text, streams, headers, seconds, take, trusted))
+        asyncio.run(follow_live(text, streams, versions, headers, seconds, take, trusted))
         if silent:
             known = stream_names(text, headers, trusted)
             nowhere = sorted(silent if known is None else silent.difference(known))
@@ -102,7 +103,8 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
         "numbers": comparison.numbers,
         "sent": comparison.sent,
         "forms": [
-            {"name": form.name, "nbytes": form.nbytes, "compressed": form.compressed} for form in comparison.forms
+            {"name": form.name, "nbytes": form.nbytes, "compressed": form.compressed, "once": form.once}
+            for form in comparison.forms
         ],
         "integers": integers and {"dtype": integers.dtype, "gain": integers.gain, "error": integers.error},
         "advice": comparison.advice,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Server
+from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..terminal import Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
@@ -42,6 +43,7 @@ def watch(
             "keeps the stream.",
         ),
     ] = None,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -68,6 +70,7 @@ def watch(
             samples=samples,
             as_json=as_json,
             since=begin,
+            versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
         )

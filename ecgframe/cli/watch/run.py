@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -40,13 +41,15 @@ def watch_stream(
     samples: bool,
     as_json: bool,
     since: float | datetime | None,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
 ) -> bool:
     """Follow a stream. The arguments are those of the command; ``since`` is a number of seconds ago, or a time.
+    ``versions`` are the protocol versions to speak.
 
     Returns:
-        Whether everything that was asked for was shown.
+        True if everything that was asked for was shown.
 
     Raises:
         ConnectingError: the connection cannot be made, or is lost and cannot be restored; or no stream is named, and
@@ -59,7 +62,7 @@ def watch_stream(
     view = _view(stream, samples=samples, as_json=as_json)
     logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view reports the same events
     with connecting_to(url):
-        asyncio.run(Watcher(url, stream, since, headers, view, trusted).run(seconds))
+        asyncio.run(Watcher(url, stream, since, versions, headers, view, trusted).run(seconds))
     return view.is_whole
 
 
@@ -78,6 +81,7 @@ class Watcher:
         url: URL of the server.
         stream: name of the stream.
         since: where to start: a number of seconds ago, or a time; None for now.
+        versions: protocol versions to speak.
         headers: HTTP headers of the opening request.
         view: shows the messages and the statistics.
         trusted: TLS context; None to trust the system's certificate authorities.
@@ -88,6 +92,7 @@ class Watcher:
         url: str,
         stream: str,
         since: float | datetime | None,
+        versions: tuple[int, ...],
         headers: list[tuple[str, str]],
         view: View,
         trusted: SSLContext | None = None,
@@ -95,7 +100,7 @@ class Watcher:
         options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
         self._client = connect(
             url,
-            settings=view.settings,
+            settings=replace(view.settings, versions=versions),
             on_state=self._on_state,
             on_error=self._on_error,
             additional_headers=headers,

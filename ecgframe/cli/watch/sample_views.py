@@ -95,7 +95,7 @@ class SampleView(View):
 
     @property
     def is_whole(self) -> bool:
-        """Whether there was no gap and no message that cannot be shown."""
+        """True if there was no gap and no message that cannot be shown."""
         return not self._has_gaps and not self._samples.refused
 
     def _take(self, found: SignalFormat | Missing | Rows) -> None:

@@ -19,6 +19,7 @@ from ...client import State
 from ...foreign_text import printable
 from ...plural import counted
 from ...protocol import MessageType
+from ...session import Settings
 from ..console import print_json
 from ..terminal import duration, size
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ...client import Client, Gap
     from ...codec import Message
     from ...errors import ProtocolError
-    from ...session import Settings
     from ..console import Terminal
     from .stream_stats import Latency, Rates, StreamStats
 
@@ -39,12 +39,12 @@ class View(ABC):
 
     Attributes:
         period: seconds between two calls of ``refresh``.
-        settings: settings of the client; None for the defaults.
+        settings: settings of the client, except its versions.
         is_drained: whether messages that have arrived are shown when the command is stopped.
     """
 
     period = 1.0
-    settings: Settings | None = None
+    settings = Settings()
     is_drained = False
 
     @contextmanager
@@ -76,7 +76,7 @@ class View(ABC):
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything was shown that the command is for."""
+        """True if everything was shown that the command is for."""
         return True
 
     @abstractmethod

@@ -92,7 +92,7 @@ class AiohttpLink(Link):
         await self._socket.send_bytes(message)
 
     async def receive(self) -> bytes | str | None:
-        """Wait for the next message; None once the connection is gone."""
+        """Wait for the next message; None once the connection is closed."""
         message = await self._socket.receive()
         if message.type in _MESSAGES:
             data: bytes | str = message.data

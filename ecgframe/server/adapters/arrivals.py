@@ -9,7 +9,8 @@ from typing import Final
 
 FULL_MESSAGES: Final = 32
 FULL_BYTES: Final = 16 * 1024
-"""Reading stops at either limit, and resumes below half of both. Messages that are already read are still added."""
+"""Reading stops at either limit, and resumes below half of both. Messages that are already read are still added. The
+message that the handler has taken last counts as well, until it asks for the next one."""
 
 
 class Arrivals:
@@ -20,13 +21,14 @@ class Arrivals:
         resume: resumes reading.
     """
 
-    __slots__ = ("_closed", "_messages", "_nbytes", "_pause", "_paused", "_resume", "_waiting")
+    __slots__ = ("_closed", "_messages", "_nbytes", "_pause", "_paused", "_resume", "_taken", "_waiting")
 
     def __init__(self, pause: Callable[[], object], resume: Callable[[], object]) -> None:
         self._pause = pause
         self._resume = resume
         self._messages: deque[bytes | str] = deque()
         self._nbytes = 0
+        self._taken = 0
         self._paused = False
         self._closed = False
         self._waiting: asyncio.Future[None] | None = None
@@ -44,16 +46,18 @@ class Arrivals:
 
     async def get(self) -> bytes | str | None:
         """Wait for the oldest message; None once the queue is closed and empty."""
+        self._nbytes -= self._taken
+        self._taken = 0
+        if self._paused and len(self._messages) <= FULL_MESSAGES // 2 and self._nbytes <= FULL_BYTES // 2:
+            self._paused = False
+            self._resume()
         while not self._messages:
             if self._closed:
                 return None
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         message = self._messages.popleft()
-        self._nbytes -= len(message)
-        if self._paused and len(self._messages) <= FULL_MESSAGES // 2 and self._nbytes <= FULL_BYTES // 2:
-            self._paused = False
-            self._resume()
+        self._taken = len(message)
         return message
 
     def close(self, *, discard: bool = False) -> None:
@@ -65,7 +69,7 @@ class Arrivals:
         self._closed = True
         if discard:
             self._messages.clear()
-            self._nbytes = 0
+            self._nbytes = self._taken = 0
             if self._paused:
                 self._paused = False
                 self._resume()

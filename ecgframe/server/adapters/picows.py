@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
 from ...protocol import CloseCode
-from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low, read_little
+from ..link import READ_SIZE, WRITE_LIMIT, Link, Request, keep_unsent_low
 from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from . import listening
 from .address import address
@@ -77,7 +77,7 @@ class PicowsLink(picows.WSListener, Link):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is closing, for example after a failed write."""
+        """True if the transport is closing, for example after a failed write."""
         closing: bool = self._transport.underlying_transport.is_closing()
         return closing
 
@@ -86,7 +86,7 @@ class PicowsLink(picows.WSListener, Link):
         self._transport.send(_BINARY, message)
 
     async def writable(self) -> None:
-        """Wait until the transport has room, or the connection is gone."""
+        """Wait until the transport has room, or the connection is closed."""
         await self._writable.wait()
 
     async def send(self, message: bytes) -> None:
@@ -101,11 +101,11 @@ class PicowsLink(picows.WSListener, Link):
         self._transport.send(_BINARY, message)
 
     async def receive(self) -> bytes | str | None:
-        """Wait for the next message; None once the connection is gone."""
+        """Wait for the next message; None once the connection is closed."""
         return await self._arrivals.get()
 
     async def close(self, code: int, reason: str) -> None:
-        """Send a close frame, and wait until the connection is gone."""
+        """Send a close frame, and wait until the connection is closed."""
         self._arrivals.close(discard=True)
         self._send_close(code, reason)
         await self._transport.wait_disconnected()
@@ -124,7 +124,7 @@ class PicowsLink(picows.WSListener, Link):
         self.request = _request_of(transport.request, below.get_extra_info("peername"))
         below.set_write_buffer_limits(high=WRITE_LIMIT)
         keep_unsent_low(below.get_extra_info("socket"))
-        read_little(below)
+        below.set_protocol(_ReadingLittle(below.get_protocol()))
         self._arrivals = Arrivals(below.pause_reading, below.resume_reading)
         self._let_write()
         self._opened(self)
@@ -143,7 +143,7 @@ class PicowsLink(picows.WSListener, Link):
             self._take_fragment(frame)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        """Stop: the connection is gone."""
+        """Stop: the connection is closed."""
         self._stop()
 
     def pause_writing(self) -> None:
@@ -207,6 +207,40 @@ class PicowsLink(picows.WSListener, Link):
         self.can_write = False
         self._writable.set()
         self._arrivals.close()
+
+
+class _ReadingLittle(asyncio.BufferedProtocol):
+    """Passes everything to the protocol of picows, but lets the transport read at most ``READ_SIZE`` bytes at a time.
+
+    picows offers its whole buffer to each read and doubles it when a read fills it, whatever the messages. So a peer
+    that sends faster than it is read would grow the buffer to all bytes that the kernel holds for the connection.
+
+    Args:
+        protocol: the protocol of picows.
+    """
+
+    __slots__ = ("_get_buffer", "_protocol", "buffer_updated", "pause_writing", "resume_writing")
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._get_buffer = protocol.get_buffer
+        self.buffer_updated = protocol.buffer_updated  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to read to."""
+        buffer: memoryview = self._get_buffer(sizehint)
+        return buffer[:READ_SIZE]
+
+    def eof_received(self) -> bool | None:
+        """Note that the peer sends no more."""
+        closing: bool | None = self._protocol.eof_received()
+        return closing
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone."""
+        self._protocol.connection_lost(exc)
 
 
 @asynccontextmanager

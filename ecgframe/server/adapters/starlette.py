@@ -74,7 +74,7 @@ class StarletteLink(Link):
         await self._websocket.send_bytes(message)
 
     async def receive(self) -> bytes | str | None:
-        """Wait for the next message; None once the connection is gone."""
+        """Wait for the next message; None once the connection is closed."""
         if self._is_dropped or self._close_code is not None:
             return None
         self._receiving = asyncio.current_task()

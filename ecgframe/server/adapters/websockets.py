@@ -121,12 +121,12 @@ class WebsocketsLink(Link):
 
     @property
     def can_write(self) -> bool:
-        """Whether the connection is open and its transport has room."""
+        """True if the connection is open and its transport has room."""
         return not self._websocket.paused and self._protocol.state is _OPEN
 
     @property
     def is_closing(self) -> bool:
-        """Whether the transport is closing, for example after a failed write."""
+        """True if the transport is closing, for example after a failed write."""
         return self._transport.is_closing()
 
     def write(self, message: bytes) -> None:
@@ -140,7 +140,7 @@ class WebsocketsLink(Link):
             self._websocket.send_data()
 
     async def writable(self) -> None:
-        """Wait until the transport has room, or the connection is gone."""
+        """Wait until the transport has room, or the connection is closed."""
         await self._websocket.drain()
 
     async def send(self, message: bytes) -> None:
@@ -151,7 +151,7 @@ class WebsocketsLink(Link):
         """Wait for the next message.
 
         Raises:
-            websockets.ConnectionClosed: the connection is gone.
+            websockets.ConnectionClosed: the connection is closed.
         """
         return self._websocket.recv()
 

@@ -12,14 +12,25 @@ import asyncio
 import math
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..backplane import Deliver
+from ...codec import Codec
+from ...protocol import LARGEST_LENGTH, Flag, Form, MessageType
+from ..backplane import EVERYONE, Deliver
 from ..logs import log_failure, logger
 from ..timestamps import system_clock
 from .clock import RedisClock
-from .commands import CONNECT, Commands, Keys, is_absence, own_pool, pauses, two_clients
+from .commands import (
+    CONNECT,
+    Commands,
+    Keys,
+    is_absence,
+    own_pool,
+    pauses,
+    two_clients,
+)
 from .outbox import Message, Outbox
+from .positions import Position
 from .reader import Reader
 from .stream import FollowedStream, FollowedStreams
 from .writer import Writer
@@ -30,8 +41,13 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ...codec import EncodedFrame
+    from ...messages.templates import Template
 
 MiB: Final = 1024 * 1024
+
+_codec: Final = Codec(version=4, compression=None, max_payload=LARGEST_LENGTH)
+_IN_REDIS: Final = 1
+"""Stream and number in the headers of V4 frames in Redis: their entries tell the number, and each server has ids."""
 
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two attempts to reach Redis."""
@@ -48,6 +64,9 @@ class RedisBackplane:
     increasing timestamps. But if several servers publish on the same stream meanwhile, they deliver these messages in
     different orders and with different timestamps.
 
+    Redis also numbers the messages of each stream, in an epoch, so that viewers of version 4 can resume on any server.
+    If Redis is restarted, or a server delivers messages that Redis has not numbered, another epoch begins.
+
     It connects to one Redis, or to the master that Sentinel names (``Sentinel.master_for``), not to a Redis Cluster.
 
     Args:
@@ -58,11 +77,13 @@ class RedisBackplane:
         max_bytes: bytes that Redis keeps of one stream.
         outbox_bytes: bytes that this server keeps for Redis, of all streams together.
         patience: seconds without an answer after which Redis counts as unreachable.
+        version: version of the frames that this server writes to Redis. 4 also lets it offer version 4 to its peers.
+            Servers of releases that know only 3 cannot read these frames: pass 4 once no such server is left.
         clock: returns microseconds since 1970 by this server's clock; the system's clock by default.
 
     Raises:
         MissingLibrary: redis-py is not installed.
-        ValueError: redis-py cannot parse the URL, or a number is not finite and above 0.
+        ValueError: redis-py cannot parse the URL, a number is not finite and above 0, or the version is not 3 or 4.
     """
 
     def __init__(
@@ -74,12 +95,16 @@ class RedisBackplane:
         max_bytes: int = 16 * MiB,
         outbox_bytes: int = 64 * MiB,
         patience: float = 0.5,
+        version: Literal[3, 4] = 3,
         clock: Callable[[], int] | None = None,
     ) -> None:
         bounds = {"seconds": seconds, "max_bytes": max_bytes, "outbox_bytes": outbox_bytes, "patience": patience}
         for name, value in bounds.items():
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} is a finite number above 0, not {value}")
+        if version not in {3, 4}:
+            raise ValueError(f"version is 3 or 4, not {version}")
+        self.version: int = version
         self._pool = own_pool(redis)
         self._origin = uuid.uuid4().hex.encode()
         self._keys = Keys(prefix, self._origin)
@@ -103,6 +128,7 @@ class RedisBackplane:
         self._last_number = 0
         self._times_up = 0
         self._rewritten = 0
+        self._epochs_ended = 0
 
     async def open(self, deliver: Deliver) -> None:
         """Start the backplane. If Redis does not answer within ``patience``, return anyway and keep trying.
@@ -155,23 +181,70 @@ class RedisBackplane:
         """Stop following a stream, once the messages that this server is publishing on it are delivered."""
         self._streams.leave(stream)
 
-    async def publish(self, stream: str, timestamp: int, frame: EncodedFrame) -> int:
+    async def publish(
+        self, stream: str, timestamp: int, frame: EncodedFrame, epoch: int = 0, record: bytes | None = None
+    ) -> int:
         """Write a message to Redis. It is delivered here when it is read back, or at once if Redis is unreachable.
 
-        This also joins the stream if necessary.
+        This also joins the stream if necessary. See ``NumberedBackplane.publish``.
         """
+        plain = folded = None
+        if self.version >= 4 and stream != EVERYONE:
+            plain = frame.in_version_4(_IN_REDIS, _IN_REDIS).frame
+            if record is not None:
+                flags = frame.flags & ~Flag.COMPRESSED
+                folded = _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD)
+        made_for = 0 if folded is None else epoch
+        return await self._publish(stream, timestamp, frame, plain, folded, made_for)
+
+    async def publish_template(self, stream: str, timestamp: int, epoch: int, make: Callable[[int], Template]) -> bool:
+        """Publish a template. See ``NumberedBackplane.publish_template``."""
+        followed = self._streams.get(stream)
+        if followed is None or followed.epochs is None or self._commands is None or not self._up:
+            return False
+        number = None
+        with suppress(Exception):  # Redis is unreachable: the reader and the writer notice it, and log it
+            async with asyncio.timeout(self._patience):
+                number = await self._commands.reserve_template(stream, Position(epoch, 0))
+        if number is None or not self._up:
+            return False
+        frame = _in_redis(MessageType.STREAM_TEMPLATE, make(number).fields_on_the_wire(), 0, timestamp)
+        return await self._publish(stream, timestamp, None, None, frame, epoch) > 0
+
+    async def _publish(
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame | None,
+        plain: bytes | None,
+        folded: bytes | None,
+        made_for: int,
+    ) -> int:
         followed = self._follow(stream, timestamp - 1)
         while self._up and not followed.settled.is_set():
             await followed.settled.wait()
             followed = self._follow(stream, timestamp - 1)  # leave() may have been called meanwhile
         self._last_number += 1
-        message = Message(self._last_number, stream, self._clock.corrected(timestamp), frame)
+        corrected = self._clock.corrected(timestamp)
+        message = Message(self._last_number, stream, corrected, frame, plain, folded, made_for)
         followed.pending[message.number] = message
         self._writer.add(message)
         if not self._up:
             followed.deliver_pending()
         self._writer.shrink()
         return await asyncio.shield(message.delivery)
+
+    def position(self, stream: str) -> tuple[int, int] | None:
+        """Return epoch and number of the last message of a stream. See ``NumberedBackplane.position``."""
+        followed = self._streams.get(stream)
+        if followed is None or followed.epochs is None or not self._connected:
+            return None
+        return followed.epochs.take_up()
+
+    def templates(self, stream: str, epoch: int) -> list[tuple[int, Template]]:
+        """Return the latest templates of an epoch. See ``NumberedBackplane.templates``."""
+        followed = self._streams.get(stream)
+        return [] if followed is None else followed.templates.of(epoch)
 
     async def close(self) -> None:
         """Stop the backplane. Waiting messages are still written if Redis takes them within ``patience``."""
@@ -198,7 +271,8 @@ class RedisBackplane:
             lost_total: messages that other servers will not get. restamped_total: messages that were delivered here
             while Redis was unreachable, and have another timestamp on other servers. rewritten_total: messages written
             again because Redis had lost them. refused_total: entries in Redis that no backplane has written.
-            reconnections_total: how often the connection to Redis was restored.
+            reconnections_total: how often the connection to Redis was restored. epochs_total: how often the numbers of
+            a stream began anew here.
         """
         return {
             "up": self._up,
@@ -212,6 +286,7 @@ class RedisBackplane:
             "rewritten_total": self._rewritten,
             "refused_total": self._reader.refused,
             "reconnections_total": max(0, self._times_up - 1),
+            "epochs_total": self._epochs_ended,
         }
 
     def _follow(self, stream: str, since: int) -> FollowedStream:
@@ -224,7 +299,24 @@ class RedisBackplane:
 
     def _make_stream(self, stream: str, since: int) -> FollowedStream:
         assert self._deliver is not None
-        return FollowedStream(stream, self._keys.stream(stream), since, origin=self._origin, deliver=self._deliver)
+        return FollowedStream(
+            stream,
+            self._keys.stream(stream),
+            since,
+            origin=self._origin,
+            deliver=self._deliver,
+            numbers_key=self._keys.numbers(stream),
+            is_numbered=self.version >= 4 and stream != EVERYONE,
+            note_epoch=self._note_epoch,
+        )
+
+    def _note_epoch(self, stream: str, epoch: int | None) -> None:
+        """Log and count that the numbers of a stream begin anew for viewers that have had others."""
+        self._epochs_ended += 1
+        if epoch is None:
+            logger.warning("stream %r is numbered by this server alone, until Redis has begun another epoch", stream)
+        else:
+            logger.info("stream %r is numbered anew, in epoch %d", stream, epoch)
 
     # --- connecting to Redis ---
 
@@ -259,6 +351,8 @@ class RedisBackplane:
             await commands.ask_time()
             run_id = await commands.run_id()
             marks = await commands.marks(self._outbox.last_written())
+            self._end_epochs(run_id)
+            await self._writer.tell(commands, everything=True)
             connecting.reschedule(None)
             if before is not None:
                 self._take_over_clock(self._clock.now() - before)
@@ -276,15 +370,36 @@ class RedisBackplane:
 
     def _synchronize(self, run_id: str | None, marks: dict[str, int]) -> None:
         self._connected = True
-        self._rewritten += self._outbox.take_back(marks)
-        restarted = run_id is None or run_id != self._run_id
+        taken_back = self._outbox.take_back(marks)
+        self._rewritten += sum(message.encoded is not None for message in taken_back)
+        for message in taken_back:
+            known = self._streams.get(message.stream)
+            if message.delivery.done() and known is not None and known.epochs is not None:
+                known.epochs.own_was_taken_back(message.number)
+        restarted = self._is_another(run_id)
         for followed in self._streams:
             followed.catch_up(restarted=restarted)
         self._run_id = run_id
         self._up_if_even()
 
+    def _is_another(self, run_id: str | None) -> bool:
+        return run_id is None or run_id != self._run_id
+
+    def _end_epochs(self, run_id: str | None) -> None:
+        """End the epochs of a Redis that was restarted or replaced.
+
+        It may have the numbers of an older state and, by messages of other servers, get past those that this server
+        knows: then the same numbers would name other messages.
+        """
+        if self._is_another(run_id):
+            for followed in self._streams:
+                if followed.epochs is not None:
+                    followed.epochs.end()
+
     def _has_read(self) -> None:
         self._news.set()
+        if any(followed.epochs is not None and followed.epochs.must_tell for followed in self._streams):
+            self._writer.tell_epochs()
         self._writer.shrink()
         self._up_if_even()
 
@@ -322,3 +437,10 @@ class RedisBackplane:
             followed.settled.set()
             followed.deliver_pending()
             self._streams.drop_if_left(followed)
+
+
+def _in_redis(type: MessageType, data: Any, flags: int, timestamp: int, form: int = 0) -> bytes:
+    frame = _codec.encode_frame(
+        type, data, flags=flags, timestamp=timestamp, stream_id=_IN_REDIS, sequence=_IN_REDIS, form=form
+    )
+    return frame.frame

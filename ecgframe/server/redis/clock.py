@@ -43,12 +43,12 @@ class RedisClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether Redis has answered with its time."""
+        """True if Redis has answered with its time."""
         return bool(self._samples)
 
     @property
     def is_stale(self) -> bool:
-        """Whether Redis has to be asked for its time again."""
+        """True if Redis has to be asked for its time again."""
         return _loop_seconds() > self._noted_at + LONGEST_USE
 
     def now(self) -> int:

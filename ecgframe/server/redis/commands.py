@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
+from ...protocol import LARGEST_SEQUENCE
+from ..backplane import EVERYONE
 from .clock import RedisClock
 from .outbox import Message
-from .script import WRITE
+from .positions import NOTHING, Position, Written
+from .script import NUMBERS, WRITE
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
@@ -26,7 +30,14 @@ else:
 CONNECT: Final = 5.0
 """Seconds within which a connection to Redis must be established."""
 
+NUMBERS_EXPIRY: Final = 3600.0
+"""Seconds for which Redis keeps the numbers of a stream that nobody publishes on and no server follows."""
+
+STREAMS_A_CALL: Final = 256
+"""Most streams whose numbers are asked for at once, so that other clients of Redis do not wait long."""
+
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
 
 _DERIVED: Final = ("maint_", "oss_", "orig_", "himport_", "event_dispatcher")
 """Prefixes of settings that redis-py computes for each pool, and that must not be passed to another pool."""
@@ -97,6 +108,15 @@ class Keys:
         """The key of a stream's messages."""
         return self._prefix + b"stream:" + name.encode()
 
+    def numbers(self, name: str) -> bytes:
+        """The key of a stream's epoch and numbers."""
+        return self._prefix + b"numbers:" + name.encode()
+
+    def templates(self, name: str, epoch: int | None = None) -> bytes:
+        """The key of a stream's templates in an epoch, or what comes before the epoch in it."""
+        shown = b"" if epoch is None else b"%d" % epoch
+        return self._prefix + b"templates:" + name.encode() + b":" + shown
+
     def mark(self, name: str) -> bytes:
         """The key of the number of this server's last message in a stream."""
         return self._prefix + b"mark:" + self._origin + b":" + name.encode()
@@ -131,8 +151,10 @@ class Commands:
         self._keys = keys
         self._kept = kept
         self._expiry = math.ceil(kept / 500)  # ms; twice ``kept``, so that a mark outlives the messages of its server
-        self._limits = (origin, kept, max_bytes, self._expiry)
+        self._numbers_expiry = max(self._expiry, math.ceil(NUMBERS_EXPIRY * 1000))
+        self._limits = (origin, kept, max_bytes, self._expiry, self._numbers_expiry)
         self._script = writing.register_script(WRITE)
+        self._numbers = writing.register_script(NUMBERS)
         self._clock = clock
         self._woken_by = b"0-0"
 
@@ -165,30 +187,87 @@ class Commands:
         values = await self._writing.mget([self._keys.mark(name) for name in names])
         return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
-    async def write(self, messages: Sequence[Message], times: Sequence[int]) -> list[int | None]:
+    async def write(
+        self, messages: Sequence[Message], times: Sequence[int], known: Sequence[Position]
+    ) -> list[Written | None]:
         """Write the messages that were not written before.
 
         Args:
             messages: messages of this server, in order.
             times: for each message, the timestamp to write, in microseconds since 1970.
+            known: for each message, the largest number of its stream that this server knows.
 
         Returns:
-            For each message, its timestamp in Redis; 0 if it was written before; None if it cannot be written, because
-            the key is not a stream, or the stream has reached the latest timestamp.
+            For each message, what was written; None if it cannot be written, because a key holds something else, or the
+            stream has reached the latest timestamp.
 
         Raises:
             Refused: Redis refuses all writes.
             redis.RedisError, OSError: the connection failed; some messages may have been written.
         """
         keys: list[bytes] = []
-        arguments: list[bytes | int] = list(self._limits)
-        for message, wanted in zip(messages, times, strict=True):
-            keys += self._keys.stream(message.stream), self._keys.mark(message.stream)
-            arguments += message.number, wanted, message.frame
+        arguments: list[bytes | int] = [*self._limits, _fresh_epoch()]
+        for message, wanted, (epoch, number) in zip(messages, times, known, strict=True):
+            name = message.stream
+            is_numbered = name != EVERYONE
+            keys += self._keys.stream(name), self._keys.mark(name)
+            keys += self._keys.numbers(name) if is_numbered else b"", self._keys.templates(name)
+            arguments += message.number, wanted, message.frame, epoch, number, message.made_for
         asked_at = asyncio.get_running_loop().time()
         redis_now, *answers = await self._script(keys=keys, args=arguments)
         self._clock.note(redis_now, asked_at)
-        return [_time_or_none(answer) for answer in answers]
+        return [_written_or_none(answer) for answer in answers]
+
+    async def numbers(self, stream: str, known: Position = NOTHING) -> Position:
+        """Return the present epoch of a stream and the number of its last message.
+
+        Args:
+            stream: name of the stream.
+            known: the largest number that this server knows. If Redis knows only smaller ones of that epoch, it begins
+                another.
+
+        Raises:
+            WrongKind: the key of the numbers holds something else.
+        """
+        [found] = await self.all_numbers([(stream, known)])
+        if found is None:
+            raise WrongKind(self._keys.numbers(stream))
+        return found
+
+    async def all_numbers(self, asked: Sequence[tuple[str, Position]]) -> list[Position | None]:
+        """Return the same for many streams, each with what is known of it; None where the key holds something else."""
+        answers: list[Position | None] = []
+        for first in range(0, len(asked), STREAMS_A_CALL):
+            found = await self._ask_numbers(asked[first : first + STREAMS_A_CALL])
+            answers += [Position(one[0], one[1]) if isinstance(one, list) else None for one in found]
+        return answers
+
+    async def reserve_template(self, stream: str, known: Position) -> int | None:
+        """Reserve the number of a template of the epoch ``known``.
+
+        Returns:
+            None if that is not the present epoch, its numbers of templates are used up, or the key of the numbers holds
+            something else.
+        """
+        [answer] = await self._ask_numbers([(stream, known)], takes_template=True)
+        return (answer[2] or None) if isinstance(answer, list) else None
+
+    async def _ask_numbers(
+        self, asked: Iterable[tuple[str, Position]], *, takes_template: bool = False
+    ) -> list[list[int] | bytes]:
+        keys: list[bytes] = []
+        arguments: list[int] = [self._numbers_expiry, _fresh_epoch()]
+        for stream, known in asked:
+            keys += self._keys.numbers(stream), self._keys.templates(stream)
+            arguments += *known, int(takes_template)
+        answers: list[list[int] | bytes] = await self._numbers(keys=keys, args=arguments)
+        return answers
+
+    async def templates(self, stream: str, epoch: int) -> list[tuple[int, bytes]]:
+        """Return the latest templates of an epoch: the number of each in the stream, and its frame."""
+        found: Any = await self._writing.lrange(self._keys.templates(stream, epoch), 0, -1)
+        divided = [entry.partition(b":") for entry in found]
+        return [(int(number), frame) for number, _, frame in divided if number.isdigit()]
 
     async def wake_reader(self) -> None:
         """Make ``read`` return at once, since there are new streams to read."""
@@ -268,9 +347,16 @@ def _time(entry_id: bytes) -> int:
     return int(entry_id.partition(b"-")[0])
 
 
-def _time_or_none(answer: int | bytes) -> int | None:
+def _fresh_epoch() -> int:
+    return 1 + secrets.randbelow(LARGEST_SEQUENCE)
+
+
+def _written_or_none(answer: int | bytes) -> Written | None:
     if isinstance(answer, int):
-        return answer
+        return Written(0, is_stale=True) if answer < 0 else Written(answer)
+    if answer[:1].isdigit():
+        time, epoch, number = answer.split()
+        return Written(int(time), Position(int(epoch), int(number)))
     if answer.startswith((b"ERR", b"WRONGTYPE")):
         return None
     raise Refused(answer.decode(errors="replace"))

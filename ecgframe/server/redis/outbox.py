@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ...codec import EncodedFrame
+    from .positions import Position
 
 BATCH_MESSAGES: Final = 128
 BATCH_BYTES: Final = 1024 * 1024
@@ -20,29 +21,71 @@ class Message:
     Attributes:
         number: consecutive number over all streams of this server.
         stream: name of the stream.
-        encoded: the canonical frame.
+        encoded: the canonical frame; None for a template, which is not delivered before it is read from Redis.
+        frame: the bytes for Redis.
+        made_for: the epoch of the stream for which ``frame`` was made; 0 if it fits any.
+        position: its number in Redis, once it is known.
+        nbytes: bytes that it takes here.
         time: the wanted timestamp, and once it is written, the actual one, in microseconds since 1970.
         published: when it was published, in seconds of the loop's clock.
         written: when Redis confirmed it, in seconds of the loop's clock; None before.
         delivery: set to the timestamp once the message is delivered on this server.
     """
 
-    __slots__ = ("delivery", "encoded", "number", "published", "stream", "time", "written")
+    __slots__ = (
+        "_plain",
+        "delivery",
+        "encoded",
+        "frame",
+        "made_for",
+        "nbytes",
+        "number",
+        "position",
+        "published",
+        "stream",
+        "time",
+        "written",
+    )
 
-    def __init__(self, number: int, stream: str, time: int, encoded: EncodedFrame) -> None:
+    def __init__(
+        self,
+        number: int,
+        stream: str,
+        time: int,
+        encoded: EncodedFrame | None,
+        plain: bytes | None = None,
+        record: bytes | None = None,
+        made_for: int = 0,
+    ) -> None:
+        """Make a message.
+
+        Args:
+            number: see above.
+            stream: see above.
+            time: see above.
+            encoded: see above.
+            plain: the frame for Redis that fits any epoch; that of ``encoded`` if None.
+            record: the frame for Redis that fits ``made_for`` alone, a record or a template.
+            made_for: see above.
+        """
         loop = asyncio.get_running_loop()
         self.number = number
         self.stream = stream
         self.time = time
         self.encoded = encoded
+        self._plain = (b"" if encoded is None else encoded.frame) if plain is None else plain
+        self.frame = self._plain if record is None else record
+        self.made_for = made_for
+        self.position: Position | None = None
+        self.nbytes = len(self._plain) + (0 if record is None else len(record))
         self.published = loop.time()
         self.written: float | None = None
         self.delivery: asyncio.Future[int] = loop.create_future()
 
-    @property
-    def frame(self) -> bytes:
-        """The bytes of the frame."""
-        return self.encoded.frame
+    def fit_any_epoch(self) -> bool:
+        """Let ``frame`` be one that fits any epoch. Returns False if there is none: a template is not needed then."""
+        self.frame, self.made_for = self._plain, 0
+        return self.encoded is not None
 
 
 class Outbox:
@@ -71,10 +114,10 @@ class Outbox:
     def add(self, message: Message) -> None:
         """Add a message that waits to be written."""
         self._waiting.append(message)
-        self.waiting_bytes += len(message.frame)
+        self.waiting_bytes += message.nbytes
 
-    def shrink(self, now: float) -> int:
-        """Drop messages that are too old or exceed ``max_bytes``; return how many of them Redis does not have.
+    def shrink(self, now: float) -> list[Message]:
+        """Drop messages that are too old or exceed ``max_bytes``; return those of them that Redis does not have.
 
         Messages that are not delivered on this server yet are kept.
 
@@ -83,13 +126,15 @@ class Outbox:
         """
         oldest = now - self._seconds
         while self._written and (self._written[0].published < oldest or self._too_much()):
-            self._written_bytes -= len(self._written.popleft().frame)
-        lost = 0
+            self._written_bytes -= self._written.popleft().nbytes
+        lost: list[Message] = []
         while self._waiting and (self._waiting[0].published < oldest or self._too_much()):
             if not self._waiting[0].delivery.done():
                 break
-            self.waiting_bytes -= len(self._waiting.popleft().frame)
-            lost += 1
+            dropped = self._waiting.popleft()
+            self.waiting_bytes -= dropped.nbytes
+            if dropped.encoded is not None:
+                lost.append(dropped)
         return lost
 
     def _too_much(self) -> bool:
@@ -100,7 +145,7 @@ class Outbox:
         batch: list[Message] = []
         nbytes = 0
         for message in self._waiting:
-            nbytes += len(message.frame)
+            nbytes += message.nbytes
             if batch and (len(batch) == BATCH_MESSAGES or nbytes > BATCH_BYTES):
                 break
             batch.append(message)
@@ -112,17 +157,34 @@ class Outbox:
             if not self._waiting or self._waiting[0] is not message:
                 continue  # dropped meanwhile
             self._waiting.popleft()
-            self.waiting_bytes -= len(message.frame)
+            self.waiting_bytes -= message.nbytes
             message.written = now
             self._written.append(message)
-            self._written_bytes += len(message.frame)
+            self._written_bytes += message.nbytes
+
+    def fit_other_epoch(self, stream: str, epoch: int) -> list[Message]:
+        """Make the waiting messages of a stream that were made for an epoch fit any other.
+
+        Returns:
+            The templates among them: they are dropped.
+        """
+        kept: deque[Message] = deque()
+        dropped: list[Message] = []
+        for message in self._waiting:
+            if message.stream == stream and message.made_for == epoch and not message.fit_any_epoch():
+                self.waiting_bytes -= message.nbytes
+                dropped.append(message)
+            else:
+                kept.append(message)
+        self._waiting = kept
+        return dropped
 
     def last_written(self) -> dict[str, int]:
         """Return the number of the last written message of each stream."""
         return {message.stream: message.number for message in self._written}
 
-    def take_back(self, marks: Mapping[str, int]) -> int:
-        """Let messages that Redis has lost wait to be written again; return how many there are.
+    def take_back(self, marks: Mapping[str, int]) -> list[Message]:
+        """Let messages that Redis has lost wait to be written again; return them.
 
         Args:
             marks: by stream, the number of the last message of this server that Redis has.
@@ -132,7 +194,7 @@ class Outbox:
             gone = {message.number for message in lost}
             self._written = deque(message for message in self._written if message.number not in gone)
             self._waiting.extendleft(reversed(lost))
-            nbytes = sum(len(message.frame) for message in lost)
+            nbytes = sum(message.nbytes for message in lost)
             self._written_bytes -= nbytes
             self.waiting_bytes += nbytes
-        return len(lost)
+        return lost

@@ -8,11 +8,14 @@ from typing import Final
 
 from ..logs import logger
 from .clock import RedisClock
-from .commands import Commands, Entries, WrongKind
+from .commands import NUMBERS_EXPIRY, Commands, Entries, WrongKind
 from .stream import FollowedStream, FollowedStreams, ForeignEntry
 
 BLOCK: Final = 1.0
 """Seconds that a read waits in Redis if there are no entries."""
+
+NUMBERS_PAUSE: Final = NUMBERS_EXPIRY / 6
+"""Seconds after which Redis is asked again for the numbers of the followed streams, which keeps them from expiring."""
 
 ENTRIES_A_READ: Final = 256
 """Most entries in one read, over all streams; with more streams than this, one entry of each."""
@@ -40,6 +43,7 @@ class Reader:
         self._patience = patience
         self._after_reading = after_reading
         self._waiting: asyncio.Timeout | None = None
+        self._asked_numbers_at = 0.0
         self.refused = 0
         self.lag = 0.0
 
@@ -57,9 +61,11 @@ class Reader:
                     async with asyncio.timeout(self._patience):
                         await commands.ask_time()
                 await self._ask_how_far_they_reach(commands, streams)
+                await self._refresh_numbers(commands, streams)
                 found = await self._read(commands, streams, count)
+                await self._ask_what_is_lacking(commands, streams, found)
             except WrongKind as error:
-                self._set_aside(streams[error.key])
+                self._set_aside(next(one for one in streams.values() if error.key in {one.key, one.numbers_key}))
                 continue
             for key, followed in streams.items():
                 entries = found.get(key, [])
@@ -78,7 +84,37 @@ class Reader:
         for followed in streams.values():
             if followed.reach is None:
                 async with asyncio.timeout(self._patience):
-                    followed.reach = await commands.reach(followed.key, followed.since)
+                    reach = await commands.reach(followed.key, followed.since)
+                    if followed.epochs is not None:
+                        present = await commands.numbers(followed.name, followed.epochs.known)
+                        followed.epochs.begin_reading(present)
+                        followed.add_templates(present.epoch, await commands.templates(followed.name, present.epoch))
+                followed.reach = reach
+
+    async def _refresh_numbers(self, commands: Commands, streams: dict[bytes, FollowedStream]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._asked_numbers_at + NUMBERS_PAUSE:
+            return
+        self._asked_numbers_at = now
+        numbered = [(one, one.epochs) for one in streams.values() if one.epochs is not None]
+        async with asyncio.timeout(self._patience):
+            answers = await commands.all_numbers([(followed.name, epochs.known) for followed, epochs in numbered])
+        for (_, epochs), answer in zip(numbered, answers, strict=True):
+            if answer is not None:
+                epochs.tell(answer)
+
+    async def _ask_what_is_lacking(
+        self, commands: Commands, streams: dict[bytes, FollowedStream], found: dict[bytes, Entries]
+    ) -> None:
+        """Ask for the present epoch, and for templates that were published long ago."""
+        for key, entries in found.items():
+            followed = streams[key]
+            is_strange, epochs = followed.lacks(fields for _, fields in entries)
+            async with asyncio.timeout(self._patience):
+                if is_strange and followed.epochs is not None:
+                    followed.epochs.tell(await commands.numbers(followed.name, followed.epochs.known))
+                for epoch in epochs:
+                    followed.add_templates(epoch, await commands.templates(followed.name, epoch))
 
     async def _read(self, commands: Commands, streams: dict[bytes, FollowedStream], count: int) -> dict[bytes, Entries]:
         block = None if any(one.behind for one in streams.values()) else BLOCK
@@ -113,7 +149,7 @@ class Reader:
             followed.caught_up()
         written = next((message.written for message in followed.pending.values()), None)
         if written is not None and asyncio.get_running_loop().time() - written > self._patience:
-            followed.deliver_pending()  # Redis has dropped the message before it was read
+            followed.deliver_pending(will_be_read=False)  # Redis has dropped the message before it was read
             self._streams.drop_if_left(followed)
 
     def _set_aside(self, followed: FollowedStream) -> None:

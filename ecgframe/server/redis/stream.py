@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from ...codec import Codec, EncodedFrame
 from ...errors import ProtocolError
-from ...protocol import LARGEST_LENGTH
-from ..backplane import Deliver
+from ...messages.templates import Template, template_number
+from ...protocol import (
+    HEADER_SIZES,
+    LARGEST_LENGTH,
+    TEMPLATES_IN_FORCE,
+    TEMPLATES_KEPT,
+    VERSIONS,
+    Flag,
+    Form,
+    MessageType,
+)
+from ...session.record_writer import Record
+from ..backplane import Deliver, SharedNumber
+from .epochs import Epochs
 from .outbox import Message
+from .positions import Position
 from .script import LATEST
 
 REMEMBERED_ORIGINS: Final = 64
 """Most servers whose last message number is remembered for each stream."""
 
-_codec: Final = Codec(max_payload=LARGEST_LENGTH)
+READY_TEMPLATES: Final = 4
+"""Templates of a stream that are kept unpacked."""
+
+_codec: Final = Codec(max_payload=LARGEST_LENGTH, versions=VERSIONS, ndarray="binary")
+_RECORD: Final = int(Form.RECORD)
+_COMPRESSED: Final = int(Flag.COMPRESSED)
 
 
 class ForeignEntry(ValueError):
@@ -30,13 +50,15 @@ class Entry(NamedTuple):
         origin: id of the server that published it.
         number: number of the message on that server.
         time: timestamp, in microseconds since 1970.
-        frame: the canonical frame.
+        frame: the canonical frame, or a record or a template.
+        position: its number in the stream; None if a server of an earlier release has written it.
     """
 
     origin: bytes
     number: int
     time: int
     frame: bytes
+    position: Position | None = None
 
 
 def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
@@ -46,7 +68,10 @@ def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         ForeignEntry: no backplane has written the entry.
     """
     try:
-        entry = Entry(fields[b"o"], int(fields[b"n"]), int(entry_id.partition(b"-")[0]), fields[b"f"])
+        epoch, is_numbered, place = fields.get(b"p", b"").partition(b"-")
+        position = Position(int(epoch), int(place)) if is_numbered else None
+        time = int(entry_id.partition(b"-")[0])
+        entry = Entry(fields[b"o"], int(fields[b"n"]), time, fields[b"f"], position)
     except KeyError as missing:
         raise ForeignEntry(f"it has no field {missing}") from None
     except ValueError:
@@ -57,7 +82,7 @@ def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
 
 
 def check_frame(frame: bytes) -> EncodedFrame:
-    """Check that the bytes are a complete V3 frame, and return the frame with the fields of its header.
+    """Check that the bytes are a complete V3 or V4 frame, and return the frame with the fields of its header.
 
     Raises:
         ForeignEntry: they are not; the text of the error does not quote them.
@@ -66,9 +91,59 @@ def check_frame(frame: bytes) -> EncodedFrame:
         encoded = _codec.verify(frame)
     except ProtocolError as error:
         raise ForeignEntry(f"its frame is invalid: {error}") from None
-    if encoded.version != 3:
-        raise ForeignEntry(f"its frame is of V{encoded.version}, not V3")
+    if encoded.version < 3:
+        raise ForeignEntry(f"its frame is of V{encoded.version}, not V3 or V4")
     return encoded
+
+
+class Templates:
+    """The templates of a stream in Redis, by which its records are read.
+
+    The latest ``TEMPLATES_KEPT`` are kept packed, and those that were used last unpacked.
+    """
+
+    def __init__(self) -> None:
+        self._packed: OrderedDict[tuple[int, int], tuple[int, bytes]] = OrderedDict()
+        self._ready: OrderedDict[tuple[int, int], Template] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._packed
+
+    def add(self, position: Position, template: Template) -> None:
+        """Keep a template, which has a number in the stream."""
+        key = position.epoch, template.number
+        self._packed[key] = position.number, template.payload
+        self._packed.move_to_end(key)
+        self._make_ready(key, template)
+        if len(self._packed) > TEMPLATES_KEPT:
+            oldest, _ = self._packed.popitem(last=False)
+            self._ready.pop(oldest, None)
+
+    def get(self, epoch: int, number: int) -> Template:
+        """Return a template.
+
+        Raises:
+            ForeignEntry: it is not known.
+        """
+        key = epoch, number
+        template = self._ready.get(key)
+        if template is None:
+            if key not in self._packed:
+                raise ForeignEntry(f"its template {number} is not in Redis")
+            template = Template.unpack(self._packed[key][1])
+        self._make_ready(key, template)
+        return template
+
+    def of(self, epoch: int) -> list[tuple[int, Template]]:
+        """Return the latest templates of an epoch, each with its number in the stream, in that order."""
+        found = [kept for key, kept in self._packed.items() if key[0] == epoch]
+        return [(number, Template.unpack(payload)) for number, payload in sorted(found)[-TEMPLATES_IN_FORCE:]]
+
+    def _make_ready(self, key: tuple[int, int], template: Template) -> None:
+        self._ready[key] = template
+        self._ready.move_to_end(key)
+        if len(self._ready) > READY_TEMPLATES:
+            self._ready.popitem(last=False)
 
 
 class FollowedStream:
@@ -78,8 +153,12 @@ class FollowedStream:
         name: name of the stream.
         key: key of the stream in Redis.
         since: in microseconds since 1970; later messages are delivered.
+        numbers_key: key of its epoch and numbers in Redis.
         origin: id of this server.
         deliver: takes the messages.
+        is_numbered: whether ``deliver`` takes their numbers.
+        note_epoch: called with the stream's name and the epoch when its messages are numbered in another one than
+            before; None if they are delivered without numbers.
 
     Attributes:
         since: as passed, but by Redis' clock.
@@ -91,11 +170,25 @@ class FollowedStream:
         pending: messages of this server that are delivered when they are read from Redis, by number.
         problem_logged: whether a problem with the entries of this stream was logged.
         leaving: whether the stream is followed only until ``pending`` is empty.
+        epochs: by which numbers the messages are delivered; None if by none.
+        templates: by which its records are read.
     """
 
-    def __init__(self, name: str, key: bytes, since: int, *, origin: bytes, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        name: str,
+        key: bytes,
+        since: int,
+        *,
+        origin: bytes,
+        deliver: Deliver,
+        numbers_key: bytes = b"",
+        is_numbered: bool = False,
+        note_epoch: Callable[[str, int | None], None] = lambda stream, epoch: None,
+    ) -> None:
         self.name = name
         self.key = key
+        self.numbers_key = numbers_key
         self.since = since
         self.position: bytes = b"%d-0" % since
         self.reach: int | None = None
@@ -105,6 +198,9 @@ class FollowedStream:
         self.pending: dict[int, Message] = {}
         self.problem_logged = False
         self.leaving = False
+        self.epochs = Epochs(lambda epoch: note_epoch(name, epoch)) if is_numbered else None
+        self.templates = Templates()
+        self._expected = Position(0, 0)
         self._origin = origin
         self._deliver = deliver
         self._last = since
@@ -146,6 +242,34 @@ class FollowedStream:
         self._earliest = 0
         self.settled.set()
 
+    def lacks(self, entries: Iterable[Mapping[bytes, bytes]]) -> tuple[bool, list[int]]:
+        """Tell what has to be asked of Redis before entries are received.
+
+        Returns:
+            True if an epoch in them is not known; and the epochs whose templates are to be asked for: some may have
+            been published in entries that are not there any more.
+        """
+        is_strange = False
+        epochs: dict[int, None] = {}
+        in_these: set[tuple[int, int]] = set()
+        for fields in entries:
+            with suppress(ForeignEntry):
+                entry = read_entry(b"0-0", fields)
+                if entry.position is None:
+                    continue
+                epoch, number = entry.position
+                if self.epochs is not None:
+                    is_strange = is_strange or self.epochs.is_strange(entry.position)
+                    if entry.position != self._expected:
+                        epochs[epoch] = None
+                    self._expected = Position(epoch, number + 1)
+                kind, template = _template_in(entry.frame)
+                if kind is MessageType.STREAM_TEMPLATE:
+                    in_these.add((epoch, template))
+                elif kind is not None and (epoch, template) not in self.templates and (epoch, template) not in in_these:
+                    epochs[epoch] = None
+        return is_strange, list(epochs)
+
     def receive(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         """Deliver the message of an entry, unless it was delivered before.
 
@@ -154,30 +278,105 @@ class FollowedStream:
         """
         self.position = entry_id
         entry = read_entry(entry_id, fields)
+        is_own = entry.origin == self._origin
+        if is_own and self.epochs is not None:
+            self.epochs.own_was_read(entry.number)
         if entry.number <= self._numbers.get(entry.origin, 0) or entry.time < (self._earliest or 0):
+            if self.epochs is not None:
+                self.epochs.skip(entry.position)
             return entry
-        if entry.origin == self._origin and entry.number in self.pending:
-            self.deliver_pending(before=entry.number)  # Redis has dropped these before they were read
-            self.pending[entry.number].time = entry.time
-            self.deliver_pending(before=entry.number + 1)
+        if is_own and entry.number in self.pending:
+            self.deliver_pending(before=entry.number, will_be_read=False)  # Redis has dropped these
+            message = self.pending.pop(entry.number)
+            message.time = self._hand_over(entry, message)
+            if not message.delivery.done():
+                message.delivery.set_result(message.time)
         else:
-            self._hand_over(entry.origin, entry.number, entry.time, check_frame(entry.frame))
+            self._hand_over(entry)
         return entry
 
-    def deliver_pending(self, before: int | None = None) -> None:
-        """Deliver pending messages without reading them from Redis: all, or those with numbers below ``before``."""
+    def add_templates(self, epoch: int, frames: Iterable[tuple[int, bytes]]) -> None:
+        """Keep templates of an epoch that were published before the messages that are read, each with its number."""
+        for number, frame in frames:
+            with suppress(ForeignEntry):  # its records will be refused
+                self.templates.add(Position(epoch, number), template_of(check_frame(frame)))
+
+    def deliver_pending(self, before: int | None = None, *, will_be_read: bool = True) -> None:
+        """Deliver pending messages without reading them from Redis: all, or those with numbers below ``before``.
+
+        Args:
+            before: see above.
+            will_be_read: whether they may be read from Redis later.
+        """
         while self.pending and (before is None or next(iter(self.pending)) < before):
             message = self.pending.pop(next(iter(self.pending)))
-            message.time = self._hand_over(self._origin, message.number, message.time, message.encoded)
+            if message.encoded is not None:
+                position = None
+                if self.epochs is not None:
+                    position = self.epochs.deliver_own(message.number, message.position, will_be_read=will_be_read)
+                place = None if position is None else SharedNumber(*position)
+                message.time = self._deliver_at(self._origin, message.number, message.time, message.encoded, place)
             if not message.delivery.done():
                 message.delivery.set_result(message.time)
 
-    def _hand_over(self, origin: bytes, number: int, time: int, frame: EncodedFrame) -> int:
+    def _hand_over(self, entry: Entry, message: Message | None = None) -> int:
+        """Deliver the message of an entry, which is ``message`` if this server has published it and waits for it."""
+        encoded = check_frame(entry.frame)
+        record = template = None
+        if entry.position is not None and encoded.type is MessageType.STREAM_TEMPLATE:
+            template = template_of(encoded)
+            self.templates.add(entry.position, template)
+        elif encoded.version == 4 and (encoded.form or 0) & _RECORD:
+            try:
+                record = self._record_of(entry)
+            except ForeignEntry:
+                if message is None:
+                    raise
+        place = self._place_of(entry, record, template)
+        if template is not None and place is None:
+            self._remember(entry.origin, entry.number)
+            return entry.time  # it is of no use without numbers
+        if message is not None and message.encoded is not None:
+            canonical = message.encoded
+        elif record is not None:
+            canonical = _unfold(record, encoded)
+        else:
+            canonical = encoded if template is not None else encoded.in_version_3()
+        return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+
+    def _place_of(self, entry: Entry, record: Record | None, template: Template | None) -> SharedNumber | None:
+        if self.epochs is None:
+            return None
+        epoch, delivered = self.epochs.epoch, self.epochs.delivered
+        position = self.epochs.deliver(entry.position)
+        if position is None:
+            return None
+        before: list[tuple[int, Template]] = []
+        if (epoch, delivered) != (position.epoch, position.number - 1):
+            before = [one for one in self.templates.of(position.epoch) if one[0] < position.number]
+        return SharedNumber(*position, record, template, tuple(before))
+
+    def _record_of(self, entry: Entry) -> Record:
+        if entry.position is None:
+            raise ForeignEntry("it is a record without an epoch")
+        payload = entry.frame[HEADER_SIZES[4] :]
+        try:
+            number = template_number(payload)
+        except ProtocolError as error:
+            raise ForeignEntry(f"its record is invalid: {error}") from None
+        return Record(self.templates.get(entry.position.epoch, number), payload)
+
+    def _deliver_at(
+        self, origin: bytes, number: int, time: int, frame: EncodedFrame, place: SharedNumber | None
+    ) -> int:
         if self._earliest is None:
             self._earliest = time  # older messages that are read later would be out of order
         self._last = max(time, self._last + 1)
         self._remember(origin, number)
-        self._deliver(self.name, self._last, frame)
+        if self.epochs is None:
+            self._deliver(self.name, self._last, frame)
+        else:
+            self._deliver(self.name, self._last, frame, place)
         return self._last
 
     def _remember(self, origin: bytes, number: int) -> None:
@@ -185,6 +384,44 @@ class FollowedStream:
         self._numbers[origin] = number
         if len(self._numbers) > REMEMBERED_ORIGINS:
             del self._numbers[next(iter(self._numbers))]
+
+
+def _template_in(frame: bytes) -> tuple[MessageType | None, int]:
+    """The type of a template or a record, and the number of the template; None and 0 for anything else."""
+    try:
+        encoded = _codec.verify(frame) if frame[:1] == b"\4" else None
+        if encoded is None:
+            return None, 0
+        if encoded.type is MessageType.STREAM_TEMPLATE:
+            return encoded.type, Template.unpack(frame[HEADER_SIZES[4] :]).number
+        if (encoded.form or 0) & _RECORD:
+            return encoded.type, template_number(frame[HEADER_SIZES[4] :])
+    except ProtocolError:
+        pass
+    return None, 0
+
+
+def template_of(encoded: EncodedFrame) -> Template:
+    """Read a template from its frame.
+
+    Raises:
+        ForeignEntry: it is invalid.
+    """
+    try:
+        template = Template.unpack(encoded.frame[HEADER_SIZES[4] :])
+    except ProtocolError as error:
+        raise ForeignEntry(f"its template is invalid: {error}") from None
+    return template
+
+
+def _unfold(record: Record, encoded: EncodedFrame) -> EncodedFrame:
+    """Make the canonical frame of a record."""
+    try:
+        data = record.template.decode(record.payload, max_payload=LARGEST_LENGTH).data
+    except ProtocolError as error:
+        raise ForeignEntry(f"its record is invalid: {error}") from None
+    flags = encoded.flags & ~_COMPRESSED
+    return _codec.encode_frame(MessageType.ECG_DATA, data, flags=flags, timestamp=encoded.timestamp)
 
 
 def _numbers_of(entry_id: bytes) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from ..logs import logger
 from .commands import Commands
 from .outbox import BATCH_MESSAGES, Message, Outbox
-from .stream import FollowedStreams
+from .positions import NOTHING, Position
+from .stream import FollowedStream, FollowedStreams
 
 
 class Writer:
@@ -34,6 +35,7 @@ class Writer:
         self._after_writing = after_writing
         self._work = asyncio.Event()
         self._must_wake = False
+        self._must_tell = False
         self._closing = False
         self._losing = False
         self.lost = 0
@@ -41,7 +43,7 @@ class Writer:
 
     @property
     def is_nearly_done(self) -> bool:
-        """Whether a message that is added now would be in the next batch."""
+        """True if a message that is added now would be in the next batch."""
         return self._outbox.waiting < BATCH_MESSAGES
 
     def add(self, message: Message) -> None:
@@ -54,6 +56,11 @@ class Writer:
         self._must_wake = True
         self._work.set()
 
+    def tell_epochs(self) -> None:
+        """Tell Redis which epochs have to end."""
+        self._must_tell = True
+        self._work.set()
+
     def finish(self) -> None:
         """Let ``run`` end once all messages are written."""
         self._closing = True
@@ -61,7 +68,12 @@ class Writer:
 
     def shrink(self) -> None:
         """Drop messages that the outbox cannot keep any longer, and count those that Redis does not have."""
-        lost = self._outbox.shrink(asyncio.get_running_loop().time())
+        dropped = self._outbox.shrink(asyncio.get_running_loop().time())
+        for message in dropped:
+            followed = self._streams.get(message.stream)
+            if followed is not None and followed.epochs is not None:
+                followed.epochs.own_was_read(message.number)
+        lost = len(dropped)
         if lost and not self._losing:
             logger.warning("the outbox for Redis is full: its oldest messages will not reach other servers")
         self._losing = bool(lost) or (self._losing and self._outbox.waiting > 0)
@@ -78,27 +90,71 @@ class Writer:
                 if self._must_wake:
                     self._must_wake = False
                     await commands.wake_reader()
+                if self._must_tell:
+                    self._must_tell = False
+                    await self.tell(commands)
                 if self._outbox.waiting:
                     await self._write_some(commands)
             await self._something_to_do()
 
     async def _something_to_do(self) -> None:
         self._work.clear()
-        if not (self._outbox.waiting or self._must_wake or self._closing):
+        if not (self._outbox.waiting or self._must_wake or self._must_tell or self._closing):
             await self._work.wait()
+
+    async def tell(self, commands: Commands, *, everything: bool = False) -> None:
+        """Tell Redis which numbers this server knows: of epochs that have to end, or of all followed streams."""
+        asked = [
+            (followed, followed.epochs)
+            for followed in self._streams
+            if followed.epochs is not None
+            and (followed.epochs.must_tell or (everything and followed.epochs.known != NOTHING))
+        ]
+        answers = await commands.all_numbers([(followed.name, epochs.known) for followed, epochs in asked])
+        for (followed, epochs), answer in zip(asked, answers, strict=True):
+            if answer is None:
+                self._complain(followed)
+            else:
+                epochs.tell(answer)
 
     async def _write_some(self, commands: Commands) -> None:
         batch = self._outbox.batch()
-        times = await commands.write(batch, [self._time_to_ask_for(message) for message in batch])
-        self._outbox.confirm(batch, asyncio.get_running_loop().time())
-        for message, written in zip(batch, times, strict=True):
+        known = [self._known_of(message) for message in batch]
+        answers = await commands.write(batch, [self._time_to_ask_for(message) for message in batch], known)
+        stale = next((at for at, answer in enumerate(answers) if answer is not None and answer.is_stale), len(batch))
+        self._outbox.confirm(batch[:stale], asyncio.get_running_loop().time())
+        for message, written in zip(batch[:stale], answers, strict=False):
             if written is None:
                 self._keep_here(message)
-            elif written and message.delivery.done():
-                self.restamped += written != message.time
-            elif written:
-                message.time = written
+                continue
+            if written.position is not None:
+                self._note_position(message, written.position)
+            if written.time and message.delivery.done():
+                self.restamped += written.time != message.time
+            elif written.time:
+                message.time = written.time
+        if stale < len(batch):
+            for template in self._outbox.fit_other_epoch(batch[stale].stream, batch[stale].made_for):
+                self._drop(template)
         self._after_writing(not all(message.delivery.done() for message in batch))
+
+    def _known_of(self, message: Message) -> Position:
+        followed = self._streams.get(message.stream)
+        return NOTHING if followed is None or followed.epochs is None else followed.epochs.known
+
+    def _note_position(self, message: Message, position: Position) -> None:
+        message.position = position
+        followed = self._streams.get(message.stream)
+        if followed is not None and followed.epochs is not None:
+            followed.epochs.tell(position)
+
+    def _drop(self, template: Message) -> None:
+        followed = self._streams.get(template.stream)
+        if followed is not None:
+            followed.pending.pop(template.number, None)
+            self._streams.drop_if_left(followed)
+        if not template.delivery.done():
+            template.delivery.set_result(0)
 
     def _time_to_ask_for(self, message: Message) -> int:
         followed = self._streams.get(message.stream)
@@ -107,14 +163,18 @@ class Writer:
         return max(message.time, followed.next_time)
 
     def _keep_here(self, message: Message) -> None:
-        self.lost += 1
+        self.lost += message.encoded is not None
         followed = self._streams.get(message.stream)
         if followed is not None:
-            if not followed.problem_logged:
-                followed.problem_logged = True  # logged once
-                logger.error(
-                    "Redis cannot store messages of stream %r: its key is not a stream, or has the latest timestamp",
-                    message.stream,
-                )
-            followed.deliver_pending(before=message.number + 1)
+            self._complain(followed)
+            followed.deliver_pending(before=message.number + 1, will_be_read=False)
             self._streams.drop_if_left(followed)
+
+    def _complain(self, followed: FollowedStream) -> None:
+        if not followed.problem_logged:
+            followed.problem_logged = True  # logged once
+            logger.error(
+                "Redis cannot store messages of stream %r: its key or that of its numbers holds something else, or it "
+                "has the latest timestamp",
+                followed.name,
+            )

@@ -29,7 +29,7 @@ End = tuple[bytes, int]
 
 
 def is_capture(begin: bytes) -> bool:
-    """Tell whether a file with this beginning is a capture."""
+    """Return whether a file with this beginning is a capture."""
     return begin.startswith(MAGIC)
 
 

@@ -326,12 +326,12 @@ class _Side:
 
 
 def is_of_client(octets: bytes) -> bool:
-    """Tell whether the bytes look as if sent by the client of a WebSocket."""
+    """Return whether the bytes look as if sent by the client of a WebSocket."""
     return octets.startswith(b"GET ") or _may_be_frame(octets, masked=True)
 
 
 def _may_be_frame(octets: bytes, *, masked: bool) -> bool:
-    """Tell whether a WebSocket frame may begin here: known opcode, no reserved bits, masked as that side has to."""
+    """Return whether a WebSocket frame may begin here: known opcode, no reserved bits, masked as that side has to."""
     known = len(octets) >= 2 and octets[0] & 0x0F in _OPCODES and not octets[0] & 0x30
     return known and (octets[1] > 127) == masked
 

@@ -33,7 +33,7 @@ def told(value: Any) -> str:
 
 
 def alike(found: Any, expected: Any) -> bool:
-    """Tell whether values are equal, including types, dtypes and shapes; ``...`` as ``expected`` matches everything."""
+    """Return whether values are equal, including types, dtypes and shapes; ``...`` in ``expected`` matches anything."""
     if expected is ...:
         return True
     if isinstance(expected, np.ndarray):

@@ -25,6 +25,7 @@ from ...protocol import (
 from ...session import microseconds
 from .cases import Suite
 from .checks import NotApplicable, alike, require, told
+from .client_numbers import add_numbered_cases
 from .peer import ScriptedPeer
 from .server_frames import changed_payload, raw
 
@@ -56,18 +57,18 @@ async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = SESSION_VERSION
     }
     await peer.say(MessageType.PROTOCOL_NEGOTIATION, offered, version=1)
     message = await peer.hear("PROTOCOL_NEGOTIATION, since the client answers the offer")
-    require(message.type is MessageType.PROTOCOL_NEGOTIATION, f"the first word of the client is {message.type.name}")
+    require(message.type is MessageType.PROTOCOL_NEGOTIATION, f"the first message of the client is {message.type.name}")
     require(message.version == 1, f"the choice came in version {message.version}; it travels in version 1")
     chosen: dict[str, Any] = message.data
     require(chosen.get("version") in versions, f"it chose version {chosen.get('version')!r} of {list(versions)}")
-    peer.version = chosen["version"]
+    peer.agree(chosen["version"])
     return chosen
 
 
 # --- 1: opening ---
 
 
-@CLIENTS.case("1.1", "It answers the offer with the highest version that both know, in version 1", "Opening")
+@CLIENTS.case("1.1", "It answers the offer, in version 1, with the highest common version", "Opening")
 async def _chooses_the_highest(peer: ScriptedPeer) -> None:
     chosen = await _agree(peer)
     require(
@@ -88,14 +89,14 @@ for _place, _version in enumerate(SESSION_VERSIONS, start=2):
     )
 
 
-@CLIENTS.case("1.5", "It names no capability that was not offered", "Capabilities")
+@CLIENTS.case("1.5", "It names only capabilities that were offered", "Capabilities")
 async def _names_common_capabilities(peer: ScriptedPeer) -> None:
     chosen = await _agree(peer, capabilities=["compression", "telepathy"])
     named = set(chosen.get("capabilities", ()))
     require(named <= {"compression"}, f"it names {sorted(named)}; what both have is compression at most")
 
 
-@CLIENTS.case("1.6", "A server that offers no version which it knows gets ERROR 0x100, or is left", "Opening")
+@CLIENTS.case("1.6", "If no offered version is supported, it sends ERROR 0x100 or closes the connection", "Opening")
 async def _refuses_the_unknown(peer: ScriptedPeer) -> None:
     await peer.say(MessageType.PROTOCOL_NEGOTIATION, {"versions": [77, 78], "preferred": 78}, version=1)
     if await peer.is_left():
@@ -142,10 +143,10 @@ for _place, (_title, _data) in enumerate(_DATA.items(), start=1):
 @CLIENTS.case("2.10", "PONG, HEARTBEAT and ERROR are not answered", "Heartbeats and pings")
 async def _leaves_alone(peer: ScriptedPeer) -> None:
     await _agree(peer)
-    await peer.say(MessageType.PONG, "nobody asked")
+    await peer.say(MessageType.PONG, "unsolicited")
     await peer.say(MessageType.HEARTBEAT, {"timestamp": 1.5})
     await peer.say(MessageType.ERROR, {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test"})
-    await peer.expect_silence("they are not to be answered", among=_FROM_THE_CLIENT)
+    await peer.expect_silence("they must not be answered", among=_FROM_THE_CLIENT)
 
 
 @CLIENTS.case("2.11", "It sends HEARTBEAT in the interval that the server announces", "Heartbeats and pings")
@@ -167,17 +168,17 @@ async def _checks_version(peer: ScriptedPeer) -> None:
 # --- 3: what a receiver checks ---
 
 
-@CLIENTS.case("3.1", "A wrong checksum gets ERROR 0x101, and the connection goes on", "What a receiver checks")
+@CLIENTS.case("3.1", "A wrong checksum gets ERROR 0x101, and the connection stays open", "What a receiver checks")
 async def _refuses_a_checksum(peer: ScriptedPeer) -> None:
     await _costs_itself_alone(peer, changed_payload(peer), ErrorCode.CHECKSUM_MISMATCH)
 
 
-@CLIENTS.case("3.2", "A broken zlib stream gets ERROR 0x103, and the connection goes on", "What a receiver checks")
+@CLIENTS.case("3.2", "A broken zlib stream gets ERROR 0x103, and the connection stays open", "What a receiver checks")
 async def _refuses_a_stream(peer: ScriptedPeer) -> None:
     await _costs_itself_alone(peer, raw(b"\xc3", flags=Flag.COMPRESSED), ErrorCode.DECOMPRESSION_FAILED)
 
 
-@CLIENTS.case("3.3", "A payload that is no MessagePack gets ERROR 0x200, and the connection goes on", "Payload")
+@CLIENTS.case("3.3", "A payload that is not MessagePack gets ERROR 0x200, and the connection stays open", "Payload")
 async def _refuses_a_payload(peer: ScriptedPeer) -> None:
     await _costs_itself_alone(peer, raw(b"\xc1"), ErrorCode.INVALID_DATA_FORMAT)
 
@@ -219,14 +220,14 @@ async def _is_refused_for_good(peer: ScriptedPeer, code: ErrorCode) -> None:
 # --- 4: what it announced ---
 
 
-@CLIENTS.case("4.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
+@CLIENTS.case("4.1", "ACK_REQUIRED is answered by a PONG with the timestamp and type of the message", "Acknowledgement")
 async def _acknowledges(peer: ScriptedPeer) -> None:
     await _has(peer, Capability.ACK)
     alert = {"kind": "asystole", "timestamp": 1705314645.25}
     await _is_acknowledged(peer, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED | Flag.PRIORITY)
 
 
-@CLIENTS.case("4.2", "A message that comes again is acknowledged again", "Acknowledgement")
+@CLIENTS.case("4.2", "A message that is repeated is acknowledged again", "Acknowledgement")
 async def _acknowledges_again(peer: ScriptedPeer) -> None:
     await _has(peer, Capability.ACK)
     frame = peer.frame(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}, flags=Flag.ACK_REQUIRED)
@@ -235,7 +236,7 @@ async def _acknowledges_again(peer: ScriptedPeer) -> None:
         await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
 
 
-@CLIENTS.case("4.3", "Several frames in one message are all taken, in their order", "Batches")
+@CLIENTS.case("4.3", "All frames of a message are processed, in order", "Batches")
 async def _takes_batches(peer: ScriptedPeer) -> None:
     await _has(peer, Capability.BATCH)
     await peer.send(b"".join(peer.frame(MessageType.PING, number) for number in range(3)))
@@ -258,12 +259,12 @@ async def _acknowledges_control(peer: ScriptedPeer) -> None:
     await _is_acknowledged(peer, MessageType.HEARTBEAT, None, Flag.ACK_REQUIRED)
 
 
-@CLIENTS.case("4.6", "What is refused is not acknowledged", "Acknowledgement")
+@CLIENTS.case("4.6", "A refused message is not acknowledged", "Acknowledgement")
 async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
     await _has(peer, Capability.ACK)
     await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1"}, flags=Flag.ACK_REQUIRED)
     await peer.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS, among=_FROM_THE_CLIENT)
-    await peer.expect_silence("what is refused is not to be acknowledged", among=_FROM_THE_CLIENT)
+    await peer.expect_silence("a refused message must not be acknowledged", among=_FROM_THE_CLIENT)
 
 
 async def _is_acknowledged(peer: ScriptedPeer, type: MessageType, data: Any, flags: Flag) -> None:
@@ -283,14 +284,14 @@ async def _has(peer: ScriptedPeer, capability: Capability) -> None:
 # --- 5: resume ---
 
 
-@CLIENTS.case("5.1", "It comes back with since: the timestamp of the last message", "Resume")
+@CLIENTS.case("5.1", "After a lost connection, since is the timestamp of the last message", "Resume")
 async def _resumes(peer: ScriptedPeer) -> None:
     stream = await _is_asked_for_a_stream(peer)
     last = [await _publish(peer, stream) for _ in range(3)][-1]
     await _comes_back_from(peer, stream, last)
 
 
-@CLIENTS.case("5.2", "What overtook does not count for since", "Resume")
+@CLIENTS.case("5.2", "Messages that overtook do not change since", "Resume")
 async def _resumes_in_line(peer: ScriptedPeer) -> None:
     stream = await _is_asked_for_a_stream(peer)
     last = await _publish(peer, stream)
@@ -299,7 +300,7 @@ async def _resumes_in_line(peer: ScriptedPeer) -> None:
     await _comes_back_from(peer, stream, last)
 
 
-@CLIENTS.case("5.3", "An answer without from takes nothing back: it stays where it was", "Resume")
+@CLIENTS.case("5.3", "An answer without from does not change since", "Resume")
 async def _stays_where_it_was(peer: ScriptedPeer) -> None:
     stream = await _is_asked_for_a_stream(peer)
     last = await _publish(peer, stream)
@@ -307,7 +308,7 @@ async def _stays_where_it_was(peer: ScriptedPeer) -> None:
         await _comes_back_from(peer, stream, last)
 
 
-@CLIENTS.case("5.4", "A notice of dropped frames is not answered, and does not count for since", "What waits")
+@CLIENTS.case("5.4", "A notice of dropped frames is not answered, and does not change since", "Waiting frames")
 async def _takes_notices(peer: ScriptedPeer) -> None:
     stream = await _is_asked_for_a_stream(peer)
     last = await _publish(peer, stream)
@@ -315,7 +316,7 @@ async def _takes_notices(peer: ScriptedPeer) -> None:
     dropped = {"from": moment, "to": moment, "dropped": 1, "stream": stream}
     notice = {"code": int(ErrorCode.RATE_LIMIT_EXCEEDED), "message": "a test", "details": dropped}
     await peer.say(MessageType.ERROR, notice)
-    await peer.expect_silence("a notice is not to be answered", among=_FROM_THE_CLIENT)
+    await peer.expect_silence("a notice must not be answered", among=_FROM_THE_CLIENT)
     await _comes_back_from(peer, stream, last)
 
 
@@ -334,7 +335,7 @@ async def _grant(peer: ScriptedPeer, stream: str | None = None) -> dict[str, Any
             wish: dict[str, Any] = message.data
             await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": wish["stream"], "status": "subscribed"})
             return wish
-    raise NotApplicable("the client subscribes to nothing by itself" if stream is None else f"it left {stream!r}")
+    raise NotApplicable("the client does not subscribe by itself" if stream is None else f"it left {stream!r}")
 
 
 async def _publish(peer: ScriptedPeer, stream: str) -> int:
@@ -348,5 +349,8 @@ async def _comes_back_from(peer: ScriptedPeer, stream: str, last: int) -> None:
     await _agree(peer)
     since = (await _grant(peer, stream)).get("since")
     if since is None:
-        raise NotApplicable("it comes back without since: it began anew, or does not resume")
-    require(microseconds(since) == last, f"since is {microseconds(since)}; the last message in line was {last}")
+        raise NotApplicable("it reconnects without since: it subscribed anew, or does not resume")
+    require(microseconds(since) == last, f"since is {microseconds(since)}; the last message in order was {last}")
+
+
+add_numbered_cases(CLIENTS, _agree)  # 6: version 4

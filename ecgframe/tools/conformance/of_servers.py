@@ -28,11 +28,13 @@ from .cases import Suite
 from .checks import Failed, NotApplicable, alike, require, told
 from .peer import ScriptedPeer
 from .server_frames import add_frame_cases, changed_payload
+from .server_numbers import add_numbered_cases
 from .server_streams import add_stream_cases, hear_data, streaming, subscribed
 
 SERVERS: Final = Suite()
 add_frame_cases(SERVERS)
 add_stream_cases(SERVERS)
+add_numbered_cases(SERVERS)
 
 _STREAM: Final = "conformance"
 _NDARRAY: Final = b"__ndarray__"
@@ -59,7 +61,7 @@ RECOVERY: Final = 5.0
 # --- 1: opening ---
 
 
-@SERVERS.case("1.1", "The server speaks first: PROTOCOL_NEGOTIATION with its versions", "Opening")
+@SERVERS.case("1.1", "The first message of the server is PROTOCOL_NEGOTIATION with its versions", "Opening")
 async def _speaks_first(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
     require("versions" in peer.offer, "the offer has no versions")
@@ -72,7 +74,7 @@ async def _offers_in_version_1(peer: ScriptedPeer) -> None:
     require(not offer.flags, f"the offer came with the flags {offer.flags!r}")
 
 
-@SERVERS.case("1.3", "What it offers is consistent: it prefers a version that it speaks", "Opening")
+@SERVERS.case("1.3", "Its preferred version is one of its versions", "Opening")
 async def _prefers_what_it_speaks(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
     preferred, versions = peer.offer.get("preferred"), peer.offer.get("versions", ())
@@ -95,7 +97,7 @@ for _place, _version in enumerate(SESSION_VERSIONS, start=4):
     )
 
 
-@SERVERS.case("1.7", "A version that it did not offer gets ERROR 0x100 and a close with 1002", "Opening")
+@SERVERS.case("1.7", "A choice of another version gets ERROR 0x100 and a close with 1002", "Opening")
 async def _refuses_other_versions(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
     await peer.choose({"version": 99, "capabilities": []})
@@ -114,12 +116,12 @@ async def _agrees_once(peer: ScriptedPeer) -> None:
     require(pong.version == agreed, f"it talks in version {pong.version} from then on, and {agreed} was agreed")
 
 
-@SERVERS.case("1.9", "Capabilities and fields that it does not know are ignored", "Capabilities")
+@SERVERS.case("1.9", "Unknown capabilities and fields are ignored", "Capabilities")
 async def _ignores_the_unknown(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
     version = max(one for one in peer.offer["versions"] if one in SESSION_VERSIONS)
     await peer.choose({"version": version, "capabilities": ["telepathy"], "hobby": "chess"})
-    await peer.expect_silence("a choice with an unknown capability is to be taken without a word")
+    await peer.expect_silence("a choice with an unknown capability must be accepted without an ERROR")
 
 
 # --- 2: old clients ---
@@ -160,7 +162,7 @@ async def _sends_old_data(peer: ScriptedPeer) -> None:
 # --- 3: single frames are in server_frames.py ---
 
 
-@SERVERS.case("3.41", "A text message gets ERROR 0x200, and the connection goes on", "Errors")
+@SERVERS.case("3.41", "A text message gets ERROR 0x200, and the connection stays open", "Errors")
 async def _refuses_text(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     await peer.send("hello")
@@ -171,7 +173,7 @@ async def _refuses_text(peer: ScriptedPeer) -> None:
 # --- 4: batches ---
 
 
-@SERVERS.case("4.1", "Several frames in one message are all taken, in their order", "Batches")
+@SERVERS.case("4.1", "All frames of a message are processed, in order", "Batches")
 async def _takes_batches(peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     peer.needs(Capability.BATCH)
@@ -180,7 +182,7 @@ async def _takes_batches(peer: ScriptedPeer) -> None:
     require(found == [0, 1, 2], f"the PONGs hold {found}")
 
 
-@SERVERS.case("4.2", "Only the frame of a batch that fails check 7 is lost", "Batches")
+@SERVERS.case("4.2", "If a frame of a batch fails check 7, only that frame is lost", "Batches")
 async def _takes_the_rest(peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     peer.needs(Capability.BATCH)
@@ -193,7 +195,7 @@ async def _takes_the_rest(peer: ScriptedPeer) -> None:
     )
 
 
-@SERVERS.case("4.3", "A message of too many frames gets ERROR 0x102 and a close with 1009", "Batches")
+@SERVERS.case("4.3", "A message with too many frames gets ERROR 0x102 and a close with 1009", "Batches")
 async def _bounds_batches(peer: ScriptedPeer) -> None:
     await peer.negotiate(1)  # the smallest frames: a server may limit the bytes of a message, too
     peer.needs(Capability.BATCH)
@@ -222,15 +224,15 @@ async def _checks_version(version: int, peer: ScriptedPeer) -> None:
     require(told is None or sorted(told) == versions, f"versions are {told!r}; it offers {versions}")
 
 
-SERVERS.add("5.1", "VERSION_CHECK of a version that it speaks", "Version check", partial(_checks_version, 1))
-SERVERS.add("5.2", "VERSION_CHECK of a version that it does not speak", "Version check", partial(_checks_version, 99))
+SERVERS.add("5.1", "VERSION_CHECK of a supported version", "Version check", partial(_checks_version, 1))
+SERVERS.add("5.2", "VERSION_CHECK of a version that is not supported", "Version check", partial(_checks_version, 99))
 
 
 @SERVERS.case("5.3", "An answer to a VERSION_CHECK is not answered", "Version check")
 async def _leaves_answers_alone(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     await peer.say(MessageType.VERSION_CHECK, {"version": 1, "compatible": True, "versions": [1]})
-    await peer.expect_silence("an answer to a VERSION_CHECK is not to be answered")
+    await peer.expect_silence("an answer to a VERSION_CHECK must not be answered")
 
 
 # --- 6: ping ---
@@ -267,11 +269,11 @@ for _place, (_title, _data) in enumerate(
 @SERVERS.case("6.9", "PONG is not answered", "Heartbeats and pings")
 async def _leaves_pongs_alone(peer: ScriptedPeer) -> None:
     await peer.negotiate()
-    await peer.say(MessageType.PONG, "nobody asked")
-    await peer.expect_silence("a PONG is not to be answered")
+    await peer.say(MessageType.PONG, "unsolicited")
+    await peer.expect_silence("a PONG must not be answered")
 
 
-@SERVERS.case("6.10", "A HEARTBEAT goes out when nothing else was sent for the interval", "Heartbeats and pings")
+@SERVERS.case("6.10", "It sends HEARTBEAT when it has sent nothing else for the interval", "Heartbeats and pings")
 async def _beats(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     interval = peer.offer.get("heartbeat_interval")
@@ -283,12 +285,12 @@ async def _beats(peer: ScriptedPeer) -> None:
     raise Failed(f"expected HEARTBEAT after {interval} s; nothing came")
 
 
-@SERVERS.case("6.11", "HEARTBEAT may hold anything, and is not answered", "Heartbeats and pings")
+@SERVERS.case("6.11", "HEARTBEAT may have any payload, and is not answered", "Heartbeats and pings")
 async def _takes_heartbeats(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     for data in (None, {"timestamp": 1.5}, [1, 2]):
         await peer.say(MessageType.HEARTBEAT, data)
-    await peer.expect_silence("a HEARTBEAT is not to be answered")
+    await peer.expect_silence("a HEARTBEAT must not be answered")
 
 
 # --- 7: subscriptions ---
@@ -316,7 +318,7 @@ async def _answers_unsubscribe(peer: ScriptedPeer) -> None:
     require(answer["status"] == "unsubscribed", f"the status of an UNSUBSCRIBE is {answer['status']!r}")
 
 
-@SERVERS.case("7.3", "A name that is empty or too long is denied with 0x200", "Subscriptions")
+@SERVERS.case("7.3", "An empty or too long name is denied with 0x200", "Subscriptions")
 async def _bounds_names(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     for name in ("", "x" * (MAX_STREAM_NAME + 1)):
@@ -327,7 +329,7 @@ async def _bounds_names(peer: ScriptedPeer) -> None:
         require(found == expected, f"a name of {len(name)} characters gets {found}; expected {expected}")
 
 
-@SERVERS.case("7.4", "Data of a stream has its name in the field stream", "Subscriptions")
+@SERVERS.case("7.4", "Data of a stream names the stream in the field stream", "Subscriptions")
 async def _names_the_stream(peer: ScriptedPeer) -> None:
     stream = await subscribed(peer)
     data = await hear_data(peer)
@@ -342,7 +344,7 @@ async def _stamps_rise(peer: ScriptedPeer) -> None:
     require(stamps[0] < stamps[1] < stamps[2], f"the timestamps are {stamps}")
 
 
-@SERVERS.case("7.6", "Arrays come in list form to a client that did not announce ndarray-bin", "Binary form")
+@SERVERS.case("7.6", "A client without ndarray-bin receives arrays in list form", "Binary form")
 async def _sends_lists(peer: ScriptedPeer) -> None:
     await subscribed(peer)
     payload = _payload(await _data_octets(peer))
@@ -351,7 +353,7 @@ async def _sends_lists(peer: ScriptedPeer) -> None:
     require(kind not in _BIN, "data came in binary form")
 
 
-@SERVERS.case("7.7", "Data comes uncompressed to a client that did not announce compression", "Capabilities")
+@SERVERS.case("7.7", "A client without compression receives data uncompressed", "Capabilities")
 async def _sends_plain(peer: ScriptedPeer) -> None:
     await subscribed(peer)
     octets = await _data_octets(peer)
@@ -371,7 +373,7 @@ def _payload(frame: bytes) -> bytes:
 # --- 8: acknowledgement; what the server wants acknowledged is in server_streams.py ---
 
 
-@SERVERS.case("8.1", "What has ACK_REQUIRED is acknowledged by a PONG with its timestamp and type", "Acknowledgement")
+@SERVERS.case("8.1", "ACK_REQUIRED is answered by a PONG with the timestamp and type of the message", "Acknowledgement")
 async def _acknowledges(peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     peer.needs(Capability.ACK)
@@ -382,13 +384,13 @@ async def _acknowledges(peer: ScriptedPeer) -> None:
     require(acks == [expected], f"the acknowledgements are {acks}; expected {expected}")
 
 
-@SERVERS.case("8.2", "What is refused is not acknowledged", "Acknowledgement")
+@SERVERS.case("8.2", "A refused message is not acknowledged", "Acknowledgement")
 async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     peer.needs(Capability.ACK)
     await peer.say(MessageType.SUBSCRIBE, {}, flags=Flag.ACK_REQUIRED)
     await peer.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS)
-    await peer.expect_silence("what is refused is not to be acknowledged")
+    await peer.expect_silence("a refused message must not be acknowledged")
 
 
 # --- 9: errors ---
@@ -398,7 +400,7 @@ async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
 async def _leaves_errors_alone(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     await peer.say(MessageType.ERROR, {"code": int(ErrorCode.CHECKSUM_MISMATCH), "message": "a test"})
-    await peer.expect_silence("an ERROR is not to be answered")
+    await peer.expect_silence("an ERROR must not be answered")
 
 
 @SERVERS.case("9.2", "Five errors within ten seconds close the connection with 1002", "Errors")
@@ -409,13 +411,13 @@ async def _has_a_budget(peer: ScriptedPeer) -> None:
     await peer.hear_close(CloseCode.PROTOCOL_ERROR)
 
 
-@SERVERS.case("9.3", "SUBSCRIPTION_ACK from a client is refused: it is for servers to send", "Subscriptions")
+@SERVERS.case("9.3", "SUBSCRIPTION_ACK from a client is refused", "Subscriptions")
 async def _refuses_what_servers_send(peer: ScriptedPeer) -> None:
     await peer.negotiate()
     await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": _STREAM, "status": "subscribed"})
     answered = await peer.still_there()
     refused = [message for message in answered if message.type is MessageType.ERROR]
-    require(refused, "a client's SUBSCRIPTION_ACK is taken without a word")
+    require(refused, "a client's SUBSCRIPTION_ACK was accepted without an ERROR")
 
 
 # --- 10 and 11: resume and what waits are in server_streams.py ---
@@ -461,7 +463,7 @@ async def _broadcast(peer: ScriptedPeer) -> bool:
 
 
 async def _is_refused(peer: ScriptedPeer) -> bool:
-    """Tell whether the message was refused, which has to be for lack of permission."""
+    """Return whether the message was refused, which has to be for lack of permission."""
     said = await _heard(peer)
     echoed = [message for message in said if message.flags & Flag.BROADCAST and _is_harmless(message)]
     require(not echoed, "the broadcast came back to its sender")
@@ -481,10 +483,10 @@ def _is_harmless(message: Message) -> bool:
     return isinstance(message.data, dict) and message.data.get("features") == _HARMLESS["features"]
 
 
-# --- 13: rates ---
+# --- 13: rates; 14, version 4, is in server_numbers.py ---
 
 
-@SERVERS.case("13.1", "Frames beyond the rate limit get ERROR 0x204, and the connection goes on", "Errors")
+@SERVERS.case("13.1", "Frames beyond the rate limit get ERROR 0x204, and the connection stays open", "Errors")
 async def _limits_rates(peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     frame = peer.frame(MessageType.PONG, None)

@@ -15,7 +15,18 @@ from ...codec import Codec, Message
 from ...errors import ProtocolError
 from ...libraries import library
 from ...messages import check_received
-from ...protocol import DATA_TYPES, LATEST_VERSION, SESSION_VERSIONS, CloseCode, ErrorCode, Flag, MessageType
+from ...messages.templates import Template
+from ...protocol import (
+    DATA_TYPES,
+    LATEST_VERSION,
+    SESSION_VERSIONS,
+    VERSIONS,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    MessageType,
+)
+from ..frame_analysis import header_fields
 from .checks import Failed, NotApplicable
 from .transcript import Said, Settings
 
@@ -29,6 +40,10 @@ else:
 
 MORE_THAN_ANY: Final = 64 * 1024 * 1024
 """Largest message that the suite accepts, in bytes."""
+
+_RECEIVING: Final = Codec(max_payload=MORE_THAN_ANY, versions=SESSION_VERSIONS)
+_RECEIVING_RECORDS: Final = Codec(max_payload=MORE_THAN_ANY, versions=VERSIONS)
+"""For connections that have agreed on version 4."""
 
 _UNASKED: Final = DATA_TYPES | {MessageType.HEARTBEAT}
 """What a peer may send at any time, besides PING, which is answered automatically."""
@@ -46,6 +61,7 @@ class ScriptedPeer:
         settings: settings of the suite.
         offer: the offer of the server; empty before it arrives.
         version: protocol version in which the suite sends.
+        templates: the templates that the peer has sent, by stream id and number.
         transcript: all messages and events.
     """
 
@@ -58,10 +74,11 @@ class ScriptedPeer:
         self.settings = settings
         self.offer: dict[str, Any] = {}
         self.version = 1
+        self.templates: dict[tuple[int, int], Template] = {}
         self.transcript: list[Said] = []
         self._websocket = websocket
         self._connect = connect
-        self._codec = Codec(max_payload=MORE_THAN_ANY, versions=SESSION_VERSIONS)
+        self._codec = _RECEIVING
         self._clock = Clock()
         self._heard: deque[Message] = deque()
         self._loop = asyncio.get_running_loop()
@@ -78,11 +95,13 @@ class ScriptedPeer:
             Failed: there is no next connection in time.
         """
         self._websocket.transport.abort()
-        self._write_down(True, b"", "broke the connection off")
+        self._write_down(True, b"", "aborted the connection")
         self._websocket = await self._next_connection()
         self._heard.clear()
         self.offer = {}
         self.version = 1
+        self.templates = {}
+        self._codec = _RECEIVING
 
     async def another(self) -> ScriptedPeer:
         """Open another connection to the server, which shares the transcript."""
@@ -113,17 +132,21 @@ class ScriptedPeer:
             for _ in range(times):
                 await self._websocket.send(octets)
 
-    def frame(self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None) -> bytes:
-        """Encode a frame, by default in the current version."""
+    def frame(
+        self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None, **position: int
+    ) -> bytes:
+        """Encode a frame, by default in the current version. ``position``: ``stream_id``, ``sequence`` and ``form``."""
         number = version or self.version
-        stamp = self._clock.next() if number == LATEST_VERSION else None
-        return Codec(version=number, compression=None).encode(type, data, flags=flags, timestamp=stamp)
+        stamp = self._clock.next() if number >= LATEST_VERSION else None
+        return Codec(version=number, compression=None).encode(type, data, flags=flags, timestamp=stamp, **position)
 
-    async def say(self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None) -> int:
+    async def say(
+        self, type: MessageType, data: Any, *, flags: Flag | int = 0, version: int | None = None, **position: int
+    ) -> int:
         """Send a message; return its timestamp, or 0 before version 3."""
-        octets = self.frame(type, data, flags=flags, version=version)
+        octets = self.frame(type, data, flags=flags, version=version, **position)
         await self.send(octets)
-        return self._codec.decode(octets).timestamp or 0
+        return header_fields(octets).get("timestamp", 0)
 
     # --- hearing ---
 
@@ -181,7 +204,7 @@ class ScriptedPeer:
                 return
             except ConnectionClosed:
                 self._write_down(False, b"", self._closing())
-                raise Failed(f"the connection has to go on; it was closed: {self._closing()}") from None
+                raise Failed(f"the connection has to stay open; it was closed: {self._closing()}") from None
 
     async def _receive(self, end: float) -> None:
         """Process the next WebSocket message. Raises TimeoutError if none arrives before ``end``."""
@@ -246,7 +269,7 @@ class ScriptedPeer:
                 raise Failed(f"{what}; {_shown(message)} came")
 
     async def is_left(self) -> bool:
-        """Tell whether the peer closes the connection without sending a message."""
+        """Return whether the peer closes the connection without sending a message."""
         end = self.soon()
         while not self._heard:
             try:
@@ -263,7 +286,7 @@ class ScriptedPeer:
         before: list[Message] = []
         end = self.soon()
         while True:
-            message = await self.hear("PONG, since the connection has to go on", end)
+            message = await self.hear("PONG, since the connection has to stay open", end)
             if message.type is MessageType.PONG and message.data == token:
                 return before
             before.append(message)
@@ -272,9 +295,9 @@ class ScriptedPeer:
 
     async def hear_offer(self) -> Message:
         """Receive the offer, which has to be the server's first message."""
-        message = await self.hear("PROTOCOL_NEGOTIATION, since the server speaks first")
+        message = await self.hear("PROTOCOL_NEGOTIATION as the server's first message")
         if message.type is not MessageType.PROTOCOL_NEGOTIATION:
-            raise Failed(f"expected PROTOCOL_NEGOTIATION as the server's first word; {_shown(message)} came")
+            raise Failed(f"expected PROTOCOL_NEGOTIATION as the server's first message; {_shown(message)} came")
         if isinstance(message.data, dict):
             self.offer = message.data
             self._set_next_beat()
@@ -299,8 +322,13 @@ class ScriptedPeer:
     async def choose(self, answer: dict[str, Any]) -> None:
         """Answer the offer, in version 1 as required."""
         await self.say(MessageType.PROTOCOL_NEGOTIATION, answer, version=1)
-        if answer.get("version") in (1, 2, 3):
-            self.version = answer["version"]
+        if answer.get("version") in VERSIONS:
+            self.agree(answer["version"])
+
+    def agree(self, version: int) -> None:
+        """Send in a version from now on, and receive version 4 only if it is that."""
+        self.version = version
+        self._codec = _RECEIVING_RECORDS if version > LATEST_VERSION else _RECEIVING
 
     def needs(self, *capabilities: str) -> None:
         """Raise NotApplicable unless the server offers these capabilities."""
@@ -322,22 +350,45 @@ class ScriptedPeer:
     async def _take(self, octets: bytes | str) -> None:
         if isinstance(octets, str):
             self._write_down(False, octets.encode(), "text message")
-            raise Failed("a text message came; frames travel in binary ones")
+            raise Failed("a text message was received; frames are binary messages")
         self._write_down(False, octets)
         if not octets:
             raise Failed("an empty message came")
-        for item in self._codec.decode_each(octets):
+        for item in self._codec.decode_each(octets, None, self.templates):
             if isinstance(item, ProtocolError):
                 raise Failed(f"a broken frame came: 0x{item.code:03x}, {item}")
             if item.type not in DATA_TYPES:
                 try:
-                    item.data = check_received(item.type, item.data)
+                    item.data = check_received(item.type, item.data, item.version)
+                    self._keep_templates(item)
                 except ProtocolError as error:
-                    raise Failed(f"a message came that is not what its type requires: {error}") from error
+                    raise Failed(f"an invalid message for its type was received: {error}") from error
             if item.type is MessageType.PING:  # a peer may send PING at any time
                 await self.say(MessageType.PONG, item.data)
             else:
                 self._heard.append(item)
+
+    def read(self, frame: bytes) -> Message:
+        """Decode a frame that the peer has sent inside another one.
+
+        Raises:
+            Failed: it is broken.
+        """
+        try:
+            return self._codec.decode(frame, None, self.templates)
+        except ProtocolError as error:
+            raise Failed(f"a broken frame came: 0x{error.code:03x}, {error}") from error
+
+    def _keep_templates(self, message: Message) -> None:
+        """Keep a template, or those in the answer to SUBSCRIBE. Raises ProtocolError if one is invalid."""
+        if message.type is MessageType.STREAM_TEMPLATE:
+            told = message.data
+            fields = {name: told[name] for name in ("missing", "scale") if name in told}
+            template = Template(told["template"], told["stream"], told["dtype"], told["rows"], told["fields"], **fields)
+            self.templates[message.stream_id or 0, template.number] = template
+        elif message.type is MessageType.SUBSCRIPTION_ACK and message.version > LATEST_VERSION:
+            for frame in message.data.get("templates", ()):
+                self._keep_templates(self._codec.decode(frame))
 
     def _write_down(self, ours: bool, octets: bytes, text: str = "") -> None:
         self.transcript.append(Said(self.elapsed, ours, octets, text))

@@ -92,7 +92,7 @@ def _bomb(peer: ScriptedPeer) -> bytes:
     """Build a binary that exceeds the limit, and compresses to a thousandth."""
     size = peer.limit + 1
     if size > _LARGEST_BOMB:
-        raise NotApplicable(f"the server accepts {peer.limit:,} bytes; to inflate more would take it too long")
+        raise NotApplicable(f"the server accepts {peer.limit:,} bytes; more would take it too long to inflate")
     return raw(zlib.compress(b"\xc6" + size.to_bytes(4, "big") + bytes(size)), flags=Flag.COMPRESSED)
 
 
@@ -111,9 +111,9 @@ def _subscribe(data: Any) -> Make:
 CLOSING: Final = (
     Broken("3.1", "check 1: a header that is cut short", 0x200, _cut(15)),
     Broken("3.2", "check 1: an empty message", 0x200, _cut(0)),
-    Broken("3.3", "check 2: a version that nobody speaks", 0x100, _patched(version=99)),
-    Broken("3.4", "check 3: a type that there is not", 0x104, _patched(type=0x13)),
-    Broken("3.5", "check 4: a length beyond the limit, of which no byte came", 0x102, _beyond_the_limit),
+    Broken("3.3", "check 2: an undefined version", 0x100, _patched(version=99)),
+    Broken("3.4", "check 3: an undefined type", 0x104, _patched(type=0x13)),
+    Broken("3.5", "check 4: a length beyond the limit, without payload", 0x102, _beyond_the_limit),
     Broken("3.6", "check 5: a payload that is cut short", 0x200, _cut(-1)),
     Broken("3.7", "check 6: COMPRESSED in version 1", 0x200, _constant(raw(_DEFLATED, flags=1, version=1))),
     Broken("3.8", "two faults, checks 3 and 7: the first one counts", 0x104, _two_faults),
@@ -123,25 +123,25 @@ CLOSING: Final = (
 COSTING_THEMSELVES: Final = (
     Broken("3.20", "check 7: a wrong checksum", 0x101, changed_payload),
     Broken("3.21", "check 8: ENCRYPTED", 0x202, _patched(flags=Flag.ENCRYPTED)),
-    Broken("3.22", "check 9: compressed, and no zlib stream", 0x103, _constant(raw(b"\xc3", flags=1))),
+    Broken("3.22", "check 9: COMPRESSED, but not a zlib stream", 0x103, _constant(raw(b"\xc3", flags=1))),
     Broken("3.23", "check 9: a zlib stream that is cut short", 0x103, _constant(raw(_DEFLATED[:-2], flags=1))),
-    Broken("3.24", "check 9: a byte behind the zlib stream", 0x103, _constant(raw(_DEFLATED + b"\0", flags=1))),
+    Broken("3.24", "check 9: a byte after the zlib stream", 0x103, _constant(raw(_DEFLATED + b"\0", flags=1))),
     Broken("3.25", "check 9: gzip instead of zlib", 0x103, _constant(raw(gzip.compress(b"\xc3"), flags=1))),
-    Broken("3.26", "check 10: it inflates beyond the limit", 0x102, _bomb),
-    Broken("3.27", "check 11: a byte that begins no value", 0x200, _constant(raw(b"\xc1"))),
+    Broken("3.26", "check 10: inflated, it exceeds the limit", 0x102, _bomb),
+    Broken("3.27", "check 11: a byte that is not a MessagePack tag", 0x200, _constant(raw(b"\xc1"))),
     Broken("3.28", "check 11: a second value", 0x200, _constant(raw(b"\xc3\xc3"))),
     Broken("3.29", "check 11: a value that is cut short", 0x200, _constant(raw(b"\xa5four"))),
     Broken("3.30", "check 11: an extension type", 0x200, _constant(raw(b"\xd4\x01\x00"))),
-    Broken("3.31", "check 11: text that is no UTF-8", 0x200, _constant(raw(b"\xa1\xff"))),
+    Broken("3.31", "check 11: text that is not UTF-8", 0x200, _constant(raw(b"\xa1\xff"))),
     Broken("3.32", "check 11: a map key that is neither text nor integer", 0x200, _constant(raw(b"\x81\xc0\xc3"))),
     Broken("3.33", "check 11: a key that occurs twice", 0x200, _constant(raw(b"\x82\xa1a\x01\xa1a\x02"))),
     Broken("3.34", "check 11: nested too deep", 0x200, _constant(raw(b"\x91" * (MAX_DEPTH + 1) + b"\xc0"))),
-    Broken("3.35", "check 11: an array whose shape lies", 0x200, _lying_array(shape=[2, 2])),
-    Broken("3.36", "check 11: an array of a dtype that does not travel", 0x200, _lying_array(dtype="O")),
-    Broken("3.37", "check 11: a date that is none", 0x200, _wrapper("__datetime__", "soon")),
-    Broken("3.38", "check 11: a UUID that is none", 0x200, _wrapper("__uuid__", "550e")),
+    Broken("3.35", "check 11: an array with a wrong shape", 0x200, _lying_array(shape=[2, 2])),
+    Broken("3.36", "check 11: an array of an unsupported dtype", 0x200, _lying_array(dtype="O")),
+    Broken("3.37", "check 11: an invalid date", 0x200, _wrapper("__datetime__", "soon")),
+    Broken("3.38", "check 11: an invalid UUID", 0x200, _wrapper("__uuid__", "550e")),
     Broken("3.39", "check 12: SUBSCRIBE without a stream", 0x201, _subscribe({})),
-    Broken("3.40", "check 12: SUBSCRIBE to a stream whose name is no text", 0x200, _subscribe({"stream": 7})),
+    Broken("3.40", "check 12: SUBSCRIBE to a stream whose name is not text", 0x200, _subscribe({"stream": 7})),
 )
 """Checks 7 to 12: only this frame is lost."""
 
@@ -149,20 +149,20 @@ ACCEPTED: Final = (
     Good("3.50", "an empty payload is nil", None, _constant(raw(b""))),
     Good("3.51", "flag bits that no version defines", True, _patched(flags=0xE0)),
     Good("3.52", "PRIORITY in version 1, which has no such flag", True, _constant(raw(b"\xc3", flags=4, version=1))),
-    Good("3.53", "a compressed payload, however short", True, _constant(raw(_DEFLATED, flags=1))),
+    Good("3.53", "a compressed short payload", True, _constant(raw(_DEFLATED, flags=1))),
     Good("3.54", "an integer in nine bytes", 1, _constant(raw(b"\xcf" + bytes(7) + b"\x01"))),
     Good("3.55", "a map, a text and an array with the longest headers", {"a": [1]}, _constant(raw(_WIDE))),
-    Good("3.56", "arrays within one another, as deep as may be", ..., _constant(raw(b"\x91" * MAX_DEPTH + b"\xc0"))),
+    Good("3.56", "arrays nested to the maximum depth", ..., _constant(raw(b"\x91" * MAX_DEPTH + b"\xc0"))),
 )
 
 
 def add_frame_cases(suite: Suite) -> None:
-    """Add them all."""
+    """Add all cases of this module."""
     for broken in CLOSING:
         title = f"Refused and closed, {broken.title}"
         suite.add(broken.number, title, CHECKS, partial(_is_refused_for_good, broken))
     for broken in COSTING_THEMSELVES:
-        title = f"Refused, and the connection goes on, {broken.title}"
+        title = f"Refused, and the connection stays open, {broken.title}"
         suite.add(broken.number, title, CHECKS, partial(_costs_itself_alone, broken))
     for good in ACCEPTED:
         suite.add(good.number, f"Accepted: {good.title}", CHECKS, partial(_is_taken, good))

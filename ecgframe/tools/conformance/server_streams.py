@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 UNREAD: Final = 0.5
 """Seconds for which the suite does not read, and then waits for messages."""
 
-_WAITING: Final = "What waits"
+_WAITING: Final = "Waiting frames"
 _ACKNOWLEDGEMENT: Final = "Acknowledgement"
 _LOST: Final = (ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.MESSAGE_TOO_LARGE)
 _TO_BE_ANNOUNCED: Final = Flag.PRIORITY | Flag.BROADCAST | Flag.ACK_REQUIRED
 
 
 def add_stream_cases(suite: Suite) -> None:
-    """Add them all."""
-    suite.add("7.8", "No flag is set that the client did not announce", "Capabilities", _sets_no_flags)
-    suite.add("8.3", "What is not acknowledged comes again, the same bytes", _ACKNOWLEDGEMENT, _sends_again)
-    suite.add("8.4", "What is acknowledged does not come again", _ACKNOWLEDGEMENT, _is_content)
-    suite.add("10.1", "After since, what was missed comes first, in order, and each once", "Resume", _resumes)
-    suite.add("10.2", "Where it no longer has all, from says from when on it has", "Resume", _tells_from_when_on)
-    suite.add("11.1", "What was dropped is told before the next frame of its stream", _WAITING, _tells_drops)
-    suite.add("11.2", "Nothing but alerts and what has PRIORITY overtakes", _WAITING, _lets_the_urgent_overtake)
+    """Add all cases of this module."""
+    suite.add("7.8", "Only flags that the client announced are set", "Capabilities", _sets_no_flags)
+    suite.add("8.3", "An unacknowledged message is sent again, with the same bytes", _ACKNOWLEDGEMENT, _sends_again)
+    suite.add("8.4", "An acknowledged message is not sent again", _ACKNOWLEDGEMENT, _is_content)
+    suite.add("10.1", "After a resume, the missed messages come first, in order and once each", "Resume", _resumes)
+    suite.add("10.2", "If messages are missing, from is the time from which all follow", "Resume", _tells_from_when_on)
+    suite.add("11.1", "Dropped frames are reported before the next frame of their stream", _WAITING, _tells_drops)
+    suite.add("11.2", "Only alerts and messages with PRIORITY overtake", _WAITING, _lets_the_urgent_overtake)
 
 
 # --- a stream ---
@@ -39,7 +39,7 @@ def add_stream_cases(suite: Suite) -> None:
 def streaming(peer: ScriptedPeer) -> str:
     """Return the stream that the user named."""
     if peer.settings.stream is None:
-        raise NotApplicable("no stream was named on which data comes by itself")
+        raise NotApplicable("no stream with live data was named")
     return peer.settings.stream
 
 
@@ -98,7 +98,7 @@ async def _sets_no_flags(peer: ScriptedPeer) -> None:
 async def _sends_again(peer: ScriptedPeer) -> None:
     first, octets = await _hear_what_is_to_be_acknowledged(peer)
     again = await _hear_again(peer, first)
-    require(again == octets, "it came again with other bytes")
+    require(again == octets, "it was sent again with other bytes")
 
 
 async def _is_content(peer: ScriptedPeer) -> None:
@@ -109,7 +109,7 @@ async def _is_content(peer: ScriptedPeer) -> None:
     await peer.say(MessageType.PONG, {"ack": first.timestamp, "type": int(first.type)})
     await peer.still_there()
     async for message in peer.listen(1.5 * pause):
-        require(message.timestamp != first.timestamp, "it was acknowledged, and came again")
+        require(message.timestamp != first.timestamp, "it was sent again after its acknowledgement")
 
 
 async def _hear_what_is_to_be_acknowledged(peer: ScriptedPeer) -> tuple[Message, bytes]:
@@ -117,7 +117,7 @@ async def _hear_what_is_to_be_acknowledged(peer: ScriptedPeer) -> tuple[Message,
     async for message in peer.listen(min(1.0, peer.settings.timeout)):
         if message.flags & Flag.ACK_REQUIRED:
             return message, peer.transcript[-1].octets
-    raise NotApplicable("nothing came that is to be acknowledged, and the suite cannot cause it")
+    raise NotApplicable("no message with ACK_REQUIRED arrived, and the suite cannot cause one")
 
 
 async def _hear_again(peer: ScriptedPeer, first: Message) -> bytes:
@@ -127,9 +127,9 @@ async def _hear_again(peer: ScriptedPeer, first: Message) -> bytes:
             return peer.transcript[-1].octets
         # Alerts with the same data are the same alert, since they include its time.
         renamed = message.type is first.type is MessageType.ANOMALY_ALERT and alike(message.data, first.data)
-        require(not renamed, "it came again with another timestamp")
+        require(not renamed, "it was sent again with another timestamp")
     waited = f"{peer.settings.patience:g} s"
-    raise NotApplicable(f"nothing came again within {waited}; how long it waits is a setting of the server's")
+    raise NotApplicable(f"nothing was sent again within {waited}; the server's settings determine how long it waits")
 
 
 # --- 10: resume ---
@@ -141,7 +141,7 @@ async def _resumes(peer: ScriptedPeer) -> None:
     await peer.reconnect()
     answer = await _subscribe(peer, Capability.TIMESTAMPS, since=last / 1_000_000)
     if answer.get("from") is not None and microseconds(answer["from"]) > last + 1:
-        raise NotApplicable("the server does not keep what was published a moment ago, and says so")
+        raise NotApplicable("the server has not kept the last messages, and says so")
     found = [await _hear_in_line(peer) for _ in missed]
     require(found == missed, f"what followed {last} were {missed}; after since they are {found}")
 
@@ -152,14 +152,14 @@ async def _tells_from_when_on(peer: ScriptedPeer) -> None:
     await peer.reconnect()
     answer = await _subscribe(peer, Capability.TIMESTAMPS, since=0.0)
     if answer.get("from") is None:
-        raise NotApplicable("the server says that nothing is missing since 1970, as if it kept all for ever")
+        raise NotApplicable("the server says that nothing is missing since 1970")
     start = microseconds(answer["from"])
     kept = [stamp for stamp in known if stamp >= start]
     found = [await _hear_in_line(peer)]
     while found[-1] < known[-1]:
         found.append(await _hear_in_line(peer))
     require(found[0] >= start, f"from is {start}; what came first is of {found[0]}")
-    require(found == sorted(set(found)), "what follows has to be in order, and each once")
+    require(found == sorted(set(found)), "the messages have to be in order, and each only once")
     require(set(kept) <= set(found), f"from is {start}; of {kept}, which are later, not all came")
 
 

@@ -70,7 +70,7 @@ export function rowsOn(height: number, rows: number, gain: Gain): { first: numbe
   return { first, step: rows === 1 ? even : (height - (1 - ABOVE) * even - first) / (rows - 1) };
 }
 
-/** Whether the stream has the six limb leads of the Cabrera order. */
+/** Returns whether the stream has the six limb leads of the Cabrera order. */
 export function hasCabrera(names: readonly string[]): boolean {
   return LIMBS.every((name) => placeOf(name, names) !== null);
 }

@@ -14,7 +14,7 @@ export interface Calibration {
   /** Counts per millivolt, and the count of 0 mV, for each lead. */
   readonly gain: readonly number[];
   readonly baseline: readonly number[];
-  /** Whether they were integers. */
+  /** True if they were integers. */
   readonly isWhole: boolean;
   /** The assumption about the unit; empty if the messages state it. */
   readonly guess: string;
@@ -139,7 +139,7 @@ function isSameCalibration(one: Calibration, other: Calibration): boolean {
   );
 }
 
-/** Whether all samples are integers, except missing ones. */
+/** Returns whether all samples are integers, except missing ones. */
 function isWhole(signal: ArrayLike<number | bigint>): boolean {
   if (!(signal instanceof Float32Array || signal instanceof Float64Array)) return true;
   for (const value of signal) if (!Number.isInteger(value) && !Number.isNaN(value)) return false;

@@ -57,7 +57,7 @@ export function took(strip: Strip, from = strip.from, to = strip.to): number {
   return strip.timeOf(to) - strip.timeOf(from);
 }
 
-/** Whether that differs from the sampling rate: a recording is played fast, or its rate is wrong. */
+/** Returns whether that differs from the sampling rate: a recording is played fast, or its rate is wrong. */
 export function differs(strip: Strip, from = strip.from, to = strip.to): boolean {
   const seconds = (to - from) / strip.buffer.samplingRate;
   return Math.abs(took(strip, from, to) - seconds) > CLOCKS_DIFFER * seconds;

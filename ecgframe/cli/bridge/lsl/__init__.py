@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ...live_streams import Duration, Server, StreamNames, SummaryAsJson
+from ...protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ...terminal import Headers, http_headers, names, plain_errors, positive
 from ...trust import Ca, Insecure, trusted_by
 
@@ -44,6 +45,7 @@ def send(
     *,
     kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Type of the LSL streams.")] = "ECG",
     duration: Duration = None,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -64,6 +66,7 @@ def send(
             streams,
             kind=kind,
             seconds=duration,
+            versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
             as_json=as_json,
@@ -126,6 +129,7 @@ def publish(
         ),
     ] = False,
     duration: Duration = None,
+    protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -153,6 +157,7 @@ def publish(
             frame_seconds=frame_ms / 1000,
             markers=markers,
             seconds=duration,
+            versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
             as_json=as_json,

@@ -30,6 +30,7 @@ def send_streams(
     *,
     kind: str,
     seconds: float | None,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None,
     as_json: bool,
@@ -37,7 +38,7 @@ def send_streams(
     """Send streams to LSL and print the summary. The arguments are those of the command.
 
     Returns:
-        Whether everything was sent.
+        True if everything was sent.
 
     Raises:
         ConnectingError: the connection failed, or nothing was received of a stream.
@@ -48,7 +49,7 @@ def send_streams(
     check_stream_names(streams)
 
     def make(view: LiveView, options: dict[str, Any]) -> ToLsl:
-        return ToLsl(url, streams, kind=kind, on_state=view.state, on_error=view.error, **options)
+        return ToLsl(url, streams, kind=kind, versions=versions, on_state=view.state, on_error=view.error, **options)
 
     bridge = _run(url, make, _sent, seconds, headers, trusted, "STREAM")
     _tell(bridge, _sent_lines, as_json=as_json)
@@ -62,6 +63,7 @@ def publish_streams(
     url: str,
     *,
     seconds: float | None,
+    versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None,
     as_json: bool,
@@ -70,7 +72,7 @@ def publish_streams(
     """Publish LSL streams and print the summary. ``choice`` are the arguments of ``FromLsl``.
 
     Returns:
-        Whether everything was published.
+        True if everything was published.
 
     Raises:
         ConnectingError: the connection failed.
@@ -80,7 +82,7 @@ def publish_streams(
 
     def make(view: LiveView, options: dict[str, Any]) -> FromLsl:
         view.say(f"looking for LSL streams for up to {choice['wait']:g} s")
-        return FromLsl(url, on_state=view.state, on_error=view.error, **choice, **options)
+        return FromLsl(url, versions=versions, on_state=view.state, on_error=view.error, **choice, **options)
 
     bridge = _run(url, make, _published, seconds, headers, trusted, "--stream")
     _tell(bridge, _published_lines, as_json=as_json)

@@ -1,0 +1,269 @@
+"""Cases for servers that speak version 4: headers, ids, numbers, epochs, templates and records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ...codec import Message
+from ...protocol import (
+    DATA_TYPES,
+    LARGEST_STREAM_ID,
+    Capability,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    Form,
+    MessageType,
+    RecordFilter,
+)
+from .cases import Suite
+from .checks import NotApplicable, require
+from .server_streams import streaming
+
+if TYPE_CHECKING:
+    from .peer import ScriptedPeer
+
+_NUMBERS: Final = "Streams by number"
+_CHECKS: Final = "What a receiver checks"
+_FORM_AT, _FILTER_AT = 19, 32 + 2
+_UNDEFINED: Final = 0x08
+"""A bit of the form that is not defined."""
+
+_OF_STREAMS: Final = DATA_TYPES | {MessageType.STREAM_TEMPLATE, MessageType.HEARTBEAT}
+"""What may come before an answer: earlier data of the stream, too."""
+
+
+def add_numbered_cases(suite: Suite) -> None:
+    """Add them all."""
+    suite.add("14.1", "Once version 4 is agreed, control messages have 32 bytes of header", "Opening", _talks)
+    suite.add("14.2", "A frame of version 4 before it is agreed gets ERROR 0x100 and a close", _NUMBERS, _waits)
+    suite.add("14.3", "To a client that chooses version 3 it talks in version 3, without ids", "Opening", _falls_back)
+    suite.add("14.4", "The answer to SUBSCRIBE has id, epoch, next and templates", _NUMBERS, _binds)
+    suite.add("14.5", "Numbers begin at next and rise by one, templates included", _NUMBERS, _numbers)
+    suite.add("14.6", "Every record can be read by a template that came before it", "Templates", _explains)
+    suite.add("14.7", "A client that did not announce templates gets maps, under the same numbers", _NUMBERS, _maps)
+    suite.add("14.8", "A client that did not announce delta gets records without filter", _NUMBERS, _filters_nothing)
+    suite.add("14.9", "After epoch and after, what was missed comes first, each once", _NUMBERS, _resumes)
+    suite.add("14.10", "After another epoch, it begins in the present one", _NUMBERS, _begins_anew)
+    suite.add("14.11", "The answer to UNSUBSCRIBE binds nothing", _NUMBERS, _unbinds)
+    suite.add("14.12", "A SUBSCRIBE that only repeats an earlier one changes nothing", _NUMBERS, _repeats)
+    suite.add("14.13", "Refused and closed: a header of version 4 that is cut short", _CHECKS, _refuses_short)
+    suite.add("14.14", "Refused and closed: reserved bits of the form", _CHECKS, _refuses_form)
+    suite.add("14.15", "Refused and closed: a control message with a number", _CHECKS, _refuses_numbered_control)
+    suite.add("14.16", "Refused and closed: STREAM_TEMPLATE in version 3", _CHECKS, _refuses_old_template)
+    suite.add("14.17", "A frame of an id that was never bound gets ERROR 0x200, or 0x203", _NUMBERS, _refuses_unbound)
+    suite.add("14.18", "STREAM_TEMPLATE from a client gets ERROR 0x203", _NUMBERS, _refuses_openings)
+
+
+async def _subscribe(peer: ScriptedPeer, *capabilities: str, **wish: Any) -> dict[str, Any]:
+    """Negotiate version 4, subscribe to the stream that the user named, and return the answer."""
+    await peer.negotiate(4, capabilities)
+    return await _ask(peer, **wish)
+
+
+async def _ask(peer: ScriptedPeer, **wish: Any) -> dict[str, Any]:
+    stream = streaming(peer)
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream, **wish})
+    answer: dict[str, Any] = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK, among=_OF_STREAMS)).data
+    require(answer["status"] == "subscribed", f'the stream "{stream}" is {answer["status"]}')
+    missing = [name for name in ("id", "epoch", "next") if name not in answer]
+    require(not missing, f"the answer lacks {', '.join(missing)}")
+    return answer
+
+
+async def _hear_of_stream(peer: ScriptedPeer, answer: dict[str, Any]) -> Message:
+    """Return the next message in line of the stream, a template included."""
+    end = peer.soon()
+    while True:
+        message = await peer.hear("data of the stream", end)
+        if message.type not in _OF_STREAMS or message.type is MessageType.HEARTBEAT:
+            continue
+        if message.type is MessageType.ANOMALY_ALERT or message.flags & Flag.PRIORITY:
+            continue
+        found = message.stream_id
+        require(found == answer["id"], f"{message.type.name} has the id {found}; the answer bound {answer['id']}")
+        return message
+
+
+async def _hear_numbers(peer: ScriptedPeer, answer: dict[str, Any], count: int) -> list[int]:
+    """Return the numbers of the next messages in line."""
+    return [(await _hear_of_stream(peer, answer)).sequence or 0 for _ in range(count)]
+
+
+def _in_order(found: list[int], first: int) -> None:
+    expected = list(range(first, first + len(found)))
+    if found != expected and found == sorted(set(found)) and found[0] >= first:
+        raise NotApplicable(f"alerts have numbers between {found}, or frames were dropped")
+    require(found == expected, f"the numbers are {found}; expected {expected}")
+
+
+async def _talks(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    await peer.say(MessageType.PING, "which version?")
+    pong = await peer.hear_one(MessageType.PONG)
+    require(pong.version == 4, f"version 4 was agreed; PONG came in version {pong.version}")
+    found = (pong.form, pong.stream_id, pong.sequence)
+    require(found == (0, 0, 0), f"form, stream and sequence of PONG are {found}")
+
+
+async def _waits(peer: ScriptedPeer) -> None:
+    await _is_offered(peer)
+    await peer.send(peer.frame(MessageType.PING, None, version=4))
+    await peer.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
+    await peer.hear_close(CloseCode.PROTOCOL_ERROR)
+
+
+async def _is_offered(peer: ScriptedPeer) -> None:
+    await peer.hear_offer()
+    if 4 not in peer.offer.get("versions", ()):
+        raise NotApplicable("the server does not offer version 4")
+
+
+async def _falls_back(peer: ScriptedPeer) -> None:
+    stream = streaming(peer)
+    await _is_offered(peer)
+    await peer.choose({"version": 3, "capabilities": []})
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream})
+    message = await peer.hear_one(MessageType.SUBSCRIPTION_ACK)
+    require(message.version == 3, f"version 3 was agreed; the answer came in version {message.version}")
+    named = {"id", "epoch", "next", "templates"} & set(message.data)
+    require(not named, f"the answer in version 3 has {', '.join(sorted(named))}")
+
+
+async def _binds(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    for frame in answer.get("templates", ()):
+        message = peer.read(frame)
+        found = (message.type, message.stream_id)
+        require(found == (MessageType.STREAM_TEMPLATE, answer["id"]), f"the answer has a template of {found}")
+        number = message.sequence or 0
+        require(number < answer["next"], f"template number {number} is not before next, {answer['next']}")
+
+
+async def _numbers(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    _in_order(await _hear_numbers(peer, answer, 4), answer["next"])
+
+
+async def _explains(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    for _ in range(4):  # a record that cannot be read fails the case
+        message = await _hear_of_stream(peer, answer)
+        if (message.form or 0) & Form.RECORD:
+            return
+    raise NotApplicable("no records came")
+
+
+async def _maps(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer)
+    messages = [await _hear_of_stream(peer, answer) for _ in range(4)]
+    records = [message.sequence for message in messages if (message.form or 0) & Form.RECORD]
+    require(not records, f"the messages {records} came as records")
+    _in_order([message.sequence or 0 for message in messages], answer["next"])
+
+
+async def _filters_nothing(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES)
+    for _ in range(4):
+        message = await _hear_of_stream(peer, answer)
+        if (message.form or 0) & Form.RECORD and not message.flags & Flag.COMPRESSED:
+            used = peer.transcript[-1].octets[_FILTER_AT]
+            require(used == RecordFilter.NONE, f"the record {message.sequence} has the filter {used}")
+            return
+    raise NotApplicable("no records came")
+
+
+async def _resumes(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    after, *missed = await _hear_numbers(peer, answer, 4)
+    await peer.reconnect()
+    again = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA, epoch=answer["epoch"], after=after)
+    if again["epoch"] != answer["epoch"] or again["next"] > after + 1:
+        raise NotApplicable("the server does not keep what was published a moment ago, and says so")
+    require(again["next"] == after + 1, f"next is {again['next']} after {after}")
+    found = await _hear_numbers(peer, again, len(missed))
+    require(found == missed, f"what followed {after} were {missed}; after the reconnection they are {found}")
+
+
+async def _begins_anew(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    await peer.reconnect()
+    other = answer["epoch"] % (2**53 - 1) + 1
+    again = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA, epoch=other, after=1)
+    require(again["epoch"] != other, f"the server answers with the epoch {other}, which it never had")
+    _in_order(await _hear_numbers(peer, again, 3), again["next"])
+
+
+async def _unbinds(peer: ScriptedPeer) -> None:
+    await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    await peer.say(MessageType.UNSUBSCRIBE, {"stream": streaming(peer)})
+    answer = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK, among=_OF_STREAMS)).data
+    require(answer["status"] == "unsubscribed", f"the status of an UNSUBSCRIBE is {answer['status']!r}")
+    require("id" not in answer, "the answer to UNSUBSCRIBE has an id")
+
+
+async def _repeats(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    last = (await _hear_numbers(peer, answer, 2))[-1]
+    again = await _ask(peer)
+    require(again["next"] > last, f"next is {again['next']}, and {last} came before")
+    found = (again["id"], again["epoch"], again.get("templates", []))
+    expected: tuple[Any, ...] = (answer["id"], answer["epoch"], [])
+    require(found == expected, f"id, epoch and templates are {found}; expected {expected}")
+
+
+async def _refuses_short(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    await peer.send(peer.frame(MessageType.PING, None)[:31])
+    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+
+
+async def _refuses_form(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    frame = bytearray(peer.frame(MessageType.PING, None))
+    frame[_FORM_AT] = _UNDEFINED
+    await peer.send(bytes(frame))
+    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+
+
+async def _refuses_numbered_control(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    frame = bytearray(peer.frame(MessageType.PING, None))
+    frame[31] = 1
+    await peer.send(bytes(frame))
+    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+
+
+async def _refuses_old_template(peer: ScriptedPeer) -> None:
+    await _is_offered(peer)
+    await peer.choose({"version": 3, "capabilities": []})
+    frame = bytearray(peer.frame(MessageType.PING, None))
+    frame[1] = MessageType.STREAM_TEMPLATE
+    await peer.send(bytes(frame))
+    await _is_refused_for_good(peer, ErrorCode.INVALID_MESSAGE_TYPE)
+
+
+async def _is_refused_for_good(peer: ScriptedPeer, code: ErrorCode) -> None:
+    await peer.hear_error(code)
+    await peer.hear_close(CloseCode.PROTOCOL_ERROR)
+
+
+async def _refuses_unbound(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    data = {"signal": [0.5], "sampling_rate": 250}
+    await peer.say(MessageType.ECG_DATA, data, stream_id=LARGEST_STREAM_ID, sequence=1)
+    codes = [message.data["code"] for message in await peer.still_there() if message.type is MessageType.ERROR]
+    # a server may ask for the right to publish before it looks at the id
+    allowed = ([ErrorCode.INVALID_DATA_FORMAT], [ErrorCode.PERMISSION_DENIED])
+    require(codes in allowed, f"the ERRORs are {[hex(code) for code in codes]}")
+
+
+async def _refuses_openings(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    opening = {"template": 0, "stream": "conformance", "epoch": 1}
+    await peer.say(MessageType.STREAM_TEMPLATE, opening, stream_id=1, sequence=0)
+    answered = await peer.still_there()
+    codes = [message.data["code"] for message in answered if message.type is MessageType.ERROR]
+    if not codes:
+        raise NotApplicable("this client has the right to open streams")
+    require(codes == [ErrorCode.PERMISSION_DENIED], f"the ERRORs are {[hex(code) for code in codes]}")

@@ -1,0 +1,89 @@
+"""``--protocol``: the highest version that a command speaks."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from cli.live_server import live
+from command_line import run
+from recordings import optional
+
+from ecgframe.cli.protocol_versions import versions_up_to
+from ecgframe.records import read_record
+
+optional("websockets")
+
+COMMANDS = (
+    "serve",
+    "watch ws://127.0.0.1:1/ws",
+    "record ws://127.0.0.1:1/ws ecg/1 -o never.edf",
+    "inspect ws://127.0.0.1:1/ws",
+    "sizes ws://127.0.0.1:1/ws",
+    "bridge lsl out ws://127.0.0.1:1/ws ecg/1",
+    "bridge lsl in ws://127.0.0.1:1/ws",
+)
+
+
+@pytest.fixture(scope="module")
+def urls():
+    """URLs of two servers, by the option that each was started with."""
+    with live("--protocol", 4, "--ring-seconds", 300) as new, live() as old:
+        yield {4: f"ws://127.0.0.1:{new.port}/ws", None: f"ws://127.0.0.1:{old.port}/ws"}
+
+
+def test_the_versions_up_to_the_highest():
+    assert [versions_up_to(highest) for highest in (1, 3, 4)] == [(1,), (1, 2, 3), (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_versions_that_do_not_exist_are_refused(command):
+    for version in (0, 5):
+        assert "Invalid value for '--protocol'" in run(*command.split(), "--protocol", version, code=2).output
+
+
+def test_version_4_with_redis_is_refused():
+    output = run("serve", "--protocol", 4, "--redis", "redis://127.0.0.1:1", code=2).output
+    assert "Invalid value for --protocol: version 4 numbers messages on one server, without --redis" in output
+
+
+def test_a_server_names_the_option_for_viewers():
+    with live("--protocol", 4) as server:
+        assert server.said.rstrip().endswith(f"ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1 --protocol 4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("server", "options", "spoken"),
+    [(4, ["--protocol", 4], 4), (4, [], 3), (None, ["--protocol", 4], 3), (4, ["--protocol", 2], 2)],
+)
+def test_both_sides_speak_the_highest_that_they_have_in_common(urls, server, options, spoken):
+    output = run("watch", urls[server], "ecg/1", "--seconds", 0.6, *options).output
+    assert re.search(rf"connected, V{spoken}$", output, re.M)
+    assert re.search(r"^lost +0 gaps, 0 dropped frames, 0 reconnections$", output, re.M)
+
+
+@pytest.mark.slow
+def test_the_samples_are_the_same_in_every_version(urls):
+    new, old = (rows(urls[4], "--since", 300, "--seconds", 1, "--protocol", version) for version in (4, 3))
+    common = new.keys() & old.keys()
+    assert len(common) > 500
+    assert all(new[time] == old[time] for time in common)
+
+
+def rows(url, *options):
+    """Return the lines of samples by their time."""
+    lines = run("watch", url, "ecg/1", "--samples", *options, code=3).stdout.splitlines()  # a gap at the beginning
+    return {line.partition(",")[0]: line for line in lines if not line.startswith("#")}
+
+
+@pytest.mark.slow
+def test_records_are_recorded_inspected_and_measured(urls, tmp_path):
+    run("record", urls[4], "ecg/1", "--protocol", 4, "--duration", 1, "-o", tmp_path / "bed.edf")
+    assert read_record(tmp_path / "bed.edf").signal.shape[0] == 12
+    output = run("inspect", urls[4], "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7).output
+    assert "form RECORD" in output
+    sizes = run("sizes", urls[4], "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7, "--json").stdout
+    types = {one["type"]: one for one in json.loads(sizes)["types"]}
+    assert types["ECG_DATA"]["wire_bytes"] < 330 * types["ECG_DATA"]["frames"]

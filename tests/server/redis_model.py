@@ -1,0 +1,262 @@
+"""A Redis in memory for tests in virtual time: the commands of the backplane, delays, and all that may go wrong.
+
+``test_redis_model.py`` compares it with a real Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from contextlib import asynccontextmanager
+
+import redis
+
+from ecgframe.protocol import LARGEST_TEMPLATE, TEMPLATES_KEPT, MessageType
+from ecgframe.server.redis.script import LATEST, NUMBERS, WRITE
+
+
+class Data:
+    """What a Redis keeps."""
+
+    def __init__(self):
+        self.streams = {}
+        self.marks = {}
+        self.numbers = {}
+        self.templates = {}
+
+
+class ModelRedis:
+    """One Redis.
+
+    Args:
+        seed: for the delays of the network, and for what is lost with a connection.
+        epoch_us: its time at the start of the loop's clock, in microseconds since 1970.
+    """
+
+    def __init__(self, seed=0, epoch_us=1_705_314_660_000_000):
+        self.data = Data()
+        self.log = []
+        """Everything that was ever written: stream, epoch, number, origin, number on its server."""
+        self.random = random.Random(seed)
+        self.run = 0
+        self.is_up = True
+        self.cut_off = set()
+        """Names of the servers that cannot reach it."""
+        self._epoch_us = epoch_us
+        self._changed = asyncio.Event()
+
+    def now(self):
+        return self._epoch_us + round(asyncio.get_running_loop().time() * 1_000_000)
+
+    # --- what may go wrong ---
+
+    def kill(self):
+        """End it; what it keeps is lost unless ``start`` brings it back."""
+        self.is_up = False
+        self._wake()
+
+    def start(self, data=None):
+        """Start it, empty or with what it had at some time."""
+        self.data = data or Data()
+        self.run += 1
+        self.is_up = True
+
+    def snapshot(self):
+        return copy.deepcopy(self.data)
+
+    def cut(self, name):
+        """Cut a server off."""
+        self.cut_off.add(name)
+        self._wake()
+
+    def join(self, name):
+        self.cut_off.discard(name)
+
+    def _wake(self):
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # --- connections ---
+
+    @asynccontextmanager
+    async def clients(self, name):
+        """Two clients, as ``commands.two_clients`` opens them."""
+        clients = [Client(self, name, self.run) for _ in range(2)]
+        await clients[0].ping()
+        yield clients
+
+
+class Client:
+    """A connection of a server."""
+
+    def __init__(self, model, name, run):
+        self._model = model
+        self._name = name
+        self._run = run
+        self._busy = asyncio.Lock()
+
+    def _check(self):
+        model = self._model
+        if not model.is_up or self._run != model.run:
+            raise redis.ConnectionError("the connection is closed")
+
+    async def _travel(self):
+        model = self._model
+        await asyncio.sleep(model.random.uniform(0.0001, 0.002))
+        self._check()
+        if self._name in model.cut_off:
+            await asyncio.sleep(3600)  # nothing is ever answered
+
+    async def _ask(self, answer, *arguments):
+        async with self._busy:
+            await self._travel()
+            found = answer(*arguments)
+            await self._travel()
+            return found
+
+    async def ping(self):
+        return await self._ask(lambda: True)
+
+    async def time(self):
+        return await self._ask(lambda: divmod(self._model.now(), 1_000_000))
+
+    async def info(self, section):
+        return await self._ask(lambda: {"run_id": f"run {self._model.run}"})
+
+    async def mget(self, keys):
+        return await self._ask(lambda: [self._model.data.marks.get(key) for key in keys])
+
+    async def lrange(self, key, first, last):
+        return await self._ask(lambda: list(self._model.data.templates.get(key, ())))
+
+    async def xrevrange(self, key, count):
+        return await self._ask(lambda: self._stream(key)[-1:])
+
+    async def xinfo_stream(self, key):
+        def answer():
+            entries = self._stream(key)
+            if not entries:
+                raise redis.ResponseError("no such key")
+            return {
+                "first-entry": entries[0],
+                "last-generated-id": entries[-1][0],
+                "entries-added": len(entries),
+                "length": len(entries),
+            }
+
+        return await self._ask(answer)
+
+    async def xadd(self, key, fields, maxlen, approximate):
+        def answer():
+            entries = self._stream(key)
+            entries[:] = [(b"%d-0" % (self._time_of(entries) + 1), dict(fields))]
+            self._model._wake()
+
+        return await self._ask(answer)
+
+    async def pexpire(self, key, milliseconds):
+        return await self._ask(lambda: True)
+
+    async def xread(self, positions, count, block):
+        def answer():
+            found = []
+            for key, after in positions.items():
+                entries = [entry for entry in self._stream(key) if _numbers(entry[0]) > _numbers(after)]
+                if entries:
+                    found.append((key, entries[:count]))
+            return found
+
+        async with self._busy:
+            await self._travel()
+            give_up = asyncio.get_running_loop().time() + (block or 0) / 1000
+            while not (found := answer()) and block and asyncio.get_running_loop().time() < give_up:
+                changed = self._model._changed
+                try:
+                    async with asyncio.timeout_at(give_up):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+                self._check()
+            await self._travel()
+            return found
+
+    def register_script(self, text):
+        scripts = {WRITE: self._write, NUMBERS: self._numbers}
+
+        async def call(keys, args):
+            return await self._ask(scripts[text], [*keys], [*args])
+
+        return call
+
+    # --- scripts ---
+
+    def _stream(self, key):
+        return self._model.data.streams.setdefault(key, [])
+
+    def _time_of(self, entries):
+        return _numbers(entries[-1][0])[0] if entries else 0
+
+    def _numbered(self, numbers, fresh, epoch, known):
+        kept = self._model.data.numbers
+        found = kept.get(numbers)
+        if found is None or (found["epoch"] == epoch and found["last"] < known):
+            found = kept[numbers] = {"epoch": fresh, "last": 0, "template": 0}
+        return found
+
+    def _numbers(self, keys, args):
+        fresh = args[1]
+        return [self._numbers_of(keys[2 * at], fresh, *args[2 + 3 * at : 5 + 3 * at]) for at in range(len(keys) // 2)]
+
+    def _numbers_of(self, numbers, fresh, epoch, known, takes):
+        found = self._numbered(numbers, fresh, epoch, known)
+        template = 0
+        if takes and found["epoch"] == epoch:
+            found["template"] += 1
+            template = found["template"] if found["template"] <= LARGEST_TEMPLATE else 0
+        return [found["epoch"], found["last"], template]
+
+    def _write(self, keys, args):
+        origin, kept, _, _, _, fresh = args[:6]
+        answers = [self._model.now()]
+        is_stale = False
+        for at in range(len(keys) // 4):
+            stream, mark, numbers, templates = keys[4 * at : 4 * at + 4]
+            number, time, frame, epoch, known, made_for = args[6 + 6 * at : 12 + 6 * at]
+            if is_stale:
+                answers.append(-1)
+                continue
+            if int(self._model.data.marks.get(mark, 0)) >= number:
+                answers.append(0)
+                continue
+            found = None
+            if numbers:
+                found = self._numbered(numbers, fresh, epoch, known)
+                if made_for not in (0, found["epoch"]):
+                    is_stale = True
+                    answers.append(-1)
+                    continue
+                found["last"] += 1
+            entries = self._stream(stream)
+            time = max(time, self._time_of(entries) + 1)
+            assert time <= LATEST
+            entries[:] = [entry for entry in entries if _numbers(entry[0])[0] >= time - kept]
+            place = {} if found is None else {b"p": b"%d-%d" % (found["epoch"], found["last"])}
+            entries.append((b"%d-0" % time, {b"o": origin, b"n": b"%d" % number, **place, b"f": frame}))
+            self._model.data.marks[mark] = b"%d" % number
+            if found is None:
+                answers.append(time)
+                continue
+            self._model.log.append((stream, found["epoch"], found["last"], origin, number))
+            if made_for and frame[1] == MessageType.STREAM_TEMPLATE:
+                some = self._model.data.templates.setdefault(templates + b"%d" % found["epoch"], [])
+                some.append(b"%d:" % found["last"] + frame)
+                del some[:-TEMPLATES_KEPT]
+            answers.append(b"%d %d %d" % (time, found["epoch"], found["last"]))
+        self._model._wake()
+        return answers
+
+
+def _numbers(entry_id):
+    time, _, sequence = entry_id.partition(b"-")
+    return int(time), int(sequence)

@@ -1,0 +1,137 @@
+"""The model of Redis answers the backplane's commands as a real Redis does."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from recordings import optional
+from running import run
+from server.redis_server import redis_server
+
+from ecgframe import Codec, MessageType
+
+pytestmark = pytest.mark.slow
+
+optional("redis.asyncio")
+
+from server.redis_model import ModelRedis  # noqa: E402
+
+from ecgframe.server.redis.clock import RedisClock  # noqa: E402
+from ecgframe.server.redis.commands import Commands, Keys, own_pool, two_clients  # noqa: E402
+from ecgframe.server.redis.outbox import Message  # noqa: E402
+from ecgframe.server.redis.positions import NOTHING, Position  # noqa: E402
+from ecgframe.server.redis.stream import check_frame  # noqa: E402
+
+START = 1_705_314_660_000_000
+NAMES = ("ecg/1", "ecg/µ 2", "")
+_codec = Codec(version=4, compression=None)
+PLAIN = Codec(ndarray="binary").encode(MessageType.FEATURE_DATA, {"features": {}})
+TEMPLATE = _codec.encode_frame(
+    MessageType.STREAM_TEMPLATE,
+    {"template": 1, "stream": "ecg/1", "dtype": "int16", "rows": 0, "fields": {}},
+    timestamp=START,
+    stream_id=1,
+    sequence=1,
+).frame
+
+
+class Epochs:
+    """Names the random epochs in the order in which they come."""
+
+    def __init__(self):
+        self.names = {0: 0}
+
+    def of(self, position):
+        return None if position is None else (self.names.setdefault(position.epoch, len(self.names)), position.number)
+
+
+class RandomCommands:
+    """The same random commands for each Redis, and what it answered."""
+
+    def __init__(self, commands, seed):
+        self.commands = commands
+        self.random = random.Random(seed)
+        self.epochs = Epochs()
+        self.known = {name: [NOTHING] for name in NAMES}
+        self.told = []
+        self.number = 0
+        self.time = START
+
+    async def run(self, steps):
+        for _ in range(steps):
+            await self.random.choice([self.write, self.write, self.numbers, self.reserve, self.templates, self.read])()
+        return self.told
+
+    def some_position(self, name):
+        position = self.random.choice(self.known[name][-4:])
+        return position._replace(number=max(0, position.number + self.random.choice([0, 0, 0, 0, 0, 0, 3])))
+
+    def note(self, name, position):
+        if position is not None:
+            self.known[name].append(position)
+        return self.epochs.of(position)
+
+    async def write(self):
+        messages, times, known = [], [], []
+        for _ in range(self.random.randint(1, 4)):
+            name = self.random.choice(NAMES)
+            self.number += 1
+            self.time += self.random.choice([1, 1000, -5000])
+            made_for = self.random.choice(self.known[name]).epoch if name and self.random.random() < 0.3 else 0
+            frame = TEMPLATE if made_for else PLAIN
+            encoded = None if made_for else check_frame(PLAIN)
+            messages.append(
+                Message(self.number, name, self.time, encoded, PLAIN, frame if made_for else None, made_for)
+            )
+            times.append(self.time)
+            known.append(self.some_position(name) if name else NOTHING)
+        for message, written in zip(messages, await self.commands.write(messages, times, known), strict=True):
+            place = None if written.position is None else self.note(message.stream, written.position)
+            self.told.append(("written", written.time, place, written.is_stale))
+
+    async def numbers(self):
+        name = self.random.choice(NAMES[:2])
+        self.told.append(("numbers", self.note(name, await self.commands.numbers(name, self.some_position(name)))))
+        asked = [(name, self.some_position(name)) for name in NAMES[:2] for _ in range(2)]
+        for (name, _), position in zip(asked, await self.commands.all_numbers(asked), strict=True):
+            self.told.append(("all numbers", self.note(name, position)))
+
+    async def reserve(self):
+        name = self.random.choice(NAMES[:2])
+        self.told.append(("reserved", await self.commands.reserve_template(name, self.some_position(name))))
+
+    async def templates(self):
+        name = self.random.choice(NAMES[:2])
+        found = await self.commands.templates(name, self.random.choice(self.known[name]).epoch)
+        self.told.append(("templates", found))
+
+    async def read(self):
+        keys = self.commands._keys
+        found = await self.commands.read({keys.stream(name): b"0-0" for name in NAMES}, 1000, None)
+        for key, entries in found.items():
+            for id, fields in entries:
+                epoch, _, number = fields.get(b"p", b"0-0").partition(b"-")
+                place = Position(int(epoch), int(number))
+                self.told.append(("read", key, id, fields[b"n"], fields[b"f"], self.epochs.of(place)))
+        for name in NAMES:
+            self.told.append(("last", await self.commands.last_id(name)))
+        self.told.append(("marks", await self.commands.marks(NAMES)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_model_answers_as_redis_does(tmp_path, seed):
+    async def conversation(clients):
+        async with clients as (writing, reading):
+            clock = RedisClock(lambda: START)
+            keys = Keys("ecgframe:", b"me")
+            commands = Commands(writing, reading, keys=keys, origin=b"me", kept=10**15, max_bytes=2**30, clock=clock)
+            return await RandomCommands(commands, seed).run(120)
+
+    async def both(url):
+        real = await conversation(two_clients(own_pool(url)))
+        assert real == await conversation(ModelRedis(seed).clients("a"))
+        assert any(kind[0] == "written" and kind[3] for kind in real)
+
+    with redis_server(tmp_path) as server:
+        run(both(server.url))
