@@ -152,12 +152,13 @@ class Meter(Protocol):
         """
         ...
 
-    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+    def weigh_record(self, template: RecordTemplate, count: int, payload: memoryview) -> None:
         """Judge a record by what it stands for, before its samples are read.
 
         Args:
             template: its template.
             count: samples of each lead; at most as many as the bytes of the record can hold.
+            payload: the record, as packed.
 
         Raises:
             ProtocolError: the frame is refused.
@@ -1027,7 +1028,8 @@ class Codec:
         if template is None:
             raise unknown_template(number, stream_id)
         if meter is not None:
-            meter.weigh_record(template, min(count, (stop - start) * _SAMPLES_A_BYTE))
+            payload = flat.view(start, stop)
+            meter.weigh_record(template, min(count, (stop - start) * _SAMPLES_A_BYTE), payload)
         if batch is not None:
             batch.spent = (template.rows or 1) * count * _SAMPLE_SIZE
             if batch.spent > batch.left:

@@ -489,6 +489,9 @@ TEMPLATES_KEPT: Final = 64
 TEMPLATES_PER_MINUTE: Final = 16
 """Maximum number of new templates of one stream in a minute. Messages that need more are sent as MessagePack."""
 
+OPENED_TEMPLATES_PER_MINUTE: Final = 64
+"""Maximum number of new templates, and of new epochs, of an opened stream that a server takes in a minute."""
+
 MAX_TEMPLATES_PAYLOAD: Final = 4 * 1024 * 1024
 """Maximum size of all templates of one direction together, packed, in bytes."""
 

@@ -90,6 +90,7 @@ CLIENT_MAY_IMPORT = {
     "codec",
     "background",
     "errors",
+    "exact",
     "foreign_text",
     "messages",
     "protocol",

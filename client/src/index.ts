@@ -75,8 +75,22 @@ export {
   VERSIONS,
   type Version,
 } from "./protocol.js";
+export type {
+  AttachedPublisher,
+  PublishedOptions,
+  PublisherHost,
+  PublisherOwner,
+} from "./service/attached-publisher.js";
 export { ConnectionLost, NotAcknowledged } from "./service/backoff.js";
 export type { Gap } from "./service/cursor.js";
+export {
+  type Lost,
+  Publisher,
+  type PublisherStatistics,
+  type PublisherStatus,
+  type PublishOptions,
+  publisher,
+} from "./service/publisher.js";
 export type {
   StreamCallback,
   StreamMessage,

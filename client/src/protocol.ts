@@ -272,6 +272,9 @@ export const MAX_TEMPLATE_VALUES = 256;
 /** The latest templates of a stream: a writer uses only these, and the answer to SUBSCRIBE contains them. */
 export const TEMPLATES_IN_FORCE = 16;
 
+/** Maximum number of new templates of one stream in a minute. Messages that need more are sent as MessagePack. */
+export const TEMPLATES_PER_MINUTE = 16;
+
 /** Maximum number of templates of one stream that a reader keeps. */
 export const TEMPLATES_KEPT = 64;
 

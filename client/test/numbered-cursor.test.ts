@@ -11,12 +11,12 @@ class Driver {
   readonly cursor = new NumberedCursor("ecg");
   #time = 0n;
 
-  answered(next: number, epoch = EPOCH): unknown[] {
-    return told(this.cursor.answered({ epoch, next }, ++this.#time));
+  answered(next: number, epoch = EPOCH, ended: number | null = null): unknown[] {
+    return told(this.cursor.answered({ epoch, next, ended }, ++this.#time));
   }
 
-  changed(next: number, epoch: number): void {
-    this.cursor.changed({ epoch, next }, ++this.#time);
+  changed(next: number, epoch: number, ended: number | null = null): void {
+    this.cursor.changed({ epoch, next, ended }, ++this.#time);
   }
 
   take(number: number, overtakes = false, epoch = EPOCH): unknown[] {
@@ -304,6 +304,50 @@ test("whatever is lost, doubled, refused, or overtakes, over any connections and
     }
   });
   fc.assert(property, { numRuns: 1000 });
+});
+
+describe("an epoch whose end is known", () => {
+  test("tells exactly what was lost of it", () => {
+    const driver = begun(1);
+    driver.take(1);
+    driver.take(4, true);
+    driver.changed(1, 48, 7);
+    expect(driver.take(2)).toEqual(["message"]); // it was on its way
+    expect(driver.take(1, false, 48)).toEqual([3, "message"]); // 3, 5 and 6
+    expect(driver.take(5)).toEqual([]);
+    expect(driver.cursor.position).toEqual({ epoch: 48, after: 1 });
+  });
+
+  test("ends without a gap if nothing was lost", () => {
+    const driver = begun(1);
+    driver.changed(1, 48, 1);
+    expect(driver.take(1, false, 48)).toEqual(["message"]);
+    expect(driver.cursor.ended()).toEqual([]);
+  });
+
+  test("knows what it had if it goes on", () => {
+    const driver = begun(1);
+    driver.take(1);
+    expect(driver.answered(1, 48)).toEqual(["unknown"]); // another server, which has forgotten the publisher
+    driver.changed(1, EPOCH, 1);
+    expect(driver.take(1)).toEqual([]);
+    expect(driver.take(3)).toEqual([1, "message"]);
+    expect(driver.cursor.position).toEqual({ epoch: EPOCH, after: 3 });
+  });
+
+  test("counts with the one behind it", () => {
+    const driver = begun(1);
+    driver.take(1);
+    driver.take(3, true);
+    expect(driver.answered(4, 48, 6)).toEqual([3 + 3]); // 2, 4 and 5; then 1 to 3
+    expect(driver.cursor.position).toEqual({ epoch: 48, after: 3 });
+  });
+
+  test("is one of a few; many are a gap of unknown size", () => {
+    const driver = begun(1);
+    for (const epoch of [48, 49, 50, 51]) driver.changed(1, epoch, 2);
+    expect(told(driver.cursor.ended())).toEqual(["unknown", 1, 1]);
+  });
 });
 
 describe("a timestamp", () => {

@@ -8,6 +8,7 @@ from .client import Client, connect  # noqa: E402 - after the check for the libr
 from .cursor import Gap  # noqa: E402
 from .errors import ConnectionLost, NotAcknowledged  # noqa: E402
 from .message_queue import MessageQueue  # noqa: E402
+from .publisher import Lost, Publisher  # noqa: E402
 from .reconnecting import State  # noqa: E402
 from .subscription import Subscription  # noqa: E402
 
@@ -15,8 +16,10 @@ __all__ = [
     "Client",
     "ConnectionLost",
     "Gap",
+    "Lost",
     "MessageQueue",
     "NotAcknowledged",
+    "Publisher",
     "State",
     "Subscription",
     "connect",

@@ -11,6 +11,7 @@ from websockets.client import backoff
 from ..foreign_text import gated_logger
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Flag, MessageType
 from ..session import (
+    Acknowledged,
     ErrorReceived,
     Event,
     FrameRefused,
@@ -22,11 +23,13 @@ from ..session import (
     SubscriptionAnswered,
     Undelivered,
 )
+from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
 from .backoff import as_error
 from .callbacks import call_safely
 from .clock_offset import ClockOffset
 from .errors import NotAcknowledged
 from .outbound import Outbound
+from .publisher import Lost, Publisher, Samples
 from .reconnecting import ReconnectingConnection, State
 from .subscriptions import Subscriptions
 
@@ -117,12 +120,14 @@ class Client:
         self._subscriptions = Subscriptions(delays)
         self._offset = ClockOffset()
         self._outbound = Outbound()
+        self._publishers: dict[str, Publisher] = {}
+        self._latest_id = 0
         self._reconnecting = ReconnectingConnection(
             url,
             self._settings,
             reconnect=reconnect,
             on_event=self._on_event,
-            lost=self._subscriptions.disconnected,
+            lost=self._disconnected,
             was_refused=self._subscriptions.was_refused,
             entered=self._entered,
             options=websockets_options,
@@ -305,6 +310,69 @@ class Client:
             if attempts >= self._settings.acknowledgement_attempts:
                 raise NotAcknowledged(type, timestamp, attempts) from connection.said
 
+    def publisher(
+        self,
+        stream: str,
+        *,
+        samples: Samples = "as given",
+        memory_frames: int = MEMORY_FRAMES,
+        memory_bytes: int = MEMORY_BYTES,
+        on_lost: Callable[[Lost], object] | None = None,
+    ) -> Publisher:
+        """Publish on a stream so that each message arrives once. The result is a context manager that waits for that.
+
+        >>> async with client.publisher("ecg/bed-7") as publisher:
+        ...     await publisher.send(MessageType.ECG_DATA, {"signal": samples, "sampling_rate": 500})
+
+        In version 4, the client opens the stream: it numbers the messages, and sends the constant fields of ECG_DATA
+        once, as a template, and then records. After a reconnection, the server says which message it expects next, and
+        the client sends from there what it has in memory. What is no longer in memory is lost: ``on_lost`` is told how
+        many messages, and viewers of version 4 see the same number. Another client that opens the stream ends this
+        publisher.
+
+        Over a connection to a server before version 4, messages are sent as by ``send_message``: those that are in
+        transit when the connection is lost are lost. Messages that wait in memory then wait for version 4.
+
+        Args:
+            stream: its name.
+            samples: "exact" looks for integer counts behind a float64 signal, so that records hold those, and viewers
+                get the same floats in a fraction of the bytes.
+            memory_frames: messages that are kept, to be sent again.
+            memory_bytes: bytes of these, as encoded.
+            on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.
+
+        Raises:
+            ValueError: the name is empty or too long, there is a publisher of the stream already, or an argument is out
+                of range.
+            ConnectionLost: the client is closed.
+        """
+        self._reconnecting.check_open()
+        if not 0 < len(stream) <= MAX_STREAM_NAME:
+            raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
+        if stream in self._publishers:
+            raise ValueError(f"there is a publisher of {stream!r} already")
+        self._latest_id += 1
+        publisher = self._publishers[stream] = Publisher(
+            stream,
+            self._latest_id,
+            self._settings,
+            samples=samples,
+            memory_frames=memory_frames,
+            memory_bytes=memory_bytes,
+            on_lost=on_lost,
+            wall_clock_us=self._reconnecting.wall_clock_us,
+            send_message=self.send_message,
+            forget=self._forget_publisher,
+        )
+        connection = self._reconnecting.connection
+        if connection is not None and connection.session.established and not connection.session.closing:
+            publisher.connected(connection)
+        return publisher
+
+    def _forget_publisher(self, publisher: Publisher) -> None:
+        if self._publishers.get(publisher.stream) is publisher:
+            del self._publishers[publisher.stream]
+
     # --- measuring ---
 
     async def ping(self, timeout: float = DEFAULT_TIMEOUT) -> float:
@@ -366,6 +434,7 @@ class Client:
             "resent": counters.resent,
             "undelivered": counters.undelivered,
             "unclaimed": self._subscriptions.unclaimed,
+            "publishers": {publisher.stream: publisher.stats() for publisher in self._publishers.values()},
             "subscriptions": {subscription.stream: subscription.stats() for subscription in self._subscriptions},
         }
 
@@ -374,8 +443,15 @@ class Client:
     def _entered(self, state: State) -> None:
         if state is State.CLOSED:
             self._subscriptions.end(self._reconnecting.failure)
+            for publisher in list(self._publishers.values()):
+                publisher.end(self._reconnecting.failure)
         if self._on_state:
             call_safely(self._on_state, state)
+
+    def _disconnected(self) -> None:
+        self._subscriptions.disconnected()
+        for publisher in self._publishers.values():
+            publisher.disconnected()
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         if isinstance(event, Received):
@@ -394,12 +470,15 @@ class Client:
         self._offset = ClockOffset()
         self._subscriptions.connected(connection)
         self._reconnecting.established()
+        for publisher in self._publishers.values():
+            publisher.connected(connection)
 
     def _on_answer(self, connection: Connection, event: SubscriptionAnswered) -> None:
         self._subscriptions.answered(event, connection)
 
     def _on_error_received(self, connection: Connection, event: ErrorReceived) -> None:
-        if not self._subscriptions.dropped(event, connection):
+        over = [publisher for publisher in list(self._publishers.values()) if publisher.refused(event)]
+        if over or not self._subscriptions.dropped(event, connection):
             log.warning("%s reported an error: 0x%x %s", self._reconnecting.address, event.code, event.message)
         if self._on_error:
             call_safely(self._on_error, as_error(event.code, event.message))
@@ -417,7 +496,15 @@ class Client:
     def _on_round_trip(self, connection: Connection, event: RoundTrip) -> None:
         self._offset.add(event)
 
+    def _on_acknowledged(self, connection: Connection, event: Acknowledged) -> None:
+        for publisher in list(self._publishers.values()):
+            if publisher.acknowledged(event):
+                return
+
     def _on_undelivered(self, connection: Connection, event: Undelivered) -> None:
+        if not connection.over:
+            for publisher in self._publishers.values():
+                publisher.undelivered(event)
         if not connection.over:
             log.warning("%s was sent %d times and not acknowledged", event.type.name, event.attempts)
 
@@ -439,6 +526,7 @@ _EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = 
     FrameRefused: Client._on_refused,
     Numbered: Client._on_numbered,
     RoundTrip: Client._on_round_trip,
+    Acknowledged: Client._on_acknowledged,
     Undelivered: Client._on_undelivered,
 }
 

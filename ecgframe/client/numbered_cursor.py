@@ -33,14 +33,16 @@ class _Line:
         until: time of the last message in order, in microseconds since 1970. In the current epoch, it is
             ``StreamCursor.until``.
         ahead: numbers after ``after`` of messages that overtook.
+        end: number of the message that would have been next when the epoch ended; None as long as that is not known.
     """
 
-    __slots__ = ("after", "ahead", "epoch", "until")
+    __slots__ = ("after", "ahead", "end", "epoch", "until")
 
     def __init__(self, epoch: int, after: int) -> None:
         self.epoch = epoch
         self.after = after
         self.until: int | None = None
+        self.end: int | None = None
         self.ahead: set[int] = set()
 
     def has(self, number: int) -> bool:
@@ -67,7 +69,7 @@ class NumberedCursor:
         times: the position by time. This class updates it while messages are numbered.
     """
 
-    __slots__ = ("_change", "_had", "_lines", "_refused", "_refused_before", "_stream", "_times")
+    __slots__ = ("_change", "_ending", "_had", "_lines", "_refused", "_refused_before", "_stream", "_times")
 
     def __init__(self, stream: str, times: StreamCursor) -> None:
         self._stream = stream
@@ -76,6 +78,8 @@ class NumberedCursor:
         """One for each epoch; the current epoch is the last."""
         self._change: Gap | None = None
         """The gap at the last change of the epoch, reported before the next message in order; None without one."""
+        self._ending: list[tuple[_Line, int]] = []
+        """Epochs whose end is known, and when they ended; reported in the same way."""
         self._had: OrderedDict[int, _Line | None] = OrderedDict()
         """By their timestamps, the lines in which the latest messages came that the viewer has."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
@@ -105,9 +109,16 @@ class NumberedCursor:
     def ended(self) -> list[Gap]:
         """Note that no more messages will arrive. Returns the gaps that were not reported yet."""
         change, self._change = self._change, None
-        return [] if change is None else [change]
+        ending, self._ending = self._ending, []
+        gaps = [] if change is None else [change]
+        for line, timestamp in ending:
+            assert line.end is not None
+            if lost := line.lost_before(line.end):
+                gaps.append(Gap(self._stream, timestamp if line.until is None else line.until, timestamp, lost))
+            line.go_on_from(line.end - 1)
+        return gaps
 
-    def answered(self, epoch: int, next: int, start: int | None, timestamp: int) -> list[Gap]:
+    def answered(self, epoch: int, next: int, start: int | None, timestamp: int, ended: int | None = None) -> list[Gap]:
         """Note that the server granted the subscription over a new connection.
 
         Args:
@@ -116,6 +127,8 @@ class NumberedCursor:
             start: the time from which messages follow, if some before may be missing and the server does not know how
                 many.
             timestamp: of the answer.
+            ended: the number of the message that would have been next in the epoch in which this side resumes, if that
+                has ended and is the one before.
 
         Returns:
             The messages that are lost.
@@ -132,25 +145,43 @@ class NumberedCursor:
         # Another epoch, or the same one with smaller numbers, which the protocol forbids.
         before = self._times.until
         missing = self._times.answered(start, timestamp)
-        if line is not None and not missing:
-            missing = [Gap(self._stream, timestamp if before is None else before, timestamp, None)]
-        self._lines = [_Line(epoch, next - 1)]
+        since = timestamp if before is None else before
+        if line is not None and line.epoch != epoch and ended is not None:
+            lost = line.lost_before(ended) + next - 1
+            missing = [Gap(self._stream, since, timestamp, lost)] if lost else []
+        elif line is not None and not missing:
+            missing = [Gap(self._stream, since, timestamp, None)]
+        # A publisher may go on in its epoch when the server has forgotten it, and send again what is had.
+        earlier = [one for one in self._lines[-1:] if one.epoch != epoch]
+        self._lines = [*earlier, _Line(epoch, next - 1)]
         return [*gaps, *missing]
 
-    def changed(self, epoch: int, next: int, timestamp: int) -> None:
+    def changed(self, epoch: int, next: int, timestamp: int, ended: int | None = None) -> None:
         """Note an answer without a request: the stream may have begun another epoch.
 
         Messages of the previous epoch may still arrive, so the gap is reported with the first message in order of the
-        new one. An answer about a known epoch changes nothing, as messages before ``next`` may still arrive.
+        new one. An answer about the current epoch changes nothing, as messages before ``next`` may still arrive.
+
+        Args:
+            epoch: that begins, or goes on.
+            next: the number of the first message that follows in it.
+            timestamp: of the answer.
+            ended: the number of the message that would have been next in the previous epoch; None if that is unknown.
         """
-        if self._line_of(epoch) is not None:
+        known = self._line_of(epoch)
+        if known is not None and self._is_present(known):
             return
         if self._lines:
             line, until = self._lines[-1], self._times.until
             line.until = until
             since = timestamp if until is None else until
-            self._change = Gap(self._stream, since if self._change is None else self._change.start, timestamp, None)
-        self._lines = [*self._lines, _Line(epoch, next - 1)][-EPOCHS:]
+            if ended is not None and len(self._ending) < EPOCHS:
+                line.end = ended
+                self._ending.append((line, timestamp))
+            else:
+                self._change = Gap(self._stream, since if self._change is None else self._change.start, timestamp, None)
+        others = [line for line in self._lines if line is not known]
+        self._lines = [*others, known or _Line(epoch, next - 1)][-EPOCHS:]
 
     def take(self, message: Message, epoch: int) -> list[Message | Gap]:
         """Note that a message arrived.
@@ -187,7 +218,8 @@ class NumberedCursor:
             return self._take_ahead(message, line, number, timestamp)
         gaps = self._reach(line, number, timestamp)
         line.until = timestamp
-        if self._is_present(line) or self._change is not None:  # otherwise, the current epoch sets the time
+        # Otherwise, the current epoch sets the time.
+        if self._is_present(line) or self._change is not None or self._ending:
             self._times.follow(timestamp)
         return [*gaps, message]
 

@@ -119,7 +119,8 @@ class Subscription(MessageQueue):
         if epoch is not None:
             items = self.numbers.take(message, epoch)
         elif self.numbers.epoch is not None:
-            items = [message]  # it does not belong to the stream, and does not move the position
+            # It does not belong to the stream, and does not move the position; after a resume, it may come again.
+            items = [message] if self.cursor.follow_ahead(message.timestamp or 0) else []
         else:
             items = self.cursor.take(message, self._server_now())
         if not items or items[-1] is not message:
@@ -139,9 +140,9 @@ class Subscription(MessageQueue):
         """Process a message of this stream that was refused."""
         self._put_gaps(self.numbers.refused(epoch, number))
 
-    def changed(self, epoch: int, next: int, timestamp: int) -> None:
+    def changed(self, epoch: int, next: int, timestamp: int, ended: int | None = None) -> None:
         """Note an answer without a request. See ``NumberedCursor.changed``."""
-        self.numbers.changed(epoch, next, timestamp)
+        self.numbers.changed(epoch, next, timestamp, ended)
 
     @property
     def was_granted(self) -> bool:
@@ -162,13 +163,14 @@ class Subscription(MessageQueue):
         timestamp: int | None = None,
         epoch: int | None = None,
         next: int | None = None,
+        ended: int | None = None,
     ) -> None:
         """Note the server's answer, which has no timestamp before V3. See ``StreamCursor.answered``."""
         self.status = "subscribed"
         self._answered.set()
         self._pauses = None
         if timestamp is not None and epoch is not None and next is not None:
-            self._put_gaps(self.numbers.answered(epoch, next, start, timestamp))
+            self._put_gaps(self.numbers.answered(epoch, next, start, timestamp, ended))
             return
         self._put_gaps(self.numbers.forget())
         if timestamp is not None:

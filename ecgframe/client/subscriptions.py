@@ -199,7 +199,7 @@ class Subscriptions:
         """Process an answer without a request: the server has begun another epoch."""
         subscription = self.find(stream)
         if subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
-            subscription.changed(answer.epoch, answer.next, answer.timestamp)
+            subscription.changed(answer.epoch, answer.next, answer.timestamp, answer.ended)
 
     def dropped(self, error: ErrorReceived, connection: Connection) -> bool:
         """Process an ERROR if it is a drop notice.
@@ -230,7 +230,7 @@ class Subscriptions:
 
     def _handle_answer(self, subscription: Subscription, answer: SubscriptionAnswered) -> None:
         if answer.status == "subscribed":
-            subscription.granted(answer.start, answer.timestamp, answer.epoch, answer.next)
+            subscription.granted(answer.start, answer.timestamp, answer.epoch, answer.next, answer.ended)
             return
         if answer.code is None and subscription.was_granted:
             self._ask_later(subscription)

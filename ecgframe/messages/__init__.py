@@ -254,6 +254,8 @@ class SubscriptionAck(_From, total=False):
         epoch: from version 4 on: which life of the stream's numbers.
         next: from version 4 on: the number of the first message that follows.
         templates: from version 4 on: the frames of the templates in force before ``next``.
+        ended: from version 4 on, if another epoch begins: the number of the message that would have been next in the
+            epoch before.
     """
 
     stream: Required[Text]
@@ -263,6 +265,7 @@ class SubscriptionAck(_From, total=False):
     epoch: Annotated[Epoch, Since(4)]
     next: Annotated[int, rules.integer_within(1, LARGEST_SEQUENCE), Since(4)]
     templates: Annotated[Sequence[bytes], rules.list_of_bytes(TEMPLATES_IN_FORCE), Since(4)]
+    ended: Annotated[int, rules.integer_within(1, LARGEST_SEQUENCE), Since(4)]
 
 
 class _OfTemplate(TypedDict, total=False):

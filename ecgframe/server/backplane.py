@@ -10,7 +10,7 @@ from ..protocol import LARGEST_TIMESTAMP
 
 if TYPE_CHECKING:
     from ..messages.templates import Template
-    from .numbering import Record
+    from ..session.record_writer import Record
 
 EVERYONE: Final = ""
 """The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter, thread_time
-from typing import Final
+from typing import Any, Final
 
 from ..background.threads import DECODED_AT_ONCE, in_thread
 from ..errors import ERRORS, ProtocolError
@@ -18,6 +18,8 @@ from ..session import (
     Event,
     FrameRefused,
     Negotiated,
+    Numbered,
+    OpeningRequested,
     PingUnanswered,
     Received,
     ServerSession,
@@ -36,6 +38,7 @@ from .limits import Limits
 from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
+from .publisher import Publisher
 from .stats import ServerStats
 from .stream import Stream
 from .streams import StreamClock
@@ -48,13 +51,28 @@ NO_CLOSE: Final = 1006
 READ_WHILE_CLOSING: Final = 1000
 """Messages that are read from a peer while waiting for its close frame; after that many the connection is dropped."""
 
-FOR_THE_APPLICATION: Final = (Received, SubscribeRequested, UnsubscribeRequested)
+FOR_THE_APPLICATION: Final = (Received, Numbered, OpeningRequested, SubscribeRequested, UnsubscribeRequested)
 """Events that wait in the inbox for the application; all others are handled at once."""
 
 
 SMALL: Final = 256
 """Bytes of a message that is measured by the monotonic clock. The clock of a thread is a system call, and on a virtual
 machine two of them may take ten times as long as a PONG."""
+
+
+class StreamRefused(Exception):
+    """A message of an opened stream, or an opening, is refused.
+
+    Args:
+        error: which the peer is sent.
+        stream: name of the stream.
+        epoch: of the publisher's numbers.
+    """
+
+    def __init__(self, error: ProtocolError, stream: str, epoch: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.details = {"stream": stream, "epoch": epoch}
 
 
 def is_data(message: bytes) -> bool:
@@ -120,6 +138,7 @@ class Connection:
         connected_at: when the connection was opened, in microseconds since 1970.
         close_code: code with which the connection was closed; ``NO_CLOSE`` while it is open, and if there was none.
         subscriptions: the streams that the connection watches, by name.
+        opened: the publishers of the streams that it has opened, by name.
     """
 
     def __init__(self, id: str, link: Link, shared: Shared) -> None:
@@ -142,6 +161,7 @@ class Connection:
         self.connected_at = shared.wall_clock_us()
         self.close_code = NO_CLOSE
         self.subscriptions: dict[str, Stream] = {}
+        self.opened: dict[str, Publisher] = {}
         self._shared = shared
         self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
@@ -166,6 +186,7 @@ class Connection:
             await self._finish_and_close()
         finally:
             self.leave()
+            self._let_go_of_streams()
             await self._stop()
 
     # --- streams ---
@@ -190,17 +211,8 @@ class Connection:
             self.session.answer_subscription(name, "subscribed", binding=binding)
         else:
             self._take_back(name)
-            if self._resume_by_number(stream, request, clock):
-                start = None
-            elif since is None:
-                start = self._follow(stream, clock)
-            elif request.is_moment or not self.session.timed:
-                start = stream.resume_at(self.writer, since, clock.now)
-            elif clock.is_shared:
-                start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
-            else:
-                start = stream.resume_after(self.writer, since)
-            binding = stream.binding(self.writer)
+            start, after = self._begin(stream, request, clock)
+            binding = stream.binding(self.writer, request.epoch, after)
             if binding is not None and since is None:
                 start = None  # its numbers say it
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding)
@@ -208,6 +220,26 @@ class Connection:
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
+
+    def _begin(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> tuple[int | None, int]:
+        """Watch a stream from where the peer wants to.
+
+        Returns:
+            The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it; and
+            the number after which they follow, 0 if it is not that of the peer.
+        """
+        since = request.since
+        if self._resume_by_number(stream, request, clock):
+            return None, request.after or 0
+        if self._resume_behind_an_epoch(stream, request):
+            return None, 0
+        if since is None:
+            return self._follow(stream, clock), 0
+        if request.is_moment or not self.session.timed:
+            return stream.resume_at(self.writer, since, clock.now), 0
+        if clock.is_shared:
+            return stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole), 0
+        return stream.resume_after(self.writer, since), 0
 
     def _resume_by_number(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> bool:
         """Watch from a number on, if the peer named one of an epoch that is known here. Returns whether it did."""
@@ -218,12 +250,28 @@ class Connection:
         if request.after is None or request.epoch is None:
             return False
         ids = numbering.ids_of(request.epoch)
-        if numbering.id in ids and request.after >= numbering.next:
+        if numbering.id in ids and request.after >= numbering.next and numbering.publisher is None:
             if clock.is_whole or not numbering.is_shared:
                 return False  # no message has that number
             stream.resume_ahead(self.writer, request.after)
             return True
+        # A publisher may send again what the viewer has, to a server that has forgotten it.
         return stream.resume_within(self.writer, ids, request.after)
+
+    def _resume_behind_an_epoch(self, stream: Stream, request: SubscribeRequested) -> bool:
+        """Watch from the beginning of the present epoch on, if the peer named the one before, whose end is known.
+
+        Returns:
+            True if it did.
+        """
+        numbering = stream.numbering
+        if numbering is None or self.session.version < 4 or request.after is None:
+            return False
+        before = numbering.present.before
+        if before is None or before[0] != request.epoch:
+            return False
+        stream.resume_after_number(self.writer, 0)
+        return True
 
     def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
         """Watch from now on.
@@ -374,10 +422,12 @@ class Connection:
     def _dispatch(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
         for event in events:
             if isinstance(event, FOR_THE_APPLICATION):
-                held = event.memory if isinstance(event, Received) else len(event.stream)
+                held = event.memory if isinstance(event, (Received, Numbered)) else len(event.stream)
                 self._inbox.put(Item(event, Item.OVERHEAD + held, now))
-            else:
-                self._note(event, message)
+                continue
+            self._note(event, message)
+            if isinstance(event, FrameRefused) and event.of_stream is not None:
+                self._inbox.put(Item(event, Item.OVERHEAD, now))  # in its turn, its number is passed over
 
     def _note(self, event: Event, message: bytes | str | None = None) -> None:
         match event:
@@ -401,6 +451,9 @@ class Connection:
         """Handle a message or a request of the peer. A failure is answered with an ERROR that has no details."""
         try:
             await self._shared.serve(self, item.event)
+        except StreamRefused as refused:
+            self.refuse(refused.error.code, str(refused.error), details=refused.details)
+            return  # not acknowledged
         except ProtocolError as error:
             self.refuse(error.code, str(error))
         except Exception as error:
@@ -420,7 +473,9 @@ class Connection:
 
     def _finish(self, item: Item) -> None:
         event, session, now = item.event, self.session, self.now()
-        if isinstance(event, Received):
+        if isinstance(event, Numbered):
+            session.acknowledge(event.message)
+        elif isinstance(event, Received):
             session.acknowledge(event.message)
             seconds = now - item.received_at
             self._observe_seconds(seconds)
@@ -429,18 +484,21 @@ class Connection:
         if session.has_waiting:
             self.writer.pump(now)
 
-    def refuse(self, code: ErrorCode, text: str, *, close: CloseCode | None = None) -> None:
+    def refuse(
+        self, code: ErrorCode, text: str, *, details: dict[str, Any] | None = None, close: CloseCode | None = None
+    ) -> None:
         """Send an ERROR to the peer; does nothing if the connection is closing.
 
         Args:
             code: code of the error.
             text: its text.
+            details: its details.
             close: code with which to close the connection; None keeps it open.
         """
         if self.session.closing:
             return
         self._shared.stats.errors[code] += 1
-        self.session.refuse(code, text, close=close)
+        self.session.refuse(code, text, details=details, close=close)
         self._shared.hooks.report(self.info, ERRORS[code](text), None)
         self._log.refused(code)
         self.writer.flush()
@@ -497,6 +555,14 @@ class Connection:
         for event in self.session.lost():
             self._note(event)
         self._log.closed(self.close_code, self.session)
+
+    def _let_go_of_streams(self) -> None:
+        """Note that this connection publishes on its streams no more, once its messages are handled."""
+        now = self.now()
+        for publisher in self.opened.values():
+            if publisher.owner is self:
+                publisher.owner, publisher.left_at = None, now
+        self.opened.clear()
 
     def abort(self) -> None:
         """Drop the connection, and the events that wait for the application."""

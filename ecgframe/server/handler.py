@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
-from ..errors import MessageTooLarge
+from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
-from ..session import Encoding, Outgoing, RateLimit, Settings, Totals, encode_frame, prepare_outgoing
+from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
 from .backplane import EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
@@ -26,12 +26,13 @@ from .logs import log_failure, logger
 from .memory import InboxesLimit
 from .open_files import LimitWatch
 from .pace import Pace
-from .peer_requests import Requests
+from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
 from .publication import CANONICAL, Publication
+from .publisher import Verdict
 from .stats import ServerStats
-from .stream import Source
-from .streams import Streams
+from .stream import Source, Stream
+from .streams import Streams, TooManyStreams
 from .tasks import begin
 from .timestamps import Timestamps
 from .turns import Turns
@@ -40,10 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import EncodedFrame, Message
+    from ..session.record_writer import Wanted
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
-    from .numbering import Wanted
-    from .stream import Stream
 
 MAX_BURST: Final = 0.005
 """Seconds for which callers may publish before other tasks get a turn of the event loop."""
@@ -136,7 +136,16 @@ class WebSocketBinaryHandler:
             on_undelivered=on_undelivered,
             on_error=on_error,
         )
-        requests = Requests(hooks, self.limits, self._streams, self.publish, self._pass_to_others)
+        requests = Requests(
+            hooks,
+            self.limits,
+            self._streams,
+            self.publish,
+            self._pass_to_others,
+            self._publish_opened,
+            self._wall_clock_us,
+            opens=isinstance(self._backplane, LocalBackplane),
+        )
         self._shared = Shared(
             settings=self.settings,
             limits=self.limits,
@@ -255,7 +264,7 @@ class WebSocketBinaryHandler:
             if encoded is None:
                 timestamp = await self._publish_large(stream, message_type, data, flags)
             else:
-                source = Source(data, samples == "exact")
+                source = Source(data, is_exact=samples == "exact")
                 if self._numbered is not None:
                     timestamp = await self._publish_numbered(entry, self._numbered, timestamp, encoded, source)
                 else:
@@ -267,6 +276,57 @@ class WebSocketBinaryHandler:
         self._stats.publish_seconds.observe(perf_counter() - started)
         await self._yield_to_others(self._now())
         return timestamp
+
+    async def _publish_opened(self, owner: Connection, event: Received) -> bool:
+        """Publish a message of a stream that a connection has opened, under the publisher's number.
+
+        Returns:
+            True if it is new. A message that came before, or comes too late, is not published.
+
+        Raises:
+            PermissionDenied: the connection has not opened the stream, or another one has opened it since.
+            Exception: those of ``publish``.
+        """
+        message, place = event.message, event.stream
+        assert place is not None
+        data, number = message.data, message.sequence or 0
+        flags, ahead = int(message.flags) & Flag.PRIORITY, overtakes(message)
+        if isinstance(data, dict) and data.get("stream") != place.name:
+            raise InvalidDataFormat(f"a message of the stream {place.name!r} that names another one in its map")
+        verdict = Verdict.HAD
+
+        def admit(entry: Stream) -> bool:
+            """Take the number. From then on, nothing is awaited until the message is delivered."""
+            nonlocal verdict
+            verdict = checked_publisher(entry, place.epoch, owner).take(number, overtakes=ahead)
+            if verdict is Verdict.NEW:
+                entry.source = Source(data, number=number, record=event.record)
+            return verdict is Verdict.NEW
+
+        try:
+            with self._streams.hold(place.name) as entry:
+                await self._streams.join(entry)
+                verdict = checked_publisher(entry, place.epoch, owner).look(number)
+                if verdict is Verdict.NEW:
+                    await self._publish_admitted(entry, message.type, data, flags, admit)
+        except TooManyStreams as error:
+            raise RateLimitExceeded(str(error)) from error
+        if verdict is Verdict.LOST:
+            raise InvalidDataFormat(f"message {number} comes too late: viewers were told that it is lost")
+        return verdict is Verdict.NEW
+
+    async def _publish_admitted(
+        self, entry: Stream, type: MessageType, data: Any, flags: int, admit: Callable[[Stream], bool]
+    ) -> None:
+        """Encode a message, and publish it if ``admit`` then still returns True."""
+        encoded, timestamp = self._encode(entry.name, type, data, flags)
+        try:
+            if encoded is None:
+                await self._publish_large(entry.name, type, data, flags, admit=lambda: admit(entry))
+            elif admit(entry):
+                await self._backplane.publish(entry.name, timestamp, encoded)
+        finally:
+            entry.source = None
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
         """Send a message to all connections of all servers, with the flag BROADCAST for peers that support it.
@@ -440,16 +500,17 @@ class WebSocketBinaryHandler:
         """Publish a template for the messages that follow."""
         numbering = entry.numbering
         assert numbering is not None
-        numbering.await_template(wanted, self._now())
+        writer = numbering.writer
+        writer.await_template(wanted, self._now())
         with self._streams.hold(entry.name) as held:
             try:
                 await backplane.publish_template(
-                    held.name, timestamp, numbering.epoch, partial(numbering.make_template, wanted)
+                    held.name, timestamp, numbering.epoch, partial(writer.make_template, wanted)
                 )
             except Exception as error:
                 log_failure("publishing a template", error, stream=held.name)
             finally:
-                numbering.await_no_longer(wanted)
+                writer.await_no_longer(wanted)
 
     async def _publish_to_all(self, encoded: EncodedFrame, timestamp: int, sender: Connection | None) -> int:
         key = _header_of(encoded.frame)
@@ -503,10 +564,12 @@ class WebSocketBinaryHandler:
         flags: Flag | int,
         *,
         sender: Connection | None = None,
+        admit: Callable[[], bool] | None = None,
     ) -> int:
         """Encode a message in a thread and publish it, in order with other messages on the stream.
 
-        Urgent messages do not wait for those that are not urgent.
+        Urgent messages do not wait for those that are not urgent. If ``admit`` returns False, when the message is
+        encoded, it is not published.
         """
         type, flags = _for_many(message_type, flags)
         async with self._lanes.turn(_lane(stream, type, flags)):
@@ -518,6 +581,8 @@ class WebSocketBinaryHandler:
             self._stats.note_encoded(encoded)
             if stream == EVERYONE:
                 return await self._publish_to_all(encoded, timestamp, sender)
+            if admit is not None and not admit():
+                return timestamp
             return await self._backplane.publish(stream, timestamp, encoded)
 
     async def _send_large(self, connection: Connection, type: MessageType, data: Any, flags: Flag | int) -> int:

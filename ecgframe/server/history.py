@@ -73,6 +73,11 @@ class Ring:
         self._publications: deque[Publication] = deque()
         self._templates: deque[int] = deque(maxlen=KEPT_NUMBERS)
 
+    @property
+    def seconds(self) -> float:
+        """Age at which a publication is dropped."""
+        return self._seconds
+
     def __len__(self) -> int:
         return len(self._publications)
 
@@ -176,6 +181,10 @@ class Ring:
     def start_from(self, number: int) -> Iterator[Publication]:
         """Iterate over the publications from a number on."""
         return islice(self._publications, max(0, number - self.first), None)
+
+    def newest_first(self) -> Iterator[Publication]:
+        """Iterate over the publications, the newest first."""
+        return reversed(self._publications)
 
     def _note_growth(self, publication: Publication, before: int) -> None:
         if publication.kept and publication.nbytes > before:

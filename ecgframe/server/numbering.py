@@ -8,24 +8,18 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable
-from itertools import count
+from itertools import count, islice
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from ..errors import ProtocolError
 from ..exact import ExactSamples
-from ..messages.templates import Content, Scale, Template, record_content, template_key
-from ..protocol import (
-    LARGEST_SEQUENCE,
-    LARGEST_TEMPLATE,
-    TEMPLATES_IN_FORCE,
-    TEMPLATES_PER_MINUTE,
-    MessageType,
-)
+from ..messages.templates import Template
+from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
-
-MINUTE: Final = 60.0
+from ..session.record_writer import Counts, Record, RecordWriter, Wanted
+from .publisher import Publisher
 
 ALL_TEMPLATES: Final = 64 * 1024 * 1024
 """Bytes of memory that the templates of all streams of a server may take; beyond, messages travel as MessagePack."""
@@ -72,34 +66,6 @@ class InForce(NamedTuple):
     outgoing: Outgoing
 
 
-class Record(NamedTuple):
-    """A message as a record.
-
-    Attributes:
-        template: by which it is read.
-        payload: with the filter that is smaller.
-    """
-
-    template: Template
-    payload: bytes
-
-
-class Wanted(NamedTuple):
-    """What a template is to be made of that has no number yet.
-
-    Attributes:
-        content: of the message that needs it.
-        missing: see ``Template``.
-        scale: see ``Template``.
-        key: see ``Template``.
-    """
-
-    content: Content
-    missing: int | None
-    scale: Scale | None
-    key: bytes
-
-
 class Epoch:
     """One life of the numbers of a stream.
 
@@ -108,67 +74,98 @@ class Epoch:
         epoch: its name. Two lives of one name are the same epoch, which was left and taken up again.
         next: the number of the next message.
         limit: shared by all streams.
+        publisher: who has opened the stream and gives it its numbers; None if servers do.
+        before: the name of the epoch before it, and the number of the message that would have been next there; None if
+            that is not known.
 
     Attributes:
         id: as passed.
         epoch: as passed.
-        next: the number of the next message.
-        latest: the largest number of a template.
+        publisher: as passed.
+        before: as passed.
     """
 
-    def __init__(self, id: int, epoch: int, next: int, limit: TemplatesLimit) -> None:
+    def __init__(
+        self,
+        id: int,
+        epoch: int,
+        next: int,
+        limit: TemplatesLimit,
+        publisher: Publisher | None = None,
+        before: tuple[int, int] | None = None,
+    ) -> None:
         self.id = id
         self.epoch = epoch
-        self.next = next
-        self.latest = 0
+        self.publisher = publisher
+        self.before = before
+        self._next = next
         self._limit = limit
         self._templates: deque[InForce] = deque()
-        self._by_key: dict[bytes, Template] = {}  # those that are written with, the oldest first
+
+    @property
+    def next(self) -> int:
+        """The number of the next message in order."""
+        return self._next if self.publisher is None else self.publisher.line + 1
+
+    def go_on_from(self, next: int) -> None:
+        """Note that the next message has at least that number."""
+        self._next = max(self._next, next)
 
     def take(self) -> StreamPosition:
         """Return the position of the next message, and go on to the one after it."""
-        position = StreamPosition(self.id, self.next)
-        self.next += 1
+        position = StreamPosition(self.id, self._next)
+        self._next += 1
         return position
 
-    def find(self, key: bytes) -> Template | None:
-        """Return the template with that key among those to write with."""
-        return self._by_key.get(key)
+    def binding(self, next: int, *, tells_end: bool = False) -> Binding:
+        """Return what a viewer is told whose first message has the number ``next``.
 
-    def binding(self, next: int) -> Binding:
-        """Return what a viewer is told whose first message has the number ``next``."""
+        Args:
+            next: the number.
+            tells_end: whether it was told of the epoch before, so that it is told the end of that.
+        """
         before = [one.outgoing.frame for one in self._templates if one.number < next]
-        return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]))
+        ended = self.before[1] if tells_end and self.before is not None else None
+        return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]), ended)
 
-    def write_with(self, template: Template, outgoing: Outgoing, number: int, oldest: int) -> None:
-        """Write records with a template from now on.
+    def keep(self, template: Template, outgoing: Outgoing, number: int, oldest: int) -> bool:
+        """Keep a template for viewers to come.
 
         Args:
             template: the template.
             outgoing: its frame.
             number: of the template in the stream.
             oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
+
+        Returns:
+            True if no later template is kept.
         """
-        self.latest = max(self.latest, template.number)
         is_latest = not self._templates or self._templates[-1].number < number
-        self._by_key[template.key] = template
         self._templates.append(InForce(template, number, outgoing))
         if not is_latest:
             self._templates = deque(sorted(self._templates, key=attrgetter("number")))
-            self._by_key = {one.template.key: one.template for one in self._templates}
-        while len(self._by_key) > TEMPLATES_IN_FORCE:
-            del self._by_key[next(iter(self._by_key))]
         self._limit.used += _memory_of(template)
         while sum(one.number < oldest for one in self._templates) > TEMPLATES_IN_FORCE:
             self._drop_oldest()
+        return is_latest
+
+    @property
+    def templates(self) -> list[Template]:
+        """The templates that are kept, the latest last."""
+        return [one.template for one in self._templates]
 
     def has(self, number: int) -> bool:
         """Return whether the template with that number in the stream is known."""
         return any(one.number == number for one in self._templates)
 
-    def end(self) -> None:
-        """Note that no more messages come: nothing is written any more, but its templates are still sent."""
-        self._by_key.clear()
+    def in_force(self, number: int) -> Template | None:
+        """Return one of the 16 latest templates by its number; None if it is not among them."""
+        latest = islice(reversed(self._templates), TEMPLATES_IN_FORCE)
+        return next((one.template for one in latest if one.template.number == number), None)
+
+    def known(self, number: int) -> Template | None:
+        """Return a template that is kept, by its number; None if there is none."""
+        return next((one.template for one in self._templates if one.template.number == number), None)
 
     def close(self) -> None:
         """Give up the templates."""
@@ -182,8 +179,8 @@ class Epoch:
 class Numbering:
     """The numbers of a stream. It outlives ``Stream`` objects, which are forgotten when nothing needs them.
 
-    Without another server, there is one epoch. Servers that share Redis take the epochs and numbers from there, and
-    each has epochs of its own for messages without numbers.
+    Without another server, an epoch ends when a client opens the stream, or does not publish on it any more. Servers
+    that share Redis take the epochs and numbers from there, and each has its own for messages without numbers.
 
     Args:
         name: of the stream.
@@ -195,6 +192,7 @@ class Numbering:
         makes_records: whether records are made: a viewer has been there that reads them.
         present: the epoch of new messages.
         is_shared: whether other servers have the numbers of the present epoch, too.
+        writer: the templates of the records that this server makes in the present epoch.
     """
 
     def __init__(self, name: str, id: int, limit: TemplatesLimit, draw_id: Callable[[], int] | None = None) -> None:
@@ -207,7 +205,7 @@ class Numbering:
         self._draw_id = draw_id or count(id + 1).__next__
         self._exact: ExactSamples | None = None
         self._made_at: deque[float] = deque()
-        self._wanted: dict[bytes, None] = {}
+        self.writer = self._new_writer()
 
     @property
     def id(self) -> int:
@@ -221,8 +219,13 @@ class Numbering:
 
     @property
     def next(self) -> int:
-        """The number of the next message."""
+        """The number of the next message in order."""
         return self.present.next
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Who has opened the stream and gives it its numbers; None if servers do."""
+        return self.present.publisher
 
     def take(self) -> StreamPosition:
         """Return the position of the next message, and go on to the one after it."""
@@ -244,13 +247,28 @@ class Numbering:
         """Return the ids of an epoch, by its name."""
         return {one.id for one in (*self._earlier, self.present) if one.epoch == epoch}
 
+    def since(self, id: int, until: int) -> list[Epoch]:
+        """Return the epochs after the one with the first id, up to the one with the second."""
+        return [one for one in (*self._earlier, self.present) if id < one.id <= until]
+
     def begin(self, epoch: int | None, next: int) -> None:
         """Begin another epoch: that of a message of another server, or one of this server if it is None."""
-        self.present.end()
-        self._earlier.append(self.present)
-        self.present = Epoch(self._draw_id(), epoch or _fresh_epoch(), next, self._limit)
+        self._begin(Epoch(self._draw_id(), epoch or _fresh_epoch(), next, self._limit))
         self.is_shared = epoch is not None
-        self._wanted.clear()
+
+    def begin_opened(self, publisher: Publisher | None) -> None:
+        """Begin another epoch, and tell viewers where the present one ended.
+
+        Args:
+            publisher: who opens the stream; None if the server goes on to number it.
+        """
+        epoch = _fresh_epoch() if publisher is None else publisher.epoch
+        self._begin(Epoch(self._draw_id(), epoch, 1, self._limit, publisher, (self.epoch, self.next)))
+
+    def _begin(self, epoch: Epoch) -> None:
+        self._earlier.append(self.present)
+        self.present = epoch
+        self.writer = self._new_writer()
 
     def forget_before(self, id: int) -> None:
         """Forget the epochs before the one with that id: none of their messages is kept."""
@@ -274,15 +292,7 @@ class Numbering:
             The record, and its template if that is new: ``encode_template`` has to come before the record, and
             ``write_with`` after the template was sent. None, None if the message has to travel as MessagePack.
         """
-        record, wanted = self.shared_record_of(data, now, exact=exact, max_payload=max_payload)
-        if wanted is None:
-            return record, None
-        try:
-            template = self.make_template(wanted, self.present.latest + 1)
-            payload = _payload_of(template, wanted.content, max_payload)
-        except (ProtocolError, TypeError, ValueError, OverflowError):
-            return None, None
-        return Record(template, payload), template
+        return self.writer.record_of(data, now, counts=self._counts_of(data, exact=exact), max_payload=max_payload)
 
     def shared_record_of(
         self, data: Any, now: float, *, exact: bool, max_payload: int
@@ -298,37 +308,8 @@ class Numbering:
         Returns:
             The record; if there is none because its template is not there, what that has to be made of.
         """
-        found = self._content_of(data, exact=exact)
-        if found is None:
-            return None, None
-        content, missing, scale = found
-        try:
-            key = template_key(content, missing=missing, scale=scale)
-            template = self.present.find(key)
-            if template is not None:
-                return Record(template, _payload_of(template, content, max_payload)), None
-            wanted = Wanted(content, missing, scale, key)
-            if key in self._wanted or not self._may_make(now):
-                return None, None
-            trial = self.make_template(wanted, LARGEST_TEMPLATE)
-            if self._limit.used + _memory_of(trial) > self._limit.limit:
-                return None, None
-        except (ProtocolError, TypeError, ValueError, OverflowError):
-            return None, None  # its fields are more than a template has; MessagePack carries them
-        return None, wanted
-
-    def make_template(self, wanted: Wanted, number: int) -> Template:
-        """Make a template. Raises as the constructor of ``Template``."""
-        return Template.of(wanted.content, number, self._name, missing=wanted.missing, scale=wanted.scale)
-
-    def await_template(self, wanted: Wanted, now: float) -> None:
-        """Note that a template is on its way: no other is made of the same."""
-        self._wanted[wanted.key] = None
-        self._made_at.append(now)
-
-    def await_no_longer(self, wanted: Wanted) -> None:
-        """Note that a template was published, or was not."""
-        self._wanted.pop(wanted.key, None)
+        counts = self._counts_of(data, exact=exact)
+        return self.writer.shared_record_of(data, now, counts=counts, max_payload=max_payload)
 
     def encode_template(self, template: Template, timestamp: int, settings: Settings) -> Outgoing | None:
         """Encode a new template, and give it the next number.
@@ -344,7 +325,7 @@ class Numbering:
         outgoing = self.encode_template_at(template, StreamPosition(self.id, self.next), timestamp, settings)
         if outgoing is None:
             return None
-        self.present.latest = max(self.present.latest, template.number)
+        self.writer.latest = max(self.writer.latest, template.number)
         self.take()
         return outgoing
 
@@ -369,46 +350,49 @@ class Numbering:
         """Write records with a template, which was sent.
 
         Args:
-            template: from ``record_of``.
+            template: the template.
             outgoing: its frame.
             oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
             now: in seconds of the loop's clock.
         """
         assert outgoing.number is not None, "templates are numbered"
-        if not self.is_shared:
-            self._made_at.append(now)
-        self.present.write_with(template, outgoing, outgoing.number, oldest)
+        is_latest = self.present.keep(template, outgoing, outgoing.number, oldest)
+        if not is_latest:
+            self.writer.write_with_all(self.present.templates)
+        elif self.is_shared:
+            self.writer.write_with_shared(template)  # counted when its number was asked for
+        else:
+            self.writer.write_with(template, now)
+
+    def keep_opened(self, template: Template, outgoing: Outgoing, oldest: int) -> None:
+        """Keep a template of the publisher, if there is memory for it; records of others are sent as maps."""
+        assert outgoing.number is not None, "templates are numbered"
+        if self._has_memory_for(template):
+            self.present.keep(template, outgoing, outgoing.number, oldest)
 
     def close(self) -> None:
         """Give up the templates: the stream is forgotten for good."""
         for one in (*self._earlier, self.present):
             one.close()
 
-    def _content_of(self, data: Any, *, exact: bool) -> tuple[Content, int | None, Scale | None] | None:
-        missing = scale = None
-        if exact and isinstance(data, dict):
-            if self._exact is None:
-                self._exact = ExactSamples()
-            counts = self._exact.take(data.get("signal"))
-            if counts is not None:
-                data = {**data, "signal": counts.counts}
-                missing, scale = counts.missing, counts.scale
-        content = record_content(data, self._name)
-        return None if content is None else (content, missing, scale)
+    def _new_writer(self) -> RecordWriter:
+        return RecordWriter(self._name, self._has_memory_for, self._made_at)
 
-    def _may_make(self, now: float) -> bool:
-        """Return whether another template may be made now."""
-        while self._made_at and self._made_at[0] <= now - MINUTE:
-            self._made_at.popleft()
-        return len(self._made_at) < TEMPLATES_PER_MINUTE and self.present.latest < LARGEST_TEMPLATE
+    def _has_memory_for(self, template: Template) -> bool:
+        return self._limit.used + _memory_of(template) <= self._limit.limit
+
+    def _counts_of(self, data: Any, *, exact: bool) -> Counts | None:
+        """Return the map with the counts behind its floats, if there are any and they are asked for."""
+        if not exact or not isinstance(data, dict):
+            return None
+        if self._exact is None:
+            self._exact = ExactSamples()
+        found = self._exact.take(data.get("signal"))
+        return None if found is None else Counts({**data, "signal": found.counts}, found.missing, found.scale)
 
 
 def _fresh_epoch() -> int:
     return 1 + secrets.randbelow(LARGEST_SEQUENCE)
-
-
-def _payload_of(template: Template, content: Content, max_payload: int) -> bytes:
-    return template.encode(content.signal, content.time, content.sequence, max_payload=max_payload)
 
 
 def _memory_of(template: Template) -> int:

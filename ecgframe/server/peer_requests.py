@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from ..background.threads import DECODED_AT_ONCE, in_thread, let_go
 from ..codec import Message
-from ..errors import PermissionDenied, RateLimitExceeded
-from ..protocol import ErrorCode, Flag, MessageType
-from ..session import Event, Received, SubscribeRequested, UnsubscribeRequested
-from .connection import Connection
+from ..errors import InvalidDataFormat, PermissionDenied, ProtocolError, RateLimitExceeded
+from ..messages.templates import Template
+from ..protocol import LARGEST_SEQUENCE, Check, ErrorCode, Flag, MessageType
+from ..session import (
+    Event,
+    FrameRefused,
+    Numbered,
+    OpeningRequested,
+    Received,
+    StreamOf,
+    SubscribeRequested,
+    UnsubscribeRequested,
+)
+from .connection import Connection, StreamRefused
 from .hooks import Hooks
 from .limits import Limits
 from .logs import log_failure
+from .publisher import Publisher, Verdict
+from .stream import Stream
 from .streams import Streams, TooManyStreams
 
 _BROADCAST: Final = int(Flag.BROADCAST)
@@ -37,6 +50,9 @@ class Requests:
         streams: streams of the handler.
         publish: sends a message to the viewers of a stream.
         broadcast: sends a message to all connections but its sender.
+        publish_opened: publishes a message of a stream that a connection has opened; returns whether it is new.
+        wall_clock_us: returns microseconds since 1970, always more than the time before.
+        opens: whether clients may open streams: not if several servers number them together.
     """
 
     def __init__(
@@ -46,7 +62,14 @@ class Requests:
         streams: Streams,
         publish: Publish,
         broadcast: Callable[[Message, Connection], Awaitable[object]],
+        publish_opened: Callable[[Connection, Received], Awaitable[bool]],
+        wall_clock_us: Callable[[], int],
+        *,
+        opens: bool,
     ) -> None:
+        self._opens = opens
+        self._publish_opened = publish_opened
+        self._wall_clock_us = wall_clock_us
         self._hooks = hooks
         self._limits = limits
         self._streams = streams
@@ -62,18 +85,123 @@ class Requests:
             ProtocolError: it is denied or invalid; the peer is sent this error.
             Exception: a hook failed.
         """
-        if isinstance(event, Received):
+        if isinstance(event, Received) and event.stream is not None:
+            await self._take_opened(connection, event, event.stream)
+        elif isinstance(event, Received):
             message = event.message
             if self._concerns_others(message):
                 await self._pass_on(connection, message)
-            if self._hooks.on_message is not None:
-                await self._hooks.on_message(connection.info, message)
-            elif message.nbytes > DECODED_AT_ONCE:  # freeing many objects takes long: do it in a thread
-                in_thread(let_go, message.data)
+            await self._hand_over(connection, message)
+        elif isinstance(event, OpeningRequested):
+            await self._open(connection, event)
+        elif isinstance(event, Numbered):
+            await self._take_template(connection, event)
+        elif isinstance(event, FrameRefused):
+            self._pass_over(connection, event)
         elif isinstance(event, SubscribeRequested):
             await self._subscribe(connection, event)
         elif isinstance(event, UnsubscribeRequested):
             connection.unsubscribe(event.stream)
+
+    async def _hand_over(self, connection: Connection, message: Message) -> None:
+        """Give the message to the application."""
+        if self._hooks.on_message is not None:
+            await self._hooks.on_message(connection.info, message)
+        elif message.nbytes > DECODED_AT_ONCE:  # freeing many objects takes long: do it in a thread
+            in_thread(let_go, message.data)
+
+    # --- opened streams ---
+
+    async def _open(self, connection: Connection, request: OpeningRequested) -> None:
+        """Open a stream for a client, or tell it how far its stream has got."""
+        name, epoch = request.stream, request.epoch
+        try:
+            if not self._is_name(name):
+                raise InvalidDataFormat(f"a stream's name has 1 to {self._limits.stream_name} characters")
+            if not self._publishes:
+                raise PermissionDenied("this server does not publish what clients send")
+            if not self._opens:
+                raise PermissionDenied("this server numbers its streams together with others; publish with stream 0")
+            await self._require(connection, "publish", name)
+            if name not in connection.opened and len(connection.opened) >= self._limits.streams_per_connection:
+                raise RateLimitExceeded(f"{len(connection.opened)} streams are opened over this connection, the most")
+            with self._hold(name) as stream:
+                await self._streams.join(stream)
+                expected = self._streams.open(stream, epoch, connection, connection.now())
+                publisher = connection.opened[name] = checked_publisher(stream, epoch, connection)
+                if request.first is not None:
+                    publisher.give_up_before(request.first)
+                    expected = publisher.line + 1
+        except ProtocolError as error:
+            if error.code is ErrorCode.PERMISSION_DENIED:  # otherwise it may try again
+                connection.session.forget_opening(name)
+            raise StreamRefused(error, name, epoch) from error
+        connection.session.answer_opening(request.message, expected, publisher.lost)
+
+    async def _take_opened(self, connection: Connection, event: Received, place: StreamOf) -> None:
+        """Publish a message of a stream that the client has opened, and give it to the application."""
+        message = event.message
+        try:
+            if int(message.flags) & _BROADCAST:
+                raise InvalidDataFormat("a broadcast belongs to no stream")
+            _check_number(message.sequence or 0)
+            await self._require(connection, "publish", place.name)
+            is_new = await self._publish_opened(connection, event)
+        except ProtocolError as error:
+            self._pass_over_number(connection, place, message.sequence or 0, overtakes=overtakes(message))
+            raise StreamRefused(error, place.name, place.epoch) from error
+        if is_new:
+            await self._hand_over(connection, message)
+
+    async def _take_template(self, connection: Connection, event: Numbered) -> None:
+        """Publish a template of a stream that the client has opened."""
+        number, (name, epoch) = event.message.sequence or 0, event.stream
+        try:
+            _check_number(number)
+            await self._require(connection, "publish", name)
+            with self._hold(name) as stream:
+                await self._streams.join(stream)
+                publisher = checked_publisher(stream, epoch, connection)
+                if publisher.take(number, overtakes=False) is not Verdict.NEW:
+                    return
+                template = Template.unpack(event.payload or b"")
+                self._check_template(stream, publisher, template, connection.now())
+                if not stream.deliver_opened_template(template, number, self._wall_clock_us(), connection.now()):
+                    raise InvalidDataFormat("a template that cannot be sent to viewers")
+        except ProtocolError as error:
+            raise StreamRefused(error, name, epoch) from error
+
+    def _check_template(self, stream: Stream, publisher: Publisher, template: Template, now: float) -> None:
+        """Check that a template is new in its epoch, or has the content that its number had before."""
+        if template.number <= publisher.latest_template:
+            known = None if stream.numbering is None else stream.numbering.present.known(template.number)
+            if known is None or known.payload != template.payload:
+                raise InvalidDataFormat(
+                    f'data["template"] must be a new number; the latest of this epoch is {publisher.latest_template}',
+                    check=Check.FIELDS,
+                    path='data["template"]',
+                )
+        self._streams.admit_novelty(stream.name, now)
+        publisher.latest_template = max(publisher.latest_template, template.number)
+
+    def _pass_over(self, connection: Connection, event: FrameRefused) -> None:
+        """Note that a message of an opened stream was refused before it was read."""
+        if event.of_stream is not None and event.number:
+            self._pass_over_number(connection, event.of_stream, event.number, overtakes=True)
+
+    def _pass_over_number(self, connection: Connection, place: StreamOf, number: int, *, overtakes: bool) -> None:
+        publisher = connection.opened.get(place.name)
+        if publisher is not None and publisher.epoch == place.epoch and publisher.owner is connection:
+            publisher.pass_over(number, overtakes=overtakes)
+
+    @contextmanager
+    def _hold(self, name: str) -> Iterator[Stream]:
+        """Hold a stream; if there are too many, the client is told so."""
+        try:
+            with self._streams.hold(name) as stream:
+                yield stream
+        except TooManyStreams as error:
+            raise RateLimitExceeded(str(error)) from error
 
     # --- subscriptions ---
 
@@ -140,3 +268,30 @@ class Requests:
 
     def _is_name(self, name: object) -> bool:
         return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name
+
+
+def _check_number(number: int) -> None:
+    """Refuse the largest number: there has to be one that follows.
+
+    Raises:
+        InvalidDataFormat: it is that one.
+    """
+    if number >= LARGEST_SEQUENCE:
+        raise InvalidDataFormat(f"a message of an opened stream has a number below {LARGEST_SEQUENCE}")
+
+
+def overtakes(message: Message) -> bool:
+    """Return whether a message of a stream may arrive before others with lower numbers."""
+    return bool(int(message.flags) & Flag.PRIORITY) or message.type is MessageType.ANOMALY_ALERT
+
+
+def checked_publisher(stream: Stream, epoch: int, connection: Connection) -> Publisher:
+    """Return the publisher of a stream that this connection has opened.
+
+    Raises:
+        PermissionDenied: it has not, or not any more.
+    """
+    publisher = stream.publisher_of(epoch, connection)
+    if publisher is None:
+        raise PermissionDenied("this connection has not opened the stream, or another one has opened it since")
+    return publisher

@@ -20,8 +20,8 @@ from ..protocol import (
 )
 from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import Tier, encoding_for
+from ..session.record_writer import Record
 from ..session.settings import EVERYTHING
-from .numbering import Record
 
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""

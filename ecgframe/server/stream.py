@@ -8,18 +8,20 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..codec import EncodedFrame
-from ..messages.templates import Template
+from ..messages.templates import Template, template_number
 from ..protocol import ErrorCode
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
+from ..session.record_writer import Record, Wanted
 from .backplane import SharedNumber
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
-from .numbering import Epoch, Numbering, Record, Wanted
+from .numbering import Epoch, Numbering
 from .portions import Portions
 from .publication import Publication, TemplatePublication, may_be_record
+from .publisher import Publisher
 
 CHUNK_FRAMES: Final = 64
 """Most frames in one piece of a backlog."""
@@ -44,10 +46,14 @@ class Source(NamedTuple):
     Attributes:
         data: the payload.
         is_exact: whether to look for the counts behind floats.
+        number: of a message of the stream's publisher.
+        record: the payload of its record, if it came as one.
     """
 
     data: Any
-    is_exact: bool
+    is_exact: bool = False
+    number: int | None = None
+    record: bytes | None = None
 
 
 class MadeRecord(NamedTuple):
@@ -101,6 +107,7 @@ class Stream:
         portions: turns for writing large frames.
         note_sent: called for each frame.
         forget: called when the stream has no viewers and no messages.
+        note_ended: called with name and epoch when the epoch of a publisher has ended.
         numbering: its numbers, for viewers of version 4; None if the server does not speak it.
         settings: for the frames of templates.
 
@@ -119,6 +126,7 @@ class Stream:
         "_forget",
         "_holders",
         "_live",
+        "_note_ended",
         "_note_sent",
         "_settings",
         "joined",
@@ -139,10 +147,12 @@ class Stream:
         portions: Portions,
         note_sent: NoteSent,
         forget: Callable[[Stream], None],
+        note_ended: Callable[[str, int], None],
         numbering: Numbering | None,
         settings: Settings,
     ) -> None:
         self.numbering = numbering
+        self._note_ended = note_ended
         self.source: Source | None = None
         self._settings = settings
         self.name = name
@@ -233,7 +243,7 @@ class Stream:
             self._take_templates(numbering, place)
             self._tell_all(numbering)
             return
-        numbering.present.next = max(numbering.next, place.number)
+        numbering.present.go_on_from(place.number)
         if self._take_templates(numbering, place):
             self._tell_all(numbering)  # they were among messages that will not come
 
@@ -251,17 +261,16 @@ class Stream:
 
     def _tell_all(self, numbering: Numbering) -> None:
         """Tell the viewers of version 4 that are up to date the present epoch and its templates."""
-        kept = next(iter(self.ring.start_from(self.ring.first)), None)
-        numbering.forget_before(numbering.id if kept is None or kept.position is None else kept.position.id)
-        binding = numbering.binding(numbering.next)
+        kept = (each.position.id for each in self.ring.start_from(self.ring.first) if each.position is not None)
+        numbering.forget_before(next(kept, numbering.id))
+        binding = numbering.present.binding(numbering.next, tells_end=True)
         for viewer in (*self._live, *self._ahead, *self._ahead_by_number):
             if viewer.session.version >= 4:
                 self._answer_again(viewer, binding)
 
     def _oldest(self, numbering: Numbering) -> int:
         """The number of the oldest message of the present epoch in the ring, or the next one."""
-        oldest = self._first_of(numbering.id, self.ring.first)
-        return numbering.next if oldest is None else oldest
+        return self._first_of(numbering.present, self.ring.first)
 
     def _answer_again(self, viewer: Viewer, binding: Binding) -> None:
         viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
@@ -271,16 +280,37 @@ class Stream:
         position = publication.position
         if viewer.session.version < 4 or position is None or position.id <= backlog.told:
             return
-        assert self.numbering is not None
-        backlog.told = position.id
-        if (epoch := self.numbering.find(position.id)) is not None:
-            first = self._first_of(position.id, backlog.next)
-            self._answer_again(viewer, epoch.binding(position.number if first is None else first))
+        self._tell_epochs(viewer, backlog, position.id)
 
-    def _first_of(self, id: int, start: int) -> int | None:
-        """The number of the first publication of an epoch in the ring, from a number in the ring on."""
-        positions = (each.position for each in self.ring.start_from(start) if each.position is not None)
-        return next((position.number for position in positions if position.id == id), None)
+    def _tell_epochs(self, viewer: Viewer, backlog: Backlog, until: int) -> None:
+        """Tell a viewer that catches up the epoch with an id, and those before it whose ends are known.
+
+        It is told the end of an epoch only if it was told of that epoch.
+        """
+        assert self.numbering is not None
+        tells_end = self.numbering.find(backlog.told) is not None
+        for epoch in self.numbering.since(backlog.told, until):
+            if epoch.id == until or (backlog.told and epoch.before is not None):
+                self._answer_again(viewer, epoch.binding(self._first_of(epoch, backlog.next), tells_end=tells_end))
+                tells_end = True
+            else:
+                tells_end = False
+        backlog.told = until
+
+    def _first_of(self, epoch: Epoch, start: int) -> int:
+        """The least number of an epoch among the publications from a number in the ring on, or its next one.
+
+        Messages in order have rising numbers, and those that overtook them higher ones.
+        """
+        least = epoch.next
+        for publication in self.ring.start_from(start):
+            position = publication.position
+            if position is None or position.id != epoch.id:
+                continue
+            least = min(least, position.number)
+            if not publication.urgent:
+                break
+        return least
 
     def make_record(self, encoded: EncodedFrame, source: Source, now: float) -> MadeRecord:
         """Make a record of a message that this server publishes, by a template that all servers have.
@@ -300,6 +330,13 @@ class Stream:
     def _number(self, publication: Publication, numbering: Numbering, now: float) -> None:
         """Give a publication its number, make a record of it, and deliver a new template before it."""
         source, self.source = self.source, None
+        if source is not None and source.number is not None:
+            publication.set_position(StreamPosition(numbering.id, source.number), self._handed_on(publication, source))
+            return
+        if numbering.publisher is not None:
+            if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:
+                return  # the numbers are the publisher's
+            self._begin_opened(None)
         record: Record | None = None
         if numbering.makes_records and publication.may_be_record:
             if source is None:
@@ -309,6 +346,64 @@ class Stream:
             if template is not None and not self._publish_template(template, publication.timestamp - 1, numbering, now):
                 record = None
         publication.set_position(numbering.take(), record)
+
+    def _handed_on(self, publication: Publication, source: Source) -> Record | None:
+        """The record of the stream's publisher, if its template is in force: viewers to come know no others."""
+        if source.record is None or not publication.may_be_record:
+            return None
+        assert self.numbering is not None
+        template = self.numbering.present.in_force(template_number(source.record))
+        return None if template is None else Record(template, source.record)
+
+    def _begin_opened(self, publisher: Publisher | None) -> None:
+        """Begin another epoch of the numbers, and tell the viewers of version 4: those that catch up, in their turn.
+
+        Args:
+            publisher: who gives the messages their numbers from now on; None if the server does.
+        """
+        numbering = self.numbering
+        assert numbering is not None
+        if numbering.publisher is not None:
+            self._note_ended(self.name, numbering.epoch)
+        numbering.begin_opened(publisher)
+        self._tell_all(numbering)
+        now = asyncio.get_running_loop().time()
+        for viewer in list(self._live):
+            viewer.pump(now)
+
+    def open(self, epoch: int, owner: object) -> int:
+        """Open the stream for a publisher, or let it go on in its epoch.
+
+        Returns:
+            The number of the message that is expected next.
+        """
+        assert self.numbering is not None
+        publisher = self.numbering.publisher
+        if publisher is None or publisher.epoch != epoch:
+            self._begin_opened(Publisher(epoch, owner))
+        else:
+            publisher.owner = owner
+        return self.numbering.next
+
+    def publisher_of(self, epoch: int, owner: object) -> Publisher | None:
+        """Return the publisher of the present epoch, if it is that one, and its connection is that one."""
+        publisher = None if self.numbering is None else self.numbering.publisher
+        if publisher is None or publisher.epoch != epoch or publisher.owner is not owner:
+            return None
+        return publisher
+
+    def deliver_opened_template(self, template: Template, number: int, timestamp: int, now: float) -> bool:
+        """Deliver a template of the stream's publisher. Returns False if it cannot be sent to viewers."""
+        numbering = self.numbering
+        assert numbering is not None
+        position = StreamPosition(numbering.id, number)
+        outgoing = numbering.encode_template_at(template, position, timestamp, self._settings)
+        if outgoing is None:
+            return False
+        oldest = min(number, self._oldest(numbering))
+        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        numbering.keep_opened(template, outgoing, oldest)
+        return True
 
     def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
@@ -433,13 +528,17 @@ class Stream:
         """
         assert self.numbering is not None
         last, number = self.ring.floor, self.ring.first
+        opened = {one.id for one in map(self.numbering.find, ids) if one is not None and one.publisher is not None}
         is_known = self.numbering.id in ids
         has_begun = False
         for publication in self.ring.start_from(self.ring.first):
             position = publication.position
-            assert position is not None
+            if position is None:
+                continue
             if position.id in ids:
                 is_known = has_begun = True
+                if publication.urgent and position.id in opened:
+                    continue  # it overtook; servers number in order
                 if position.number > after:
                     break
             elif has_begun:
@@ -467,26 +566,37 @@ class Stream:
         if self.numbering is not None and viewer.session.encoding.record:
             self.numbering.makes_records = True
 
-    def binding(self, viewer: Viewer) -> Binding | None:
-        """What a viewer is told of the numbers of the messages that it gets; None before version 4."""
+    def binding(self, viewer: Viewer, epoch: int | None = None, after: int = 0) -> Binding | None:
+        """What a viewer is told of the numbers of the messages that it gets; None before version 4.
+
+        Args:
+            viewer: the connection.
+            epoch: the one in which it resumes; None if it named none.
+            after: the number after which it resumes; 0 if it gets what follows anyway.
+        """
         numbering = self.numbering
         if numbering is None or viewer.session.version < 4:
             return None
         if (ahead := self._ahead_by_number.get(viewer)) is not None:
             return numbering.binding(ahead.number + 1)
-        epoch, following = self._following(viewer, numbering)
-        waiting = viewer.session.first_waiting(self.name, epoch.id), self._fan_out.first_waiting(viewer, epoch.id)
-        return epoch.binding(min([following, *(number for number in waiting if number is not None)]))
+        present, following = self._following(viewer, numbering)
+        waiting = viewer.session.first_waiting(self.name, present.id), self._fan_out.first_waiting(viewer, present.id)
+        least = min([following, *(number for number in waiting if number is not None)])
+        if present.epoch == epoch:
+            return present.binding(max(least, after + 1))
+        return present.binding(least, tells_end=present.before is not None and present.before[0] == epoch)
 
     def _following(self, viewer: Viewer, numbering: Numbering) -> tuple[Epoch, int]:
         """The epoch and the number of the next message in line for a viewer."""
         backlog = self._backlogs.get(viewer)
-        if backlog is not None:
-            for publication in self.ring.start_from(backlog.next):
-                position = publication.position
-                if position is not None and (epoch := numbering.find(position.id)) is not None:
-                    backlog.told = max(backlog.told, epoch.id)
-                    return epoch, position.number
+        if backlog is None:
+            return numbering.present, numbering.next
+        for publication in self.ring.start_from(backlog.next):
+            position = publication.position
+            if position is not None and (epoch := numbering.find(position.id)) is not None:
+                backlog.told = max(backlog.told, epoch.id)
+                return epoch, self._first_of(epoch, publication.number)
+        backlog.told = numbering.id
         return numbering.present, numbering.next
 
     def _send_from(self, viewer: Viewer, number: int, last: int) -> None:
@@ -568,7 +678,7 @@ class Stream:
             self._live[viewer] = None
             goes_on = False
             if self.numbering is not None and session.version >= 4 and self.numbering.id > backlog.told > 0:
-                self._answer_again(viewer, self.numbering.binding(self.numbering.next))
+                self._tell_epochs(viewer, backlog, self.numbering.id)
         self.ring.trim(now)
         return goes_on
 
@@ -647,8 +757,14 @@ class Stream:
                 f"{frames} frames were dropped: they are no longer kept, and this connection did not take them in time"
             )
             session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=loss.details(self.name))
-        if (binding := self.binding(viewer)) is not None:
-            session.answer_subscription(self.name, "subscribed", binding=binding)
+        told = backlog.told
+        if (binding := self.binding(viewer)) is None:
+            return
+        if binding.id > told > 0:
+            backlog.told = told
+            self._tell_epochs(viewer, backlog, binding.id)
+        else:
+            self._answer_again(viewer, binding)
 
 
 def _is_half_full(session: ServerSession) -> bool:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final, NamedTuple
 
+from ..errors import InvalidDataFormat, PermissionDenied
+from ..protocol import OPENED_TEMPLATES_PER_MINUTE
 from ..session import Settings
 from .backplane import NO_PAST, Backplane, NumberedBackplane
 from .encodings import Encodings
@@ -17,6 +19,7 @@ from .history import Ring, RingsLimit
 from .limits import Limits
 from .numbering import Numbering, TemplatesLimit
 from .portions import Portions
+from .publisher import Novelties
 from .stream import Stream
 from .tasks import begin
 
@@ -76,6 +79,8 @@ class Streams:
         self._ids = count(1)
         self._templates_limit = TemplatesLimit()
         self._numberings: OrderedDict[str, Numbering] = OrderedDict()  # of streams that are forgotten
+        self._ended: OrderedDict[tuple[str, int], None] = OrderedDict()  # epochs of publishers
+        self._novelties: OrderedDict[str, Novelties] = OrderedDict()
         self._limits = limits
         self._backplane = backplane
         self._wall_clock_us = wall_clock_us
@@ -189,6 +194,7 @@ class Streams:
             self._portions,
             self._note_sent,
             self._forget,
+            self._note_ended,
             self._numbering_of(name),
             self._settings,
         )
@@ -201,6 +207,51 @@ class Streams:
             return None
         draw_id = self._ids.__next__
         return self._numberings.pop(name, None) or Numbering(name, draw_id(), self._templates_limit, draw_id)
+
+    def open(self, stream: Stream, epoch: int, owner: object, now: float) -> int:
+        """Open a stream for a publisher, or let it go on in its epoch.
+
+        Args:
+            stream: the stream.
+            epoch: of the publisher's numbers.
+            owner: its connection.
+            now: in seconds of the loop's clock.
+
+        Returns:
+            The number of the message that is expected next.
+
+        Raises:
+            PermissionDenied: the epoch has ended.
+            InvalidDataFormat: there were too many new epochs and templates within a minute.
+        """
+        name, numbering = stream.name, stream.numbering
+        assert numbering is not None, "a peer that opens streams speaks version 4"
+        publisher = numbering.publisher
+        if publisher is None or publisher.epoch != epoch:
+            if (name, epoch) in self._ended:
+                raise PermissionDenied("this epoch of the stream has ended; a new one has to be another number")
+            self.admit_novelty(name, now)
+        return stream.open(epoch, owner)
+
+    def _note_ended(self, name: str, epoch: int) -> None:
+        self._ended[name, epoch] = None
+        if len(self._ended) > FLOORS:
+            self._ended.popitem(last=False)
+
+    def admit_novelty(self, name: str, now: float) -> None:
+        """Count a new epoch or template of an opened stream.
+
+        Raises:
+            InvalidDataFormat: there were too many within a minute.
+        """
+        novelties = self._novelties.setdefault(name, Novelties())
+        self._novelties.move_to_end(name)
+        if len(self._novelties) > FLOORS:
+            self._novelties.popitem(last=False)
+        if not novelties.admit(now):
+            raise InvalidDataFormat(
+                f"more than {OPENED_TEMPLATES_PER_MINUTE} new templates and epochs of a stream in a minute"
+            )
 
     async def _join(self, stream: Stream) -> None:
         try:

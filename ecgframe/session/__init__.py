@@ -11,6 +11,7 @@ from .events import (
     FrameRefused,
     Negotiated,
     Numbered,
+    OpeningRequested,
     PingUnanswered,
     Received,
     RoundTrip,
@@ -37,6 +38,7 @@ from .sender import Close
 from .server_session import ServerSession
 from .session import Session
 from .settings import RateLimit, Settings
+from .stream_writer import StreamWriter
 from .timestamps import microseconds, seconds
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Loss",
     "Negotiated",
     "Numbered",
+    "OpeningRequested",
     "Outgoing",
     "PingUnanswered",
     "StreamPosition",
@@ -64,6 +67,7 @@ __all__ = [
     "Session",
     "Settings",
     "StreamOf",
+    "StreamWriter",
     "SubscribeRequested",
     "SubscriptionAnswered",
     "Counters",

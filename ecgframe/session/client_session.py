@@ -157,5 +157,6 @@ class ClientSession(Session):
                 message.timestamp,
                 data.get("epoch") if message.version >= 4 else None,
                 data.get("next") if message.version >= 4 else None,
+                data.get("ended") if message.version >= 4 else None,
             )
         )

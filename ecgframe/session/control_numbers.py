@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_ANNOUNCED: Final = 1e9
 """Longest valid heartbeat interval in seconds, some thirty years."""
 
-_PONG_NUMBERS: Final = ("ack", "ping", "sent")
+_PONG_NUMBERS: Final = ("ack", "lost", "next", "ping", "sent")
 
 
 def check_numbers(type: MessageType, data: Any) -> None:

@@ -36,26 +36,51 @@ class Received:
         message: as it came; a record as the map that it stands for.
         memory: bytes that it takes, at most; 0 where the session does not measure it.
         stream: the stream that its header names, with the epoch of its number; None before V4, and without a stream.
+        record: on a server, the payload of a record of a stream that the client has opened; None for other messages.
     """
 
     message: Message
     memory: int = 0
     stream: StreamOf | None = None
+    record: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
     """A message of a stream arrived that the session has dealt with itself: a template, or an attestation.
 
-    It has a number in its stream as a data message has, so it moves the position of a viewer.
+    It has a number in its stream as a data message has, so it moves the position of a viewer. A client acknowledges it
+    by itself; on a server, the application calls ``Session.acknowledge``.
 
     Attributes:
         message: as it came.
         stream: the stream that its header names, with the epoch of its number.
+        payload: of a template, as packed.
+        memory: bytes that it takes, at most; 0 where the session does not measure it.
     """
 
     message: Message
     stream: StreamOf
+    payload: bytes | None = None
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRequested:
+    """A client opens a stream, or asks how far its stream has got; ``ServerSession.answer_opening`` answers.
+
+    Attributes:
+        stream: its name.
+        epoch: of the numbers that the client gives its messages.
+        message: the opening, for the answer.
+        first: the number of the first message that the client still has: what is missing before it is lost; None if it
+            does not say so.
+    """
+
+    stream: str
+    epoch: int
+    message: Message
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +122,8 @@ class SubscriptionAnswered:
         timestamp: of the answer, by the server's clock, in microseconds since 1970; None before V3.
         epoch: of the numbers of the messages that follow; None before V4.
         next: the number of the first message that follows; None before V4.
+        ended: if another epoch has begun: the number of the message that would have been next in the epoch before; None
+            if the server does not say so.
     """
 
     stream: str
@@ -106,15 +133,26 @@ class SubscriptionAnswered:
     timestamp: int | None = None
     epoch: int | None = None
     next: int | None = None
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The peer acknowledged a message. ``elapsed`` is the time since it was last sent, in seconds."""
+    """The peer acknowledged a message.
+
+    Attributes:
+        timestamp: of the message, in microseconds since 1970.
+        type: of the message.
+        elapsed: seconds since it was last sent.
+        next: of the opening of a stream: the number of the message that the server expects next; otherwise None.
+        lost: of such an opening: messages of the epoch that the server passed over; otherwise 0.
+    """
 
     timestamp: int
     type: MessageType
     elapsed: float
+    next: int | None = None
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +230,7 @@ Event = (
     Negotiated
     | Received
     | Numbered
+    | OpeningRequested
     | SubscribeRequested
     | UnsubscribeRequested
     | SubscriptionAnswered

@@ -39,6 +39,7 @@ class FrameReader:
 
     Args:
         codec: decodes the frames of templates inside answers.
+        takes_openings: whether the peer may open streams.
 
     Attributes:
         book: the ids and templates.
@@ -47,8 +48,8 @@ class FrameReader:
 
     __slots__ = ("_before", "_codec", "asked", "book")
 
-    def __init__(self, codec: Codec) -> None:
-        self.book = StreamBook()
+    def __init__(self, codec: Codec, *, takes_openings: bool = False) -> None:
+        self.book = StreamBook(takes_openings=takes_openings)
         self.asked: set[str] = set()
         self._codec = codec
         self._before: BookState | None = None
@@ -90,7 +91,9 @@ class FrameReader:
             self._before = self.book.state()
         if message.type is MessageType.SUBSCRIPTION_ACK:
             return self._read_answer(check_received(message.type, message.data))
-        if template is not None:
+        if self.book.takes_openings and is_opening(message):
+            self.book.open(_opening_stream(message), message.data["stream"], int(message.data["epoch"]))
+        elif template is not None:
             self.book.add(_template_stream(message), template)
         return None
 
@@ -130,9 +133,25 @@ class FrameReader:
         return None
 
 
+def is_opening(message: Message) -> bool:
+    """Return whether a message opens a stream: a STREAM_TEMPLATE, whose fields were checked, with the number 0."""
+    return message.type is MessageType.STREAM_TEMPLATE and int(message.data["template"]) == 0
+
+
+def _opening_stream(message: Message) -> int:
+    """The stream id of an opening. Raises InvalidDataFormat if its header names no stream, or a message of one."""
+    if not message.stream_id or message.sequence:
+        raise InvalidDataFormat(
+            "an opening (template 0) has a stream in its header, and the sequence 0",
+            check=Check.FIELDS,
+            path='data["template"]',
+        )
+    return message.stream_id
+
+
 def _template_stream(message: Message) -> int:
-    """Return the stream id of a template. Raises InvalidDataFormat if only a publisher may send the message."""
-    if not message.stream_id or not message.sequence or int(message.data["template"]) == 0:
+    """Return the stream id of a template. Raises InvalidDataFormat if it has none, no sequence, or is an opening."""
+    if not message.stream_id or not message.sequence or is_opening(message):
         raise InvalidDataFormat(
             "a template must have a stream id, a sequence and a number above 0; only publishers open streams",
             check=Check.FIELDS,
@@ -159,5 +178,5 @@ class KeptPayload:
         """Keep the payload."""
         self.payload = bytes(flat.view(start, stop))
 
-    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+    def weigh_record(self, template: RecordTemplate, count: int, payload: memoryview) -> None:
         """Do nothing: an answer cannot contain records."""

@@ -44,6 +44,7 @@ class Decoded(NamedTuple):
         stream: the stream that the frame named by an id; None if it named none.
         number: of the message within it.
         fault: an error in the frames that an answer holds; the answer itself is accepted.
+        packed: payload of a template of a stream; on a server also that of a record.
     """
 
     result: Message | ProtocolError
@@ -52,6 +53,7 @@ class Decoded(NamedTuple):
     stream: StreamOf | None = None
     number: int = 0
     fault: ProtocolError | None = None
+    packed: bytes | None = None
 
 
 class FrameMeter:
@@ -82,6 +84,7 @@ class FrameMeter:
         "_measures",
         "_number",
         "_reader",
+        "_record",
         "_refuse",
         "_room",
         "_stream_id",
@@ -104,6 +107,7 @@ class FrameMeter:
         self._refuse = refuse
         self._reader = reader
         self._template: bytes | None = None
+        self._record: memoryview | None = None
         self._stream_id = self._number = 0
         self._account = account
         self._measures = measures or account is not None
@@ -131,7 +135,8 @@ class FrameMeter:
     def item(self, result: Message | ProtocolError) -> Decoded:
         """Return the result for the last frame, and prepare for the next one."""
         stream, number, fault = None, self._number, None
-        self._number = 0
+        packed = self._template if self._record is None else bytes(self._record)
+        self._number, self._record = 0, None
         if self._reader is not None and number:
             stream = self._reader.stream_of(self._stream_id)
         if self._reader is not None and not isinstance(result, ProtocolError):
@@ -146,7 +151,7 @@ class FrameMeter:
             self.is_beyond = self.is_beyond or self._is_capped
             if self._is_limited:
                 result = too_much("inflated")
-        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault)
+        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed)
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False
         return item
@@ -200,8 +205,10 @@ class FrameMeter:
         if self._measures:
             self._take_memory(footprint(flat, start, stop))
 
-    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+    def weigh_record(self, template: RecordTemplate, count: int, payload: memoryview) -> None:
         """Refuse a record that stands for too much. See ``codec.Meter``."""
+        if self._reader is not None and self._reader.book.takes_openings:
+            self._record = payload  # it is handed on to viewers as it is
         samples = (template.rows or 1) * count * _SAMPLE_SIZE
         if samples > self._left_at_once:
             self.is_beyond = True

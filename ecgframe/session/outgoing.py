@@ -62,12 +62,14 @@ class Binding(NamedTuple):
         epoch: of its numbers.
         next: number of the first message that follows.
         templates: the frames of the templates in force before that one.
+        ended: number of the message that would have been next in the epoch before; None in an answer to SUBSCRIBE.
     """
 
     id: int
     epoch: int
     next: int
     templates: tuple[bytes, ...] = ()
+    ended: int | None = None
 
 
 class StreamPosition(NamedTuple):
@@ -238,18 +240,22 @@ class PreparedOutgoing:
         self._prepared = prepared
         self._flags = flags
 
-    def seal(self, timestamp: int, stream: str | None = None) -> Outgoing:
+    def seal(self, timestamp: int, stream: str | None = None, position: StreamPosition | None = None) -> Outgoing:
         """Add the timestamp, once. This takes as long for a large message as for a small one.
 
         Args:
             timestamp: in microseconds since 1970, later than that of any other message of this sender.
             stream: the stream on which it is published.
+            position: of a message of a stream, in version 4.
         """
-        return Outgoing(self.seal_frame(timestamp), self._flags, timestamp, stream)
+        return Outgoing(self.seal_frame(timestamp, position), self._flags, timestamp, stream)
 
-    def seal_frame(self, timestamp: int) -> EncodedFrame:
-        """Add the timestamp, once, and return the frame alone."""
-        return self._prepared.seal(timestamp if self._prepared.version in TIMED_VERSIONS else None)
+    def seal_frame(self, timestamp: int, position: StreamPosition | None = None) -> EncodedFrame:
+        """Add the timestamp and the position, once, and return the frame alone."""
+        stamp = timestamp if self._prepared.version in TIMED_VERSIONS else None
+        if position is None:
+            return self._prepared.seal(stamp)
+        return self._prepared.seal(stamp, position.id, position.number)
 
 
 def prepare_outgoing(

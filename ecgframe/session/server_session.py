@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion, PermissionDenied
-from ..protocol import DATA_TYPES, MAX_STREAM_NAME, STREAM_TYPES, Check, MessageType
+from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Check, MessageType
 from .events import Event, FrameRefused, SubscribeRequested, UnsubscribeRequested
 from .negotiation import common_capabilities, offer
 from .session import AGREED_ALREADY, Session
@@ -37,6 +37,7 @@ class ServerSession(Session):
     __slots__ = ("_refuses_data", "_stream_name")
 
     _measures_memory = True
+    _takes_openings = True
 
     def __init__(
         self,
@@ -55,6 +56,22 @@ class ServerSession(Session):
         """Begin: the connection is open, and the server offers its versions and capabilities."""
         super().start(now)
         self._say(MessageType.PROTOCOL_NEGOTIATION, offer(self.settings))
+
+    def answer_opening(self, message: Message, next: int, lost: int) -> None:
+        """Answer the opening of a stream.
+
+        Args:
+            message: the opening, from the event ``OpeningRequested``.
+            next: the number of the message that is expected next in its epoch.
+            lost: messages of the epoch that this side was not sent, and passed over.
+        """
+        answer = {"ack": message.timestamp, "type": int(message.type), "next": next, "lost": lost}
+        self._say(MessageType.PONG, answer)
+
+    def forget_opening(self, stream: str) -> None:
+        """Forget a stream that the client may not open, with its templates. What it sends of it is ignored."""
+        if self._reader is not None:
+            self._reader.book.unbind(stream)
 
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         self._require_first_negotiation()
@@ -76,8 +93,10 @@ class ServerSession(Session):
             return InvalidDataFormat, "SUBSCRIPTION_ACK is for servers to send"
         if type is MessageType.PROTOCOL_NEGOTIATION and self.negotiated:
             return InvalidDataFormat, AGREED_ALREADY
-        if type in STREAM_TYPES and type not in DATA_TYPES:
-            return PermissionDenied, "this server has no streams of a publisher's own; publish data with stream 0"
+        if type is MessageType.STREAM_ATTESTATION:
+            return PermissionDenied, "this server takes no attestations"
+        if type is MessageType.STREAM_TEMPLATE:
+            type, is_broadcast = MessageType.ECG_DATA, False  # templates are for those who may send records
         if type in DATA_TYPES and self._refuses_data and (reason := self._refuses_data(type, is_broadcast)):
             return PermissionDenied, reason
         return None

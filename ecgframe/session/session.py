@@ -28,9 +28,11 @@ from ..errors import (
     ProtocolError,
 )
 from ..messages import check_received
+from ..messages.rules import is_integer, shown
 from ..protocol import (
     DATA_TYPES,
     HEADER_SIZES,
+    LARGEST_SEQUENCE,
     LAST_FATAL_CHECK,
     LATEST_MOMENT,
     MAX_BATCH_FRAMES,
@@ -53,13 +55,14 @@ from .events import (
     FrameRefused,
     Negotiated,
     Numbered,
+    OpeningRequested,
     PingUnanswered,
     Received,
     RoundTrip,
     Undelivered,
     VersionChecked,
 )
-from .frame_reader import FrameReader
+from .frame_reader import FrameReader, is_opening
 from .meter import BudgetExceeded, Decoded, FrameMeter, forget_where, too_much
 from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
@@ -173,7 +176,9 @@ class Session(Sender, ABC):
         self._versions = frozenset({*settings.versions, VERSION_OF_NEGOTIATION})
         self._version_bits = version_bits(self._versions)
         self._codec = self._make_codec(settings.max_payload)
-        self._reader = FrameReader(self._codec) if settings.latest_version >= 4 else None
+        self._reader: FrameReader | None = None
+        if settings.latest_version >= 4:
+            self._reader = FrameReader(self._codec, takes_openings=self._takes_openings)
         self._is_decoding = False
         self._seen = Seen()
         self._account = Account(settings.rate_limit, totals) if settings.rate_limit else None
@@ -335,6 +340,10 @@ class Session(Sender, ABC):
             self._seen.hand_over(message.timestamp)
             self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
 
+    def give_up(self, timestamp: int) -> None:
+        """Do not send a message again that is not acknowledged. Nothing is reported."""
+        self._unacknowledged.acknowledged(timestamp)
+
     def answer_subscription(
         self,
         stream: str,
@@ -362,6 +371,8 @@ class Session(Sender, ABC):
         if binding is not None:
             answer |= {"id": binding.id, "epoch": binding.epoch, "next": binding.next}
             answer["templates"] = list(binding.templates)
+            if binding.ended is not None:
+                answer["ended"] = binding.ended
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
@@ -407,6 +418,9 @@ class Session(Sender, ABC):
 
     _measures_memory: ClassVar[bool] = False
     """True if events state how much memory a message takes."""
+
+    _takes_openings: ClassVar[bool] = False
+    """True if the peer may open streams, whose messages the application then acknowledges."""
 
     def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
         """Return why the peer may not send frames of that type, as the header alone tells; None if it may."""
@@ -533,15 +547,19 @@ class Session(Sender, ABC):
         if self._assumes and spoken and type not in _NO_BEGINNING:
             self._react(Trigger.FRAME)
             self._assume(message.version, events)
+        if is_opening(message):
+            events.append(_opening(message))
+            return
         if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
             return
         if type in DATA_TYPES:
             if item.stream is not None and isinstance(message.data, dict):
                 message.data.setdefault("stream", item.stream.name)  # the header has only its id
-            events.append(Received(message, item.memory, item.stream))
+            events.append(Received(message, item.memory, item.stream, item.packed))
         elif item.stream is not None:
-            events.append(Numbered(message, item.stream))
-            self.acknowledge(message)
+            events.append(Numbered(message, item.stream, item.packed, item.memory))
+            if not self._takes_openings:
+                self.acknowledge(message)
         else:
             self._accept_control(message.data, message, now, events)
             self.acknowledge(message)
@@ -596,7 +614,9 @@ class Session(Sender, ABC):
         if _is_number(data.get("ack")):
             if waiting := self._unacknowledged.acknowledged(data["ack"]):
                 outgoing = waiting.outgoing
-                events.append(Acknowledged(outgoing.timestamp, outgoing.type, now - waiting.sent_at))
+                next, lost = (int(data[name]) if _is_number(data.get(name)) else None for name in ("next", "lost"))
+                elapsed = now - waiting.sent_at
+                events.append(Acknowledged(outgoing.timestamp, outgoing.type, elapsed, next, lost or 0))
         elif (
             _is_number(data.get("sent"))  # an array cannot be compared
             and (room := self._window.answered(data["sent"], self._room, now)) is not None
@@ -743,6 +763,18 @@ def _round_trip(ping: tuple[int, float], pong: Message, now: float) -> RoundTrip
     if pong.timestamp is None or seconds(pong.timestamp) >= LATEST_MOMENT:  # no clock shows that
         return RoundTrip(elapsed, None)
     return RoundTrip(elapsed, seconds(pong.timestamp - timestamp) - elapsed / 2)
+
+
+def _opening(message: Message) -> OpeningRequested:
+    data = message.data
+    first = data.get("first")
+    if first is not None and not (is_integer(first) and 1 <= first <= LARGEST_SEQUENCE):
+        raise InvalidDataFormat(
+            f'data["first"] must be an integer from 1 to {LARGEST_SEQUENCE}; got {shown(first)}',
+            check=Check.FIELDS,
+            path='data["first"]',
+        )
+    return OpeningRequested(data["stream"], int(data["epoch"]), message, None if first is None else int(first))
 
 
 def _is_number(value: Any) -> bool:

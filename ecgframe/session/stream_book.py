@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion
 from ..messages.templates import Template
-from ..protocol import MAX_STREAM_IDS, MAX_STREAM_NAME, MAX_TEMPLATES_PAYLOAD, TEMPLATES_KEPT, Check
+from ..protocol import MAX_STREAM_IDS, MAX_STREAM_NAME, MAX_TEMPLATES_PAYLOAD, TEMPLATES_KEPT, Check, MessageType
 
 if TYPE_CHECKING:
     from .._core._header import Header
@@ -64,14 +64,17 @@ class StreamBook(Mapping[tuple[int, int], Template]):
 
     Args:
         limit: bytes that all templates together may have, packed.
+        takes_openings: whether the peer may open streams: the book is of the direction from a client to a server.
 
     Attributes:
+        takes_openings: as passed.
         is_open: whether version 4 was agreed on.
         nbytes: bytes of all templates, packed.
     """
 
-    def __init__(self, limit: int = MAX_TEMPLATES_PAYLOAD) -> None:
+    def __init__(self, limit: int = MAX_TEMPLATES_PAYLOAD, *, takes_openings: bool = False) -> None:
         self.is_open = False
+        self.takes_openings = takes_openings
         self.nbytes = 0
         self._limit = limit
         self._bound: dict[int, _Bound] = {}
@@ -119,12 +122,15 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         id = header.stream_id
         if not id or id in self._bound:
             return
+        if self.takes_openings and header.type is MessageType.STREAM_TEMPLATE and not header.sequence:
+            return  # it opens the stream; the agreement may stand before it in the same WebSocket message
         if not self.is_open:
             raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
         if id <= self._largest:
             raise FrameOfEndedStream(f"stream {id} is no longer bound", check=Check.PAYLOAD)
+        binds = "an opening" if self.takes_openings else "a SUBSCRIPTION_ACK"
         raise InvalidDataFormat(
-            f"stream {id} was never bound: a SUBSCRIPTION_ACK names it before its messages", check=Check.PAYLOAD
+            f"stream {id} was never bound: {binds} names it before its messages", check=Check.PAYLOAD
         )
 
     def name_of(self, id: int) -> tuple[str, int] | None:
@@ -168,6 +174,20 @@ class StreamBook(Mapping[tuple[int, int], Template]):
             )
         self._bound[id] = _Bound(name, epoch)
         self.note(id)
+
+    def open(self, id: int, name: str, epoch: int) -> None:
+        """Bind an id to a stream that the peer opens. The same opening again changes nothing.
+
+        Raises:
+            InvalidDataFormat: (check 12) as ``bind``; or the id was bound before, and is not any more.
+        """
+        if id <= self._largest and id not in self._bound:
+            raise InvalidDataFormat(
+                f"an opening needs an id that is new in this connection; {id} was bound before",
+                check=Check.FIELDS,
+                path="data",
+            )
+        self.bind(id, name, epoch)
 
     def unbind(self, name: str) -> None:
         """Unbind all ids of a stream, and forget its templates."""

@@ -356,7 +356,7 @@ class _RecordMeter:
     def weigh(self, flat: FlatBuffer, start: int, stop: int) -> None:
         """Not called: it is a record."""
 
-    def weigh_record(self, template: RecordTemplate, count: int) -> None:
+    def weigh_record(self, template: RecordTemplate, count: int, payload: memoryview) -> None:
         """Refuse a record that becomes more than is left."""
         self.nbytes = template.memory(count)
         self.is_beyond = self.nbytes > self._left

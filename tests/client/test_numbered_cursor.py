@@ -308,6 +308,54 @@ def order_of_arrival(said, first, end):
     return [*arriving, end] if first <= end else []
 
 
+# --- epochs whose end is known ---
+
+
+def test_the_end_of_an_epoch_tells_exactly_what_was_lost_of_it():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.take(at(4, ahead=True), EPOCH)
+    cursor.changed(EPOCH + 1, 1, NOW + 10, ended=7)
+    assert numbers_of(cursor.take(at(2), EPOCH)) == [2]  # it was on its way
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH + 1)) == [3, 1]  # 3, 5 and 6
+    assert cursor.take(at(5), EPOCH) == []
+    assert cursor.place() == (EPOCH + 1, 1)
+
+
+def test_an_epoch_of_which_nothing_was_lost_ends_without_a_gap():
+    cursor = cursor_at(0)
+    cursor.changed(EPOCH + 1, 1, NOW + 10, ended=1)
+    assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH + 1)) == [1]
+    assert cursor.ended() == []
+
+
+def test_an_epoch_that_goes_on_knows_what_it_had():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    gaps = cursor.answered(EPOCH + 1, 1, NOW + 5, NOW + 5)  # another server, which has forgotten the publisher
+    assert [gap.frames for gap in gaps] == [None]
+    cursor.changed(EPOCH, 1, NOW + 10, ended=1)
+    assert cursor.take(at(1), EPOCH) == []
+    assert numbers_of(cursor.take(at(3), EPOCH)) == [1, 3]
+    assert cursor.place() == (EPOCH, 3)
+
+
+def test_an_answer_behind_the_end_of_an_epoch_counts_both():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.take(at(3, ahead=True), EPOCH)
+    gaps = cursor.answered(EPOCH + 1, 4, None, NOW + 10, ended=6)
+    assert [gap.frames for gap in gaps] == [3 + 3]  # 2, 4 and 5; then 1 to 3
+    assert cursor.place() == (EPOCH + 1, 3)
+
+
+def test_many_ends_become_one_gap_of_unknown_size():
+    cursor = cursor_at(0)
+    for epoch in range(1, 5):
+        cursor.changed(EPOCH + epoch, 1, NOW + epoch, ended=2)
+    assert [gap.frames for gap in cursor.ended()] == [None, 1, 1]
+
+
 @pytest.mark.parametrize("ahead", [False, True])
 def test_a_message_that_comes_again_in_another_epoch_is_a_duplicate_and_no_loss(ahead):
     cursor = cursor_at(0)

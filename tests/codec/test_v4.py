@@ -296,7 +296,7 @@ def test_a_meter_is_asked_of_a_record_and_weighs_what_is_messagepack():
         def weigh(self, flat, start, stop):
             self.weighed.append(stop - start)
 
-        def weigh_record(self, template, count):
+        def weigh_record(self, template, count, payload):
             self.records.append((template, count))
             if count > self.room:
                 raise MessageTooLarge("too many samples", check=11)

@@ -22,11 +22,11 @@ from rendering import VECTORS
 import ecgframe
 from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
 from ecgframe.messages.templates import Template
-from ecgframe.server.numbering import Record
 from ecgframe.server.publication import Publication, TemplatePublication
 from ecgframe.session import state
 from ecgframe.session.acknowledgements import REMEMBERED
 from ecgframe.session.outgoing import encoding_for
+from ecgframe.session.record_writer import Record
 from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
 from ecgframe.session.stream_book import FrameOfEndedStream, StreamBook
 

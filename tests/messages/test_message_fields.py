@@ -209,6 +209,7 @@ TABLE = {
                 "epoch": 1,
                 "next": 2**53 - 1,
                 "templates": [b"\x04"] * 16,
+                "ended": 61,
             }
         ],
         refuses={
@@ -216,6 +217,7 @@ TABLE = {
             "epoch": NO_EPOCH,
             "next": NO_EPOCH,
             "templates": [5, b"\x04", ["x"], [b"x", None], [b""] * 17, np.array([1])],
+            "ended": [0, 2**53, 1.0, "1"],
             "stream": NO_TEXT,
             "status": ["ok", "Denied", 1, ["denied"]],
             "code": NO_INTEGER,

@@ -29,6 +29,7 @@ from ecgframe.session import (
     ErrorReceived,
     FrameRefused,
     Numbered,
+    OpeningRequested,
     RateLimit,
     Received,
     Settings,
@@ -481,10 +482,56 @@ def test_a_client_of_version_4_alone_needs_a_server_that_negotiates():
     assert "does not negotiate" in ours.session.closing.reason
 
 
-@pytest.mark.parametrize("frame", [template_frame(), template_frame(number=2)])
-def test_a_server_has_no_templates_of_publishers(frame):
+def opening_frame(id=7, epoch=EPOCH, stream="ecg/1", number=0):
+    fields = {"template": 0, "stream": stream, "epoch": epoch}
+    return encode(MessageType.STREAM_TEMPLATE, fields, version=4, stream_id=id, sequence=number, timestamp=1)
+
+
+def test_a_server_takes_templates_and_records_of_a_stream_that_was_opened():
+    talk = agreed()
+    talk.server.hears(opening_frame() + template_frame() + record_frame(2))
+    [opening] = talk.server.told(OpeningRequested)
+    [template] = talk.server.told(Numbered)
+    [record] = talk.server.told(Received)
+    assert (opening.stream, opening.epoch) == ("ecg/1", EPOCH)
+    assert template.payload == TEMPLATE.payload
+    assert record.record == TEMPLATE.encode(SIGNAL, 1705314645_250000, 12)
+    assert record.stream == template.stream == ("ecg/1", EPOCH)
+
+
+@pytest.mark.parametrize(
+    ("frame", "check"),
+    [
+        (template_frame(), 11),
+        (record_frame(2), 11),
+        (opening_frame(id=0), 12),
+        (opening_frame() + opening_frame(number=1), 12),
+        (opening_frame() + template_frame(Template(1, "ecg/2", "int16", 2, {})), 12),
+        (opening_frame() + opening_frame(epoch=EPOCH + 1), 12),
+        (opening_frame() + template_frame() + template_frame(Template(1, "ecg/1", "int8", 2, {})), 12),
+    ],
+)
+def test_a_server_refuses_what_names_a_stream_wrongly(frame, check):
     talk = agreed()
     talk.server.hears(frame)
+    [refused] = talk.server.told(FrameRefused)
+    assert refused.error.code is ErrorCode.INVALID_DATA_FORMAT
+    assert refused.error.check == check
+
+
+def test_an_id_that_was_let_go_is_not_opened_again():
+    talk = agreed()
+    for id in (1, 2, 3):
+        talk.server.hears(opening_frame(id, epoch=id))
+    talk.server.hears(opening_frame(1, epoch=1))
+    [refused] = talk.server.told(FrameRefused)
+    assert "new in this connection" in str(refused.error)
+
+
+def test_who_may_send_no_records_may_send_no_templates():
+    talk = agreed()
+    talk.server.session._refuses_data = lambda type, is_broadcast: "no" if type is MessageType.ECG_DATA else None
+    talk.server.hears(opening_frame())
     [refused] = talk.server.told(FrameRefused)
     assert refused.error.code is ErrorCode.PERMISSION_DENIED
 

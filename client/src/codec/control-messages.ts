@@ -35,6 +35,8 @@ export interface SubscriptionAnswer {
   readonly next?: number;
   /** From version 4 on: frames of the templates before that message. */
   readonly templates?: readonly Uint8Array[];
+  /** From version 4 on, if another epoch begins: the number that would have been next in the epoch before. */
+  readonly ended?: number;
 }
 
 export interface ErrorBody {
@@ -116,7 +118,7 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
     MessageType.SUBSCRIPTION_ACK,
     {
       rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME },
-      numbered: { id: integerWithin(1, LARGEST_STREAM_ID), epoch: EPOCH, next: EPOCH, templates: FRAMES },
+      numbered: { id: integerWithin(1, LARGEST_STREAM_ID), epoch: EPOCH, next: EPOCH, templates: FRAMES, ended: EPOCH },
       needs: [["stream", "status"]],
     },
   ],

@@ -106,6 +106,11 @@ export class StreamCursor {
     return this.#notices.length ? { gaps: this.#passedNotices(timestamp), isNew: true } : NEW;
   }
 
+  /** Notes that a message without a number arrived in a numbered stream. Returns true if it is new. */
+  followAhead(timestamp: bigint): boolean {
+    return this.#goesAhead(timestamp);
+  }
+
   /** Notes the time of a numbered message, for a resume at a server that does not know its number. */
   follow(timestamp: bigint, overtakes: boolean): void {
     if (overtakes) {

@@ -6,7 +6,7 @@
  * only reported with a gap, and not compared.
  */
 
-import type { Resumption } from "../session/client-session.js";
+import type { Resumption, StreamNumbers } from "../session/client-session.js";
 import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import type { Gap, Taken } from "./cursor.js";
 
@@ -78,12 +78,17 @@ class Numbering {
   }
 }
 
+/** What an answer states of the numbers of a stream; see `StreamNumbers`. */
+type Answer = Pick<StreamNumbers, "epoch" | "next"> & Partial<Pick<StreamNumbers, "ended">>;
+
 export class NumberedCursor implements StreamPositions {
   readonly #stream: string;
   /** One for each epoch; the current epoch is the last. */
   #lines: Numbering[] = [];
   /** The gap from the last change of the epoch, reported before the next message in order; null if there is none. */
   #change: Gap | null = null;
+  /** Epochs whose number that would have been next is known, and when they ended; reported in the same way. */
+  #ending: { readonly line: Numbering; readonly next: number; readonly time: bigint }[] = [];
   /** Numbers of the current epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
@@ -127,10 +132,14 @@ export class NumberedCursor implements StreamPositions {
    * @param next number of the first message that follows
    * @param time from which messages follow, if the server states it; otherwise the time of its answer
    */
-  answered({ epoch, next }: { epoch: number; next: number }, time: bigint): Gap[] {
+  answered({ epoch, next, ended = null }: Answer, time: bigint): Gap[] {
     const gaps = this.ended();
     const line = this.#lines.at(-1);
-    if (!line) {
+    if (line && line.epoch !== epoch && ended !== null) {
+      const lost = line.lose(ended - 1) + next - 1;
+      if (lost) gaps.push(this.#gap(line, time, lost));
+      this.#begin(epoch, next, time);
+    } else if (!line) {
       this.#begin(epoch, next, time);
     } else if (line.epoch === epoch && next > line.after) {
       const lost = line.lose(next - 1);
@@ -140,7 +149,8 @@ export class NumberedCursor implements StreamPositions {
     } else {
       // Another epoch, or the same one with smaller numbers, which the protocol forbids.
       gaps.push(this.#gap(line, time, null));
-      this.#lines = [];
+      // A publisher may go on in its epoch when the server has forgotten it, and send again what is had.
+      this.#lines = line.epoch === epoch ? [] : [line];
       this.#begin(epoch, next, time);
     }
     return gaps;
@@ -150,11 +160,18 @@ export class NumberedCursor implements StreamPositions {
    * Notes an answer without a request: the stream has begun another epoch. Messages of the previous epoch may still
    * arrive. An answer about the current epoch changes nothing, as messages before `next` may still arrive.
    */
-  changed({ epoch, next }: { epoch: number; next: number }, time: bigint): void {
-    if (this.#lineOf(epoch)) return;
+  changed({ epoch, next, ended = null }: Answer, time: bigint): void {
     const line = this.#lines.at(-1);
-    if (line) this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
-    this.#begin(epoch, next, time);
+    if (line?.epoch === epoch) return;
+    if (line && ended !== null && this.#ending.length < EPOCHS) this.#ending.push({ line, next: ended, time });
+    else if (line) this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
+    const known = this.#lineOf(epoch);
+    if (!known) {
+      this.#begin(epoch, next, time);
+      return;
+    }
+    this.#lines = [...this.#lines.filter((one) => one !== known), known];
+    this.#forgetRefused();
   }
 
   /** Notes that a message arrived. */
@@ -209,9 +226,13 @@ export class NumberedCursor implements StreamPositions {
 
   /** Returns the gaps that were not reported yet. */
   ended(): Gap[] {
-    const change = this.#change;
+    const gaps = this.#change ? [this.#change] : [];
     this.#change = null;
-    return change ? [change] : [];
+    for (const { line, next, time } of this.#ending.splice(0)) {
+      const lost = line.lose(next - 1);
+      if (lost) gaps.push(this.#gap(line, time, lost));
+    }
+    return gaps;
   }
 
   #begin(epoch: number, next: number, time: bigint): void {

@@ -145,7 +145,9 @@ export class FollowedStream implements Subscription {
       return { gaps: this.numbers.take(position, timestamp).gaps, isNew: false };
     }
     // If the stream has numbers, a message without one does not belong to it, and does not move the position.
-    return this.isNumbered ? { gaps: [], isNew: true } : this.cursor.take(message, this.serverNow());
+    // After a resume, it may come again.
+    if (this.isNumbered) return { gaps: [], isNew: this.cursor.followAhead(message.timestamp ?? 0n) };
+    return this.cursor.take(message, this.serverNow());
   }
 
   /** Notes that a numbered message arrived. */

@@ -16,6 +16,7 @@ import {
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
 import type { StreamPosition } from "../session/stream-book.js";
+import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
 import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructor } from "./connection.js";
@@ -139,7 +140,7 @@ const CONNECT_TIMEOUT = 10;
  * It reconnects when a connection is lost, and the subscriptions resume: each message arrives once and in order, and lost
  * messages are reported.
  */
-export class WebSocketBinaryService {
+export class WebSocketBinaryService implements PublisherHost {
   readonly #settings: Settings;
   readonly #backoff: BackoffOptions | null;
   readonly #connectTimeout: number;
@@ -149,6 +150,8 @@ export class WebSocketBinaryService {
   readonly #events = new Emitter<ServiceEvents>();
   readonly #subscriptions: Subscriptions;
   readonly #outbox: Outbox;
+  readonly #publishers = new Map<string, AttachedPublisher>();
+  #latestId = 0;
   readonly #owner: ConnectionOwner;
   #url = "";
   #state: ServiceState = "idle";
@@ -317,6 +320,30 @@ export class WebSocketBinaryService {
     return sent;
   }
 
+  /**
+   * Attaches the publisher of a stream. `publisher` calls it.
+   *
+   * @throws Error if there is a publisher of the stream already
+   */
+  attachPublisher<Attached extends AttachedPublisher>(
+    stream: string,
+    make: (owner: PublisherOwner) => Attached,
+  ): Attached {
+    if (this.#publishers.has(stream)) throw new Error(`there is a publisher of "${stream}" already`);
+    const publisher = make({
+      settings: this.#settings,
+      clock: this.#clock,
+      id: ++this.#latestId,
+      sendMessage: (type, data, how) => this.sendMessage(type, data, how),
+      forget: (over) => {
+        if (this.#publishers.get(stream) === over) this.#publishers.delete(stream);
+      },
+    });
+    this.#publishers.set(stream, publisher);
+    if (this.#connection && this.#negotiated) publisher.connected(this.#connection);
+    return publisher;
+  }
+
   #send(message: Packed): Promise<bigint> {
     const connection = this.#connection;
     if (!(message.flags & Flag.ACK_REQUIRED) && connection && this.#outbox.lets(message, connection)) {
@@ -335,7 +362,8 @@ export class WebSocketBinaryService {
   #pump(): void {
     if (!this.#connection) return;
     this.#outbox.fill(this.#connection);
-    this.#connection.wake();
+    for (const publisher of this.#publishers.values()) publisher.pump();
+    this.#connection?.wake();
   }
 
   /** Sends a PING, and returns the round trip time in seconds. @throws ConnectionLost if the connection ends before */
@@ -412,7 +440,10 @@ export class WebSocketBinaryService {
   }
 
   #drained(): void {
-    if (this.#connection && this.#outbox.canFill(this.#connection)) queueMicrotask(() => this.#pump());
+    const connection = this.#connection;
+    if (!connection) return;
+    const canFill = [this.#outbox, ...this.#publishers.values()].some((waiting) => waiting.canFill(connection));
+    if (canFill) queueMicrotask(() => this.#pump());
   }
 
   #ended({ code, reason, said, lasted, opened }: Ending): void {
@@ -422,6 +453,7 @@ export class WebSocketBinaryService {
     this.#connection = null;
     this.#negotiated = null;
     this.#subscriptions.disconnected();
+    for (const publisher of this.#publishers.values()) publisher.disconnected();
     for (const resolve of this.#pongs.splice(0)) resolve(null);
     const text = said && said.message !== reason ? `${reason} (${said.message})` : reason;
     const lost = new ConnectionLost(opened ? text || `closed with ${code}` : `no connection: ${text}`, code, said);
@@ -441,6 +473,7 @@ export class WebSocketBinaryService {
     const opening = this.#opening;
     this.#opening = null;
     this.#outbox.end(error);
+    for (const publisher of [...this.#publishers.values()]) publisher.end(error);
     this.#subscriptions.end(error);
     this.#enter("closed");
     for (const resolve of this.#closed.splice(0)) resolve();
@@ -478,12 +511,15 @@ export class WebSocketBinaryService {
         this.#subscriptions.answered(event);
         break;
       case "acknowledged":
-        this.#outbox.acknowledged(event.timestamp);
+        if (![...this.#publishers.values()].some((publisher) => publisher.acknowledged(event)))
+          this.#outbox.acknowledged(event.timestamp);
         break;
       case "undelivered":
-        this.#outbox.undelivered(event.timestamp, event.attempts);
+        if (![...this.#publishers.values()].some((publisher) => publisher.undelivered(event)))
+          this.#outbox.undelivered(event.timestamp, event.attempts);
         break;
       case "error":
+        for (const publisher of [...this.#publishers.values()]) publisher.refused(event);
         if (!this.#subscriptions.noticed(event)) {
           this.#events.emit("error", { error: new ProtocolError(event.code, event.message) });
         }
@@ -511,6 +547,7 @@ export class WebSocketBinaryService {
     this.#opening?.resolve(this.#negotiated);
     this.#opening = null;
     this.#outbox.fill(connection);
+    for (const publisher of this.#publishers.values()) publisher.connected(connection);
   }
 
   #onReceived(message: Message, position: StreamPosition | null): void {

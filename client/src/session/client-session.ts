@@ -62,9 +62,13 @@ export type SessionEvent =
       from: bigint | null;
       timestamp: bigint | null;
       /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
-      line: { readonly epoch: number; readonly next: number } | null;
+      line: StreamNumbers | null;
     }
-  | { kind: "acknowledged"; timestamp: bigint }
+  /**
+   * In the answer to the opening of a stream, `next` is the number that the server expects next, and `lost` how many messages it
+   * passed over; else they are null and 0.
+   */
+  | { kind: "acknowledged"; timestamp: bigint; next: number | null; lost: number }
   | { kind: "undelivered"; timestamp: bigint; attempts: number }
   | { kind: "error"; code: number; message: string; details: unknown }
   /**
@@ -79,6 +83,15 @@ export type SessionEvent =
       isAgain: boolean;
     }
   | { kind: "round-trip"; seconds: number; offset: number | null };
+
+/** The numbers of a stream, as an answer states them. */
+export interface StreamNumbers {
+  readonly epoch: number;
+  /** The number of the first message that follows. */
+  readonly next: number;
+  /** If another epoch has begun: the number that would have been next in the epoch before; null if that is unknown. */
+  readonly ended: number | null;
+}
 
 /** The properties of a message that an acknowledgement names. */
 export type Acknowledgeable = Pick<Message, "type" | "flags" | "timestamp">;
@@ -142,6 +155,8 @@ export class ClientSession {
   closing: Close | null = null;
   framesReceived = 0;
   framesSent = 0;
+  /** Bytes of the largest payload that the server takes; null if it has not said. */
+  maxPayloadOfPeer: number | null = null;
 
   /** The last phase before the session began to close. */
   #openPhase: Phase = "opening";
@@ -303,6 +318,18 @@ export class ClientSession {
       message.timestamp,
       message.payload !== null,
     );
+  }
+
+  /** Queues a frame of version 4. @param attempts how often it may be sent, where it is to be acknowledged */
+  sendFrame(outgoing: Outgoing, attempts: number): void {
+    if (this.#react("send") === "ignore") return;
+    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
+    this.#enqueue(outgoing);
+  }
+
+  /** Does not send a message again that is not acknowledged. */
+  giveUp(timestamp: bigint): void {
+    this.#unacknowledged.acknowledged(timestamp);
   }
 
   /** Tells the server that the application has the message, if it asked for that. */
@@ -497,7 +524,12 @@ export class ClientSession {
     const acknowledged = timestampOf(fieldOf(data, "ack"));
     if (acknowledged !== null) {
       if (this.#unacknowledged.acknowledged(acknowledged))
-        events.push({ kind: "acknowledged", timestamp: acknowledged });
+        events.push({
+          kind: "acknowledged",
+          timestamp: acknowledged,
+          next: numberOf(fieldOf(data, "next")),
+          lost: numberOf(fieldOf(data, "lost")) ?? 0,
+        });
     } else {
       const echoed = timestampOf(fieldOf(data, "ping"));
       const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);
@@ -538,6 +570,7 @@ export class ClientSession {
     this.#establish(answer.version, commonCapabilities(this.#settings, data), events);
     if (data.max_payload !== undefined) {
       const most = Math.min(Number(data.max_payload), LARGEST_LENGTH);
+      this.maxPayloadOfPeer = most;
       this.#dataSender = this.#senderFor(this.version, this.capabilities, most);
     }
   }
@@ -730,8 +763,8 @@ function tooMany(): Frame {
 }
 
 /** Returns id, epoch and next of an answer; null if it has none. @throws ProtocolError (check 12) it has only some */
-function numberingOf({ id, epoch, next }: SubscriptionAnswer): { id: number; epoch: number; next: number } | null {
-  if (id !== undefined && epoch !== undefined && next !== undefined) return { id, epoch, next };
+function numberingOf({ id, epoch, next, ended }: SubscriptionAnswer): (StreamNumbers & { id: number }) | null {
+  if (id !== undefined && epoch !== undefined && next !== undefined) return { id, epoch, next, ended: ended ?? null };
   if (id === undefined && epoch === undefined && next === undefined) return null;
   const text = "SUBSCRIPTION_ACK has only some of id, epoch and next";
   throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: ROOT });
@@ -754,6 +787,11 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 function timestampOf(value: unknown): bigint | null {
   if (typeof value === "bigint") return value;
   return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : null;
+}
+
+/** A number of messages as packers write it. */
+function numberOf(value: unknown): number | null {
+  return typeof value === "bigint" || typeof value === "number" ? Number(value) : null;
 }
 
 function joined(batch: readonly Outgoing[]): Uint8Array<ArrayBuffer> {

@@ -28,7 +28,7 @@ export function checkNumbers(type: MessageType, data: unknown): void {
       checkOffer(data);
       break;
     case MessageType.PONG:
-      for (const field of ["ack", "ping", "sent"]) {
+      for (const field of ["ack", "lost", "next", "ping", "sent"]) {
         const value = fieldOf(data, field);
         if (isNumeric(value)) require(isWithin(value, LARGEST_TIMESTAMP), "a number of 64 bits, 0 or more", field);
       }

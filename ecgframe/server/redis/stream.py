@@ -21,8 +21,8 @@ from ...protocol import (
     Form,
     MessageType,
 )
+from ...session.record_writer import Record
 from ..backplane import Deliver, SharedNumber
-from ..numbering import Record
 from .epochs import Epochs
 from .outbox import Message
 from .positions import Position

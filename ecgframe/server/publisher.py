@@ -1,0 +1,130 @@
+"""The publisher of an opened stream, as the server sees it: its epoch, and which of its messages the server has.
+
+Section "Publishing with numbers" of the specification.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from itertools import pairwise
+from typing import Final
+
+from ..protocol import LARGEST_SEQUENCE, OPENED_TEMPLATES_PER_MINUTE
+
+REMEMBERED: Final = 1024
+"""Numbers of messages that overtook which are remembered until those before them have come."""
+
+LOSSES: Final = 64
+"""Ranges of lost numbers that are remembered, so that a message that comes too late is not acknowledged."""
+
+MINUTE: Final = 60.0
+
+
+class Verdict(Enum):
+    """What a number says of its message."""
+
+    NEW = auto()
+    HAD = auto()
+    LOST = auto()
+    """It comes too late: viewers were told that it is lost."""
+
+
+class Publisher:
+    """The numbers of one epoch of a stream that a client has opened.
+
+    Args:
+        epoch: of the numbers.
+        owner: the connection that opened the stream.
+
+    Attributes:
+        epoch: as passed.
+        owner: the connection that has opened the stream last; None once it has ended.
+        left_at: when it ended, in seconds of the loop's clock.
+        line: the server has every message up to this number, or will never get it.
+        lost: number of the messages among these that it will never get.
+        latest_template: the largest number of a template.
+    """
+
+    __slots__ = ("_ahead", "_losses", "epoch", "latest_template", "left_at", "line", "lost", "owner")
+
+    def __init__(self, epoch: int, owner: object) -> None:
+        self.epoch = epoch
+        self.owner: object | None = owner
+        self.left_at = 0.0
+        self.line = 0
+        self.lost = 0
+        self.latest_template = 0
+        self._ahead: set[int] = set()
+        self._losses: deque[range] = deque(maxlen=LOSSES)
+
+    def look(self, number: int) -> Verdict:
+        """Tell what a number says of its message, and change nothing."""
+        if number > self.line:
+            return Verdict.HAD if number in self._ahead else Verdict.NEW
+        return Verdict.LOST if any(number in lost for lost in self._losses) else Verdict.HAD
+
+    def take(self, number: int, *, overtakes: bool) -> Verdict:
+        """Note that a message arrived. Numbers that one in line passes are lost, and so are those before 1,024 ahead.
+
+        Args:
+            number: of the message.
+            overtakes: whether it may arrive before others with lower numbers.
+        """
+        verdict = self.look(number)
+        if verdict is not Verdict.NEW:
+            return verdict
+        if not overtakes:
+            self._reach(number)
+            return verdict
+        self._ahead.add(number)
+        self._go_on()
+        if len(self._ahead) > REMEMBERED:
+            self._reach(min(self._ahead))
+        return verdict
+
+    def pass_over(self, number: int, *, overtakes: bool) -> None:
+        """Note that a message is refused: sending it again would not help."""
+        if number < LARGEST_SEQUENCE and self.take(number, overtakes=overtakes) is Verdict.NEW:
+            self._losses.append(range(number, number + 1))
+            self.lost += 1
+
+    def give_up_before(self, first: int) -> None:
+        """Note that messages before that number will not be sent any more."""
+        if first > self.line + 1:
+            self._reach(first, is_there=first in self._ahead)
+
+    def _reach(self, number: int, *, is_there: bool = True) -> None:
+        """Go on to a number in line: those before it that have not come are lost."""
+        missing = [self.line + 1, *sorted(one for one in self._ahead if one < number), number]
+        for begin, end in pairwise(missing):
+            begin = begin + 1 if begin in self._ahead else begin  # noqa: PLW2901
+            if begin < end:
+                self._losses.append(range(begin, end))
+                self.lost += end - begin
+        self.line = number if is_there else number - 1
+        self._ahead = {one for one in self._ahead if one > number}
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self.line + 1 in self._ahead:
+            self.line += 1
+            self._ahead.remove(self.line)
+
+
+class Novelties:
+    """A limit on what viewers have to be told anew of one stream: its new templates and epochs in a minute."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self) -> None:
+        self._at: deque[float] = deque()
+
+    def admit(self, now: float) -> bool:
+        """Count another one. Returns False, and does not count it, if there are too many."""
+        while self._at and self._at[0] <= now - MINUTE:
+            self._at.popleft()
+        if len(self._at) >= OPENED_TEMPLATES_PER_MINUTE:
+            return False
+        self._at.append(now)
+        return True

@@ -1,0 +1,343 @@
+"""What a client publishes on a stream that it opens: epoch, numbers and templates, and what may have to be sent again.
+
+The owner opens the stream over each connection, and is told by the answer which message the server expects next. From
+there, ``take`` gives the frames to send, in order. A message that the server lacks and that is no longer in memory is
+lost; the server counts it, as only it knows which urgent messages it has. Section "Publishing with numbers" of the
+specification.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter, OrderedDict, deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..errors import ProtocolError
+from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, Flag, Form, MessageType
+from .outgoing import Encoding, Outgoing, StreamPosition, Tier, encode_outgoing, encoding_for
+from .record_writer import Counts, RecordWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..messages.templates import Template
+    from .outgoing import PreparedOutgoing
+    from .settings import Settings
+
+MEMORY_FRAMES: Final = 4096
+"""Default number of messages that a writer keeps, to send them again."""
+
+MEMORY_BYTES: Final = 8 * 1024 * 1024
+"""Default number of bytes of these."""
+
+_PLAIN: Final[Encoding] = encoding_for(4, frozenset())
+"""The encoding of templates and openings, which are small: every peer of version 4 reads it."""
+
+
+class Kept(NamedTuple):
+    """A message in memory.
+
+    Attributes:
+        number: its number in the stream.
+        outgoing: its frame.
+        template: of a record: the number, as a message of the stream, of its template.
+    """
+
+    number: int
+    outgoing: Outgoing
+    template: int | None
+
+
+class StreamWriter:
+    """What a client publishes on a stream that it opens.
+
+    Args:
+        stream: name of the stream.
+        id: of the stream in the headers of the frames, the same over all connections.
+        settings: those of the client.
+        frames: most messages in memory.
+        nbytes: most bytes of these. The latest message is kept in any case.
+        epoch: of the numbers; a random one if it is left out.
+
+    Attributes:
+        stream: as passed.
+        id: as passed.
+        epoch: of the numbers.
+        next: the number of the next message that is written.
+        confirmed: the server has, or will never get, every message before this number.
+        lost: messages that the server was not sent, as it has told: they were not in memory any more, or were refused.
+        skipped: numbers of messages that were not in memory any more when it was their turn, since ``take`` began
+            to count; the owner asks the server then.
+        is_open: whether the server has opened the stream over the present connection.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        id: int,
+        settings: Settings,
+        *,
+        frames: int = MEMORY_FRAMES,
+        nbytes: int = MEMORY_BYTES,
+        epoch: int | None = None,
+    ) -> None:
+        self.stream = stream
+        self.id = id
+        self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE) if epoch is None else epoch
+        self.next = 1
+        self.confirmed = 1
+        self.lost = 0
+        self.skipped = range(0)
+        self._lost_here = 0  # as the server has told; less if it has forgotten the epoch
+        self._lost_before = 0
+        self.is_open = False
+        self._settings = settings
+        self._most_frames = frames
+        self._most_nbytes = nbytes
+        self._records = RecordWriter(stream)
+        self._memory: deque[Kept] = deque()  # numbers without a gap, up to the one before ``next``
+        self._nbytes = 0
+        self._templates: OrderedDict[int, Outgoing] = OrderedDict()  # by their numbers as messages of the stream
+        self._numbers: dict[int, int] = {}  # by the number of a template, that of its message
+        self._uses: Counter[int] = Counter()  # of templates, by the records in memory
+        self._to_send = 1  # what is before this number was sent over the present connection, or is lost
+        self._ahead: set[int] = set()  # urgent messages from there on that were sent
+        self._urgent: deque[int] = deque()  # those that were not
+        self._explained: set[int] = set()  # templates that were sent over the present connection
+
+    # --- writing ---
+
+    @property
+    def unsent(self) -> int:
+        """Number of messages that wait to be sent over the present connection, or over the next."""
+        return self.next - self._to_send - len(self._ahead)
+
+    @property
+    def is_tight(self) -> bool:
+        """True if the next messages may push one out of memory that was never sent over the present connection."""
+        if not self.unsent or self._to_send > self._oldest:
+            return False
+        return len(self._memory) + 2 > self._most_frames or 2 * self._nbytes > self._most_nbytes
+
+    @property
+    def kept(self) -> int:
+        """Number of messages in memory."""
+        return len(self._memory)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the messages in memory."""
+        return self._nbytes
+
+    def opening(self, timestamp: int) -> Outgoing:
+        """Return the frame that opens the stream, or asks how far the server has got. The server answers it."""
+        fields: dict[str, Any] = {"template": 0, "stream": self.stream, "epoch": self.epoch}
+        if self.is_open and self._to_send >= self._oldest > 1:
+            fields["first"] = self._oldest
+        return encode_outgoing(
+            _PLAIN._replace(flags=int(Flag.ACK_REQUIRED)),
+            MessageType.STREAM_TEMPLATE,
+            fields,
+            timestamp=timestamp,
+            settings=self._settings,
+            flags=Flag.ACK_REQUIRED,
+            stream=self.stream,
+            position=StreamPosition(self.id, 0),
+        )
+
+    def write(
+        self,
+        encoding: Encoding,
+        type: MessageType,
+        data: Any,
+        *,
+        wall_clock_us: Callable[[], int],
+        now: float,
+        flags: Flag | int = 0,
+        counts: Counts | None = None,
+        max_payload: int | None = None,
+    ) -> Outgoing:
+        """Give a message its number, and keep it to be sent. A new template gets the number before it.
+
+        Args:
+            encoding: what the server reads.
+            type: of the message.
+            data: its payload.
+            wall_clock_us: returns microseconds since 1970, always more than the time before.
+            now: in seconds of a monotonic clock.
+            flags: PRIORITY and ACK_REQUIRED.
+            counts: of an ECG_DATA whose samples travel as counts.
+            max_payload: largest payload that the server takes; by default that of the settings.
+
+        Returns:
+            Its frame.
+
+        Raises:
+            TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode``; then nothing has changed.
+        """
+        limit = self._settings.max_payload if max_payload is None else max_payload
+        template: int | None = None
+        if encoding.record and type is MessageType.ECG_DATA and not int(flags) & Flag.PRIORITY:
+            record, new = self._records.record_of(data, now, counts=counts, max_payload=limit)
+            if new is not None and not self._add_template(new, wall_clock_us(), now):
+                record = None
+            if record is not None:
+                template, data = self._numbers[record.template.number], record.payload
+                if not encoding.delta:
+                    data = record.template.without_filter(data)
+        outgoing = encode_outgoing(
+            encoding,
+            type,
+            data,
+            timestamp=wall_clock_us(),
+            settings=self._settings,
+            flags=flags,
+            stream=self.stream,
+            max_payload=limit,
+            position=StreamPosition(self.id, self.next, 0 if template is None else Form.RECORD),
+        )
+        self._keep(outgoing, template)
+        return outgoing
+
+    def write_prepared(self, prepared: PreparedOutgoing, timestamp: int) -> Outgoing:
+        """Do the same with a message that was encoded in a thread, which is no record."""
+        outgoing = prepared.seal(timestamp, self.stream, StreamPosition(self.id, self.next))
+        self._keep(outgoing, None)
+        return outgoing
+
+    def _add_template(self, template: Template, timestamp: int, now: float) -> bool:
+        """Give a new template the next number, and write records with it. Returns False if it cannot be sent."""
+        try:
+            outgoing = encode_outgoing(
+                _PLAIN,
+                MessageType.STREAM_TEMPLATE,
+                template.fields_on_the_wire(),
+                timestamp=timestamp,
+                settings=self._settings,
+                stream=self.stream,
+                position=StreamPosition(self.id, self.next),
+            )
+        except (ProtocolError, TypeError, ValueError, OverflowError):
+            return False
+        self._records.latest = template.number
+        self._records.write_with(template, now)
+        self._templates[self.next] = outgoing
+        self._numbers[template.number] = self.next
+        self._keep(outgoing, None)
+        return True
+
+    def _keep(self, outgoing: Outgoing, template: int | None) -> None:
+        if outgoing.tier is Tier.URGENT:
+            self._urgent.append(self.next)
+        self._memory.append(Kept(self.next, outgoing, template))
+        self._nbytes += outgoing.nbytes
+        self.next += 1
+        if template is not None:
+            self._uses[template] += 1
+        while len(self._memory) > max(1, self._most_frames) or (
+            self._nbytes > self._most_nbytes and len(self._memory) > 1
+        ):
+            self._drop_oldest()
+        self._forget_templates()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._memory.popleft()
+        self._nbytes -= oldest.outgoing.nbytes
+        if oldest.template is not None:
+            self._uses[oldest.template] -= 1
+            if not self._uses[oldest.template]:
+                del self._uses[oldest.template]
+        if self._urgent and self._urgent[0] == oldest.number:
+            self._urgent.popleft()
+
+    def _forget_templates(self) -> None:
+        """Keep the templates that are written with, and those of records in memory."""
+        for number in list(islice(self._templates, max(0, len(self._templates) - TEMPLATES_IN_FORCE))):
+            if number not in self._uses:
+                del self._templates[number]
+                self._explained.discard(number)
+        if len(self._numbers) > len(self._templates):
+            self._numbers = {one: number for one, number in self._numbers.items() if number in self._templates}
+
+    # --- sending ---
+
+    def disconnected(self) -> None:
+        """Note that the connection is lost."""
+        self.is_open = False
+
+    def opened(self, next: int, lost: int) -> None:
+        """Note that the server has opened the stream over a new connection.
+
+        Args:
+            next: the number that it expects next.
+            lost: messages of the epoch that it passed over.
+        """
+        self.is_open = True
+        self._note_lost(lost)
+        self.confirmed = self._to_send = min(next, self.next)
+        self._ahead.clear()
+        self._explained.clear()
+        self._urgent = deque(
+            each.number for each in self._memory if each.outgoing.tier is Tier.URGENT and each.number >= self._to_send
+        )
+
+    def confirm(self, next: int, lost: int) -> None:
+        """Note how far the server has got over this connection. Arguments are those of ``opened``."""
+        self.confirmed = max(self.confirmed, min(next, self.next))
+        self._note_lost(lost)
+
+    def _note_lost(self, lost: int) -> None:
+        if lost < self._lost_here:  # it has forgotten what it had
+            self._lost_before = self.lost
+        self._lost_here = lost
+        self.lost = self._lost_before + lost
+
+    def take(self, *, urgent_only: bool = False) -> list[Outgoing]:
+        """Return the frames of the next message to send: urgent messages first, a template before its first record.
+
+        Args:
+            urgent_only: whether to return urgent messages only.
+
+        Returns:
+            An empty list if none waits, or the stream is not open.
+        """
+        if not self.is_open:
+            return []
+        if self._urgent:
+            number = self._urgent.popleft()
+            self._ahead.add(number)
+            return [self._memory[number - self._oldest].outgoing]
+        return [] if urgent_only else list(self._take_in_line())
+
+    def _take_in_line(self) -> Iterator[Outgoing]:
+        if self._to_send < self._oldest:
+            yield from self._skip_lost()
+        while self._to_send in self._ahead:
+            self._ahead.remove(self._to_send)
+            self._to_send += 1
+        if self._to_send == self.next:
+            return
+        kept = self._memory[self._to_send - self._oldest]
+        self._to_send += 1
+        if kept.template is not None and kept.template not in self._explained:
+            self._explained.add(kept.template)
+            yield self._templates[kept.template]
+        if kept.number in self._templates:
+            self._explained.add(kept.number)
+        yield kept.outgoing
+
+    @property
+    def _oldest(self) -> int:
+        """Number of the oldest message in memory."""
+        return self.next - len(self._memory)
+
+    def _skip_lost(self) -> Iterator[Outgoing]:
+        """Go on to the oldest message in memory. Templates before it that are kept are sent in their place."""
+        templates = [number for number in self._templates if self._to_send <= number < self._oldest]
+        self.skipped = range(self._to_send, self._oldest)
+        self._to_send = self._oldest
+        self._ahead = {number for number in self._ahead if number >= self._oldest}
+        for number in templates:
+            self._explained.add(number)
+            yield self._templates[number]
