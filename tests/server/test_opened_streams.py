@@ -381,6 +381,36 @@ def test_a_viewer_of_an_epoch_of_which_nothing_is_kept_is_told_its_end():
     run(conversation())
 
 
+def test_a_viewer_that_falls_out_of_the_ring_is_told_the_end_of_the_epoch_before():
+    async def conversation():
+        async with (
+            server(ring_bytes=2000) as handler,
+            publishing(handler) as one,
+            publishing(handler) as other,
+            numbered_viewer(handler) as viewer,
+        ):
+            await one.open()
+            for number in range(1, 6):
+                one.features(number)
+            await one.codes()
+            viewer.link.may_write.clear()
+            viewer.session.subscribe(STREAM, epoch=EPOCH, after=2)
+            viewer.talk()
+            await other.open(EPOCH + 1)
+            for number in range(1, 101):
+                other.features(number)
+            await other.codes()
+            viewer.link.may_write.set()
+            await viewer.until(lambda: viewer.numbers[-1:] == [100])
+            [first, second] = viewer.answers
+            assert (first.epoch, first.ended, first.next) == (EPOCH, None, 3)
+            assert (second.epoch, second.ended) == (EPOCH + 1, 6)
+            assert viewer.numbers == list(range(second.next, 101))
+            assert [error.code for error in viewer.errors] == [ErrorCode.RATE_LIMIT_EXCEEDED]
+
+    run(conversation())
+
+
 class SeveralServers:
     """A backplane that numbers messages, with one server."""
 
