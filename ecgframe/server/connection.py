@@ -74,6 +74,9 @@ class StreamRefused(Exception):
         self.error = error
         self.details = {"stream": stream, "epoch": epoch}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.error, self.details["stream"], self.details["epoch"]), self.__dict__
+
 
 def is_data(message: bytes) -> bool:
     """Return whether a message may hold data: its first frame has a data type, or it has more than one frame."""

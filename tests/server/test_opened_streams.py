@@ -119,7 +119,7 @@ def test_a_publishers_numbers_and_records_reach_viewers_as_they_are():
             first, opened = viewer.answers
             assert (opened.epoch, opened.next, opened.ended) == (EPOCH, 1, 1)
             assert first.epoch != EPOCH
-            assert viewer.frames[-2][32:] == template().encode(SIGNAL, 3_000_000)  # then the PONG
+            assert viewer.frames[-3][32:] == template().encode(SIGNAL, 3_000_000)  # then two PONGs
             await old.settle()
             assert [message.data["signal"].tolist() for message in old.received] == [SIGNAL.tolist()] * 2
 
