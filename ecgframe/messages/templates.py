@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from math import isfinite
+from math import isfinite, trunc
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 import numpy as np
@@ -165,10 +165,11 @@ def _microseconds(seconds: Any) -> int | None:
     if rules.is_integer(seconds):
         time = int(seconds) * _MICROSECONDS
     else:
-        exact = float(seconds) * _MICROSECONDS
+        exact = float(seconds)
         if not isfinite(exact):
             return None
-        time = round(exact)
+        whole = trunc(exact)  # apart from the fraction: their product would be rounded twice
+        time = whole * _MICROSECONDS + round((exact - whole) * _MICROSECONDS)
     return time if _LEAST_TIME <= time <= _LATEST_TIME else None
 
 

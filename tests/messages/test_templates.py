@@ -13,7 +13,7 @@ import oracle
 import pytest
 import record_oracle
 import strategies
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from thoroughness import examples
 
@@ -116,6 +116,7 @@ def test_timestamps(timestamp, time):
 
 
 @given(st.integers(-(2**52), 2**52))
+@example(4_328_391_991_283_007)  # seconds times 10^6 would be halfway between two microseconds
 def test_every_microsecond_arrives_as_it_was(time):
     seconds = time / 1e6
     assert record_content({**DATA, "timestamp": seconds}, "s").time == time

@@ -213,10 +213,10 @@ function isSequence(sequence: unknown): boolean {
 /** Rounds to microseconds; undefined if the value is not a number, or the result exceeds 64 bits. */
 function wholeMicroseconds(seconds: unknown): bigint | undefined {
   if (typeof seconds !== "bigint" && !Number.isFinite(seconds)) return undefined;
-  const isInteger = typeof seconds === "bigint" || Number.isInteger(seconds);
-  const time = isInteger
-    ? BigInt(seconds as number) * BigInt(MICROSECONDS)
-    : BigInt(nearestInteger((seconds as number) * MICROSECONDS));
+  // The whole seconds apart from the fraction: their product would be rounded twice.
+  const whole = typeof seconds === "bigint" ? seconds : BigInt(Math.trunc(seconds as number));
+  const fraction = typeof seconds === "bigint" ? 0 : (seconds as number) - Math.trunc(seconds as number);
+  const time = whole * BigInt(MICROSECONDS) + BigInt(nearestInteger(fraction * MICROSECONDS));
   return time >= -(2n ** 63n) && time < 2n ** 63n ? time : undefined;
 }
 
