@@ -76,7 +76,7 @@ def test_dtypes_that_records_have(dtype):
         {"timestamp": float("nan")},
         {"timestamp": float("inf")},
         {"timestamp": 1e300},
-        {"timestamp": 2.0**63 / 1e6},
+        {"timestamp": 2.0**63 / 1e6 + 0.002},  # the next float, which is beyond 64 bits
         {"timestamp": 2**63 // 10**6 + 1},
         {"sequence": -1},
         {"sequence": 2**64},
