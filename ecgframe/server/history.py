@@ -182,10 +182,6 @@ class Ring:
         """Iterate over the publications from a number on."""
         return islice(self._publications, max(0, number - self.first), None)
 
-    def newest_first(self) -> Iterator[Publication]:
-        """Iterate over the publications, the newest first."""
-        return reversed(self._publications)
-
     def _note_growth(self, publication: Publication, before: int) -> None:
         if publication.kept and publication.nbytes > before:
             self._grow(publication.nbytes - before)
