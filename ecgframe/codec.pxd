@@ -10,7 +10,7 @@ from ._core.clock cimport Clock as CompiledClock
 from ._core.frame cimport PendingFrame, build_frame, pending_frame
 from ._core.message cimport message_of
 from ._core.pack cimport pack as pack_payload, pack_frame, pack_frame_into
-from ._core.record cimport RecordCoder as CompiledCoder, read_record_head
+from ._core.record cimport TemplateCoder as CompiledCoder, read_record_head
 from ._core.unpack cimport unpack as unpack_payload, unpack_checked
 
 

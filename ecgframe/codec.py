@@ -15,7 +15,7 @@ from ._core import (
     Clock,
     Header,
     Message,
-    RecordCoder,
+    TemplateCoder,
     as_byte,
     build_frame,
     flatten,
@@ -184,7 +184,7 @@ class RecordTemplate(Protocol):
         ...
 
     @property
-    def coder(self) -> RecordCoder | None:
+    def coder(self) -> TemplateCoder | None:
         """Reads records without a digest as ``decode`` does, in one call; None if the template needs more than that."""
         ...
 

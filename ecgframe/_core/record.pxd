@@ -14,7 +14,7 @@ cdef class RecordDtype:
     cdef object little_endian
 
 
-cdef class RecordCoder:
+cdef class TemplateCoder:
     cdef int number
     cdef RecordDtype kind
     cdef int64_t rows

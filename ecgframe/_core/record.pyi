@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from ._header import FlatBuffer
 
-__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
 
 def write_record(
     template: int,
@@ -37,7 +37,7 @@ def read_record_samples(
 ) -> npt.NDArray[Any]: ...
 
 @final
-class RecordCoder:
+class TemplateCoder:
     @property
     def nbytes(self) -> int: ...
     def __init__(

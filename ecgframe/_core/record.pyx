@@ -42,7 +42,7 @@ from ..protocol import (
     RecordOption,
 )
 
-__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
 
 cdef extern from "record_filter.h":
     enum:
@@ -362,7 +362,7 @@ cdef int unfilter(
 
 
 @cython.final
-cdef class RecordCoder:
+cdef class TemplateCoder:
     """Reads and writes the records of a template without ``missing`` and ``scale``, whose counts are the signal.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import (
-    RecordCoder,
+    TemplateCoder,
     flatten,
     footprint,
     pack_payload,
@@ -300,9 +300,9 @@ class Template:
         self._key: bytes | None = None
         self._memory: int | None = None
         self._predictions = _worth_trying(self.fields.get("leads"), self.rows)
-        self.coder: RecordCoder | None = None
+        self.coder: TemplateCoder | None = None
         if not may_be_floats:
-            self.coder = RecordCoder(
+            self.coder = TemplateCoder(
                 self.number,
                 self.dtype,
                 self.rows,

@@ -31,7 +31,7 @@ from ._header import flatten
 if TYPE_CHECKING:
     from ._header import FlatBuffer
 
-__all__ = ["RecordCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
 
 Rows = npt.NDArray[np.int64]
 Prediction = tuple[int, int, int]
@@ -251,7 +251,7 @@ def read_record_samples(
     return array
 
 
-class RecordCoder:
+class TemplateCoder:
     """Same as in ``record.pyx``."""
 
     def __init__(
