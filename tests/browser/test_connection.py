@@ -111,6 +111,13 @@ def test_a_server_that_hangs_is_noticed_and_what_was_missed_is_filled_in(open_mo
         monitor.check_quiet()
 
 
+DAMAGED_ROW = """() => {  // found and read in one step: a moment later the page has drawn its rows anew
+  const rows = [...document.querySelectorAll("#frame-rows tr.in.error")];
+  const row = rows.find(row => row.textContent.includes("CRC-32"));
+  return row && [row.textContent, getComputedStyle(row.cells[0]).color];
+}"""
+
+
 def test_a_frame_that_was_damaged_is_shown_in_red_and_missing(open_monitor):
     with live() as server, DamagingProxy(server.port) as proxy:
         monitor = open_monitor(proxy.port)
@@ -120,11 +127,7 @@ def test_a_frame_that_was_damaged_is_shown_in_red_and_missing(open_monitor):
         monitor.wait("s.gaps.length > 0")
         [gap] = monitor.state["gaps"]
         assert gap["to"] - gap["from"] == 50
-        damaged = "#frame-rows tr.in.error:has-text('CRC-32')"
-        monitor.page.wait_for_selector(damaged)
-        text, colour = monitor.page.eval_on_selector(  # at once: a moment later the row has moved on
-            damaged, "row => [row.textContent, getComputedStyle(row.cells[0]).color]"
-        )
+        text, colour = monitor.page.wait_for_function(DAMAGED_ROW).json_value()
         assert "ECG_DATA" in text
         assert colour == "rgb(255, 123, 114)"
         monitor.shot("frames-with-an-error")

@@ -107,7 +107,7 @@ def test_it_stops_on_a_signal_and_prints_the_summary():
             text=True,
         )
         try:
-            assert pylsl.resolve_byprop("name", "ecg/1", 1, 20)
+            assert pylsl.resolve_byprop("name", "ecg/1", 1, 120)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=120)
         finally:
