@@ -583,6 +583,15 @@ def test_a_first_message_of_many_values_is_not_unpacked_to_be_replayed():
 # --- logs of errors ---
 
 
+def test_lines_without_a_code_are_not_parsed(tmp_path, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(error_report.json, "loads", lambda text: parsed.append(text) or {"code": 257})
+    path = tmp_path / "errors.jsonl"
+    path.write_text('00\n#\n{x}\n{"check": 7}\n{"code": 257}\n')
+    assert error_report.read_error_log(path).strangers == 4
+    assert parsed == ['{"code": 257}\n']
+
+
 def test_a_log_of_any_codes_and_peers_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(error_report, "MOST_CODES", 3)
     monkeypatch.setattr(error_report, "MOST_NAMES", 5)
