@@ -132,8 +132,8 @@ class WebSocketReassembler:
             yield from self._placed(side.read(piece), side, piece.time)
 
     def _placed(self, found: Iterator[Observation], side: _Side, time: float) -> Iterator[Observation]:
+        origin = Origin(time, self._client, self._server, side.is_server)  # of all of them: they may be many
         for one in found:
-            origin = Origin(time, self._client, self._server, side.is_server)
             if isinstance(one, Delivery):
                 yield Delivery(one.octets, origin, is_text=one.is_text)
             else:
