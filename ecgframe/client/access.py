@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-Asked = Value | Callable[[], Value | Awaitable[Value]]
+Asked: TypeAlias = Value | Callable[[], Value | Awaitable[Value]]
 """A value, or a function that returns it, possibly to be awaited. It is called before each attempt to connect."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
