@@ -25,7 +25,7 @@ export class Access {
   }
 
   /**
-   * Returns the place of the next attempt; a promise only if a function returns one.
+   * Returns where the next attempt goes; a promise only if a function returns one.
    *
    * @param seconds time that the functions may take together
    * @throws Error if a function throws, or takes longer
