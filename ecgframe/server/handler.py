@@ -15,6 +15,7 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
+from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
@@ -138,7 +139,8 @@ class WebSocketBinaryHandler:
             on_error=on_error,
         )
         self._connections: dict[str, Connection] = {}
-        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us)
+        self._audit = Audit()
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
         requests = Requests(
             hooks,
             self.limits,
@@ -161,6 +163,7 @@ class WebSocketBinaryHandler:
             totals=Totals(self.limits.rate_limit) if self.limits.rate_limit else None,
             inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
+            audit=self._audit,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
@@ -405,6 +408,7 @@ class WebSocketBinaryHandler:
         if self._is_open:
             self._is_open = False
             self._files.stop()
+            self._audit.stop()
             self._streams.close()
             await self._backplane.close()
 
@@ -487,6 +491,7 @@ class WebSocketBinaryHandler:
         for stream in (EVERYONE, COMMANDS):
             await self._backplane.join(stream, self._wall_clock_us())
         self._files.start()
+        self._audit.start()
         self._is_open = True
 
     async def _wait_all_closed(self, seconds: float) -> bool:

@@ -633,6 +633,11 @@ class Stream:
         """Return whether the viewer has a backlog."""
         return viewer in self._backlogs
 
+    def next_for(self, viewer: Viewer) -> int:
+        """Return the number in the ring of the next message for a viewer of this stream."""
+        backlog = self._backlogs.get(viewer)
+        return self.ring.end if backlog is None else backlog.next
+
     def catch_up(self, viewer: Viewer, now: float) -> bool:
         """Queue the next piece of a viewer's backlog. Call this while nothing is queued for the viewer.
 
