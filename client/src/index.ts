@@ -91,6 +91,7 @@ export {
   type PublishOptions,
   publisher,
 } from "./service/publisher.js";
+export { Sealing, type SealingOptions } from "./service/sealing.js";
 export type {
   StreamCallback,
   StreamMessage,
@@ -107,3 +108,4 @@ export {
   type Statistics,
   WebSocketBinaryService,
 } from "./service/websocket-binary.service.js";
+export type { SealCounts } from "./session/stream-seals.js";
