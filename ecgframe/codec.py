@@ -1063,7 +1063,8 @@ class Codec:
         """
         if version >= 4 and bits & _FRAGMENT:
             raise InvalidDataFormat(
-                "the frame is a piece of a message, and this codec does not support fragments", check=Check.FRAGMENT
+                "the frame is a fragment; a session puts fragments together, each in a WebSocket message of its own",
+                check=Check.FRAGMENT,
             )
         if bits & _ENCRYPTED:
             raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=Check.ENCRYPTION)

@@ -75,6 +75,7 @@ export {
   VERSIONS,
   type Version,
 } from "./protocol.js";
+export type { Asked } from "./service/access.js";
 export type {
   AttachedPublisher,
   PublishedOptions,

@@ -34,7 +34,7 @@ EVERYTHING: Final = frozenset(
 )
 """The capabilities that this package supports in the versions that sessions speak by default."""
 
-OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA})
+OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS})
 """Those that it supports in version 4 besides."""
 
 

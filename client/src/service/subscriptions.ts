@@ -265,11 +265,10 @@ export class Subscriptions implements StreamPositions {
     }
   }
 
-  /** Processes an answer without a request, from version 4 on: another epoch, or the end of the subscription. */
+  /** Processes an answer without a request: another epoch, or the end of a right. */
   #handleUnrequested(followed: FollowedStream, answer: Answered): void {
-    const isNumbered = this.#requests?.connection.session.numbered ?? false;
     if (answer.status === "subscribed") followed.changed(answer);
-    else if (answer.status === "denied" && isNumbered) this.#handleAnswer(followed, answer);
+    else if (answer.status === "denied" && answer.code !== null) this.#handleAnswer(followed, answer);
   }
 
   /** Subscribes again later, as a server that granted it and now denies it without a code may recover. */
