@@ -92,6 +92,7 @@ export {
   type PublishOptions,
   publisher,
 } from "./service/publisher.js";
+export { Sealing, type SealingOptions } from "./service/sealing.js";
 export type {
   StreamCallback,
   StreamMessage,
@@ -108,3 +109,4 @@ export {
   type Statistics,
   WebSocketBinaryService,
 } from "./service/websocket-binary.service.js";
+export type { SealCounts } from "./session/stream-seals.js";

@@ -4,7 +4,7 @@ import type { Compression, Message } from "../codec/protocol-handler.js";
 import { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import {
-  type Capability,
+  Capability,
   CloseCode,
   DATA_TYPES,
   ErrorCode,
@@ -17,7 +17,9 @@ import {
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
 import type { StreamPosition } from "../session/stream-book.js";
+import { addSealCounts, noSealCounts, type SealCounts } from "../session/stream-seals.js";
 import { Access, type Asked, type Destination, isPromise } from "./access.js";
+import { withoutKeys } from "./answered-keys.js";
 import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
@@ -25,6 +27,7 @@ import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructo
 import type { Gap } from "./cursor.js";
 import { callSafely, Emitter } from "./emitter.js";
 import { Outbox } from "./outbox.js";
+import type { SealedStreams, Sealing } from "./sealing.js";
 import type { FollowedStream, StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.js";
 
@@ -62,6 +65,8 @@ export interface ServiceOptions {
   readonly token?: Asked<string | null>;
   /** Subprotocols to offer, or a function that returns them, as for `token`; `["ecgframe"]` by default with a token. */
   readonly protocols?: Asked<readonly string[]>;
+  /** Opens sealed streams, with keys of the application or those that the server hands out; without it, none is opened. */
+  readonly sealing?: Sealing;
   /** The WebSocket class; the global one by default. */
   readonly WebSocket?: WebSocketConstructor;
 }
@@ -104,6 +109,8 @@ export interface Statistics {
   readonly droppedByServer: number;
   /** Number of frames that this client refused. */
   readonly refused: number;
+  /** What became of the messages of sealed streams. */
+  readonly sealed: Readonly<SealCounts>;
   /** When a message of the server last arrived, in milliseconds since 1970; null before the first. */
   readonly lastHeard: number | null;
   /** The latest round trip time in seconds; null before the first. */
@@ -159,6 +166,7 @@ export class WebSocketBinaryService implements PublisherHost {
   readonly #publishers = new Map<string, AttachedPublisher>();
   #latestId = 0;
   readonly #owner: ConnectionOwner;
+  readonly #seals: SealedStreams | null;
   #access = new Access("", null, []);
   #hasAskedAgain = false;
   #attempts = 0;
@@ -181,11 +189,13 @@ export class WebSocketBinaryService implements PublisherHost {
     connections: 0,
     droppedByServer: 0,
     refused: 0,
+    sealed: noSealCounts(),
     lastHeard: null as number | null,
   };
 
   constructor(options: ServiceOptions = {}) {
     this.#settings = settingsOf(options);
+    this.#seals = this.#settings.capabilities.has(Capability.ENCRYPTION) ? (options.sealing?.attach() ?? null) : null;
     this.#backoff = options.reconnect === false ? null : { ...DEFAULT_BACKOFF, ...options.reconnect };
     this.#token = options.token ?? null;
     this.#protocols = options.protocols ?? [];
@@ -214,8 +224,11 @@ export class WebSocketBinaryService implements PublisherHost {
   /** Counters over all connections, and measurements. */
   get statistics(): Statistics {
     const { connections, ...counts } = this.#counts;
+    const sealed = { ...counts.sealed };
+    if (this.#connection) addSealCounts(sealed, this.#connection.session.sealed);
     return {
       ...counts,
+      sealed,
       framesReceived: counts.framesReceived + (this.#connection?.session.framesReceived ?? 0),
       framesSent: counts.framesSent + (this.#connection?.session.framesSent ?? 0),
       reconnections: Math.max(0, connections - 1),
@@ -446,6 +459,7 @@ export class WebSocketBinaryService implements PublisherHost {
   #connectionOwner(): ConnectionOwner {
     return {
       positions: this.#subscriptions,
+      seals: this.#seals,
       onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
@@ -460,7 +474,8 @@ export class WebSocketBinaryService implements PublisherHost {
     } else {
       this.#counts.bytesSent += bytes.length;
     }
-    if (this.#events.has("frame")) this.#events.emit("frame", { direction, bytes, at: Date.now() });
+    if (!this.#events.has("frame")) return;
+    this.#events.emit("frame", { direction, bytes: direction === "in" ? withoutKeys(bytes) : bytes, at: Date.now() });
   }
 
   #drained(): void {
@@ -474,6 +489,7 @@ export class WebSocketBinaryService implements PublisherHost {
     const connection = this.#connection;
     this.#counts.framesReceived += connection?.session.framesReceived ?? 0;
     this.#counts.framesSent += connection?.session.framesSent ?? 0;
+    if (connection) addSealCounts(this.#counts.sealed, connection.session.sealed);
     this.#connection = null;
     this.#negotiated = null;
     this.#subscriptions.disconnected();
@@ -563,7 +579,10 @@ export class WebSocketBinaryService implements PublisherHost {
       case "refused":
         this.#counts.refused++;
         this.#subscriptions.refused(event);
-        this.#events.emit("error", { error: event.error, ...(bytes ? { frame: bytes } : {}) });
+        this.#events.emit("error", { error: event.error, ...(bytes ? { frame: withoutKeys(bytes) } : {}) });
+        break;
+      case "key-missing":
+        this.#subscriptions.keyMissing(event.stream);
         break;
       case "round-trip":
         this.#offset.add(event);
@@ -624,6 +643,7 @@ export class WebSocketBinaryService implements PublisherHost {
 
   #subscriptionsOwner(): SubscriptionsOwner {
     return {
+      seals: this.#seals,
       granted: (stream, from) => this.#events.emit("subscribed", { stream, from }),
       denied: (error) => this.#events.emit("error", { error }),
       lost: (gap) => {
@@ -643,7 +663,7 @@ function settingsOf(options: ServiceOptions): Settings {
   if (versions && (versions.length === 0 || !versions.every((version) => VERSIONS.includes(version)))) {
     throw new RangeError(`versions is a list of numbers from 1 to ${VERSIONS.at(-1)}`);
   }
-  const known = new Set(supported(versions ?? SESSION_VERSIONS));
+  const known = new Set([...supported(versions ?? SESSION_VERSIONS), ...(options.sealing?.capabilities ?? [])]);
   for (const name of capabilities ?? []) {
     if (!known.has(name)) throw new RangeError(`this package does not have the capability "${name}"`);
   }
