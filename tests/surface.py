@@ -51,6 +51,8 @@ MODULES = (
     "ecgframe.server.prometheus",
     "ecgframe.metrics",
     "ecgframe.tools.error_log",
+    "ecgframe.server.audit",
+    "ecgframe.tools.audit_log",
     "ecgframe.server.event_loop",
     "ecgframe.client",
     "ecgframe.session",

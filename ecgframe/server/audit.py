@@ -61,14 +61,14 @@ class Event(StrEnum):
     PUBLISHED = "published"
     """The connection is closed. ``stream``, ``from``, and the number of ``messages``."""
     DENIED = "denied"
-    """``action``: "subscribe", "publish" or "broadcast"; ``stream``, None if the message was not read; ``code``: the error
-    code, or None; ``times``: denials since the last such record of the connection, this one included. There is at most one
-    record in ``DENIALS_EVERY`` seconds, and one more when the connection is closed."""
+    """``action``: "subscribe", "publish" or "broadcast"; ``stream``, None if the message was not read; ``code``: the
+    error code, or None; ``times``: denials since the last such record of the connection, with this one, which is the
+    latest. There is at most one record in ``DENIALS_EVERY`` seconds, and one more when the connection is closed."""
     BROADCAST = "broadcast"
     """A connection sent a message to all connections."""
     RIGHTS = "rights"
-    """Rights were taken away. ``command``: "recheck" or "disconnect"; ``of``: the stream or the name; ``ended``: how many
-    subscriptions or connections ended here."""
+    """Rights were taken away. ``command``: "recheck" or "disconnect"; ``of``: the stream or the name; ``ended``: how
+    many subscriptions or connections ended here."""
 
 
 class _Part(NamedTuple):

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ..foreign_text import json_text
 from ..private_files import create
 from ..server.audit import Event
+from . import ToolError
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -35,6 +37,7 @@ Kind = Literal["watched", "published"]
 
 _BEGINS: Final[dict[str, Kind]] = {Event.WATCHES: "watched", Event.PUBLISHES: "published"}
 _ENDS: Final[dict[str, Kind]] = {Event.WATCHED: "watched", Event.PUBLISHED: "published"}
+_LATEST: Final = datetime.max.replace(tzinfo=UTC).timestamp() - 1
 _USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -112,18 +115,39 @@ def read_audit_log(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a line is no record of an audit log. The message names the line.
+        ToolError: a line is no record of an audit log. The message names the line.
     """
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
-                whole = {"event": record["event"], "run": record["run"], "at": float(record["at"])} | record
-            except (ValueError, KeyError, TypeError) as error:
-                if not line.endswith("\n"):
-                    return
-                raise ValueError(f"{path}: line {number} is no record of an audit log") from error
-            yield whole
+                is_record = _is_record(record)
+            except (ValueError, RecursionError):
+                is_record = False
+            if is_record:
+                yield record
+            elif line.endswith("\n"):
+                raise ToolError(f"{path}: line {number} is no record of an audit log")
+
+
+def _is_record(record: Any) -> bool:
+    if not (isinstance(record, dict) and isinstance(record.get("event"), str) and isinstance(record.get("run"), str)):
+        return False
+    event = record["event"]
+    if event not in _BEGINS and event not in _ENDS:
+        return _is_time(record.get("at"))
+    texts = (record.get(name) for name in ("stream", "peer", "connection"))
+    person, messages = record.get("person"), record.get("messages")
+    return (
+        _is_time(record.get("at"))
+        and all(isinstance(text, str) for text in texts)
+        and (person is None or isinstance(person, str))
+        and (event in _BEGINS or (_is_time(record.get("from")) and isinstance(messages, int)))
+    )
+
+
+def _is_time(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 <= seconds <= _LATEST
 
 
 def spans(records: Iterable[dict[str, Any]], *, stream: str | None = None) -> list[Span]:
@@ -140,8 +164,10 @@ def spans(records: Iterable[dict[str, Any]], *, stream: str | None = None) -> li
     for record in records:
         event, run, at = record["event"], record["run"], record["at"]
         alive[run] = max(at, alive.get(run, at))
-        name = record.get("stream")
-        if name is None or stream not in (None, name):
+        if event not in _BEGINS and event not in _ENDS:
+            continue
+        name: str = record["stream"]
+        if stream not in (None, name):
             continue
         if kind := _BEGINS.get(event):
             open_ones[run, record["connection"], name, kind] = len(found)

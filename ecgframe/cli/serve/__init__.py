@@ -136,6 +136,14 @@ def serve(
             "patient data.",
         ),
     ] = False,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--audit-log",
+            metavar="FILE",
+            help="Append who connects, watches and publishes what to this file; **ecgframe audit** reads it.",
+        ),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Lowest level that is logged to stderr.")] = LogLevel.INFO,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.")] = False,
     stream: Stream = None,
@@ -175,19 +183,25 @@ def serve(
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
         on_error, certificate = None, None
-        if error_log is not None:
-            from ...records.files import files_of  # noqa: PLC0415 - only with this option
-            from ...tools.error_log import ErrorLog  # noqa: PLC0415 - as above
-            from ..overwriting import refuse_to_overwrite  # noqa: PLC0415 - as above
+        for log in (error_log, audit_log):
+            if log is not None:
+                from ...records.files import files_of  # noqa: PLC0415 - only with this option
+                from ..overwriting import refuse_to_overwrite  # noqa: PLC0415 - as above
 
-            refuse_to_overwrite(error_log, True, files_of(record) if record is not None else ())
+                refuse_to_overwrite(log, True, files_of(record) if record is not None else ())
         if ssl_certfile is not None:
             from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
 
             certificate = load_certificate(ssl_certfile, ssl_keyfile)
         with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
             recording = recording_of(record, sampling_rate, leads, csv, stream)
+        if audit_log is not None:
+            from ...tools.audit_log import AuditLog  # noqa: PLC0415 - only with this option
+
+            files.enter_context(AuditLog(audit_log))
         if error_log is not None:
+            from ...tools.error_log import ErrorLog  # noqa: PLC0415 - as above
+
             on_error = files.enter_context(ErrorLog(error_log, payload=error_payloads))
         serve_live(
             recording,
