@@ -52,6 +52,7 @@ MODULES = (
     "ecgframe.metrics",
     "ecgframe.tools.error_log",
     "ecgframe.server.audit",
+    "ecgframe.audit_events",
     "ecgframe.tools.audit_log",
     "ecgframe.server.event_loop",
     "ecgframe.client",

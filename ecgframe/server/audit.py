@@ -1,7 +1,7 @@
 """The audit log: who connected, what they watched and published, from when to when, and what was denied.
 
-The records go to the logger ``ecgframe.audit`` at level INFO, with the fields of ``Event`` as attributes, and contain
-nothing of the messages. ``ecgframe.tools.audit_log`` writes them to files and reads them.
+The records go to the logger ``ecgframe.audit`` at level INFO, with the fields of ``audit_events.Event`` as attributes,
+and contain nothing of the messages. ``ecgframe.tools.audit_log`` writes them to files and reads them.
 
 Records of one run of a server have the same ``run``. While a server runs, it writes ``server_alive`` every
 ``ALIVE_EVERY`` seconds, so that the end of what it served is known even after it was killed.
@@ -13,9 +13,9 @@ import asyncio
 import logging
 import time
 import uuid
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..audit_events import Event
 from ..foreign_text import gated_logger
 from .identity import name_of
 
@@ -33,42 +33,6 @@ DENIALS_EVERY: Final = 1.0
 
 STREAMS: Final = 1024
 """Streams on which a connection publishes that are counted; the oldest is recorded when there is one more."""
-
-
-class Event(StrEnum):
-    """What happened. Each member's text is the field ``event``; the others depend on it.
-
-    All records have ``run`` and ``at`` (seconds since 1970); those of a connection have ``connection``, ``peer`` and
-    ``person``, the name of its identity or None.
-    """
-
-    SERVER_STARTED = "server_started"
-    SERVER_ALIVE = "server_alive"
-    SERVER_STOPPED = "server_stopped"
-    OPENED = "opened"
-    REFUSED = "refused"
-    """``authenticate`` refused the connection."""
-    CLOSED = "closed"
-    """``code``: the close code; ``dropped``: frames that were dropped because the peer read too slowly."""
-    WATCHES = "watches"
-    """A subscription begins, or begins anew at another place. ``stream``; ``since``: seconds since 1970 from which the
-    peer wants messages, or None."""
-    WATCHED = "watched"
-    """A subscription ends. ``stream``; ``from``: when it began; ``messages``: messages of the stream that were sent or
-    queued for the peer; ``why``: "unsubscribed", "denied", "begins anew" or "closed"."""
-    PUBLISHES = "publishes"
-    """The first message of a connection on a ``stream``."""
-    PUBLISHED = "published"
-    """The connection is closed. ``stream``, ``from``, and the number of ``messages``."""
-    DENIED = "denied"
-    """``action``: "subscribe", "publish" or "broadcast"; ``stream``, None if the message was not read; ``code``: the
-    error code, or None; ``times``: denials since the last such record of the connection, with this one, which is the
-    latest. There is at most one record in ``DENIALS_EVERY`` seconds, and one more when the connection is closed."""
-    BROADCAST = "broadcast"
-    """A connection sent a message to all connections."""
-    RIGHTS = "rights"
-    """Rights were taken away. ``command``: "recheck" or "disconnect"; ``of``: the stream or the name; ``ended``: how
-    many subscriptions or connections ended here."""
 
 
 class _Part(NamedTuple):

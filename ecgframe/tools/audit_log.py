@@ -19,9 +19,9 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..audit_events import Event
 from ..foreign_text import json_text
 from ..private_files import create
-from ..server.audit import Event
 from . import ToolError
 
 if TYPE_CHECKING:

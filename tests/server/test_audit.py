@@ -15,9 +15,9 @@ from client.servers import impatient, serving, until, url_of
 from running import run
 
 from ecgframe import MessageType, ProtocolError
+from ecgframe.audit_events import Event
 from ecgframe.foreign_text import printable
 from ecgframe.server import Limits, WebSocketBinaryHandler, audit
-from ecgframe.server.audit import Event
 from ecgframe.session import Settings
 from ecgframe.tools import ToolError
 from ecgframe.tools.audit_log import AuditLog, Span, read_audit_log, spans
