@@ -31,7 +31,8 @@ def segments(draw):
     signals, length = draw(st.integers(1, 3)), draw(st.integers(1, 90))
     skews = draw(st.sampled_from([[0] * signals, [number % 3 for number in range(signals)]]))
     of_format = FORMATS[form]
-    groups = -(-(length + max(skews)) * signals // of_format.samples)
+    more = draw(st.sampled_from([0, max(skews)]))  # frames behind the announced ones, which a skew moves forward
+    groups = -(-(length + more) * signals // of_format.samples)
     common = COMMON[form][: draw(st.integers(1, len(COMMON[form])))]
     return form, signals, length, skews, bytes.fromhex("".join(itertools.islice(cycled(draw, common), groups)))
 
