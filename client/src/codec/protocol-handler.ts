@@ -292,6 +292,43 @@ export class ProtocolHandler {
     return this.#sealed(plain, version, type, options);
   }
 
+  /**
+   * Packs the payload of a message, without a frame. Throws like `encode`.
+   *
+   * @param form RECORD if the data is the payload of a record
+   */
+  payload(type: MessageType, data: unknown, form = 0): Uint8Array {
+    if (isRecord(form)) return recordOf(data);
+    const payload = new Writer(0, this.maxPayload, this.#form).frameOf(data);
+    if (isOfStream(type)) readOfStream(type, payload);
+    return payload;
+  }
+
+  /** Returns the payload compressed; undefined if this handler does not compress it, or it would not be smaller. */
+  deflate(payload: Uint8Array): Uint8Array | undefined {
+    return this.#deflated(payload, 0, this.version);
+  }
+
+  /**
+   * Encodes one frame from a payload that was signed, compressed or sealed before. Throws like `encode`.
+   *
+   * @param transformed what was done with it: COMPRESSED, ENCRYPTED, SIGNED
+   */
+  frameOf(type: MessageType, payload: Uint8Array, transformed: number, options: EncodeOptions = {}) {
+    const version = options.version === undefined ? this.version : knownVersion(options.version);
+    checkSendable(type, version, options);
+    const limit = this.maxPayload + addedBytes(version, transformed);
+    if (payload.length > limit)
+      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `${payload.length} bytes; the limit is ${limit}`);
+    const size = HEADER_SIZES[version];
+    const frame = new Uint8Array(size + payload.length);
+    frame.set(payload, size);
+    const flags = (options.flags ?? 0) | transformed;
+    writeHeader(frame, version, type, flags, this.#timestamp(version, options.timestamp));
+    if (version >= FORMED_SINCE) writeNumbering(frame, options);
+    return frame;
+  }
+
   #sealed(plain: Uint8Array<ArrayBuffer>, version: Version, type: MessageType, options: EncodeOptions) {
     const flags = options.flags ?? 0;
     const timestamp = this.#timestamp(version, options.timestamp);
