@@ -32,6 +32,7 @@ import { crc32 } from "./crc32.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 import { SendClock } from "./send-clock.js";
+import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
 const SMALLEST_HEADER = HEADER_SIZES[1];
@@ -100,6 +101,10 @@ export interface Message<Data = unknown> {
   readonly payloadBytes: number;
   /** True if it was sealed, and its `timestamp` is older than it may be by the local clock. */
   readonly stale?: boolean;
+  /** What is known of its signature, if it was signed and the session verifies; one that is not right is an error instead. */
+  readonly signature?: Signature;
+  /** Name of the key that signed it, 8 bytes: the first of the SHA-256 of the public key. */
+  readonly signer?: Uint8Array;
 }
 
 /** The result of decoding a record. `Template` returns more. */
@@ -120,6 +125,8 @@ export interface RecordTemplate {
    * @throws ProtocolError check 11
    */
   decode(payload: Uint8Array, maxPayload: number): RecordContent;
+  /** Returns the payload of the same record without filter, of which signatures are made. Throws as `decode`. */
+  unfiltered?(payload: Uint8Array, maxPayload: number): Uint8Array;
 }
 
 /** The templates for decoding records of version 4. The caller keeps them, not the handler. */

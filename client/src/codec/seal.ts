@@ -1,6 +1,6 @@
 /**
- * Sealed payloads: AES-256-GCM with a key for one stream, by WebCrypto, so all of it is asynchronous. Sessions do not use
- * them yet. `docs/protocol.md` specifies them under "Sealed payloads".
+ * Sealed payloads: AES-256-GCM with a key for one stream, by WebCrypto, so all of it is asynchronous.
+ * `docs/protocol.md` specifies them under "Sealed payloads".
  */
 import { ProtocolError } from "../errors.js";
 import {
