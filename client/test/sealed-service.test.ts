@@ -127,7 +127,7 @@ describe("a sealed stream of version 4", () => {
       talk.sendBytes(await sealed(packed(2), new Sealer(key())));
       await talk.stay();
     });
-    const service = sealing({ sealing: new Sealing({ keyring: new StoredKeys([key()]) }) });
+    const service = sealing({ sealing: new Sealing({ keys: new StoredKeys([key()]) }) });
     const received = gate();
     service.subscribe(STREAM, ({ sequence }) => expect(sequence).toBe(2));
     service.on("message", received.open);
@@ -176,7 +176,7 @@ describe("a publisher with a keyring", () => {
     });
     const service = sealing();
     await service.connect(url);
-    const bed = publisher(service, STREAM, { keyring, ...options });
+    const bed = publisher(service, STREAM, { keys: keyring, ...options });
     await send(bed);
     await bed.close();
     const opener = new Opener(keyring);
@@ -247,7 +247,7 @@ describe("a publisher with a keyring", () => {
       });
       const service = sealing();
       await service.connect(url);
-      const bed = publisher(service, STREAM, { keyring });
+      const bed = publisher(service, STREAM, { keys: keyring });
       await expect(bed.send(MessageType.ANOMALY_ALERT, { kind: "x", timestamp: 1 })).rejects.toThrow(why);
       await service.close();
     }
@@ -255,10 +255,10 @@ describe("a publisher with a keyring", () => {
 
   test("refuses messages without a timestamp, streams without a key, and services that do not open", () => {
     const service = sealing();
-    const bed = publisher(service, STREAM, { keyring });
+    const bed = publisher(service, STREAM, { keys: keyring });
     expect(() => bed.send(MessageType.ANOMALY_ALERT, { kind: "x" })).toThrow("timestamp");
-    expect(() => publisher(service, "ecg/2", { keyring })).toThrow("no key");
-    expect(() => publisher(impatient(), STREAM, { keyring })).toThrow("sealing");
+    expect(() => publisher(service, "ecg/2", { keys: keyring })).toThrow("no key");
+    expect(() => publisher(impatient(), STREAM, { keys: keyring })).toThrow("sealing");
   });
 });
 
@@ -269,7 +269,7 @@ describe("a subscription that has to be sealed", () => {
       await talk.stay();
     });
     const keyring = new StoredKeys(way === "keyring" ? [key()] : []);
-    const service = sealing({ sealing: new Sealing({ keyring }) });
+    const service = sealing({ sealing: new Sealing({ keys: keyring }) });
     const subscription = service.subscribe(STREAM, () => {}, { sealed: way === "option" });
     await service.connect(url);
     await expect(subscription.granted).rejects.toMatchObject({ code: 0x202, reason: "plain" });

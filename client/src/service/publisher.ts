@@ -39,7 +39,7 @@ export interface PublishOptions {
    * Seals the stream with its keys, so that neither the server nor anybody else without them can read it. It needs version 4, a
    * server that agrees on encryption, and the option `sealing` of the service.
    */
-  readonly keyring?: Keyring;
+  readonly keys?: Keyring;
   /**
    * True to let the size of sealed messages depend on the samples, which tells the heart rate to whoever sees the sizes; by
    * default, they are neither filtered nor compressed.
@@ -88,15 +88,15 @@ export class Publisher implements AttachedPublisher {
 
   /** Use `publisher`. */
   constructor(stream: string, options: PublishOptions, owner: PublisherOwner) {
-    const { samples = "as given", memory = {}, keyring, compress = false, onLost } = options;
+    const { samples = "as given", memory = {}, keys, compress = false, onLost } = options;
     const { id, settings, clock } = owner;
     const { messages, bytes } = { ...DEFAULT_MEMORY, ...memory };
     if (!(messages >= 1 && bytes >= 1))
       throw new RangeError("the memory of a publisher is at least 1 message and 1 byte");
-    if (keyring && !settings.capabilities.has(Capability.ENCRYPTION))
+    if (keys && !settings.capabilities.has(Capability.ENCRYPTION))
       throw new Error("sealing needs the option `sealing` of the service, and WebCrypto: load the page over https");
     this.stream = stream;
-    this.#sealer = keyring ? new StreamSealer(stream, { keyring, compress }) : null;
+    this.#sealer = keys ? new StreamSealer(stream, { keys, compress }) : null;
     this.#writer = new StreamWriter(stream, id, settings, clock, { messages, bytes });
     this.#settings = settings;
     this.#exact = samples === "exact" ? new ExactSamples() : null;

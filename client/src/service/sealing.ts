@@ -23,16 +23,14 @@ const KEYS_KEPT = 16;
 
 export interface SealingOptions {
   /**
-   * Keys of the application. The keys that a server hands out are ignored for streams that have keys here, so that the
-   * server needs none: these streams may be sealed from end to end.
+   * Keys of the application. The keys that a server hands out are ignored for streams that have keys here, and these streams
+   * are accepted only sealed: they may be sealed from end to end, by keys that the server does not have.
    */
-  readonly keyring?: Keyring;
+  readonly keys?: Keyring;
   /** Public keys of the signers that are known, 32 bytes each. With it, signatures are verified, in version 4. */
   readonly signers?: Iterable<Uint8Array>;
   /** Types of messages that have to be signed by a known signer; others of them are refused. */
   readonly requireSignature?: Iterable<MessageType>;
-  /** Milliseconds by the local clock after which a message is marked as stale; 90,000 by default. */
-  readonly staleAfter?: number;
 }
 
 /**
@@ -44,10 +42,7 @@ export interface SealingOptions {
 export class Sealing {
   readonly #options: SealingOptions;
 
-  /** @throws RangeError if `staleAfter` is not above 0 */
   constructor(options: SealingOptions = {}) {
-    if (options.staleAfter !== undefined && !(options.staleAfter > 0))
-      throw new RangeError("staleAfter is a number of milliseconds above 0");
     this.#options = options;
   }
 
@@ -66,7 +61,8 @@ export class Sealing {
 /** The keys of a service, and what was received with them. */
 export class SealedStreams implements StreamSeals {
   readonly #own: Keyring | null;
-  readonly #staleAfter: number;
+  /** By stream, in milliseconds. */
+  readonly #staleAfter = new Map<string, number>();
   /** Keys that answers brought, and their ids by stream. */
   readonly #received = new StoredKeys();
   readonly #idsOf = new Map<string, number[]>();
@@ -84,18 +80,23 @@ export class SealedStreams implements StreamSeals {
   /** By stream; each has the replay window of the present subscription. */
   readonly #openers = new Map<string, Opener>();
 
-  constructor({ keyring, signers, requireSignature = [], staleAfter = STALE_AFTER }: SealingOptions) {
+  constructor({ keys, signers, requireSignature = [] }: SealingOptions) {
     this.#verifier = signers ? Verifier.create(signers) : null;
     this.#verifier?.catch(() => {}); // each message that needs it gets the error
     this.#required = new Set(requireSignature);
-    this.#own = keyring ?? null;
-    this.#staleAfter = staleAfter / 1000;
+    this.#own = keys ?? null;
   }
 
   // --- what subscriptions tell ---
 
-  /** Notes that a subscription begins: it has received nothing yet. @param isSealed whether plain messages are refused */
-  begin(stream: string, isSealed: boolean): void {
+  /**
+   * Notes that a subscription begins: it has received nothing yet.
+   *
+   * @param isSealed whether plain messages are refused
+   * @param staleAfter milliseconds after which a message is stale
+   */
+  begin(stream: string, isSealed: boolean, staleAfter = STALE_AFTER): void {
+    this.#staleAfter.set(stream, staleAfter);
     this.#forget(stream);
     if (isSealed) this.#subscribed.add(stream);
   }
@@ -104,6 +105,7 @@ export class SealedStreams implements StreamSeals {
   end(stream: string): void {
     this.#forget(stream);
     this.#subscribed.delete(stream);
+    this.#staleAfter.delete(stream);
     for (const id of this.#idsOf.get(stream) ?? []) this.#received.remove(id);
     this.#idsOf.delete(stream);
   }
@@ -182,10 +184,10 @@ export class SealedStreams implements StreamSeals {
     return this.#openerOf(opened.key.stream).take(opened) as NotTaken | null;
   }
 
-  isStale(data: unknown): boolean {
+  isStale(stream: string, data: unknown): boolean {
     const timestamp = fieldOf(data, "timestamp");
-    const seconds = timestamp instanceof Date ? timestamp.getTime() / 1000 : Number(timestamp);
-    return Date.now() / 1000 - seconds > this.#staleAfter;
+    const time = timestamp instanceof Date ? timestamp.getTime() : 1000 * Number(timestamp);
+    return Date.now() - time > (this.#staleAfter.get(stream) ?? STALE_AFTER);
   }
 
   // --- signatures ---

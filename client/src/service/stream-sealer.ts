@@ -12,7 +12,7 @@ const VERSION = 4;
 const MOST_WAITING = 1024;
 
 export interface StreamSealerOptions {
-  readonly keyring: Keyring;
+  readonly keys: Keyring;
   /** True if sizes may depend on the samples. */
   readonly compress: boolean;
 }
@@ -27,9 +27,9 @@ export class StreamSealer {
   #waiting = 0;
 
   /** @throws RangeError if the keyring has no key of the stream that is valid now @throws Error without WebCrypto */
-  constructor(stream: string, { keyring, compress }: StreamSealerOptions) {
+  constructor(stream: string, { keys, compress }: StreamSealerOptions) {
     this.#stream = stream;
-    this.#keyring = keyring;
+    this.#keyring = keys;
     this.isConstant = !compress;
     this.#current();
   }

@@ -50,7 +50,7 @@ export interface Unverified {
 /** A frame that waits. */
 export interface Arrival {
   readonly frame: DeferredFrame;
-  /** Name of the stream, empty for none; null in version 3, whose header names no stream. */
+  /** Name of the stream; null if the header names none, as in version 3. */
   readonly stream: string | null;
   /** Of a template in an answer: its place there. */
   readonly place: number | null;

@@ -80,7 +80,7 @@ export type SessionEvent =
   | { kind: "sealed"; arrival: Arrival }
   /** A message is signed, or is an attestation. The owner verifies it, and calls `verified` with the result. */
   | { kind: "signed"; arrival: Arrival; unverified: Unverified }
-  /** Frames wait for a key that is not known. `stream` is null in version 3, whose header names no stream. */
+  /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
   | { kind: "key-missing"; stream: string | null }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
   | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
@@ -556,7 +556,7 @@ export class ClientSession {
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
       if (position) giveName(message.data, position.stream);
-      events.push({ kind: "received", message: this.#marked(message, opened !== null, signed), position });
+      events.push({ kind: "received", message: this.#marked(message, position, opened, signed), position });
     } else if (position) {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
@@ -584,10 +584,9 @@ export class ClientSession {
       this.#abandon(CloseCode.TRY_LATER, `${this.#arrivals.size} frames wait to be opened`);
   }
 
-  /** Returns the name of the stream of a frame, empty for none; null in version 3, whose header names no stream. */
-  #streamOf({ version, streamId }: Header): string | null {
-    if (version < NUMBERED_SINCE) return null;
-    return streamId ? (this.#book.nameOf(streamId) ?? "") : "";
+  /** Returns the name of the stream of a frame; null if its header names none, as in version 3. */
+  #streamOf({ streamId = 0 }: Header): string | null {
+    return this.#book.nameOf(streamId) ?? null;
   }
 
   /** Takes the frames whose turn it is, and starts opening others. */
@@ -668,8 +667,9 @@ export class ClientSession {
   }
 
   /** Returns the message with what opening and verifying have shown. */
-  #marked(message: Message, wasSealed: boolean, signed: SignedBy | null): Message {
-    const isStale = (wasSealed || signed) && this.#seals?.isStale(message.data);
+  #marked(message: Message, position: StreamPosition | null, opened: Opened | null, signed: SignedBy | null): Message {
+    const stream = opened?.key.stream ?? position?.stream ?? "";
+    const isStale = (opened || signed) && this.#seals?.isStale(stream, message.data);
     if (!isStale && !signed) return message;
     const { signature, signer } = signed ?? {};
     return { ...message, ...(isStale && { stale: true }), ...(signature && { signature }), ...(signer && { signer }) };
@@ -702,10 +702,10 @@ export class ClientSession {
   }
 
   /** Checks that a message of a sealed stream was sealed, and with a key of that stream. */
-  #checkSeal({ type, data, version }: Message, position: StreamPosition | null, opened: Opened | null): void {
+  #checkSeal({ type, data, streamId }: Message, position: StreamPosition | null, opened: Opened | null): void {
     if (!this.#seals) return;
     if (opened) {
-      this.#seals.check(opened, data, version as 3 | 4);
+      this.#seals.check(opened, data, streamId ? 4 : 3);
       return;
     }
     const named = position?.stream ?? fieldOf(data, "stream");

@@ -23,13 +23,14 @@ export interface StreamSeals {
   /**
    * Compares the stream that an opened message names with that of its key.
    *
+   * @param version 3 if the header names no stream
    * @throws ProtocolError 0x202, check 8, reason "stream"
    */
   check(opened: Opened, data: unknown, version: 3 | 4): void;
   /** Enters the counter of a message that is taken. Returns null, or why the message is let go. */
   take(opened: Opened): NotTaken | null;
   /** Returns true if a message is older than it may be. */
-  isStale(data: unknown): boolean;
+  isStale(stream: string, data: unknown): boolean;
 
   /** True if signatures are verified. */
   readonly verifies: boolean;
