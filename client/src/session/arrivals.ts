@@ -5,7 +5,7 @@
  * Frames that are sealed with an unknown key are held aside, as their key may be on its way, and the later ones of their
  * stream in order with them.
  */
-import type { DeferredFrame, Header } from "../codec/protocol-handler.js";
+import type { DeferredFrame, Frame, Header } from "../codec/protocol-handler.js";
 import type { NotOpened, Opened } from "../codec/seal.js";
 import type { Signature } from "../codec/signing.js";
 import type { ProtocolError } from "../errors.js";
@@ -30,12 +30,27 @@ export interface SignedBy {
   readonly signature: Signature;
   /** Name of the key, 8 bytes. */
   readonly signer: Uint8Array;
+  /** Digest of the message, in hexadecimal; null for an attestation. */
+  readonly digest: string | null;
+}
+
+/** What is to be verified: the trailer of a message, or an attestation. */
+export interface Unverified {
+  readonly stream: string;
+  /** Epoch of the stream; null for a message of no stream. */
+  readonly epoch: number | null;
+  readonly type: MessageType;
+  readonly form: number;
+  /** Without the trailer, and of a record without filter. */
+  readonly payload: Uint8Array;
+  /** Null for an attestation. */
+  readonly trailer: Uint8Array | null;
 }
 
 /** A frame that waits. */
 export interface Arrival {
   readonly frame: DeferredFrame;
-  /** Name of the stream, empty for none; null in version 3, whose header names no stream. */
+  /** Name of the stream; null if the header names none, as in version 3. */
   readonly stream: string | null;
   /** Of a template in an answer: its place there. */
   readonly place: number | null;
@@ -43,6 +58,8 @@ export interface Arrival {
   outcome: Outcome | null | undefined;
   /** What verifying its signature had as a result; undefined until it is known. */
   verdict: SignedBy | ProtocolError | undefined;
+  /** The decoded frame, while its signature is verified. */
+  decoded: Frame | null;
   isUnderWay: boolean;
   /** If its key is unknown: until when it is held; null if it is held behind such a frame. */
   heldUntil: number | null;
@@ -85,6 +102,7 @@ export class Arrivals {
       place,
       outcome: isSealed ? undefined : null,
       verdict: undefined,
+      decoded: null,
       isUnderWay: false,
       heldUntil: null,
     });
@@ -130,7 +148,8 @@ export class Arrivals {
   }
 
   /** Puts a frame back as the next of its lane, until its signature is verified. */
-  putBack(arrival: Arrival): void {
+  putBack(arrival: Arrival, decoded: Frame): void {
+    arrival.decoded = decoded;
     arrival.isUnderWay = true;
     this.#underWay++;
     this.#returnToLane(arrival);
