@@ -9,6 +9,7 @@ from .connection_info import ConnectionInfo
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
+from .sealing import Sealing
 from .streams import TooManyStreams
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LocalBackplane",
     "RateLimit",
     "Request",
+    "Sealing",
     "Settings",
     "TooManyStreams",
     "UnknownConnection",

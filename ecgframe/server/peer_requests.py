@@ -26,6 +26,7 @@ from .hooks import Hooks
 from .limits import Limits
 from .logs import log_failure
 from .publisher import Publisher, Verdict
+from .sealing import SealRefused
 from .stream import Stream
 from .streams import Streams, TooManyStreams
 
@@ -211,6 +212,8 @@ class Requests:
             connection.deny(name[: self._limits.stream_name], code)
         elif not await self._hooks.may(connection.info, "subscribe", name):
             connection.deny(name, ErrorCode.PERMISSION_DENIED)
+        elif (reason := connection.refusal(name, wants_keys=request.wants_keys)) is not None:
+            connection.deny(name, ErrorCode.AUTHENTICATION_FAILED, reason)
         else:
             await self._join(connection, request)
 
@@ -260,6 +263,8 @@ class Requests:
             await self._publish(name, message.type, message.data, int(message.flags) & _KEPT_FLAGS)
         except TooManyStreams as error:
             raise RateLimitExceeded(str(error)) from error
+        except SealRefused as error:
+            raise InvalidDataFormat(str(error)) from error
 
     def _stream_of(self, message: Message) -> str | None:
         data = message.data
