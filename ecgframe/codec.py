@@ -1170,7 +1170,8 @@ class Codec:
         """
         if version >= 4 and bits & _FRAGMENT:
             raise InvalidDataFormat(
-                "the frame is a piece of a message, and this codec does not support fragments", check=Check.FRAGMENT
+                "the frame is a fragment; a session puts fragments together, each in a WebSocket message of its own",
+                check=Check.FRAGMENT,
             )
         if bits & _ENCRYPTED:
             if opener is None or header is None:

@@ -16,7 +16,7 @@ import json
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from hmac import compare_digest
 from math import isfinite
@@ -62,6 +62,7 @@ __all__ = [
     "check_stream",
     "keys_from_environment",
     "keys_from_file",
+    "keys_to_json",
 ]
 
 _INFO: Final = b"ecgframe seal 1\0"
@@ -235,6 +236,10 @@ class StoredKeys:
             raise ValueError(f"more than {MAX_STREAM_KEYS} stream keys")
         self._take({**self._by_id, key.id: key})
 
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over all keys."""
+        return iter(list(self._by_id.values()))
+
     def remove(self, key_id: int) -> None:
         """Forget a key. Nothing happens if it is not known."""
         self._take({id: key for id, key in self._by_id.items() if id != key_id})
@@ -358,6 +363,22 @@ def keys_from_environment(
     if name not in os.environ:
         raise ValueError(f"the variable {name}, which should have the stream keys, is not set")
     return _keys_in(os.environ[name].encode("utf-8", "surrogateescape"), f"the keys in {name}", opens_after, now)
+
+
+def keys_to_json(keys: Iterable[Key]) -> str:
+    """Return the text of a file of keys. It has their secrets."""
+    entries = []
+    for key in keys:
+        times = {"begins": key.begins, "ends": key.ends}
+        entries.append(
+            {
+                "stream": key.stream,
+                "id": key.id,
+                "key": key.secret.hex(),
+                **{name: moment for name, moment in times.items() if moment is not None},
+            }
+        )
+    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
 
 
 def _keys_in(text: bytes, place: str, opens_after: float | None, now: Callable[[], float]) -> StoredKeys:

@@ -30,6 +30,7 @@ from ..session import (
 )
 from ..session.sealed_streams import STALE_AFTER, can_open
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
+from .access import Access
 from .backoff import as_error
 from .callbacks import call_safely
 from .clock_offset import ClockOffset
@@ -44,8 +45,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from websockets.datastructures import HeadersLike
+
     from ..errors import ProtocolError
     from ..seal import Keyring
+    from .access import Asked
     from .connection import Connection
     from .cursor import Gap
     from .message_queue import MessageQueue
@@ -61,8 +65,10 @@ DEFAULT_TIMEOUT: Final = 30.0
 
 
 def connect(
-    url: str,
+    url: Asked[str],
     *,
+    token: Asked[str | None] = None,
+    additional_headers: Asked[HeadersLike | None] = None,
     settings: Settings | None = None,
     reconnect: bool = True,
     on_state: Callable[[State], object] | None = None,
@@ -80,8 +86,17 @@ def connect(
     between attempts are random and increase, as in the ``websockets`` library. The client does not retry the first
     connection, nor a server that refuses it: one that closes with 1008 or has no version in common.
 
+    The URL, the token and the headers may be functions, also async ones: they are called before each attempt, so that
+    it has credentials which are valid then. If the server refuses them (ERROR 0x202, or HTTP status 401), the client
+    asks for new ones once, also for the first connection. If a function raises while the client reconnects, it tries
+    again later.
+
+    >>> async with ecgframe.connect("wss://monitor.example/ws", token=fresh_token) as client: ...
+
     Args:
         url: "ws://..." or "wss://...".
+        token: bearer token for the header ``Authorization``. The client shows it nowhere.
+        additional_headers: headers of the request, as ``websockets`` takes them.
         settings: versions, capabilities, limits and intervals of this side.
         reconnect: False to end when the first connection is lost.
         on_state: called with each new state, for example to show that the connection is lost.
@@ -89,8 +104,8 @@ def connect(
             either callback is passed to the exception handler of the event loop, and the client continues.
         keys: keys with which sealed streams are opened. They take precedence over keys that the server hands out, and a
             stream with such a key is accepted only sealed. Without it, keys of the server are used.
-        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``additional_headers``,
-            ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
+        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``subprotocols``,
+            ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
             ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
             its own heartbeat, and a WebSocket ping cannot distinguish a dead server from a slow application.
 
@@ -99,6 +114,8 @@ def connect(
     """
     return Client(
         url,
+        token=token,
+        additional_headers=additional_headers,
         settings=settings,
         reconnect=reconnect,
         on_state=on_state,
@@ -116,8 +133,10 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: Asked[str],
         *,
+        token: Asked[str | None] = None,
+        additional_headers: Asked[HeadersLike | None] = None,
         settings: Settings | None = None,
         reconnect: bool = True,
         on_state: Callable[[State], object] | None = None,
@@ -140,7 +159,7 @@ class Client:
         self._publishers: dict[str, Publisher] = {}
         self._latest_id = 0
         self._reconnecting = ReconnectingConnection(
-            url,
+            Access(url, token, additional_headers),
             self._settings,
             reconnect=reconnect,
             on_event=self._on_event,

@@ -9,6 +9,7 @@ from .connection_info import ConnectionInfo
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
+from .rights import Withdrawal
 from .sealing import Sealing
 from .streams import TooManyStreams
 
@@ -25,4 +26,5 @@ __all__ = [
     "TooManyStreams",
     "UnknownConnection",
     "WebSocketBinaryHandler",
+    "Withdrawal",
 ]

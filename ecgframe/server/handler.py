@@ -16,7 +16,7 @@ from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..libraries import library
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
-from .backplane import EVERYONE, LocalBackplane
+from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
@@ -32,6 +32,7 @@ from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
 from .publication import CANONICAL, Publication
 from .publisher import Verdict
+from .rights import Rights, Withdrawal
 from .sealed_publication import SealedPublication
 from .sealing import Sealing, Seals
 from .stats import ServerStats
@@ -159,6 +160,8 @@ class WebSocketBinaryHandler:
             on_undelivered=on_undelivered,
             on_error=on_error,
         )
+        self._connections: dict[str, Connection] = {}
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us)
         requests = Requests(
             hooks,
             self.limits,
@@ -167,6 +170,7 @@ class WebSocketBinaryHandler:
             self._pass_to_others,
             self._publish_opened,
             self._wall_clock_us,
+            self._rights,
             opens=isinstance(self._backplane, LocalBackplane),
         )
         self._shared = Shared(
@@ -182,7 +186,6 @@ class WebSocketBinaryHandler:
             serve=requests.serve,
             seals=self._seals,
         )
-        self._connections: dict[str, Connection] = {}
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
@@ -277,6 +280,8 @@ class WebSocketBinaryHandler:
             raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
+        if stream == COMMANDS:
+            raise ValueError("this name is for what servers tell each other, and for servers only")
         lacks_name = isinstance(data, dict) and "stream" not in data
         is_large = lacks_name and len(data) > ENCODED_AT_ONCE
         if is_large:
@@ -373,6 +378,37 @@ class WebSocketBinaryHandler:
         """The open connections of this server."""
         return [connection.info for connection in self._connections.values() if connection.is_open]
 
+    async def recheck(self, stream: str | None = None) -> Withdrawal:
+        """Ask ``authorize`` again for each subscription, on all servers, and end those that it refuses now.
+
+        Call it when rights were taken away. The peer of a subscription that ends is told so: SUBSCRIPTION_ACK "denied"
+        with the code 0x203. If ``authorize`` raises, the subscription goes on. Publishing needs no such call, as
+        ``authorize`` is asked for each message.
+
+        Args:
+            stream: name of the stream; None for all streams.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.recheck(stream)
+
+    async def disconnect(self, name: str, reason: str = "disconnected by the server") -> Withdrawal:
+        """Close the connections of a person or device, on all servers: ERROR 0x203, close code 1008.
+
+        Clients do not reconnect after that. Also take care that ``authenticate`` refuses new connections.
+
+        Args:
+            name: name of the identity, see ``identity``; or the id of a connection.
+            reason: what the peer is told.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.disconnect(name, reason)
+
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator: counts since the handler was created, and current values."""
         return {
@@ -421,7 +457,7 @@ class WebSocketBinaryHandler:
             return self.settings.header_size + max(MAX_CONTROL_PAYLOAD, self.settings.batch_bytes)
         return self.settings.header_size + max(self.settings.max_payload, self.settings.batch_bytes)
 
-    async def handle(self, link: Link, connection_id: str | None = None) -> None:
+    async def handle(self, link: Link, connection_id: str | None = None, *, identity: object = None) -> None:
         """Serve one connection until it ends, then close the link. Nothing that a peer does raises an exception.
 
         The connection is closed with 1013 if there are too many connections or the handler is closed, and with 1008 if
@@ -430,6 +466,8 @@ class WebSocketBinaryHandler:
         Args:
             link: link to the peer.
             connection_id: id of the connection, for ``send_message``; None generates one.
+            identity: who the peer is, if the application has found out, for example in a dependency of FastAPI. None
+                to ask ``authenticate``.
         """
         if not self._is_closed:
             await self._open()
@@ -437,7 +475,7 @@ class WebSocketBinaryHandler:
         if refusal := self._refusal(id):
             await self._refuse(link, id, *refusal)
             return
-        connection = self._connections[id] = Connection(id, link, self._shared)
+        connection = self._connections[id] = Connection(id, link, self._shared, identity)
         self._stats.accepted += 1
         try:
             await connection.run()
@@ -486,7 +524,8 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
-        await self._backplane.join(EVERYONE, self._wall_clock_us())
+        for stream in (EVERYONE, COMMANDS):
+            await self._backplane.join(stream, self._wall_clock_us())
         self._files.start()
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._shared.hooks, self._connections).run())
@@ -655,6 +694,9 @@ class WebSocketBinaryHandler:
         if place is not None and place.template is not None:
             if entry := self._streams.get(stream):
                 entry.deliver_template(place.template, place, timestamp, self._now())
+            return
+        if stream == COMMANDS:
+            self._rights.obey(bytes(frame))
             return
         try:
             publication = self._publication(stream, timestamp, frame)

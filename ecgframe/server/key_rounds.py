@@ -68,10 +68,10 @@ class KeyRounds:
 
     async def _visit(self, connection: Connection, name: str, keys: tuple[Key, ...]) -> None:
         async with self._turns:
-            may = await self._hooks.may(connection.info, "subscribe", name)
-        if name not in connection.subscriptions:
-            return
+            may = await self._hooks.decide(connection.info, "subscribe", name)
+        if name not in connection.subscriptions or may is None:
+            return  # if it is undecided, the next round asks again
         if may:
             connection.hand_out(name, keys)
         else:
-            connection.revoke(name, ErrorCode.PERMISSION_DENIED)
+            connection.revoke(name)

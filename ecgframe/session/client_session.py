@@ -236,7 +236,15 @@ class ClientSession(Session):
             request["keys"] = False
         if self._reader is not None:
             self._reader.asked.add(stream)
+        if len(request) > 1:
+            self._forget_unfinished(stream)  # it comes again, whole
         self._say(MessageType.SUBSCRIBE, request)
+
+    def _forget_unfinished(self, stream: str) -> None:
+        """Drop an unfinished message of a stream, and ignore its later fragments."""
+        if self._reassembly is not None and self._reader is not None:
+            book = self._reader.book
+            self._reassembly.forget(lambda id: (place := book.name_of(id)) is not None and place[0] == stream)
 
     def unsubscribe(self, stream: str) -> None:
         """Unsubscribe from a stream; the event ``SubscriptionAnswered`` follows."""

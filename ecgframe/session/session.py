@@ -66,6 +66,7 @@ from .frame_reader import FrameReader, is_opening
 from .meter import BudgetExceeded, Decoded, FrameMeter, forget_where, too_much
 from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
+from .reassembly import Reassembly, incomplete, is_fragment
 from .sealed_reader import NotYetOpened
 from .sender import Sender
 from .state import TRANSITIONS, Action, Trigger
@@ -169,6 +170,7 @@ class Session(Sender, ABC):
         "_ping",
         "_rate_error_at",
         "_reader",
+        "_reassembly",
         "_sealed",
         "_seen",
         "_version_bits",
@@ -184,6 +186,7 @@ class Session(Sender, ABC):
         if settings.latest_version >= 4:
             self._reader = FrameReader(self._codec, takes_openings=self._takes_openings)
         self._sealed: SealedReader | None = None
+        self._reassembly: Reassembly | None = None  # most peers send no fragment
         self._is_decoding = False
         self._seen = Seen()
         self._account = Account(settings.rate_limit, totals) if settings.rate_limit else None
@@ -210,8 +213,8 @@ class Session(Sender, ABC):
         """
         nbytes = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         events: list[Event] = []
-        if self._admit(nbytes, now, events):
-            self._receive_frames(data, nbytes, now, events)
+        if self._admit(nbytes, now, events) and (whole := self._put_together(data, nbytes, now, events)) is not None:
+            self._receive_frames(whole, nbytes if whole is data else memoryview(whole).nbytes, now, events)
         return events
 
     def begin_to_receive(self, data: Buffer, now: float, at_once: int) -> list[Event] | Decoding:
@@ -230,6 +233,10 @@ class Session(Sender, ABC):
         events: list[Event] = []
         if not self._admit(nbytes, now, events):
             return events
+        if (whole := self._put_together(data, nbytes, now, events)) is None:
+            return events
+        if whole is not data:
+            data, nbytes = whole, memoryview(whole).nbytes
         if nbytes > at_once and not self._refuses_all(data):
             return self._decoding(data, nbytes)
         meter = self._meter(at_once)
@@ -288,6 +295,8 @@ class Session(Sender, ABC):
             times.append(min(self._window.opens_at, self._answers_no_ping_after()))
         if (due := self._unacknowledged.deadline()) is not None:
             times.append(due)
+        if self._reassembly is not None:
+            times.append(self._reassembly.deadline(SILENT_INTERVALS * self._heartbeat_interval))
         return min(times)
 
     def tick(self, now: float) -> list[Event]:
@@ -302,6 +311,9 @@ class Session(Sender, ABC):
             return events
         for waiting in self._unacknowledged.due(now):
             self._send_again(waiting, events)
+        self._drop_unfinished(now, events)
+        if self.closing:
+            return events
         if not self._asked and now >= self._silent_after(SILENT_INTERVALS - 1):
             self._asked = True  # an old viewer may have nothing to send, but it answers a PING
             self._say(MessageType.PING, None)
@@ -331,6 +343,7 @@ class Session(Sender, ABC):
         ]
         self._react(Trigger.LOST)
         self._unacknowledged.clear()
+        self._reassembly = None
         if self._account is not None:
             self._account.close()
         self.counters.undelivered += len(given_up)
@@ -504,6 +517,68 @@ class Session(Sender, ABC):
             return False
         return True
 
+    def _put_together(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> Buffer | None:
+        """Return a message as it came; of a fragment, the whole frame if it is the last one, otherwise None."""
+        if self._reader is None or not is_fragment(data):
+            return data
+        flat = flatten(data)
+        try:
+            header = flat.only_frame(self.settings.max_payload)
+        except ProtocolError:
+            return data  # it is damaged, or not alone: refused like any frame
+        if self._account is not None:
+            if self._account.room_of("frames") < 1:
+                self._handle_over_budget("frames", nbytes, now, events)
+                return None
+            self._account.charge("frames", 1)
+        if self._reassembly is None:
+            self._reassembly = Reassembly(self.settings.max_payload)
+        try:
+            if self.version < 4:
+                raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
+            if (refusal := _refusal(self._verdict(*_kind(header)))) is not None:
+                raise refusal
+            self._reader.book.admit(header)
+            flat.check_sum(0, header)
+            added = self._reassembly.add(header, flat.view(header.size, nbytes), now)
+        except FrameOfEndedStream as error:
+            forget_where(error)
+            return None
+        except ProtocolError as error:
+            self._reassembly.refuse(header)
+            self._handle_bad_message(error, header, nbytes, now, events)
+            return None
+        if added.lost is not None:
+            fault = incomplete(added.lost, "another one of its class has begun")
+            self._handle_bad_message(fault, added.lost.header, nbytes, now, events)
+        return None if self.closing else added.frame
+
+    def _handle_bad_message(
+        self, error: ProtocolError, header: Header, nbytes: int, now: float, events: list[Event]
+    ) -> None:
+        """Count a message of which a fragment is missing or invalid, and send an ERROR. See ``_handle_bad_frame``."""
+        number = header.sequence or 0
+        stream = None if self._reader is None or not number else self._reader.stream_of(header.stream_id or 0)
+        comes_again = stream is not None and self._passes_over(stream, number)
+        item = Decoded(error, nbytes, 0, stream, number)
+        self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
+
+    def _drop_unfinished(self, now: float, events: list[Event]) -> None:
+        """Drop messages of which no further fragment has arrived for too long, and tell the peer."""
+        if self._reassembly is None:
+            return
+        self._forget_unbound()
+        patience = SILENT_INTERVALS * self._heartbeat_interval
+        for one in self._reassembly.expire(patience, now):
+            error = incomplete(one, f"nothing more of it came for {now - one.last_at:.0f} s")
+            self._handle_bad_message(error, one.header, one.arrived, now, events)
+
+    def _forget_unbound(self) -> None:
+        """Drop unfinished messages of streams that are no longer bound."""
+        if self._reassembly is not None and self._reader is not None and self._reassembly.has_unfinished:
+            book = self._reader.book
+            self._reassembly.forget(lambda id: bool(id) and book.name_of(id) is None)
+
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
         meter = self._meter()
         self._receive_items(decode_items(self._codec, data, meter), meter, nbytes, now, events)
@@ -520,7 +595,8 @@ class Session(Sender, ABC):
                 error = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=Check.LIMIT)
                 item = Decoded(error, 0, 0)  # noqa: PLW2901
             if self.closing or not self._receive_frame(item, nbytes, now, events):
-                return
+                break
+        self._forget_unbound()
 
     def _receive_frame(self, item: Decoded, nbytes: int, now: float, events: list[Event]) -> bool:
         """Accept or refuse a frame. Returns whether to process those after it."""

@@ -35,7 +35,7 @@ EVERYTHING: Final = frozenset(
 """The capabilities that this package supports in the versions that sessions speak by default. ``encryption`` is added
 where there are keys: by the handler of a server that seals, and by a client."""
 
-OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA})
+OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS})
 """Those that it supports in version 4 besides."""
 
 

@@ -21,11 +21,13 @@ from rendering import VECTORS
 
 import ecgframe
 from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
+from ecgframe._core import flatten
 from ecgframe.messages.templates import Template
 from ecgframe.server.publication import Publication, TemplatePublication
 from ecgframe.session import state
 from ecgframe.session.acknowledgements import REMEMBERED
 from ecgframe.session.outgoing import encoding_for
+from ecgframe.session.reassembly import Reassembly
 from ecgframe.session.record_writer import Record
 from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
 from ecgframe.session.stream_book import FrameOfEndedStream, StreamBook
@@ -616,6 +618,28 @@ def test_which_records_are_refused(row, examples):
 # --- limits and sending ---
 
 
+def test_fragments():
+    blocks = [block for block in BLOCKS if block.words == ["frame", "fragment"]]
+    reassembly, whole = Reassembly(protocol.DEFAULT_MAX_PAYLOAD, least=16), None
+    for block in blocks:
+        frame = frame_in(block)
+        flat = flatten(frame)
+        header = flat.frame_at(0, protocol.DEFAULT_MAX_PAYLOAD)
+        for start, size, name, _ in rows_of("Fragments", "byte"):
+            [(raw, value)] = [(raw, int(words.split()[1])) for raw, words in explained(block) if words.startswith(name)]
+            assert frame[32 + int(start) :][: int(size)] == raw == value.to_bytes(4, "big")
+        assert whole is None
+        whole, lost = reassembly.add(header, flat.view(32, len(frame)), 0.0)
+        assert lost is None
+        with pytest.raises(errors.InvalidDataFormat, match="a session puts fragments together") as caught:
+            ecgframe.decode(frame)
+        assert caught.value.check == protocol.Check.FRAGMENT
+    message = ecgframe.decode(whole)
+    stated = next(line for line in LINES if line.startswith("`{") and "in pieces of 16 bytes" in line)
+    assert message.data == value_of(code(stated.split(", whose")[0]))
+    assert (message.flags, message.nbytes, len(blocks)) == (0, 35, 3)
+
+
 def test_limits():
     shown = {code(name): value_of(code(value)) for _, value, name in rows_of("Limits", "limit")}
     defined = {
@@ -666,7 +690,8 @@ def test_the_checks():
     words = [dict(word.split("=") for word in b.words[2:]) for b in BLOCKS if b.words[:2] == ["frame", REFUSED]]
     shown = {(int(word["check"]), int(word["code"], 16)) for word in words}
     too_many_values = (11, 0x102)  # its frame would have a mebibyte; see test_the_limit_on_values
-    assert on_the_page == shown | {too_many_values}
+    total_beyond_the_limit = (13, 0x102)  # only a session has this limit; v4-fragments.json has it
+    assert on_the_page == shown | {too_many_values, total_beyond_the_limit}
 
 
 def test_error_codes():
@@ -695,9 +720,9 @@ def test_the_phases_are_named():
 
 
 def conversation():
-    """The blocks of the last section, in order."""
+    """The blocks of the last section, in order, without the fragments, which are a conversation of their own."""
     begin = LINES.index("## Sessions")
-    return [block for block in BLOCKS if block.line > begin]
+    return [block for block in BLOCKS if block.line > begin and block.words != ["frame", "fragment"]]
 
 
 def test_the_conversation_goes_as_shown():
