@@ -189,7 +189,7 @@ class Publication:
     def needed(self, encoding: Encoding) -> Encoding:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
         if encoding.sealed:
-            encoding = encoding._replace(sealed=False)
+            encoding = _plain(encoding)
         if not encoding.record:
             return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
@@ -229,6 +229,11 @@ class Publication:
             stream=self.stream,
             position=position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _plain(encoding: Encoding) -> Encoding:
+    return encoding._replace(sealed=False)
 
 
 @lru_cache(maxsize=1024)

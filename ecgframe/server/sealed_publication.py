@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..codec import EncodedFrame
@@ -55,7 +56,7 @@ class SealedPublication(Publication):
         found = self._frames.get(needed)
         if found is None or self._key_ids.get(needed) != self._seal.key().id:
             found = self.encode(needed)
-            self.keep(needed, found)
+            self._keep_sealed(needed, found)
         return found
 
     def takes_long(self, encoding: Encoding) -> bool:
@@ -72,7 +73,9 @@ class SealedPublication(Publication):
         if not encoding.sealed:
             super().keep(encoding, outgoing)
             return
-        needed = self.needed(encoding)
+        self._keep_sealed(self.needed(encoding), outgoing)
+
+    def _keep_sealed(self, needed: Encoding, outgoing: Outgoing) -> None:
         before = self._frames.get(needed)
         self.nbytes += outgoing.nbytes - (0 if before is None else before.nbytes)
         self._frames[needed] = outgoing
@@ -87,23 +90,11 @@ class SealedPublication(Publication):
         """The encoding reduced to what this message has, and to constant sizes unless they may vary."""
         if not encoding.sealed:
             return super().needed(encoding)
-        compress = self._seal.compress
         record = self.record if encoding.record else None
         if record is None:
-            return encoding._replace(
-                flags=encoding.flags & self.flags,
-                compressed=encoding.compressed and compress,
-                binary=encoding.binary or not compress,
-                record=False,
-                delta=False,
-            )
+            return _of_message(encoding, self.flags, self._seal.compress)
         is_filtered = record.payload[_FILTER_AT] == RecordFilter.DELTA
-        return encoding._replace(
-            flags=encoding.flags & self.flags,
-            compressed=False,
-            binary=False,
-            delta=encoding.delta and compress and is_filtered,
-        )
+        return _of_record(encoding, self.flags, self._seal.compress and is_filtered)
 
     def encode(self, encoding: Encoding) -> Outgoing:
         """Encode and seal the message for peers with that encoding, and do not keep the frame. In any thread."""
@@ -180,6 +171,24 @@ class SealedTemplate(TemplatePublication):
             sealed = verified(self._outgoing.frame).sealed(self._seal.sealer(OF_TEMPLATES))
             self._sealed = key.id, Outgoing(sealed, 0, self.timestamp, self.stream)
         return self._sealed[1]
+
+
+@lru_cache(maxsize=1024)
+def _of_message(encoding: Encoding, flags: int, compress: bool) -> Encoding:
+    return encoding._replace(
+        flags=encoding.flags & flags,
+        compressed=encoding.compressed and compress,
+        binary=encoding.binary or not compress,
+        record=False,
+        delta=False,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _of_record(encoding: Encoding, flags: int, may_filter: bool) -> Encoding:
+    return encoding._replace(
+        flags=encoding.flags & flags, compressed=False, binary=False, delta=encoding.delta and may_filter
+    )
 
 
 def _payload_start(outgoing: Outgoing) -> bytes:

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
@@ -110,7 +111,7 @@ class Seals:
 
     def sealer(self, key: Key, encoding: Encoding) -> Sealer:
         """Return the sealer of a key for an encoding, the same for all viewers and messages."""
-        place = key, encoding._replace(flags=0)
+        place = key, _without_flags(encoding)
         sealer = self._sealers.get(place)
         if sealer is None:
             sealer = self._sealers[place] = Sealer(key)
@@ -190,6 +191,11 @@ class Seals:
             return data
         signal = _as_array(data.get("signal"))
         return data if signal is None else {**data, "signal": signal}
+
+
+@lru_cache(maxsize=256)
+def _without_flags(encoding: Encoding) -> Encoding:
+    return encoding._replace(flags=0)
 
 
 class StreamSeal:
