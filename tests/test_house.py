@@ -83,7 +83,7 @@ LOADED_WHEN_ASKED = {
     "pylsl",
     "cryptography",
 }
-SESSION_MAY_IMPORT = {"session", "_core", "codec", "compression", "errors", "messages", "protocol"}
+SESSION_MAY_IMPORT = {"session", "_core", "codec", "compression", "errors", "messages", "protocol", "seal"}
 CLIENT_MAY_IMPORT = {
     "client",
     "session",
@@ -97,6 +97,7 @@ CLIENT_MAY_IMPORT = {
     "messages",
     "protocol",
     "libraries",
+    "seal",
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {
     "tools",

@@ -28,6 +28,7 @@ from .limits import Limits
 from .logs import log_failure
 from .publisher import Publisher, Verdict
 from .rights import Rights
+from .sealing import SealRefused
 from .stream import Stream
 from .streams import Streams, TooManyStreams
 
@@ -232,6 +233,9 @@ class Requests:
         if not await self._hooks.may(connection.info, "subscribe", name):
             connection.deny(name, ErrorCode.PERMISSION_DENIED)
             return
+        if (reason := connection.refusal(name, wants_keys=request.wants_keys)) is not None:
+            connection.deny(name, ErrorCode.AUTHENTICATION_FAILED, reason)
+            return
         try:
             with self._streams.hold(name) as stream:
                 await self._streams.join(stream)
@@ -276,6 +280,8 @@ class Requests:
             await self._publish(name, message.type, message.data, int(message.flags) & _KEPT_FLAGS)
         except TooManyStreams as error:
             raise RateLimitExceeded(str(error)) from error
+        except SealRefused as error:
+            raise InvalidDataFormat(str(error)) from error
 
     def _stream_of(self, message: Message) -> str | None:
         data = message.data

@@ -188,6 +188,8 @@ class Publication:
 
     def needed(self, encoding: Encoding) -> Encoding:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
+        if encoding.sealed:
+            encoding = _plain(encoding)
         if not encoding.record:
             return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
@@ -204,7 +206,7 @@ class Publication:
         try:
             return self._encode_as(encoding, self.type, data, self.flags)
         except MessageTooLarge as error:
-            return self._encode_as(encoding, MessageType.ERROR, _loss(self, str(error)), 0)
+            return self._encode_as(encoding, MessageType.ERROR, loss_of(self, str(error)), 0)
         finally:
             if self.is_large:
                 let_go(data)
@@ -227,6 +229,11 @@ class Publication:
             stream=self.stream,
             position=position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _plain(encoding: Encoding) -> Encoding:
+    return encoding._replace(sealed=False)
 
 
 @lru_cache(maxsize=1024)
@@ -288,6 +295,7 @@ class TemplatePublication(Publication):
         return 0
 
 
-def _loss(publication: Publication, why: str) -> dict[str, Any]:
+def loss_of(publication: Publication, why: str) -> dict[str, Any]:
+    """Return the ERROR for viewers for which a message is too large."""
     details = Loss(publication.timestamp, publication.timestamp).details(publication.stream)
     return {"code": int(ErrorCode.MESSAGE_TOO_LARGE), "message": why, "details": details}

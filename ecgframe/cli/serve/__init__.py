@@ -114,6 +114,23 @@ def serve(
             metavar="URL", help="Share the streams with other servers through Redis, such as redis://localhost."
         ),
     ] = None,
+    stream_keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--stream-keys",
+            metavar="FILE",
+            help="Seal the streams that have a key in this file, which **ecgframe keys new** makes. Viewers that "
+            "cannot open them are denied. The file is read again when it changes.",
+        ),
+    ] = None,
+    keys_without_tls: Annotated[
+        bool,
+        typer.Option(
+            "--keys-without-tls",
+            help="With --stream-keys: hand out keys also over connections whose TLS this server has not ended, such as "
+            "behind a proxy. Whoever reads such a connection reads the keys.",
+        ),
+    ] = False,
     protocol: Protocol = DEFAULT_PROTOCOL,
     max_connections: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of connections.")] = 4096,
     ring_seconds: Annotated[
@@ -173,6 +190,11 @@ def serve(
         raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
     if ssl_keyfile is not None and ssl_certfile is None:
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
+    if keys_without_tls and stream_keys is None:
+        raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
+    if stream_keys is not None and redis is not None:
+        message = "cannot be combined with --redis: messages would travel between the servers in plain"
+        raise typer.BadParameter(message, param_hint="--stream-keys")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
     with plain_errors(), log_to_stderr(log_level, log_json), ExitStack() as files:
@@ -182,7 +204,11 @@ def serve(
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
-        on_error, certificate = None, None
+        on_error, certificate, key_file = None, None, None
+        if stream_keys is not None:
+            from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
+
+            key_file = load_keys(stream_keys)
         for log in (error_log, audit_log):
             if log is not None:
                 from ...records.files import files_of  # noqa: PLC0415 - only with this option
@@ -219,6 +245,8 @@ def serve(
             allowed_origins=tuple(allow_origin or ()),
             redis=redis,
             versions=versions_up_to(protocol),
+            key_file=key_file,
+            keys_without_tls=keys_without_tls,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
             on_error=on_error,
