@@ -1,9 +1,10 @@
 """Mutated frames through the whole reading side: accepted, or refused with a ProtocolError, and memory stays flat.
 
-    python tests/fuzz.py --frames 10000000 [--seed N]
+    python tests/fuzz.py --frames 10000000 [--seed N] [--version 4]
 
 Prints how many were accepted and refused by code, and the resident memory on the way. Ends with 1 when anything but a
-ProtocolError came out, or when memory grew; the frame and the seed are printed then.
+ProtocolError came out, or when memory grew; the frame and the seed are printed then. With ECGFRAME_PLAIN=1 in the
+environment, the plain core reads them.
 """
 
 import argparse
@@ -130,10 +131,10 @@ def resident():
 class Run:
     """A run of the fuzzer, with its results."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, version=None):
         self.seed = seed
         self.random = random.Random(seed)
-        self.bases = bases()
+        self.bases = [frame for frame in bases() if version in (None, frame[0])]
         self.readers = readers()
         self.outcomes = Counter()
         self.failures = []
@@ -190,10 +191,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=1_000_000, metavar="N", help="how many (1,000,000)")
     parser.add_argument("--seed", type=int, default=None, help="to see a run again (random)")
+    parser.add_argument("--version", type=int, default=None, choices=[1, 2, 3, 4], help="mutate its frames (all)")
     parser.add_argument("--any-memory", action="store_true", help="may grow: a sanitizer keeps what was freed")
     options = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
-    run = Run(seed)
+    run = Run(seed, options.version)
     begin = time.perf_counter()
     run.read(min(options.frames, 50_000))
     run.note_memory()

@@ -43,6 +43,7 @@ MODULES = (
     "ecgframe.server.adapters.websockets",
     "ecgframe.server.adapters.picows",
     "ecgframe.server.hooks",
+    "ecgframe.server.identity",
     "ecgframe.server.redis",
     "ecgframe.server.monitor_files",
     "ecgframe.server.origins",

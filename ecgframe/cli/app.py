@@ -8,13 +8,14 @@ from .bridge import bridge
 from .compare import compare
 from .conformance import EPILOG as CONFORMANCE_EXAMPLES
 from .conformance import conformance
-from .console import GatedGroup
 from .decode import decode
 from .encode import encode
 from .errors import EPILOG as ERRORS_EXAMPLES
 from .errors import errors
+from .gated_group import GatedGroup
 from .inspect import EPILOG as INSPECT_EXAMPLES
 from .inspect import inspect
+from .own_version import own_version
 from .proxy import EPILOG as PROXY_EXAMPLES
 from .proxy import proxy
 from .record import EPILOG as RECORD_EXAMPLES
@@ -24,7 +25,6 @@ from .replay import replay
 from .serve import serve
 from .sizes import EPILOG as SIZES_EXAMPLES
 from .sizes import sizes
-from .terminal import own_version
 from .top import EPILOG as TOP_EXAMPLES
 from .top import top
 from .watch import watch

@@ -24,6 +24,7 @@ from ..session import (
     Undelivered,
 )
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
+from .access import Access
 from .backoff import as_error
 from .callbacks import call_safely
 from .clock_offset import ClockOffset
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from websockets.datastructures import HeadersLike
+
     from ..errors import ProtocolError
+    from .access import Asked
     from .connection import Connection
     from .cursor import Gap
     from .message_queue import MessageQueue
@@ -54,8 +58,10 @@ DEFAULT_TIMEOUT: Final = 30.0
 
 
 def connect(
-    url: str,
+    url: Asked[str],
     *,
+    token: Asked[str | None] = None,
+    additional_headers: Asked[HeadersLike | None] = None,
     settings: Settings | None = None,
     reconnect: bool = True,
     on_state: Callable[[State], object] | None = None,
@@ -72,15 +78,24 @@ def connect(
     between attempts are random and increase, as in the ``websockets`` library. The client does not retry the first
     connection, nor a server that refuses it: one that closes with 1008 or has no version in common.
 
+    The URL, the token and the headers may be functions, also async ones: they are called before each attempt, so that
+    it has credentials which are valid then. If the server refuses them (ERROR 0x202, or HTTP status 401), the client
+    asks for new ones once, also for the first connection. If a function raises while the client reconnects, it tries
+    again later.
+
+    >>> async with ecgframe.connect("wss://monitor.example/ws", token=fresh_token) as client: ...
+
     Args:
         url: "ws://..." or "wss://...".
+        token: bearer token for the header ``Authorization``. The client shows it nowhere.
+        additional_headers: headers of the request, as ``websockets`` takes them.
         settings: versions, capabilities, limits and intervals of this side.
         reconnect: False to end when the first connection is lost.
         on_state: called with each new state, for example to show that the connection is lost.
         on_error: called with each error that the server reports, and with each error in its frames. An exception in
             either callback is passed to the exception handler of the event loop, and the client continues.
-        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``additional_headers``,
-            ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
+        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``subprotocols``,
+            ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
             ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
             its own heartbeat, and a WebSocket ping cannot distinguish a dead server from a slow application.
 
@@ -89,6 +104,8 @@ def connect(
     """
     return Client(
         url,
+        token=token,
+        additional_headers=additional_headers,
         settings=settings,
         reconnect=reconnect,
         on_state=on_state,
@@ -105,8 +122,10 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: Asked[str],
         *,
+        token: Asked[str | None] = None,
+        additional_headers: Asked[HeadersLike | None] = None,
         settings: Settings | None = None,
         reconnect: bool = True,
         on_state: Callable[[State], object] | None = None,
@@ -123,7 +142,7 @@ class Client:
         self._publishers: dict[str, Publisher] = {}
         self._latest_id = 0
         self._reconnecting = ReconnectingConnection(
-            url,
+            Access(url, token, additional_headers),
             self._settings,
             reconnect=reconnect,
             on_event=self._on_event,

@@ -196,9 +196,11 @@ class Subscriptions:
             self._handle_unrequested(stream, answer)
 
     def _handle_unrequested(self, stream: str, answer: SubscriptionAnswered) -> None:
-        """Process an answer without a request: the server has begun another epoch."""
+        """Process an answer without a request: another epoch, or the end of a right."""
         subscription = self.find(stream)
-        if subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
+        if subscription and answer.status == "denied" and answer.code is not None:
+            self._handle_answer(subscription, answer)
+        elif subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
             subscription.changed(answer.epoch, answer.next, answer.timestamp, answer.ended)
 
     def dropped(self, error: ErrorReceived, connection: Connection) -> bool:

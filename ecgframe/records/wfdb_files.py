@@ -22,6 +22,7 @@ from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
 from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
 from .compressed import compressed_beside
 from .counted import counted
+from .files import without_suffix
 from .mapped import Reading, mapped
 from .record import PORTION, Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
@@ -56,13 +57,6 @@ BY_LIBRARY: Final = ("8", "508", "516", "524")
 
 MOST_COUNTS: Final = 1 << 32
 """More than the largest count of any format."""
-
-SUFFIXES: Final = (".hea", ".dat")
-
-
-def without_suffix(path: Path) -> Path:
-    """Return the name of the record, which is 100 for both 100.hea and 100.dat."""
-    return path.with_suffix("") if path.suffix in SUFFIXES else path
 
 
 def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:

@@ -9,6 +9,7 @@ from .connection_info import ConnectionInfo
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
+from .rights import Withdrawal
 from .streams import TooManyStreams
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "TooManyStreams",
     "UnknownConnection",
     "WebSocketBinaryHandler",
+    "Withdrawal",
 ]

@@ -33,6 +33,7 @@ from .connection_info import ConnectionInfo
 from .connection_log import ConnectionLog
 from .connection_writer import ConnectionWriter
 from .hooks import Hooks
+from .identity import expiry_of
 from .inbox import Inbox, Item
 from .limits import Limits
 from .link import Link
@@ -50,6 +51,9 @@ NO_CLOSE: Final = 1006
 
 READ_WHILE_CLOSING: Final = 1000
 """Messages that are read from a peer while waiting for its close frame; after that many the connection is dropped."""
+
+LONGEST_VALIDITY: Final = 60.0
+"""Seconds after which the expiry of an identity is compared with the clock again, as that may have been set."""
 
 FOR_THE_APPLICATION: Final = (Received, Numbered, OpeningRequested, SubscribeRequested, UnsubscribeRequested)
 """Events that wait in the inbox for the application; all others are handled at once."""
@@ -131,12 +135,13 @@ class Connection:
         id: id of the connection.
         link: link to the peer.
         shared: objects shared with the other connections of the handler.
+        identity: who the peer is, if the application knows already; None to ask ``authenticate``.
 
     Attributes:
         session: the session of this connection.
         writer: sends the session's messages; streams know the connection by its writer.
         info: the application's view of the connection.
-        identity: what ``authenticate`` returned.
+        identity: what ``authenticate`` returned, or what was passed.
         is_open: whether the peer was accepted and has not left.
         connected_at: when the connection was opened, in microseconds since 1970.
         close_code: code with which the connection was closed; ``NO_CLOSE`` while it is open, and if there was none.
@@ -144,7 +149,7 @@ class Connection:
         opened: the publishers of the streams that it has opened, by name.
     """
 
-    def __init__(self, id: str, link: Link, shared: Shared) -> None:
+    def __init__(self, id: str, link: Link, shared: Shared, identity: object = None) -> None:
         self.id = id
         self.link = link
         self.session = ServerSession(
@@ -159,7 +164,7 @@ class Connection:
         self.writer = ConnectionWriter(
             self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing
         )
-        self.identity: object = None
+        self.identity = identity
         self.is_open = False
         self.connected_at = shared.wall_clock_us()
         self.close_code = NO_CLOSE
@@ -174,6 +179,7 @@ class Connection:
         self._is_paused = False
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle | None = None
+        self._expiry: asyncio.Handle | None = None
         self._timer_at = 0.0  # kept here: not every handle of uvloop has when()
 
     async def run(self) -> None:
@@ -314,6 +320,17 @@ class Connection:
             for event in self.session.take_back(name):
                 self._note(event)
 
+    def revoke(self, name: str) -> bool:
+        """End a subscription because the peer may not watch the stream any more. Returns whether there was one."""
+        stream = self.subscriptions.pop(name, None)
+        if stream is None:
+            return False
+        stream.remove(self.writer)
+        for event in self.session.take_back(name):
+            self._note(event)
+        self.deny(name, ErrorCode.PERMISSION_DENIED)
+        return True
+
     def deny(self, name: str, code: ErrorCode | None) -> None:
         """Answer that a subscription is denied.
 
@@ -330,11 +347,13 @@ class Connection:
     # --- receiving ---
 
     async def _accept(self) -> None:
-        allowed, self.identity = await self._shared.hooks.identify(self.link.request)
+        allowed = True
+        if self.identity is None:
+            allowed, self.identity = await self._shared.hooks.identify(self.link.request)
         if not allowed:
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
             return
-        if self.session.closing:
+        if not self._is_valid() or self.session.closing:
             return
         self.is_open = True
         self._log.opened()
@@ -533,6 +552,26 @@ class Connection:
         self.writer.pump(now)
         self._rearm()
 
+    def _is_valid(self) -> bool:
+        """Return whether the identity is valid now; end the connection if not, else look again when it expires."""
+        self._expiry = None
+        if self.session.closing:
+            return False
+        try:
+            expiry = expiry_of(self.identity)
+        except (TypeError, ValueError) as error:
+            self._log.failed("reading the expiry of an identity", error)
+            self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
+            return False
+        if expiry is None:
+            return True
+        left = expiry - self._shared.wall_clock_us() / 1e6
+        if left <= 0:
+            self.refuse(ErrorCode.AUTHENTICATION_FAILED, "the identity has expired", close=CloseCode.POLICY)
+            return False
+        self._expiry = self._loop.call_later(min(left, LONGEST_VALIDITY), self._is_valid)
+        return True
+
     # --- ending ---
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -555,6 +594,9 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         for event in self.session.lost():
             self._note(event)
         self._log.closed(self.close_code, self.session)

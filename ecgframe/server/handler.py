@@ -15,7 +15,7 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
-from .backplane import EVERYONE, LocalBackplane
+from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
@@ -30,6 +30,7 @@ from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
 from .publication import CANONICAL, Publication
 from .publisher import Verdict
+from .rights import Rights, Withdrawal
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
@@ -136,6 +137,8 @@ class WebSocketBinaryHandler:
             on_undelivered=on_undelivered,
             on_error=on_error,
         )
+        self._connections: dict[str, Connection] = {}
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us)
         requests = Requests(
             hooks,
             self.limits,
@@ -144,6 +147,7 @@ class WebSocketBinaryHandler:
             self._pass_to_others,
             self._publish_opened,
             self._wall_clock_us,
+            self._rights,
             opens=isinstance(self._backplane, LocalBackplane),
         )
         self._shared = Shared(
@@ -158,7 +162,6 @@ class WebSocketBinaryHandler:
             inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
         )
-        self._connections: dict[str, Connection] = {}
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
@@ -251,6 +254,8 @@ class WebSocketBinaryHandler:
             raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
+        if stream == COMMANDS:
+            raise ValueError("this name is for what servers tell each other, and for servers only")
         lacks_name = isinstance(data, dict) and "stream" not in data
         is_large = lacks_name and len(data) > ENCODED_AT_ONCE
         if is_large:
@@ -340,6 +345,37 @@ class WebSocketBinaryHandler:
         """The open connections of this server."""
         return [connection.info for connection in self._connections.values() if connection.is_open]
 
+    async def recheck(self, stream: str | None = None) -> Withdrawal:
+        """Ask ``authorize`` again for each subscription, on all servers, and end those that it refuses now.
+
+        Call it when rights were taken away. The peer of a subscription that ends is told so: SUBSCRIPTION_ACK "denied"
+        with the code 0x203. If ``authorize`` raises, the subscription goes on. Publishing needs no such call, as
+        ``authorize`` is asked for each message.
+
+        Args:
+            stream: name of the stream; None for all streams.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.recheck(stream)
+
+    async def disconnect(self, name: str, reason: str = "disconnected by the server") -> Withdrawal:
+        """Close the connections of a person or device, on all servers: ERROR 0x203, close code 1008.
+
+        Clients do not reconnect after that. Also take care that ``authenticate`` refuses new connections.
+
+        Args:
+            name: name of the identity, see ``identity``; or the id of a connection.
+            reason: what the peer is told.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.disconnect(name, reason)
+
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator: counts since the handler was created, and current values."""
         return {
@@ -381,7 +417,7 @@ class WebSocketBinaryHandler:
             return self.settings.header_size + max(MAX_CONTROL_PAYLOAD, self.settings.batch_bytes)
         return self.settings.header_size + max(self.settings.max_payload, self.settings.batch_bytes)
 
-    async def handle(self, link: Link, connection_id: str | None = None) -> None:
+    async def handle(self, link: Link, connection_id: str | None = None, *, identity: object = None) -> None:
         """Serve one connection until it ends, then close the link. Nothing that a peer does raises an exception.
 
         The connection is closed with 1013 if there are too many connections or the handler is closed, and with 1008 if
@@ -390,6 +426,8 @@ class WebSocketBinaryHandler:
         Args:
             link: link to the peer.
             connection_id: id of the connection, for ``send_message``; None generates one.
+            identity: who the peer is, if the application has found out, for example in a dependency of FastAPI. None
+                to ask ``authenticate``.
         """
         if not self._is_closed:
             await self._open()
@@ -397,7 +435,7 @@ class WebSocketBinaryHandler:
         if refusal := self._refusal(id):
             await self._refuse(link, id, *refusal)
             return
-        connection = self._connections[id] = Connection(id, link, self._shared)
+        connection = self._connections[id] = Connection(id, link, self._shared, identity)
         self._stats.accepted += 1
         try:
             await connection.run()
@@ -446,7 +484,8 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
-        await self._backplane.join(EVERYONE, self._wall_clock_us())
+        for stream in (EVERYONE, COMMANDS):
+            await self._backplane.join(stream, self._wall_clock_us())
         self._files.start()
         self._is_open = True
 
@@ -606,6 +645,9 @@ class WebSocketBinaryHandler:
         if place is not None and place.template is not None:
             if entry := self._streams.get(stream):
                 entry.deliver_template(place.template, place, timestamp, self._now())
+            return
+        if stream == COMMANDS:
+            self._rights.obey(bytes(frame))
             return
         try:
             publication = Publication(stream or None, timestamp, frame, self.settings)

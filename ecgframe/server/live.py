@@ -22,7 +22,6 @@ from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
 from .demo_alerts import DemoAlerts
-from .detection import HeartDetection
 from .handler import WebSocketBinaryHandler
 from .hooks import OnError
 from .limits import Limits
@@ -33,6 +32,9 @@ from .player import Loop, Player
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
+
+    from .detection import HeartDetection
+    from .player import Publish
 else:
     ServerConnection = library("websockets", extra="server", purpose="serving").ServerConnection
 
@@ -103,16 +105,16 @@ class LiveServer:
         async def publish(stream: str, message_type: MessageType, data: dict[str, Any]) -> int:
             return await handler.publish(stream, message_type, data)
 
-        detection = HeartDetection(publish, on_refused=_warn)  # before the handler, which takes its hook
+        detection = _detection(publish) if self.detect else None  # before the handler, which takes its hook
         async with WebSocketBinaryHandler(
             settings=Settings(versions=self.versions, rate_limit=RateLimit()),
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,
             authorize=shown.authorize if self.publish else None,
-            on_message=detection.on_message if self.publish and self.detect else None,
+            on_message=detection.on_message if self.publish and detection is not None else None,
         ) as handler:
-            playing = self._playing(handler, detection)
+            playing = self._playing(handler, handler.publish if detection is None else detection.publish)
             connections: WeakSet[ServerConnection] = WeakSet()
             server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
@@ -126,9 +128,8 @@ class LiveServer:
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
                 await _end(server, connections)
 
-    def _playing(self, handler: WebSocketBinaryHandler, detection: HeartDetection) -> list[Player | DemoAlerts]:
+    def _playing(self, handler: WebSocketBinaryHandler, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
-        publish = detection.publish if self.detect else handler.publish
         player = Player(
             self.loop,
             self.streams,
@@ -162,6 +163,12 @@ class LiveServer:
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
+
+
+def _detection(publish: Publish) -> HeartDetection:
+    from .detection import HeartDetection  # noqa: PLC0415 - only where heartbeats are detected
+
+    return HeartDetection(publish, on_refused=_warn)
 
 
 def _warn(stream: str, why: str) -> None:

@@ -21,11 +21,13 @@ from ..session import (
     SubscribeRequested,
     UnsubscribeRequested,
 )
+from .backplane import COMMANDS
 from .connection import Connection, StreamRefused
 from .hooks import Hooks
 from .limits import Limits
 from .logs import log_failure
 from .publisher import Publisher, Verdict
+from .rights import Rights
 from .stream import Stream
 from .streams import Streams, TooManyStreams
 
@@ -52,6 +54,7 @@ class Requests:
         broadcast: sends a message to all connections but its sender.
         publish_opened: publishes a message of a stream that a connection has opened; returns whether it is new.
         wall_clock_us: returns microseconds since 1970, always more than the time before.
+        rights: the rights of the connections, which may be checked again while one subscribes.
         opens: whether clients may open streams: not if several servers number them together.
     """
 
@@ -64,9 +67,11 @@ class Requests:
         broadcast: Callable[[Message, Connection], Awaitable[object]],
         publish_opened: Callable[[Connection, Received], Awaitable[bool]],
         wall_clock_us: Callable[[], int],
+        rights: Rights,
         *,
         opens: bool,
     ) -> None:
+        self._rights = rights
         self._opens = opens
         self._publish_opened = publish_opened
         self._wall_clock_us = wall_clock_us
@@ -209,8 +214,6 @@ class Requests:
         name = request.stream
         if (code := self._out_of_bounds(connection, name)) is not None:
             connection.deny(name[: self._limits.stream_name], code)
-        elif not await self._hooks.may(connection.info, "subscribe", name):
-            connection.deny(name, ErrorCode.PERMISSION_DENIED)
         else:
             await self._join(connection, request)
 
@@ -224,18 +227,27 @@ class Requests:
 
     async def _join(self, connection: Connection, request: SubscribeRequested) -> None:
         name = request.stream
+        asked_in = self._rights.round
+        if not await self._hooks.may(connection.info, "subscribe", name):
+            connection.deny(name, ErrorCode.PERMISSION_DENIED)
+            return
         try:
             with self._streams.hold(name) as stream:
                 await self._streams.join(stream)
                 place = None
                 if request.epoch is not None and request.after is not None and connection.session.version >= 4:
                     place = request.epoch, request.after
-                connection.subscribe(stream, request, await self._streams.catch_up(stream, request.since, place))
+                clock = await self._streams.catch_up(stream, request.since, place)
+                if self._rights.round == asked_in:
+                    connection.subscribe(stream, request, clock)
+                    return
         except TooManyStreams:
             connection.deny(name, ErrorCode.RATE_LIMIT_EXCEEDED)
         except Exception as error:
             log_failure("the backplane", error, connection=connection.id, stream=name)
             connection.deny(name, None)
+        else:
+            await self._join(connection, request)  # rights were checked again meanwhile, this one not
 
     # --- messages ---
 
@@ -267,7 +279,7 @@ class Requests:
         return name if self._is_name(name) else None
 
     def _is_name(self, name: object) -> bool:
-        return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name
+        return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name and name != COMMANDS
 
 
 def _check_number(number: int) -> None:

@@ -42,16 +42,30 @@ class Stretch:
     Attributes:
         offset: position in the file, in bytes.
         header: header of a frame that passes checks 1 to 7; None for other bytes.
-        error: why other bytes are not a valid frame; None for a frame.
+        fault: what reading the window gave for other bytes, with places in the window; None for a frame. Its code and
+            its check are right, its text is not: see ``error``.
         octets: the bytes; if broken and longer than a window, the first ones.
         nbytes: number of bytes.
+        fault_at: position in the window that the places in ``fault`` count from.
     """
 
     offset: int
     header: Header | None
-    error: ProtocolError | None
+    fault: ProtocolError | None
     octets: memoryview
     nbytes: int
+    fault_at: int = 0
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """Why other bytes are not a valid frame, with places in the frame; None for a frame.
+
+        It is worded when it is first asked for: most faults of a file that has a million are only counted.
+        """
+        if self.fault is not None and self.fault_at:
+            _count_from_frame(self.fault, self.fault_at)
+            self.fault_at = 0
+        return self.fault
 
 
 class FrameStream:
@@ -145,19 +159,18 @@ class FrameStream:
 
     def _broken(self, offset: int, error: ProtocolError) -> Stretch:
         """Return the stretch from the offset to the next valid frame."""
-        error = _told_of_the_frame(error, offset)
-        place = self._base + offset
+        place, fault_at = self._base + offset, offset
         if error.check == Check.CHECKSUM:  # the length may be right: then the frame ends where the next begins
             header = self._flat.header_at(offset, self._max_payload)
             nbytes = header.size + header.length
             while len(self._window) < offset + nbytes + _LONGEST_HEADER and not self._is_all:
                 offset = self._advance(offset)
             if self._is_followed(offset + nbytes):
-                return Stretch(place, None, error, self._flat.view(offset, offset + nbytes), nbytes)
+                return Stretch(place, None, error, self._flat.view(offset, offset + nbytes), nbytes, fault_at)
         octets = self._window[offset : offset + WINDOW]
         stop = self._next_good(offset + 1)
         nbytes = self._base + stop - place
-        return Stretch(place, None, error, memoryview(octets)[:nbytes], nbytes)
+        return Stretch(place, None, error, memoryview(octets)[:nbytes], nbytes, fault_at)
 
     def _is_followed(self, offset: int) -> bool:
         """Return whether a valid header or the end of the file is at the offset."""
@@ -196,10 +209,9 @@ class FrameStream:
         return len(self._window)
 
 
-def _told_of_the_frame(error: ProtocolError, offset: int) -> ProtocolError:
+def _count_from_frame(error: ProtocolError, offset: int) -> None:
     """Make the offset of the error relative to the frame instead of the window, also in its text."""
-    if error.offset is not None and offset:
+    if error.offset is not None:
         place = error.offset - offset
         error.args = (str(error).replace(f"(byte {error.offset})", f"(byte {place})"),)
         error.offset = place
-    return error

@@ -117,7 +117,7 @@ class _Salvage:
 
     def take(self, stretch: Stretch) -> None:
         """Take the next frame, or the bytes between two frames."""
-        if stretch.error is not None or stretch.header is None:
+        if stretch.header is None:
             self._lose(stretch, str(stretch.error))
             return
         try:

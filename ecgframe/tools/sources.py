@@ -61,15 +61,15 @@ class FrameSource:
         for stretch in self.frames.stretches():
             self.budget.nbytes += stretch.nbytes
             if stretch.nbytes <= _SMALL_FRAME and not self.budget.may_work:
-                if stretch.error is None:
+                if stretch.fault is None:
                     passed += 1
                 else:
-                    broken[stretch.error.code] += 1
+                    broken[stretch.fault.code] += 1
                 continue
-            if stretch.error is not None:
+            if stretch.fault is not None:
                 self.budget.work += WORK_PER_BROKEN
             yield Delivery(bytes(stretch.octets), offset=stretch.offset, fault=stretch.error)
-            if stretch.error is not None and is_fatal(stretch.error):
+            if stretch.fault is not None and is_fatal(stretch.fault):
                 end = stretch.offset + stretch.nbytes
                 yield Remark(f"{stretch.nbytes:,} bytes are not frames, from byte {stretch.offset:,} to {end:,}")
         if passed:

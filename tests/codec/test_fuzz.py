@@ -29,6 +29,14 @@ def test_a_run_can_be_repeated_from_its_seed():
     assert one.outcomes == two.outcomes
 
 
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_frames_of_one_version(version):
+    run = fuzz.Run(7, version)
+    assert {base[0] for base in run.bases} == {version}
+    run.read(500)
+    assert not run.failures
+
+
 def test_another_exception_is_a_failure(capsys):
     run = fuzz.Run(7)
 

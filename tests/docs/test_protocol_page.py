@@ -926,6 +926,16 @@ def test_what_an_opener_checks():
     assert shown == {(f"`{one['code']}`", one["reason"] or "-") for one in refused}
 
 
+def test_the_fields_of_sealed_streams():
+    fields = {cell.strip("`") for _, cell, _ in rows_of("Sealed streams", "message")}
+    assert fields == {"keys", "rotation", "id", "key", "begins", "ends"}
+
+
+def test_what_a_viewer_of_a_sealed_stream_refuses():
+    text = " ".join(words for _, words in rows_of("What a viewer of a sealed stream does", "situation"))
+    assert re.findall('`reason` "([a-z]+)"', text) == ["plain", "template", "key"]
+
+
 def test_signatures():
     rows = rows_of("Signatures", "fault")
     assert {(check, value) for _, check, value, _ in rows} == {("11", "`0x200`"), ("14", "`0x202`")}

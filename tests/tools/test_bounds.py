@@ -379,6 +379,17 @@ def test_broken_frames_beyond_the_allowance_are_counted_by_their_code(monkeypatc
     assert all(one.is_fault for one in (passed, wrong_sums, wrong_types))
 
 
+def test_faults_that_are_only_counted_are_not_worded(monkeypatch):
+    worded = []
+    monkeypatch.setattr(frame_stream, "_count_from_frame", lambda *fault: worded.append(fault))
+    monkeypatch.setattr(budget, "FREE_WORK", 12_000)
+    octets = (frame(b"", kind=0x10)[:-1] + b"\x07") * 1000
+    with open_source("-", io.BytesIO(octets)) as source:
+        shown = sum(isinstance(one, Delivery) for one in source.observations())
+    assert 100 < shown < 400
+    assert len(worded) == shown - 1  # the first one begins the window: its places are right
+
+
 # --- what is shown ---
 
 

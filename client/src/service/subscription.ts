@@ -30,6 +30,11 @@ export interface SubscribeOptions {
    */
   readonly since?: bigint | Date;
   /**
+   * True to refuse whatever is not sealed on the stream. The subscription is denied with 0x202 if the server has not agreed on
+   * encryption. Without it, plain messages are refused from the first key of the stream on. The service needs `sealing`.
+   */
+  readonly sealed?: boolean;
+  /**
    * Called with each gap, after the message before it and before the message after it. An exception is reported as
    * uncaught, and the client continues.
    */
@@ -69,6 +74,8 @@ export class FollowedStream implements Subscription {
   readonly numbers: NumberedCursor;
   /** True if the messages of this connection have numbers. */
   isNumbered = false;
+  /** True if the application has subscribed to it as sealed. */
+  readonly isSealed: boolean;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
   status: SubscriptionStatus = "asked";
@@ -90,13 +97,14 @@ export class FollowedStream implements Subscription {
   constructor(
     stream: string,
     callback: StreamCallback,
-    { since, onGap }: SubscribeOptions,
+    { since, onGap, sealed = false }: SubscribeOptions,
     leave: (stream: FollowedStream) => Promise<void>,
   ) {
     this.stream = stream;
     this.callback = callback;
     this.cursor = new StreamCursor(stream, since ?? null);
     this.numbers = new NumberedCursor(stream);
+    this.isSealed = sealed;
     this.#onGap = onGap;
     this.#leave = leave;
     this.granted = new Promise((grant, deny) => {
@@ -215,9 +223,9 @@ export class FollowedStream implements Subscription {
     this.#settle.grant();
   }
 
-  deny(code: number | null): ProtocolError {
+  deny(code: number | null, reason: string | null = null): ProtocolError {
     const text = `the server denied the stream "${this.stream}"`;
-    const error = new ProtocolError(code ?? ErrorCode.PERMISSION_DENIED, text);
+    const error = new ProtocolError(code ?? ErrorCode.PERMISSION_DENIED, reason === null ? text : `${text}: ${reason}`);
     this.end("denied", error);
     return error;
   }

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from ...protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
+from ..options import Headers, http_headers, positive
 from ..places import server_or_other
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
-from ..terminal import Headers, http_headers, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\

@@ -17,7 +17,7 @@ from ...tools.frame_analysis import Examined, details_of, form_names, is_fatal, 
 from ...tools.value_summary import in_json, in_words
 from ..compare.views import TIMES
 from ..console import print_json
-from ..terminal import duration, size
+from ..formats import duration, size
 
 if TYPE_CHECKING:
     from ...errors import ProtocolError

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ..options import Force, positive
+from ..overwriting import refuse_to_overwrite
 from ..places import listening_place, server_address
-from ..terminal import Force, plain_errors, positive, refuse_to_overwrite
+from ..plain_errors import plain_errors
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Duration, Server, StreamNames, SummaryAsJson
+from ..options import Force, Headers, http_headers, moment, positive
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..standard_streams import STREAM
-from ..terminal import Force, Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\

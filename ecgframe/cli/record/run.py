@@ -20,10 +20,10 @@ from ...plural import counted
 from ...recording import Recorder, Rotation, StreamSummary
 from ...tools import ToolError
 from ..console import Terminal, print_json
+from ..formats import duration, size
 from ..live_streams import check_stream_names, connecting_to, refuse_silence
 from ..live_view import LiveView
 from ..stopping import stop_signals
-from ..terminal import duration, size
 
 
 def record_streams(

@@ -8,27 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ...records.files import files_of
-from ...records.read import CsvOptions
-from ...tools.error_log import ErrorLog
 from ..logs import LogLevel, log_to_stderr
+from ..options import Baseline, Decimal, Gain, Leads, SamplingRate, Stream, TimeColumn, Units, positive
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..standard_streams import STDIN, name_of
-from ..terminal import (
-    Baseline,
-    Decimal,
-    Gain,
-    Leads,
-    SamplingRate,
-    Stream,
-    TimeColumn,
-    Units,
-    plain_errors,
-    positive,
-    recording_of,
-    refuse_to_overwrite,
-)
-from ..waiting import telling
 
 
 def serve(
@@ -183,17 +167,28 @@ def serve(
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
-    if error_log is not None:
-        refuse_to_overwrite(error_log, True, files_of(record) if record is not None else ())
-    csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
     with plain_errors(), log_to_stderr(log_level, log_json), ExitStack() as files:
-        from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
+        from ...records.read import CsvOptions  # noqa: PLC0415 - only for commands that read recordings
+        from ..recordings import recording_of  # noqa: PLC0415 - as above
+        from ..waiting import telling  # noqa: PLC0415 - as above
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
-        certificate = None if ssl_certfile is None else load_certificate(ssl_certfile, ssl_keyfile)
+        csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
+        on_error, certificate = None, None
+        if error_log is not None:
+            from ...records.files import files_of  # noqa: PLC0415 - only with this option
+            from ...tools.error_log import ErrorLog  # noqa: PLC0415 - as above
+            from ..overwriting import refuse_to_overwrite  # noqa: PLC0415 - as above
+
+            refuse_to_overwrite(error_log, True, files_of(record) if record is not None else ())
+        if ssl_certfile is not None:
+            from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
+
+            certificate = load_certificate(ssl_certfile, ssl_keyfile)
         with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
             recording = recording_of(record, sampling_rate, leads, csv, stream)
-        on_error = None if error_log is None else files.enter_context(ErrorLog(error_log, payload=error_payloads))
+        if error_log is not None:
+            on_error = files.enter_context(ErrorLog(error_log, payload=error_payloads))
         serve_live(
             recording,
             streams=tuple(f"ecg/{number}" for number in range(1, streams + 1)),

@@ -21,9 +21,10 @@ from ...server.live import LiveServer
 from ...server.pages import WEBSOCKET
 from ...server.player import Loop
 from ..console import say
+from ..formats import duration
 from ..protocol_versions import DEFAULT_PROTOCOL
+from ..recordings import describe, remarks_on
 from ..stopping import stop_signals
-from ..terminal import describe, duration, remarks_on
 from ..waiting import telling
 from .certificate import Certificate
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from ssl import SSLContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -13,15 +11,17 @@ from rich.text import Text
 from ...foreign_text import printable
 from ...plural import counted
 from ...protocol import DATA_TYPES
-from ...tools.connecting import no_such_stream, stream_names
 from ...tools.frame_analysis import Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sizes import Comparison, SizeAnalysis
 from ...tools.sources import SourceError, open_source
 from ..console import Terminal, print_json, say
-from ..inspect.run import byte_progress, follow_live, told
+from ..formats import size
+from ..inspect.run import byte_progress, told
 from ..places import is_server
-from ..terminal import size
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 FIELDS_SHOWN = 8
 """Fields of a type that are shown, the largest first; the rest are summed up in one line."""
@@ -63,7 +63,10 @@ def measure_sizes(
         return False
 
     if is_server(text):
-        asyncio.run(follow_live(text, streams, versions, headers, seconds, take, trusted))
+        from ...tools.connecting import no_such_stream, stream_names  # noqa: PLC0415 - needs websockets
+        from ..inspect.live import follow_live  # noqa: PLC0415 - as above
+
+        follow_live(text, streams, versions, headers, seconds, take, trusted)
         if silent:
             known = stream_names(text, headers, trusted)
             nowhere = sorted(silent if known is None else silent.difference(known))

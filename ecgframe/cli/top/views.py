@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ...foreign_text import printable
 from ...tools.metrics_reader import Performance, Spread
-from ..terminal import size
+from ..formats import size
 
 Unit = Callable[[float], str]
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Server
+from ..options import Headers, http_headers, moment, positive
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
-from ..terminal import Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 

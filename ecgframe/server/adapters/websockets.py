@@ -88,7 +88,11 @@ def serve(
 
 
 async def accept(
-    handler: WebSocketBinaryHandler, websocket: ServerConnection, connection_id: str | None = None
+    handler: WebSocketBinaryHandler,
+    websocket: ServerConnection,
+    connection_id: str | None = None,
+    *,
+    identity: object = None,
 ) -> None:
     """Serve a connection of your own websockets server until it ends.
 
@@ -98,8 +102,9 @@ async def accept(
         handler: handler that serves the connection.
         websocket: the connection that websockets passes to its own handlers.
         connection_id: id of the connection, for ``handler.send_message``; None generates one.
+        identity: who the peer is, if the application knows; None to ask ``authenticate``.
     """
-    await handler.handle(WebsocketsLink(websocket), connection_id)
+    await handler.handle(WebsocketsLink(websocket), connection_id, identity=identity)
 
 
 class WebsocketsLink(Link):
