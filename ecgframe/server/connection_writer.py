@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from .portions import LARGE, Portions
+from .portions import LARGE, PORTION, Portions
 from .tasks import begin
 
 if TYPE_CHECKING:
@@ -188,14 +188,16 @@ class ConnectionWriter:
 
     def _send_now(self, now: float, has_portion: bool = False) -> None:
         session, link = self.session, self._link
+        portion = PORTION if has_portion else 0
         while link.can_write and not self._is_lost:
-            if self._portions is not None and self._next_is_large:
-                if not has_portion:
-                    break
-                has_portion = False
+            is_large = self._portions is not None and self._next_is_large
+            if is_large and portion <= 0:
+                break
             message = session.next_message(now)
             if message is None:
                 break
+            if is_large:
+                portion -= len(message)
             self._write_now(message)
         if self._answered is not None:
             self._wake_reader()

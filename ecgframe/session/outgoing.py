@@ -11,12 +11,14 @@ from ..protocol import (
     CAPABILITY_OF_FLAG,
     DATA_TYPES,
     FLAG_SINCE,
+    FRAGMENT_SIZE,
     HEADER_SIZES,
     STREAM_TYPES,
     Capability,
     Flag,
     MessageType,
 )
+from .fragmenting import Fragments
 
 if TYPE_CHECKING:
     from ..compression import Compression
@@ -94,7 +96,8 @@ def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
     flags = sum(
         int(flag)
         for flag, capability in CAPABILITY_OF_FLAG.items()
-        if capability in capabilities and FLAG_SINCE[flag] <= version
+        # A fragment is cut from a frame when it is sent; the frame itself is the same for peers without fragments.
+        if capability in capabilities and FLAG_SINCE[flag] <= version and flag is not Flag.FRAGMENT
     )
     compressed = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
     record = version >= 4 and Capability.TEMPLATES in capabilities
@@ -112,7 +115,7 @@ class Tier(IntEnum):
 
 
 class Outgoing:
-    """An encoded frame that waits to be sent. It is immutable, so that thousands of sessions can share one.
+    """An encoded frame that waits to be sent. It does not change, so that thousands of sessions can share one.
 
     Args:
         encoded: the frame.
@@ -133,15 +136,20 @@ class Outgoing:
         droppable: whether it may be dropped at all.
         nbytes: size of the frame in bytes.
         deflated: whether its payload is compressed.
+        divisible: whether it may be cut into fragments: a data message of version 4 that does not overtake.
+        queued: whether it is always queued: it needs an acknowledgement, or is to be cut.
     """
 
     __slots__ = (
+        "_fragments",
         "acknowledged",
         "deflated",
+        "divisible",
         "droppable",
         "frame",
         "nbytes",
         "number",
+        "queued",
         "stream",
         "stream_id",
         "tier",
@@ -165,6 +173,16 @@ class Outgoing:
             encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4
         )
         self.nbytes = len(encoded.frame)
+        self.divisible = encoded.version >= 4 and self.tier is Tier.DATA
+        self.queued = self.acknowledged or (self.divisible and encoded.nbytes > FRAGMENT_SIZE)
+        self._fragments: Fragments | None = None
+
+    def fragments(self, size: int) -> Fragments:
+        """Return its fragments, with pieces of so many bytes. All sessions share them."""
+        fragments = self._fragments
+        if fragments is None or fragments.size != size:
+            fragments = self._fragments = Fragments(self.frame, size)
+        return fragments
 
     def __repr__(self) -> str:
         return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"

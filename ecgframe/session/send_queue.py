@@ -49,6 +49,9 @@ class Loss:
 class SendQueue:
     """The waiting frames of one connection.
 
+    A frame of which a fragment was sent keeps its place, and is not dropped. It counts as waiting until its last
+    fragment is sent.
+
     One frame that alone exceeds ``max_bytes`` may wait in addition to the others, so that it does not displace them.
 
     Attributes:
@@ -60,6 +63,7 @@ class SendQueue:
     """
 
     __slots__ = (
+        "_cut",
         "_large",
         "_large_bytes",
         "_max_bytes",
@@ -82,6 +86,7 @@ class SendQueue:
         self._large = 0
         self._large_bytes = 0
         self._reported = False
+        self._cut = 0  # fragments of the first waiting data that were sent
         self._tiers: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Tier)
 
     @property
@@ -124,6 +129,27 @@ class SendQueue:
                 return self._remove(tier, 0)
         return None
 
+    def pop_fragment(self, size: int) -> tuple[Outgoing, bytes, bool]:
+        """Return the next fragment of the frame that ``pop`` would return; with the last one, remove the frame.
+
+        Args:
+            size: bytes of its piece.
+
+        Returns:
+            The frame, its fragment, and whether that is the last one.
+        """
+        self._reported = False
+        tier = self._tiers[Tier.DATA]
+        outgoing = tier[0]
+        fragments = outgoing.fragments(size)
+        fragment = fragments[self._cut]
+        self._cut += 1
+        is_last = self._cut == fragments.count
+        if is_last:
+            self._cut = 0
+            self._remove(tier, 0)
+        return outgoing, fragment, is_last
+
     def peek(self) -> Outgoing | None:
         """Return the frame that ``pop`` would return."""
         return next((tier[0] for tier in self._tiers if tier), None)
@@ -152,6 +178,8 @@ class SendQueue:
         """Discard the waiting data of a stream, and what is still to be reported of it: its viewer begins anew."""
         data = self._tiers[Tier.DATA]
         kept = [outgoing for outgoing in data if outgoing.stream != stream]
+        if data and data[0].stream == stream:
+            self._cut = 0
         for outgoing in data:
             if outgoing.stream == stream:
                 self._count(outgoing, -1)
@@ -162,6 +190,7 @@ class SendQueue:
     def discard_data(self) -> None:
         """Discard the waiting data, because the connection is about to be closed."""
         data = self._tiers[Tier.DATA]
+        self._cut = 0
         while data:
             self._remove(data, 0)
         self.losses.clear()
@@ -170,6 +199,7 @@ class SendQueue:
         """Discard everything that waits."""
         for tier in self._tiers:
             tier.clear()
+        self._cut = 0
         self.frames = self.nbytes = self.answers = self._large = self._large_bytes = 0
         self.losses.clear()
 
@@ -204,7 +234,7 @@ class SendQueue:
         least = 0 if self._is_crowded() else self._max_bytes + 1
         other = None
         for index, outgoing in enumerate(self._tiers[Tier.DATA]):
-            if outgoing.nbytes >= least and outgoing.droppable:
+            if outgoing.nbytes >= least and outgoing.droppable and not (index == 0 and self._cut):
                 if outgoing.waveform:
                     return index
                 if other is None:

@@ -11,10 +11,12 @@ from ..compression import Compression
 from ..protocol import (
     CAPABILITY_SINCE,
     DEFAULT_MAX_PAYLOAD,
+    FRAGMENT_SIZE,
     HEADER_SIZES,
     HEARTBEAT_INTERVAL,
     LARGEST_LENGTH,
     LATEST_VERSION,
+    LEAST_FRAGMENT,
     MAX_BATCH_PAYLOAD,
     SESSION_VERSIONS,
     VERSIONS,
@@ -96,6 +98,8 @@ class Settings:
         queue_frames: maximum number of frames that wait to be sent.
         queue_bytes: maximum number of bytes that wait to be sent, in addition to one frame that alone exceeds this.
         batch_bytes: maximum size of a batch: several frames in one WebSocket message, for peers that support it.
+        fragment_bytes: bytes of the pieces into which larger payloads are cut, for peers of version 4 that support it;
+            an alert that is sent meanwhile waits for a piece or two. At least 1,024.
         rate_limit: limit on the cost of the peer; None for no limit.
         validate: whether to check the fields of data messages; those of control messages are always checked.
         numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
@@ -118,6 +122,7 @@ class Settings:
     queue_frames: int = 1024
     queue_bytes: int = 4 * MiB
     batch_bytes: int = 64 * 1024
+    fragment_bytes: int = FRAGMENT_SIZE
     rate_limit: RateLimit | None = None
     validate: bool = False
     numeric_lists: NumericLists = "list"
@@ -150,6 +155,8 @@ class Settings:
                 raise ValueError(f"{name} is a finite number above 0, not {getattr(self, name)}")
         if self.batch_bytes > MAX_BATCH_PAYLOAD:
             raise ValueError(f"batch_bytes is at most {MAX_BATCH_PAYLOAD}, not {self.batch_bytes}")
+        if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:
+            raise ValueError(f"fragment_bytes is at least {LEAST_FRAGMENT}, not {self.fragment_bytes}")
         if self.max_unacknowledged > REMEMBERED:
             raise ValueError(f"max_unacknowledged is at most {REMEMBERED}, not {self.max_unacknowledged}")
         largest = self.max_payload + self.header_size
