@@ -528,8 +528,9 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
+        now = self._wall_clock_us()
         for stream in (EVERYONE, COMMANDS):
-            await self._backplane.join(stream, self._wall_clock_us())
+            await self._backplane.join(stream, now)
         self._files.start()
         self._audit.start()
         if self._seals is not None:
