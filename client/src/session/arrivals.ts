@@ -9,7 +9,7 @@ import type { DeferredFrame, Frame, Header } from "../codec/protocol-handler.js"
 import type { NotOpened, Opened } from "../codec/seal.js";
 import type { Signature } from "../codec/signing.js";
 import type { ProtocolError } from "../errors.js";
-import { Flag, MessageType, STREAM_TYPES } from "../protocol.js";
+import { Flag, MAX_HELD_BYTES, MAX_HELD_FRAMES, MessageType, STREAM_TYPES } from "../protocol.js";
 
 /** Number of frames that are opened at the same time. */
 const UNDER_WAY = 64;
@@ -17,9 +17,7 @@ const UNDER_WAY = 64;
 const FRAME_COST = 256;
 const KEY_ID_SIZE = 4;
 const SEALED_SINCE = 3;
-/** How many frames of unknown keys are held, with those behind them, how many bytes of them, and for how many seconds. */
-const HELD_FRAMES = 64;
-const HELD_BYTES = 4 * 1024 * 1024;
+/** For how many seconds frames of an unknown key are held. */
 const HELD_SECONDS = 10;
 
 /** The result of opening a payload: an object of `Opened`, the reason why it was not opened, or the error. */
@@ -214,7 +212,7 @@ export class Arrivals {
   }
 
   #hasRoomFor({ frame }: Arrival): boolean {
-    return this.#held.length < HELD_FRAMES && this.#heldBytes + frame.payload.length <= HELD_BYTES;
+    return this.#held.length < MAX_HELD_FRAMES && this.#heldBytes + frame.payload.length <= MAX_HELD_BYTES;
   }
 
   #keep(arrival: Arrival, heldUntil: number | null): void {
