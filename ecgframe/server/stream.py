@@ -707,7 +707,7 @@ class Stream:
             outgoing = encoded or self.ring.frame(publication, session.encoding)
             if outgoing is None:
                 continue
-            session.enqueue(outgoing)
+            session.enqueue(outgoing, now)
             queued += 1
             self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
