@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from .audit import EPILOG as AUDIT_EXAMPLES
+from .audit import audit
 from .bridge import bridge
 from .compare import compare
 from .conformance import EPILOG as CONFORMANCE_EXAMPLES
@@ -77,6 +79,7 @@ app.command(rich_help_panel=WIRE, epilog=WIRESHARK_EXAMPLES)(wireshark)
 app.command(rich_help_panel=WIRE, epilog=PROXY_EXAMPLES)(proxy)
 app.command(rich_help_panel=WIRE, epilog=REPLAY_EXAMPLES)(replay)
 app.command(rich_help_panel=WIRE, epilog=ERRORS_EXAMPLES)(errors)
+app.command(rich_help_panel=WIRE, epilog=AUDIT_EXAMPLES)(audit)
 app.command(rich_help_panel=WIRE, epilog=CONFORMANCE_EXAMPLES)(conformance)
 
 

@@ -30,6 +30,7 @@ from ..session import (
     Undelivered,
     UnsubscribeRequested,
 )
+from .audit import Audit, ConnectionAudit
 from .connection_info import ConnectionInfo
 from .connection_log import ConnectionLog
 from .connection_writer import ConnectionWriter
@@ -113,6 +114,7 @@ class Shared:
         totals: the account of all peers together; None if it is unlimited.
         inboxes: limit on the memory of all inboxes.
         serve: handles a message or a request; an exception is answered with an ERROR to the peer.
+        audit: records who does what.
         seals: the sealers; None if no stream is sealed.
     """
 
@@ -126,6 +128,7 @@ class Shared:
     totals: Totals | None
     inboxes: InboxesLimit
     serve: Callable[[Connection, Event], Awaitable[None]]
+    audit: Audit
     seals: Seals | None = None
 
 
@@ -145,6 +148,7 @@ class Connection:
         session: the session of this connection.
         writer: sends the session's messages; streams know the connection by its writer.
         info: the application's view of the connection.
+        audit: records what the peer does.
         keys_given: the ids of the keys that it was handed out, by the name of the stream; None for a stream of which it
             wants none.
         identity: what ``authenticate`` returned, or what was passed.
@@ -166,6 +170,7 @@ class Connection:
             refuses_data=self._refuses_data,
         )
         self.info = ConnectionInfo(self)
+        self.audit = ConnectionAudit(shared.audit, self.info)
         self._log = ConnectionLog(self.info)
         self.writer = ConnectionWriter(
             self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing
@@ -227,6 +232,7 @@ class Connection:
                 binding = binding._replace(templates=())  # it has them
             self.session.answer_subscription(name, "subscribed", binding=binding, keys=keys)
         else:
+            self._note_end_of(name, "begins anew")
             self._take_back(name)
             start, after = self._begin(stream, request, clock)
             binding = stream.binding(self.writer, request.epoch, after)
@@ -235,6 +241,7 @@ class Connection:
                 binding = stream.sealed_binding(binding, self.session)
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding, keys=keys)
             self.subscriptions[name] = stream
+            self.audit.watches(name, since, stream.next_for(self.writer))
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
@@ -349,6 +356,7 @@ class Connection:
 
     def unsubscribe(self, name: str) -> None:
         """Stop watching a stream, and confirm it to the peer."""
+        self._note_end_of(name, "unsubscribed")
         stream = self.subscriptions.pop(name, None)
         self.keys_given.pop(name, None)
         if stream is not None:
@@ -356,6 +364,10 @@ class Connection:
             self._take_back(name)
         self.session.answer_subscription(name, "unsubscribed")
         self.writer.flush()
+
+    def _note_end_of(self, name: str, why: str) -> None:
+        if (stream := self.subscriptions.get(name)) is not None:
+            self.audit.watched(name, stream.next_for(self.writer), why)
 
     def _take_back(self, name: str) -> None:
         """Discard the data of a stream that waits, from version 4 on. See ``Sender.take_back``."""
@@ -365,6 +377,7 @@ class Connection:
 
     def revoke(self, name: str, code: ErrorCode = ErrorCode.PERMISSION_DENIED, reason: str | None = None) -> bool:
         """End a subscription because the peer may not watch the stream any more. Returns whether there was one."""
+        self._note_end_of(name, "denied")
         stream = self.subscriptions.pop(name, None)
         if stream is None:
             return False
@@ -387,6 +400,7 @@ class Connection:
             self._shared.stats.errors[code] += 1
             text = "a subscription is denied" if reason is None else f"a subscription is denied: {reason}"
             self._shared.hooks.report(self.info, ERRORS[code](text), None)
+        self.audit.denied("subscribe", name, code)
         self.session.answer_subscription(name, "denied", code=code, reason=reason)
         self.writer.flush()
 
@@ -397,12 +411,14 @@ class Connection:
         if self.identity is None:
             allowed, self.identity = await self._shared.hooks.identify(self.link.request)
         if not allowed:
+            self.audit.refused()
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
             return
         if not self._is_valid() or self.session.closing:
             return
         self.is_open = True
         self._log.opened()
+        self.audit.opened()
         self.session.start(self.now())
         self.writer.flush()
         self._rearm()
@@ -485,7 +501,10 @@ class Connection:
             return events
 
     def _refuses_data(self, type: MessageType, is_broadcast: bool) -> str | None:
-        return self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+        problem = self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+        if problem is not None:
+            self.audit.denied("broadcast" if is_broadcast else "publish", None, ErrorCode.PERMISSION_DENIED)
+        return problem
 
     def _dispatch(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
         for event in events:
@@ -633,7 +652,8 @@ class Connection:
         self.is_open = False
         closing = self.session.closing
         self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
-        for stream in self.subscriptions.values():
+        for name, stream in self.subscriptions.items():
+            self._note_end_of(name, "closed")
             stream.remove(self.writer)
         self.subscriptions.clear()
         self.writer.forget_streams()
@@ -646,6 +666,7 @@ class Connection:
         for event in self.session.lost():
             self._note(event)
         self._log.closed(self.close_code, self.session)
+        self.audit.closed(self.close_code, self.session.counters.dropped)
 
     def _let_go_of_streams(self) -> None:
         """Note that this connection publishes on its streams no more, once its messages are handled."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from .portions import LARGE, Portions
+from .portions import LARGE, PORTION, Portions
 from .tasks import begin
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class ConnectionWriter:
             except Exception as error:
                 self.lose(error)
             return True
-        self.session.enqueue(outgoing)
+        self.session.enqueue(outgoing, now)
         self.pump(now)
         if self._portion is not None and not self._next_is_large:
             self._send_ahead(now)
@@ -98,7 +98,7 @@ class ConnectionWriter:
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
         """Queue a large frame for the task, which waits for a turn from ``portions`` before it writes one."""
         self._portions = portions
-        self.session.enqueue(outgoing)
+        self.session.enqueue(outgoing, self._now())
         if outgoing.acknowledged:
             self._rearm()
         if not self._is_writing and self.has_more:
@@ -188,14 +188,16 @@ class ConnectionWriter:
 
     def _send_now(self, now: float, has_portion: bool = False) -> None:
         session, link = self.session, self._link
+        portion = PORTION if has_portion else 0
         while link.can_write and not self._is_lost:
-            if self._portions is not None and self._next_is_large:
-                if not has_portion:
-                    break
-                has_portion = False
+            is_large = self._portions is not None and self._next_is_large
+            if is_large and portion <= 0:
+                break
             message = session.next_message(now)
             if message is None:
                 break
+            if is_large:
+                portion -= len(message)
             self._write_now(message)
         if self._answered is not None:
             self._wake_reader()

@@ -16,6 +16,7 @@ from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..libraries import library
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
+from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
@@ -166,7 +167,8 @@ class WebSocketBinaryHandler:
             on_error=on_error,
         )
         self._connections: dict[str, Connection] = {}
-        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us)
+        self._audit = Audit()
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
         requests = Requests(
             hooks,
             self.limits,
@@ -191,6 +193,7 @@ class WebSocketBinaryHandler:
             totals=Totals(self.limits.rate_limit) if self.limits.rate_limit else None,
             inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
+            audit=self._audit,
             seals=self._seals,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
@@ -447,6 +450,7 @@ class WebSocketBinaryHandler:
         if self._is_open:
             self._is_open = False
             self._files.stop()
+            self._audit.stop()
             if self._rotation is not None:
                 self._rotation.cancel()
                 await asyncio.wait({self._rotation})
@@ -529,9 +533,11 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
+        now = self._wall_clock_us()
         for stream in (EVERYONE, COMMANDS):
-            await self._backplane.join(stream, self._wall_clock_us())
+            await self._backplane.join(stream, now)
         self._files.start()
+        self._audit.start()
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._shared.hooks, self._connections).run())
         self._is_open = True

@@ -167,6 +167,7 @@ class Requests:
             self._pass_over_number(connection, place, message.sequence or 0, overtakes=overtakes(message))
             raise StreamRefused(error, place.name, place.epoch) from error
         if is_new:
+            connection.audit.published(place.name)
             await self._hand_over(connection, message)
 
     async def _take_template(self, connection: Connection, event: Numbered) -> None:
@@ -307,14 +308,17 @@ class Requests:
     async def _pass_on(self, connection: Connection, message: Message) -> None:
         if int(message.flags) & _BROADCAST:
             await self._require(connection, "broadcast", None)
+            connection.audit.broadcast()
             await self._broadcast(message, connection)
         elif (name := self._stream_of(message)) is not None:
             await self._require(connection, "publish", name)
             await self._publish_for(name, message)
+            connection.audit.published(name)
 
     async def _require(self, connection: Connection, action: Any, name: str | None) -> None:
         if not await self._hooks.may(connection.info, action, name):
             what = "broadcast" if name is None else f"publish on {name!r}"
+            connection.audit.denied(action, name, ErrorCode.PERMISSION_DENIED)
             raise PermissionDenied(f"this connection may not {what}")
 
     async def _publish_for(self, name: str, message: Message) -> None:

@@ -695,6 +695,11 @@ class Stream:
         """Return whether the viewer has a backlog."""
         return viewer in self._backlogs
 
+    def next_for(self, viewer: Viewer) -> int:
+        """Return the number in the ring of the next message for a viewer of this stream."""
+        backlog = self._backlogs.get(viewer)
+        return self.ring.end if backlog is None else backlog.next
+
     def catch_up(self, viewer: Viewer, now: float) -> bool:
         """Queue the next piece of a viewer's backlog. Call this while nothing is queued for the viewer.
 
@@ -730,7 +735,7 @@ class Stream:
             outgoing = encoded or self.ring.frame(publication, session.encoding)
             if outgoing is None:
                 continue
-            session.enqueue(outgoing)
+            session.enqueue(outgoing, now)
             queued += 1
             self._note_sent(outgoing, 1, 0)
             if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..protocol import LARGEST_LENGTH, MAX_BATCH_FRAMES, Capability, CloseCode, ErrorCode, Flag, MessageType
+from ..protocol import (
+    HEADER_SIZES,
+    LARGEST_LENGTH,
+    MAX_BATCH_FRAMES,
+    Capability,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    MessageType,
+)
 from .acknowledgements import Unacknowledged, Waiting
 from .counters import Counters
 from .events import Event, Undelivered
@@ -17,6 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .settings import Settings
+
+
+_IN_TRANSIT: Final = 5
+"""Quarters of a piece that may be in transit for another one to be sent. So two pieces are in transit at most on a slow
+path, which keeps it busy: while one arrives, the next is sent."""
 
 
 class Close(NamedTuple):
@@ -34,6 +49,8 @@ class Sender:
         "_assumes",
         "_batches",
         "_codec_of_peer",
+        "_cut_above",
+        "_is_cutting",
         "_max_payload_of_peer",
         "_open_phase",
         "_queue",
@@ -73,6 +90,7 @@ class Sender:
         self._room = self._window.first_room()
         self._max_payload_of_peer: int | None = None
         self._sent_at = 0.0
+        self._is_cutting = False
         self._speak(1, frozenset())
 
     def _speak(self, version: int, capabilities: frozenset[Capability]) -> None:
@@ -82,6 +100,9 @@ class Sender:
         self.encoding = encoding_for(version, capabilities)
         self._codec_of_peer = codec_for(self.encoding, self.settings.compression, LARGEST_LENGTH)
         self._batches = Capability.BATCH in capabilities
+        self._cut_above: float = inf
+        if version >= 4 and Capability.FRAGMENTS in capabilities:
+            self._cut_above = HEADER_SIZES[version] + self.settings.fragment_bytes
 
     @property
     def timed(self) -> bool:
@@ -105,11 +126,20 @@ class Sender:
         if window.is_full:
             urgent = self._queue.pop_urgent()
             return None if urgent is None else self._sent_alone(urgent, now)
+        if self.settings.live_seconds < inf:
+            self.counters.dropped += self._queue.expire(now - self.settings.live_seconds)
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
-        outgoing = self._queue.pop()
-        if outgoing is None:
-            return None
+        outgoing = self._queue.peek()
+        return None if outgoing is None else self._next_of_queue(outgoing, now)
+
+    def _next_of_queue(self, outgoing: Outgoing, now: float) -> bytes | None:
+        """The next message of the queue, which begins with that frame. None if it has to wait for the peer."""
+        if outgoing.nbytes > self._cut_above and outgoing.divisible:
+            return self._next_fragment(now)
+        if self._is_cutting and outgoing.divisible and not self._queue.is_cutting:
+            self._stop_cutting(now)
+        self._queue.pop()
         # A deflated frame is sent alone: receivers limit what all frames of one message may inflate to.
         if outgoing.deflated or not (self._batches and self._queue.frames):
             return self._sent_alone(outgoing, now)
@@ -143,6 +173,11 @@ class Sender:
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames
+
+    @property
+    def has_bulk(self) -> bool:
+        """True if messages of the class BULK wait."""
+        return self._queue.has_bulk
 
     @property
     def queued_answers(self) -> int:
@@ -182,11 +217,15 @@ class Sender:
         self.enqueue(outgoing)
         return outgoing
 
-    def enqueue(self, outgoing: Outgoing) -> None:
+    def enqueue(self, outgoing: Outgoing, now: float = inf) -> None:
         """Queue a frame that was encoded for this peer's ``encoding``.
 
         If the queue is full, the oldest waveform frames are dropped, and the peer is told. If nothing can be dropped,
         the connection is closed with 1013. A session that is closing discards the frame.
+
+        Args:
+            outgoing: the frame.
+            now: the time, in seconds, from which on ``Settings.live_seconds`` count; without it, they do not.
         """
         if not self._sends:
             if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
@@ -195,7 +234,7 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.add(outgoing)
         try:
-            self.counters.dropped += self._queue.put(outgoing)
+            self.counters.dropped += self._queue.put(outgoing, now)
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
@@ -234,11 +273,11 @@ class Sender:
     def record_direct_send(self, outgoing: Outgoing, now: float) -> bool:
         """Note that the owner sends a frame now, without queueing it. Returns False if it has to be queued instead.
 
-        A frame has to be queued if others wait, or if it needs an acknowledgement. This is the fast path for streams
-        with thousands of viewers: it touches no object but the session, as each other object would be a cache miss.
-        The owner counts these frames by type and size, once for all viewers.
+        A frame has to be queued if others wait, if it needs an acknowledgement, or if it is to be cut. This is the
+        fast path for streams with thousands of viewers: it touches no object but the session, as each other object
+        would be a cache miss. The owner counts these frames by type and size, once for all viewers.
         """
-        if self.has_waiting or outgoing.acknowledged or self.closing:
+        if self.has_waiting or outgoing.queued or self.closing:
             return False
         if self._room < 0:
             window = self._window
@@ -333,12 +372,40 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
 
+    def _next_fragment(self, now: float) -> bytes | None:
+        """The next fragment of the data that is sent next; None if it has to wait for the peer."""
+        window = self._window
+        if not self._is_cutting:
+            self._is_cutting = True
+            self._room = window.narrow(_IN_TRANSIT * self.settings.fragment_bytes // 4, self._room, now)
+            if window.is_to_ask:
+                return self._ask_how_far_it_is(now)
+            if window.is_full:
+                return None
+        outgoing, fragment, is_last = self._queue.pop_fragment(self.settings.fragment_bytes)
+        self._room -= len(fragment)
+        self._sent_at = now
+        self.counters.sent_bytes += len(fragment)
+        if is_last:
+            self.counters.sent[outgoing.type] += 1
+            if outgoing.acknowledged:
+                self._unacknowledged.sent(outgoing, now)
+            if not self._queue.has_data:
+                self._stop_cutting(now)
+        return fragment
+
+    def _stop_cutting(self, now: float) -> None:
+        self._is_cutting = False
+        self._room = self._window.widen(self._room, now)
+
     def _batch_from(self, first: Outgoing, now: float) -> bytes:
         frames = [first.frame]
         room = self.settings.batch_bytes - first.nbytes
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
-            if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
+            if following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
                 break  # the notice about dropped frames has to be sent before
+            if following.nbytes > self._cut_above and following.divisible:
+                break  # a fragment is sent alone
             self._queue.pop()
             self._note_sent(following, now)
             frames.append(following.frame)
