@@ -59,9 +59,10 @@ class Audit:
         return log.isEnabledFor(logging.INFO)
 
     def start(self) -> None:
-        """Note that the server has started."""
+        """Note that the server has started. A log that is switched on later does not say that it is alive."""
         self.tell(Event.SERVER_STARTED, "server started")
-        self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
+        if self.is_on:
+            self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
 
     def stop(self) -> None:
         """Note that the server has stopped."""

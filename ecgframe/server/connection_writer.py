@@ -87,7 +87,7 @@ class ConnectionWriter:
             except Exception as error:
                 self.lose(error)
             return True
-        self.session.enqueue(outgoing)
+        self.session.enqueue(outgoing, now)
         self.pump(now)
         if self._portion is not None and not self._next_is_large:
             self._send_ahead(now)
@@ -98,7 +98,7 @@ class ConnectionWriter:
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
         """Queue a large frame for the task, which waits for a turn from ``portions`` before it writes one."""
         self._portions = portions
-        self.session.enqueue(outgoing)
+        self.session.enqueue(outgoing, self._now())
         if outgoing.acknowledged:
             self._rearm()
         if not self._is_writing and self.has_more:

@@ -16,6 +16,7 @@ from ..protocol import (
     STREAM_TYPES,
     Capability,
     Flag,
+    Form,
     MessageType,
 )
 from .fragmenting import Fragments
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _PRIORITY: Final = int(Flag.PRIORITY)
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
+_BULK: Final = int(Form.BULK)
 
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
 """PROTOCOL_NEGOTIATION, because nothing may be sent before it in the version that it agrees on."""
@@ -107,11 +109,15 @@ def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
 
 
 class Tier(IntEnum):
-    """The order in which waiting frames are sent."""
+    """The classes of service, in the order in which waiting frames are sent.
+
+    While both wait, LIVE has seven parts of the bytes, and BULK one. Only version 4 has BULK.
+    """
 
     URGENT = 0
     CONTROL = 1
-    DATA = 2
+    LIVE = 2
+    BULK = 3
 
 
 class Outgoing:
@@ -169,11 +175,12 @@ class Outgoing:
         # resumes by timestamps must recognise a message that overtook: without the flag, it stays in order.
         bits = encoded.flags
         in_line = encoded.timestamp is not None and not bits & _PRIORITY
+        is_bulk = encoded.form is not None and bool(encoded.form & _BULK)
         self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _queue_policy(
-            encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4
+            encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4, is_bulk
         )
         self.nbytes = len(encoded.frame)
-        self.divisible = encoded.version >= 4 and self.tier is Tier.DATA
+        self.divisible = encoded.version >= 4 and self.tier >= Tier.LIVE
         self.queued = self.acknowledged or (self.divisible and encoded.nbytes > FRAGMENT_SIZE)
         self._fragments: Fragments | None = None
 
@@ -257,6 +264,11 @@ class PreparedOutgoing:
 
     __slots__ = ("_flags", "_prepared")
 
+    @property
+    def flags(self) -> int:
+        """The flags of the message."""
+        return self._flags
+
     def __init__(self, prepared: PreparedFrame, flags: int) -> None:
         self._prepared = prepared
         self._flags = flags
@@ -312,25 +324,25 @@ def codec_for(encoding: Encoding, compression: Compression | None, max_payload: 
 
 @lru_cache(maxsize=256)
 def _queue_policy(
-    type: MessageType, flags: int, in_line: bool, is_numbered: bool
+    type: MessageType, flags: int, in_line: bool, is_numbered: bool, is_bulk: bool
 ) -> tuple[Tier, bool, bool, bool, bool]:
-    """The attributes of ``Outgoing`` that follow from its type, its flags, and whether its version numbers messages."""
-    tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
+    """The attributes of ``Outgoing`` that follow from its type, its flags, its version and its form."""
+    tier = _tier(type, flags & ~_PRIORITY if in_line else flags, is_bulk)
     if is_numbered and type is MessageType.SUBSCRIPTION_ACK:
         tier = Tier.URGENT  # it names the id of the alerts behind it
-    elif type in STREAM_TYPES and type not in DATA_TYPES:
-        return Tier.DATA, bool(flags & _ACK_REQUIRED), False, False, bool(flags & _COMPRESSED)  # records need it
-    droppable = tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
+    droppable = tier is Tier.LIVE and type in DATA_TYPES and not flags & (_ACK_REQUIRED | _PRIORITY)
     return (
         tier,
         bool(flags & _ACK_REQUIRED),
-        droppable,
+        droppable,  # records need their templates, and BULK goes on from the ring
         droppable and type is MessageType.ECG_DATA,
         bool(flags & _COMPRESSED),
     )
 
 
-def _tier(type: MessageType, flags: int) -> Tier:
+def _tier(type: MessageType, flags: int, is_bulk: bool) -> Tier:
     if flags & _PRIORITY or type in _ALWAYS_URGENT:
         return Tier.URGENT
-    return Tier.DATA if type in DATA_TYPES else Tier.CONTROL
+    if type not in STREAM_TYPES:
+        return Tier.CONTROL
+    return Tier.BULK if is_bulk else Tier.LIVE

@@ -126,6 +126,8 @@ class Sender:
         if window.is_full:
             urgent = self._queue.pop_urgent()
             return None if urgent is None else self._sent_alone(urgent, now)
+        if self.settings.live_seconds < inf:
+            self.counters.dropped += self._queue.expire(now - self.settings.live_seconds)
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
         outgoing = self._queue.peek()
@@ -135,7 +137,7 @@ class Sender:
         """The next message of the queue, which begins with that frame. None if it has to wait for the peer."""
         if outgoing.nbytes > self._cut_above and outgoing.divisible:
             return self._next_fragment(now)
-        if self._is_cutting and outgoing.divisible:
+        if self._is_cutting and outgoing.divisible and not self._queue.is_cutting:
             self._stop_cutting(now)
         self._queue.pop()
         # A deflated frame is sent alone: receivers limit what all frames of one message may inflate to.
@@ -171,6 +173,11 @@ class Sender:
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames
+
+    @property
+    def has_bulk(self) -> bool:
+        """True if messages of the class BULK wait."""
+        return self._queue.has_bulk
 
     @property
     def queued_answers(self) -> int:
@@ -210,11 +217,15 @@ class Sender:
         self.enqueue(outgoing)
         return outgoing
 
-    def enqueue(self, outgoing: Outgoing) -> None:
+    def enqueue(self, outgoing: Outgoing, now: float = inf) -> None:
         """Queue a frame that was encoded for this peer's ``encoding``.
 
         If the queue is full, the oldest waveform frames are dropped, and the peer is told. If nothing can be dropped,
         the connection is closed with 1013. A session that is closing discards the frame.
+
+        Args:
+            outgoing: the frame.
+            now: the time, in seconds, from which on ``Settings.live_seconds`` count; without it, they do not.
         """
         if not self._sends:
             if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
@@ -223,7 +234,7 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.add(outgoing)
         try:
-            self.counters.dropped += self._queue.put(outgoing)
+            self.counters.dropped += self._queue.put(outgoing, now)
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
@@ -391,7 +402,7 @@ class Sender:
         frames = [first.frame]
         room = self.settings.batch_bytes - first.nbytes
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
-            if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
+            if following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
                 break  # the notice about dropped frames has to be sent before
             if following.nbytes > self._cut_above and following.divisible:
                 break  # a fragment is sent alone

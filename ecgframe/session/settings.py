@@ -98,6 +98,9 @@ class Settings:
         queue_frames: maximum number of frames that wait to be sent.
         queue_bytes: maximum number of bytes that wait to be sent, in addition to one frame that alone exceeds this.
         batch_bytes: maximum size of a batch: several frames in one WebSocket message, for peers that support it.
+        live_seconds: seconds after which waiting data of version 4 is dropped, and the peer told, so that a viewer that
+            was cut off for a while sees the present at once; infinity for never. Templates, messages that need an
+            acknowledgement and the class BULK are not dropped.
         fragment_bytes: bytes of the pieces into which larger payloads are cut, for peers of version 4 that support it;
             an alert that is sent meanwhile waits for a piece or two. At least 1,024.
         rate_limit: limit on the cost of the peer; None for no limit.
@@ -122,6 +125,7 @@ class Settings:
     queue_frames: int = 1024
     queue_bytes: int = 4 * MiB
     batch_bytes: int = 64 * 1024
+    live_seconds: float = 5.0
     fragment_bytes: int = FRAGMENT_SIZE
     rate_limit: RateLimit | None = None
     validate: bool = False
@@ -155,8 +159,7 @@ class Settings:
                 raise ValueError(f"{name} is a finite number above 0, not {getattr(self, name)}")
         if self.batch_bytes > MAX_BATCH_PAYLOAD:
             raise ValueError(f"batch_bytes is at most {MAX_BATCH_PAYLOAD}, not {self.batch_bytes}")
-        if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:
-            raise ValueError(f"fragment_bytes is at least {LEAST_FRAGMENT}, not {self.fragment_bytes}")
+        self._check_classes()
         if self.max_unacknowledged > REMEMBERED:
             raise ValueError(f"max_unacknowledged is at most {REMEMBERED}, not {self.max_unacknowledged}")
         largest = self.max_payload + self.header_size
@@ -170,6 +173,13 @@ class Settings:
                 f"a payload may have {self.max_payload} bytes, and the rate limit lets "
                 f"{self.rate_limit.inflated_burst} be inflated at once: lower max_payload or raise inflated_burst"
             )
+
+    def _check_classes(self) -> None:
+        """Check how messages of version 4 wait and are cut."""
+        if not self.live_seconds > 0:
+            raise ValueError(f"live_seconds is a number above 0, not {self.live_seconds}")
+        if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:
+            raise ValueError(f"fragment_bytes is at least {LEAST_FRAGMENT}, not {self.fragment_bytes}")
 
     @property
     def with_encryption(self) -> Settings:

@@ -26,9 +26,10 @@ from ecgframe.messages.templates import Template
 from ecgframe.server.publication import Publication, TemplatePublication
 from ecgframe.session import state
 from ecgframe.session.acknowledgements import REMEMBERED
-from ecgframe.session.outgoing import encoding_for
+from ecgframe.session.outgoing import Tier, encoding_for
 from ecgframe.session.reassembly import Reassembly
 from ecgframe.session.record_writer import Record
+from ecgframe.session.send_queue import LIVE_PARTS
 from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
 from ecgframe.session.stream_book import FrameOfEndedStream, StreamBook
 
@@ -786,6 +787,15 @@ def test_times_and_counts(row):
     module, _, constant = code(name).rpartition(".")
     found = getattr(importlib.import_module(f"ecgframe.{module}"), constant)
     assert (value_of(code(value)), type(value_of(code(value)))) == (found, type(found))
+
+
+def test_classes_of_service():
+    rows = rows_of("Waiting frames", "class")
+    assert [name for name, *_ in rows] == [tier.name for tier in Tier]
+    [late] = [late for name, *_, late in rows if name == "LIVE"]
+    assert f"after {session.Settings().live_seconds:g} s" in late
+    assert "seven bytes of LIVE are sent for each byte of BULK" in " ".join(LINES)
+    assert LIVE_PARTS == 7
 
 
 def test_numbers_in_the_text_of_the_sessions():

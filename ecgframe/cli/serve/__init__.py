@@ -209,26 +209,16 @@ def serve(
             from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
 
             key_file = load_keys(stream_keys)
-        for log in (error_log, audit_log):
-            if log is not None:
-                from ...records.files import files_of  # noqa: PLC0415 - only with this option
-                from ..overwriting import refuse_to_overwrite  # noqa: PLC0415 - as above
-
-                refuse_to_overwrite(log, True, files_of(record) if record is not None else ())
         if ssl_certfile is not None:
             from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
 
             certificate = load_certificate(ssl_certfile, ssl_keyfile)
+        if error_log is not None or audit_log is not None:
+            from .logs import open_logs  # noqa: PLC0415 - as above
+
+            on_error = open_logs(files, record, error_log, audit_log, payloads=error_payloads)
         with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
             recording = recording_of(record, sampling_rate, leads, csv, stream)
-        if audit_log is not None:
-            from ...tools.audit_log import AuditLog  # noqa: PLC0415 - only with this option
-
-            files.enter_context(AuditLog(audit_log))
-        if error_log is not None:
-            from ...tools.error_log import ErrorLog  # noqa: PLC0415 - as above
-
-            on_error = files.enter_context(ErrorLog(error_log, payload=error_payloads))
         serve_live(
             recording,
             streams=tuple(f"ecg/{number}" for number in range(1, streams + 1)),
