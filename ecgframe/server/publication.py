@@ -27,6 +27,7 @@ CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
 
 _PRIORITY: Final = int(Flag.PRIORITY)
+_BULK: Final = int(Form.BULK)
 _FILTER_AT: Final = 2  # byte of a record that names its filter
 
 # For frames of servers, which have applied their own limit, in versions that sessions speak.
@@ -112,6 +113,11 @@ class Publication:
     def frame(self) -> bytes:
         """The frame in the encoding ``CANONICAL``."""
         return self._encoded.frame
+
+    @property
+    def is_bulk(self) -> bool:
+        """True if it may wait behind others; its stream is of the class BULK, and it is not urgent."""
+        return self.position is not None and bool(self.position.form & _BULK) and not self.urgent
 
     @property
     def encodings(self) -> int:
@@ -218,7 +224,12 @@ class Publication:
         return self._encode_as(encoding, self.type, payload, self.flags, Form.RECORD)
 
     def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int, form: int = 0) -> Outgoing:
-        position = None if type is MessageType.ERROR or self.position is None else self.position._replace(form=form)
+        position = None
+        if type is not MessageType.ERROR and self.position is not None:
+            is_bulk = self.position.form & _BULK and type is not MessageType.ANOMALY_ALERT
+            if is_bulk and not flags & encoding.flags & _PRIORITY:
+                form |= _BULK
+            position = self.position._replace(form=form)
         return encode_outgoing(
             encoding,
             type,

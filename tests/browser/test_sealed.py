@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
-from browser.geometry import check_page, resize
 from recordings import optional
 
+from browser.geometry import check_page, resize
 from ecgframe import MessageType
 from ecgframe.server import Sealing, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
