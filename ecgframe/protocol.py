@@ -224,6 +224,15 @@ MAX_SENDERS: Final = 4096
 MAX_STREAM_KEYS: Final = 4096
 """Maximum number of stream keys in one keyring."""
 
+MAX_HANDED_KEYS: Final = 16
+"""Maximum number of keys in one SUBSCRIPTION_ACK."""
+
+MAX_HELD_FRAMES: Final = 64
+"""Maximum number of frames of a connection that a viewer holds while their key is unknown."""
+
+MAX_HELD_BYTES: Final = 4 * 1024 * 1024
+"""Maximum number of bytes of these."""
+
 RECORD_HEADER: Final = 16
 """Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time."""
 

@@ -112,6 +112,27 @@ def integers_of_three_bytes(count: int) -> bytes:
     return struct.pack(">BH", 0xCD, 0x1234) * count
 
 
+def gap_at_every_second_sample(count: int) -> bytes:
+    """Counts of which every second one is that of missing samples."""
+    octets = b"\xc6" + struct.pack(">I", count) + b"\0\1" * (count // 2)
+    array = wrapped(octets, b"int8", b"\x91\xce" + struct.pack(">I", count))
+    return ecg(array, b"\xa7missing\x01", count=1)
+
+
+def recording_of_seconds(count: int) -> bytes:
+    """Frames of a second each, from the time 0."""
+    frames = [
+        ecg(listed(500, b"\x01" * 500), b"\xa9timestamp\xcb" + struct.pack(">d", second), count=1)
+        for second in range(count)
+    ]
+    return b"".join(map(frame, frames))
+
+
+def alert() -> bytes:
+    """A small ANOMALY_ALERT."""
+    return frame(oracle.pack({"kind": "x", "timestamp": 0.0}), kind=oracle.TYPES["ANOMALY_ALERT"])
+
+
 FRAME_FILES: dict[str, Callable[[int], bytes]] = {
     "tiny frames": lambda n: repeated(frame(b"", kind=0x10, version=1), n),
     "tiny frames of ECG": lambda n: repeated(frame(ecg(b"\x91\x01"), version=1), n),
@@ -146,6 +167,9 @@ FRAME_FILES: dict[str, Callable[[int], bytes]] = {
         ),
         n,
     ),
+    "deflated gaps": lambda n: repeated(deflated(gap_at_every_second_sample(15 << 20)), n),
+    "deflated gaps in small frames": lambda n: repeated(deflated(gap_at_every_second_sample(60_000)), n),
+    "alerts of a recording": lambda n: recording_of_seconds(8) + repeated(alert(), n),
     "deflated arrays as lists": lambda n: repeated(
         deflated(
             ecg(wrapped(listed(15 << 20, b"\x01" * (15 << 20)), b"float64", b"\x91\xce" + struct.pack(">I", 15 << 20)))

@@ -109,4 +109,4 @@ export {
   type Statistics,
   WebSocketBinaryService,
 } from "./service/websocket-binary.service.js";
-export type { SealCounts } from "./session/stream-seals.js";
+export type { SealCounts, SignatureCounts } from "./session/stream-seals.js";

@@ -335,6 +335,15 @@ export const MAX_SENDERS = 4096;
 /** Maximum number of stream keys in one keyring. */
 export const MAX_STREAM_KEYS = 4096;
 
+/** Maximum number of keys in one SUBSCRIPTION_ACK. */
+export const MAX_HANDED_KEYS = 16;
+
+/** Maximum number of frames of a connection that a viewer holds while their key is unknown. */
+export const MAX_HELD_FRAMES = 64;
+
+/** Maximum number of bytes of these. */
+export const MAX_HELD_BYTES = 4_194_304;
+
 /** Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time. */
 export const RECORD_HEADER = 16;
 

@@ -117,6 +117,8 @@ export interface SealVectors {
   };
 }
 
+/** Streams that are not valid deflate, each with a valid stream of the same payload. */
+export const INVALID_DEFLATE: { name: string; stream: string; valid: string }[] = read("invalid-deflate.json");
 export const SEAL: SealVectors = read("seal.json");
 export const V4: VectorsOfV4 = read("v4.json");
 export const RECORDS: RecordVectors = read("v4-records.json");

@@ -7,6 +7,7 @@ import {
   type Sealer,
   Sealing,
   type SealingOptions,
+  type SigningKey,
   type Template,
 } from "../src/index.js";
 import { Capability, Flag, Form, HEADER_SIZES, MessageType, type Version } from "../src/protocol.js";
@@ -43,6 +44,22 @@ export async function sealed(frame: Uint8Array, by: Sealer): Promise<Uint8Array<
   return summed(whole);
 }
 
+/** The same frame of version 4 with a trailer. Sign before sealing. */
+export async function signed(frame: Uint8Array, by: SigningKey, stream = STREAM): Promise<Uint8Array<ArrayBuffer>> {
+  const payload = frame.subarray(HEADER_SIZES[4]);
+  const trailer = await by.trailer(stream, frame[1] as MessageType, frame[19], payload);
+  const whole = new Uint8Array(frame.length + trailer.length);
+  whole.set(frame);
+  whole.set(trailer, frame.length);
+  whole[2] |= Flag.SIGNED;
+  return summed(whole);
+}
+
+/** The frame of an attestation. */
+export function attestation(payload: Uint8Array, sequence: number, streamId = ID): Uint8Array<ArrayBuffer> {
+  return codec.frame(MessageType.STREAM_ATTESTATION, payload, { streamId, sequence });
+}
+
 /** The frame with the length and the checksum of its payload. */
 export function summed(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const size = HEADER_SIZES[frame[0] as Version];
@@ -67,6 +84,8 @@ export class OpeningClient extends Client {
   readonly seals: SealedStreams;
   /** Frames that are to be opened. */
   readonly waiting: Arrival[] = [];
+  /** Messages that are to be verified. */
+  readonly unverified: Extract<SessionEvent, { kind: "signed" }>[] = [];
 
   constructor(options: SealingOptions = {}, positions: StreamPositions = NO_POSITIONS) {
     const seals = new Sealing(options).attach() as SealedStreams;
@@ -84,6 +103,16 @@ export class OpeningClient extends Client {
     return this.#noted(super.receive(...frames));
   }
 
+  /** Verifies what waits. Returns what follows of it. */
+  async verifyAll(): Promise<SessionEvent[]> {
+    const events: SessionEvent[] = [];
+    for (let next = this.unverified.shift(); next; next = this.unverified.shift()) {
+      const verdict = await this.seals.verify(next.unverified);
+      events.push(...this.#noted(this.session.verified(next.arrival, verdict, this.now)));
+    }
+    return events;
+  }
+
   /** Opens one of the frames that wait. Returns what follows of it. */
   async open(arrival: Arrival = this.waiting[0]): Promise<SessionEvent[]> {
     this.waiting.splice(this.waiting.indexOf(arrival), 1);
@@ -94,7 +123,10 @@ export class OpeningClient extends Client {
   /** Opens all frames that wait, and those that then begin to. */
   async openAll(): Promise<SessionEvent[]> {
     const events: SessionEvent[] = [];
-    while (this.waiting.length) events.push(...(await this.open()));
+    while (this.waiting.length || this.unverified.length) {
+      while (this.waiting.length) events.push(...(await this.open()));
+      events.push(...(await this.verifyAll()));
+    }
     return events;
   }
 
@@ -109,7 +141,10 @@ export class OpeningClient extends Client {
   }
 
   #noted(events: SessionEvent[]): SessionEvent[] {
-    for (const event of events) if (event.kind === "sealed") this.waiting.push(event.arrival);
-    return events.filter(({ kind }) => kind !== "sealed");
+    for (const event of events) {
+      if (event.kind === "sealed") this.waiting.push(event.arrival);
+      if (event.kind === "signed") this.unverified.push(event);
+    }
+    return events.filter(({ kind }) => kind !== "sealed" && kind !== "signed");
   }
 }

@@ -2,14 +2,23 @@
 import { describe, expect, test } from "vitest";
 import {
   type EncodeOptions,
+  Form,
+  type Header,
   Key,
   MessageType,
+  NdArray,
+  Opener,
   type ProtocolError,
   ProtocolHandler,
+  type Publisher,
+  type PublishOptions,
+  publisher,
   Sealer,
   Sealing,
   type ServiceOptions,
   StoredKeys,
+  Template,
+  unpack,
 } from "../src/index.js";
 import { withoutKeys } from "../src/service/answered-keys.js";
 import type { Talk } from "./scripted.js";
@@ -118,7 +127,7 @@ describe("a sealed stream of version 4", () => {
       talk.sendBytes(await sealed(packed(2), new Sealer(key())));
       await talk.stay();
     });
-    const service = sealing({ sealing: new Sealing({ keyring: new StoredKeys([key()]) }) });
+    const service = sealing({ sealing: new Sealing({ keys: new StoredKeys([key()]) }) });
     const received = gate();
     service.subscribe(STREAM, ({ sequence }) => expect(sequence).toBe(2));
     service.on("message", received.open);
@@ -146,6 +155,113 @@ test("a sealed stream of version 3 arrives", async () => {
   expect(seen).toEqual([{ n: 1 }, { n: 2 }]);
 });
 
+describe("a publisher with a keyring", () => {
+  const keyring = new StoredKeys([key()]);
+
+  /** Publishes to a server that has those capabilities. Returns what it got, opened. */
+  async function published(
+    capabilities: readonly string[],
+    send: (bed: Publisher) => Promise<unknown>,
+    options: Partial<PublishOptions> = {},
+  ) {
+    const frames: { header: Header; payload: Uint8Array }[] = [];
+    const url = await scripted(async (talk) => {
+      await talk.negotiate({ ...IN_V4, capabilities });
+      for (;;) {
+        const { data, timestamp } = await talk.hear(MessageType.STREAM_TEMPLATE);
+        expect(data).toMatchObject({ template: 0, stream: STREAM });
+        frames.push(...talk.sealed.splice(0));
+        talk.say(MessageType.PONG, { ack: timestamp, type: MessageType.STREAM_TEMPLATE, next: frames.length + 1 });
+      }
+    });
+    const service = sealing();
+    await service.connect(url);
+    const bed = publisher(service, STREAM, { keys: keyring, ...options });
+    await send(bed);
+    await bed.close();
+    const opener = new Opener(keyring);
+    const opened = frames.map(async ({ header, payload }) => {
+      const { type, flags, form = 0 } = header;
+      const result = await opener.open(payload, { version: 4, type, flags, form, stream: STREAM });
+      if (typeof result === "string") throw new Error(result);
+      return { header, result, size: payload.length };
+    });
+    return Promise.all(opened);
+  }
+
+  const ecg = (samples: ArrayLike<number>) => ({
+    signal: new NdArray(Int16Array.from(samples), [1, samples.length]),
+    samplingRate: 500,
+    timestamp: Date.now(),
+  });
+
+  test("sends records of constant size behind their sealed template, bound to it", async () => {
+    const capabilities = [...IN_V4.capabilities];
+    const frames = await published(capabilities, async (bed) => {
+      void bed.send(MessageType.ECG_DATA, ecg([1, 1, 1, 1]));
+      void bed.send(MessageType.ECG_DATA, ecg([1, 900, -900, 7]));
+      await bed.send(MessageType.ANOMALY_ALERT, { kind: "asystole", timestamp: Date.now() });
+    });
+    expect(frames.map(({ header }) => [header.type, header.sequence, header.form])).toEqual([
+      [MessageType.STREAM_TEMPLATE, 1, 0],
+      [MessageType.ECG_DATA, 2, Form.RECORD],
+      [MessageType.ECG_DATA, 3, Form.RECORD],
+      [MessageType.ANOMALY_ALERT, 4, 0],
+    ]);
+    expect(frames[1].size).toBe(frames[2].size);
+    const template = Template.unpack(frames[0].result.payload);
+    const bytes = frames[2].result.payload;
+    expect(bytes[3] & 2).toBe(2);
+    expect([...template.decode(bytes).counts.data]).toEqual([1, 900, -900, 7]);
+    expect(new Set(frames.map(({ result }) => result.counter)).size).toBe(4);
+  });
+
+  test("sends lists of numbers as arrays where the server takes no records", async () => {
+    const capabilities = IN_V4.capabilities.filter((name) => name !== "templates" && name !== "delta");
+    const frames = await published(capabilities, async (bed) => {
+      await bed.send(MessageType.ECG_DATA, { signal: [1, 2, 3], samplingRate: 1, timestamp: 1 });
+      await bed.send(MessageType.ECG_DATA, { signal: [1e9, 0.1, -3], samplingRate: 1, timestamp: 2 });
+    });
+    expect(frames[0].size).toBe(frames[1].size);
+    const { signal } = unpack(frames[1].result.payload) as { signal: NdArray };
+    expect([signal.dtype, [...signal.data]]).toEqual(["float64", [1e9, 0.1, -3]]);
+  });
+
+  test("compresses where sizes may vary", async () => {
+    const samples = Array.from({ length: 400 }, (_, i) => i % 3);
+    const send = (bed: Publisher) => bed.send(MessageType.ECG_DATA, ecg(samples));
+    const [, constant] = await published(IN_V4.capabilities, send);
+    const [, varying] = await published(IN_V4.capabilities, send, { compress: true });
+    expect(constant.size).toBe(16 + 8 + 800 + 32);
+    expect(varying.size).toBeLessThan(constant.size / 2);
+  });
+
+  test("ends at a server that does not take sealed streams", async () => {
+    for (const [capabilities, why] of [
+      [OFFER.capabilities, "has not agreed on encryption"],
+      [["encryption"], "sizes would depend on the samples"],
+    ] as const) {
+      const url = await scripted(async (talk) => {
+        await talk.negotiate({ ...IN_V4, capabilities });
+        await talk.stay();
+      });
+      const service = sealing();
+      await service.connect(url);
+      const bed = publisher(service, STREAM, { keys: keyring });
+      await expect(bed.send(MessageType.ANOMALY_ALERT, { kind: "x", timestamp: 1 })).rejects.toThrow(why);
+      await service.close();
+    }
+  });
+
+  test("refuses messages without a timestamp, streams without a key, and services that do not open", () => {
+    const service = sealing();
+    const bed = publisher(service, STREAM, { keys: keyring });
+    expect(() => bed.send(MessageType.ANOMALY_ALERT, { kind: "x" })).toThrow("timestamp");
+    expect(() => publisher(service, "ecg/2", { keys: keyring })).toThrow("no key");
+    expect(() => publisher(impatient(), STREAM, { keys: keyring })).toThrow("sealing");
+  });
+});
+
 describe("a subscription that has to be sealed", () => {
   test.each(["keyring", "option"])("by the %s is denied where the server does not agree on encryption", async (way) => {
     const url = await scripted(async (talk) => {
@@ -153,7 +269,7 @@ describe("a subscription that has to be sealed", () => {
       await talk.stay();
     });
     const keyring = new StoredKeys(way === "keyring" ? [key()] : []);
-    const service = sealing({ sealing: new Sealing({ keyring }) });
+    const service = sealing({ sealing: new Sealing({ keys: keyring }) });
     const subscription = service.subscribe(STREAM, () => {}, { sealed: way === "option" });
     await service.connect(url);
     await expect(subscription.granted).rejects.toMatchObject({ code: 0x202, reason: "plain" });

@@ -155,7 +155,7 @@ describe("refused is", () => {
   });
 
   test.each(["keyring", "subscription"])("what is plain on a stream that is sealed by the %s", async (way) => {
-    const client = new OpeningClient(way === "keyring" ? { keyring: new StoredKeys([key()]) } : {});
+    const client = new OpeningClient(way === "keyring" ? { keys: new StoredKeys([key()]) } : {});
     client.seals.begin(STREAM, way === "subscription");
     const events = await client.took(answer({ next: 1 }), packed(1));
     expect(reasons(events)).toEqual([null, "plain"]);
@@ -205,7 +205,7 @@ describe("refused is", () => {
 
 describe("keys", () => {
   test("of the application have precedence, and the server is not asked for any", async () => {
-    const client = new OpeningClient({ keyring: new StoredKeys([key()]) });
+    const client = new OpeningClient({ keys: new StoredKeys([key()]) });
     client.session.subscribe(STREAM, null);
     expect(client.sent()[0].data).toEqual({ stream: STREAM, keys: false });
     await client.took(answer({ keys: [entry(10, OTHER)] }));

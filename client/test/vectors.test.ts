@@ -1,11 +1,13 @@
 /** The vectors of the protocol, for all implementations. */
 import { describe, expect, test } from "vitest";
+import { inflate } from "../src/codec/compression.js";
 import { type Message, type MessageType, ProtocolError, ProtocolHandler } from "../src/index.js";
 import {
   FRAMES,
   type FramesVector,
   fromHex,
   fromJson,
+  INVALID_DEFLATE,
   losesBytes,
   REFUSED,
   type RenderedMessage,
@@ -124,5 +126,13 @@ describe("refused", () => {
   test.each(REFUSED.map((vector) => [vector.name, vector] as const))("%s", (_, vector) => {
     const bytes = fromHex(vector.frame);
     expect(verdict(() => handlerFor(vector).decode(bytes))).toBe(`${vector.code} check ${vector.check}`);
+  });
+});
+
+/** libdeflate, which Python uses where it is installed, accepts them: `docs/protocol.md`, "Compression". */
+describe("not valid deflate", () => {
+  test.each(INVALID_DEFLATE.map((vector) => [vector.name, vector] as const))("%s", (_, vector) => {
+    expect(verdict(() => inflate(fromHex(vector.stream), 1 << 24))).toBe("0x103 check 9");
+    expect(inflate(fromHex(vector.valid), 1 << 24).length).toBeGreaterThan(0);
   });
 });

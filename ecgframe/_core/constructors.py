@@ -32,5 +32,6 @@ def message(
     stream_id: int | None = None,
     sequence: int | None = None,
     form: Form | int | None = None,
+    stale: bool = False,
 ) -> None:
     """Have the signature of ``Message.__init__``."""

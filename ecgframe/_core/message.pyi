@@ -14,6 +14,7 @@ class Message:
     __signature__: ClassVar[Signature]
     data: Any
     nbytes: int
+    stale: bool
     @property
     def type(self) -> MessageType: ...
     @property
@@ -41,6 +42,7 @@ class Message:
         stream_id: int | None = None,
         sequence: int | None = None,
         form: Form | int | None = None,
+        stale: bool = False,
     ) -> None: ...
 
 def message_of(header: Header, data: Any, nbytes: int) -> Message: ...

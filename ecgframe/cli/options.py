@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -70,6 +71,17 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Replace the file if 
 Headers = Annotated[
     list[str] | None,
     typer.Option("--header", metavar="NAME: VALUE", help="Send this HTTP header to the server. Repeatable."),
+]
+
+
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FILE",
+        help="Open sealed streams with the keys in this file, which **ecgframe keys** makes. A stream with a key in it "
+        "is accepted only sealed. Default: the keys that the server hands out.",
+    ),
 ]
 
 

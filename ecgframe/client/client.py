@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.client import backoff
 
 from ..foreign_text import gated_logger
+from ..libraries import library
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Flag, MessageType
 from ..session import (
     Acknowledged,
     ErrorReceived,
     Event,
     FrameRefused,
+    FramesUnopened,
+    KeyMissing,
     Negotiated,
     Numbered,
     Received,
     RoundTrip,
+    SealedStreams,
     Settings,
     SubscriptionAnswered,
     Undelivered,
 )
+from ..session.sealed_streams import STALE_AFTER, can_open
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
 from .access import Access
 from .backoff import as_error
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
     from websockets.datastructures import HeadersLike
 
     from ..errors import ProtocolError
+    from ..seal import Keyring
     from .access import Asked
     from .connection import Connection
     from .cursor import Gap
@@ -66,6 +73,7 @@ def connect(
     reconnect: bool = True,
     on_state: Callable[[State], object] | None = None,
     on_error: Callable[[ProtocolError], object] | None = None,
+    keys: Keyring | None = None,
     **websockets_options: Any,
 ) -> Client:
     """Create a client for the server at a URL. It connects when its ``async with`` block is entered.
@@ -94,6 +102,8 @@ def connect(
         on_state: called with each new state, for example to show that the connection is lost.
         on_error: called with each error that the server reports, and with each error in its frames. An exception in
             either callback is passed to the exception handler of the event loop, and the client continues.
+        keys: keys with which sealed streams are opened. They take precedence over keys that the server hands out, and a
+            stream with such a key is accepted only sealed. Without it, keys of the server are used.
         websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``subprotocols``,
             ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
             ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
@@ -110,6 +120,7 @@ def connect(
         reconnect=reconnect,
         on_state=on_state,
         on_error=on_error,
+        keys=keys,
         **websockets_options,
     )
 
@@ -130,13 +141,19 @@ class Client:
         reconnect: bool = True,
         on_state: Callable[[State], object] | None = None,
         on_error: Callable[[ProtocolError], object] | None = None,
+        keys: Keyring | None = None,
         **websockets_options: Any,
     ) -> None:
         self._settings = settings or Settings()
+        if can_open():
+            self._settings = self._settings.with_encryption
+        elif keys is not None:
+            library("cryptography", extra="seal", purpose="opening sealed streams")
+        sealed = SealedStreams(keys, time.time)
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)
-        self._subscriptions = Subscriptions(delays)
+        self._subscriptions = Subscriptions(delays, sealed)
         self._offset = ClockOffset()
         self._outbound = Outbound()
         self._publishers: dict[str, Publisher] = {}
@@ -148,6 +165,7 @@ class Client:
             on_event=self._on_event,
             lost=self._disconnected,
             was_refused=self._subscriptions.was_refused,
+            sealed=sealed,
             entered=self._entered,
             options=websockets_options,
         )
@@ -202,6 +220,8 @@ class Client:
         *,
         capacity: int = WAITING,
         on_gap: Callable[[Gap], object] | None = None,
+        sealed: bool = False,
+        stale_after: float = STALE_AFTER,
     ) -> Subscription:
         """Subscribe to a stream. The result iterates over its messages, and is a context manager that unsubscribes.
 
@@ -224,22 +244,36 @@ class Client:
             capacity: number of messages that may wait before the client stops reading.
             on_gap: called with each ``Gap`` when the iterator reaches it. Its exceptions go to the event loop's
                 exception handler, and the iterator goes on.
+            sealed: whether to accept the stream only sealed. Without it, a stream is accepted in plain until a key of
+                it is known, so whoever controls the connection could remove the sealing.
+            stale_after: age in seconds from which on a message of a sealed stream has ``Message.stale``, by the clock
+                of this computer and the message's ``timestamp``. Sealing does not prove that a message is new.
 
         The iterator ends when the stream is unsubscribed or the client closed. It raises:
             PermissionDenied: 0x203, this client may not subscribe to that stream.
+            AuthenticationFailed: 0x202, the stream is sealed and this client cannot open it, or it is to be sealed and
+                the server does not agree.
             RateLimitExceeded: 0x204, this client has too many subscriptions.
             ConnectionLost: the client does not reconnect any more.
 
         Raises:
-            ValueError: the name is empty or too long, the capacity is below 1, or there is a subscription already.
+            ValueError: the name is empty or too long, the capacity is below 1, ``stale_after`` is not above 0, or there
+                is a subscription already.
             TypeError: ``since`` is neither an int nor a datetime.
             ConnectionLost: the client is closed.
         """
         self._reconnecting.check_open()
         if not 0 < len(stream) <= MAX_STREAM_NAME:
             raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
+        if not stale_after > 0:
+            raise ValueError(f"stale_after is a number of seconds above 0, not {stale_after}")
         return self._subscriptions.subscribe(
-            stream, since=_since(since), capacity=_checked_capacity(capacity), on_gap=on_gap
+            stream,
+            since=_since(since),
+            capacity=_checked_capacity(capacity),
+            on_gap=on_gap,
+            sealed=sealed,
+            stale_after=stale_after,
         )
 
     async def unsubscribe(self, stream: str) -> None:
@@ -434,7 +468,8 @@ class Client:
         """Counters of all connections, and measurements, as plain values.
 
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
-        (frames that this client refused) and ``errors`` (ERRORs from the server) are by code.
+        (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
+        sealed frames that were opened, and those that were not, by the reason.
         """
         counters = self._reconnecting.counters
         return {
@@ -452,6 +487,7 @@ class Client:
             "dropped": counters.dropped,
             "resent": counters.resent,
             "undelivered": counters.undelivered,
+            "sealed": dict(counters.sealed),
             "unclaimed": self._subscriptions.unclaimed,
             "publishers": {publisher.stream: publisher.stats() for publisher in self._publishers.values()},
             "subscriptions": {subscription.stream: subscription.stats() for subscription in self._subscriptions},
@@ -512,6 +548,14 @@ class Client:
     def _on_numbered(self, connection: Connection, event: Numbered) -> None:
         self._subscriptions.pass_template(event.message, connection, event.stream)
 
+    def _on_key_missing(self, connection: Connection, event: KeyMissing) -> None:
+        log.info("a frame of %s is sealed with the unknown key %d", event.stream or "a stream", event.key_id)
+        self._subscriptions.key_missing(event.stream, connection)
+
+    def _on_unopened(self, connection: Connection, event: FramesUnopened) -> None:
+        log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, event.stream or "a stream")
+        self._subscriptions.unopened(event)
+
     def _on_round_trip(self, connection: Connection, event: RoundTrip) -> None:
         self._offset.add(event)
 
@@ -544,6 +588,8 @@ _EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = 
     ErrorReceived: Client._on_error_received,
     FrameRefused: Client._on_refused,
     Numbered: Client._on_numbered,
+    KeyMissing: Client._on_key_missing,
+    FramesUnopened: Client._on_unopened,
     RoundTrip: Client._on_round_trip,
     Acknowledged: Client._on_acknowledged,
     Undelivered: Client._on_undelivered,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from ..errors import ProtocolError
-    from ..session import StreamOf
+    from ..session import SealedStreams, StreamOf
     from .access import Access
     from .connection import OnEvent
 
@@ -57,6 +57,7 @@ class ReconnectingConnection:
         options: options of ``websockets.asyncio.client.connect``, and ``reconnect_delays``.
         lost: called when a connection ends.
         was_refused: returns whether a refused, numbered message was refused over an earlier connection as well.
+        sealed: the keys of the application, and the positions of sealed streams.
         entered: called with each new state.
 
     Attributes:
@@ -76,6 +77,7 @@ class ReconnectingConnection:
         on_event: OnEvent,
         lost: Callable[[], None],
         was_refused: Callable[[StreamOf, int], bool],
+        sealed: SealedStreams,
         entered: Callable[[State], None],
         options: dict[str, Any],
     ) -> None:
@@ -97,6 +99,7 @@ class ReconnectingConnection:
         self._on_event = on_event
         self._lost = lost
         self._was_refused = was_refused
+        self._sealed = sealed
         self._entered = entered
         self._is_transient = options.pop("process_exception", process_exception)
         self._options: dict[str, Any] = {
@@ -257,7 +260,7 @@ class ReconnectingConnection:
 
     async def _converse(self, websocket: ClientConnection) -> Connection:
         """Use a connection until it ends."""
-        session = ClientSession(self._settings, self.wall_clock_us, was_refused=self._was_refused)
+        session = ClientSession(self._settings, self.wall_clock_us, was_refused=self._was_refused, sealed=self._sealed)
         connection = Connection(websocket, session, self._on_event, close_timeout=self._options["close_timeout"])
         self.connection = connection
         try:

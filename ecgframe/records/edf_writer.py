@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from .annotation import Annotation
 from .edf_about import equipment
+from .edf_gaps import MOST_GAPS, Gaps
 from .edf_header import MONTHS, WIDTHS
 from .edf_marks import ENDS, EQUIPMENT, GAP
 from .new_files import NewFile
@@ -100,12 +101,13 @@ class EdfWriter:
         self._noted: deque[bytes] = deque()
         self._labels, self._renamed = _labels(record.leads)
         self._cut = 0
-        self._missing_since: int | None = None
         self._room = ANNOTATION_BYTES
+        self._gaps = Gaps()
         self._notes_gaps = not is_whole
         if is_whole:
-            gaps = _stretches(np.concatenate([part.is_missing().all(axis=0) for part in portions(record)]))
-            noted = [*record.annotations, *(self._gap(*gap) for gap in gaps)]
+            found = [gap for part in portions(record) for gap in self._gaps.take(part.is_missing().all(axis=0))]
+            found += self._gaps.finish()
+            noted = [*record.annotations, *(self._gap(*gap) for gap in found)]
             self._room = self._room_for(record, noted)
             self.annotate(noted)
         self._room += -self._room % self._width
@@ -160,7 +162,8 @@ class EdfWriter:
     def close(self) -> tuple[str, ...]:
         """Fill up the last data record and close the file. Returns a sentence on each thing that is not exact."""
         end = self.samples
-        self._end_gap(end)
+        if self._notes_gaps:
+            self.annotate(self._gap(*gap) for gap in self._gaps.finish())
         if self._held_samples or self._noted or not self._count:
             self._noted.append(self._list(Annotation(end / self.record.sampling_rate, ENDS)))
         while self._held_samples or self._noted or not self._count:
@@ -231,19 +234,8 @@ class EdfWriter:
 
     def _note_gaps(self, is_missing: npt.NDArray[np.bool_]) -> None:
         """Annotate each stretch in which all leads are missing, once its end is known."""
-        if not self._notes_gaps or (self._missing_since is None and not is_missing.any()):
-            return
-        before = self._missing_since is not None
-        for change in np.flatnonzero(np.diff(is_missing, prepend=before)).tolist():
-            if self._missing_since is None:
-                self._missing_since = self.samples + change
-            else:
-                self._end_gap(self.samples + change)
-
-    def _end_gap(self, stop: int) -> None:
-        if self._missing_since is not None:
-            self.annotate([self._gap(self._missing_since, stop)])
-            self._missing_since = None
+        if self._notes_gaps:
+            self.annotate(self._gap(*gap) for gap in self._gaps.take(is_missing))
 
     def _gap(self, start: int, stop: int) -> Annotation:
         rate = self.record.sampling_rate
@@ -304,6 +296,11 @@ class EdfWriter:
             told.append(f"{count:,} {what} left out, which EDF has no field for")
         if self._cut:
             told.append(f"{self._cut:,} annotations are cut to {self._room} bytes")
+        if self._gaps.left_out:
+            told.append(
+                f"{self._gaps.left_out:,} gaps are not annotated, only the first {MOST_GAPS:,}; their samples are "
+                "marked as missing"
+            )
         return tuple(told)
 
 
@@ -353,12 +350,6 @@ def _ends(lead: LeadScale, low: float | None, high: float | None, limit: int) ->
 
 def _off(physical: Callable[[int], Fraction], count: int, text: str) -> float:
     return abs(float(Fraction(text) - physical(count)))
-
-
-def _stretches(is_missing: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the first sample of each stretch of missing samples, and the sample after its last."""
-    changes = np.flatnonzero(np.diff(is_missing, prepend=False, append=False)).tolist()
-    return list(zip(changes[::2], changes[1::2], strict=True))
 
 
 def _short(number: Fraction) -> str | None:

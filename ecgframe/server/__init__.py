@@ -10,6 +10,7 @@ from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
 from .rights import Withdrawal
+from .sealing import Sealing
 from .streams import TooManyStreams
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LocalBackplane",
     "RateLimit",
     "Request",
+    "Sealing",
     "Settings",
     "TooManyStreams",
     "UnknownConnection",

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ..background.threads import DECODED_AT_ONCE, in_thread
 from ..errors import ERRORS, ProtocolError
 from ..protocol import DATA_TYPES, HEADER_SIZES, CloseCode, ErrorCode, MessageType
+from ..seal import Key
 from ..session import (
     Acknowledged,
     Decoding,
@@ -29,6 +30,7 @@ from ..session import (
     Undelivered,
     UnsubscribeRequested,
 )
+from .audit import Audit, ConnectionAudit
 from .connection_info import ConnectionInfo
 from .connection_log import ConnectionLog
 from .connection_writer import ConnectionWriter
@@ -40,6 +42,7 @@ from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
 from .publisher import Publisher
+from .sealing import Seals
 from .stats import ServerStats
 from .stream import Stream
 from .streams import StreamClock
@@ -111,6 +114,8 @@ class Shared:
         totals: the account of all peers together; None if it is unlimited.
         inboxes: limit on the memory of all inboxes.
         serve: handles a message or a request; an exception is answered with an ERROR to the peer.
+        audit: records who does what.
+        seals: the sealers; None if no stream is sealed.
     """
 
     settings: Settings
@@ -123,6 +128,8 @@ class Shared:
     totals: Totals | None
     inboxes: InboxesLimit
     serve: Callable[[Connection, Event], Awaitable[None]]
+    audit: Audit
+    seals: Seals | None = None
 
 
 class Connection:
@@ -141,6 +148,9 @@ class Connection:
         session: the session of this connection.
         writer: sends the session's messages; streams know the connection by its writer.
         info: the application's view of the connection.
+        audit: records what the peer does.
+        keys_given: the ids of the keys that it was handed out, by the name of the stream; None for a stream of which it
+            wants none.
         identity: what ``authenticate`` returned, or what was passed.
         is_open: whether the peer was accepted and has not left.
         connected_at: when the connection was opened, in microseconds since 1970.
@@ -160,6 +170,7 @@ class Connection:
             refuses_data=self._refuses_data,
         )
         self.info = ConnectionInfo(self)
+        self.audit = ConnectionAudit(shared.audit, self.info)
         self._log = ConnectionLog(self.info)
         self.writer = ConnectionWriter(
             self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing
@@ -170,6 +181,7 @@ class Connection:
         self.close_code = NO_CLOSE
         self.subscriptions: dict[str, Stream] = {}
         self.opened: dict[str, Publisher] = {}
+        self.keys_given: dict[str, set[int] | None] = {}
         self._shared = shared
         self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
@@ -213,21 +225,57 @@ class Connection:
         if not self.is_open:
             return
         name, since = stream.name, request.since
+        keys = self._keys_for(name, request)
         if name in self.subscriptions and since is None and request.epoch is None:
             binding = stream.binding(self.writer)
             if binding is not None:
                 binding = binding._replace(templates=())  # it has them
-            self.session.answer_subscription(name, "subscribed", binding=binding)
+            self.session.answer_subscription(name, "subscribed", binding=binding, keys=keys)
         else:
+            self._note_end_of(name, "begins anew")
             self._take_back(name)
             start, after = self._begin(stream, request, clock)
             binding = stream.binding(self.writer, request.epoch, after)
-            if binding is not None and since is None:
-                start = None  # its numbers say it
-            self.session.answer_subscription(name, "subscribed", start=start, binding=binding)
+            if binding is not None:
+                start = start if since is not None else None  # otherwise its numbers say it
+                binding = stream.sealed_binding(binding, self.session)
+            self.session.answer_subscription(name, "subscribed", start=start, binding=binding, keys=keys)
             self.subscriptions[name] = stream
+            self.audit.watches(name, since, stream.next_for(self.writer))
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
+        self.writer.flush()
+
+    def _keys_for(self, name: str, request: SubscribeRequested) -> tuple[Key, ...]:
+        """The keys to hand out with the answer; they are noted as given."""
+        seals = self._shared.seals
+        if seals is None or not self.session.encoding.sealed or not seals.seals(name):
+            return ()
+        if not request.wants_keys:
+            self.keys_given[name] = None
+            return ()
+        keys = seals.keys_of(name)
+        self.keys_given[name] = {key.id for key in keys}
+        self._shared.stats.keys_handed_out += len(keys)
+        return keys
+
+    def refusal(self, name: str, *, wants_keys: bool) -> str | None:
+        """Why the peer cannot get a stream, if that is sealed, for a person; None if it can."""
+        seals = self._shared.seals
+        if seals is None:
+            return None
+        return seals.refusal(name, self.session, ended_tls=self.link.ended_tls, wants_keys=wants_keys)
+
+    def lacks_keys(self, name: str, keys: tuple[Key, ...]) -> bool:
+        """Return whether there are keys of a stream that the peer was not handed out and wants."""
+        given = self.keys_given.get(name, set())
+        return given is not None and any(key.id not in given for key in keys)
+
+    def hand_out(self, name: str, keys: tuple[Key, ...]) -> None:
+        """Send the peer the keys of a stream that it watches."""
+        self.keys_given[name] = {key.id for key in keys}
+        self._shared.stats.keys_handed_out += len(keys)
+        self.session.hand_out(name, keys)
         self.writer.flush()
 
     def _begin(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> tuple[int | None, int]:
@@ -303,16 +351,23 @@ class Connection:
         for name, stream in self.subscriptions.items():
             stream.note_reader(self.writer)
             if (binding := stream.binding(self.writer)) is not None:
+                binding = stream.sealed_binding(binding, self.session)
                 self.session.answer_subscription(name, "subscribed", binding=binding)
 
     def unsubscribe(self, name: str) -> None:
         """Stop watching a stream, and confirm it to the peer."""
+        self._note_end_of(name, "unsubscribed")
         stream = self.subscriptions.pop(name, None)
+        self.keys_given.pop(name, None)
         if stream is not None:
             stream.remove(self.writer)
             self._take_back(name)
         self.session.answer_subscription(name, "unsubscribed")
         self.writer.flush()
+
+    def _note_end_of(self, name: str, why: str) -> None:
+        if (stream := self.subscriptions.get(name)) is not None:
+            self.audit.watched(name, stream.next_for(self.writer), why)
 
     def _take_back(self, name: str) -> None:
         """Discard the data of a stream that waits, from version 4 on. See ``Sender.take_back``."""
@@ -320,28 +375,33 @@ class Connection:
             for event in self.session.take_back(name):
                 self._note(event)
 
-    def revoke(self, name: str) -> bool:
+    def revoke(self, name: str, code: ErrorCode = ErrorCode.PERMISSION_DENIED, reason: str | None = None) -> bool:
         """End a subscription because the peer may not watch the stream any more. Returns whether there was one."""
+        self._note_end_of(name, "denied")
         stream = self.subscriptions.pop(name, None)
         if stream is None:
             return False
         stream.remove(self.writer)
         for event in self.session.take_back(name):
             self._note(event)
-        self.deny(name, ErrorCode.PERMISSION_DENIED)
+        self.deny(name, code, reason)
         return True
 
-    def deny(self, name: str, code: ErrorCode | None) -> None:
+    def deny(self, name: str, code: ErrorCode | None, reason: str | None = None) -> None:
         """Answer that a subscription is denied.
 
         Args:
             name: name of the stream.
             code: the reason; None for a failure of the server.
+            reason: the same for a person.
         """
+        self.keys_given.pop(name, None)
         if code is not None:
             self._shared.stats.errors[code] += 1
-            self._shared.hooks.report(self.info, ERRORS[code]("a subscription is denied"), None)
-        self.session.answer_subscription(name, "denied", code=code)
+            text = "a subscription is denied" if reason is None else f"a subscription is denied: {reason}"
+            self._shared.hooks.report(self.info, ERRORS[code](text), None)
+        self.audit.denied("subscribe", name, code)
+        self.session.answer_subscription(name, "denied", code=code, reason=reason)
         self.writer.flush()
 
     # --- receiving ---
@@ -351,12 +411,14 @@ class Connection:
         if self.identity is None:
             allowed, self.identity = await self._shared.hooks.identify(self.link.request)
         if not allowed:
+            self.audit.refused()
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
             return
         if not self._is_valid() or self.session.closing:
             return
         self.is_open = True
         self._log.opened()
+        self.audit.opened()
         self.session.start(self.now())
         self.writer.flush()
         self._rearm()
@@ -439,7 +501,10 @@ class Connection:
             return events
 
     def _refuses_data(self, type: MessageType, is_broadcast: bool) -> str | None:
-        return self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+        problem = self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+        if problem is not None:
+            self.audit.denied("broadcast" if is_broadcast else "publish", None, ErrorCode.PERMISSION_DENIED)
+        return problem
 
     def _dispatch(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
         for event in events:
@@ -587,7 +652,8 @@ class Connection:
         self.is_open = False
         closing = self.session.closing
         self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
-        for stream in self.subscriptions.values():
+        for name, stream in self.subscriptions.items():
+            self._note_end_of(name, "closed")
             stream.remove(self.writer)
         self.subscriptions.clear()
         self.writer.forget_streams()
@@ -600,6 +666,7 @@ class Connection:
         for event in self.session.lost():
             self._note(event)
         self._log.closed(self.close_code, self.session)
+        self.audit.closed(self.close_code, self.session.counters.dropped)
 
     def _let_go_of_streams(self) -> None:
         """Note that this connection publishes on its streams no more, once its messages are handled."""

@@ -13,14 +13,17 @@ from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
+from ..libraries import library
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
+from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
+from .key_rounds import KeyRounds
 from .limits import Limits
 from .logs import log_failure, logger
 from .memory import InboxesLimit
@@ -31,6 +34,8 @@ from .portions import Portions
 from .publication import CANONICAL, Publication
 from .publisher import Verdict
 from .rights import Rights, Withdrawal
+from .sealed_publication import SealedPublication
+from .sealing import Sealing, Seals
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
@@ -45,6 +50,9 @@ if TYPE_CHECKING:
     from ..session.record_writer import Wanted
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
+
+UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
+"""The same for messages of sealed streams, whose sizes must not depend on their content."""
 
 MAX_BURST: Final = 0.005
 """Seconds for which callers may publish before other tasks get a turn of the event loop."""
@@ -84,6 +92,11 @@ class WebSocketBinaryHandler:
         on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
+        sealing: the keys of sealed streams, and how to use them. Without it, no stream is sealed.
+
+    Raises:
+        ValueError: version 4 or ``sealing`` with a backplane that cannot do it.
+        MissingLibrary: ``sealing`` without the extra ``seal``.
     """
 
     def __init__(
@@ -99,10 +112,20 @@ class WebSocketBinaryHandler:
         on_undelivered: OnUndelivered | None = None,
         on_error: OnError | None = None,
         clock: Callable[[], int] | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
+        self._seals: Seals | None = None
+        if sealing is not None:
+            if not isinstance(self._backplane, LocalBackplane):
+                raise ValueError(
+                    "sealed streams need a LocalBackplane: messages would travel between the servers in plain"
+                )
+            library("cryptography.hazmat.primitives.ciphers.aead", extra="seal", purpose="sealing")
+            self.settings = self.settings.with_encryption
+            self._seals = Seals(sealing, keys_without_tls=self.settings.keys_without_tls)
         self._timestamps = Timestamps(clock, self._backplane)
         self._wall_clock_us = self._timestamps.next
         self._stats = ServerStats()
@@ -124,6 +147,7 @@ class WebSocketBinaryHandler:
             note_sent,
             self.settings,
             self._numbered,
+            self._seals,
         )
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
@@ -138,7 +162,8 @@ class WebSocketBinaryHandler:
             on_error=on_error,
         )
         self._connections: dict[str, Connection] = {}
-        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us)
+        self._audit = Audit()
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
         requests = Requests(
             hooks,
             self.limits,
@@ -161,6 +186,8 @@ class WebSocketBinaryHandler:
             totals=Totals(self.limits.rate_limit) if self.limits.rate_limit else None,
             inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
+            audit=self._audit,
+            seals=self._seals,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
@@ -170,6 +197,7 @@ class WebSocketBinaryHandler:
         self._all_closed = asyncio.Event()
         self._yielded_at = 0.0
         self._files = LimitWatch()
+        self._rotation: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -253,24 +281,20 @@ class WebSocketBinaryHandler:
             TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
             RuntimeError: the handler is closed.
             ValueError: the stream's name is empty or too long, or the type is not a data type; or ``bulk`` is not what
-                it was before on this stream, or servers share the stream.
+                it was before on this stream, or servers share the stream. Of a sealed stream: the message has no
+                ``timestamp`` or names another stream, or no key of the stream is valid now.
             TypeError, OverflowError, ValueError, ProtocolError: the message cannot be encoded, see ``Codec.encode``.
         """
         started = perf_counter()
-        if bulk and not isinstance(self._backplane, LocalBackplane):
-            raise ValueError("bulk=True is for streams of one server; this one shares its streams with others")
-        if samples not in get_args(Samples):
-            raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
-        if not 0 < len(stream) <= self.limits.stream_name:
-            raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
-        if stream == COMMANDS:
-            raise ValueError("this name is for what servers tell each other, and for servers only")
+        self._check_publishing(stream, samples, is_bulk=bulk)
         lacks_name = isinstance(data, dict) and "stream" not in data
         is_large = lacks_name and len(data) > ENCODED_AT_ONCE
         if is_large:
             data = WithEntry(data, "stream", stream)  # a copy would hold up the event loop
         elif lacks_name:
             data = {**data, "stream": stream}
+        if self._seals is not None:
+            data = self._seals.prepared(stream, _type(message_type), data)
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
@@ -293,6 +317,16 @@ class WebSocketBinaryHandler:
         await self._yield_to_others(self._now())
         return timestamp
 
+    def _check_publishing(self, stream: str, samples: str, *, is_bulk: bool) -> None:
+        if is_bulk and not isinstance(self._backplane, LocalBackplane):
+            raise ValueError("bulk=True is for streams of one server; this one shares its streams with others")
+        if samples not in get_args(Samples):
+            raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
+        if not 0 < len(stream) <= self.limits.stream_name:
+            raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
+        if stream == COMMANDS:
+            raise ValueError("this name is for what servers tell each other, and for servers only")
+
     async def _publish_opened(self, owner: Connection, event: Received) -> bool:
         """Publish a message of a stream that a connection has opened, under the publisher's number.
 
@@ -309,6 +343,11 @@ class WebSocketBinaryHandler:
         flags, ahead = int(message.flags) & Flag.PRIORITY, overtakes(message)
         if isinstance(data, dict) and data.get("stream") != place.name:
             raise InvalidDataFormat(f"a message of the stream {place.name!r} that names another one in its map")
+        if self._seals is not None:
+            try:
+                data = self._seals.prepared(place.name, message.type, data)
+            except ValueError as error:
+                raise InvalidDataFormat(str(error)) from error
         verdict = Verdict.HAD
 
         def admit(entry: Stream) -> bool:
@@ -395,6 +434,10 @@ class WebSocketBinaryHandler:
             **self._stats.stats([connection.session for connection in self._connections.values()]),
             "inboxes": {"bytes": self._shared.inboxes.used},
             "streams": self._streams.stats(),
+            "sealing": {
+                "sealed": 0 if self._seals is None else self._seals.sealed,
+                "keys_handed_out": self._stats.keys_handed_out,
+            },
             "backplane": self._backplane.stats(),
             "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
         }
@@ -418,6 +461,10 @@ class WebSocketBinaryHandler:
         if self._is_open:
             self._is_open = False
             self._files.stop()
+            self._audit.stop()
+            if self._rotation is not None:
+                self._rotation.cancel()
+                await asyncio.wait({self._rotation})
             self._streams.close()
             await self._backplane.close()
 
@@ -497,9 +544,13 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
+        now = self._wall_clock_us()
         for stream in (EVERYONE, COMMANDS):
-            await self._backplane.join(stream, self._wall_clock_us())
+            await self._backplane.join(stream, now)
         self._files.start()
+        self._audit.start()
+        if self._seals is not None:
+            self._rotation = asyncio.create_task(KeyRounds(self._seals, self._shared.hooks, self._connections).run())
         self._is_open = True
 
     async def _wait_all_closed(self, seconds: float) -> bool:
@@ -578,10 +629,16 @@ class WebSocketBinaryHandler:
     ) -> tuple[EncodedFrame | None, int]:
         """Encode a message and give it a timestamp; the frame is None if it has to go through ``_publish_large``."""
         type, flags = _for_many(message_type, flags)
-        encoded, timestamp = self._encode_at_once(stream, CANONICAL, type, data, flags)
+        encoded, timestamp = self._encode_at_once(stream, self._canonical_for(stream), type, data, flags)
         if encoded is not None:
             self._stats.note_encoded(encoded)
         return encoded, timestamp
+
+    def _canonical_for(self, stream: str) -> Encoding:
+        """The encoding in which messages of a stream are kept: without compression if their sizes must be constant."""
+        if self._seals is None or self._seals.compress or not self._seals.seals(stream):
+            return CANONICAL
+        return UNCOMPRESSED
 
     def _encode_at_once(
         self, to: str | Connection, encoding: Encoding, type: MessageType, data: Any, flags: Flag | int
@@ -625,7 +682,8 @@ class WebSocketBinaryHandler:
         """
         type, flags = _for_many(message_type, flags)
         async with self._lanes.turn(_lane(stream, type, flags)):
-            prepared = await in_thread(prepare_outgoing, CANONICAL, type, data, settings=self.settings, flags=flags)
+            canonical = self._canonical_for(stream)
+            prepared = await in_thread(prepare_outgoing, canonical, type, data, settings=self.settings, flags=flags)
             await self._open()
             # Timestamps increase over all streams, and others have published while this one was encoded.
             timestamp = self._wall_clock_us()
@@ -663,7 +721,7 @@ class WebSocketBinaryHandler:
             self._rights.obey(bytes(frame))
             return
         try:
-            publication = Publication(stream or None, timestamp, frame, self.settings)
+            publication = self._publication(stream, timestamp, frame)
         except ValueError as error:
             logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
             return
@@ -677,6 +735,12 @@ class WebSocketBinaryHandler:
             else:
                 entry.deliver_at(publication, place, now)
         self._stats.encoded += publication.encodings
+
+    def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> Publication:
+        seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)
+        if seal is None:
+            return Publication(stream or None, timestamp, frame, self.settings)
+        return SealedPublication(stream, timestamp, frame, self.settings, seal)
 
     def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
         viewers = [

@@ -24,11 +24,13 @@ from .client_streams import ClientStreams
 from .demo_alerts import DemoAlerts
 from .handler import WebSocketBinaryHandler
 from .hooks import OnError
+from .key_file import KeyFile
 from .limits import Limits
 from .logs import logger
 from .origins import Origins
 from .pages import Pages
 from .player import Loop, Player
+from .sealing import Sealing
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -68,6 +70,8 @@ class LiveServer:
         limits: limits of the handler.
         backplane: joins this server with others; usable for one run.
         versions: protocol versions to speak.
+        key_file: keys of the streams to seal; None to seal none.
+        keys_without_tls: whether keys are handed out without TLS of this server.
         on_error: hook of the handler.
     """
 
@@ -86,6 +90,8 @@ class LiveServer:
     limits: Limits = field(default_factory=Limits)
     backplane: Backplane = field(default_factory=LocalBackplane)
     versions: tuple[int, ...] = SESSION_VERSIONS
+    key_file: KeyFile | None = None
+    keys_without_tls: bool = False
     on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
@@ -107,7 +113,8 @@ class LiveServer:
 
         detection = _detection(publish) if self.detect else None  # before the handler, which takes its hook
         async with WebSocketBinaryHandler(
-            settings=Settings(versions=self.versions, rate_limit=RateLimit()),
+            settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
+            sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,
@@ -119,10 +126,13 @@ class LiveServer:
             server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
+            following = None if self.key_file is None else asyncio.create_task(self.key_file.follow())
             try:
                 ready(port)
                 await (_play_until(stop, playing) if self.streams else stop.wait())
             finally:
+                if following is not None:
+                    following.cancel()
                 logger.info("stopping, closing %d connections", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)

@@ -28,6 +28,7 @@ from .limits import Limits
 from .logs import log_failure
 from .publisher import Publisher, Verdict
 from .rights import Rights
+from .sealing import SealRefused
 from .stream import Stream
 from .streams import Streams, TooManyStreams
 
@@ -156,6 +157,7 @@ class Requests:
             self._pass_over_number(connection, place, message.sequence or 0, overtakes=overtakes(message))
             raise StreamRefused(error, place.name, place.epoch) from error
         if is_new:
+            connection.audit.published(place.name)
             await self._hand_over(connection, message)
 
     async def _take_template(self, connection: Connection, event: Numbered) -> None:
@@ -232,6 +234,9 @@ class Requests:
         if not await self._hooks.may(connection.info, "subscribe", name):
             connection.deny(name, ErrorCode.PERMISSION_DENIED)
             return
+        if (reason := connection.refusal(name, wants_keys=request.wants_keys)) is not None:
+            connection.deny(name, ErrorCode.AUTHENTICATION_FAILED, reason)
+            return
         try:
             with self._streams.hold(name) as stream:
                 await self._streams.join(stream)
@@ -258,14 +263,17 @@ class Requests:
     async def _pass_on(self, connection: Connection, message: Message) -> None:
         if int(message.flags) & _BROADCAST:
             await self._require(connection, "broadcast", None)
+            connection.audit.broadcast()
             await self._broadcast(message, connection)
         elif (name := self._stream_of(message)) is not None:
             await self._require(connection, "publish", name)
             await self._publish_for(name, message)
+            connection.audit.published(name)
 
     async def _require(self, connection: Connection, action: Any, name: str | None) -> None:
         if not await self._hooks.may(connection.info, action, name):
             what = "broadcast" if name is None else f"publish on {name!r}"
+            connection.audit.denied(action, name, ErrorCode.PERMISSION_DENIED)
             raise PermissionDenied(f"this connection may not {what}")
 
     async def _publish_for(self, name: str, message: Message) -> None:
@@ -273,6 +281,8 @@ class Requests:
             await self._publish(name, message.type, message.data, int(message.flags) & _KEPT_FLAGS)
         except TooManyStreams as error:
             raise RateLimitExceeded(str(error)) from error
+        except SealRefused as error:
+            raise InvalidDataFormat(str(error)) from error
 
     def _stream_of(self, message: Message) -> str | None:
         data = message.data

@@ -194,6 +194,8 @@ class Publication:
 
     def needed(self, encoding: Encoding) -> Encoding:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
+        if encoding.sealed:
+            encoding = _plain(encoding)
         if not encoding.record:
             return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
@@ -210,7 +212,7 @@ class Publication:
         try:
             return self._encode_as(encoding, self.type, data, self.flags)
         except MessageTooLarge as error:
-            return self._encode_as(encoding, MessageType.ERROR, _loss(self, str(error)), 0)
+            return self._encode_as(encoding, MessageType.ERROR, loss_of(self, str(error)), 0)
         finally:
             if self.is_large:
                 let_go(data)
@@ -221,13 +223,22 @@ class Publication:
             payload = record.template.without_filter(payload)
         return self._encode_as(encoding, self.type, payload, self.flags, Form.RECORD)
 
+    def position_for(self, encoding: Encoding, form: int = 0) -> StreamPosition | None:
+        """Return the position, with the form of the message for peers with that encoding.
+
+        Args:
+            encoding: that of the peers.
+            form: RECORD if the message is sent as a record. BULK is added where the stream has it, unless the message
+                is urgent for these peers.
+        """
+        if self.position is None:
+            return None
+        overtakes = self.type is MessageType.ANOMALY_ALERT or self.flags & encoding.flags & _PRIORITY
+        bulk = 0 if overtakes else self.position.form & _BULK
+        return self.position._replace(form=form | bulk)
+
     def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int, form: int = 0) -> Outgoing:
-        position = None
-        if type is not MessageType.ERROR and self.position is not None:
-            is_bulk = self.position.form & _BULK and type is not MessageType.ANOMALY_ALERT
-            if is_bulk and not flags & encoding.flags & _PRIORITY:
-                form |= _BULK
-            position = self.position._replace(form=form)
+        position = None if type is MessageType.ERROR else self.position_for(encoding, form)
         return encode_outgoing(
             encoding,
             type,
@@ -238,6 +249,11 @@ class Publication:
             stream=self.stream,
             position=position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _plain(encoding: Encoding) -> Encoding:
+    return encoding._replace(sealed=False)
 
 
 @lru_cache(maxsize=1024)
@@ -299,6 +315,7 @@ class TemplatePublication(Publication):
         return 0
 
 
-def _loss(publication: Publication, why: str) -> dict[str, Any]:
+def loss_of(publication: Publication, why: str) -> dict[str, Any]:
+    """Return the ERROR for viewers for which a message is too large."""
     details = Loss(publication.timestamp, publication.timestamp).details(publication.stream)
     return {"code": int(ErrorCode.MESSAGE_TOO_LARGE), "message": why, "details": details}

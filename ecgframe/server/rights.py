@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from ..codec import Codec
 from ..errors import ProtocolError
 from ..protocol import CloseCode, ErrorCode, MessageType
+from .audit import Audit
 from .backplane import COMMANDS, Backplane
 from .connection import Connection
 from .hooks import Hooks
@@ -49,6 +50,7 @@ class Rights:
         connections: connections of this server, by id.
         backplane: joins this server with others.
         wall_clock_us: returns microseconds since 1970, strictly increasing.
+        audit: records what ends.
 
     Attributes:
         round: number of times that rights were checked again. A right that was granted before the last time, and is
@@ -61,12 +63,14 @@ class Rights:
         connections: Mapping[str, Connection],
         backplane: Backplane,
         wall_clock_us: Callable[[], int],
+        audit: Audit,
     ) -> None:
         self.round = 0
         self._hooks = hooks
         self._connections = connections
         self._backplane = backplane
         self._wall_clock_us = wall_clock_us
+        self._audit = audit
         self._own: dict[str, asyncio.Future[tuple[int, int]]] = {}
         self._tasks: set[asyncio.Task[tuple[int, int]]] = set()
 
@@ -108,9 +112,13 @@ class Rights:
 
     async def _carry_out(self, command: str, of: str | None, reason: str) -> tuple[int, int]:
         if command == "recheck":
-            return await self._recheck(of)
+            ended, undecided = await self._recheck(of)
+            self._audit.rights(command, of, ended)
+            return ended, undecided
         if command == "disconnect" and of is not None:
-            return self._disconnect(of, reason), 0
+            ended = self._disconnect(of, reason)
+            self._audit.rights(command, of, ended)
+            return ended, 0
         logger.error("another server sent a command that this one does not know")
         return 0, 0
 

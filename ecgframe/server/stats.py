@@ -38,6 +38,7 @@ class ServerStats:
         deflated: those of them in the canonical encoding that were deflated.
         before: bytes of the payloads of these, before deflating.
         after: bytes of the payloads of these, deflated.
+        keys_handed_out: keys of sealed streams that viewers were sent.
         started_at: when the handler was created, in seconds of the monotonic clock.
     """
 
@@ -55,6 +56,7 @@ class ServerStats:
     deflated: int = 0
     before: int = 0
     after: int = 0
+    keys_handed_out: int = 0
     failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
     started_at: float = field(default_factory=monotonic)
 

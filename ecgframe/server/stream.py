@@ -23,6 +23,8 @@ from .numbering import Epoch, Numbering
 from .portions import Portions
 from .publication import Publication, TemplatePublication, may_be_record
 from .publisher import Publisher
+from .sealed_publication import SealedPublication, SealedTemplate
+from .sealing import Seals, StreamSeal
 
 CHUNK_FRAMES: Final = 64
 """Most frames in one piece of a backlog."""
@@ -115,6 +117,7 @@ class Stream:
         note_ended: called with name and epoch when the epoch of a publisher has ended.
         numbering: its numbers, for viewers of version 4; None if the server does not speak it.
         settings: for the frames of templates.
+        seals: those of the handler; None if it seals no streams.
 
     Attributes:
         joined: whether the backplane follows the stream.
@@ -133,6 +136,7 @@ class Stream:
         "_live",
         "_note_ended",
         "_note_sent",
+        "_seals",
         "_settings",
         "joined",
         "joining",
@@ -155,8 +159,10 @@ class Stream:
         note_ended: Callable[[str, int], None],
         numbering: Numbering | None,
         settings: Settings,
+        seals: Seals | None = None,
     ) -> None:
         self.numbering = numbering
+        self._seals = seals
         self._note_ended = note_ended
         self.source: Source | None = None
         self._settings = settings
@@ -278,7 +284,33 @@ class Stream:
         return self._first_of(numbering.present, self.ring.first)
 
     def _answer_again(self, viewer: Viewer, binding: Binding) -> None:
-        viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
+        viewer.session.answer_subscription(
+            self.name, "subscribed", binding=self.sealed_binding(binding, viewer.session)
+        )
+
+    def _seal(self) -> StreamSeal | None:
+        """What seals the stream now; None if it is not sealed, or no key is valid."""
+        try:
+            return None if self._seals is None else self._seals.of(self.name)
+        except ValueError:
+            return None
+
+    def sealed_binding(self, binding: Binding, session: ServerSession) -> Binding:
+        """Return what a viewer is told of the numbers, with sealed templates if the stream is sealed for it."""
+        if self._seals is None or not self._seals.seals(self.name):
+            return binding
+        if not session.encoding.sealed and self._seals.offers_plain(self.name):
+            return binding
+        seal = self._seal()
+        return binding._replace(templates=()) if seal is None else seal.sealed_binding(binding)
+
+    def _template_publication(
+        self, timestamp: int, outgoing: Outgoing, position: StreamPosition
+    ) -> TemplatePublication:
+        seal = self._seal()
+        if seal is None:
+            return TemplatePublication(self.name, timestamp, outgoing, position)
+        return SealedTemplate(self.name, timestamp, outgoing, position, seal)
 
     def _tell_epoch(self, viewer: Viewer, backlog: Backlog, publication: Publication) -> None:
         """Tell a viewer that catches up the epoch of a publication, if it does not know that yet."""
@@ -348,6 +380,8 @@ class Stream:
             if source is None:
                 source = Source(publication.data, is_exact=False)
             limit = self._settings.max_payload
+            seal = publication.seal if isinstance(publication, SealedPublication) else None
+            numbering.writer.binds, numbering.writer.filters = seal is not None, seal is None or seal.compress
             record, template = numbering.record_of(source.data, now, exact=source.is_exact, max_payload=limit)
             if template is not None and not self._publish_template(template, publication.timestamp - 1, numbering, now):
                 record = None
@@ -407,7 +441,7 @@ class Stream:
         if outgoing is None:
             return False
         oldest = min(number, self._oldest(numbering))
-        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.keep_opened(template, outgoing, oldest)
         return True
 
@@ -418,7 +452,7 @@ class Stream:
         if outgoing is None:
             return False
         position = numbering.present.position(numbering.next - 1)
-        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.write_with(template, outgoing, oldest, now)
         return True
 
@@ -687,6 +721,11 @@ class Stream:
         """Return whether the viewer has a backlog."""
         return viewer in self._backlogs
 
+    def next_for(self, viewer: Viewer) -> int:
+        """Return the number in the ring of the next message for a viewer of this stream."""
+        backlog = self._backlogs.get(viewer)
+        return self.ring.end if backlog is None else backlog.next
+
     def catch_up(self, viewer: Viewer, now: float) -> bool:
         """Queue the next piece of a viewer's backlog. Call this while nothing is queued for the viewer.
 
@@ -782,7 +821,8 @@ class Stream:
                 break  # sent with the rest of the backlog
             self._tell_epoch(viewer, backlog, publication)
             outgoing = self.ring.frame(publication, session.encoding)
-            assert outgoing is not None, "templates are not urgent"
+            if outgoing is None:
+                break  # sealed, for a viewer that cannot open it
             # Sent with the rest of the backlog: to viewers that cannot tell that it was sent ahead, and in a flood.
             if outgoing.tier is not Tier.URGENT or _is_half_full(session):
                 break

@@ -23,6 +23,7 @@ class Counters:
         resent: frames sent again because no acknowledgement came.
         undelivered: messages that were never acknowledged.
         over_budget: messages and frames that exceeded a budget, by resource: a field of ``RateLimit``.
+        sealed: sealed frames that were received, by what became of them: "opened", or why not (``seal.NotOpened``).
     """
 
     sent: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # takes half the time of a Counter
@@ -35,6 +36,7 @@ class Counters:
     resent: int = 0
     undelivered: int = 0
     over_budget: Counter[str] = field(default_factory=Counter)
+    sealed: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Counters) -> None:
         """Add the counts of another connection."""
@@ -48,6 +50,7 @@ class Counters:
         self.resent += other.resent
         self.undelivered += other.undelivered
         self.over_budget.update(other.over_budget)
+        self.sealed.update(other.sealed)
 
 
 def _add(to: defaultdict[int, int], counts: Mapping[int, int]) -> None:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._core._header import FlatBuffer, Header
-    from ..codec import Message, RecordTemplate, TemplateBook
+    from ..codec import Message, PayloadOpener, RecordTemplate, TemplateBook
+    from ..seal import Opened
     from .cost import Account
     from .frame_reader import FrameReader, StreamOf
+    from .sealed_reader import SealedReader
 
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 _TEMPLATE: Final = int(MessageType.STREAM_TEMPLATE)
@@ -45,6 +47,7 @@ class Decoded(NamedTuple):
         number: of the message within it.
         fault: an error in the frames that an answer holds; the answer itself is accepted.
         packed: payload of a template of a stream; on a server also that of a record.
+        opened: the payload that was opened, if the frame was sealed.
     """
 
     result: Message | ProtocolError
@@ -54,6 +57,7 @@ class Decoded(NamedTuple):
     number: int = 0
     fault: ProtocolError | None = None
     packed: bytes | None = None
+    opened: Opened | None = None
 
 
 class FrameMeter:
@@ -66,6 +70,7 @@ class FrameMeter:
         at_once: bytes that may be inflated here; beyond that, ``is_beyond`` is set, and a thread has to decode. The
             samples that a record stands for count as inflated bytes for this.
         reader: what the session knows of the peer's streams; None if it does not speak version 4.
+        sealed: opens sealed frames, and refuses plain ones of sealed streams; None if this side opens none.
 
     Attributes:
         inflated: inflated bytes; for a payload that cannot be inflated, the bytes that were reserved for it.
@@ -87,6 +92,7 @@ class FrameMeter:
         "_record",
         "_refuse",
         "_room",
+        "_sealed",
         "_stream_id",
         "_template",
         "_unpacked_room",
@@ -103,8 +109,10 @@ class FrameMeter:
         measures: bool,
         at_once: float = inf,
         reader: FrameReader | None = None,
+        sealed: SealedReader | None = None,
     ) -> None:
         self._refuse = refuse
+        self._sealed = sealed
         self._reader = reader
         self._template: bytes | None = None
         self._record: memoryview | None = None
@@ -124,6 +132,11 @@ class FrameMeter:
         """What records are read by."""
         return None if self._reader is None else self._reader.book
 
+    @property
+    def opener(self) -> PayloadOpener | None:
+        """What opens sealed payloads."""
+        return self._sealed
+
     def begin(self) -> None:
         """Read the budget of the peer. A thread calls it again when it begins, because the budget may have changed."""
         if self._reader is not None:
@@ -139,6 +152,9 @@ class FrameMeter:
         self._number, self._record = 0, None
         if self._reader is not None and number:
             stream = self._reader.stream_of(self._stream_id)
+        opened = None if self._sealed is None else self._sealed.take_opened()
+        if self._sealed is not None and not isinstance(result, ProtocolError):
+            result = self._sealed.checked(result)
         if self._reader is not None and not isinstance(result, ProtocolError):
             try:
                 fault = self._reader.read(result, self._template)
@@ -151,7 +167,7 @@ class FrameMeter:
             self.is_beyond = self.is_beyond or self._is_capped
             if self._is_limited:
                 result = too_much("inflated")
-        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed)
+        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened)
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False
         return item
@@ -175,6 +191,8 @@ class FrameMeter:
         """Judge a V4 frame by its stream, and return the most bytes that it may have."""
         if self._reader is not None:
             self._reader.book.admit(header)
+        if self._sealed is not None and (error := self._sealed.check_plain(header)) is not None:
+            raise error
         self._stream_id, self._number = header.stream_id or 0, header.sequence or 0
         self._template = b"" if header.type == _TEMPLATE else None
         if header.type in STREAM_TYPES:

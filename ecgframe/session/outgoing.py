@@ -48,6 +48,7 @@ class Encoding(NamedTuple):
         binary: whether the peer accepts ndarrays in binary form.
         record: whether the peer accepts records.
         delta: whether it accepts records with the filter DELTA.
+        sealed: whether the peer opens sealed payloads. Only messages of sealed streams depend on it.
     """
 
     version: int
@@ -56,6 +57,7 @@ class Encoding(NamedTuple):
     binary: bool
     record: bool = False
     delta: bool = False
+    sealed: bool = False
 
 
 class Binding(NamedTuple):
@@ -102,7 +104,8 @@ def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
     compressed = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
     record = version >= 4 and Capability.TEMPLATES in capabilities
     delta = record and Capability.DELTA in capabilities
-    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities, record, delta)
+    sealed = version >= 3 and Capability.ENCRYPTION in capabilities
+    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities, record, delta, sealed)
 
 
 class Tier(IntEnum):

@@ -106,10 +106,10 @@ class ServerSession(Session):
         if not self._is_name(name, events):
             return
         epoch, after = (data.get("epoch"), data.get("after")) if message.version >= 4 else (None, None)
-        if since is None:
-            events.append(SubscribeRequested(name, None, False, epoch, after))
-        else:
-            events.append(SubscribeRequested(name, microseconds(since), isinstance(since, datetime), epoch, after))
+        is_moment = isinstance(since, datetime)
+        moment = None if since is None else microseconds(since)
+        wants_keys = data.get("keys") is not False
+        events.append(SubscribeRequested(name, moment, is_moment, epoch, after, wants_keys))
 
     def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         if self._is_name(data["stream"], events):

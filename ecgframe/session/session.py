@@ -67,21 +67,24 @@ from .meter import BudgetExceeded, Decoded, FrameMeter, forget_where, too_much
 from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
 from .reassembly import Reassembly, incomplete, is_fragment
+from .sealed_reader import NotYetOpened
 from .sender import Sender
 from .state import TRANSITIONS, Action, Trigger
 from .stream_book import FrameOfEndedStream
 from .timestamps import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Buffer
 
     from .._core._header import Header
     from ..codec import Message
     from ..messages import SubscriptionStatus
+    from ..seal import Key
     from .frame_reader import StreamOf
     from .outgoing import Binding
+    from .sealed_reader import SealedReader
     from .settings import Settings
 
 RATE_ERROR_PAUSE: Final = 1.0
@@ -168,6 +171,7 @@ class Session(Sender, ABC):
         "_rate_error_at",
         "_reader",
         "_reassembly",
+        "_sealed",
         "_seen",
         "_version_bits",
         "_versions",
@@ -181,6 +185,7 @@ class Session(Sender, ABC):
         self._reader: FrameReader | None = None
         if settings.latest_version >= 4:
             self._reader = FrameReader(self._codec, takes_openings=self._takes_openings)
+        self._sealed: SealedReader | None = None
         self._reassembly: Reassembly | None = None  # most peers send no fragment
         self._is_decoding = False
         self._seen = Seen()
@@ -365,6 +370,8 @@ class Session(Sender, ABC):
         code: ErrorCode | None = None,
         start: int | None = None,
         binding: Binding | None = None,
+        keys: Sequence[Key] = (),
+        reason: str | None = None,
     ) -> None:
         """Answer SUBSCRIBE or UNSUBSCRIBE.
 
@@ -375,6 +382,8 @@ class Session(Sender, ABC):
             start: the time from which messages follow, in microseconds since 1970, for a new subscription, or if
                 earlier messages may be missing.
             binding: of a subscription of version 4: id and numbers of the stream.
+            keys: those of a sealed stream, to be handed out.
+            reason: why it was denied, for a person.
         """
         answer: dict[str, Any] = {"stream": stream, "status": status}
         if code is not None:
@@ -386,6 +395,16 @@ class Session(Sender, ABC):
             answer["templates"] = list(binding.templates)
             if binding.ended is not None:
                 answer["ended"] = binding.ended
+        if keys:
+            answer["keys"] = [_handed_out(key) for key in keys]
+        if reason is not None:
+            answer["reason"] = _shortened(reason)
+        self._say(MessageType.SUBSCRIPTION_ACK, answer)
+
+    def hand_out(self, stream: str, keys: Sequence[Key]) -> None:
+        """Send new keys of a stream that the peer has subscribed to, without a request."""
+        entries = [_handed_out(key) for key in keys]
+        answer = {"stream": stream, "status": "subscribed", "keys": entries, "rotation": True}
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
@@ -417,6 +436,7 @@ class Session(Sender, ABC):
             self._account,
             measures=self._measures_memory,
             reader=self._reader,
+            sealed=self._sealed,
         )
         return Decoding(self._codec, data, nbytes, meter)
 
@@ -427,6 +447,7 @@ class Session(Sender, ABC):
             measures=self._measures_memory,
             at_once=at_once,
             reader=self._reader,
+            sealed=self._sealed,
         )
 
     _measures_memory: ClassVar[bool] = False
@@ -589,11 +610,16 @@ class Session(Sender, ABC):
         try:
             if isinstance(result, ProtocolError):
                 raise result
+            if self._sealed is not None and self._holds(item, now, events):
+                return True
             self._accept(result, item, now, events)
             if item.fault is not None and not self.closing:
                 raise item.fault
         except FrameOfEndedStream as error:
             forget_where(error)
+        except NotYetOpened as error:
+            forget_where(error)
+            self._note_not_opened(error, now, events)
         except BudgetExceeded as error:
             forget_where(error)
             self._handle_over_budget(error.resource, nbytes, now, events)
@@ -601,6 +627,13 @@ class Session(Sender, ABC):
             comes_again = item.stream is not None and self._passes_over(item.stream, item.number)
             self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
         return not self.closing
+
+    def _holds(self, item: Decoded, now: float, events: list[Event]) -> bool:
+        """Return whether a frame is not handed on: it waits behind one whose key is unknown, or came before."""
+        return False
+
+    def _note_not_opened(self, error: NotYetOpened, now: float, events: list[Event]) -> None:
+        """Handle a sealed frame that was not opened."""
 
     def _passes_over(self, stream: StreamOf, number: int) -> bool:
         """Return whether a message that is refused does not count as a mistake, because it would only come again."""
@@ -820,6 +853,14 @@ def _kind(header: Header) -> tuple[MessageType, bool]:
 
 def _refusal(verdict: Verdict | None) -> ProtocolError | None:
     return None if verdict is None else verdict[0](verdict[1], check=Check.FIELDS)
+
+
+def _handed_out(key: Key) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": key.id, "key": key.secret}
+    for name, moment in (("begins", key.begins), ("ends", key.ends)):
+        if moment is not None:
+            entry[name] = float(moment)
+    return entry
 
 
 def _shortened(text: str) -> str:

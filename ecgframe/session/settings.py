@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from ..codec import NumericLists
@@ -34,7 +34,8 @@ EVERYTHING: Final = frozenset(
     for capability, since in CAPABILITY_SINCE.items()
     if since <= LATEST_VERSION and capability is not Capability.ENCRYPTION
 )
-"""The capabilities that this package supports in the versions that sessions speak by default."""
+"""The capabilities that this package supports in the versions that sessions speak by default. ``encryption`` is added
+where there are keys: by the handler of a server that seals, and by a client."""
 
 OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS})
 """Those that it supports in version 4 besides."""
@@ -106,6 +107,8 @@ class Settings:
         validate: whether to check the fields of data messages; those of control messages are always checked.
         numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
         compression: when to deflate payloads for peers that can inflate them; None for never.
+        keys_without_tls: whether a server hands out the keys of sealed streams over connections whose TLS it has not
+            ended itself, for example behind a proxy that does. Whoever reads such a connection reads the keys.
 
     Raises:
         ValueError: a value is invalid, or the rate limit would refuse the largest payload.
@@ -128,6 +131,7 @@ class Settings:
     validate: bool = False
     numeric_lists: NumericLists = "list"
     compression: Compression | None = Compression()
+    keys_without_tls: bool = False
 
     def __post_init__(self) -> None:
         if not self.versions or not set(self.versions) <= set(VERSIONS):
@@ -135,9 +139,9 @@ class Settings:
         supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
         if self.capabilities is EVERYTHING:
             object.__setattr__(self, "capabilities", supported)
-        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4:
+        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - {Capability.ENCRYPTION}:
             raise ValueError(f"this package does not have {', '.join(sorted(unsupported))}")
-        if unsupported := self.capabilities - supported:
+        if unsupported := self.capabilities - supported - {Capability.ENCRYPTION}:
             raise ValueError(f"only version 4 has {', '.join(sorted(unsupported))}; versions are {self.versions}")
         if not 0 < self.max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 1 to {LARGEST_LENGTH}, not {self.max_payload}")
@@ -176,6 +180,14 @@ class Settings:
             raise ValueError(f"live_seconds is a number above 0, not {self.live_seconds}")
         if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:
             raise ValueError(f"fragment_bytes is at least {LEAST_FRAGMENT}, not {self.fragment_bytes}")
+
+    @property
+    def with_encryption(self) -> Settings:
+        """The same settings with the capability ``encryption``; without it if they name only some capabilities."""
+        supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
+        if not supported <= self.capabilities:
+            return self
+        return replace(self, capabilities=self.capabilities | {Capability.ENCRYPTION})
 
     @property
     def latest_version(self) -> int:

@@ -21,6 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="u
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 TOKENS = EXAMPLES.pop("Tokens")
 RIGHTS = EXAMPLES.pop("Rights that end")
+AUDIT = EXAMPLES.pop("Audit log")
 FRAMEWORKS = {
     "Starlette and FastAPI": ("fastapi", "uvicorn"),
     "aiohttp": ("aiohttp",),
@@ -31,7 +32,7 @@ FRAMEWORKS = {
 
 def test_each_adapter_has_an_example():
     assert EXAMPLES.keys() == FRAMEWORKS.keys()
-    assert len(EXAMPLES) + 2 == PAGE.count("```python\n")
+    assert len(EXAMPLES) + 3 == PAGE.count("```python\n")
     for code in EXAMPLES.values():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
 
@@ -67,6 +68,13 @@ def test_rights_are_taken_away():
                     await viewer.closed
 
     run(conversation())
+
+
+@pytest.mark.slow
+def test_the_audit_log_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(AUDIT, {})
+    assert (tmp_path / "audit.jsonl").exists()
 
 
 @asynccontextmanager

@@ -54,10 +54,16 @@ COMMANDS = {
     "sizes": ["sizes", "FILE"],
     "replay": ["replay", "FILE", "ws://127.0.0.1:1/"],
     "encode": ["encode", "FILE", "-o", "OUT.frames", "-f"],
+    "compare": ["compare", "FILE", "--budget", "0"],
+    "errors": ["errors", "FILE"],
 }
 OF_FRAMES = {
     "decode": ["decode", "FILE"],
     "decode --skip-broken": ["decode", "FILE", "--skip-broken", "-o", "OUT.csv"],
+    **{
+        f"decode to {suffix}": ["decode", "FILE", "--skip-broken", "-o", f"OUT.{suffix}"]
+        for suffix in ("edf", "hea", "npz")
+    },
 }
 
 

@@ -5,6 +5,7 @@ import {
   LARGEST_KEY_ID,
   LARGEST_SEQUENCE,
   LARGEST_STREAM_ID,
+  MAX_HANDED_KEYS,
   MessageType,
   STREAM_KEY_SIZE,
   TEMPLATES_IN_FORCE,
@@ -122,10 +123,8 @@ const FRAMES: Rule = {
     Array.isArray(value) && value.length <= TEMPLATES_IN_FORCE && value.every((item) => item instanceof Uint8Array),
 };
 
-/** Number of keys in one answer. */
-const MAX_ANSWER_KEYS = 16;
 const KEYS: Rule = {
-  expected: `a list of at most ${MAX_ANSWER_KEYS} stream keys`,
+  expected: `a list of at most ${MAX_HANDED_KEYS} stream keys`,
   accepts: (value) => keysOf(value) !== undefined,
 };
 
@@ -196,7 +195,7 @@ export function checkedControl(type: MessageType, data: unknown, version: Versio
 
 /** Returns the keys of an answer as plain objects; undefined if they are not valid. No error quotes them. */
 function keysOf(value: unknown): AnsweredKey[] | undefined {
-  if (!Array.isArray(value) || value.length > MAX_ANSWER_KEYS) return undefined;
+  if (!Array.isArray(value) || value.length > MAX_HANDED_KEYS) return undefined;
   const keys = value.map(keyOf);
   return keys.every((key) => key !== null) ? keys : undefined;
 }

@@ -32,6 +32,7 @@ import { crc32 } from "./crc32.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 import { SendClock } from "./send-clock.js";
+import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
 const SMALLEST_HEADER = HEADER_SIZES[1];
@@ -100,6 +101,10 @@ export interface Message<Data = unknown> {
   readonly payloadBytes: number;
   /** True if it was sealed, and its `timestamp` is older than it may be by the local clock. */
   readonly stale?: boolean;
+  /** What is known of its signature, if it was signed and the session verifies; one that is not right is an error instead. */
+  readonly signature?: Signature;
+  /** Name of the key that signed it, 8 bytes: the first of the SHA-256 of the public key. */
+  readonly signer?: Uint8Array;
 }
 
 /** The result of decoding a record. `Template` returns more. */
@@ -120,6 +125,8 @@ export interface RecordTemplate {
    * @throws ProtocolError check 11
    */
   decode(payload: Uint8Array, maxPayload: number): RecordContent;
+  /** Returns the payload of the same record without filter, of which signatures are made. Throws as `decode`. */
+  unfiltered?(payload: Uint8Array, maxPayload: number): Uint8Array;
 }
 
 /** The templates for decoding records of version 4. The caller keeps them, not the handler. */
@@ -290,6 +297,43 @@ export class ProtocolHandler {
     const plain = new Uint8Array(headerSize + payload.length);
     plain.set(payload, headerSize);
     return this.#sealed(plain, version, type, options);
+  }
+
+  /**
+   * Packs the payload of a message, without a frame. Throws like `encode`.
+   *
+   * @param form RECORD if the data is the payload of a record
+   */
+  payload(type: MessageType, data: unknown, form = 0): Uint8Array {
+    if (isRecord(form)) return recordOf(data);
+    const payload = new Writer(0, this.maxPayload, this.#form).frameOf(data);
+    if (isOfStream(type)) readOfStream(type, payload);
+    return payload;
+  }
+
+  /** Returns the payload compressed; undefined if this handler does not compress it, or it would not be smaller. */
+  deflate(payload: Uint8Array): Uint8Array | undefined {
+    return this.#deflated(payload, 0, this.version);
+  }
+
+  /**
+   * Encodes one frame from a payload that was signed, compressed or sealed before. Throws like `encode`.
+   *
+   * @param transformed what was done with it: COMPRESSED, ENCRYPTED, SIGNED
+   */
+  frameOf(type: MessageType, payload: Uint8Array, transformed: number, options: EncodeOptions = {}) {
+    const version = options.version === undefined ? this.version : knownVersion(options.version);
+    checkSendable(type, version, options);
+    const limit = this.maxPayload + addedBytes(version, transformed);
+    if (payload.length > limit)
+      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `${payload.length} bytes; the limit is ${limit}`);
+    const size = HEADER_SIZES[version];
+    const frame = new Uint8Array(size + payload.length);
+    frame.set(payload, size);
+    const flags = (options.flags ?? 0) | transformed;
+    writeHeader(frame, version, type, flags, this.#timestamp(version, options.timestamp));
+    if (version >= FORMED_SINCE) writeNumbering(frame, options);
+    return frame;
   }
 
   #sealed(plain: Uint8Array<ArrayBuffer>, version: Version, type: MessageType, options: EncodeOptions) {

@@ -1,7 +1,7 @@
 import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import { CloseCode, HEADER_SIZES } from "../protocol.js";
-import type { Arrival, Outcome } from "../session/arrivals.js";
+import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
 import type { Settings } from "../session/settings.js";
 import type { StreamPositions } from "../session/stream-book.js";
@@ -29,6 +29,8 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => We
 export interface OpeningSeals extends StreamSeals {
   /** Opens a frame. It never rejects. */
   open(arrival: Arrival): Promise<Outcome>;
+  /** Verifies a signature or an attestation. It never rejects. */
+  verify(unverified: Unverified): Promise<SignedBy | ProtocolError>;
 }
 
 /** The callbacks of a connection's owner. */
@@ -202,6 +204,10 @@ export class Connection {
         void this.#open(event.arrival);
         continue;
       }
+      if (event.kind === "signed") {
+        void this.#verify(event.arrival, event.unverified);
+        continue;
+      }
       if (event.kind === "negotiated") this.#established(at);
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
@@ -214,6 +220,14 @@ export class Connection {
     if (this.#over) return;
     const at = now();
     this.#tell(this.session.opened(arrival, outcome, at), null, at);
+    this.wake();
+  }
+
+  async #verify(arrival: Arrival, unverified: Unverified): Promise<void> {
+    const verdict = await (this.#owner.seals as OpeningSeals).verify(unverified);
+    if (this.#over) return;
+    const at = now();
+    this.#tell(this.session.verified(arrival, verdict, at), null, at);
     this.wake();
   }
 

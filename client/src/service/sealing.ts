@@ -5,24 +5,32 @@
 import type { AnsweredKey } from "../codec/control-messages.js";
 import { fieldOf } from "../codec/fields.js";
 import { checkStream, Key, type Keyring, type Opened, Opener, type OpenOptions, StoredKeys } from "../codec/seal.js";
+import { type Attested, digest, type Unattested, Verifier } from "../codec/signing.js";
+import { hexOf, joined } from "../codec/webcrypto.js";
 import { ProtocolError } from "../errors.js";
-import { Capability, ErrorCode } from "../protocol.js";
-import type { Arrival, Outcome } from "../session/arrivals.js";
+import { Capability, ErrorCode, type MessageType } from "../protocol.js";
+import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
+import type { StreamPosition } from "../session/stream-book.js";
 import type { NotTaken, StreamSeals } from "../session/stream-seals.js";
+import { StreamAttestations } from "./stream-attestations.js";
 
 /** Milliseconds after which a sealed message counts as stale. */
 const STALE_AFTER = 90_000;
+/** Digests of signed messages of one stream that are known; the oldest is forgotten. */
+const DIGESTS_KEPT = 4096;
 /** Keys of one stream from answers that are kept; the oldest is forgotten. */
 const KEYS_KEPT = 16;
 
 export interface SealingOptions {
   /**
-   * Keys of the application. The keys that a server hands out are ignored for streams that have keys here, so that the
-   * server needs none: these streams may be sealed from end to end.
+   * Keys of the application. The keys that a server hands out are ignored for streams that have keys here, and these streams
+   * are accepted only sealed: they may be sealed from end to end, by keys that the server does not have.
    */
-  readonly keyring?: Keyring;
-  /** Milliseconds by the local clock after which a message is marked as stale; 90,000 by default. */
-  readonly staleAfter?: number;
+  readonly keys?: Keyring;
+  /** Public keys of the signers that are known, 32 bytes each. With it, signatures are verified, in version 4. */
+  readonly signers?: Iterable<Uint8Array>;
+  /** Types of messages that have to be signed by a known signer; others of them are refused. */
+  readonly requireSignature?: Iterable<MessageType>;
 }
 
 /**
@@ -34,16 +42,14 @@ export interface SealingOptions {
 export class Sealing {
   readonly #options: SealingOptions;
 
-  /** @throws RangeError if `staleAfter` is not above 0 */
   constructor(options: SealingOptions = {}) {
-    if (options.staleAfter !== undefined && !(options.staleAfter > 0))
-      throw new RangeError("staleAfter is a number of milliseconds above 0");
     this.#options = options;
   }
 
   /** The capabilities that a service with it can announce; none without WebCrypto. */
   get capabilities(): readonly Capability[] {
-    return globalThis.crypto?.subtle === undefined ? [] : [Capability.ENCRYPTION];
+    if (globalThis.crypto?.subtle === undefined) return [];
+    return this.#options.signers ? [Capability.ENCRYPTION, Capability.SIGNING] : [Capability.ENCRYPTION];
   }
 
   /** Used by a service, once: the state of its sealed streams. Null without WebCrypto. */
@@ -55,7 +61,8 @@ export class Sealing {
 /** The keys of a service, and what was received with them. */
 export class SealedStreams implements StreamSeals {
   readonly #own: Keyring | null;
-  readonly #staleAfter: number;
+  /** By stream, in milliseconds. */
+  readonly #staleAfter = new Map<string, number>();
   /** Keys that answers brought, and their ids by stream. */
   readonly #received = new StoredKeys();
   readonly #idsOf = new Map<string, number[]>();
@@ -63,28 +70,51 @@ export class SealedStreams implements StreamSeals {
   readonly #subscribed = new Set<string>();
   /** Streams of which a key was received; also after their subscription has ended. */
   readonly #hadKeys = new Set<string>();
+  readonly #verifier: Promise<Verifier> | null;
+  readonly #required: ReadonlySet<MessageType>;
+  /** By stream. */
+  readonly #digests = new Map<string, Set<string>>();
+  readonly #attestations = new Map<string, StreamAttestations>();
+  /** Called with what is attested, and with what is not. */
+  onAttestation: (stream: string, found: Attested | Unattested) => void = () => {};
   /** By stream; each has the replay window of the present subscription. */
   readonly #openers = new Map<string, Opener>();
 
-  constructor({ keyring, staleAfter = STALE_AFTER }: SealingOptions) {
-    this.#own = keyring ?? null;
-    this.#staleAfter = staleAfter / 1000;
+  constructor({ keys, signers, requireSignature = [] }: SealingOptions) {
+    this.#verifier = signers ? Verifier.create(signers) : null;
+    this.#verifier?.catch(() => {}); // each message that needs it gets the error
+    this.#required = new Set(requireSignature);
+    this.#own = keys ?? null;
   }
 
   // --- what subscriptions tell ---
 
-  /** Notes that a subscription begins: it has received nothing yet. @param isSealed whether plain messages are refused */
-  begin(stream: string, isSealed: boolean): void {
-    this.#openers.delete(stream);
+  /**
+   * Notes that a subscription begins: it has received nothing yet.
+   *
+   * @param isSealed whether plain messages are refused
+   * @param staleAfter milliseconds after which a message is stale
+   */
+  begin(stream: string, isSealed: boolean, staleAfter = STALE_AFTER): void {
+    this.#staleAfter.set(stream, staleAfter);
+    this.#forget(stream);
     if (isSealed) this.#subscribed.add(stream);
   }
 
   /** Notes that a subscription has ended. */
   end(stream: string): void {
-    this.#openers.delete(stream);
+    this.#forget(stream);
     this.#subscribed.delete(stream);
+    this.#staleAfter.delete(stream);
     for (const id of this.#idsOf.get(stream) ?? []) this.#received.remove(id);
     this.#idsOf.delete(stream);
+  }
+
+  #forget(stream: string): void {
+    this.#openers.delete(stream);
+    this.#digests.delete(stream);
+    this.#attestations.get(stream)?.end();
+    this.#attestations.delete(stream);
   }
 
   // --- keys ---
@@ -154,10 +184,61 @@ export class SealedStreams implements StreamSeals {
     return this.#openerOf(opened.key.stream).take(opened) as NotTaken | null;
   }
 
-  isStale(data: unknown): boolean {
+  isStale(stream: string, data: unknown): boolean {
     const timestamp = fieldOf(data, "timestamp");
-    const seconds = timestamp instanceof Date ? timestamp.getTime() / 1000 : Number(timestamp);
-    return Date.now() / 1000 - seconds > this.#staleAfter;
+    const time = timestamp instanceof Date ? timestamp.getTime() : 1000 * Number(timestamp);
+    return Date.now() - time > (this.#staleAfter.get(stream) ?? STALE_AFTER);
+  }
+
+  // --- signatures ---
+
+  get verifies(): boolean {
+    return this.#verifier !== null;
+  }
+
+  requiresSignature(type: MessageType): boolean {
+    return this.#required.has(type);
+  }
+
+  /** Verifies a signature or an attestation. It never rejects: an error is the result. */
+  async verify(unverified: Unverified): Promise<SignedBy | ProtocolError> {
+    try {
+      const verifier = await (this.#verifier as Promise<Verifier>);
+      const { stream, epoch, type, form, payload, trailer } = unverified;
+      if (trailer) {
+        const { signature, signer } = await verifier.verify(stream, type, form, joined(payload, trailer));
+        return { signature, signer, digest: hexOf(await digest(stream, type, form, payload)) };
+      }
+      return await this.#attestationsOf(stream, epoch ?? 0).attest(epoch ?? 0, payload);
+    } catch (error) {
+      if (error instanceof ProtocolError) return error;
+      const why = `the signature cannot be verified: ${error}`;
+      return new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 14, reason: "signature" });
+    }
+  }
+
+  takeDigest(stream: string, digest: string): boolean {
+    const had = this.#digests.get(stream) ?? new Set();
+    this.#digests.set(stream, had);
+    if (had.has(digest)) return false;
+    had.add(digest);
+    if (had.size > DIGESTS_KEPT) had.delete(had.values().next().value as string);
+    return true;
+  }
+
+  noteUnsigned({ stream, epoch, number }: StreamPosition, type: MessageType, form: number, payload: Uint8Array): void {
+    this.#attestationsOf(stream, epoch).add(epoch, number, digest(stream, type, form, payload));
+  }
+
+  #attestationsOf(stream: string, epoch: number): StreamAttestations {
+    let found = this.#attestations.get(stream);
+    if (!found) {
+      const tell = (result: Attested | Unattested) => this.onAttestation(stream, result);
+      found = new StreamAttestations(this.#verifier as Promise<Verifier>, stream, epoch, tell);
+      this.#attestations.set(stream, found);
+    }
+    found.enter(epoch);
+    return found;
   }
 
   /** Returns the stream of the key of a payload; empty if the key is not known. */

@@ -35,6 +35,11 @@ export interface SubscribeOptions {
    */
   readonly sealed?: boolean;
   /**
+   * Milliseconds from which on a message of a sealed stream has `Message.stale`, by the local clock and the message's
+   * `timestamp`; 90,000 by default. Sealing does not prove that a message is new.
+   */
+  readonly staleAfter?: number;
+  /**
    * Called with each gap, after the message before it and before the message after it. An exception is reported as
    * uncaught, and the client continues.
    */

@@ -28,8 +28,8 @@ export interface SubscriptionsOwner {
 
 /** What subscriptions need of the sealed streams. */
 export interface SubscribedSeals {
-  /** A subscription begins: it has received nothing yet. @param isSealed whether plain messages are refused */
-  begin(stream: string, isSealed: boolean): void;
+  /** A subscription begins: it has received nothing yet. */
+  begin(stream: string, isSealed: boolean, staleAfter: number | undefined): void;
   /** A subscription has ended. */
   end(stream: string): void;
   /** Returns true if plain messages of the stream are refused. */
@@ -58,19 +58,21 @@ export class Subscriptions implements StreamPositions {
 
   // --- what the application does ---
 
-  /** @throws RangeError if the name is empty or too long @throws Error if there is a subscription already */
+  /** @throws RangeError if the name is empty or too long, or an option is out of range @throws Error if there is a subscription already */
   subscribe(stream: string, callback: StreamCallback, options: SubscribeOptions): Subscription {
     if (stream.length === 0 || [...stream].length > MAX_STREAM_NAME) {
       throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters, not ${[...stream].length}`);
     }
     if (this.#streams.has(stream)) throw new Error(`there is a subscription of "${stream}" already: unsubscribe first`);
+    if (options.staleAfter !== undefined && !(options.staleAfter > 0))
+      throw new RangeError(`staleAfter is a number of milliseconds above 0, not ${options.staleAfter}`);
     if (options.sealed && !this.#owner.seals)
       throw new Error(
         "sealed streams need the option `sealing` of the service, and WebCrypto: load the page over https",
       );
     const followed = new FollowedStream(stream, callback, options, (left) => this.#leave(left));
     this.#streams.set(stream, followed);
-    this.#owner.seals?.begin(stream, followed.isSealed);
+    this.#owner.seals?.begin(stream, followed.isSealed, options.staleAfter);
     if (this.#requests) this.#ask(followed, this.#requests);
     return followed;
   }

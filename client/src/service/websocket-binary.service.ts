@@ -2,6 +2,7 @@ import { wireFields } from "../codec/ecg-data.js";
 import { pack } from "../codec/messagepack-utils.js";
 import type { Compression, Message } from "../codec/protocol-handler.js";
 import { SendClock } from "../codec/send-clock.js";
+import type { Attested, Unattested } from "../codec/signing.js";
 import { ProtocolError } from "../errors.js";
 import {
   Capability,
@@ -17,7 +18,13 @@ import {
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
 import type { StreamPosition } from "../session/stream-book.js";
-import { addSealCounts, noSealCounts, type SealCounts } from "../session/stream-seals.js";
+import {
+  addCounts,
+  noSealCounts,
+  noSignatureCounts,
+  type SealCounts,
+  type SignatureCounts,
+} from "../session/stream-seals.js";
 import { Access, type Asked, type Destination, isPromise } from "./access.js";
 import { withoutKeys } from "./answered-keys.js";
 import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
@@ -111,6 +118,8 @@ export interface Statistics {
   readonly refused: number;
   /** What became of the messages of sealed streams. */
   readonly sealed: Readonly<SealCounts>;
+  /** What became of signed and attested messages. */
+  readonly signatures: Readonly<SignatureCounts>;
   /** When a message of the server last arrived, in milliseconds since 1970; null before the first. */
   readonly lastHeard: number | null;
   /** The latest round trip time in seconds; null before the first. */
@@ -139,6 +148,10 @@ export interface ServiceEvents {
    * the time from which it sends everything, and `loss` reports what is missing before.
    */
   subscribed: { readonly stream: string; readonly from: bigint | null };
+  /** A signer has attested messages that were delivered before. */
+  attested: Omit<Attested, "kind"> & { readonly stream: string };
+  /** Messages that no signer of the stream has attested in time. They may come from anybody who may publish. */
+  unattested: Omit<Unattested, "kind"> & { readonly stream: string };
   /** Lost messages of a subscribed stream, after the message before them and before the message after them. */
   loss: Gap;
 }
@@ -190,12 +203,14 @@ export class WebSocketBinaryService implements PublisherHost {
     droppedByServer: 0,
     refused: 0,
     sealed: noSealCounts(),
+    signatures: noSignatureCounts(),
     lastHeard: null as number | null,
   };
 
   constructor(options: ServiceOptions = {}) {
     this.#settings = settingsOf(options);
-    this.#seals = this.#settings.capabilities.has(Capability.ENCRYPTION) ? (options.sealing?.attach() ?? null) : null;
+    this.#seals = this.#opens() ? (options.sealing?.attach() ?? null) : null;
+    if (this.#seals) this.#seals.onAttestation = (stream, found) => this.#onAttestation(stream, found);
     this.#backoff = options.reconnect === false ? null : { ...DEFAULT_BACKOFF, ...options.reconnect };
     this.#token = options.token ?? null;
     this.#protocols = options.protocols ?? [];
@@ -204,6 +219,12 @@ export class WebSocketBinaryService implements PublisherHost {
     this.#outbox = new Outbox(this.#settings.acknowledgementAttempts, { ...DEFAULT_OUTBOX, ...options.outbox });
     this.#subscriptions = new Subscriptions(this.#subscriptionsOwner());
     this.#owner = this.#connectionOwner();
+  }
+
+  /** Returns true if this side opens sealed streams, or verifies. */
+  #opens(): boolean {
+    const { capabilities } = this.#settings;
+    return capabilities.has(Capability.ENCRYPTION) || capabilities.has(Capability.SIGNING);
   }
 
   /** The state of the service. */
@@ -225,10 +246,13 @@ export class WebSocketBinaryService implements PublisherHost {
   get statistics(): Statistics {
     const { connections, ...counts } = this.#counts;
     const sealed = { ...counts.sealed };
-    if (this.#connection) addSealCounts(sealed, this.#connection.session.sealed);
+    const signatures = { ...counts.signatures };
+    if (this.#connection) addCounts(sealed, this.#connection.session.sealed);
+    if (this.#connection) addCounts(signatures, this.#connection.session.signatures);
     return {
       ...counts,
       sealed,
+      signatures,
       framesReceived: counts.framesReceived + (this.#connection?.session.framesReceived ?? 0),
       framesSent: counts.framesSent + (this.#connection?.session.framesSent ?? 0),
       reconnections: Math.max(0, connections - 1),
@@ -489,7 +513,8 @@ export class WebSocketBinaryService implements PublisherHost {
     const connection = this.#connection;
     this.#counts.framesReceived += connection?.session.framesReceived ?? 0;
     this.#counts.framesSent += connection?.session.framesSent ?? 0;
-    if (connection) addSealCounts(this.#counts.sealed, connection.session.sealed);
+    if (connection) addCounts(this.#counts.sealed, connection.session.sealed);
+    if (connection) addCounts(this.#counts.signatures, connection.session.signatures);
     this.#connection = null;
     this.#negotiated = null;
     this.#subscriptions.disconnected();
@@ -639,6 +664,12 @@ export class WebSocketBinaryService implements PublisherHost {
     if (position) followed.release(position);
     connection.session.acknowledge(message);
     connection.wake();
+  }
+
+  #onAttestation(stream: string, { kind, ...found }: Attested | Unattested): void {
+    this.#counts.signatures[kind] += found.numbers.length;
+    if (kind === "attested") this.#events.emit("attested", { stream, ...(found as Omit<Attested, "kind">) });
+    else this.#events.emit("unattested", { stream, ...found });
   }
 
   #subscriptionsOwner(): SubscriptionsOwner {

@@ -5,11 +5,11 @@
  * Frames that are sealed with an unknown key are held aside, as their key may be on its way, and the later ones of their
  * stream in order with them.
  */
-import type { DeferredFrame, Header } from "../codec/protocol-handler.js";
+import type { DeferredFrame, Frame, Header } from "../codec/protocol-handler.js";
 import type { NotOpened, Opened } from "../codec/seal.js";
 import type { Signature } from "../codec/signing.js";
 import type { ProtocolError } from "../errors.js";
-import { Flag, MessageType, STREAM_TYPES } from "../protocol.js";
+import { Flag, MAX_HELD_BYTES, MAX_HELD_FRAMES, MessageType, STREAM_TYPES } from "../protocol.js";
 
 /** Number of frames that are opened at the same time. */
 const UNDER_WAY = 64;
@@ -17,9 +17,7 @@ const UNDER_WAY = 64;
 const FRAME_COST = 256;
 const KEY_ID_SIZE = 4;
 const SEALED_SINCE = 3;
-/** How many frames of unknown keys are held, with those behind them, how many bytes of them, and for how many seconds. */
-const HELD_FRAMES = 64;
-const HELD_BYTES = 4 * 1024 * 1024;
+/** For how many seconds frames of an unknown key are held. */
 const HELD_SECONDS = 10;
 
 /** The result of opening a payload: an object of `Opened`, the reason why it was not opened, or the error. */
@@ -30,12 +28,27 @@ export interface SignedBy {
   readonly signature: Signature;
   /** Name of the key, 8 bytes. */
   readonly signer: Uint8Array;
+  /** Digest of the message, in hexadecimal; null for an attestation. */
+  readonly digest: string | null;
+}
+
+/** What is to be verified: the trailer of a message, or an attestation. */
+export interface Unverified {
+  readonly stream: string;
+  /** Epoch of the stream; null for a message of no stream. */
+  readonly epoch: number | null;
+  readonly type: MessageType;
+  readonly form: number;
+  /** Without the trailer, and of a record without filter. */
+  readonly payload: Uint8Array;
+  /** Null for an attestation. */
+  readonly trailer: Uint8Array | null;
 }
 
 /** A frame that waits. */
 export interface Arrival {
   readonly frame: DeferredFrame;
-  /** Name of the stream, empty for none; null in version 3, whose header names no stream. */
+  /** Name of the stream; null if the header names none, as in version 3. */
   readonly stream: string | null;
   /** Of a template in an answer: its place there. */
   readonly place: number | null;
@@ -43,6 +56,8 @@ export interface Arrival {
   outcome: Outcome | null | undefined;
   /** What verifying its signature had as a result; undefined until it is known. */
   verdict: SignedBy | ProtocolError | undefined;
+  /** The decoded frame, while its signature is verified. */
+  decoded: Frame | null;
   isUnderWay: boolean;
   /** If its key is unknown: until when it is held; null if it is held behind such a frame. */
   heldUntil: number | null;
@@ -85,6 +100,7 @@ export class Arrivals {
       place,
       outcome: isSealed ? undefined : null,
       verdict: undefined,
+      decoded: null,
       isUnderWay: false,
       heldUntil: null,
     });
@@ -130,7 +146,8 @@ export class Arrivals {
   }
 
   /** Puts a frame back as the next of its lane, until its signature is verified. */
-  putBack(arrival: Arrival): void {
+  putBack(arrival: Arrival, decoded: Frame): void {
+    arrival.decoded = decoded;
     arrival.isUnderWay = true;
     this.#underWay++;
     this.#returnToLane(arrival);
@@ -195,7 +212,7 @@ export class Arrivals {
   }
 
   #hasRoomFor({ frame }: Arrival): boolean {
-    return this.#held.length < HELD_FRAMES && this.#heldBytes + frame.payload.length <= HELD_BYTES;
+    return this.#held.length < MAX_HELD_FRAMES && this.#heldBytes + frame.payload.length <= MAX_HELD_BYTES;
   }
 
   #keep(arrival: Arrival, heldUntil: number | null): void {

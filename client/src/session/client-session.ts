@@ -28,6 +28,7 @@ import {
   ErrorCode,
   FLAG_SINCE,
   Flag,
+  Form,
   HEADER_SIZES,
   LARGEST_LENGTH,
   LAST_FATAL_CHECK,
@@ -43,14 +44,29 @@ import {
   type Version,
 } from "../protocol.js";
 import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
-import { type Arrival, Arrivals, isOfSealed, keyIdOf, type Outcome } from "./arrivals.js";
+import {
+  type Arrival,
+  Arrivals,
+  isOfSealed,
+  keyIdOf,
+  type Outcome,
+  type SignedBy,
+  type Unverified,
+} from "./arrivals.js";
 import { checkNumbers } from "./control-numbers.js";
 import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
 import { type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
 import type { Settings } from "./settings.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
-import { type NotTaken, noSealCounts, type SealCounts, type StreamSeals } from "./stream-seals.js";
+import {
+  type NotTaken,
+  noSealCounts,
+  noSignatureCounts,
+  type SealCounts,
+  type SignatureCounts,
+  type StreamSeals,
+} from "./stream-seals.js";
 import { microseconds, seconds } from "./timestamps.js";
 
 /** The events that a session returns to its owner. */
@@ -62,7 +78,9 @@ export type SessionEvent =
   | { kind: "explained"; position: StreamPosition; timestamp: bigint }
   /** A frame is sealed. The owner opens it, and calls `opened` with the result. */
   | { kind: "sealed"; arrival: Arrival }
-  /** Frames wait for a key that is not known. `stream` is null in version 3, whose header names no stream. */
+  /** A message is signed, or is an attestation. The owner verifies it, and calls `verified` with the result. */
+  | { kind: "signed"; arrival: Arrival; unverified: Unverified }
+  /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
   | { kind: "key-missing"; stream: string | null }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
   | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
@@ -180,6 +198,8 @@ export class ClientSession {
   maxPayloadOfPeer: number | null = null;
   /** What became of sealed frames, and of plain ones of sealed streams. */
   readonly sealed: SealCounts = noSealCounts();
+  /** What became of signed messages; the owner counts what is attested. */
+  readonly signatures: SignatureCounts = noSignatureCounts();
 
   /** The last phase before the session began to close. */
   #openPhase: Phase = "opening";
@@ -260,7 +280,16 @@ export class ClientSession {
 
   /** Returns true if a frame waits: to be opened, or behind others that wait. */
   defers(header: Header): boolean {
-    return this.#seals !== null && (isOfSealed(header) || this.#arrivals.mustWait(header));
+    if (this.#seals === null) return false;
+    return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
+  }
+
+  /** Takes the result of verifying a message of the event "signed". */
+  verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
+    const events: SessionEvent[] = [];
+    this.#arrivals.verified(arrival, verdict);
+    this.#goOn(now, events);
+    return events;
   }
 
   /** Takes the result of opening a frame of the event "sealed". */
@@ -467,14 +496,20 @@ export class ClientSession {
     return this.#heardAt + intervals * this.#heartbeatInterval;
   }
 
-  #take({ header, item, payload }: Frame, now: number, events: SessionEvent[], opened: Opened | null = null): void {
+  #take(
+    { header, item, payload }: Frame,
+    now: number,
+    events: SessionEvent[],
+    opened: Opened | null = null,
+    signed: SignedBy | null = null,
+  ): void {
     if (item === null) {
       this.#skip(header as Header, events);
       return;
     }
     try {
       if (item instanceof ProtocolError) throw item;
-      this.#accept(item, payload as Uint8Array, now, events, opened);
+      this.#accept(item, payload as Uint8Array, now, events, opened, signed);
     } catch (error) {
       // An error in one frame does not affect those after it.
       const refused = error instanceof ProtocolError ? error : invalid(`cannot process the message: ${error}`, 12);
@@ -482,7 +517,14 @@ export class ClientSession {
     }
   }
 
-  #accept(message: Message, payload: Uint8Array, now: number, events: SessionEvent[], opened: Opened | null): void {
+  #accept(
+    message: Message,
+    payload: Uint8Array,
+    now: number,
+    events: SessionEvent[],
+    opened: Opened | null,
+    signed: SignedBy | null,
+  ): void {
     const { type, version } = message;
     const spoken = this.#settings.versions.includes(version);
     if (!spoken && !(version === 1 && SENT_BEFORE_AGREEING.has(type))) {
@@ -492,21 +534,29 @@ export class ClientSession {
     const data = checkedControl(type, message.data, version, this.capabilities.has(Capability.ENCRYPTION));
     checkNumbers(type, data);
     const position = this.#book.positionOf(message);
-    if (STREAM_TYPES.has(type)) this.#checkSeal(message, position, opened);
+    if (STREAM_TYPES.has(type)) {
+      this.#checkSeal(message, position, opened);
+      this.#checkSigned(type, signed);
+    }
     if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
     const notTaken = opened && (this.#seals as StreamSeals).take(opened);
     if (notTaken) {
       this.#letGo(message, notTaken);
       return;
     }
+    if (signed?.digest && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", signed.digest)) {
+      this.#letGo(message, "repeated");
+      return;
+    }
     if (opened) this.sealed.opened++;
+    if (signed?.digest) this.signatures[signed.signature === "valid" ? "valid" : "unknownSigner"]++;
+    if (position && !signed && this.#seals?.verifies) this.#noteUnsigned(message, payload, position);
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
       if (position) giveName(message.data, position.stream);
-      const told = opened && this.#seals?.isStale(message.data) ? { ...message, stale: true } : message;
-      events.push({ kind: "received", message: told, position });
+      events.push({ kind: "received", message: this.#marked(message, position, opened, signed), position });
     } else if (position) {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
@@ -534,10 +584,9 @@ export class ClientSession {
       this.#abandon(CloseCode.TRY_LATER, `${this.#arrivals.size} frames wait to be opened`);
   }
 
-  /** Returns the name of the stream of a frame, empty for none; null in version 3, whose header names no stream. */
-  #streamOf({ version, streamId }: Header): string | null {
-    if (version < NUMBERED_SINCE) return null;
-    return streamId ? (this.#book.nameOf(streamId) ?? "") : "";
+  /** Returns the name of the stream of a frame; null if its header names none, as in version 3. */
+  #streamOf({ streamId = 0 }: Header): string | null {
+    return this.#book.nameOf(streamId) ?? null;
   }
 
   /** Takes the frames whose turn it is, and starts opening others. */
@@ -567,10 +616,63 @@ export class ClientSession {
       this.sealed.unknownKey += givenUp;
       if (isHeld) return;
       const opened = outcome ?? null;
-      const decoded = frame.decode(opened?.payload ?? null);
-      if (place === null) this.#take(decoded, now, events, opened);
+      const decoded = arrival.decoded ?? frame.decode(opened?.payload ?? null);
+      const { verdict = null } = arrival;
+      if (verdict === null && this.#mustVerify(header) && !(decoded.item instanceof ProtocolError)) {
+        this.#arrivals.putBack(arrival, decoded);
+        events.push({ kind: "signed", arrival, unverified: this.#unverified(decoded) });
+      } else if (verdict instanceof ProtocolError) {
+        this.signatures.refused++;
+        this.#refuse(verdict, now, events, place === null ? header : null);
+      } else if (place === null) this.#take(decoded, now, events, opened, verdict);
       else this.#takeTemplate(place, decoded, now, events, opened);
     }
+  }
+
+  // --- signatures ---
+
+  #mustVerify({ version, type, flags }: Header): boolean {
+    if (!this.#seals?.verifies || version < NUMBERED_SINCE) return false;
+    return (flags & Flag.SIGNED) !== 0 || type === MessageType.STREAM_ATTESTATION;
+  }
+
+  #unverified({ header, payload, trailer }: Frame): Unverified {
+    const { type, form = 0 } = header as Header;
+    const position = this.#book.positionOf(header as Header);
+    const body = this.#unfiltered(header as Header, payload as Uint8Array);
+    return { stream: position?.stream ?? "", epoch: position?.epoch ?? null, type, form, payload: body, trailer };
+  }
+
+  /** Returns the payload of which signatures are made: that of a record without filter. */
+  #unfiltered({ form = 0, streamId = 0 }: Pick<Header, "form" | "streamId">, payload: Uint8Array): Uint8Array {
+    if (!(form & Form.RECORD)) return payload;
+    const template = this.#book.get(streamId, (payload[0] << 8) | payload[1]);
+    return template?.unfiltered?.(payload, this.#settings.maxPayload) ?? payload;
+  }
+
+  /** @throws ProtocolError 0x202, check 14, if a message of that type has to be signed by a known signer, and is not */
+  #checkSigned(type: MessageType, signed: SignedBy | null): void {
+    if (signed?.signature === "valid" || !this.#seals?.requiresSignature(type)) return;
+    this.signatures.refused++;
+    const why = signed ? "is signed by nobody known" : "is not signed";
+    const text = `a message of type 0x${type.toString(16).padStart(2, "0")} ${why}`;
+    const reason = signed ? "signer" : "signature";
+    throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text, { check: 14, reason });
+  }
+
+  #noteUnsigned(message: Message, payload: Uint8Array, position: StreamPosition): void {
+    const { type, form = 0 } = message;
+    if (type !== MessageType.STREAM_ATTESTATION)
+      this.#seals?.noteUnsigned(position, type, form, this.#unfiltered(message, payload));
+  }
+
+  /** Returns the message with what opening and verifying have shown. */
+  #marked(message: Message, position: StreamPosition | null, opened: Opened | null, signed: SignedBy | null): Message {
+    const stream = opened?.key.stream ?? position?.stream ?? "";
+    const isStale = (opened || signed) && this.#seals?.isStale(stream, message.data);
+    if (!isStale && !signed) return message;
+    const { signature, signer } = signed ?? {};
+    return { ...message, ...(isStale && { stale: true }), ...(signature && { signature }), ...(signer && { signer }) };
   }
 
   /** Returns true if a message was received, or its stream unsubscribed, while its frame waited. */
@@ -600,10 +702,10 @@ export class ClientSession {
   }
 
   /** Checks that a message of a sealed stream was sealed, and with a key of that stream. */
-  #checkSeal({ type, data, version }: Message, position: StreamPosition | null, opened: Opened | null): void {
+  #checkSeal({ type, data, streamId }: Message, position: StreamPosition | null, opened: Opened | null): void {
     if (!this.#seals) return;
     if (opened) {
-      this.#seals.check(opened, data, version as 3 | 4);
+      this.#seals.check(opened, data, streamId ? 4 : 3);
       return;
     }
     const named = position?.stream ?? fieldOf(data, "stream");

@@ -85,6 +85,11 @@ class AiohttpLink(Link):
         self._close_code: int | None = None
 
     @property
+    def ended_tls(self) -> bool:
+        """True if the server was given an SSL context."""
+        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
+
+    @property
     def close_code(self) -> int | None:
         """The code with which the peer or aiohttp closed the connection; None while it is open."""
         return self._close_code

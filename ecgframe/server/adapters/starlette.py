@@ -67,6 +67,14 @@ class StarletteLink(Link):
         self._receiving: asyncio.Task[Any] | None = None
 
     @property
+    def ended_tls(self) -> bool:
+        """True if the ASGI server says that it has ended the TLS itself, by the extension ``tls`` of ASGI.
+
+        The scheme does not say it, since servers take it from the headers of a proxy. uvicorn does not say it.
+        """
+        return bool((self._websocket.scope.get("extensions") or {}).get("tls"))
+
+    @property
     def close_code(self) -> int | None:
         """The code with which the connection was closed; None while it is open."""
         return self._close_code

@@ -130,6 +130,11 @@ class WebsocketsLink(Link):
         return not self._websocket.paused and self._protocol.state is _OPEN
 
     @property
+    def ended_tls(self) -> bool:
+        """True if the server was given an SSL context."""
+        return self._transport.get_extra_info("ssl_object") is not None
+
+    @property
     def is_closing(self) -> bool:
         """True if the transport is closing, for example after a failed write."""
         return self._transport.is_closing()
