@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._core import Header, crc32, flatten, message_of
 from ..codec import Codec, Message
 from ..compression import HIGHEST_RATIO, inflate
-from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError
+from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError, forget_where
 from ..messages import check_received
 from ..messages.template_rules import check_size as check_template_size
 from ..protocol import (
@@ -279,6 +279,7 @@ class Examiner:
                 self._templates.note(frame, message, delivery.origin)
             frame = travelled
         except ProtocolError as error:
+            forget_where(error)
             rest = octets[offset:] if frame is None or is_fatal(error) else octets[offset:stop]
             return self._examined(delivery, offset, rest, error=error)
         finally:
