@@ -293,7 +293,7 @@ class WebSocketBinaryHandler:
             TypeError, OverflowError, ValueError, ProtocolError: the message cannot be encoded, see ``Codec.encode``.
         """
         started = perf_counter()
-        self._check_publishing(stream, samples, bulk=bulk)
+        self._check_publishing(stream, samples, is_bulk=bulk)
         lacks_name = isinstance(data, dict) and "stream" not in data
         is_large = lacks_name and len(data) > ENCODED_AT_ONCE
         if is_large:
@@ -324,8 +324,8 @@ class WebSocketBinaryHandler:
         await self._yield_to_others(self._now())
         return timestamp
 
-    def _check_publishing(self, stream: str, samples: str, *, bulk: bool) -> None:
-        if bulk and not isinstance(self._backplane, LocalBackplane):
+    def _check_publishing(self, stream: str, samples: str, *, is_bulk: bool) -> None:
+        if is_bulk and not isinstance(self._backplane, LocalBackplane):
             raise ValueError("bulk=True is for streams of one server; this one shares its streams with others")
         if samples not in get_args(Samples):
             raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")

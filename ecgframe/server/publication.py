@@ -223,13 +223,22 @@ class Publication:
             payload = record.template.without_filter(payload)
         return self._encode_as(encoding, self.type, payload, self.flags, Form.RECORD)
 
+    def position_for(self, encoding: Encoding, form: int = 0) -> StreamPosition | None:
+        """Return the position, with the form of the message for peers with that encoding.
+
+        Args:
+            encoding: that of the peers.
+            form: RECORD if the message is sent as a record. BULK is added where the stream has it, unless the message
+                is urgent for these peers.
+        """
+        if self.position is None:
+            return None
+        overtakes = self.type is MessageType.ANOMALY_ALERT or self.flags & encoding.flags & _PRIORITY
+        bulk = 0 if overtakes else self.position.form & _BULK
+        return self.position._replace(form=form | bulk)
+
     def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int, form: int = 0) -> Outgoing:
-        position = None
-        if type is not MessageType.ERROR and self.position is not None:
-            is_bulk = self.position.form & _BULK and type is not MessageType.ANOMALY_ALERT
-            if is_bulk and not flags & encoding.flags & _PRIORITY:
-                form |= _BULK
-            position = self.position._replace(form=form)
+        position = None if type is MessageType.ERROR else self.position_for(encoding, form)
         return encode_outgoing(
             encoding,
             type,

@@ -113,8 +113,9 @@ class SealedPublication(Publication):
         if encoding.binary and encoding.flags == self.flags and encoding.compressed >= self._is_deflated:
             if encoding.version == 3:
                 return canonical
-            place = self.position or StreamPosition(0, 0)
-            return canonical.in_version_4(place.id, place.number)
+            place = self.position_for(encoding) or StreamPosition(0, 0)
+            if not place.form:
+                return canonical.in_version_4(place.id, place.number)
         return encode_frame(
             encoding,
             self.type,
@@ -122,7 +123,7 @@ class SealedPublication(Publication):
             timestamp=self.timestamp,
             settings=self._settings,
             flags=self.flags,
-            position=self.position,
+            position=self.position_for(encoding),
         )
 
     def _bound_record(self, encoding: Encoding, record: Record) -> EncodedFrame:
@@ -130,7 +131,7 @@ class SealedPublication(Publication):
         is_bound = payload[_OPTIONS_AT] & RecordOption.BOUND
         if not is_bound or (payload[_FILTER_AT] != RecordFilter.NONE and not encoding.delta):
             payload = record.template.bind(payload, delta=encoding.delta)
-        position = self.position
+        position = self.position_for(encoding, Form.RECORD)
         assert position is not None, "records are numbered"
         return encode_frame(
             encoding,
@@ -139,7 +140,7 @@ class SealedPublication(Publication):
             timestamp=self.timestamp,
             settings=self._settings,
             flags=self.flags,
-            position=position._replace(form=Form.RECORD),
+            position=position,
         )
 
 
