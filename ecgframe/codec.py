@@ -208,6 +208,18 @@ class PayloadOpener(Protocol):
         """
         ...
 
+    def cut(self, header: Header, payload: memoryview) -> Buffer:
+        """Return a signed payload without its trailer, opened and inflated.
+
+        Args:
+            header: header of the frame, which has SIGNED.
+            payload: the payload with the trailer.
+
+        Raises:
+            ProtocolError: the trailer is cut short (check 11), or the signature is not right (check 14).
+        """
+        ...
+
     def check(self, header: Header, data: Any) -> None:
         """Check the content of the last payload that was opened. ``data`` is the unpacked message.
 
@@ -393,6 +405,24 @@ class EncodedFrame:
             self.stream_id,
             self.sequence,
         )
+
+    def signed(self, trailer: Buffer) -> EncodedFrame:
+        """Return the same message with a signature.
+
+        Args:
+            trailer: that of the payload, 72 bytes; see ``SigningKey.trailer``.
+
+        Raises:
+            ValueError: the frame is not of V4, or its payload is compressed, signed or sealed already.
+        """
+        if self.version < 4 or self.flags & (_TRANSFORMED | _SIGNED):
+            raise ValueError(f"{self!r} cannot be signed: only plain frames of V4 can")
+        flat = flatten(self.frame)
+        payload = bytes(flat.view(flat.nbytes - self.nbytes, flat.nbytes)) + bytes(trailer)
+        flags, stamp = self.flags | _SIGNED, self.timestamp or 0
+        place = self.form or 0, self.stream_id or 0, self.sequence or 0
+        frame = build_frame(self.version, self.type, flags, stamp, payload, *place)
+        return EncodedFrame(frame, self.version, self.type, flags, stamp, len(payload), len(payload), *place)
 
     def _with_header(
         self,
@@ -1199,18 +1229,24 @@ class Codec:
                     "the payload is encrypted, and this codec has no key", check=Check.ENCRYPTION
                 )
             payload = memoryview(opener.open(header, payload))
-        if version >= 4 and bits & _SIGNED:
+        is_signed = version >= 4 and bool(bits & _SIGNED)
+        if is_signed and (opener is None or header is None):
             raise AuthenticationFailed(
                 "the payload is signed, and this codec does not support signatures", check=Check.SIGNATURE
             )
-        if not bits & _COMPRESSED:
-            return payload
-        if algorithm := form & _ALGORITHM:
-            raise DecompressionFailed(
-                f"the payload is compressed with {Algorithm(algorithm).name}, which this codec does not support",
-                check=Check.COMPRESSION,
-            )
-        return inflate(payload, room)
+        plain: Buffer = payload
+        if bits & _COMPRESSED:
+            if algorithm := form & _ALGORITHM:
+                raise DecompressionFailed(
+                    f"the payload is compressed with {Algorithm(algorithm).name}, which this codec does not support",
+                    check=Check.COMPRESSION,
+                )
+            plain = inflate(payload, room)
+        if is_signed:
+            assert opener is not None
+            assert header is not None
+            return opener.cut(header, memoryview(plain))
+        return plain
 
 
 _OWN_NAMES = frozenset(

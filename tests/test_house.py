@@ -83,7 +83,17 @@ LOADED_WHEN_ASKED = {
     "pylsl",
     "cryptography",
 }
-SESSION_MAY_IMPORT = {"session", "_core", "codec", "compression", "errors", "messages", "protocol", "seal"}
+SESSION_MAY_IMPORT = {
+    "session",
+    "_core",
+    "codec",
+    "compression",
+    "errors",
+    "messages",
+    "protocol",
+    "seal",
+    "signing",
+}
 CLIENT_MAY_IMPORT = {
     "client",
     "session",
@@ -98,6 +108,7 @@ CLIENT_MAY_IMPORT = {
     "protocol",
     "libraries",
     "seal",
+    "signing",
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {
     "tools",

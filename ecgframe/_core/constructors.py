@@ -33,5 +33,6 @@ def message(
     sequence: int | None = None,
     form: Form | int | None = None,
     stale: bool = False,
+    signature: str | None = None,
 ) -> None:
     """Have the signature of ``Message.__init__``."""

@@ -10,6 +10,7 @@ cdef class Message:
     cdef public object data
     cdef public Py_ssize_t nbytes
     cdef public bint stale
+    cdef public object signature
     cdef int number              # number of the type
     cdef int bits                # of the flags
     cdef bint stamped

@@ -15,6 +15,7 @@ class Message:
     data: Any
     nbytes: int
     stale: bool
+    signature: str | None
     @property
     def type(self) -> MessageType: ...
     @property
@@ -43,6 +44,7 @@ class Message:
         sequence: int | None = None,
         form: Form | int | None = None,
         stale: bool = False,
+        signature: str | None = None,
     ) -> None: ...
 
 def message_of(header: Header, data: Any, nbytes: int) -> Message: ...

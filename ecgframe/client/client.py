@@ -30,6 +30,7 @@ from ..session import (
 )
 from ..session.sealed_streams import STALE_AFTER, can_open
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
+from ..signing import Verifier
 from .access import Access
 from .backoff import as_error
 from .callbacks import call_safely
@@ -41,7 +42,7 @@ from .reconnecting import ReconnectingConnection, State
 from .subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -74,6 +75,7 @@ def connect(
     on_state: Callable[[State], object] | None = None,
     on_error: Callable[[ProtocolError], object] | None = None,
     keys: Keyring | None = None,
+    signers: Iterable[bytes] | None = None,
     **websockets_options: Any,
 ) -> Client:
     """Create a client for the server at a URL. It connects when its ``async with`` block is entered.
@@ -104,6 +106,9 @@ def connect(
             either callback is passed to the exception handler of the event loop, and the client continues.
         keys: keys with which sealed streams are opened. They take precedence over keys that the server hands out, and a
             stream with such a key is accepted only sealed. Without it, keys of the server are used.
+        signers: public Ed25519 keys, 32 bytes each, whose signatures are verified: then ``Message.signature`` is
+            "valid", or "unknown signer" for those of others. ``Settings.require_signature`` refuses messages that none
+            of them has signed.
         websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``subprotocols``,
             ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
             ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
@@ -121,6 +126,7 @@ def connect(
         on_state=on_state,
         on_error=on_error,
         keys=keys,
+        signers=signers,
         **websockets_options,
     )
 
@@ -142,6 +148,7 @@ class Client:
         on_state: Callable[[State], object] | None = None,
         on_error: Callable[[ProtocolError], object] | None = None,
         keys: Keyring | None = None,
+        signers: Iterable[bytes] | None = None,
         **websockets_options: Any,
     ) -> None:
         self._settings = settings or Settings()
@@ -149,7 +156,11 @@ class Client:
             self._settings = self._settings.with_encryption
         elif keys is not None:
             library("cryptography", extra="seal", purpose="opening sealed streams")
-        self._sealed = sealed = SealedStreams(keys, time.time)
+        verifier = None
+        if signers is not None:
+            verifier = Verifier(signers)
+            self._settings = self._settings.with_signing
+        self._sealed = sealed = SealedStreams(keys, time.time, verifier)
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)

@@ -15,6 +15,7 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
 from ..libraries import library
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
+from ..seal import check_timestamp
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
@@ -48,8 +49,12 @@ if TYPE_CHECKING:
 
     from ..codec import EncodedFrame, Message
     from ..session.record_writer import Wanted
+    from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
+
+SIGNED_TYPES: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT})
+"""Types of messages that a server signs: those that cannot wait for an attestation."""
 
 UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
 """The same for messages of sealed streams, whose sizes must not depend on their content."""
@@ -93,6 +98,7 @@ class WebSocketBinaryHandler:
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
         sealing: the keys of sealed streams, and how to use them. Without it, this server seals no stream.
+        signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
@@ -116,11 +122,15 @@ class WebSocketBinaryHandler:
         clock: Callable[[], int] | None = None,
         sealing: Sealing | None = None,
         takes_sealed: bool = False,
+        signer: SigningKey | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self._seals: Seals | None = None
+        self._signer = signer
+        if signer is not None:
+            self.settings = self.settings.with_signing
         if takes_sealed:
             self.settings = self.settings.with_encryption
         if sealing is not None:
@@ -302,6 +312,8 @@ class WebSocketBinaryHandler:
             data = {**data, "stream": stream}
         if self._seals is not None:
             data = self._seals.prepared(stream, _type(message_type), data)
+        if self._signer is not None and _type(message_type) in SIGNED_TYPES:
+            check_timestamp(message_type, data)
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
@@ -744,8 +756,12 @@ class WebSocketBinaryHandler:
     def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> Publication:
         seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)
         if seal is None:
-            return Publication(stream or None, timestamp, frame, self.settings)
-        return SealedPublication(stream, timestamp, frame, self.settings, seal)
+            publication = Publication(stream or None, timestamp, frame, self.settings)
+        else:
+            publication = SealedPublication(stream, timestamp, frame, self.settings, seal)
+        if self._signer is not None and stream != EVERYONE and publication.type in SIGNED_TYPES:
+            publication.sign_with(self._signer)
+        return publication
 
     def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
         viewers = [

@@ -17,6 +17,7 @@ from weakref import WeakSet
 from ..libraries import library
 from ..protocol import SESSION_VERSIONS, CloseCode, MessageType
 from ..session import RateLimit, Settings
+from ..signing import SigningKey
 from .adapters.websockets import serve
 from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
@@ -72,6 +73,7 @@ class LiveServer:
         versions: protocol versions to speak.
         key_file: keys of the streams to seal; None to seal none.
         keys_without_tls: whether keys are handed out without TLS of this server.
+        signer: signs alerts and predictions; None to sign nothing.
         on_error: hook of the handler.
     """
 
@@ -92,6 +94,7 @@ class LiveServer:
     versions: tuple[int, ...] = SESSION_VERSIONS
     key_file: KeyFile | None = None
     keys_without_tls: bool = False
+    signer: SigningKey | None = None
     on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
@@ -115,6 +118,7 @@ class LiveServer:
         async with WebSocketBinaryHandler(
             settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
             sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
+            signer=self.signer,
             takes_sealed=self.publish and self.versions[-1] >= 4,
             limits=self.limits,
             backplane=self.backplane,

@@ -18,16 +18,21 @@ from ..protocol import (
     MessageType,
     RecordFilter,
 )
-from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode_outgoing
+from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode_frame, encode_outgoing
 from ..session.outgoing import Tier, encoding_for
 from ..session.record_writer import Record
 from ..session.settings import EVERYTHING
+from ..signing import SigningKey
 
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
 
+SIGNED_AS: Final = CANONICAL._replace(compressed=False)
+"""The encoding of what is signed."""
+
 _PRIORITY: Final = int(Flag.PRIORITY)
 _BULK: Final = int(Form.BULK)
+_SIGNED: Final = int(Flag.SIGNED)
 _FILTER_AT: Final = 2  # byte of a record that names its filter
 
 # For frames of servers, which have applied their own limit, in versions that sessions speak.
@@ -61,6 +66,7 @@ class Publication:
         record: the message as a record, for those of them that read it; None if it travels as MessagePack.
         is_large: whether encoding it in another encoding may hold up the event loop; ``takes_long`` gives the answer.
         kept: whether a ring holds it.
+        signer: signs it for viewers of version 4 that agreed on ``signing``; None to sign nothing.
 
     Raises:
         ProtocolError: the frame is damaged.
@@ -80,6 +86,7 @@ class Publication:
         "number",
         "position",
         "record",
+        "signer",
         "stream",
         "timestamp",
         "type",
@@ -105,6 +112,7 @@ class Publication:
         self.record: Record | None = None
         self.arrived = 0.0
         self.kept = False
+        self.signer: SigningKey | None = None
         self._settings = settings
         self._encoded = encoded
         self._frames = {CANONICAL: outgoing, self.needed(CANONICAL): outgoing}
@@ -144,6 +152,11 @@ class Publication:
         self.record = record
         if record is not None:
             self.nbytes += len(record.payload)
+
+    def sign_with(self, signer: SigningKey) -> None:
+        """Sign it for the viewers that can verify that; before it is sent to any."""
+        self.signer = signer
+        self.flags |= _SIGNED
 
     def outgoing(self, encoding: Encoding) -> Outgoing | None:
         """The frame for peers with that encoding; an ERROR frame if the message is too large in it.
@@ -208,14 +221,34 @@ class Publication:
         """Encode the message for peers with that encoding, and do not keep the frame. May be called in any thread."""
         if encoding.record and self.record is not None:
             return self._encode_record(encoding, self.record)
+        if self.signer is not None and encoding.flags & _SIGNED:
+            return Outgoing(self._signed(self.signer), self.flags, self.timestamp, self.stream)
         data = self.data
         try:
-            return self._encode_as(encoding, self.type, data, self.flags)
+            return self._encode_as(encoding, self.type, data, self.flags & ~_SIGNED)
         except MessageTooLarge as error:
             return self._encode_as(encoding, MessageType.ERROR, loss_of(self, str(error)), 0)
         finally:
             if self.is_large:
                 let_go(data)
+
+    def _signed(self, signer: SigningKey) -> EncodedFrame:
+        """The frame with a signature. Signed messages are small, and not deflated."""
+        place = self.position or StreamPosition(0, 0)
+        plain = self._encoded
+        if self._is_deflated:
+            plain = encode_frame(
+                SIGNED_AS,
+                self.type,
+                self.data,
+                timestamp=self.timestamp,
+                settings=self._settings,
+                flags=self.flags & ~_SIGNED,
+            )
+        payload = plain.frame[len(plain.frame) - plain.nbytes :]
+        name = self.stream or "" if place.id else ""
+        trailer = signer.trailer(name, int(self.type), 0, payload)
+        return plain.in_version_4(place.id, place.number).signed(trailer)
 
     def _encode_record(self, encoding: Encoding, record: Record) -> Outgoing:
         payload = record.payload

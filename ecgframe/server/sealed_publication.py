@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..codec import EncodedFrame
 from ..errors import MessageTooLarge
-from ..protocol import Form, MessageType, RecordFilter, RecordOption
+from ..protocol import Flag, Form, MessageType, RecordFilter, RecordOption
 from ..session import Encoding, Outgoing, Settings, StreamPosition, encode_frame
 from .publication import Publication, TemplatePublication, loss_of
 from .sealing import OF_TEMPLATES, verified
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FILTER_AT = 2  # byte of a record that names its filter
 _OPTIONS_AT = 3
+_SIGNED = int(Flag.SIGNED)
 
 
 class SealedPublication(Publication):
@@ -109,8 +110,10 @@ class SealedPublication(Publication):
     def _plain_for(self, encoding: Encoding) -> EncodedFrame:
         if encoding.record and self.record is not None:
             return self._bound_record(encoding, self.record)
+        if self.signer is not None and encoding.flags & _SIGNED:
+            return self._signed(self.signer)
         canonical = self._encoded
-        if encoding.binary and encoding.flags == self.flags and encoding.compressed >= self._is_deflated:
+        if encoding.binary and encoding.flags == self.flags & ~_SIGNED and encoding.compressed >= self._is_deflated:
             if encoding.version == 3:
                 return canonical
             place = self.position_for(encoding) or StreamPosition(0, 0)
@@ -122,7 +125,7 @@ class SealedPublication(Publication):
             self.data,
             timestamp=self.timestamp,
             settings=self._settings,
-            flags=self.flags,
+            flags=self.flags & ~_SIGNED,
             position=self.position_for(encoding),
         )
 

@@ -6,9 +6,10 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import InvalidDataFormat, PermissionDenied, ProtocolError
+from ..errors import AuthenticationFailed, InvalidDataFormat, PermissionDenied, ProtocolError
 from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, MessageType
 from ..seal import NotOpened
+from ..signing import Signature
 from .decoding import decode_items
 from .events import Event, FramesUnopened, KeyMissing, SubscriptionAnswered
 from .held_frames import HELD_SECONDS, Held, HeldFrames
@@ -71,10 +72,11 @@ class ClientSession(Session):
         self._is_releasing = False
         self._asked_for: set[int] = set()
         self._sealed_streams = SealedStreams() if sealed is None else sealed
-        if Capability.ENCRYPTION in settings.capabilities and can_open():
+        if {Capability.ENCRYPTION, Capability.SIGNING} & settings.capabilities and can_open():
             self._sealed = SealedReader(self._sealed_streams, self._name_of)
             if self._reader is not None:
                 self._reader.sealed = self._sealed
+                self._sealed.templates = self._reader.book
         self._room = self._window.turn_off()  # only the server reads what a client sends, and it reads at once
         self._give_up_waiting_at = inf
 
@@ -118,7 +120,10 @@ class ClientSession(Session):
         """Hold a frame that has to wait behind others, and let go of one whose counter was entered meanwhile."""
         assert self._sealed is not None
         message, opened = item.result, item.opened
-        if opened is None or isinstance(message, ProtocolError):
+        if isinstance(message, ProtocolError):
+            return False
+        self._check_signed(message, item)
+        if opened is None:
             return False
         is_ahead = bool(int(message.flags) & _PRIORITY) or message.type is MessageType.ANOMALY_ALERT
         group = None if item.stream is None else item.stream.name
@@ -131,6 +136,20 @@ class ClientSession(Session):
         self.counters.sealed["opened"] += 1
         message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened, message.data)
         return False
+
+    def _check_signed(self, message: Message, item: Decoded) -> None:
+        """Note what is known of a signature, and refuse a message that must be signed and is not.
+
+        Raises:
+            AuthenticationFailed: (check 14) it is not signed, or by nobody known.
+        """
+        message.signature = item.signature
+        if message.type not in self.settings.require_signature or item.signature is Signature.VALID:
+            return
+        why = "is not signed" if item.signature is None else "is signed by nobody known"
+        error = AuthenticationFailed(f"a message of type {message.type.name} {why}", check=Check.SIGNATURE)
+        error.reason = "signature" if item.signature is None else "signer"
+        raise error
 
     def _note_not_opened(self, error: NotYetOpened, now: float, events: list[Event]) -> None:
         """Hold a frame whose key is unknown, and acknowledge a repetition that the application has."""

@@ -20,6 +20,7 @@ from ..protocol import (
     Flag,
     MessageType,
 )
+from ..signing import without_trailer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .._core._header import FlatBuffer, Header
     from ..codec import Message, PayloadOpener, RecordTemplate, TemplateBook
     from ..seal import Opened
+    from ..signing import Signature
     from .cost import Account
     from .frame_reader import FrameReader, StreamOf
     from .sealed_reader import SealedReader
@@ -49,6 +51,7 @@ class Decoded(NamedTuple):
         fault: an error in the frames that an answer holds; the answer itself is accepted.
         packed: payload of a template of a stream; on a server also that of a record.
         opened: the payload that was opened, if the frame was sealed.
+        signature: of a signed frame, if its signers are known.
     """
 
     result: Message | ProtocolError
@@ -59,22 +62,33 @@ class Decoded(NamedTuple):
     fault: ProtocolError | None = None
     packed: bytes | None = None
     opened: Opened | None = None
+    signature: Signature | None = None
 
 
-class _Passer:
-    """A ``codec.PayloadOpener`` that opens nothing."""
+class _Keyless:
+    """A ``codec.PayloadOpener`` that opens nothing, and cuts off signatures unverified.
 
-    passes = True
+    Args:
+        passes: whether sealed payloads are handed on unread.
+    """
+
+    def __init__(self, *, passes: bool) -> None:
+        self.passes = passes
 
     def open(self, header: Header, payload: memoryview) -> bytes:
         """Refuse to open."""
         raise AuthenticationFailed("the payload is encrypted, and this side has no key", check=Check.ENCRYPTION)
 
+    def cut(self, header: Header, payload: memoryview) -> memoryview:
+        """Cut off a signature."""
+        return without_trailer(payload)
+
     def check(self, header: Header, data: Any) -> None:
         """Nothing was opened."""
 
 
-PASSER: Final = _Passer()
+PASSER: Final = _Keyless(passes=True)
+CUTTER: Final = _Keyless(passes=False)
 
 
 class FrameMeter:
@@ -89,6 +103,7 @@ class FrameMeter:
         reader: what the session knows of the peer's streams; None if it does not speak version 4.
         sealed: opens sealed frames, and refuses plain ones of sealed streams; None if this side opens none.
         passes_sealed: whether sealed frames are handed on unread.
+        cuts: whether signatures of the peer are cut off unverified.
 
     Attributes:
         inflated: inflated bytes; for a payload that cannot be inflated, the bytes that were reserved for it.
@@ -130,8 +145,9 @@ class FrameMeter:
         reader: FrameReader | None = None,
         sealed: SealedReader | None = None,
         passes_sealed: bool = False,
+        cuts: bool = False,
     ) -> None:
-        self._passer = PASSER if passes_sealed else None
+        self._passer = PASSER if passes_sealed else CUTTER if cuts else None
         self._refuse = refuse
         self._sealed = sealed
         self._reader = reader
@@ -174,6 +190,7 @@ class FrameMeter:
         if self._reader is not None and number:
             stream = self._reader.stream_of(self._stream_id)
         opened = None if self._sealed is None else self._sealed.take_opened()
+        signature = None if self._sealed is None else self._sealed.take_signature()
         if self._sealed is not None and not isinstance(result, ProtocolError):
             result = self._sealed.checked(result)
         is_sealed = not isinstance(result, ProtocolError) and isinstance(result.data, SealedPayload)
@@ -191,7 +208,7 @@ class FrameMeter:
             self.is_beyond = self.is_beyond or self._is_capped
             if self._is_limited:
                 result = too_much("inflated")
-        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened)
+        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened, signature)
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False
         return item

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AuthenticationFailed, InvalidDataFormat, ProtocolError
 from ..messages.rules import is_finite, is_integer
+from ..messages.template_rules import unknown_template
+from ..messages.templates import template_number
 from ..protocol import (
     LARGEST_KEY_ID,
     MAX_HANDED_KEYS,
@@ -21,18 +23,22 @@ from ..protocol import (
     STREAM_TYPES,
     Check,
     Flag,
+    Form,
     MessageType,
 )
 from ..seal import Key, NotOpened, Opened, Opener, check_stream
+from ..signing import Signature, without_trailer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .._core._header import Header
     from ..codec import Message
+    from ..messages.templates import Template
     from .sealed_streams import SealedStreams
 
 _ENCRYPTED: Final = int(Flag.ENCRYPTED)
+_RECORD: Final = int(Form.RECORD)
 _STREAM_TYPES: Final = frozenset(map(int, STREAM_TYPES))
 _KEY_FIELDS: Final = frozenset({"id", "key", "begins", "ends"})
 
@@ -79,6 +85,7 @@ class SealedReader:
         opened: the payload that was opened last; None if there is none since it was set to that.
         again: whether frames are opened that were received before, as the templates in an answer are.
         has_new_keys: whether keys came since this was set to False.
+        templates: those of the server, by stream id and number.
     """
 
     passes = False
@@ -88,6 +95,8 @@ class SealedReader:
         self.opened: Opened | None = None
         self.again = False
         self.has_new_keys = False
+        self.templates: Mapping[tuple[int, int], Template] | None = None
+        self._signature: Signature | None = None
         self._streams = streams
         self._stream_of = stream_of
         self._keys: dict[int, Key] = {}
@@ -141,6 +150,33 @@ class SealedReader:
             raise NotYetOpened(opened, key_id, name if key is None else key.stream, header, frame)
         self.opened = opened
         return opened.payload
+
+    def cut(self, header: Header, payload: memoryview) -> memoryview:
+        """Verify a signature if signers are known, and cut it off. See ``codec.PayloadOpener``."""
+        verifier = self._streams.verifier
+        if verifier is None:
+            return without_trailer(payload)
+        stream = self._stream_of(header.stream_id) if header.stream_id else None
+        form = header.form_bits
+        unfiltered: bytes | None = None
+        if form & _RECORD:
+            unfiltered = self._unfiltered(header.stream_id or 0, without_trailer(payload))
+        signed = verifier.verify(stream or "", int(header.type), form, payload, unfiltered=unfiltered)
+        self._signature = signed.signature
+        return signed.payload
+
+    def _unfiltered(self, stream_id: int, record: memoryview) -> bytes:
+        """The record of which signatures are made."""
+        number = template_number(record)
+        template = None if self.templates is None else self.templates.get((stream_id, number))
+        if template is None:
+            raise unknown_template(number, stream_id)
+        return template.without_filter(record)
+
+    def take_signature(self) -> Signature | None:
+        """Return what is known of the signature that was cut off since the last call."""
+        signature, self._signature = self._signature, None
+        return signature
 
     def check(self, header: Header, data: Any) -> None:
         """Compare the stream in the map with that of the key. See ``codec.PayloadOpener``."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..seal import Keyring
+    from ..signing import Verifier
 
 STALE_AFTER: Final = 90.0
 """Seconds after which a message of a sealed stream is stale: 60, and the 30 for which a server keeps messages."""
@@ -41,10 +42,17 @@ class SealedStreams:
     Args:
         keyring: the application's own keys; they take precedence over those that servers hand out.
         clock: returns Unix seconds; without it, no message is stale.
+        verifier: verifies the signatures of known signers; None to cut signatures off.
     """
 
-    def __init__(self, keyring: Keyring | None = None, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        keyring: Keyring | None = None,
+        clock: Callable[[], float] | None = None,
+        verifier: Verifier | None = None,
+    ) -> None:
         self.keyring = keyring
+        self.verifier = verifier
         self._clock = clock
         self._streams: dict[str, _Subscribed] = {}
 

@@ -443,6 +443,7 @@ class Session(Sender, ABC):
             reader=self._reader,
             sealed=self._sealed,
             passes_sealed=self._passes_sealed,
+            cuts=Capability.SIGNING in self.capabilities,
         )
         return Decoding(self._codec, data, nbytes, meter)
 
@@ -455,6 +456,7 @@ class Session(Sender, ABC):
             reader=self._reader,
             sealed=self._sealed,
             passes_sealed=self._passes_sealed,
+            cuts=Capability.SIGNING in self.capabilities,
         )
 
     _measures_memory: ClassVar[bool] = False

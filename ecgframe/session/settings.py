@@ -10,6 +10,7 @@ from ..codec import NumericLists
 from ..compression import Compression
 from ..protocol import (
     CAPABILITY_SINCE,
+    DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
     FRAGMENT_SIZE,
     HEADER_SIZES,
@@ -21,6 +22,7 @@ from ..protocol import (
     SESSION_VERSIONS,
     VERSIONS,
     Capability,
+    MessageType,
 )
 
 MiB: Final = 1024 * 1024
@@ -39,6 +41,10 @@ where there are keys: by the handler of a server that seals, and by a client."""
 
 OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS})
 """Those that it supports in version 4 besides."""
+
+
+_WITH_KEYS: Final = frozenset({Capability.ENCRYPTION, Capability.SIGNING})
+"""Those that need keys, and are added where there are some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +115,7 @@ class Settings:
         compression: when to deflate payloads for peers that can inflate them; None for never.
         keys_without_tls: whether a server hands out the keys of sealed streams over connections whose TLS it has not
             ended itself, for example behind a proxy that does. Whoever reads such a connection reads the keys.
+        require_signature: types of data messages that a client refuses unless one of its signers has signed them.
 
     Raises:
         ValueError: a value is invalid, or the rate limit would refuse the largest payload.
@@ -132,17 +139,28 @@ class Settings:
     numeric_lists: NumericLists = "list"
     compression: Compression | None = Compression()
     keys_without_tls: bool = False
+    require_signature: frozenset[MessageType] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.versions or not set(self.versions) <= set(VERSIONS):
             raise ValueError(f"versions are some of {VERSIONS}, not {self.versions}")
+        self._check_capabilities()
+        self._check_numbers()
+
+    def _check_capabilities(self) -> None:
         supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
         if self.capabilities is EVERYTHING:
             object.__setattr__(self, "capabilities", supported)
-        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - {Capability.ENCRYPTION}:
+        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - _WITH_KEYS:
             raise ValueError(f"this package does not have {', '.join(sorted(unsupported))}")
+        if 4 in self.versions:
+            supported |= {Capability.SIGNING}
         if unsupported := self.capabilities - supported - {Capability.ENCRYPTION}:
             raise ValueError(f"only version 4 has {', '.join(sorted(unsupported))}; versions are {self.versions}")
+        if not self.require_signature <= DATA_TYPES:
+            raise ValueError("require_signature has types of data messages only")
+
+    def _check_numbers(self) -> None:
         if not 0 < self.max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 1 to {LARGEST_LENGTH}, not {self.max_payload}")
         for name in (
@@ -180,6 +198,13 @@ class Settings:
             raise ValueError(f"live_seconds is a number above 0, not {self.live_seconds}")
         if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:
             raise ValueError(f"fragment_bytes is at least {LEAST_FRAGMENT}, not {self.fragment_bytes}")
+
+    @property
+    def with_signing(self) -> Settings:
+        """The same settings with the capability ``signing``; without it if they name only some, or not version 4."""
+        if 4 not in self.versions or not self.capabilities >= (EVERYTHING | OF_VERSION_4):
+            return self
+        return replace(self, capabilities=self.capabilities | {Capability.SIGNING})
 
     @property
     def with_encryption(self) -> Settings:

@@ -149,3 +149,19 @@ def test_a_sealed_stream_is_watched_and_recorded(tmp_path, file):
         assert "over TLS only" in run("watch", url, "ecg/1", "--seconds", 0.5, code=1).output
         run("watch", url, "ecg/1", "--seconds", 0.5, "--keys", file)
         run("record", url, "ecg/1", "-o", tmp_path / "b.edf", "--duration", 1.5, "--keys", file)
+
+
+@pytest.mark.slow
+def test_alerts_are_signed(tmp_path):
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    private = Ed25519PrivateKey.generate()
+    pem = tmp_path / "signer.pem"
+    pem.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = private.public_key().public_bytes_raw().hex()
+    with live("--signing-key", pem, "--protocol", 4, "--alerts", 0.2) as server:
+        assert f"Alerts and predictions are signed: public key {public}" in server.said
+        run("watch", f"ws://127.0.0.1:{server.port}/ws", "ecg/1", "--seconds", 0.5, "--protocol", 4)
+    pem.write_text("x")
+    assert "PEM" in run("serve", "--signing-key", pem, code=2).output

@@ -123,6 +123,14 @@ def serve(
             "cannot open them are denied. The file is read again when it changes.",
         ),
     ] = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signing-key",
+            metavar="FILE",
+            help="Sign alerts and predictions with this Ed25519 key (PEM, PKCS #8), for viewers of version 4.",
+        ),
+    ] = None,
     keys_without_tls: Annotated[
         bool,
         typer.Option(
@@ -204,7 +212,11 @@ def serve(
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
-        on_error, certificate, key_file = None, None, None
+        on_error, certificate, key_file, signer = None, None, None, None
+        if signing_key is not None:
+            from .stream_keys import load_signer  # noqa: PLC0415 - only with this option
+
+            signer = load_signer(signing_key)
         if stream_keys is not None:
             from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
 
@@ -237,6 +249,7 @@ def serve(
             versions=versions_up_to(protocol),
             key_file=key_file,
             keys_without_tls=keys_without_tls,
+            signer=signer,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
             on_error=on_error,

@@ -22,6 +22,7 @@ from ...server.key_file import KeyFile
 from ...server.live import LiveServer
 from ...server.pages import WEBSOCKET
 from ...server.player import Loop
+from ...signing import SigningKey
 from ..console import say
 from ..formats import duration
 from ..protocol_versions import DEFAULT_PROTOCOL
@@ -53,6 +54,7 @@ def serve_live(
     versions: tuple[int, ...],
     key_file: KeyFile | None,
     keys_without_tls: bool,
+    signer: SigningKey | None,
     max_connections: int,
     ring_seconds: float,
     on_error: OnError | None,
@@ -90,6 +92,7 @@ def serve_live(
         versions=versions,
         key_file=key_file,
         keys_without_tls=keys_without_tls,
+        signer=signer,
         on_error=on_error,
     )
     if key_file is not None and certificate is None and not keys_without_tls:
@@ -163,6 +166,8 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
     if server.key_file is not None:
         sealed = {key.stream for key in server.key_file}
         lines += [f"Sealed: {counted(len(sealed), 'stream')}, of which {len(sealed & set(streams))} are played here"]
+    if server.signer is not None:
+        lines += [f"Alerts and predictions are signed: public key {server.signer.public.hex()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"

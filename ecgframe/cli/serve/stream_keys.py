@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from ...server.key_file import KeyFile
+from ...signing import SigningKey
 from ..console import say
 
 
@@ -24,3 +25,16 @@ def load_keys(path: Path) -> KeyFile:
     if not keys.is_private:
         say(f"{path} can be read by others than its owner: chmod 600 keeps the keys secret", err=True)
     return keys
+
+
+def load_signer(path: Path) -> SigningKey:
+    """Load the key that signs.
+
+    Raises:
+        typer.BadParameter: the file is not of this form. The text has nothing of it.
+        OSError: it cannot be read.
+    """
+    try:
+        return SigningKey.from_file(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--signing-key") from None
