@@ -9,6 +9,7 @@ from ..protocol import (
     HEADER_SIZES,
     LARGEST_LENGTH,
     MAX_BATCH_FRAMES,
+    MAX_BATCH_PAYLOAD,
     Capability,
     CloseCode,
     ErrorCode,
@@ -410,8 +411,10 @@ class Sender:
         frames = [first.frame]
         settings = self.settings
         room = settings.batch_bytes - first.nbytes
+        unpacked_room = MAX_BATCH_PAYLOAD
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
-            if following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
+            unpacked_room -= following.weight
+            if unpacked_room < 0 or following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
                 break  # the notice about dropped frames has to be sent before
             if following.nbytes > self._cut_above and following.divisible:
                 break  # a fragment is sent alone
