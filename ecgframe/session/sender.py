@@ -128,7 +128,7 @@ class Sender:
             urgent = self._queue.pop_urgent()
             return None if urgent is None else self._sent_alone(urgent, now)
         if self.settings.live_seconds < inf:
-            self.counters.dropped += self._queue.expire(now - self.settings.live_seconds)
+            self._expire(now)
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
         outgoing = self._queue.peek()
@@ -385,12 +385,19 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
 
+    def _expire(self, now: float) -> None:
+        """Drop data that has waited for too long."""
+        if expired := self._queue.expire(now - self.settings.live_seconds):
+            self.counters.dropped += expired
+            self.counters.expired += expired
+
     def _next_fragment(self, now: float) -> bytes:
         """The next fragment of the data that is sent next."""
         outgoing, fragment, is_last = self._queue.pop_fragment(self.settings.fragment_bytes)
         self._room -= len(fragment)
         self._sent_at = now
         self.counters.sent_bytes += len(fragment)
+        self.counters.fragments_sent += 1
         if is_last:
             self.counters.sent[outgoing.type] += 1
             if outgoing.acknowledged:
