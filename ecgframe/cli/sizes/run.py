@@ -81,6 +81,8 @@ def measure_sizes(
         say(f"note: {notes - MOST_NOTES:,} more notes are not shown", err=True)
     if analysis.unread:
         say(f"note: {analysis.unread:,} frames are left out: too many values for a source of this size", err=True)
+    if analysis.fragments:
+        say(f"note: {analysis.fragments:,} fragments of large messages are left out", err=True)
     if not analysis.types:
         raise SourceError(f"{text}: no valid frame in it; ecgframe inspect shows what is wrong")
     comparisons = analysis.compare()
