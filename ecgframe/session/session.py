@@ -562,6 +562,7 @@ class Session(Sender, ABC):
             self._reassembly.refuse(header)
             self._handle_bad_message(error, header, nbytes, now, events)
             return None
+        self.counters.fragments_received += 1
         if added.lost is not None:
             fault = incomplete(added.lost, "another one of its class has begun")
             self._handle_bad_message(fault, added.lost.header, nbytes, now, events)
