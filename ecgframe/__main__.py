@@ -1,13 +1,17 @@
 """Entry point of ``python -m ecgframe`` and of the command ``ecgframe``."""
 
 import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
     """Run the command line, or say which library is missing."""
     try:
-        from .cli.app import app  # noqa: PLC0415 - typer, rich and orjson are optional
-        from .cli.console import take_any_encoding  # noqa: PLC0415
+        from .cli.app import app  # noqa: PLC0415 - typer is optional
+        from .cli.encodings import take_any_encoding  # noqa: PLC0415 - as above
+
+        if find_spec("rich") is None:  # which is imported when something is printed
+            raise ModuleNotFoundError(name="rich")
     except ModuleNotFoundError as error:
         sys.exit(f'ecgframe: the command line needs {error.name}, which is not installed: pip install "ecgframe[cli]"')
     take_any_encoding()

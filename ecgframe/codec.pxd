@@ -120,13 +120,13 @@ cdef class Codec:
     @cython.locals(plain=FlatBuffer, nbytes=Py_ssize_t)
     cdef object _message(
         self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object meter,
-        object templates, object batch
+        object templates, object batch, object opener
     )
 
     @cython.locals(plain=FlatBuffer, start=Py_ssize_t, stop=Py_ssize_t)
     cdef object _message_in_v4(
         self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object meter,
-        object templates, object batch
+        object templates, object batch, object opener
     )
 
     @cython.locals(head=tuple, count=object, coder=CompiledCoder)
@@ -136,7 +136,11 @@ cdef class Codec:
     )
 
     @cython.locals(algorithm=int)
-    cdef object _untransformed(self, int version, int bits, int form, object payload, Py_ssize_t room)
+    cdef object _untransformed(
+        self, int version, int bits, int form, object payload, Py_ssize_t room, object header, object opener
+    )
 
     @cython.locals(start=Py_ssize_t)
-    cdef object _restore(self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room)
+    cdef object _restore(
+        self, FlatBuffer flat, Py_ssize_t offset, CompiledHeader header, Py_ssize_t room, object opener
+    )

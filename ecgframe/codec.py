@@ -36,7 +36,7 @@ from .compression import Compression, inflate, shrink
 from .errors import AuthenticationFailed, DecompressionFailed, InvalidDataFormat, MessageTooLarge, ProtocolError
 from .messages import check_received, check_sent
 from .messages.template_rules import check_size as check_template_size
-from .messages.template_rules import unknown_template
+from .messages.template_rules import unknown_template, wrong_template
 from .protocol import (
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
@@ -67,9 +67,12 @@ __all__ = [
     "Meter",
     "NdarrayForm",
     "NumericLists",
+    "PayloadOpener",
+    "PayloadSealer",
     "PreparedFrame",
     "RecordContent",
     "RecordTemplate",
+    "SealedPayload",
     "TemplateBook",
     "decode",
     "decode_all",
@@ -109,6 +112,7 @@ _ALWAYS_CHECKED = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATT
 _TEMPLATE = int(MessageType.STREAM_TEMPLATE)
 _LONGEST_TEMPLATE = MAX_TEMPLATE_PAYLOAD
 _RECORD_HEADER = RECORD_HEADER
+_OPTIONS_AT = 3  # offset of the options in a record
 _FILTER_AT = 2  # offset of the filter in a record
 _COUNT_AT = 4  # offset of the number of samples per lead, four bytes
 _SAMPLES_A_BYTE = 32  # maximum number of samples of a lead that one byte of a record expands to
@@ -166,6 +170,65 @@ class Meter(Protocol):
         ...
 
 
+class PayloadSealer(Protocol):
+    """The part of ``Sealer`` that the codec needs."""
+
+    def seal(self, payload: Buffer, *, version: int, type: int, flags: int = 0, form: int = 0) -> bytes:
+        """Seal a payload. See ``Sealer.seal``."""
+        ...
+
+
+class SealedPayload(bytes):
+    """A sealed payload that is handed on unread, as ``Message.data``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"SealedPayload(<{len(self)} bytes>)"
+
+
+class PayloadOpener(Protocol):
+    """Opens the sealed payloads of a peer. A session has one if it reads sealed streams.
+
+    Attributes:
+        passes: whether sealed payloads are not opened: a message then has a ``SealedPayload`` as its data.
+    """
+
+    passes: bool
+
+    def open(self, header: Header, payload: memoryview) -> Buffer:
+        """Return the payload as it was before it was sealed.
+
+        Args:
+            header: header of the frame, which has ENCRYPTED.
+            payload: the sealed payload, whose checksum was verified.
+
+        Raises:
+            ProtocolError: check 8 failed, or the payload cannot be opened for now.
+        """
+        ...
+
+    def cut(self, header: Header, payload: memoryview) -> Buffer:
+        """Return a signed payload without its trailer, opened and inflated.
+
+        Args:
+            header: header of the frame, which has SIGNED.
+            payload: the payload with the trailer.
+
+        Raises:
+            ProtocolError: the trailer is cut short (check 11), or the signature is not right (check 14).
+        """
+        ...
+
+    def check(self, header: Header, data: Any) -> None:
+        """Check the content of the last payload that was opened. ``data`` is the unpacked message.
+
+        Raises:
+            ProtocolError: check 8; the message does not belong to the key.
+        """
+        ...
+
+
 class RecordContent(Protocol):
     """The result of decoding a record. ``DecodedRecord`` has more."""
 
@@ -184,8 +247,13 @@ class RecordTemplate(Protocol):
         ...
 
     @property
+    def digest(self) -> bytes:
+        """The digest in records that are bound to the template, 8 bytes."""
+        ...
+
+    @property
     def coder(self) -> TemplateCoder | None:
-        """Reads records without a digest as ``decode`` does, in one call; None if the template needs more than that."""
+        """Reads records as ``decode`` does, in one call, apart from their digest; None if that is not enough."""
         ...
 
     def memory(self, count: int) -> int:
@@ -304,6 +372,57 @@ class EncodedFrame:
         if self.version != 3 or self.timestamp is None:
             raise ValueError(f"{self!r} is not of V3")
         return self._with_header(4, self.timestamp, 0, stream_id, sequence)
+
+    def sealed(self, sealer: PayloadSealer) -> EncodedFrame:
+        """Return the same message with its payload sealed.
+
+        Args:
+            sealer: that of the stream.
+
+        Raises:
+            ValueError: the frame is of V1 or V2, sealed already, or as ``Sealer.seal``.
+        """
+        if self.flags & _ENCRYPTED or self.timestamp is None:
+            raise ValueError(
+                f"{self!r} cannot be sealed: {'it is' if self.flags & _ENCRYPTED else 'only V3 and V4 can'}"
+            )
+        form = self.form or 0
+        flat = flatten(self.frame)
+        payload = flat.view(flat.nbytes - self.nbytes, flat.nbytes)
+        sealed = sealer.seal(payload, version=self.version, type=self.type, flags=self.flags, form=form)
+        flags = self.flags | _ENCRYPTED
+        stream_id, sequence = self.stream_id or 0, self.sequence or 0
+        frame = build_frame(self.version, self.type, flags, self.timestamp, sealed, form, stream_id, sequence)
+        return EncodedFrame(
+            frame,
+            self.version,
+            self.type,
+            flags,
+            self.timestamp,
+            len(sealed),
+            self.packed,
+            self.form,
+            self.stream_id,
+            self.sequence,
+        )
+
+    def signed(self, trailer: Buffer) -> EncodedFrame:
+        """Return the same message with a signature.
+
+        Args:
+            trailer: that of the payload, 72 bytes; see ``SigningKey.trailer``.
+
+        Raises:
+            ValueError: the frame is not of V4, or its payload is compressed, signed or sealed already.
+        """
+        if self.version < 4 or self.flags & (_TRANSFORMED | _SIGNED):
+            raise ValueError(f"{self!r} cannot be signed: only plain frames of V4 can")
+        flat = flatten(self.frame)
+        payload = bytes(flat.view(flat.nbytes - self.nbytes, flat.nbytes)) + bytes(trailer)
+        flags, stamp = self.flags | _SIGNED, self.timestamp or 0
+        place = self.form or 0, self.stream_id or 0, self.sequence or 0
+        frame = build_frame(self.version, self.type, flags, stamp, payload, *place)
+        return EncodedFrame(frame, self.version, self.type, flags, stamp, len(payload), len(payload), *place)
 
     def _with_header(
         self,
@@ -787,7 +906,13 @@ class Codec:
 
     # --- receiving: verify the checksum, decompress, unpack ---
 
-    def decode(self, buffer: Buffer, meter: Meter | None = None, templates: TemplateBook | None = None) -> Message:
+    def decode(
+        self,
+        buffer: Buffer,
+        meter: Meter | None = None,
+        templates: TemplateBook | None = None,
+        opener: PayloadOpener | None = None,
+    ) -> Message:
         """Decode the only frame in the buffer.
 
         In an uncompressed frame, arrays in binary form are read-only views, which keep ``buffer`` alive. While one of
@@ -810,6 +935,7 @@ class Codec:
             buffer: the frame.
             meter: limits what decoding the frame may cost.
             templates: templates for records of V4; without them, records are rejected (check 11).
+            opener: opens sealed payloads; without it, they are rejected (check 8).
 
         Raises:
             ProtocolError: for the first check that fails; its class and ``code`` depend on the check.
@@ -817,7 +943,8 @@ class Codec:
         """
         flat = flatten(buffer)
         self._check_version(flat, 0)
-        return self._message(flat, 0, flat.only_frame(self._max_payload), self._max_payload, meter, templates, None)
+        header = flat.only_frame(self._max_payload)
+        return self._message(flat, 0, header, self._max_payload, meter, templates, None, opener)
 
     def decode_all(self, buffer: Buffer, templates: TemplateBook | None = None) -> Iterator[Message]:
         """Decode consecutive frames. An empty buffer yields nothing.
@@ -831,11 +958,15 @@ class Codec:
         while offset < flat.nbytes:
             self._check_version(flat, offset)
             header = flat.whole_frame_at(offset, self._max_payload)
-            yield self._message(flat, offset, header, self._max_payload, None, templates, None)
+            yield self._message(flat, offset, header, self._max_payload, None, templates, None, None)
             offset += header.size + header.length
 
     def decode_each(
-        self, buffer: Buffer, meter: Meter | None = None, templates: TemplateBook | None = None
+        self,
+        buffer: Buffer,
+        meter: Meter | None = None,
+        templates: TemplateBook | None = None,
+        opener: PayloadOpener | None = None,
     ) -> Iterator[Message | ProtocolError]:
         """Decode consecutive frames like ``decode_all``, but yield the error of an invalid frame and continue after it.
 
@@ -847,6 +978,7 @@ class Codec:
             buffer: the frames.
             meter: limits what decoding each frame may cost; without one, all frames are decoded.
             templates: as in ``decode``.
+            opener: as in ``decode``.
         """
         flat = flatten(buffer)
         offset = 0
@@ -858,7 +990,7 @@ class Codec:
                 self._check_version(flat, offset)
                 header = flat.whole_frame_at(offset, self._max_payload)
                 batch.spent = 0
-                item = self._message(flat, offset, header, room, meter, templates, batch if offset else None)
+                item = self._message(flat, offset, header, room, meter, templates, batch if offset else None, opener)
             except ProtocolError as error:
                 item = error
             if offset and isinstance(item, Message):
@@ -921,7 +1053,7 @@ class Codec:
             return unpack_payload(flat, start, flat.nbytes, self._numeric and frame.type in DATA_TYPES, self._copy)
         form = frame.form or 0
         payload = flat.view(start, flat.nbytes)
-        plain = flatten(self._untransformed(frame.version, frame.flags, form, payload, self._max_payload))
+        plain = flatten(self._untransformed(frame.version, frame.flags, form, payload, self._max_payload, None, None))
         if form & _RECORD:
             return self._read_record(
                 frame.stream_id or 0, plain, 0, plain.nbytes, self._max_payload, templates, None, None
@@ -950,6 +1082,7 @@ class Codec:
         meter: Meter | None,
         templates: TemplateBook | None,
         batch: _Batch | None,
+        opener: PayloadOpener | None,
     ) -> Message:
         numeric = self._numeric and header.type in DATA_TYPES
         if meter is not None:
@@ -959,17 +1092,23 @@ class Codec:
             raise MessageTooLarge(
                 f"{header.length} bytes of payload, where the message has room for {room}", check=Check.INFLATED_LIMIT
             )
+        if opener is not None and header.bits & _ENCRYPTED and not header.bits & _FRAGMENT and opener.passes:
+            flat.check_sum(offset, header)
+            start = offset + header.size
+            return message_of(header, SealedPayload(flat.view(start, start + header.length)), header.length)
         if header.version >= 4 and (header.bits & _TRANSFORMED_IN_V4 or header.form_bits & _RECORD):
-            return self._message_in_v4(flat, offset, header, room, meter, templates, batch)
-        if header.length > _LONGEST_TEMPLATE and header.type == _TEMPLATE:
+            return self._message_in_v4(flat, offset, header, room, meter, templates, batch, opener)
+        if header.length > _LONGEST_TEMPLATE and header.type == _TEMPLATE and not header.bits & _ENCRYPTED:
             flat.check_sum(offset, header)
             check_template_size(header.length)
         if header.bits & _TRANSFORMED:
-            plain = flatten(self._restore(flat, offset, header, room))
+            plain = flatten(self._restore(flat, offset, header, room, opener))
             if meter is not None:
                 meter.weigh(plain, 0, plain.nbytes)
             data = unpack_payload(plain, 0, plain.nbytes, numeric, self._copy)
             nbytes = plain.nbytes
+            if opener is not None and header.bits & _ENCRYPTED:
+                opener.check(header, data)
         else:
             if meter is not None:
                 meter.weigh(flat, offset + header.size, offset + header.size + header.length)
@@ -988,10 +1127,11 @@ class Codec:
         meter: Meter | None,
         templates: TemplateBook | None,
         batch: _Batch | None,
+        opener: PayloadOpener | None,
     ) -> Message:
         """Decode a V4 frame whose payload was transformed or is a record, after the checks 1 to 6."""
         if header.bits & _TRANSFORMED_IN_V4:
-            plain = flatten(self._restore(flat, offset, header, room))
+            plain = flatten(self._restore(flat, offset, header, room, opener))
             start, stop = 0, plain.nbytes
         else:
             flat.check_sum(offset, header)
@@ -999,6 +1139,8 @@ class Codec:
             start = offset + header.size
             stop = start + header.length
         if header.form_bits & _RECORD:
+            if header.bits & _ENCRYPTED:
+                _check_bound(plain, start, stop)
             data = self._read_record(header.stream_id or 0, plain, start, stop, room, templates, meter, batch)
         else:
             if header.type == _TEMPLATE:
@@ -1006,6 +1148,8 @@ class Codec:
             if meter is not None:
                 meter.weigh(plain, start, stop)
             data = unpack_payload(plain, start, stop, self._numeric and header.type in DATA_TYPES, self._copy)
+        if opener is not None and header.bits & _ENCRYPTED:
+            opener.check(header, data)
         if self._validate or header.type in _ALWAYS_CHECKED:
             data = check_received(header.type, data, header.version)
         return message_of(header, data, stop - start)
@@ -1039,20 +1183,31 @@ class Codec:
                     check=Check.PAYLOAD,
                 )
         coder = template.coder
-        if coder is None or digest is not None or self._numeric:
+        if coder is None or self._numeric or (digest is not None and digest != template.digest):
             payload = flat.view(start, stop)
             return template.decode(payload, max_payload=room, copy=self._copy, numeric=self._numeric).data
         return coder.read(flat, start, stop, head, room, self._copy)
 
-    def _restore(self, flat: FlatBuffer, offset: int, header: Header, room: int) -> Buffer:
-        """Verify the checksum of the payload, then decompress it."""
+    def _restore(
+        self, flat: FlatBuffer, offset: int, header: Header, room: int, opener: PayloadOpener | None
+    ) -> Buffer:
+        """Verify the checksum of the payload, then open and decompress it."""
         flat.check_sum(offset, header)
         start = offset + header.size
         payload = flat.view(start, start + header.length)
-        return self._untransformed(header.version, header.bits, header.form_bits, payload, room)
+        return self._untransformed(header.version, header.bits, header.form_bits, payload, room, header, opener)
 
-    def _untransformed(self, version: int, bits: int, form: int, payload: memoryview, room: int) -> Buffer:
-        """Decompress a payload. Rejects payloads that are encrypted, signed or a fragment.
+    def _untransformed(
+        self,
+        version: int,
+        bits: int,
+        form: int,
+        payload: memoryview,
+        room: int,
+        header: Header | None,
+        opener: PayloadOpener | None,
+    ) -> Buffer:
+        """Open and decompress a payload. Rejects payloads that are signed or a fragment, or sealed without an opener.
 
         Args:
             version: version of the frame.
@@ -1060,25 +1215,38 @@ class Codec:
             form: form of the header; 0 before V4.
             payload: the payload in the frame.
             room: maximum size of the result, in bytes.
+            header: the header, for the opener.
+            opener: opens the payload if it is sealed.
         """
         if version >= 4 and bits & _FRAGMENT:
             raise InvalidDataFormat(
-                "the frame is a piece of a message, and this codec does not support fragments", check=Check.FRAGMENT
+                "the frame is a fragment; a session puts fragments together, each in a WebSocket message of its own",
+                check=Check.FRAGMENT,
             )
         if bits & _ENCRYPTED:
-            raise AuthenticationFailed("the payload is encrypted, and this codec has no key", check=Check.ENCRYPTION)
-        if version >= 4 and bits & _SIGNED:
+            if opener is None or header is None:
+                raise AuthenticationFailed(
+                    "the payload is encrypted, and this codec has no key", check=Check.ENCRYPTION
+                )
+            payload = memoryview(opener.open(header, payload))
+        is_signed = version >= 4 and bool(bits & _SIGNED)
+        if is_signed and (opener is None or header is None):
             raise AuthenticationFailed(
                 "the payload is signed, and this codec does not support signatures", check=Check.SIGNATURE
             )
-        if not bits & _COMPRESSED:
-            return payload
-        if algorithm := form & _ALGORITHM:
-            raise DecompressionFailed(
-                f"the payload is compressed with {Algorithm(algorithm).name}, which this codec does not support",
-                check=Check.COMPRESSION,
-            )
-        return inflate(payload, room)
+        plain: Buffer = payload
+        if bits & _COMPRESSED:
+            if algorithm := form & _ALGORITHM:
+                raise DecompressionFailed(
+                    f"the payload is compressed with {Algorithm(algorithm).name}, which this codec does not support",
+                    check=Check.COMPRESSION,
+                )
+            plain = inflate(payload, room)
+        if is_signed:
+            assert opener is not None
+            assert header is not None
+            return opener.cut(header, memoryview(plain))
+        return plain
 
 
 _OWN_NAMES = frozenset(
@@ -1116,6 +1284,13 @@ def _describe(
     if version < 4:
         return EncodedFrame(frame, version, member, flags, None if version < 3 else stamp, nbytes, packed)
     return EncodedFrame(frame, version, member, flags, stamp, nbytes, packed, form, stream_id, sequence)
+
+
+def _check_bound(flat: FlatBuffer, start: int, stop: int) -> None:
+    """Reject a sealed record that does not name the content of its template: that could be replaced on the way."""
+    head = read_record_head(flat, start, stop)
+    if head[5] is None:
+        raise wrong_template(f"a sealed record of template {head[0]} is not bound to its content", _OPTIONS_AT)
 
 
 def _check_numbering(type: int, version: int, flags: int, form: int, stream_id: int, sequence: int) -> None:

@@ -23,7 +23,8 @@ class ProtocolError(ValueError):
         path: place of the error in the payload, such as ``data["leads"][3]``, or None.
         offset: position of the error in bytes, in the frame (checks 1 to 7) or in the decompressed payload (check 11),
             or None.
-        reason: "template" for a record whose template is unknown; otherwise None.
+        reason: "template" for a record whose template is unknown, "fragment" for a message of which fragments are
+            missing or invalid; otherwise None.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INVALID_DATA_FORMAT

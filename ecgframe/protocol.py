@@ -224,8 +224,26 @@ MAX_SENDERS: Final = 4096
 MAX_STREAM_KEYS: Final = 4096
 """Maximum number of stream keys in one keyring."""
 
+MAX_HANDED_KEYS: Final = 16
+"""Maximum number of keys in one SUBSCRIPTION_ACK."""
+
+MAX_HELD_FRAMES: Final = 64
+"""Maximum number of frames of a connection that a viewer holds while their key is unknown."""
+
+MAX_HELD_BYTES: Final = 4 * 1024 * 1024
+"""Maximum number of bytes of these."""
+
 RECORD_HEADER: Final = 16
 """Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time."""
+
+FRAGMENT_HEADER: Final = 8
+"""Bytes before the piece in a fragment: size of the whole payload, offset of the piece."""
+
+LEAST_FRAGMENT: Final = 1024
+"""Minimum size of the piece in a fragment, in bytes. The last one of a message may be smaller."""
+
+FRAGMENT_SIZE: Final = 16 * 1024
+"""Default size of the pieces into which a payload is cut, in bytes. Payloads up to this size are sent whole."""
 
 COMPRESSION_THRESHOLD: Final = 1024
 """Payloads up to this size in bytes are sent uncompressed."""
@@ -338,7 +356,7 @@ class Check(IntEnum):
     FIELDS = 12
     """The message has the fields of its type, and all are valid."""
     FRAGMENT = 13
-    """The frame is not a fragment of a message: receivers do not support fragments yet."""
+    """A fragment continues its message in order, and the message is within the limit of the receiver."""
     SIGNATURE = 14
     """The payload is not signed: receivers do not verify signatures yet."""
 

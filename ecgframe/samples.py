@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._core.path import path_text
+from ._core.readable import is_masked_array
 from .errors import InvalidDataFormat, MissingRequiredFields
 from .messages import rules
 from .protocol import Check
@@ -77,7 +78,7 @@ def _rows(signal: Any) -> npt.NDArray[np.float64]:
     """Return a float64 copy, [leads, samples]."""
     if fault := rules.SIGNAL.fault(signal):
         raise _invalid(("signal", *fault.where), fault.expected, None, got=fault.got)
-    if isinstance(signal, np.ma.MaskedArray):
+    if is_masked_array(signal):
         signal = np.ma.filled(signal.astype(np.float64), np.nan)
     with np.errstate(all="ignore"):  # of signalling NaNs
         rows = np.array(signal, np.float64, order="C")

@@ -1,7 +1,8 @@
 """Sealed payloads: AES-256-GCM with a key for one stream. Specification: ``docs/protocol.md``, "Sealed payloads".
 
-A ``Sealer`` seals the payloads of one stream key, an ``Opener`` opens those of a keyring. Sessions do not use them yet.
-They need the extra ``seal``; nothing is loaded before the first sealer or opener is made.
+A ``Sealer`` seals the payloads of one stream key, an ``Opener`` opens those of a keyring. A server seals its streams
+with ``ecgframe.server.Sealing``, and a client opens them (``ecgframe.connect``). They need the extra ``seal``; nothing
+is loaded before the first sealer or opener is made.
 
 The nonce of a message never repeats: each ``Sealer`` draws a random sender, from which its own key is derived, and
 counts its messages. It draws another sender when the counter ends and in the child of a fork, and can be neither copied
@@ -15,7 +16,7 @@ import json
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from hmac import compare_digest
 from math import isfinite
@@ -61,6 +62,7 @@ __all__ = [
     "check_stream",
     "keys_from_environment",
     "keys_from_file",
+    "keys_to_json",
 ]
 
 _INFO: Final = b"ecgframe seal 1\0"
@@ -234,6 +236,10 @@ class StoredKeys:
             raise ValueError(f"more than {MAX_STREAM_KEYS} stream keys")
         self._take({**self._by_id, key.id: key})
 
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over all keys."""
+        return iter(list(self._by_id.values()))
+
     def remove(self, key_id: int) -> None:
         """Forget a key. Nothing happens if it is not known."""
         self._take({id: key for id, key in self._by_id.items() if id != key_id})
@@ -357,6 +363,22 @@ def keys_from_environment(
     if name not in os.environ:
         raise ValueError(f"the variable {name}, which should have the stream keys, is not set")
     return _keys_in(os.environ[name].encode("utf-8", "surrogateescape"), f"the keys in {name}", opens_after, now)
+
+
+def keys_to_json(keys: Iterable[Key]) -> str:
+    """Return the text of a file of keys. It has their secrets."""
+    entries = []
+    for key in keys:
+        times = {"begins": key.begins, "ends": key.ends}
+        entries.append(
+            {
+                "stream": key.stream,
+                "id": key.id,
+                "key": key.secret.hex(),
+                **{name: moment for name, moment in times.items() if moment is not None},
+            }
+        )
+    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
 
 
 def _keys_in(text: bytes, place: str, opens_after: float | None, now: Callable[[], float]) -> StoredKeys:
@@ -719,8 +741,8 @@ class Opener:
             type: type of the message.
             flags: flags of the frame.
             form: form of the frame, 0 in version 3.
-            stream: name of the stream of the frame, empty for none. None in version 3, whose header names no stream:
-                ``check_stream`` then compares the map. In version 4 always a name.
+            stream: name of the stream of the frame, empty for none. None if the header names no stream, as in version
+                3: ``check_stream`` then compares the map.
             again: whether a counter that was received before is opened again, as templates in an answer are.
 
         Returns:
@@ -731,10 +753,10 @@ class Opener:
             AuthenticationFailed: 0x202, check 8; the tag does not verify (``reason`` "tag"), the key is that of another
                 stream ("stream"), the counter is 2^24 or more ("counter"), or the message is of a type that is not
                 sealed ("type").
-            ValueError: another version, or version 4 without a stream.
+            ValueError: another version.
         """
-        if version not in _FLAGS or (version == 4 and stream is None):
-            raise ValueError("sealed payloads are of version 3, or of version 4 with the name of a stream")
+        if version not in _FLAGS:
+            raise ValueError("sealed payloads are of version 3 or 4")
         flat = flatten(payload)
         if flat.nbytes < SEAL_OVERHEAD:
             raise InvalidDataFormat(
@@ -795,12 +817,12 @@ class Opener:
 def check_stream(opened: Opened, data: Any, *, version: int) -> None:
     """Compare ``stream`` of an opened map with the stream of its key.
 
-    In version 3, whose header names no stream, a map without it is refused as well.
+    If the header names no stream, as in version 3, a map without it is refused as well.
 
     Args:
         opened: the opened payload.
         data: what it holds, unpacked.
-        version: version of its frame.
+        version: version of its frame; 3 as well for a frame of version 4 without a stream.
 
     Raises:
         AuthenticationFailed: 0x202, check 8, ``reason`` "stream"; they differ.

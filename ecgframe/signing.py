@@ -1,7 +1,8 @@
 """Signatures of messages and of streams with Ed25519. Specification: ``docs/protocol.md``, "Signatures".
 
 A signed payload has a trailer with the signature of its digest. All other messages of a stream are attested: once a
-second, a STREAM_ATTESTATION signs their digests. Sessions do not use this yet. It needs the extra ``seal``.
+second, a STREAM_ATTESTATION signs their digests; sessions do not make or verify attestations yet. It needs the extra
+``seal``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ __all__ = [
     "Verifier",
     "digest",
     "key_name",
+    "without_trailer",
 ]
 
 _DIGEST: Final = b"ecgframe digest 1\0"
@@ -93,6 +95,22 @@ def digest(stream: str, type: int, form: int, payload: Buffer) -> bytes:
     hashed = sha256(_DIGEST + _named(stream) + bytes((type, form & _RECORD)))
     hashed.update(flat.view(0, flat.nbytes))
     return hashed.digest()
+
+
+def without_trailer(payload: memoryview) -> memoryview:
+    """Return a signed payload without its trailer, which is not verified.
+
+    Raises:
+        InvalidDataFormat: 0x200, check 11; less than 72 bytes.
+    """
+    end = payload.nbytes - TRAILER_SIZE
+    if end < 0:
+        raise _too_short(payload.nbytes)
+    return payload[:end]
+
+
+def _too_short(nbytes: int) -> InvalidDataFormat:
+    return InvalidDataFormat(f"a signed payload of {nbytes} bytes; it has {TRAILER_SIZE} at least", check=Check.PAYLOAD)
 
 
 def key_name(public: bytes) -> bytes:
@@ -420,9 +438,7 @@ class Verifier:
         flat = flatten(payload)
         end = flat.nbytes - TRAILER_SIZE
         if end < 0:
-            raise InvalidDataFormat(
-                f"a signed payload of {flat.nbytes} bytes; it has {TRAILER_SIZE} at least", check=Check.PAYLOAD
-            )
+            raise _too_short(flat.nbytes)
         name = bytes(flat.view(end, end + KEY_NAME_SIZE))
         signature = bytes(flat.view(end + KEY_NAME_SIZE, flat.nbytes))
         body = flat.view(0, end)

@@ -41,6 +41,7 @@ UPPER_FLOORS = {
     "records",
     "features",
     "frame_file",
+    "audit_events",
     "foreign_text",
     "value_count",
     "background",
@@ -82,7 +83,17 @@ LOADED_WHEN_ASKED = {
     "pylsl",
     "cryptography",
 }
-SESSION_MAY_IMPORT = {"session", "_core", "codec", "compression", "errors", "messages", "protocol"}
+SESSION_MAY_IMPORT = {
+    "session",
+    "_core",
+    "codec",
+    "compression",
+    "errors",
+    "messages",
+    "protocol",
+    "seal",
+    "signing",
+}
 CLIENT_MAY_IMPORT = {
     "client",
     "session",
@@ -91,10 +102,13 @@ CLIENT_MAY_IMPORT = {
     "background",
     "errors",
     "exact",
+    "audit_events",
     "foreign_text",
     "messages",
     "protocol",
     "libraries",
+    "seal",
+    "signing",
 }
 TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {
     "tools",

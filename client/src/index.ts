@@ -75,6 +75,7 @@ export {
   VERSIONS,
   type Version,
 } from "./protocol.js";
+export type { Asked } from "./service/access.js";
 export type {
   AttachedPublisher,
   PublishedOptions,
@@ -91,6 +92,7 @@ export {
   type PublishOptions,
   publisher,
 } from "./service/publisher.js";
+export { Sealing, type SealingOptions } from "./service/sealing.js";
 export type {
   StreamCallback,
   StreamMessage,
@@ -107,3 +109,4 @@ export {
   type Statistics,
   WebSocketBinaryService,
 } from "./service/websocket-binary.service.js";
+export type { SealCounts, SignatureCounts } from "./session/stream-seals.js";

@@ -236,9 +236,7 @@ describe("delivery", () => {
     await service.connect(url);
     await new Promise((resolve) => service.subscribe(STREAM, resolve));
     expect(calls).toBe(3);
-    expect(errors.map(({ error }) => error.message)).toEqual([
-      "no connection: the function protocols threw Error: no token",
-    ]);
+    expect(errors.map(({ error }) => error.message)).toEqual(["no connection: no URL or credentials: Error: no token"]);
   });
 });
 

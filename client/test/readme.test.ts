@@ -20,6 +20,8 @@ declare function draw(samples: ArrayLike<number | bigint>): void;
 declare function drawGap(stream: string, from: bigint, to: bigint): void;
 declare function showConnection(state: string): void;
 declare const alert: Record<string, unknown>;
+declare const secret: Uint8Array;
+declare function show(message: unknown): void;
 `;
 
 function compile(code: string): string {
@@ -38,7 +40,7 @@ function compile(code: string): string {
 }
 
 test("the examples compile", () => {
-  expect(EXAMPLES.length).toBe(3);
+  expect(EXAMPLES.length).toBe(4);
   expect(compile(EXAMPLES.join("\n"))).toBe("");
 });
 
@@ -73,6 +75,8 @@ test("the examples run", async () => {
     drawGap: () => expect.unreachable(),
     showConnection: (state: string) => states.push(state),
     alert: { kind: "asystole", timestamp: 1.5 },
+    secret: new Uint8Array(32),
+    show: () => expect.unreachable(),
   });
   await peer.do("publish_numbers", { stream: "ecg/1", first: 7, last: 8, leads: 12, samples: 3 });
   await until(() => drawn.length === 1);

@@ -1,7 +1,16 @@
 /** A server that follows a script, over a real WebSocket. */
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
-import { type EncodeOptions, type Message, MessageType, ProtocolHandler } from "../src/index.js";
+import type { DeferredFrame } from "../src/codec/protocol-handler.js";
+import {
+  type EncodeOptions,
+  Flag,
+  type Header,
+  type Message,
+  MessageType,
+  ProtocolError,
+  ProtocolHandler,
+} from "../src/index.js";
 
 const OFFER = {
   versions: [1, 2, 3],
@@ -17,6 +26,8 @@ export type Script = (talk: Talk) => Promise<void>;
 export class Talk {
   version: 1 | 2 | 3 = 1;
   closed: Promise<number>;
+  /** Sealed frames that were received. */
+  readonly sealed: DeferredFrame[] = [];
   readonly #socket: WebSocket;
   readonly #handler = new ProtocolHandler({ compression: null });
   readonly #messages: Message[] = [];
@@ -26,7 +37,12 @@ export class Talk {
     this.#socket = socket;
     socket.binaryType = "nodebuffer";
     socket.on("message", (data: Buffer) => {
-      this.#messages.push(...this.#handler.decodeAll(Uint8Array.from(data)));
+      const reading = { defers: ({ flags }: Header) => (flags & Flag.ENCRYPTED) !== 0 };
+      for (const { item, deferred } of this.#handler.frames(Uint8Array.from(data), undefined, undefined, reading)) {
+        if (item instanceof ProtocolError) throw item;
+        if (item) this.#messages.push(item);
+        if (deferred) this.sealed.push(deferred);
+      }
       this.#wake();
     });
     this.closed = new Promise((resolve) => socket.on("close", (code) => resolve(code)));

@@ -5,6 +5,7 @@ import { Flag, Form, type Version } from "../src/protocol.js";
 import { ClientSession, type SessionEvent } from "../src/session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../src/session/settings.js";
 import { NO_POSITIONS, type StreamPositions } from "../src/session/stream-book.js";
+import type { StreamSeals } from "../src/session/stream-seals.js";
 
 export const V4: readonly Version[] = [1, 2, 3, 4];
 export const STREAM = "ecg/1";
@@ -92,9 +93,9 @@ export class Client {
   readonly session: ClientSession;
   now = 0;
 
-  constructor(positions: StreamPositions = NO_POSITIONS, more: Partial<Settings> = {}) {
+  constructor(positions: StreamPositions = NO_POSITIONS, more: Partial<Settings> = {}, seals?: StreamSeals) {
     const settings = { ...DEFAULT_SETTINGS, versions: V4, capabilities: new Set(supported(V4)), ...more };
-    this.session = new ClientSession(settings, new SendClock(), positions);
+    this.session = new ClientSession(settings, new SendClock(), positions, seals);
     this.session.start(this.now);
   }
 

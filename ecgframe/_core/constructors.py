@@ -32,5 +32,7 @@ def message(
     stream_id: int | None = None,
     sequence: int | None = None,
     form: Form | int | None = None,
+    stale: bool = False,
+    signature: str | None = None,
 ) -> None:
     """Have the signature of ``Message.__init__``."""

@@ -9,6 +9,8 @@ cdef class Message:
     cdef readonly int version
     cdef public object data
     cdef public Py_ssize_t nbytes
+    cdef public bint stale
+    cdef public object signature
     cdef int number              # number of the type
     cdef int bits                # of the flags
     cdef bint stamped

@@ -14,6 +14,8 @@ class Message:
     __signature__: ClassVar[Signature]
     data: Any
     nbytes: int
+    stale: bool
+    signature: str | None
     @property
     def type(self) -> MessageType: ...
     @property
@@ -41,6 +43,8 @@ class Message:
         stream_id: int | None = None,
         sequence: int | None = None,
         form: Form | int | None = None,
+        stale: bool = False,
+        signature: str | None = None,
     ) -> None: ...
 
 def message_of(header: Header, data: Any, nbytes: int) -> Message: ...

@@ -33,6 +33,8 @@ cdef class Message:
         sequence: number of the message in its stream, 0 for none; None before V4. The ``sequence`` in the data of a
             message is a different number, which the publisher counts.
         form: ``Form`` bits, the encoding of the payload; None before V4.
+        stale: whether a message of a sealed stream is older than its viewer allows; see ``Client.subscribe``.
+        signature: "valid" or "unknown signer" of a signed message, if the client knows signers; otherwise None.
 
     Raises:
         ValueError: the type does not exist; flags or form are not one byte; or a stream, sequence or form before V4.
@@ -41,7 +43,8 @@ cdef class Message:
     __signature__ = DeclaredSignature(constructor)
 
     def __init__(
-        self, type, data, int version, flags, timestamp, Py_ssize_t nbytes=0, stream_id=None, sequence=None, form=None
+        self, type, data, int version, flags, timestamp, Py_ssize_t nbytes=0, stream_id=None, sequence=None, form=None,
+        bint stale=False, signature=None
     ):
         self.number = as_byte(type, "message type")
         if TYPES[self.number] is None:
@@ -52,6 +55,8 @@ cdef class Message:
         self.stamped = timestamp is not None
         self.stamp = <uint64_t>index(timestamp) if self.stamped else 0
         self.nbytes = nbytes
+        self.stale = stale
+        self.signature = signature
         if version < 4:
             if stream_id is not None or sequence is not None or form is not None:
                 raise ValueError(f"a V{version} message has neither stream_id nor sequence nor form; V4 has")
@@ -97,7 +102,7 @@ cdef class Message:
     def __reduce__(self):
         return Message, (
             self.type, self.data, self.version, self.flags, self.timestamp, self.nbytes, self.stream_id, self.sequence,
-            self.form,
+            self.form, self.stale, self.signature,
         )
 
     def __repr__(self):

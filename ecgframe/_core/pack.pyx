@@ -31,7 +31,7 @@ from uuid import UUID
 import numpy as np
 
 from .readable import (
-    datetime_text, is_sample_dtype, kind_name, may_be_wrapper, scalar_dtype, true_int, true_item,
+    datetime_text, is_masked_array, is_sample_dtype, kind_name, may_be_wrapper, scalar_dtype, true_int, true_item,
     true_str, unreadable, uuid_text, with_path,
 )
 from .with_entry import WithEntry
@@ -66,7 +66,6 @@ cdef Py_ssize_t VALUES_OF_NDARRAY = NDARRAY_VALUES
 
 cdef object ISOFORMAT = datetime.isoformat
 cdef type ndarray = np.ndarray
-cdef type masked_array = np.ma.MaskedArray
 cdef type generic = np.generic
 cdef type datetime_type = datetime
 cdef type uuid_type = UUID
@@ -191,7 +190,7 @@ cdef int pack_rarer(Writer* w, value) except -1:
     if isinstance(value, bytearray) or PyType_IsSubtype(type(value), memoryview_type):
         return pack_buffer(w, value)
     if PyType_IsSubtype(type(value), ndarray):
-        if PyType_IsSubtype(type(value), masked_array):
+        if is_masked_array(value):
             raise TypeError(f"{where(w)}: a masked array would lose its mask; fill it first, with filled()")
         count_towards_limit(w, VALUES_OF_NDARRAY)
         return pack_ndarray(w, np.asarray(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -32,6 +33,16 @@ _USUAL_LENGTHS: Final = frozenset({19, 25, 26, 32})
 def is_sample_dtype(dtype: np.dtype[Any]) -> bool:
     """Return True if samples of this dtype can be sent."""
     return dtype.num in SAMPLE_NUMBERS and dtype.itemsize <= MAX_SAMPLE_SIZE
+
+
+def is_masked_array(value: object) -> bool:
+    """Return True if the value is a masked array, even if a subclass calls itself something else.
+
+    There is no masked array before somebody has imported ``numpy.ma``. Importing it here would be a quarter of the time
+    that importing this package takes.
+    """
+    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    return masked_array is not None and issubclass(type(value), masked_array)
 
 
 def scalar_dtype(value: np.generic) -> np.dtype[Any]:

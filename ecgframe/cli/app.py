@@ -4,17 +4,21 @@ from typing import Annotated
 
 import typer
 
+from .audit import EPILOG as AUDIT_EXAMPLES
+from .audit import audit
 from .bridge import bridge
 from .compare import compare
 from .conformance import EPILOG as CONFORMANCE_EXAMPLES
 from .conformance import conformance
-from .console import GatedGroup
 from .decode import decode
 from .encode import encode
 from .errors import EPILOG as ERRORS_EXAMPLES
 from .errors import errors
+from .gated_group import GatedGroup
 from .inspect import EPILOG as INSPECT_EXAMPLES
 from .inspect import inspect
+from .keys import keys
+from .own_version import own_version
 from .proxy import EPILOG as PROXY_EXAMPLES
 from .proxy import proxy
 from .record import EPILOG as RECORD_EXAMPLES
@@ -24,7 +28,6 @@ from .replay import replay
 from .serve import serve
 from .sizes import EPILOG as SIZES_EXAMPLES
 from .sizes import sizes
-from .terminal import own_version
 from .top import EPILOG as TOP_EXAMPLES
 from .top import top
 from .watch import watch
@@ -68,6 +71,7 @@ app.command(rich_help_panel=LIVE)(serve)
 app.command(rich_help_panel=LIVE)(watch)
 app.command(rich_help_panel=LIVE, epilog=RECORD_EXAMPLES)(record)
 app.command(rich_help_panel=LIVE, epilog=TOP_EXAMPLES)(top)
+app.add_typer(keys, name="keys", rich_help_panel=LIVE)
 app.add_typer(bridge, name="bridge", rich_help_panel=LIVE)
 app.command(rich_help_panel=WIRE, epilog=INSPECT_EXAMPLES)(inspect)
 app.command(rich_help_panel=WIRE, epilog=SIZES_EXAMPLES)(sizes)
@@ -75,6 +79,7 @@ app.command(rich_help_panel=WIRE, epilog=WIRESHARK_EXAMPLES)(wireshark)
 app.command(rich_help_panel=WIRE, epilog=PROXY_EXAMPLES)(proxy)
 app.command(rich_help_panel=WIRE, epilog=REPLAY_EXAMPLES)(replay)
 app.command(rich_help_panel=WIRE, epilog=ERRORS_EXAMPLES)(errors)
+app.command(rich_help_panel=WIRE, epilog=AUDIT_EXAMPLES)(audit)
 app.command(rich_help_panel=WIRE, epilog=CONFORMANCE_EXAMPLES)(conformance)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ssl import SSLContext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..protocol import MAX_STREAM_NAME
 from ..tools import ToolError
+from .options import positive
 from .places import server_address
-from .terminal import positive
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Server = Annotated[
     str,

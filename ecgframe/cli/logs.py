@@ -13,6 +13,7 @@ from ..foreign_text import printable, printable_lines
 from ..libraries import library
 
 OWN = "ecgframe"
+AUDIT = "ecgframe.audit"
 WEBSOCKETS = "websockets"
 
 
@@ -41,8 +42,9 @@ def log_to_stderr(level: LogLevel, as_json: bool) -> Iterator[None]:
     handler.setFormatter(_json_lines() if as_json else _lines())
     if level is not LogLevel.DEBUG:
         handler.addFilter(_is_not_failed_handshake)
-    root, own = logging.getLogger(), logging.getLogger(OWN)
-    before = root.level, own.level
+    root, own, audit = logging.getLogger(), logging.getLogger(OWN), logging.getLogger(AUDIT)
+    before = root.level, own.level, audit.level
+    audit.setLevel(logging.WARNING)  # it is a log of its own
     root.addHandler(handler)
     root.setLevel(logging.INFO if level is LogLevel.DEBUG else logging.WARNING)
     own.setLevel(level.upper())
@@ -52,6 +54,7 @@ def log_to_stderr(level: LogLevel, as_json: bool) -> Iterator[None]:
         root.removeHandler(handler)
         root.setLevel(before[0])
         own.setLevel(before[1])
+        audit.setLevel(before[2])
 
 
 class _PrintableLines(logging.Formatter):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import say
+if TYPE_CHECKING:
+    import ssl
 
 Ca = Annotated[
     Path | None,
@@ -29,11 +29,12 @@ def trusted_by(url: str | None, ca: Path | None, insecure: bool) -> ssl.SSLConte
         ToolError: the file contains no certificate.
         OSError: the file cannot be read.
     """
-    from ..tools.connecting import SECURE, trust  # noqa: PLC0415 - only for commands that connect
-
-    option = "--insecure" if insecure else "--ca"
     if ca is None and not insecure:
         return None
+    from ..tools.connecting import SECURE, trust  # noqa: PLC0415 - only for commands that connect
+    from .console import say  # noqa: PLC0415 - as above
+
+    option = "--insecure" if insecure else "--ca"
     if ca is not None and insecure:
         raise typer.BadParameter("cannot be combined with --insecure", param_hint="--ca")
     if url is None or not url.startswith(tuple(f"{scheme}://" for scheme in SECURE)):

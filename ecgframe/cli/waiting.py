@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from ..foreign_text import printable
 from .console import Terminal
 
@@ -50,6 +48,8 @@ def _tell(what: str, done: threading.Event) -> None:
             logger.info("%s, for %.0f s so far", what, time.monotonic() - begin)
             done.wait(BETWEEN)
         return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - only then
+
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as line:
         line.add_task(printable(what), total=None)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ..private_files import whole_file
-from .console import say
+from .options import Force
+from .overwriting import refuse_to_overwrite
+from .own_version import own_version
+from .plain_errors import plain_errors
 from .standard_streams import STREAM
-from .terminal import Force, own_version, plain_errors, refuse_to_overwrite
 
 EPILOG = """\
 **ecgframe wireshark --install** installs it for this user; then restart Wireshark.
@@ -44,7 +45,9 @@ def wireshark(
     error code. It decodes WebSocket messages on port 8765, those of the subprotocol ecgframe, and others that look
     like frames.
     """
-    from ..tools.dissector import FILE_NAME, dissector, plugin_folder  # noqa: PLC0415 - only for this command
+    from ..private_files import whole_file  # noqa: PLC0415 - only for this command
+    from ..tools.dissector import FILE_NAME, dissector, plugin_folder  # noqa: PLC0415 - as above
+    from .console import say  # noqa: PLC0415 - as above
 
     if folder is not None and not install:
         raise typer.BadParameter("requires --install", param_hint="--folder")

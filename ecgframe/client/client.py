@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.client import backoff
 
 from ..foreign_text import gated_logger
+from ..libraries import library
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Flag, MessageType
 from ..session import (
     Acknowledged,
     ErrorReceived,
     Event,
     FrameRefused,
+    FramesUnopened,
+    KeyMissing,
     Negotiated,
     Numbered,
     Received,
     RoundTrip,
+    SealedStreams,
     Settings,
     SubscriptionAnswered,
     Undelivered,
 )
+from ..session.sealed_streams import STALE_AFTER, can_open
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
+from ..signing import Verifier
+from .access import Access
 from .backoff import as_error
 from .callbacks import call_safely
 from .clock_offset import ClockOffset
@@ -34,11 +42,15 @@ from .reconnecting import ReconnectingConnection, State
 from .subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
+    from websockets.datastructures import HeadersLike
+
     from ..errors import ProtocolError
+    from ..seal import Keyring
+    from .access import Asked
     from .connection import Connection
     from .cursor import Gap
     from .message_queue import MessageQueue
@@ -54,12 +66,16 @@ DEFAULT_TIMEOUT: Final = 30.0
 
 
 def connect(
-    url: str,
+    url: Asked[str],
     *,
+    token: Asked[str | None] = None,
+    additional_headers: Asked[HeadersLike | None] = None,
     settings: Settings | None = None,
     reconnect: bool = True,
     on_state: Callable[[State], object] | None = None,
     on_error: Callable[[ProtocolError], object] | None = None,
+    keys: Keyring | None = None,
+    signers: Iterable[bytes] | None = None,
     **websockets_options: Any,
 ) -> Client:
     """Create a client for the server at a URL. It connects when its ``async with`` block is entered.
@@ -72,15 +88,29 @@ def connect(
     between attempts are random and increase, as in the ``websockets`` library. The client does not retry the first
     connection, nor a server that refuses it: one that closes with 1008 or has no version in common.
 
+    The URL, the token and the headers may be functions, also async ones: they are called before each attempt, so that
+    it has credentials which are valid then. If the server refuses them (ERROR 0x202, or HTTP status 401), the client
+    asks for new ones once, also for the first connection. If a function raises while the client reconnects, it tries
+    again later.
+
+    >>> async with ecgframe.connect("wss://monitor.example/ws", token=fresh_token) as client: ...
+
     Args:
         url: "ws://..." or "wss://...".
+        token: bearer token for the header ``Authorization``. The client shows it nowhere.
+        additional_headers: headers of the request, as ``websockets`` takes them.
         settings: versions, capabilities, limits and intervals of this side.
         reconnect: False to end when the first connection is lost.
         on_state: called with each new state, for example to show that the connection is lost.
         on_error: called with each error that the server reports, and with each error in its frames. An exception in
             either callback is passed to the exception handler of the event loop, and the client continues.
-        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``additional_headers``,
-            ``subprotocols``, ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
+        keys: keys with which sealed streams are opened. They take precedence over keys that the server hands out, and a
+            stream with such a key is accepted only sealed. Without it, keys of the server are used.
+        signers: public Ed25519 keys, 32 bytes each, whose signatures are verified: then ``Message.signature`` is
+            "valid", or "unknown signer" for those of others. ``Settings.require_signature`` refuses messages that none
+            of them has signed.
+        websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``subprotocols``,
+            ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
             ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
             its own heartbeat, and a WebSocket ping cannot distinguish a dead server from a slow application.
 
@@ -89,10 +119,14 @@ def connect(
     """
     return Client(
         url,
+        token=token,
+        additional_headers=additional_headers,
         settings=settings,
         reconnect=reconnect,
         on_state=on_state,
         on_error=on_error,
+        keys=keys,
+        signers=signers,
         **websockets_options,
     )
 
@@ -105,30 +139,44 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: Asked[str],
         *,
+        token: Asked[str | None] = None,
+        additional_headers: Asked[HeadersLike | None] = None,
         settings: Settings | None = None,
         reconnect: bool = True,
         on_state: Callable[[State], object] | None = None,
         on_error: Callable[[ProtocolError], object] | None = None,
+        keys: Keyring | None = None,
+        signers: Iterable[bytes] | None = None,
         **websockets_options: Any,
     ) -> None:
         self._settings = settings or Settings()
+        if can_open():
+            self._settings = self._settings.with_encryption
+        elif keys is not None:
+            library("cryptography", extra="seal", purpose="opening sealed streams")
+        verifier = None
+        if signers is not None:
+            verifier = Verifier(signers)
+            self._settings = self._settings.with_signing
+        self._sealed = sealed = SealedStreams(keys, time.time, verifier)
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)
-        self._subscriptions = Subscriptions(delays)
+        self._subscriptions = Subscriptions(delays, sealed)
         self._offset = ClockOffset()
         self._outbound = Outbound()
         self._publishers: dict[str, Publisher] = {}
         self._latest_id = 0
         self._reconnecting = ReconnectingConnection(
-            url,
+            Access(url, token, additional_headers),
             self._settings,
             reconnect=reconnect,
             on_event=self._on_event,
             lost=self._disconnected,
             was_refused=self._subscriptions.was_refused,
+            sealed=sealed,
             entered=self._entered,
             options=websockets_options,
         )
@@ -183,6 +231,8 @@ class Client:
         *,
         capacity: int = WAITING,
         on_gap: Callable[[Gap], object] | None = None,
+        sealed: bool = False,
+        stale_after: float = STALE_AFTER,
     ) -> Subscription:
         """Subscribe to a stream. The result iterates over its messages, and is a context manager that unsubscribes.
 
@@ -205,22 +255,36 @@ class Client:
             capacity: number of messages that may wait before the client stops reading.
             on_gap: called with each ``Gap`` when the iterator reaches it. Its exceptions go to the event loop's
                 exception handler, and the iterator goes on.
+            sealed: whether to accept the stream only sealed. Without it, a stream is accepted in plain until a key of
+                it is known, so whoever controls the connection could remove the sealing.
+            stale_after: age in seconds from which on a message of a sealed stream has ``Message.stale``, by the clock
+                of this computer and the message's ``timestamp``. Sealing does not prove that a message is new.
 
         The iterator ends when the stream is unsubscribed or the client closed. It raises:
             PermissionDenied: 0x203, this client may not subscribe to that stream.
+            AuthenticationFailed: 0x202, the stream is sealed and this client cannot open it, or it is to be sealed and
+                the server does not agree.
             RateLimitExceeded: 0x204, this client has too many subscriptions.
             ConnectionLost: the client does not reconnect any more.
 
         Raises:
-            ValueError: the name is empty or too long, the capacity is below 1, or there is a subscription already.
+            ValueError: the name is empty or too long, the capacity is below 1, ``stale_after`` is not above 0, or there
+                is a subscription already.
             TypeError: ``since`` is neither an int nor a datetime.
             ConnectionLost: the client is closed.
         """
         self._reconnecting.check_open()
         if not 0 < len(stream) <= MAX_STREAM_NAME:
             raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
+        if not stale_after > 0:
+            raise ValueError(f"stale_after is a number of seconds above 0, not {stale_after}")
         return self._subscriptions.subscribe(
-            stream, since=_since(since), capacity=_checked_capacity(capacity), on_gap=on_gap
+            stream,
+            since=_since(since),
+            capacity=_checked_capacity(capacity),
+            on_gap=on_gap,
+            sealed=sealed,
+            stale_after=stale_after,
         )
 
     async def unsubscribe(self, stream: str) -> None:
@@ -281,11 +345,15 @@ class Client:
             TimeoutError: there was no connection, or no space, for that long.
             NotAcknowledged: it was sent ``Settings.acknowledgement_attempts`` times without an acknowledgement.
             ConnectionLost: the client is closed, or does not reconnect any more.
-            ValueError: it is not a data message, or the server does not support acknowledgements (before V3).
+            ValueError: it is not a data message, its stream is to be sealed, or the server does not support
+                acknowledgements (before V3).
             TypeError, OverflowError, ProtocolError: the payload cannot be encoded; see ``Codec.encode``.
         """
         if type not in DATA_TYPES:
             raise ValueError(f"{MessageType(type).name} is not a data message: the client sends it by itself")
+        stream = data.get("stream") if isinstance(data, dict) else None
+        if isinstance(stream, str) and self._sealed.has_own_keys(stream):
+            raise ValueError(f"there is a key of the stream {stream!r}: Client.publisher seals what is published on it")
         wanted = Flag(flags) | (Flag.ACK_REQUIRED if acknowledged else Flag(0))
         timestamp = self._reconnecting.wall_clock_us()
         attempts = 0
@@ -330,6 +398,10 @@ class Client:
         many messages, and viewers of version 4 see the same number. Another client that opens the stream ends this
         publisher.
 
+        If the application has a key of the stream (``connect(keys=...)``), the messages are sealed end to end: the
+        server and everything behind it needs no key, and viewers need one of their own. Then each message needs a
+        ``timestamp``, and a server that takes no sealed messages ends the publisher with ``AuthenticationFailed``.
+
         Over a connection to a server before version 4, messages are sent as by ``send_message``: those that are in
         transit when the connection is lost are lost. Messages that wait in memory then wait for version 4.
 
@@ -360,6 +432,7 @@ class Client:
             memory_frames=memory_frames,
             memory_bytes=memory_bytes,
             on_lost=on_lost,
+            keyring=self._sealed.keyring if self._sealed.has_own_keys(stream) else None,
             wall_clock_us=self._reconnecting.wall_clock_us,
             send_message=self.send_message,
             forget=self._forget_publisher,
@@ -415,7 +488,8 @@ class Client:
         """Counters of all connections, and measurements, as plain values.
 
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
-        (frames that this client refused) and ``errors`` (ERRORs from the server) are by code.
+        (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
+        sealed frames that were opened, and those that were not, by the reason.
         """
         counters = self._reconnecting.counters
         return {
@@ -431,8 +505,10 @@ class Client:
             "refused": dict(counters.refused),
             "errors": dict(counters.errors),
             "dropped": counters.dropped,
+            "fragments": {"sent": counters.fragments_sent, "received": counters.fragments_received},
             "resent": counters.resent,
             "undelivered": counters.undelivered,
+            "sealed": dict(counters.sealed),
             "unclaimed": self._subscriptions.unclaimed,
             "publishers": {publisher.stream: publisher.stats() for publisher in self._publishers.values()},
             "subscriptions": {subscription.stream: subscription.stats() for subscription in self._subscriptions},
@@ -493,6 +569,14 @@ class Client:
     def _on_numbered(self, connection: Connection, event: Numbered) -> None:
         self._subscriptions.pass_template(event.message, connection, event.stream)
 
+    def _on_key_missing(self, connection: Connection, event: KeyMissing) -> None:
+        log.info("a frame of %s is sealed with the unknown key %d", event.stream or "a stream", event.key_id)
+        self._subscriptions.key_missing(event.stream, connection)
+
+    def _on_unopened(self, connection: Connection, event: FramesUnopened) -> None:
+        log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, event.stream or "a stream")
+        self._subscriptions.unopened(event)
+
     def _on_round_trip(self, connection: Connection, event: RoundTrip) -> None:
         self._offset.add(event)
 
@@ -525,6 +609,8 @@ _EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = 
     ErrorReceived: Client._on_error_received,
     FrameRefused: Client._on_refused,
     Numbered: Client._on_numbered,
+    KeyMissing: Client._on_key_missing,
+    FramesUnopened: Client._on_unopened,
     RoundTrip: Client._on_round_trip,
     Acknowledged: Client._on_acknowledged,
     Undelivered: Client._on_undelivered,

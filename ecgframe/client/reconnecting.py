@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.client import connect as open_websocket
 from websockets.client import process_exception
+from websockets.exceptions import InvalidStatus
 
 from .._core import Clock
 from ..foreign_text import gated_logger
+from ..protocol import ErrorCode
 from ..session import ClientSession, Counters, Settings
 from .backoff import Backoff, given_up
 from .connection import URGENT_RESERVE, Connection
 from .errors import ConnectionLost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable, Iterator
 
     from websockets.asyncio.client import ClientConnection
 
-    from ..session import StreamOf
+    from ..errors import ProtocolError
+    from ..session import SealedStreams, StreamOf
+    from .access import Access
     from .connection import OnEvent
 
 log = gated_logger("ecgframe.client")
+
+OPEN_TIMEOUT: Final = 10.0
+"""Seconds that opening a connection may take by default: its URL and credentials, and then the handshake."""
+
+_UNAUTHORIZED: Final = 401
+"""HTTP status of a server that refuses the credentials before the WebSocket is open."""
 
 
 class State(StrEnum):
@@ -44,14 +52,15 @@ class ReconnectingConnection:
     """The task that opens connections, one after the other. See ``connect`` for the other arguments.
 
     Args:
+        access: the address and the credentials, asked for before each attempt.
         on_event: called with each event of each connection.
         options: options of ``websockets.asyncio.client.connect``, and ``reconnect_delays``.
         lost: called when a connection ends.
         was_refused: returns whether a refused, numbered message was refused over an earlier connection as well.
+        sealed: the keys of the application, and the positions of sealed streams.
         entered: called with each new state.
 
     Attributes:
-        address: the URL without user, password and query, for logs.
         wall_clock_us: returns strictly increasing microseconds since 1970.
         state: see ``State``.
         connections: number of connections that got through the negotiation.
@@ -61,25 +70,25 @@ class ReconnectingConnection:
 
     def __init__(
         self,
-        url: str,
+        access: Access,
         settings: Settings,
         *,
         reconnect: bool,
         on_event: OnEvent,
         lost: Callable[[], None],
         was_refused: Callable[[StreamOf, int], bool],
+        sealed: SealedStreams,
         entered: Callable[[State], None],
         options: dict[str, Any],
     ) -> None:
         if "compression" in options:
             raise TypeError("compression is not an option: payloads are compressed already, see Settings.compression")
-        self.address = _without_secrets(url)
         self.wall_clock_us = Clock().next
         self.state = State.NEW
         self.connections = 0
         self.connection: Connection | None = None
         self.failure: Exception | None = None
-        self._url = url
+        self._access = access
         # More than the limit at which senders wait: for the message then added, and for urgent and control messages.
         self._settings = replace(
             settings,
@@ -90,18 +99,27 @@ class ReconnectingConnection:
         self._on_event = on_event
         self._lost = lost
         self._was_refused = was_refused
+        self._sealed = sealed
         self._entered = entered
         self._is_transient = options.pop("process_exception", process_exception)
         self._options: dict[str, Any] = {
             "ping_interval": None,
+            "open_timeout": OPEN_TIMEOUT,
             "close_timeout": 5.0,
             "max_size": settings.max_payload + settings.header_size + settings.batch_bytes,
             **options,
         }
+        self._delays: Callable[[], Iterator[float]] = self._options.pop("reconnect_delays")
+        self._has_asked_again = False
         self._counters = Counters()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._leaving = False
+
+    @property
+    def address(self) -> str:
+        """The URL without user, password and query, for logs."""
+        return self._access.address
 
     @property
     def counters(self) -> Counters:
@@ -127,6 +145,7 @@ class ReconnectingConnection:
 
     def established(self) -> None:
         """Note that the negotiation over the current connection is complete."""
+        self._has_asked_again = False
         if self.state is not State.CONNECTED:  # not after a late negotiation with an assumed version
             self.connections += 1
             self._enter(State.CONNECTED)
@@ -199,29 +218,49 @@ class ReconnectingConnection:
             self._finish(failure)
 
     async def _stay_connected(self) -> None:
-        backoff = Backoff(self._options["reconnect_delays"])
-        connector = open_websocket(self._url, compression=None, process_exception=self._judge, **self._options)
-        # Its iterator is an async generator, which has to be closed.
-        websockets = cast("AsyncGenerator[ClientConnection]", aiter(connector))
-        async with aclosing(websockets):
-            async for websocket in websockets:
+        backoff = Backoff(self._delays)
+        while True:
+            async with await self._open() as websocket:
                 connection = await self._converse(websocket)
-                if self._leaving:
-                    return
-                code, reason = connection.ending
-                if lost := self._given_up(connection):
-                    raise lost
-                pause = backoff.pause(connection.lasted, closed=code is not None)
-                closed = "" if code is None else f"closed with {code}: "
-                log.info(
-                    "lost the connection to %s (%s%s); reconnecting in %.1f s", self.address, closed, reason, pause
-                )
-                self._enter(State.RECONNECTING)
-                await asyncio.sleep(pause)
+            if self._leaving:
+                return
+            code, reason = connection.ending
+            if lost := self._given_up(connection):
+                raise lost
+            pause = backoff.pause(connection.lasted, closed=code is not None)
+            closed = "" if code is None else f"closed with {code}: "
+            log.info("lost the connection to %s (%s%s); reconnecting in %.1f s", self.address, closed, reason, pause)
+            self._enter(State.RECONNECTING if self.connections else State.CONNECTING)
+            await asyncio.sleep(pause)
+
+    async def _open(self) -> ClientConnection:
+        """Open a WebSocket, in several attempts if that failed for a reason that may pass.
+
+        Raises:
+            Exception: further attempts are useless.
+        """
+        delays, pause = self._delays(), 0.0
+        while True:
+            try:
+                url, headers = await self._access.ask(self._options["open_timeout"])
+            except Exception as error:
+                if not self.connections:
+                    raise
+                problem = f"no URL or credentials: {error!r}"
+            else:
+                try:
+                    return await open_websocket(url, compression=None, additional_headers=headers, **self._options)
+                except Exception as error:
+                    if failure := self._judge(error):
+                        raise failure from error
+                    problem = str(error)
+            pause = next(delays, pause)
+            log.info("cannot connect to %s (%s); trying again in %.1f s", self.address, problem, pause)
+            await asyncio.sleep(pause)
 
     async def _converse(self, websocket: ClientConnection) -> Connection:
         """Use a connection until it ends."""
-        session = ClientSession(self._settings, self.wall_clock_us, was_refused=self._was_refused)
+        session = ClientSession(self._settings, self.wall_clock_us, was_refused=self._was_refused, sealed=self._sealed)
         connection = Connection(websocket, session, self._on_event, close_timeout=self._options["close_timeout"])
         self.connection = connection
         try:
@@ -235,6 +274,8 @@ class ReconnectingConnection:
 
     def _judge(self, error: Exception) -> Exception | None:
         """Return None if an attempt to connect may be repeated, else the error to raise."""
+        if isinstance(error, InvalidStatus) and error.response.status_code == _UNAUTHORIZED and self._may_ask_again():
+            return None
         if not self.connections:
             return error
         if self._is_transient(error) is None:
@@ -243,9 +284,18 @@ class ReconnectingConnection:
 
     def _given_up(self, connection: Connection) -> ConnectionLost | None:
         code, reason = connection.ending
+        if _is_unauthenticated(connection.said) and self._reconnect and self._may_ask_again():
+            return None
         if not (self._reconnect and self.connections):
             return ConnectionLost(reason, code=code, error=connection.said)
         return given_up(code, reason, connection.said)
+
+    def _may_ask_again(self) -> bool:
+        """Return True once after refused credentials, if the next attempt may have others."""
+        if not self._access.is_asked or self._has_asked_again:
+            return False
+        self._has_asked_again = True
+        return True
 
     def _finish(self, failure: Exception | None) -> None:
         if self.state is not State.CLOSED:
@@ -263,7 +313,5 @@ class ReconnectingConnection:
         self._entered(state)
 
 
-def _without_secrets(url: str) -> str:
-    """The URL without user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def _is_unauthenticated(said: ProtocolError | None) -> bool:
+    return said is not None and said.code is ErrorCode.AUTHENTICATION_FAILED

@@ -8,9 +8,11 @@ from contextlib import suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..errors import AuthenticationFailed, ProtocolError
 from ..foreign_text import gated_logger
-from ..protocol import ErrorCode
-from ..session import ErrorReceived, StreamOf, SubscriptionAnswered, microseconds
+from ..protocol import Capability, ErrorCode
+from ..session import ErrorReceived, FramesUnopened, StreamOf, SubscriptionAnswered, microseconds
+from ..session.sealed_streams import STALE_AFTER
 from .backoff import as_error
 from .message_queue import MessageQueue, Pressure, QueuedItem
 from .subscription import Subscription
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..codec import Message
+    from ..session import SealedStreams
     from .connection import Connection
     from .cursor import Gap
 
@@ -35,14 +38,16 @@ class Subscriptions:
     Args:
         delays: returns an iterator of delays in seconds, before each new SUBSCRIBE to a server that cannot serve a
             stream at the moment.
+        sealed: the keys of the application, and the positions of sealed streams.
 
     Attributes:
         unclaimed: number of messages of no subscription that were discarded, because ``Client.messages`` is not in use.
     """
 
-    def __init__(self, delays: Callable[[], Iterator[float]]) -> None:
+    def __init__(self, delays: Callable[[], Iterator[float]], sealed: SealedStreams) -> None:
         self.unclaimed = 0
         self._delays = delays
+        self._sealed = sealed
         self._connection: Connection | None = None
         self._subscriptions: dict[str, weakref.ref[Subscription]] = {}
         self._others: weakref.ref[MessageQueue] | None = None
@@ -56,7 +61,14 @@ class Subscriptions:
     # --- what the application does ---
 
     def subscribe(
-        self, stream: str, *, since: int | datetime | None, capacity: int, on_gap: Callable[[Gap], object] | None
+        self,
+        stream: str,
+        *,
+        since: int | datetime | None,
+        capacity: int,
+        on_gap: Callable[[Gap], object] | None,
+        sealed: bool = False,
+        stale_after: float = STALE_AFTER,
     ) -> Subscription:
         """Create a subscription, and send SUBSCRIBE if there is a connection.
 
@@ -67,6 +79,7 @@ class Subscriptions:
             if held() is not None:
                 raise ValueError(f"there is a subscription of {stream!r} already: share it, or unsubscribe first")
             self._leave_stream(stream)
+        self._sealed.begin(stream, is_required=sealed, stale_after=stale_after)
         subscription = Subscription(self, stream, since=since, capacity=capacity, on_gap=on_gap)
         self._subscriptions[stream] = weakref.ref(subscription, self._when_forgotten(subscription.number, stream))
         if self._connection:
@@ -196,10 +209,29 @@ class Subscriptions:
             self._handle_unrequested(stream, answer)
 
     def _handle_unrequested(self, stream: str, answer: SubscriptionAnswered) -> None:
-        """Process an answer without a request: the server has begun another epoch."""
+        """Process an answer without a request: another epoch, or the end of a right."""
         subscription = self.find(stream)
-        if subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
+        if subscription and answer.status == "denied" and answer.code is not None:
+            self._handle_answer(subscription, answer)
+        elif subscription and answer.epoch is not None and answer.next is not None and answer.timestamp is not None:
             subscription.changed(answer.epoch, answer.next, answer.timestamp, answer.ended)
+
+    def key_missing(self, stream: str | None, connection: Connection) -> None:
+        """Ask for a key that is not known, by a SUBSCRIBE with the present position."""
+        if stream is None:  # only the key would tell
+            wanting = [one for one in self if not self._sealed.has_own_keys(one.stream)]
+        else:
+            found = self.find(stream)
+            wanting = [] if found is None or self._sealed.has_own_keys(stream) else [found]
+        for subscription in wanting:
+            if subscription.status == "subscribed" and subscription.stream not in connection.asked:
+                self._ask(subscription, connection)
+
+    def unopened(self, event: FramesUnopened) -> None:
+        """Note that sealed frames are lost. Where they have numbers, the next message shows that."""
+        candidates = list(self)
+        if not event.is_numbered and len(candidates) == 1:
+            candidates[0].dropped_by_server(event.start, event.stop, event.frames, timed=True)
 
     def dropped(self, error: ErrorReceived, connection: Connection) -> bool:
         """Process an ERROR if it is a drop notice.
@@ -219,6 +251,11 @@ class Subscriptions:
 
     def _ask(self, subscription: Subscription, connection: Connection) -> None:
         stream = subscription.stream
+        if self._sealed.is_required(stream) and Capability.ENCRYPTION not in connection.session.capabilities:
+            self._give_up(
+                subscription, AuthenticationFailed(f"{stream!r} is to be sealed, but {_why_not_sealed(connection)}")
+            )
+            return
         connection.asked.add(stream)
         if connection.session.negotiated:
             epoch, after = subscription.numbers.place() or (None, None)
@@ -235,10 +272,16 @@ class Subscriptions:
         if answer.code is None and subscription.was_granted:
             self._ask_later(subscription)
             return
-        del self._subscriptions[subscription.stream]
-        self._forget_pressure(subscription.number)
         code = ErrorCode.PERMISSION_DENIED if answer.code is None else answer.code
-        subscription.end(as_error(code, f"the server denied the stream {answer.stream!r}"), status="denied")
+        reason = "" if answer.reason is None else f": {answer.reason}"
+        self._give_up(subscription, as_error(code, f"the server denied the stream {answer.stream!r}{reason}"))
+
+    def _give_up(self, subscription: Subscription, error: ProtocolError) -> None:
+        """End a subscription that the server does not serve."""
+        del self._subscriptions[subscription.stream]
+        self._sealed.end(subscription.stream)
+        self._forget_pressure(subscription.number)
+        subscription.end(error, status="denied")
 
     def _ask_later(self, subscription: Subscription) -> None:
         """Subscribe again later, as a server that granted it and now denies it without a code may recover."""
@@ -262,6 +305,7 @@ class Subscriptions:
 
     def _leave_stream(self, stream: str) -> None:
         del self._subscriptions[stream]
+        self._sealed.end(stream)
         connection = self._connection
         if connection is None:
             return
@@ -294,6 +338,13 @@ class Subscriptions:
     def _note_pressure(self) -> None:
         if self._connection:
             self._connection.note_pressure(max(self._pressures.values(), default=Pressure.ROOM))
+
+
+def _why_not_sealed(connection: Connection) -> str:
+    """Return why a connection has no capability ``encryption``, for a person."""
+    if Capability.ENCRYPTION not in connection.session.settings.capabilities:
+        return 'this client cannot open sealed payloads: pip install "ecgframe[seal]"'
+    return "the server does not offer the capability 'encryption'"
 
 
 def _drop_notice(error: ErrorReceived) -> tuple[str, int, int, int] | None:

@@ -470,6 +470,20 @@ class Template:
             self._numeric = fields, _to_copy(fields)
         return self._numeric
 
+    def bind(self, payload: Buffer, *, delta: bool, max_payload: int = DEFAULT_MAX_PAYLOAD) -> bytes:
+        """Return the same record, bound to this template.
+
+        Args:
+            payload: the record.
+            delta: whether the receiver supports the filter DELTA.
+            max_payload: as for ``decode``.
+
+        Raises:
+            ProtocolError: as ``decode``.
+        """
+        counts, time, sequence = self._counts(payload, max_payload, False)
+        return self.encode(counts, time, sequence, delta=delta, bound=True, max_payload=max_payload)
+
     def without_filter(self, payload: Buffer, *, max_payload: int = DEFAULT_MAX_PAYLOAD) -> bytes:
         """Return the same record with the filter NONE, for receivers without DELTA. Raises as ``decode``."""
         flat = flatten(payload)

@@ -8,10 +8,10 @@ selects channels.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -153,6 +153,18 @@ class Channel:
         return f"{self.lead or 'unnamed'!r} ({self.sampling_rate:g} Hz, {self.units})"
 
 
+class Block(NamedTuple):
+    """Samples of several channels.
+
+    Attributes:
+        counts: ADC counts, integers of shape [samples, channels].
+        mark: count of missing samples; no sample has a smaller one.
+    """
+
+    counts: npt.NDArray[Any]
+    mark: int
+
+
 Samples = tuple[npt.NDArray[Any], int | None]
 """Samples of several channels, [channels, samples], and the count of missing ones; None if none is missing."""
 
@@ -247,6 +259,10 @@ def calibrated(record: Record) -> Record:
     return record
 
 
+_KINDS: Final = (np.int16, np.int32, np.int64)
+"""Dtypes of counts, of which the narrowest that holds all counts is taken."""
+
+
 def stacked(counts: Sequence[Counts], is_missing: Sequence[Counts | None], length: int) -> Samples:
     """Return samples of several channels, [channels, length], and the count of missing ones, as ``with_missing`` does.
 
@@ -257,8 +273,7 @@ def stacked(counts: Sequence[Counts], is_missing: Sequence[Counts | None], lengt
         is_missing: which samples of each channel are missing; None if none is.
         length: number of samples.
     """
-    kinds = (np.int16, np.int32, np.int64)
-    return next(found for kind in kinds if (found := _in_dtype(counts, is_missing, length, kind)) is not None)
+    return next(found for kind in _KINDS if (found := _in_dtype(counts, is_missing, length, kind)) is not None)
 
 
 def _in_dtype(
@@ -290,6 +305,39 @@ def _in_dtype(
         if any_missing and has_mark:
             return None
         buffer.add(block)
+    return buffer.array(), mark if any_missing else None
+
+
+def stacked_blocks(channels: int, blocks: Callable[[], Iterable[Block]]) -> Samples:
+    """Return the same as ``stacked`` of channels that are stored together.
+
+    Args:
+        channels: number of channels.
+        blocks: returns all samples, from the first to the last. It may be called several times.
+    """
+    return next(found for kind in _KINDS if (found := _blocks_in_dtype(channels, blocks(), kind)) is not None)
+
+
+def _blocks_in_dtype(channels: int, blocks: Iterable[Block], dtype: type[np.signedinteger[Any]]) -> Samples | None:
+    """Do for blocks what ``_in_dtype`` does for channels."""
+    mark, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    buffer = SampleBuffer(channels, dtype)
+    any_missing = has_mark = False
+    for counts, mark_of_block in blocks:
+        there, is_missing, least = counts, None, int(counts.min())
+        if least == mark_of_block:
+            any_missing = True
+            if mark_of_block != mark:
+                is_missing = counts == mark_of_block
+                there = counts[~is_missing]
+                least = int(there.min(initial=0))
+        if least < mark or int(there.max(initial=0)) > highest:
+            return None
+        has_mark |= least == mark and mark != mark_of_block
+        if any_missing and has_mark:
+            return None
+        converted = counts.astype(dtype, copy=False)
+        buffer.add((converted if is_missing is None else np.where(is_missing, dtype(mark), converted)).T)
     return buffer.array(), mark if any_missing else None
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 ANNOTATIONS = (".atr", ".qrs", ".ecg", ".ari", ".st")
 
 
+def without_suffix(path: Path) -> Path:
+    """Return the name of a WFDB record, which is 100 for both 100.hea and 100.dat."""
+    return path.with_suffix("") if path.suffix in (".hea", ".dat") else path
+
+
 def files_of(path: Path) -> list[Path]:
     """Return the existing files that ``read_record`` may read for the path."""
-    name = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
-    found = dict.fromkeys([path, *_of_wfdb(Path(f"{name}.hea"), set())])
+    found = dict.fromkeys([path, *_of_wfdb(Path(f"{without_suffix(path)}.hea"), set())])
     return [file for file in found if _is_file(file)]
 
 

@@ -9,12 +9,8 @@ from typing import TypedDict, Unpack
 
 from ..libraries import MissingLibrary
 from .compressed import compressed_beside, compression_of
-from .csv_files import read_csv
-from .dicom_files import read_dicom
-from .edf_files import read_bdf, read_edf
-from .numpy_files import read_numpy
+from .files import without_suffix
 from .record import Record, RecordError
-from .wfdb_files import read_wfdb, without_suffix
 
 KNOWN = "WFDB (a .hea beside its .dat), EDF, BDF, DICOM, CSV, NPY or NPZ"
 
@@ -32,15 +28,6 @@ MCAP = b"\x89MCAP"
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".dcm": "dicom", ".hea": "wfdb", ".dat": "wfdb"}
 """Formats by suffix, for those without a signature."""
-
-SELF_DESCRIBING: dict[str, Callable[[Path, Sequence[str] | None], Record]] = {
-    "wfdb": read_wfdb,
-    "edf": read_edf,
-    "bdf": read_bdf,
-    "dicom": read_dicom,
-}
-"""Readers of formats that state the sampling rate and may mix signals of several; they select the leads."""
-
 
 CALIBRATION = ("units", "gain", "baseline")
 """Those of ``CsvOptions`` that are for NPY and NPZ files as well."""
@@ -101,16 +88,35 @@ def read_record(
 
 def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[str] | None, csv: CsvOptions) -> Record:
     if kind == "csv":
+        from .csv_files import read_csv  # noqa: PLC0415 - only for this format
+
         return read_csv(path, sampling_rate, leads, **csv)
     allowed = CALIBRATION if kind == "numpy" else ()
     if given := [name for name, value in csv.items() if value is not None and name not in allowed]:
         kinds = "CSV, NPY and NPZ" if set(given) <= set(CALIBRATION) else "CSV"
         raise RecordError(f"{path}: {' and '.join(given)} {'is' if len(given) == 1 else 'are'} for {kinds} files only")
-    if kind in SELF_DESCRIBING:
-        return SELF_DESCRIBING[kind](path, leads)
+    if kind != "numpy":
+        return _reader(kind)(path, leads)
+    from .numpy_files import read_numpy  # noqa: PLC0415 - only for this format
+
     units, gain, baseline = csv.get("units"), csv.get("gain"), csv.get("baseline")
     record = read_numpy(path, sampling_rate, units=units, gain=gain, baseline=baseline)
     return record if leads is None else record.take(leads)
+
+
+def _reader(kind: str) -> Callable[[Path, Sequence[str] | None], Record]:
+    """Return the reader of a format that states the sampling rate and may mix several. It selects the leads."""
+    if kind == "wfdb":
+        from .wfdb_files import read_wfdb  # noqa: PLC0415 - each only for its format
+
+        return read_wfdb
+    if kind == "dicom":
+        from .dicom_files import read_dicom  # noqa: PLC0415 - as above
+
+        return read_dicom
+    from .edf_files import read_bdf, read_edf  # noqa: PLC0415 - as above
+
+    return read_edf if kind == "edf" else read_bdf
 
 
 def _kind(path: Path) -> str:

@@ -109,6 +109,7 @@ class Blocks:
         self.totals: dict[tuple[Path, int], int] = {}
         self._sums: dict[SampleFile, npt.NDArray[np.int64]] = {}
         self._seen: dict[SampleFile, set[int]] = {}
+        self._whole: dict[SampleFile, npt.NDArray[np.int64]] = {}
 
     def block(self, file: SampleFile, number: int) -> Decoded:
         """Return a block of a file.
@@ -137,8 +138,14 @@ class Blocks:
             sums = self._sums.setdefault(file, np.zeros(file.width, np.int64))
             sums += block[:, :announced].sum(axis=1, dtype=np.int64)
 
+    def keep_sums(self, file: SampleFile, sums: npt.NDArray[np.int64]) -> None:
+        """Keep the sums of the announced samples of a file that is not read in blocks."""
+        self._whole[file] = sums
+
     def sums(self, file: SampleFile) -> npt.NDArray[np.int64] | None:
-        """Return the sums of the announced samples, one for each of a frame; None if not all have been read."""
+        """Return the sums of the announced samples modulo 2**16, one for each of a frame; None if not all were read."""
+        if file in self._whole:
+            return self._whole[file]
         blocks = -(-file.announced // file.block_frames)
         return self._sums[file] if len(self._seen.get(file, ())) >= blocks > 0 else None
 
@@ -174,6 +181,10 @@ class SampleFile:
         Raises:
             OSError: the file cannot be read.
         """
+        return np.ascontiguousarray(self.stored(start, stop).T)
+
+    def stored(self, start: int, stop: int) -> Decoded:
+        """Return the same in the order in which it is stored, [frames, samples of a frame], contiguous."""
         stop = min(stop, self.frames)
         first, last = start * self.width // self.form.samples, -(-stop * self.width // self.form.samples)
         nbytes = (last - first) * self.form.nbytes
@@ -182,7 +193,7 @@ class SampleFile:
             octets = np.frombuffer(file.read(nbytes).ljust(nbytes, b"\0"), np.uint8)
         begin = start * self.width - first * self.form.samples
         counts = self.form.decode(octets)[begin : begin + (stop - start) * self.width]
-        return np.ascontiguousarray(counts.reshape(-1, self.width).T, counts.dtype.newbyteorder("="))
+        return np.ascontiguousarray(counts.reshape(-1, self.width), counts.dtype.newbyteorder("="))
 
 
 def sample_file(folder: Path, signals: Sequence[SignalLine], announced: int | None) -> SampleFile:
@@ -206,6 +217,24 @@ def sample_file(folder: Path, signals: Sequence[SignalLine], announced: int | No
     return SampleFile(path, form, width, offset, frames, frames if announced is None else announced)
 
 
+def sums_of_frames(stored: Decoded) -> npt.NDArray[np.int64]:
+    """Return the sum of the samples in each place of a frame, modulo 2**16, as checksums are.
+
+    Args:
+        stored: samples [frames, places], contiguous.
+    """
+    size = stored.dtype.itemsize
+    unsigned, native = stored.view(f"{stored.dtype.byteorder}u{size}"), np.dtype(f"u{size}")
+    frames, width = unsigned.shape
+    together = max(frames // 64, 1)  # many short rows are added more slowly than few long ones
+    whole = frames // together * together
+    rows = unsigned[:whole].reshape(-1, together * width).sum(axis=0, dtype=native)
+    sums: npt.NDArray[Any] = rows.reshape(-1, width).sum(axis=0, dtype=native)
+    sums += unsigned[whole:].sum(axis=0, dtype=native)
+    modulo: npt.NDArray[np.int64] = sums.astype(np.int64) & 0xFFFF
+    return modulo
+
+
 class SignalCounts:
     """The counts of one signal, read when they are asked for. What a skew leaves over at the end is missing.
 
@@ -213,26 +242,24 @@ class SignalCounts:
         blocks: the blocks that were read last.
         file: the file of the signal.
         column: the samples of a frame before those of this signal.
-        signal: its line of the header.
+        line: its line of the header.
         frames: number of frames.
-        mark: count of missing samples.
+        mark: count of missing samples, the least that the format has.
     """
 
-    def __init__(
-        self, blocks: Blocks, file: SampleFile, column: int, signal: SignalLine, frames: int, mark: int
-    ) -> None:
+    def __init__(self, blocks: Blocks, file: SampleFile, column: int, line: SignalLine, frames: int, mark: int) -> None:
         self._blocks = blocks
-        self._file = file
-        self._column = column
-        self._signal = signal
+        self.file = file
+        self.column = column
+        self.line = line
         self._frames = frames
-        self._mark = mark
+        self.mark = mark
         self._last: tuple[int, int, npt.NDArray[Any]] | None = (
             None  # asked for twice: the counts, and which are missing
         )
 
     def __len__(self) -> int:
-        return self._frames * self._signal.per_frame
+        return self._frames * self.line.per_frame
 
     def __getitem__(self, place: slice, /) -> npt.NDArray[Any]:
         start, stop, _ = place.indices(len(self))
@@ -241,16 +268,16 @@ class SignalCounts:
         return self._last[2]
 
     def _read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        each, late = self._signal.per_frame, self._signal.skew
+        each, late = self.line.per_frame, self.line.skew
         first, last = start // each + late, -(-stop // each) + late
-        size = self._file.block_frames
+        size = self.file.block_frames
         parts = []
-        for number in range(first // size, -(-min(last, self._file.frames) // size)):
-            block = self._blocks.block(self._file, number)[self._column : self._column + each]
+        for number in range(first // size, -(-min(last, self.file.frames) // size)):
+            block = self._blocks.block(self.file, number)[self.column : self.column + each]
             parts.append(block[:, max(first - number * size, 0) : last - number * size].T.reshape(-1))
         counts = np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else np.empty(0, np.int32)
         lacking = max((last - first) * each - len(counts), 0)
         if lacking:
-            counts = np.append(counts, np.full(lacking, self._mark, counts.dtype))
+            counts = np.append(counts, np.full(lacking, self.mark, counts.dtype))
         begin = start - start // each * each
         return counts[begin : begin + max(stop - start, 0)]

@@ -19,13 +19,15 @@ import numpy.typing as npt
 from ..libraries import MissingLibrary, library
 from .annotation import Annotation
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
-from .channels import MILLIVOLTS, Channel, Counts, Marked, calibrated, join, with_samples_of
+from .channels import MILLIVOLTS, Channel, Counts, Marked, Samples, calibrated, join, stacked_blocks, with_samples_of
 from .compressed import compressed_beside
 from .counted import counted
+from .files import without_suffix
 from .mapped import Reading, mapped
 from .record import PORTION, Record, RecordError
 from .wfdb_annotation_files import READ, annotation_files, read_annotations
-from .wfdb_blocks import FORMATS, Blocks, SignalCounts, sample_file
+from .wfdb_blocks import FORMATS, Blocks, SignalCounts, sample_file, sums_of_frames
+from .wfdb_frames import frames_of
 from .wfdb_header import DEFAULT_GAIN, DEFAULT_RATE, DEVICE, NOTHING, Header, SignalLine, read_header
 from .wfdb_segments import JoinedCounts, JoinedMissing, Piece
 
@@ -56,13 +58,6 @@ BY_LIBRARY: Final = ("8", "508", "516", "524")
 
 MOST_COUNTS: Final = 1 << 32
 """More than the largest count of any format."""
-
-SUFFIXES: Final = (".hea", ".dat")
-
-
-def without_suffix(path: Path) -> Path:
-    """Return the name of the record, which is 100 for both 100.hea and 100.dat."""
-    return path.with_suffix("") if path.suffix in SUFFIXES else path
 
 
 def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
@@ -155,8 +150,13 @@ def _joined_channels(
     blocks: Blocks, name: Path, header: Header, source: _Source, leads: Sequence[str] | None
 ) -> Record:
     channels = _of_segments(blocks, name, header, source) if header.segments else _of_one(blocks, name, header)
+
+    def stack(chosen: Sequence[int]) -> Samples | None:
+        frames = frames_of([channels[number].counts for number in chosen])
+        return None if frames is None else stacked_blocks(len(chosen), lambda: frames.blocks(blocks))
+
     try:
-        return join(channels, f"{name}.hea", leads)
+        return join(channels, f"{name}.hea", leads, stack)
     except OSError as error:
         raise _not_readable(name, header, error) from error
 
@@ -186,7 +186,7 @@ def _totals(counts: npt.NDArray[Any]) -> list[int]:
     """Return the sum of the samples of each signal."""
     reading, totals = Reading(counts), np.zeros(len(counts), np.int64)
     for start in range(0, counts.shape[1], PORTION):
-        totals += reading.samples(start, start + PORTION).sum(axis=1, dtype=np.int64)
+        totals += sums_of_frames(reading.samples(start, start + PORTION).T)
     return [int(total) for total in totals]
 
 
@@ -213,7 +213,7 @@ def _wrong_sums(blocks: Blocks, name: Path, headers: Iterable[Header]) -> tuple[
 
 
 def _total(blocks: Blocks, name: Path, header: Header, number: int) -> int | None:
-    """Return the sum of the samples of a signal; None if not all of them have been read."""
+    """Return the sum of the samples of a signal, modulo 2**16; None if not all of them have been read."""
     signal = header.signals[number]
     if (header.path, number) in blocks.totals:
         return blocks.totals[header.path, number]

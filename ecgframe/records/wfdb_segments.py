@@ -55,6 +55,11 @@ class _Joined:
         self._begins = [piece.begin for piece in pieces]
         self._samples = samples
 
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """The pieces."""
+        return self._pieces
+
     def __len__(self) -> int:
         return self._samples
 

@@ -9,15 +9,14 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..private_files import errors_naming, whole_file
-from .csv_files import write_csv
-from .edf_writer import EdfWriter
-from .numpy_files import write_npz
 from .record import Record, RecordError
-from .scaling import Range
-from .wfdb_writer import WfdbWriter
+
+if TYPE_CHECKING:
+    from .edf_writer import EdfWriter
+    from .wfdb_writer import WfdbWriter
 
 FORMATS: Final = (".npz", ".csv")
 """Suffixes that ``write_record`` writes into an open file."""
@@ -46,8 +45,12 @@ def write_record(record: Record, file: BinaryIO, suffix: str) -> None:
         RecordError: the suffix is neither ".npz" nor ".csv".
     """
     if suffix == ".npz":
+        from .numpy_files import write_npz  # noqa: PLC0415 - only for this format
+
         write_npz(record, file)
     elif suffix == ".csv":
+        from .csv_files import write_csv  # noqa: PLC0415 - only for this format
+
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         write_csv(record, text)
         text.detach()
@@ -107,6 +110,8 @@ def save_record(
 
 def _save_beside(record: Record, place: Path, folder: Path, *, patient: str, comments: Iterable[str]) -> Saved:
     """Write a record into a temporary folder, and move its files from there."""
+    from .wfdb_writer import WfdbWriter  # noqa: PLC0415 - only for these formats
+
     writer = _writer_of(record, place, folder / place.name, patient, comments)
     try:
         if isinstance(writer, WfdbWriter):  # EdfWriter has taken them from the record
@@ -129,6 +134,10 @@ def _writer_of(
     record: Record, place: Path, part: Path, patient: str, comments: Iterable[str]
 ) -> EdfWriter | WfdbWriter:
     """Return a writer of ``part``, whose errors name ``place``."""
+    from .edf_writer import EdfWriter  # noqa: PLC0415 - only for these formats
+    from .scaling import Range  # noqa: PLC0415 - as above
+    from .wfdb_writer import WfdbWriter  # noqa: PLC0415 - as above
+
     reach = Range.of(record)
     try:
         if place.suffix.lower() == ".hea":

@@ -9,6 +9,8 @@ from .connection_info import ConnectionInfo
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
+from .rights import Withdrawal
+from .sealing import Sealing
 from .streams import TooManyStreams
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "LocalBackplane",
     "RateLimit",
     "Request",
+    "Sealing",
     "Settings",
     "TooManyStreams",
     "UnknownConnection",
     "WebSocketBinaryHandler",
+    "Withdrawal",
 ]

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 EVERYONE: Final = ""
 """The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""
 
+COMMANDS: Final = "\0commands"
+"""The backplane's stream of what servers tell each other. No peer can watch it, or publish on it."""
+
+UNNUMBERED: Final = frozenset({EVERYONE, COMMANDS})
+"""Streams whose messages have no numbers."""
+
 
 class SharedNumber(NamedTuple):
     """The number of a message, which all servers agree on, and the message as a record.
@@ -62,7 +68,8 @@ class Backplane(Protocol):
     """What a handler needs of the engine that joins several servers.
 
     The handler joins a stream before it publishes on it and before a viewer may watch it. The stream with the empty
-    name (``""``) carries broadcasts: messages for all connections of all servers.
+    name (``""``) carries broadcasts: messages for all connections of all servers. The stream ``COMMANDS`` carries
+    what the servers tell each other.
 
     A backplane that cannot reach its engine still delivers to its own server what that server publishes. It raises
     only if it cannot do even that.
@@ -131,7 +138,7 @@ class Backplane(Protocol):
 class NumberedBackplane(Backplane, Protocol):
     """A backplane that numbers the messages of each stream, so that viewers of version 4 can resume on any server.
 
-    Broadcasts have no numbers.
+    The streams ``UNNUMBERED`` have no numbers.
 
     Attributes:
         version: the version of the frames that travel between the servers: 4, or 3 if the servers do not offer their

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ..background.threads import DECODED_AT_ONCE, in_thread
 from ..errors import ERRORS, ProtocolError
 from ..protocol import DATA_TYPES, HEADER_SIZES, CloseCode, ErrorCode, MessageType
+from ..seal import Key
 from ..session import (
     Acknowledged,
     Decoding,
@@ -29,16 +30,20 @@ from ..session import (
     Undelivered,
     UnsubscribeRequested,
 )
+from .audit import Audit, ConnectionAudit
 from .connection_info import ConnectionInfo
 from .connection_log import ConnectionLog
 from .connection_writer import ConnectionWriter
 from .hooks import Hooks
+from .identity import expiry_of
 from .inbox import Inbox, Item
 from .limits import Limits
+from .lingering import Linger, LingeringWriter
 from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
 from .publisher import Publisher
+from .sealing import Seals
 from .stats import ServerStats
 from .stream import Stream
 from .streams import StreamClock
@@ -50,6 +55,9 @@ NO_CLOSE: Final = 1006
 
 READ_WHILE_CLOSING: Final = 1000
 """Messages that are read from a peer while waiting for its close frame; after that many the connection is dropped."""
+
+LONGEST_VALIDITY: Final = 60.0
+"""Seconds after which the expiry of an identity is compared with the clock again, as that may have been set."""
 
 FOR_THE_APPLICATION: Final = (Received, Numbered, OpeningRequested, SubscribeRequested, UnsubscribeRequested)
 """Events that wait in the inbox for the application; all others are handled at once."""
@@ -107,6 +115,9 @@ class Shared:
         totals: the account of all peers together; None if it is unlimited.
         inboxes: limit on the memory of all inboxes.
         serve: handles a message or a request; an exception is answered with an ERROR to the peer.
+        audit: records who does what.
+        seals: the sealers; None if no stream is sealed.
+        linger: the timer of frames that wait for others; None if none waits.
     """
 
     settings: Settings
@@ -119,6 +130,9 @@ class Shared:
     totals: Totals | None
     inboxes: InboxesLimit
     serve: Callable[[Connection, Event], Awaitable[None]]
+    audit: Audit
+    seals: Seals | None = None
+    linger: Linger | None = None
 
 
 class Connection:
@@ -131,12 +145,16 @@ class Connection:
         id: id of the connection.
         link: link to the peer.
         shared: objects shared with the other connections of the handler.
+        identity: who the peer is, if the application knows already; None to ask ``authenticate``.
 
     Attributes:
         session: the session of this connection.
         writer: sends the session's messages; streams know the connection by its writer.
         info: the application's view of the connection.
-        identity: what ``authenticate`` returned.
+        audit: records what the peer does.
+        keys_given: the ids of the keys that it was handed out, by the name of the stream; None for a stream of which it
+            wants none.
+        identity: what ``authenticate`` returned, or what was passed.
         is_open: whether the peer was accepted and has not left.
         connected_at: when the connection was opened, in microseconds since 1970.
         close_code: code with which the connection was closed; ``NO_CLOSE`` while it is open, and if there was none.
@@ -144,7 +162,7 @@ class Connection:
         opened: the publishers of the streams that it has opened, by name.
     """
 
-    def __init__(self, id: str, link: Link, shared: Shared) -> None:
+    def __init__(self, id: str, link: Link, shared: Shared, identity: object = None) -> None:
         self.id = id
         self.link = link
         self.session = ServerSession(
@@ -155,17 +173,17 @@ class Connection:
             refuses_data=self._refuses_data,
         )
         self.info = ConnectionInfo(self)
+        self.audit = ConnectionAudit(shared.audit, self.info)
         self._log = ConnectionLog(self.info)
-        self.writer = ConnectionWriter(
-            self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing
-        )
-        self.identity: object = None
+        self._shared = shared
+        self.writer = self._make_writer(link)
+        self.identity = identity
         self.is_open = False
         self.connected_at = shared.wall_clock_us()
         self.close_code = NO_CLOSE
         self.subscriptions: dict[str, Stream] = {}
         self.opened: dict[str, Publisher] = {}
-        self._shared = shared
+        self.keys_given: dict[str, set[int] | None] = {}
         self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -174,6 +192,7 @@ class Connection:
         self._is_paused = False
         self._closer: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle | None = None
+        self._expiry: asyncio.Handle | None = None
         self._timer_at = 0.0  # kept here: not every handle of uvloop has when()
 
     async def run(self) -> None:
@@ -192,6 +211,14 @@ class Connection:
             self._let_go_of_streams()
             await self._stop()
 
+    def _make_writer(self, link: Link) -> ConnectionWriter:
+        shared, close = self._shared, self._begin_closing
+        if shared.linger is None:
+            return ConnectionWriter(self.session, link, self._log, shared.pace, rearm=self._rearm, close=close)
+        return LingeringWriter(
+            self.session, link, self._log, shared.pace, shared.linger, rearm=self._rearm, close=close
+        )
+
     # --- streams ---
 
     def subscribe(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> None:
@@ -207,21 +234,57 @@ class Connection:
         if not self.is_open:
             return
         name, since = stream.name, request.since
+        keys = self._keys_for(name, request)
         if name in self.subscriptions and since is None and request.epoch is None:
             binding = stream.binding(self.writer)
             if binding is not None:
                 binding = binding._replace(templates=())  # it has them
-            self.session.answer_subscription(name, "subscribed", binding=binding)
+            self.session.answer_subscription(name, "subscribed", binding=binding, keys=keys)
         else:
+            self._note_end_of(name, "begins anew")
             self._take_back(name)
             start, after = self._begin(stream, request, clock)
             binding = stream.binding(self.writer, request.epoch, after)
-            if binding is not None and since is None:
-                start = None  # its numbers say it
-            self.session.answer_subscription(name, "subscribed", start=start, binding=binding)
+            if binding is not None:
+                start = start if since is not None else None  # otherwise its numbers say it
+                binding = stream.sealed_binding(binding, self.session)
+            self.session.answer_subscription(name, "subscribed", start=start, binding=binding, keys=keys)
             self.subscriptions[name] = stream
+            self.audit.watches(name, since, stream.next_for(self.writer))
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
+        self.writer.flush()
+
+    def _keys_for(self, name: str, request: SubscribeRequested) -> tuple[Key, ...]:
+        """The keys to hand out with the answer; they are noted as given."""
+        seals = self._shared.seals
+        if seals is None or not self.session.encoding.sealed or not seals.seals(name):
+            return ()
+        if not request.wants_keys:
+            self.keys_given[name] = None
+            return ()
+        keys = seals.keys_of(name)
+        self.keys_given[name] = {key.id for key in keys}
+        self._shared.stats.keys_handed_out += len(keys)
+        return keys
+
+    def refusal(self, name: str, *, wants_keys: bool) -> str | None:
+        """Why the peer cannot get a stream, if that is sealed, for a person; None if it can."""
+        seals = self._shared.seals
+        if seals is None:
+            return None
+        return seals.refusal(name, self.session, ended_tls=self.link.ended_tls, wants_keys=wants_keys)
+
+    def lacks_keys(self, name: str, keys: tuple[Key, ...]) -> bool:
+        """Return whether there are keys of a stream that the peer was not handed out and wants."""
+        given = self.keys_given.get(name, set())
+        return given is not None and any(key.id not in given for key in keys)
+
+    def hand_out(self, name: str, keys: tuple[Key, ...]) -> None:
+        """Send the peer the keys of a stream that it watches."""
+        self.keys_given[name] = {key.id for key in keys}
+        self._shared.stats.keys_handed_out += len(keys)
+        self.session.hand_out(name, keys)
         self.writer.flush()
 
     def _begin(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> tuple[int | None, int]:
@@ -297,16 +360,23 @@ class Connection:
         for name, stream in self.subscriptions.items():
             stream.note_reader(self.writer)
             if (binding := stream.binding(self.writer)) is not None:
+                binding = stream.sealed_binding(binding, self.session)
                 self.session.answer_subscription(name, "subscribed", binding=binding)
 
     def unsubscribe(self, name: str) -> None:
         """Stop watching a stream, and confirm it to the peer."""
+        self._note_end_of(name, "unsubscribed")
         stream = self.subscriptions.pop(name, None)
+        self.keys_given.pop(name, None)
         if stream is not None:
             stream.remove(self.writer)
             self._take_back(name)
         self.session.answer_subscription(name, "unsubscribed")
         self.writer.flush()
+
+    def _note_end_of(self, name: str, why: str) -> None:
+        if (stream := self.subscriptions.get(name)) is not None:
+            self.audit.watched(name, stream.next_for(self.writer), why)
 
     def _take_back(self, name: str) -> None:
         """Discard the data of a stream that waits, from version 4 on. See ``Sender.take_back``."""
@@ -314,30 +384,50 @@ class Connection:
             for event in self.session.take_back(name):
                 self._note(event)
 
-    def deny(self, name: str, code: ErrorCode | None) -> None:
+    def revoke(self, name: str, code: ErrorCode = ErrorCode.PERMISSION_DENIED, reason: str | None = None) -> bool:
+        """End a subscription because the peer may not watch the stream any more. Returns whether there was one."""
+        self._note_end_of(name, "denied")
+        stream = self.subscriptions.pop(name, None)
+        if stream is None:
+            return False
+        stream.remove(self.writer)
+        for event in self.session.take_back(name):
+            self._note(event)
+        self.deny(name, code, reason)
+        return True
+
+    def deny(self, name: str, code: ErrorCode | None, reason: str | None = None) -> None:
         """Answer that a subscription is denied.
 
         Args:
             name: name of the stream.
             code: the reason; None for a failure of the server.
+            reason: the same for a person.
         """
+        self.keys_given.pop(name, None)
         if code is not None:
             self._shared.stats.errors[code] += 1
-            self._shared.hooks.report(self.info, ERRORS[code]("a subscription is denied"), None)
-        self.session.answer_subscription(name, "denied", code=code)
+            text = "a subscription is denied" if reason is None else f"a subscription is denied: {reason}"
+            self._shared.hooks.report(self.info, ERRORS[code](text), None)
+        self.audit.denied("subscribe", name, code)
+        self.session.answer_subscription(name, "denied", code=code, reason=reason)
         self.writer.flush()
 
     # --- receiving ---
 
     async def _accept(self) -> None:
-        allowed, self.identity = await self._shared.hooks.identify(self.link.request)
+        allowed = True
+        if self.identity is None:
+            allowed, self.identity = await self._shared.hooks.identify(self.link.request)
         if not allowed:
+            self.audit.refused()
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
             return
-        if self.session.closing:
+        if not self._is_valid() or self.session.closing:
             return
         self.is_open = True
         self._log.opened()
+        self.audit.opened()
         self.session.start(self.now())
         self.writer.flush()
         self._rearm()
@@ -420,7 +510,10 @@ class Connection:
             return events
 
     def _refuses_data(self, type: MessageType, is_broadcast: bool) -> str | None:
-        return self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+        problem = self._shared.hooks.refuses_data(self.info, type, is_broadcast)
+        if problem is not None:
+            self.audit.denied("broadcast" if is_broadcast else "publish", None, ErrorCode.PERMISSION_DENIED)
+        return problem
 
     def _dispatch(self, events: list[Event], now: float, message: bytes | str | None = None) -> None:
         for event in events:
@@ -533,6 +626,26 @@ class Connection:
         self.writer.pump(now)
         self._rearm()
 
+    def _is_valid(self) -> bool:
+        """Return whether the identity is valid now; end the connection if not, else look again when it expires."""
+        self._expiry = None
+        if self.session.closing:
+            return False
+        try:
+            expiry = expiry_of(self.identity)
+        except (TypeError, ValueError) as error:
+            self._log.failed("reading the expiry of an identity", error)
+            self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
+            return False
+        if expiry is None:
+            return True
+        left = expiry - self._shared.wall_clock_us() / 1e6
+        if left <= 0:
+            self.refuse(ErrorCode.AUTHENTICATION_FAILED, "the identity has expired", close=CloseCode.POLICY)
+            return False
+        self._expiry = self._loop.call_later(min(left, LONGEST_VALIDITY), self._is_valid)
+        return True
+
     # --- ending ---
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -548,16 +661,21 @@ class Connection:
         self.is_open = False
         closing = self.session.closing
         self.close_code = closing.code if closing else self.link.close_code or NO_CLOSE
-        for stream in self.subscriptions.values():
+        for name, stream in self.subscriptions.items():
+            self._note_end_of(name, "closed")
             stream.remove(self.writer)
         self.subscriptions.clear()
         self.writer.forget_streams()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         for event in self.session.lost():
             self._note(event)
         self._log.closed(self.close_code, self.session)
+        self.audit.closed(self.close_code, self.session.counters.dropped)
 
     def _let_go_of_streams(self) -> None:
         """Note that this connection publishes on its streams no more, once its messages are handled."""

@@ -165,7 +165,8 @@ class FanOut:
                 return
             parked.popleft()
             following = self._frame(publication, encoding)
-            assert following is not None, "it was not parked"
+            if following is None:
+                continue
             self._send_parked(publication, encoding, following, viewers, now)
         del self._parked[encoding]
 

@@ -13,15 +13,20 @@ from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
+from ..libraries import library
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
+from ..seal import check_timestamp
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
-from .backplane import EVERYONE, LocalBackplane
+from .audit import Audit
+from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
+from .key_rounds import KeyRounds
 from .limits import Limits
+from .lingering import Linger
 from .logs import log_failure, logger
 from .memory import InboxesLimit
 from .open_files import LimitWatch
@@ -30,6 +35,9 @@ from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
 from .publication import CANONICAL, Publication
 from .publisher import Verdict
+from .rights import Rights, Withdrawal
+from .sealed_publication import SealedPublication
+from .sealing import Sealing, Seals
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
@@ -42,8 +50,15 @@ if TYPE_CHECKING:
 
     from ..codec import EncodedFrame, Message
     from ..session.record_writer import Wanted
+    from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
+
+SIGNED_TYPES: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT})
+"""Types of messages that a server signs: those that cannot wait for an attestation."""
+
+UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
+"""The same for messages of sealed streams, whose sizes must not depend on their content."""
 
 MAX_BURST: Final = 0.005
 """Seconds for which callers may publish before other tasks get a turn of the event loop."""
@@ -83,6 +98,14 @@ class WebSocketBinaryHandler:
         on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
+        sealing: the keys of sealed streams, and how to use them. Without it, this server seals no stream.
+        signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them.
+        takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
+            that, and cannot read them; neither ``on_message`` nor detection gets them.
+
+    Raises:
+        ValueError: version 4 or ``sealing`` with a backplane that cannot do it.
+        MissingLibrary: ``sealing`` without the extra ``seal``.
     """
 
     def __init__(
@@ -98,10 +121,27 @@ class WebSocketBinaryHandler:
         on_undelivered: OnUndelivered | None = None,
         on_error: OnError | None = None,
         clock: Callable[[], int] | None = None,
+        sealing: Sealing | None = None,
+        takes_sealed: bool = False,
+        signer: SigningKey | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
+        self._seals: Seals | None = None
+        self._signer = signer
+        if signer is not None:
+            self.settings = self.settings.with_signing
+        if takes_sealed:
+            self.settings = self.settings.with_encryption
+        if sealing is not None:
+            if not isinstance(self._backplane, LocalBackplane):
+                raise ValueError(
+                    "sealed streams need a LocalBackplane: messages would travel between the servers in plain"
+                )
+            library("cryptography.hazmat.primitives.ciphers.aead", extra="seal", purpose="sealing")
+            self.settings = self.settings.with_encryption
+            self._seals = Seals(sealing, keys_without_tls=self.settings.keys_without_tls)
         self._timestamps = Timestamps(clock, self._backplane)
         self._wall_clock_us = self._timestamps.next
         self._stats = ServerStats()
@@ -123,6 +163,7 @@ class WebSocketBinaryHandler:
             note_sent,
             self.settings,
             self._numbered,
+            self._seals,
         )
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
@@ -136,6 +177,9 @@ class WebSocketBinaryHandler:
             on_undelivered=on_undelivered,
             on_error=on_error,
         )
+        self._connections: dict[str, Connection] = {}
+        self._audit = Audit()
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
         requests = Requests(
             hooks,
             self.limits,
@@ -144,7 +188,10 @@ class WebSocketBinaryHandler:
             self._pass_to_others,
             self._publish_opened,
             self._wall_clock_us,
+            self._rights,
+            self._connections,
             opens=isinstance(self._backplane, LocalBackplane),
+            seals=self._seals,
         )
         self._shared = Shared(
             settings=self.settings,
@@ -157,8 +204,10 @@ class WebSocketBinaryHandler:
             totals=Totals(self.limits.rate_limit) if self.limits.rate_limit else None,
             inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
+            audit=self._audit,
+            seals=self._seals,
+            linger=Linger(self.settings.linger) if self.settings.linger else None,
         )
-        self._connections: dict[str, Connection] = {}
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
@@ -167,6 +216,7 @@ class WebSocketBinaryHandler:
         self._all_closed = asyncio.Event()
         self._yielded_at = 0.0
         self._files = LimitWatch()
+        self._rotation: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -219,6 +269,7 @@ class WebSocketBinaryHandler:
         flags: Flag | int = 0,
         *,
         samples: Samples = "as given",
+        bulk: bool = False,
     ) -> int:
         """Send a message to all viewers of a stream, on all servers, and keep it for viewers that resume.
 
@@ -236,6 +287,11 @@ class WebSocketBinaryHandler:
             samples: "exact" looks for integer counts behind a float64 signal, so that records of version 4 hold those,
                 and their viewers get the same floats in a fraction of the bytes. A signal without such counts travels
                 as given; so does every signal to viewers of earlier versions.
+            bulk: whether the message may wait behind others, such as a history on a stream of its own. Viewers of
+                version 4 get it in one part of eight of the bytes while other data waits. Nothing of it is dropped: a
+                slow viewer gets it later, as long as the server keeps it. The first message of a stream decides for
+                all; alerts and messages with PRIORITY are urgent nevertheless. Viewers of earlier versions get it as
+                any message.
 
         Returns:
             The timestamp of the message, in microseconds since 1970.
@@ -243,23 +299,28 @@ class WebSocketBinaryHandler:
         Raises:
             TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
             RuntimeError: the handler is closed.
-            ValueError: the stream's name is empty or too long, or the type is not a data type.
+            ValueError: the stream's name is empty or too long, or the type is not a data type; or ``bulk`` is not what
+                it was before on this stream, or servers share the stream. Of a sealed stream: the message has no
+                ``timestamp`` or names another stream, or no key of the stream is valid now.
             TypeError, OverflowError, ValueError, ProtocolError: the message cannot be encoded, see ``Codec.encode``.
         """
         started = perf_counter()
-        if samples not in get_args(Samples):
-            raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
-        if not 0 < len(stream) <= self.limits.stream_name:
-            raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
+        self._check_publishing(stream, samples, is_bulk=bulk)
         lacks_name = isinstance(data, dict) and "stream" not in data
         is_large = lacks_name and len(data) > ENCODED_AT_ONCE
         if is_large:
             data = WithEntry(data, "stream", stream)  # a copy would hold up the event loop
         elif lacks_name:
             data = {**data, "stream": stream}
+        if self._seals is not None:
+            data = self._seals.prepared(stream, _type(message_type), data)
+        if self._signer is not None and _type(message_type) in SIGNED_TYPES:
+            check_timestamp(message_type, data)
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
+            if not _is_urgent(message_type, flags):
+                entry.decide_class(is_bulk=bulk)
             encoded, timestamp = (None, 0) if is_large else self._encode(stream, message_type, data, flags)
             if encoded is None:
                 timestamp = await self._publish_large(stream, message_type, data, flags)
@@ -277,6 +338,16 @@ class WebSocketBinaryHandler:
         await self._yield_to_others(self._now())
         return timestamp
 
+    def _check_publishing(self, stream: str, samples: str, *, is_bulk: bool) -> None:
+        if is_bulk and not isinstance(self._backplane, LocalBackplane):
+            raise ValueError("bulk=True is for streams of one server; this one shares its streams with others")
+        if samples not in get_args(Samples):
+            raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
+        if not 0 < len(stream) <= self.limits.stream_name:
+            raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
+        if stream == COMMANDS:
+            raise ValueError("this name is for what servers tell each other, and for servers only")
+
     async def _publish_opened(self, owner: Connection, event: Received) -> bool:
         """Publish a message of a stream that a connection has opened, under the publisher's number.
 
@@ -293,11 +364,18 @@ class WebSocketBinaryHandler:
         flags, ahead = int(message.flags) & Flag.PRIORITY, overtakes(message)
         if isinstance(data, dict) and data.get("stream") != place.name:
             raise InvalidDataFormat(f"a message of the stream {place.name!r} that names another one in its map")
+        if self._seals is not None:
+            try:
+                data = self._seals.prepared(place.name, message.type, data)
+            except ValueError as error:
+                raise InvalidDataFormat(str(error)) from error
         verdict = Verdict.HAD
 
         def admit(entry: Stream) -> bool:
             """Take the number. From then on, nothing is awaited until the message is delivered."""
             nonlocal verdict
+            if not ahead:
+                entry.decide_opened_class(message)
             verdict = checked_publisher(entry, place.epoch, owner).take(number, overtakes=ahead)
             if verdict is Verdict.NEW:
                 entry.source = Source(data, number=number, record=event.record)
@@ -340,10 +418,43 @@ class WebSocketBinaryHandler:
         """The open connections of this server."""
         return [connection.info for connection in self._connections.values() if connection.is_open]
 
+    async def recheck(self, stream: str | None = None) -> Withdrawal:
+        """Ask ``authorize`` again for each subscription, on all servers, and end those that it refuses now.
+
+        Call it when rights were taken away. The peer of a subscription that ends is told so: SUBSCRIPTION_ACK "denied"
+        with the code 0x203. If ``authorize`` raises, the subscription goes on. Publishing needs no such call, as
+        ``authorize`` is asked for each message.
+
+        Args:
+            stream: name of the stream; None for all streams.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.recheck(stream)
+
+    async def disconnect(self, name: str, reason: str = "disconnected by the server") -> Withdrawal:
+        """Close the connections of a person or device, on all servers: ERROR 0x203, close code 1008.
+
+        Clients do not reconnect after that. Also take care that ``authenticate`` refuses new connections.
+
+        Args:
+            name: name of the identity, see ``identity``; or the id of a connection.
+            reason: what the peer is told.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.disconnect(name, reason)
+
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator: counts since the handler was created, and current values."""
+        counted = self._stats.stats([connection.session for connection in self._connections.values()])
+        counted["sealing"]["sealed"] = 0 if self._seals is None else self._seals.sealed
         return {
-            **self._stats.stats([connection.session for connection in self._connections.values()]),
+            **counted,
             "inboxes": {"bytes": self._shared.inboxes.used},
             "streams": self._streams.stats(),
             "backplane": self._backplane.stats(),
@@ -369,6 +480,10 @@ class WebSocketBinaryHandler:
         if self._is_open:
             self._is_open = False
             self._files.stop()
+            self._audit.stop()
+            if self._rotation is not None:
+                self._rotation.cancel()
+                await asyncio.wait({self._rotation})
             self._streams.close()
             await self._backplane.close()
 
@@ -381,7 +496,7 @@ class WebSocketBinaryHandler:
             return self.settings.header_size + max(MAX_CONTROL_PAYLOAD, self.settings.batch_bytes)
         return self.settings.header_size + max(self.settings.max_payload, self.settings.batch_bytes)
 
-    async def handle(self, link: Link, connection_id: str | None = None) -> None:
+    async def handle(self, link: Link, connection_id: str | None = None, *, identity: object = None) -> None:
         """Serve one connection until it ends, then close the link. Nothing that a peer does raises an exception.
 
         The connection is closed with 1013 if there are too many connections or the handler is closed, and with 1008 if
@@ -390,6 +505,8 @@ class WebSocketBinaryHandler:
         Args:
             link: link to the peer.
             connection_id: id of the connection, for ``send_message``; None generates one.
+            identity: who the peer is, if the application has found out, for example in a dependency of FastAPI. None
+                to ask ``authenticate``.
         """
         if not self._is_closed:
             await self._open()
@@ -397,7 +514,7 @@ class WebSocketBinaryHandler:
         if refusal := self._refusal(id):
             await self._refuse(link, id, *refusal)
             return
-        connection = self._connections[id] = Connection(id, link, self._shared)
+        connection = self._connections[id] = Connection(id, link, self._shared, identity)
         self._stats.accepted += 1
         try:
             await connection.run()
@@ -446,8 +563,13 @@ class WebSocketBinaryHandler:
 
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
-        await self._backplane.join(EVERYONE, self._wall_clock_us())
+        now = self._wall_clock_us()
+        for stream in (EVERYONE, COMMANDS):
+            await self._backplane.join(stream, now)
         self._files.start()
+        self._audit.start()
+        if self._seals is not None:
+            self._rotation = asyncio.create_task(KeyRounds(self._seals, self._shared.hooks, self._connections).run())
         self._is_open = True
 
     async def _wait_all_closed(self, seconds: float) -> bool:
@@ -526,10 +648,16 @@ class WebSocketBinaryHandler:
     ) -> tuple[EncodedFrame | None, int]:
         """Encode a message and give it a timestamp; the frame is None if it has to go through ``_publish_large``."""
         type, flags = _for_many(message_type, flags)
-        encoded, timestamp = self._encode_at_once(stream, CANONICAL, type, data, flags)
+        encoded, timestamp = self._encode_at_once(stream, self._canonical_for(stream), type, data, flags)
         if encoded is not None:
             self._stats.note_encoded(encoded)
         return encoded, timestamp
+
+    def _canonical_for(self, stream: str) -> Encoding:
+        """The encoding in which messages of a stream are kept: without compression if their sizes must be constant."""
+        if self._seals is None or self._seals.compress or not self._seals.seals(stream):
+            return CANONICAL
+        return UNCOMPRESSED
 
     def _encode_at_once(
         self, to: str | Connection, encoding: Encoding, type: MessageType, data: Any, flags: Flag | int
@@ -573,7 +701,8 @@ class WebSocketBinaryHandler:
         """
         type, flags = _for_many(message_type, flags)
         async with self._lanes.turn(_lane(stream, type, flags)):
-            prepared = await in_thread(prepare_outgoing, CANONICAL, type, data, settings=self.settings, flags=flags)
+            canonical = self._canonical_for(stream)
+            prepared = await in_thread(prepare_outgoing, canonical, type, data, settings=self.settings, flags=flags)
             await self._open()
             # Timestamps increase over all streams, and others have published while this one was encoded.
             timestamp = self._wall_clock_us()
@@ -607,8 +736,11 @@ class WebSocketBinaryHandler:
             if entry := self._streams.get(stream):
                 entry.deliver_template(place.template, place, timestamp, self._now())
             return
+        if stream == COMMANDS:
+            self._rights.obey(bytes(frame))
+            return
         try:
-            publication = Publication(stream or None, timestamp, frame, self.settings)
+            publication = self._publication(stream, timestamp, frame)
         except ValueError as error:
             logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
             return
@@ -622,6 +754,16 @@ class WebSocketBinaryHandler:
             else:
                 entry.deliver_at(publication, place, now)
         self._stats.encoded += publication.encodings
+
+    def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> Publication:
+        seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)
+        if seal is None:
+            publication = Publication(stream or None, timestamp, frame, self.settings)
+        else:
+            publication = SealedPublication(stream, timestamp, frame, self.settings, seal)
+        if self._signer is not None and stream != EVERYONE and publication.type in SIGNED_TYPES:
+            publication.sign_with(self._signer)
+        return publication
 
     def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
         viewers = [
@@ -650,6 +792,10 @@ def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType
     if type is MessageType.ANOMALY_ALERT:
         flags |= Flag.PRIORITY
     return type, flags
+
+
+def _is_urgent(type: MessageType | int, flags: Flag | int) -> bool:
+    return type == MessageType.ANOMALY_ALERT or bool(flags & Flag.PRIORITY)
 
 
 def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[object, bool]:

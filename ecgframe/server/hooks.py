@@ -19,7 +19,7 @@ Action = Literal["subscribe", "publish", "broadcast"]
 
 Authenticate = Callable[[Request], Awaitable[object]]
 """Returns who opens a connection: any object, which becomes its ``identity``. None and False refuse the connection
-(ERROR 0x202, close code 1008)."""
+(ERROR 0x202, close code 1008). At its ``expires_at`` the connection ends in the same way; see ``identity``."""
 
 MayPublish = Callable[[ConnectionInfo, MessageType], bool]
 """Returns whether a connection may send data messages of a type. It is called for each of them, after the header is
@@ -72,13 +72,17 @@ class Hooks:
 
         Without ``authorize`` it may subscribe only. A hook that raises refuses.
         """
+        return await self.decide(connection, action, stream) is True
+
+    async def decide(self, connection: ConnectionInfo, action: Action, stream: str | None) -> bool | None:
+        """Return the same; None if the hook raises."""
         if self.authorize is None:
             return action == "subscribe"
         try:
             return bool(await self.authorize(connection, action, stream))
         except Exception as error:
             log_failure("authorize", error, connection=connection.id, peer=connection.peer, action=action)
-            return False
+            return None
 
     @property
     def takes_data(self) -> bool:

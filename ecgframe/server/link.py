@@ -101,6 +101,14 @@ class Link(ABC):
         """
 
     @property
+    def ended_tls(self) -> bool:
+        """True if this server itself has ended the TLS of the connection; False if a proxy may have, or there is none.
+
+        The keys of sealed streams are handed out only over such connections, unless the operator allows others.
+        """
+        return False
+
+    @property
     def is_closing(self) -> bool:
         """True if the transport is closing, so that messages written from now on are lost; False if it is unknown."""
         return False

@@ -17,22 +17,27 @@ from weakref import WeakSet
 from ..libraries import library
 from ..protocol import SESSION_VERSIONS, CloseCode, MessageType
 from ..session import RateLimit, Settings
+from ..signing import SigningKey
 from .adapters.websockets import serve
 from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
 from .demo_alerts import DemoAlerts
-from .detection import HeartDetection
 from .handler import WebSocketBinaryHandler
 from .hooks import OnError
+from .key_file import KeyFile
 from .limits import Limits
 from .logs import logger
 from .origins import Origins
 from .pages import Pages
 from .player import Loop, Player
+from .sealing import Sealing
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
+
+    from .detection import HeartDetection
+    from .player import Publish
 else:
     ServerConnection = library("websockets", extra="server", purpose="serving").ServerConnection
 
@@ -66,6 +71,9 @@ class LiveServer:
         limits: limits of the handler.
         backplane: joins this server with others; usable for one run.
         versions: protocol versions to speak.
+        key_file: keys of the streams to seal; None to seal none.
+        keys_without_tls: whether keys are handed out without TLS of this server.
+        signer: signs alerts and predictions; None to sign nothing.
         on_error: hook of the handler.
     """
 
@@ -84,6 +92,9 @@ class LiveServer:
     limits: Limits = field(default_factory=Limits)
     backplane: Backplane = field(default_factory=LocalBackplane)
     versions: tuple[int, ...] = SESSION_VERSIONS
+    key_file: KeyFile | None = None
+    keys_without_tls: bool = False
+    signer: SigningKey | None = None
     on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
@@ -103,32 +114,37 @@ class LiveServer:
         async def publish(stream: str, message_type: MessageType, data: dict[str, Any]) -> int:
             return await handler.publish(stream, message_type, data)
 
-        detection = HeartDetection(publish, on_refused=_warn)  # before the handler, which takes its hook
+        detection = _detection(publish) if self.detect else None  # before the handler, which takes its hook
         async with WebSocketBinaryHandler(
-            settings=Settings(versions=self.versions, rate_limit=RateLimit()),
+            settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
+            sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
+            signer=self.signer,
+            takes_sealed=self.publish and self.versions[-1] >= 4,
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,
             authorize=shown.authorize if self.publish else None,
-            on_message=detection.on_message if self.publish and self.detect else None,
+            on_message=detection.on_message if self.publish and detection is not None else None,
         ) as handler:
-            playing = self._playing(handler, detection)
+            playing = self._playing(handler, handler.publish if detection is None else detection.publish)
             connections: WeakSet[ServerConnection] = WeakSet()
             server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
+            following = None if self.key_file is None else asyncio.create_task(self.key_file.follow())
             try:
                 ready(port)
                 await (_play_until(stop, playing) if self.streams else stop.wait())
             finally:
+                if following is not None:
+                    following.cancel()
                 logger.info("stopping, closing %d connections", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
                 await _end(server, connections)
 
-    def _playing(self, handler: WebSocketBinaryHandler, detection: HeartDetection) -> list[Player | DemoAlerts]:
+    def _playing(self, handler: WebSocketBinaryHandler, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
-        publish = detection.publish if self.detect else handler.publish
         player = Player(
             self.loop,
             self.streams,
@@ -162,6 +178,12 @@ class LiveServer:
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
+
+
+def _detection(publish: Publish) -> HeartDetection:
+    from .detection import HeartDetection  # noqa: PLC0415 - only where heartbeats are detected
+
+    return HeartDetection(publish, on_refused=_warn)
 
 
 def _warn(stream: str, why: str) -> None:

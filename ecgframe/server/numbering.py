@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ..errors import ProtocolError
 from ..exact import ExactSamples
 from ..messages.templates import Template
-from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, MessageType
+from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, Form, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts, Record, RecordWriter, Wanted
@@ -32,6 +32,8 @@ _OVERHEAD: Final = 1024
 
 KEPT_EPOCHS: Final = 64
 """Earlier epochs of a stream whose messages may still be sent to viewers that catch up."""
+
+_BULK: Final = int(Form.BULK)
 
 _PLAIN: Final[Encoding] = encoding_for(4, frozenset())
 """The encoding of templates, which are small: every peer of version 4 reads it."""
@@ -56,14 +58,23 @@ class InForce(NamedTuple):
     """A template and its place in the stream.
 
     Attributes:
-        template: the template.
+        template: the template; None if its publisher has sealed it.
         number: its number as a message of the stream.
         outgoing: its frame.
     """
 
-    template: Template
+    template: Template | None
     number: int
     outgoing: Outgoing
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it takes, at most."""
+        return self.outgoing.nbytes + _OVERHEAD if self.template is None else _memory_of(self.template)
+
+
+def _template_of(one: InForce) -> Template | None:
+    return one.template
 
 
 class Epoch:
@@ -83,6 +94,8 @@ class Epoch:
         epoch: as passed.
         publisher: as passed.
         before: as passed.
+        is_sealed: whether the publisher seals its messages.
+        is_bulk: whether its messages have BULK; None before the first of them.
     """
 
     def __init__(
@@ -98,6 +111,8 @@ class Epoch:
         self.epoch = epoch
         self.publisher = publisher
         self.before = before
+        self.is_sealed = False
+        self.is_bulk: bool | None = None
         self._next = next
         self._limit = limit
         self._templates: deque[InForce] = deque()
@@ -113,9 +128,25 @@ class Epoch:
 
     def take(self) -> StreamPosition:
         """Return the position of the next message, and go on to the one after it."""
-        position = StreamPosition(self.id, self._next)
+        position = self.position(self._next)
         self._next += 1
         return position
+
+    def position(self, number: int) -> StreamPosition:
+        """Return the position of a message with a number. Its form has BULK if the messages of the epoch do."""
+        return StreamPosition(self.id, number, _BULK if self.is_bulk else 0)
+
+    def decide_class(self, *, is_bulk: bool) -> None:
+        """Note the class of the next message: the first one of an epoch decides.
+
+        Raises:
+            ValueError: the epoch has messages of the other class.
+        """
+        if self.is_bulk is None:
+            self.is_bulk = is_bulk
+        elif self.is_bulk != is_bulk:
+            first, this = ("with", "without") if self.is_bulk else ("without", "with")
+            raise ValueError(f"the first message of the stream was published {first} bulk=True, and this one {this} it")
 
     def binding(self, next: int, *, tells_end: bool = False) -> Binding:
         """Return what a viewer is told whose first message has the number ``next``.
@@ -128,11 +159,11 @@ class Epoch:
         ended = self.before[1] if tells_end and self.before is not None else None
         return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]), ended)
 
-    def keep(self, template: Template, outgoing: Outgoing, number: int, oldest: int) -> bool:
+    def keep(self, template: Template | None, outgoing: Outgoing, number: int, oldest: int) -> bool:
         """Keep a template for viewers to come.
 
         Args:
-            template: the template.
+            template: the template; None if its publisher has sealed it.
             outgoing: its frame.
             number: of the template in the stream.
             oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
@@ -141,10 +172,11 @@ class Epoch:
             True if no later template is kept.
         """
         is_latest = not self._templates or self._templates[-1].number < number
-        self._templates.append(InForce(template, number, outgoing))
+        kept = InForce(template, number, outgoing)
+        self._templates.append(kept)
         if not is_latest:
             self._templates = deque(sorted(self._templates, key=attrgetter("number")))
-        self._limit.used += _memory_of(template)
+        self._limit.used += kept.memory
         while sum(one.number < oldest for one in self._templates) > TEMPLATES_IN_FORCE:
             self._drop_oldest()
         return is_latest
@@ -152,7 +184,7 @@ class Epoch:
     @property
     def templates(self) -> list[Template]:
         """The templates that are kept, the latest last."""
-        return [one.template for one in self._templates]
+        return [one.template for one in self._templates if one.template is not None]
 
     def has(self, number: int) -> bool:
         """Return whether the template with that number in the stream is known."""
@@ -161,11 +193,11 @@ class Epoch:
     def in_force(self, number: int) -> Template | None:
         """Return one of the 16 latest templates by its number; None if it is not among them."""
         latest = islice(reversed(self._templates), TEMPLATES_IN_FORCE)
-        return next((one.template for one in latest if one.template.number == number), None)
+        return next((one for one in map(_template_of, latest) if one is not None and one.number == number), None)
 
     def known(self, number: int) -> Template | None:
         """Return a template that is kept, by its number; None if there is none."""
-        return next((one.template for one in self._templates if one.template.number == number), None)
+        return next((one for one in self.templates if one.number == number), None)
 
     def close(self) -> None:
         """Give up the templates."""
@@ -173,7 +205,7 @@ class Epoch:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        self._limit.used -= _memory_of(self._templates.popleft().template)
+        self._limit.used -= self._templates.popleft().memory
 
 
 class Numbering:
@@ -189,6 +221,7 @@ class Numbering:
         draw_id: returns an id that no other stream or epoch of this server has.
 
     Attributes:
+        next_is_bulk: the class of the message that the server publishes next; None if it never did.
         makes_records: whether records are made: a viewer has been there that reads them.
         present: the epoch of new messages.
         is_shared: whether other servers have the numbers of the present epoch, too.
@@ -196,6 +229,7 @@ class Numbering:
     """
 
     def __init__(self, name: str, id: int, limit: TemplatesLimit, draw_id: Callable[[], int] | None = None) -> None:
+        self.next_is_bulk: bool | None = None
         self.makes_records = False
         self.is_shared = False
         self.present = Epoch(id, _fresh_epoch(), 1, limit)
@@ -263,7 +297,9 @@ class Numbering:
             publisher: who opens the stream; None if the server goes on to number it.
         """
         epoch = _fresh_epoch() if publisher is None else publisher.epoch
+        is_bulk = self.next_is_bulk if publisher is None else None
         self._begin(Epoch(self._draw_id(), epoch, 1, self._limit, publisher, (self.epoch, self.next)))
+        self.present.is_bulk = is_bulk
 
     def _begin(self, epoch: Epoch) -> None:
         self._earlier.append(self.present)
@@ -322,7 +358,7 @@ class Numbering:
         Returns:
             Its frame; None, and nothing has changed, if it cannot be sent. Then its records cannot be sent either.
         """
-        outgoing = self.encode_template_at(template, StreamPosition(self.id, self.next), timestamp, settings)
+        outgoing = self.encode_template_at(template, self.present.position(self.next), timestamp, settings)
         if outgoing is None:
             return None
         self.writer.latest = max(self.writer.latest, template.number)
@@ -369,6 +405,12 @@ class Numbering:
         assert outgoing.number is not None, "templates are numbered"
         if self._has_memory_for(template):
             self.present.keep(template, outgoing, outgoing.number, oldest)
+
+    def keep_sealed(self, outgoing: Outgoing, oldest: int) -> None:
+        """Keep a template that the publisher has sealed, unread, if there is memory for it."""
+        assert outgoing.number is not None, "templates are numbered"
+        if self._limit.used + outgoing.nbytes + _OVERHEAD <= self._limit.limit:
+            self.present.keep(None, outgoing, outgoing.number, oldest)
 
     def close(self) -> None:
         """Give up the templates: the stream is forgotten for good."""

@@ -1,4 +1,5 @@
-"""Turns for writing large frames: one connection writes one, then other tasks run, then the next connection writes.
+"""Turns for writing large frames: one connection writes one, or a part of it in fragments, then other tasks run, then
+the next connection writes.
 
 ``pace.py`` gives turns for catching up, whatever the size of the frames; ``turns.py`` gives turns for decoding what
 peers send.
@@ -13,6 +14,9 @@ from typing import Final
 LARGE: Final = 64 * 1024
 """Frames of more bytes than this wait for a turn. For smaller ones, the copies for each viewer (WebSocket framing, TLS,
 bytes that the kernel does not take at once) take microseconds."""
+
+PORTION: Final = 256 * 1024
+"""Bytes of fragments of a large frame that are written in one turn. A frame that is not cut is written whole."""
 
 PAUSE: Final = 3
 """Iterations of the event loop from one large frame to the next. A task that sleeps needs two, one for its timer and

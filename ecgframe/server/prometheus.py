@@ -61,6 +61,7 @@ class HandlerCollector(Collector):
             _messages,
             _sizes,
             _compression,
+            _sealing,
             _errors,
             _budgets,
             _latency,
@@ -101,6 +102,13 @@ def _messages(stats: Stats) -> Iterator[Metric]:
 
 def _sizes(stats: Stats) -> Iterator[Metric]:
     yield _histograms("message_size_bytes", "Size of a frame, header included.", "direction", stats["sizes"])
+
+
+def _sealing(stats: Stats) -> Iterator[Metric]:
+    sealing = stats["sealing"]
+    yield _counter("frames_sealed", "Frames that this server has sealed, one for each encoding.", sealing["sealed"])
+    yield _counter("keys_handed_out", "Keys of sealed streams that viewers were sent.", sealing["keys_handed_out"])
+    yield _counter("sealed_frames_passed", "Frames sealed by publishers that came here.", sealing["passed"])
 
 
 def _compression(stats: Stats) -> Iterator[Metric]:
@@ -153,6 +161,9 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _gauge("on_their_way_bytes", "Bytes sent but not confirmed by a PONG.", queues["on_their_way_bytes"])
     yield _gauge("connections_held", "Connections whose data waits until they answer a PING.", queues["held"])
     yield _counter("frames_dropped", "Frames dropped because a viewer was too slow.", stats["dropped"])
+    yield _counter("frames_expired", "Frames dropped because they waited for too long.", stats["expired"])
+    what = "Fragments of messages, by direction."
+    yield _by_label("fragments", what, "direction", stats["fragments"])
     yield _counter("messages_resent", "Messages sent again without an acknowledgement.", stats["resent"])
     yield _counter("messages_acknowledged", "Messages that peers acknowledged.", stats["acknowledged"])
     yield _counter("messages_undelivered", "Messages given up without an acknowledgement.", stats["undelivered"])

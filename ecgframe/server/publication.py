@@ -18,15 +18,21 @@ from ..protocol import (
     MessageType,
     RecordFilter,
 )
-from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode_outgoing
+from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode_frame, encode_outgoing
 from ..session.outgoing import Tier, encoding_for
 from ..session.record_writer import Record
 from ..session.settings import EVERYTHING
+from ..signing import SigningKey
 
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
 
+SIGNED_AS: Final = CANONICAL._replace(compressed=False)
+"""The encoding of what is signed."""
+
 _PRIORITY: Final = int(Flag.PRIORITY)
+_BULK: Final = int(Form.BULK)
+_SIGNED: Final = int(Flag.SIGNED)
 _FILTER_AT: Final = 2  # byte of a record that names its filter
 
 # For frames of servers, which have applied their own limit, in versions that sessions speak.
@@ -60,6 +66,7 @@ class Publication:
         record: the message as a record, for those of them that read it; None if it travels as MessagePack.
         is_large: whether encoding it in another encoding may hold up the event loop; ``takes_long`` gives the answer.
         kept: whether a ring holds it.
+        signer: signs it for viewers of version 4 that agreed on ``signing``; None to sign nothing.
 
     Raises:
         ProtocolError: the frame is damaged.
@@ -79,6 +86,7 @@ class Publication:
         "number",
         "position",
         "record",
+        "signer",
         "stream",
         "timestamp",
         "type",
@@ -104,6 +112,7 @@ class Publication:
         self.record: Record | None = None
         self.arrived = 0.0
         self.kept = False
+        self.signer: SigningKey | None = None
         self._settings = settings
         self._encoded = encoded
         self._frames = {CANONICAL: outgoing, self.needed(CANONICAL): outgoing}
@@ -112,6 +121,11 @@ class Publication:
     def frame(self) -> bytes:
         """The frame in the encoding ``CANONICAL``."""
         return self._encoded.frame
+
+    @property
+    def is_bulk(self) -> bool:
+        """True if it may wait behind others; its stream is of the class BULK, and it is not urgent."""
+        return self.position is not None and bool(self.position.form & _BULK) and not self.urgent
 
     @property
     def encodings(self) -> int:
@@ -138,6 +152,11 @@ class Publication:
         self.record = record
         if record is not None:
             self.nbytes += len(record.payload)
+
+    def sign_with(self, signer: SigningKey) -> None:
+        """Sign it for the viewers that can verify that; before it is sent to any."""
+        self.signer = signer
+        self.flags |= _SIGNED
 
     def outgoing(self, encoding: Encoding) -> Outgoing | None:
         """The frame for peers with that encoding; an ERROR frame if the message is too large in it.
@@ -188,6 +207,8 @@ class Publication:
 
     def needed(self, encoding: Encoding) -> Encoding:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
+        if encoding.sealed:
+            encoding = _plain(encoding)
         if not encoding.record:
             return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
@@ -200,14 +221,34 @@ class Publication:
         """Encode the message for peers with that encoding, and do not keep the frame. May be called in any thread."""
         if encoding.record and self.record is not None:
             return self._encode_record(encoding, self.record)
+        if self.signer is not None and encoding.flags & _SIGNED:
+            return Outgoing(self._signed(self.signer), self.flags, self.timestamp, self.stream)
         data = self.data
         try:
-            return self._encode_as(encoding, self.type, data, self.flags)
+            return self._encode_as(encoding, self.type, data, self.flags & ~_SIGNED)
         except MessageTooLarge as error:
-            return self._encode_as(encoding, MessageType.ERROR, _loss(self, str(error)), 0)
+            return self._encode_as(encoding, MessageType.ERROR, loss_of(self, str(error)), 0)
         finally:
             if self.is_large:
                 let_go(data)
+
+    def _signed(self, signer: SigningKey) -> EncodedFrame:
+        """The frame with a signature. Signed messages are small, and not deflated."""
+        place = self.position or StreamPosition(0, 0)
+        plain = self._encoded
+        if self._is_deflated:
+            plain = encode_frame(
+                SIGNED_AS,
+                self.type,
+                self.data,
+                timestamp=self.timestamp,
+                settings=self._settings,
+                flags=self.flags & ~_SIGNED,
+            )
+        payload = plain.frame[len(plain.frame) - plain.nbytes :]
+        name = self.stream or "" if place.id else ""
+        trailer = signer.trailer(name, int(self.type), 0, payload)
+        return plain.in_version_4(place.id, place.number).signed(trailer)
 
     def _encode_record(self, encoding: Encoding, record: Record) -> Outgoing:
         payload = record.payload
@@ -215,8 +256,22 @@ class Publication:
             payload = record.template.without_filter(payload)
         return self._encode_as(encoding, self.type, payload, self.flags, Form.RECORD)
 
+    def position_for(self, encoding: Encoding, form: int = 0) -> StreamPosition | None:
+        """Return the position, with the form of the message for peers with that encoding.
+
+        Args:
+            encoding: that of the peers.
+            form: RECORD if the message is sent as a record. BULK is added where the stream has it, unless the message
+                is urgent for these peers.
+        """
+        if self.position is None:
+            return None
+        overtakes = self.type is MessageType.ANOMALY_ALERT or self.flags & encoding.flags & _PRIORITY
+        bulk = 0 if overtakes else self.position.form & _BULK
+        return self.position._replace(form=form | bulk)
+
     def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int, form: int = 0) -> Outgoing:
-        position = None if type is MessageType.ERROR or self.position is None else self.position._replace(form=form)
+        position = None if type is MessageType.ERROR else self.position_for(encoding, form)
         return encode_outgoing(
             encoding,
             type,
@@ -227,6 +282,11 @@ class Publication:
             stream=self.stream,
             position=position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _plain(encoding: Encoding) -> Encoding:
+    return encoding._replace(sealed=False)
 
 
 @lru_cache(maxsize=1024)
@@ -288,6 +348,7 @@ class TemplatePublication(Publication):
         return 0
 
 
-def _loss(publication: Publication, why: str) -> dict[str, Any]:
+def loss_of(publication: Publication, why: str) -> dict[str, Any]:
+    """Return the ERROR for viewers for which a message is too large."""
     details = Loss(publication.timestamp, publication.timestamp).details(publication.stream)
     return {"code": int(ErrorCode.MESSAGE_TOO_LARGE), "message": why, "details": details}

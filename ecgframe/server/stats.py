@@ -38,6 +38,7 @@ class ServerStats:
         deflated: those of them in the canonical encoding that were deflated.
         before: bytes of the payloads of these, before deflating.
         after: bytes of the payloads of these, deflated.
+        keys_handed_out: keys of sealed streams that viewers were sent.
         started_at: when the handler was created, in seconds of the monotonic clock.
     """
 
@@ -55,6 +56,7 @@ class ServerStats:
     deflated: int = 0
     before: int = 0
     after: int = 0
+    keys_handed_out: int = 0
     failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
     started_at: float = field(default_factory=monotonic)
 
@@ -94,11 +96,14 @@ class ServerStats:
             "sizes": {"sent": self.sent_sizes.snapshot(), "received": self.received_sizes.snapshot()},
             "compression": {"sent": {"frames": self.deflated, "before": self.before, "after": self.after}},
             "encoded": self.encoded,
+            "sealing": {"sealed": 0, "passed": counters.sealed["passed"], "keys_handed_out": self.keys_handed_out},
             "errors": {"sent": _coded(counters.refused + self.errors), "received": _coded(counters.errors)},
             "latency": {"receive": self.receive_seconds.snapshot(), "publish": self.publish_seconds.snapshot()},
             "queues": _queues(sessions),
             "over_budget": dict(counters.over_budget),
             "dropped": counters.dropped,
+            "expired": counters.expired,
+            "fragments": {"sent": counters.fragments_sent, "received": counters.fragments_received},
             "resent": counters.resent,
             "undelivered": counters.undelivered,
             "acknowledged": self.acknowledged,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..codec import EncodedFrame
+from ..codec import EncodedFrame, Message
+from ..errors import InvalidDataFormat
 from ..messages.templates import Template, template_number
-from ..protocol import ErrorCode
+from ..protocol import ErrorCode, Form, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from ..session.record_writer import Record, Wanted
@@ -19,15 +20,22 @@ from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
 from .numbering import Epoch, Numbering
+from .opaque_publication import OpaquePublication
 from .portions import Portions
 from .publication import Publication, TemplatePublication, may_be_record
 from .publisher import Publisher
+from .sealed_publication import SealedPublication, SealedTemplate
+from .sealing import OF_TEMPLATES, Seals, StreamSeal
 
 CHUNK_FRAMES: Final = 64
 """Most frames in one piece of a backlog."""
 
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes at which a piece of a backlog gets no further frame."""
+
+
+BULK_CHUNK_BYTES: Final = 64 * 1024
+"""The same for a stream of the class BULK."""
 
 
 class Viewer(UpToDateViewer, Protocol):
@@ -110,6 +118,7 @@ class Stream:
         note_ended: called with name and epoch when the epoch of a publisher has ended.
         numbering: its numbers, for viewers of version 4; None if the server does not speak it.
         settings: for the frames of templates.
+        seals: those of the handler; None if it seals no streams.
 
     Attributes:
         joined: whether the backplane follows the stream.
@@ -128,6 +137,7 @@ class Stream:
         "_live",
         "_note_ended",
         "_note_sent",
+        "_seals",
         "_settings",
         "joined",
         "joining",
@@ -150,8 +160,10 @@ class Stream:
         note_ended: Callable[[str, int], None],
         numbering: Numbering | None,
         settings: Settings,
+        seals: Seals | None = None,
     ) -> None:
         self.numbering = numbering
+        self._seals = seals
         self._note_ended = note_ended
         self.source: Source | None = None
         self._settings = settings
@@ -273,7 +285,33 @@ class Stream:
         return self._first_of(numbering.present, self.ring.first)
 
     def _answer_again(self, viewer: Viewer, binding: Binding) -> None:
-        viewer.session.answer_subscription(self.name, "subscribed", binding=binding)
+        viewer.session.answer_subscription(
+            self.name, "subscribed", binding=self.sealed_binding(binding, viewer.session)
+        )
+
+    def _seal(self) -> StreamSeal | None:
+        """What seals the stream now; None if it is not sealed, or no key is valid."""
+        try:
+            return None if self._seals is None else self._seals.of(self.name)
+        except ValueError:
+            return None
+
+    def sealed_binding(self, binding: Binding, session: ServerSession) -> Binding:
+        """Return what a viewer is told of the numbers, with sealed templates if the stream is sealed for it."""
+        if self._seals is None or not self._seals.seals(self.name):
+            return binding
+        if not session.encoding.sealed and self._seals.offers_plain(self.name):
+            return binding
+        seal = self._seal()
+        return binding._replace(templates=()) if seal is None else seal.sealed_binding(binding)
+
+    def _template_publication(
+        self, timestamp: int, outgoing: Outgoing, position: StreamPosition
+    ) -> TemplatePublication:
+        seal = self._seal()
+        if seal is None:
+            return TemplatePublication(self.name, timestamp, outgoing, position)
+        return SealedTemplate(self.name, timestamp, outgoing, position, seal)
 
     def _tell_epoch(self, viewer: Viewer, backlog: Backlog, publication: Publication) -> None:
         """Tell a viewer that catches up the epoch of a publication, if it does not know that yet."""
@@ -331,7 +369,8 @@ class Stream:
         """Give a publication its number, make a record of it, and deliver a new template before it."""
         source, self.source = self.source, None
         if source is not None and source.number is not None:
-            publication.set_position(StreamPosition(numbering.id, source.number), self._handed_on(publication, source))
+            position = numbering.present.position(source.number)
+            publication.set_position(position, self._handed_on(publication, source))
             return
         if numbering.publisher is not None:
             if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:
@@ -342,6 +381,8 @@ class Stream:
             if source is None:
                 source = Source(publication.data, is_exact=False)
             limit = self._settings.max_payload
+            seal = publication.seal if isinstance(publication, SealedPublication) else None
+            numbering.writer.binds, numbering.writer.filters = seal is not None, seal is None or seal.compress
             record, template = numbering.record_of(source.data, now, exact=source.is_exact, max_payload=limit)
             if template is not None and not self._publish_template(template, publication.timestamp - 1, numbering, now):
                 record = None
@@ -396,14 +437,41 @@ class Stream:
         """Deliver a template of the stream's publisher. Returns False if it cannot be sent to viewers."""
         numbering = self.numbering
         assert numbering is not None
-        position = StreamPosition(numbering.id, number)
+        position = numbering.present.position(number)
         outgoing = numbering.encode_template_at(template, position, timestamp, self._settings)
         if outgoing is None:
             return False
         oldest = min(number, self._oldest(numbering))
-        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.keep_opened(template, outgoing, oldest)
         return True
+
+    def deliver_sealed(self, message: Message, timestamp: int, now: float) -> None:
+        """Deliver a message that the stream's publisher has sealed.
+
+        Args:
+            message: as it came, with its ``SealedPayload``; its number was taken.
+            timestamp: in microseconds since 1970.
+            now: in seconds of the loop's clock.
+        """
+        numbering = self.numbering
+        assert numbering is not None, "the stream is opened"
+        publication = OpaquePublication(self.name, timestamp, message, numbering.id)
+        oldest = min(message.sequence or 0, self._oldest(numbering))
+        self._deliver(publication, now)
+        outgoing = publication.outgoing(OF_TEMPLATES)
+        if message.type is MessageType.STREAM_TEMPLATE and outgoing is not None:
+            numbering.keep_sealed(outgoing, oldest)
+
+    def note_sealed_by_publisher(self) -> None:
+        """Note that the publisher of the present epoch seals its messages."""
+        assert self.numbering is not None, "the stream is opened"
+        self.numbering.present.is_sealed = True
+
+    @property
+    def is_sealed_by_publisher(self) -> bool:
+        """True if the publisher of the present epoch seals its messages."""
+        return self.numbering is not None and self.numbering.present.is_sealed
 
     def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
@@ -411,15 +479,47 @@ class Stream:
         outgoing = numbering.encode_template(template, timestamp, self._settings)
         if outgoing is None:
             return False
-        position = StreamPosition(numbering.id, numbering.next - 1)
-        self._deliver(TemplatePublication(self.name, timestamp, outgoing, position), now)
+        position = numbering.present.position(numbering.next - 1)
+        self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.write_with(template, outgoing, oldest, now)
         return True
 
+    def decide_class(self, *, is_bulk: bool) -> None:
+        """Note the class of the message that the server publishes next.
+
+        Raises:
+            ValueError: the stream has messages of the other class.
+        """
+        if self.numbering is None:
+            return
+        self.numbering.next_is_bulk = is_bulk
+        if self.numbering.publisher is None:
+            self.numbering.present.decide_class(is_bulk=is_bulk)
+
+    def decide_opened_class(self, message: Message) -> None:
+        """Note the class of a message of the stream's publisher, which does not overtake.
+
+        Raises:
+            InvalidDataFormat: the epoch has messages of the other class.
+        """
+        assert self.numbering is not None
+        try:
+            self.numbering.present.decide_class(is_bulk=bool((message.form or 0) & Form.BULK))
+        except ValueError as error:
+            raise InvalidDataFormat("all messages of an opened stream have BULK, or none of them") from error
+
+    @property
+    def is_bulk(self) -> bool:
+        """True if the stream is of the class BULK."""
+        return self.numbering is not None and bool(self.numbering.present.is_bulk)
+
     def _deliver(self, publication: Publication, now: float) -> int:
+        last = self.ring.latest
         self.ring.append(publication, now)
         if self._ahead or self._ahead_by_number:
             self._await_no_longer(publication)
+        if publication.is_bulk:
+            self._hold_bulk_back(publication, last)
         viewers = list(self._live)
         self._fan_out.send(publication, viewers, now)
         taken = len(viewers)
@@ -427,6 +527,22 @@ class Stream:
             taken += self._send_ahead(publication, now)
         self.ring.trim(now)
         return taken
+
+    def _hold_bulk_back(self, publication: Publication, last: int) -> None:
+        """Let viewers for which BULK waits go on from the ring, so that nothing is dropped and little is queued.
+
+        Args:
+            publication: the latest in the ring.
+            last: timestamp of the one before it.
+        """
+        position = publication.position
+        assert position is not None, "BULK is of a stream"
+        for viewer in list(self._live):
+            if not viewer.session.has_bulk or self._fan_out.first_waiting(viewer, position.id) is not None:
+                continue
+            del self._live[viewer]
+            self._backlogs[viewer] = Backlog(publication.number, last, position.id)
+            viewer.bring_up_to_date(self)
 
     def follow(self, viewer: Viewer) -> int:
         """Add a viewer that gets messages from now on.
@@ -633,6 +749,11 @@ class Stream:
         """Return whether the viewer has a backlog."""
         return viewer in self._backlogs
 
+    def next_for(self, viewer: Viewer) -> int:
+        """Return the number in the ring of the next message for a viewer of this stream."""
+        backlog = self._backlogs.get(viewer)
+        return self.ring.end if backlog is None else backlog.next
+
     def catch_up(self, viewer: Viewer, now: float) -> bool:
         """Queue the next piece of a viewer's backlog. Call this while nothing is queued for the viewer.
 
@@ -668,10 +789,10 @@ class Stream:
             outgoing = encoded or self.ring.frame(publication, session.encoding)
             if outgoing is None:
                 continue
-            session.enqueue(outgoing)
+            session.enqueue(outgoing, now)
             queued += 1
             self._note_sent(outgoing, 1, 0)
-            if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
+            if _has_enough(session, outgoing, queued):
                 break
         if backlog.next == self.ring.end:
             del self._backlogs[viewer]
@@ -728,7 +849,8 @@ class Stream:
                 break  # sent with the rest of the backlog
             self._tell_epoch(viewer, backlog, publication)
             outgoing = self.ring.frame(publication, session.encoding)
-            assert outgoing is not None, "templates are not urgent"
+            if outgoing is None:
+                break  # sealed, for a viewer that cannot open it
             # Sent with the rest of the backlog: to viewers that cannot tell that it was sent ahead, and in a flood.
             if outgoing.tier is not Tier.URGENT or _is_half_full(session):
                 break
@@ -765,6 +887,13 @@ class Stream:
             self._tell_epochs(viewer, backlog, binding.id)
         else:
             self._answer_again(viewer, binding)
+
+
+def _has_enough(session: ServerSession, latest: Outgoing, queued: int) -> bool:
+    """Return whether no more of a backlog is queued: so many frames of it were, the latest of which is given."""
+    if latest.tier is Tier.BULK:  # it waits beside LIVE, whatever waits of that
+        return queued >= CHUNK_FRAMES or session.queued_bulk_bytes >= BULK_CHUNK_BYTES
+    return _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES
 
 
 def _is_half_full(session: ServerSession) -> bool:

@@ -20,6 +20,7 @@ from .limits import Limits
 from .numbering import Numbering, TemplatesLimit
 from .portions import Portions
 from .publisher import Novelties
+from .sealing import Seals
 from .stream import Stream
 from .tasks import begin
 
@@ -60,6 +61,7 @@ class Streams:
         note_sent: called for each frame.
         settings: those of the sessions. If they speak version 4, the messages of streams are numbered.
         numbered: the backplane, if the numbers come from there.
+        seals: those of the handler; None if it seals no streams.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Streams:
         note_sent: NoteSent,
         settings: Settings,
         numbered: NumberedBackplane | None = None,
+        seals: Seals | None = None,
     ) -> None:
         self._settings = settings
+        self._seals = seals
         self._is_numbered = settings.latest_version >= 4
         self._numbered = numbered
         self._ids = count(1)
@@ -167,6 +171,10 @@ class Streams:
             self._sweeper.cancel()
             self._sweeper = None
 
+    def names(self) -> list[str]:
+        """The names of the streams in memory."""
+        return list(self._streams)
+
     def stats(self) -> dict[str, dict[str, Any]]:
         """For each stream: the number of viewers, and frames, bytes and seconds in its ring."""
         return {
@@ -197,6 +205,7 @@ class Streams:
             self._note_ended,
             self._numbering_of(name),
             self._settings,
+            self._seals,
         )
         self._sweep_later()
         return stream

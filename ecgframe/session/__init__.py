@@ -9,6 +9,8 @@ from .events import (
     ErrorReceived,
     Event,
     FrameRefused,
+    FramesUnopened,
+    KeyMissing,
     Negotiated,
     Numbered,
     OpeningRequested,
@@ -33,6 +35,7 @@ from .outgoing import (
     encode_outgoing,
     prepare_outgoing,
 )
+from .sealed_streams import SealedStreams
 from .send_queue import Loss
 from .sender import Close
 from .server_session import ServerSession
@@ -52,6 +55,8 @@ __all__ = [
     "ErrorReceived",
     "Event",
     "FrameRefused",
+    "FramesUnopened",
+    "KeyMissing",
     "Loss",
     "Negotiated",
     "Numbered",
@@ -63,6 +68,7 @@ __all__ = [
     "RateLimit",
     "Received",
     "RoundTrip",
+    "SealedStreams",
     "ServerSession",
     "Session",
     "Settings",

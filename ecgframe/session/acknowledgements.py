@@ -62,7 +62,7 @@ class Unacknowledged:
         Those that were sent may still be acknowledged, and are not sent again.
         """
         found = [waiting for waiting in self if waiting.outgoing.stream == stream]
-        found = [waiting for waiting in found if waiting.outgoing.tier is Tier.DATA]
+        found = [waiting for waiting in found if waiting.outgoing.tier >= Tier.LIVE]
         for waiting in found:
             timestamp = waiting.outgoing.timestamp
             if not waiting.attempts:

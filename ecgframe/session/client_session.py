@@ -6,11 +6,17 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import InvalidDataFormat, PermissionDenied
-from ..protocol import LARGEST_LENGTH, Check, CloseCode, MessageType
-from .events import Event, SubscriptionAnswered
-from .negotiation import choice, common_capabilities
+from ..errors import AuthenticationFailed, InvalidDataFormat, PermissionDenied, ProtocolError
+from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, MessageType
+from ..seal import NotOpened
+from ..signing import Signature
+from .decoding import decode_items
+from .events import Event, FramesUnopened, KeyMissing, SubscriptionAnswered
+from .held_frames import HELD_SECONDS, Held, HeldFrames
+from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
+from .sealed_reader import NotYetOpened, SealedReader
+from .sealed_streams import SealedStreams, can_open
 from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from .frame_reader import StreamOf
+    from .meter import Decoded
     from .session import Verdict
     from .settings import Settings
 
@@ -28,6 +35,12 @@ SHORTEST_HEARTBEAT: Final = 0.05
 
 LONGEST_HEARTBEAT: Final = 86_400.0
 """Longest heartbeat interval in seconds, for servers that announce more because they mean "never"."""
+
+MOST_KEYS_ASKED_FOR: Final = 64
+"""Number of unknown keys of a connection of which the owner is told."""
+
+_ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
+_PRIORITY: Final = int(Flag.PRIORITY)
 
 
 class ClientSession(Session):
@@ -39,9 +52,11 @@ class ClientSession(Session):
         was_refused: called with the stream and the number of a refused message; returns whether it was refused over an
             earlier connection as well. Such a message does not count among the errors that close the connection, since
             the next connection would get it again.
+        sealed: the keys of the application and the positions of sealed streams; without it, there are none. It has an
+            effect only with the capability ``encryption``.
     """
 
-    __slots__ = ("_give_up_waiting_at", "_was_refused")
+    __slots__ = ("_asked_for", "_give_up_waiting_at", "_held", "_is_releasing", "_sealed_streams", "_was_refused")
 
     def __init__(
         self,
@@ -49,9 +64,19 @@ class ClientSession(Session):
         wall_clock_us: Callable[[], int],
         *,
         was_refused: Callable[[StreamOf, int], bool] | None = None,
+        sealed: SealedStreams | None = None,
     ) -> None:
         super().__init__(settings, wall_clock_us)
         self._was_refused = was_refused
+        self._held = HeldFrames()
+        self._is_releasing = False
+        self._asked_for: set[int] = set()
+        self._sealed_streams = SealedStreams() if sealed is None else sealed
+        if {Capability.ENCRYPTION, Capability.SIGNING} & settings.capabilities and can_open():
+            self._sealed = SealedReader(self._sealed_streams, self._name_of)
+            if self._reader is not None:
+                self._reader.sealed = self._sealed
+                self._sealed.templates = self._reader.book
         self._room = self._window.turn_off()  # only the server reads what a client sends, and it reads at once
         self._give_up_waiting_at = inf
 
@@ -66,6 +91,8 @@ class ClientSession(Session):
     def deadline(self) -> float | None:
         """The time at which to call ``tick`` next. See ``Session.deadline``."""
         deadline = super().deadline()
+        if deadline is not None and (held := self._held.deadline()) is not None:
+            deadline = min(deadline, held)
         return deadline if deadline is None or self.established else min(deadline, self._give_up_waiting_at)
 
     def tick(self, now: float) -> list[Event]:
@@ -78,7 +105,129 @@ class ClientSession(Session):
                 return events
             self._react(Trigger.TIMEOUT)
             self._assume(min(old), events)
+        if (held := self._held.deadline()) is not None and now >= held and not self.closing:
+            self._try_held(now, events)
         return events + super().tick(now)
+
+    # --- sealed frames ---
+
+    def _name_of(self, id: int) -> str | None:
+        """Return the name of the stream with an id; None if it is not bound."""
+        stream = None if self._reader is None else self._reader.stream_of(id)
+        return None if stream is None else stream.name
+
+    def _holds(self, item: Decoded, now: float, events: list[Event]) -> bool:
+        """Hold a frame that has to wait behind others, and let go of one whose counter was entered meanwhile."""
+        assert self._sealed is not None
+        message, opened = item.result, item.opened
+        if isinstance(message, ProtocolError):
+            return False
+        self._check_signed(message, item)
+        if opened is None:
+            return False
+        is_ahead = bool(int(message.flags) & _PRIORITY) or message.type is MessageType.ANOMALY_ALERT
+        group = None if item.stream is None else item.stream.name
+        if not self._is_releasing and not is_ahead and self._held.blocks(group):
+            self._hold(Held(group, item, None, item.nbytes, now + HELD_SECONDS), events, now)
+            return True
+        if (fault := self._sealed.enter(opened)) is not None:
+            self.counters.sealed[fault] += 1
+            return True
+        self.counters.sealed["opened"] += 1
+        message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened, message.data)
+        return False
+
+    def _check_signed(self, message: Message, item: Decoded) -> None:
+        """Note what is known of a signature, and refuse a message that must be signed and is not.
+
+        Raises:
+            AuthenticationFailed: (check 14) it is not signed, or by nobody known.
+        """
+        message.signature = item.signature
+        if message.type not in self.settings.require_signature or item.signature is Signature.VALID:
+            return
+        why = "is not signed" if item.signature is None else "is signed by nobody known"
+        error = AuthenticationFailed(f"a message of type {message.type.name} {why}", check=Check.SIGNATURE)
+        error.reason = "signature" if item.signature is None else "signer"
+        raise error
+
+    def _note_not_opened(self, error: NotYetOpened, now: float, events: list[Event]) -> None:
+        """Hold a frame whose key is unknown, and acknowledge a repetition that the application has."""
+        if error.why is not NotOpened.UNKNOWN_KEY:
+            self.counters.sealed[error.why] += 1
+            timestamp = error.timestamp
+            if error.flags & _ACK_REQUIRED and timestamp is not None and self._seen.is_handed_over(timestamp):
+                self._say(MessageType.PONG, {"ack": timestamp, "type": int(error.type)})
+            return
+        if error.stream is not None and error.stream not in self._sealed_streams:
+            self.counters.sealed[error.why] += 1  # it was in transit when the subscription ended
+            return
+        self._hold(Held(error.stream, None, error, len(error.frame), now + HELD_SECONDS), events, now)
+        if error.key_id not in self._asked_for and len(self._asked_for) < MOST_KEYS_ASKED_FOR:
+            self._asked_for.add(error.key_id)
+            events.append(KeyMissing(error.key_id, error.stream))
+
+    def _hold(self, held: Held, events: list[Event], now: float) -> None:
+        if not self._held:
+            self._held.tried_at = now
+        self._held.add(held)
+        if not self._held.is_over():
+            return
+        oldest, *others = self._held.take()
+        for other in others:
+            self._held.add(other)
+        self._release(oldest, now, events)
+
+    def _try_held(self, now: float, events: list[Event]) -> None:
+        """Hand on the held frames that can be opened now, in order, and let go of those that waited too long."""
+        assert self._sealed is not None
+        self._sealed.has_new_keys = False
+        self._held.tried_at = now
+        blocked: set[str | None] = set()
+        for held in self._held.take():
+            if self.closing:
+                return
+            if held.stream in blocked or (held.sealed is not None and now < held.until and not self._knows(held)):
+                blocked.add(held.stream)
+                self._held.add(held)
+            else:
+                self._release(held, now, events)
+
+    def _knows(self, held: Held) -> bool:
+        assert self._sealed is not None
+        return held.sealed is not None and self._sealed.find(held.sealed.key_id) is not None
+
+    def _release(self, held: Held, now: float, events: list[Event]) -> None:
+        """Hand on a held frame, or let it go if its key is still unknown."""
+        error = held.sealed
+        if error is None:
+            items = [] if held.item is None else [held.item]
+        elif self._knows(held):
+            items = decode_items(self._codec, error.frame, self._meter())
+        else:
+            self.counters.sealed[error.why] += 1
+            timestamp = error.timestamp or 0
+            events.append(FramesUnopened(error.stream, 1, timestamp, timestamp, held.stream is not None))
+            return
+        self._is_releasing = True
+        try:
+            for item in items:
+                self._receive_frame(item, held.nbytes, now, events)
+        finally:
+            self._is_releasing = False
+
+    def _receive_frame(self, item: Decoded, nbytes: int, now: float, events: list[Event]) -> bool:
+        goes_on = super()._receive_frame(item, nbytes, now, events)
+        if goes_on and self._sealed is not None and self._sealed.has_new_keys and not self._is_releasing:
+            self._try_held(now, events)  # behind the event of the answer that brought them
+        return goes_on and not self.closing
+
+    def _establish(self, version: int, capabilities: frozenset[Capability], events: list[Event]) -> None:
+        if self._sealed is not None:
+            self._sealed.is_agreed = Capability.ENCRYPTION in usable(capabilities, version)
+        super()._establish(version, capabilities, events)
+
+    # --- streams ---
 
     def subscribe(
         self,
@@ -102,9 +251,19 @@ class ClientSession(Session):
             request |= {"epoch": epoch, "after": after}
         if since is not None:
             request["since"] = since if isinstance(since, datetime) else seconds(since)
+        if self._sealed is not None and self._sealed.is_agreed and self._sealed_streams.has_own_keys(stream):
+            request["keys"] = False
         if self._reader is not None:
             self._reader.asked.add(stream)
+        if len(request) > 1:
+            self._forget_unfinished(stream)  # it comes again, whole
         self._say(MessageType.SUBSCRIBE, request)
+
+    def _forget_unfinished(self, stream: str) -> None:
+        """Drop an unfinished message of a stream, and ignore its later fragments."""
+        if self._reassembly is not None and self._reader is not None:
+            book = self._reader.book
+            self._reassembly.forget(lambda id: (place := book.name_of(id)) is not None and place[0] == stream)
 
     def unsubscribe(self, stream: str) -> None:
         """Unsubscribe from a stream; the event ``SubscriptionAnswered`` follows."""
@@ -147,7 +306,10 @@ class ClientSession(Session):
     _on_unsubscribe = _on_subscribe
 
     def _on_subscription_ack(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
+        if self._sealed is not None and self._sealed.is_agreed and data.get("rotation") is True:
+            return  # it only brings keys, which are taken already
         code, start = data.get("code"), data.get("from")
+        reason = data.get("reason")
         events.append(
             SubscriptionAnswered(
                 data["stream"],
@@ -158,5 +320,6 @@ class ClientSession(Session):
                 data.get("epoch") if message.version >= 4 else None,
                 data.get("next") if message.version >= 4 else None,
                 data.get("ended") if message.version >= 4 else None,
+                reason if isinstance(reason, str) else None,
             )
         )

@@ -47,9 +47,10 @@ class Decoding:
 def decode_items(codec: Codec, data: Buffer, meter: FrameMeter) -> list[Decoded]:
     """Decode the frames of a WebSocket message: messages, and errors of frames that are broken or refused."""
     try:
-        return [meter.item(codec.decode(data, meter, meter.templates))]
+        return [meter.item(codec.decode(data, meter, meter.templates, meter.opener))]
     except ProtocolError as error:
         if error.check is None or error.check > LAST_FATAL_CHECK:
             return [meter.item(error)]
     # Several frames, or a damaged one. Decode one more than allowed, so that the receiver sees that there are too many.
-    return [meter.item(item) for item in islice(codec.decode_each(data, meter, meter.templates), MAX_BATCH_FRAMES + 1)]
+    items = codec.decode_each(data, meter, meter.templates, meter.opener)
+    return [meter.item(item) for item in islice(items, MAX_BATCH_FRAMES + 1)]

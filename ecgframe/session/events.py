@@ -93,6 +93,7 @@ class SubscribeRequested:
         is_moment: True if ``since`` is a time by this side's clock, False if it is the timestamp of a message.
         epoch: the epoch of the numbers that the peer knows; None before V4, and if it knows none.
         after: the number after which to resume in that epoch.
+        wants_keys: False if the peer has keys of its own, if the stream is sealed.
     """
 
     stream: str
@@ -100,6 +101,7 @@ class SubscribeRequested:
     is_moment: bool = False
     epoch: int | None = None
     after: int | None = None
+    wants_keys: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class SubscriptionAnswered:
         next: the number of the first message that follows; None before V4.
         ended: if another epoch has begun: the number of the message that would have been next in the epoch before; None
             if the server does not say so.
+        reason: why it was denied, for a person; None if the server does not say so.
     """
 
     stream: str
@@ -134,6 +137,41 @@ class SubscriptionAnswered:
     epoch: int | None = None
     next: int | None = None
     ended: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMissing:
+    """A sealed frame came whose key is unknown. It is held; a SUBSCRIBE with the present position asks for the key.
+
+    There is one event for each key of a connection.
+
+    Attributes:
+        key_id: the id of the key.
+        stream: the stream; None in version 3, where only the key would tell.
+    """
+
+    key_id: int
+    stream: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FramesUnopened:
+    """Sealed frames were let go, as their key did not come in time, or too many waited for one. They are lost.
+
+    Attributes:
+        stream: the stream; None in version 3, where only the key would tell.
+        frames: how many there are.
+        start: timestamp of the first, in microseconds since 1970.
+        stop: timestamp of the last.
+        is_numbered: whether they have numbers, which show the gap.
+    """
+
+    stream: str | None
+    frames: int
+    start: int
+    stop: int
+    is_numbered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +272,8 @@ Event = (
     | SubscribeRequested
     | UnsubscribeRequested
     | SubscriptionAnswered
+    | KeyMissing
+    | FramesUnopened
     | Acknowledged
     | Undelivered
     | ErrorReceived

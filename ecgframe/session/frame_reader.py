@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..errors import InvalidDataFormat, MissingRequiredFields, ProtocolError
 from ..messages import check_received
 from ..messages.template_rules import check_size
-from ..protocol import HEADER_SIZES, MAX_TEMPLATE_PAYLOAD, Check, MessageType
+from ..protocol import HEADER_SIZES, MAX_TEMPLATE_PAYLOAD, SEAL_OVERHEAD, Check, Flag, MessageType
+from .sealed_reader import NotYetOpened
 from .stream_book import BookState, StreamBook
 
 if TYPE_CHECKING:
     from .._core._header import FlatBuffer, Header
     from ..codec import Codec, Message, RecordTemplate
+    from .sealed_reader import SealedReader
 
+_ENCRYPTED: Final = int(Flag.ENCRYPTED)
 _NAMED: Final = ("id", "epoch", "next")
 """The fields of a SUBSCRIPTION_ACK that belong together: all of them, or none."""
 
@@ -44,13 +47,15 @@ class FrameReader:
     Attributes:
         book: the ids and templates.
         asked: names of the streams that this side has subscribed to. Answers about other streams bind no id.
+        sealed: opens the templates of sealed streams; None if this side opens none.
     """
 
-    __slots__ = ("_before", "_codec", "asked", "book")
+    __slots__ = ("_before", "_codec", "asked", "book", "sealed")
 
     def __init__(self, codec: Codec, *, takes_openings: bool = False) -> None:
         self.book = StreamBook(takes_openings=takes_openings)
         self.asked: set[str] = set()
+        self.sealed: SealedReader | None = None
         self._codec = codec
         self._before: BookState | None = None
 
@@ -121,16 +126,29 @@ class FrameReader:
     def _add_held(self, frame: bytes, id: int, index: int) -> ProtocolError | None:
         """Add a template from an answer, after the checks of any frame. Returns its error, or None."""
         path = f'data["templates"][{index}]'
-        kept = KeptPayload()
+        kept = KeptPayload(self.sealed)
         try:
-            message = self._codec.decode(frame, kept)
+            message = self._decode_held(frame, kept)
             if message.version < 4 or message.type is not MessageType.STREAM_TEMPLATE or message.stream_id != id:
                 raise InvalidDataFormat(f"not a template of stream {id}", check=Check.FIELDS)
             self.book.add(_template_stream(message), kept.payload)
+        except NotYetOpened:
+            return None  # sealed with an earlier key, as are the records that need it
         except ProtocolError as error:
             # As check 12, which is not fatal: whatever is wrong in the inner frame, the end of the answer is known.
             return type(error)(f"{path}: {error}", check=Check.FIELDS, path=path)
         return None
+
+    def _decode_held(self, frame: bytes, kept: KeptPayload) -> Message:
+        sealed = self.sealed
+        if sealed is None:
+            return self._codec.decode(frame, kept)
+        sealed.again = True  # it comes with each answer
+        try:
+            return self._codec.decode(frame, kept, None, sealed)
+        finally:
+            sealed.again = False
+            sealed.take_opened()
 
 
 def is_opening(message: Message) -> bool:
@@ -163,15 +181,22 @@ def _template_stream(message: Message) -> int:
 class KeptPayload:
     """A meter that limits a frame to the size of a template, and keeps its payload.
 
+    Args:
+        sealed: refuses plain templates of sealed streams.
+
     Attributes:
         payload: as packed.
     """
 
-    payload = b""
+    def __init__(self, sealed: SealedReader | None = None) -> None:
+        self.payload = b""
+        self._sealed = sealed
 
     def admit(self, header: Header, room: int) -> int:
-        """Refuse a frame that is larger than a template."""
-        check_size(header.length)
+        """Refuse a frame that is larger than a template, or plain where it has to be sealed."""
+        check_size(header.length - (SEAL_OVERHEAD if header.bits & _ENCRYPTED else 0))
+        if self._sealed is not None and (error := self._sealed.check_plain(header)) is not None:
+            raise error
         return min(room, MAX_TEMPLATE_PAYLOAD + HEADER_SIZES[4])
 
     def weigh(self, flat: FlatBuffer, start: int, stop: int) -> None:

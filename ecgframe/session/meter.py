@@ -6,10 +6,11 @@ A meter only reads the account of the peer, so a thread can use it. The session 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._core import footprint
-from ..errors import MessageTooLarge, ProtocolError, RateLimitExceeded, forget_where
+from ..codec import SealedPayload
+from ..errors import AuthenticationFailed, MessageTooLarge, ProtocolError, RateLimitExceeded, forget_where
 from ..protocol import (
     DATA_TYPES,
     MAX_ANSWER_PAYLOAD,
@@ -19,14 +20,18 @@ from ..protocol import (
     Flag,
     MessageType,
 )
+from ..signing import without_trailer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._core._header import FlatBuffer, Header
-    from ..codec import Message, RecordTemplate, TemplateBook
+    from ..codec import Message, PayloadOpener, RecordTemplate, TemplateBook
+    from ..seal import Opened
+    from ..signing import Signature
     from .cost import Account
     from .frame_reader import FrameReader, StreamOf
+    from .sealed_reader import SealedReader
 
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 _TEMPLATE: Final = int(MessageType.STREAM_TEMPLATE)
@@ -45,6 +50,8 @@ class Decoded(NamedTuple):
         number: of the message within it.
         fault: an error in the frames that an answer holds; the answer itself is accepted.
         packed: payload of a template of a stream; on a server also that of a record.
+        opened: the payload that was opened, if the frame was sealed.
+        signature: of a signed frame, if its signers are known.
     """
 
     result: Message | ProtocolError
@@ -54,6 +61,34 @@ class Decoded(NamedTuple):
     number: int = 0
     fault: ProtocolError | None = None
     packed: bytes | None = None
+    opened: Opened | None = None
+    signature: Signature | None = None
+
+
+class _Keyless:
+    """A ``codec.PayloadOpener`` that opens nothing, and cuts off signatures unverified.
+
+    Args:
+        passes: whether sealed payloads are handed on unread.
+    """
+
+    def __init__(self, *, passes: bool) -> None:
+        self.passes = passes
+
+    def open(self, header: Header, payload: memoryview) -> bytes:
+        """Refuse to open."""
+        raise AuthenticationFailed("the payload is encrypted, and this side has no key", check=Check.ENCRYPTION)
+
+    def cut(self, header: Header, payload: memoryview) -> memoryview:
+        """Cut off a signature."""
+        return without_trailer(payload)
+
+    def check(self, header: Header, data: Any) -> None:
+        """Nothing was opened."""
+
+
+PASSER: Final = _Keyless(passes=True)
+CUTTER: Final = _Keyless(passes=False)
 
 
 class FrameMeter:
@@ -66,6 +101,9 @@ class FrameMeter:
         at_once: bytes that may be inflated here; beyond that, ``is_beyond`` is set, and a thread has to decode. The
             samples that a record stands for count as inflated bytes for this.
         reader: what the session knows of the peer's streams; None if it does not speak version 4.
+        sealed: opens sealed frames, and refuses plain ones of sealed streams; None if this side opens none.
+        passes_sealed: whether sealed frames are handed on unread.
+        cuts: whether signatures of the peer are cut off unverified.
 
     Attributes:
         inflated: inflated bytes; for a payload that cannot be inflated, the bytes that were reserved for it.
@@ -83,10 +121,12 @@ class FrameMeter:
         "_left_at_once",
         "_measures",
         "_number",
+        "_passer",
         "_reader",
         "_record",
         "_refuse",
         "_room",
+        "_sealed",
         "_stream_id",
         "_template",
         "_unpacked_room",
@@ -103,8 +143,13 @@ class FrameMeter:
         measures: bool,
         at_once: float = inf,
         reader: FrameReader | None = None,
+        sealed: SealedReader | None = None,
+        passes_sealed: bool = False,
+        cuts: bool = False,
     ) -> None:
+        self._passer = PASSER if passes_sealed else CUTTER if cuts else None
         self._refuse = refuse
+        self._sealed = sealed
         self._reader = reader
         self._template: bytes | None = None
         self._record: memoryview | None = None
@@ -124,6 +169,11 @@ class FrameMeter:
         """What records are read by."""
         return None if self._reader is None else self._reader.book
 
+    @property
+    def opener(self) -> PayloadOpener | None:
+        """What opens sealed payloads, or hands them on."""
+        return self._sealed or self._passer
+
     def begin(self) -> None:
         """Read the budget of the peer. A thread calls it again when it begins, because the budget may have changed."""
         if self._reader is not None:
@@ -139,7 +189,14 @@ class FrameMeter:
         self._number, self._record = 0, None
         if self._reader is not None and number:
             stream = self._reader.stream_of(self._stream_id)
-        if self._reader is not None and not isinstance(result, ProtocolError):
+        opened = None if self._sealed is None else self._sealed.take_opened()
+        signature = None if self._sealed is None else self._sealed.take_signature()
+        if self._sealed is not None and not isinstance(result, ProtocolError):
+            result = self._sealed.checked(result)
+        is_sealed = not isinstance(result, ProtocolError) and isinstance(result.data, SealedPayload)
+        if is_sealed:
+            packed = None
+        if self._reader is not None and not isinstance(result, ProtocolError) and not is_sealed:
             try:
                 fault = self._reader.read(result, self._template)
             except ProtocolError as error:
@@ -151,7 +208,7 @@ class FrameMeter:
             self.is_beyond = self.is_beyond or self._is_capped
             if self._is_limited:
                 result = too_much("inflated")
-        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed)
+        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened, signature)
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False
         return item
@@ -175,6 +232,8 @@ class FrameMeter:
         """Judge a V4 frame by its stream, and return the most bytes that it may have."""
         if self._reader is not None:
             self._reader.book.admit(header)
+        if self._sealed is not None and (error := self._sealed.check_plain(header)) is not None:
+            raise error
         self._stream_id, self._number = header.stream_id or 0, header.sequence or 0
         self._template = b"" if header.type == _TEMPLATE else None
         if header.type in STREAM_TYPES:

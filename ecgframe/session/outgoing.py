@@ -11,12 +11,15 @@ from ..protocol import (
     CAPABILITY_OF_FLAG,
     DATA_TYPES,
     FLAG_SINCE,
+    FRAGMENT_SIZE,
     HEADER_SIZES,
     STREAM_TYPES,
     Capability,
     Flag,
+    Form,
     MessageType,
 )
+from .fragmenting import Fragments
 
 if TYPE_CHECKING:
     from ..compression import Compression
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
 _PRIORITY: Final = int(Flag.PRIORITY)
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
+_BULK: Final = int(Form.BULK)
+_RECORD: Final = int(Form.RECORD)
+
+_RECORD_GROWTH: Final = 32 * 8
+"""Bytes that a byte of a record may count in a batch: it stands for 32 samples at most, and each of them counts 8."""
 
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
 """PROTOCOL_NEGOTIATION, because nothing may be sent before it in the version that it agrees on."""
@@ -44,6 +52,7 @@ class Encoding(NamedTuple):
         binary: whether the peer accepts ndarrays in binary form.
         record: whether the peer accepts records.
         delta: whether it accepts records with the filter DELTA.
+        sealed: whether the peer opens sealed payloads. Only messages of sealed streams depend on it.
     """
 
     version: int
@@ -52,6 +61,7 @@ class Encoding(NamedTuple):
     binary: bool
     record: bool = False
     delta: bool = False
+    sealed: bool = False
 
 
 class Binding(NamedTuple):
@@ -92,24 +102,30 @@ def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
     flags = sum(
         int(flag)
         for flag, capability in CAPABILITY_OF_FLAG.items()
-        if capability in capabilities and FLAG_SINCE[flag] <= version
+        # A fragment is cut from a frame when it is sent; the frame itself is the same for peers without fragments.
+        if capability in capabilities and FLAG_SINCE[flag] <= version and flag is not Flag.FRAGMENT
     )
     compressed = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
     record = version >= 4 and Capability.TEMPLATES in capabilities
     delta = record and Capability.DELTA in capabilities
-    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities, record, delta)
+    sealed = version >= 3 and Capability.ENCRYPTION in capabilities
+    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities, record, delta, sealed)
 
 
 class Tier(IntEnum):
-    """The order in which waiting frames are sent."""
+    """The classes of service, in the order in which waiting frames are sent.
+
+    While both wait, LIVE has seven parts of the bytes, and BULK one. Only version 4 has BULK.
+    """
 
     URGENT = 0
     CONTROL = 1
-    DATA = 2
+    LIVE = 2
+    BULK = 3
 
 
 class Outgoing:
-    """An encoded frame that waits to be sent. It is immutable, so that thousands of sessions can share one.
+    """An encoded frame that waits to be sent. It does not change, so that thousands of sessions can share one.
 
     Args:
         encoded: the frame.
@@ -130,21 +146,28 @@ class Outgoing:
         droppable: whether it may be dropped at all.
         nbytes: size of the frame in bytes.
         deflated: whether its payload is compressed.
+        weight: bytes that it counts in a batch, at most.
+        divisible: whether it may be cut into fragments: a data message of version 4 that does not overtake.
+        queued: whether it is always queued: it needs an acknowledgement, or is to be cut.
     """
 
     __slots__ = (
+        "_fragments",
         "acknowledged",
         "deflated",
+        "divisible",
         "droppable",
         "frame",
         "nbytes",
         "number",
+        "queued",
         "stream",
         "stream_id",
         "tier",
         "timestamp",
         "type",
         "waveform",
+        "weight",
     )
 
     def __init__(self, encoded: EncodedFrame, flags: int, timestamp: int, stream: str | None) -> None:
@@ -158,10 +181,23 @@ class Outgoing:
         # resumes by timestamps must recognise a message that overtook: without the flag, it stays in order.
         bits = encoded.flags
         in_line = encoded.timestamp is not None and not bits & _PRIORITY
+        is_bulk = encoded.form is not None and bool(encoded.form & _BULK)
         self.tier, self.acknowledged, self.droppable, self.waveform, self.deflated = _queue_policy(
-            encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4
+            encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4, is_bulk
         )
         self.nbytes = len(encoded.frame)
+        is_record = encoded.form is not None and bool(encoded.form & _RECORD)
+        self.weight = self.nbytes * _RECORD_GROWTH if is_record else self.nbytes
+        self.divisible = encoded.version >= 4 and self.tier >= Tier.LIVE
+        self.queued = self.acknowledged or (self.divisible and encoded.nbytes > FRAGMENT_SIZE)
+        self._fragments: Fragments | None = None
+
+    def fragments(self, size: int) -> Fragments:
+        """Return its fragments, with pieces of so many bytes. All sessions share them."""
+        fragments = self._fragments
+        if fragments is None or fragments.size != size:
+            fragments = self._fragments = Fragments(self.frame, size)
+        return fragments
 
     def __repr__(self) -> str:
         return f"Outgoing({self.type.name}, {self.nbytes} bytes, timestamp={self.timestamp}, stream={self.stream!r})"
@@ -236,6 +272,11 @@ class PreparedOutgoing:
 
     __slots__ = ("_flags", "_prepared")
 
+    @property
+    def flags(self) -> int:
+        """The flags of the message."""
+        return self._flags
+
     def __init__(self, prepared: PreparedFrame, flags: int) -> None:
         self._prepared = prepared
         self._flags = flags
@@ -291,25 +332,25 @@ def codec_for(encoding: Encoding, compression: Compression | None, max_payload: 
 
 @lru_cache(maxsize=256)
 def _queue_policy(
-    type: MessageType, flags: int, in_line: bool, is_numbered: bool
+    type: MessageType, flags: int, in_line: bool, is_numbered: bool, is_bulk: bool
 ) -> tuple[Tier, bool, bool, bool, bool]:
-    """The attributes of ``Outgoing`` that follow from its type, its flags, and whether its version numbers messages."""
-    tier = _tier(type, flags & ~_PRIORITY if in_line else flags)
+    """The attributes of ``Outgoing`` that follow from its type, its flags, its version and its form."""
+    tier = _tier(type, flags & ~_PRIORITY if in_line else flags, is_bulk)
     if is_numbered and type is MessageType.SUBSCRIPTION_ACK:
         tier = Tier.URGENT  # it names the id of the alerts behind it
-    elif type in STREAM_TYPES and type not in DATA_TYPES:
-        return Tier.DATA, bool(flags & _ACK_REQUIRED), False, False, bool(flags & _COMPRESSED)  # records need it
-    droppable = tier is Tier.DATA and not flags & (_ACK_REQUIRED | _PRIORITY)
+    droppable = tier is Tier.LIVE and type in DATA_TYPES and not flags & (_ACK_REQUIRED | _PRIORITY)
     return (
         tier,
         bool(flags & _ACK_REQUIRED),
-        droppable,
+        droppable,  # records need their templates, and BULK goes on from the ring
         droppable and type is MessageType.ECG_DATA,
         bool(flags & _COMPRESSED),
     )
 
 
-def _tier(type: MessageType, flags: int) -> Tier:
+def _tier(type: MessageType, flags: int, is_bulk: bool) -> Tier:
     if flags & _PRIORITY or type in _ALWAYS_URGENT:
         return Tier.URGENT
-    return Tier.DATA if type in DATA_TYPES else Tier.CONTROL
+    if type not in STREAM_TYPES:
+        return Tier.CONTROL
+    return Tier.BULK if is_bulk else Tier.LIVE

@@ -71,12 +71,16 @@ class RecordWriter:
 
     Attributes:
         latest: the largest number of a template; 0 before the first.
+        binds: whether records are bound to their templates, as sealed and signed ones have to be.
+        filters: whether records may have the filter DELTA.
     """
 
     def __init__(
         self, stream: str, may_keep: Callable[[Template], bool] | None = None, made_at: deque[float] | None = None
     ) -> None:
         self.latest = 0
+        self.binds = False
+        self.filters = True
         self._stream = stream
         self._may_keep = may_keep
         self._by_key: dict[bytes, Template] = {}  # those that are written with, the oldest first
@@ -103,7 +107,7 @@ class RecordWriter:
             return record, None
         try:
             template = self.make_template(wanted, self.latest + 1)
-            payload = _payload_of(template, wanted.content, max_payload)
+            payload = self._payload_of(template, wanted.content, max_payload)
         except (ProtocolError, TypeError, ValueError, OverflowError):
             return None, None
         return Record(template, payload), template
@@ -130,7 +134,7 @@ class RecordWriter:
             key = template_key(content, missing=missing, scale=scale)
             template = self._by_key.get(key)
             if template is not None:
-                return Record(template, _payload_of(template, content, max_payload)), None
+                return Record(template, self._payload_of(template, content, max_payload)), None
             wanted = Wanted(content, missing, scale, key)
             if key in self._wanted or not self._may_make(now):
                 return None, None
@@ -178,6 +182,12 @@ class RecordWriter:
             self._made_at.popleft()
         return len(self._made_at) < TEMPLATES_PER_MINUTE and self.latest < LARGEST_TEMPLATE
 
-
-def _payload_of(template: Template, content: Content, max_payload: int) -> bytes:
-    return template.encode(content.signal, content.time, content.sequence, max_payload=max_payload)
+    def _payload_of(self, template: Template, content: Content, max_payload: int) -> bytes:
+        return template.encode(
+            content.signal,
+            content.time,
+            content.sequence,
+            delta=self.filters,
+            bound=self.binds,
+            max_payload=max_payload,
+        )

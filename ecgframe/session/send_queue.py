@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..protocol import MessageType
+from ..protocol import FRAGMENT_SIZE, MessageType
 from .outgoing import Tier
 from .timestamps import seconds
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
 
+
+LIVE_PARTS: Final = 7
+"""Bytes of LIVE that are sent for each byte of BULK while both wait."""
 
 FRAME_OVERHEAD: Final = 256
 """Bytes of memory of the objects for each waiting frame, besides its own bytes."""
@@ -51,22 +55,30 @@ class SendQueue:
 
     One frame that alone exceeds ``max_bytes`` may wait in addition to the others, so that it does not displace them.
 
+    A frame of which a fragment was sent keeps its place, and is not dropped. It counts as waiting until its last
+    fragment is sent. Frames of the class BULK do not count for the limits: whoever queues them keeps them few.
+
     Attributes:
         frames: number of waiting frames.
         nbytes: bytes of waiting frames.
         answers: bytes of memory that waiting control messages take.
+        bulk_bytes: bytes of waiting frames of the class BULK.
         losses: dropped frames that were not yet reported to the peer, by stream. Those under None belong to no stream,
             or to any, once ``max_frames`` streams have lost frames.
     """
 
     __slots__ = (
+        "_cut",
         "_large",
         "_large_bytes",
+        "_live_share",
         "_max_bytes",
         "_max_frames",
+        "_queued_at",
         "_reported",
         "_tiers",
         "answers",
+        "bulk_bytes",
         "frames",
         "losses",
         "nbytes",
@@ -81,8 +93,12 @@ class SendQueue:
         self._max_bytes = max_bytes
         self._large = 0
         self._large_bytes = 0
+        self.bulk_bytes = 0
         self._reported = False
+        self._cut = [0] * len(Tier)  # fragments of the first frame of each class that were sent
+        self._live_share = 0  # bytes of LIVE that were sent while BULK waited, less seven times those of BULK
         self._tiers: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Tier)
+        self._queued_at: deque[float] = deque()  # of the LIVE frames, in seconds
 
     @property
     def has_waiting(self) -> bool:
@@ -92,15 +108,29 @@ class SendQueue:
     @property
     def has_urgent(self) -> bool:
         """True if urgent or control messages wait, which do not wait for data."""
-        return any(self._tiers[: Tier.DATA])
+        return any(self._tiers[: Tier.LIVE])
 
     @property
     def has_data(self) -> bool:
         """True if data waits."""
-        return bool(self._tiers[Tier.DATA])
+        return any(self._tiers[Tier.LIVE :])
 
-    def put(self, outgoing: Outgoing) -> int:
+    @property
+    def has_bulk(self) -> bool:
+        """True if frames of the class BULK wait."""
+        return bool(self._tiers[Tier.BULK])
+
+    @property
+    def is_cutting(self) -> bool:
+        """True if fragments of a frame were sent, and others wait."""
+        return any(self._cut)
+
+    def put(self, outgoing: Outgoing, now: float = inf) -> int:
         """Add a frame. If the queue is too full, drop the oldest waveforms, then the oldest other data.
+
+        Args:
+            outgoing: the frame.
+            now: the time, in seconds, for ``expire``.
 
         Returns:
             The number of dropped frames.
@@ -109,8 +139,29 @@ class SendQueue:
             OverflowError: the queue is too full, and no waiting frame may be dropped.
         """
         self._tiers[outgoing.tier].append(outgoing)
+        if outgoing.tier is Tier.LIVE:
+            self._queued_at.append(now)
         self._count(outgoing, 1)
         return self._make_room() if self._is_over() else 0
+
+    def expire(self, before: float) -> int:
+        """Drop LIVE frames of version 4 that were queued before a time, in seconds. Returns how many.
+
+        Those that must not be dropped stay, and so does a frame of which a fragment was sent.
+        """
+        times = self._queued_at
+        if not times or times[0] >= before:
+            return 0
+        live = self._tiers[Tier.LIVE]
+        index = 1 if self._cut[Tier.LIVE] else 0
+        dropped = 0
+        while index < len(times) and times[index] < before:
+            if live[index].droppable and live[index].divisible:
+                self._drop(live, index)
+                dropped += 1
+            else:
+                index += 1
+        return dropped
 
     def pop_urgent(self) -> Outgoing | None:
         """Remove and return the next urgent or control message; None if none waits."""
@@ -119,14 +170,39 @@ class SendQueue:
     def pop(self) -> Outgoing | None:
         """Remove and return the next frame, urgent ones first; None if nothing waits."""
         self._reported = False
-        for tier in self._tiers:
-            if tier:
-                return self._remove(tier, 0)
-        return None
+        tier = self._next_tier()
+        if tier is None:
+            return None
+        if tier >= Tier.LIVE:
+            self._share(tier, self._tiers[tier][0].nbytes)
+        return self._remove(self._tiers[tier], 0)
+
+    def pop_fragment(self, size: int) -> tuple[Outgoing, bytes, bool]:
+        """Return the next fragment of the frame that ``pop`` would return; with the last one, remove the frame.
+
+        Args:
+            size: bytes of its piece.
+
+        Returns:
+            The frame, its fragment, and whether that is the last one.
+        """
+        self._reported = False
+        tier = self._next_tier()
+        assert tier is not None, "a frame waits"
+        outgoing = self._tiers[tier][0]
+        fragments = outgoing.fragments(size)
+        fragment = fragments[self._cut[tier]]
+        self._cut[tier] += 1
+        self._share(tier, len(fragment))
+        is_last = self._cut[tier] == fragments.count
+        if is_last:
+            self._remove(self._tiers[tier], 0)
+        return outgoing, fragment, is_last
 
     def peek(self) -> Outgoing | None:
         """Return the frame that ``pop`` would return."""
-        return next((tier[0] for tier in self._tiers if tier), None)
+        tier = self._next_tier()
+        return None if tier is None else self._tiers[tier][0]
 
     def pop_loss(self) -> tuple[str | None, Loss] | None:
         """Remove and return the loss to report to the peer before the next frame, with the name of its stream.
@@ -138,7 +214,7 @@ class SendQueue:
         if not self.losses:
             return None
         following = self.peek()
-        if following and (following.tier is not Tier.DATA or self._reported):
+        if following and (following.tier < Tier.LIVE or self._reported):
             return None
         self._reported = True
         stream = following.stream if following and following.stream in self.losses else next(iter(self.losses))
@@ -146,38 +222,66 @@ class SendQueue:
 
     def data_of(self, stream: str) -> list[Outgoing]:
         """Return the waiting data of a stream, in the order in which it will be sent."""
-        return [outgoing for outgoing in self._tiers[Tier.DATA] if outgoing.stream == stream]
+        return [outgoing for tier in self._tiers[Tier.LIVE :] for outgoing in tier if outgoing.stream == stream]
 
     def take_back(self, stream: str) -> None:
         """Discard the waiting data of a stream, and what is still to be reported of it: its viewer begins anew."""
-        data = self._tiers[Tier.DATA]
-        kept = [outgoing for outgoing in data if outgoing.stream != stream]
-        for outgoing in data:
-            if outgoing.stream == stream:
-                self._count(outgoing, -1)
-        data.clear()
-        data.extend(kept)
+        for tier in (Tier.LIVE, Tier.BULK):
+            data = self._tiers[tier]
+            for index in reversed([index for index, outgoing in enumerate(data) if outgoing.stream == stream]):
+                self._remove(data, index)
         self.losses.pop(stream, None)
 
     def discard_data(self) -> None:
         """Discard the waiting data, because the connection is about to be closed."""
-        data = self._tiers[Tier.DATA]
-        while data:
-            self._remove(data, 0)
+        for data in self._tiers[Tier.LIVE :]:
+            while data:
+                self._remove(data, 0)
         self.losses.clear()
 
     def clear(self) -> None:
         """Discard everything that waits."""
         for tier in self._tiers:
             tier.clear()
-        self.frames = self.nbytes = self.answers = self._large = self._large_bytes = 0
+        self._queued_at.clear()
+        self._cut = [0] * len(Tier)
+        self.frames = self.nbytes = self.answers = self._large = self._large_bytes = self.bulk_bytes = 0
         self.losses.clear()
+
+    def _next_tier(self) -> Tier | None:
+        """Return the class of the next frame; None if none waits."""
+        urgent, control, live, bulk = self._tiers
+        if urgent:
+            return Tier.URGENT
+        if control:
+            return Tier.CONTROL
+        if live and bulk:
+            return Tier.BULK if self._has_its_part() else Tier.LIVE
+        if live:
+            return Tier.LIVE
+        return Tier.BULK if bulk else None
+
+    def _has_its_part(self) -> bool:
+        """Return whether so much of LIVE was sent that a fragment of BULK follows."""
+        waiting = self._tiers[Tier.BULK][0]
+        return self._live_share >= LIVE_PARTS * min(waiting.nbytes, FRAGMENT_SIZE)
+
+    def _share(self, tier: Tier, nbytes: int) -> None:
+        """Note that so many bytes of LIVE or BULK are sent."""
+        if not (self._tiers[Tier.LIVE] and self._tiers[Tier.BULK]):
+            self._live_share = 0
+        elif tier is Tier.LIVE:
+            self._live_share += nbytes
+        else:
+            self._live_share -= LIVE_PARTS * nbytes
 
     def _is_over(self) -> bool:
         return self._is_crowded() or self._large > 1
 
     def _is_crowded(self) -> bool:
-        return self.frames > self._max_frames or self.nbytes - self._large_bytes > self._max_bytes
+        bulk = len(self._tiers[Tier.BULK])
+        nbytes = self.nbytes - self._large_bytes - self.bulk_bytes
+        return self.frames - bulk > self._max_frames or nbytes > self._max_bytes
 
     def _make_room(self) -> int:
         dropped = 0
@@ -187,10 +291,13 @@ class SendQueue:
         return dropped
 
     def _drop_one(self) -> None:
-        data = self._tiers[Tier.DATA]
         index = self._oldest_to_drop()
         if index is None:
             raise OverflowError(f"{self.frames} frames of {self.nbytes} bytes wait, and none of them may be dropped")
+        self._drop(self._tiers[Tier.LIVE], index)
+
+    def _drop(self, data: deque[Outgoing], index: int) -> None:
+        """Remove a frame, and note it for the report."""
         dropped = self._remove(data, index)
         stream = dropped.stream if dropped.stream in self.losses or len(self.losses) < self._max_frames else None
         if loss := self.losses.get(stream):
@@ -203,8 +310,9 @@ class SendQueue:
         # If the queue is over its limits only because of a second large frame, drop a large one.
         least = 0 if self._is_crowded() else self._max_bytes + 1
         other = None
-        for index, outgoing in enumerate(self._tiers[Tier.DATA]):
-            if outgoing.nbytes >= least and outgoing.droppable:
+        begun = 0 if self._cut[Tier.LIVE] else -1
+        for index, outgoing in enumerate(self._tiers[Tier.LIVE]):
+            if outgoing.nbytes >= least and outgoing.droppable and index != begun:
                 if outgoing.waveform:
                     return index
                 if other is None:
@@ -214,6 +322,10 @@ class SendQueue:
     def _remove(self, tier: deque[Outgoing], index: int) -> Outgoing:
         outgoing = tier[index]
         del tier[index]
+        if index == 0:
+            self._cut[outgoing.tier] = 0
+        if outgoing.tier is Tier.LIVE:
+            del self._queued_at[index]
         self._count(outgoing, -1)
         return outgoing
 
@@ -222,6 +334,8 @@ class SendQueue:
         self.nbytes += sign * outgoing.nbytes
         if outgoing.tier is Tier.CONTROL or outgoing.type is MessageType.SUBSCRIPTION_ACK:
             self.answers += sign * (outgoing.nbytes + FRAME_OVERHEAD)
-        if outgoing.nbytes > self._max_bytes:
+        if outgoing.tier is Tier.BULK:
+            self.bulk_bytes += sign * outgoing.nbytes
+        elif outgoing.nbytes > self._max_bytes:
             self._large += sign
             self._large_bytes += sign * outgoing.nbytes

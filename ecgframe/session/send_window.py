@@ -22,7 +22,8 @@ FIRST_PROBE: Final = 16 * 1024
 """Bytes after which the first PING is sent. Little data is in transit then, so it measures the round trip time."""
 
 SMALLEST: Final = 64 * 1024
-"""Smallest window, in bytes."""
+"""Smallest window, in bytes, except while fragments or messages of the class BULK are sent: what overtakes these waits
+for all that is in transit."""
 
 LARGEST: Final = 4 * 1024 * 1024
 """Largest window, in bytes, and the most bytes that are sent between two PINGs."""
@@ -93,11 +94,14 @@ class SendWindow:
         "_free_at",
         "_given",
         "_is_free",
+        "_is_off",
         "_late_at",
+        "_needed",
         "_rate",
         "_rate_at",
         "_sent",
         "_shortest",
+        "_smallest",
         "_was_full",
         "full_until",
         "is_full",
@@ -110,13 +114,17 @@ class SendWindow:
 
     def __init__(self) -> None:
         self._given = 0
-        self.limit = SMALLEST
+        self._smallest = self.limit = SMALLEST
+        self._needed = 0
+        """Bytes that have to be in transit for the path to stay busy, as far as that was measured."""
         self.is_on = False
         self.is_full = False
         self.full_until = 0.0
         self.is_to_ask = False
         self.probe: int | None = None
         self.probe_sent_at = 0.0
+        self._is_off = False
+        """True if there is no limit any more."""
         self._sent = 0
         self._arrived = 0
         self._arrived_at = 0.0
@@ -175,7 +183,7 @@ class SendWindow:
         if self.probe is None:
             self.is_to_ask = True
             return self._give(0)
-        room = SMALLEST - self._sent
+        room = self._smallest - self._sent
         self.is_full = room < 0 and now < self.opens_at
         self.full_until = self.opens_at
         return self._give(-1 if self.is_full else room if room >= 0 else _UNLIMITED)
@@ -214,10 +222,10 @@ class SendWindow:
         return min(opens_at, empties_at)
 
     def _is_to_empty(self, on_its_way: int, now: float) -> bool:
-        if self._emptying or self.limit == SMALLEST:
+        if self._emptying or self.limit == self._smallest:
             return False
         if self._free_at is None:
-            return on_its_way >= SMALLEST
+            return on_its_way >= self._smallest
         return self.is_full and now >= self._free_at + FREE_PATH_EVERY
 
     def _is_to_show_again(self, sent: int, now: float) -> bool:
@@ -232,7 +240,8 @@ class SendWindow:
         # Early enough for the PONG to arrive before data has to wait.
         ask_at = max(self.limit // 2, self.limit - SPARE - round(2 * self._rate * self._shortest))
         # A window that has grown is measured on an empty path first.
-        self._ask_at = min(ask_at, SMALLEST) if self._free_at is None and self.limit > SMALLEST else ask_at
+        is_measured = self._free_at is not None or self.limit == self._smallest
+        self._ask_at = ask_at if is_measured else min(ask_at, self._smallest)
 
     def asked(self, unused: int, now: float) -> tuple[int, int]:
         """Note that a PING is sent now. Returns its content, the bytes sent so far, and the room."""
@@ -257,7 +266,8 @@ class SendWindow:
             else:
                 self._arrived_before, self._before, self._asked_before = self._arrived, self._arrived_at, self._asked_at
             self._shortest = min(self._shortest, elapsed)
-            self.limit = min(max(SMALLEST, round(BUSY * self._rate * self._shortest)), LARGEST)
+            self._needed = round(BUSY * self._rate * self._shortest)
+            self._set_limit()
         else:
             self.is_on = True
             self._shortest = elapsed
@@ -285,9 +295,32 @@ class SendWindow:
         if self._was_full or rate >= self._rate or now >= self._rate_at + RATE_COUNTS_FOR:
             self._rate, self._rate_at = rate, now
 
+    def narrow(self, smallest: int, unused: int, now: float) -> int:
+        """Allow a smaller window, while fragments or messages of the class BULK are sent. Returns the room.
+
+        Args:
+            smallest: bytes that may be in transit at least.
+            unused: the rest of the room.
+            now: the time, in seconds.
+        """
+        if self._is_off:
+            return unused
+        self._smallest = smallest
+        self._set_limit()
+        self._note_when_to_ask()
+        return self.look(unused, now)
+
+    def widen(self, unused: int, now: float) -> int:
+        """End what ``narrow`` began. Returns the room."""
+        return self.narrow(SMALLEST, unused, now)
+
+    def _set_limit(self) -> None:
+        self.limit = min(max(self._smallest, self._needed), max(LARGEST, self._smallest))
+
     def turn_off(self) -> int:
         """Remove the limit and send no further PING. Returns the room, which is unlimited."""
         self.is_on = self.is_full = self.is_to_ask = False
+        self._is_off = True
         self._emptying = 0
         self.probe = self._sent
         return self._give(_UNLIMITED)

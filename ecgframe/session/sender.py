@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..protocol import LARGEST_LENGTH, MAX_BATCH_FRAMES, Capability, CloseCode, ErrorCode, Flag, MessageType
+from ..protocol import (
+    HEADER_SIZES,
+    LARGEST_LENGTH,
+    MAX_BATCH_FRAMES,
+    MAX_BATCH_PAYLOAD,
+    Capability,
+    CloseCode,
+    ErrorCode,
+    Flag,
+    MessageType,
+)
 from .acknowledgements import Unacknowledged, Waiting
 from .counters import Counters
 from .events import Event, Undelivered
@@ -17,6 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .settings import Settings
+
+
+_IN_TRANSIT: Final = 5
+"""Quarters of a piece that may be in transit for another one to be sent. So two pieces are in transit at most on a slow
+path, which keeps it busy: while one arrives, the next is sent."""
 
 
 class Close(NamedTuple):
@@ -34,6 +50,8 @@ class Sender:
         "_assumes",
         "_batches",
         "_codec_of_peer",
+        "_cut_above",
+        "_is_narrow",
         "_max_payload_of_peer",
         "_open_phase",
         "_queue",
@@ -73,6 +91,7 @@ class Sender:
         self._room = self._window.first_room()
         self._max_payload_of_peer: int | None = None
         self._sent_at = 0.0
+        self._is_narrow = False
         self._speak(1, frozenset())
 
     def _speak(self, version: int, capabilities: frozenset[Capability]) -> None:
@@ -82,6 +101,9 @@ class Sender:
         self.encoding = encoding_for(version, capabilities)
         self._codec_of_peer = codec_for(self.encoding, self.settings.compression, LARGEST_LENGTH)
         self._batches = Capability.BATCH in capabilities
+        self._cut_above: float = inf
+        if version >= 4 and Capability.FRAGMENTS in capabilities:
+            self._cut_above = HEADER_SIZES[version] + self.settings.fragment_bytes
 
     @property
     def timed(self) -> bool:
@@ -105,11 +127,27 @@ class Sender:
         if window.is_full:
             urgent = self._queue.pop_urgent()
             return None if urgent is None else self._sent_alone(urgent, now)
+        if self.settings.live_seconds < inf:
+            self._expire(now)
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
-        outgoing = self._queue.pop()
-        if outgoing is None:
-            return None
+        outgoing = self._queue.peek()
+        return None if outgoing is None else self._next_of_queue(outgoing, now)
+
+    def _next_of_queue(self, outgoing: Outgoing, now: float) -> bytes | None:
+        """The next message of the queue, which begins with that frame. None if it has to wait for the peer."""
+        if outgoing.divisible:
+            is_cut = outgoing.nbytes > self._cut_above
+            is_narrow = is_cut or self._queue.is_cutting or self._queue.has_bulk
+            if is_narrow is not self._is_narrow:
+                self._set_window(now, is_narrow=is_narrow)
+                if self._window.is_to_ask:
+                    return self._ask_how_far_it_is(now)
+                if self._window.is_full:
+                    return None
+            if is_cut:
+                return self._next_fragment(now)
+        self._queue.pop()
         # A deflated frame is sent alone: receivers limit what all frames of one message may inflate to.
         if outgoing.deflated or not (self._batches and self._queue.frames):
             return self._sent_alone(outgoing, now)
@@ -143,6 +181,16 @@ class Sender:
     def queued_frames(self) -> int:
         """Frames that wait to be sent."""
         return self._queue.frames
+
+    @property
+    def has_bulk(self) -> bool:
+        """True if messages of the class BULK wait."""
+        return self._queue.has_bulk
+
+    @property
+    def queued_bulk_bytes(self) -> int:
+        """Bytes of the class BULK that wait to be sent."""
+        return self._queue.bulk_bytes
 
     @property
     def queued_answers(self) -> int:
@@ -182,11 +230,15 @@ class Sender:
         self.enqueue(outgoing)
         return outgoing
 
-    def enqueue(self, outgoing: Outgoing) -> None:
+    def enqueue(self, outgoing: Outgoing, now: float = inf) -> None:
         """Queue a frame that was encoded for this peer's ``encoding``.
 
         If the queue is full, the oldest waveform frames are dropped, and the peer is told. If nothing can be dropped,
         the connection is closed with 1013. A session that is closing discards the frame.
+
+        Args:
+            outgoing: the frame.
+            now: the time, in seconds, from which on ``Settings.live_seconds`` count; without it, they do not.
         """
         if not self._sends:
             if outgoing.acknowledged and len(self._unacknowledged) < self.settings.max_unacknowledged:
@@ -195,7 +247,7 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.add(outgoing)
         try:
-            self.counters.dropped += self._queue.put(outgoing)
+            self.counters.dropped += self._queue.put(outgoing, now)
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
@@ -234,11 +286,11 @@ class Sender:
     def record_direct_send(self, outgoing: Outgoing, now: float) -> bool:
         """Note that the owner sends a frame now, without queueing it. Returns False if it has to be queued instead.
 
-        A frame has to be queued if others wait, or if it needs an acknowledgement. This is the fast path for streams
-        with thousands of viewers: it touches no object but the session, as each other object would be a cache miss.
-        The owner counts these frames by type and size, once for all viewers.
+        A frame has to be queued if others wait, if it needs an acknowledgement, or if it is to be cut. This is the
+        fast path for streams with thousands of viewers: it touches no object but the session, as each other object
+        would be a cache miss. The owner counts these frames by type and size, once for all viewers.
         """
-        if self.has_waiting or outgoing.acknowledged or self.closing:
+        if self.has_waiting or outgoing.queued or self.closing:
             return False
         if self._room < 0:
             window = self._window
@@ -333,12 +385,48 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
 
+    def _expire(self, now: float) -> None:
+        """Drop data that has waited for too long."""
+        if expired := self._queue.expire(now - self.settings.live_seconds):
+            self.counters.dropped += expired
+            self.counters.expired += expired
+
+    def _next_fragment(self, now: float) -> bytes:
+        """The next fragment of the data that is sent next."""
+        outgoing, fragment, is_last = self._queue.pop_fragment(self.settings.fragment_bytes)
+        self._room -= len(fragment)
+        self._sent_at = now
+        self.counters.sent_bytes += len(fragment)
+        self.counters.fragments_sent += 1
+        if is_last:
+            self.counters.sent[outgoing.type] += 1
+            if outgoing.acknowledged:
+                self._unacknowledged.sent(outgoing, now)
+            if not self._queue.has_data:
+                self._set_window(now, is_narrow=False)
+        return fragment
+
+    def _set_window(self, now: float, *, is_narrow: bool) -> None:
+        """Allow less in transit while fragments or BULK are sent, as others go between them."""
+        self._is_narrow = is_narrow
+        if is_narrow:
+            self._room = self._window.narrow(_IN_TRANSIT * self.settings.fragment_bytes // 4, self._room, now)
+        else:
+            self._room = self._window.widen(self._room, now)
+
     def _batch_from(self, first: Outgoing, now: float) -> bytes:
         frames = [first.frame]
-        room = self.settings.batch_bytes - first.nbytes
+        settings = self.settings
+        room = settings.batch_bytes - first.nbytes
+        unpacked_room = MAX_BATCH_PAYLOAD
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
-            if following.deflated or (self._queue.losses and following.tier is Tier.DATA):
+            unpacked_room -= following.weight
+            if unpacked_room < 0 or following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
                 break  # the notice about dropped frames has to be sent before
+            if following.nbytes > self._cut_above and following.divisible:
+                break  # a fragment is sent alone
+            if following.tier is Tier.BULK and settings.batch_bytes - room + following.nbytes > settings.fragment_bytes:
+                break  # what overtakes would wait for all of the batch
             self._queue.pop()
             self._note_sent(following, now)
             frames.append(following.frame)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion, PermissionDenied
-from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Check, MessageType
+from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Check, MessageType
 from .events import Event, FrameRefused, SubscribeRequested, UnsubscribeRequested
 from .negotiation import common_capabilities, offer
 from .session import AGREED_ALREADY, Session
@@ -51,6 +51,10 @@ class ServerSession(Session):
         super().__init__(settings, wall_clock_us, totals)
         self._stream_name = stream_name
         self._refuses_data = refuses_data
+
+    @property
+    def _passes_sealed(self) -> bool:
+        return Capability.ENCRYPTION in self.capabilities and self.version >= 4
 
     def start(self, now: float) -> None:
         """Begin: the connection is open, and the server offers its versions and capabilities."""
@@ -106,10 +110,10 @@ class ServerSession(Session):
         if not self._is_name(name, events):
             return
         epoch, after = (data.get("epoch"), data.get("after")) if message.version >= 4 else (None, None)
-        if since is None:
-            events.append(SubscribeRequested(name, None, False, epoch, after))
-        else:
-            events.append(SubscribeRequested(name, microseconds(since), isinstance(since, datetime), epoch, after))
+        is_moment = isinstance(since, datetime)
+        moment = None if since is None else microseconds(since)
+        wants_keys = data.get("keys") is not False
+        events.append(SubscribeRequested(name, moment, is_moment, epoch, after, wants_keys))
 
     def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         if self._is_name(data["stream"], events):

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .._core import flatten
 from .._core.form import version_bits
-from ..codec import Codec
+from ..codec import Codec, SealedPayload
 from ..errors import (
+    AuthenticationFailed,
     InvalidDataFormat,
     InvalidProtocolVersion,
     MessageTooLarge,
@@ -67,21 +68,25 @@ from .frame_reader import FrameReader, is_opening
 from .meter import BudgetExceeded, Decoded, FrameMeter, too_much
 from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
+from .reassembly import Reassembly, incomplete, is_fragment
+from .sealed_reader import NotYetOpened
 from .sender import Sender
 from .state import TRANSITIONS, Action, Trigger
 from .stream_book import FrameOfEndedStream
 from .timestamps import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Buffer
 
     from .._core._header import Header
     from ..codec import Message
     from ..messages import SubscriptionStatus
+    from ..seal import Key
     from .frame_reader import StreamOf
     from .outgoing import Binding
+    from .sealed_reader import SealedReader
     from .settings import Settings
 
 RATE_ERROR_PAUSE: Final = 1.0
@@ -120,6 +125,9 @@ _NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
 """Types that do not show which version the peer speaks: a server that refuses a client sends ERROR and closes."""
 
 AGREED_ALREADY: Final = "version and capabilities are agreed already and cannot change"
+
+SEALED_MEMORY: Final = 1024
+"""Bytes of memory of the objects around a sealed payload, at most."""
 
 _ANSWERS: Final = frozenset(
     {MessageType.PONG, MessageType.SUBSCRIPTION_ACK, MessageType.VERSION_CHECK, MessageType.ERROR}
@@ -167,6 +175,8 @@ class Session(Sender, ABC):
         "_ping",
         "_rate_error_at",
         "_reader",
+        "_reassembly",
+        "_sealed",
         "_seen",
         "_version_bits",
         "_versions",
@@ -180,6 +190,8 @@ class Session(Sender, ABC):
         self._reader: FrameReader | None = None
         if settings.latest_version >= 4:
             self._reader = FrameReader(self._codec, takes_openings=self._takes_openings)
+        self._sealed: SealedReader | None = None
+        self._reassembly: Reassembly | None = None  # most peers send no fragment
         self._is_decoding = False
         self._seen = Seen()
         self._account = Account(settings.rate_limit, totals) if settings.rate_limit else None
@@ -206,8 +218,8 @@ class Session(Sender, ABC):
         """
         nbytes = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         events: list[Event] = []
-        if self._admit(nbytes, now, events):
-            self._receive_frames(data, nbytes, now, events)
+        if self._admit(nbytes, now, events) and (whole := self._put_together(data, nbytes, now, events)) is not None:
+            self._receive_frames(whole, nbytes if whole is data else memoryview(whole).nbytes, now, events)
         return events
 
     def begin_to_receive(self, data: Buffer, now: float, at_once: int) -> list[Event] | Decoding:
@@ -226,6 +238,10 @@ class Session(Sender, ABC):
         events: list[Event] = []
         if not self._admit(nbytes, now, events):
             return events
+        if (whole := self._put_together(data, nbytes, now, events)) is None:
+            return events
+        if whole is not data:
+            data, nbytes = whole, memoryview(whole).nbytes
         if nbytes > at_once and not self._refuses_all(data):
             return self._decoding(data, nbytes)
         meter = self._meter(at_once)
@@ -284,6 +300,8 @@ class Session(Sender, ABC):
             times.append(min(self._window.opens_at, self._answers_no_ping_after()))
         if (due := self._unacknowledged.deadline()) is not None:
             times.append(due)
+        if self._reassembly is not None:
+            times.append(self._reassembly.deadline(SILENT_INTERVALS * self._heartbeat_interval))
         return min(times)
 
     def tick(self, now: float) -> list[Event]:
@@ -298,6 +316,9 @@ class Session(Sender, ABC):
             return events
         for waiting in self._unacknowledged.due(now):
             self._send_again(waiting, events)
+        self._drop_unfinished(now, events)
+        if self.closing:
+            return events
         if not self._asked and now >= self._silent_after(SILENT_INTERVALS - 1):
             self._asked = True  # an old viewer may have nothing to send, but it answers a PING
             self._say(MessageType.PING, None)
@@ -327,6 +348,7 @@ class Session(Sender, ABC):
         ]
         self._react(Trigger.LOST)
         self._unacknowledged.clear()
+        self._reassembly = None
         if self._account is not None:
             self._account.close()
         self.counters.undelivered += len(given_up)
@@ -353,6 +375,8 @@ class Session(Sender, ABC):
         code: ErrorCode | None = None,
         start: int | None = None,
         binding: Binding | None = None,
+        keys: Sequence[Key] = (),
+        reason: str | None = None,
     ) -> None:
         """Answer SUBSCRIBE or UNSUBSCRIBE.
 
@@ -363,6 +387,8 @@ class Session(Sender, ABC):
             start: the time from which messages follow, in microseconds since 1970, for a new subscription, or if
                 earlier messages may be missing.
             binding: of a subscription of version 4: id and numbers of the stream.
+            keys: those of a sealed stream, to be handed out.
+            reason: why it was denied, for a person.
         """
         answer: dict[str, Any] = {"stream": stream, "status": status}
         if code is not None:
@@ -374,6 +400,16 @@ class Session(Sender, ABC):
             answer["templates"] = list(binding.templates)
             if binding.ended is not None:
                 answer["ended"] = binding.ended
+        if keys:
+            answer["keys"] = [_handed_out(key) for key in keys]
+        if reason is not None:
+            answer["reason"] = _shortened(reason)
+        self._say(MessageType.SUBSCRIPTION_ACK, answer)
+
+    def hand_out(self, stream: str, keys: Sequence[Key]) -> None:
+        """Send new keys of a stream that the peer has subscribed to, without a request."""
+        entries = [_handed_out(key) for key in keys]
+        answer = {"stream": stream, "status": "subscribed", "keys": entries, "rotation": True}
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
@@ -405,6 +441,9 @@ class Session(Sender, ABC):
             self._account,
             measures=self._measures_memory,
             reader=self._reader,
+            sealed=self._sealed,
+            passes_sealed=self._passes_sealed,
+            cuts=Capability.SIGNING in self.capabilities,
         )
         return Decoding(self._codec, data, nbytes, meter)
 
@@ -415,10 +454,18 @@ class Session(Sender, ABC):
             measures=self._measures_memory,
             at_once=at_once,
             reader=self._reader,
+            sealed=self._sealed,
+            passes_sealed=self._passes_sealed,
+            cuts=Capability.SIGNING in self.capabilities,
         )
 
     _measures_memory: ClassVar[bool] = False
     """True if events state how much memory a message takes."""
+
+    @property
+    def _passes_sealed(self) -> bool:
+        """Return whether sealed messages are handed on unread."""
+        return False
 
     _takes_openings: ClassVar[bool] = False
     """True if the peer may open streams, whose messages the application then acknowledges."""
@@ -484,6 +531,69 @@ class Session(Sender, ABC):
             return False
         return True
 
+    def _put_together(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> Buffer | None:
+        """Return a message as it came; of a fragment, the whole frame if it is the last one, otherwise None."""
+        if self._reader is None or not is_fragment(data):
+            return data
+        flat = flatten(data)
+        try:
+            header = flat.only_frame(self.settings.max_payload)
+        except ProtocolError:
+            return data  # it is damaged, or not alone: refused like any frame
+        if self._account is not None:
+            if self._account.room_of("frames") < 1:
+                self._handle_over_budget("frames", nbytes, now, events)
+                return None
+            self._account.charge("frames", 1)
+        if self._reassembly is None:
+            self._reassembly = Reassembly(self.settings.max_payload)
+        try:
+            if self.version < 4:
+                raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
+            if (refusal := _refusal(self._verdict(*_kind(header)))) is not None:
+                raise refusal
+            self._reader.book.admit(header)
+            flat.check_sum(0, header)
+            added = self._reassembly.add(header, flat.view(header.size, nbytes), now)
+        except FrameOfEndedStream as error:
+            forget_where(error)
+            return None
+        except ProtocolError as error:
+            self._reassembly.refuse(header)
+            self._handle_bad_message(error, header, nbytes, now, events)
+            return None
+        self.counters.fragments_received += 1
+        if added.lost is not None:
+            fault = incomplete(added.lost, "another one of its class has begun")
+            self._handle_bad_message(fault, added.lost.header, nbytes, now, events)
+        return None if self.closing else added.frame
+
+    def _handle_bad_message(
+        self, error: ProtocolError, header: Header, nbytes: int, now: float, events: list[Event]
+    ) -> None:
+        """Count a message of which a fragment is missing or invalid, and send an ERROR. See ``_handle_bad_frame``."""
+        number = header.sequence or 0
+        stream = None if self._reader is None or not number else self._reader.stream_of(header.stream_id or 0)
+        comes_again = stream is not None and self._passes_over(stream, number)
+        item = Decoded(error, nbytes, 0, stream, number)
+        self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
+
+    def _drop_unfinished(self, now: float, events: list[Event]) -> None:
+        """Drop messages of which no further fragment has arrived for too long, and tell the peer."""
+        if self._reassembly is None:
+            return
+        self._forget_unbound()
+        patience = SILENT_INTERVALS * self._heartbeat_interval
+        for one in self._reassembly.expire(patience, now):
+            error = incomplete(one, f"nothing more of it came for {now - one.last_at:.0f} s")
+            self._handle_bad_message(error, one.header, one.arrived, now, events)
+
+    def _forget_unbound(self) -> None:
+        """Drop unfinished messages of streams that are no longer bound."""
+        if self._reassembly is not None and self._reader is not None and self._reassembly.has_unfinished:
+            book = self._reader.book
+            self._reassembly.forget(lambda id: bool(id) and book.name_of(id) is None)
+
     def _receive_frames(self, data: Buffer, nbytes: int, now: float, events: list[Event]) -> None:
         meter = self._meter()
         self._receive_items(decode_items(self._codec, data, meter), meter, nbytes, now, events)
@@ -500,7 +610,8 @@ class Session(Sender, ABC):
                 error = MessageTooLarge(f"more than {MAX_BATCH_FRAMES} frames in one message", check=Check.LIMIT)
                 item = Decoded(error, 0, 0)  # noqa: PLW2901
             if self.closing or not self._receive_frame(item, nbytes, now, events):
-                return
+                break
+        self._forget_unbound()
 
     def _receive_frame(self, item: Decoded, nbytes: int, now: float, events: list[Event]) -> bool:
         """Accept or refuse a frame. Returns whether to process those after it."""
@@ -514,11 +625,16 @@ class Session(Sender, ABC):
         try:
             if isinstance(result, ProtocolError):
                 raise result
+            if self._sealed is not None and self._holds(item, now, events):
+                return True
             self._accept(result, item, now, events)
             if item.fault is not None and not self.closing:
                 raise item.fault
         except FrameOfEndedStream as error:
             forget_where(error)
+        except NotYetOpened as error:
+            forget_where(error)
+            self._note_not_opened(error, now, events)
         except BudgetExceeded as error:
             forget_where(error)
             self._handle_over_budget(error.resource, nbytes, now, events)
@@ -526,6 +642,13 @@ class Session(Sender, ABC):
             comes_again = item.stream is not None and self._passes_over(item.stream, item.number)
             self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
         return not self.closing
+
+    def _holds(self, item: Decoded, now: float, events: list[Event]) -> bool:
+        """Return whether a frame is not handed on: it waits behind one whose key is unknown, or came before."""
+        return False
+
+    def _note_not_opened(self, error: NotYetOpened, now: float, events: list[Event]) -> None:
+        """Handle a sealed frame that was not opened."""
 
     def _passes_over(self, stream: StreamOf, number: int) -> bool:
         """Return whether a message that is refused does not count as a mistake, because it would only come again."""
@@ -541,6 +664,9 @@ class Session(Sender, ABC):
                 f"a V{message.version} frame; supported versions: {sorted(self.settings.versions)}",
                 check=Check.VERSION,
             )
+        if isinstance(message.data, SealedPayload):
+            self._accept_sealed(message, item, events)
+            return
         if type not in DATA_TYPES and not self.settings.validate:
             message.data = check_received(type, message.data, message.version)
         check_numbers(type, message.data)
@@ -564,6 +690,20 @@ class Session(Sender, ABC):
         else:
             self._accept_control(message.data, message, now, events)
             self.acknowledge(message)
+
+    def _accept_sealed(self, message: Message, item: Decoded, events: list[Event]) -> None:
+        """Accept a sealed message, which this side hands on unread."""
+        if item.stream is None:
+            raise AuthenticationFailed("a sealed message of no stream that was opened", check=Check.ENCRYPTION)
+        self.counters.received[message.type] += 1
+        self.counters.sealed["passed"] += 1
+        if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
+            return
+        memory = message.nbytes + SEALED_MEMORY
+        if message.type in DATA_TYPES:
+            events.append(Received(message, memory, item.stream))
+        else:
+            events.append(Numbered(message, item.stream, None, memory))
 
     def _accept_control(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         match message.type:
@@ -745,6 +885,14 @@ def _kind(header: Header) -> tuple[MessageType, bool]:
 
 def _refusal(verdict: Verdict | None) -> ProtocolError | None:
     return None if verdict is None else verdict[0](verdict[1], check=Check.FIELDS)
+
+
+def _handed_out(key: Key) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": key.id, "key": key.secret}
+    for name, moment in (("begins", key.begins), ("ends", key.ends)):
+        if moment is not None:
+            entry[name] = float(moment)
+    return entry
 
 
 def _shortened(text: str) -> str:

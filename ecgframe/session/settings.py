@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from ..codec import NumericLists
 from ..compression import Compression
 from ..protocol import (
     CAPABILITY_SINCE,
+    DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
+    FRAGMENT_SIZE,
     HEADER_SIZES,
     HEARTBEAT_INTERVAL,
     LARGEST_LENGTH,
     LATEST_VERSION,
+    LEAST_FRAGMENT,
     MAX_BATCH_PAYLOAD,
     SESSION_VERSIONS,
     VERSIONS,
     Capability,
+    MessageType,
 )
 
 MiB: Final = 1024 * 1024
+
+LONGEST_LINGER: Final = 1.0
+"""Longest time in seconds for which LIVE frames may wait for others."""
 
 REMEMBERED: Final = 1024
 """Number of timestamps that a receiver remembers to recognize messages that are sent again: of messages that the
@@ -32,10 +39,15 @@ EVERYTHING: Final = frozenset(
     for capability, since in CAPABILITY_SINCE.items()
     if since <= LATEST_VERSION and capability is not Capability.ENCRYPTION
 )
-"""The capabilities that this package supports in the versions that sessions speak by default."""
+"""The capabilities that this package supports in the versions that sessions speak by default. ``encryption`` is added
+where there are keys: by the handler of a server that seals, and by a client."""
 
-OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA})
+OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS})
 """Those that it supports in version 4 besides."""
+
+
+_WITH_KEYS: Final = frozenset({Capability.ENCRYPTION, Capability.SIGNING})
+"""Those that need keys, and are added where there are some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +107,22 @@ class Settings:
         queue_frames: maximum number of frames that wait to be sent.
         queue_bytes: maximum number of bytes that wait to be sent, in addition to one frame that alone exceeds this.
         batch_bytes: maximum size of a batch: several frames in one WebSocket message, for peers that support it.
+        linger: seconds for which a server lets small LIVE frames wait for others, to send them in one message to peers
+            that support batches; a few milliseconds save most of the work for viewers of many streams. Alerts and
+            control messages do not wait. 0 sends each frame at once. Links that can only be awaited send batches of
+            what is queued instead.
+        live_seconds: seconds after which waiting data of version 4 is dropped, and the peer told, so that a viewer that
+            was cut off for a while sees the present at once; infinity for never. Templates, messages that need an
+            acknowledgement and the class BULK are not dropped.
+        fragment_bytes: bytes of the pieces into which larger payloads are cut, for peers of version 4 that support it;
+            an alert that is sent meanwhile waits for a piece or two. At least 1,024.
         rate_limit: limit on the cost of the peer; None for no limit.
         validate: whether to check the fields of data messages; those of control messages are always checked.
         numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
         compression: when to deflate payloads for peers that can inflate them; None for never.
+        keys_without_tls: whether a server hands out the keys of sealed streams over connections whose TLS it has not
+            ended itself, for example behind a proxy that does. Whoever reads such a connection reads the keys.
+        require_signature: types of data messages that a client refuses unless one of its signers has signed them.
 
     Raises:
         ValueError: a value is invalid, or the rate limit would refuse the largest payload.
@@ -115,21 +139,36 @@ class Settings:
     queue_frames: int = 1024
     queue_bytes: int = 4 * MiB
     batch_bytes: int = 64 * 1024
+    linger: float = 0.0
+    live_seconds: float = 5.0
+    fragment_bytes: int = FRAGMENT_SIZE
     rate_limit: RateLimit | None = None
     validate: bool = False
     numeric_lists: NumericLists = "list"
     compression: Compression | None = Compression()
+    keys_without_tls: bool = False
+    require_signature: frozenset[MessageType] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.versions or not set(self.versions) <= set(VERSIONS):
             raise ValueError(f"versions are some of {VERSIONS}, not {self.versions}")
+        self._check_capabilities()
+        self._check_numbers()
+
+    def _check_capabilities(self) -> None:
         supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
         if self.capabilities is EVERYTHING:
             object.__setattr__(self, "capabilities", supported)
-        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4:
+        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - _WITH_KEYS:
             raise ValueError(f"this package does not have {', '.join(sorted(unsupported))}")
-        if unsupported := self.capabilities - supported:
+        if 4 in self.versions:
+            supported |= {Capability.SIGNING}
+        if unsupported := self.capabilities - supported - {Capability.ENCRYPTION}:
             raise ValueError(f"only version 4 has {', '.join(sorted(unsupported))}; versions are {self.versions}")
+        if not self.require_signature <= DATA_TYPES:
+            raise ValueError("require_signature has types of data messages only")
+
+    def _check_numbers(self) -> None:
         if not 0 < self.max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 1 to {LARGEST_LENGTH}, not {self.max_payload}")
         for name in (
@@ -146,6 +185,7 @@ class Settings:
                 raise ValueError(f"{name} is a finite number above 0, not {getattr(self, name)}")
         if self.batch_bytes > MAX_BATCH_PAYLOAD:
             raise ValueError(f"batch_bytes is at most {MAX_BATCH_PAYLOAD}, not {self.batch_bytes}")
+        self._check_classes()
         if self.max_unacknowledged > REMEMBERED:
             raise ValueError(f"max_unacknowledged is at most {REMEMBERED}, not {self.max_unacknowledged}")
         largest = self.max_payload + self.header_size
@@ -159,6 +199,30 @@ class Settings:
                 f"a payload may have {self.max_payload} bytes, and the rate limit lets "
                 f"{self.rate_limit.inflated_burst} be inflated at once: lower max_payload or raise inflated_burst"
             )
+
+    def _check_classes(self) -> None:
+        """Check how messages of version 4 wait and are cut."""
+        if not 0 <= self.linger <= LONGEST_LINGER:
+            raise ValueError(f"linger is from 0 to {LONGEST_LINGER} seconds, not {self.linger}")
+        if not self.live_seconds > 0:
+            raise ValueError(f"live_seconds is a number above 0, not {self.live_seconds}")
+        if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:
+            raise ValueError(f"fragment_bytes is at least {LEAST_FRAGMENT}, not {self.fragment_bytes}")
+
+    @property
+    def with_signing(self) -> Settings:
+        """The same settings with the capability ``signing``; without it if they name only some, or not version 4."""
+        if 4 not in self.versions or not self.capabilities >= (EVERYTHING | OF_VERSION_4):
+            return self
+        return replace(self, capabilities=self.capabilities | {Capability.SIGNING})
+
+    @property
+    def with_encryption(self) -> Settings:
+        """The same settings with the capability ``encryption``; without it if they name only some capabilities."""
+        supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
+        if not supported <= self.capabilities:
+            return self
+        return replace(self, capabilities=self.capabilities | {Capability.ENCRYPTION})
 
     @property
     def latest_version(self) -> int:

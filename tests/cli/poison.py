@@ -106,6 +106,7 @@ class Poisoned:
         frames: of a recording, and any.
         captures: of the network, and of the proxy.
         error_log: with lines of an attacker's.
+        audit_log: with names of an attacker's.
         junk: files that are none of these.
     """
 
@@ -140,6 +141,8 @@ class Poisoned:
         self.captures = [ethernet, recorded]
         self.error_log = folder / f"{NAME}.jsonl"
         self.error_log.write_text("".join(json.dumps(line) + "\n" for line in _log_lines()))
+        self.audit_log = folder / f"{NAME}.audit"
+        self.audit_log.write_text("".join(json.dumps(line) + "\n" for line in _audit_lines()))
         self.junk = [folder / f"{NAME}.junk", folder / f"nowhere {NAME}"]
         self.junk[0].write_text(POISON)
 
@@ -158,6 +161,14 @@ def _log_lines() -> Iterator[dict[str, Any]]:
             "header": {"type": POISON, POISON: POISON},
             POISON: [POISON],
         }
+
+
+def _audit_lines() -> Iterator[dict[str, Any]]:
+    whose = {"connection": POISON, "peer": POISON, "person": POISON, "stream": POISON, "run": POISON}
+    yield {"event": "watches", "at": 1.0, "since": None, **whose}
+    yield {"event": "watched", "at": 2.0, "from": 1.0, "messages": 5, "why": POISON, **whose}
+    yield {"event": "publishes", "at": 3.0, **whose, POISON: [POISON]}
+    yield {"event": POISON, "at": 4.0, **whose}
 
 
 @contextmanager

@@ -140,6 +140,8 @@ def commands_of_the_table():
         "proxy": [("192.0.2.1:0", "ws://127.0.0.1:1")],
         "replay": [("a.frames", "192.0.2.1:0"), ("a.frames", "ws://127.0.0.1:1/ws")],
         "errors": [("e.jsonl",)],
+        "audit": [("audit.jsonl",)],
+        "keys": [("new", "k.json", "ecg/1"), ("list", "k.json")],
         "conformance": [("ws://127.0.0.1:1/ws",), ("--listen", "192.0.2.1:0")],
     }
     assert calls.keys() == COMMANDS.keys(), "a new command has to be called here as well"
@@ -150,6 +152,7 @@ def commands_of_the_table():
 @pytest.mark.parametrize("missing", OPTIONAL)
 def test_a_library_that_is_missing_is_no_traceback(folder, missing):
     (folder / "e.jsonl").write_text("")
+    (folder / "audit.jsonl").write_text("")
     (folder / "r.hea").write_text("r 1 250 2\nr.dat 16 200/mV 16 0 40 0 0 II\n")
     (folder / "r.dat").write_bytes(bytes(4))
     (folder / "r.edf").write_bytes(b"0       " + bytes(300))

@@ -12,7 +12,9 @@ from interpreter import python
 from recordings import assert_same, toy_ecg, uninstall
 
 from ecgframe.__main__ import main
-from ecgframe.cli import terminal
+from ecgframe.cli import own_version
+from ecgframe.cli.formats import duration, size
+from ecgframe.cli.plain_errors import plain_errors
 from ecgframe.records import read_record, write_record
 
 
@@ -37,7 +39,7 @@ def test_errors_go_to_stderr(tmp_path):
     assert failed.stderr == f"error: {tmp_path / 'nothing'}: No such file or directory\n"
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich", "orjson"])
+@pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_its_libraries_the_command_says_what_to_install(monkeypatch, missing):
     for name in list(sys.modules):
         if name.startswith("ecgframe.cli"):
@@ -50,6 +52,16 @@ def test_without_its_libraries_the_command_says_what_to_install(monkeypatch, mis
     )
 
 
+def test_without_orjson_only_the_comparison_is_refused(monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("ecgframe.cli.compare."):
+            monkeypatch.delitem(sys.modules, name)
+    uninstall(monkeypatch, "orjson")
+    run("--version")
+    said = run("compare", code=1).output
+    assert said == 'error: comparing with JSON needs orjson, which is not installed: pip install "ecgframe[cli]"\n'
+
+
 def test_the_module_runs_as_the_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ecgframe", "--version"])
     monkeypatch.delitem(sys.modules, "ecgframe.__main__")
@@ -60,13 +72,13 @@ def test_the_module_runs_as_the_command(monkeypatch, capsys):
 
 
 def test_the_version_is_the_installed_one_or_unknown(monkeypatch):
-    monkeypatch.setattr(terminal, "version", lambda _name: "1.2.3")
+    monkeypatch.setattr(own_version, "version", lambda _name: "1.2.3")
     assert run("--version").output == "ecgframe 1.2.3\n"
 
     def not_installed(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(terminal, "version", not_installed)
+    monkeypatch.setattr(own_version, "version", not_installed)
     assert run("--version").output == "ecgframe unknown\n"
 
 
@@ -94,7 +106,7 @@ def test_help_says_what_there_is(arguments, words):
 
 
 def test_a_closed_pipe_is_no_error_of_the_data():
-    with pytest.raises(BrokenPipeError), terminal.plain_errors():
+    with pytest.raises(BrokenPipeError), plain_errors():
         raise BrokenPipeError(32, "Broken pipe")
 
 
@@ -110,7 +122,7 @@ def test_a_closed_pipe_is_no_error_of_the_data():
     ],
 )
 def test_lengths_read_as_people_say_them(seconds, text):
-    assert terminal.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -118,4 +130,4 @@ def test_lengths_read_as_people_say_them(seconds, text):
     [(905, "905 B"), (9_730, "9.73 kB"), (4_190_000, "4.19 MB"), (999_999, "1 MB"), (1_234_000_000, "1.23 GB")],
 )
 def test_sizes_read_as_people_say_them(count, text):
-    assert terminal.size(count) == text
+    assert size(count) == text

@@ -87,6 +87,7 @@ def values(metavar, poisoned, servers):
     kinds = {
         "RECORD": [*poisoned.recordings, *poisoned.frames, *poisoned.junk],
         "FILE": [*poisoned.frames, poisoned.error_log, *poisoned.junk],
+        "FILE...": [poisoned.audit_log, *poisoned.junk],
         "SOURCE": [*poisoned.frames, *poisoned.captures, *servers, *poisoned.junk, POISON],
         "RECORDING": [*poisoned.captures, poisoned.frames[0], *poisoned.junk],
         "URL": [*servers, f"ws://{POISON}/"],

@@ -14,7 +14,7 @@ from ecgframe.client.numbered_cursor import MAX_REFUSED, NumberedCursor
 from ecgframe.client.subscription import Subscription
 from ecgframe.client.subscriptions import Subscriptions
 from ecgframe.protocol import Form
-from ecgframe.session import SubscriptionAnswered
+from ecgframe.session import SealedStreams, SubscriptionAnswered
 
 NAME = "ecg/1"
 EPOCH = 77
@@ -231,7 +231,7 @@ def test_an_answer_to_a_subscription_that_was_left_is_not_one_to_the_next():
         def answer(status, epoch=None):
             subscriptions.answered(SubscriptionAnswered(NAME, status, None, None, NOW, epoch, epoch), connection)
 
-        subscriptions = Subscriptions(lambda: iter(()))
+        subscriptions = Subscriptions(lambda: iter(()), SealedStreams())
         subscriptions.connected(connection)
         subscription = subscriptions.subscribe(NAME, since=None, capacity=8, on_gap=None)
         answer("subscribed", 5)

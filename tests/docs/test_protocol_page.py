@@ -21,12 +21,15 @@ from rendering import VECTORS
 
 import ecgframe
 from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
+from ecgframe._core import flatten
 from ecgframe.messages.templates import Template
 from ecgframe.server.publication import Publication, TemplatePublication
 from ecgframe.session import state
 from ecgframe.session.acknowledgements import REMEMBERED
-from ecgframe.session.outgoing import encoding_for
+from ecgframe.session.outgoing import Tier, encoding_for
+from ecgframe.session.reassembly import Reassembly
 from ecgframe.session.record_writer import Record
+from ecgframe.session.send_queue import LIVE_PARTS
 from ecgframe.session.session import ECHO_GROWTH, SMALL_ECHO
 from ecgframe.session.stream_book import FrameOfEndedStream, StreamBook
 
@@ -616,6 +619,28 @@ def test_which_records_are_refused(row, examples):
 # --- limits and sending ---
 
 
+def test_fragments():
+    blocks = [block for block in BLOCKS if block.words == ["frame", "fragment"]]
+    reassembly, whole = Reassembly(protocol.DEFAULT_MAX_PAYLOAD, least=16), None
+    for block in blocks:
+        frame = frame_in(block)
+        flat = flatten(frame)
+        header = flat.frame_at(0, protocol.DEFAULT_MAX_PAYLOAD)
+        for start, size, name, _ in rows_of("Fragments", "byte"):
+            [(raw, value)] = [(raw, int(words.split()[1])) for raw, words in explained(block) if words.startswith(name)]
+            assert frame[32 + int(start) :][: int(size)] == raw == value.to_bytes(4, "big")
+        assert whole is None
+        whole, lost = reassembly.add(header, flat.view(32, len(frame)), 0.0)
+        assert lost is None
+        with pytest.raises(errors.InvalidDataFormat, match="a session puts fragments together") as caught:
+            ecgframe.decode(frame)
+        assert caught.value.check == protocol.Check.FRAGMENT
+    message = ecgframe.decode(whole)
+    stated = next(line for line in LINES if line.startswith("`{") and "in pieces of 16 bytes" in line)
+    assert message.data == value_of(code(stated.split(", whose")[0]))
+    assert (message.flags, message.nbytes, len(blocks)) == (0, 35, 3)
+
+
 def test_limits():
     shown = {code(name): value_of(code(value)) for _, value, name in rows_of("Limits", "limit")}
     defined = {
@@ -666,7 +691,8 @@ def test_the_checks():
     words = [dict(word.split("=") for word in b.words[2:]) for b in BLOCKS if b.words[:2] == ["frame", REFUSED]]
     shown = {(int(word["check"]), int(word["code"], 16)) for word in words}
     too_many_values = (11, 0x102)  # its frame would have a mebibyte; see test_the_limit_on_values
-    assert on_the_page == shown | {too_many_values}
+    total_beyond_the_limit = (13, 0x102)  # only a session has this limit; v4-fragments.json has it
+    assert on_the_page == shown | {too_many_values, total_beyond_the_limit}
 
 
 def test_error_codes():
@@ -695,9 +721,9 @@ def test_the_phases_are_named():
 
 
 def conversation():
-    """The blocks of the last section, in order."""
+    """The blocks of the last section, in order, without the fragments, which are a conversation of their own."""
     begin = LINES.index("## Sessions")
-    return [block for block in BLOCKS if block.line > begin]
+    return [block for block in BLOCKS if block.line > begin and block.words != ["frame", "fragment"]]
 
 
 def test_the_conversation_goes_as_shown():
@@ -761,6 +787,15 @@ def test_times_and_counts(row):
     module, _, constant = code(name).rpartition(".")
     found = getattr(importlib.import_module(f"ecgframe.{module}"), constant)
     assert (value_of(code(value)), type(value_of(code(value)))) == (found, type(found))
+
+
+def test_classes_of_service():
+    rows = rows_of("Waiting frames", "class")
+    assert [name for name, *_ in rows] == [tier.name for tier in Tier]
+    [late] = [late for name, *_, late in rows if name == "LIVE"]
+    assert f"after {session.Settings().live_seconds:g} s" in late
+    assert "seven bytes of LIVE are sent for each byte of BULK" in " ".join(LINES)
+    assert LIVE_PARTS == 7
 
 
 def test_numbers_in_the_text_of_the_sessions():
@@ -899,6 +934,16 @@ def test_what_an_opener_checks():
     shown = {(value, reason) for _, value, reason in rows_of("What an opener checks", "fault")}
     refused = json.loads((VECTORS / "seal.json").read_text(encoding="utf-8"))["refused"]
     assert shown == {(f"`{one['code']}`", one["reason"] or "-") for one in refused}
+
+
+def test_the_fields_of_sealed_streams():
+    fields = {cell.strip("`") for _, cell, _ in rows_of("Sealed streams", "message")}
+    assert fields == {"keys", "rotation", "id", "key", "begins", "ends"}
+
+
+def test_what_a_viewer_of_a_sealed_stream_refuses():
+    text = " ".join(words for _, words in rows_of("What a viewer of a sealed stream does", "situation"))
+    assert re.findall('`reason` "([a-z]+)"', text) == ["plain", "template", "key"]
 
 
 def test_signatures():

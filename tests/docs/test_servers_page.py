@@ -14,10 +14,14 @@ from server.engines import client, websockets
 
 import ecgframe
 from ecgframe import connect
+from ecgframe.client import ConnectionLost
+from ecgframe.server.adapters.websockets import serve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-TOKENS = EXAMPLES.pop("Tokens from browsers")
+TOKENS = EXAMPLES.pop("Tokens")
+RIGHTS = EXAMPLES.pop("Rights that end")
+AUDIT = EXAMPLES.pop("Audit log")
 FRAMEWORKS = {
     "Starlette and FastAPI": ("fastapi", "uvicorn"),
     "aiohttp": ("aiohttp",),
@@ -28,7 +32,7 @@ FRAMEWORKS = {
 
 def test_each_adapter_has_an_example():
     assert EXAMPLES.keys() == FRAMEWORKS.keys()
-    assert len(EXAMPLES) + 1 == PAGE.count("```python\n")
+    assert len(EXAMPLES) + 3 == PAGE.count("```python\n")
     for code in EXAMPLES.values():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
 
@@ -46,6 +50,31 @@ def test_the_token_of_a_browser_says_who_it_is():
         ({}, None),
     ):
         assert run(authenticate(request(headers=headers))) == identity
+
+
+@pytest.mark.slow
+def test_rights_are_taken_away():
+    async def conversation():
+        names = {}
+        exec(RIGHTS, names)
+        handler = ecgframe.server.WebSocketBinaryHandler(authenticate=lambda request: asyncio.sleep(0, "ann"))
+        async with handler, serve(handler, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with connect(f"ws://127.0.0.1:{port}/ws") as viewer, viewer.subscribe("ecg/1") as subscription:
+                await names["take_away"](handler, "ecg/1")
+                assert subscription.status == "subscribed"  # without the hook, everybody may watch
+                await names["lock_out"](handler, "ann")
+                with pytest.raises(ConnectionLost, match="your account is closed"):
+                    await viewer.closed
+
+    run(conversation())
+
+
+@pytest.mark.slow
+def test_the_audit_log_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(AUDIT, {})
+    assert (tmp_path / "audit.jsonl").exists()
 
 
 @asynccontextmanager

@@ -53,15 +53,15 @@ def _port(number: int, tls: bool) -> Port:
 
 @asynccontextmanager
 async def on_websockets(
-    handler: WebSocketBinaryHandler, *, connection_id: str | None = None, tls: bool = False
+    handler: WebSocketBinaryHandler, *, connection_id: str | None = None, identity: object = None, tls: bool = False
 ) -> AsyncIterator[Port]:
     from ecgframe.server.adapters.websockets import accept, serve
 
     async def live(websocket: Any) -> None:
-        await accept(handler, websocket, connection_id)
+        await accept(handler, websocket, connection_id, identity=identity)
 
     options: dict[str, Any] = {"ssl": server_context()} if tls else {}
-    if connection_id is None:
+    if connection_id is identity is None:
         serving = serve(handler, "127.0.0.1", 0, **options)
     else:
         serving = websockets.serve(live, "127.0.0.1", 0, compression=None, max_size=handler.max_message, **options)
@@ -85,7 +85,12 @@ async def on_picows(
 
 @asynccontextmanager
 async def on_starlette(
-    handler: WebSocketBinaryHandler, *, connection_id: str | None = None, tls: bool = False, **options: Any
+    handler: WebSocketBinaryHandler,
+    *,
+    connection_id: str | None = None,
+    identity: object = None,
+    tls: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Port]:
     optional("starlette")
     from starlette.applications import Starlette
@@ -94,7 +99,7 @@ async def on_starlette(
     from ecgframe.server.adapters.starlette import accept, listen
 
     async def live(websocket: Any) -> None:
-        await accept(handler, websocket, connection_id)
+        await accept(handler, websocket, connection_id, identity=identity)
 
     app = Starlette(routes=[WebSocketRoute("/{path:path}", live)])
     if tls:
@@ -106,13 +111,13 @@ async def on_starlette(
 
 @asynccontextmanager
 async def on_aiohttp(
-    handler: WebSocketBinaryHandler, *, connection_id: str | None = None, tls: bool = False
+    handler: WebSocketBinaryHandler, *, connection_id: str | None = None, identity: object = None, tls: bool = False
 ) -> AsyncIterator[Port]:
     web = optional("aiohttp.web")
     from ecgframe.server.adapters.aiohttp import accept, listen
 
     async def live(request: Any) -> Any:
-        return await accept(handler, request, connection_id)
+        return await accept(handler, request, connection_id, identity=identity)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", live)

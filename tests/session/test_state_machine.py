@@ -124,7 +124,7 @@ class Watched:
             if not outgoing.acknowledged:
                 assert self.put[outgoing.timestamp] == 1
             if self.session.closing:
-                assert outgoing.tier is not Tier.DATA
+                assert outgoing.tier < Tier.LIVE
 
     @staticmethod
     def understands(encoding, frame, payload):

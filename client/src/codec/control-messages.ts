@@ -2,9 +2,12 @@
 import { ProtocolError } from "../errors.js";
 import {
   ErrorCode,
+  LARGEST_KEY_ID,
   LARGEST_SEQUENCE,
   LARGEST_STREAM_ID,
+  MAX_HANDED_KEYS,
   MessageType,
+  STREAM_KEY_SIZE,
   TEMPLATES_IN_FORCE,
   type Version,
 } from "../protocol.js";
@@ -37,6 +40,20 @@ export interface SubscriptionAnswer {
   readonly templates?: readonly Uint8Array[];
   /** From version 4 on, if another epoch begins: the number that would have been next in the epoch before. */
   readonly ended?: number;
+  /** Why a subscription was denied, for a person. */
+  readonly reason?: string;
+  /** Keys of the stream, where `encryption` was agreed on. */
+  readonly keys?: readonly AnsweredKey[];
+  /** True if the answer only brings keys, without a request. */
+  readonly rotation?: boolean;
+}
+
+/** A key in a SUBSCRIPTION_ACK. */
+export interface AnsweredKey {
+  readonly id: number;
+  readonly key: Uint8Array;
+  readonly begins: number | null;
+  readonly ends: number | null;
 }
 
 export interface ErrorBody {
@@ -62,6 +79,8 @@ interface Schema {
   readonly rules: Readonly<Record<string, Rule>>;
   /** Those of the fields that version 4 adds; earlier versions ignore them. */
   readonly numbered?: Readonly<Record<string, Rule>>;
+  /** Fields that are defined where `encryption` was agreed on. */
+  readonly sealed?: Readonly<Record<string, Rule>>;
   /** Alternative sets of required fields. */
   readonly needs: readonly (readonly string[])[];
 }
@@ -104,6 +123,11 @@ const FRAMES: Rule = {
     Array.isArray(value) && value.length <= TEMPLATES_IN_FORCE && value.every((item) => item instanceof Uint8Array),
 };
 
+const KEYS: Rule = {
+  expected: `a list of at most ${MAX_HANDED_KEYS} stream keys`,
+  accepts: (value) => keysOf(value) !== undefined,
+};
+
 const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
   [
     MessageType.SUBSCRIBE,
@@ -117,7 +141,8 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
   [
     MessageType.SUBSCRIPTION_ACK,
     {
-      rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME },
+      rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME, reason: TEXT },
+      sealed: { keys: KEYS, rotation: TRUTH },
       numbered: { id: integerWithin(1, LARGEST_STREAM_ID), epoch: EPOCH, next: EPOCH, templates: FRAMES, ended: EPOCH },
       needs: [["stream", "status"]],
     },
@@ -148,12 +173,14 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
  *
  * A nil in an optional field counts as absent, since packers of JavaScript encode undefined so.
  *
+ * @param isSealed whether `encryption` was agreed on, which defines more fields
  * @throws ProtocolError (check 12) a required field is missing (0x201), or a field is invalid (0x200)
  */
-export function checkedControl(type: MessageType, data: unknown, version: Version): unknown {
+export function checkedControl(type: MessageType, data: unknown, version: Version, isSealed = false): unknown {
   const schema = SCHEMAS.get(type);
   if (!schema) return data;
-  const rules = version < NUMBERED_SINCE ? schema.rules : { ...schema.rules, ...schema.numbered };
+  const numbered = version < NUMBERED_SINCE ? schema.rules : { ...schema.rules, ...schema.numbered };
+  const rules = isSealed ? { ...numbered, ...schema.sealed } : numbered;
   const fields = fieldsOf(type, schema, rules, data);
   if (!schema.needs.some((need) => need.every((name) => Object.hasOwn(fields, name)))) {
     const text = `${nameOf(type)} lacks ${schema.needs.map((need) => need.join(" and ")).join(" or ")}`;
@@ -162,7 +189,28 @@ export function checkedControl(type: MessageType, data: unknown, version: Versio
   for (const [name, rule] of Object.entries(rules)) {
     if (Object.hasOwn(fields, name) && !rule.accepts(fields[name])) throw wrong(type, [name], rule.expected);
   }
+  if (fields.keys !== undefined) fields.keys = keysOf(fields.keys);
   return fields;
+}
+
+/** Returns the keys of an answer as plain objects; undefined if they are not valid. No error quotes them. */
+function keysOf(value: unknown): AnsweredKey[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_HANDED_KEYS) return undefined;
+  const keys = value.map(keyOf);
+  return keys.every((key) => key !== null) ? keys : undefined;
+}
+
+function keyOf(entry: unknown): AnsweredKey | null {
+  if (typeof entry !== "object" || entry === null) return null;
+  const names = entry instanceof Map ? [...entry.keys()] : Object.keys(entry);
+  if (!names.every((name) => ["id", "key", "begins", "ends"].includes(name as string))) return null;
+  const [id, key, begins, ends] = ["id", "key", "begins", "ends"].map((name) => fieldOf(entry, name) ?? null);
+  if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > LARGEST_KEY_ID) return null;
+  if (!(key instanceof Uint8Array) || key.length !== STREAM_KEY_SIZE) return null;
+  for (const time of [begins, ends]) if (time !== null && !isFiniteNumber(time)) return null;
+  const times = { begins: begins === null ? null : Number(begins), ends: ends === null ? null : Number(ends) };
+  if (times.begins !== null && times.ends !== null && times.ends <= times.begins) return null;
+  return { id: id as number, key, ...times };
 }
 
 /** Returns the fields that the schema defines, without optional ones that are nil. Other fields are ignored. */

@@ -20,7 +20,9 @@ import {
   MAX_CONTROL_PAYLOAD,
   MessageType,
   RECORD_HEADER,
+  SEAL_OVERHEAD,
   STREAM_TYPES,
+  TRAILER_SIZE,
   TYPE_SINCE,
   VERSIONS,
   type Version,
@@ -30,6 +32,7 @@ import { crc32 } from "./crc32.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 import { SendClock } from "./send-clock.js";
+import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
 const SMALLEST_HEADER = HEADER_SIZES[1];
@@ -42,9 +45,12 @@ const SEQUENCE_AT = 24;
 /** Bits of the form for the compression algorithm; 0 for zlib, or without compression. */
 const ALGORITHM = 0x03;
 const ALGORITHMS = ["ZLIB", "ZSTD", "LZ4"];
-/** Offsets in a record: its filter, and its number of samples in each lead. */
+/** Offsets in a record: its filter, its options, and its number of samples in each lead. */
 const FILTER_AT = 2;
+const OPTIONS_AT = 3;
 const COUNT_AT = 4;
+/** The option of a record that binds it to its template. */
+const BOUND = 2;
 /** Bytes that each sample of a record uses of the limit for batches, for any dtype. */
 const SAMPLE_SIZE = 8;
 /** Flags for transformations of the payload. Callers cannot set them. */
@@ -93,6 +99,12 @@ export interface Message<Data = unknown> {
   readonly frameBytes: number;
   /** Size of the payload after decompression, in bytes. */
   readonly payloadBytes: number;
+  /** True if it was sealed, and its `timestamp` is older than it may be by the local clock. */
+  readonly stale?: boolean;
+  /** What is known of its signature, if it was signed and the session verifies; one that is not right is an error instead. */
+  readonly signature?: Signature;
+  /** Name of the key that signed it, 8 bytes: the first of the SHA-256 of the public key. */
+  readonly signer?: Uint8Array;
 }
 
 /** The result of decoding a record. `Template` returns more. */
@@ -113,6 +125,8 @@ export interface RecordTemplate {
    * @throws ProtocolError check 11
    */
   decode(payload: Uint8Array, maxPayload: number): RecordContent;
+  /** Returns the payload of the same record without filter, of which signatures are made. Throws as `decode`. */
+  unfiltered?(payload: Uint8Array, maxPayload: number): Uint8Array;
 }
 
 /** The templates for decoding records of version 4. The caller keeps them, not the handler. */
@@ -134,23 +148,53 @@ export interface FrameBook extends TemplateBook {
 export interface Frame {
   /** Null if one of the checks 1 to 4 failed. */
   readonly header: Header | null;
-  /** The message, or the error of the frame; null if the book ignores the frame. */
+  /** The message, or the error of the frame; null if the book ignores the frame, or it is deferred. */
   readonly item: Message | ProtocolError | null;
-  /** The payload of the message, inflated; null without a message. */
+  /** The payload of the message, inflated and without a trailer; null without a message. */
   readonly payload: Uint8Array | null;
+  /** The trailer of a signed payload, which is not verified; null without one. */
+  readonly trailer: Uint8Array | null;
+  /** What decodes the frame later, if the caller has deferred it. */
+  readonly deferred: DeferredFrame | null;
+}
+
+/** A frame that passed the checks 1 to 7, and that is decoded later. */
+export interface DeferredFrame {
+  readonly header: Header;
+  /** The payload as received. */
+  readonly payload: Uint8Array;
+  /**
+   * Decodes the frame. Errors are the item of the result.
+   *
+   * @param opened the payload, if the received one was sealed
+   */
+  decode(opened: Uint8Array | null): Frame;
+}
+
+/** How the frames of a buffer are read by a session that opens sealed payloads and verifies signatures. */
+export interface Reading {
+  /** Returns true if a frame is to be decoded later. It is called behind the check 7 and the book. */
+  defers(header: Header): boolean;
 }
 
 /** What is known while the frames of a buffer are read. */
 interface Batch {
   /** Bytes that the payloads of all frames except the first may still have together. */
   left: number;
-  /** True if the current frame is not the first. */
-  isCounted: boolean;
-  /** Size of the samples of the current frame, in bytes, if it is a record. */
+}
+
+/** What is known while one frame is decoded. */
+interface Decoding {
+  readonly batch: Batch;
+  /** True if the frame is not the first of its buffer. */
+  readonly isCounted: boolean;
+  /** True if the payload was sealed, or has a trailer: a record has to be bound to its template then. */
+  isProtected: boolean;
+  /** Size of the samples in bytes, if the frame is a record. */
   spent: number;
-  /** Header and inflated payload of the frame being read. */
-  header: Header | null;
+  /** The inflated payload, and its trailer. */
   payload: Uint8Array | null;
+  trailer: Uint8Array | null;
 }
 
 export interface Compression {
@@ -175,6 +219,11 @@ export interface ProtocolHandlerOptions {
    * Form in which arrays are sent: `"list"`, or `"binary"` for peers that announced `ndarray-bin`. Both are decoded.
    */
   readonly ndarray?: NdArrayForm;
+  /**
+   * True for sessions that open and verify: a received payload may be larger by what sealing and signing add, and its
+   * trailer is cut off.
+   */
+  readonly opens?: boolean;
 }
 
 export interface EncodeOptions {
@@ -204,6 +253,7 @@ export class ProtocolHandler {
   readonly #versions: ReadonlySet<number>;
   readonly #compression: Required<Compression> | null;
   readonly #form: NdArrayForm;
+  readonly #opens: boolean;
   readonly #clock = new SendClock();
 
   constructor(options: ProtocolHandlerOptions = {}) {
@@ -213,6 +263,7 @@ export class ProtocolHandler {
     this.#versions = new Set<number>(options.versions ?? VERSIONS);
     this.maxPayload = maxPayload;
     this.#form = ndarray;
+    this.#opens = options.opens ?? false;
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };
   }
 
@@ -246,6 +297,43 @@ export class ProtocolHandler {
     const plain = new Uint8Array(headerSize + payload.length);
     plain.set(payload, headerSize);
     return this.#sealed(plain, version, type, options);
+  }
+
+  /**
+   * Packs the payload of a message, without a frame. Throws like `encode`.
+   *
+   * @param form RECORD if the data is the payload of a record
+   */
+  payload(type: MessageType, data: unknown, form = 0): Uint8Array {
+    if (isRecord(form)) return recordOf(data);
+    const payload = new Writer(0, this.maxPayload, this.#form).frameOf(data);
+    if (isOfStream(type)) readOfStream(type, payload);
+    return payload;
+  }
+
+  /** Returns the payload compressed; undefined if this handler does not compress it, or it would not be smaller. */
+  deflate(payload: Uint8Array): Uint8Array | undefined {
+    return this.#deflated(payload, 0, this.version);
+  }
+
+  /**
+   * Encodes one frame from a payload that was signed, compressed or sealed before. Throws like `encode`.
+   *
+   * @param transformed what was done with it: COMPRESSED, ENCRYPTED, SIGNED
+   */
+  frameOf(type: MessageType, payload: Uint8Array, transformed: number, options: EncodeOptions = {}) {
+    const version = options.version === undefined ? this.version : knownVersion(options.version);
+    checkSendable(type, version, options);
+    const limit = this.maxPayload + addedBytes(version, transformed);
+    if (payload.length > limit)
+      throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, `${payload.length} bytes; the limit is ${limit}`);
+    const size = HEADER_SIZES[version];
+    const frame = new Uint8Array(size + payload.length);
+    frame.set(payload, size);
+    const flags = (options.flags ?? 0) | transformed;
+    writeHeader(frame, version, type, flags, this.#timestamp(version, options.timestamp));
+    if (version >= FORMED_SINCE) writeNumbering(frame, options);
+    return frame;
   }
 
   #sealed(plain: Uint8Array<ArrayBuffer>, version: Version, type: MessageType, options: EncodeOptions) {
@@ -302,7 +390,7 @@ export class ProtocolHandler {
       throw invalid(5, size, `${left} bytes left over behind the frame's ${size}`);
     }
     checkPayload(bytes, 0, header);
-    return this.#message(bytes, 0, header, this.maxPayload, templates);
+    return this.#message(bytes.subarray(header.size), header, this.maxPayload, templates);
   }
 
   /**
@@ -336,9 +424,18 @@ export class ProtocolHandler {
     for (const { item } of this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, templates)) if (item) yield item;
   }
 
-  /** As `decodeEach`, with the headers, for a session: its book tells which frames are read. */
-  frames(bytes: Uint8Array, mostControl = this.maxPayload, book?: TemplateBook | FrameBook): Generator<Frame, void> {
-    return this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, book);
+  /**
+   * As `decodeEach`, with the headers, for a session: its book tells which frames are read.
+   *
+   * @param reading which frames are decoded later; by default none
+   */
+  frames(
+    bytes: Uint8Array,
+    mostControl = this.maxPayload,
+    book?: TemplateBook | FrameBook,
+    reading?: Reading,
+  ): Generator<Frame, void> {
+    return this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, book, reading);
   }
 
   *#frames(
@@ -346,40 +443,69 @@ export class ProtocolHandler {
     batchPayload: number,
     mostControl: number,
     book: TemplateBook | FrameBook | undefined,
+    reading?: Reading,
   ): Generator<Frame, void> {
-    const batch: Batch = { left: batchPayload, isCounted: false, spent: 0, header: null, payload: null };
-    let limit = this.maxPayload;
+    const batch: Batch = { left: batchPayload };
     for (let offset = 0; offset < bytes.length; ) {
-      Object.assign(batch, { isCounted: offset > 0, spent: 0, header: null, payload: null });
-      const item = this.#item(bytes, offset, limit, mostControl, book, batch);
-      const { header, payload } = batch;
-      const isRead = item !== null && !(item instanceof ProtocolError);
-      if (isRead && batch.isCounted) batch.left -= Math.max(item.payloadBytes, batch.spent);
-      yield { header, item, payload: isRead ? payload : null };
+      const frame = this.#frameAt(bytes, offset, batch, mostControl, book, reading);
+      yield frame;
+      const { header, item } = frame;
       if (item instanceof ProtocolError && (item.check === null || item.check <= LAST_FATAL_CHECK)) return;
       if (!header) return;
       offset += header.size + header.length;
-      limit = Math.min(batch.left, this.maxPayload);
     }
   }
 
-  #item(
+  #frameAt(
     bytes: Uint8Array,
     offset: number,
-    limit: number,
+    batch: Batch,
     mostControl: number,
     book: TemplateBook | FrameBook | undefined,
-    batch: Batch,
-  ): Message | ProtocolError | null {
+    reading: Reading | undefined,
+  ): Frame {
+    let header: Header | null = null;
     try {
-      const header = this.readHeader(bytes, offset);
-      batch.header = header;
+      header = this.readHeader(bytes, offset);
       checkPayload(bytes, offset, header);
-      if (header.streamId && book && "admits" in book && !book.admits(header)) return null;
-      return this.#message(bytes, offset, header, Math.min(limit, mostOf(header, mostControl)), book, batch);
+      if (header.streamId && book && "admits" in book && !book.admits(header)) return frameOf(header, null);
+      const deferred = this.#deferred(bytes, offset, header, batch, mostControl, book);
+      return reading?.defers(header) ? { ...frameOf(header, null), deferred } : deferred.decode(null);
     } catch (error) {
-      return error instanceof ProtocolError ? error : unreadable(error);
+      return frameOf(header, error instanceof ProtocolError ? error : unreadable(error));
     }
+  }
+
+  #deferred(
+    bytes: Uint8Array,
+    offset: number,
+    header: Header,
+    batch: Batch,
+    mostControl: number,
+    book: TemplateBook | FrameBook | undefined,
+  ): DeferredFrame {
+    const start = offset + header.size;
+    const payload = bytes.subarray(start, start + header.length);
+    const isCounted = offset > 0;
+    const decode = (opened: Uint8Array | null): Frame => {
+      const decoding: Decoding = {
+        batch,
+        isCounted,
+        isProtected: opened !== null,
+        spent: 0,
+        payload: null,
+        trailer: null,
+      };
+      const limit = Math.min(isCounted ? batch.left : this.maxPayload, this.maxPayload, mostOf(header, mostControl));
+      try {
+        const item = this.#message(payload, header, limit, book, decoding, opened);
+        if (isCounted) batch.left -= Math.max(item.payloadBytes, decoding.spent);
+        return { header, item, payload: decoding.payload, trailer: decoding.trailer, deferred: null };
+      } catch (error) {
+        return frameOf(header, error instanceof ProtocolError ? error : unreadable(error));
+      }
+    };
+    return { header, payload, decode };
   }
 
   /**
@@ -399,7 +525,8 @@ export class ProtocolHandler {
     const type = bytes[offset + 1];
     if (!isType(type, version)) throw unknownType(type, version, offset + 1);
     const length = view.getUint32(offset + 3);
-    if (length > this.maxPayload) throw tooLong(length, this.maxPayload, offset + 3);
+    const limit = this.maxPayload + (this.#opens ? addedBytes(version, bytes[offset + 2]) : 0);
+    if (length > limit) throw tooLong(length, limit, offset + 3);
     const isFormed = version >= FORMED_SINCE;
     return {
       version,
@@ -418,25 +545,30 @@ export class ProtocolHandler {
   }
 
   #message(
-    bytes: Uint8Array,
-    offset: number,
+    received: Uint8Array,
     header: Header,
     limit: number,
     templates: TemplateBook | undefined,
-    batch?: Batch,
+    decoding?: Decoding,
+    opened: Uint8Array | null = null,
   ): Message {
-    const start = offset + header.size;
-    if (header.length > limit) {
+    const added = this.#opens ? addedBytes(header.version, header.flags) : 0;
+    if (header.length > limit + added) {
       throw new ProtocolError(
         ErrorCode.MESSAGE_TOO_LARGE,
         `${header.length} bytes of payload, where the message has room for ${Math.max(limit, 0)}`,
         { check: 10 },
       );
     }
-    const received = bytes.subarray(start, start + header.length);
     const isTransformed = header.flags & (header.version < FORMED_SINCE ? TRANSFORMED : TRANSFORMED_IN_V4);
-    const payload = isTransformed ? restored(received, header, limit) : received;
-    if (batch) batch.payload = payload;
+    let payload = isTransformed ? restored(received, header, limit, opened, this.#opens) : received;
+    if (this.#opens && header.version >= FORMED_SINCE && header.flags & Flag.SIGNED) {
+      const end = payload.length - TRAILER_SIZE;
+      if (end < 0) throw invalid(11, 0, `a signed payload of ${payload.length} bytes; it has ${TRAILER_SIZE} at least`);
+      if (decoding) Object.assign(decoding, { isProtected: true, trailer: payload.subarray(end) });
+      payload = payload.subarray(0, end);
+    }
+    if (decoding) decoding.payload = payload;
     return {
       type: header.type,
       version: header.version,
@@ -446,12 +578,22 @@ export class ProtocolHandler {
       streamId: header.streamId,
       sequence: header.sequence,
       data: isRecord(header.form)
-        ? readRecord(payload, header, limit, templates, batch)
+        ? readRecord(payload, header, limit, templates, decoding)
         : readValue(payload, header.type),
       frameBytes: header.size + header.length,
       payloadBytes: payload.length,
     };
   }
+}
+
+function frameOf(header: Header | null, item: Message | ProtocolError | null): Frame {
+  return { header, item, payload: null, trailer: null, deferred: null };
+}
+
+/** Returns the bytes that sealing and signing add to a payload, beyond the limit for payloads. */
+function addedBytes(version: Version, flags: number): number {
+  const seal = flags & Flag.ENCRYPTED && version >= FLAG_SINCE[Flag.ENCRYPTED] ? SEAL_OVERHEAD : 0;
+  return seal + (flags & Flag.SIGNED && version >= FLAG_SINCE[Flag.SIGNED] ? TRAILER_SIZE : 0);
 }
 
 /** Returns the maximum size of a payload, inflated, in bytes; less for control messages, but an answer contains templates. */
@@ -461,19 +603,29 @@ function mostOf({ type, version }: Header, mostControl: number): number {
   return mostControl + MAX_ANSWER_PAYLOAD - MAX_CONTROL_PAYLOAD;
 }
 
-/** Decompresses a payload. Rejects payloads that are encrypted, signed or a fragment. */
-function restored(payload: Uint8Array, header: Header, limit: number): Uint8Array {
+/**
+ * Decompresses a payload. Rejects payloads that are encrypted and not opened, or a fragment, and signed ones unless the
+ * caller cuts off the trailer.
+ */
+function restored(
+  received: Uint8Array,
+  header: Header,
+  limit: number,
+  opened: Uint8Array | null,
+  cutsTrailer: boolean,
+): Uint8Array {
   const { flags, form } = header;
   const isInV4 = header.version >= FORMED_SINCE;
   if (isInV4 && flags & Flag.FRAGMENT) {
     const why = "the frame is a piece of a message, and this receiver does not put pieces together";
     throw new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, why, { check: 13 });
   }
-  if (flags & Flag.ENCRYPTED) {
+  if (flags & Flag.ENCRYPTED && !opened) {
     const why = "the payload is encrypted, and this receiver has no key";
     throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 8 });
   }
-  if (isInV4 && flags & Flag.SIGNED) {
+  const isSigned = isInV4 && (flags & Flag.SIGNED) !== 0;
+  if (isSigned && !cutsTrailer) {
     const why = "the payload is signed, and this receiver does not verify signatures";
     throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 14 });
   }
@@ -482,7 +634,9 @@ function restored(payload: Uint8Array, header: Header, limit: number): Uint8Arra
     const why = `the payload is compressed with ${ALGORITHMS[algorithm]}, which this receiver does not have`;
     throw new ProtocolError(ErrorCode.DECOMPRESSION_FAILED, why, { check: 9 });
   }
-  return inflate(payload, limit, header.size);
+  const payload = opened ?? received;
+  if (!(flags & Flag.COMPRESSED)) return payload;
+  return inflate(payload, limit + (isSigned ? TRAILER_SIZE : 0), header.size);
 }
 
 /** Decodes a record by its template, within the limit for batches if it is in one. */
@@ -491,7 +645,7 @@ function readRecord(
   header: Header,
   limit: number,
   templates: TemplateBook | undefined,
-  batch: Batch | undefined,
+  decoding: Decoding | undefined,
 ): unknown {
   if (payload.length < RECORD_HEADER) {
     throw invalid(11, 0, `a record of ${payload.length} bytes; it has at least ${RECORD_HEADER}`);
@@ -502,12 +656,16 @@ function readRecord(
     const why = at(0, `template ${number} of stream ${header.streamId} is not known: its STREAM_TEMPLATE comes before`);
     throw new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, why, { check: 11, offset: 0, reason: "template" });
   }
-  if (batch?.isCounted) {
+  if (decoding?.isProtected && !(payload[OPTIONS_AT] & BOUND)) {
+    const why = at(OPTIONS_AT, "a sealed or signed record has to be bound to its template");
+    throw new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, why, { check: 11, offset: OPTIONS_AT, reason: "template" });
+  }
+  if (decoding?.isCounted) {
     const count = new DataView(payload.buffer, payload.byteOffset).getUint32(COUNT_AT);
-    batch.spent = (template.rows || 1) * count * SAMPLE_SIZE;
-    if (batch.spent > batch.left) {
-      const stood = `a record that stands for ${batch.spent} bytes of samples (byte ${COUNT_AT})`;
-      const why = `${stood}, where the frames of this batch have room for ${Math.max(batch.left, 0)}`;
+    decoding.spent = (template.rows || 1) * count * SAMPLE_SIZE;
+    if (decoding.spent > decoding.batch.left) {
+      const stood = `a record that stands for ${decoding.spent} bytes of samples (byte ${COUNT_AT})`;
+      const why = `${stood}, where the frames of this batch have room for ${Math.max(decoding.batch.left, 0)}`;
       throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, why, { check: 11 });
     }
   }

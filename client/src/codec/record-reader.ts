@@ -135,6 +135,22 @@ export class RecordReader {
     return { data, counts, time: record.time, sequence: record.sequence };
   }
 
+  /**
+   * Returns the payload of the same record without filter, of which signatures are made.
+   *
+   * @throws ProtocolError as `decode`
+   */
+  unfiltered(payload: Uint8Array, maxPayload = DEFAULT_MAX_PAYLOAD): Uint8Array {
+    const record = this.#open(payload, maxPayload);
+    if (record.filter === NONE) return payload;
+    const { buffer, byteOffset, byteLength } = this.#samples(payload, record);
+    const whole = new Uint8Array(record.start + byteLength);
+    whole.set(payload.subarray(0, record.start));
+    whole[2] = NONE;
+    whole.set(new Uint8Array(buffer, byteOffset, byteLength), record.start);
+    return whole;
+  }
+
   // --- of the template ---
 
   /** Largest number of bytes of a sample after decoding. */

@@ -1,6 +1,6 @@
 /**
- * Sealed payloads: AES-256-GCM with a key for one stream, by WebCrypto, so all of it is asynchronous. Sessions do not use
- * them yet. `docs/protocol.md` specifies them under "Sealed payloads".
+ * Sealed payloads: AES-256-GCM with a key for one stream, by WebCrypto, so all of it is asynchronous.
+ * `docs/protocol.md` specifies them under "Sealed payloads".
  */
 import { ProtocolError } from "../errors.js";
 import {
@@ -479,7 +479,7 @@ export class ReplayWindow {
 }
 
 export interface OpenOptions extends SealedHeader {
-  /** Name of the stream of the frame, empty for none; null in version 3, whose header names no stream. */
+  /** Name of the stream of the frame; null if the header names none, as in version 3: `checkStream` compares the map then. */
   readonly stream: string | null;
   /** True if a counter that was received before is opened again, as templates in an answer are. */
   readonly again?: boolean;
@@ -508,8 +508,7 @@ export class Opener {
    */
   async open(payload: Uint8Array, options: OpenOptions): Promise<Opened | NotOpened> {
     const { version, type, stream, again = false } = options;
-    if ((version !== 3 && version !== 4) || (version === 4 && stream === null))
-      throw new RangeError("sealed payloads are of version 3, or of version 4 with the name of a stream");
+    if (version !== 3 && version !== 4) throw new RangeError("sealed payloads are of version 3 or 4");
     if (payload.length < SEAL_OVERHEAD)
       throw new ProtocolError(
         ErrorCode.INVALID_DATA_FORMAT,
@@ -555,9 +554,10 @@ export class Opener {
 }
 
 /**
- * Compares `stream` of an opened map with the stream of its key. In version 3, whose header names no stream, a map without
+ * Compares `stream` of an opened map with the stream of its key. If the header names no stream, as in version 3, a map without
  * it is refused as well.
  *
+ * @param version of its frame; 3 as well for a frame of version 4 without a stream
  * @throws ProtocolError 0x202, check 8, reason "stream"
  */
 export function checkStream(opened: Opened, data: unknown, version: 3 | 4): void {

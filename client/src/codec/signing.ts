@@ -1,6 +1,6 @@
 /**
- * Signatures of messages and of streams with Ed25519, by WebCrypto, so all of it is asynchronous. Sessions do not use them
- * yet. `docs/protocol.md` specifies them under "Signatures".
+ * Signatures of messages and of streams with Ed25519, by WebCrypto, so all of it is asynchronous.
+ * `docs/protocol.md` specifies them under "Signatures".
  */
 import { ProtocolError } from "../errors.js";
 import {

@@ -1,9 +1,11 @@
 import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import { CloseCode, HEADER_SIZES } from "../protocol.js";
+import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
 import type { Settings } from "../session/settings.js";
 import type { StreamPositions } from "../session/stream-book.js";
+import type { StreamSeals } from "../session/stream-seals.js";
 import { callSafely } from "./emitter.js";
 
 /** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
@@ -23,10 +25,20 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
+/** The sealed streams of a service, with what opens their frames. */
+export interface OpeningSeals extends StreamSeals {
+  /** Opens a frame. It never rejects. */
+  open(arrival: Arrival): Promise<Outcome>;
+  /** Verifies a signature or an attestation. It never rejects. */
+  verify(unverified: Unverified): Promise<SignedBy | ProtocolError>;
+}
+
 /** The callbacks of a connection's owner. */
 export interface ConnectionOwner {
   /** The position in each stream. */
   readonly positions: StreamPositions;
+  /** The sealed streams; null if this side opens nothing. */
+  readonly seals: OpeningSeals | null;
   /** An event of the session, and the WebSocket message that caused it; null if none did. */
   onEvent(event: SessionEvent, bytes: Uint8Array | null): void;
   /** A WebSocket message was received or sent. */
@@ -95,7 +107,7 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
-    this.session = new ClientSession(settings, clock, owner.positions);
+    this.session = new ClientSession(settings, clock, owner.positions, owner.seals);
     this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();
@@ -188,11 +200,35 @@ export class Connection {
   #tell(events: readonly SessionEvent[], bytes: Uint8Array | null, at: number): void {
     for (const event of events) {
       if (this.#over) return; // a callback has ended the connection
+      if (event.kind === "sealed") {
+        void this.#open(event.arrival);
+        continue;
+      }
+      if (event.kind === "signed") {
+        void this.#verify(event.arrival, event.unverified);
+        continue;
+      }
       if (event.kind === "negotiated") this.#established(at);
       if (event.kind === "error") this.#said = new ProtocolError(event.code, event.message);
       if (event.kind === "refused") this.#said = event.error;
       callSafely(() => this.#owner.onEvent(event, bytes));
     }
+  }
+
+  async #open(arrival: Arrival): Promise<void> {
+    const outcome = await (this.#owner.seals as OpeningSeals).open(arrival);
+    if (this.#over) return;
+    const at = now();
+    this.#tell(this.session.opened(arrival, outcome, at), null, at);
+    this.wake();
+  }
+
+  async #verify(arrival: Arrival, unverified: Unverified): Promise<void> {
+    const verdict = await (this.#owner.seals as OpeningSeals).verify(unverified);
+    if (this.#over) return;
+    const at = now();
+    this.#tell(this.session.verified(arrival, verdict, at), null, at);
+    this.wake();
   }
 
   #established(at: number): void {

@@ -1,10 +1,11 @@
 /** One stream that a service publishes: each message once, over all connections, as far as memory reaches. */
 import { wireFields } from "../codec/ecg-data.js";
-import { ExactSamples } from "../codec/exact.js";
+import { type ExactCounts, ExactSamples } from "../codec/exact.js";
 import { fieldOf } from "../codec/fields.js";
 import type { RecordFields } from "../codec/record.js";
+import type { Keyring } from "../codec/seal.js";
 import { ProtocolError } from "../errors.js";
-import { DATA_TYPES, ErrorCode, Flag, MAX_STREAM_NAME, MessageType } from "../protocol.js";
+import { Capability, DATA_TYPES, ErrorCode, Flag, MAX_STREAM_NAME, MessageType } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
 import type { Outgoing } from "../session/outgoing.js";
 import type { Settings } from "../session/settings.js";
@@ -13,6 +14,7 @@ import type { AttachedPublisher, PublishedOptions, PublisherHost, PublisherOwner
 import { ConnectionLost, NotAcknowledged } from "./backoff.js";
 import { type Connection, now } from "./connection.js";
 import { callSafely } from "./emitter.js";
+import { StreamSealer } from "./stream-sealer.js";
 
 /** Milliseconds after which a stream is opened again that the server could not open. */
 const ASK_AGAIN = 2000;
@@ -33,6 +35,11 @@ export interface PublishOptions {
   readonly samples?: "as given" | "exact";
   /** How many messages, and bytes of them as encoded, are kept to be sent again; 4,096 and 8 MiB by default. */
   readonly memory?: Partial<Memory>;
+  /**
+   * If the stream is sealed: true to let the size of sealed messages depend on the samples, which tells the heart rate to whoever sees the sizes; by
+   * default, they are neither filtered nor compressed.
+   */
+  readonly compress?: boolean;
   /** Called with each loss. */
   readonly onLost?: (lost: Lost) => unknown;
 }
@@ -62,6 +69,7 @@ export class Publisher implements AttachedPublisher {
   readonly #writer: StreamWriter;
   readonly #settings: Settings;
   readonly #exact: ExactSamples | null;
+  readonly #sealer: StreamSealer | null;
   readonly #onLost: PublishOptions["onLost"];
   readonly #owner: PublisherOwner;
   #connection: Connection | null = null;
@@ -74,12 +82,14 @@ export class Publisher implements AttachedPublisher {
   #failure: Error | null = null;
 
   /** Use `publisher`. */
-  constructor(stream: string, { samples = "as given", memory = {}, onLost }: PublishOptions, owner: PublisherOwner) {
+  constructor(stream: string, options: PublishOptions, owner: PublisherOwner) {
+    const { samples = "as given", memory = {}, compress = false, onLost } = options;
     const { id, settings, clock } = owner;
     const { messages, bytes } = { ...DEFAULT_MEMORY, ...memory };
     if (!(messages >= 1 && bytes >= 1))
       throw new RangeError("the memory of a publisher is at least 1 message and 1 byte");
     this.stream = stream;
+    this.#sealer = owner.keys && isSealed(owner.keys, stream) ? new StreamSealer(stream, owner.keys, compress) : null;
     this.#writer = new StreamWriter(stream, id, settings, clock, { messages, bytes });
     this.#settings = settings;
     this.#exact = samples === "exact" ? new ExactSamples() : null;
@@ -114,7 +124,7 @@ export class Publisher implements AttachedPublisher {
    *   server has it. It is rejected with a ProtocolError (0x203) if this client may not publish on the stream, or another
    *   client has opened it; with ConnectionLost; or with NotAcknowledged.
    * @throws TypeError | RangeError | ProtocolError at once, if the message cannot be encoded, is no data message, or names
-   *   another stream
+   *   another stream; if it is to be sealed and has no timestamp, no key is valid now, or too many wait to be sealed
    */
   send(type: MessageType, data: Readonly<Record<string, unknown>>, options: PublishedOptions = {}): Promise<bigint> {
     if (this.#failure) return Promise.reject(this.#failure);
@@ -123,11 +133,33 @@ export class Publisher implements AttachedPublisher {
     const named = fieldOf(fields, "stream");
     if (named !== undefined && named !== this.stream)
       throw new RangeError(`the publisher of "${this.stream}" sends nothing on another stream`);
+    if (this.#sealer) return this.#sendSealed(type, this.#sealer.checked(fields), options, this.#sealer);
     if (this.#connection && !this.#connection.session.numbered)
       return this.#owner.sendMessage(type, { ...data, stream: this.stream }, options);
-    const flags = (options.priority ? Flag.PRIORITY : 0) | (options.acknowledged ? Flag.ACK_REQUIRED : 0);
-    const counts = type === MessageType.ECG_DATA ? this.#exact?.take(fieldOf(fields, "signal")) : undefined;
-    const { timestamp } = this.#writer.write(type, fields, flags, now(), counts);
+    const { timestamp } = this.#writer.write(type, fields, flagsOf(options), now(), this.#countsOf(type, fields));
+    return this.#written(timestamp, options);
+  }
+
+  #sendSealed(
+    type: MessageType,
+    fields: RecordFields,
+    options: PublishedOptions,
+    sealer: StreamSealer,
+  ): Promise<bigint> {
+    const counts = this.#countsOf(type, fields);
+    const prepared = this.#writer.prepare(type, fields, flagsOf(options), now(), counts, sealer.isConstant);
+    return sealer.put(prepared, this.#writer).then(({ timestamp }) => {
+      if (this.#failure) throw this.#failure;
+      return this.#written(timestamp, options);
+    });
+  }
+
+  #countsOf(type: MessageType, fields: RecordFields): ExactCounts | undefined {
+    return type === MessageType.ECG_DATA ? this.#exact?.take(fieldOf(fields, "signal")) : undefined;
+  }
+
+  /** Sends what was written last. Returns the promise of `send`. */
+  #written(timestamp: bigint, options: PublishedOptions): Promise<bigint> {
     const number = this.#writer.next - 1;
     const done = options.acknowledged
       ? new Promise<bigint>((resolve, reject) => {
@@ -140,6 +172,10 @@ export class Publisher implements AttachedPublisher {
 
   /** Waits until the server has all messages that were sent so far, or has been told that they are lost. */
   flush(): Promise<void> {
+    return this.#sealer ? this.#sealer.settled().then(() => this.#flushWritten()) : this.#flushWritten();
+  }
+
+  #flushWritten(): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
     const number = this.#writer.next - 1;
     if (this.#writer.confirmed > number) return Promise.resolve();
@@ -165,6 +201,7 @@ export class Publisher implements AttachedPublisher {
     this.#asked = null;
     this.#writer.disconnected();
     const { session } = connection;
+    if (this.#sealer && !this.#isUnderstood(connection, this.#sealer)) return;
     if (!session.numbered) return;
     this.#writer.speak(this.#settings, session.capabilities, session.maxPayloadOfPeer ?? this.#settings.maxPayload);
     this.#ask();
@@ -257,6 +294,20 @@ export class Publisher implements AttachedPublisher {
 
   // --- inside ---
 
+  /** Ends the publisher if the server does not take what is sealed. */
+  #isUnderstood({ session }: Connection, { isConstant }: StreamSealer): boolean {
+    const has = (name: Capability) => session.capabilities.has(name);
+    let fault = "";
+    if (!session.numbered) fault = `the server speaks version ${session.version}`;
+    else if (!has(Capability.ENCRYPTION)) fault = "the server has not agreed on encryption";
+    else if (isConstant && !has(Capability.TEMPLATES) && !has(Capability.NDARRAY_BIN))
+      fault = "without templates and ndarray-bin, sizes would depend on the samples";
+    if (fault === "") return true;
+    const text = `the stream ${JSON.stringify(this.stream)} cannot be sealed: ${fault}`;
+    this.end(new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text));
+    return false;
+  }
+
   #attempts({ acknowledged }: Outgoing): number {
     return acknowledged ? this.#settings.acknowledgementAttempts : 1;
   }
@@ -320,6 +371,19 @@ export class Publisher implements AttachedPublisher {
   }
 }
 
+/** Returns true if the application has keys of a stream, valid now or not. */
+function isSealed(keys: Keyring, stream: string): boolean {
+  try {
+    return keys.current(stream) !== null;
+  } catch {
+    return true;
+  }
+}
+
+function flagsOf({ priority, acknowledged }: PublishedOptions): number {
+  return (priority ? Flag.PRIORITY : 0) | (acknowledged ? Flag.ACK_REQUIRED : 0);
+}
+
 /**
  * Publishes on a stream so that each message arrives once.
  *
@@ -329,6 +393,10 @@ export class Publisher implements AttachedPublisher {
  * version 4 see the same number. Another client that opens the stream ends this publisher.
  *
  * Over a connection to a server before version 4, messages are sent as by `sendMessage`.
+ *
+ * If the application has a key of the stream (`new Sealing({ keys })`), the messages are sealed end to end: the server and
+ * everything behind it needs no key, and viewers need one of their own. Then each message needs a `timestamp`, and a server
+ * that takes no sealed messages ends the publisher.
  *
  * @param service a `WebSocketBinaryService`
  * @throws RangeError if the name is empty or too long, or an option is out of range

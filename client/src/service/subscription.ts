@@ -30,6 +30,16 @@ export interface SubscribeOptions {
    */
   readonly since?: bigint | Date;
   /**
+   * True to refuse whatever is not sealed on the stream. The subscription is denied with 0x202 if the server has not agreed on
+   * encryption. Without it, plain messages are refused from the first key of the stream on. The service needs `sealing`.
+   */
+  readonly sealed?: boolean;
+  /**
+   * Milliseconds from which on a message of a sealed stream has `Message.stale`, by the local clock and the message's
+   * `timestamp`; 90,000 by default. Sealing does not prove that a message is new.
+   */
+  readonly staleAfter?: number;
+  /**
    * Called with each gap, after the message before it and before the message after it. An exception is reported as
    * uncaught, and the client continues.
    */
@@ -69,6 +79,8 @@ export class FollowedStream implements Subscription {
   readonly numbers: NumberedCursor;
   /** True if the messages of this connection have numbers. */
   isNumbered = false;
+  /** True if the application has subscribed to it as sealed. */
+  readonly isSealed: boolean;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
   status: SubscriptionStatus = "asked";
@@ -90,13 +102,14 @@ export class FollowedStream implements Subscription {
   constructor(
     stream: string,
     callback: StreamCallback,
-    { since, onGap }: SubscribeOptions,
+    { since, onGap, sealed = false }: SubscribeOptions,
     leave: (stream: FollowedStream) => Promise<void>,
   ) {
     this.stream = stream;
     this.callback = callback;
     this.cursor = new StreamCursor(stream, since ?? null);
     this.numbers = new NumberedCursor(stream);
+    this.isSealed = sealed;
     this.#onGap = onGap;
     this.#leave = leave;
     this.granted = new Promise((grant, deny) => {
@@ -215,9 +228,9 @@ export class FollowedStream implements Subscription {
     this.#settle.grant();
   }
 
-  deny(code: number | null): ProtocolError {
+  deny(code: number | null, reason: string | null = null): ProtocolError {
     const text = `the server denied the stream "${this.stream}"`;
-    const error = new ProtocolError(code ?? ErrorCode.PERMISSION_DENIED, text);
+    const error = new ProtocolError(code ?? ErrorCode.PERMISSION_DENIED, reason === null ? text : `${text}: ${reason}`);
     this.end("denied", error);
     return error;
   }

@@ -2,7 +2,8 @@
 
 import { fieldOf } from "../codec/fields.js";
 import type { Message } from "../codec/protocol-handler.js";
-import { ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
+import { ProtocolError } from "../errors.js";
+import { Capability, ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
 import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import { microseconds } from "../session/timestamps.js";
@@ -21,6 +22,18 @@ export interface SubscriptionsOwner {
   lost(gap: Gap): void;
   /** Milliseconds to wait before SUBSCRIBE is sent again to a server that cannot serve a stream. */
   pauseBefore(attempt: number): number;
+  /** The sealed streams; null if this side opens nothing. */
+  readonly seals: SubscribedSeals | null;
+}
+
+/** What subscriptions need of the sealed streams. */
+export interface SubscribedSeals {
+  /** A subscription begins: it has received nothing yet. */
+  begin(stream: string, isSealed: boolean, staleAfter: number | undefined): void;
+  /** A subscription has ended. */
+  end(stream: string): void;
+  /** Returns true if plain messages of the stream are refused. */
+  isSealed(stream: string): boolean;
 }
 
 /** The requests that were sent over one connection. */
@@ -45,14 +58,21 @@ export class Subscriptions implements StreamPositions {
 
   // --- what the application does ---
 
-  /** @throws RangeError if the name is empty or too long @throws Error if there is a subscription already */
+  /** @throws RangeError if the name is empty or too long, or an option is out of range @throws Error if there is a subscription already */
   subscribe(stream: string, callback: StreamCallback, options: SubscribeOptions): Subscription {
     if (stream.length === 0 || [...stream].length > MAX_STREAM_NAME) {
       throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters, not ${[...stream].length}`);
     }
     if (this.#streams.has(stream)) throw new Error(`there is a subscription of "${stream}" already: unsubscribe first`);
+    if (options.staleAfter !== undefined && !(options.staleAfter > 0))
+      throw new RangeError(`staleAfter is a number of milliseconds above 0, not ${options.staleAfter}`);
+    if (options.sealed && !this.#owner.seals)
+      throw new Error(
+        "sealed streams need the option `sealing` of the service, and WebCrypto: load the page over https",
+      );
     const followed = new FollowedStream(stream, callback, options, (left) => this.#leave(left));
     this.#streams.set(stream, followed);
+    this.#owner.seals?.begin(stream, followed.isSealed, options.staleAfter);
     if (this.#requests) this.#ask(followed, this.#requests);
     return followed;
   }
@@ -60,7 +80,7 @@ export class Subscriptions implements StreamPositions {
   #leave(followed: FollowedStream): Promise<void> {
     const { stream } = followed;
     if (this.#streams.get(stream) !== followed) return Promise.resolve();
-    this.#streams.delete(stream);
+    this.#remove(stream);
     this.#tellGaps(followed, followed.ended());
     followed.end("unsubscribed");
     const requests = this.#requests;
@@ -78,6 +98,11 @@ export class Subscriptions implements StreamPositions {
     session.unsubscribe(stream);
     requests.connection.wake();
     return confirmed;
+  }
+
+  #remove(stream: string): void {
+    this.#streams.delete(stream);
+    this.#owner.seals?.end(stream);
   }
 
   // --- what the connection does ---
@@ -101,8 +126,8 @@ export class Subscriptions implements StreamPositions {
     for (const followed of this.#streams.values()) {
       this.#tellGaps(followed, followed.ended());
       followed.end("closed", error);
+      this.#remove(followed.stream);
     }
-    this.#streams.clear();
   }
 
   /**
@@ -173,6 +198,21 @@ export class Subscriptions implements StreamPositions {
     }
   }
 
+  /**
+   * Asks for the keys of a stream, as frames wait for one that is not known.
+   *
+   * @param stream null if it is not known: version 3 does not name it outside the sealed payload
+   */
+  keyMissing(stream: string | null): void {
+    const requests = this.#requests;
+    if (!requests) return;
+    const sealed = [...this.#streams.values()].filter((followed) => this.#owner.seals?.isSealed(followed.stream));
+    const candidates = sealed.length ? sealed : [...this.#streams.values()];
+    for (const followed of stream === null ? candidates : [this.#streams.get(stream)]) {
+      if (followed?.status === "subscribed" && !requests.asked.has(followed.stream)) this.#ask(followed, requests);
+    }
+  }
+
   /** Processes an ERROR if it is a drop notice of a subscribed stream. Returns whether it is. */
   noticed(error: ErrorReceived): boolean {
     const notice = dropNotice(error);
@@ -187,6 +227,10 @@ export class Subscriptions implements StreamPositions {
   // --- inside ---
 
   #ask(followed: FollowedStream, { connection, asked }: Requests): void {
+    if (this.#owner.seals?.isSealed(followed.stream) && !connection.session.capabilities.has(Capability.ENCRYPTION)) {
+      this.#denyPlain(followed);
+      return;
+    }
     asked.add(followed.stream);
     if (connection.session.negotiated) {
       connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position);
@@ -200,6 +244,16 @@ export class Subscriptions implements StreamPositions {
     connection.wake();
   }
 
+  /** Ends the subscription of a sealed stream at a server that has not agreed on encryption. */
+  #denyPlain(followed: FollowedStream): void {
+    this.#remove(followed.stream);
+    this.#tellGaps(followed, followed.ended());
+    const why = `the stream "${followed.stream}" is sealed, and the server has not agreed on encryption`;
+    const error = new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { reason: "plain" });
+    followed.end("denied", error);
+    this.#owner.denied(error);
+  }
+
   #handleAnswer(followed: FollowedStream, answer: Answered): void {
     if (answer.status === "subscribed") {
       followed.grant();
@@ -208,16 +262,15 @@ export class Subscriptions implements StreamPositions {
     } else if (answer.code === null && followed.wasGranted) {
       this.#askLater(followed);
     } else {
-      this.#streams.delete(followed.stream);
-      this.#owner.denied(followed.deny(answer.code));
+      this.#remove(followed.stream);
+      this.#owner.denied(followed.deny(answer.code, answer.reason));
     }
   }
 
-  /** Processes an answer without a request, from version 4 on: another epoch, or the end of the subscription. */
+  /** Processes an answer without a request: another epoch, or the end of a right. */
   #handleUnrequested(followed: FollowedStream, answer: Answered): void {
-    const isNumbered = this.#requests?.connection.session.numbered ?? false;
     if (answer.status === "subscribed") followed.changed(answer);
-    else if (answer.status === "denied" && isNumbered) this.#handleAnswer(followed, answer);
+    else if (answer.status === "denied" && answer.code !== null) this.#handleAnswer(followed, answer);
   }
 
   /** Subscribes again later, as a server that granted it and now denies it without a code may recover. */

@@ -2,11 +2,13 @@ import { wireFields } from "../codec/ecg-data.js";
 import { pack } from "../codec/messagepack-utils.js";
 import type { Compression, Message } from "../codec/protocol-handler.js";
 import { SendClock } from "../codec/send-clock.js";
+import type { Attested, Unattested } from "../codec/signing.js";
 import { ProtocolError } from "../errors.js";
 import {
-  type Capability,
+  Capability,
   CloseCode,
   DATA_TYPES,
+  ErrorCode,
   Flag,
   type MessageType,
   SESSION_VERSIONS,
@@ -16,6 +18,15 @@ import {
 import type { Packed, SessionEvent } from "../session/client-session.js";
 import { DEFAULT_SETTINGS, type Settings, supported } from "../session/settings.js";
 import type { StreamPosition } from "../session/stream-book.js";
+import {
+  addCounts,
+  noSealCounts,
+  noSignatureCounts,
+  type SealCounts,
+  type SignatureCounts,
+} from "../session/stream-seals.js";
+import { Access, type Asked, type Destination, isPromise } from "./access.js";
+import { withoutKeys } from "./answered-keys.js";
 import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
@@ -23,6 +34,7 @@ import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructo
 import type { Gap } from "./cursor.js";
 import { callSafely, Emitter } from "./emitter.js";
 import { Outbox } from "./outbox.js";
+import type { SealedStreams, Sealing } from "./sealing.js";
 import type { FollowedStream, StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.js";
 
@@ -53,10 +65,15 @@ export interface ServiceOptions {
   /** How many messages, and bytes of them, may wait for a connection; 1,024 and 4 MiB by default. */
   readonly outbox?: { readonly messages?: number; readonly bytes?: number };
   /**
-   * Subprotocols to offer, such as `["ecgframe", "bearer." + token]`: a browser cannot send an `Authorization` header. A
-   * function is called before each connection, so that it can return a new token.
+   * A bearer token, or a function that returns one, also as a promise; it is called before each attempt to connect. A
+   * browser cannot send an `Authorization` header, so the token is offered as the subprotocol `bearer.TOKEN`, beside
+   * `ecgframe`. If the server refuses a token (ERROR 0x202), the function is asked for another one once.
    */
-  readonly protocols?: readonly string[] | (() => readonly string[]);
+  readonly token?: Asked<string | null>;
+  /** Subprotocols to offer, or a function that returns them, as for `token`; `["ecgframe"]` by default with a token. */
+  readonly protocols?: Asked<readonly string[]>;
+  /** Opens sealed streams, with keys of the application or those that the server hands out; without it, none is opened. */
+  readonly sealing?: Sealing;
   /** The WebSocket class; the global one by default. */
   readonly WebSocket?: WebSocketConstructor;
 }
@@ -99,6 +116,10 @@ export interface Statistics {
   readonly droppedByServer: number;
   /** Number of frames that this client refused. */
   readonly refused: number;
+  /** What became of the messages of sealed streams. */
+  readonly sealed: Readonly<SealCounts>;
+  /** What became of signed and attested messages. */
+  readonly signatures: Readonly<SignatureCounts>;
   /** When a message of the server last arrived, in milliseconds since 1970; null before the first. */
   readonly lastHeard: number | null;
   /** The latest round trip time in seconds; null before the first. */
@@ -127,6 +148,10 @@ export interface ServiceEvents {
    * the time from which it sends everything, and `loss` reports what is missing before.
    */
   subscribed: { readonly stream: string; readonly from: bigint | null };
+  /** A signer has attested messages that were delivered before. */
+  attested: Omit<Attested, "kind"> & { readonly stream: string };
+  /** Messages that no signer of the stream has attested in time. They may come from anybody who may publish. */
+  unattested: Omit<Unattested, "kind"> & { readonly stream: string };
   /** Lost messages of a subscribed stream, after the message before them and before the message after them. */
   loss: Gap;
 }
@@ -145,7 +170,8 @@ export class WebSocketBinaryService implements PublisherHost {
   readonly #backoff: BackoffOptions | null;
   readonly #connectTimeout: number;
   readonly #WebSocket: WebSocketConstructor | undefined;
-  readonly #protocols: () => readonly string[];
+  readonly #token: Asked<string | null>;
+  readonly #protocols: Asked<readonly string[]>;
   readonly #clock = new SendClock();
   readonly #events = new Emitter<ServiceEvents>();
   readonly #subscriptions: Subscriptions;
@@ -153,7 +179,10 @@ export class WebSocketBinaryService implements PublisherHost {
   readonly #publishers = new Map<string, AttachedPublisher>();
   #latestId = 0;
   readonly #owner: ConnectionOwner;
-  #url = "";
+  readonly #seals: SealedStreams | null;
+  #access = new Access("", null, []);
+  #hasAskedAgain = false;
+  #attempts = 0;
   #state: ServiceState = "idle";
   #negotiated: Negotiated | null = null;
   #connection: Connection | null = null;
@@ -173,19 +202,29 @@ export class WebSocketBinaryService implements PublisherHost {
     connections: 0,
     droppedByServer: 0,
     refused: 0,
+    sealed: noSealCounts(),
+    signatures: noSignatureCounts(),
     lastHeard: null as number | null,
   };
 
   constructor(options: ServiceOptions = {}) {
     this.#settings = settingsOf(options);
+    this.#seals = this.#opens() ? (options.sealing?.attach() ?? null) : null;
+    if (this.#seals) this.#seals.onAttestation = (stream, found) => this.#onAttestation(stream, found);
     this.#backoff = options.reconnect === false ? null : { ...DEFAULT_BACKOFF, ...options.reconnect };
-    const protocols = options.protocols ?? [];
-    this.#protocols = typeof protocols === "function" ? protocols : () => protocols;
+    this.#token = options.token ?? null;
+    this.#protocols = options.protocols ?? [];
     this.#connectTimeout = (options.connectTimeout ?? 1000 * CONNECT_TIMEOUT) / 1000;
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
     this.#outbox = new Outbox(this.#settings.acknowledgementAttempts, { ...DEFAULT_OUTBOX, ...options.outbox });
     this.#subscriptions = new Subscriptions(this.#subscriptionsOwner());
     this.#owner = this.#connectionOwner();
+  }
+
+  /** Returns true if this side opens sealed streams, or verifies. */
+  #opens(): boolean {
+    const { capabilities } = this.#settings;
+    return capabilities.has(Capability.ENCRYPTION) || capabilities.has(Capability.SIGNING);
   }
 
   /** The state of the service. */
@@ -206,8 +245,14 @@ export class WebSocketBinaryService implements PublisherHost {
   /** Counters over all connections, and measurements. */
   get statistics(): Statistics {
     const { connections, ...counts } = this.#counts;
+    const sealed = { ...counts.sealed };
+    const signatures = { ...counts.signatures };
+    if (this.#connection) addCounts(sealed, this.#connection.session.sealed);
+    if (this.#connection) addCounts(signatures, this.#connection.session.signatures);
     return {
       ...counts,
+      sealed,
+      signatures,
       framesReceived: counts.framesReceived + (this.#connection?.session.framesReceived ?? 0),
       framesSent: counts.framesSent + (this.#connection?.session.framesSent ?? 0),
       reconnections: Math.max(0, connections - 1),
@@ -228,19 +273,20 @@ export class WebSocketBinaryService implements PublisherHost {
    * Connects and negotiates. From then on, the service reconnects when a connection is lost.
    *
    * It does not retry the first connection, nor a server that refuses it: one that closes with 1008 or has no version in
-   * common.
+   * common. But if the URL, the token or the subprotocols come from a function, it asks for others once after a refusal.
    *
-   * @param url "ws://..." or "wss://..."
+   * @param url "ws://..." or "wss://...", or a function that returns it, called before each attempt
    * @throws ConnectionLost if the connection fails, or the server closes it before the negotiation is complete
    * @throws Error if the service is connected already, or there is no WebSocket class
    */
-  connect(url: string): Promise<Negotiated> {
+  connect(url: Asked<string>): Promise<Negotiated> {
     if (this.#state !== "idle" && this.#state !== "closed") {
       return Promise.reject(new Error(`the service is ${this.#state}: close it before connecting again`));
     }
     if (!this.#WebSocket)
       return Promise.reject(new Error("there is no global WebSocket: pass a class as the option WebSocket"));
-    this.#url = url;
+    this.#access = new Access(url, this.#token, this.#protocols);
+    this.#hasAskedAgain = false;
     this.#delays = this.#backoff && new Backoff(this.#backoff);
     this.#counts.connections = 0;
     return new Promise((resolve, reject) => {
@@ -333,6 +379,7 @@ export class WebSocketBinaryService implements PublisherHost {
     const publisher = make({
       settings: this.#settings,
       clock: this.#clock,
+      keys: this.#seals?.own ?? null,
       id: ++this.#latestId,
       sendMessage: (type, data, how) => this.sendMessage(type, data, how),
       forget: (over) => {
@@ -380,16 +427,31 @@ export class WebSocketBinaryService implements PublisherHost {
 
   #open(): void {
     this.#nextAttempt = null;
-    let protocols: readonly string[];
+    const attempt = ++this.#attempts;
+    let destination: Destination | Promise<Destination>;
     try {
-      protocols = this.#protocols();
+      destination = this.#access.ask(this.#connectTimeout);
     } catch (error) {
-      this.#noProtocols(error as Error);
+      this.#noAccess(error as Error);
       return;
     }
+    if (!isPromise(destination)) {
+      this.#openAt(destination);
+      return;
+    }
+    const ifAwaited = (then: () => void) => {
+      if (attempt === this.#attempts && this.#state !== "closed") then();
+    };
+    destination.then(
+      (found) => ifAwaited(() => this.#openAt(found)),
+      (error: Error) => ifAwaited(() => this.#noAccess(error)),
+    );
+  }
+
+  #openAt({ url, protocols }: Destination): void {
     try {
       this.#connection = new Connection(
-        this.#url,
+        url,
         protocols,
         this.#WebSocket as WebSocketConstructor,
         this.#settings,
@@ -402,9 +464,9 @@ export class WebSocketBinaryService implements PublisherHost {
     }
   }
 
-  /** Retries later after the application's function threw, as it may get a token then; ends a first attempt. */
-  #noProtocols(error: Error): void {
-    const text = `no connection: the function protocols threw ${error}`;
+  /** Retries later after the application's function failed, as it may get a token then; ends a first attempt. */
+  #noAccess(error: Error): void {
+    const text = `no connection: no URL or credentials: ${error}`;
     if (this.#delays && this.#counts.connections) {
       this.#events.emit("error", { error: new ConnectionLost(text) });
       this.#openLater(this.#delays.pause(0, true));
@@ -422,6 +484,7 @@ export class WebSocketBinaryService implements PublisherHost {
   #connectionOwner(): ConnectionOwner {
     return {
       positions: this.#subscriptions,
+      seals: this.#seals,
       onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
@@ -436,7 +499,8 @@ export class WebSocketBinaryService implements PublisherHost {
     } else {
       this.#counts.bytesSent += bytes.length;
     }
-    if (this.#events.has("frame")) this.#events.emit("frame", { direction, bytes, at: Date.now() });
+    if (!this.#events.has("frame")) return;
+    this.#events.emit("frame", { direction, bytes: direction === "in" ? withoutKeys(bytes) : bytes, at: Date.now() });
   }
 
   #drained(): void {
@@ -450,6 +514,8 @@ export class WebSocketBinaryService implements PublisherHost {
     const connection = this.#connection;
     this.#counts.framesReceived += connection?.session.framesReceived ?? 0;
     this.#counts.framesSent += connection?.session.framesSent ?? 0;
+    if (connection) addCounts(this.#counts.sealed, connection.session.sealed);
+    if (connection) addCounts(this.#counts.signatures, connection.session.signatures);
     this.#connection = null;
     this.#negotiated = null;
     this.#subscriptions.disconnected();
@@ -458,11 +524,23 @@ export class WebSocketBinaryService implements PublisherHost {
     const text = said && said.message !== reason ? `${reason} (${said.message})` : reason;
     const lost = new ConnectionLost(opened ? text || `closed with ${code}` : `no connection: ${text}`, code, said);
     const isWanted = this.#closed.length > 0;
+    if (this.#delays && !isWanted && this.#mayAskAgain(said)) {
+      this.#openLater(this.#delays.pause(lasted, true));
+      return;
+    }
     if (isWanted || !this.#delays || !this.#counts.connections || (code !== null && isFinal(code, said))) {
       this.#finish(isWanted ? new ConnectionLost("the service is closed") : lost);
       return;
     }
     this.#openLater(this.#delays.pause(lasted, code !== null || !opened));
+  }
+
+  /** Returns true once after refused credentials, if the next attempt may have others. */
+  #mayAskAgain(said: ProtocolError | null): boolean {
+    const isRefused = said?.code === ErrorCode.AUTHENTICATION_FAILED;
+    if (!isRefused || !this.#access.isAsked || this.#hasAskedAgain) return false;
+    this.#hasAskedAgain = true;
+    return true;
   }
 
   /** Closes the service: there will be no other connection. */
@@ -527,7 +605,10 @@ export class WebSocketBinaryService implements PublisherHost {
       case "refused":
         this.#counts.refused++;
         this.#subscriptions.refused(event);
-        this.#events.emit("error", { error: event.error, ...(bytes ? { frame: bytes } : {}) });
+        this.#events.emit("error", { error: event.error, ...(bytes ? { frame: withoutKeys(bytes) } : {}) });
+        break;
+      case "key-missing":
+        this.#subscriptions.keyMissing(event.stream);
         break;
       case "round-trip":
         this.#offset.add(event);
@@ -540,6 +621,7 @@ export class WebSocketBinaryService implements PublisherHost {
     const connection = this.#connection as Connection;
     this.#negotiated = { version, capabilities, negotiated };
     this.#offset = new ClockOffset();
+    this.#hasAskedAgain = false;
     if (this.#state !== "open") this.#counts.connections++; // not after a late negotiation with an assumed version
     this.#subscriptions.connected(connection);
     this.#enter("open");
@@ -585,8 +667,15 @@ export class WebSocketBinaryService implements PublisherHost {
     connection.wake();
   }
 
+  #onAttestation(stream: string, { kind, ...found }: Attested | Unattested): void {
+    this.#counts.signatures[kind] += found.numbers.length;
+    if (kind === "attested") this.#events.emit("attested", { stream, ...(found as Omit<Attested, "kind">) });
+    else this.#events.emit("unattested", { stream, ...found });
+  }
+
   #subscriptionsOwner(): SubscriptionsOwner {
     return {
+      seals: this.#seals,
       granted: (stream, from) => this.#events.emit("subscribed", { stream, from }),
       denied: (error) => this.#events.emit("error", { error }),
       lost: (gap) => {
@@ -606,7 +695,7 @@ function settingsOf(options: ServiceOptions): Settings {
   if (versions && (versions.length === 0 || !versions.every((version) => VERSIONS.includes(version)))) {
     throw new RangeError(`versions is a list of numbers from 1 to ${VERSIONS.at(-1)}`);
   }
-  const known = new Set(supported(versions ?? SESSION_VERSIONS));
+  const known = new Set([...supported(versions ?? SESSION_VERSIONS), ...(options.sealing?.capabilities ?? [])]);
   for (const name of capabilities ?? []) {
     if (!known.has(name)) throw new RangeError(`this package does not have the capability "${name}"`);
   }

@@ -7,8 +7,15 @@ import {
 } from "../codec/control-messages.js";
 import { fieldOf } from "../codec/fields.js";
 import { pack } from "../codec/messagepack-utils.js";
-import { pathText, ROOT } from "../codec/path.js";
-import { type Frame, type Header, type Message, ProtocolHandler } from "../codec/protocol-handler.js";
+import { pathText, quoted, ROOT } from "../codec/path.js";
+import {
+  type DeferredFrame,
+  type Frame,
+  type Header,
+  type Message,
+  ProtocolHandler,
+} from "../codec/protocol-handler.js";
+import type { Opened } from "../codec/seal.js";
 import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import {
@@ -21,6 +28,8 @@ import {
   ErrorCode,
   FLAG_SINCE,
   Flag,
+  Form,
+  FRAGMENT_SIZE,
   HEADER_SIZES,
   LARGEST_LENGTH,
   LAST_FATAL_CHECK,
@@ -36,12 +45,31 @@ import {
   type Version,
 } from "../protocol.js";
 import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
+import {
+  type Arrival,
+  Arrivals,
+  isOfSealed,
+  keyIdOf,
+  type Outcome,
+  type SignedBy,
+  type Unverified,
+} from "./arrivals.js";
 import { checkNumbers } from "./control-numbers.js";
+import { fragmentAt, isCut } from "./fragmenting.js";
 import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
-import { type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
+import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
+import { incomplete, isFragment, Reassembly } from "./reassembly.js";
 import type { Settings } from "./settings.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
+import {
+  type NotTaken,
+  noSealCounts,
+  noSignatureCounts,
+  type SealCounts,
+  type SignatureCounts,
+  type StreamSeals,
+} from "./stream-seals.js";
 import { microseconds, seconds } from "./timestamps.js";
 
 /** The events that a session returns to its owner. */
@@ -51,6 +79,12 @@ export type SessionEvent =
   | { kind: "received"; message: Message; position: StreamPosition | null }
   /** A numbered message that describes its stream, such as a template. The application does not get it. */
   | { kind: "explained"; position: StreamPosition; timestamp: bigint }
+  /** A frame is sealed. The owner opens it, and calls `opened` with the result. */
+  | { kind: "sealed"; arrival: Arrival }
+  /** A message is signed, or is an attestation. The owner verifies it, and calls `verified` with the result. */
+  | { kind: "signed"; arrival: Arrival; unverified: Unverified }
+  /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
+  | { kind: "key-missing"; stream: string | null }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
   | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
   | {
@@ -58,6 +92,8 @@ export type SessionEvent =
       stream: string;
       status: SubscriptionAnswer["status"];
       code: number | null;
+      /** Why it was denied, for a person; null if the server does not tell. */
+      reason: string | null;
       /** The time from which messages follow, in microseconds since 1970; null if the server states none. */
       from: bigint | null;
       timestamp: bigint | null;
@@ -133,8 +169,17 @@ const SENT_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
 /** Number of unanswered PINGs that are remembered; beyond that, the oldest is forgotten. */
 const MOST_PINGS = 32;
 
+/** Number of unknown keys that are asked for over one connection. */
+const MOST_ASKED_KEYS = 64;
+
+/** Bytes of frames that wait to be opened, beyond which the connection is closed, besides one payload. */
+const MOST_WAITING = 16 * 1024 * 1024;
+
 /** The first version with numbered messages, which is spoken only after a negotiation. */
 const NUMBERED_SINCE = 4;
+
+const CUTTER = { isCut, fragmentAt, size: FRAGMENT_SIZE };
+const EVERY_FRAME = { defers: () => true };
 
 /** Types that do not show which version the server speaks: a server that refuses a client sends ERROR and closes. */
 const NO_BEGINNING: ReadonlySet<MessageType> = new Set([MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR]);
@@ -157,6 +202,10 @@ export class ClientSession {
   framesSent = 0;
   /** Bytes of the largest payload that the server takes; null if it has not said. */
   maxPayloadOfPeer: number | null = null;
+  /** What became of sealed frames, and of plain ones of sealed streams. */
+  readonly sealed: SealCounts = noSealCounts();
+  /** What became of signed messages; the owner counts what is attested. */
+  readonly signatures: SignatureCounts = noSignatureCounts();
 
   /** The last phase before the session began to close. */
   #openPhase: Phase = "opening";
@@ -166,6 +215,10 @@ export class ClientSession {
   /** Names of the streams that this side has subscribed to. Answers about other streams bind no id. */
   readonly #wanted = new Set<string>();
   readonly #positions: StreamPositions;
+  readonly #seals: StreamSeals | null;
+  readonly #arrivals = new Arrivals();
+  readonly #askedKeys = new Set<number>();
+  readonly #reassembly: Reassembly;
   #receiver: ProtocolHandler;
   #sender: ProtocolHandler;
   /** Encodes data messages, within the payload limit that the server announced. */
@@ -182,12 +235,22 @@ export class ClientSession {
   #sentAt = 0;
   #giveUpWaitingAt = Number.POSITIVE_INFINITY;
 
-  /** @param positions the position in each stream; it outlives the connection */
-  constructor(settings: Settings, clock: SendClock, positions: StreamPositions = NO_POSITIONS) {
+  /**
+   * @param positions the position in each stream; it outlives the connection
+   * @param seals the keys of sealed streams; null if this side opens nothing
+   */
+  constructor(
+    settings: Settings,
+    clock: SendClock,
+    positions: StreamPositions = NO_POSITIONS,
+    seals: StreamSeals | null = null,
+  ) {
     this.#settings = settings;
     this.#clock = clock;
     this.#positions = positions;
+    this.#seals = seals;
     this.#book = new StreamBook(positions);
+    this.#reassembly = new Reassembly(settings.maxPayload);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
@@ -212,11 +275,39 @@ export class ClientSession {
       this.#refuse(invalid("a message without a frame", 1), now, events);
       return events;
     }
+    const whole = this.#putTogether(bytes, now, events);
+    if (!whole) return events;
     let count = 0;
-    for (const frame of this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, this.#book)) {
-      this.#take(count++ < MAX_BATCH_FRAMES ? frame : tooMany(), now, events);
+    for (const frame of this.#receiver.frames(whole, MAX_CONTROL_PAYLOAD, this.#book, this)) {
+      if (count++ >= MAX_BATCH_FRAMES) this.#take(tooMany(), now, events);
+      else if (frame.deferred) this.#defer(frame.deferred);
+      else this.#take(frame, now, events);
       if (this.closing) break;
     }
+    this.#forgetUnbound();
+    this.#goOn(now, events);
+    return events;
+  }
+
+  /** Returns true if a frame waits: to be opened, or behind others that wait. */
+  defers(header: Header): boolean {
+    if (this.#seals === null || isPiece(header)) return false;
+    return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
+  }
+
+  /** Takes the result of verifying a message of the event "signed". */
+  verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
+    const events: SessionEvent[] = [];
+    this.#arrivals.verified(arrival, verdict);
+    this.#goOn(now, events);
+    return events;
+  }
+
+  /** Takes the result of opening a frame of the event "sealed". */
+  opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
+    const events: SessionEvent[] = [];
+    this.#arrivals.opened(arrival, outcome);
+    this.#goOn(now, events);
     return events;
   }
 
@@ -236,6 +327,8 @@ export class ClientSession {
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
       this.#unacknowledged.deadline(),
+      this.#arrivals.heldUntil,
+      this.#reassembly.deadline(SILENT_INTERVALS * this.#heartbeatInterval),
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
   }
@@ -253,6 +346,11 @@ export class ClientSession {
       return events;
     }
     for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
+    this.#dropUnfinished(now, events);
+    if (this.closing) return events;
+    this.sealed.unknownKey += this.#arrivals.letGo(now);
+    this.#goOn(now, events);
+    if (this.closing) return events;
     if (!this.#asked && now >= this.#silentAfter(SILENT_INTERVALS - 1)) {
       this.#asked = true; // an old server may have nothing to send, but it answers a PING
       this.#say(MessageType.PING, null);
@@ -268,9 +366,12 @@ export class ClientSession {
     const batches = this.capabilities.has(Capability.BATCH);
     const batch = batches ? this.#queue.popBatch(first, this.#settings.batchBytes) : [first];
     this.#sentAt = now;
-    this.framesSent += batch.length;
-    for (const outgoing of batch) if (outgoing.acknowledged) this.#unacknowledged.sent(outgoing, now);
-    return batch.length === 1 ? first.frame : joined(batch);
+    for (const { outgoing, isWhole } of batch) {
+      if (!isWhole) continue;
+      this.framesSent++;
+      if (outgoing.acknowledged) this.#unacknowledged.sent(outgoing, now);
+    }
+    return batch.length === 1 ? first.bytes : joined(batch);
   }
 
   /** True if the application may add a message that is not urgent; a part of the queue is reserved for urgent ones. */
@@ -346,8 +447,11 @@ export class ClientSession {
   subscribe(stream: string, since: bigint | Date | null, position: Resumption | null = null): void {
     const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
+    const keys = this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
     this.#wanted.add(stream);
-    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time });
+    // The server sends an unfinished message again, if it belongs to what follows.
+    if (since !== null || position) this.#reassembly.forget((id) => this.#book.nameOf(id) === stream);
+    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...keys });
   }
 
   /** Unsubscribes from a stream. */
@@ -411,14 +515,20 @@ export class ClientSession {
     return this.#heardAt + intervals * this.#heartbeatInterval;
   }
 
-  #take({ header, item, payload }: Frame, now: number, events: SessionEvent[]): void {
+  #take(
+    { header, item, payload }: Frame,
+    now: number,
+    events: SessionEvent[],
+    opened: Opened | null = null,
+    signed: SignedBy | null = null,
+  ): void {
     if (item === null) {
       this.#skip(header as Header, events);
       return;
     }
     try {
       if (item instanceof ProtocolError) throw item;
-      this.#accept(item, payload as Uint8Array, now, events);
+      this.#accept(item, payload as Uint8Array, now, events, opened, signed);
     } catch (error) {
       // An error in one frame does not affect those after it.
       const refused = error instanceof ProtocolError ? error : invalid(`cannot process the message: ${error}`, 12);
@@ -426,23 +536,46 @@ export class ClientSession {
     }
   }
 
-  #accept(message: Message, payload: Uint8Array, now: number, events: SessionEvent[]): void {
+  #accept(
+    message: Message,
+    payload: Uint8Array,
+    now: number,
+    events: SessionEvent[],
+    opened: Opened | null,
+    signed: SignedBy | null,
+  ): void {
     const { type, version } = message;
     const spoken = this.#settings.versions.includes(version);
     if (!spoken && !(version === 1 && SENT_BEFORE_AGREEING.has(type))) {
       const text = `a V${version} frame; supported versions: ${this.#settings.versions.join(", ")}`;
       throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
     }
-    const data = checkedControl(type, message.data, version);
+    const data = checkedControl(type, message.data, version, this.capabilities.has(Capability.ENCRYPTION));
     checkNumbers(type, data);
     const position = this.#book.positionOf(message);
+    if (STREAM_TYPES.has(type)) {
+      this.#checkSeal(message, position, opened);
+      this.#checkSigned(type, signed);
+    }
     if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
+    const notTaken = opened && (this.#seals as StreamSeals).take(opened);
+    if (notTaken) {
+      this.#letGo(message, notTaken);
+      return;
+    }
+    if (signed?.digest && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", signed.digest)) {
+      this.#letGo(message, "repeated");
+      return;
+    }
+    if (opened) this.sealed.opened++;
+    if (signed?.digest) this.signatures[signed.signature === "valid" ? "valid" : "unknownSigner"]++;
+    if (position && !signed && this.#seals?.verifies) this.#noteUnsigned(message, payload, position);
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
       if (position) giveName(message.data, position.stream);
-      events.push({ kind: "received", message, position });
+      events.push({ kind: "received", message: this.#marked(message, position, opened, signed), position });
     } else if (position) {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
@@ -456,6 +589,185 @@ export class ClientSession {
   #explain({ type, data, streamId = 0 }: Message, position: StreamPosition | null, payload: Uint8Array): void {
     if (!position?.number) throw invalid(`this message of a stream has no ${position ? "sequence" : "stream"}`, 12);
     if (type === MessageType.STREAM_TEMPLATE) this.#book.learn(streamId, data, payload);
+  }
+
+  // --- fragments ---
+
+  /** Returns a message as it came; of a fragment, the whole frame if it is the last one, otherwise null. */
+  #putTogether(bytes: Uint8Array, now: number, events: SessionEvent[]): Uint8Array | null {
+    if (!this.numbered || !isFragment(bytes)) return bytes;
+    const [{ header, item, deferred }] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
+    // What is damaged, or not alone, is refused like any frame.
+    if (!header || header.size + header.length !== bytes.length) return bytes;
+    try {
+      if (item instanceof ProtocolError) throw item;
+      if (!deferred) return bytes;
+      // A message that was received before is skipped once it is whole.
+      if (header.streamId && !this.#book.nameOf(header.streamId) && !this.#book.admits(header)) return null;
+      const { frame, lost } = this.#reassembly.add(header, bytes.subarray(0, header.size), deferred.payload, now);
+      if (lost) this.#refuse(incomplete(lost, "another one of its class has begun"), now, events, lost.header);
+      return this.closing ? null : frame;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#reassembly.refuse(header);
+      this.#refuse(error, now, events, header);
+      return null;
+    }
+  }
+
+  /** Drops messages of which no further fragment has arrived for too long, and tells the server. */
+  #dropUnfinished(now: number, events: SessionEvent[]): void {
+    for (const one of this.#reassembly.expire(SILENT_INTERVALS * this.#heartbeatInterval, now)) {
+      const error = incomplete(one, `nothing more of it came for ${Math.round(now - one.lastAt)} s`);
+      this.#refuse(error, now, events, one.header);
+    }
+  }
+
+  /** Drops unfinished messages of streams that are no longer bound. */
+  #forgetUnbound(): void {
+    this.#reassembly.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
+  }
+
+  // --- sealed streams ---
+
+  #defer(
+    frame: DeferredFrame,
+    place: number | null = null,
+    stream: string | null = this.#streamOf(frame.header),
+  ): void {
+    this.#arrivals.add(frame, stream, place);
+    if (this.#arrivals.cost > MOST_WAITING + this.#settings.maxPayload)
+      this.#abandon(CloseCode.TRY_LATER, `${this.#arrivals.size} frames wait to be opened`);
+  }
+
+  /** Returns the name of the stream of a frame; null if its header names none, as in version 3. */
+  #streamOf({ streamId = 0 }: Header): string | null {
+    return this.#book.nameOf(streamId) ?? null;
+  }
+
+  /** Takes the frames whose turn it is, and starts opening others. */
+  #goOn(now: number, events: SessionEvent[]): void {
+    const seals = this.#seals;
+    if (!seals) return;
+    this.#arrivals.retry((keyId) => seals.knows(keyId));
+    for (let next = this.#arrivals.next(); next && !this.closing; next = this.#arrivals.next())
+      this.#takeArrival(next, now, events);
+    if (this.closing) return;
+    for (const arrival of this.#arrivals.start()) events.push({ kind: "sealed", arrival });
+  }
+
+  #takeArrival(arrival: Arrival, now: number, events: SessionEvent[]): void {
+    const { outcome, place, frame } = arrival;
+    const { header } = frame;
+    if (this.#isNotWanted(arrival)) {
+      if (place === null) this.#skip(header, events);
+    } else if (outcome instanceof ProtocolError) {
+      this.#refuse(place === null ? outcome : inTemplates(outcome, place), now, events, place === null ? header : null);
+    } else if (outcome === "unknown key") {
+      this.#hold(arrival, now, events);
+    } else if (typeof outcome === "string") {
+      this.#letGo(header, outcome);
+    } else {
+      const { isHeld, givenUp } = this.#arrivals.holdBehind(arrival);
+      this.sealed.unknownKey += givenUp;
+      if (isHeld) return;
+      const opened = outcome ?? null;
+      const decoded = arrival.decoded ?? frame.decode(opened?.payload ?? null);
+      const { verdict = null } = arrival;
+      if (verdict === null && this.#mustVerify(header) && !(decoded.item instanceof ProtocolError)) {
+        this.#arrivals.putBack(arrival, decoded);
+        events.push({ kind: "signed", arrival, unverified: this.#unverified(decoded) });
+      } else if (verdict instanceof ProtocolError) {
+        this.signatures.refused++;
+        this.#refuse(verdict, now, events, place === null ? header : null);
+      } else if (place === null) this.#take(decoded, now, events, opened, verdict);
+      else this.#takeTemplate(place, decoded, now, events, opened);
+    }
+  }
+
+  // --- signatures ---
+
+  #mustVerify({ version, type, flags }: Header): boolean {
+    if (!this.#seals?.verifies || version < NUMBERED_SINCE) return false;
+    return (flags & Flag.SIGNED) !== 0 || type === MessageType.STREAM_ATTESTATION;
+  }
+
+  #unverified({ header, payload, trailer }: Frame): Unverified {
+    const { type, form = 0 } = header as Header;
+    const position = this.#book.positionOf(header as Header);
+    const body = this.#unfiltered(header as Header, payload as Uint8Array);
+    return { stream: position?.stream ?? "", epoch: position?.epoch ?? null, type, form, payload: body, trailer };
+  }
+
+  /** Returns the payload of which signatures are made: that of a record without filter. */
+  #unfiltered({ form = 0, streamId = 0 }: Pick<Header, "form" | "streamId">, payload: Uint8Array): Uint8Array {
+    if (!(form & Form.RECORD)) return payload;
+    const template = this.#book.get(streamId, (payload[0] << 8) | payload[1]);
+    return template?.unfiltered?.(payload, this.#settings.maxPayload) ?? payload;
+  }
+
+  /** @throws ProtocolError 0x202, check 14, if a message of that type has to be signed by a known signer, and is not */
+  #checkSigned(type: MessageType, signed: SignedBy | null): void {
+    if (signed?.signature === "valid" || !this.#seals?.requiresSignature(type)) return;
+    this.signatures.refused++;
+    const why = signed ? "is signed by nobody known" : "is not signed";
+    const text = `a message of type 0x${type.toString(16).padStart(2, "0")} ${why}`;
+    const reason = signed ? "signer" : "signature";
+    throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text, { check: 14, reason });
+  }
+
+  #noteUnsigned(message: Message, payload: Uint8Array, position: StreamPosition): void {
+    const { type, form = 0 } = message;
+    if (type !== MessageType.STREAM_ATTESTATION)
+      this.#seals?.noteUnsigned(position, type, form, this.#unfiltered(message, payload));
+  }
+
+  /** Returns the message with what opening and verifying have shown. */
+  #marked(message: Message, position: StreamPosition | null, opened: Opened | null, signed: SignedBy | null): Message {
+    const stream = opened?.key.stream ?? position?.stream ?? "";
+    const isStale = (opened || signed) && this.#seals?.isStale(stream, message.data);
+    if (!isStale && !signed) return message;
+    const { signature, signer } = signed ?? {};
+    return { ...message, ...(isStale && { stale: true }), ...(signature && { signature }), ...(signer && { signer }) };
+  }
+
+  /** Returns true if a message was received, or its stream unsubscribed, while its frame waited. */
+  #isNotWanted({ frame: { header }, place, stream }: Arrival): boolean {
+    if (place !== null) return this.#book.idOf(stream as string) !== header.streamId;
+    return (header.streamId ?? 0) !== 0 && !this.#book.admits(header);
+  }
+
+  /** Holds a frame whose key is not known, and asks for the key once. */
+  #hold(arrival: Arrival, now: number, events: SessionEvent[]): void {
+    if (!this.#arrivals.hold(arrival, now)) this.sealed.unknownKey++;
+    const keyId = keyIdOf(arrival);
+    if (this.#askedKeys.has(keyId) || this.#askedKeys.size >= MOST_ASKED_KEYS) return;
+    this.#askedKeys.add(keyId);
+    events.push({ kind: "key-missing", stream: arrival.stream });
+  }
+
+  /** Lets go of a frame that was received before, or whose key has had too many senders. */
+  #letGo(header: Acknowledgeable & { readonly version: Version }, why: NotTaken): void {
+    this.framesReceived++;
+    if (why === "repeated") this.sealed.repeated++;
+    else this.sealed.tooManySenders++;
+    const { timestamp, flags, version } = header;
+    // Whoever forwards a frame can give it another number: only version 3 knows messages by their time.
+    if (why !== "repeated" || version >= NUMBERED_SINCE || timestamp === null || !(flags & Flag.ACK_REQUIRED)) return;
+    if (!this.#seen.has(timestamp) || this.#seen.isHandedOver(timestamp)) this.acknowledge(header);
+  }
+
+  /** Checks that a message of a sealed stream was sealed, and with a key of that stream. */
+  #checkSeal({ type, data, streamId }: Message, position: StreamPosition | null, opened: Opened | null): void {
+    if (!this.#seals) return;
+    if (opened) {
+      this.#seals.check(opened, data, streamId ? 4 : 3);
+      return;
+    }
+    const named = position?.stream ?? fieldOf(data, "stream");
+    if (typeof named !== "string" || !this.#seals.isSealed(named)) return;
+    this.sealed.plain++;
+    throw plainRefused(type, named);
   }
 
   /** Counts a frame that was skipped: its message was received before, or its stream is not subscribed any more. */
@@ -576,9 +888,11 @@ export class ClientSession {
   }
 
   #onSubscriptionAck(data: SubscriptionAnswer, message: Message, events: SessionEvent[]): void {
-    const { stream, status, templates = [] } = data;
+    const { stream, status, templates = [], keys, rotation } = data;
     const line = numberingOf(data);
     const isWanted = this.#wanted.has(stream); // not if nobody asked, or the stream was unsubscribed meanwhile
+    if (keys && isWanted) this.#seals?.takeKeys(stream, keys);
+    if (rotation && status === "subscribed") return;
     if (status !== "subscribed") this.#book.unbind(stream);
     else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch);
     else if (line) this.#book.note(line.id);
@@ -587,6 +901,7 @@ export class ClientSession {
       stream,
       status,
       code: data.code === undefined ? null : Number(data.code),
+      reason: data.reason ?? null,
       from: data.from === undefined ? null : microseconds(data.from),
       timestamp: message.timestamp,
       line,
@@ -603,28 +918,44 @@ export class ClientSession {
     let first: ProtocolError | null = null;
     frames.forEach((frame, i) => {
       try {
-        this.#learn(stream, frame);
+        this.#learn(stream, frame, i);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        const path = pathText(["templates", i]);
-        first ??= new ProtocolError(error.code, `${path}: ${error.message}`, { check: 12, path });
+        first ??= inTemplates(error, i);
       }
     });
     if (first) throw first;
   }
 
-  #learn(stream: string, bytes: Uint8Array): void {
-    const [first, second] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD);
-    const item = first?.item;
-    if (item instanceof ProtocolError) throw item;
-    if (second || !item || item.type !== MessageType.STREAM_TEMPLATE) {
+  #learn(stream: string, bytes: Uint8Array, place: number): void {
+    const [first, second] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, this);
+    if (first?.item instanceof ProtocolError) throw first.item;
+    const { header } = first ?? {};
+    if (second || !header || header.type !== MessageType.STREAM_TEMPLATE)
       throw invalid("not the frame of one STREAM_TEMPLATE", 12);
-    }
     const id = this.#book.idOf(stream);
-    if (id === undefined || item.streamId !== id) {
-      throw invalid(`a template of the stream id ${item.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
+    if (id === undefined || header.streamId !== id)
+      throw invalid(`a template of the stream id ${header.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
+    // The place in the queue is that of the answer, before the records behind it.
+    if (first.deferred) this.#defer(first.deferred, place, stream);
+    else this.#learnTemplate(first, null);
+  }
+
+  /** Takes a template of an answer that had to wait. */
+  #takeTemplate(place: number, frame: Frame, now: number, events: SessionEvent[], opened: Opened | null) {
+    try {
+      this.#learnTemplate(frame, opened);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#refuse(inTemplates(error, place), now, events);
     }
-    this.#book.learn(id, item.data, first.payload as Uint8Array);
+  }
+
+  #learnTemplate({ item, payload }: Frame, opened: Opened | null): void {
+    if (item instanceof ProtocolError) throw item;
+    const { data, streamId = 0 } = item as Message;
+    this.#checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
+    this.#book.learn(streamId, data, payload as Uint8Array);
   }
 
   // --- agreeing ---
@@ -649,13 +980,15 @@ export class ClientSession {
     this.version = version;
     this.capabilities = usable(capabilities, version);
     if (version >= NUMBERED_SINCE) this.#receiver = this.#receiverFor(this.#settings.versions);
+    if (this.capabilities.has(Capability.FRAGMENTS)) this.#queue.cutter = CUTTER;
     this.#sender = this.#senderFor(version, this.capabilities, LARGEST_LENGTH);
     this.#dataSender = this.#senderFor(version, this.capabilities, this.#settings.maxPayload);
     events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated: this.negotiated });
   }
 
   #receiverFor(versions: readonly Version[]): ProtocolHandler {
-    return new ProtocolHandler({ maxPayload: this.#settings.maxPayload, versions: [1, ...versions] });
+    const { maxPayload } = this.#settings;
+    return new ProtocolHandler({ maxPayload, versions: [1, ...versions], opens: this.#seals !== null });
   }
 
   #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): ProtocolHandler {
@@ -698,6 +1031,7 @@ export class ClientSession {
   /** Discards everything that waits, and closes. */
   #discard(code: CloseCode, reason: string): void {
     this.#queue.clear();
+    this.#arrivals.clear();
     this.closing ??= { code, reason };
   }
 
@@ -746,6 +1080,11 @@ export class ClientSession {
   }
 }
 
+/** Returns true if a frame is a fragment. */
+function isPiece({ version, flags }: Header): boolean {
+  return version >= NUMBERED_SINCE && (flags & Flag.FRAGMENT) !== 0;
+}
+
 function transition(phase: Phase, trigger: Trigger): Transition {
   const found = TRANSITIONS[phase][trigger];
   if (!found) throw new Error(`${trigger} cannot happen in the phase ${phase}`);
@@ -759,7 +1098,19 @@ function invalid(text: string, check: number | null): ProtocolError {
 function tooMany(): Frame {
   const text = `more than ${MAX_BATCH_FRAMES} frames in one message`;
   const item = new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text, { check: 4 });
-  return { header: null, item, payload: null };
+  return { header: null, item, payload: null, trailer: null, deferred: null };
+}
+
+/** Returns the error of a template in an answer. */
+function inTemplates(error: ProtocolError, place: number): ProtocolError {
+  const path = pathText(["templates", place]);
+  const reason = error.reason === null ? {} : { reason: error.reason };
+  return new ProtocolError(error.code, `${path}: ${error.message}`, { check: 12, path, ...reason });
+}
+
+function plainRefused(type: MessageType, stream: string): ProtocolError {
+  const text = `a plain message of type 0x${type.toString(16).padStart(2, "0")} of a sealed stream, ${quoted(stream)}`;
+  return new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text, { check: 8, reason: "plain" });
 }
 
 /** Returns id, epoch and next of an answer; null if it has none. @throws ProtocolError (check 12) it has only some */
@@ -794,12 +1145,12 @@ function numberOf(value: unknown): number | null {
   return typeof value === "bigint" || typeof value === "number" ? Number(value) : null;
 }
 
-function joined(batch: readonly Outgoing[]): Uint8Array<ArrayBuffer> {
-  const message = new Uint8Array(batch.reduce((size, { frame }) => size + frame.length, 0));
+function joined(batch: readonly Leaving[]): Uint8Array<ArrayBuffer> {
+  const message = new Uint8Array(batch.reduce((size, { bytes }) => size + bytes.length, 0));
   let at = 0;
-  for (const { frame } of batch) {
-    message.set(frame, at);
-    at += frame.length;
+  for (const { bytes } of batch) {
+    message.set(bytes, at);
+    at += bytes.length;
   }
   return message;
 }

@@ -35,6 +35,7 @@ export class RecordWriter {
    * @param counts if its samples travel as counts
    * @param delta whether the receiver takes the filter delta
    * @param maxPayload bytes of the largest signal that a record may stand for
+   * @param bound whether the record is bound to its template, as is required if it is sealed, signed or attested
    * @returns undefined if the message has to travel as MessagePack
    */
   recordOf(
@@ -43,6 +44,7 @@ export class RecordWriter {
     counts: ExactCounts | undefined,
     delta: boolean,
     maxPayload: number,
+    bound = false,
   ): Written | undefined {
     const content = recordContent(counts ? withSignal(data, counts) : data, this.#stream);
     if (!content) return undefined;
@@ -51,7 +53,7 @@ export class RecordWriter {
       const known = this.#byKey.get(templateKey(content, more));
       if (!known && !this.#mayMake(now)) return undefined;
       const template = known ?? Template.of(content, this.#latest + 1, this.#stream, more);
-      const payload = template.encode(content.signal, content.time, content.sequence, { delta, maxPayload });
+      const payload = template.encode(content.signal, content.time, content.sequence, { delta, bound, maxPayload });
       return { template, payload, isNew: !known };
     } catch (error) {
       // Its fields are more than a template has; MessagePack carries them.

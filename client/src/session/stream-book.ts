@@ -150,6 +150,11 @@ export class StreamBook implements FrameBook {
     return this.#ids.get(stream)?.at(-1);
   }
 
+  /** Returns the name of the stream of an id; undefined if it is not bound. */
+  nameOf(id: number): string | undefined {
+    return this.#bound.get(id)?.stream;
+  }
+
   /** Returns the position of a message by its header; null if its stream is not bound. */
   positionOf(header: Pick<Header, "type" | "flags" | "streamId" | "sequence">): StreamPosition | null {
     const bound = this.#bound.get(header.streamId ?? 0);

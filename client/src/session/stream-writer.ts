@@ -24,6 +24,19 @@ export interface Memory {
 
 export const DEFAULT_MEMORY: Memory = { messages: 4096, bytes: 8 * 1024 * 1024 };
 
+/** A message, or the template of one, that has no number yet. */
+export interface Prepared {
+  readonly type: MessageType;
+  readonly form: number;
+  /** PRIORITY and ACK_REQUIRED. */
+  readonly flags: number;
+  readonly payload: Uint8Array;
+  /** The template, if it is one. */
+  readonly template: Template | null;
+  /** Of a record: the number of its template. */
+  readonly of: number | null;
+}
+
 interface Kept {
   readonly outgoing: Outgoing;
   /** Of a record: the number, as a message of the stream, of its template. */
@@ -142,6 +155,59 @@ export class StreamWriter {
     return this.#keep(this.#outgoing(type, data, flags, this.next), null);
   }
 
+  /**
+   * Packs a message that is to be signed or sealed, and its template, if that is new. Each is then given to `keepTransformed`, in
+   * order.
+   *
+   * @param isConstant whether the size must not depend on the samples: no filter, arrays in binary form
+   * @throws TypeError | RangeError | ProtocolError if it cannot be packed
+   */
+  prepare(
+    type: MessageType,
+    data: RecordFields,
+    flags: number,
+    now: number,
+    counts: ExactCounts | undefined,
+    isConstant: boolean,
+  ): Prepared[] {
+    const mayBeRecord = this.#writesRecords && type === MessageType.ECG_DATA && !(flags & Flag.PRIORITY);
+    const delta = this.#delta && !isConstant;
+    const record = mayBeRecord && this.#records.recordOf(data, now, counts, delta, this.#maxPayload, true);
+    if (!record) {
+      const payload = this.#encoder.payload(type, data);
+      return [{ type, form: 0, flags, payload, template: null, of: null }];
+    }
+    const { template, payload } = record;
+    const prepared: Prepared = { type, form: Form.RECORD, flags, payload, template: null, of: template.number };
+    if (!record.isNew) return [prepared];
+    this.#records.writeWith(template, now);
+    const before = { type: MessageType.STREAM_TEMPLATE, form: 0, flags: 0, payload: template.payload, of: null };
+    return [{ ...before, template }, prepared];
+  }
+
+  /** Returns the payload compressed; undefined if it is not to be compressed. */
+  deflate(payload: Uint8Array): Uint8Array | undefined {
+    return this.#encoder.deflate(payload);
+  }
+
+  /**
+   * Gives a prepared message its number, and keeps it to be sent.
+   *
+   * @param payload signed, compressed or sealed
+   * @param transformed what was done with it: COMPRESSED, ENCRYPTED, SIGNED
+   */
+  keepTransformed({ type, form, flags, template, of }: Prepared, payload: Uint8Array, transformed: number): Outgoing {
+    const timestamp = this.#clock.next();
+    const options = { flags, timestamp, streamId: this.id, sequence: this.next, form };
+    const frame = this.#encoder.frameOf(type, payload, transformed, options);
+    const outgoing = this.#outgoingOf(type, frame, flags, timestamp);
+    if (template) {
+      this.#templates.set(this.next, outgoing);
+      this.#numbers.set(template.number, this.next);
+    }
+    return this.#keep(outgoing, of === null ? null : (this.#numbers.get(of) ?? null));
+  }
+
   #addTemplate(template: Template, now: number): void {
     const outgoing = this.#outgoing(MessageType.STREAM_TEMPLATE, template.payload, 0, this.next);
     this.#records.writeWith(template, now);
@@ -155,6 +221,10 @@ export class StreamWriter {
     const options = { flags, timestamp, streamId: this.id, sequence, form };
     const isPacked = type === MessageType.STREAM_TEMPLATE && data instanceof Uint8Array;
     const frame = isPacked ? this.#encoder.frame(type, data, options) : this.#encoder.encode(type, data, options);
+    return this.#outgoingOf(type, frame, flags, timestamp);
+  }
+
+  #outgoingOf(type: MessageType, frame: Uint8Array<ArrayBuffer>, flags: number, timestamp: bigint): Outgoing {
     return {
       frame,
       type,

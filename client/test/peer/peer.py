@@ -24,7 +24,8 @@ from ecgframe.client import Gap
 from ecgframe.client.cursor import StreamCursor
 from ecgframe.messages import check_received
 from ecgframe.protocol import MAX_DTYPE_LETTERS
-from ecgframe.server import Limits, WebSocketBinaryHandler
+from ecgframe.seal import Key, StoredKeys
+from ecgframe.server import Limits, Sealing, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.session import RateLimit, Settings
 
@@ -41,6 +42,7 @@ class Peer:
         self.may_take = asyncio.Event()
         self.may_take.set()
         self.forbidden: set[str] = set()
+        self.keys = StoredKeys()
 
     # --- the codec ---
 
@@ -80,14 +82,25 @@ class Peer:
 
     # --- a server ---
 
-    async def serve(self, *, settings=None, limits=None, streams_denied=()):
-        """A handler of its own, and a server that listens for it."""
+    async def serve(self, *, settings=None, limits=None, streams_denied=(), stream_keys=None, takes_sealed=False):
+        """A handler of its own, and a server that listens for it.
+
+        ``stream_keys`` is a list as in a file of keys; the streams in it are sealed, and the keys handed out without TLS.
+        With ``takes_sealed``, clients may publish streams that they seal.
+        """
         if self.listening:
             await self.go_away()
             await self.handler.close()
         self.port, self.received, self.undelivered, self.forbidden = 0, [], [], set(streams_denied)
         self.may_take.set()
+        sealing = None
+        if stream_keys is not None:
+            self.keys = StoredKeys([_key(**one) for one in stream_keys])
+            sealing = Sealing(keyring=self.keys)
+            settings = {**(settings or {}), "keys_without_tls": True}
         self.handler = WebSocketBinaryHandler(
+            sealing=sealing,
+            takes_sealed=takes_sealed,
             settings=Settings(
                 rate_limit=RateLimit(frames=1e6, frames_burst=10**6, nbytes=1e9, nbytes_burst=10**9),
                 **_settings(settings or {}),
@@ -99,6 +112,11 @@ class Peer:
         )
         await self.handler.__aenter__()
         return await self.listen()
+
+    async def replace_keys(self, *, stream_keys):
+        """Use other keys, as at a rotation."""
+        self.keys.replace([_key(**one) for one in stream_keys])
+        return {}
 
     async def listen(self):
         """Listen, on the same port as before."""
@@ -120,11 +138,12 @@ class Peer:
     async def publish(self, *, stream, type=MessageType.ECG_DATA, data, flags=0):
         return {"timestamp": str(await self.handler.publish(stream, MessageType(type), from_json(data), flags))}
 
-    async def publish_numbers(self, *, stream, first, last, leads=1, samples=1):
+    async def publish_numbers(self, *, stream, first, last, leads=1, samples=1, timestamp=None):
         """Messages with the numbers from first to last - 1, in ECG_DATA whose every sample is the message's number."""
+        times = {} if timestamp is None else {"timestamp": timestamp}
         for number in range(first, last):
             signal = np.full((leads, samples), number, "int16")
-            data = {"signal": signal, "sampling_rate": 1000, "sequence": number}
+            data = {"signal": signal, "sampling_rate": 1000, "sequence": number, **times}
             await self.handler.publish(stream, MessageType.ECG_DATA, data)
         return {}
 
@@ -180,6 +199,10 @@ def _step(cursor: StreamCursor, *, do: str, **given: Any) -> Any:
             gap = cursor.noticed(given["start"], given["stop"], given["frames"], timed=given["timed"])
             return [] if gap is None else [_told(gap)]
     raise ValueError(do)
+
+
+def _key(*, id: int, stream: str, key: str, begins: float | None = None, ends: float | None = None) -> Key:
+    return Key(id, stream, bytes.fromhex(key), begins, ends)
 
 
 def _moment(since: int | str | None) -> int | datetime | None:

@@ -29,6 +29,8 @@ class Message:
         sequence: number of the message in its stream, 0 for none; None before V4. The ``sequence`` in the data of a
             message is a different number, which the publisher counts.
         form: ``Form`` bits, the encoding of the payload; None before V4.
+        stale: whether a message of a sealed stream is older than its viewer allows; see ``Client.subscribe``.
+        signature: "valid" or "unknown signer" of a signed message, if the client knows signers; otherwise None.
 
     Raises:
         ValueError: the type does not exist; flags or form are not one byte; or a stream, sequence or form before V4.
@@ -44,6 +46,8 @@ class Message:
         "_version",
         "data",
         "nbytes",
+        "signature",
+        "stale",
     )
 
     def __init__(
@@ -57,6 +61,8 @@ class Message:
         stream_id: int | None = None,
         sequence: int | None = None,
         form: Form | int | None = None,
+        stale: bool = False,
+        signature: str | None = None,
     ) -> None:
         number = as_byte(type, "message type")
         if number not in TYPES:
@@ -67,6 +73,8 @@ class Message:
         self._flags = Flag(as_byte(flags, "flags"))
         self._timestamp = None if timestamp is None else index(timestamp)
         self.nbytes = nbytes
+        self.stale = stale
+        self.signature = signature
         self._stream_id = self._sequence = self._form = None
         if self._version < 4:
             if stream_id is not None or sequence is not None or form is not None:
@@ -125,6 +133,8 @@ class Message:
             self.stream_id,
             self.sequence,
             self.form,
+            self.stale,
+            self.signature,
         )
 
     def __repr__(self) -> str:

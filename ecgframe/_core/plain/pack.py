@@ -36,6 +36,7 @@ from ..path import path_text
 from ..readable import (
     datetime_text,
     has_whole_minutes,
+    is_masked_array,
     is_sample_dtype,
     kind_name,
     may_be_wrapper,
@@ -349,7 +350,7 @@ class _Writer:
     # --- ndarrays ---
 
     def _ndarray(self, array: npt.NDArray[Any]) -> None:
-        if issubclass(type(array), np.ma.MaskedArray):
+        if is_masked_array(array):
             raise TypeError(f"{self._where()}: a masked array would lose its mask; fill it first, with filled()")
         self._count_towards_limit(NDARRAY_VALUES)
         array = np.asarray(array)

@@ -7,35 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ...private_files import whole_file
-from ...records import Record
-from ...records.files import files_of
-from ...records.read import CsvOptions
-from ..console import Terminal, print_json
-from ..terminal import (
-    Baseline,
-    Decimal,
-    Force,
-    Gain,
-    Leads,
-    SamplingRate,
-    Stream,
-    TimeColumn,
-    Units,
-    describe,
-    plain_errors,
-    progress,
-    recording_of,
-    refuse_to_overwrite,
-    remarks_on,
-)
-from . import plot as picture
-from . import run as comparison
-from . import views as table
-from .report import report
-
-WIDTH_OF_A_FILE = 120
-"""Columns of the output where it does not go to a terminal."""
+from ...libraries import library
+from ..options import Baseline, Decimal, Force, Gain, Leads, SamplingRate, Stream, TimeColumn, Units
+from ..plain_errors import plain_errors
 
 
 def compare(
@@ -82,34 +56,22 @@ def compare(
     and 10 s, as lists and in binary form, with and without compression, and as records of version 4. The JSON libraries
     are Python's json and orjson.
     """
-    if plot is not None:
-        if plot.suffix not in picture.FORMATS:
-            raise typer.BadParameter(
-                f"{plot}: the name must end in {' or '.join(picture.FORMATS)}", param_hint="--plot"
-            )
-        refuse_to_overwrite(plot, force, files_of(record) if record is not None else ())
-    csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
     with plain_errors():
-        if plot is not None:
-            picture.figures()  # fail before the measurement if matplotlib is missing
-        recording = recording_of(record, sampling_rate, leads, csv, stream)
-        with progress("measuring") as track:
-            found = comparison.compare(recording, budget, track, whole=whole, sequence=not no_sequence)
-        if as_json:
-            print_json(report(recording, found), indent=2)
-        else:
-            _print(recording, found, everything)
-        if plot is not None:
-            with whole_file(plot) as file:
-                picture.draw(found, f"{recording.source}: {describe(recording)}", file, plot.suffix)
+        library("orjson", extra="cli", purpose="comparing with JSON")
+        from ...records.read import CsvOptions  # noqa: PLC0415 - only for commands that read recordings
+        from .command import compare_recording  # noqa: PLC0415 - needs orjson
 
-
-def _print(recording: Record, found: comparison.Comparison, everything: bool) -> None:
-    console = Terminal()
-    if not console.is_terminal:
-        console.width = WIDTH_OF_A_FILE
-    console.say(f"{recording.source}: {describe(recording)}")
-    for note in remarks_on(recording) + found.notes:
-        console.say(note)
-    console.print()
-    (table.print_all if everything else table.print_short)(console, found)
+        compare_recording(
+            record,
+            everything=everything,
+            as_json=as_json,
+            plot=plot,
+            whole=whole,
+            sequence=not no_sequence,
+            budget=budget,
+            stream=stream,
+            sampling_rate=sampling_rate,
+            leads=leads,
+            csv=CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline),
+            overwrite=force,
+        )

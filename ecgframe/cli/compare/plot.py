@@ -10,7 +10,7 @@ from ...foreign_text import printable
 from ...libraries import library
 from ...protocol import LATEST_VERSION
 from ...tools.record_coder import VERSION
-from ..terminal import size
+from ..formats import size
 from .run import JSON, ORJSON, Case, Comparison, Samples, Way
 from .views import SHORT, TIMES, TITLES, form, middle, times
 

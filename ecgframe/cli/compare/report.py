@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from ...records import Record
-from ..terminal import own_version
+from ..own_version import own_version
 from .run import JSON, ORJSON, Comparison
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, SESSION_VERSIONS
 from ...tools.record_coder import VERSION
 from ..console import Terminal
-from ..terminal import size
+from ..formats import size
 from .run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Samples, Way
 
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ..options import Force, Headers, http_headers, positive
+from ..overwriting import refuse_to_overwrite
 from ..places import listening_place, optional_server_address
-from ..terminal import Force, Headers, http_headers, plain_errors, positive, refuse_to_overwrite
+from ..plain_errors import plain_errors
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\

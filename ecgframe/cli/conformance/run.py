@@ -21,8 +21,8 @@ from ...tools.conformance.transcript import Settings
 from ...tools.connecting import no_such_stream, stream_names
 from ...tools.sources import SourceError
 from ..console import Terminal, print_json, say
-from ..inspect.run import raise_plainly
-from ..terminal import own_version
+from ..inspect.live import raise_plainly
+from ..own_version import own_version
 
 Show = Callable[[Result], None]
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
 from ...protocol import DATA_TYPES
 from ...tools.budget import WORK_PER_SHOWN
-from ...tools.connecting import no_such_stream, stream_names, why_not
 from ...tools.frame_analysis import Examined, Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sources import FrameSource, Source, SourceError, open_source
 from ...tools.summary import Summary
 from ...value_count import count_values
 from ..console import Terminal, print_json, say
+from ..keys.run import read_keys
 from ..places import is_server
-from ..stopping import stop_signals
 from .views import FrameLines, FrameTexts, FrameView, print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from ssl import SSLContext
 
 
@@ -84,6 +81,7 @@ def inspect_source(
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
+    keys: Path | None = None,
 ) -> int:
     """Show a source, and return the number of broken frames. The arguments are those of the command.
 
@@ -92,10 +90,13 @@ def inspect_source(
         OSError: the source cannot be read, or the server cannot be reached.
         MissingLibrary: a library that is needed to read the source is not installed.
     """
-    examiner = Examiner(max_payload=max_payload, validate=validate)
+    keyring = None if keys is None else read_keys(keys, "--keys")
+    examiner = Examiner(max_payload=max_payload, validate=validate, keyring=keyring)
     reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
-        asyncio.run(follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted))
+        from .live import follow_live  # noqa: PLC0415 - needs websockets
+
+        follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted)
     else:
         most_texts = MOST_WITH_BYTES if as_hex else MOST_TEXTS
         reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else most_texts)
@@ -124,6 +125,8 @@ def _check_streams(
     unseen = reporter.unseen(live=is_live)
     if not unseen:
         return
+    from ...tools.connecting import no_such_stream, stream_names  # noqa: PLC0415 - loads asyncio
+
     known = stream_names(text, headers, trusted) if is_live else reporter.streams
     nowhere = unseen if known is None else [name for name in unseen if name not in known]
     if known is None:
@@ -280,56 +283,11 @@ class FrameReporter:
         if self._remarked > len(self._remarks):
             yield f"{self._remarked - len(self._remarks):,} more"
         if self.summary.unread:
-            yield f"{self.summary.unread:,} payloads were not unpacked: too many values for a file of this size"
-
-
-# --- a server ---
-
-
-async def follow_live(
-    url: str,
-    streams: Iterable[str],
-    versions: tuple[int, ...],
-    headers: list[tuple[str, str]],
-    seconds: float | None,
-    take: Callable[[Observation], bool],
-    trusted: SSLContext | None = None,
-) -> None:
-    """Connect to a server, and pass what both sides send to ``take``.
-
-    Returns once ``take`` returns True, after ``seconds``, when the connection ends, or on SIGINT or SIGTERM.
-
-    Raises:
-        SourceError: the server cannot be reached.
-        MissingLibrary: websockets is not installed.
-    """
-    from ...tools.listening import listen  # noqa: PLC0415 - needs websockets
-
-    async def follow() -> None:
-        async with aclosing(listen(url, sorted(streams), headers, trusted, versions)) as observations:
-            async for observation in observations:
-                if take(observation):
-                    return
-
-    with stop_signals() as stop:
-        tasks = [asyncio.ensure_future(follow()), asyncio.ensure_future(stop.wait())]
-        try:
-            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-    if not tasks[0].cancelled():
-        raise_plainly(url, tasks[0].exception())
-
-
-def raise_plainly(url: str, error: BaseException | None) -> None:
-    """Raise the error of a connection, as ``SourceError`` if it can be explained in one line; None is no error."""
-    if error is None:
-        return
-    if (why := why_not(url, error)) is not None:
-        raise SourceError(why) from error
-    raise error
+            sealed = self._examiner.sealed.unopened
+            if sealed:
+                yield f"{sealed:,} payloads are sealed; --keys opens them"
+            if too_many := self.summary.unread - sealed:
+                yield f"{too_many:,} payloads were not unpacked: too many values for a file of this size"
 
 
 # --- files ---
@@ -371,6 +329,8 @@ def byte_progress(task: str, total: int | None) -> Iterator[Callable[[int], None
     if not console.is_terminal:
         yield lambda nbytes: None
         return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415 - only in a terminal
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Duration, Server, StreamNames, SummaryAsJson
+from ..options import Force, Headers, Keys, http_headers, moment, positive
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..standard_streams import STREAM
-from ..terminal import Force, Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\
@@ -75,6 +76,7 @@ def record(
     ] = None,
     patient: Annotated[str, typer.Option(metavar="CODE", help="Patient code for the header of EDF+ and BDF+.")] = "",
     protocol: Protocol = DEFAULT_PROTOCOL,
+    keys: Keys = None,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -111,6 +113,7 @@ def record(
             since=begin,
             patient=patient,
             versions=versions_up_to(protocol),
+            keys=keys,
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
             as_json=as_json,

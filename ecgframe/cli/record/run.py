@@ -20,10 +20,11 @@ from ...plural import counted
 from ...recording import Recorder, Rotation, StreamSummary
 from ...tools import ToolError
 from ..console import Terminal, print_json
+from ..formats import duration, size
+from ..keys.run import read_keys
 from ..live_streams import check_stream_names, connecting_to, refuse_silence
 from ..live_view import LiveView
 from ..stopping import stop_signals
-from ..terminal import duration, size
 
 
 def record_streams(
@@ -40,6 +41,7 @@ def record_streams(
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None,
+    keys: Path | None,
     as_json: bool,
     overwrite: bool,
 ) -> bool:
@@ -57,6 +59,7 @@ def record_streams(
     check_stream_names(streams)
     console = Terminal(stderr=True)
     view = LiveView(console)
+    keyring = None if keys is None else read_keys(keys, "--keys")
     options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
     logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view prints errors and states
 
@@ -74,6 +77,7 @@ def record_streams(
             on_state=view.state,
             on_error=view.error,
             additional_headers=headers,
+            keys=keyring,
             **options,
         )
         with stop_signals() as stop:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..options import Headers, http_headers, positive
 from ..places import is_server, listening_place, server_or_other
-from ..terminal import Headers, http_headers, plain_errors, positive
+from ..plain_errors import plain_errors
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\

@@ -14,7 +14,8 @@ from ...tools.observation import Delivery
 from ...tools.replay import Cue, Replay, part_of
 from ...tools.sources import open_source
 from ..console import say
-from ..inspect.run import Wanted, frame_reporter, raise_plainly
+from ..inspect.live import raise_plainly
+from ..inspect.run import Wanted, frame_reporter
 from ..proxy.run import ObservationSink, serve_until_signal
 from ..stopping import stop_signals
 

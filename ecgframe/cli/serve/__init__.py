@@ -8,27 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ...records.files import files_of
-from ...records.read import CsvOptions
-from ...tools.error_log import ErrorLog
 from ..logs import LogLevel, log_to_stderr
+from ..options import Baseline, Decimal, Gain, Leads, SamplingRate, Stream, TimeColumn, Units, positive
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..standard_streams import STDIN, name_of
-from ..terminal import (
-    Baseline,
-    Decimal,
-    Gain,
-    Leads,
-    SamplingRate,
-    Stream,
-    TimeColumn,
-    Units,
-    plain_errors,
-    positive,
-    recording_of,
-    refuse_to_overwrite,
-)
-from ..waiting import telling
 
 
 def serve(
@@ -130,6 +114,31 @@ def serve(
             metavar="URL", help="Share the streams with other servers through Redis, such as redis://localhost."
         ),
     ] = None,
+    stream_keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--stream-keys",
+            metavar="FILE",
+            help="Seal the streams that have a key in this file, which **ecgframe keys new** makes. Viewers that "
+            "cannot open them are denied. The file is read again when it changes.",
+        ),
+    ] = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signing-key",
+            metavar="FILE",
+            help="Sign alerts and predictions with this Ed25519 key (PEM, PKCS #8), for viewers of version 4.",
+        ),
+    ] = None,
+    keys_without_tls: Annotated[
+        bool,
+        typer.Option(
+            "--keys-without-tls",
+            help="With --stream-keys: hand out keys also over connections whose TLS this server has not ended, such as "
+            "behind a proxy. Whoever reads such a connection reads the keys.",
+        ),
+    ] = False,
     protocol: Protocol = DEFAULT_PROTOCOL,
     max_connections: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of connections.")] = 4096,
     ring_seconds: Annotated[
@@ -152,6 +161,14 @@ def serve(
             "patient data.",
         ),
     ] = False,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--audit-log",
+            metavar="FILE",
+            help="Append who connects, watches and publishes what to this file; **ecgframe audit** reads it.",
+        ),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Lowest level that is logged to stderr.")] = LogLevel.INFO,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.")] = False,
     stream: Stream = None,
@@ -181,19 +198,39 @@ def serve(
         raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
     if ssl_keyfile is not None and ssl_certfile is None:
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
+    if keys_without_tls and stream_keys is None:
+        raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
+    if stream_keys is not None and redis is not None:
+        message = "cannot be combined with --redis: messages would travel between the servers in plain"
+        raise typer.BadParameter(message, param_hint="--stream-keys")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
-    if error_log is not None:
-        refuse_to_overwrite(error_log, True, files_of(record) if record is not None else ())
-    csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
     with plain_errors(), log_to_stderr(log_level, log_json), ExitStack() as files:
-        from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
+        from ...records.read import CsvOptions  # noqa: PLC0415 - only for commands that read recordings
+        from ..recordings import recording_of  # noqa: PLC0415 - as above
+        from ..waiting import telling  # noqa: PLC0415 - as above
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
-        certificate = None if ssl_certfile is None else load_certificate(ssl_certfile, ssl_keyfile)
+        csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
+        on_error, certificate, key_file, signer = None, None, None, None
+        if signing_key is not None:
+            from .stream_keys import load_signer  # noqa: PLC0415 - only with this option
+
+            signer = load_signer(signing_key)
+        if stream_keys is not None:
+            from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
+
+            key_file = load_keys(stream_keys)
+        if ssl_certfile is not None:
+            from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
+
+            certificate = load_certificate(ssl_certfile, ssl_keyfile)
+        if error_log is not None or audit_log is not None:
+            from .logs import open_logs  # noqa: PLC0415 - as above
+
+            on_error = open_logs(files, record, error_log, audit_log, payloads=error_payloads)
         with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
             recording = recording_of(record, sampling_rate, leads, csv, stream)
-        on_error = None if error_log is None else files.enter_context(ErrorLog(error_log, payload=error_payloads))
         serve_live(
             recording,
             streams=tuple(f"ecg/{number}" for number in range(1, streams + 1)),
@@ -210,6 +247,9 @@ def serve(
             allowed_origins=tuple(allow_origin or ()),
             redis=redis,
             versions=versions_up_to(protocol),
+            key_file=key_file,
+            keys_without_tls=keys_without_tls,
+            signer=signer,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
             on_error=on_error,

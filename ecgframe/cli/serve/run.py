@@ -11,19 +11,23 @@ from shlex import quote
 import typer
 
 from ...errors import MessageTooLarge
+from ...plural import counted
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
 from ...server.annotation_alerts import Annotations
 from ...server.event_loop import new_event_loop
 from ...server.hooks import OnError
+from ...server.key_file import KeyFile
 from ...server.live import LiveServer
 from ...server.pages import WEBSOCKET
 from ...server.player import Loop
+from ...signing import SigningKey
 from ..console import say
+from ..formats import duration
 from ..protocol_versions import DEFAULT_PROTOCOL
+from ..recordings import describe, remarks_on
 from ..stopping import stop_signals
-from ..terminal import describe, duration, remarks_on
 from ..waiting import telling
 from .certificate import Certificate
 
@@ -48,6 +52,9 @@ def serve_live(
     allowed_origins: tuple[str, ...],
     redis: str | None,
     versions: tuple[int, ...],
+    key_file: KeyFile | None,
+    keys_without_tls: bool,
+    signer: SigningKey | None,
     max_connections: int,
     ring_seconds: float,
     on_error: OnError | None,
@@ -83,8 +90,17 @@ def serve_live(
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
         versions=versions,
+        key_file=key_file,
+        keys_without_tls=keys_without_tls,
+        signer=signer,
         on_error=on_error,
     )
+    if key_file is not None and certificate is None and not keys_without_tls:
+        remarks = (
+            *remarks,
+            "Without TLS, viewers of sealed streams need keys of their own (--keys): this server hands out none "
+            "(--ssl-certfile, or --keys-without-tls)",
+        )
     lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, whole)}", *remarks]
     connectable = "127.0.0.1" if host in EVERYWHERE else host
     options = "" if versions[-1] == DEFAULT_PROTOCOL else f" --protocol {versions[-1]}"
@@ -147,6 +163,11 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         lines += [f"Live at {url}: {streams[0]}{f' to {streams[-1]}' if len(streams) > 1 else ''}"]
     else:
         lines = [f"Live at {url}: what {'clients' if server.publish else 'other servers'} publish"]
+    if server.key_file is not None:
+        sealed = {key.stream for key in server.key_file}
+        lines += [f"Sealed: {counted(len(sealed), 'stream')}, of which {len(sealed & set(streams))} are played here"]
+    if server.signer is not None:
+        lines += [f"Alerts and predictions are signed: public key {server.signer.public.hex()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from ssl import SSLContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -13,15 +11,19 @@ from rich.text import Text
 from ...foreign_text import printable
 from ...plural import counted
 from ...protocol import DATA_TYPES
-from ...tools.connecting import no_such_stream, stream_names
 from ...tools.frame_analysis import Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sizes import Comparison, SizeAnalysis
 from ...tools.sources import SourceError, open_source
 from ..console import Terminal, print_json, say
-from ..inspect.run import byte_progress, follow_live, told
+from ..formats import size
+from ..inspect.run import byte_progress, told
+from ..keys.run import read_keys
 from ..places import is_server
-from ..terminal import size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from ssl import SSLContext
 
 FIELDS_SHOWN = 8
 """Fields of a type that are shown, the largest first; the rest are summed up in one line."""
@@ -38,6 +40,7 @@ def measure_sizes(
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     as_json: bool,
+    keys: Path | None = None,
     trusted: SSLContext | None = None,
 ) -> None:
     """Measure a source. The arguments are those of the command.
@@ -47,7 +50,8 @@ def measure_sizes(
         OSError: the source cannot be read, or the server cannot be reached.
         MissingLibrary: a library that is needed to read the source is not installed.
     """
-    analysis, examiner = SizeAnalysis(), Examiner()
+    keyring = None if keys is None else read_keys(keys, "--keys")
+    analysis, examiner = SizeAnalysis(), Examiner(keyring=keyring)
     silent = set(streams)
     notes = 0
 
@@ -63,7 +67,10 @@ def measure_sizes(
         return False
 
     if is_server(text):
-        asyncio.run(follow_live(text, streams, versions, headers, seconds, take, trusted))
+        from ...tools.connecting import no_such_stream, stream_names  # noqa: PLC0415 - needs websockets
+        from ..inspect.live import follow_live  # noqa: PLC0415 - as above
+
+        follow_live(text, streams, versions, headers, seconds, take, trusted)
         if silent:
             known = stream_names(text, headers, trusted)
             nowhere = sorted(silent if known is None else silent.difference(known))
@@ -76,8 +83,13 @@ def measure_sizes(
                 take(observation)
     if notes > MOST_NOTES:
         say(f"note: {notes - MOST_NOTES:,} more notes are not shown", err=True)
-    if analysis.unread:
-        say(f"note: {analysis.unread:,} frames are left out: too many values for a source of this size", err=True)
+    sealed = examiner.sealed.unopened
+    if sealed:
+        say(f"note: {sealed:,} sealed frames are left out; --keys opens them", err=True)
+    if too_many := analysis.unread - sealed:
+        say(f"note: {too_many:,} frames are left out: too many values for a source of this size", err=True)
+    if analysis.fragments:
+        say(f"note: {analysis.fragments:,} fragments of large messages are left out", err=True)
     if not analysis.types:
         raise SourceError(f"{text}: no valid frame in it; ecgframe inspect shows what is wrong")
     comparisons = analysis.compare()

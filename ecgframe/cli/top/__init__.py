@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..options import positive
 from ..places import metrics_address
-from ..terminal import plain_errors, positive
+from ..plain_errors import plain_errors
 from ..trust import Ca, Insecure, trusted_by
 
 EPILOG = """\

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Server
+from ..options import Headers, Keys, http_headers, moment, positive
+from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
-from ..terminal import Headers, http_headers, moment, plain_errors, positive
 from ..trust import Ca, Insecure, trusted_by
 
 
@@ -44,6 +45,7 @@ def watch(
         ),
     ] = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
+    keys: Keys = None,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -71,6 +73,7 @@ def watch(
             as_json=as_json,
             since=begin,
             versions=versions_up_to(protocol),
+            keys=keys,
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...client import ConnectionLost, Gap, State, connect
 from ...tools.connecting import ConnectingError, no_such_stream, only_stream, stream_names
 from ..console import Terminal, say
+from ..keys.run import read_keys
 from ..live_streams import check_stream_names, connecting_to
 from ..stopping import stop_signals
 from .sample_views import CsvSamples, JsonSamples
@@ -23,10 +24,12 @@ from .views import JsonLines, Lines, LiveTable, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from ssl import SSLContext
 
     from ...codec import Message
     from ...errors import ProtocolError
+    from ...seal import Keyring
 
 
 LEAVING_SECONDS: Final = 3.0
@@ -44,6 +47,7 @@ def watch_stream(
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
+    keys: Path | None = None,
 ) -> bool:
     """Follow a stream. The arguments are those of the command; ``since`` is a number of seconds ago, or a time.
     ``versions`` are the protocol versions to speak.
@@ -59,10 +63,11 @@ def watch_stream(
     """
     stream = only_stream(url, headers, trusted) if stream is None else stream
     check_stream_names([stream])
+    keyring = None if keys is None else read_keys(keys, "--keys")
     view = _view(stream, samples=samples, as_json=as_json)
     logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view reports the same events
     with connecting_to(url):
-        asyncio.run(Watcher(url, stream, since, versions, headers, view, trusted).run(seconds))
+        asyncio.run(Watcher(url, stream, since, versions, headers, view, trusted, keyring).run(seconds))
     return view.is_whole
 
 
@@ -85,6 +90,7 @@ class Watcher:
         headers: HTTP headers of the opening request.
         view: shows the messages and the statistics.
         trusted: TLS context; None to trust the system's certificate authorities.
+        keys: keys of sealed streams; None for those of the server.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class Watcher:
         headers: list[tuple[str, str]],
         view: View,
         trusted: SSLContext | None = None,
+        keys: Keyring | None = None,
     ) -> None:
         options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
         self._client = connect(
@@ -104,6 +111,7 @@ class Watcher:
             on_state=self._on_state,
             on_error=self._on_error,
             additional_headers=headers,
+            keys=keys,
             **options,
         )
         self._url = url

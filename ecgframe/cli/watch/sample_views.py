@@ -14,8 +14,8 @@ from ...plural import counted
 from ...session import Settings
 from ...signal_fields import SignalFormat, each_once
 from ...tools import ToolError
+from ..formats import duration
 from ..live_view import ERRORS_TOLD, LiveView
-from ..terminal import duration
 from .live_samples import LiveSamples, Missing, Rows
 from .views import View
 

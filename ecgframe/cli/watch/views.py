@@ -21,7 +21,7 @@ from ...plural import counted
 from ...protocol import MessageType
 from ...session import Settings
 from ..console import print_json
-from ..terminal import duration, size
+from ..formats import duration, size
 
 if TYPE_CHECKING:
     from ...client import Client, Gap

@@ -34,6 +34,7 @@ async def accept(
     connection_id: str | None = None,
     *,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
+    identity: object = None,
 ) -> web.WebSocketResponse:
     """Accept a WebSocket request, and serve the connection until it ends.
 
@@ -43,6 +44,7 @@ async def accept(
         connection_id: id of the connection, for ``handler.send_message``; None generates one.
         subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
             without one. See ``Request.bearer_token``.
+        identity: who the peer is, if the application knows; None to ask ``authenticate``.
 
     Returns:
         The response that the route has to return.
@@ -64,7 +66,7 @@ async def accept(
         request.transport.set_write_buffer_limits(high=WRITE_LIMIT)
         keep_unsent_low(request.transport.get_extra_info("socket"))
         read_little(request.transport)
-    await handler.handle(AiohttpLink(request, socket), connection_id=connection_id)
+    await handler.handle(AiohttpLink(request, socket), connection_id=connection_id, identity=identity)
     return socket
 
 
@@ -81,6 +83,11 @@ class AiohttpLink(Link):
         self._transport = request.transport
         self._socket = socket
         self._close_code: int | None = None
+
+    @property
+    def ended_tls(self) -> bool:
+        """True if the server was given an SSL context."""
+        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
 
     @property
     def close_code(self) -> int | None:

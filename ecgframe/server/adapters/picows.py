@@ -115,6 +115,11 @@ class PicowsLink(picows.WSListener, Link):
         self._transport.disconnect(graceful=False)
         self._stop()
 
+    @property
+    def ended_tls(self) -> bool:
+        """True if the server was given an SSL context."""
+        return self._transport.underlying_transport.get_extra_info("ssl_object") is not None
+
     # --- what picows calls ---
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:

@@ -36,6 +36,7 @@ async def accept(
     connection_id: str | None = None,
     *,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
+    identity: object = None,
 ) -> None:
     """Accept a WebSocket, and serve the connection until it ends.
 
@@ -45,9 +46,10 @@ async def accept(
         connection_id: id of the connection, for ``handler.send_message``; None generates one.
         subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
             without one. See ``Request.bearer_token``.
+        identity: who the peer is, if the application knows; None to ask ``authenticate``.
     """
     await websocket.accept(subprotocol=choose(websocket.scope.get("subprotocols", ()), subprotocols))
-    await handler.handle(StarletteLink(websocket), connection_id=connection_id)
+    await handler.handle(StarletteLink(websocket), connection_id=connection_id, identity=identity)
 
 
 class StarletteLink(Link):
@@ -63,6 +65,14 @@ class StarletteLink(Link):
         self._close_code: int | None = None
         self._is_dropped = False
         self._receiving: asyncio.Task[Any] | None = None
+
+    @property
+    def ended_tls(self) -> bool:
+        """True if the ASGI server says that it has ended the TLS itself, by the extension ``tls`` of ASGI.
+
+        The scheme does not say it, since servers take it from the headers of a proxy. uvicorn does not say it.
+        """
+        return bool((self._websocket.scope.get("extensions") or {}).get("tls"))
 
     @property
     def close_code(self) -> int | None:

@@ -92,7 +92,11 @@ def serve(
 
 
 async def accept(
-    handler: WebSocketBinaryHandler, websocket: ServerConnection, connection_id: str | None = None
+    handler: WebSocketBinaryHandler,
+    websocket: ServerConnection,
+    connection_id: str | None = None,
+    *,
+    identity: object = None,
 ) -> None:
     """Serve a connection of your own websockets server until it ends.
 
@@ -102,8 +106,9 @@ async def accept(
         handler: handler that serves the connection.
         websocket: the connection that websockets passes to its own handlers.
         connection_id: id of the connection, for ``handler.send_message``; None generates one.
+        identity: who the peer is, if the application knows; None to ask ``authenticate``.
     """
-    await handler.handle(WebsocketsLink(websocket), connection_id)
+    await handler.handle(WebsocketsLink(websocket), connection_id, identity=identity)
 
 
 class WebsocketsLink(Link):
@@ -129,6 +134,11 @@ class WebsocketsLink(Link):
     def can_write(self) -> bool:
         """True if the connection is open and its transport has room."""
         return not self._websocket.paused and self._protocol.state is _OPEN
+
+    @property
+    def ended_tls(self) -> bool:
+        """True if the server was given an SSL context."""
+        return self._transport.get_extra_info("ssl_object") is not None
 
     @property
     def is_closing(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...codec import Codec
 from ...protocol import LARGEST_LENGTH, Flag, Form, MessageType
-from ..backplane import EVERYONE, Deliver
+from ..backplane import UNNUMBERED, Deliver
 from ..logs import log_failure, logger
 from ..timestamps import system_clock
 from .clock import RedisClock
@@ -189,7 +189,7 @@ class RedisBackplane:
         This also joins the stream if necessary. See ``NumberedBackplane.publish``.
         """
         plain = folded = None
-        if self.version >= 4 and stream != EVERYONE:
+        if self.version >= 4 and stream not in UNNUMBERED:
             plain = frame.in_version_4(_IN_REDIS, _IN_REDIS).frame
             if record is not None:
                 flags = frame.flags & ~Flag.COMPRESSED
@@ -306,7 +306,7 @@ class RedisBackplane:
             origin=self._origin,
             deliver=self._deliver,
             numbers_key=self._keys.numbers(stream),
-            is_numbered=self.version >= 4 and stream != EVERYONE,
+            is_numbered=self.version >= 4 and stream not in UNNUMBERED,
             note_epoch=self._note_epoch,
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
 from ...protocol import LARGEST_SEQUENCE
-from ..backplane import EVERYONE
+from ..backplane import UNNUMBERED
 from .clock import RedisClock
 from .outbox import Message
 from .positions import NOTHING, Position, Written
@@ -209,7 +209,7 @@ class Commands:
         arguments: list[bytes | int] = [*self._limits, _fresh_epoch()]
         for message, wanted, (epoch, number) in zip(messages, times, known, strict=True):
             name = message.stream
-            is_numbered = name != EVERYONE
+            is_numbered = name not in UNNUMBERED
             keys += self._keys.stream(name), self._keys.mark(name)
             keys += self._keys.numbers(name) if is_numbered else b"", self._keys.templates(name)
             arguments += message.number, wanted, message.frame, epoch, number, message.made_for

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from ...live_streams import Duration, Server, StreamNames, SummaryAsJson
+from ...options import Headers, http_headers, names, positive
+from ...plain_errors import plain_errors
 from ...protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
-from ...terminal import Headers, http_headers, names, plain_errors, positive
 from ...trust import Ca, Insecure, trusted_by
 
 EXIT_CODES = """\

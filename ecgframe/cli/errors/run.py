@@ -1,48 +1,37 @@
-"""``ecgframe errors``."""
+"""Printing a summary of an error log."""
 
-# No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
+from __future__ import annotations
 
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Final
 
-import typer
 from rich.text import Text
 
-from ..foreign_text import printable
-from ..plural import counted
-from ..protocol import ErrorCode
-from ..tools.error_report import Group, Report, read_error_log
-from .console import Terminal, print_json
-from .terminal import plain_errors
+from ...foreign_text import printable
+from ...plural import counted
+from ...protocol import ErrorCode
+from ...tools.error_report import Group, Report, read_error_log
+from ..console import Terminal, print_json
 
-PEERS_SHOWN = 5
-HEX = re.compile("(?:[0-9a-f]{2})+")
-
-EPILOG = """\
-**ecgframe serve --error-log errors.jsonl** writes such a log; so does a handler with `on_error=ErrorLog(path)`.
-
-**ecgframe errors errors.jsonl** summarizes it.
-
-Exit code: 0 if the log contains no errors, 3 if it does, 1 if it cannot be read.
-"""
+PEERS_SHOWN: Final = 5
+HEX: Final = re.compile("(?:[0-9a-f]{2})+")
 
 
-def errors(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The log; rotated files beside it are read as well.")],
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
-) -> None:
-    """Summarize a log of the errors that a server sent, by code and peer, with advice for each code."""
-    with plain_errors():
-        report = read_error_log(file)
+def summarize_errors(file: Path, *, as_json: bool) -> int:
+    """Print the summary of a log. Returns the number of errors in it.
+
+    Raises:
+        ToolError: it is not such a log.
+        OSError: it cannot be read.
+    """
+    report = read_error_log(file)
     if as_json:
         print_json(_plain(report))
     else:
         _print(Terminal(), file, report)
-    if report.count:
-        raise typer.Exit(3)
+    return report.count
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -1,111 +1,74 @@
-"""``ecgframe decode``."""
+"""Reading a file of frames, and writing its recording or a summary."""
 
-# No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
+from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import typer
 
-from ..foreign_text import printable
-from ..frame_file import FrameFile, read_frames
-from ..plural import counted
-from ..records import Record, save_record, write_record
-from ..records.bounds import check_csv
-from ..records.record import portions
-from ..records.write import SUFFIXES, files_to_save
-from ..tools.salvage import Losses, read_damaged
-from .console import Terminal, say
-from .standard_streams import STDIN, STDOUT, STREAM, input_path, name_of, output_file, refuse_a_terminal
-from .terminal import Force, describe, duration, plain_errors, progress, refuse_to_overwrite, size
+from ...foreign_text import printable
+from ...frame_file import FrameFile, read_frames
+from ...plural import counted
+from ...records import Record, save_record, write_record
+from ...records.bounds import check_csv
+from ...records.record import portions
+from ...records.write import SUFFIXES, files_to_save
+from ...tools.salvage import Losses, read_damaged
+from ..console import Terminal, say
+from ..formats import duration, size
+from ..overwriting import refuse_to_overwrite
+from ..progress import progress
+from ..recordings import describe
+from ..redirection import input_path, output_file
+from ..standard_streams import STDIN, STDOUT, STREAM, name_of, refuse_a_terminal
 
 
-class RecordForm(StrEnum):
-    """File formats of a decoded recording."""
+def decode_frames(
+    file: Path, output: Path | None, *, form: str, skip_broken: bool, max_bytes: int | None, overwrite: bool
+) -> bool:
+    """Read a file of frames. The arguments are those of the command; ``form`` is "csv" or "npz".
 
-    CSV = "csv"
-    NPZ = "npz"
+    Returns:
+        whether nothing is lost: False if broken frames were skipped.
 
-
-def decode(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="A file of frames, as written by **encode**; **-** is standard input."),
-    ],
-    *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE.npz|csv|edf|bdf|hea",
-            help="Write the recording to this file; **-** is standard output. Without this option, print a summary.",
-        ),
-    ] = None,
-    format: Annotated[
-        RecordForm, typer.Option("--format", help="With **-o -**: the format on standard output.")
-    ] = RecordForm.CSV,
-    skip_broken: Annotated[
-        bool,
-        typer.Option(
-            "--skip-broken",
-            help="Skip the broken frames of a damaged file; their samples become missing samples.",
-        ),
-    ] = False,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="BYTES",
-            help="Memory limit for the samples. Default: nine times the size of the file, at least 80 MiB. "
-            "The limit of inflated bytes is three times as much. With this option, CSV of any length is written.",
-        ),
-    ] = None,
-    force: Force = False,
-) -> None:
-    """Read a file of frames, check every frame, and write the recording or a summary.
-
-    NPZ is for NumPy: `np.load(file)["signal"]` has the shape [leads, samples]. CSV has one row per sample, with a
-    column for the time and one for each lead. Both keep the samples exactly. EDF+ (.edf), BDF+ (.bdf) and WFDB (.hea,
-    with its .dat and .atr) are for medical software; if a format cannot keep all digits, a remark says what was
-    rounded, and by how much. Alerts in the file become annotations.
+    Raises:
+        typer.BadParameter: the output is a terminal, or a file that may not be written.
+        FrameFileError, RecordError: the file cannot be read, or the recording cannot be written in that format.
+        OSError: a file cannot be read or written.
     """
     if output == STREAM:
-        if format is RecordForm.NPZ:
+        if form == "npz":
             refuse_a_terminal("NPZ", "name a file, or take --format csv")
     elif output is not None:
         if output.suffix not in SUFFIXES:
             endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
             raise typer.BadParameter(f"{output}: the name must end in {endings}", param_hint="--output")
         for target in files_to_save(output):
-            refuse_to_overwrite(target, force, [file])
-    with plain_errors():
-        with progress("decoding") as track, input_path(file) as place:
-            losses: Losses | None = None
-            if skip_broken:
-                salvaged = read_damaged(place, lambda frames: track(frames, None), max_bytes=max_bytes)
-                found, losses = salvaged.found, salvaged.losses
-            else:
-                found = read_frames(place, lambda messages: track(messages, None), max_bytes=max_bytes)
-            nbytes = place.stat().st_size
-        is_csv = format is RecordForm.CSV if output == STREAM else output is not None and output.suffix == ".csv"
-        if is_csv and max_bytes is None:
-            check_csv(name_of(file, STDIN), found.record, nbytes)
-        if output is None:
-            verdict = "others broken or missing" if losses else "all whole, none missing"
-            _print_summary(name_of(file, STDIN), nbytes, found, verdict)
+            refuse_to_overwrite(target, overwrite, [file])
+    with progress("decoding") as track, input_path(file) as place:
+        losses: Losses | None = None
+        if skip_broken:
+            salvaged = read_damaged(place, lambda frames: track(frames, None), max_bytes=max_bytes)
+            found, losses = salvaged.found, salvaged.losses
         else:
-            _write(found.record, output, format, overwrite=force)
-
+            found = read_frames(place, lambda messages: track(messages, None), max_bytes=max_bytes)
+        nbytes = place.stat().st_size
+    is_csv = form == "csv" if output == STREAM else output is not None and output.suffix == ".csv"
+    if is_csv and max_bytes is None:
+        check_csv(name_of(file, STDIN), found.record, nbytes)
+    if output is None:
+        verdict = "others broken or missing" if losses else "all whole, none missing"
+        _print_summary(name_of(file, STDIN), nbytes, found, verdict)
+    else:
+        _write(found.record, output, form, overwrite=overwrite)
     if losses:
         say(*_lines_of(losses, found), err=True)
-        raise typer.Exit(3)
+    return not losses
 
 
-def _write(record: Record, output: Path, form: RecordForm, *, overwrite: bool) -> None:
+def _write(record: Record, output: Path, form: str, *, overwrite: bool) -> None:
     """Write the recording, and say what it is and what of it could not be kept."""
     console = Terminal(stderr=output == STREAM)
     remarks: tuple[str, ...] = ()

@@ -1,0 +1,191 @@
+"""The audit log: who connected, what they watched and published, from when to when, and what was denied.
+
+The records go to the logger ``ecgframe.audit`` at level INFO, with the fields of ``audit_events.Event`` as attributes,
+and contain nothing of the messages. ``ecgframe.tools.audit_log`` writes them to files and reads them.
+
+Records of one run of a server have the same ``run``. While a server runs, it writes ``server_alive`` every
+``ALIVE_EVERY`` seconds, so that the end of what it served is known even after it was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..audit_events import Event
+from ..foreign_text import gated_logger
+from .identity import name_of
+
+if TYPE_CHECKING:
+    from ..protocol import CloseCode, ErrorCode
+    from .connection_info import ConnectionInfo
+
+log = gated_logger("ecgframe.audit")
+
+ALIVE_EVERY: Final = 30.0
+"""Seconds between two records that the server is alive."""
+
+DENIALS_EVERY: Final = 1.0
+"""Seconds between two records of denials of one connection, so that a peer cannot fill a disk with them."""
+
+STREAMS: Final = 1024
+"""Streams on which a connection publishes that are counted; the oldest is recorded when there is one more."""
+
+
+class _Part(NamedTuple):
+    """Something that has begun: a subscription, or publishing on a stream."""
+
+    at: float
+    first: int
+
+
+class Audit:
+    """Writes the records of a server.
+
+    Attributes:
+        run: identifies this run of the server.
+    """
+
+    def __init__(self) -> None:
+        self.run = uuid.uuid4().hex
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """True if a handler may take the records."""
+        return log.isEnabledFor(logging.INFO)
+
+    def start(self) -> None:
+        """Note that the server has started. A log that is switched on later does not say that it is alive."""
+        self.tell(Event.SERVER_STARTED, "server started")
+        if self.is_on:
+            self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
+
+    def stop(self) -> None:
+        """Note that the server has stopped."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.tell(Event.SERVER_STOPPED, "server stopped")
+
+    def rights(self, command: str, of: str | None, ended: int) -> None:
+        """Note that rights were taken away."""
+        self.tell(Event.RIGHTS, "%s of %s: %d ended", command, of, ended, command=command, of=of, ended=ended)
+
+    def tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
+        """Write a record."""
+        if self.is_on:
+            record = {"event": str(event), "run": self.run, "at": time.time(), **fields}
+            log.info(text, *arguments, extra=record)
+
+    def _alive(self) -> None:
+        self.tell(Event.SERVER_ALIVE, "server is alive")
+        self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
+
+
+class ConnectionAudit:
+    """Writes the records of one connection.
+
+    Args:
+        audit: of the server.
+        info: the connection.
+    """
+
+    __slots__ = ("_audit", "_denial", "_denied_at", "_info", "_published", "_times", "_watched")
+
+    def __init__(self, audit: Audit, info: ConnectionInfo) -> None:
+        self._audit = audit
+        self._info = info
+        self._watched: dict[str, _Part] | None = None
+        self._published: dict[str, _Part] | None = None  # with the number of messages so far
+        self._denial: dict[str, Any] | None = None  # the last one, if it is not recorded
+        self._denied_at = 0.0
+        self._times = 0
+
+    def opened(self) -> None:
+        """Note that the peer was accepted."""
+        self._tell(Event.OPENED, "opened")
+
+    def refused(self) -> None:
+        """Note that ``authenticate`` refused the peer."""
+        self._tell(Event.REFUSED, "refused")
+
+    def watches(self, stream: str, since: int | None, first: int) -> None:
+        """Note that a subscription begins.
+
+        Args:
+            stream: name of the stream.
+            since: what the peer asked for, in microseconds since 1970.
+            first: number in the stream's ring of the first message.
+        """
+        if not self._audit.is_on:
+            return
+        self._watched = self._watched or {}
+        self._watched[stream] = _Part(time.time(), first)
+        self._tell(Event.WATCHES, "watches %s", stream, stream=stream, since=None if since is None else since / 1e6)
+
+    def watched(self, stream: str, end: int, why: str) -> None:
+        """Note that a subscription ends.
+
+        Args:
+            stream: name of the stream.
+            end: number in the stream's ring behind the last message that was sent or queued.
+            why: see ``Event.WATCHED``.
+        """
+        part = self._watched.pop(stream, None) if self._watched else None
+        if part is not None:
+            fields = {"stream": stream, "from": part.at, "messages": max(0, end - part.first), "why": why}
+            self._tell(Event.WATCHED, "watched %s: %d messages (%s)", stream, fields["messages"], why, **fields)
+
+    def published(self, stream: str) -> None:
+        """Count a message of the peer."""
+        if not self._audit.is_on:
+            return
+        self._published = {} if self._published is None else self._published
+        if (part := self._published.get(stream)) is None:
+            if len(self._published) >= STREAMS:
+                self._end_publishing(next(iter(self._published)))
+            self._tell(Event.PUBLISHES, "publishes on %s", stream, stream=stream)
+            part = _Part(time.time(), 0)
+        self._published[stream] = part._replace(first=part.first + 1)
+
+    def broadcast(self) -> None:
+        """Note a message to all connections."""
+        self._tell(Event.BROADCAST, "broadcasts")
+
+    def denied(self, action: str, stream: str | None, code: ErrorCode | None) -> None:
+        """Note that the peer may not do something."""
+        if not self._audit.is_on:
+            return
+        self._times += 1
+        self._denial = {"action": action, "stream": stream, "code": None if code is None else int(code)}
+        if (now := time.monotonic()) >= self._denied_at + DENIALS_EVERY:
+            self._denied_at = now
+            self._tell_denials()
+
+    def closed(self, code: CloseCode | int, dropped: int) -> None:
+        """Note that the connection is closed, and what it has published."""
+        self._tell_denials()
+        for stream in list(self._published or ()):
+            self._end_publishing(stream)
+        self._tell(Event.CLOSED, "closed: %d", code, code=int(code), dropped=dropped)
+
+    def _tell_denials(self) -> None:
+        if self._denial is not None:
+            denial, times = self._denial, self._times
+            self._denial, self._times = None, 0
+            self._tell(Event.DENIED, "may not %s %s", denial["action"], denial["stream"], times=times, **denial)
+
+    def _end_publishing(self, stream: str) -> None:
+        assert self._published is not None
+        part = self._published.pop(stream)
+        fields = {"stream": stream, "from": part.at, "messages": part.first}
+        self._tell(Event.PUBLISHED, "published %d messages on %s", part.first, stream, **fields)
+
+    def _tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
+        if self._audit.is_on:
+            info, person = self._info, name_of(self._info.identity)
+            whose = {"connection": info.id, "peer": info.peer, "person": person}
+            self._audit.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)

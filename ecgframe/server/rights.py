@@ -1,0 +1,172 @@
+"""Takes away rights of open connections: asks ``authorize`` again, and disconnects.
+
+Both reach all servers of a backplane, as messages on a stream that peers can neither watch nor publish on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from ..codec import Codec
+from ..errors import ProtocolError
+from ..protocol import CloseCode, ErrorCode, MessageType
+from .audit import Audit
+from .backplane import COMMANDS, Backplane
+from .connection import Connection
+from .hooks import Hooks
+from .identity import name_of
+from .logs import logger
+
+AT_ONCE: Final = 64
+"""Subscriptions about which ``authorize`` is asked at the same time."""
+
+_codec: Final = Codec(compression=None)
+
+
+class Withdrawal(NamedTuple):
+    """What came of taking rights away.
+
+    Attributes:
+        ended: subscriptions or connections that this server has ended.
+        undecided: subscriptions that go on because ``authorize`` raised.
+        is_everywhere: whether the other servers were told; False if the backplane cannot be reached. They are told once
+            it can, if it keeps messages until then, as ``RedisBackplane`` does.
+    """
+
+    ended: int
+    undecided: int
+    is_everywhere: bool
+
+
+class Rights:
+    """The rights of the connections of a handler.
+
+    Args:
+        hooks: hooks of the handler.
+        connections: connections of this server, by id.
+        backplane: joins this server with others.
+        wall_clock_us: returns microseconds since 1970, strictly increasing.
+        audit: records what ends.
+
+    Attributes:
+        round: number of times that rights were checked again. A right that was granted before the last time, and is
+            not in use yet, has to be checked once more.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        connections: Mapping[str, Connection],
+        backplane: Backplane,
+        wall_clock_us: Callable[[], int],
+        audit: Audit,
+    ) -> None:
+        self.round = 0
+        self._hooks = hooks
+        self._connections = connections
+        self._backplane = backplane
+        self._wall_clock_us = wall_clock_us
+        self._audit = audit
+        self._own: dict[str, asyncio.Future[tuple[int, int]]] = {}
+        self._tasks: set[asyncio.Task[tuple[int, int]]] = set()
+
+    async def recheck(self, stream: str | None) -> Withdrawal:
+        """Ask ``authorize`` again for each subscription; None for those of all streams."""
+        return await self._everywhere("recheck", stream)
+
+    async def disconnect(self, name: str, reason: str) -> Withdrawal:
+        """Close the connections of an identity with that name, or with that id."""
+        return await self._everywhere("disconnect", name, reason)
+
+    def obey(self, frame: bytes) -> None:
+        """Carry out a command that the backplane delivers, of this server or another one."""
+        try:
+            command = _codec.decode(frame).data["features"]
+            id, name, of, reason = (command[key] for key in ("id", "command", "of", "reason"))
+        except (ProtocolError, KeyError, TypeError) as error:
+            logger.error("the backplane delivered a damaged command: %s", type(error).__name__)
+            return
+        task = asyncio.get_running_loop().create_task(self._carry_out(name, of, reason))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if (own := self._own.get(id)) is not None:
+            task.add_done_callback(partial(_pass_on, own))
+
+    async def _everywhere(self, command: str, of: str | None, reason: str = "") -> Withdrawal:
+        id, timestamp = uuid.uuid4().hex, self._wall_clock_us()
+        features = {"id": id, "command": command, "of": of, "reason": reason}
+        encoded = _codec.encode_frame(
+            MessageType.FEATURE_DATA, {"stream": COMMANDS, "features": features}, timestamp=timestamp
+        )
+        done = self._own[id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._backplane.publish(COMMANDS, timestamp, encoded)
+            ended, undecided = await done
+        finally:
+            del self._own[id]
+        return Withdrawal(ended, undecided, await self._backplane.catch_up(COMMANDS))
+
+    async def _carry_out(self, command: str, of: str | None, reason: str) -> tuple[int, int]:
+        if command == "recheck":
+            ended, undecided = await self._recheck(of)
+            self._audit.rights(command, of, ended)
+            return ended, undecided
+        if command == "disconnect" and of is not None:
+            ended = self._disconnect(of, reason)
+            self._audit.rights(command, of, ended)
+            return ended, 0
+        logger.error("another server sent a command that this one does not know")
+        return 0, 0
+
+    async def _recheck(self, stream: str | None) -> tuple[int, int]:
+        self.round += 1
+        slots = asyncio.Semaphore(AT_ONCE)
+        ended = undecided = 0
+
+        async def check(connection: Connection, name: str) -> None:
+            nonlocal ended, undecided
+            async with slots:
+                if name not in connection.subscriptions:
+                    return
+                may = await self._hooks.decide(connection.info, "subscribe", name)
+            if may is None:
+                undecided += 1
+            elif not may and connection.revoke(name):
+                ended += 1
+
+        checks: list[Awaitable[None]] = [
+            check(connection, name)
+            for connection in list(self._connections.values())
+            for name in list(connection.subscriptions)
+            if stream in (None, name)
+        ]
+        await asyncio.gather(*checks)
+        logger.info("asked authorize again: %d subscriptions ended, %d undecided", ended, undecided)
+        return ended, undecided
+
+    def _disconnect(self, name: str, reason: str) -> int:
+        found = [
+            connection
+            for connection in self._connections.values()
+            if connection.is_open and name in (connection.id, name_of(connection.identity))
+        ]
+        for connection in found:
+            connection.refuse(ErrorCode.PERMISSION_DENIED, reason, close=CloseCode.POLICY)
+        logger.info("disconnected %d connections", len(found))
+        return len(found)
+
+
+def _pass_on(to: asyncio.Future[tuple[int, int]], task: asyncio.Task[tuple[int, int]]) -> None:
+    """Give the result of a task to a future that waits for it."""
+    if to.done():
+        return
+    if task.cancelled():
+        to.cancel()
+    elif error := task.exception():
+        to.set_exception(error)
+    else:
+        to.set_result(task.result())

@@ -1,0 +1,316 @@
+"""Opens the sealed frames of one connection, and takes the keys that its server hands out.
+
+Section "Sealed streams" of the specification.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import AuthenticationFailed, InvalidDataFormat, ProtocolError
+from ..messages.rules import is_finite, is_integer
+from ..messages.template_rules import unknown_template
+from ..messages.templates import template_number
+from ..protocol import (
+    LARGEST_KEY_ID,
+    MAX_HANDED_KEYS,
+    MAX_STREAM_IDS,
+    SEAL_OVERHEAD,
+    STREAM_KEY_SIZE,
+    STREAM_TYPES,
+    Check,
+    Flag,
+    Form,
+    MessageType,
+)
+from ..seal import Key, NotOpened, Opened, Opener, check_stream
+from ..signing import Signature, without_trailer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .._core._header import Header
+    from ..codec import Message
+    from ..messages.templates import Template
+    from .sealed_streams import SealedStreams
+
+_ENCRYPTED: Final = int(Flag.ENCRYPTED)
+_RECORD: Final = int(Form.RECORD)
+_STREAM_TYPES: Final = frozenset(map(int, STREAM_TYPES))
+_KEY_FIELDS: Final = frozenset({"id", "key", "begins", "ends"})
+
+KEYS_PER_STREAM: Final = 16
+"""Number of keys of one stream that a viewer keeps, the latest ones. Older ones have ended long ago."""
+
+
+class NotYetOpened(InvalidDataFormat):
+    """A sealed frame was not opened, which is no error of the peer: its key is unknown, or it was received before.
+
+    Attributes:
+        why: the reason.
+        key_id: the id of its key.
+        stream: name of its stream; None if its header does not name it.
+        frame: the frame; empty unless its key is unknown.
+        type: type of the message.
+        flags: flags of its header.
+        timestamp: of its header, in microseconds since 1970.
+    """
+
+    def __init__(self, why: NotOpened, key_id: int, stream: str | None, header: Header, frame: bytes) -> None:
+        super().__init__(f"a sealed frame was not opened: {why}", check=Check.ENCRYPTION)
+        self.why = why
+        self.key_id = key_id
+        self.stream = stream
+        self.frame = frame
+        self.type = header.type
+        self.flags = header.bits
+        self.timestamp = header.timestamp
+
+    def __reduce__(self) -> Any:
+        raise TypeError("the frame of another session cannot be pickled")
+
+
+class SealedReader:
+    """Opens the sealed frames of one connection. It is a ``codec.PayloadOpener``.
+
+    Args:
+        streams: what outlives the connection.
+        stream_of: returns the name of the stream with an id; None if it is not bound.
+
+    Attributes:
+        is_agreed: whether both sides agreed on the capability ``encryption``. Without it, no keys are taken.
+        opened: the payload that was opened last; None if there is none since it was set to that.
+        again: whether frames are opened that were received before, as the templates in an answer are.
+        has_new_keys: whether keys came since this was set to False.
+        templates: those of the server, by stream id and number.
+    """
+
+    passes = False
+
+    def __init__(self, streams: SealedStreams, stream_of: Callable[[int], str | None]) -> None:
+        self.is_agreed = False
+        self.opened: Opened | None = None
+        self.again = False
+        self.has_new_keys = False
+        self.templates: Mapping[tuple[int, int], Template] | None = None
+        self._signature: Signature | None = None
+        self._streams = streams
+        self._stream_of = stream_of
+        self._keys: dict[int, Key] = {}
+        self._by_stream: dict[str, OrderedDict[int, None]] = {}
+        self._openers: dict[str, Opener] = {}
+
+    # --- as a keyring ---
+
+    def current(self, stream: str) -> Key | None:
+        """A reader seals nothing. Returns None."""
+        return None
+
+    def find(self, key_id: int) -> Key | None:
+        """Return a key of the application, or one that the server has handed out for a stream without such."""
+        own = self._streams.keyring
+        key = None if own is None else own.find(key_id)
+        if key is not None:
+            return key
+        key = self._keys.get(key_id)
+        return None if key is None or self._streams.has_own_keys(key.stream) else key
+
+    def requires(self, stream: str) -> bool:
+        """Return whether a plain message of the stream is refused."""
+        return stream in self._by_stream or self._streams.is_required(stream)
+
+    # --- opening ---
+
+    def open(self, header: Header, payload: memoryview) -> bytes:
+        """Open a payload. See ``codec.PayloadOpener``.
+
+        Raises:
+            NotYetOpened: it was received before, or its key is unknown.
+            ProtocolError: as ``Opener.open``.
+        """
+        name = self._stream_of(header.stream_id) if header.stream_id else None
+        key_id = int.from_bytes(payload[:4], "big")
+        key = self.find(key_id) if len(payload) >= SEAL_OVERHEAD else None
+        known = name if name is not None else None if key is None else key.stream
+        opened = self._opener_of(known or "").open(
+            payload,
+            version=header.version,
+            type=int(header.type),
+            flags=header.bits,
+            form=header.form_bits,
+            stream=name,
+            again=self.again,
+        )
+        if isinstance(opened, NotOpened):
+            is_held = opened is NotOpened.UNKNOWN_KEY
+            frame = bytes(header) + bytes(payload) if is_held else b""
+            raise NotYetOpened(opened, key_id, name if key is None else key.stream, header, frame)
+        self.opened = opened
+        return opened.payload
+
+    def cut(self, header: Header, payload: memoryview) -> memoryview:
+        """Verify a signature if signers are known, and cut it off. See ``codec.PayloadOpener``."""
+        verifier = self._streams.verifier
+        if verifier is None:
+            return without_trailer(payload)
+        stream = self._stream_of(header.stream_id) if header.stream_id else None
+        form = header.form_bits
+        unfiltered: bytes | None = None
+        if form & _RECORD:
+            unfiltered = self._unfiltered(header.stream_id or 0, without_trailer(payload))
+        signed = verifier.verify(stream or "", int(header.type), form, payload, unfiltered=unfiltered)
+        self._signature = signed.signature
+        return signed.payload
+
+    def _unfiltered(self, stream_id: int, record: memoryview) -> bytes:
+        """The record of which signatures are made."""
+        number = template_number(record)
+        template = None if self.templates is None else self.templates.get((stream_id, number))
+        if template is None:
+            raise unknown_template(number, stream_id)
+        return template.without_filter(record)
+
+    def take_signature(self) -> Signature | None:
+        """Return what is known of the signature that was cut off since the last call."""
+        signature, self._signature = self._signature, None
+        return signature
+
+    def check(self, header: Header, data: Any) -> None:
+        """Compare the stream in the map with that of the key. See ``codec.PayloadOpener``."""
+        if self.opened is not None:
+            check_stream(self.opened, data, version=4 if header.stream_id else 3)
+
+    def take_opened(self) -> Opened | None:
+        """Return the payload that was opened since the last call."""
+        opened, self.opened = self.opened, None
+        return opened
+
+    def enter(self, opened: Opened) -> NotOpened | None:
+        """Enter an opened payload whose message is accepted. Returns why not, if its counter was entered meanwhile."""
+        return self._opener_of(opened.key.stream).take(opened)
+
+    def is_stale(self, opened: Opened, data: Any) -> bool:
+        """Return whether an opened message is older than its viewer allows."""
+        moment: Any = data.get("timestamp") if isinstance(data, dict) else None
+        if isinstance(moment, datetime):
+            moment = moment.timestamp()  # a naive one is taken as local time
+        return is_finite(moment) and self._streams.is_stale(opened.key.stream, float(moment))
+
+    def _opener_of(self, stream: str) -> Opener:
+        opener = self._openers.get(stream)
+        window = self._streams.window_of(stream)
+        if opener is None or (window is not None and opener.window is not window):
+            if len(self._openers) >= MAX_STREAM_IDS:
+                self._openers.clear()
+            opener = self._openers[stream] = Opener(self, window)
+        return opener
+
+    # --- plain messages ---
+
+    def check_plain(self, header: Header) -> AuthenticationFailed | None:
+        """Return the error for a plain frame whose header names a sealed stream."""
+        if header.bits & _ENCRYPTED or not header.stream_id:
+            return None
+        name = self._stream_of(header.stream_id)
+        return None if name is None or not self.requires(name) else plain_refused()
+
+    def check_message(self, message: Message) -> AuthenticationFailed | None:
+        """Return the error for a plain message whose map names a sealed stream."""
+        if int(message.flags) & _ENCRYPTED or int(message.type) not in _STREAM_TYPES or message.stream_id:
+            return None
+        name = message.data.get("stream") if isinstance(message.data, dict) else None
+        return plain_refused() if isinstance(name, str) and self.requires(name) else None
+
+    def checked(self, message: Message) -> Message | ProtocolError:
+        """Take the keys out of an answer, and refuse a plain message of a sealed stream."""
+        try:
+            self.take_keys(message)
+        except ProtocolError as error:
+            return error
+        return self.check_message(message) or message
+
+    # --- keys ---
+
+    def take_keys(self, message: Message) -> None:
+        """Take the keys out of an answer, so that nothing else sees them.
+
+        Raises:
+            InvalidDataFormat: (check 12) they are not as they should be. The text does not quote them.
+            AuthenticationFailed: (check 12, ``reason`` "key") an id is known with another secret or stream.
+        """
+        if message.type is not MessageType.SUBSCRIPTION_ACK or not isinstance(message.data, dict):
+            return
+        entries = message.data.pop("keys", None)
+        stream = message.data.get("stream")
+        if entries is None or not self.is_agreed or not isinstance(stream, str) or stream not in self._streams:
+            return
+        if message.data.get("status") != "subscribed" or self._streams.has_own_keys(stream):
+            return
+        for key in _read_keys(entries, stream):
+            self._take(key)
+
+    def _take(self, key: Key) -> None:
+        own = self._streams.keyring
+        known = self._keys.get(key.id) or (None if own is None else own.find(key.id))
+        if known is not None and (known.stream != key.stream or not compare_digest(known.secret, key.secret)):
+            error = AuthenticationFailed(
+                f"the key id {key.id} is that of another stream key already", check=Check.FIELDS, path='data["keys"]'
+            )
+            error.reason = "key"
+            raise error
+        self.has_new_keys = self.has_new_keys or key.id not in self._keys
+        self._keys[key.id] = key
+        ids = self._by_stream.setdefault(key.stream, OrderedDict())
+        ids[key.id] = None
+        ids.move_to_end(key.id)
+        if len(ids) > KEYS_PER_STREAM:
+            del self._keys[ids.popitem(last=False)[0]]
+
+    def __repr__(self) -> str:
+        return f"SealedReader({len(self._keys)} keys)"
+
+
+def plain_refused() -> AuthenticationFailed:
+    """Return the error for a plain message of a sealed stream: 0x202, check 8, ``reason`` "plain"."""
+    error = AuthenticationFailed("a plain message of a sealed stream", check=Check.ENCRYPTION)
+    error.reason = "plain"
+    return error
+
+
+def _read_keys(entries: Any, stream: str) -> list[Key]:
+    """Return the keys in an answer. Raises InvalidDataFormat, with a text that quotes none of them."""
+    if not isinstance(entries, list) or len(entries) > MAX_HANDED_KEYS:
+        raise _invalid_keys(f"must be a list of at most {MAX_HANDED_KEYS} keys")
+    keys = []
+    for index, entry in enumerate(entries):
+        key = _read_key(entry, stream)
+        if key is None:
+            del entry, entries
+            raise _invalid_keys(f"must be a map of id, key (32 bytes) and, if it changes, begins and ends: [{index}]")
+        keys.append(key)
+    return keys
+
+
+def _read_key(entry: Any, stream: str) -> Key | None:
+    if not isinstance(entry, dict) or not entry.keys() <= _KEY_FIELDS:
+        return None
+    key_id: Any = entry.get("id")
+    secret: Any = entry.get("key")
+    if not is_integer(key_id) or not 0 <= key_id <= LARGEST_KEY_ID:
+        return None
+    if not isinstance(secret, bytes) or len(secret) != STREAM_KEY_SIZE:
+        return None
+    times = entry.get("begins"), entry.get("ends")
+    if not all(moment is None or is_finite(moment) for moment in times):
+        return None
+    begins, ends = (None if moment is None else float(moment) for moment in times)
+    if begins is not None and ends is not None and ends <= begins:
+        return None
+    return Key(int(key_id), stream, secret, begins, ends)
+
+
+def _invalid_keys(what: str) -> InvalidDataFormat:
+    return InvalidDataFormat(f'SUBSCRIPTION_ACK: data["keys"] {what}', check=Check.FIELDS, path='data["keys"]')

@@ -1,0 +1,100 @@
+"""What a viewer knows of sealed streams over all its connections: the application's keys, and what it has had.
+
+Section "Sealed streams" of the specification.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from ..seal import ReplayWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..seal import Keyring
+    from ..signing import Verifier
+
+STALE_AFTER: Final = 90.0
+"""Seconds after which a message of a sealed stream is stale: 60, and the 30 for which a server keeps messages."""
+
+
+def can_open() -> bool:
+    """Return whether the library for opening sealed payloads is installed."""
+    return find_spec("cryptography") is not None
+
+
+class _Subscribed:
+    """A stream that is subscribed to."""
+
+    __slots__ = ("is_required", "stale_after", "window")
+
+    def __init__(self, is_required: bool, stale_after: float) -> None:
+        self.is_required = is_required
+        self.stale_after = stale_after
+        self.window = ReplayWindow()
+
+
+class SealedStreams:
+    """The sealed streams of one viewer, over all its connections.
+
+    Args:
+        keyring: the application's own keys; they take precedence over those that servers hand out.
+        clock: returns Unix seconds; without it, no message is stale.
+        verifier: verifies the signatures of known signers; None to cut signatures off.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring | None = None,
+        clock: Callable[[], float] | None = None,
+        verifier: Verifier | None = None,
+    ) -> None:
+        self.keyring = keyring
+        self.verifier = verifier
+        self._clock = clock
+        self._streams: dict[str, _Subscribed] = {}
+
+    def begin(self, stream: str, *, is_required: bool = False, stale_after: float = STALE_AFTER) -> None:
+        """Begin another subscription, which has had no message.
+
+        Args:
+            stream: its name.
+            is_required: whether plain messages are refused even without a key.
+            stale_after: seconds after which a message is stale.
+        """
+        self._streams[stream] = _Subscribed(is_required, stale_after)
+
+    def end(self, stream: str) -> None:
+        """End a subscription."""
+        self._streams.pop(stream, None)
+
+    def __contains__(self, stream: object) -> bool:
+        return stream in self._streams
+
+    def window_of(self, stream: str) -> ReplayWindow | None:
+        """Return the counters of a stream that were received; None if it is not subscribed to."""
+        known = self._streams.get(stream)
+        return None if known is None else known.window
+
+    def has_own_keys(self, stream: str) -> bool:
+        """Return whether the application has keys of the stream, valid now or not."""
+        if self.keyring is None:
+            return False
+        try:
+            return self.keyring.current(stream) is not None
+        except ValueError:
+            return True
+
+    def is_required(self, stream: str) -> bool:
+        """Return whether plain messages of the stream are refused over every connection."""
+        known = self._streams.get(stream)
+        return (known is not None and known.is_required) or self.has_own_keys(stream)
+
+    def is_stale(self, stream: str, seconds: float) -> bool:
+        """Return whether a message of that time, in Unix seconds, is stale."""
+        if self._clock is None:
+            return False
+        known = self._streams.get(stream)
+        return self._clock() - seconds > (STALE_AFTER if known is None else known.stale_after)
