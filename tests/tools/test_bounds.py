@@ -480,6 +480,13 @@ def test_remarks_are_shown_up_to_a_number(monkeypatch, capsys):
     assert "7 more remarks are not shown" in lines[-1]
 
 
+def test_remarks_of_a_summary_are_kept_up_to_a_number(monkeypatch):
+    monkeypatch.setattr(inspecting, "MOST_REMARKS", 3)
+    reporter = inspecting.frame_reporter(inspecting.Wanted(), shown=False, as_json=False)
+    reporter.look([Remark(str(number), is_fault=True) for number in range(10)])
+    assert list(reporter.notes()) == ["0", "1", "2", "7 more"]
+
+
 def test_fields_of_a_message_are_shown_up_to_a_number(monkeypatch):
     monkeypatch.setattr(views, "MOST_FIELDS", 3)
     lines = [str(line) for line in views._payload_lines({str(number): number for number in range(10)})]

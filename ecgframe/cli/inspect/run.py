@@ -246,7 +246,7 @@ class FrameReporter:
         if not (remark.is_fault or not (self._wanted.errors or self._wanted.types or self._wanted.streams)):
             return
         self._remarked += 1
-        if self._remarked > MOST_REMARKS and self.most_shown is not None:
+        if self._remarked > MOST_REMARKS and (self.most_shown is not None or self._view is None):
             return
         if self._view is None:
             self._remarks.append(remark)
