@@ -24,6 +24,9 @@ WORK_PER_BYTE: Final = 2
 WORK_PER_FRAME: Final = 60
 """Values that a frame counts as, in addition to those in it."""
 
+WORK_PER_MESSAGE: Final = 60
+"""Values that a WebSocket message of a capture counts as, in addition to its frames, for being reassembled."""
+
 WORK_PER_RECORD: Final = 90
 """The same for a record of version 4, whose template has to be found."""
 
@@ -46,7 +49,7 @@ class Budget:
         nbytes: bytes of the source that were read so far.
         inflated: bytes that were inflated so far.
         work: values that were unpacked so far, and what each frame counts as in addition: ``WORK_PER_FRAME``,
-            ``WORK_PER_RECORD``, ``WORK_PER_BROKEN``, ``WORK_PER_SHOWN``.
+            ``WORK_PER_MESSAGE``, ``WORK_PER_RECORD``, ``WORK_PER_BROKEN``, ``WORK_PER_SHOWN``.
         passed_over: bytes of messages that were not read after their first frame, since the budget was used up.
     """
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 from ..protocol import DEFAULT_MAX_PAYLOAD, ErrorCode
 from ..records.compressed import compression_of
 from . import ToolError
-from .budget import WORK_PER_BROKEN, Budget
+from .budget import WORK_PER_BROKEN, WORK_PER_MESSAGE, Budget
 from .capture.pcap_file import MAGIC
 from .frame_analysis import is_fatal
 from .frame_stream import FrameStream
@@ -27,7 +27,7 @@ STDIN: Final = "-"
 _SNIFFED: Final = 4096
 _PORTION: Final = 1 << 20
 _SMALL_FRAME: Final = 256
-"""Largest frame, in bytes, that is only counted once the budget of the file is used up."""
+"""Largest frame or message, in bytes, that is only counted once the budget of the file is used up."""
 _TEXT: Final = frozenset(range(32, 127)) | {9, 10, 13}
 
 
@@ -101,11 +101,22 @@ class CaptureSource:
     def observations(self) -> Iterator[Observation]:
         """Yield the WebSocket messages in the capture. Raises the same as ``read_capture``.
 
-        The last remark says how many bytes were not read in messages of several frames, once the budget was used up.
+        Once the budget is used up, small messages are only counted, and of messages of several frames, the first one is
+        read. The last remarks say how many, and how many bytes were not read.
         """
         from .capture.pcap import read_capture  # noqa: PLC0415 - needs websockets
 
-        yield from read_capture(self.file, self.budget)
+        passed = 0
+        for one in read_capture(self.file, self.budget):
+            if isinstance(one, Delivery):
+                if len(one.octets) <= _SMALL_FRAME and not self.budget.may_work:
+                    passed += 1
+                    continue
+                self.budget.work += WORK_PER_MESSAGE
+            yield one
+        if passed:
+            text = f"{passed:,} more small messages were not decoded: the source has too many values for its size"
+            yield Remark(text, is_fault=True)
         if self.budget.passed_over:
             text = f"{self.budget.passed_over:,} bytes of messages with several frames were not read after their first"
             yield Remark(f"{text} frame: the source has too many values for its size", is_fault=True)

@@ -361,6 +361,22 @@ def test_messages_of_many_frames_are_not_read_to_the_end_beyond_the_allowance(mo
     assert remarks[-1].text.startswith(f"{(3 * inside - len(found)) * len(small):,} bytes of messages with several")
 
 
+def test_small_messages_beyond_the_allowance_are_counted(monkeypatch):
+    monkeypatch.setattr(budget, "FREE_WORK", 12_000)
+    monkeypatch.setattr(budget, "WORK_PER_BYTE", 0)
+    octets = spoken(message(frame(b"", kind=0x10)) * 1000)
+    with open_source("-", io.BytesIO(octets)) as source:
+        examiner, found, remarks = Examiner(budget=source.budget), [], []
+        for one in source.observations():
+            if isinstance(one, Delivery):
+                found += examiner.examine(one)
+            else:
+                remarks.append(one)
+    assert len(found) == 12_000 // (budget.WORK_PER_MESSAGE + budget.WORK_PER_FRAME)
+    assert remarks[-1].is_fault
+    assert remarks[-1].text.startswith(f"{1000 - len(found):,} more small messages were not decoded")
+
+
 def test_what_would_become_too_many_objects_is_not_unpacked():
     [found] = examined(frame(listed(2 << 20, b"\xa2ab" * (2 << 20)), kind=0x11), None)
     assert (found.message, found.error) == (None, None)
