@@ -188,6 +188,8 @@ class ConnectionWriter:
 
     def _send_now(self, now: float, has_portion: bool = False) -> None:
         session, link = self.session, self._link
+        if self._lagging and link.can_write:
+            self._queue_bulk(now)
         portion = PORTION if has_portion else 0
         while link.can_write and not self._is_lost:
             is_large = self._portions is not None and self._next_is_large
@@ -223,7 +225,7 @@ class ConnectionWriter:
                 await link.writable()  # the next message is chosen after this, so that an alert goes first
                 if self._may_catch_up:
                     has_turn = await self._take_turn()
-                    if has_turn and self._may_catch_up and not self.session.has_waiting:
+                    if has_turn and self._may_catch_up:
                         self._catch_up(self._now())
                 has_portion = False
                 if self._portions is not None and self._next_is_large:
@@ -262,12 +264,35 @@ class ConnectionWriter:
             if self._next_is_large:
                 break
 
-    def _catch_up(self, now: float) -> bool:
-        """Queue the next piece of a backlog. Returns whether a message waits now."""
-        while self._lagging:
+    def _queue_bulk(self, now: float) -> None:
+        """Queue the next piece of a backlog of the class BULK, which has its part of the bytes beside LIVE."""
+        if not self._may_catch_up or self.session.version < 4:
+            return
+        for stream in list(self._lagging):
+            if self.session.has_bulk:
+                return
+            if stream.is_bulk and stream.is_behind(self):
+                self._lagging.remove(stream)
+                if stream.catch_up(self, now):
+                    self._lagging.append(stream)
+
+    def _catch_up(self, now: float) -> None:
+        """Queue the next piece of a backlog, if nothing waits that goes before it."""
+        for _ in range(len(self._lagging)):
             stream = self._lagging.popleft()
-            if stream.is_behind(self) and stream.catch_up(self, now):
+            if not stream.is_behind(self):
+                continue
+            if self._has_to_wait(stream):
                 self._lagging.append(stream)
-            if self.session.has_waiting:
-                return True
-        return False
+                continue
+            before = self.session.queued_frames
+            if stream.catch_up(self, now):
+                self._lagging.append(stream)
+            if self.session.queued_frames > before:
+                return
+
+    def _has_to_wait(self, stream: Stream) -> bool:
+        """Return whether a backlog waits for what is queued: LIVE for everything, BULK for BULK, which has its part."""
+        if stream.is_bulk and self.session.version >= 4:
+            return self.session.has_bulk
+        return self.session.has_waiting

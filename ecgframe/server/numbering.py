@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ..errors import ProtocolError
 from ..exact import ExactSamples
 from ..messages.templates import Template
-from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, MessageType
+from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, Form, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts, Record, RecordWriter, Wanted
@@ -32,6 +32,8 @@ _OVERHEAD: Final = 1024
 
 KEPT_EPOCHS: Final = 64
 """Earlier epochs of a stream whose messages may still be sent to viewers that catch up."""
+
+_BULK: Final = int(Form.BULK)
 
 _PLAIN: Final[Encoding] = encoding_for(4, frozenset())
 """The encoding of templates, which are small: every peer of version 4 reads it."""
@@ -93,6 +95,7 @@ class Epoch:
         publisher: as passed.
         before: as passed.
         is_sealed: whether the publisher seals its messages.
+        is_bulk: whether its messages have BULK; None before the first of them.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Epoch:
         self.publisher = publisher
         self.before = before
         self.is_sealed = False
+        self.is_bulk: bool | None = None
         self._next = next
         self._limit = limit
         self._templates: deque[InForce] = deque()
@@ -124,9 +128,25 @@ class Epoch:
 
     def take(self) -> StreamPosition:
         """Return the position of the next message, and go on to the one after it."""
-        position = StreamPosition(self.id, self._next)
+        position = self.position(self._next)
         self._next += 1
         return position
+
+    def position(self, number: int) -> StreamPosition:
+        """Return the position of a message with a number. Its form has BULK if the messages of the epoch do."""
+        return StreamPosition(self.id, number, _BULK if self.is_bulk else 0)
+
+    def decide_class(self, *, is_bulk: bool) -> None:
+        """Note the class of the next message: the first one of an epoch decides.
+
+        Raises:
+            ValueError: the epoch has messages of the other class.
+        """
+        if self.is_bulk is None:
+            self.is_bulk = is_bulk
+        elif self.is_bulk != is_bulk:
+            first, this = ("with", "without") if self.is_bulk else ("without", "with")
+            raise ValueError(f"the first message of the stream was published {first} bulk=True, and this one {this} it")
 
     def binding(self, next: int, *, tells_end: bool = False) -> Binding:
         """Return what a viewer is told whose first message has the number ``next``.
@@ -201,6 +221,7 @@ class Numbering:
         draw_id: returns an id that no other stream or epoch of this server has.
 
     Attributes:
+        next_is_bulk: the class of the message that the server publishes next; None if it never did.
         makes_records: whether records are made: a viewer has been there that reads them.
         present: the epoch of new messages.
         is_shared: whether other servers have the numbers of the present epoch, too.
@@ -208,6 +229,7 @@ class Numbering:
     """
 
     def __init__(self, name: str, id: int, limit: TemplatesLimit, draw_id: Callable[[], int] | None = None) -> None:
+        self.next_is_bulk: bool | None = None
         self.makes_records = False
         self.is_shared = False
         self.present = Epoch(id, _fresh_epoch(), 1, limit)
@@ -275,7 +297,9 @@ class Numbering:
             publisher: who opens the stream; None if the server goes on to number it.
         """
         epoch = _fresh_epoch() if publisher is None else publisher.epoch
+        is_bulk = self.next_is_bulk if publisher is None else None
         self._begin(Epoch(self._draw_id(), epoch, 1, self._limit, publisher, (self.epoch, self.next)))
+        self.present.is_bulk = is_bulk
 
     def _begin(self, epoch: Epoch) -> None:
         self._earlier.append(self.present)
@@ -334,7 +358,7 @@ class Numbering:
         Returns:
             Its frame; None, and nothing has changed, if it cannot be sent. Then its records cannot be sent either.
         """
-        outgoing = self.encode_template_at(template, StreamPosition(self.id, self.next), timestamp, settings)
+        outgoing = self.encode_template_at(template, self.present.position(self.next), timestamp, settings)
         if outgoing is None:
             return None
         self.writer.latest = max(self.writer.latest, template.number)

@@ -182,6 +182,7 @@ class Requests:
             with self._hold(name) as stream:
                 await self._streams.join(stream)
                 publisher = checked_publisher(stream, epoch, connection)
+                stream.decide_opened_class(event.message)
                 if publisher.take(number, overtakes=False) is not Verdict.NEW:
                     return
                 template = Template.unpack(event.payload or b"")

@@ -111,13 +111,14 @@ class SealedPublication(Publication):
         if encoding.record and self.record is not None:
             return self._bound_record(encoding, self.record)
         if self.signer is not None and encoding.flags & _SIGNED:
-            return self._signed(self.signer)
+            return self._signed(encoding, self.signer)
         canonical = self._encoded
         if encoding.binary and encoding.flags == self.flags & ~_SIGNED and encoding.compressed >= self._is_deflated:
             if encoding.version == 3:
                 return canonical
-            place = self.position or StreamPosition(0, 0)
-            return canonical.in_version_4(place.id, place.number)
+            place = self.position_for(encoding) or StreamPosition(0, 0)
+            if not place.form:
+                return canonical.in_version_4(place.id, place.number)
         return encode_frame(
             encoding,
             self.type,
@@ -125,7 +126,7 @@ class SealedPublication(Publication):
             timestamp=self.timestamp,
             settings=self._settings,
             flags=self.flags & ~_SIGNED,
-            position=self.position,
+            position=self.position_for(encoding),
         )
 
     def _bound_record(self, encoding: Encoding, record: Record) -> EncodedFrame:
@@ -133,7 +134,7 @@ class SealedPublication(Publication):
         is_bound = payload[_OPTIONS_AT] & RecordOption.BOUND
         if not is_bound or (payload[_FILTER_AT] != RecordFilter.NONE and not encoding.delta):
             payload = record.template.bind(payload, delta=encoding.delta)
-        position = self.position
+        position = self.position_for(encoding, Form.RECORD)
         assert position is not None, "records are numbered"
         return encode_frame(
             encoding,
@@ -142,7 +143,7 @@ class SealedPublication(Publication):
             timestamp=self.timestamp,
             settings=self._settings,
             flags=self.flags,
-            position=position._replace(form=Form.RECORD),
+            position=position,
         )
 
 

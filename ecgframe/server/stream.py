@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..codec import EncodedFrame, Message
+from ..errors import InvalidDataFormat
 from ..messages.templates import Template, template_number
-from ..protocol import ErrorCode, MessageType
+from ..protocol import ErrorCode, Form, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from ..session.record_writer import Record, Wanted
@@ -31,6 +32,10 @@ CHUNK_FRAMES: Final = 64
 
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes at which a piece of a backlog gets no further frame."""
+
+
+BULK_CHUNK_BYTES: Final = 64 * 1024
+"""The same for a stream of the class BULK."""
 
 
 class Viewer(UpToDateViewer, Protocol):
@@ -364,7 +369,8 @@ class Stream:
         """Give a publication its number, make a record of it, and deliver a new template before it."""
         source, self.source = self.source, None
         if source is not None and source.number is not None:
-            publication.set_position(StreamPosition(numbering.id, source.number), self._handed_on(publication, source))
+            position = numbering.present.position(source.number)
+            publication.set_position(position, self._handed_on(publication, source))
             return
         if numbering.publisher is not None:
             if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:
@@ -431,7 +437,7 @@ class Stream:
         """Deliver a template of the stream's publisher. Returns False if it cannot be sent to viewers."""
         numbering = self.numbering
         assert numbering is not None
-        position = StreamPosition(numbering.id, number)
+        position = numbering.present.position(number)
         outgoing = numbering.encode_template_at(template, position, timestamp, self._settings)
         if outgoing is None:
             return False
@@ -473,15 +479,47 @@ class Stream:
         outgoing = numbering.encode_template(template, timestamp, self._settings)
         if outgoing is None:
             return False
-        position = StreamPosition(numbering.id, numbering.next - 1)
+        position = numbering.present.position(numbering.next - 1)
         self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.write_with(template, outgoing, oldest, now)
         return True
 
+    def decide_class(self, *, is_bulk: bool) -> None:
+        """Note the class of the message that the server publishes next.
+
+        Raises:
+            ValueError: the stream has messages of the other class.
+        """
+        if self.numbering is None:
+            return
+        self.numbering.next_is_bulk = is_bulk
+        if self.numbering.publisher is None:
+            self.numbering.present.decide_class(is_bulk=is_bulk)
+
+    def decide_opened_class(self, message: Message) -> None:
+        """Note the class of a message of the stream's publisher, which does not overtake.
+
+        Raises:
+            InvalidDataFormat: the epoch has messages of the other class.
+        """
+        assert self.numbering is not None
+        try:
+            self.numbering.present.decide_class(is_bulk=bool((message.form or 0) & Form.BULK))
+        except ValueError as error:
+            raise InvalidDataFormat("all messages of an opened stream have BULK, or none of them") from error
+
+    @property
+    def is_bulk(self) -> bool:
+        """True if the stream is of the class BULK."""
+        return self.numbering is not None and bool(self.numbering.present.is_bulk)
+
     def _deliver(self, publication: Publication, now: float) -> int:
+        last = self.ring.latest
         self.ring.append(publication, now)
         if self._ahead or self._ahead_by_number:
             self._await_no_longer(publication)
+        if publication.is_bulk:
+            self._hold_bulk_back(publication, last)
         viewers = list(self._live)
         self._fan_out.send(publication, viewers, now)
         taken = len(viewers)
@@ -489,6 +527,22 @@ class Stream:
             taken += self._send_ahead(publication, now)
         self.ring.trim(now)
         return taken
+
+    def _hold_bulk_back(self, publication: Publication, last: int) -> None:
+        """Let viewers for which BULK waits go on from the ring, so that nothing is dropped and little is queued.
+
+        Args:
+            publication: the latest in the ring.
+            last: timestamp of the one before it.
+        """
+        position = publication.position
+        assert position is not None, "BULK is of a stream"
+        for viewer in list(self._live):
+            if not viewer.session.has_bulk or self._fan_out.first_waiting(viewer, position.id) is not None:
+                continue
+            del self._live[viewer]
+            self._backlogs[viewer] = Backlog(publication.number, last, position.id)
+            viewer.bring_up_to_date(self)
 
     def follow(self, viewer: Viewer) -> int:
         """Add a viewer that gets messages from now on.
@@ -738,7 +792,7 @@ class Stream:
             session.enqueue(outgoing, now)
             queued += 1
             self._note_sent(outgoing, 1, 0)
-            if _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES:
+            if _has_enough(session, outgoing, queued):
                 break
         if backlog.next == self.ring.end:
             del self._backlogs[viewer]
@@ -833,6 +887,13 @@ class Stream:
             self._tell_epochs(viewer, backlog, binding.id)
         else:
             self._answer_again(viewer, binding)
+
+
+def _has_enough(session: ServerSession, latest: Outgoing, queued: int) -> bool:
+    """Return whether no more of a backlog is queued: so many frames of it were, the latest of which is given."""
+    if latest.tier is Tier.BULK:  # it waits beside LIVE, whatever waits of that
+        return queued >= CHUNK_FRAMES or session.queued_bulk_bytes >= BULK_CHUNK_BYTES
+    return _is_half_full(session) or session.queued_frames >= CHUNK_FRAMES or session.queued_bytes >= CHUNK_BYTES
 
 
 def _is_half_full(session: ServerSession) -> bool:

@@ -62,12 +62,12 @@ class SendQueue:
         frames: number of waiting frames.
         nbytes: bytes of waiting frames.
         answers: bytes of memory that waiting control messages take.
+        bulk_bytes: bytes of waiting frames of the class BULK.
         losses: dropped frames that were not yet reported to the peer, by stream. Those under None belong to no stream,
             or to any, once ``max_frames`` streams have lost frames.
     """
 
     __slots__ = (
-        "_bulk_bytes",
         "_cut",
         "_large",
         "_large_bytes",
@@ -78,6 +78,7 @@ class SendQueue:
         "_reported",
         "_tiers",
         "answers",
+        "bulk_bytes",
         "frames",
         "losses",
         "nbytes",
@@ -92,7 +93,7 @@ class SendQueue:
         self._max_bytes = max_bytes
         self._large = 0
         self._large_bytes = 0
-        self._bulk_bytes = 0
+        self.bulk_bytes = 0
         self._reported = False
         self._cut = [0] * len(Tier)  # fragments of the first frame of each class that were sent
         self._live_share = 0  # bytes of LIVE that were sent while BULK waited, less seven times those of BULK
@@ -244,7 +245,7 @@ class SendQueue:
             tier.clear()
         self._queued_at.clear()
         self._cut = [0] * len(Tier)
-        self.frames = self.nbytes = self.answers = self._large = self._large_bytes = self._bulk_bytes = 0
+        self.frames = self.nbytes = self.answers = self._large = self._large_bytes = self.bulk_bytes = 0
         self.losses.clear()
 
     def _next_tier(self) -> Tier | None:
@@ -279,7 +280,7 @@ class SendQueue:
 
     def _is_crowded(self) -> bool:
         bulk = len(self._tiers[Tier.BULK])
-        nbytes = self.nbytes - self._large_bytes - self._bulk_bytes
+        nbytes = self.nbytes - self._large_bytes - self.bulk_bytes
         return self.frames - bulk > self._max_frames or nbytes > self._max_bytes
 
     def _make_room(self) -> int:
@@ -334,7 +335,7 @@ class SendQueue:
         if outgoing.tier is Tier.CONTROL or outgoing.type is MessageType.SUBSCRIPTION_ACK:
             self.answers += sign * (outgoing.nbytes + FRAME_OVERHEAD)
         if outgoing.tier is Tier.BULK:
-            self._bulk_bytes += sign * outgoing.nbytes
+            self.bulk_bytes += sign * outgoing.nbytes
         elif outgoing.nbytes > self._max_bytes:
             self._large += sign
             self._large_bytes += sign * outgoing.nbytes

@@ -22,8 +22,8 @@ FIRST_PROBE: Final = 16 * 1024
 """Bytes after which the first PING is sent. Little data is in transit then, so it measures the round trip time."""
 
 SMALLEST: Final = 64 * 1024
-"""Smallest window, in bytes, except while a large message is sent in fragments: what overtakes it waits for all that is
-in transit."""
+"""Smallest window, in bytes, except while fragments or messages of the class BULK are sent: what overtakes these waits
+for all that is in transit."""
 
 LARGEST: Final = 4 * 1024 * 1024
 """Largest window, in bytes, and the most bytes that are sent between two PINGs."""
@@ -296,7 +296,7 @@ class SendWindow:
             self._rate, self._rate_at = rate, now
 
     def narrow(self, smallest: int, unused: int, now: float) -> int:
-        """Allow a smaller window, while fragments are sent. Returns the room.
+        """Allow a smaller window, while fragments or messages of the class BULK are sent. Returns the room.
 
         Args:
             smallest: bytes that may be in transit at least.

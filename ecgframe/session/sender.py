@@ -50,7 +50,7 @@ class Sender:
         "_batches",
         "_codec_of_peer",
         "_cut_above",
-        "_is_cutting",
+        "_is_narrow",
         "_max_payload_of_peer",
         "_open_phase",
         "_queue",
@@ -90,7 +90,7 @@ class Sender:
         self._room = self._window.first_room()
         self._max_payload_of_peer: int | None = None
         self._sent_at = 0.0
-        self._is_cutting = False
+        self._is_narrow = False
         self._speak(1, frozenset())
 
     def _speak(self, version: int, capabilities: frozenset[Capability]) -> None:
@@ -135,10 +135,17 @@ class Sender:
 
     def _next_of_queue(self, outgoing: Outgoing, now: float) -> bytes | None:
         """The next message of the queue, which begins with that frame. None if it has to wait for the peer."""
-        if outgoing.nbytes > self._cut_above and outgoing.divisible:
-            return self._next_fragment(now)
-        if self._is_cutting and outgoing.divisible and not self._queue.is_cutting:
-            self._stop_cutting(now)
+        if outgoing.divisible:
+            is_cut = outgoing.nbytes > self._cut_above
+            is_narrow = is_cut or self._queue.is_cutting or self._queue.has_bulk
+            if is_narrow is not self._is_narrow:
+                self._set_window(now, is_narrow=is_narrow)
+                if self._window.is_to_ask:
+                    return self._ask_how_far_it_is(now)
+                if self._window.is_full:
+                    return None
+            if is_cut:
+                return self._next_fragment(now)
         self._queue.pop()
         # A deflated frame is sent alone: receivers limit what all frames of one message may inflate to.
         if outgoing.deflated or not (self._batches and self._queue.frames):
@@ -178,6 +185,11 @@ class Sender:
     def has_bulk(self) -> bool:
         """True if messages of the class BULK wait."""
         return self._queue.has_bulk
+
+    @property
+    def queued_bulk_bytes(self) -> int:
+        """Bytes of the class BULK that wait to be sent."""
+        return self._queue.bulk_bytes
 
     @property
     def queued_answers(self) -> int:
@@ -372,16 +384,8 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
 
-    def _next_fragment(self, now: float) -> bytes | None:
-        """The next fragment of the data that is sent next; None if it has to wait for the peer."""
-        window = self._window
-        if not self._is_cutting:
-            self._is_cutting = True
-            self._room = window.narrow(_IN_TRANSIT * self.settings.fragment_bytes // 4, self._room, now)
-            if window.is_to_ask:
-                return self._ask_how_far_it_is(now)
-            if window.is_full:
-                return None
+    def _next_fragment(self, now: float) -> bytes:
+        """The next fragment of the data that is sent next."""
         outgoing, fragment, is_last = self._queue.pop_fragment(self.settings.fragment_bytes)
         self._room -= len(fragment)
         self._sent_at = now
@@ -391,21 +395,28 @@ class Sender:
             if outgoing.acknowledged:
                 self._unacknowledged.sent(outgoing, now)
             if not self._queue.has_data:
-                self._stop_cutting(now)
+                self._set_window(now, is_narrow=False)
         return fragment
 
-    def _stop_cutting(self, now: float) -> None:
-        self._is_cutting = False
-        self._room = self._window.widen(self._room, now)
+    def _set_window(self, now: float, *, is_narrow: bool) -> None:
+        """Allow less in transit while fragments or BULK are sent, as others go between them."""
+        self._is_narrow = is_narrow
+        if is_narrow:
+            self._room = self._window.narrow(_IN_TRANSIT * self.settings.fragment_bytes // 4, self._room, now)
+        else:
+            self._room = self._window.widen(self._room, now)
 
     def _batch_from(self, first: Outgoing, now: float) -> bytes:
         frames = [first.frame]
-        room = self.settings.batch_bytes - first.nbytes
+        settings = self.settings
+        room = settings.batch_bytes - first.nbytes
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
             if following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
                 break  # the notice about dropped frames has to be sent before
             if following.nbytes > self._cut_above and following.divisible:
                 break  # a fragment is sent alone
+            if following.tier is Tier.BULK and settings.batch_bytes - room + following.nbytes > settings.fragment_bytes:
+                break  # what overtakes would wait for all of the batch
             self._queue.pop()
             self._note_sent(following, now)
             frames.append(following.frame)

@@ -15,7 +15,7 @@ from server.memory_link import MemoryLink
 
 import ecgframe
 from ecgframe import AuthenticationFailed, Codec, InvalidDataFormat, MessageType, PermissionDenied
-from ecgframe.protocol import Capability
+from ecgframe.protocol import Capability, Form
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.server.key_rounds import KeyRounds
@@ -473,5 +473,23 @@ def test_the_limits_on_streams_are_told_first():
             with pytest.raises(ecgframe.RateLimitExceeded):
                 async with viewer.subscribe("ecg/2"):
                     pass
+
+    run(main())
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_sealed_stream_may_be_of_the_class_bulk(compress):
+    async def main():
+        handler = sealing_handler(compress=compress)
+        async with serving(handler) as url, client(url) as viewer, viewer.subscribe(STREAM) as subscription:
+            await handler.publish(STREAM, DATA, ecg(1), bulk=True)
+            await handler.publish(STREAM, MessageType.FEATURE_DATA, {"pad": bytes(40_000), **ecg()}, bulk=True)
+            messages = await take(subscription, 2)
+            assert [bool(message.form & Form.BULK) for message in messages] == [True, True]
+            assert np.array_equal(messages[0].data["signal"], ecg(1)["signal"])
+            assert messages[1].data["pad"] == bytes(40_000)
+            await handler.publish(STREAM, ALERT, {"kind": "asystole", "timestamp": time.time()}, bulk=True)
+            [alert] = await take(subscription)
+            assert (alert.type, alert.form & Form.BULK) == (ALERT, 0)
 
     run(main())
