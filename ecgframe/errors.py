@@ -111,3 +111,13 @@ class RateLimitExceeded(ProtocolError):
 
 ERRORS: dict[ErrorCode, type[ProtocolError]] = {cls.code: cls for cls in ProtocolError.__subclasses__()}
 """The class for each code, to convert a received ERROR message to an exception."""
+
+
+def forget_where(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that is kept: in a reference cycle, they keep the message and its inflated bytes
+    alive.
+    """
+    if error:
+        error.__traceback__ = None
+        forget_where(error.__cause__)
+        forget_where(error.__context__)

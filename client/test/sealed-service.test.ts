@@ -1,5 +1,5 @@
 /** Services that watch sealed streams, with a server that follows a script over a real WebSocket. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   type EncodeOptions,
   Form,
@@ -347,4 +347,19 @@ test("encryption is not announced without the option, and cannot be without it",
   });
   await impatient({ versions: [1, 2, 3, 4] }).connect(url);
   expect(() => impatient({ capabilities: ["encryption"] })).toThrow("does not have the capability");
+});
+
+test("without WebCrypto, as on pages without TLS, the service does without sealing", async () => {
+  vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+  onTestFinished(() => {
+    vi.unstubAllGlobals();
+  });
+  const url = await scripted(async (talk) => {
+    const { data } = await talk.negotiate(IN_V4);
+    expect(data.capabilities).not.toContain("encryption");
+    await talk.stay();
+  });
+  const service = sealing();
+  await service.connect(url);
+  expect(() => service.subscribe(STREAM, () => {}, { sealed: true })).toThrow("over https");
 });

@@ -505,6 +505,7 @@ class Client:
             "refused": dict(counters.refused),
             "errors": dict(counters.errors),
             "dropped": counters.dropped,
+            "fragments": {"sent": counters.fragments_sent, "received": counters.fragments_received},
             "resent": counters.resent,
             "undelivered": counters.undelivered,
             "sealed": dict(counters.sealed),

@@ -38,6 +38,7 @@ from .hooks import Hooks
 from .identity import expiry_of
 from .inbox import Inbox, Item
 from .limits import Limits
+from .lingering import Linger, LingeringWriter
 from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
@@ -116,6 +117,7 @@ class Shared:
         serve: handles a message or a request; an exception is answered with an ERROR to the peer.
         audit: records who does what.
         seals: the sealers; None if no stream is sealed.
+        linger: the timer of frames that wait for others; None if none waits.
     """
 
     settings: Settings
@@ -130,6 +132,7 @@ class Shared:
     serve: Callable[[Connection, Event], Awaitable[None]]
     audit: Audit
     seals: Seals | None = None
+    linger: Linger | None = None
 
 
 class Connection:
@@ -172,9 +175,8 @@ class Connection:
         self.info = ConnectionInfo(self)
         self.audit = ConnectionAudit(shared.audit, self.info)
         self._log = ConnectionLog(self.info)
-        self.writer = ConnectionWriter(
-            self.session, link, self._log, shared.pace, rearm=self._rearm, close=self._begin_closing
-        )
+        self._shared = shared
+        self.writer = self._make_writer(link)
         self.identity = identity
         self.is_open = False
         self.connected_at = shared.wall_clock_us()
@@ -182,7 +184,6 @@ class Connection:
         self.subscriptions: dict[str, Stream] = {}
         self.opened: dict[str, Publisher] = {}
         self.keys_given: dict[str, set[int] | None] = {}
-        self._shared = shared
         self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -209,6 +210,14 @@ class Connection:
             self.leave()
             self._let_go_of_streams()
             await self._stop()
+
+    def _make_writer(self, link: Link) -> ConnectionWriter:
+        shared, close = self._shared, self._begin_closing
+        if shared.linger is None:
+            return ConnectionWriter(self.session, link, self._log, shared.pace, rearm=self._rearm, close=close)
+        return LingeringWriter(
+            self.session, link, self._log, shared.pace, shared.linger, rearm=self._rearm, close=close
+        )
 
     # --- streams ---
 

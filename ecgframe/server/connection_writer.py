@@ -87,13 +87,17 @@ class ConnectionWriter:
             except Exception as error:
                 self.lose(error)
             return True
+        self._queue(outgoing, now)
+        return False
+
+    def _queue(self, outgoing: Outgoing, now: float) -> None:
+        """Queue a frame, and send what the link takes."""
         self.session.enqueue(outgoing, now)
         self.pump(now)
         if self._portion is not None and not self._next_is_large:
             self._send_ahead(now)
         if outgoing.acknowledged:
             self._rearm()
-        return False
 
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
         """Queue a large frame for the task, which waits for a turn from ``portions`` before it writes one."""

@@ -26,6 +26,7 @@ from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
 from .key_rounds import KeyRounds
 from .limits import Limits
+from .lingering import Linger
 from .logs import log_failure, logger
 from .memory import InboxesLimit
 from .open_files import LimitWatch
@@ -205,6 +206,7 @@ class WebSocketBinaryHandler:
             serve=requests.serve,
             audit=self._audit,
             seals=self._seals,
+            linger=Linger(self.settings.linger) if self.settings.linger else None,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames

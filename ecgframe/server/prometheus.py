@@ -161,6 +161,9 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _gauge("on_their_way_bytes", "Bytes sent but not confirmed by a PONG.", queues["on_their_way_bytes"])
     yield _gauge("connections_held", "Connections whose data waits until they answer a PING.", queues["held"])
     yield _counter("frames_dropped", "Frames dropped because a viewer was too slow.", stats["dropped"])
+    yield _counter("frames_expired", "Frames dropped because they waited for too long.", stats["expired"])
+    what = "Fragments of messages, by direction."
+    yield _by_label("fragments", what, "direction", stats["fragments"])
     yield _counter("messages_resent", "Messages sent again without an acknowledgement.", stats["resent"])
     yield _counter("messages_acknowledged", "Messages that peers acknowledged.", stats["acknowledged"])
     yield _counter("messages_undelivered", "Messages given up without an acknowledgement.", stats["undelivered"])

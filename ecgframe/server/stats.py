@@ -102,6 +102,8 @@ class ServerStats:
             "queues": _queues(sessions),
             "over_budget": dict(counters.over_budget),
             "dropped": counters.dropped,
+            "expired": counters.expired,
+            "fragments": {"sent": counters.fragments_sent, "received": counters.fragments_received},
             "resent": counters.resent,
             "undelivered": counters.undelivered,
             "acknowledged": self.acknowledged,

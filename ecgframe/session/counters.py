@@ -20,6 +20,9 @@ class Counters:
         errors: received ERROR messages by code; codes that the specification does not define count as 0, so that a peer
             cannot add any number of them.
         dropped: frames that were dropped from the queue because the peer did not keep up.
+        expired: those of them that had waited longer than ``Settings.live_seconds``.
+        fragments_sent: fragments of messages; the messages are among ``sent``.
+        fragments_received: fragments that were accepted; their messages are among ``received``.
         resent: frames sent again because no acknowledgement came.
         undelivered: messages that were never acknowledged.
         over_budget: messages and frames that exceeded a budget, by resource: a field of ``RateLimit``.
@@ -33,6 +36,9 @@ class Counters:
     refused: Counter[int] = field(default_factory=Counter)
     errors: Counter[int] = field(default_factory=Counter)
     dropped: int = 0
+    expired: int = 0
+    fragments_sent: int = 0
+    fragments_received: int = 0
     resent: int = 0
     undelivered: int = 0
     over_budget: Counter[str] = field(default_factory=Counter)
@@ -47,6 +53,9 @@ class Counters:
         self.refused.update(other.refused)
         self.errors.update(other.errors)
         self.dropped += other.dropped
+        self.expired += other.expired
+        self.fragments_sent += other.fragments_sent
+        self.fragments_received += other.fragments_received
         self.resent += other.resent
         self.undelivered += other.undelivered
         self.over_budget.update(other.over_budget)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._core import footprint
 from ..codec import SealedPayload
-from ..errors import AuthenticationFailed, MessageTooLarge, ProtocolError, RateLimitExceeded
+from ..errors import AuthenticationFailed, MessageTooLarge, ProtocolError, RateLimitExceeded, forget_where
 from ..protocol import (
     DATA_TYPES,
     MAX_ANSWER_PAYLOAD,
@@ -296,14 +296,6 @@ _WHAT: Final = {
     "unpacked": "memory",
     "seconds": "processor time",
 }
-
-
-def forget_where(error: BaseException | None) -> None:
-    """Drop the tracebacks: in a reference cycle, they keep the message and its inflated bytes alive."""
-    if error:
-        error.__traceback__ = None
-        forget_where(error.__cause__)
-        forget_where(error.__context__)
 
 
 class BudgetExceeded(RateLimitExceeded):

@@ -30,6 +30,10 @@ _PRIORITY: Final = int(Flag.PRIORITY)
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 _BULK: Final = int(Form.BULK)
+_RECORD: Final = int(Form.RECORD)
+
+_RECORD_GROWTH: Final = 32 * 8
+"""Bytes that a byte of a record may count in a batch: it stands for 32 samples at most, and each of them counts 8."""
 
 _ALWAYS_URGENT: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PROTOCOL_NEGOTIATION})
 """PROTOCOL_NEGOTIATION, because nothing may be sent before it in the version that it agrees on."""
@@ -142,6 +146,7 @@ class Outgoing:
         droppable: whether it may be dropped at all.
         nbytes: size of the frame in bytes.
         deflated: whether its payload is compressed.
+        weight: bytes that it counts in a batch, at most.
         divisible: whether it may be cut into fragments: a data message of version 4 that does not overtake.
         queued: whether it is always queued: it needs an acknowledgement, or is to be cut.
     """
@@ -162,6 +167,7 @@ class Outgoing:
         "timestamp",
         "type",
         "waveform",
+        "weight",
     )
 
     def __init__(self, encoded: EncodedFrame, flags: int, timestamp: int, stream: str | None) -> None:
@@ -180,6 +186,8 @@ class Outgoing:
             encoded.type, bits | (flags & _PRIORITY), in_line, encoded.version >= 4, is_bulk
         )
         self.nbytes = len(encoded.frame)
+        is_record = encoded.form is not None and bool(encoded.form & _RECORD)
+        self.weight = self.nbytes * _RECORD_GROWTH if is_record else self.nbytes
         self.divisible = encoded.version >= 4 and self.tier >= Tier.LIVE
         self.queued = self.acknowledged or (self.divisible and encoded.nbytes > FRAGMENT_SIZE)
         self._fragments: Fragments | None = None

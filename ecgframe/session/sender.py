@@ -9,6 +9,7 @@ from ..protocol import (
     HEADER_SIZES,
     LARGEST_LENGTH,
     MAX_BATCH_FRAMES,
+    MAX_BATCH_PAYLOAD,
     Capability,
     CloseCode,
     ErrorCode,
@@ -127,7 +128,7 @@ class Sender:
             urgent = self._queue.pop_urgent()
             return None if urgent is None else self._sent_alone(urgent, now)
         if self.settings.live_seconds < inf:
-            self.counters.dropped += self._queue.expire(now - self.settings.live_seconds)
+            self._expire(now)
         if (lost := self._queue.pop_loss()) is not None:
             return self._loss_notice(*lost, now)
         outgoing = self._queue.peek()
@@ -384,12 +385,19 @@ class Sender:
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
 
+    def _expire(self, now: float) -> None:
+        """Drop data that has waited for too long."""
+        if expired := self._queue.expire(now - self.settings.live_seconds):
+            self.counters.dropped += expired
+            self.counters.expired += expired
+
     def _next_fragment(self, now: float) -> bytes:
         """The next fragment of the data that is sent next."""
         outgoing, fragment, is_last = self._queue.pop_fragment(self.settings.fragment_bytes)
         self._room -= len(fragment)
         self._sent_at = now
         self.counters.sent_bytes += len(fragment)
+        self.counters.fragments_sent += 1
         if is_last:
             self.counters.sent[outgoing.type] += 1
             if outgoing.acknowledged:
@@ -410,8 +418,10 @@ class Sender:
         frames = [first.frame]
         settings = self.settings
         room = settings.batch_bytes - first.nbytes
+        unpacked_room = MAX_BATCH_PAYLOAD
         while (following := self._queue.peek()) and following.nbytes <= room and len(frames) < MAX_BATCH_FRAMES:
-            if following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
+            unpacked_room -= following.weight
+            if unpacked_room < 0 or following.deflated or (self._queue.losses and following.tier >= Tier.LIVE):
                 break  # the notice about dropped frames has to be sent before
             if following.nbytes > self._cut_above and following.divisible:
                 break  # a fragment is sent alone

@@ -27,6 +27,7 @@ from ..errors import (
     InvalidProtocolVersion,
     MessageTooLarge,
     ProtocolError,
+    forget_where,
 )
 from ..messages import check_received
 from ..messages.rules import is_integer, shown
@@ -64,7 +65,7 @@ from .events import (
     VersionChecked,
 )
 from .frame_reader import FrameReader, is_opening
-from .meter import BudgetExceeded, Decoded, FrameMeter, forget_where, too_much
+from .meter import BudgetExceeded, Decoded, FrameMeter, too_much
 from .negotiation import implied, usable
 from .rate_limit import ErrorBudget
 from .reassembly import Reassembly, incomplete, is_fragment
@@ -561,6 +562,7 @@ class Session(Sender, ABC):
             self._reassembly.refuse(header)
             self._handle_bad_message(error, header, nbytes, now, events)
             return None
+        self.counters.fragments_received += 1
         if added.lost is not None:
             fault = incomplete(added.lost, "another one of its class has begun")
             self._handle_bad_message(fault, added.lost.header, nbytes, now, events)

@@ -27,6 +27,9 @@ from ..protocol import (
 
 MiB: Final = 1024 * 1024
 
+LONGEST_LINGER: Final = 1.0
+"""Longest time in seconds for which LIVE frames may wait for others."""
+
 REMEMBERED: Final = 1024
 """Number of timestamps that a receiver remembers to recognize messages that are sent again: of messages that the
 application works on, and as many of acknowledged ones. So at most as many messages may be unacknowledged at once."""
@@ -104,6 +107,10 @@ class Settings:
         queue_frames: maximum number of frames that wait to be sent.
         queue_bytes: maximum number of bytes that wait to be sent, in addition to one frame that alone exceeds this.
         batch_bytes: maximum size of a batch: several frames in one WebSocket message, for peers that support it.
+        linger: seconds for which a server lets small LIVE frames wait for others, to send them in one message to peers
+            that support batches; a few milliseconds save most of the work for viewers of many streams. Alerts and
+            control messages do not wait. 0 sends each frame at once. Links that can only be awaited send batches of
+            what is queued instead.
         live_seconds: seconds after which waiting data of version 4 is dropped, and the peer told, so that a viewer that
             was cut off for a while sees the present at once; infinity for never. Templates, messages that need an
             acknowledgement and the class BULK are not dropped.
@@ -132,6 +139,7 @@ class Settings:
     queue_frames: int = 1024
     queue_bytes: int = 4 * MiB
     batch_bytes: int = 64 * 1024
+    linger: float = 0.0
     live_seconds: float = 5.0
     fragment_bytes: int = FRAGMENT_SIZE
     rate_limit: RateLimit | None = None
@@ -194,6 +202,8 @@ class Settings:
 
     def _check_classes(self) -> None:
         """Check how messages of version 4 wait and are cut."""
+        if not 0 <= self.linger <= LONGEST_LINGER:
+            raise ValueError(f"linger is from 0 to {LONGEST_LINGER} seconds, not {self.linger}")
         if not self.live_seconds > 0:
             raise ValueError(f"live_seconds is a number above 0, not {self.live_seconds}")
         if not LEAST_FRAGMENT <= self.fragment_bytes <= LARGEST_LENGTH:

@@ -6,7 +6,8 @@
 --
 -- It makes the receiver's checks 1 to 10, 13 and 14, and of check 11 whether the payload is one well-formed MessagePack
 -- value. What the wrappers of arrays, dates and UUIDs may hold (check 11), and which fields a message needs (check 12),
--- only "ecgframe inspect" judges. Of a record of version 4 it shows the header, and looks up no template.
+-- only "ecgframe inspect" judges. Of a record of version 4 it shows the header, and looks up no template. Of a fragment it
+-- shows which bytes of the message it has; it does not put fragments together.
 
 -- Tables of the protocol, generated --
 
@@ -21,6 +22,8 @@ local FORM_ALGORITHM = @FORM_ALGORITHM@
 local FORM_RECORD = @FORM_RECORD@
 local FORM_BULK = @FORM_BULK@
 local RECORD_HEADER = @RECORD_HEADER@ -- bytes
+local FRAGMENT_HEADER = @FRAGMENT_HEADER@ -- bytes
+local LEAST_FRAGMENT = @LEAST_FRAGMENT@ -- bytes of a piece that is not the last
 local FLAGS = @FLAGS@ -- bit, name, first version
 local CODES = @CODES@
 local CLOSING = @CLOSING@ -- the last check behind which a receiver closes
@@ -67,6 +70,9 @@ fields.record_filter = ProtoField.uint8("ecgframe.record.filter", "Filter", base
 fields.record_options = ProtoField.uint8("ecgframe.record.options", "Options", base.HEX)
 fields.record_count = ProtoField.uint32("ecgframe.record.count", "Samples of each lead", base.DEC)
 fields.record_time = ProtoField.int64("ecgframe.record.time_us", "Time of the first sample in microseconds", base.DEC)
+fields.fragment_total = ProtoField.uint32("ecgframe.fragment.total", "Bytes of the whole payload", base.DEC)
+fields.fragment_offset = ProtoField.uint32("ecgframe.fragment.offset", "Offset of the piece", base.DEC)
+fields.fragment_bytes = ProtoField.uint32("ecgframe.fragment.bytes", "Bytes of the piece", base.DEC)
 fields.payload = ProtoField.bytes("ecgframe.payload", "Payload")
 fields.inflated = ProtoField.uint32("ecgframe.inflated", "Bytes of the payload, inflated", base.DEC)
 fields.error = ProtoField.uint16("ecgframe.error", "A receiver answers", base.HEX, CODES)
@@ -89,7 +95,7 @@ ecgframe.experts = {
   fault("type", "Unknown message type", expert.group.PROTOCOL),
   fault("flags", "A flag that the version lacks", expert.group.PROTOCOL),
   fault("form", "Form, stream and sequence do not fit the message", expert.group.PROTOCOL),
-  fault("fragment", "A piece of a message; pieces are not put together", expert.group.UNDECODED),
+  fault("fragment", "An invalid fragment of a message", expert.group.MALFORMED),
   fault("encrypted", "Encrypted, and no cipher is defined", expert.group.UNDECODED),
   fault("signed", "Signed, and signatures are not verified", expert.group.UNDECODED),
   fault("inflate", "The payload does not inflate", expert.group.MALFORMED),
@@ -392,6 +398,22 @@ local function inflated(range)
 end
 
 -- Gives the bytes that the frame takes; all that is left where nobody knows where the next one begins.
+-- Adds the fields of a fragment. Returns what is wrong with it; nil if nothing is.
+local function add_fragment(item, payload, kind, name, info)
+  local length = payload and payload:len() or 0
+  if not STREAM_TYPES[kind] then return name .. " is never cut" end
+  if length < FRAGMENT_HEADER then return "A fragment of " .. length .. " bytes; it has at least " .. FRAGMENT_HEADER end
+  local total, offset, bytes = payload(0, 4):uint(), payload(4, 4):uint(), length - FRAGMENT_HEADER
+  item:add(fields.fragment_total, payload(0, 4))
+  item:add(fields.fragment_offset, payload(4, 4))
+  item:add(fields.fragment_bytes, payload(0, 0), bytes):set_generated()
+  info.name = string.format("%s (from byte %d of %d)", name, offset, total)
+  if bytes == 0 or offset + bytes > total then return "A piece of " .. bytes .. " bytes at byte " .. offset .. " of " .. total end
+  if bytes < LEAST_FRAGMENT and offset + bytes < total then
+    return "A piece of " .. bytes .. " bytes; one that is not the last has at least " .. LEAST_FRAGMENT
+  end
+end
+
 local function dissect_frame(tvb, tree, number, info)
   local left = tvb:len()
   local version = tvb(0, 1):uint()
@@ -480,7 +502,8 @@ local function dissect_frame(tvb, tree, number, info)
   if not good then
     refuse(item, at("checksum"), "checksum", 0x101, 7, string.format("The payload's CRC-32 is 0x%08x, the header says 0x%08x", found, at("checksum"):uint()))
   elseif sequence and info.has(bits, "FRAGMENT") then
-    refuse(item, at("flags"), "fragment", 0x200, 13, "A piece of a message; pieces are not put together")
+    local words = add_fragment(item, payload, kind, name, info)
+    if words then refuse(item, payload or at("flags"), "fragment", 0x200, 13, words) end
   elseif info.has(bits, "ENCRYPTED") then
     refuse(item, at("flags"), "encrypted", 0x202, 8, "The payload is encrypted, and no cipher is defined")
   elseif sequence and info.has(bits, "SIGNED") then

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._core import Header, crc32, flatten, message_of
 from ..codec import Codec, Message
 from ..compression import HIGHEST_RATIO, inflate
-from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError
+from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError, forget_where
 from ..messages import check_received
 from ..messages.template_rules import check_size as check_template_size
 from ..protocol import (
@@ -33,6 +33,7 @@ from .budget import WORK_PER_FRAME, WORK_PER_RECORD, unlimited
 from .key_blanking import blank_keys, may_have_keys
 from .observation import Delivery, Origin
 from .sealed_frames import SealedFrames
+from .seen_fragments import Fragment, SeenFragments
 from .seen_templates import SeenTemplates
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ _WHOLE: Final = {
 # Integers, because arithmetic on enum members is slow.
 _COMPRESSED, _ENCRYPTED = int(Flag.COMPRESSED), int(Flag.ENCRYPTED)
 _RECORD, _ALGORITHM = int(Form.RECORD), int(Form.ALGORITHM)
+_FRAGMENT = int(Flag.FRAGMENT)
 _BEYOND_READING = int(Flag.FRAGMENT | Flag.SIGNED)
 
 _TYPE_NAMES: Final = {int(member): member.name for member in MessageType}
@@ -75,11 +77,12 @@ class Examined:
         offset: byte of the file, or of the WebSocket message, at which the frame begins.
         octets: header and payload as sent; if the end of a broken frame is unknown, the rest of the message.
         fields: fields of the header by name, as far as they are present.
-        message: the decoded message; None for a broken frame.
+        message: the decoded message; None for a broken frame. The last fragment of a message has the whole message.
         error: the error for which a receiver would reject the frame; None for a valid frame.
         checksum: CRC-32 of the payload; None if the payload is incomplete.
         is_text: whether the frame came in a text message.
         unread: why the payload was not unpacked although header and checksum are valid; None if it was.
+        fragment: which bytes of its message a fragment has; None for other frames.
     """
 
     number: int
@@ -92,6 +95,7 @@ class Examined:
     checksum: int | None
     is_text: bool = False
     unread: str | None = None
+    fragment: Fragment | None = None
 
     @property
     def type_name(self) -> str:
@@ -204,6 +208,7 @@ class Examiner:
         self._validate = validate
         self._count = 0
         self._templates = SeenTemplates(self.sealed.opened_or_not)
+        self._fragments = SeenFragments(max_payload)
 
     def examine(self, delivery: Delivery) -> Iterator[Examined]:
         """Yield the frames of a message, up to the first broken frame whose end is unknown.
@@ -251,39 +256,45 @@ class Examiner:
         """Decode the frame at the offset."""
         octets = delivery.octets
         frame = None
+        fragment: Fragment | None = None
         before = self._templates.work
         try:
             header = self._header(flat, octets, offset)
             stop = offset + header.size + header.length
             frame = octets if not offset and stop >= len(octets) else octets[offset:stop]
+            whole = frame
+            if frame is octets and header.version >= 4 and header.bits & _FRAGMENT:
+                self.budget.work += WORK_PER_FRAME
+                fragment, joined = self._fragments.add(delivery.origin, frame, header)
+                if joined is None:
+                    return self._examined(delivery, offset, frame, fragment=fragment)
+                whole, header = joined, flatten(joined).header_at(0, self._max_payload)
             is_sealed = bool(header.bits & _ENCRYPTED)
-            travelled = frame
             if is_sealed:
-                opened = self.sealed.open(frame)
+                opened = self.sealed.open(whole)
                 if isinstance(opened, str):
                     self.budget.work += WORK_PER_FRAME
-                    return self._examined(delivery, offset, travelled, unread=opened)
-                frame = opened
-                header = flatten(frame).header_at(0, self._max_payload)
+                    return self._examined(delivery, offset, frame, unread=opened, fragment=fragment)
+                whole, header = opened, flatten(opened).header_at(0, self._max_payload)
             if header.form_bits & _RECORD and not _is_beyond_reading(header):
                 self.budget.work += WORK_PER_RECORD
-                message, unread = self._record(frame, delivery.origin)
+                message, unread = self._record(whole, delivery.origin)
             else:
                 self.budget.work += WORK_PER_FRAME
-                message, unread = self._message(frame, header)
+                message, unread = self._message(whole, header)
             if message is not None and (self._validate or message.type not in DATA_TYPES):
                 message.data = check_received(message.type, message.data, message.version)
             if message is not None and is_sealed:
                 self.sealed.check(message.data, header.version if header.stream_id else 3)
             if message is not None:
-                self._templates.note(frame, message, delivery.origin)
-            frame = travelled
+                self._templates.note(whole, message, delivery.origin)
         except ProtocolError as error:
+            forget_where(error)
             rest = octets[offset:] if frame is None or is_fatal(error) else octets[offset:stop]
             return self._examined(delivery, offset, rest, error=error)
         finally:
             self.budget.work += self._templates.work - before
-        return self._examined(delivery, offset, frame, message, unread=unread)
+        return self._examined(delivery, offset, frame, message, unread=unread, fragment=fragment)
 
     def _header(self, flat: FlatBuffer, octets: bytes, offset: int) -> Header:
         """Read the header at the offset. The offset of an error is relative to the frame."""
@@ -357,6 +368,7 @@ class Examiner:
         *,
         error: ProtocolError | None = None,
         unread: str | None = None,
+        fragment: Fragment | None = None,
     ) -> Examined:
         self._count += 1
         fields = {} if delivery.is_text else header_fields(octets)
@@ -371,6 +383,7 @@ class Examiner:
             checksum=_checksum(octets, fields, error),
             is_text=delivery.is_text,
             unread=unread,
+            fragment=fragment,
         )
 
 

@@ -172,6 +172,8 @@ class Performance:
         encoded: rate at which published messages are encoded.
         queues: frames and bytes in the send queues: in all of them, and in the longest.
         dropped: rate of dropped frames.
+        expired: rate of those that had waited for too long.
+        fragments: rates of fragments of messages, by direction.
         resent: rate of messages that were sent again for lack of an acknowledgement.
         undelivered: rate of messages that were never acknowledged.
         compression: compressed size as a share of the uncompressed size, by direction, if anything was compressed.
@@ -202,6 +204,8 @@ class Performance:
     memory: int | None = None
     processor: float | None = None
     totals: dict[str, int] = field(default_factory=dict)
+    expired: float = 0.0
+    fragments: dict[str, float] = field(default_factory=dict)
 
 
 def between(before: Reading, after: Reading) -> Performance:
@@ -231,6 +235,8 @@ def between(before: Reading, after: Reading) -> Performance:
         dropped=rate("frames_dropped_total"),
         resent=rate("messages_resent_total"),
         undelivered=rate("messages_undelivered_total"),
+        expired=rate("frames_expired_total"),
+        fragments={direction: rate("fragments_total", direction=direction) for direction in directions},
         compression=after.by("direction", "compression_ratio"),
         errors={direction: _counts(after.by("code", f"errors_{direction}_total")) for direction in directions},
         latency=dict(_spreads(before, after, "processing_seconds", "stage")),

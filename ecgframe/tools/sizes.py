@@ -201,16 +201,21 @@ class SizeAnalysis:
         types: the measurements by message type.
         broken: number of broken frames.
         unread: number of frames whose payload was not unpacked.
+        fragments: number of fragments, whose messages are not measured.
     """
 
     def __init__(self) -> None:
         self.types: dict[MessageType, TypeSizes] = {}
         self.broken = 0
         self.unread = 0
+        self.fragments = 0
 
     def add(self, frame: Examined) -> None:
         """Measure a frame."""
         message = frame.message
+        if frame.fragment is not None and frame.error is None:
+            self.fragments += 1
+            return
         if message is None:
             self.broken += frame.unread is None
             self.unread += frame.unread is not None

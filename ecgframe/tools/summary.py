@@ -124,7 +124,7 @@ class Summary:
             self.add_error(frame.error, f"frame {frame.number}", len(frame.octets))
             return
         fields, message = frame.fields, frame.message
-        self.unread += message is None
+        self.unread += message is None and frame.fragment is None
         kind = self._types[fields["type"]] or self._begin(fields["type"])
         kind.frames += 1
         kind.nbytes += len(frame.octets)

@@ -151,6 +151,13 @@ def test_what_is_not_well_stands_out():
     assert "size, received" not in shown
 
 
+def test_fragments_and_what_waited_too_long_are_shown_where_there_are_any():
+    shown = printed(performance(expired=2.5, fragments={"sent": 40.0, "received": 0.0}), 140)
+    assert "3.0 frames/s now, 2.5 of them had waited too long, 30 in all" in shown
+    assert "40.0/s sent, 0.0/s received" in shown
+    assert "fragments" not in printed(performance(), 140)
+
+
 def test_a_narrow_terminal_hides_nothing():
     codes = {f"0x{code:x}": 1_000 + code for code in (*range(0x100, 0x105), *range(0x200, 0x205))}
     shown = printed(performance(errors={"sent": codes, "received": codes}), 80)

@@ -19,6 +19,7 @@ import twin
 import ecgframe
 from ecgframe import Codec, ProtocolError
 from ecgframe.messages.templates import Template
+from ecgframe.protocol import HEADER_SIZES
 from ecgframe.tools import ToolError
 from ecgframe.tools.budget import Budget
 from ecgframe.tools.capture.pcap import read_capture
@@ -36,7 +37,6 @@ ARRAYS = Codec(max_payload=LIMIT, numeric_lists="ndarray", validate=True)
 # Whatever was read from LIMIT bytes it can write: in binary form no array needs more levels than it was read from.
 PACKER = Codec(max_payload=LIMIT * 16, ndarray="binary")
 LENGTH_AND_CHECKSUM = Struct(">II")
-HEADER_SIZES = {1: 11, 2: 11, 3: 19}
 
 
 class Wrong(AssertionError):
@@ -257,17 +257,17 @@ def plain_package() -> object:
 def round_trip(data: bytes) -> None:
     """An object built after the bytes is refused by the encoder, or arrives equal, whatever the form and the room."""
     builder = Builder(data)
-    version, form, room = builder.among((1, 2, 3)), builder.among(("list", "binary")), builder.byte()
+    version, form, room = builder.among((1, 2, 3, 4)), builder.among(("list", "binary")), builder.byte()
     value = builder.value(0)
     codec = Codec(version=version, ndarray=form, max_payload=LIMIT)
     try:
-        frame = codec.encode(0x11, value, timestamp=7 if version == 3 else None)
+        frame = codec.encode(0x11, value, timestamp=7 if version >= 3 else None)
     except (TypeError, ValueError, OverflowError, ProtocolError):
         return
     _must_come_back(_as_received(value), codec.decode(frame).data)
     buffer = bytearray(room * 8)
     with suppress(BufferError):
-        size = codec.encode_into(buffer, 3, 0x11, value, timestamp=7 if version == 3 else None)
+        size = codec.encode_into(buffer, 3, 0x11, value, timestamp=7 if version >= 3 else None)
         if buffer[3 : 3 + size] != frame and not frame[2] & 1:  # a deflated frame may be deflated otherwise
             raise Wrong("encode_into wrote another frame than encode")
         if any(buffer[:3]):

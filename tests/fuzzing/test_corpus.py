@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import oracle
 import pytest
-from fuzzing import targets
+from fuzzing import seeds, targets
 from fuzzing.corpus import read
 
 import ecgframe
@@ -23,6 +24,28 @@ def test_the_kept_inputs(name):
         except BaseException as error:
             error.add_note(f"{name}: {data.hex()}")
             raise
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("twins", "sizes") else ()) for name in targets.TARGETS],
+)
+def test_the_inputs_to_start_with(name):
+    if name == "twins" and not ecgframe.accelerated:
+        pytest.skip("there is but one core here")
+    for data in seeds.of(name):
+        try:
+            targets.TARGETS[name](data)
+        except BaseException as error:
+            error.add_note(f"{name}: {data.hex()}")
+            raise
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_frames_of_every_version_are_sealed(version):
+    frame = oracle.frame(version, 0x11, 0, oracle.pack("a text"), 7)
+    damaged = frame[:3] + bytes(8) + frame[11:]
+    assert targets.sealed(damaged) == frame
 
 
 class Broken:

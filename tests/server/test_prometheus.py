@@ -37,6 +37,7 @@ class Counted:
         server_stats.acknowledged, server_stats.encoded = 14, 20
         server_stats.keys_handed_out = 31
         server_stats.counters.sealed.update({"passed": 32})
+        server_stats.counters.expired, server_stats.counters.fragments_sent = 6, 640
         server_stats.before, server_stats.after, server_stats.deflated = 8000, 2000, 5
         for nbytes in (20, 700, 700, 1 << 25):
             server_stats.sent_sizes.observe(nbytes)
@@ -104,6 +105,9 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_on_their_way_bytes",): 0,
         ("ecgframe_connections_held",): 0,
         ("ecgframe_frames_dropped_total",): 11,
+        ("ecgframe_frames_expired_total",): 6,
+        ("ecgframe_fragments_total", "sent"): 640,
+        ("ecgframe_fragments_total", "received"): 0,
         ("ecgframe_messages_resent_total",): 12,
         ("ecgframe_messages_undelivered_total",): 13,
         ("ecgframe_messages_acknowledged_total",): 14,

@@ -2,13 +2,15 @@
 
 import random
 
+import numpy as np
 import oracle
 import pytest
 from session.conversation import Conversation, server
 
 from ecgframe import MessageType
-from ecgframe.protocol import MAX_BATCH_FRAMES, MAX_BATCH_PAYLOAD, Capability
-from ecgframe.session import FrameRefused, Received
+from ecgframe.messages.templates import Template
+from ecgframe.protocol import MAX_BATCH_FRAMES, MAX_BATCH_PAYLOAD, Capability, Form
+from ecgframe.session import FrameRefused, Received, StreamPosition, encode_outgoing
 from ecgframe.session.settings import EVERYTHING
 
 T = oracle.TYPES
@@ -152,3 +154,29 @@ def test_no_more_than_so_many_frames_are_read():
     assert len(theirs.told(Received)) == 2 * MAX_BATCH_FRAMES
     assert [event.error.code for event in theirs.told(FrameRefused)] == [0x102]
     assert theirs.session.closing.code == 1009
+
+
+def test_records_that_stand_for_many_samples_are_not_all_in_one_batch():
+    """Flat lines: 2 KB stand for 60,000 samples, which count 8 bytes each at the receiver."""
+    talk = Conversation({"versions": (1, 2, 3, 4)}, {"versions": (1, 2, 3, 4)})
+    template = Template(1, "ecg/1", "int16", 12, {})
+    talk.client.session._reader.book.bind(7, "ecg/1", 5)
+    talk.client.session._reader.book.add(7, template.payload)
+    payload = template.encode(np.zeros((12, 5000), "int16"), 0, None, delta=True)
+    assert len(payload) < 2500
+    settings = talk.server.session.settings
+    for n in range(1, 31):
+        position = StreamPosition(7, n, Form.RECORD)
+        talk.server.session.enqueue(
+            encode_outgoing(
+                talk.server.session.encoding,
+                MessageType.ECG_DATA,
+                payload,
+                timestamp=n,
+                settings=settings,
+                position=position,
+            )
+        )
+    talk.talk()
+    assert [event.error for event in talk.client.told(FrameRefused)] == []
+    assert len(talk.client.told(Received)) == 30

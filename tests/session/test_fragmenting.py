@@ -246,6 +246,9 @@ def test_it_is_counted_once():
     messages = talk.server.says()
     assert talk.server.session.counters.sent[FEATURES] == 1
     assert talk.server.session.counters.sent_bytes - before == sum(map(len, messages))
+    talk.client.hears(*messages)
+    assert talk.client.session.counters.received[FEATURES] == 1
+    assert talk.server.session.counters.fragments_sent == talk.client.session.counters.fragments_received == 4
 
 
 # --- small ones ---

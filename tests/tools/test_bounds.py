@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sys
@@ -232,6 +233,42 @@ def test_inflating_has_an_allowance():
     assert any(one.text.startswith("not read from here on: ") for one in remarks)
     assert remarks[-1].text.endswith("bytes of this side were skipped, as noted above")
     assert remarks[-1].origin.from_server is True
+
+
+def peak(work):
+    """Return the most memory of Python's objects meanwhile, in MiB. Nothing is left to the garbage collector."""
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1] / MIB
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+def test_messages_of_one_packet_are_inflated_one_by_one():
+    def work(count):
+        octets = spoken(message(squeezed("zeros", 2 * MIB), deflated=True) * count, 1 << 20, deflate=True)
+        return peak(lambda: [len(one.octets) for one in read_capture(io.BytesIO(octets)) if isinstance(one, Delivery)])
+
+    assert work(24) < work(4) + 2
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [bytes(MIB), frame(b"\x78\x9c" + bytes(MIB), flags=1), frame(b"\xc1" * MIB, kind=0x11)],
+    ids=["version", "stream", "value"],
+)
+def test_broken_messages_are_let_go_at_once(octets):
+    def work(count):
+        examiner = Examiner()
+        for number in range(count):
+            [found] = examiner.examine(Delivery(octets[:-1] + bytes([number])))
+            assert found.error is not None
+
+    assert peak(lambda: work(24)) < peak(lambda: work(4)) + 2
 
 
 def test_a_message_that_inflates_past_the_limit_ends_its_side(monkeypatch):
@@ -544,6 +581,15 @@ def test_a_first_message_of_many_values_is_not_unpacked_to_be_replayed():
 
 
 # --- logs of errors ---
+
+
+def test_lines_without_a_code_are_not_parsed(tmp_path, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(error_report.json, "loads", lambda text: parsed.append(text) or {"code": 257})
+    path = tmp_path / "errors.jsonl"
+    path.write_text('00\n#\n{x}\n{"check": 7}\n{"code": 257}\n')
+    assert error_report.read_error_log(path).strangers == 4
+    assert parsed == ['{"code": 257}\n']
 
 
 def test_a_log_of_any_codes_and_peers_is_bounded(tmp_path, monkeypatch):

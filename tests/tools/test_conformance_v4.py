@@ -12,7 +12,7 @@ from running import run
 from tools import broken_servers
 from tools.broken_servers import STREAM
 
-from ecgframe import Codec, MessageType, ProtocolError, connect, decode, encode
+from ecgframe import Codec, Flag, MessageType, ProtocolError, connect, decode, encode
 from ecgframe.client import ConnectionLost
 from ecgframe.protocol import VERSIONS, Form
 from ecgframe.server import WebSocketBinaryHandler
@@ -136,8 +136,16 @@ def taking_every_epoch():
     }
 
 
+def without_fragments(octets):
+    return None if octets[0] == 4 and octets[2] & Flag.FRAGMENT else octets
+
+
 ACK, SUBSCRIBE = MessageType.SUBSCRIPTION_ACK, MessageType.SUBSCRIBE
 BROKEN_SERVERS = {
+    "ignores fragments": (
+        "14.19",
+        {"incoming": lambda octets: None if octets[0] == 4 and octets[2] & 0x20 else octets},
+    ),
     "talks in version 3 all the same": ("14.1", {"outgoing": of_type(PONG, in_version_3)}),
     "takes version 4 before it is agreed": ("14.2", {"incoming": of_type(PING, swallow)}),
     "binds to who chose version 3": ("14.3", {"outgoing": field(ACK, id=lambda told: 1)}),
@@ -176,7 +184,7 @@ def test_the_handler_passes_all():
 
     results = run(talk())
     assert [(one.case.number, one.reason) for one in results if one.verdict is not Verdict.PASSED] == []
-    assert len(results) == 18
+    assert len(results) == 19
 
 
 def test_a_server_of_versions_1_to_3_is_not_asked():
@@ -259,7 +267,7 @@ def spoilt_client(answer):
             try:
                 async for octets in websocket:
                     if octets[1] == OFFER:
-                        choice = {"version": 4, "capabilities": ["ack", "priority", "templates", "delta"]}
+                        choice = {"version": 4, "capabilities": ["ack", "priority", "templates", "delta", "fragments"]}
                         await websocket.send(encode(OFFER, choice, **{"version": 1}))
                         await websocket.send(codec.encode(SUBSCRIBE, {"stream": STREAM}))
                     else:
@@ -302,6 +310,10 @@ BROKEN_CLIENTS = {
     "takes half an answer": ("6.8", spoilt_client(acknowledging)),
     "takes any id": ("6.9", spoilt_client(acknowledging)),
     "takes any form": ("6.11", spoilt_client(acknowledging)),
+    "puts nothing together": ("6.18", spoilt_client(acknowledging)),
+    "takes alerts last": ("6.19", spoilt_client(refusing)),
+    "does not miss a fragment": ("6.20", spoilt_client(acknowledging)),
+    "takes any fragment": ("6.21", spoilt_client(acknowledging)),
     "refuses what it had": ("6.16", spoilt_client(refusing)),
 }
 

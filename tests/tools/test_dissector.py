@@ -175,6 +175,30 @@ def test_masks_fragments_and_deflate(tshark, tmp_path):
     assert "".join(line["ecgframe.error"] for line in tshark.frames(path)) == "0x01010x0200"
 
 
+def test_fragments(tshark, tmp_path):
+    """Which bytes of the message a fragment has; an error only where the fragment alone is invalid."""
+    cases = json.loads((VECTORS / "v4-fragments.json").read_text())
+    named = {one["name"]: [bytes.fromhex(octets) for octets in one["frames"]] for one in cases}
+    invalid = ["no piece", "no total", "more than the total", "a payload of 0 bytes", "a payload of 7 bytes"]
+    invalid += ["of a control message, PING", "the worked fragments"]
+    connection = Connection().open()
+    for octets in named["three pieces, the last one short"]:
+        connection.send(octets)
+    for name in invalid:
+        connection.send(named[name][0])
+    path = tmp_path / "fragments.pcap"
+    path.write_bytes(capture(connection.packets))
+    names = ["fragment.total", "fragment.offset", "fragment.bytes", "error.check"]
+    wanted = [word for name in names for word in ("-e", f"ecgframe.{name}")]
+    lines = [line.split("\t") for line in tshark.run(path, "-Y", "ecgframe", "-T", "fields", *wanted).splitlines()]
+    assert lines[:3] == [
+        ["3000", offset, size, ""] for offset, size in (("0", "1024"), ("1024", "1024"), ("2048", "952"))
+    ]
+    assert [line[3] for line in lines[3:]] == ["13"] * len(invalid)
+    columns = tshark.run(path, "-Y", "ecgframe", "-T", "fields", "-e", "_ws.col.Info").splitlines()
+    assert columns[1] == "FEATURE_DATA (from byte 1024 of 3000) #7/1"
+
+
 def test_faults_are_expert_infos_that_can_be_filtered(tshark, tmp_path):
     ping = encode(MessageType.PING, {"n": 1}, version=1)
     faults = {

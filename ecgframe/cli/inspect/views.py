@@ -22,6 +22,7 @@ from ..formats import duration, size
 if TYPE_CHECKING:
     from ...errors import ProtocolError
     from ...tools.observation import Origin, Remark
+    from ...tools.seen_fragments import Fragment
     from ...tools.summary import Summary
     from ..console import Terminal
 
@@ -87,7 +88,10 @@ class FrameTexts(FrameView):
                 self._print(Text("    ").append_text(line))
         if frame.error is not None:
             self._print(Text.assemble("    ", (_verdict(frame.error), "bold red")))
-        elif frame.message is not None:
+            return
+        if frame.fragment is not None:
+            self._print(Text(f"    {_piece(frame.fragment)}", style="dim"))
+        if frame.message is not None:
             for line in _payload_lines(frame.message.data):
                 self._print(Text("    ").append_text(line))
         elif frame.unread is not None:
@@ -167,7 +171,9 @@ def _sizes(frame: Examined, length: int) -> str:
     message = frame.message
     if len(frame.payload) < length:
         return f"{length:,} of which {len(frame.payload):,} are present"
-    return f"{length:,} inflated {message.nbytes:,}" if message and message.nbytes != length else f"{length:,}"
+    if message is None or message.nbytes == length or frame.fragment is not None:
+        return f"{length:,}"
+    return f"{length:,} inflated {message.nbytes:,}"
 
 
 def _checksum(frame: Examined, value: int) -> Text:
@@ -200,6 +206,13 @@ def consequence(error: ProtocolError) -> str:
         return "the frame is lost, the connection goes on"
     code = CloseCode.TOO_LARGE if error.code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR
     return f"the connection is closed with {int(code)}"
+
+
+def _piece(fragment: Fragment) -> str:
+    """Return which bytes of its message a fragment has."""
+    end = fragment.offset + fragment.nbytes
+    words = f"fragment: bytes {fragment.offset:,} to {end:,} of {fragment.total:,}"
+    return f"{words}; the whole message:" if end == fragment.total else words
 
 
 def _payload_lines(data: Any) -> Iterator[Text]:
@@ -266,6 +279,8 @@ class FrameLines(FrameView):
         }
         if frame.unread is not None:
             fields["unread"] = frame.unread
+        if frame.fragment is not None:
+            fields["fragment"] = frame.fragment._asdict()
         if self._as_hex:
             fields["hex"] = frame.octets.hex()
         print_json(fields)

@@ -88,6 +88,8 @@ def measure_sizes(
         say(f"note: {sealed:,} sealed frames are left out; --keys opens them", err=True)
     if too_many := analysis.unread - sealed:
         say(f"note: {too_many:,} frames are left out: too many values for a source of this size", err=True)
+    if analysis.fragments:
+        say(f"note: {analysis.fragments:,} fragments of large messages are left out", err=True)
     if not analysis.types:
         raise SourceError(f"{text}: no valid frame in it; ecgframe inspect shows what is wrong")
     comparisons = analysis.compare()

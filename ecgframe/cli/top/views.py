@@ -43,10 +43,14 @@ def _state_lines(found: Performance) -> Iterator[tuple[str, Text]]:
     sent, received = (sum(found.messages[direction].values()) for direction in ("sent", "received"))
     yield "sent", Text(f"{sent:,.1f} messages/s, {size(found.nbytes['sent'])}/s, of {found.encoded:,.1f} encodings/s")
     yield "received", Text(f"{received:,.1f} messages/s, {size(found.nbytes['received'])}/s")
+    if any(found.fragments.values()):
+        rates = ", ".join(f"{rate:,.1f}/s {direction}" for direction, rate in found.fragments.items())
+        yield "fragments", Text(rates)
     queues = found.queues
     waiting = f"{queues['frames']:,} frames, {size(queues['bytes'])} wait; {queues['longest_frames']:,} in the longest"
     yield "queues", Text(waiting, "yellow" if queues["longest_frames"] > 100 else "")
-    lost = f"{found.dropped:,.1f} frames/s now, {found.totals.get('dropped', 0):,} in all"
+    waited = f", {found.expired:,.1f} of them had waited too long" if found.expired else ""
+    lost = f"{found.dropped:,.1f} frames/s now{waited}, {found.totals.get('dropped', 0):,} in all"
     yield "dropped", Text(lost, "bold red" if found.dropped else "")
     if found.resent or found.undelivered:
         yield "unacknowledged", Text(f"{found.resent:,.1f}/s sent again, {found.undelivered:,.1f}/s given up", "yellow")

@@ -31,8 +31,8 @@ WAITING_MESSAGES = 1
 """Received messages that wait for the handler; above this number the connection is not read."""
 
 LARGE = 4096
-"""Bytes of a message after which no further one is read until the next one is taken. Stopping and resuming takes as long
-as reading a small message."""
+"""Bytes of a message after which no further one is read until the next one is taken. To stop and resume reading takes
+as long as to read a small message."""
 
 _OPEN = websockets.State.OPEN
 

@@ -166,7 +166,7 @@ class _Connections:
 
     def _finish(self, followed: _Followed, time: float) -> Iterator[Observation]:
         self._not_websockets += followed.tap.is_websocket is not True
-        return iter(followed.tap.finish(time))
+        return followed.tap.finish(time)
 
     def _totals(self) -> Iterator[Remark]:
         others = self._not_websockets

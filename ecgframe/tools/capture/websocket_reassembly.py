@@ -84,6 +84,9 @@ class Bounds:
 class WebSocketReassembler:
     """Extracts the WebSocket messages of one TCP connection.
 
+    Messages are read one by one as they are asked for: those of one segment may inflate to any multiple of its size. So
+    ask for all of them before the next call.
+
     Args:
         client: address of the side that opened the connection.
         server: address of the other side.
@@ -108,26 +111,25 @@ class WebSocketReassembler:
         """Take a segment with SYN."""
         self._sides[from_server].direction.open(sequence)
 
-    def feed(self, from_server: bool, sequence: int, octets: bytes, time: float) -> list[Observation]:
-        """Take a segment with data, captured at ``time`` (Unix seconds); return the messages that it completes."""
+    def feed(self, from_server: bool, sequence: int, octets: bytes, time: float) -> Iterator[Observation]:
+        """Take a segment with data, captured at ``time`` (Unix seconds); yield the messages that it completes."""
         side = self._sides[from_server]
         return self._read(side, side.direction.feed(sequence, octets, time))
 
-    def acknowledge(self, from_server: bool, sequence: int, time: float) -> list[Observation]:
+    def acknowledge(self, from_server: bool, sequence: int, time: float) -> Iterator[Observation]:
         """Take an ACK: the sender has received everything that the other side sent before ``sequence``."""
         side = self._sides[not from_server]
         return self._read(side, side.direction.acknowledged(sequence, time))
 
-    def finish(self, time: float) -> list[Observation]:
-        """Return the remaining messages and remarks at the end of the capture."""
-        found = []
+    def finish(self, time: float) -> Iterator[Observation]:
+        """Yield the remaining messages and remarks at the end of the capture."""
         for side in self._sides:
-            found += self._read(side, side.direction.finish())
-            found += self._placed(side.rest(), side, time)
-        return found
+            yield from self._read(side, side.direction.finish())
+            yield from self._placed(side.rest(), side, time)
 
-    def _read(self, side: _Side, pieces: list[Piece]) -> list[Observation]:
-        return [one for piece in pieces for one in self._placed(side.read(piece), side, piece.time)]
+    def _read(self, side: _Side, pieces: list[Piece]) -> Iterator[Observation]:
+        for piece in pieces:
+            yield from self._placed(side.read(piece), side, piece.time)
 
     def _placed(self, found: Iterator[Observation], side: _Side, time: float) -> Iterator[Observation]:
         for one in found:

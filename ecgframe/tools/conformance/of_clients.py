@@ -25,6 +25,7 @@ from ...protocol import (
 from ...session import microseconds
 from .cases import Suite
 from .checks import NotApplicable, alike, require, told
+from .client_fragments import add_fragment_cases
 from .client_numbers import add_numbered_cases
 from .peer import ScriptedPeer
 from .server_frames import changed_payload, raw
@@ -354,3 +355,4 @@ async def _comes_back_from(peer: ScriptedPeer, stream: str, last: int) -> None:
 
 
 add_numbered_cases(CLIENTS, _agree)  # 6: version 4
+add_fragment_cases(CLIENTS, _agree)

@@ -8,6 +8,7 @@ from ...codec import Message
 from ...protocol import (
     DATA_TYPES,
     LARGEST_STREAM_ID,
+    LEAST_FRAGMENT,
     Capability,
     CloseCode,
     ErrorCode,
@@ -16,6 +17,7 @@ from ...protocol import (
     MessageType,
     RecordFilter,
 )
+from ...session.fragmenting import Fragments
 from .cases import Suite
 from .checks import NotApplicable, require
 from .server_streams import streaming
@@ -53,6 +55,7 @@ def add_numbered_cases(suite: Suite) -> None:
     suite.add("14.16", "Refused and closed: STREAM_TEMPLATE in version 3", _CHECKS, _refuses_old_template)
     suite.add("14.17", "A frame of an id that was never bound gets ERROR 0x200, or 0x203", _NUMBERS, _refuses_unbound)
     suite.add("14.18", "STREAM_TEMPLATE from a client gets ERROR 0x203", _NUMBERS, _refuses_openings)
+    suite.add("14.19", "A fragment without a beginning gets ERROR 0x200, or 0x203", "Fragments", _refuses_piece)
 
 
 async def _subscribe(peer: ScriptedPeer, *capabilities: str, **wish: Any) -> dict[str, Any]:
@@ -267,3 +270,12 @@ async def _refuses_openings(peer: ScriptedPeer) -> None:
     if not codes:
         raise NotApplicable("this client has the right to open streams")
     require(codes == [ErrorCode.PERMISSION_DENIED], f"the ERRORs are {[hex(code) for code in codes]}")
+
+
+async def _refuses_piece(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4)
+    frame = peer.frame(MessageType.FEATURE_DATA, {"features": {"n": 1}, "filling": bytes(3000)})
+    await peer.send(Fragments(frame, LEAST_FRAGMENT)[1])
+    codes = [message.data["code"] for message in await peer.still_there() if message.type is MessageType.ERROR]
+    allowed = ([ErrorCode.INVALID_DATA_FORMAT], [ErrorCode.PERMISSION_DENIED])
+    require(codes in allowed, f"the ERRORs are {[hex(code) for code in codes]}")

@@ -1,0 +1,187 @@
+"""LIVE frames that wait a moment for others, to leave in one message."""
+
+import asyncio
+
+import pytest
+from server.numbered_viewer import numbered_viewer
+from virtual_time import run_virtually
+
+from ecgframe import Flag, MessageType, decode_all
+from ecgframe.protocol import Capability
+from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server.lingering import LARGEST
+from ecgframe.session import Settings
+from ecgframe.session.settings import EVERYTHING, OF_VERSION_4
+
+ALL = (1, 2, 3, 4)
+ECG, FEATURES, ALERT = MessageType.ECG_DATA, MessageType.FEATURE_DATA, MessageType.ANOMALY_ALERT
+LINGER = 0.005
+
+
+def handled(course, linger=LINGER, **settings):
+    async def go():
+        loop = asyncio.get_running_loop()
+        handler = WebSocketBinaryHandler(
+            clock=lambda: 10**15 + round(loop.time() * 1e6),
+            settings=Settings(versions=ALL, linger=linger, compression=None, **settings),
+        )
+        async with handler:
+            await course(handler)
+
+    run_virtually(go())
+
+
+def written(viewer, since):
+    """The types of the frames in each message from one on."""
+    return [[frame.type for frame in decode_all(message)] for message in viewer.link.sent[since:]]
+
+
+async def publish(handler, *numbers, type=ECG, stream="ecg/1", size=10, **options):
+    for n in numbers:
+        await handler.publish(stream, type, {"n": n, "pad": bytes(size), "timestamp": 1.0}, **options)
+
+
+@pytest.mark.parametrize("versions", [(1, 2, 3), ALL])
+def test_frames_of_a_few_milliseconds_leave_in_one_message(versions):
+    async def course(handler):
+        async with numbered_viewer(handler, versions=versions) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            await asyncio.sleep(LINGER / 2)
+            await publish(handler, 3)
+            assert written(viewer, before) == []
+            await asyncio.sleep(LINGER)
+            assert written(viewer, before) == [[ECG] * 3]
+            await publish(handler, 4)
+            await asyncio.sleep(2 * LINGER)
+            assert written(viewer, before) == [[ECG] * 3, [ECG]]
+            viewer.talk()
+            assert [message.data["n"] for message in viewer.received] == [1, 2, 3, 4]
+
+    handled(course)
+
+
+def test_without_it_each_frame_leaves_at_once():
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            assert written(viewer, before) == [[ECG], [ECG]]
+
+    handled(course, linger=0.0)
+
+
+@pytest.mark.parametrize("what", ["alert", "priority", "control", "acknowledged", "large", "bulk"])
+def test_what_does_not_wait_takes_along_what_waits(what):
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            await viewer.subscribe("history")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            assert written(viewer, before) == []
+            if what == "alert":
+                await publish(handler, 3, type=ALERT)
+            elif what == "priority":
+                await publish(handler, 3, type=FEATURES, flags=Flag.PRIORITY)
+            elif what == "acknowledged":
+                await publish(handler, 3, flags=Flag.ACK_REQUIRED)
+            elif what == "large":
+                await publish(handler, 3, size=LARGEST)
+            elif what == "bulk":
+                await publish(handler, 3, stream="history", bulk=True)
+            else:
+                viewer.session.ping(0.0)
+                viewer.talk()
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+            found = written(viewer, before) if what != "large" else [[ECG, ECG], ["fragments"]]
+            assert found[0] == [ECG, ECG]
+            assert len(viewer.link.sent) >= before + 2
+            await asyncio.sleep(1)
+            viewer.talk()
+            if what != "control":
+                assert sorted(message.data["n"] for message in viewer.received) == [1, 2, 3]
+
+    handled(course)
+
+
+def test_a_peer_without_batches_gets_each_frame_at_once():
+    async def course(handler):
+        async with numbered_viewer(handler, capabilities=(EVERYTHING | OF_VERSION_4) - {Capability.BATCH}) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            assert written(viewer, before) == [[ECG], [ECG]]
+
+    handled(course)
+
+
+def test_what_waits_is_bounded():
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, *range(100), size=1000)
+            assert all(len(message) <= LARGEST for message in viewer.link.sent[before:])
+            await asyncio.sleep(1)
+            viewer.talk()
+            assert [message.data["n"] for message in viewer.received] == list(range(100))
+
+    handled(course)
+
+
+def test_viewers_of_the_same_streams_share_the_message():
+    async def course(handler):
+        async with numbered_viewer(handler) as one, numbered_viewer(handler) as two, numbered_viewer(handler) as other:
+            for viewer in (one, two):
+                await viewer.subscribe("ecg/1")
+                await viewer.subscribe("ecg/2")
+            await other.subscribe("ecg/2")
+            for n in range(3):
+                await publish(handler, n, stream="ecg/1")
+                await publish(handler, n, stream="ecg/2")
+            await asyncio.sleep(1)
+            assert one.link.sent[-1] is two.link.sent[-1]
+            assert written(other, -1) == [[ECG] * 3]
+
+    handled(course)
+
+
+def test_what_is_queued_keeps_its_order():
+    """The link takes nothing for a while, while frames wait and are queued."""
+
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            await publish(handler, 1, 2)
+            viewer.link.may_write.clear()
+            await publish(handler, 3, 4)
+            await asyncio.sleep(1)
+            viewer.link.may_write.set()
+            await publish(handler, 5, 6)
+            await asyncio.sleep(1)
+            viewer.talk()
+            assert [message.data["n"] for message in viewer.received] == [1, 2, 3, 4, 5, 6]
+
+    handled(course)
+
+
+def test_a_connection_that_ends_leaves_nothing_behind():
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            await publish(handler, 1)
+        before = len(viewer.link.sent)
+        await asyncio.sleep(1)
+        assert len(viewer.link.sent) == before
+
+    handled(course)
+
+
+def test_the_seconds_are_checked():
+    for seconds in (-0.001, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="linger is from 0 to"):
+            Settings(linger=seconds)
