@@ -72,6 +72,7 @@ __all__ = [
     "PreparedFrame",
     "RecordContent",
     "RecordTemplate",
+    "SealedPayload",
     "TemplateBook",
     "decode",
     "decode_all",
@@ -177,8 +178,23 @@ class PayloadSealer(Protocol):
         ...
 
 
+class SealedPayload(bytes):
+    """A sealed payload that is handed on unread, as ``Message.data``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"SealedPayload(<{len(self)} bytes>)"
+
+
 class PayloadOpener(Protocol):
-    """Opens the sealed payloads of a peer. A session has one if it reads sealed streams."""
+    """Opens the sealed payloads of a peer. A session has one if it reads sealed streams.
+
+    Attributes:
+        passes: whether sealed payloads are not opened: a message then has a ``SealedPayload`` as its data.
+    """
+
+    passes: bool
 
     def open(self, header: Header, payload: memoryview) -> Buffer:
         """Return the payload as it was before it was sealed.
@@ -1046,6 +1062,10 @@ class Codec:
             raise MessageTooLarge(
                 f"{header.length} bytes of payload, where the message has room for {room}", check=Check.INFLATED_LIMIT
             )
+        if opener is not None and header.bits & _ENCRYPTED and not header.bits & _FRAGMENT and opener.passes:
+            flat.check_sum(offset, header)
+            start = offset + header.size
+            return message_of(header, SealedPayload(flat.view(start, start + header.length)), header.length)
         if header.version >= 4 and (header.bits & _TRANSFORMED_IN_V4 or header.form_bits & _RECORD):
             return self._message_in_v4(flat, offset, header, room, meter, templates, batch, opener)
         if header.length > _LONGEST_TEMPLATE and header.type == _TEMPLATE and not header.bits & _ENCRYPTED:

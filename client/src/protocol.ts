@@ -347,6 +347,15 @@ export const MAX_HELD_BYTES = 4_194_304;
 /** Size of a record before its samples, in bytes, without NUMBERED and BOUND: template, filter, options, count, time. */
 export const RECORD_HEADER = 16;
 
+/** Bytes before the piece in a fragment: size of the whole payload, offset of the piece. */
+export const FRAGMENT_HEADER = 8;
+
+/** Minimum size of the piece in a fragment, in bytes. The last one of a message may be smaller. */
+export const LEAST_FRAGMENT = 1024;
+
+/** Default size of the pieces into which a payload is cut, in bytes. Payloads up to this size are sent whole. */
+export const FRAGMENT_SIZE = 16_384;
+
 /** Payloads up to this size in bytes are sent uncompressed. */
 export const COMPRESSION_THRESHOLD = 1024;
 

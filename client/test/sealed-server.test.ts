@@ -1,6 +1,15 @@
 /** Services that watch the sealed streams of the real server. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Sealing, type ServiceOptions, type StreamMessage } from "../src/index.js";
+import {
+  Key,
+  MessageType,
+  NdArray,
+  publisher,
+  Sealing,
+  type ServiceOptions,
+  StoredKeys,
+  type StreamMessage,
+} from "../src/index.js";
 import { Peer } from "./peer/peer.js";
 import { collected, impatient, until } from "./services.js";
 
@@ -87,4 +96,28 @@ describe.each([3, 4])("in version %i", (version) => {
       message: expect.stringContaining("sealed"),
     });
   });
+});
+
+test("a stream that a client seals goes through a server without its key, over cuts, each message once", async () => {
+  const { port } = await peer.do("serve", { settings: { versions: [1, 2, 3, 4] }, takes_sealed: true });
+  url = `ws://127.0.0.1:${port}/ws`;
+  const keys = new StoredKeys([new Key(7, STREAM, new Uint8Array(32).fill(7))]);
+  const { subscription, seen, messages, errors } = await watching({ sealing: new Sealing({ keys }) });
+  await subscription.granted;
+  const service = impatient({ versions: [1, 2, 3, 4], sealing: new Sealing({ keys }) });
+  await service.connect(url);
+  const bed = publisher(service, STREAM);
+  const send = (sequence: number) => {
+    const signal = new NdArray(Int16Array.of(sequence, 1, 2, 3), [2, 2]);
+    return bed.send(MessageType.ECG_DATA, { signal, samplingRate: 500, timestamp: Date.now(), sequence });
+  };
+  for (const sequence of [1, 2, 3]) await send(sequence);
+  await until(() => seen.length === 3);
+  await peer.do("cut");
+  for (const sequence of [4, 5]) await send(sequence);
+  await bed.flush();
+  await until(() => seen.length === 5);
+  expect(seen).toEqual([1, 2, 3, 4, 5]);
+  expect(messages[4].data).toMatchObject({ stream: STREAM, sampling_rate: 500 });
+  expect(errors).toEqual([]);
 });

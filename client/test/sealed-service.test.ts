@@ -155,7 +155,7 @@ test("a sealed stream of version 3 arrives", async () => {
   expect(seen).toEqual([{ n: 1 }, { n: 2 }]);
 });
 
-describe("a publisher with a keyring", () => {
+describe("a publisher of a stream of which the application has a key", () => {
   const keyring = new StoredKeys([key()]);
 
   /** Publishes to a server that has those capabilities. Returns what it got, opened. */
@@ -174,9 +174,9 @@ describe("a publisher with a keyring", () => {
         talk.say(MessageType.PONG, { ack: timestamp, type: MessageType.STREAM_TEMPLATE, next: frames.length + 1 });
       }
     });
-    const service = sealing();
+    const service = sealing({ sealing: new Sealing({ keys: keyring }) });
     await service.connect(url);
-    const bed = publisher(service, STREAM, { keys: keyring, ...options });
+    const bed = publisher(service, STREAM, options);
     await send(bed);
     await bed.close();
     const opener = new Opener(keyring);
@@ -245,20 +245,21 @@ describe("a publisher with a keyring", () => {
         await talk.negotiate({ ...IN_V4, capabilities });
         await talk.stay();
       });
-      const service = sealing();
+      const service = sealing({ sealing: new Sealing({ keys: keyring }) });
       await service.connect(url);
-      const bed = publisher(service, STREAM, { keys: keyring });
+      const bed = publisher(service, STREAM);
       await expect(bed.send(MessageType.ANOMALY_ALERT, { kind: "x", timestamp: 1 })).rejects.toThrow(why);
       await service.close();
     }
   });
 
-  test("refuses messages without a timestamp, streams without a key, and services that do not open", () => {
-    const service = sealing();
-    const bed = publisher(service, STREAM, { keys: keyring });
+  test("refuses messages without a timestamp, and all while no key is valid", () => {
+    const ended = new StoredKeys([new Key(9, STREAM, SECRET, { ends: 1 })]);
+    const data = { kind: "x", timestamp: 1 };
+    const bed = publisher(sealing({ sealing: new Sealing({ keys: keyring }) }), STREAM);
     expect(() => bed.send(MessageType.ANOMALY_ALERT, { kind: "x" })).toThrow("timestamp");
-    expect(() => publisher(service, "ecg/2", { keys: keyring })).toThrow("no key");
-    expect(() => publisher(impatient(), STREAM, { keys: keyring })).toThrow("sealing");
+    const late = publisher(sealing({ sealing: new Sealing({ keys: ended }) }), STREAM);
+    expect(() => late.send(MessageType.ANOMALY_ALERT, data)).toThrow("none of the 1 keys");
   });
 });
 

@@ -149,7 +149,7 @@ class Client:
             self._settings = self._settings.with_encryption
         elif keys is not None:
             library("cryptography", extra="seal", purpose="opening sealed streams")
-        sealed = SealedStreams(keys, time.time)
+        self._sealed = sealed = SealedStreams(keys, time.time)
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)
@@ -334,11 +334,15 @@ class Client:
             TimeoutError: there was no connection, or no space, for that long.
             NotAcknowledged: it was sent ``Settings.acknowledgement_attempts`` times without an acknowledgement.
             ConnectionLost: the client is closed, or does not reconnect any more.
-            ValueError: it is not a data message, or the server does not support acknowledgements (before V3).
+            ValueError: it is not a data message, its stream is to be sealed, or the server does not support
+                acknowledgements (before V3).
             TypeError, OverflowError, ProtocolError: the payload cannot be encoded; see ``Codec.encode``.
         """
         if type not in DATA_TYPES:
             raise ValueError(f"{MessageType(type).name} is not a data message: the client sends it by itself")
+        stream = data.get("stream") if isinstance(data, dict) else None
+        if isinstance(stream, str) and self._sealed.has_own_keys(stream):
+            raise ValueError(f"there is a key of the stream {stream!r}: Client.publisher seals what is published on it")
         wanted = Flag(flags) | (Flag.ACK_REQUIRED if acknowledged else Flag(0))
         timestamp = self._reconnecting.wall_clock_us()
         attempts = 0
@@ -383,6 +387,10 @@ class Client:
         many messages, and viewers of version 4 see the same number. Another client that opens the stream ends this
         publisher.
 
+        If the application has a key of the stream (``connect(keys=...)``), the messages are sealed end to end: the
+        server and everything behind it needs no key, and viewers need one of their own. Then each message needs a
+        ``timestamp``, and a server that takes no sealed messages ends the publisher with ``AuthenticationFailed``.
+
         Over a connection to a server before version 4, messages are sent as by ``send_message``: those that are in
         transit when the connection is lost are lost. Messages that wait in memory then wait for version 4.
 
@@ -413,6 +421,7 @@ class Client:
             memory_frames=memory_frames,
             memory_bytes=memory_bytes,
             on_lost=on_lost,
+            keyring=self._sealed.keyring if self._sealed.has_own_keys(stream) else None,
             wall_clock_us=self._reconnecting.wall_clock_us,
             send_message=self.send_message,
             forget=self._forget_publisher,

@@ -6,13 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, get_args
 
 from ..background.threads import ENCODED_AT_ONCE, in_thread
-from ..errors import InvalidDataFormat, MessageTooLarge
+from ..errors import AuthenticationFailed, InvalidDataFormat, MessageTooLarge
 from ..exact import ExactSamples
 from ..foreign_text import gated_logger
-from ..protocol import DATA_TYPES, ErrorCode, Flag, MessageType
+from ..protocol import DATA_TYPES, SEAL_OVERHEAD, Capability, ErrorCode, Flag, MessageType
 from ..session import Acknowledged, ErrorReceived, Settings, StreamWriter, Undelivered, prepare_outgoing
 from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts
+from ..session.sealed_content import sealed_content
+from ..session.stream_writer import sealed_encoding
 from .backoff import as_error
 from .callbacks import call_safely
 from .errors import ConnectionLost, NotAcknowledged
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from ..seal import Keyring
     from ..session import Encoding, Outgoing
     from .connection import Connection
 
@@ -86,6 +89,7 @@ class Publisher:
         memory_frames: int,
         memory_bytes: int,
         on_lost: Callable[[Lost], object] | None,
+        keyring: Keyring | None,
         wall_clock_us: Callable[[], int],
         send_message: Sender,
         forget: Callable[[Publisher], None],
@@ -95,7 +99,7 @@ class Publisher:
         if memory_frames < 1 or memory_bytes < 1:
             raise ValueError("the memory of a publisher is at least 1 message and 1 byte")
         self.stream = stream
-        self._writer = StreamWriter(stream, id, settings, frames=memory_frames, nbytes=memory_bytes)
+        self._writer = StreamWriter(stream, id, settings, frames=memory_frames, nbytes=memory_bytes, keyring=keyring)
         self._settings = settings
         self._exact = ExactSamples() if samples == "exact" else None
         self._on_lost = on_lost
@@ -182,7 +186,9 @@ class Publisher:
             ConnectionLost: the client is closed, or does not reconnect any more.
             NotAcknowledged: with ``acknowledged``, the server did not acknowledge it, or it is lost.
             TimeoutError: the server did not take it in that time.
-            ValueError: it is not a data message, names another stream, or is a broadcast.
+            ValueError: it is not a data message, names another stream, or is a broadcast. Of a sealed stream: it has no
+                ``timestamp``, or no key is valid now.
+            AuthenticationFailed: the stream is to be sealed, and the server takes no sealed messages.
             TypeError, OverflowError, ProtocolError: the payload cannot be encoded; see ``Codec.encode``.
         """
         self._check(type, data, Flag(flags))
@@ -247,10 +253,18 @@ class Publisher:
 
     def connected(self, connection: Connection) -> None:
         """Note that there is a connection whose version is known, and open the stream."""
+        session = connection.session
+        if self._writer.is_sealed and not _takes_sealed(connection):
+            self.end(
+                AuthenticationFailed(
+                    f"{self.stream!r} is to be sealed, and the server takes no sealed messages: that needs version 4 "
+                    "and the capability 'encryption'"
+                )
+            )
+            return
         self._connection = connection
         self._asked = None
         self._writer.disconnected()
-        session = connection.session
         if session.version >= NUMBERED:
             self._encoding = session.encoding
             limit = session.max_payload_of_peer
@@ -376,9 +390,13 @@ class Publisher:
         except MessageTooLarge:
             if limit <= ENCODED_AT_ONCE:
                 raise
+            encoding = self._encoding
+            if self._writer.is_sealed:
+                data = sealed_content(self.stream, type, {"stream": self.stream, **data})
+                encoding, limit = sealed_encoding(encoding), limit - SEAL_OVERHEAD
             prepared = await in_thread(
                 prepare_outgoing,
-                self._encoding,
+                encoding,
                 type,
                 data,
                 settings=self._settings,
@@ -477,6 +495,11 @@ class Publisher:
         lost, self._told = self._writer.lost - self._told, self._writer.lost
         if lost > 0 and self._on_lost is not None:
             call_safely(self._on_lost, Lost(self.stream, lost))
+
+
+def _takes_sealed(connection: Connection) -> bool:
+    session = connection.session
+    return session.version >= NUMBERED and Capability.ENCRYPTION in session.capabilities
 
 
 def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:

@@ -93,7 +93,9 @@ class WebSocketBinaryHandler:
         on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
-        sealing: the keys of sealed streams, and how to use them. Without it, no stream is sealed.
+        sealing: the keys of sealed streams, and how to use them. Without it, this server seals no stream.
+        takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
+            that, and cannot read them; neither ``on_message`` nor detection gets them.
 
     Raises:
         ValueError: version 4 or ``sealing`` with a backplane that cannot do it.
@@ -114,11 +116,14 @@ class WebSocketBinaryHandler:
         on_error: OnError | None = None,
         clock: Callable[[], int] | None = None,
         sealing: Sealing | None = None,
+        takes_sealed: bool = False,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self._seals: Seals | None = None
+        if takes_sealed:
+            self.settings = self.settings.with_encryption
         if sealing is not None:
             if not isinstance(self._backplane, LocalBackplane):
                 raise ValueError(
@@ -174,7 +179,9 @@ class WebSocketBinaryHandler:
             self._publish_opened,
             self._wall_clock_us,
             self._rights,
+            self._connections,
             opens=isinstance(self._backplane, LocalBackplane),
+            seals=self._seals,
         )
         self._shared = Shared(
             settings=self.settings,
@@ -432,14 +439,12 @@ class WebSocketBinaryHandler:
 
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator: counts since the handler was created, and current values."""
+        counted = self._stats.stats([connection.session for connection in self._connections.values()])
+        counted["sealing"]["sealed"] = 0 if self._seals is None else self._seals.sealed
         return {
-            **self._stats.stats([connection.session for connection in self._connections.values()]),
+            **counted,
             "inboxes": {"bytes": self._shared.inboxes.used},
             "streams": self._streams.stats(),
-            "sealing": {
-                "sealed": 0 if self._seals is None else self._seals.sealed,
-                "keys_handed_out": self._stats.keys_handed_out,
-            },
             "backplane": self._backplane.stats(),
             "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
         }

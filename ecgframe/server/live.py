@@ -115,6 +115,7 @@ class LiveServer:
         async with WebSocketBinaryHandler(
             settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
             sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
+            takes_sealed=self.publish and self.versions[-1] >= 4,
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,

@@ -58,14 +58,23 @@ class InForce(NamedTuple):
     """A template and its place in the stream.
 
     Attributes:
-        template: the template.
+        template: the template; None if its publisher has sealed it.
         number: its number as a message of the stream.
         outgoing: its frame.
     """
 
-    template: Template
+    template: Template | None
     number: int
     outgoing: Outgoing
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it takes, at most."""
+        return self.outgoing.nbytes + _OVERHEAD if self.template is None else _memory_of(self.template)
+
+
+def _template_of(one: InForce) -> Template | None:
+    return one.template
 
 
 class Epoch:
@@ -85,6 +94,7 @@ class Epoch:
         epoch: as passed.
         publisher: as passed.
         before: as passed.
+        is_sealed: whether the publisher seals its messages.
         is_bulk: whether its messages have BULK; None before the first of them.
     """
 
@@ -101,6 +111,7 @@ class Epoch:
         self.epoch = epoch
         self.publisher = publisher
         self.before = before
+        self.is_sealed = False
         self.is_bulk: bool | None = None
         self._next = next
         self._limit = limit
@@ -148,11 +159,11 @@ class Epoch:
         ended = self.before[1] if tells_end and self.before is not None else None
         return Binding(self.id, self.epoch, next, tuple(before[-TEMPLATES_IN_FORCE:]), ended)
 
-    def keep(self, template: Template, outgoing: Outgoing, number: int, oldest: int) -> bool:
+    def keep(self, template: Template | None, outgoing: Outgoing, number: int, oldest: int) -> bool:
         """Keep a template for viewers to come.
 
         Args:
-            template: the template.
+            template: the template; None if its publisher has sealed it.
             outgoing: its frame.
             number: of the template in the stream.
             oldest: number of the oldest message in the ring: templates before it are kept as far as they are in force.
@@ -161,10 +172,11 @@ class Epoch:
             True if no later template is kept.
         """
         is_latest = not self._templates or self._templates[-1].number < number
-        self._templates.append(InForce(template, number, outgoing))
+        kept = InForce(template, number, outgoing)
+        self._templates.append(kept)
         if not is_latest:
             self._templates = deque(sorted(self._templates, key=attrgetter("number")))
-        self._limit.used += _memory_of(template)
+        self._limit.used += kept.memory
         while sum(one.number < oldest for one in self._templates) > TEMPLATES_IN_FORCE:
             self._drop_oldest()
         return is_latest
@@ -172,7 +184,7 @@ class Epoch:
     @property
     def templates(self) -> list[Template]:
         """The templates that are kept, the latest last."""
-        return [one.template for one in self._templates]
+        return [one.template for one in self._templates if one.template is not None]
 
     def has(self, number: int) -> bool:
         """Return whether the template with that number in the stream is known."""
@@ -181,11 +193,11 @@ class Epoch:
     def in_force(self, number: int) -> Template | None:
         """Return one of the 16 latest templates by its number; None if it is not among them."""
         latest = islice(reversed(self._templates), TEMPLATES_IN_FORCE)
-        return next((one.template for one in latest if one.template.number == number), None)
+        return next((one for one in map(_template_of, latest) if one is not None and one.number == number), None)
 
     def known(self, number: int) -> Template | None:
         """Return a template that is kept, by its number; None if there is none."""
-        return next((one.template for one in self._templates if one.template.number == number), None)
+        return next((one for one in self.templates if one.number == number), None)
 
     def close(self) -> None:
         """Give up the templates."""
@@ -193,7 +205,7 @@ class Epoch:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        self._limit.used -= _memory_of(self._templates.popleft().template)
+        self._limit.used -= self._templates.popleft().memory
 
 
 class Numbering:
@@ -393,6 +405,12 @@ class Numbering:
         assert outgoing.number is not None, "templates are numbered"
         if self._has_memory_for(template):
             self.present.keep(template, outgoing, outgoing.number, oldest)
+
+    def keep_sealed(self, outgoing: Outgoing, oldest: int) -> None:
+        """Keep a template that the publisher has sealed, unread, if there is memory for it."""
+        assert outgoing.number is not None, "templates are numbered"
+        if self._limit.used + outgoing.nbytes + _OVERHEAD <= self._limit.limit:
+            self.present.keep(None, outgoing, outgoing.number, oldest)
 
     def close(self) -> None:
         """Give up the templates: the stream is forgotten for good."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from ..background.threads import DECODED_AT_ONCE, in_thread, let_go
-from ..codec import Message
+from ..codec import Message, SealedPayload
 from ..errors import InvalidDataFormat, PermissionDenied, ProtocolError, RateLimitExceeded
 from ..messages.templates import Template
 from ..protocol import LARGEST_SEQUENCE, Check, ErrorCode, Flag, MessageType
@@ -26,9 +26,10 @@ from .connection import Connection, StreamRefused
 from .hooks import Hooks
 from .limits import Limits
 from .logs import log_failure
+from .opaque_publication import WHY_DENIED, can_watch
 from .publisher import Publisher, Verdict
 from .rights import Rights
-from .sealing import SealRefused
+from .sealing import SealRefused, Seals
 from .stream import Stream
 from .streams import Streams, TooManyStreams
 
@@ -56,7 +57,9 @@ class Requests:
         publish_opened: publishes a message of a stream that a connection has opened; returns whether it is new.
         wall_clock_us: returns microseconds since 1970, always more than the time before.
         rights: the rights of the connections, which may be checked again while one subscribes.
+        connections: all connections, by id.
         opens: whether clients may open streams: not if several servers number them together.
+        seals: those of the handler; None if it seals no streams.
     """
 
     def __init__(
@@ -69,9 +72,13 @@ class Requests:
         publish_opened: Callable[[Connection, Received], Awaitable[bool]],
         wall_clock_us: Callable[[], int],
         rights: Rights,
+        connections: Mapping[str, Connection],
         *,
         opens: bool,
+        seals: Seals | None = None,
     ) -> None:
+        self._connections = connections
+        self._seals = seals
         self._rights = rights
         self._opens = opens
         self._publish_opened = publish_opened
@@ -152,6 +159,9 @@ class Requests:
                 raise InvalidDataFormat("a broadcast belongs to no stream")
             _check_number(message.sequence or 0)
             await self._require(connection, "publish", place.name)
+            if isinstance(message.data, SealedPayload):
+                await self._publish_sealed(connection, message, place)
+                return
             is_new = await self._publish_opened(connection, event)
         except ProtocolError as error:
             self._pass_over_number(connection, place, message.sequence or 0, overtakes=overtakes(message))
@@ -166,6 +176,9 @@ class Requests:
         try:
             _check_number(number)
             await self._require(connection, "publish", name)
+            if isinstance(event.message.data, SealedPayload):
+                await self._publish_sealed(connection, event.message, event.stream)
+                return
             with self._hold(name) as stream:
                 await self._streams.join(stream)
                 publisher = checked_publisher(stream, epoch, connection)
@@ -178,6 +191,36 @@ class Requests:
                     raise InvalidDataFormat("a template that cannot be sent to viewers")
         except ProtocolError as error:
             raise StreamRefused(error, name, epoch) from error
+
+    async def _publish_sealed(self, connection: Connection, message: Message, place: StreamOf) -> None:
+        """Hand on a message that the publisher has sealed. The application does not get it.
+
+        Raises:
+            PermissionDenied: the connection has not opened the stream, or this server seals the stream itself.
+            InvalidDataFormat: it comes too late, or there were too many templates.
+        """
+        if self._seals is not None and self._seals.seals(place.name):
+            raise PermissionDenied("this server seals the stream itself; publish it in plain")
+        with self._hold(place.name) as stream:
+            await self._streams.join(stream)
+            publisher = checked_publisher(stream, place.epoch, connection)
+            now = connection.now()
+            if message.type is MessageType.STREAM_TEMPLATE:
+                self._streams.admit_novelty(place.name, now)
+            verdict = publisher.take(message.sequence or 0, overtakes=overtakes(message))
+            if verdict is Verdict.LOST:
+                raise InvalidDataFormat(f"message {message.sequence} comes too late: viewers were told that it is lost")
+            if verdict is Verdict.NEW:
+                if not stream.is_sealed_by_publisher:
+                    stream.note_sealed_by_publisher()
+                    self._end_for_those_who_cannot(place.name)
+                stream.deliver_sealed(message, self._wall_clock_us(), now)
+
+    def _end_for_those_who_cannot(self, name: str) -> None:
+        """End the subscriptions of viewers that cannot get a stream which its publisher seals."""
+        for connection in list(self._connections.values()):
+            if name in connection.subscriptions and not can_watch(connection.session.encoding):
+                connection.revoke(name, ErrorCode.AUTHENTICATION_FAILED, WHY_DENIED)
 
     def _check_template(self, stream: Stream, publisher: Publisher, template: Template, now: float) -> None:
         """Check that a template is new in its epoch, or has the content that its number had before."""
@@ -244,6 +287,9 @@ class Requests:
                 if request.epoch is not None and request.after is not None and connection.session.version >= 4:
                     place = request.epoch, request.after
                 clock = await self._streams.catch_up(stream, request.since, place)
+                if stream.is_sealed_by_publisher and not can_watch(connection.session.encoding):
+                    connection.deny(name, ErrorCode.AUTHENTICATION_FAILED, WHY_DENIED)
+                    return
                 if self._rights.round == asked_in:
                     connection.subscribe(stream, request, clock)
                     return

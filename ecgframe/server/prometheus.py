@@ -61,6 +61,7 @@ class HandlerCollector(Collector):
             _messages,
             _sizes,
             _compression,
+            _sealing,
             _errors,
             _budgets,
             _latency,
@@ -101,6 +102,13 @@ def _messages(stats: Stats) -> Iterator[Metric]:
 
 def _sizes(stats: Stats) -> Iterator[Metric]:
     yield _histograms("message_size_bytes", "Size of a frame, header included.", "direction", stats["sizes"])
+
+
+def _sealing(stats: Stats) -> Iterator[Metric]:
+    sealing = stats["sealing"]
+    yield _counter("frames_sealed", "Frames that this server has sealed, one for each encoding.", sealing["sealed"])
+    yield _counter("keys_handed_out", "Keys of sealed streams that viewers were sent.", sealing["keys_handed_out"])
+    yield _counter("sealed_frames_passed", "Frames sealed by publishers that came here.", sealing["passed"])
 
 
 def _compression(stats: Stats) -> Iterator[Metric]:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-import numpy as np
-
 from ..codec import Codec, EncodedFrame
-from ..protocol import LARGEST_EXACT_FLOAT, LARGEST_LENGTH, Capability, MessageType
-from ..seal import Key, Keyring, Sealer, check_timestamp
+from ..protocol import LARGEST_LENGTH, Capability, MessageType
+from ..seal import Key, Keyring, Sealer
 from ..session.outgoing import encoding_for
+from ..session.sealed_content import sealed_content
 
 if TYPE_CHECKING:
     from ..session import Binding, Encoding, ServerSession
@@ -182,15 +181,9 @@ class Seals:
         try:
             if self.of(stream) is None:
                 return data
-            check_timestamp(type, data)
+            return sealed_content(stream, type, data, compress=self.compress)
         except ValueError as error:
             raise SealRefused(str(error)) from None
-        if data.get("stream", stream) != stream:
-            raise SealRefused(f"a message of the sealed stream {stream!r} that names another stream")
-        if type is not MessageType.ECG_DATA or self.compress:
-            return data
-        signal = _as_array(data.get("signal"))
-        return data if signal is None else {**data, "signal": signal}
 
 
 @lru_cache(maxsize=256)
@@ -238,24 +231,3 @@ class StreamSeal:
 def verified(frame: bytes) -> EncodedFrame:
     """Return a frame that this server has encoded, with the fields of its header."""
     return _reader.verify(frame)
-
-
-def _as_array(signal: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
-    """Return a list of numbers, or of lists of the same length, as floats; None for all else.
-
-    Lists with booleans, or with integers that a float does not hold, stay as they are.
-    """
-    if not isinstance(signal, (list, tuple)) or not signal:
-        return None
-    rows = signal if isinstance(signal[0], (list, tuple)) else [signal]
-    numbers = [number for row in rows if isinstance(row, (list, tuple)) for number in row]
-    if not all(map(_is_exact, numbers)):
-        return None
-    try:
-        return np.array(signal, dtype=np.float64)
-    except ValueError:  # rows of different lengths
-        return None
-
-
-def _is_exact(number: Any) -> bool:
-    return type(number) is float or (type(number) is int and abs(number) <= LARGEST_EXACT_FLOAT)

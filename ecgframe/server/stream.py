@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from ..codec import EncodedFrame, Message
 from ..errors import InvalidDataFormat
 from ..messages.templates import Template, template_number
-from ..protocol import ErrorCode, Form
+from ..protocol import ErrorCode, Form, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from ..session.record_writer import Record, Wanted
@@ -20,11 +20,12 @@ from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
 from .numbering import Epoch, Numbering
+from .opaque_publication import OpaquePublication
 from .portions import Portions
 from .publication import Publication, TemplatePublication, may_be_record
 from .publisher import Publisher
 from .sealed_publication import SealedPublication, SealedTemplate
-from .sealing import Seals, StreamSeal
+from .sealing import OF_TEMPLATES, Seals, StreamSeal
 
 CHUNK_FRAMES: Final = 64
 """Most frames in one piece of a backlog."""
@@ -444,6 +445,33 @@ class Stream:
         self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.keep_opened(template, outgoing, oldest)
         return True
+
+    def deliver_sealed(self, message: Message, timestamp: int, now: float) -> None:
+        """Deliver a message that the stream's publisher has sealed.
+
+        Args:
+            message: as it came, with its ``SealedPayload``; its number was taken.
+            timestamp: in microseconds since 1970.
+            now: in seconds of the loop's clock.
+        """
+        numbering = self.numbering
+        assert numbering is not None, "the stream is opened"
+        publication = OpaquePublication(self.name, timestamp, message, numbering.id)
+        oldest = min(message.sequence or 0, self._oldest(numbering))
+        self._deliver(publication, now)
+        outgoing = publication.outgoing(OF_TEMPLATES)
+        if message.type is MessageType.STREAM_TEMPLATE and outgoing is not None:
+            numbering.keep_sealed(outgoing, oldest)
+
+    def note_sealed_by_publisher(self) -> None:
+        """Note that the publisher of the present epoch seals its messages."""
+        assert self.numbering is not None, "the stream is opened"
+        self.numbering.present.is_sealed = True
+
+    @property
+    def is_sealed_by_publisher(self) -> bool:
+        """True if the publisher of the present epoch seals its messages."""
+        return self.numbering is not None and self.numbering.present.is_sealed
 
     def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""

@@ -12,6 +12,7 @@ from ..errors import InvalidDataFormat, MissingRequiredFields, ProtocolError
 from ..messages import check_received
 from ..messages.template_rules import check_size
 from ..protocol import HEADER_SIZES, MAX_TEMPLATE_PAYLOAD, SEAL_OVERHEAD, Check, Flag, MessageType
+from .sealed_reader import NotYetOpened
 from .stream_book import BookState, StreamBook
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class FrameReader:
             if message.version < 4 or message.type is not MessageType.STREAM_TEMPLATE or message.stream_id != id:
                 raise InvalidDataFormat(f"not a template of stream {id}", check=Check.FIELDS)
             self.book.add(_template_stream(message), kept.payload)
+        except NotYetOpened:
+            return None  # sealed with an earlier key, as are the records that need it
         except ProtocolError as error:
             # As check 12, which is not fatal: whatever is wrong in the inner frame, the end of the answer is known.
             return type(error)(f"{path}: {error}", check=Check.FIELDS, path=path)

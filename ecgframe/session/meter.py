@@ -6,10 +6,11 @@ A meter only reads the account of the peer, so a thread can use it. The session 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._core import footprint
-from ..errors import MessageTooLarge, ProtocolError, RateLimitExceeded
+from ..codec import SealedPayload
+from ..errors import AuthenticationFailed, MessageTooLarge, ProtocolError, RateLimitExceeded
 from ..protocol import (
     DATA_TYPES,
     MAX_ANSWER_PAYLOAD,
@@ -60,6 +61,22 @@ class Decoded(NamedTuple):
     opened: Opened | None = None
 
 
+class _Passer:
+    """A ``codec.PayloadOpener`` that opens nothing."""
+
+    passes = True
+
+    def open(self, header: Header, payload: memoryview) -> bytes:
+        """Refuse to open."""
+        raise AuthenticationFailed("the payload is encrypted, and this side has no key", check=Check.ENCRYPTION)
+
+    def check(self, header: Header, data: Any) -> None:
+        """Nothing was opened."""
+
+
+PASSER: Final = _Passer()
+
+
 class FrameMeter:
     """Refuses or admits the frames of one message before they are inflated and unpacked, and measures them.
 
@@ -71,6 +88,7 @@ class FrameMeter:
             samples that a record stands for count as inflated bytes for this.
         reader: what the session knows of the peer's streams; None if it does not speak version 4.
         sealed: opens sealed frames, and refuses plain ones of sealed streams; None if this side opens none.
+        passes_sealed: whether sealed frames are handed on unread.
 
     Attributes:
         inflated: inflated bytes; for a payload that cannot be inflated, the bytes that were reserved for it.
@@ -88,6 +106,7 @@ class FrameMeter:
         "_left_at_once",
         "_measures",
         "_number",
+        "_passer",
         "_reader",
         "_record",
         "_refuse",
@@ -110,7 +129,9 @@ class FrameMeter:
         at_once: float = inf,
         reader: FrameReader | None = None,
         sealed: SealedReader | None = None,
+        passes_sealed: bool = False,
     ) -> None:
+        self._passer = PASSER if passes_sealed else None
         self._refuse = refuse
         self._sealed = sealed
         self._reader = reader
@@ -134,8 +155,8 @@ class FrameMeter:
 
     @property
     def opener(self) -> PayloadOpener | None:
-        """What opens sealed payloads."""
-        return self._sealed
+        """What opens sealed payloads, or hands them on."""
+        return self._sealed or self._passer
 
     def begin(self) -> None:
         """Read the budget of the peer. A thread calls it again when it begins, because the budget may have changed."""
@@ -155,7 +176,10 @@ class FrameMeter:
         opened = None if self._sealed is None else self._sealed.take_opened()
         if self._sealed is not None and not isinstance(result, ProtocolError):
             result = self._sealed.checked(result)
-        if self._reader is not None and not isinstance(result, ProtocolError):
+        is_sealed = not isinstance(result, ProtocolError) and isinstance(result.data, SealedPayload)
+        if is_sealed:
+            packed = None
+        if self._reader is not None and not isinstance(result, ProtocolError) and not is_sealed:
             try:
                 fault = self._reader.read(result, self._template)
             except ProtocolError as error:

@@ -272,6 +272,11 @@ class PreparedOutgoing:
 
     __slots__ = ("_flags", "_prepared")
 
+    @property
+    def flags(self) -> int:
+        """The flags of the message."""
+        return self._flags
+
     def __init__(self, prepared: PreparedFrame, flags: int) -> None:
         self._prepared = prepared
         self._flags = flags

@@ -81,6 +81,8 @@ class SealedReader:
         has_new_keys: whether keys came since this was set to False.
     """
 
+    passes = False
+
     def __init__(self, streams: SealedStreams, stream_of: Callable[[int], str | None]) -> None:
         self.is_agreed = False
         self.opened: Opened | None = None

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion, PermissionDenied
-from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Check, MessageType
+from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Check, MessageType
 from .events import Event, FrameRefused, SubscribeRequested, UnsubscribeRequested
 from .negotiation import common_capabilities, offer
 from .session import AGREED_ALREADY, Session
@@ -51,6 +51,10 @@ class ServerSession(Session):
         super().__init__(settings, wall_clock_us, totals)
         self._stream_name = stream_name
         self._refuses_data = refuses_data
+
+    @property
+    def _passes_sealed(self) -> bool:
+        return Capability.ENCRYPTION in self.capabilities and self.version >= 4
 
     def start(self, now: float) -> None:
         """Begin: the connection is open, and the server offers its versions and capabilities."""

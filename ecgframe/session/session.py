@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .._core import flatten
 from .._core.form import version_bits
-from ..codec import Codec
+from ..codec import Codec, SealedPayload
 from ..errors import (
+    AuthenticationFailed,
     InvalidDataFormat,
     InvalidProtocolVersion,
     MessageTooLarge,
@@ -123,6 +124,9 @@ _NO_BEGINNING: Final = (MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR)
 """Types that do not show which version the peer speaks: a server that refuses a client sends ERROR and closes."""
 
 AGREED_ALREADY: Final = "version and capabilities are agreed already and cannot change"
+
+SEALED_MEMORY: Final = 1024
+"""Bytes of memory of the objects around a sealed payload, at most."""
 
 _ANSWERS: Final = frozenset(
     {MessageType.PONG, MessageType.SUBSCRIPTION_ACK, MessageType.VERSION_CHECK, MessageType.ERROR}
@@ -437,6 +441,7 @@ class Session(Sender, ABC):
             measures=self._measures_memory,
             reader=self._reader,
             sealed=self._sealed,
+            passes_sealed=self._passes_sealed,
         )
         return Decoding(self._codec, data, nbytes, meter)
 
@@ -448,10 +453,16 @@ class Session(Sender, ABC):
             at_once=at_once,
             reader=self._reader,
             sealed=self._sealed,
+            passes_sealed=self._passes_sealed,
         )
 
     _measures_memory: ClassVar[bool] = False
     """True if events state how much memory a message takes."""
+
+    @property
+    def _passes_sealed(self) -> bool:
+        """Return whether sealed messages are handed on unread."""
+        return False
 
     _takes_openings: ClassVar[bool] = False
     """True if the peer may open streams, whose messages the application then acknowledges."""
@@ -650,6 +661,9 @@ class Session(Sender, ABC):
                 f"a V{message.version} frame; supported versions: {sorted(self.settings.versions)}",
                 check=Check.VERSION,
             )
+        if isinstance(message.data, SealedPayload):
+            self._accept_sealed(message, item, events)
+            return
         if type not in DATA_TYPES and not self.settings.validate:
             message.data = check_received(type, message.data, message.version)
         check_numbers(type, message.data)
@@ -673,6 +687,20 @@ class Session(Sender, ABC):
         else:
             self._accept_control(message.data, message, now, events)
             self.acknowledge(message)
+
+    def _accept_sealed(self, message: Message, item: Decoded, events: list[Event]) -> None:
+        """Accept a sealed message, which this side hands on unread."""
+        if item.stream is None:
+            raise AuthenticationFailed("a sealed message of no stream that was opened", check=Check.ENCRYPTION)
+        self.counters.received[message.type] += 1
+        self.counters.sealed["passed"] += 1
+        if int(message.flags) & _ACK_REQUIRED and self._came_already(message):
+            return
+        memory = message.nbytes + SEALED_MEMORY
+        if message.type in DATA_TYPES:
+            events.append(Received(message, memory, item.stream))
+        else:
+            events.append(Numbered(message, item.stream, None, memory))
 
     def _accept_control(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         match message.type:

@@ -14,14 +14,18 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import ProtocolError
-from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, Flag, Form, MessageType
-from .outgoing import Encoding, Outgoing, StreamPosition, Tier, encode_outgoing, encoding_for
+from ..protocol import LARGEST_SEQUENCE, SEAL_OVERHEAD, TEMPLATES_IN_FORCE, Flag, Form, MessageType
+from ..seal import Sealer
+from .outgoing import Encoding, Outgoing, StreamPosition, Tier, encode_frame, encode_outgoing, encoding_for
 from .record_writer import Counts, RecordWriter
+from .sealed_content import sealed_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..codec import EncodedFrame
     from ..messages.templates import Template
+    from ..seal import Keyring
     from .outgoing import PreparedOutgoing
     from .settings import Settings
 
@@ -33,6 +37,11 @@ MEMORY_BYTES: Final = 8 * 1024 * 1024
 
 _PLAIN: Final[Encoding] = encoding_for(4, frozenset())
 """The encoding of templates and openings, which are small: every peer of version 4 reads it."""
+
+
+def sealed_encoding(encoding: Encoding) -> Encoding:
+    """The encoding with constant sizes: neither deflated nor in list form."""
+    return encoding._replace(compressed=False, binary=True, delta=False)
 
 
 class Kept(NamedTuple):
@@ -58,6 +67,7 @@ class StreamWriter:
         settings: those of the client.
         frames: most messages in memory.
         nbytes: most bytes of these. The latest message is kept in any case.
+        keyring: keys with which the messages are sealed; None to seal none.
         epoch: of the numbers; a random one if it is left out.
 
     Attributes:
@@ -80,6 +90,7 @@ class StreamWriter:
         *,
         frames: int = MEMORY_FRAMES,
         nbytes: int = MEMORY_BYTES,
+        keyring: Keyring | None = None,
         epoch: int | None = None,
     ) -> None:
         self.stream = stream
@@ -96,6 +107,8 @@ class StreamWriter:
         self._most_frames = frames
         self._most_nbytes = nbytes
         self._records = RecordWriter(stream)
+        self._keyring = keyring
+        self._sealer: Sealer | None = None
         self._memory: deque[Kept] = deque()  # numbers without a gap, up to the one before ``next``
         self._nbytes = 0
         self._templates: OrderedDict[int, Outgoing] = OrderedDict()  # by their numbers as messages of the stream
@@ -174,9 +187,16 @@ class StreamWriter:
             Its frame.
 
         Raises:
-            TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode``; then nothing has changed.
+            TypeError, OverflowError, ValueError, ProtocolError: as ``Codec.encode``; then nothing has changed. Of a
+                sealed stream, ValueError as well if it has no ``timestamp``, or no key is valid now.
         """
         limit = self._settings.max_payload if max_payload is None else max_payload
+        if self.is_sealed:
+            self._renew_sealer()
+            data = sealed_content(
+                self.stream, type, {"stream": self.stream, **data} if isinstance(data, dict) else data
+            )
+            encoding, limit = sealed_encoding(encoding), limit - SEAL_OVERHEAD
         template: int | None = None
         if encoding.record and type is MessageType.ECG_DATA and not int(flags) & Flag.PRIORITY:
             record, new = self._records.record_of(data, now, counts=counts, max_payload=limit)
@@ -186,38 +206,68 @@ class StreamWriter:
                 template, data = self._numbers[record.template.number], record.payload
                 if not encoding.delta:
                     data = record.template.without_filter(data)
-        outgoing = encode_outgoing(
+        timestamp = wall_clock_us()
+        encoded = encode_frame(
             encoding,
             type,
             data,
-            timestamp=wall_clock_us(),
+            timestamp=timestamp,
             settings=self._settings,
             flags=flags,
-            stream=self.stream,
             max_payload=limit,
             position=StreamPosition(self.id, self.next, 0 if template is None else Form.RECORD),
         )
+        outgoing = self._outgoing_of(encoded, int(flags), timestamp)
         self._keep(outgoing, template)
         return outgoing
 
+    @property
+    def is_sealed(self) -> bool:
+        """True if the messages are sealed."""
+        return self._keyring is not None
+
+    def _renew_sealer(self) -> None:
+        """Seal with the present key. With another one, templates are made anew: viewers to come may not have the old.
+
+        Raises:
+            ValueError: no key is valid now.
+        """
+        assert self._keyring is not None
+        key = self._keyring.current(self.stream)
+        if key is None:
+            raise ValueError(f"there is no key of the stream {self.stream!r} any more, which is to be sealed")
+        if self._sealer is None or self._sealer.key != key:
+            latest = self._records.latest
+            self._records = RecordWriter(self.stream)
+            self._records.latest = latest
+            self._records.binds, self._records.filters = True, False
+            self._sealer = Sealer(key)
+
+    def _outgoing_of(self, encoded: EncodedFrame, flags: int, timestamp: int) -> Outgoing:
+        if self.is_sealed:
+            assert self._sealer is not None
+            encoded = encoded.sealed(self._sealer)
+        return Outgoing(encoded, flags, timestamp, self.stream)
+
     def write_prepared(self, prepared: PreparedOutgoing, timestamp: int) -> Outgoing:
         """Do the same with a message that was encoded in a thread, which is no record."""
-        outgoing = prepared.seal(timestamp, self.stream, StreamPosition(self.id, self.next))
+        encoded = prepared.seal_frame(timestamp, StreamPosition(self.id, self.next))
+        outgoing = self._outgoing_of(encoded, prepared.flags, timestamp)
         self._keep(outgoing, None)
         return outgoing
 
     def _add_template(self, template: Template, timestamp: int, now: float) -> bool:
         """Give a new template the next number, and write records with it. Returns False if it cannot be sent."""
         try:
-            outgoing = encode_outgoing(
+            encoded = encode_frame(
                 _PLAIN,
                 MessageType.STREAM_TEMPLATE,
                 template.fields_on_the_wire(),
                 timestamp=timestamp,
                 settings=self._settings,
-                stream=self.stream,
                 position=StreamPosition(self.id, self.next),
             )
+            outgoing = self._outgoing_of(encoded, 0, timestamp)
         except (ProtocolError, TypeError, ValueError, OverflowError):
             return False
         self._records.latest = template.number

@@ -70,9 +70,10 @@ ADVICE: Final = {
         "send the field; docs/protocol.md lists the required fields of each message type",
     ),
     ErrorCode.AUTHENTICATION_FAILED: Advice(
-        "the authenticate hook of the server refused the connection, or a frame has the ENCRYPTED flag",
+        "the authenticate hook of the server refused the connection, a sealed stream was not to be opened, or a frame "
+        "of it is plain, changed or of another key",
         "ecgframe watch ws://127.0.0.1:8765/ws ecg/1 --header 'Authorization: Bearer TOKEN'",
-        "check that the token is sent and valid; do not set ENCRYPTED, for which no cipher is defined",
+        "check that the token is sent and valid, that the client has the extra seal, and that keys may be handed out",
     ),
     ErrorCode.PERMISSION_DENIED: Advice(
         "the authorize hook of the server refused a stream, or a client may not publish or broadcast",

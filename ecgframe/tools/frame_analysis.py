@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from struct import Struct, calcsize
 from typing import TYPE_CHECKING, Any, Final
@@ -30,13 +30,16 @@ from ..protocol import (
 )
 from ..value_count import count_values, has_more_values
 from .budget import WORK_PER_FRAME, WORK_PER_RECORD, unlimited
+from .key_blanking import blank_keys, may_have_keys
 from .observation import Delivery, Origin
+from .sealed_frames import SealedFrames
 from .seen_fragments import Fragment, SeenFragments
 from .seen_templates import SeenTemplates
 
 if TYPE_CHECKING:
     from .._core._header import FlatBuffer
     from ..codec import RecordTemplate
+    from ..seal import Keyring
     from .budget import Budget
 
 MOST_VALUES: Final = 1 << 20
@@ -183,20 +186,28 @@ class Examiner:
         max_payload: largest payload, in bytes, that counts as valid.
         validate: whether the fields of data messages are checked; those of control messages always are.
         budget: limits the work that the source may cause; None for a live connection.
+        keyring: keys with which sealed frames are opened; None to open none.
 
     Attributes:
         budget: the budget in use.
+        sealed: the sealed frames.
     """
 
     def __init__(
-        self, *, max_payload: int = DEFAULT_MAX_PAYLOAD, validate: bool = False, budget: Budget | None = None
+        self,
+        *,
+        max_payload: int = DEFAULT_MAX_PAYLOAD,
+        validate: bool = False,
+        budget: Budget | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
+        self.sealed = SealedFrames(keyring)
         self.budget = unlimited() if budget is None else budget
         self._codec = Codec(max_payload=max_payload)
         self._max_payload = max_payload
         self._validate = validate
         self._count = 0
-        self._templates = SeenTemplates()
+        self._templates = SeenTemplates(self.sealed.opened_or_not)
         self._fragments = SeenFragments(max_payload)
 
     def examine(self, delivery: Delivery) -> Iterator[Examined]:
@@ -220,10 +231,26 @@ class Examiner:
                 self.budget.passed_over += len(octets) - offset
                 return
             found = self._judge(delivery, flat, offset)
+            size = len(found.octets)
+            if may_have_keys(found.octets):
+                found = self._without_keys(found)
             yield found
             if found.error is not None and is_fatal(found.error):
                 return
-            offset, is_first = offset + len(found.octets), False
+            offset, is_first = offset + size, False
+
+    def _without_keys(self, found: Examined) -> Examined:
+        """Return an answer without the keys of sealed streams, which nothing shows."""
+        octets = blank_keys(found.octets)
+        message = found.message
+        if octets == found.octets:
+            return found
+        if message is not None:
+            message.data = self._codec.decode(octets).data
+        fields = header_fields(octets)
+        return replace(
+            found, octets=octets, fields=fields, checksum=found.checksum if found.error else fields.get("checksum")
+        )
 
     def _judge(self, delivery: Delivery, flat: FlatBuffer, offset: int) -> Examined:
         """Decode the frame at the offset."""
@@ -242,6 +269,14 @@ class Examiner:
                 if joined is None:
                     return self._examined(delivery, offset, frame, fragment=fragment)
                 whole, header = joined, flatten(joined).header_at(0, self._max_payload)
+            is_sealed = bool(header.bits & _ENCRYPTED)
+            if is_sealed:
+                opened = self.sealed.open(whole)
+                if isinstance(opened, str):
+                    self.budget.work += WORK_PER_FRAME
+                    return self._examined(delivery, offset, frame, unread=opened, fragment=fragment)
+                whole = opened
+                header = flatten(whole).header_at(0, self._max_payload)
             if header.form_bits & _RECORD and not _is_beyond_reading(header):
                 self.budget.work += WORK_PER_RECORD
                 message, unread = self._record(whole, delivery.origin)
@@ -250,10 +285,12 @@ class Examiner:
                 message, unread = self._message(whole, header)
             if message is not None and (self._validate or message.type not in DATA_TYPES):
                 message.data = check_received(message.type, message.data, message.version)
+            if message is not None and is_sealed:
+                self.sealed.check(message.data, header.version if header.stream_id else 3)
             if message is not None:
                 self._templates.note(whole, message, delivery.origin)
         except ProtocolError as error:
-            rest = octets[offset:] if frame is None or is_fatal(error) else frame
+            rest = octets[offset:] if frame is None or is_fatal(error) else octets[offset:stop]
             return self._examined(delivery, offset, rest, error=error)
         finally:
             self.budget.work += self._templates.work - before

@@ -13,6 +13,7 @@ from . import ToolError
 from .connecting import reason_of
 from .faults import BadLine, Faults
 from .http_pages import fetch_page
+from .key_blanking import blank_all_keys
 from .listening import address
 from .observation import Delivery, Observation, Origin, Remark
 
@@ -169,7 +170,7 @@ class _Way:
                 due, octets, is_text = item
                 await asyncio.sleep(max(due - self._now(), 0))
                 await self._target.send(octets.decode("utf-8", "replace") if is_text else octets)
-                self._see(Delivery(octets, self._origin(), is_text=is_text))
+                self._see(Delivery(octets if is_text else blank_all_keys(octets), self._origin(), is_text=is_text))
         except ConnectionClosed:
             while await self._on_the_way.get() is not None:  # so that the other task is never stuck
                 pass

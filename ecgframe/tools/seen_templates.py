@@ -7,7 +7,7 @@ frames has no answers that bind its streams. So a later template replaces an ear
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -36,11 +36,15 @@ Key = tuple[str | None, str | None, bool | None, int, int]
 class SeenTemplates:
     """The templates of all connections of a source.
 
+    Args:
+        opened: returns the frame of a template as it was before it was sealed, or as it is.
+
     Attributes:
         work: values that the templates which were unpacked so far count as, for ``Budget.work``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[[bytes], bytes] | None = None) -> None:
+        self._opened = opened
         self._packed: OrderedDict[Key, bytes] = OrderedDict()
         self._ready: OrderedDict[Key, Template] = OrderedDict()
         self._codec = Codec(max_payload=MAX_TEMPLATE_PAYLOAD)
@@ -65,7 +69,7 @@ class SeenTemplates:
         elif message.type is MessageType.SUBSCRIPTION_ACK:
             for held in message.data.get("templates", ()):
                 with suppress(ProtocolError):  # a receiver refuses the answer; the bytes of it are shown
-                    self._add(held, origin)
+                    self._add(held if self._opened is None else self._opened(held), origin)
 
     def find(self, origin: Origin, stream_id: int, number: int) -> Template | None:
         """Return a template, or None if it was not seen."""

@@ -141,6 +141,7 @@ def commands_of_the_table():
         "replay": [("a.frames", "192.0.2.1:0"), ("a.frames", "ws://127.0.0.1:1/ws")],
         "errors": [("e.jsonl",)],
         "audit": [("audit.jsonl",)],
+        "keys": [("new", "k.json", "ecg/1"), ("list", "k.json")],
         "conformance": [("ws://127.0.0.1:1/ws",), ("--listen", "192.0.2.1:0")],
     }
     assert calls.keys() == COMMANDS.keys(), "a new command has to be called here as well"

@@ -56,13 +56,14 @@ RECORDING = r"ecgframe record "
 SENDING = r"ecgframe bridge lsl out "
 PUBLISHING = r"ecgframe bridge lsl in "
 ENCODING = r"ecgframe encode "
+KEYS = r"ecgframe keys "
 TESTING = r"(?:\.venv/bin/)?pytest "
 NOX = r"nox( |$)"
 PROGRAMS = r"python (?:tests/|-m bench)"
 
 
 def test_every_command_has_its_test():
-    known = [INSTALLING, SERVING, WATCHING, RECORDING, SENDING, PUBLISHING, ENCODING, TESTING, NOX, PROGRAMS]
+    known = [INSTALLING, SERVING, WATCHING, RECORDING, SENDING, PUBLISHING, ENCODING, KEYS, TESTING, NOX, PROGRAMS]
     ours = re.compile("|".join(known))
     assert {command for _, command in COMMANDS if not ours.match(command)} == NOT_OURS
     assert len(COMMANDS) > 25
@@ -113,6 +114,14 @@ def test_a_stream_is_recorded(command, tmp_path, monkeypatch):
     with live() as server:
         assert "ecg/1: " in run(*arguments(command, server.port)).output
     assert [path for path in tmp_path.rglob("*") if path.suffix in (".edf", ".hea", ".mcap")]
+
+
+@pytest.mark.parametrize("command", those(KEYS))
+def test_keys_are_made(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if " new " not in command:
+        run("keys", "new", "keys.json", "ecg/1")
+    assert run(*shlex.split(command)[1:]).output
 
 
 @pytest.mark.parametrize("command", those(ENCODING))

@@ -36,6 +36,8 @@ class Counted:
         server_stats.counters.dropped, server_stats.counters.resent, server_stats.counters.undelivered = 11, 12, 13
         server_stats.acknowledged, server_stats.encoded = 14, 20
         server_stats.counters.expired, server_stats.counters.fragments_sent = 6, 640
+        server_stats.keys_handed_out = 31
+        server_stats.counters.sealed.update({"passed": 32})
         server_stats.before, server_stats.after, server_stats.deflated = 8000, 2000, 5
         for nbytes in (20, 700, 700, 1 << 25):
             server_stats.sent_sizes.observe(nbytes)
@@ -73,6 +75,9 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_messages_sent_total", "ECG_DATA"): 41,
         ("ecgframe_messages_sent_total", "HEARTBEAT"): 2,
         ("ecgframe_messages_received_total", "SUBSCRIBE"): 3,
+        ("ecgframe_keys_handed_out_total",): 31,
+        ("ecgframe_sealed_frames_passed_total",): 32,
+        ("ecgframe_frames_sealed_total",): 0,
         ("ecgframe_over_budget_total", "frames"): 21,
         ("ecgframe_over_budget_total", "unpacked"): 22,
         ("ecgframe_inbox_bytes",): 4096,

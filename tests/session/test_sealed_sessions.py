@@ -534,3 +534,14 @@ def test_a_large_message_is_opened_in_a_thread_as_well():
     decoding.run()
     viewer._told(viewer.session.finish_receiving(decoding, viewer.clock.now))
     assert viewer.received() == [data]
+
+
+def test_templates_of_an_answer_with_another_key_are_left_out():
+    viewer = Viewer(keyring=StoredKeys([KEY]))
+    another = Template(2, STREAM, "int16", 2, {"sampling_rate": 250})
+    old = viewer.frame(TEMPLATE_TYPE, TEMPLATE.fields_on_the_wire(), NEXT, number=1)
+    new = viewer.frame(TEMPLATE_TYPE, another.fields_on_the_wire(), number=2)
+    viewer.answers(next=3, templates=[old, new])
+    assert not viewer.refused()
+    assert [template.number for template in viewer.session._reader.book.values()] == [2]
+    assert len(viewer.told(SubscriptionAnswered)) == 1

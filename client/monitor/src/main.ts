@@ -5,6 +5,7 @@ import {
   type Message,
   MessageType,
   ProtocolError,
+  Sealing,
   type Subscription,
   VERSIONS,
   WebSocketBinaryService,
@@ -13,6 +14,7 @@ import { Age, type Seen, type ServerClock } from "./age.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
+import { Authenticity, signersIn } from "./authenticity.js";
 import { Controls } from "./controls.js";
 import { element } from "./dom.js";
 import { ecgFrame } from "./feed.js";
@@ -74,7 +76,9 @@ let lastTaken: bigint | null = null;
 let firstConnection: ReturnType<typeof setTimeout> | undefined;
 let firstConnectionAt: number | null = null;
 
-const service = new WebSocketBinaryService({ versions: VERSIONS });
+const signers = signersIn(location.search);
+const sealing = new Sealing(signers.keys.length > 0 ? { signers: signers.keys } : {});
+const service = new WebSocketBinaryService({ versions: VERSIONS, sealing });
 const status = new Status();
 const alerts = new Alerts();
 const log = new FrameLog();
@@ -84,6 +88,7 @@ const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
 const age = new Age();
+const authenticity = new Authenticity(signers.faults);
 const settings = load(location.search, localStorage);
 const screen = new Screen(
   element("stage", HTMLElement),
@@ -150,10 +155,12 @@ function forget(): void {
   heartRate.clear();
   status.clear();
   age.clear();
+  authenticity.clear();
   presence.watching(steady());
 }
 
 function take(message: Message): void {
+  authenticity.took(message);
   if (message.type !== MessageType.ECG_DATA) return;
   if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with the last message
   lastTaken = message.timestamp;
@@ -241,7 +248,16 @@ service.on("subscribed", () => {
   subscribedAt = clock();
 });
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
-service.on("error", ({ error }) => log.blame(error.message));
+service.on("error", ({ error }) => {
+  log.blame(error.message);
+  authenticity.failed(error);
+});
+service.on("attested", (found) => {
+  if (found.stream === watched) authenticity.attested(found);
+});
+service.on("unattested", ({ stream, numbers }) => {
+  if (stream === watched) authenticity.unattested(numbers);
+});
 
 /** Connect and subscribe. The service retries later connections by itself, but not the first. */
 function connect(): void {

@@ -2,6 +2,7 @@
  * What a service and a publisher need of each other. They do not import each other, so that pages that only watch contain
  * nothing of publishing.
  */
+import type { Keyring } from "../codec/seal.js";
 import type { SendClock } from "../codec/send-clock.js";
 import type { MessageType } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
@@ -20,6 +21,8 @@ export interface PublishedOptions {
 export interface PublisherOwner {
   readonly settings: Settings;
   readonly clock: SendClock;
+  /** Keys of the application; null if it has none, or the service does not seal. */
+  readonly keys: Keyring | null;
   /** Of the stream in the headers of its frames. */
   readonly id: number;
   /** Sends a message over a connection to a server before version 4. */

@@ -36,12 +36,7 @@ export interface PublishOptions {
   /** How many messages, and bytes of them as encoded, are kept to be sent again; 4,096 and 8 MiB by default. */
   readonly memory?: Partial<Memory>;
   /**
-   * Seals the stream with its keys, so that neither the server nor anybody else without them can read it. It needs version 4, a
-   * server that agrees on encryption, and the option `sealing` of the service.
-   */
-  readonly keys?: Keyring;
-  /**
-   * True to let the size of sealed messages depend on the samples, which tells the heart rate to whoever sees the sizes; by
+   * If the stream is sealed: true to let the size of sealed messages depend on the samples, which tells the heart rate to whoever sees the sizes; by
    * default, they are neither filtered nor compressed.
    */
   readonly compress?: boolean;
@@ -88,15 +83,13 @@ export class Publisher implements AttachedPublisher {
 
   /** Use `publisher`. */
   constructor(stream: string, options: PublishOptions, owner: PublisherOwner) {
-    const { samples = "as given", memory = {}, keys, compress = false, onLost } = options;
+    const { samples = "as given", memory = {}, compress = false, onLost } = options;
     const { id, settings, clock } = owner;
     const { messages, bytes } = { ...DEFAULT_MEMORY, ...memory };
     if (!(messages >= 1 && bytes >= 1))
       throw new RangeError("the memory of a publisher is at least 1 message and 1 byte");
-    if (keys && !settings.capabilities.has(Capability.ENCRYPTION))
-      throw new Error("sealing needs the option `sealing` of the service, and WebCrypto: load the page over https");
     this.stream = stream;
-    this.#sealer = keys ? new StreamSealer(stream, { keys, compress }) : null;
+    this.#sealer = owner.keys && isSealed(owner.keys, stream) ? new StreamSealer(stream, owner.keys, compress) : null;
     this.#writer = new StreamWriter(stream, id, settings, clock, { messages, bytes });
     this.#settings = settings;
     this.#exact = samples === "exact" ? new ExactSamples() : null;
@@ -378,6 +371,15 @@ export class Publisher implements AttachedPublisher {
   }
 }
 
+/** Returns true if the application has keys of a stream, valid now or not. */
+function isSealed(keys: Keyring, stream: string): boolean {
+  try {
+    return keys.current(stream) !== null;
+  } catch {
+    return true;
+  }
+}
+
 function flagsOf({ priority, acknowledged }: PublishedOptions): number {
   return (priority ? Flag.PRIORITY : 0) | (acknowledged ? Flag.ACK_REQUIRED : 0);
 }
@@ -391,6 +393,10 @@ function flagsOf({ priority, acknowledged }: PublishedOptions): number {
  * version 4 see the same number. Another client that opens the stream ends this publisher.
  *
  * Over a connection to a server before version 4, messages are sent as by `sendMessage`.
+ *
+ * If the application has a key of the stream (`new Sealing({ keys })`), the messages are sealed end to end: the server and
+ * everything behind it needs no key, and viewers need one of their own. Then each message needs a `timestamp`, and a server
+ * that takes no sealed messages ends the publisher.
  *
  * @param service a `WebSocketBinaryService`
  * @throws RangeError if the name is empty or too long, or an option is out of range

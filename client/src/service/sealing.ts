@@ -60,7 +60,8 @@ export class Sealing {
 
 /** The keys of a service, and what was received with them. */
 export class SealedStreams implements StreamSeals {
-  readonly #own: Keyring | null;
+  /** Keys of the application. */
+  readonly own: Keyring | null;
   /** By stream, in milliseconds. */
   readonly #staleAfter = new Map<string, number>();
   /** Keys that answers brought, and their ids by stream. */
@@ -84,7 +85,7 @@ export class SealedStreams implements StreamSeals {
     this.#verifier = signers ? Verifier.create(signers) : null;
     this.#verifier?.catch(() => {}); // each message that needs it gets the error
     this.#required = new Set(requireSignature);
-    this.#own = keys ?? null;
+    this.own = keys ?? null;
   }
 
   // --- what subscriptions tell ---
@@ -125,7 +126,7 @@ export class SealedStreams implements StreamSeals {
 
   hasOwnKeys(stream: string): boolean {
     try {
-      return (this.#own?.current(stream) ?? null) !== null;
+      return (this.own?.current(stream) ?? null) !== null;
     } catch {
       return true; // it is sealed, and no key is valid now
     }
@@ -154,7 +155,7 @@ export class SealedStreams implements StreamSeals {
   }
 
   #find(keyId: number): Key | null {
-    const own = this.#own?.find(keyId) ?? null;
+    const own = this.own?.find(keyId) ?? null;
     if (own) return own;
     const received = this.#received.find(keyId);
     return received && this.hasOwnKeys(received.stream) ? null : received;

@@ -11,12 +11,6 @@ const VERSION = 4;
 /** Number of messages that may wait to be sealed. */
 const MOST_WAITING = 1024;
 
-export interface StreamSealerOptions {
-  readonly keys: Keyring;
-  /** True if sizes may depend on the samples. */
-  readonly compress: boolean;
-}
-
 /** Seals messages in their order, and gives them to the writer of the stream. */
 export class StreamSealer {
   readonly isConstant: boolean;
@@ -26,12 +20,11 @@ export class StreamSealer {
   #latest: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  /** @throws RangeError if the keyring has no key of the stream that is valid now @throws Error without WebCrypto */
-  constructor(stream: string, { keys, compress }: StreamSealerOptions) {
+  /** @param compress whether sizes may depend on the samples */
+  constructor(stream: string, keys: Keyring, compress: boolean) {
     this.#stream = stream;
     this.#keyring = keys;
     this.isConstant = !compress;
-    this.#current();
   }
 
   /**

@@ -379,6 +379,7 @@ export class WebSocketBinaryService implements PublisherHost {
     const publisher = make({
       settings: this.#settings,
       clock: this.#clock,
+      keys: this.#seals?.own ?? null,
       id: ++this.#latestId,
       sendMessage: (type, data, how) => this.sendMessage(type, data, how),
       forget: (over) => {

@@ -29,6 +29,7 @@ import {
   FLAG_SINCE,
   Flag,
   Form,
+  FRAGMENT_SIZE,
   HEADER_SIZES,
   LARGEST_LENGTH,
   LAST_FATAL_CHECK,
@@ -54,8 +55,10 @@ import {
   type Unverified,
 } from "./arrivals.js";
 import { checkNumbers } from "./control-numbers.js";
+import { fragmentAt, isCut } from "./fragmenting.js";
 import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
-import { type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
+import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
+import { incomplete, isFragment, Reassembly } from "./reassembly.js";
 import type { Settings } from "./settings.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
@@ -175,6 +178,9 @@ const MOST_WAITING = 16 * 1024 * 1024;
 /** The first version with numbered messages, which is spoken only after a negotiation. */
 const NUMBERED_SINCE = 4;
 
+const CUTTER = { isCut, fragmentAt, size: FRAGMENT_SIZE };
+const EVERY_FRAME = { defers: () => true };
+
 /** Types that do not show which version the server speaks: a server that refuses a client sends ERROR and closes. */
 const NO_BEGINNING: ReadonlySet<MessageType> = new Set([MessageType.PROTOCOL_NEGOTIATION, MessageType.ERROR]);
 
@@ -212,6 +218,7 @@ export class ClientSession {
   readonly #seals: StreamSeals | null;
   readonly #arrivals = new Arrivals();
   readonly #askedKeys = new Set<number>();
+  readonly #reassembly: Reassembly;
   #receiver: ProtocolHandler;
   #sender: ProtocolHandler;
   /** Encodes data messages, within the payload limit that the server announced. */
@@ -243,6 +250,7 @@ export class ClientSession {
     this.#positions = positions;
     this.#seals = seals;
     this.#book = new StreamBook(positions);
+    this.#reassembly = new Reassembly(settings.maxPayload);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
@@ -267,20 +275,23 @@ export class ClientSession {
       this.#refuse(invalid("a message without a frame", 1), now, events);
       return events;
     }
+    const whole = this.#putTogether(bytes, now, events);
+    if (!whole) return events;
     let count = 0;
-    for (const frame of this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, this.#book, this)) {
+    for (const frame of this.#receiver.frames(whole, MAX_CONTROL_PAYLOAD, this.#book, this)) {
       if (count++ >= MAX_BATCH_FRAMES) this.#take(tooMany(), now, events);
       else if (frame.deferred) this.#defer(frame.deferred);
       else this.#take(frame, now, events);
       if (this.closing) break;
     }
+    this.#forgetUnbound();
     this.#goOn(now, events);
     return events;
   }
 
   /** Returns true if a frame waits: to be opened, or behind others that wait. */
   defers(header: Header): boolean {
-    if (this.#seals === null) return false;
+    if (this.#seals === null || isPiece(header)) return false;
     return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
   }
 
@@ -317,6 +328,7 @@ export class ClientSession {
       this.#sentAt + this.#heartbeatInterval,
       this.#unacknowledged.deadline(),
       this.#arrivals.heldUntil,
+      this.#reassembly.deadline(SILENT_INTERVALS * this.#heartbeatInterval),
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
   }
@@ -334,6 +346,8 @@ export class ClientSession {
       return events;
     }
     for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
+    this.#dropUnfinished(now, events);
+    if (this.closing) return events;
     this.sealed.unknownKey += this.#arrivals.letGo(now);
     this.#goOn(now, events);
     if (this.closing) return events;
@@ -352,9 +366,12 @@ export class ClientSession {
     const batches = this.capabilities.has(Capability.BATCH);
     const batch = batches ? this.#queue.popBatch(first, this.#settings.batchBytes) : [first];
     this.#sentAt = now;
-    this.framesSent += batch.length;
-    for (const outgoing of batch) if (outgoing.acknowledged) this.#unacknowledged.sent(outgoing, now);
-    return batch.length === 1 ? first.frame : joined(batch);
+    for (const { outgoing, isWhole } of batch) {
+      if (!isWhole) continue;
+      this.framesSent++;
+      if (outgoing.acknowledged) this.#unacknowledged.sent(outgoing, now);
+    }
+    return batch.length === 1 ? first.bytes : joined(batch);
   }
 
   /** True if the application may add a message that is not urgent; a part of the queue is reserved for urgent ones. */
@@ -432,6 +449,8 @@ export class ClientSession {
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     const keys = this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
     this.#wanted.add(stream);
+    // The server sends an unfinished message again, if it belongs to what follows.
+    if (since !== null || position) this.#reassembly.forget((id) => this.#book.nameOf(id) === stream);
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...keys });
   }
 
@@ -570,6 +589,43 @@ export class ClientSession {
   #explain({ type, data, streamId = 0 }: Message, position: StreamPosition | null, payload: Uint8Array): void {
     if (!position?.number) throw invalid(`this message of a stream has no ${position ? "sequence" : "stream"}`, 12);
     if (type === MessageType.STREAM_TEMPLATE) this.#book.learn(streamId, data, payload);
+  }
+
+  // --- fragments ---
+
+  /** Returns a message as it came; of a fragment, the whole frame if it is the last one, otherwise null. */
+  #putTogether(bytes: Uint8Array, now: number, events: SessionEvent[]): Uint8Array | null {
+    if (!this.numbered || !isFragment(bytes)) return bytes;
+    const [{ header, item, deferred }] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
+    // What is damaged, or not alone, is refused like any frame.
+    if (!header || header.size + header.length !== bytes.length) return bytes;
+    try {
+      if (item instanceof ProtocolError) throw item;
+      if (!deferred) return bytes;
+      // A message that was received before is skipped once it is whole.
+      if (header.streamId && !this.#book.nameOf(header.streamId) && !this.#book.admits(header)) return null;
+      const { frame, lost } = this.#reassembly.add(header, bytes.subarray(0, header.size), deferred.payload, now);
+      if (lost) this.#refuse(incomplete(lost, "another one of its class has begun"), now, events, lost.header);
+      return this.closing ? null : frame;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#reassembly.refuse(header);
+      this.#refuse(error, now, events, header);
+      return null;
+    }
+  }
+
+  /** Drops messages of which no further fragment has arrived for too long, and tells the server. */
+  #dropUnfinished(now: number, events: SessionEvent[]): void {
+    for (const one of this.#reassembly.expire(SILENT_INTERVALS * this.#heartbeatInterval, now)) {
+      const error = incomplete(one, `nothing more of it came for ${Math.round(now - one.lastAt)} s`);
+      this.#refuse(error, now, events, one.header);
+    }
+  }
+
+  /** Drops unfinished messages of streams that are no longer bound. */
+  #forgetUnbound(): void {
+    this.#reassembly.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
   }
 
   // --- sealed streams ---
@@ -924,6 +980,7 @@ export class ClientSession {
     this.version = version;
     this.capabilities = usable(capabilities, version);
     if (version >= NUMBERED_SINCE) this.#receiver = this.#receiverFor(this.#settings.versions);
+    if (this.capabilities.has(Capability.FRAGMENTS)) this.#queue.cutter = CUTTER;
     this.#sender = this.#senderFor(version, this.capabilities, LARGEST_LENGTH);
     this.#dataSender = this.#senderFor(version, this.capabilities, this.#settings.maxPayload);
     events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated: this.negotiated });
@@ -1023,6 +1080,11 @@ export class ClientSession {
   }
 }
 
+/** Returns true if a frame is a fragment. */
+function isPiece({ version, flags }: Header): boolean {
+  return version >= NUMBERED_SINCE && (flags & Flag.FRAGMENT) !== 0;
+}
+
 function transition(phase: Phase, trigger: Trigger): Transition {
   const found = TRANSITIONS[phase][trigger];
   if (!found) throw new Error(`${trigger} cannot happen in the phase ${phase}`);
@@ -1083,12 +1145,12 @@ function numberOf(value: unknown): number | null {
   return typeof value === "bigint" || typeof value === "number" ? Number(value) : null;
 }
 
-function joined(batch: readonly Outgoing[]): Uint8Array<ArrayBuffer> {
-  const message = new Uint8Array(batch.reduce((size, { frame }) => size + frame.length, 0));
+function joined(batch: readonly Leaving[]): Uint8Array<ArrayBuffer> {
+  const message = new Uint8Array(batch.reduce((size, { bytes }) => size + bytes.length, 0));
   let at = 0;
-  for (const { frame } of batch) {
-    message.set(frame, at);
-    at += frame.length;
+  for (const { bytes } of batch) {
+    message.set(bytes, at);
+    at += bytes.length;
   }
   return message;
 }

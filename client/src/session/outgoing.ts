@@ -5,6 +5,7 @@ import {
   DATA_TYPES,
   FLAG_SINCE,
   Flag,
+  HEADER_SIZES,
   MAX_BATCH_FRAMES,
   MessageType,
   type Version,
@@ -45,9 +46,33 @@ export function tierOf(type: MessageType, flags: number): Tier {
   return DATA_TYPES.has(type) ? DATA : CONTROL;
 }
 
+/** A fragment of a frame, or a frame that is not cut. */
+export interface Leaving {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly outgoing: Outgoing;
+  /** False for a fragment that is not the last of its frame. */
+  readonly isWhole: boolean;
+  /** True if it leaves alone. */
+  readonly isAlone: boolean;
+}
+
+/** Cuts frames into fragments; see `fragmenting.ts`. */
+export interface Cutter {
+  /** Returns true if the frame is to be cut. */
+  isCut(outgoing: Outgoing): boolean;
+  /** Returns the fragment whose piece begins at that byte of the payload. */
+  fragmentAt(frame: Uint8Array, offset: number): Uint8Array<ArrayBuffer>;
+  /** Bytes of a piece. */
+  readonly size: number;
+}
+
 /** The frames of a connection that wait to be sent, by tier. */
 export class SendQueue {
+  /** Set once the peer is known to put fragments together. */
+  cutter: Cutter | null = null;
   readonly #tiers: readonly [Outgoing[], Outgoing[], Outgoing[]] = [[], [], []];
+  /** The data frame of which some fragments have left, and the number of bytes of its payload in them. */
+  #cut: { readonly outgoing: Outgoing; offset: number } | null = null;
   #bytes = 0;
 
   /** Bytes of all frames that wait. */
@@ -56,7 +81,8 @@ export class SendQueue {
   }
 
   get frames(): number {
-    return this.#tiers[URGENT].length + this.#tiers[CONTROL].length + this.#tiers[DATA].length;
+    const [urgent, control, data] = this.#tiers;
+    return urgent.length + control.length + data.length + (this.#cut ? 1 : 0);
   }
 
   put(outgoing: Outgoing): void {
@@ -64,31 +90,58 @@ export class SendQueue {
     this.#bytes += outgoing.frame.length;
   }
 
-  peek(): Outgoing | undefined {
-    return this.#tiers[URGENT][0] ?? this.#tiers[CONTROL][0] ?? this.#tiers[DATA][0];
+  /** Takes the next frame, or the next fragment of one. What follows a frame of which fragments have left waits for the last. */
+  pop(): Leaving | undefined {
+    const first = this.#tiers[URGENT].shift() ?? this.#tiers[CONTROL].shift();
+    if (first) return this.#whole(first);
+    if (this.#cut) return this.#nextFragment(this.#cut);
+    const data = this.#tiers[DATA].shift();
+    if (!data) return undefined;
+    if (!this.cutter?.isCut(data)) return this.#whole(data);
+    this.#cut = { outgoing: data, offset: 0 };
+    return this.#nextFragment(this.#cut);
   }
 
-  pop(): Outgoing | undefined {
-    const next = this.#tiers[URGENT].shift() ?? this.#tiers[CONTROL].shift() ?? this.#tiers[DATA].shift();
-    this.#bytes -= next?.frame.length ?? 0;
-    return next;
+  #whole(outgoing: Outgoing): Leaving {
+    this.#bytes -= outgoing.frame.length;
+    return { bytes: outgoing.frame, outgoing, isWhole: true, isAlone: outgoing.deflated };
+  }
+
+  #nextFragment(cut: { readonly outgoing: Outgoing; offset: number }): Leaving {
+    const { fragmentAt, size } = this.cutter as Cutter;
+    const { outgoing } = cut;
+    const bytes = fragmentAt(outgoing.frame, cut.offset);
+    cut.offset += size;
+    const isWhole = cut.offset >= outgoing.frame.length - HEADER_SIZES[4];
+    if (isWhole) {
+      this.#bytes -= outgoing.frame.length;
+      this.#cut = null;
+    }
+    return { bytes, outgoing, isWhole, isAlone: true };
+  }
+
+  /** The frame that leaves next, if it leaves whole. */
+  #peek(): Outgoing | undefined {
+    const first = this.#tiers[URGENT][0] ?? this.#tiers[CONTROL][0];
+    if (first || this.#cut) return first;
+    const data = this.#tiers[DATA][0];
+    return data && this.cutter?.isCut(data) ? undefined : data;
   }
 
   /**
    * Takes the frames that can leave in one WebSocket message with a first one.
    *
-   * A compressed frame is sent alone: receivers limit the inflated size of all frames of one message.
+   * A compressed frame is sent alone: receivers limit the inflated size of all frames of one message. So is a fragment.
    *
    * @param bytes of all frames together, at most
    */
-  popBatch(first: Outgoing, bytes: number): Outgoing[] {
+  popBatch(first: Leaving, bytes: number): Leaving[] {
     const batch = [first];
-    let room = bytes - first.frame.length;
-    for (let next = this.peek(); next && batch.length < MAX_BATCH_FRAMES; next = this.peek()) {
-      if (first.deflated || next.deflated || next.frame.length > room) break;
+    let room = bytes - first.bytes.length;
+    for (let next = this.#peek(); next && batch.length < MAX_BATCH_FRAMES; next = this.#peek()) {
+      if (first.isAlone || next.deflated || next.frame.length > room) break;
       room -= next.frame.length;
-      this.pop();
-      batch.push(next);
+      batch.push(this.pop() as Leaving);
     }
     return batch;
   }
@@ -96,10 +149,13 @@ export class SendQueue {
   /** Discards the data that waits. */
   discardData(): void {
     for (const { frame } of this.#tiers[DATA].splice(0)) this.#bytes -= frame.length;
+    if (this.#cut) this.#bytes -= this.#cut.outgoing.frame.length;
+    this.#cut = null;
   }
 
   clear(): void {
     for (const tier of this.#tiers) tier.length = 0;
+    this.#cut = null;
     this.#bytes = 0;
   }
 }

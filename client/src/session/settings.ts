@@ -28,7 +28,7 @@ export interface Settings {
 }
 
 /** Capabilities of version 4 that this package supports. */
-const OF_STREAMS: readonly Capability[] = [Capability.TEMPLATES, Capability.DELTA];
+const OF_STREAMS: readonly Capability[] = [Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS];
 
 /** Returns the capabilities that this package supports in those versions. */
 export function supported(versions: readonly Version[]): Capability[] {

@@ -82,10 +82,11 @@ class Peer:
 
     # --- a server ---
 
-    async def serve(self, *, settings=None, limits=None, streams_denied=(), stream_keys=None, policy="required"):
+    async def serve(self, *, settings=None, limits=None, streams_denied=(), stream_keys=None, takes_sealed=False):
         """A handler of its own, and a server that listens for it.
 
         ``stream_keys`` is a list as in a file of keys; the streams in it are sealed, and the keys handed out without TLS.
+        With ``takes_sealed``, clients may publish streams that they seal.
         """
         if self.listening:
             await self.go_away()
@@ -95,10 +96,11 @@ class Peer:
         sealing = None
         if stream_keys is not None:
             self.keys = StoredKeys([_key(**one) for one in stream_keys])
-            sealing = Sealing(keyring=self.keys, policy=policy)
+            sealing = Sealing(keyring=self.keys)
             settings = {**(settings or {}), "keys_without_tls": True}
         self.handler = WebSocketBinaryHandler(
             sealing=sealing,
+            takes_sealed=takes_sealed,
             settings=Settings(
                 rate_limit=RateLimit(frames=1e6, frames_burst=10**6, nbytes=1e9, nbytes_burst=10**9),
                 **_settings(settings or {}),

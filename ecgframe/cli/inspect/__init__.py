@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
-from ..options import Headers, http_headers, positive
+from ..options import Headers, Keys, http_headers, positive
 from ..places import server_or_other
 from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
@@ -89,6 +89,7 @@ def inspect(
             "--validate", help="Check the fields of data messages as well; those of control messages always are."
         ),
     ] = False,
+    keys: Keys = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
@@ -116,6 +117,7 @@ def inspect(
             seconds=seconds,
             max_payload=max_payload,
             validate=validate,
+            keys=keys,
             versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(named, ca, insecure),

@@ -16,11 +16,13 @@ from ...tools.sources import FrameSource, Source, SourceError, open_source
 from ...tools.summary import Summary
 from ...value_count import count_values
 from ..console import Terminal, print_json, say
+from ..keys.run import read_keys
 from ..places import is_server
 from .views import FrameLines, FrameTexts, FrameView, print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from ssl import SSLContext
 
 
@@ -79,6 +81,7 @@ def inspect_source(
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
+    keys: Path | None = None,
 ) -> int:
     """Show a source, and return the number of broken frames. The arguments are those of the command.
 
@@ -87,7 +90,8 @@ def inspect_source(
         OSError: the source cannot be read, or the server cannot be reached.
         MissingLibrary: a library that is needed to read the source is not installed.
     """
-    examiner = Examiner(max_payload=max_payload, validate=validate)
+    keyring = None if keys is None else read_keys(keys, "--keys")
+    examiner = Examiner(max_payload=max_payload, validate=validate, keyring=keyring)
     reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
         from .live import follow_live  # noqa: PLC0415 - needs websockets
@@ -279,7 +283,11 @@ class FrameReporter:
         if self._remarked > len(self._remarks):
             yield f"{self._remarked - len(self._remarks):,} more"
         if self.summary.unread:
-            yield f"{self.summary.unread:,} payloads were not unpacked: too many values for a file of this size"
+            sealed = self._examiner.sealed.unopened
+            if sealed:
+                yield f"{sealed:,} payloads are sealed; --keys opens them"
+            if too_many := self.summary.unread - sealed:
+                yield f"{too_many:,} payloads were not unpacked: too many values for a file of this size"
 
 
 # --- files ---

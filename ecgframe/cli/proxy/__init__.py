@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import Force, positive
+from ..options import Force, Keys, positive
 from ..overwriting import refuse_to_overwrite
 from ..places import listening_place, server_address
 from ..plain_errors import plain_errors
@@ -65,6 +65,7 @@ def proxy(
     errors: Annotated[bool, typer.Option("--errors", help="Show only broken frames.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the traffic.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    keys: Keys = None,
     ca: Ca = None,
     insecure: Insecure = False,
     force: Force = False,
@@ -73,6 +74,8 @@ def proxy(
 
     Frames are shown and recorded as they are delivered, faults included. The faults of the two directions are
     independent; PROTOCOL_NEGOTIATION is never dropped or changed. Stop with Ctrl-C.
+
+    Keys of sealed streams pass through the proxy to the client, but are neither shown nor recorded.
     """
     host, port = listening_place(listen)
     if record is not None:
@@ -93,5 +96,6 @@ def proxy(
             errors=errors,
             quiet=quiet,
             as_json=as_json,
+            keys=keys,
             trusted=trusted_by(target, ca, insecure),
         )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from ...private_files import growing_file
 from ...tools.capture.wireshark_export import Recorder
 from ...tools.faults import Faults
+from ...tools.frame_analysis import Examiner
 from ...tools.observation import Delivery, Observation
 from ...tools.proxy import Proxy
 from ..console import Terminal, say
 from ..inspect.run import FrameReporter, Wanted, frame_reporter
+from ..keys.run import read_keys
 from ..stopping import stop_signals
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def run_proxy(
     errors: bool,
     quiet: bool,
     as_json: bool,
+    keys: Path | None = None,
     trusted: SSLContext | None = None,
 ) -> None:
     """Relay until Ctrl-C. The arguments are those of the command, except that ``delay`` is in seconds.
@@ -46,7 +49,8 @@ def run_proxy(
         MissingLibrary: websockets is not installed.
     """
     faults = Faults(delay=delay, drop=drop, corrupt=corrupt, throttle=throttle, seed=seed)
-    reporter = frame_reporter(Wanted(errors=errors), shown=not quiet, as_json=as_json)
+    examiner = Examiner(keyring=None if keys is None else read_keys(keys, "--keys"))
+    reporter = frame_reporter(Wanted(errors=errors), shown=not quiet, as_json=as_json, examiner=examiner)
     with ExitStack() as files:
         recorder = Recorder(files.enter_context(growing_file(record))) if record else None
 

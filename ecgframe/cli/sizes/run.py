@@ -18,9 +18,11 @@ from ...tools.sources import SourceError, open_source
 from ..console import Terminal, print_json, say
 from ..formats import size
 from ..inspect.run import byte_progress, told
+from ..keys.run import read_keys
 from ..places import is_server
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from ssl import SSLContext
 
 FIELDS_SHOWN = 8
@@ -38,6 +40,7 @@ def measure_sizes(
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     as_json: bool,
+    keys: Path | None = None,
     trusted: SSLContext | None = None,
 ) -> None:
     """Measure a source. The arguments are those of the command.
@@ -47,7 +50,8 @@ def measure_sizes(
         OSError: the source cannot be read, or the server cannot be reached.
         MissingLibrary: a library that is needed to read the source is not installed.
     """
-    analysis, examiner = SizeAnalysis(), Examiner()
+    keyring = None if keys is None else read_keys(keys, "--keys")
+    analysis, examiner = SizeAnalysis(), Examiner(keyring=keyring)
     silent = set(streams)
     notes = 0
 
@@ -79,8 +83,11 @@ def measure_sizes(
                 take(observation)
     if notes > MOST_NOTES:
         say(f"note: {notes - MOST_NOTES:,} more notes are not shown", err=True)
-    if analysis.unread:
-        say(f"note: {analysis.unread:,} frames are left out: too many values for a source of this size", err=True)
+    sealed = examiner.sealed.unopened
+    if sealed:
+        say(f"note: {sealed:,} sealed frames are left out; --keys opens them", err=True)
+    if (too_many := analysis.unread - sealed) > 0:
+        say(f"note: {too_many:,} frames are left out: too many values for a source of this size", err=True)
     if analysis.fragments:
         say(f"note: {analysis.fragments:,} fragments of large messages are left out", err=True)
     if not analysis.types:

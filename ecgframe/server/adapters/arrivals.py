@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 FULL_MESSAGES: Final = 32
-FULL_BYTES: Final = 16 * 1024
+FULL_BYTES: Final = 8 * 1024
 """Reading stops at either limit, and resumes below half of both. Messages that are already read are still added. The
 message that the handler has taken last counts as well, until it asks for the next one."""
 

@@ -7,7 +7,7 @@ async with WebSocketBinaryHandler() as handler, serve(handler, "0.0.0.0", 8000) 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...libraries import library
@@ -28,7 +28,11 @@ else:
     Frame, Opcode = websockets.Frame, websockets.Opcode
 
 WAITING_MESSAGES = 1
-"""Received messages that wait for the handler; at this number the connection is not read."""
+"""Received messages that wait for the handler; above this number the connection is not read."""
+
+LARGE = 4096
+"""Bytes of a message after which no further one is read until the next one is taken. Stopping and resuming takes as long
+as reading a small message."""
 
 _OPEN = websockets.State.OPEN
 
@@ -120,6 +124,8 @@ class WebsocketsLink(Link):
         self._transport = websocket.transport
         self._write = websocket.transport.write
         self._is_plain = not websocket.protocol.extensions
+        self._queue = websocket.recv_messages
+        self._most_waiting = websocket.recv_messages.high
         self.request = _request_of(websocket)
         keep_unsent_low(websocket.transport.get_extra_info("socket"))
         read_little(websocket.transport)
@@ -157,13 +163,16 @@ class WebsocketsLink(Link):
         """Send a message; wait while the transport is full."""
         await self._websocket.send(message)
 
-    def receive(self) -> Coroutine[Any, Any, bytes | str]:
+    async def receive(self) -> bytes | str:
         """Wait for the next message.
 
         Raises:
             websockets.ConnectionClosed: the connection is closed.
         """
-        return self._websocket.recv()
+        message = await self._websocket.recv()
+        if self._most_waiting is not None:  # None: the application has turned this limit off
+            self._queue.high = 0 if len(message) > LARGE else self._most_waiting
+        return message
 
     async def close(self, code: int, reason: str) -> None:
         """Send a close frame, and wait for the peer's."""

@@ -1,0 +1,96 @@
+"""Messages that a publisher has sealed end to end: the server has no key, and hands them on as they are."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .._core import Header, crc32
+from ..codec import EncodedFrame, Message
+from ..protocol import Flag, Form
+from ..session import Encoding, Outgoing, StreamPosition
+from ..session.outgoing import Tier
+from .publication import Publication
+
+_HANDED_ON: Final = int(Flag.PRIORITY | Flag.COMPRESSED | Flag.SIGNED)
+"""Flags of the publisher's message that viewers get as well."""
+
+_FORM: Final = int(Form.ALGORITHM | Form.RECORD)
+
+WHY_DENIED: Final = (
+    "this stream is sealed by its publisher, and this server has no key of it: use a client of version 4 that has a "
+    'cipher (Python: pip install "ecgframe[seal]"; browsers: over https) and the keys of the stream'
+)
+"""Why a viewer is denied that speaks another version, or has no cipher."""
+
+
+def can_watch(encoding: Encoding) -> bool:
+    """Return whether peers with an encoding get what is sealed end to end."""
+    return encoding.version >= 4 and encoding.sealed
+
+
+class OpaquePublication(Publication):
+    """One message of an opened stream that its publisher has sealed, with a header of this server.
+
+    Args:
+        stream: name of the stream.
+        timestamp: in microseconds since 1970, larger than that of any earlier message on the stream.
+        message: as it came, with its ``SealedPayload``.
+        id: number of the stream in the frames of this server.
+    """
+
+    __slots__ = ("_outgoing",)
+
+    def __init__(self, stream: str, timestamp: int, message: Message, id: int) -> None:
+        payload = bytes(message.data)
+        flags = int(message.flags) & _HANDED_ON | Flag.ENCRYPTED
+        form = int(message.form or 0) & _FORM
+        number = message.sequence or 0
+        header = Header(4, message.type, Flag(flags), len(payload), crc32(payload), timestamp, Form(form), id, number)
+        encoded = EncodedFrame(
+            bytes(header) + payload, 4, message.type, int(flags), timestamp, len(payload), None, form, id, number
+        )
+        self._outgoing = Outgoing(encoded, int(flags), timestamp, stream)
+        self.stream = stream
+        self.timestamp = timestamp
+        self.type = message.type
+        self.flags = int(flags)
+        self.urgent = self._outgoing.tier is Tier.URGENT
+        self.is_large = False
+        self.nbytes = self._outgoing.nbytes
+        self.number = 0
+        self.position = StreamPosition(id, number, form)
+        self.record = None
+        self.arrived = 0.0
+        self.kept = False
+
+    @property
+    def frame(self) -> bytes:
+        """The frame for viewers."""
+        return self._outgoing.frame
+
+    @property
+    def encodings(self) -> int:
+        """Number of different frames: one."""
+        return 1
+
+    @property
+    def data(self) -> Any:
+        """Nothing: the server cannot read it."""
+        return None
+
+    @property
+    def may_be_record(self) -> bool:
+        """False: the server does not change it."""
+        return False
+
+    def outgoing(self, encoding: Encoding) -> Outgoing | None:
+        """The frame, the same for all viewers that can open it; None for the others."""
+        return self._outgoing if can_watch(encoding) else None
+
+    def takes_long(self, encoding: Encoding) -> bool:
+        """False: it is sealed already."""
+        return False
+
+    def strip(self) -> int:
+        """Nothing can be made again. Returns 0."""
+        return 0
