@@ -16,6 +16,7 @@ from ecgframe.client import ConnectionLost, NotAcknowledged
 from ecgframe.errors import MessageTooLarge
 from ecgframe.frame_file import FrameFileError
 from ecgframe.protocol import Check
+from ecgframe.seal import NotOpened
 
 WAYS = {
     "copy": copy.copy,
@@ -32,6 +33,7 @@ VALUES = {
     "float": 2.5,
     "MessageType": MessageType.ECG_DATA,
     "Check": Check.PAYLOAD,
+    "NotOpened": NotOpened.REPEATED,
     "ProtocolError": MessageTooLarge("large", check=Check.PAYLOAD, path="data", offset=3),
 }
 

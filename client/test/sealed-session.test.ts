@@ -1,4 +1,4 @@
-/** Sessions that open sealed payloads: order, keys, what is refused and what is let go. */
+/** Sessions that open sealed payloads: order, keys, what is refused and what is discarded. */
 import { describe, expect, test } from "vitest";
 import { type Message, MessageType, ProtocolHandler, Sealer, StoredKeys } from "../src/index.js";
 import { Flag } from "../src/protocol.js";
@@ -275,7 +275,7 @@ describe("keys", () => {
 });
 
 describe("a repetition", () => {
-  test("is let go, under its number and under another", async () => {
+  test("is discarded, under its number and under another", async () => {
     const by = new Sealer(key());
     const client = await watching(by);
     const frame = await sealed(packed(2), by);

@@ -91,7 +91,7 @@ describe("a signature", () => {
     );
   });
 
-  test("of a message that was received is let go under another number", async () => {
+  test("of a message that was received is discarded under another number", async () => {
     const client = await watching();
     const frame = await signed(packed(2), ours);
     const again = frame.slice();

@@ -40,7 +40,7 @@ class KeyFile(StoredKeys):
         """Read the file again if it has changed. If that fails, the present keys stay, and the log says why.
 
         Returns:
-            Whether other keys are in use now.
+            True if other keys are in use now.
         """
         try:
             stamp = self._stamp()

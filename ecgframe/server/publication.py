@@ -27,12 +27,12 @@ from ..signing import SigningKey
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
 
-SIGNED_AS: Final = CANONICAL._replace(compressed=False)
+SIGNED_AS: Final = CANONICAL._replace(version=4, compressed=False)
 """The encoding of what is signed."""
 
 _PRIORITY: Final = int(Flag.PRIORITY)
-_BULK: Final = int(Form.BULK)
 _SIGNED: Final = int(Flag.SIGNED)
+_BULK: Final = int(Form.BULK)
 _FILTER_AT: Final = 2  # byte of a record that names its filter
 
 # For frames of servers, which have applied their own limit, in versions that sessions speak.
@@ -222,7 +222,7 @@ class Publication:
         if encoding.record and self.record is not None:
             return self._encode_record(encoding, self.record)
         if self.signer is not None and encoding.flags & _SIGNED:
-            return Outgoing(self._signed(self.signer), self.flags, self.timestamp, self.stream)
+            return Outgoing(self._signed(encoding, self.signer), self.flags, self.timestamp, self.stream)
         data = self.data
         try:
             return self._encode_as(encoding, self.type, data, self.flags & ~_SIGNED)
@@ -232,23 +232,21 @@ class Publication:
             if self.is_large:
                 let_go(data)
 
-    def _signed(self, signer: SigningKey) -> EncodedFrame:
+    def _signed(self, encoding: Encoding, signer: SigningKey) -> EncodedFrame:
         """The frame with a signature. Signed messages are small, and not deflated."""
-        place = self.position or StreamPosition(0, 0)
-        plain = self._encoded
-        if self._is_deflated:
-            plain = encode_frame(
-                SIGNED_AS,
-                self.type,
-                self.data,
-                timestamp=self.timestamp,
-                settings=self._settings,
-                flags=self.flags & ~_SIGNED,
-            )
+        position = self.position_for(encoding)
+        plain = encode_frame(
+            SIGNED_AS._replace(flags=encoding.flags),
+            self.type,
+            self.data,
+            timestamp=self.timestamp,
+            settings=self._settings,
+            flags=self.flags & ~_SIGNED,
+            position=position,
+        )
         payload = plain.frame[len(plain.frame) - plain.nbytes :]
-        name = self.stream or "" if place.id else ""
-        trailer = signer.trailer(name, int(self.type), 0, payload)
-        return plain.in_version_4(place.id, place.number).signed(trailer)
+        name = "" if position is None or not position.id else self.stream or ""
+        return plain.signed(signer.trailer(name, int(self.type), plain.form or 0, payload))
 
     def _encode_record(self, encoding: Encoding, record: Record) -> Outgoing:
         payload = record.payload

@@ -111,7 +111,7 @@ class SealedPublication(Publication):
         if encoding.record and self.record is not None:
             return self._bound_record(encoding, self.record)
         if self.signer is not None and encoding.flags & _SIGNED:
-            return self._signed(self.signer)
+            return self._signed(encoding, self.signer)
         canonical = self._encoded
         if encoding.binary and encoding.flags == self.flags & ~_SIGNED and encoding.compressed >= self._is_deflated:
             if encoding.version == 3:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..session import Binding, Encoding, ServerSession
 
 Policy = Literal["required", "offered"]
-"""Whether a sealed stream is sent in plain to viewers without ``encryption``: never, or to all of them."""
+"""How viewers without ``encryption`` are treated: they never get a sealed stream, or all get it in plain."""
 
 HANDED_OUT_BEFORE: Final = 60.0
 """Seconds before a key begins in which it is handed out."""
@@ -208,7 +208,7 @@ class StreamSeal:
 
     @property
     def offers_plain(self) -> bool:
-        """Whether viewers without ``encryption`` get the message in plain."""
+        """True if viewers without ``encryption`` get the message in plain."""
         return self._seals.offers_plain(self._key.stream)
 
     def key(self) -> Key:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .sealed_reader import NotYetOpened
 
 HELD_SECONDS: Final = 10.0
-"""Seconds after which a frame whose key is still unknown is let go."""
+"""Seconds after which a frame whose key is still unknown is discarded."""
 
 BETWEEN_TRIES: Final = 0.5
 """Seconds from one try to open held frames with the application's keys to the next."""
@@ -26,7 +26,7 @@ class Held(NamedTuple):
         item: the frame, decoded; None if it is not opened.
         sealed: the frame that is not opened; None if it is.
         nbytes: bytes of the frame.
-        until: when it is let go, in seconds of the session's clock.
+        until: when it is discarded, in seconds of the session's clock.
     """
 
     stream: str | None

@@ -59,18 +59,33 @@ class NotYetOpened(InvalidDataFormat):
         timestamp: of its header, in microseconds since 1970.
     """
 
-    def __init__(self, why: NotOpened, key_id: int, stream: str | None, header: Header, frame: bytes) -> None:
+    def __init__(
+        self,
+        why: NotOpened,
+        key_id: int,
+        stream: str | None,
+        frame: bytes,
+        *,
+        type: int,
+        flags: int,
+        timestamp: int | None,
+    ) -> None:
         super().__init__(f"a sealed frame was not opened: {why}", check=Check.ENCRYPTION)
         self.why = why
         self.key_id = key_id
         self.stream = stream
         self.frame = frame
-        self.type = header.type
-        self.flags = header.bits
-        self.timestamp = header.timestamp
+        self.type = type
+        self.flags = flags
+        self.timestamp = timestamp
 
-    def __reduce__(self) -> Any:
-        raise TypeError("the frame of another session cannot be pickled")
+    def __reduce__(self) -> tuple[object, ...]:
+        return _not_yet_opened, (self.why, self.key_id, self.stream, self.frame), self.__dict__
+
+
+def _not_yet_opened(why: NotOpened, key_id: int, stream: str | None, frame: bytes) -> NotYetOpened:
+    """Create an error again; its other attributes follow."""
+    return NotYetOpened(why, key_id, stream, frame, type=0, flags=0, timestamp=None)
 
 
 class SealedReader:
@@ -147,7 +162,10 @@ class SealedReader:
         if isinstance(opened, NotOpened):
             is_held = opened is NotOpened.UNKNOWN_KEY
             frame = bytes(header) + bytes(payload) if is_held else b""
-            raise NotYetOpened(opened, key_id, name if key is None else key.stream, header, frame)
+            stream = name if key is None else key.stream
+            raise NotYetOpened(
+                opened, key_id, stream, frame, type=header.type, flags=header.bits, timestamp=header.timestamp
+            )
         self.opened = opened
         return opened.payload
 

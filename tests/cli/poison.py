@@ -107,6 +107,7 @@ class Poisoned:
         captures: of the network, and of the proxy.
         error_log: with lines of an attacker's.
         audit_log: with names of an attacker's.
+        keys: a file of keys, of a stream with a hostile name.
         junk: files that are none of these.
     """
 
@@ -143,6 +144,8 @@ class Poisoned:
         self.error_log.write_text("".join(json.dumps(line) + "\n" for line in _log_lines()))
         self.audit_log = folder / f"{NAME}.audit"
         self.audit_log.write_text("".join(json.dumps(line) + "\n" for line in _audit_lines()))
+        self.keys = folder / f"{NAME}.keys"
+        self.keys.write_text(json.dumps([{"stream": POISON, "id": 5, "key": "07" * 32}]))
         self.junk = [folder / f"{NAME}.junk", folder / f"nowhere {NAME}"]
         self.junk[0].write_text(POISON)
 

@@ -88,6 +88,8 @@ def values(metavar, poisoned, servers):
         "RECORD": [*poisoned.recordings, *poisoned.frames, *poisoned.junk],
         "FILE": [*poisoned.frames, poisoned.error_log, *poisoned.junk],
         "FILE...": [poisoned.audit_log, *poisoned.junk],
+        "KEYS": [poisoned.keys, "FOLDER/keys.json", poisoned.junk[0]],
+        "STREAM...": [POISON, "other"],
         "SOURCE": [*poisoned.frames, *poisoned.captures, *servers, *poisoned.junk, POISON],
         "RECORDING": [*poisoned.captures, poisoned.frames[0], *poisoned.junk],
         "URL": [*servers, f"ws://{POISON}/"],

@@ -32,7 +32,7 @@ export function knownInDetail({ isSealed, signers, strangers, unattested }: Know
     isSealed ? "The messages are encrypted; whoever changes one is found out." : "",
     signers.length > 0 ? `The signatures of ${signers.join(", ")} are right.` : "",
     strangers.length > 0 ? `This page does not know who ${strangers.join(", ")} is (signer= in its address).` : "",
-    unattested > 0 ? `No signer has vouched for the last ${unattested} messages.` : "",
+    unattested > 0 ? `No signer has attested the last ${unattested} messages.` : "",
   ]
     .filter(Boolean)
     .join(" ");

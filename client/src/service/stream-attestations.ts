@@ -1,4 +1,4 @@
-/** The attestations of one stream: which of its messages a signer vouches for. */
+/** The attestations of one stream: which of its messages a signer has attested. */
 import { AttestationBook, type Attested, Signature, type Unattested, type Verifier } from "../codec/signing.js";
 import type { SignedBy } from "../session/arrivals.js";
 import { now } from "./connection.js";

@@ -191,7 +191,7 @@ export class Arrivals {
     return { isHeld: true, givenUp };
   }
 
-  /** When the oldest frame of an unknown key is let go; infinite if none is held. */
+  /** When the oldest frame of an unknown key is discarded; infinite if none is held. */
   get heldUntil(): number {
     return this.#held.find(({ heldUntil }) => heldUntil !== null)?.heldUntil ?? Number.POSITIVE_INFINITY;
   }

@@ -4,7 +4,7 @@ import type { NotOpened, Opened } from "../codec/seal.js";
 import type { MessageType } from "../protocol.js";
 import type { StreamPosition } from "./stream-book.js";
 
-/** Why an opened message is let go. */
+/** Why an opened message is discarded. */
 export type NotTaken = Exclude<NotOpened, "unknown key">;
 
 export interface StreamSeals {
@@ -27,7 +27,7 @@ export interface StreamSeals {
    * @throws ProtocolError 0x202, check 8, reason "stream"
    */
   check(opened: Opened, data: unknown, version: 3 | 4): void;
-  /** Enters the counter of a message that is taken. Returns null, or why the message is let go. */
+  /** Enters the counter of a message that is taken. Returns null, or why the message is discarded. */
   take(opened: Opened): NotTaken | null;
   /** Returns true if a message is older than it may be. */
   isStale(stream: string, data: unknown): boolean;

@@ -16,7 +16,7 @@ keys = typer.Typer(
     help="Make, rotate and list the keys of sealed streams. The file of keys is as secret as the streams.",
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of keys (JSON).")]
+File = Annotated[Path, typer.Argument(metavar="KEYS", help="The file of keys (JSON).")]
 Streams = Annotated[list[str], typer.Argument(metavar="STREAM...", help="Names of streams, such as **ecg/1**.")]
 
 

@@ -86,7 +86,7 @@ def measure_sizes(
     sealed = examiner.sealed.unopened
     if sealed:
         say(f"note: {sealed:,} sealed frames are left out; --keys opens them", err=True)
-    if too_many := analysis.unread - sealed:
+    if (too_many := analysis.unread - sealed) > 0:
         say(f"note: {too_many:,} frames are left out: too many values for a source of this size", err=True)
     if analysis.fragments:
         say(f"note: {analysis.fragments:,} fragments of large messages are left out", err=True)
