@@ -262,8 +262,7 @@ class Client:
 
         The iterator ends when the stream is unsubscribed or the client closed. It raises:
             PermissionDenied: 0x203, this client may not subscribe to that stream.
-            AuthenticationFailed: 0x202, the stream is sealed and this client cannot open it, or it is to be sealed and
-                the server does not agree.
+            AuthenticationFailed: 0x202, the stream is sealed and cannot be opened here, or is to be sealed and is not.
             RateLimitExceeded: 0x204, this client has too many subscriptions.
             ConnectionLost: the client does not reconnect any more.
 

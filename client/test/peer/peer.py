@@ -85,7 +85,8 @@ class Peer:
     async def serve(self, *, settings=None, limits=None, streams_denied=(), stream_keys=None, takes_sealed=False):
         """A handler of its own, and a server that listens for it.
 
-        ``stream_keys`` is a list as in a file of keys; the streams in it are sealed, and the keys handed out without TLS.
+        ``stream_keys`` is a list as in a file of keys; the streams in it are sealed, and their keys handed out without
+        TLS.
         With ``takes_sealed``, clients may publish streams that they seal.
         """
         if self.listening:
