@@ -66,7 +66,7 @@ async def received(subscription, samples: int):
     """The signal, [leads, samples], and the payloads of this number of samples."""
     payloads = []
     while sum(payload["signal"].shape[1] for payload in payloads) < samples:
-        payloads.append((await asyncio.wait_for(anext(subscription), 10)).data)
+        payloads.append((await asyncio.wait_for(anext(subscription), 60)).data)
     return np.concatenate([payload["signal"] for payload in payloads], axis=1), payloads
 
 
@@ -158,7 +158,7 @@ def test_markers_are_alerts_if_they_are_wanted():
             at = pylsl.local_clock() - 1
             events.push_sample([b"\xff"], at)  # LSL sends any bytes
             events.push_sample(["stimulus 7"], at)
-            message = await asyncio.wait_for(anext(subscription), 10)
+            message = await asyncio.wait_for(anext(subscription), 60)
             await until(lambda: bridge.summaries[0].markers == 1)
             assert bridge.summaries[0].refused == 1
             del outlet
