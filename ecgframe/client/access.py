@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from websockets.datastructures import Headers
+
 if TYPE_CHECKING:
     from websockets.datastructures import HeadersLike
 
@@ -61,7 +63,7 @@ class Access:
         if not isinstance(url, str):
             raise TypeError(f"a URL is a str, not {type(url).__name__}")
         self.address = _without_secrets(url)
-        found = _items(headers)
+        found = list(Headers(headers or ()).raw_items())
         if token is not None:
             found.append(("Authorization", f"Bearer {_checked(token)}"))
         return url, found
@@ -70,14 +72,6 @@ class Access:
 async def _value(asked: Any) -> Any:
     value = asked() if callable(asked) else asked
     return await value if isinstance(value, Awaitable) else value
-
-
-def _items(headers: Any) -> list[tuple[str, str]]:
-    if headers is None:
-        return []
-    if hasattr(headers, "raw_items"):  # of websockets: a name may occur several times
-        return list(headers.raw_items())
-    return list(headers.items() if hasattr(headers, "items") else headers)
 
 
 def _checked(token: object) -> str:

@@ -36,10 +36,15 @@ STREAMS: Final = 1024
 
 
 class _Part(NamedTuple):
-    """Something that has begun: a subscription, or publishing on a stream."""
+    """A subscription, or publishing on a stream.
+
+    Attributes:
+        at: when it began, in seconds since 1970.
+        number: of its first message in the ring; of what is published, the number of messages so far.
+    """
 
     at: float
-    first: int
+    number: int
 
 
 class Audit:
@@ -99,7 +104,7 @@ class ConnectionAudit:
         self._audit = audit
         self._info = info
         self._watched: dict[str, _Part] | None = None
-        self._published: dict[str, _Part] | None = None  # with the number of messages so far
+        self._published: dict[str, _Part] | None = None
         self._denial: dict[str, Any] | None = None  # the last one, if it is not recorded
         self._denied_at = 0.0
         self._times = 0
@@ -136,7 +141,7 @@ class ConnectionAudit:
         """
         part = self._watched.pop(stream, None) if self._watched else None
         if part is not None:
-            fields = {"stream": stream, "from": part.at, "messages": max(0, end - part.first), "why": why}
+            fields = {"stream": stream, "from": part.at, "messages": max(0, end - part.number), "why": why}
             self._tell(Event.WATCHED, "watched %s: %d messages (%s)", stream, fields["messages"], why, **fields)
 
     def published(self, stream: str) -> None:
@@ -149,7 +154,7 @@ class ConnectionAudit:
                 self._end_publishing(next(iter(self._published)))
             self._tell(Event.PUBLISHES, "publishes on %s", stream, stream=stream)
             part = _Part(time.time(), 0)
-        self._published[stream] = part._replace(first=part.first + 1)
+        self._published[stream] = part._replace(number=part.number + 1)
 
     def broadcast(self) -> None:
         """Note a message to all connections."""
@@ -181,8 +186,8 @@ class ConnectionAudit:
     def _end_publishing(self, stream: str) -> None:
         assert self._published is not None
         part = self._published.pop(stream)
-        fields = {"stream": stream, "from": part.at, "messages": part.first}
-        self._tell(Event.PUBLISHED, "published %d messages on %s", part.first, stream, **fields)
+        fields = {"stream": stream, "from": part.at, "messages": part.number}
+        self._tell(Event.PUBLISHED, "published %d messages on %s", part.number, stream, **fields)
 
     def _tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         if self._audit.is_on:

@@ -423,7 +423,7 @@ class Connection:
             self.audit.refused()
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
             return
-        if not self._is_valid() or self.session.closing:
+        if not self._check_expiry() or self.session.closing:
             return
         self.is_open = True
         self._log.opened()
@@ -626,8 +626,8 @@ class Connection:
         self.writer.pump(now)
         self._rearm()
 
-    def _is_valid(self) -> bool:
-        """Return whether the identity is valid now; end the connection if not, else look again when it expires."""
+    def _check_expiry(self) -> bool:
+        """End the connection if its identity has expired, else look again later. Returns whether it goes on."""
         self._expiry = None
         if self.session.closing:
             return False
@@ -643,7 +643,7 @@ class Connection:
         if left <= 0:
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "the identity has expired", close=CloseCode.POLICY)
             return False
-        self._expiry = self._loop.call_later(min(left, LONGEST_VALIDITY), self._is_valid)
+        self._expiry = self._loop.call_later(min(left, LONGEST_VALIDITY), self._check_expiry)
         return True
 
     # --- ending ---

@@ -569,7 +569,7 @@ class WebSocketBinaryHandler:
         self._files.start()
         self._audit.start()
         if self._seals is not None:
-            self._rotation = asyncio.create_task(KeyRounds(self._seals, self._shared.hooks, self._connections).run())
+            self._rotation = asyncio.create_task(KeyRounds(self._seals, self._rights, self._connections).run())
         self._is_open = True
 
     async def _wait_all_closed(self, seconds: float) -> bool:

@@ -15,14 +15,11 @@ from .logs import log_failure
 if TYPE_CHECKING:
     from ..seal import Key
     from .connection import Connection
-    from .hooks import Hooks
+    from .rights import Rights
     from .sealing import Seals
 
 SECONDS: Final = 1.0
 """Seconds from one round to the next."""
-
-AT_ONCE: Final = 64
-"""Viewers for which ``authorize`` is asked at the same time."""
 
 
 class KeyRounds:
@@ -30,15 +27,14 @@ class KeyRounds:
 
     Args:
         seals: the keys.
-        hooks: those of the handler.
+        rights: those of the handler's connections.
         connections: its connections, by id.
     """
 
-    def __init__(self, seals: Seals, hooks: Hooks, connections: Mapping[str, Connection]) -> None:
+    def __init__(self, seals: Seals, rights: Rights, connections: Mapping[str, Connection]) -> None:
         self._seals = seals
-        self._hooks = hooks
+        self._rights = rights
         self._connections = connections
-        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
         """Make rounds until this is cancelled."""
@@ -67,8 +63,7 @@ class KeyRounds:
         await asyncio.gather(*(self._visit(*one) for one in wanting))
 
     async def _visit(self, connection: Connection, name: str, keys: tuple[Key, ...]) -> None:
-        async with self._turns:
-            may = await self._hooks.decide(connection.info, "subscribe", name)
+        may = await self._rights.may_watch(connection, name)
         if name not in connection.subscriptions or may is None:
             return  # if it is undecided, the next round asks again
         if may:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Final, NamedTuple
 
 from ..codec import Codec
@@ -71,12 +70,18 @@ class Rights:
         self._backplane = backplane
         self._wall_clock_us = wall_clock_us
         self._audit = audit
-        self._own: dict[str, asyncio.Future[tuple[int, int]]] = {}
+        self._own: dict[str, asyncio.Future[asyncio.Task[tuple[int, int]]]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[tuple[int, int]]] = set()
 
     async def recheck(self, stream: str | None) -> Withdrawal:
         """Ask ``authorize`` again for each subscription; None for those of all streams."""
         return await self._everywhere("recheck", stream)
+
+    async def may_watch(self, connection: Connection, stream: str) -> bool | None:
+        """Ask ``authorize`` again for one subscription, at most ``AT_ONCE`` at a time; None if the hook raises."""
+        async with self._turns:
+            return await self._hooks.decide(connection.info, "subscribe", stream)
 
     async def disconnect(self, name: str, reason: str) -> Withdrawal:
         """Close the connections of an identity with that name, or with that id."""
@@ -93,8 +98,8 @@ class Rights:
         task = asyncio.get_running_loop().create_task(self._carry_out(name, of, reason))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if (own := self._own.get(id)) is not None:
-            task.add_done_callback(partial(_pass_on, own))
+        if (own := self._own.get(id)) is not None and not own.done():
+            own.set_result(task)
 
     async def _everywhere(self, command: str, of: str | None, reason: str = "") -> Withdrawal:
         id, timestamp = uuid.uuid4().hex, self._wall_clock_us()
@@ -102,10 +107,10 @@ class Rights:
         encoded = _codec.encode_frame(
             MessageType.FEATURE_DATA, {"stream": COMMANDS, "features": features}, timestamp=timestamp
         )
-        done = self._own[id] = asyncio.get_running_loop().create_future()
+        delivered = self._own[id] = asyncio.get_running_loop().create_future()
         try:
             await self._backplane.publish(COMMANDS, timestamp, encoded)
-            ended, undecided = await done
+            ended, undecided = await asyncio.shield(await delivered)
         finally:
             del self._own[id]
         return Withdrawal(ended, undecided, await self._backplane.catch_up(COMMANDS))
@@ -124,16 +129,11 @@ class Rights:
 
     async def _recheck(self, stream: str | None) -> tuple[int, int]:
         self.round += 1
-        slots = asyncio.Semaphore(AT_ONCE)
         ended = undecided = 0
 
         async def check(connection: Connection, name: str) -> None:
             nonlocal ended, undecided
-            async with slots:
-                if name not in connection.subscriptions:
-                    return
-                may = await self._hooks.decide(connection.info, "subscribe", name)
-            if may is None:
+            if (may := await self.may_watch(connection, name)) is None:
                 undecided += 1
             elif not may and connection.revoke(name):
                 ended += 1
@@ -158,15 +158,3 @@ class Rights:
             connection.refuse(ErrorCode.PERMISSION_DENIED, reason, close=CloseCode.POLICY)
         logger.info("disconnected %d connections", len(found))
         return len(found)
-
-
-def _pass_on(to: asyncio.Future[tuple[int, int]], task: asyncio.Task[tuple[int, int]]) -> None:
-    """Give the result of a task to a future that waits for it."""
-    if to.done():
-        return
-    if task.cancelled():
-        to.cancel()
-    elif error := task.exception():
-        to.set_exception(error)
-    else:
-        to.set_result(task.result())

@@ -343,7 +343,7 @@ def test_rotation_without_a_gap(versions):
         handler._seals._clock = lambda: keyring.time
         async with serving(handler) as url, client(url, versions) as viewer:
             async with viewer.subscribe(STREAM, sealed=True) as subscription:
-                rounds = KeyRounds(handler._seals, handler._shared.hooks, handler._connections)
+                rounds = KeyRounds(handler._seals, handler._rights, handler._connections)
                 await handler.publish(STREAM, DATA, ecg(0))
                 keyring.add(Key(10, STREAM, bytes(32), begins=1100.0))
                 await rounds.make_round()
@@ -383,7 +383,7 @@ def test_a_viewer_is_locked_out_by_a_rotation():
             async with viewer.subscribe(STREAM, sealed=True) as subscription:
                 allowed = False
                 keyring.add(Key(10, STREAM, bytes(32), begins=1050.0))
-                await KeyRounds(handler._seals, handler._shared.hooks, handler._connections).make_round()
+                await KeyRounds(handler._seals, handler._rights, handler._connections).make_round()
                 keyring.time = 1060.0
                 await handler.publish(STREAM, DATA, ecg(1))
                 with pytest.raises(PermissionDenied):
@@ -418,7 +418,7 @@ def test_a_stream_that_becomes_sealed_ends_the_subscriptions_of_those_that_canno
             async with old.subscribe(STREAM) as plain, viewer.subscribe(STREAM) as subscription:
                 await handler.publish(STREAM, DATA, ecg(0))
                 keyring.add(KEY)
-                await KeyRounds(handler._seals, handler._shared.hooks, handler._connections).make_round()
+                await KeyRounds(handler._seals, handler._rights, handler._connections).make_round()
                 await handler.publish(STREAM, DATA, ecg(1))
                 messages = await take(subscription, 2)
                 assert [int(one.data["signal"][0, 0]) for one in messages] == [0, 1]

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ...foreign_text import printable
 from ...plural import counted
 from ...tools.audit_log import Span, read_audit_log, spans
-from ..console import Terminal, print_json
+from ..console import print_json, say
 
 
 def tell_who(
@@ -39,22 +38,15 @@ def tell_who(
     if as_json:
         print_json({"spans": [asdict(span) for span in found]})
     else:
-        console = Terminal()
-        for span in found:
-            console.say(_line(span))
-        if not found:
-            console.say("nobody")
+        say(*(map(_line, found) if found else ["nobody"]))
     return len(found)
 
 
 def _line(span: Span) -> str:
-    who = "somebody without a name" if span.person is None else printable(span.person)
+    who = "somebody without a name" if span.person is None else span.person
     until = "to" if span.is_complete else "at least to"
     count = "" if span.messages is None else f", {counted(span.messages, 'message')}"
-    return (
-        f"{who} at {printable(span.peer)} {span.kind} {printable(span.stream)} from {_time(span.start)} "
-        f"{until} {_time(span.stop)}{count}"
-    )
+    return f"{who} at {span.peer} {span.kind} {span.stream} from {_time(span.start)} {until} {_time(span.stop)}{count}"
 
 
 def _time(seconds: float) -> str:

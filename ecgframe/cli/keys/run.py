@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import typer
 
-from ...foreign_text import printable
+from ...plural import counted
 from ...private_files import whole_file
 from ...protocol import LARGEST_KEY_ID, MAX_STREAM_NAME, STREAM_KEY_SIZE
 from ...seal import Key, StoredKeys, keys_from_file, keys_to_json
-from ..console import Terminal, print_json
+from ..console import print_json, say
 
 FORGOTTEN_AFTER: Final = 24 * 3600.0
 """Seconds after its end in which a key stays in the file."""
@@ -23,7 +23,7 @@ FORGOTTEN_AFTER: Final = 24 * 3600.0
 
 def make_keys(file: Path, streams: Sequence[str]) -> None:
     """Add a key for each stream. Raises as the others."""
-    kept = list(read_keys(file, "FILE")) if file.exists() else []
+    kept = list(read_keys(file, "KEYS")) if file.exists() else []
     for stream in dict.fromkeys(streams):
         if not 0 < len(stream) <= MAX_STREAM_NAME:
             raise typer.BadParameter(f"a stream's name has 1 to {MAX_STREAM_NAME} characters", param_hint="STREAM")
@@ -32,7 +32,7 @@ def make_keys(file: Path, streams: Sequence[str]) -> None:
             raise typer.BadParameter(message, param_hint="STREAM")
         kept.append(_new_key(kept, stream))
     _write(file, kept)
-    _say(f"{file}: {_counted(len(set(streams)))} made, {_counted(len(kept))} in it")
+    say(f"{file}: {counted(len(set(streams)), 'key')} made, {counted(len(kept), 'key')} in it")
 
 
 def rotate_keys(file: Path, streams: Sequence[str], after: float) -> None:
@@ -42,7 +42,7 @@ def rotate_keys(file: Path, streams: Sequence[str], after: float) -> None:
         typer.BadParameter: the file has no keys of a stream, or one that begins later than the new ones would.
         OSError: the file cannot be read or written.
     """
-    kept = list(read_keys(file, "FILE"))
+    kept = list(read_keys(file, "KEYS"))
     known = {key.stream for key in kept}
     if unknown := [stream for stream in streams if stream not in known]:
         message = f"the file has no key of {unknown[0]}; ecgframe keys new makes one"
@@ -56,15 +56,15 @@ def rotate_keys(file: Path, streams: Sequence[str], after: float) -> None:
     whole = [key for key in changed if key.ends is None or key.ends > now - FORGOTTEN_AFTER]
     _write(file, whole)
     removed = len(changed) - len(whole)
-    _say(
-        f"{file}: {_counted(len(rotated))} made, from {_moment(begins)} on"
-        + (f"; {_counted(removed)} removed, which ended more than a day ago" if removed else "")
+    say(
+        f"{file}: {counted(len(rotated), 'key')} made, from {_moment(begins)} on"
+        + (f"; {counted(removed, 'key')} removed, which ended more than a day ago" if removed else "")
     )
 
 
 def show_keys(file: Path, *, as_json: bool) -> None:
     """Print the keys of a file without their secrets."""
-    found = sorted(read_keys(file, "FILE"), key=lambda key: (key.stream, key.begins or 0.0, key.id))
+    found = sorted(read_keys(file, "KEYS"), key=lambda key: (key.stream, key.begins or 0.0, key.id))
     now = time.time()
     if as_json:
         print_json({"keys": [_shown(key, now) for key in found]})
@@ -73,7 +73,7 @@ def show_keys(file: Path, *, as_json: bool) -> None:
         parts = [f"{key.stream}: {key.id}", _state(key, now)]
         parts += [f"begins {_moment(key.begins)}"] if key.begins is not None else []
         parts += [f"ends {_moment(key.ends)}"] if key.ends is not None else []
-        _say(", ".join(parts))
+        say(", ".join(parts))
 
 
 def read_keys(file: Path, option: str) -> StoredKeys:
@@ -120,14 +120,6 @@ def _write(file: Path, keys: Sequence[Key]) -> None:
     text = keys_to_json(keys).encode()
     with whole_file(file) as target:
         target.write(text)
-
-
-def _say(text: str) -> None:
-    Terminal().print(printable(text), soft_wrap=True, markup=False, highlight=False)
-
-
-def _counted(count: int) -> str:
-    return f"{count} key" if count == 1 else f"{count} keys"
 
 
 def _moment(seconds: float) -> str:
