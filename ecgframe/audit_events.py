@@ -17,7 +17,7 @@ class Event(StrEnum):
     SERVER_STOPPED = "server_stopped"
     OPENED = "opened"
     REFUSED = "refused"
-    """``authenticate`` refused the connection."""
+    """``authenticate`` refused the connection, or its identity had expired already."""
     CLOSED = "closed"
     """``code``: the close code; ``dropped``: frames that were dropped because the peer read too slowly."""
     WATCHES = "watches"

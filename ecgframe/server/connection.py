@@ -423,7 +423,10 @@ class Connection:
             self.audit.refused()
             self.refuse(ErrorCode.AUTHENTICATION_FAILED, "authentication failed", close=CloseCode.POLICY)
             return
-        if not self._check_expiry() or self.session.closing:
+        if self.session.closing:
+            return
+        if not self._check_expiry():
+            self.audit.refused()
             return
         self.is_open = True
         self._log.opened()

@@ -134,6 +134,20 @@ def test_who_is_refused_and_what_a_command_ends(log):
     assert watched["why"] == "closed"
 
 
+def test_who_comes_with_an_identity_that_has_expired_is_refused(log):
+    async def authenticate(request):
+        return {"sub": "ann", "exp": 1}
+
+    async def conversation():
+        async with serving(WebSocketBinaryHandler(authenticate=authenticate)) as port:
+            with pytest.raises(Exception, match="expired"):
+                await impatient(url_of(port)).open()
+
+    run(conversation())
+    assert [record["person"] for record in events(log, Event.REFUSED)] == ["ann"]
+    assert events(log, Event.OPENED) == []
+
+
 def test_a_peer_cannot_fill_the_disk_with_denials(log):
     async def conversation():
         async with serving(handler()) as port, impatient(url_of(port), token="eve") as eve:
