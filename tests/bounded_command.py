@@ -28,11 +28,11 @@ def run_bounded(arguments: list[str], path: Path, *, seconds: int = 60) -> tuple
     The process measures its memory itself: what the kernel tells its parent includes the memory of the parent.
 
     Args:
-        arguments: those of the command; FILE is the file, OUT its path without suffix.
+        arguments: those of the command; FILE is the file, OUT a path beside it, without suffix.
         path: the file.
         seconds: of processor time after which the process is ended.
     """
-    words = [word.replace("FILE", str(path)).replace("OUT", str(path.with_suffix(""))) for word in arguments]
+    words = [word.replace("FILE", str(path)).replace("OUT", str(path.with_name("out"))) for word in arguments]
     environment = os.environ | {"PYTHONPATH": str(Path(ecgframe.__file__).parents[1]), "COLUMNS": "120"}
 
     def bound():
