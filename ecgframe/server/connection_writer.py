@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +62,7 @@ class ConnectionWriter:
         self._rearm = rearm
         self._close = close
         self._now = asyncio.get_running_loop().time
-        self._lagging: deque[Stream] = deque()
+        self._lagging: list[Stream] = []
         self._is_writing = False
         self._portions: Portions | None = None
         self._portion: asyncio.Future[bool] | None = None
@@ -283,7 +282,7 @@ class ConnectionWriter:
     def _catch_up(self, now: float) -> None:
         """Queue the next piece of a backlog, if nothing waits that goes before it."""
         for _ in range(len(self._lagging)):
-            stream = self._lagging.popleft()
+            stream = self._lagging.pop(0)
             if not stream.is_behind(self):
                 continue
             if self._has_to_wait(stream):

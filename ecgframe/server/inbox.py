@@ -70,12 +70,12 @@ class Inbox:
         self._handle = handle
         self._give_up = give_up
         self._limits = limits
-        self._items: deque[Item] = deque()
+        self._items: deque[Item] | None = None  # until one has to wait, which few connections ever need
         self._item: Item | None = None
         self._nbytes = 0
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._has_room = asyncio.Event()
+        self._has_room: asyncio.Event | None = None  # until the inbox is full
 
     def put(self, item: Item) -> None:
         """Handle an event: at once if none is being handled, otherwise in its turn."""
@@ -84,6 +84,8 @@ class Inbox:
         if self._task is None:
             self._begin(item)
         else:
+            if self._items is None:
+                self._items = deque()
             self._items.append(item)
 
     @property
@@ -94,11 +96,14 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """True if so much waits that the connection must not be read."""
-        return self._nbytes >= self._limits.inbox_bytes or len(self._items) >= self._limits.inbox_messages
+        waiting = len(self._items) if self._items else 0
+        return self._nbytes >= self._limits.inbox_bytes or waiting >= self._limits.inbox_messages
 
     async def wait_until_not_full(self) -> None:
         """Wait until the inbox is not full."""
         while self.is_full:
+            if self._has_room is None:
+                self._has_room = asyncio.Event()
             self._has_room.clear()
             await self._has_room.wait()
 
@@ -144,4 +149,5 @@ class Inbox:
         self._let_go(item)
         while self._items and self._task is None:
             self._begin(self._items.popleft())
-        self._has_room.set()
+        if self._has_room is not None:
+            self._has_room.set()

@@ -13,9 +13,11 @@ class ErrorBudget:
     __slots__ = ("_times",)
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=ERROR_BUDGET)
+        self._times: deque[float] | None = None  # most peers make no error
 
     def spend(self, now: float) -> bool:
         """Count an error. Returns False if there are too many."""
+        if self._times is None:
+            self._times = deque(maxlen=ERROR_BUDGET)
         self._times.append(now)
         return len(self._times) < ERROR_BUDGET or now - self._times[0] > ERROR_WINDOW

@@ -21,6 +21,9 @@ LIVE_PARTS: Final = 7
 FRAME_OVERHEAD: Final = 256
 """Bytes of memory of the objects for each waiting frame, besides its own bytes."""
 
+_NOTHING: Final[deque[Any]] = deque(maxlen=0)
+"""Stands for each class of frames until one is queued: an empty deque takes 760 bytes, for each of many connections."""
+
 
 @dataclass(slots=True)
 class Loss:
@@ -97,8 +100,8 @@ class SendQueue:
         self._reported = False
         self._cut = [0] * len(Tier)  # fragments of the first frame of each class that were sent
         self._live_share = 0  # bytes of LIVE that were sent while BULK waited, less seven times those of BULK
-        self._tiers: tuple[deque[Outgoing], ...] = tuple(deque() for _ in Tier)
-        self._queued_at: deque[float] = deque()  # of the LIVE frames, in seconds
+        self._tiers: list[deque[Outgoing]] = [_NOTHING] * len(Tier)
+        self._queued_at: deque[float] = _NOTHING  # of the LIVE frames, in seconds
 
     @property
     def has_waiting(self) -> bool:
@@ -138,8 +141,13 @@ class SendQueue:
         Raises:
             OverflowError: the queue is too full, and no waiting frame may be dropped.
         """
-        self._tiers[outgoing.tier].append(outgoing)
-        if outgoing.tier is Tier.LIVE:
+        tier = outgoing.tier
+        if self._tiers[tier] is _NOTHING:
+            self._tiers[tier] = deque()
+        self._tiers[tier].append(outgoing)
+        if tier is Tier.LIVE:
+            if self._queued_at is _NOTHING:
+                self._queued_at = deque()
             self._queued_at.append(now)
         self._count(outgoing, 1)
         return self._make_room() if self._is_over() else 0
@@ -241,9 +249,8 @@ class SendQueue:
 
     def clear(self) -> None:
         """Discard everything that waits."""
-        for tier in self._tiers:
-            tier.clear()
-        self._queued_at.clear()
+        self._tiers = [_NOTHING] * len(Tier)
+        self._queued_at = _NOTHING
         self._cut = [0] * len(Tier)
         self.frames = self.nbytes = self.answers = self._large = self._large_bytes = self.bulk_bytes = 0
         self.losses.clear()
