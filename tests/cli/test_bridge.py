@@ -107,9 +107,13 @@ def test_it_stops_on_a_signal_and_prints_the_summary():
             text=True,
         )
         try:
-            assert pylsl.resolve_byprop("name", "ecg/1", 1, 120)
+            for _ in range(120):
+                is_found = bool(pylsl.resolve_byprop("name", "ecg/1", 1, 1))
+                if is_found or process.poll() is not None:
+                    break
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=120)
+            assert is_found, (out, err)
         finally:
             process.kill()
             process.wait()
