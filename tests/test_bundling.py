@@ -84,6 +84,7 @@ def test_all_modules_that_a_program_loads_are_collected(text, tmp_path, monkeypa
         assert loaded <= found
 
 
+@pytest.mark.slow
 def test_the_client_is_collected_with_the_package(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("import ecgframe\n")

@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import os
 import re
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -187,6 +188,7 @@ def names_imported_in(tree, path):
     return found
 
 
+@cache
 def imports_of(path):
     """The floors that a file imports."""
     return {name.split(".")[0] for name in names_imported_in(ast.parse(path.read_text()), path)}
@@ -199,11 +201,13 @@ class WithoutTypes(ast.NodeTransformer):
         return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
 
 
+@cache
 def modules_run_by(path):
     """The files of this package that one imports when it runs, be it at once or in a function."""
     return modules_in(WithoutTypes().visit(ast.parse(path.read_text())), path)
 
 
+@cache
 def modules_named_by(path):
     """The same, with what it imports for type checkers alone."""
     return modules_in(ast.parse(path.read_text()), path)

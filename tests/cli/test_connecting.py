@@ -201,6 +201,7 @@ def test_a_certificate_of_another_host_is_said(secure):
     assert "not valid for" in refused.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("insecure", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_proxy_trusts_the_target_by_the_same_options(secure, insecure):
     port = unused_port()

@@ -197,6 +197,7 @@ def test_the_summary_of_a_damaged_file(tmp_path):
 # --- limits ---
 
 
+@pytest.mark.slow
 def test_a_small_file_may_not_become_a_large_recording(tmp_path):
     path = tmp_path / "a.frames"
     message = {"signal": np.zeros((1, 1_000_000)), "sampling_rate": 500}

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 
+import pytest
 from command_line import run
 from tools.captures import Connection, capture
 from tools.tshark import Tshark
@@ -41,6 +42,7 @@ def test_mistakes(tmp_path):
     assert "error: " in run("wireshark", "--install", "--folder", tmp_path / "file" / "x", code=1).output
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run_as_printed(tmp_path):
     tshark = Tshark(tmp_path)
     frame = encode(MessageType.SUBSCRIBE, {"stream": "ecg/1"})

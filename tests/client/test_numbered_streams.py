@@ -320,6 +320,7 @@ def test_records_fill_a_queue_by_what_they_become():
 # --- a storm ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_through_cuts_each_message_comes_once_or_in_a_counted_gap(seed):
     async def conversation():

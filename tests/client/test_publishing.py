@@ -252,6 +252,7 @@ def test_floats_that_are_counts_travel_as_these_and_arrive_bit_for_bit():
     run(conversation())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_cuts_of_every_connection_at_any_time(seed):
     async def conversation():
@@ -338,6 +339,7 @@ def test_a_large_message_is_encoded_in_a_thread_and_keeps_its_place():
     run(conversation())
 
 
+@pytest.mark.slow
 def test_a_publisher_that_is_behind_makes_its_application_wait():
     async def conversation():
         async with (
@@ -364,6 +366,7 @@ def test_a_publisher_that_is_behind_makes_its_application_wait():
     run(conversation())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_small_memory_and_cuts_lose_what_both_ends_count_alike(seed):
     async def conversation():

@@ -118,6 +118,7 @@ for form in ("list", "binary"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["deflate", "zlib_ng", "deflate zlib_ng"])
 def test_frames_are_the_same_without_a_library(missing):
     run = python("-c", WITHOUT, *missing.split())

@@ -66,6 +66,7 @@ def test_views_of_received_bytes_let_go_of_them():
         frame.append(0)
 
 
+@pytest.mark.slow
 def test_large_frames_there_and_back():
     signal = np.random.default_rng(0).normal(size=(12, 5000))
     for form in ("list", "binary"):

@@ -31,6 +31,7 @@ print("refused")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "import numpy.ma"])
 @pytest.mark.parametrize("plain", ["", "1"])
 def test_a_masked_array_is_found_before_and_after_an_import_of_numpy_ma(monkeypatch, plain, before):

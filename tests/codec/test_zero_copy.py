@@ -81,6 +81,7 @@ def test_a_view_locks_the_size_of_its_bytearray_until_it_dies():
     frame.append(0)
 
 
+@pytest.mark.slow
 def test_a_slice_of_a_view_keeps_the_buffer_too():
     frame = bytearray(binary_frame())
     part = decode(frame).data["signal"][1, 3:5]

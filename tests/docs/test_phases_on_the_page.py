@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = "draw_phases.py"
 
@@ -19,6 +21,7 @@ def test_picture_and_tables_are_those_of_the_code():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_page_that_says_something_else_is_found(tmp_path):
     for name in (SCRIPT, "protocol.md", "phases.svg"):
         shutil.copy(DOCS / name, tmp_path)

@@ -226,6 +226,7 @@ def test_silence_is_filled_with_heartbeats(server, monkeypatch):
         run(listen(module))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_viewer_that_is_gone_stops_nobody(server):
     async def talk(module):

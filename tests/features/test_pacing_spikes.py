@@ -18,6 +18,7 @@ def seen(signal, rate, leads=("II",), step=0.05):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [250, 360, 500, 1000])
 @pytest.mark.parametrize(("width", "size"), [(0.0005, 5), (0.002, 1), (0.001, -2), (0.0025, 20)])
 def test_each_spike_before_a_paced_beat_is_told_once(rate, width, size):

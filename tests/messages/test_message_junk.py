@@ -51,6 +51,7 @@ junk = st.recursive(
 likely = st.dictionaries(st.sampled_from(NAMES), junk, max_size=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [check_sent, check_received])
 @given(message_type=st.sampled_from(list(PAYLOADS)), data=st.one_of(likely, junk))
 @examples(400, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -465,6 +465,7 @@ def one_sample(dtype, value, **fields):
     return MessageType.ECG_DATA, {"signal": np.array([[value]], dtype), "sampling_rate": 250, **fields}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @given(messages=st.lists(payloads(), min_size=1, max_size=8))
 @example(messages=[one_sample("i1", 95, gain=1, baseline=-1e300)])

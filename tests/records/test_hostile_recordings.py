@@ -59,6 +59,7 @@ def refused(folder, files, match, **options):
 # --- NumPy ---
 
 
+@pytest.mark.slow
 def test_an_archive_is_not_inflated_beyond_what_its_size_allows(tmp_path):
     refused(tmp_path, zeros(100_000), r'"signal" takes [\d,]+ bytes, .* without compression \(numpy\.savez\)')
     large = np.zeros((1, 45 * MIB), np.int16)
@@ -181,6 +182,7 @@ def test_rows_and_notes_of_csv_are_bounded(tmp_path):
 # --- DICOM ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mebibytes", [1, 90])
 def test_deflated_dicom_is_inflated_up_to_a_limit(tmp_path, mebibytes):
     files = hostile_recordings.deflated_dicom(mebibytes * MIB)
@@ -190,6 +192,7 @@ def test_deflated_dicom_is_inflated_up_to_a_limit(tmp_path, mebibytes):
         refused(tmp_path, files, r"it inflates to more than 83,886,080 bytes")
 
 
+@pytest.mark.slow
 def test_elements_and_annotations_of_dicom_are_bounded(tmp_path, monkeypatch):
     made = hostile_recordings.DICOM
     for name in ("many groups", "many channels of nothing", "many elements", "many annotations", "deep sequences"):

@@ -213,6 +213,7 @@ def dicom_groups(folder: Path, syntax: str, *, is_undefined: bool) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_undefined", [False, True])
 @pytest.mark.parametrize(
     "syntax",

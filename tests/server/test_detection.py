@@ -252,6 +252,7 @@ def test_messages_of_peers_are_analyzed():
     assert rates[-1] == pytest.approx(75, abs=1)
 
 
+@pytest.mark.slow
 def test_the_number_of_analyzed_streams_is_limited_until_one_is_idle(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("ecgframe.server.detection.time.monotonic", lambda: now[0])
@@ -285,6 +286,7 @@ def test_the_number_of_analyzed_streams_is_limited_until_one_is_idle(monkeypatch
         HeartDetection(publish, max_streams=0)
 
 
+@pytest.mark.slow
 def test_a_long_message_does_not_block_the_loop_and_stays_in_order():
     heart = Heart()
     heart.beat("all", 75, 60)

@@ -444,6 +444,7 @@ def test_a_damaged_large_message_is_refused_like_a_small_one():
     run(conversation())
 
 
+@pytest.mark.slow
 def test_over_a_real_network():
     async def conversation():
         async with (

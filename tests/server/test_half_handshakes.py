@@ -59,6 +59,7 @@ async def on_uvicorn(handler):
         yield int(port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [on_websockets, on_picows, on_aiohttp, on_uvicorn])
 @pytest.mark.parametrize("said", [b"", HALF], ids=["nothing", "half a request"])
 def test_a_connection_without_a_request_is_dropped(engine, said):

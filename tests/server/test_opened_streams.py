@@ -572,6 +572,7 @@ def anything(rng, epoch, count):
     return frame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_clients_send_viewers_get_sound_frames_and_each_number_once(seed, caplog):
     async def conversation():

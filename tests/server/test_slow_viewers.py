@@ -83,6 +83,7 @@ def test_an_alert_overtakes_ten_thousand_waiting_frames(way):
     serving(conversation, way=way, settings=settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["websockets", "picows", "aiohttp"])  # uvicorn's own buffer cannot be configured
 def test_the_network_buffers_little_data(engine):
     """Data that has left the queue cannot be overtaken: on both sides together it is less than 40 KiB."""

@@ -213,6 +213,7 @@ def test_without_an_event_loop_it_is_an_ordinary_socket():
             listener.accept()[0].close()
 
 
+@pytest.mark.slow
 def test_the_socket_can_be_passed_to_another_process():
     with closing(listen("127.0.0.1", 0)) as listener:
         process = get_context("spawn").Process(target=send_type, args=(listener,))
@@ -223,6 +224,7 @@ def test_the_socket_can_be_passed_to_another_process():
         assert process.exitcode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", None])
 @pytest.mark.parametrize("engine", ["websockets", "picows"])
 def test_all_sockets_of_a_server_are_replaced(engine, host):
@@ -417,6 +419,7 @@ def test_the_selector_returns_few_sockets_at_a_time_and_each_in_turn():
                 sock.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
 def test_every_engine_runs_on_that_loop(engine):
     async def serve():

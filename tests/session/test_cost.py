@@ -273,6 +273,7 @@ def test_all_together_may_cost_no_more_than_the_total():
     assert all(session.closing is None for session in some)  # it is no fault of theirs
 
 
+@pytest.mark.slow
 def test_who_uses_little_gets_through_while_others_use_up_the_total():
     _, [quiet, *greedy] = sessions(10)
     ping = oracle.encode_frame(T["PING"], None)

@@ -355,6 +355,7 @@ def test_after_a_resume_a_message_with_missing_pieces_comes_again_whole():
 SECONDS = 8 * PIECE / 1_000_000  # of a piece at 1 Mbit/s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.001, 0.02])
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 3.0, 20.0])
 def test_an_alert_overtakes_ten_mebibytes_within_two_pieces(seconds, delay):

@@ -143,6 +143,7 @@ class Walk(RuleBasedStateMachine):
         assert session.negotiated == (self.phase is Phase.NEGOTIATED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_every_row_is_driven_by_any_walk(role):
     """Derandomized, so that it is not a matter of luck whether a row was driven."""

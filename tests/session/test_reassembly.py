@@ -210,6 +210,7 @@ def test_ten_thousand_first_pieces_take_the_memory_of_one():
     assert after - before < 4 * size
 
 
+@pytest.mark.slow
 def test_ten_thousand_first_pieces_of_a_patient_peer():
     talk = viewer()
     theirs = talk.client

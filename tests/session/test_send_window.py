@@ -119,8 +119,12 @@ def send(theirs: Side, number: int, nbytes: int = FRAME) -> None:
     theirs.session.send(MessageType.ECG_DATA, {"n": number, "x": os.urandom(nbytes)}, stream=STREAM)
 
 
-@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow), 3])
-@pytest.mark.parametrize("rate", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow), 20_000_000])
+@pytest.mark.parametrize(
+    "version", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3]
+)
+@pytest.mark.parametrize(
+    "rate", [pytest.param(20_000, marks=pytest.mark.slow), pytest.param(1_000_000, marks=pytest.mark.slow), 20_000_000]
+)
 def test_an_alert_waits_for_little_whatever_takes_the_rest(version, rate):
     theirs = agreed(version)
     path = Path(theirs, rate)
@@ -137,6 +141,7 @@ def test_an_alert_waits_for_little_whatever_takes_the_rest(version, rate):
     assert path.numbers() == list(range(4000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [0.07, 0.3, 0.45])
 def test_a_viewer_that_is_busy_at_first_is_not_taken_for_one_far_away(busy):
     """Its first answer is late, and all others wait behind data: nothing tells by itself how long the path is."""
@@ -171,6 +176,7 @@ def test_a_path_that_becomes_shorter_is_found_out():
     assert path.longest <= 2 * SMALLEST
 
 
+@pytest.mark.slow
 def test_alerts_do_not_keep_data_waiting_where_the_path_is_measured():
     theirs = agreed()
     path = Path(theirs, 2_000_000, 0.1)
@@ -205,6 +211,7 @@ def test_a_viewer_that_was_quick_and_becomes_slow():
     assert path.numbers() == list(range(number))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.15])
 def test_a_path_is_kept_busy_however_long_it_is(delay):
     """A backlog of 6 MB over 2 MB/s takes the 3 seconds that the path needs, and some round trips."""

@@ -256,6 +256,7 @@ def test_messages_of_one_packet_are_inflated_one_by_one():
     assert work(24) < work(4) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "octets",
     [bytes(MIB), frame(b"\x78\x9c" + bytes(MIB), flags=1), frame(b"\xc1" * MIB, kind=0x11)],
@@ -335,6 +336,7 @@ def test_inflating_of_frames_has_an_allowance():
     assert {one.unread for one in unread} == {"the source inflates to too many bytes for its size"}
 
 
+@pytest.mark.slow
 def test_broken_payloads_count_as_work():
     octets = deflated(listed(1 << 20, b"\x90" * (1 << 20)), kind=0x11) * 20  # a value more than a payload may have
     found = examined(octets, None)

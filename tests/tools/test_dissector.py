@@ -199,6 +199,7 @@ def test_fragments(tshark, tmp_path):
     assert columns[1] == "FEATURE_DATA (from byte 1024 of 3000) #7/1"
 
 
+@pytest.mark.slow
 def test_faults_are_expert_infos_that_can_be_filtered(tshark, tmp_path):
     ping = encode(MessageType.PING, {"n": 1}, version=1)
     faults = {
@@ -238,6 +239,7 @@ def test_the_receivers_limit_can_be_set(tshark, tmp_path):
 # --- a real session ---
 
 
+@pytest.mark.slow
 def test_a_real_session_is_seen_alike_frame_for_frame(tshark, tmp_path):
     """A session over the loopback interface, captured by tcpdump, is read by both."""
     path = tmp_path / "session.pcap"

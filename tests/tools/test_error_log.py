@@ -130,6 +130,7 @@ def test_files_are_rotated(path):
 # --- on a handler ---
 
 
+@pytest.mark.slow
 def test_a_handler_writes_what_its_peers_are_answered(path):
     websockets = optional("websockets")
     from ecgframe.server import WebSocketBinaryHandler
@@ -168,6 +169,7 @@ def test_a_handler_writes_what_its_peers_are_answered(path):
     assert {line["peer"].partition(":")[0] for line in lines} == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_a_log_that_fails_costs_nobody(caplog):
     websockets = optional("websockets")
     from ecgframe.server import WebSocketBinaryHandler

@@ -234,6 +234,7 @@ def test_records_of_a_hostile_source_become_no_more_than_it_may_inflate():
     assert budget.inflated < 140 * 2**20
 
 
+@pytest.mark.slow
 def test_only_so_many_templates_are_remembered():
     seen = SeenTemplates()
     examiner = Examiner()

@@ -69,6 +69,7 @@ def test_messages_pass_both_ways_and_are_seen():
     assert [one.text for one in seen if isinstance(one, Remark)] == ["closes: 1000"]
 
 
+@pytest.mark.slow
 def test_frames_of_version_4_pass_as_they_are():
     place = {"version": 4, "stream_id": 7, "sequence": 57}
     frames = [
@@ -136,6 +137,7 @@ def test_what_is_no_websocket_is_asked_of_the_target_and_is_not_seen():
     assert seen == []
 
 
+@pytest.mark.slow
 def test_a_page_of_a_target_that_is_not_there():
     async def ask():
         proxy = await Proxy(f"ws://127.0.0.1:{unused_port()}", print).listen("127.0.0.1", 0)
@@ -157,6 +159,7 @@ async def said(port, request):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closing", ["server", "client"])
 def test_close_codes_pass(closing):
     codes = []
@@ -205,6 +208,7 @@ def test_a_target_that_is_not_there():
     assert "cannot be reached" in seen[0].text
 
 
+@pytest.mark.slow
 def test_a_place_that_is_taken():
     async def talk():
         async with serve(echo, "127.0.0.1", 0) as server:
@@ -243,6 +247,7 @@ def test_lost_messages_do_not_arrive():
     assert [one.octets for one in seen if isinstance(one, Delivery)] == [OFFER, OFFER]
 
 
+@pytest.mark.slow
 def test_delay_keeps_the_order():
     async def talk():
         async with proxied(echo, delay=0.02) as (url, _), connect(url, compression=None) as client:
@@ -348,6 +353,7 @@ def test_an_empty_recording():
 CUES = [Cue(0.0, b"one"), Cue(0.4, "zwölf".encode(), is_text=True)]
 
 
+@pytest.mark.slow
 def test_the_servers_part_is_played_to_each_that_connects():
     async def talk():
         seen = []
@@ -365,6 +371,7 @@ def test_the_servers_part_is_played_to_each_that_connects():
     )
 
 
+@pytest.mark.slow
 def test_the_clients_part_is_played_to_a_server_at_its_pace():
     times = []
 
@@ -386,6 +393,7 @@ def test_the_clients_part_is_played_to_a_server_at_its_pace():
     assert times[1] - times[0] == pytest.approx(0.04, abs=0.03)
 
 
+@pytest.mark.slow
 def test_who_hangs_up_before_the_end_is_told():
     async def behave(connection):
         await connection.recv()

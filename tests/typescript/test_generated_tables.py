@@ -22,6 +22,7 @@ def test_the_committed_tables_are_what_the_generator_writes():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_table_that_was_edited_is_found_out(tmp_path):
     script = tmp_path / GENERATOR.name
     script.write_text(GENERATOR.read_text())
