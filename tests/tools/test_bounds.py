@@ -37,7 +37,7 @@ from ecgframe.tools.sizes import OTHER_FIELDS, SizeAnalysis, field_spans  # noqa
 from ecgframe.tools.sources import open_source  # noqa: E402
 from ecgframe.value_count import count_numbers, count_values, has_more_values  # noqa: E402
 
-SECONDS = {1: 3, 10: 10}
+SECONDS = {1: 5, 10: 10}
 """Processor seconds of a command, by the MiB of its input; a second of them to start."""
 
 CSV_SECONDS = {1: 3, 10: 0}
