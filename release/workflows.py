@@ -1,4 +1,4 @@
-"""The workflows, templates and the citation, held against their schemas; and which wheels the release would build.
+"""Holds workflows, templates, the citation and the containers against their schemas; and which wheels would be built.
 
     python -m release.workflows
 
@@ -24,6 +24,7 @@ SCHEMAS = {
     "vendor.github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
     "vendor.github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
     "vendor.citation-file-format": "CITATION.cff",
+    "vendor.compose-spec": "examples/deployment/compose.yaml",
 }
 PYTHONS = ("cp311", "cp312", "cp313", "cp314", "cp314t", "cp315", "cp315t")
 PLATFORMS = (
