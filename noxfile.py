@@ -184,12 +184,12 @@ def traced(session: nox.Session) -> None:
 
 @nox.session
 def client(session: nox.Session) -> None:
-    """The TypeScript client and the monitor: types, style, tests, against the Python of the same tree."""
+    """The TypeScript client, its npm package and the monitor: types, style, tests, against the Python of this tree."""
     install(session, "all")
     python = str(Path(session.bin).absolute() / "python")
     with session.chdir("client"):
         session.run("npm", "ci", "--silent", external=True)  # with axe, by which tests find whom the monitor shuts out
-        for script in ("check", "build", "check:monitor", "test"):
+        for script in ("check", "build", "check:package", "check:monitor", "test"):
             session.run("npm", "run", "--silent", script, external=True, env={"ECGFRAME_PYTHON": python})
 
 

@@ -8,6 +8,8 @@ slower. CFLAGS=-DECGFRAME_PORTABLE_LOOPS leaves out what only some processors ca
 others run.
 
 With SOURCE_DATE_EPOCH set, the source archive comes out the same, byte for byte, wherever and whenever it is built.
+
+The description of the package is its README with absolute links. Each wheel holds a bill of its third-party parts.
 """
 
 import gzip
@@ -17,10 +19,19 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.sdist import sdist
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))  # a build in an environment of its own does not look here
+
+from release.description import with_absolute_links  # noqa: E402
+from release.parts import write_bill  # noqa: E402
+from release.project import project  # noqa: E402
 
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
@@ -71,8 +82,28 @@ class ReproducibleSdist(sdist):
         return path
 
 
+class WheelWithBill(bdist_wheel):
+    """A wheel, or the metadata of an editable installation, with a bill of its third-party parts."""
+
+    def write_wheelfile(self, wheelfile_base: Any, *arguments: Any, **options: Any) -> None:
+        """Write the file WHEEL, and the bill beside it."""
+        super().write_wheelfile(wheelfile_base, *arguments, **options)
+        tools = {"Cython": Cython.__version__, "numpy": numpy.__version__} if BUILD != "plain" else {}
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        write_bill(Path(wheelfile_base), self.distribution.get_version(), tools, epoch)
+
+
+def description() -> str:
+    """The README, with links for PyPI."""
+    metadata = project()["project"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return with_absolute_links(readme, metadata["urls"]["Homepage"], metadata["version"], ROOT)
+
+
 setup(
-    cmdclass={"sdist": ReproducibleSdist},
+    long_description=description(),
+    long_description_content_type="text/markdown",
+    cmdclass={"sdist": ReproducibleSdist, "bdist_wheel": WheelWithBill},
     options={
         # A folder for each kind of build, lest one link what another has compiled.
         "build": {"build_base": "build/" + "-".join(filter(None, (BUILD, COVERAGE)))},

@@ -32,7 +32,9 @@ from .samples import physical
 
 if TYPE_CHECKING:
     from .client import Client as Client
+    from .client import SyncClient as SyncClient
     from .client import connect as connect
+    from .client import connect_sync as connect_sync
 
     __version__: str
 
@@ -67,7 +69,7 @@ __all__ = [
 ]
 
 
-_FROM_CLIENT = ("Client", "connect")
+_FROM_CLIENT = ("Client", "SyncClient", "connect", "connect_sync")
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,8 @@
 import sys
 from importlib.util import find_spec
 
+from .libraries import how_to_install
+
 
 def main() -> None:
     """Run the command line, or say which library is missing."""
@@ -13,7 +15,8 @@ def main() -> None:
         if find_spec("rich") is None:  # which is imported when something is printed
             raise ModuleNotFoundError(name="rich")
     except ModuleNotFoundError as error:
-        sys.exit(f'ecgframe: the command line needs {error.name}, which is not installed: pip install "ecgframe[cli]"')
+        command = how_to_install("cli")
+        sys.exit(f"ecgframe: the command line needs {error.name}, which is not installed: {command}")
     take_any_encoding()
     app(prog_name="ecgframe")
 

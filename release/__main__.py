@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import readme, sdist, wheel
+from . import metadata, readme, sdist, wheel
 from .project import ROOT, group, oldest, project
 from .pythons import Python, examine, installed
 from .running import Failed, run, venv
@@ -65,7 +65,8 @@ class Rehearsal:
             self.pythons[-1].path, self.work / "tools", [*group("release"), *project()["build-system"]["requires"]]
         )
         archive = sdist.build(self.tools / "python", self.work, self.epoch)
-        self.say(archive.name, [f"{archive.stat().st_size / 1000:,.0f} kB", "twice the same"])
+        shown = metadata.check_archive(archive, self.tools, self.work)
+        self.say(archive.name, [f"{archive.stat().st_size / 1000:,.0f} kB", "twice the same", *shown])
         self.archive, self.sources = archive, sdist.unpack(archive, self.work)
         with ThreadPoolExecutor(2) as pool:
             typed = pool.submit(self.as_the_readme_says)

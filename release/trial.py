@@ -57,7 +57,7 @@ class Trial:
             Failed: a check or a test has failed.
         """
         seen = [*self._identity(), self._pytest(*(SMOKE if self.accelerated else BRIEF)), *self._on_an_old_processor()]
-        return [*seen, self._compare(), self._serve_and_watch()]
+        return [*seen, self._compare(), self._serve_and_watch(), self._extra()]
 
     def with_newest_numpy(self) -> list[str]:
         """Try it again beside the newest NumPy there is: one wheel must do for all, whichever it was built with.
@@ -81,6 +81,15 @@ class Trial:
     def _pip(self, *arguments: str) -> None:
         pip = (self.programs / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
         run(*pip, *arguments, cwd=self.folder, environment=self.environment)
+
+    def _extra(self) -> str:
+        """Check the command of error messages: pip keeps the installed ecgframe, and adds what an extra needs."""
+        pip = (self.programs / "python", "-m", "pip", "--disable-pip-version-check", "install", "--dry-run")
+        said = run(*pip, "ecgframe[edf]", cwd=self.folder, environment=self.environment)
+        last = said.rstrip().rpartition("\n")[2]
+        if not re.match(r"Would install .*edfio-", last) or "ecgframe-" in last:
+            raise Failed(f'pip install "ecgframe[edf]" says: {last}')
+        return 'pip install "ecgframe[edf]" adds edfio'
 
     def _command(self, *arguments: str) -> str:
         return run(self.programs / "ecgframe", *arguments, cwd=self.tests, environment=self.environment, seconds=60)

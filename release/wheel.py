@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from . import instructions
+from . import instructions, metadata
 from .pythons import Python
 from .running import Failed, run
 
@@ -42,7 +42,7 @@ def build(python: Python, archive: Path, tools: Path, work: Path, epoch: str) ->
     special = _check_instructions(cores, package / "_core")
     _check_numpy_abi(cores)
     wheel = _repair(raw, tools, work / f"repaired-{python.tag}")
-    return Wheel(wheel, [*_check(wheel, tools), f"chosen at run time: {', '.join(special) or 'nothing'}"])
+    return Wheel(wheel, [*_check(wheel, tools, work), f"chosen at run time: {', '.join(special) or 'nothing'}"])
 
 
 def build_plain(python: Python, archive: Path, tools: Path, work: Path, epoch: str) -> Wheel:
@@ -57,7 +57,7 @@ def build_plain(python: Python, archive: Path, tools: Path, work: Path, epoch: s
     with zipfile.ZipFile(wheel) as packed:
         if compiled := [name for name in packed.namelist() if name.endswith((".so", ".pyd"))]:
             raise Failed(f"{wheel.name} holds {', '.join(compiled)}")
-    return Wheel(wheel, _check(wheel, tools))
+    return Wheel(wheel, _check(wheel, tools, work))
 
 
 def _build(python: Path, archive: Path, folder: Path, epoch: str, kind: str) -> Path:
@@ -117,10 +117,10 @@ def _repair(raw: Path, tools: Path, folder: Path) -> Path:
     return wheel
 
 
-def _check(wheel: Path, tools: Path) -> list[str]:
-    run(tools / "twine", "check", "--strict", wheel, cwd=wheel.parent)
-    run(tools / "check-wheel-contents", wheel, cwd=wheel.parent)
-    return [_weigh(wheel)]
+def _check(wheel: Path, tools: Path, work: Path) -> list[str]:
+    folder = work / f"metadata-{wheel.stem}"
+    folder.mkdir()
+    return [_weigh(wheel), *metadata.check_wheel(wheel, tools, folder)]
 
 
 def _weigh(wheel: Path) -> str:

@@ -57,6 +57,8 @@ MODULES = (
     "ecgframe.server.event_loop",
     "ecgframe.client",
     "ecgframe.session",
+    "ecgframe.testing",
+    "ecgframe.testing.fixtures",
     "ecgframe.records",
     "ecgframe.frame_file",
     "ecgframe.recording",
@@ -85,7 +87,9 @@ def public_names(name: str) -> list[str]:
 
 def _public_names(module: Any) -> list[str]:
     if hasattr(module, "__all__"):
-        handed_out_when_asked = ["Client", "connect", "__version__"] if module.__name__ == "ecgframe" else []
+        handed_out_when_asked = (
+            ["Client", "SyncClient", "connect", "connect_sync", "__version__"] if module.__name__ == "ecgframe" else []
+        )
         return [*module.__all__, *handed_out_when_asked]
     names = [name for name in vars(module) if not name.startswith("_") and name != "TYPE_CHECKING"]
     return sorted(name for name in names if name.isupper() or _is_at_home(getattr(module, name), module))

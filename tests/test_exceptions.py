@@ -12,7 +12,7 @@ from cases import each_case
 
 import ecgframe
 from ecgframe import MessageType, ProtocolError
-from ecgframe.client import ConnectionLost, NotAcknowledged
+from ecgframe.client import ConnectionLost, Gap, NotAcknowledged
 from ecgframe.errors import MessageTooLarge
 from ecgframe.frame_file import FrameFileError
 from ecgframe.protocol import Check
@@ -34,6 +34,7 @@ VALUES = {
     "MessageType": MessageType.ECG_DATA,
     "Check": Check.PAYLOAD,
     "NotOpened": NotOpened.REPEATED,
+    "Gap": Gap("ecg/1", 1, 2, 3),
     "ProtocolError": MessageTooLarge("large", check=Check.PAYLOAD, path="data", offset=3),
 }
 

@@ -53,6 +53,7 @@ UPPER_FLOORS = {
     "client",
     "session",
     "signal_fields",
+    "testing",
     "tools",
     "metrics",
     "data",
@@ -279,6 +280,17 @@ def test_the_client_does_not_know_the_server(module):
 @each_case("module", modules_of("tools"))
 def test_the_tools_know_neither_server_nor_command_line(module):
     assert imports_of(MODULES[module]) <= TOOLS_MAY_IMPORT
+
+
+@each_case("module", modules_of("testing"))
+def test_what_is_for_tests_knows_the_server_alone(module):
+    assert imports_of(MODULES[module]) <= {"testing", "server", "background", "protocol"}
+
+
+def test_only_tests_import_what_is_for_tests():
+    for name, path in MODULES.items():
+        if name.split("/")[0] != "testing":
+            assert "testing" not in imports_of(path), name
 
 
 @pytest.mark.parametrize("module", modules_of("bridges"))

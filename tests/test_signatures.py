@@ -89,7 +89,7 @@ def test_a_typed_dict_shows_its_fields():
 
 
 def test_tab_offers_what_is_loaded_when_asked_for():
-    assert {"connect", "Client", "Codec", "encode", "__version__"} <= set(dir(ecgframe))
+    assert {"connect", "connect_sync", "Client", "SyncClient", "Codec", "encode", "__version__"} <= set(dir(ecgframe))
     assert all(hasattr(ecgframe, name) for name in dir(ecgframe))
     assert {"Any", "TYPE_CHECKING"}.isdisjoint(dir(ecgframe))
     done = python("-c", "import sys, ecgframe; dir(ecgframe); print('asyncio' in sys.modules)")

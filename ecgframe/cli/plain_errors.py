@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from ..errors import ProtocolError
-from ..libraries import MissingLibrary
+from ..libraries import MissingLibrary, how_to_install
 from ..tools import ToolError
 
 
@@ -29,7 +29,7 @@ def plain_errors() -> Iterator[None]:
         if not error.name or error.name.startswith("ecgframe"):
             raise
         name = error.name.partition(".")[0]
-        _fail(f'this needs {name}, which cannot be imported ({error}): pip install "ecgframe[all]"')
+        _fail(f"this needs {name}, which cannot be imported ({error}): {how_to_install('all')}")
     except (ProtocolError, ToolError) as error:
         _fail(str(error))
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationFailed, ProtocolError
 from ..foreign_text import gated_logger
+from ..libraries import how_to_install
 from ..protocol import Capability, ErrorCode
 from ..session import ErrorReceived, FramesUnopened, StreamOf, SubscriptionAnswered, microseconds
 from ..session.sealed_streams import STALE_AFTER
@@ -343,7 +344,7 @@ class Subscriptions:
 def _why_not_sealed(connection: Connection) -> str:
     """Return why a connection has no capability ``encryption``, for a person."""
     if Capability.ENCRYPTION not in connection.session.settings.capabilities:
-        return 'this client cannot open sealed payloads: pip install "ecgframe[seal]"'
+        return f"this client cannot open sealed payloads: {how_to_install('seal')}"
     return "the server does not offer the capability 'encryption'"
 
 

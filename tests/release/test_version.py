@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from release_package import FOLDER, load
 
-disagreements = load("version").disagreements
+version = load("version")
+disagreements = version.disagreements
+disagreements_of_npm, disagreements_of_place = version.disagreements_of_npm, version.disagreements_of_place
 
 CHANGELOG = """# Changelog
 
@@ -43,3 +45,18 @@ def test_what_does_not_is_told(tag, version, changelog, told):
 def test_the_citation_is_of_this_version():
     version = load("project").project()["project"]["version"]
     assert f"\nversion: {version}\n" in (FOLDER.parent / "CITATION.cff").read_text(encoding="utf-8")
+
+
+HOME = "https://example.org/us/ecgframe"
+PACKAGE = {"version": "1.2.3", "repository": {"url": f"git+{HOME}.git"}}
+
+
+def test_the_npm_package_agrees():
+    assert disagreements_of_npm(PACKAGE, "1.2.3", HOME) == []
+    assert "the version 1.2.3" in disagreements_of_npm(PACKAGE, "1.2.4", HOME)[0]
+    assert "the repository" in disagreements_of_npm(PACKAGE, "1.2.3", "https://example.org/them/ecgframe")[0]
+
+
+def test_what_is_published_from_elsewhere_is_told():
+    assert disagreements_of_place(HOME, HOME) == disagreements_of_place(HOME, "") == []
+    assert "published from https://example.org/x" in disagreements_of_place(HOME, "https://example.org/x")[0]
