@@ -38,7 +38,7 @@ from .hooks import Hooks
 from .identity import expiry_of
 from .inbox import Inbox, Item
 from .limits import Limits
-from .lingering import Linger, LingeringWriter
+from .lingering import Linger, LingeringWriter, QueueingWriter
 from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
@@ -215,9 +215,8 @@ class Connection:
         shared, close = self._shared, self._begin_closing
         if shared.linger is None:
             return ConnectionWriter(self.session, link, self._log, shared.pace, rearm=self._rearm, close=close)
-        return LingeringWriter(
-            self.session, link, self._log, shared.pace, shared.linger, rearm=self._rearm, close=close
-        )
+        writer = QueueingWriter if link.is_only_awaited else LingeringWriter
+        return writer(self.session, link, self._log, shared.pace, shared.linger, rearm=self._rearm, close=close)
 
     # --- streams ---
 
