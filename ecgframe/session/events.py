@@ -244,7 +244,9 @@ class RoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class PingUnanswered:
-    """The peer is there, but no longer answers PINGs: from now on, data does not wait for its answers.
+    """The peer is there, but has not answered a PING for three heartbeat intervals.
+
+    If it never answered one, data does not wait for its answers any more. If it did, it gets one more window of data.
 
     Attributes:
         seconds: the time since the last PING.
