@@ -243,6 +243,9 @@ class Connection:
             self._note_end_of(name, "begins anew")
             self._take_back(name)
             start, after = self._begin(stream, request, clock)
+            if request.catch_up is not None:
+                skipped = stream.skip(self.writer, clock.now - round(1_000_000 * request.catch_up))
+                start = start if skipped is None else skipped + 1
             binding = stream.binding(self.writer, request.epoch, after)
             if binding is not None:
                 start = start if since is not None else None  # otherwise its numbers say it

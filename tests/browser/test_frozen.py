@@ -1,4 +1,4 @@
-"""A page that does not run for a while, as a frozen tab: it costs the server little, and is soon back in the present."""
+"""A page that does not run for a while, as a frozen tab: it costs the server little, and then shows the present."""
 
 from __future__ import annotations
 

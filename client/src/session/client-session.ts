@@ -463,15 +463,23 @@ export class ClientSession {
   /**
    * Subscribes to a stream, and resumes after the message with that number; or, before version 4 and if the server does
    * not know the epoch, after the message with that timestamp, or after that time.
+   *
+   * @param catchUp age in seconds of the oldest messages that the server is to send first; null for all
    */
-  subscribe(stream: string, since: bigint | Date | null, position: Resumption | null = null): void {
+  subscribe(
+    stream: string,
+    since: bigint | Date | null,
+    position: Resumption | null = null,
+    catchUp: number | null = null,
+  ): void {
     const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     const keys = this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
     this.#wanted.add(stream);
     // The server sends an unfinished message again, if it belongs to what follows.
     if (since !== null || position) this.#reassembly.forget((id) => this.#book.nameOf(id) === stream);
-    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...keys });
+    const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
+    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...keys });
   }
 
   /** Unsubscribes from a stream. */
