@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.client import backoff
@@ -233,6 +234,7 @@ class Client:
         on_gap: Callable[[Gap], object] | None = None,
         sealed: bool = False,
         stale_after: float = STALE_AFTER,
+        catch_up: float | None = None,
     ) -> Subscription:
         """Subscribe to a stream. The result iterates over its messages, and is a context manager that unsubscribes.
 
@@ -259,6 +261,9 @@ class Client:
                 it is known, so whoever controls the connection could remove the sealing.
             stale_after: age in seconds from which on a message of a sealed stream has ``Message.stale``, by the clock
                 of this computer and the message's ``timestamp``. Sealing does not prove that a message is new.
+            catch_up: after an interruption, messages that are older than so many seconds are not sent first: the
+                present is, and the older ones, alerts included, are a ``Gap``. With version 4, ``history`` returns
+                them. None for everything that the server keeps, as a recorder needs it. Older servers ignore it.
 
         The iterator ends when the stream is unsubscribed or the client closed. It raises:
             PermissionDenied: 0x203, this client may not subscribe to that stream.
@@ -267,8 +272,8 @@ class Client:
             ConnectionLost: the client does not reconnect any more.
 
         Raises:
-            ValueError: the name is empty or too long, the capacity is below 1, ``stale_after`` is not above 0, or there
-                is a subscription already.
+            ValueError: the name is empty or too long, the capacity is below 1, ``stale_after`` or ``catch_up`` is not
+                above 0, or there is a subscription already.
             TypeError: ``since`` is neither an int nor a datetime.
             ConnectionLost: the client is closed.
         """
@@ -277,6 +282,8 @@ class Client:
             raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
         if not stale_after > 0:
             raise ValueError(f"stale_after is a number of seconds above 0, not {stale_after}")
+        if catch_up is not None and not 0 < catch_up < inf:
+            raise ValueError(f"catch_up is a finite number of seconds above 0, not {catch_up}")
         return self._subscriptions.subscribe(
             stream,
             since=_since(since),
@@ -284,6 +291,7 @@ class Client:
             on_gap=on_gap,
             sealed=sealed,
             stale_after=stale_after,
+            catch_up=catch_up,
         )
 
     async def unsubscribe(self, stream: str) -> None:

@@ -55,6 +55,7 @@ class Subscription(MessageQueue):
         dropped: number of messages known to be lost; mostly frames that the server dropped because this client was too
             slow.
         duplicates: number of messages that arrived again and were not returned twice.
+        catch_up: age in seconds of the oldest messages that it gets after an interruption; None for all.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Subscription(MessageQueue):
         since: int | datetime | None,
         capacity: int,
         on_gap: Callable[[Gap], object] | None,
+        catch_up: float | None = None,
     ) -> None:
         super().__init__(owner, capacity)
+        self.catch_up = catch_up
         self.stream = stream
         self.status: Status = "asked"
         self.gaps: deque[Gap] = deque(maxlen=KEPT_GAPS)

@@ -70,6 +70,7 @@ class Subscriptions:
         on_gap: Callable[[Gap], object] | None,
         sealed: bool = False,
         stale_after: float = STALE_AFTER,
+        catch_up: float | None = None,
     ) -> Subscription:
         """Create a subscription, and send SUBSCRIBE if there is a connection.
 
@@ -81,7 +82,9 @@ class Subscriptions:
                 raise ValueError(f"there is a subscription of {stream!r} already: share it, or unsubscribe first")
             self._leave_stream(stream)
         self._sealed.begin(stream, is_required=sealed, stale_after=stale_after)
-        subscription = Subscription(self, stream, since=since, capacity=capacity, on_gap=on_gap)
+        subscription = Subscription(
+            self, stream, since=since, capacity=capacity, on_gap=on_gap, catch_up=catch_up
+        )
         self._subscriptions[stream] = weakref.ref(subscription, self._when_forgotten(subscription.number, stream))
         if self._connection:
             self._ask(subscription, self._connection)
@@ -260,7 +263,9 @@ class Subscriptions:
         connection.asked.add(stream)
         if connection.session.negotiated:
             epoch, after = subscription.numbers.place() or (None, None)
-            connection.session.subscribe(stream, subscription.cursor.asks_since(), epoch=epoch, after=after)
+            connection.session.subscribe(
+                stream, subscription.cursor.asks_since(), epoch=epoch, after=after, catch_up=subscription.catch_up
+            )
         else:
             connection.session.subscribe(stream)
             subscription.granted_by_an_old_server()

@@ -219,12 +219,14 @@ class Subscribe(TypedDict, total=False):
             first.
         epoch: from version 4 on: the epoch of the stream's numbers that the viewer knows.
         after: from version 4 on: the number of the last message in line that was received; 0 before the first.
+        catch_up: seconds: messages that are older are not sent, although they follow ``since`` or ``after``.
     """
 
     stream: Required[Text]
     since: Time
     epoch: Annotated[Epoch, Since(4)]
     after: Annotated[int, rules.integer_within(0, LARGEST_SEQUENCE), Since(4)]
+    catch_up: Seconds
 
 
 class Unsubscribe(TypedDict):

@@ -38,7 +38,7 @@ from .hooks import Hooks
 from .identity import expiry_of
 from .inbox import Inbox, Item
 from .limits import Limits
-from .lingering import Linger, LingeringWriter
+from .lingering import Linger, LingeringWriter, QueueingWriter
 from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
@@ -215,9 +215,8 @@ class Connection:
         shared, close = self._shared, self._begin_closing
         if shared.linger is None:
             return ConnectionWriter(self.session, link, self._log, shared.pace, rearm=self._rearm, close=close)
-        return LingeringWriter(
-            self.session, link, self._log, shared.pace, shared.linger, rearm=self._rearm, close=close
-        )
+        writer = QueueingWriter if link.is_only_awaited else LingeringWriter
+        return writer(self.session, link, self._log, shared.pace, shared.linger, rearm=self._rearm, close=close)
 
     # --- streams ---
 
@@ -244,6 +243,9 @@ class Connection:
             self._note_end_of(name, "begins anew")
             self._take_back(name)
             start, after = self._begin(stream, request, clock)
+            if request.catch_up is not None:
+                skipped = stream.skip(self.writer, clock.now - round(1_000_000 * request.catch_up))
+                start = start if skipped is None else skipped + 1
             binding = stream.binding(self.writer, request.epoch, after)
             if binding is not None:
                 start = start if since is not None else None  # otherwise its numbers say it

@@ -91,7 +91,7 @@ class ConnectionLog:
         """Log that the peer no longer answers PING, so that the server cannot tell how far it has read."""
         self._tell(
             logging.WARNING,
-            "connection %s has not answered PING for %.0f s: alerts may be delayed by waveforms already sent",
+            "connection %s has not answered PING for %.0f s: it is slow, or does not answer at all",
             self._info.id,
             event.seconds,
             seconds=event.seconds,

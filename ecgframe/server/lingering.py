@@ -40,10 +40,10 @@ class Linger:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._writers: dict[LingeringWriter, None] = {}
+        self._writers: dict[LingeringWriter | QueueingWriter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, writer: LingeringWriter) -> None:
+    def add(self, writer: LingeringWriter | QueueingWriter) -> None:
         """Send the frames of a connection when the time has passed, which may have begun for another one."""
         self._writers[writer] = None
         if self._timer is None:
@@ -55,6 +55,9 @@ class Linger:
         frames: list[bytes] = []
         message = b""
         for writer in writers:
+            if isinstance(writer, QueueingWriter):
+                writer.flush()
+                continue
             # Viewers of the same streams have the same frames: they share the message.
             if writer.waiting != frames:
                 frames = writer.waiting
@@ -136,3 +139,44 @@ class LingeringWriter(ConnectionWriter):
         self._nbytes = 0
         if not self._is_lost:
             self._write_now(message)
+
+
+class QueueingWriter(ConnectionWriter):
+    """A writer for a link that can only be awaited. Its LIVE frames wait in the queue of the session for others.
+
+    Arguments and attributes are those of ``LingeringWriter``. Whatever else is sent, or received, ends the wait.
+    """
+
+    def __init__(
+        self,
+        session: ServerSession,
+        link: Link,
+        log: ConnectionLog,
+        pace: Pace,
+        linger: Linger,
+        *,
+        rearm: Callable[[], None],
+        close: Callable[[], None],
+    ) -> None:
+        super().__init__(session, link, log, pace, rearm=rearm, close=close)
+        self.linger = linger
+
+    def take(self, outgoing: Outgoing, now: float) -> bool:
+        """Queue a frame, and let it wait for others if it may. See ``ConnectionWriter.take``."""
+        session = self.session
+        if (
+            outgoing.tier is not Tier.LIVE
+            or outgoing.deflated
+            or outgoing.queued
+            or self._is_writing
+            or session.queued_bytes + outgoing.nbytes > LARGEST
+            or session.queued_frames >= MAX_BATCH_FRAMES
+            or Capability.BATCH not in session.capabilities
+        ):
+            return super().take(outgoing, now)
+        session.enqueue(outgoing, now)
+        if session.closing:
+            self.pump(now)
+        else:
+            self.linger.add(self)
+        return False

@@ -101,6 +101,11 @@ class Link(ABC):
         """
 
     @property
+    def is_only_awaited(self) -> bool:
+        """True if the link implements ``send`` only."""
+        return type(self).write is Link.write
+
+    @property
     def ended_tls(self) -> bool:
         """True if this server itself has ended the TLS of the connection; False if a proxy may have, or there is none.
 

@@ -721,6 +721,32 @@ class Stream:
         else:
             self._live[viewer] = None
 
+    def skip(self, viewer: Viewer, before: int) -> int | None:
+        """Let a viewer that has just been added go on from the first message that is not older than a time.
+
+        Args:
+            viewer: the connection.
+            before: in microseconds since 1970, by the clock of the stream's timestamps.
+
+        Returns:
+            The timestamp of the last message that it does not get because of this; None if there is none.
+        """
+        backlog = self._backlogs.get(viewer)
+        if backlog is None:
+            return None
+        skipped = None
+        for publication in self.ring.start_from(backlog.next):
+            if publication.timestamp >= before:
+                break
+            skipped = publication
+        if skipped is None:
+            return None
+        backlog.next, backlog.last = skipped.number + 1, skipped.timestamp
+        if backlog.next == self.ring.end:
+            del self._backlogs[viewer]
+            self._live[viewer] = None
+        return skipped.timestamp
+
     def remove(self, viewer: Viewer) -> None:
         """Remove a viewer; does nothing if it does not watch the stream."""
         self._live.pop(viewer, None)

@@ -236,6 +236,7 @@ class ClientSession(Session):
         *,
         epoch: int | None = None,
         after: int | None = None,
+        catch_up: float | None = None,
     ) -> None:
         """Subscribe to a stream; the event ``SubscriptionAnswered`` follows.
 
@@ -245,12 +246,16 @@ class ClientSession(Session):
                 microseconds since 1970, or a date by the server's clock. The server first sends what followed.
             epoch: the epoch of the stream's numbers that this side knows. Left out before V4.
             after: the number of the last message in line that this side has in that epoch.
+            catch_up: age in seconds of the oldest messages that the server is to send first; None for all. Servers
+                that do not know it send all.
         """
         request: dict[str, Any] = {"stream": stream}
         if self.version >= 4 and epoch is not None and after is not None:
             request |= {"epoch": epoch, "after": after}
         if since is not None:
             request["since"] = since if isinstance(since, datetime) else seconds(since)
+        if catch_up is not None and len(request) > 1:
+            request["catch_up"] = catch_up
         if self._sealed is not None and self._sealed.is_agreed and self._sealed_streams.has_own_keys(stream):
             request["keys"] = False
         if self._reader is not None:

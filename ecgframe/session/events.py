@@ -94,6 +94,7 @@ class SubscribeRequested:
         epoch: the epoch of the numbers that the peer knows; None before V4, and if it knows none.
         after: the number after which to resume in that epoch.
         wants_keys: False if the peer has keys of its own, if the stream is sealed.
+        catch_up: age in seconds of the oldest messages to send first; None for all that follow.
     """
 
     stream: str
@@ -102,6 +103,7 @@ class SubscribeRequested:
     epoch: int | None = None
     after: int | None = None
     wants_keys: bool = True
+    catch_up: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,9 @@ class RoundTrip:
 
 @dataclass(frozen=True, slots=True)
 class PingUnanswered:
-    """The peer is there, but no longer answers PINGs: from now on, data does not wait for its answers.
+    """The peer is there, but has not answered a PING for three heartbeat intervals.
+
+    If it never answered one, data does not wait for its answers any more. If it did, it gets one more window of data.
 
     Attributes:
         seconds: the time since the last PING.

@@ -171,6 +171,20 @@ class SendQueue:
                 index += 1
         return dropped
 
+    def shrink(self, nbytes: int) -> int:
+        """Drop the oldest waveforms, then the oldest other data, until LIVE takes at most so many bytes of memory.
+
+        Frames that must not be dropped stay. Returns the number of dropped frames.
+        """
+        dropped = 0
+        while self._live_memory() > nbytes and (index := self._oldest_to_drop(0)) is not None:
+            self._drop(self._tiers[Tier.LIVE], index)
+            dropped += 1
+        return dropped
+
+    def _live_memory(self) -> int:
+        return self.nbytes - self.bulk_bytes + FRAME_OVERHEAD * len(self._tiers[Tier.LIVE])
+
     def pop_urgent(self) -> Outgoing | None:
         """Remove and return the next urgent or control message; None if none waits."""
         return self.pop() if self.has_urgent else None
@@ -298,7 +312,8 @@ class SendQueue:
         return dropped
 
     def _drop_one(self) -> None:
-        index = self._oldest_to_drop()
+        # If the queue is over its limits only because of a second large frame, drop a large one.
+        index = self._oldest_to_drop(0 if self._is_crowded() else self._max_bytes + 1)
         if index is None:
             raise OverflowError(f"{self.frames} frames of {self.nbytes} bytes wait, and none of them may be dropped")
         self._drop(self._tiers[Tier.LIVE], index)
@@ -312,10 +327,11 @@ class SendQueue:
         else:
             self.losses[stream] = Loss(dropped.timestamp, dropped.timestamp)
 
-    def _oldest_to_drop(self) -> int | None:
-        """Return the index of the oldest waveform, or else of the oldest other droppable frame; None if none waits."""
-        # If the queue is over its limits only because of a second large frame, drop a large one.
-        least = 0 if self._is_crowded() else self._max_bytes + 1
+    def _oldest_to_drop(self, least: int) -> int | None:
+        """Return the index of the oldest waveform of at least so many bytes; else of the oldest other droppable frame.
+
+        None if none waits.
+        """
         other = None
         begun = 0 if self._cut[Tier.LIVE] else -1
         for index, outgoing in enumerate(self._tiers[Tier.LIVE]):

@@ -286,6 +286,19 @@ class SendWindow:
             return self._give(0)
         return room
 
+    def overlook(self, unused: int, now: float) -> int:
+        """Give up waiting for the PONG to the last PING, and allow one small window more. Returns the room."""
+        if self.probe is not None:
+            self._arrived = self._arrived_before = self.probe
+        self.probe = None
+        self._arrived_at = self._before = self._asked_at = self._asked_before = now
+        self._was_full = self._is_free = False
+        self._emptying = self._needed = 0
+        self._rate = 0.0  # nothing shows that it still reads
+        self._set_limit()
+        self._note_when_to_ask()
+        return self.look(unused, now)
+
     def _note_rate(self, arrived: int, now: float) -> None:
         # PONGs that were delayed in transit arrive close together, which says nothing about the rate of the peer.
         elapsed = max(now - self._before, self.probe_sent_at - self._asked_before, 1e-6)

@@ -35,6 +35,11 @@ _IN_TRANSIT: Final = 5
 path, which keeps it busy: while one arrives, the next is sent."""
 
 
+STALLED_BYTES: Final = 128 * 1024
+"""Bytes of memory that the LIVE frames may take which wait for a peer that has not answered a PING for
+``Settings.live_seconds``, such as a tab that is frozen. It will want the present when it goes on."""
+
+
 class Close(NamedTuple):
     """How a connection is to be closed."""
 
@@ -251,6 +256,8 @@ class Sender:
         except OverflowError as error:
             self._abandon(CloseCode.TRY_LATER, str(error))
             return
+        if self._window.is_full:
+            self._keep_little(now)
         self._note_waiting()
         if len(self._unacknowledged) > self.settings.max_unacknowledged:
             self._abandon(CloseCode.TRY_LATER, f"{len(self._unacknowledged)} messages wait for their acknowledgement")
@@ -384,6 +391,19 @@ class Sender:
         self.counters.sent_bytes += outgoing.nbytes
         if outgoing.acknowledged:
             self._unacknowledged.sent(outgoing, now)
+
+    def _keep_little(self, now: float) -> None:
+        """Drop what has waited for too long, and more if the peer seems to take nothing any more.
+
+        Args:
+            now: the time, in seconds; infinity if it is not known.
+        """
+        seconds = self.settings.live_seconds
+        if not now - seconds < inf:
+            return
+        self._expire(now)
+        if self._window.probe is not None and now - self._window.probe_sent_at > seconds:
+            self.counters.dropped += self._queue.shrink(STALLED_BYTES)
 
     def _expire(self, now: float) -> None:
         """Drop data that has waited for too long."""

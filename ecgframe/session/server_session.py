@@ -113,7 +113,8 @@ class ServerSession(Session):
         is_moment = isinstance(since, datetime)
         moment = None if since is None else microseconds(since)
         wants_keys = data.get("keys") is not False
-        events.append(SubscribeRequested(name, moment, is_moment, epoch, after, wants_keys))
+        catch_up = data.get("catch_up")
+        events.append(SubscribeRequested(name, moment, is_moment, epoch, after, wants_keys, catch_up))
 
     def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         if self._is_name(data["stream"], events):

@@ -332,10 +332,14 @@ class Session(Sender, ABC):
         return self._window.probe_sent_at + SILENT_INTERVALS * self._heartbeat_interval
 
     def _wait_no_longer(self, now: float, events: list[Event]) -> None:
-        """Send data without an answer from the peer, if it seems never to answer."""
+        """Send data without an answer from the peer, if it seems never to answer.
+
+        A peer that has answered before is most likely slow: it gets one window more, so that alerts still reach it.
+        """
         if now >= self._answers_no_ping_after():
             events.append(PingUnanswered(now - self._window.probe_sent_at, self.on_its_way))
-            self._room = self._window.turn_off()
+            is_slow = self._window.is_on
+            self._room = self._window.overlook(self._room, now) if is_slow else self._window.turn_off()
         else:
             self._room = self._window.look(self._room, now)
         self._note_waiting()

@@ -109,8 +109,7 @@ class Settings:
         batch_bytes: maximum size of a batch: several frames in one WebSocket message, for peers that support it.
         linger: seconds for which a server lets small LIVE frames wait for others, to send them in one message to peers
             that support batches; a few milliseconds save most of the work for viewers of many streams. Alerts and
-            control messages do not wait. 0 sends each frame at once. Links that can only be awaited send batches of
-            what is queued instead.
+            control messages do not wait. 0 sends each frame at once.
         live_seconds: seconds after which waiting data of version 4 is dropped, and the peer told, so that a viewer that
             was cut off for a while sees the present at once; infinity for never. Templates, messages that need an
             acknowledgement and the class BULK are not dropped.

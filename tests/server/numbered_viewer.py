@@ -22,8 +22,8 @@ class Viewer:
         frames: each frame that was sent, as bytes.
     """
 
-    def __init__(self, **settings):
-        self.link = MemoryLink()
+    def __init__(self, link=None, **settings):
+        self.link = MemoryLink() if link is None else link
         self.session = ClientSession(Settings(**{"versions": ALL, **settings}), iter(range(1, 10**9)).__next__)
         self.answers, self.received, self.numbers, self.errors, self.events = [], [], [], [], []
         self.frames = []
@@ -83,9 +83,9 @@ class Viewer:
 
 
 @asynccontextmanager
-async def numbered_viewer(handler, **settings):
-    """Open a connection of a handler that has negotiated."""
-    viewer = Viewer(**settings)
+async def numbered_viewer(handler, link=None, **settings):
+    """Open a connection of a handler that has negotiated; by default, its link writes at once."""
+    viewer = Viewer(link, **settings)
     serving = asyncio.create_task(handler.handle(viewer.link))
     viewer.session.start(0.0)
     await viewer.until(lambda: viewer.session.negotiated)

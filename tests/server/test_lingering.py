@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from server.engines import client, on_aiohttp, on_starlette
+from server.memory_link import MemoryLink
 from server.numbered_viewer import numbered_viewer
 from virtual_time import run_virtually
 
@@ -10,6 +12,7 @@ from ecgframe import Flag, MessageType, decode_all
 from ecgframe.protocol import Capability
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.lingering import LARGEST
+from ecgframe.server.link import Link
 from ecgframe.session import Settings
 from ecgframe.session.settings import EVERYTHING, OF_VERSION_4
 
@@ -185,3 +188,89 @@ def test_the_seconds_are_checked():
     for seconds in (-0.001, 1.1, float("nan")):
         with pytest.raises(ValueError, match="linger is from 0 to"):
             Settings(linger=seconds)
+
+
+class AwaitedLink(MemoryLink):
+    """A link that can only be awaited, as those of ASGI and aiohttp."""
+
+    can_write = False
+    write = Link.write
+
+    async def send(self, message):
+        MemoryLink.write(self, message)
+
+
+@pytest.mark.parametrize("versions", [(1, 2, 3), ALL])
+def test_links_that_can_only_be_awaited_wait_as_well(versions):
+    async def course(handler):
+        async with numbered_viewer(handler, versions=versions, link=AwaitedLink()) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            await asyncio.sleep(LINGER / 2)
+            await publish(handler, 3)
+            assert written(viewer, before) == []
+            await asyncio.sleep(LINGER)
+            assert written(viewer, before) == [[ECG] * 3]
+            await publish(handler, 4)
+            await publish(handler, 5, type=ALERT)
+            await asyncio.sleep(0.001)
+            assert written(viewer, before + 1) == [[ALERT, ECG]]  # the alert overtakes
+            await asyncio.sleep(1)
+            viewer.talk()
+            assert sorted(message.data["n"] for message in viewer.received) == [1, 2, 3, 4, 5]
+
+    handled(course)
+
+
+def test_what_waits_for_such_a_link_is_bounded():
+    async def course(handler):
+        async with numbered_viewer(handler, link=AwaitedLink()) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            for n in range(40):
+                await publish(handler, n, size=1000)
+                [connection] = handler.connections()
+                assert connection.queued_bytes <= LARGEST
+            await asyncio.sleep(1)
+            viewer.talk()
+            assert [message.data["n"] for message in viewer.received] == list(range(40))
+            assert len(viewer.link.sent) - before < 10
+
+    handled(course)
+
+
+def test_a_viewer_of_such_a_link_that_leaves_gets_nothing_more():
+    async def course(handler):
+        async with numbered_viewer(handler, link=AwaitedLink()) as viewer:
+            await viewer.subscribe("ecg/1")
+            await publish(handler, 1)
+            before = len(viewer.link.sent)
+        await asyncio.sleep(1)
+        assert len(viewer.link.sent) == before
+
+    handled(course)
+
+
+@pytest.mark.parametrize("engine", [on_starlette, on_aiohttp])
+def test_real_links_that_can_only_be_awaited(engine):
+    """100 frames of ten streams, all published at once ten times."""
+
+    async def go():
+        handler = WebSocketBinaryHandler(settings=Settings(linger=0.02))
+        async with handler, engine(handler) as port, client(port, capabilities=["batch", "timestamps"]) as viewer:
+            for n in range(10):
+                await viewer.subscribe(f"ecg/{n}")
+            messages, seen = 0, []
+            for n in range(10):
+                for stream in range(10):
+                    await publish(handler, n, stream=f"ecg/{stream}")
+                while len(seen) < 10 * (n + 1):
+                    message = await asyncio.wait_for(viewer.connection.recv(), 10)
+                    frames = [frame for frame in decode_all(message) if frame.type is ECG]
+                    messages += bool(frames)
+                    seen += frames
+            assert [frame.data["n"] for frame in seen] == [n for n in range(10) for _ in range(10)]
+            assert messages <= 40
+
+    asyncio.run(go())

@@ -5,6 +5,7 @@ import random
 import tracemalloc
 
 import fuzz
+import fuzz_fragments
 import numpy as np
 import oracle
 import pytest
@@ -169,3 +170,12 @@ def test_nothing_is_left_of_them():
         assert tracemalloc.get_traced_memory()[0] - before < 500_000
     finally:
         tracemalloc.stop()
+
+
+def test_mutated_fragments():
+    """``fuzz_fragments.py`` gives more, and watches memory."""
+    run = fuzz_fragments.Run(SEED)
+    run.read(4000)
+    assert not run.failures, SEED
+    assert run.outcomes["received"] > 10
+    assert run.outcomes["0x200 INVALID_DATA_FORMAT"] > 100

@@ -15,7 +15,9 @@ from thoroughness import examples
 
 from ecgframe import MessageType
 from ecgframe.session import PingUnanswered
+from ecgframe.session.outgoing import encode_outgoing
 from ecgframe.session.send_window import FIRST_PROBE, GRACE, SMALLEST, SendWindow
+from ecgframe.session.sender import STALLED_BYTES
 
 T = oracle.TYPES
 STREAM = "ecg/bed-7"
@@ -309,24 +311,61 @@ def test_a_peer_that_never_answers_gets_it_all_after_a_moment():
     assert theirs.session.counters.sent[MessageType.PING] == 1
 
 
-def test_a_peer_that_answers_no_more_is_not_waited_for_forever():
+def test_a_peer_that_answers_no_more_gets_a_window_in_three_intervals():
     theirs = agreed(heartbeat_interval=1.0)
     path = Path(theirs, 1_000_000)
     for number in range(200):
         send(theirs, number)
     path.drain()
     path.answers = False
-    for number in range(200, 600):
+    for number in range(200, 1000):
         send(theirs, number)
     path.pass_on(1.0)
     assert theirs.session.holds_data
+    before = len(path.numbers())
     for _ in range(30):
         theirs.hears(oracle.encode_frame(T["HEARTBEAT"], None, 3, 0, 1))  # it is there
         path.pass_on(0.2)
-    [event] = theirs.told(PingUnanswered)
-    assert event.seconds >= 3
-    path.drain()
-    assert path.numbers() == list(range(600))
+    events = theirs.told(PingUnanswered)
+    assert len(events) == 2
+    assert all(event.seconds >= 3 for event in events)
+    after = len(path.numbers()) - before
+    assert 40 <= after <= 2 * (SMALLEST + 2 * FRAME) // FRAME
+    assert theirs.session.holds_data
+    path.answers = True
+    for _ in range(20):
+        theirs.hears(oracle.encode_frame(T["HEARTBEAT"], None, 3, 0, 1))
+        path.pass_on(0.2)
+    assert path.numbers() == list(range(1000))  # it was only slow
+    assert not theirs.session.closing
+
+
+@pytest.mark.parametrize("live_seconds", [5.0, 1.0])
+def test_little_waits_for_a_peer_that_takes_nothing(live_seconds):
+    """A frozen tab: it neither answers nor says anything; then it goes on, and is told what it missed."""
+    theirs = agreed(live_seconds=live_seconds)
+    path = Path(theirs, 1_000_000)
+    session, clock = theirs.session, path.clock
+    most = 0
+    for number in range(800):
+        data = {"n": number, "x": os.urandom(2000)}
+        outgoing = encode_outgoing(
+            session.encoding,
+            MessageType.ECG_DATA,
+            data,
+            timestamp=number + 1,
+            settings=session.settings,
+            stream=STREAM,
+        )
+        session.enqueue(outgoing, clock.now)
+        path.answers = number < 100
+        theirs.hears(oracle.encode_frame(T["HEARTBEAT"], None, 3, 0, 1))
+        path.pass_on(0.05)
+        if number > 100 + 20 * live_seconds + 100:
+            most = max(most, session.queued_bytes + 256 * session.queued_frames)
+    assert 100_000 < most <= STALLED_BYTES + 2 * 2256
+    assert session.counters.dropped > 200
+    assert path.numbers() == list(range(len(path.numbers())))
 
 
 def test_heartbeats_and_control_messages_pass_while_data_is_held():

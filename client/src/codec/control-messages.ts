@@ -132,7 +132,7 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
   [
     MessageType.SUBSCRIBE,
     {
-      rules: { stream: TEXT, since: TIME },
+      rules: { stream: TEXT, since: TIME, catch_up: SECONDS },
       numbered: { epoch: EPOCH, after: integerWithin(0, LARGEST_SEQUENCE) },
       needs: [["stream"]],
     },

@@ -7,6 +7,7 @@ import type { Settings } from "../session/settings.js";
 import type { StreamPositions } from "../session/stream-book.js";
 import type { StreamSeals } from "../session/stream-seals.js";
 import { callSafely } from "./emitter.js";
+import { PingAnswers } from "./ping-answers.js";
 
 /** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
 export interface WebSocketLike {
@@ -39,6 +40,8 @@ export interface ConnectionOwner {
   readonly positions: StreamPositions;
   /** The sealed streams; null if this side opens nothing. */
   readonly seals: OpeningSeals | null;
+  /** The promises that callbacks have returned for messages without ACK_REQUIRED, as far as they are not settled. */
+  readonly taking: Iterable<PromiseLike<unknown>>;
   /** An event of the session, and the WebSocket message that caused it; null if none did. */
   onEvent(event: SessionEvent, bytes: Uint8Array | null): void;
   /** A WebSocket message was received or sent. */
@@ -73,6 +76,8 @@ const FIRST_PING = 1;
 const HIGH_WATER = 1 << 20;
 /** Seconds until the WebSocket's buffer is checked again: browsers have no event for it. */
 const LOOK_AGAIN = 0.02;
+/** Seconds by which a timer is late if the page did not run: it was frozen, or the computer slept. */
+const SLEPT = 2;
 /** Bytes of the reason that a close frame can hold. */
 const LONGEST_REASON = 123;
 /** A page may close with 1000, or with a code from 3000 on. */
@@ -94,6 +99,7 @@ export class Connection {
   #betweenPings = FIRST_PING;
   #alarm: ReturnType<typeof setTimeout> | undefined;
   #alarmAt = Number.POSITIVE_INFINITY;
+  #isReceiving = false;
 
   /** Opens a WebSocket. @param protocols subprotocols to offer @param connectTimeout seconds that opening may take */
   constructor(
@@ -107,7 +113,14 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
-    this.session = new ClientSession(settings, clock, owner.positions, owner.seals);
+    const answers = new PingAnswers(() => owner.taking);
+    this.session = new ClientSession(settings, clock, owner.positions, owner.seals, (answer) => {
+      answers.add(() => {
+        if (this.#over) return;
+        answer();
+        if (!this.#isReceiving) this.wake();
+      });
+    });
     this.#socket = protocols.length > 0 ? new WebSocket(url, [...protocols]) : new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#start();
@@ -190,7 +203,9 @@ export class Connection {
     const at = now();
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : null;
     if (bytes) this.#owner.passed("in", bytes);
+    this.#isReceiving = true;
     const events = bytes ? this.session.receive(bytes, at) : this.session.receiveText(at);
+    this.#isReceiving = false;
     this.#tell(events, bytes, at);
     // A browser may delay the timers of a page in the background, but not its messages.
     if (at >= this.#alarmAt) this.#ring();
@@ -248,6 +263,7 @@ export class Connection {
   }
 
   #ring(): void {
+    const due = this.#alarmAt;
     clearTimeout(this.#alarm);
     this.#alarm = undefined;
     this.#alarmAt = Number.POSITIVE_INFINITY;
@@ -256,6 +272,7 @@ export class Connection {
       return;
     }
     const at = now();
+    if (at - due > SLEPT) this.session.slept(at);
     if (at >= this.#closeBy) {
       const { code, reason } = this.session.closing as Close;
       this.#closing = { code, reason };

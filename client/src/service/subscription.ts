@@ -40,6 +40,12 @@ export interface SubscribeOptions {
    */
   readonly staleAfter?: number;
   /**
+   * After an interruption, messages that are older than so many milliseconds are not sent first: the present is, and the older ones,
+   * alerts included, are a gap. With version 4, `history` returns them. By default, all that the server keeps is sent. Older servers
+   * ignore it.
+   */
+  readonly catchUp?: number;
+  /**
    * Called with each gap, after the message before it and before the message after it. An exception is reported as
    * uncaught, and the client continues.
    */
@@ -81,6 +87,8 @@ export class FollowedStream implements Subscription {
   isNumbered = false;
   /** True if the application has subscribed to it as sealed. */
   readonly isSealed: boolean;
+  /** Age in seconds of the oldest messages that it gets after an interruption; null for all. */
+  readonly catchUp: number | null;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
   status: SubscriptionStatus = "asked";
@@ -102,7 +110,7 @@ export class FollowedStream implements Subscription {
   constructor(
     stream: string,
     callback: StreamCallback,
-    { since, onGap, sealed = false }: SubscribeOptions,
+    { since, onGap, sealed = false, catchUp }: SubscribeOptions,
     leave: (stream: FollowedStream) => Promise<void>,
   ) {
     this.stream = stream;
@@ -110,6 +118,7 @@ export class FollowedStream implements Subscription {
     this.cursor = new StreamCursor(stream, since ?? null);
     this.numbers = new NumberedCursor(stream);
     this.isSealed = sealed;
+    this.catchUp = catchUp === undefined ? null : catchUp / 1000;
     this.#onGap = onGap;
     this.#leave = leave;
     this.granted = new Promise((grant, deny) => {

@@ -66,6 +66,8 @@ export class Subscriptions implements StreamPositions {
     if (this.#streams.has(stream)) throw new Error(`there is a subscription of "${stream}" already: unsubscribe first`);
     if (options.staleAfter !== undefined && !(options.staleAfter > 0))
       throw new RangeError(`staleAfter is a number of milliseconds above 0, not ${options.staleAfter}`);
+    if (options.catchUp !== undefined && !(options.catchUp > 0 && Number.isFinite(options.catchUp)))
+      throw new RangeError(`catchUp is a number of milliseconds above 0, not ${options.catchUp}`);
     if (options.sealed && !this.#owner.seals)
       throw new Error(
         "sealed streams need the option `sealing` of the service, and WebCrypto: load the page over https",
@@ -233,7 +235,7 @@ export class Subscriptions implements StreamPositions {
     }
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position);
+      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position, followed.catchUp);
     } else {
       // An old server may not answer; the messages follow from now on in any case.
       connection.session.subscribe(followed.stream, null);

@@ -78,6 +78,9 @@ export interface ServiceOptions {
   readonly WebSocket?: WebSocketConstructor;
 }
 
+/** Number of promises of callbacks for which the answers to PINGs wait. */
+const MOST_TAKING = 1024;
+
 /** How a message is sent. Options that the server does not support are left out, except `acknowledged`. */
 export interface SendOptions {
   /** The message overtakes those that wait to be sent, as an ANOMALY_ALERT always does. */
@@ -177,6 +180,7 @@ export class WebSocketBinaryService implements PublisherHost {
   readonly #subscriptions: Subscriptions;
   readonly #outbox: Outbox;
   readonly #publishers = new Map<string, AttachedPublisher>();
+  readonly #taking = new Set<PromiseLike<unknown>>();
   #latestId = 0;
   readonly #owner: ConnectionOwner;
   readonly #seals: SealedStreams | null;
@@ -485,6 +489,7 @@ export class WebSocketBinaryService implements PublisherHost {
     return {
       positions: this.#subscriptions,
       seals: this.#seals,
+      taking: this.#taking,
       onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
@@ -645,7 +650,7 @@ export class WebSocketBinaryService implements PublisherHost {
       if (position && message.flags & Flag.ACK_REQUIRED) followed.hold(position);
       callSafely(() => {
         const done = followed.callback(message as StreamMessage);
-        if (isThenable(done)) done.then(() => this.#acknowledge(connection, message, followed, position), reportLater);
+        if (isThenable(done)) this.#whenTaken(done, connection, message, followed, position);
         else isTaken = true;
       });
     }
@@ -653,6 +658,23 @@ export class WebSocketBinaryService implements PublisherHost {
     if (!isTaken) return;
     if (position) followed?.release(position);
     connection.session.acknowledge(message);
+  }
+
+  /** Acknowledges a message once the promise of its callback is fulfilled. Until then, the answers to PINGs wait for others. */
+  #whenTaken(
+    done: PromiseLike<unknown>,
+    connection: Connection,
+    message: Message,
+    followed: FollowedStream,
+    position: StreamPosition | null,
+  ): void {
+    if (!(message.flags & Flag.ACK_REQUIRED)) {
+      const forget = () => this.#taking.delete(done);
+      this.#taking.add(done);
+      if (this.#taking.size > MOST_TAKING) this.#taking.delete(this.#taking.values().next().value as typeof done);
+      done.then(forget, forget);
+    }
+    done.then(() => this.#acknowledge(connection, message, followed, position), reportLater);
   }
 
   /** Acknowledges a message whose callback returned a promise. */

@@ -166,6 +166,9 @@ const SENT_BEFORE_AGREEING: ReadonlySet<MessageType> = new Set([
   MessageType.ERROR,
 ]);
 
+/** Seconds in which the server has to show that it is there, after this side has slept; a heartbeat interval at most. */
+const AFTER_SLEEP = 5;
+
 /** Number of unanswered PINGs that are remembered; beyond that, the oldest is forgotten. */
 const MOST_PINGS = 32;
 
@@ -216,6 +219,7 @@ export class ClientSession {
   readonly #wanted = new Set<string>();
   readonly #positions: StreamPositions;
   readonly #seals: StreamSeals | null;
+  readonly #answerLater: ((answer: () => void) => void) | null;
   readonly #arrivals = new Arrivals();
   readonly #askedKeys = new Set<number>();
   readonly #reassembly: Reassembly;
@@ -231,6 +235,8 @@ export class ClientSession {
   /** The unanswered PINGs, the oldest first: a round trip may take longer than the time between two. */
   #pings: { timestamp: bigint; at: number }[] = [];
   #asked = false;
+  /** True after `slept`, until something arrives. */
+  #slept = false;
   #heardAt = 0;
   #sentAt = 0;
   #giveUpWaitingAt = Number.POSITIVE_INFINITY;
@@ -238,14 +244,17 @@ export class ClientSession {
   /**
    * @param positions the position in each stream; it outlives the connection
    * @param seals the keys of sealed streams; null if this side opens nothing
+   * @param answerLater called with what answers a PING; it is answered at once if null
    */
   constructor(
     settings: Settings,
     clock: SendClock,
     positions: StreamPositions = NO_POSITIONS,
     seals: StreamSeals | null = null,
+    answerLater: ((answer: () => void) => void) | null = null,
   ) {
     this.#settings = settings;
+    this.#answerLater = answerLater;
     this.#clock = clock;
     this.#positions = positions;
     this.#seals = seals;
@@ -331,6 +340,17 @@ export class ClientSession {
       this.#reassembly.deadline(SILENT_INTERVALS * this.#heartbeatInterval),
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
+  }
+
+  /**
+   * Notes that this side did not run for a while, as in a frozen page: what the server has sent meanwhile is not read yet. The
+   * server is asked, and has a few seconds to show that it is there.
+   */
+  slept(now: number): void {
+    if (this.#slept) return;
+    this.#slept = true;
+    const left = Math.min(this.#heartbeatInterval, AFTER_SLEEP);
+    this.#heardAt = Math.max(this.#heardAt, now - SILENT_INTERVALS * this.#heartbeatInterval + left);
   }
 
   /** Does what is due: sends heartbeats, repeats unacknowledged messages, sends a PING to a silent server, or closes. */
@@ -443,15 +463,23 @@ export class ClientSession {
   /**
    * Subscribes to a stream, and resumes after the message with that number; or, before version 4 and if the server does
    * not know the epoch, after the message with that timestamp, or after that time.
+   *
+   * @param catchUp age in seconds of the oldest messages that the server is to send first; null for all
    */
-  subscribe(stream: string, since: bigint | Date | null, position: Resumption | null = null): void {
+  subscribe(
+    stream: string,
+    since: bigint | Date | null,
+    position: Resumption | null = null,
+    catchUp: number | null = null,
+  ): void {
     const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     const keys = this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
     this.#wanted.add(stream);
     // The server sends an unfinished message again, if it belongs to what follows.
     if (since !== null || position) this.#reassembly.forget((id) => this.#book.nameOf(id) === stream);
-    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...keys });
+    const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
+    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...keys });
   }
 
   /** Unsubscribes from a stream. */
@@ -508,7 +536,7 @@ export class ClientSession {
 
   #hear(now: number): void {
     this.#heardAt = now;
-    this.#asked = false;
+    this.#asked = this.#slept = false;
   }
 
   #silentAfter(intervals: number): number {
@@ -829,7 +857,10 @@ export class ClientSession {
       const text = "this PING has a payload that cannot be sent back";
       throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text);
     }
-    this.#put(MessageType.PONG, ndarray === "list" ? room : data, 0, this.#clock.next(), ndarray === "list");
+    const answer = () =>
+      this.#put(MessageType.PONG, ndarray === "list" ? room : data, 0, this.#clock.next(), ndarray === "list");
+    if (this.#answerLater) this.#answerLater(answer);
+    else answer();
   }
 
   #onPong(data: unknown, message: Message, now: number, events: SessionEvent[]): void {
