@@ -351,6 +351,16 @@ class EncodedFrame:
             raise ValueError(f"a V{self.version} frame has no timestamp")
         return self._with_header(self.version, timestamp, self.form, self.stream_id, self.sequence)
 
+    def as_message(self, timestamp: int, form: int, stream_id: int, sequence: int) -> EncodedFrame:
+        """Return the same payload in a frame of V4, as another message of a stream.
+
+        Raises:
+            ValueError: the frame is not of V4, or a number is out of range.
+        """
+        if self.version != 4:
+            raise ValueError(f"{self!r} is not of V4")
+        return self._with_header(4, timestamp, form, stream_id, sequence)
+
     def in_version_3(self) -> EncodedFrame:
         """Return the same MessagePack payload in a frame of V3, or the frame itself if it is one.
 

@@ -11,6 +11,7 @@ from ..protocol import LARGEST_TIMESTAMP
 if TYPE_CHECKING:
     from ..messages.templates import Template
     from ..session.record_writer import Record
+    from .opening import Opening
 
 EVERYONE: Final = ""
 """The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""
@@ -30,14 +31,19 @@ class SharedNumber(NamedTuple):
         number: from 1 on.
         record: the message as a record; None if it travels as MessagePack.
         template: the message, if it is a template.
-        before: templates of the epoch before the message, each with its number, where they may not have been delivered.
+        before: templates of the epoch before the message, each with its number, where they may not have been delivered;
+            the frame of one that its publisher has sealed.
+        opening: of the client that has opened the stream and has numbered the message; None if servers have.
+        is_bulk: whether the messages of the epoch are of the class BULK; None if that is not known.
     """
 
     epoch: int
     number: int
     record: Record | None = None
     template: Template | None = None
-    before: tuple[tuple[int, Template], ...] = ()
+    before: tuple[tuple[int, Template | EncodedFrame], ...] = ()
+    opening: Opening | None = None
+    is_bulk: bool | None = None
 
 
 class Deliver(Protocol):
@@ -53,7 +59,8 @@ class Deliver(Protocol):
             timestamp: in microseconds since 1970; it replaces the one in the frame's header.
             frame: a V3 frame with arrays in binary form. An ``EncodedFrame``, such as the one that was passed to
                 ``publish``, has been checked already; the handler checks bytes from another server. Of a template,
-                its frame of V4, which the handler does not look at.
+                its frame of V4, which the handler does not look at. Of a message that its publisher has sealed, its
+                frame of V4.
             place: the number of the message; None if it has none. Only a ``NumberedBackplane`` passes it. Within an
                 epoch, numbers increase; what is missing between them, no viewer of this server will get. An epoch
                 does not come again after another one, or after a message without a number.
@@ -148,7 +155,14 @@ class NumberedBackplane(Backplane, Protocol):
     version: int
 
     async def publish(
-        self, stream: str, timestamp: int, frame: EncodedFrame, epoch: int = 0, record: bytes | None = None
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame,
+        epoch: int = 0,
+        record: bytes | None = None,
+        *,
+        is_bulk: bool | None = None,
     ) -> int:
         """Deliver a message on every server. See ``Backplane.publish``.
 
@@ -159,9 +173,21 @@ class NumberedBackplane(Backplane, Protocol):
             epoch: the epoch of the template of ``record``.
             record: the payload of the message as a record, which travels in place of ``frame`` as long as that epoch
                 is the present one.
+            is_bulk: the class of the message; None if it overtakes. The first message of an epoch decides.
+
+        Raises:
+            ValueError: the epoch has messages of the other class.
         """
 
-    async def publish_template(self, stream: str, timestamp: int, epoch: int, make: Callable[[int], Template]) -> bool:
+    async def publish_template(
+        self,
+        stream: str,
+        timestamp: int,
+        epoch: int,
+        make: Callable[[int], Template],
+        *,
+        is_bulk: bool | None = None,
+    ) -> bool:
         """Publish a template on every server.
 
         Args:
@@ -169,6 +195,7 @@ class NumberedBackplane(Backplane, Protocol):
             timestamp: in microseconds since 1970.
             epoch: the epoch of the stream for which it is made.
             make: returns the template, given its number. No other template of the epoch has that one.
+            is_bulk: the class of the messages of the stream.
 
         Returns:
             True if it is published, or will be; False if the epoch has ended, or the engine cannot be reached.
@@ -180,8 +207,61 @@ class NumberedBackplane(Backplane, Protocol):
         None if messages are delivered without numbers now, because the engine cannot be reached.
         """
 
-    def templates(self, stream: str, epoch: int) -> list[tuple[int, Template]]:
-        """Return the latest templates of the epoch that ``position`` has named, each with its number."""
+    def templates(self, stream: str, epoch: int) -> list[tuple[int, Template | EncodedFrame]]:
+        """Return the latest templates of the epoch that ``position`` has named, each with its number.
+
+        Of a template that its publisher has sealed, the frame is returned.
+        """
+
+    def opening(self, stream: str) -> Opening | None:
+        """Return who has opened the stream, after ``position``; None if servers number its messages."""
+
+    def class_of(self, stream: str) -> bool | None:
+        """Return whether the messages of the stream are of the class BULK; None if that is not decided."""
+
+    async def open_stream(self, stream: str, epoch: int) -> Opening | None:
+        """Open a stream for a client. From then on, no server takes messages of an earlier opening.
+
+        Args:
+            stream: name of a stream that this server has joined.
+            epoch: of the client's numbers.
+
+        Returns:
+            The opening, with what is known of the epoch; None if the engine cannot be reached.
+
+        Raises:
+            PermissionDenied: the epoch has ended.
+        """
+
+    async def publish_opened(
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame,
+        opening: Opening,
+        number: int,
+        record: bytes | None = None,
+        *,
+        is_bulk: bool = False,
+    ) -> int:
+        """Deliver a message of a stream that a client has opened on every server, once. See ``publish``.
+
+        Args:
+            stream: see ``publish``.
+            timestamp: see ``publish``.
+            frame: the message, in the form that ``Deliver`` describes; of a template, or a message that its publisher
+                has sealed, its frame of V4.
+            opening: that of the client; what is known of the epoch with this message travels with it.
+            number: that the client has given the message.
+            record: the payload of the message as a record, whose template was published.
+            is_bulk: the class of the message.
+
+        Raises:
+            PermissionDenied: the stream was opened again since.
+        """
+
+    def leave_opened(self, stream: str, opening: Opening) -> None:
+        """Note that the connection of the client that has opened a stream has ended."""
 
 
 class LocalBackplane:

@@ -100,6 +100,10 @@ def _decode_timed(decoding: Decoding) -> None:
     decoding.seconds = thread_time() - began
 
 
+def _stay(name: str, publisher: Publisher) -> None:
+    """There are no other servers to tell."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """Objects that all connections of a handler share.
@@ -118,6 +122,7 @@ class Shared:
         audit: records who does what.
         seals: the sealers; None if no stream is sealed.
         linger: the timer of frames that wait for others; None if none waits.
+        leave_opened: called with the name and the publisher of a stream, when the connection that opened it has ended.
     """
 
     settings: Settings
@@ -133,6 +138,7 @@ class Shared:
     audit: Audit
     seals: Seals | None = None
     linger: Linger | None = None
+    leave_opened: Callable[[str, Publisher], None] = _stay
 
 
 class Connection:
@@ -685,9 +691,10 @@ class Connection:
     def _let_go_of_streams(self) -> None:
         """Note that this connection publishes on its streams no more, once its messages are handled."""
         now = self.now()
-        for publisher in self.opened.values():
+        for name, publisher in self.opened.items():
             if publisher.owner is self:
                 publisher.owner, publisher.left_at = None, now
+                self._shared.leave_opened(name, publisher)
         self.opened.clear()
 
     def abort(self) -> None:

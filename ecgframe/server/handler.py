@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
-from ..errors import InvalidDataFormat, MessageTooLarge, RateLimitExceeded
+from ..codec import EncodedFrame
+from ..errors import InvalidDataFormat, MessageTooLarge, PermissionDenied, RateLimitExceeded
 from ..libraries import library
-from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
+from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, Form, MessageType
 from ..seal import check_timestamp
-from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
+from ..session import (
+    Encoding,
+    Outgoing,
+    RateLimit,
+    Received,
+    Settings,
+    StreamPosition,
+    Totals,
+    encode_frame,
+    prepare_outgoing,
+)
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
@@ -29,15 +40,16 @@ from .limits import Limits
 from .lingering import Linger
 from .logs import log_failure, logger
 from .memory import InboxesLimit
+from .opaque_publication import opaque_frame
 from .open_files import LimitWatch
 from .pace import Pace
 from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
 from .publication import CANONICAL, Publication
-from .publisher import Verdict
+from .publisher import Publisher, Verdict
 from .rights import Rights, Withdrawal
 from .sealed_publication import SealedPublication
-from .sealing import Sealing, Seals
+from .sealing import Sealing, Seals, verified
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
@@ -46,9 +58,10 @@ from .timestamps import Timestamps
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from ..codec import EncodedFrame, Message
+    from ..codec import Message
+    from ..messages.templates import Template
     from ..session.record_writer import Wanted
     from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
@@ -180,7 +193,7 @@ class WebSocketBinaryHandler:
         self._connections: dict[str, Connection] = {}
         self._audit = Audit()
         self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
-        requests = Requests(
+        self._requests = requests = Requests(
             hooks,
             self.limits,
             self._streams,
@@ -190,7 +203,7 @@ class WebSocketBinaryHandler:
             self._wall_clock_us,
             self._rights,
             self._connections,
-            opens=isinstance(self._backplane, LocalBackplane),
+            publish_shared=None if self._numbered is None else self._publish_shared,
             seals=self._seals,
         )
         self._shared = Shared(
@@ -207,6 +220,7 @@ class WebSocketBinaryHandler:
             audit=self._audit,
             seals=self._seals,
             linger=Linger(self.settings.linger) if self.settings.linger else None,
+            leave_opened=self._leave_opened,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
         self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
@@ -300,8 +314,8 @@ class WebSocketBinaryHandler:
             TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
             RuntimeError: the handler is closed.
             ValueError: the stream's name is empty or too long, or the type is not a data type; or ``bulk`` is not what
-                it was before on this stream, or servers share the stream. Of a sealed stream: the message has no
-                ``timestamp`` or names another stream, or no key of the stream is valid now.
+                it was before on this stream, on any server, or the backplane does not number messages. Of a sealed
+                stream: the message has no ``timestamp`` or names another stream, or no key of the stream is valid now.
             TypeError, OverflowError, ValueError, ProtocolError: the message cannot be encoded, see ``Codec.encode``.
         """
         started = perf_counter()
@@ -322,12 +336,17 @@ class WebSocketBinaryHandler:
             if not _is_urgent(message_type, flags):
                 entry.decide_class(is_bulk=bulk)
             encoded, timestamp = (None, 0) if is_large else self._encode(stream, message_type, data, flags)
+            class_of_it = None if _is_urgent(message_type, flags) else bulk
             if encoded is None:
-                timestamp = await self._publish_large(stream, message_type, data, flags)
+                timestamp = await self._publish_large(
+                    stream, message_type, data, flags, publish=self._publish_with_class(stream, class_of_it)
+                )
             else:
                 source = Source(data, is_exact=samples == "exact")
                 if self._numbered is not None:
-                    timestamp = await self._publish_numbered(entry, self._numbered, timestamp, encoded, source)
+                    timestamp = await self._publish_numbered(
+                        entry, self._numbered, timestamp, encoded, source, is_bulk=class_of_it
+                    )
                 else:
                     entry.source = source
                     try:
@@ -339,8 +358,8 @@ class WebSocketBinaryHandler:
         return timestamp
 
     def _check_publishing(self, stream: str, samples: str, *, is_bulk: bool) -> None:
-        if is_bulk and not isinstance(self._backplane, LocalBackplane):
-            raise ValueError("bulk=True is for streams of one server; this one shares its streams with others")
+        if is_bulk and self._numbered is None and not isinstance(self._backplane, LocalBackplane):
+            raise ValueError("bulk=True needs a backplane that numbers the messages: RedisBackplane(version=4)")
         if samples not in get_args(Samples):
             raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
         if not 0 < len(stream) <= self.limits.stream_name:
@@ -370,6 +389,7 @@ class WebSocketBinaryHandler:
             except ValueError as error:
                 raise InvalidDataFormat(str(error)) from error
         verdict = Verdict.HAD
+        is_bulk = bool((message.form or 0) & Form.BULK)
 
         def admit(entry: Stream) -> bool:
             """Take the number. From then on, nothing is awaited until the message is delivered."""
@@ -381,12 +401,21 @@ class WebSocketBinaryHandler:
                 entry.source = Source(data, number=number, record=event.record)
             return verdict is Verdict.NEW
 
+        async def hand_over(entry: Stream, encoded: EncodedFrame, timestamp: int) -> int:
+            opening = None if entry.numbering is None else entry.numbering.admission
+            if self._numbered is None or opening is None:
+                return await self._backplane.publish(entry.name, timestamp, encoded)
+            record, entry.source = entry.record_handed_on(encoded, event.record, opening), None
+            return await self._numbered.publish_opened(
+                entry.name, timestamp, encoded, opening, number, record, is_bulk=is_bulk
+            )
+
         try:
             with self._streams.hold(place.name) as entry:
                 await self._streams.join(entry)
                 verdict = checked_publisher(entry, place.epoch, owner).look(number)
                 if verdict is Verdict.NEW:
-                    await self._publish_admitted(entry, message.type, data, flags, admit)
+                    await self._publish_admitted(entry, message.type, data, flags, admit, hand_over)
         except TooManyStreams as error:
             raise RateLimitExceeded(str(error)) from error
         if verdict is Verdict.LOST:
@@ -394,17 +423,53 @@ class WebSocketBinaryHandler:
         return verdict is Verdict.NEW
 
     async def _publish_admitted(
-        self, entry: Stream, type: MessageType, data: Any, flags: int, admit: Callable[[Stream], bool]
+        self,
+        entry: Stream,
+        type: MessageType,
+        data: Any,
+        flags: int,
+        admit: Callable[[Stream], bool],
+        hand_over: Callable[[Stream, EncodedFrame, int], Awaitable[int]],
     ) -> None:
-        """Encode a message, and publish it if ``admit`` then still returns True."""
+        """Encode a message, and hand it over if ``admit`` then still returns True."""
         encoded, timestamp = self._encode(entry.name, type, data, flags)
+
+        async def publish_if_admitted(encoded: EncodedFrame, timestamp: int) -> int:
+            return await hand_over(entry, encoded, timestamp) if admit(entry) else timestamp
+
         try:
             if encoded is None:
-                await self._publish_large(entry.name, type, data, flags, admit=lambda: admit(entry))
-            elif admit(entry):
-                await self._backplane.publish(entry.name, timestamp, encoded)
+                await self._publish_large(entry.name, type, data, flags, publish=publish_if_admitted)
+            else:
+                await publish_if_admitted(encoded, timestamp)
         finally:
             entry.source = None
+
+    async def _publish_shared(self, stream: Stream, message: Message, template: Template | None) -> None:
+        """Publish a template, or a sealed message, of a stream that a client has opened, on all servers."""
+        assert self._numbered is not None
+        assert stream.numbering is not None
+        opening = stream.numbering.admission
+        if opening is None:
+            raise PermissionDenied("another connection has opened the stream since")
+        timestamp, is_bulk = self._wall_clock_us(), bool((message.form or 0) & Form.BULK)
+        if template is None:
+            opening.is_sealed = True
+            encoded = opaque_frame(message, timestamp, 1)
+        else:
+            outgoing = stream.numbering.encode_template_at(template, StreamPosition(1, 1), timestamp, self.settings)
+            if outgoing is None:
+                raise InvalidDataFormat("a template that cannot be sent to viewers")
+            encoded = verified(outgoing.frame)
+        await self._numbered.publish_opened(
+            stream.name, timestamp, encoded, opening, message.sequence or 0, is_bulk=is_bulk
+        )
+
+    def _leave_opened(self, name: str, publisher: Publisher) -> None:
+        """Tell the other servers that the connection of a publisher has ended."""
+        opening = self._streams.admission(name)
+        if self._numbered is not None and opening is not None and opening.publisher is publisher:
+            self._numbered.leave_opened(name, opening)
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
         """Send a message to all connections of all servers, with the flag BROADCAST for peers that support it.
@@ -604,7 +669,14 @@ class WebSocketBinaryHandler:
         return timestamp
 
     async def _publish_numbered(
-        self, entry: Stream, backplane: NumberedBackplane, timestamp: int, encoded: EncodedFrame, source: Source
+        self,
+        entry: Stream,
+        backplane: NumberedBackplane,
+        timestamp: int,
+        encoded: EncodedFrame,
+        source: Source,
+        *,
+        is_bulk: bool | None,
     ) -> int:
         """Publish a message through a backplane that numbers it, as a record if its template is there."""
         now = self._now()
@@ -614,7 +686,16 @@ class WebSocketBinaryHandler:
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
         payload = None if found.record is None else found.record.payload
-        return await backplane.publish(entry.name, timestamp, encoded, found.epoch, payload)
+        return await backplane.publish(entry.name, timestamp, encoded, found.epoch, payload, is_bulk=is_bulk)
+
+    def _publish_with_class(
+        self, stream: str, is_bulk: bool | None
+    ) -> Callable[[EncodedFrame, int], Awaitable[int]] | None:
+        """What publishes a large message with its class; None without other servers, which have to agree on it."""
+        backplane = self._numbered
+        if backplane is None:
+            return None
+        return lambda encoded, timestamp: backplane.publish(stream, timestamp, encoded, is_bulk=is_bulk)
 
     async def _publish_template(
         self, entry: Stream, backplane: NumberedBackplane, wanted: Wanted, timestamp: int
@@ -627,7 +708,11 @@ class WebSocketBinaryHandler:
         with self._streams.hold(entry.name) as held:
             try:
                 await backplane.publish_template(
-                    held.name, timestamp, numbering.epoch, partial(writer.make_template, wanted)
+                    held.name,
+                    timestamp,
+                    numbering.epoch,
+                    partial(writer.make_template, wanted),
+                    is_bulk=numbering.next_is_bulk,
                 )
             except Exception as error:
                 log_failure("publishing a template", error, stream=held.name)
@@ -692,12 +777,12 @@ class WebSocketBinaryHandler:
         flags: Flag | int,
         *,
         sender: Connection | None = None,
-        admit: Callable[[], bool] | None = None,
+        publish: Callable[[EncodedFrame, int], Awaitable[int]] | None = None,
     ) -> int:
         """Encode a message in a thread and publish it, in order with other messages on the stream.
 
-        Urgent messages do not wait for those that are not urgent. If ``admit`` returns False, when the message is
-        encoded, it is not published.
+        Urgent messages do not wait for those that are not urgent. ``publish`` gets the frame and its timestamp; by
+        default, it is published under a number of the servers.
         """
         type, flags = _for_many(message_type, flags)
         async with self._lanes.turn(_lane(stream, type, flags)):
@@ -710,8 +795,8 @@ class WebSocketBinaryHandler:
             self._stats.note_encoded(encoded)
             if stream == EVERYONE:
                 return await self._publish_to_all(encoded, timestamp, sender)
-            if admit is not None and not admit():
-                return timestamp
+            if publish is not None:
+                return await publish(encoded, timestamp)
             return await self._backplane.publish(stream, timestamp, encoded)
 
     async def _send_large(self, connection: Connection, type: MessageType, data: Any, flags: Flag | int) -> int:
@@ -739,6 +824,9 @@ class WebSocketBinaryHandler:
         if stream == COMMANDS:
             self._rights.obey(bytes(frame))
             return
+        if place is not None and isinstance(frame, EncodedFrame) and frame.flags & Flag.ENCRYPTED:
+            self._deliver_sealed(stream, timestamp, frame, place)
+            return
         try:
             publication = self._publication(stream, timestamp, frame)
         except ValueError as error:
@@ -754,6 +842,16 @@ class WebSocketBinaryHandler:
             else:
                 entry.deliver_at(publication, place, now)
         self._stats.encoded += publication.encodings
+
+    def _deliver_sealed(self, stream: str, timestamp: int, frame: EncodedFrame, place: SharedNumber) -> None:
+        """Send a message that its publisher has sealed to the viewers of the stream that can open it."""
+        entry = self._streams.get(stream)
+        if entry is None:
+            return
+        was_sealed = entry.is_sealed_by_publisher
+        entry.deliver_sealed_at(frame, place, timestamp, self._now())
+        if entry.is_sealed_by_publisher and not was_sealed:
+            self._requests.end_for_those_who_cannot(stream)
 
     def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> Publication:
         seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)

@@ -19,6 +19,7 @@ from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, Form, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts, Record, RecordWriter, Wanted
+from .opening import Opening
 from .publisher import Publisher
 
 ALL_TEMPLATES: Final = 64 * 1024 * 1024
@@ -225,6 +226,8 @@ class Numbering:
         makes_records: whether records are made: a viewer has been there that reads them.
         present: the epoch of new messages.
         is_shared: whether other servers have the numbers of the present epoch, too.
+        admission: the latest opening of the stream at this server, by which it takes messages; None if the stream was
+            opened elsewhere since, or if there are no other servers.
         writer: the templates of the records that this server makes in the present epoch.
     """
 
@@ -232,6 +235,7 @@ class Numbering:
         self.next_is_bulk: bool | None = None
         self.makes_records = False
         self.is_shared = False
+        self.admission: Opening | None = None
         self.present = Epoch(id, _fresh_epoch(), 1, limit)
         self._earlier: deque[Epoch] = deque()
         self._name = name
@@ -287,8 +291,17 @@ class Numbering:
 
     def begin(self, epoch: int | None, next: int) -> None:
         """Begin another epoch: that of a message of another server, or one of this server if it is None."""
-        self._begin(Epoch(self._draw_id(), epoch or _fresh_epoch(), next, self._limit))
+        before = None if self.publisher is None else (self.epoch, self.next)
+        self._begin(Epoch(self._draw_id(), epoch or _fresh_epoch(), next, self._limit, None, before))
         self.is_shared = epoch is not None
+        if epoch is None:
+            self.present.is_bulk = self.next_is_bulk
+
+    def begin_shared(self, opening: Opening) -> None:
+        """Begin the epoch of a client that has opened the stream at this server or another one."""
+        before = self.epoch, self.next
+        self._begin(Epoch(self._draw_id(), opening.epoch, 1, self._limit, opening.publisher, before))
+        self.is_shared = True
 
     def begin_opened(self, publisher: Publisher | None) -> None:
         """Begin another epoch, and tell viewers where the present one ended.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .._core import Header, crc32
 from ..codec import EncodedFrame, Message
-from ..protocol import Flag, Form
+from ..protocol import Flag, Form, MessageType
 from ..session import Encoding, Outgoing, StreamPosition
 from ..session.outgoing import Tier
 from .publication import Publication
@@ -15,6 +15,7 @@ _HANDED_ON: Final = int(Flag.PRIORITY | Flag.COMPRESSED | Flag.SIGNED)
 """Flags of the publisher's message that viewers get as well."""
 
 _FORM: Final = int(Form.ALGORITHM | Form.RECORD)
+_BULK: Final = int(Form.BULK)
 
 WHY_DENIED: Final = (
     "this stream is sealed by its publisher, and this server has no key of it: use a client of version 4 that has a "
@@ -28,37 +29,51 @@ def can_watch(encoding: Encoding) -> bool:
     return encoding.version >= 4 and encoding.sealed
 
 
+def opaque_frame(message: Message, timestamp: int, id: int) -> EncodedFrame:
+    """Return a message that its publisher has sealed in a frame of this server.
+
+    Args:
+        message: as it came, with its ``SealedPayload``.
+        timestamp: in microseconds since 1970.
+        id: number of the stream in the frame.
+    """
+    payload = bytes(message.data)
+    flags = int(message.flags) & _HANDED_ON | Flag.ENCRYPTED
+    form = int(message.form or 0) & _FORM
+    number = message.sequence or 0
+    header = Header(4, message.type, Flag(flags), len(payload), crc32(payload), timestamp, Form(form), id, number)
+    return EncodedFrame(
+        bytes(header) + payload, 4, message.type, int(flags), timestamp, len(payload), None, form, id, number
+    )
+
+
 class OpaquePublication(Publication):
     """One message of an opened stream that its publisher has sealed, with a header of this server.
 
     Args:
         stream: name of the stream.
         timestamp: in microseconds since 1970, larger than that of any earlier message on the stream.
-        message: as it came, with its ``SealedPayload``.
-        id: number of the stream in the frames of this server.
+        frame: the message in a frame of version 4, of this server or another one.
+        position: its place in the stream; its form has BULK if the messages of the stream do.
     """
 
     __slots__ = ("_outgoing",)
 
-    def __init__(self, stream: str, timestamp: int, message: Message, id: int) -> None:
-        payload = bytes(message.data)
-        flags = int(message.flags) & _HANDED_ON | Flag.ENCRYPTED
-        form = int(message.form or 0) & _FORM
-        number = message.sequence or 0
-        header = Header(4, message.type, Flag(flags), len(payload), crc32(payload), timestamp, Form(form), id, number)
-        encoded = EncodedFrame(
-            bytes(header) + payload, 4, message.type, int(flags), timestamp, len(payload), None, form, id, number
-        )
-        self._outgoing = Outgoing(encoded, int(flags), timestamp, stream)
+    def __init__(self, stream: str, timestamp: int, frame: EncodedFrame, position: StreamPosition) -> None:
+        flags = frame.flags
+        overtakes = frame.type is MessageType.ANOMALY_ALERT or flags & Flag.PRIORITY
+        form = (frame.form or 0) & _FORM | (0 if overtakes else position.form & _BULK)
+        encoded = frame.as_message(timestamp, form, position.id, position.number)
+        self._outgoing = Outgoing(encoded, flags, timestamp, stream)
         self.stream = stream
         self.timestamp = timestamp
-        self.type = message.type
-        self.flags = int(flags)
+        self.type = frame.type
+        self.flags = flags
         self.urgent = self._outgoing.tier is Tier.URGENT
         self.is_large = False
         self.nbytes = self._outgoing.nbytes
         self.number = 0
-        self.position = StreamPosition(id, number, form)
+        self.position = position._replace(form=form)
         self.record = None
         self.arrived = 0.0
         self.kept = False

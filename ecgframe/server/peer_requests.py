@@ -45,6 +45,13 @@ class Publish(Protocol):
         """Publish a message."""
 
 
+class PublishShared(Protocol):
+    """Publishes a message of a stream that a client has opened, and that several servers share."""
+
+    def __call__(self, stream: Stream, message: Message, template: Template | None) -> Awaitable[None]:
+        """Publish it. Without a template, it is a message that its publisher has sealed."""
+
+
 class Requests:
     """Handles the messages and requests of all peers of a handler.
 
@@ -58,7 +65,8 @@ class Requests:
         wall_clock_us: returns microseconds since 1970, always more than the time before.
         rights: the rights of the connections, which may be checked again while one subscribes.
         connections: all connections, by id.
-        opens: whether clients may open streams: not if several servers number them together.
+        publish_shared: publishes a template, or a message that its publisher has sealed, of a stream that several
+            servers share; None if there are no other servers.
         seals: those of the handler; None if it seals no streams.
     """
 
@@ -74,13 +82,13 @@ class Requests:
         rights: Rights,
         connections: Mapping[str, Connection],
         *,
-        opens: bool,
+        publish_shared: PublishShared | None = None,
         seals: Seals | None = None,
     ) -> None:
         self._connections = connections
         self._seals = seals
         self._rights = rights
-        self._opens = opens
+        self._publish_shared = publish_shared
         self._publish_opened = publish_opened
         self._wall_clock_us = wall_clock_us
         self._hooks = hooks
@@ -133,14 +141,15 @@ class Requests:
                 raise InvalidDataFormat(f"a stream's name has 1 to {self._limits.stream_name} characters")
             if not self._publishes:
                 raise PermissionDenied("this server does not publish what clients send")
-            if not self._opens:
-                raise PermissionDenied("this server numbers its streams together with others; publish with stream 0")
             await self._require(connection, "publish", name)
             if name not in connection.opened and len(connection.opened) >= self._limits.streams_per_connection:
                 raise RateLimitExceeded(f"{len(connection.opened)} streams are opened over this connection, the most")
             with self._hold(name) as stream:
                 await self._streams.join(stream)
-                expected = self._streams.open(stream, epoch, connection, connection.now())
+                if self._publish_shared is None:
+                    expected = self._streams.open(stream, epoch, connection, connection.now())
+                else:
+                    expected = await self._streams.open_shared(stream, epoch, connection, connection.now())
                 publisher = connection.opened[name] = checked_publisher(stream, epoch, connection)
                 if request.first is not None:
                     publisher.give_up_before(request.first)
@@ -187,6 +196,9 @@ class Requests:
                     return
                 template = Template.unpack(event.payload or b"")
                 self._check_template(stream, publisher, template, connection.now())
+                if self._publish_shared is not None:
+                    await self._publish_shared(stream, event.message, template)
+                    return
                 if not stream.deliver_opened_template(template, number, self._wall_clock_us(), connection.now()):
                     raise InvalidDataFormat("a template that cannot be sent to viewers")
         except ProtocolError as error:
@@ -210,13 +222,19 @@ class Requests:
             verdict = publisher.take(message.sequence or 0, overtakes=overtakes(message))
             if verdict is Verdict.LOST:
                 raise InvalidDataFormat(f"message {message.sequence} comes too late: viewers were told that it is lost")
-            if verdict is Verdict.NEW:
+            if verdict is not Verdict.NEW:
+                return
+            if self._publish_shared is not None:
+                if not overtakes(message):
+                    stream.decide_opened_class(message)
+                await self._publish_shared(stream, message, None)
+            else:
                 if not stream.is_sealed_by_publisher:
                     stream.note_sealed_by_publisher()
-                    self._end_for_those_who_cannot(place.name)
+                    self.end_for_those_who_cannot(place.name)
                 stream.deliver_sealed(message, self._wall_clock_us(), now)
 
-    def _end_for_those_who_cannot(self, name: str) -> None:
+    def end_for_those_who_cannot(self, name: str) -> None:
         """End the subscriptions of viewers that cannot get a stream which its publisher seals."""
         for connection in list(self._connections.values()):
             if name in connection.subscriptions and not can_watch(connection.session.encoding):
@@ -225,7 +243,9 @@ class Requests:
     def _check_template(self, stream: Stream, publisher: Publisher, template: Template, now: float) -> None:
         """Check that a template is new in its epoch, or has the content that its number had before."""
         if template.number <= publisher.latest_template:
-            known = None if stream.numbering is None else stream.numbering.present.known(template.number)
+            numbering = stream.numbering
+            is_present = numbering is not None and numbering.epoch == publisher.epoch
+            known = numbering.present.known(template.number) if numbering is not None and is_present else None
             if known is None or known.payload != template.payload:
                 raise InvalidDataFormat(
                     f'data["template"] must be a new number; the latest of this epoch is {publisher.latest_template}',

@@ -94,6 +94,26 @@ class Publisher:
         if first > self.line + 1:
             self._reach(first, is_there=first in self._ahead)
 
+    def state(self) -> tuple[int, int, list[int], list[tuple[int, int]], int]:
+        """Return what another server needs to go on in this epoch.
+
+        Returns:
+            ``line``, ``lost``, the numbers ahead of the line, the ranges that are lost, and ``latest_template``.
+        """
+        losses = [(one.start, one.stop) for one in self._losses]
+        return self.line, self.lost, sorted(self._ahead), losses, self.latest_template
+
+    def restore(self, line: int, lost: int, ahead: list[int], losses: list[tuple[int, int]], template: int) -> None:
+        """Go on from the ``state`` of another server."""
+        self.line, self.lost, self.latest_template = line, lost, template
+        self._ahead = set(ahead)
+        self._losses.extend(range(first, end) for first, end in losses)
+
+    def begin_at(self, number: int) -> None:
+        """Note that the first message that this server gets is in line with that number."""
+        if self.line == 0 and number > 1:
+            self.line = number - 1
+
     def _reach(self, number: int, *, is_there: bool = True) -> None:
         """Go on to a number in line: those before it that have not come are lost."""
         missing = [self.line + 1, *sorted(one for one in self._ahead if one < number), number]

@@ -20,7 +20,8 @@ from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
 from .numbering import Epoch, Numbering
-from .opaque_publication import OpaquePublication
+from .opaque_publication import OpaquePublication, opaque_frame
+from .opening import Opening
 from .portions import Portions
 from .publication import Publication, TemplatePublication, may_be_record
 from .publisher import Publisher
@@ -209,10 +210,31 @@ class Stream:
             place: its number; None if it has none, so that this server numbers it in an epoch of its own.
             now: in seconds of the loop's clock.
         """
-        if self.numbering is not None:
-            self._follow_numbers(self.numbering, place)
-            publication.set_position(self.numbering.take(), None if place is None else place.record)
+        numbering = self.numbering
+        if numbering is None:
+            pass
+        elif place is not None and place.opening is not None:
+            self._follow_opening(numbering, place, place.opening)
+            publication.set_position(numbering.present.position(place.number), self._in_force(place.record))
+        elif place is not None or numbering.publisher is None:  # otherwise it is beside the numbers
+            self._follow_numbers(numbering, place)
+            publication.set_position(numbering.take(), None if place is None else place.record)
         self._deliver(publication, now)
+
+    def deliver_sealed_at(self, encoded: EncodedFrame, place: SharedNumber, timestamp: int, now: float) -> None:
+        """Deliver a message that the stream's publisher has sealed, at this server or another one.
+
+        Args:
+            encoded: its frame of version 4.
+            place: its number.
+            timestamp: in microseconds since 1970.
+            now: in seconds of the loop's clock.
+        """
+        numbering, opening = self.numbering, place.opening
+        if numbering is None or opening is None:
+            return
+        self._follow_opening(numbering, place, opening)
+        self._deliver_opaque(encoded, numbering, place.number, timestamp, now)
 
     def deliver_template(self, template: Template, place: SharedNumber, timestamp: int, now: float) -> None:
         """Add a template to the ring and send it to the viewers of version 4.
@@ -225,6 +247,10 @@ class Stream:
         """
         if self.numbering is None:
             return
+        if place.opening is not None:
+            self._follow_opening(self.numbering, place, place.opening)
+            self.deliver_opened_template(template, place.number, timestamp, now)
+            return
         self._follow_numbers(self.numbering, place)
         if self.numbering.present.has(place.number):
             self.numbering.take()  # it was among the templates that were there when the stream was joined
@@ -232,16 +258,32 @@ class Stream:
         if not self._publish_template(template, timestamp, self.numbering, now):
             self.numbering.take()
 
-    def take_up(self, epoch: int, last: int, templates: Sequence[tuple[int, Template]]) -> None:
+    def take_up(
+        self,
+        epoch: int,
+        last: int,
+        templates: Sequence[tuple[int, Template | EncodedFrame]],
+        opening: Opening | None = None,
+        *,
+        is_bulk: bool | None = None,
+    ) -> None:
         """Number the next messages in an epoch of the backplane.
 
         Args:
             epoch: the epoch.
             last: number of its last message that was delivered here, or never will be.
             templates: its latest templates, each with its number.
+            opening: of the client that has opened the stream; None if servers number its messages.
+            is_bulk: the class of its messages; None if that is not decided.
         """
         assert self.numbering is not None
-        self._follow_numbers(self.numbering, SharedNumber(epoch, last + 1, before=tuple(templates)))
+        before = tuple(templates)
+        if opening is None:
+            place = SharedNumber(epoch, last + 1, before=before, is_bulk=is_bulk)
+            self._follow_numbers(self.numbering, place)
+        else:
+            place = SharedNumber(epoch, last + 1, before=before, opening=opening, is_bulk=opening.is_bulk)
+            self._follow_opening(self.numbering, place, opening)
 
     def _follow_numbers(self, numbering: Numbering, place: SharedNumber | None) -> None:
         """Begin another epoch if that of the next message is not the present one, and tell the viewers."""
@@ -251,18 +293,68 @@ class Stream:
                 self._tell_all(numbering)
             return
         if not numbering.is_shared or place.epoch != numbering.epoch:
+            if numbering.publisher is not None:
+                self._note_ended(self.name, numbering.epoch)
             numbering.begin(place.epoch, place.number)
+            numbering.present.is_bulk = place.is_bulk
             self._take_templates(numbering, place)
             self._tell_all(numbering)
             return
+        if numbering.present.is_bulk is None:
+            numbering.present.is_bulk = place.is_bulk
         numbering.present.go_on_from(place.number)
         if self._take_templates(numbering, place):
             self._tell_all(numbering)  # they were among messages that will not come
+
+    def _follow_opening(self, numbering: Numbering, place: SharedNumber, opening: Opening) -> None:
+        """Begin the epoch of a publisher if that of the next message is not the present one, and tell the viewers."""
+        admission = numbering.admission
+        if admission is not None and opening.order > admission.order:
+            numbering.admission = None  # the stream was opened elsewhere
+        present = numbering.present
+        is_new = present.publisher is None or present.epoch != opening.epoch
+        if is_new:
+            if present.publisher is not None:
+                self._note_ended(self.name, present.epoch)
+            numbering.begin_shared(opening)
+        elif present.publisher is not opening.publisher:
+            present.publisher = opening.publisher  # of a stream that was left and is followed again
+        numbering.present.is_bulk = place.is_bulk if place.is_bulk is not None else numbering.present.is_bulk
+        numbering.present.is_sealed = numbering.present.is_sealed or opening.is_sealed
+        if self._take_opened_templates(numbering, place) or is_new:
+            self._tell_all(numbering)
+
+    def _take_opened_templates(self, numbering: Numbering, place: SharedNumber) -> int:
+        """Keep templates of the publisher that were not delivered here. Returns how many there are."""
+        taken = 0
+        for number, template in place.before:
+            if numbering.present.has(number):
+                continue
+            position = numbering.present.position(number)
+            oldest = self._oldest(numbering)
+            if isinstance(template, EncodedFrame):
+                outgoing = OpaquePublication(self.name, self.ring.latest, template, position).outgoing(OF_TEMPLATES)
+                if outgoing is not None:
+                    numbering.keep_sealed(outgoing, oldest)
+            else:
+                outgoing = numbering.encode_template_at(template, position, self.ring.latest, self._settings)
+                if outgoing is not None:
+                    numbering.keep_opened(template, outgoing, oldest)
+            taken += outgoing is not None
+        return taken
+
+    def _in_force(self, record: Record | None) -> Record | None:
+        """The record, if its template is one of the latest: viewers to come know no others."""
+        if record is None or self.numbering is None:
+            return None
+        return None if self.numbering.present.in_force(record.template.number) is None else record
 
     def _take_templates(self, numbering: Numbering, place: SharedNumber) -> int:
         """Write with templates that were not delivered. Returns how many there are."""
         taken = 0
         for number, template in place.before:
+            if isinstance(template, EncodedFrame):
+                continue  # of a publisher
             if number < place.number and not numbering.present.has(number):
                 position = StreamPosition(numbering.id, number)
                 outgoing = numbering.encode_template_at(template, position, self.ring.latest, self._settings)
@@ -359,7 +451,7 @@ class Stream:
             now: in seconds of the loop's clock.
         """
         numbering = self.numbering
-        if numbering is None or not numbering.is_shared or not may_be_record(encoded):
+        if numbering is None or not numbering.is_shared or numbering.publisher or not may_be_record(encoded):
             return MadeRecord()
         limit = self._settings.max_payload
         record, wanted = numbering.shared_record_of(source.data, now, exact=source.is_exact, max_payload=limit)
@@ -396,6 +488,13 @@ class Stream:
         template = self.numbering.present.in_force(template_number(source.record))
         return None if template is None else Record(template, source.record)
 
+    def record_handed_on(self, encoded: EncodedFrame, record: bytes | None, opening: Opening) -> bytes | None:
+        """The record of the stream's publisher for the backplane, if its template is in force."""
+        numbering = self.numbering
+        if record is None or numbering is None or numbering.epoch != opening.epoch or not may_be_record(encoded):
+            return None
+        return None if numbering.present.in_force(template_number(record)) is None else record
+
     def _begin_opened(self, publisher: Publisher | None) -> None:
         """Begin another epoch of the numbers, and tell the viewers of version 4: those that catch up, in their turn.
 
@@ -428,7 +527,10 @@ class Stream:
 
     def publisher_of(self, epoch: int, owner: object) -> Publisher | None:
         """Return the publisher of the present epoch, if it is that one, and its connection is that one."""
-        publisher = None if self.numbering is None else self.numbering.publisher
+        numbering = self.numbering
+        if numbering is None:
+            return None
+        publisher = numbering.publisher if numbering.admission is None else numbering.admission.publisher
         if publisher is None or publisher.epoch != epoch or publisher.owner is not owner:
             return None
         return publisher
@@ -456,17 +558,28 @@ class Stream:
         """
         numbering = self.numbering
         assert numbering is not None, "the stream is opened"
-        publication = OpaquePublication(self.name, timestamp, message, numbering.id)
-        oldest = min(message.sequence or 0, self._oldest(numbering))
+        encoded = opaque_frame(message, timestamp, numbering.id)
+        self._deliver_opaque(encoded, numbering, message.sequence or 0, timestamp, now)
+
+    def _deliver_opaque(
+        self, encoded: EncodedFrame, numbering: Numbering, number: int, timestamp: int, now: float
+    ) -> None:
+        publication = OpaquePublication(self.name, timestamp, encoded, numbering.present.position(number))
+        oldest = min(number, self._oldest(numbering))
         self._deliver(publication, now)
         outgoing = publication.outgoing(OF_TEMPLATES)
-        if message.type is MessageType.STREAM_TEMPLATE and outgoing is not None:
+        if encoded.type is MessageType.STREAM_TEMPLATE and outgoing is not None:
             numbering.keep_sealed(outgoing, oldest)
 
     def note_sealed_by_publisher(self) -> None:
         """Note that the publisher of the present epoch seals its messages."""
         assert self.numbering is not None, "the stream is opened"
         self.numbering.present.is_sealed = True
+
+    def open_shared(self, opening: Opening) -> None:
+        """Take the messages of a client that has opened the stream at this server."""
+        assert self.numbering is not None, "a peer that opens streams speaks version 4"
+        self.numbering.admission = opening
 
     @property
     def is_sealed_by_publisher(self) -> bool:
@@ -493,8 +606,13 @@ class Stream:
         if self.numbering is None:
             return
         self.numbering.next_is_bulk = is_bulk
-        if self.numbering.publisher is None:
-            self.numbering.present.decide_class(is_bulk=is_bulk)
+        if self.numbering.publisher is None and (not self.numbering.is_shared or self._is_bulk_known):
+            self.numbering.present.decide_class(is_bulk=is_bulk)  # else Redis decides
+
+    @property
+    def _is_bulk_known(self) -> bool:
+        """True if the class of the present epoch is decided."""
+        return self.numbering is not None and self.numbering.present.is_bulk is not None
 
     def decide_opened_class(self, message: Message) -> None:
         """Note the class of a message of the stream's publisher, which does not overtake.
@@ -503,8 +621,15 @@ class Stream:
             InvalidDataFormat: the epoch has messages of the other class.
         """
         assert self.numbering is not None
+        is_bulk = bool((message.form or 0) & Form.BULK)
+        admission = self.numbering.admission
         try:
-            self.numbering.present.decide_class(is_bulk=bool((message.form or 0) & Form.BULK))
+            if admission is None:
+                self.numbering.present.decide_class(is_bulk=is_bulk)
+            elif admission.is_bulk is None:
+                admission.is_bulk = is_bulk
+            elif admission.is_bulk != is_bulk:
+                raise ValueError("another class")
         except ValueError as error:
             raise InvalidDataFormat("all messages of an opened stream have BULK, or none of them") from error
 

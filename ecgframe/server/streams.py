@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final, NamedTuple
 
-from ..errors import InvalidDataFormat, PermissionDenied
+from ..errors import InvalidDataFormat, PermissionDenied, RateLimitExceeded
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
 from ..session import Settings
 from .backplane import NO_PAST, Backplane, NumberedBackplane
@@ -18,6 +18,7 @@ from .fan_out import NoteSent
 from .history import Ring, RingsLimit
 from .limits import Limits
 from .numbering import Numbering, TemplatesLimit
+from .opening import Opening
 from .portions import Portions
 from .publisher import Novelties
 from .sealing import Seals
@@ -242,6 +243,39 @@ class Streams:
             self.admit_novelty(name, now)
         return stream.open(epoch, owner)
 
+    async def open_shared(self, stream: Stream, epoch: int, owner: object, now: float) -> int:
+        """Open a stream that several servers share. Arguments and result are those of ``open``.
+
+        Raises:
+            PermissionDenied: the epoch has ended.
+            RateLimitExceeded: the other servers cannot be asked now.
+            InvalidDataFormat: there were too many new epochs and templates within a minute.
+        """
+        name, numbering, backplane = stream.name, stream.numbering, self._numbered
+        assert numbering is not None, "a peer that opens streams speaks version 4"
+        assert backplane is not None, "the stream is shared"
+        present = numbering.admission
+        if present is not None and present.epoch == epoch and present.publisher.owner is owner:
+            return present.publisher.line + 1
+        if numbering.epoch != epoch and (present is None or present.epoch != epoch):
+            if (name, epoch) in self._ended:
+                raise PermissionDenied("this epoch of the stream has ended; a new one has to be another number")
+            self.admit_novelty(name, now)
+        opening = await backplane.open_stream(name, epoch)
+        if opening is None:
+            if present is None or present.epoch != epoch or present is not numbering.admission:
+                raise RateLimitExceeded("the other servers cannot be asked how far the stream has got; try again")
+            opening = present  # nobody else can have opened it at this server, and this server knows how far it got
+        opening.publisher.owner = owner
+        stream.open_shared(opening)
+        return opening.publisher.line + 1
+
+    def admission(self, name: str) -> Opening | None:
+        """Return the latest opening of a stream at this server, if several servers share it."""
+        stream = self._streams.get(name)
+        numbering = self._numberings.get(name) if stream is None else stream.numbering
+        return None if numbering is None else numbering.admission
+
     def _note_ended(self, name: str, epoch: int) -> None:
         self._ended[name, epoch] = None
         if len(self._ended) > FLOORS:
@@ -281,7 +315,8 @@ class Streams:
         position = backplane.position(stream.name)
         if position is not None:
             epoch, last = position
-            stream.take_up(epoch, last, backplane.templates(stream.name, epoch))
+            templates, opening = backplane.templates(stream.name, epoch), backplane.opening(stream.name)
+            stream.take_up(epoch, last, templates, opening, is_bulk=backplane.class_of(stream.name))
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:

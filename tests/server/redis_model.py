@@ -13,7 +13,18 @@ from contextlib import asynccontextmanager
 import redis
 
 from ecgframe.protocol import LARGEST_TEMPLATE, TEMPLATES_KEPT, MessageType
-from ecgframe.server.redis.script import LATEST, NUMBERS, WRITE
+from ecgframe.server.redis.script import (
+    DENIED,
+    KEPT_ENDED,
+    LATEST,
+    LEASE,
+    LEAVE,
+    NUMBERS,
+    OPEN,
+    OTHER_CLASS,
+    STALE,
+    WRITE,
+)
 
 
 class Data:
@@ -182,7 +193,7 @@ class Client:
             return found
 
     def register_script(self, text):
-        scripts = {WRITE: self._write, NUMBERS: self._numbers}
+        scripts = {WRITE: self._write, NUMBERS: self._numbers, OPEN: self._open, LEAVE: self._leave}
 
         async def call(keys, args):
             return await self._ask(scripts[text], [*keys], [*args])
@@ -197,64 +208,122 @@ class Client:
     def _time_of(self, entries):
         return _numbers(entries[-1][0])[0] if entries else 0
 
-    def _numbered(self, numbers, fresh, epoch, known):
-        kept = self._model.data.numbers
-        found = kept.get(numbers)
-        if found is None or (found["epoch"] == epoch and found["last"] < known):
-            found = kept[numbers] = {"epoch": fresh, "last": 0, "template": 0}
+    def _begin(self, numbers, epoch, last, token="", state=b""):
+        before = self._model.data.numbers.get(numbers)
+        over, order = ([], 0) if before is None else (before["over"], before["order"])
+        if before is not None and before["owner"] and before["epoch"] != epoch:
+            over = [*over, before["epoch"]][-KEPT_ENDED:]
+        found = {"epoch": epoch, "last": last, "template": 0, "owner": token, "state": state, "bulk": "", "over": over}
+        found |= {"order": _order_of(token) or order, "until": self._model.now() + LEASE}
+        self._model.data.numbers[numbers] = found
         return found
+
+    def _numbered(self, numbers, fresh, known):
+        (epoch, last), token, state = known
+        found = self._model.data.numbers.get(numbers)
+        if token and _order_of(token) > (0 if found is None else found["order"]):
+            return self._begin(numbers, epoch, last, token, state)
+        if found is None or (not found["owner"] and found["epoch"] == epoch and found["last"] < last):
+            return self._begin(numbers, fresh, 0)
+        return found
+
+    def _open(self, keys, args):
+        _, epoch, name = args
+        found = self._model.data.numbers.get(keys[0])
+        token = f"{max(self._model.now(), 0 if found is None else found['order'] + 1)}:{name}"
+        if found is not None and found["epoch"] == epoch and found["owner"]:
+            found |= {"owner": token, "order": _order_of(token), "until": self._model.now() + LEASE}
+        elif found is not None and epoch in found["over"]:
+            return [b"", b""]
+        else:
+            found = self._begin(keys[0], epoch, 0, token)
+        return [token.encode(), found["state"]]
+
+    def _leave(self, keys, args):
+        found = self._model.data.numbers.get(keys[0])
+        if found is not None and found["owner"] == args[0]:
+            found["until"] = self._model.now() + args[1]
 
     def _numbers(self, keys, args):
         fresh = args[1]
-        return [self._numbers_of(keys[2 * at], fresh, *args[2 + 3 * at : 5 + 3 * at]) for at in range(len(keys) // 2)]
+        return [self._numbers_of(keys[2 * at], fresh, *args[2 + 5 * at : 7 + 5 * at]) for at in range(len(keys) // 2)]
 
-    def _numbers_of(self, numbers, fresh, epoch, known, takes):
-        found = self._numbered(numbers, fresh, epoch, known)
+    def _numbers_of(self, numbers, fresh, epoch, last, takes, token, state):
+        found = self._numbered(numbers, fresh, ((epoch, last), token, state))
         template = 0
-        if takes and found["epoch"] == epoch:
+        if takes and found["epoch"] == epoch and not found["owner"]:
             found["template"] += 1
             template = found["template"] if found["template"] <= LARGEST_TEMPLATE else 0
-        return [found["epoch"], found["last"], template]
+        owner, bulk = found["owner"].encode(), found["bulk"].encode()
+        return [found["epoch"], found["last"], template, owner, found["state"], bulk]
+
+    def _next_place(self, numbers, found, fresh, made_for, bulk):
+        """The epoch and number of a message that Redis numbers, and its class; or why it is not written."""
+        if found["owner"]:
+            if self._model.now() >= found["until"]:
+                found = self._begin(numbers, fresh, 0)
+            elif not made_for:
+                return found["epoch"], 0, ""
+        if made_for not in (0, found["epoch"]):
+            return STALE
+        if bulk and found["bulk"] and found["bulk"] != bulk:
+            return OTHER_CLASS
+        found["bulk"] = found["bulk"] or bulk
+        found["last"] += 1
+        return found["epoch"], found["last"], found["bulk"]
 
     def _write(self, keys, args):
-        origin, kept, _, _, _, fresh = args[:6]
+        fresh = args[5]
         answers = [self._model.now()]
-        is_stale = False
         for at in range(len(keys) // 4):
-            stream, mark, numbers, templates = keys[4 * at : 4 * at + 4]
-            number, time, frame, epoch, known, made_for = args[6 + 6 * at : 12 + 6 * at]
-            if is_stale:
-                answers.append(-1)
-                continue
-            if int(self._model.data.marks.get(mark, 0)) >= number:
-                answers.append(0)
-                continue
-            found = None
-            if numbers:
-                found = self._numbered(numbers, fresh, epoch, known)
-                if made_for not in (0, found["epoch"]):
-                    is_stale = True
-                    answers.append(-1)
-                    continue
-                found["last"] += 1
-            entries = self._stream(stream)
-            time = max(time, self._time_of(entries) + 1)
-            assert time <= LATEST
-            entries[:] = [entry for entry in entries if _numbers(entry[0])[0] >= time - kept]
-            place = {} if found is None else {b"p": b"%d-%d" % (found["epoch"], found["last"])}
-            entries.append((b"%d-0" % time, {b"o": origin, b"n": b"%d" % number, **place, b"f": frame}))
-            self._model.data.marks[mark] = b"%d" % number
-            if found is None:
-                answers.append(time)
-                continue
-            self._model.log.append((stream, found["epoch"], found["last"], origin, number))
-            if made_for and frame[1] == MessageType.STREAM_TEMPLATE:
-                some = self._model.data.templates.setdefault(templates + b"%d" % found["epoch"], [])
-                some.append(b"%d:" % found["last"] + frame)
-                del some[:-TEMPLATES_KEPT]
-            answers.append(b"%d %d %d" % (time, found["epoch"], found["last"]))
+            if STALE in answers:
+                answers.append(STALE)
+            else:
+                answers.append(self._write_one(args[:5], fresh, keys[4 * at : 4 * at + 4], args[6 + 10 * at :]))
         self._model._wake()
         return answers
+
+    def _write_one(self, limits, fresh, keys, args):
+        origin, kept, *_ = limits
+        stream, mark, numbers, templates = keys
+        number, time, frame, epoch, last, made_for, token, state, own, bulk = args[:10]
+        if int(self._model.data.marks.get(mark, 0)) >= number:
+            return 0
+        found, place, fields = None, None, {}
+        if numbers:
+            found = self._numbered(numbers, fresh, ((epoch, last), token, state))
+            if not own:
+                answer = self._next_place(numbers, found, fresh, made_for, bulk)
+                if isinstance(answer, int):
+                    return answer
+                *place, bulk = answer
+            elif found["owner"] != token:
+                return DENIED
+            else:
+                place = epoch, own
+                found |= {"last": max(found["last"], own), "state": state, "until": self._model.now() + LEASE}
+                fields = {b"w": token.encode()}
+            fields |= {b"c": b"1"} if bulk == "1" else {}
+            fields = {b"p": b"%d-%d" % tuple(place), **fields}
+        entries = self._stream(stream)
+        time = max(time, self._time_of(entries) + 1)
+        assert time <= LATEST
+        entries[:] = [entry for entry in entries if _numbers(entry[0])[0] >= time - kept]
+        entries.append((b"%d-0" % time, {b"o": origin, b"n": b"%d" % number, **fields, b"f": frame}))
+        self._model.data.marks[mark] = b"%d" % number
+        if place is None:
+            return time
+        if place[1]:
+            self._model.log.append((stream, *place, origin, number))
+        if (made_for or own) and frame[1] == MessageType.STREAM_TEMPLATE:
+            some = self._model.data.templates.setdefault(templates + b"%d" % place[0], [])
+            some.append(b"%d:" % place[1] + frame)
+            del some[:-TEMPLATES_KEPT]
+        return b"%d %d %d" % (time, *place)
+
+
+def _order_of(token):
+    return int(token.partition(":")[0] or 0)
 
 
 def _numbers(entry_id):

@@ -142,10 +142,10 @@ def test_all_messages_of_the_stream_have_the_bit_but_urgent_ones():
     handled(course)
 
 
-def test_a_backplane_of_several_servers_does_not_take_bulk():
+def test_a_backplane_that_does_not_number_messages_does_not_take_bulk():
     async def course(handler):
         backplane, handler._backplane = handler._backplane, object()
-        with pytest.raises(ValueError, match="bulk=True is for streams of one server"):
+        with pytest.raises(ValueError, match="bulk=True needs a backplane that numbers"):
             await handler.publish("history", FEATURES, {"n": 1}, bulk=True)
         handler._backplane = backplane
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from running import run
 from server.numbered_viewer import ALL, numbered_viewer
 
-from ecgframe import ErrorCode, Flag, MessageType, decode, encode
+from ecgframe import ErrorCode, Flag, MessageType, PermissionDenied, decode, encode
 from ecgframe.messages.templates import Template
 from ecgframe.protocol import OPENED_TEMPLATES_PER_MINUTE, Form
 from ecgframe.server import Limits, LocalBackplane, WebSocketBinaryHandler
@@ -422,8 +422,11 @@ class SeveralServers:
     def __getattr__(self, name):
         return getattr(self._local, name)
 
-    async def publish(self, stream, timestamp, frame, epoch=0, record=None):
+    async def publish(self, stream, timestamp, frame, epoch=0, record=None, *, is_bulk=None):
         return await self._local.publish(stream, timestamp, frame)
+
+    async def open_stream(self, stream, epoch):
+        raise PermissionDenied("these servers number all their streams")
 
     def position(self, stream):
         return None
@@ -432,7 +435,7 @@ class SeveralServers:
         return []
 
 
-def test_servers_that_number_streams_together_open_none():
+def test_a_backplane_may_refuse_openings():
     async def conversation():
         handler = WebSocketBinaryHandler(
             settings=Settings(versions=ALL),

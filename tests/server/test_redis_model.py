@@ -20,7 +20,7 @@ from server.redis_model import ModelRedis  # noqa: E402
 from ecgframe.server.redis.clock import RedisClock  # noqa: E402
 from ecgframe.server.redis.commands import Commands, Keys, own_pool, two_clients  # noqa: E402
 from ecgframe.server.redis.outbox import Message  # noqa: E402
-from ecgframe.server.redis.positions import NOTHING, Position  # noqa: E402
+from ecgframe.server.redis.positions import NOTHING, Known, OwnPlace, Position, Refusal  # noqa: E402
 from ecgframe.server.redis.stream import check_frame  # noqa: E402
 
 START = 1_705_314_660_000_000
@@ -54,18 +54,45 @@ class RandomCommands:
         self.random = random.Random(seed)
         self.epochs = Epochs()
         self.known = {name: [NOTHING] for name in NAMES}
+        self.tokens = {}
+        self.names = {}
         self.told = []
         self.number = 0
         self.time = START
 
     async def run(self, steps):
         for _ in range(steps):
-            await self.random.choice([self.write, self.write, self.numbers, self.reserve, self.templates, self.read])()
+            some = [self.write, self.numbers, self.reserve, self.templates, self.read, self.open, self.leave]
+            await self.random.choice([*some, self.write, self.write])()
         return self.told
 
     def some_position(self, name):
         position = self.random.choice(self.known[name][-4:])
         return position._replace(number=max(0, position.number + self.random.choice([0, 0, 0, 0, 0, 0, 3])))
+
+    def some_known(self, name):
+        """What a server may know: with the token of an opening at times."""
+        token, epoch = self.random.choice([("", 0), *self.tokens.get(name, [])[-2:]])
+        if not token or self.random.random() < 0.3:
+            return Known(self.some_position(name))
+        return Known(Position(epoch, self.random.randint(1, 50)), token, b"%d" % self.random.randint(1, 9))
+
+    def token_name(self, token):
+        """A name for a token that both Redis give alike."""
+        return self.names.setdefault(token, len(self.names))
+
+    async def open(self):
+        name, epoch = self.random.choice(NAMES[:2]), self.random.randint(1, 6)
+        self.epochs.of(Position(epoch, 0))
+        token, state = await self.commands.open_stream(name, epoch)
+        self.told.append(("opened", self.token_name(token), state))
+        if token:
+            self.tokens.setdefault(name, []).append((token, epoch))
+
+    async def leave(self):
+        name = self.random.choice(NAMES[:2])
+        if name in self.tokens:
+            await self.commands.leave_stream(name, self.random.choice(self.tokens[name])[0])
 
     def note(self, name, position):
         if position is not None:
@@ -81,21 +108,32 @@ class RandomCommands:
             made_for = self.random.choice(self.known[name]).epoch if name and self.random.random() < 0.3 else 0
             frame = TEMPLATE if made_for else PLAIN
             encoded = None if made_for else check_frame(PLAIN)
+            own, is_bulk = None, self.random.choice([None, None, False, True]) if name else None
+            found = self.some_known(name) if name else Known()
+            if name in self.tokens and self.random.random() < 0.4:
+                token, epoch = self.random.choice(self.tokens[name][-2:])
+                own = OwnPlace(epoch, self.random.randint(1, 99), token, b"%d" % self.number)
+                found, made_for = Known(Position(epoch, own.number), token, own.state), 0
+            record = frame if frame is TEMPLATE else None
             messages.append(
-                Message(self.number, name, self.time, encoded, PLAIN, frame if made_for else None, made_for)
+                Message(self.number, name, self.time, encoded, PLAIN, record, made_for, own=own, is_bulk=is_bulk)
             )
             times.append(self.time)
-            known.append(self.some_position(name) if name else NOTHING)
+            known.append(found)
         for message, written in zip(messages, await self.commands.write(messages, times, known), strict=True):
             place = None if written.position is None else self.note(message.stream, written.position)
-            self.told.append(("written", written.time, place, written.is_stale))
+            self.told.append(("written", written.time, place, written.refusal))
 
     async def numbers(self):
         name = self.random.choice(NAMES[:2])
-        self.told.append(("numbers", self.note(name, await self.commands.numbers(name, self.some_position(name)))))
-        asked = [(name, self.some_position(name)) for name in NAMES[:2] for _ in range(2)]
-        for (name, _), position in zip(asked, await self.commands.all_numbers(asked), strict=True):
-            self.told.append(("all numbers", self.note(name, position)))
+        self.tell(name, await self.commands.numbers(name, self.some_known(name)))
+        asked = [(name, self.some_known(name)) for name in NAMES[:2] for _ in range(2)]
+        for (name, _), standing in zip(asked, await self.commands.all_numbers(asked), strict=True):
+            self.tell(name, standing)
+
+    def tell(self, name, standing):
+        place, token = self.note(name, standing.position), self.token_name(standing.token)
+        self.told.append(("numbers", place, token, standing.state, standing.is_bulk))
 
     async def reserve(self):
         name = self.random.choice(NAMES[:2])
@@ -113,7 +151,9 @@ class RandomCommands:
             for id, fields in entries:
                 epoch, _, number = fields.get(b"p", b"0-0").partition(b"-")
                 place = Position(int(epoch), int(number))
-                self.told.append(("read", key, id, fields[b"n"], fields[b"f"], self.epochs.of(place)))
+                token = self.token_name(fields.get(b"w", b"").decode())
+                self.told.append(("read", key, id, fields[b"n"], fields[b"f"], self.epochs.of(place), token))
+                self.told.append(("class", fields.get(b"c")))
         for name in NAMES:
             self.told.append(("last", await self.commands.last_id(name)))
         self.told.append(("marks", await self.commands.marks(NAMES)))
@@ -131,7 +171,8 @@ def test_the_model_answers_as_redis_does(tmp_path, seed):
     async def both(url):
         real = await conversation(two_clients(own_pool(url)))
         assert real == await conversation(ModelRedis(seed).clients("a"))
-        assert any(kind[0] == "written" and kind[3] for kind in real)
+        refusals = {one[3] for one in real if one[0] == "written"}
+        assert refusals >= {None, Refusal.STALE, Refusal.DENIED}
 
     with redis_server(tmp_path) as server:
         run(both(server.url))

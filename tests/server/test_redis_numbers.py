@@ -13,9 +13,9 @@ from running import run
 from server.numbered_viewer import ALL, numbered_viewer
 from server.redis_server import redis_server
 
-from ecgframe import ErrorCode, MessageType
+from ecgframe import MessageType
 from ecgframe.server import WebSocketBinaryHandler
-from ecgframe.session import Settings, StreamWriter
+from ecgframe.session import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -109,20 +109,6 @@ def sequences(viewer):
 
 
 # --- two servers, one numbering ---
-
-
-def test_a_stream_cannot_be_opened(server):
-    async def scenario():
-        async with numbered(server) as one, numbered_viewer(one.handler) as viewer:
-            await viewer.subscribe(STREAM)
-            viewer.session.enqueue(StreamWriter(STREAM, 1, Settings(versions=ALL), epoch=4738).opening(10**6))
-            await until(lambda: viewer.errors, viewer)
-            assert viewer.errors[0].code == ErrorCode.PERMISSION_DENIED == 0x203
-            assert viewer.errors[0].details == {"stream": STREAM, "epoch": 4738}
-            await one.publish(1)
-            await until(lambda: sequences(viewer) == [1], viewer)
-
-    run(scenario())
 
 
 def test_viewers_on_two_servers_get_the_same_numbers(server):

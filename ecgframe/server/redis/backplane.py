@@ -15,9 +15,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...codec import Codec
+from ...errors import PermissionDenied
 from ...protocol import LARGEST_LENGTH, Flag, Form, MessageType
 from ..backplane import UNNUMBERED, Deliver
 from ..logs import log_failure, logger
+from ..opening import Opening
+from ..publisher import Publisher
+from ..tasks import begin
 from ..timestamps import system_clock
 from .clock import RedisClock
 from .commands import (
@@ -30,7 +34,7 @@ from .commands import (
     two_clients,
 )
 from .outbox import Message, Outbox
-from .positions import Position
+from .positions import OwnPlace, Position
 from .reader import Reader
 from .stream import FollowedStream, FollowedStreams
 from .writer import Writer
@@ -129,6 +133,7 @@ class RedisBackplane:
         self._times_up = 0
         self._rewritten = 0
         self._epochs_ended = 0
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def open(self, deliver: Deliver) -> None:
         """Start the backplane. If Redis does not answer within ``patience``, return anyway and keep trying.
@@ -182,7 +187,14 @@ class RedisBackplane:
         self._streams.leave(stream)
 
     async def publish(
-        self, stream: str, timestamp: int, frame: EncodedFrame, epoch: int = 0, record: bytes | None = None
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame,
+        epoch: int = 0,
+        record: bytes | None = None,
+        *,
+        is_bulk: bool | None = None,
     ) -> int:
         """Write a message to Redis. It is delivered here when it is read back, or at once if Redis is unreachable.
 
@@ -195,9 +207,18 @@ class RedisBackplane:
                 flags = frame.flags & ~Flag.COMPRESSED
                 folded = _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD)
         made_for = 0 if folded is None else epoch
-        return await self._publish(stream, timestamp, frame, plain, folded, made_for)
+        message = self._message(stream, timestamp, frame, plain, folded, made_for, is_bulk=is_bulk)
+        return await self._publish(stream, timestamp, message)
 
-    async def publish_template(self, stream: str, timestamp: int, epoch: int, make: Callable[[int], Template]) -> bool:
+    async def publish_template(
+        self,
+        stream: str,
+        timestamp: int,
+        epoch: int,
+        make: Callable[[int], Template],
+        *,
+        is_bulk: bool | None = None,
+    ) -> bool:
         """Publish a template. See ``NumberedBackplane.publish_template``."""
         followed = self._streams.get(stream)
         if followed is None or followed.epochs is None or self._commands is None or not self._up:
@@ -209,9 +230,80 @@ class RedisBackplane:
         if number is None or not self._up:
             return False
         frame = _in_redis(MessageType.STREAM_TEMPLATE, make(number).fields_on_the_wire(), 0, timestamp)
-        return await self._publish(stream, timestamp, None, None, frame, epoch) > 0
+        return (
+            await self._publish(
+                stream, timestamp, self._message(stream, timestamp, None, None, frame, epoch, is_bulk=is_bulk)
+            )
+            > 0
+        )
 
-    async def _publish(
+    async def open_stream(self, stream: str, epoch: int) -> Opening | None:
+        """Open a stream for a client. See ``NumberedBackplane.open_stream``."""
+        commands = self._commands
+        if commands is None or not self._up:
+            return None
+        try:
+            async with asyncio.timeout(self._patience):
+                token, state = await commands.open_stream(stream, epoch)
+        except Exception:
+            return None  # Redis is unreachable: the reader and the writer notice it, and log it
+        if not token:
+            raise PermissionDenied("this epoch of the stream has ended; a new one has to be another number")
+        try:
+            return Opening.unpack(epoch, token, state)
+        except ValueError as error:
+            logger.error("stream %r: %s", stream, error)
+            return Opening(token, Publisher(epoch, None))
+
+    async def publish_opened(
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame,
+        opening: Opening,
+        number: int,
+        record: bytes | None = None,
+        *,
+        is_bulk: bool = False,
+    ) -> int:
+        """Publish a message of a stream that a client has opened. See ``NumberedBackplane.publish_opened``."""
+        folded = None
+        if frame.version < 4:
+            plain = frame.in_version_4(_IN_REDIS, _IN_REDIS).frame
+            if record is not None:
+                flags = frame.flags & ~Flag.COMPRESSED
+                folded = _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD)
+        else:
+            plain = frame.frame
+        own = OwnPlace(opening.epoch, number, opening.token, opening.pack(), is_bulk)
+        canonical = frame if frame.version < 4 else None
+        return await self._publish(
+            stream, timestamp, self._message(stream, timestamp, canonical, plain, folded, 0, is_bulk=is_bulk, own=own)
+        )
+
+    def leave_opened(self, stream: str, opening: Opening) -> None:
+        """Note that the connection of a publisher has ended. See ``NumberedBackplane.leave_opened``."""
+        if self._commands is not None and self._up:
+            task = begin(self._leave_opened(self._commands, stream, opening.token))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _leave_opened(self, commands: Commands, stream: str, token: str) -> None:
+        with suppress(Exception):  # Redis is unreachable: the stream stays its publisher's for longer
+            async with asyncio.timeout(self._patience):
+                await commands.leave_stream(stream, token)
+
+    def opening(self, stream: str) -> Opening | None:
+        """Return who has opened a stream. See ``NumberedBackplane.opening``."""
+        followed = self._streams.get(stream)
+        return None if followed is None else followed.opening
+
+    def class_of(self, stream: str) -> bool | None:
+        """Return the class of a stream. See ``NumberedBackplane.class_of``."""
+        followed = self._streams.get(stream)
+        return None if followed is None else followed.is_bulk
+
+    def _message(
         self,
         stream: str,
         timestamp: int,
@@ -219,14 +311,25 @@ class RedisBackplane:
         plain: bytes | None,
         folded: bytes | None,
         made_for: int,
-    ) -> int:
+        *,
+        is_bulk: bool | None = None,
+        own: OwnPlace | None = None,
+    ) -> Callable[[], Message]:
+        def make() -> Message:
+            self._last_number += 1
+            corrected = self._clock.corrected(timestamp)
+            return Message(
+                self._last_number, stream, corrected, frame, plain, folded, made_for, own=own, is_bulk=is_bulk
+            )
+
+        return make
+
+    async def _publish(self, stream: str, timestamp: int, make: Callable[[], Message]) -> int:
         followed = self._follow(stream, timestamp - 1)
         while self._up and not followed.settled.is_set():
             await followed.settled.wait()
             followed = self._follow(stream, timestamp - 1)  # leave() may have been called meanwhile
-        self._last_number += 1
-        corrected = self._clock.corrected(timestamp)
-        message = Message(self._last_number, stream, corrected, frame, plain, folded, made_for)
+        message = make()
         followed.pending[message.number] = message
         self._writer.add(message)
         if not self._up:
@@ -237,11 +340,9 @@ class RedisBackplane:
     def position(self, stream: str) -> tuple[int, int] | None:
         """Return epoch and number of the last message of a stream. See ``NumberedBackplane.position``."""
         followed = self._streams.get(stream)
-        if followed is None or followed.epochs is None or not self._connected:
-            return None
-        return followed.epochs.take_up()
+        return None if followed is None or not self._connected else followed.take_up()
 
-    def templates(self, stream: str, epoch: int) -> list[tuple[int, Template]]:
+    def templates(self, stream: str, epoch: int) -> list[tuple[int, Template | EncodedFrame]]:
         """Return the latest templates of an epoch. See ``NumberedBackplane.templates``."""
         followed = self._streams.get(stream)
         return [] if followed is None else followed.templates.of(epoch)
@@ -269,7 +370,9 @@ class RedisBackplane:
             messages that wait to be written to Redis. lag_seconds: seconds from the timestamp of the last message
             until it was read here. clock_skew_seconds: this server's clock minus Redis'. Counted since the start:
             lost_total: messages that other servers will not get. restamped_total: messages that were delivered here
-            while Redis was unreachable, and have another timestamp on other servers. rewritten_total: messages written
+            while Redis was unreachable, and have another timestamp on other servers. denied_total: messages of opened
+            streams that were delivered here while Redis was unreachable, and that it did not take afterwards, because
+            another connection had opened the stream: that one sends them again. rewritten_total: messages written
             again because Redis had lost them. refused_total: entries in Redis that no backplane has written.
             reconnections_total: how often the connection to Redis was restored. epochs_total: how often the numbers of
             a stream began anew here.
@@ -283,6 +386,7 @@ class RedisBackplane:
             "lost_total": self._writer.lost,
             "clock_skew_seconds": self._clock.skew,
             "restamped_total": self._writer.restamped,
+            "denied_total": self._writer.denied,
             "rewritten_total": self._rewritten,
             "refused_total": self._reader.refused,
             "reconnections_total": max(0, self._times_up - 1),
@@ -371,10 +475,10 @@ class RedisBackplane:
     def _synchronize(self, run_id: str | None, marks: dict[str, int]) -> None:
         self._connected = True
         taken_back = self._outbox.take_back(marks)
-        self._rewritten += sum(message.encoded is not None for message in taken_back)
+        self._rewritten += sum(message.is_counted for message in taken_back)
         for message in taken_back:
             known = self._streams.get(message.stream)
-            if message.delivery.done() and known is not None and known.epochs is not None:
+            if message.own is None and message.delivery.done() and known is not None and known.epochs is not None:
                 known.epochs.own_was_taken_back(message.number)
         restarted = self._is_another(run_id)
         for followed in self._streams:
@@ -393,7 +497,7 @@ class RedisBackplane:
         """
         if self._is_another(run_id):
             for followed in self._streams:
-                if followed.epochs is not None:
+                if followed.epochs is not None and followed.opening is None:
                     followed.epochs.end()
 
     def _has_read(self) -> None:

@@ -14,8 +14,8 @@ from ...protocol import LARGEST_SEQUENCE
 from ..backplane import UNNUMBERED
 from .clock import RedisClock
 from .outbox import Message
-from .positions import NOTHING, Position, Written
-from .script import NUMBERS, WRITE
+from .positions import Known, Position, Refusal, Standing, Written
+from .script import DENIED, LEAVE, NUMBERS, OPEN, OTHER_CLASS, STALE, WRITE
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
@@ -155,6 +155,8 @@ class Commands:
         self._limits = (origin, kept, max_bytes, self._expiry, self._numbers_expiry)
         self._script = writing.register_script(WRITE)
         self._numbers = writing.register_script(NUMBERS)
+        self._open = writing.register_script(OPEN)
+        self._leave = writing.register_script(LEAVE)
         self._clock = clock
         self._woken_by = b"0-0"
 
@@ -188,14 +190,14 @@ class Commands:
         return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
     async def write(
-        self, messages: Sequence[Message], times: Sequence[int], known: Sequence[Position]
+        self, messages: Sequence[Message], times: Sequence[int], known: Sequence[Known]
     ) -> list[Written | None]:
         """Write the messages that were not written before.
 
         Args:
             messages: messages of this server, in order.
             times: for each message, the timestamp to write, in microseconds since 1970.
-            known: for each message, the largest number of its stream that this server knows.
+            known: for each message, what this server knows of the numbers of its stream.
 
         Returns:
             For each message, what was written; None if it cannot be written, because a key holds something else, or the
@@ -206,40 +208,41 @@ class Commands:
             redis.RedisError, OSError: the connection failed; some messages may have been written.
         """
         keys: list[bytes] = []
-        arguments: list[bytes | int] = [*self._limits, _fresh_epoch()]
-        for message, wanted, (epoch, number) in zip(messages, times, known, strict=True):
+        arguments: list[bytes | str | int] = [*self._limits, _fresh_epoch()]
+        for message, wanted, found in zip(messages, times, known, strict=True):
             name = message.stream
             is_numbered = name not in UNNUMBERED
             keys += self._keys.stream(name), self._keys.mark(name)
             keys += self._keys.numbers(name) if is_numbered else b"", self._keys.templates(name)
-            arguments += message.number, wanted, message.frame, epoch, number, message.made_for
+            arguments += message.number, wanted, message.frame, *found.position, message.made_for
+            arguments += found.token, found.state, 0 if message.own is None else message.own.number, message.class_sent
         asked_at = asyncio.get_running_loop().time()
         redis_now, *answers = await self._script(keys=keys, args=arguments)
         self._clock.note(redis_now, asked_at)
         return [_written_or_none(answer) for answer in answers]
 
-    async def numbers(self, stream: str, known: Position = NOTHING) -> Position:
-        """Return the present epoch of a stream and the number of its last message.
+    async def numbers(self, stream: str, known: Known | None = None) -> Standing:
+        """Return the present epoch of a stream, the number of its last message, and who has opened it.
 
         Args:
             stream: name of the stream.
-            known: the largest number that this server knows. If Redis knows only smaller ones of that epoch, it begins
-                another.
+            known: what this server knows. If Redis knows only smaller numbers of that epoch, it begins another; if it
+                does not know the publisher, it learns of it.
 
         Raises:
             WrongKind: the key of the numbers holds something else.
         """
-        [found] = await self.all_numbers([(stream, known)])
+        [found] = await self.all_numbers([(stream, known or Known())])
         if found is None:
             raise WrongKind(self._keys.numbers(stream))
         return found
 
-    async def all_numbers(self, asked: Sequence[tuple[str, Position]]) -> list[Position | None]:
+    async def all_numbers(self, asked: Sequence[tuple[str, Known]]) -> list[Standing | None]:
         """Return the same for many streams, each with what is known of it; None where the key holds something else."""
-        answers: list[Position | None] = []
+        answers: list[Standing | None] = []
         for first in range(0, len(asked), STREAMS_A_CALL):
             found = await self._ask_numbers(asked[first : first + STREAMS_A_CALL])
-            answers += [Position(one[0], one[1]) if isinstance(one, list) else None for one in found]
+            answers += [_standing(one) if isinstance(one, list) else None for one in found]
         return answers
 
     async def reserve_template(self, stream: str, known: Position) -> int | None:
@@ -249,19 +252,41 @@ class Commands:
             None if that is not the present epoch, its numbers of templates are used up, or the key of the numbers holds
             something else.
         """
-        [answer] = await self._ask_numbers([(stream, known)], takes_template=True)
+        [answer] = await self._ask_numbers([(stream, Known(known))], takes_template=True)
         return (answer[2] or None) if isinstance(answer, list) else None
 
     async def _ask_numbers(
-        self, asked: Iterable[tuple[str, Position]], *, takes_template: bool = False
-    ) -> list[list[int] | bytes]:
+        self, asked: Iterable[tuple[str, Known]], *, takes_template: bool = False
+    ) -> list[list[Any] | bytes]:
         keys: list[bytes] = []
-        arguments: list[int] = [self._numbers_expiry, _fresh_epoch()]
+        arguments: list[int | str | bytes] = [self._numbers_expiry, _fresh_epoch()]
         for stream, known in asked:
             keys += self._keys.numbers(stream), self._keys.templates(stream)
-            arguments += *known, int(takes_template)
-        answers: list[list[int] | bytes] = await self._numbers(keys=keys, args=arguments)
+            arguments += *known.position, int(takes_template), known.token, known.state
+        answers: list[list[Any] | bytes] = await self._numbers(keys=keys, args=arguments)
         return answers
+
+    async def open_stream(self, stream: str, epoch: int) -> tuple[str, bytes]:
+        """Open a stream for a publisher.
+
+        Returns:
+            The token of its messages, and how far it has got, empty if Redis does not know that. Empty values if the
+            epoch has ended.
+
+        Raises:
+            WrongKind: the key of the numbers holds something else.
+        """
+        keys = [self._keys.numbers(stream), self._keys.templates(stream)]
+        answer: list[bytes] | bytes = await self._open(
+            keys=keys, args=[self._numbers_expiry, epoch, secrets.token_hex(8)]
+        )
+        if not isinstance(answer, list):
+            raise WrongKind(keys[0])
+        return answer[0].decode(), answer[1]
+
+    async def leave_stream(self, stream: str, token: str) -> None:
+        """Note that the connection of a publisher has ended."""
+        await self._leave(keys=[self._keys.numbers(stream)], args=[token, self._kept])
 
     async def templates(self, stream: str, epoch: int) -> list[tuple[int, bytes]]:
         """Return the latest templates of an epoch: the number of each in the stream, and its frame."""
@@ -351,9 +376,17 @@ def _fresh_epoch() -> int:
     return 1 + secrets.randbelow(LARGEST_SEQUENCE)
 
 
+_REFUSALS: Final = {STALE: Refusal.STALE, DENIED: Refusal.DENIED, OTHER_CLASS: Refusal.OTHER_CLASS}
+
+
+def _standing(answer: Sequence[Any]) -> Standing:
+    epoch, last, _, token, state, bulk = answer
+    return Standing(Position(epoch, last), token.decode(), state, None if bulk == b"" else bulk == b"1")
+
+
 def _written_or_none(answer: int | bytes) -> Written | None:
     if isinstance(answer, int):
-        return Written(0, is_stale=True) if answer < 0 else Written(answer)
+        return Written(0, refusal=_REFUSALS[answer]) if answer < 0 else Written(answer)
     if answer[:1].isdigit():
         time, epoch, number = answer.split()
         return Written(int(time), Position(int(epoch), int(number)))

@@ -114,6 +114,19 @@ class Epochs:
         self._change_to(position.epoch, position.number)
         return position
 
+    @property
+    def seen(self) -> int:
+        """The present epoch, as Redis has said; 0 if it has not."""
+        return self._seen.epoch
+
+    def deliver_opened(self, epoch: int) -> None:
+        """Note a message that is delivered under the number of its publisher, in that epoch."""
+        if epoch in self._over:
+            self._over.remove(epoch)  # Redis had forgotten the publisher, and has learned of it again
+        if self._to_end == epoch:
+            self._to_end = 0
+        self._change_to(epoch, self.delivered if epoch == self.epoch else 0)
+
     def skip(self, position: Position | None) -> None:
         """Note a message from Redis that was delivered before. Its viewers would take its new number for a loss."""
         if position is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ...codec import EncodedFrame
-    from .positions import Position
+    from .positions import OwnPlace, Position
 
 BATCH_MESSAGES: Final = 128
 BATCH_BYTES: Final = 1024 * 1024
@@ -21,7 +21,10 @@ class Message:
     Attributes:
         number: consecutive number over all streams of this server.
         stream: name of the stream.
-        encoded: the canonical frame; None for a template, which is not delivered before it is read from Redis.
+        encoded: the canonical frame; None for a template, which is not delivered before it is read from Redis, and for
+            a message of an opened stream, which is delivered as ``frame``.
+        own: the number that the publisher of an opened stream has given it; None if Redis numbers it.
+        is_bulk: its class; None if it decides nothing.
         frame: the bytes for Redis.
         made_for: the epoch of the stream for which ``frame`` was made; 0 if it fits any.
         position: its number in Redis, once it is known.
@@ -37,9 +40,11 @@ class Message:
         "delivery",
         "encoded",
         "frame",
+        "is_bulk",
         "made_for",
         "nbytes",
         "number",
+        "own",
         "position",
         "published",
         "stream",
@@ -56,6 +61,9 @@ class Message:
         plain: bytes | None = None,
         record: bytes | None = None,
         made_for: int = 0,
+        *,
+        own: OwnPlace | None = None,
+        is_bulk: bool | None = None,
     ) -> None:
         """Make a message.
 
@@ -67,6 +75,8 @@ class Message:
             plain: the frame for Redis that fits any epoch; that of ``encoded`` if None.
             record: the frame for Redis that fits ``made_for`` alone, a record or a template.
             made_for: see above.
+            own: see above.
+            is_bulk: see above.
         """
         loop = asyncio.get_running_loop()
         self.number = number
@@ -76,11 +86,25 @@ class Message:
         self._plain = (b"" if encoded is None else encoded.frame) if plain is None else plain
         self.frame = self._plain if record is None else record
         self.made_for = made_for
+        self.own = own
+        self.is_bulk = is_bulk
         self.position: Position | None = None
         self.nbytes = len(self._plain) + (0 if record is None else len(record))
         self.published = loop.time()
         self.written: float | None = None
         self.delivery: asyncio.Future[int] = loop.create_future()
+
+    @property
+    def is_counted(self) -> bool:
+        """False for a template that this server has made: nobody misses it."""
+        return self.encoded is not None or self.own is not None
+
+    @property
+    def class_sent(self) -> str:
+        """Its class for the script: empty if it decides nothing, as a message that was delivered already."""
+        if self.is_bulk is None or (self.own is None and self.delivery.done()):
+            return ""
+        return str(int(self.is_bulk))
 
     def fit_any_epoch(self) -> bool:
         """Let ``frame`` be one that fits any epoch. Returns False if there is none: a template is not needed then."""
@@ -133,7 +157,7 @@ class Outbox:
                 break
             dropped = self._waiting.popleft()
             self.waiting_bytes -= dropped.nbytes
-            if dropped.encoded is not None:
+            if dropped.is_counted:
                 lost.append(dropped)
         return lost
 

@@ -86,9 +86,11 @@ class Reader:
                 async with asyncio.timeout(self._patience):
                     reach = await commands.reach(followed.key, followed.since)
                     if followed.epochs is not None:
-                        present = await commands.numbers(followed.name, followed.epochs.known)
-                        followed.epochs.begin_reading(present)
-                        followed.add_templates(present.epoch, await commands.templates(followed.name, present.epoch))
+                        present = await commands.numbers(followed.name, followed.known)
+                        followed.tell(present)
+                        followed.epochs.begin_reading(present.position)
+                        epoch = present.position.epoch
+                        followed.add_templates(epoch, await commands.templates(followed.name, epoch))
                 followed.reach = reach
 
     async def _refresh_numbers(self, commands: Commands, streams: dict[bytes, FollowedStream]) -> None:
@@ -96,12 +98,12 @@ class Reader:
         if now < self._asked_numbers_at + NUMBERS_PAUSE:
             return
         self._asked_numbers_at = now
-        numbered = [(one, one.epochs) for one in streams.values() if one.epochs is not None]
+        numbered = [one for one in streams.values() if one.epochs is not None]
         async with asyncio.timeout(self._patience):
-            answers = await commands.all_numbers([(followed.name, epochs.known) for followed, epochs in numbered])
-        for (_, epochs), answer in zip(numbered, answers, strict=True):
+            answers = await commands.all_numbers([(followed.name, followed.known) for followed in numbered])
+        for followed, answer in zip(numbered, answers, strict=True):
             if answer is not None:
-                epochs.tell(answer)
+                followed.tell(answer)
 
     async def _ask_what_is_lacking(
         self, commands: Commands, streams: dict[bytes, FollowedStream], found: dict[bytes, Entries]
@@ -112,7 +114,7 @@ class Reader:
             is_strange, epochs = followed.lacks(fields for _, fields in entries)
             async with asyncio.timeout(self._patience):
                 if is_strange and followed.epochs is not None:
-                    followed.epochs.tell(await commands.numbers(followed.name, followed.epochs.known))
+                    followed.tell(await commands.numbers(followed.name, followed.known))
                 for epoch in epochs:
                     followed.add_templates(epoch, await commands.templates(followed.name, epoch))
 

@@ -14,6 +14,7 @@ from ...messages.templates import Template, template_number
 from ...protocol import (
     HEADER_SIZES,
     LARGEST_LENGTH,
+    LARGEST_SEQUENCE,
     TEMPLATES_IN_FORCE,
     TEMPLATES_KEPT,
     VERSIONS,
@@ -23,10 +24,15 @@ from ...protocol import (
 )
 from ...session.record_writer import Record
 from ..backplane import Deliver, SharedNumber
+from ..logs import logger
+from ..opening import Opening, order_of
+from ..publisher import Publisher, Verdict
 from .epochs import Epochs
 from .outbox import Message
-from .positions import Position
+from .positions import NOTHING, Known, Position, Standing
 from .script import LATEST
+
+NOT_OPENED: Final = Standing(NOTHING)
 
 REMEMBERED_ORIGINS: Final = 64
 """Most servers whose last message number is remembered for each stream."""
@@ -37,6 +43,7 @@ READY_TEMPLATES: Final = 4
 _codec: Final = Codec(max_payload=LARGEST_LENGTH, versions=VERSIONS, ndarray="binary")
 _RECORD: Final = int(Form.RECORD)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
+_ENCRYPTED: Final = int(Flag.ENCRYPTED)
 
 
 class ForeignEntry(ValueError):
@@ -51,7 +58,10 @@ class Entry(NamedTuple):
         number: number of the message on that server.
         time: timestamp, in microseconds since 1970.
         frame: the canonical frame, or a record or a template.
-        position: its number in the stream; None if a server of an earlier release has written it.
+        position: its number in the stream, 0 if it was published beside the numbers of a publisher; None if a server of
+            an earlier release has written it.
+        token: of the opening, if the number is that of a publisher.
+        is_bulk: whether its epoch is of the class BULK.
     """
 
     origin: bytes
@@ -59,6 +69,13 @@ class Entry(NamedTuple):
     time: int
     frame: bytes
     position: Position | None = None
+    token: str = ""
+    is_bulk: bool = False
+
+    @property
+    def is_beside(self) -> bool:
+        """True if it has no number, because the numbers of the stream are those of a publisher."""
+        return self.position is not None and self.position.number == 0
 
 
 def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
@@ -71,11 +88,14 @@ def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         epoch, is_numbered, place = fields.get(b"p", b"").partition(b"-")
         position = Position(int(epoch), int(place)) if is_numbered else None
         time = int(entry_id.partition(b"-")[0])
-        entry = Entry(fields[b"o"], int(fields[b"n"]), time, fields[b"f"], position)
+        token, is_bulk = fields.get(b"w", b"").decode("ascii"), fields.get(b"c") == b"1"
+        entry = Entry(fields[b"o"], int(fields[b"n"]), time, fields[b"f"], position, token, is_bulk)
     except KeyError as missing:
         raise ForeignEntry(f"it has no field {missing}") from None
     except ValueError:
         raise ForeignEntry("its number or id is not a number") from None
+    if entry.token and (entry.position is None or not 0 < entry.position.number < LARGEST_SEQUENCE):
+        raise ForeignEntry("its publisher has given it no number")
     if entry.time > LATEST:
         raise ForeignEntry(f"its timestamp {entry.time} is after the year 2255")
     return entry
@@ -99,12 +119,14 @@ def check_frame(frame: bytes) -> EncodedFrame:
 class Templates:
     """The templates of a stream in Redis, by which its records are read.
 
-    The latest ``TEMPLATES_KEPT`` are kept packed, and those that were used last unpacked.
+    The latest ``TEMPLATES_KEPT`` are kept packed, and those that were used last unpacked. Of those that their publisher
+    has sealed, the frames of the latest are kept.
     """
 
     def __init__(self) -> None:
         self._packed: OrderedDict[tuple[int, int], tuple[int, bytes]] = OrderedDict()
         self._ready: OrderedDict[tuple[int, int], Template] = OrderedDict()
+        self._sealed: dict[Position, EncodedFrame] = {}
 
     def __contains__(self, key: object) -> bool:
         return key in self._packed
@@ -118,6 +140,12 @@ class Templates:
         if len(self._packed) > TEMPLATES_KEPT:
             oldest, _ = self._packed.popitem(last=False)
             self._ready.pop(oldest, None)
+
+    def add_sealed(self, position: Position, frame: EncodedFrame) -> None:
+        """Keep the frame of a template that its publisher has sealed."""
+        self._sealed[position] = frame
+        if len(self._sealed) > TEMPLATES_IN_FORCE:
+            del self._sealed[next(iter(self._sealed))]
 
     def get(self, epoch: int, number: int) -> Template:
         """Return a template.
@@ -134,10 +162,12 @@ class Templates:
         self._make_ready(key, template)
         return template
 
-    def of(self, epoch: int) -> list[tuple[int, Template]]:
+    def of(self, epoch: int) -> list[tuple[int, Template | EncodedFrame]]:
         """Return the latest templates of an epoch, each with its number in the stream, in that order."""
-        found = [kept for key, kept in self._packed.items() if key[0] == epoch]
-        return [(number, Template.unpack(payload)) for number, payload in sorted(found)[-TEMPLATES_IN_FORCE:]]
+        found: dict[int, bytes | EncodedFrame] = dict(kept for key, kept in self._packed.items() if key[0] == epoch)
+        found |= {position.number: frame for position, frame in self._sealed.items() if position.epoch == epoch}
+        latest = [(number, found[number]) for number in sorted(found)[-TEMPLATES_IN_FORCE:]]
+        return [(number, Template.unpack(one) if isinstance(one, bytes) else one) for number, one in latest]
 
     def _make_ready(self, key: tuple[int, int], template: Template) -> None:
         self._ready[key] = template
@@ -172,6 +202,8 @@ class FollowedStream:
         leaving: whether the stream is followed only until ``pending`` is empty.
         epochs: by which numbers the messages are delivered; None if by none.
         templates: by which its records are read.
+        opening: of the publisher whose messages are delivered; None if servers number them.
+        is_bulk: the class of the present epoch, as Redis has said; None if it is not decided.
     """
 
     def __init__(
@@ -200,6 +232,9 @@ class FollowedStream:
         self.leaving = False
         self.epochs = Epochs(lambda epoch: note_epoch(name, epoch)) if is_numbered else None
         self.templates = Templates()
+        self.opening: Opening | None = None
+        self.is_bulk: bool | None = None
+        self._known_opening = NOT_OPENED
         self._expected = Position(0, 0)
         self._origin = origin
         self._deliver = deliver
@@ -242,6 +277,51 @@ class FollowedStream:
         self._earliest = 0
         self.settled.set()
 
+    def tell(self, standing: Standing) -> None:
+        """Note what Redis says of the numbers."""
+        if self.epochs is not None:
+            self.epochs.tell(standing.position)
+        self._known_opening = standing
+        self.is_bulk = standing.is_bulk
+
+    @property
+    def known(self) -> Known:
+        """What this server knows of the numbers."""
+        if self.epochs is None:
+            return Known()
+        opening = self.opening
+        if opening is None or opening.epoch not in {self.epochs.epoch, self.epochs.seen}:
+            return Known(self.epochs.known)
+        return Known(Position(opening.epoch, opening.publisher.line), opening.token, opening.pack())
+
+    def take_up(self) -> Position | None:
+        """Deliver in the present epoch from now on, as far as it was read. Call this once all entries were read.
+
+        Returns:
+            The epoch and the number of its last message; None if messages are delivered without numbers.
+        """
+        if self.epochs is None:
+            return None
+        told = self._known_opening
+        present = self.opening
+        is_later = present is None or (present.epoch != told.position.epoch and order_of(told.token) > present.order)
+        if told.token and is_later:
+            self.opening = self._opening_of(told)
+        position = self.epochs.take_up()
+        if position is None or self.opening is None:
+            return position
+        if self.opening.epoch != position.epoch:
+            self.opening = None
+            return position
+        return Position(position.epoch, self.opening.publisher.line)
+
+    def _opening_of(self, told: Standing) -> Opening:
+        try:
+            return Opening.unpack(told.position.epoch, told.token, told.state)
+        except ValueError as error:
+            logger.error("stream %r: %s", self.name, error)
+            return Opening(told.token, Publisher(told.position.epoch, None))
+
     def lacks(self, entries: Iterable[Mapping[bytes, bytes]]) -> tuple[bool, list[int]]:
         """Tell what has to be asked of Redis before entries are received.
 
@@ -255,7 +335,7 @@ class FollowedStream:
         for fields in entries:
             with suppress(ForeignEntry):
                 entry = read_entry(b"0-0", fields)
-                if entry.position is None:
+                if entry.position is None or entry.is_beside:
                     continue
                 epoch, number = entry.position
                 if self.epochs is not None:
@@ -282,7 +362,7 @@ class FollowedStream:
         if is_own and self.epochs is not None:
             self.epochs.own_was_read(entry.number)
         if entry.number <= self._numbers.get(entry.origin, 0) or entry.time < (self._earliest or 0):
-            if self.epochs is not None:
+            if self.epochs is not None and not entry.token and not entry.is_beside:
                 self.epochs.skip(entry.position)
             return entry
         if is_own and entry.number in self.pending:
@@ -299,7 +379,11 @@ class FollowedStream:
         """Keep templates of an epoch that were published before the messages that are read, each with its number."""
         for number, frame in frames:
             with suppress(ForeignEntry):  # its records will be refused
-                self.templates.add(Position(epoch, number), template_of(check_frame(frame)))
+                encoded = check_frame(frame)
+                if encoded.flags & _ENCRYPTED:
+                    self.templates.add_sealed(Position(epoch, number), encoded)
+                else:
+                    self.templates.add(Position(epoch, number), template_of(encoded))
 
     def deliver_pending(self, before: int | None = None, *, will_be_read: bool = True) -> None:
         """Deliver pending messages without reading them from Redis: all, or those with numbers below ``before``.
@@ -310,9 +394,13 @@ class FollowedStream:
         """
         while self.pending and (before is None or next(iter(self.pending)) < before):
             message = self.pending.pop(next(iter(self.pending)))
-            if message.encoded is not None:
+            if message.own is not None:
+                position, token = Position(message.own.epoch, message.own.number), message.own.token
+                entry = Entry(self._origin, message.number, message.time, message.frame, position, token)
+                message.time = self._deliver_own_numbered(entry._replace(is_bulk=message.own.is_bulk), message)
+            elif message.encoded is not None:
                 position = None
-                if self.epochs is not None:
+                if self.epochs is not None and self.opening is None:
                     position = self.epochs.deliver_own(message.number, message.position, will_be_read=will_be_read)
                 place = None if position is None else SharedNumber(*position)
                 message.time = self._deliver_at(self._origin, message.number, message.time, message.encoded, place)
@@ -321,6 +409,8 @@ class FollowedStream:
 
     def _hand_over(self, entry: Entry, message: Message | None = None) -> int:
         """Deliver the message of an entry, which is ``message`` if this server has published it and waits for it."""
+        if entry.token and self.epochs is not None:
+            return self._deliver_own_numbered(entry, message)
         encoded = check_frame(entry.frame)
         record = template = None
         if entry.position is not None and encoded.type is MessageType.STREAM_TEMPLATE:
@@ -332,7 +422,7 @@ class FollowedStream:
             except ForeignEntry:
                 if message is None:
                     raise
-        place = self._place_of(entry, record, template)
+        place = self._place_of(entry, record, template, overtakes=_overtakes(encoded))
         if template is not None and place is None:
             self._remember(entry.origin, entry.number)
             return entry.time  # it is of no use without numbers
@@ -344,17 +434,91 @@ class FollowedStream:
             canonical = encoded if template is not None else encoded.in_version_3()
         return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
 
-    def _place_of(self, entry: Entry, record: Record | None, template: Template | None) -> SharedNumber | None:
-        if self.epochs is None:
+    def _deliver_own_numbered(self, entry: Entry, message: Message | None) -> int:
+        """Deliver a message that the publisher of the stream has numbered, unless it was delivered before.
+
+        It is ``message`` if this server has published it; only such a one is delivered before it is read from Redis.
+        """
+        assert entry.position is not None
+        assert self.epochs is not None
+        encoded = check_frame(entry.frame)
+        if encoded.version < 4:
+            raise ForeignEntry("its publisher has given it a number, and its frame is not of V4")
+        opening = self._begin_opening(entry)
+        if opening is None:
+            self._remember(entry.origin, entry.number)
+            return entry.time
+        overtakes = _overtakes(encoded)
+        number = entry.position.number
+        if not overtakes:
+            opening.publisher.begin_at(number)
+        if opening.publisher.look(number) is not Verdict.NEW:
+            self._remember(entry.origin, entry.number)
+            return entry.time  # it was sent again over another server
+        before = tuple(one for one in self.templates.of(opening.epoch) if one[0] < number) if not overtakes else ()
+        is_bulk = None if overtakes else entry.is_bulk
+        place = SharedNumber(opening.epoch, number, before=before, opening=opening, is_bulk=is_bulk)
+        place, canonical = self._read_own_numbered(entry, encoded, place, message)
+        opening.is_sealed = opening.is_sealed or bool(encoded.flags & _ENCRYPTED)
+        if not overtakes:
+            opening.is_bulk = entry.is_bulk
+        opening.publisher.take(number, overtakes=overtakes)
+        return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+
+    def _read_own_numbered(
+        self, entry: Entry, encoded: EncodedFrame, place: SharedNumber, message: Message | None
+    ) -> tuple[SharedNumber, EncodedFrame]:
+        """Return the message for ``deliver``, and keep it if it is a template. What is sealed stays as it is."""
+        assert entry.position is not None
+        if encoded.type is MessageType.STREAM_TEMPLATE and encoded.flags & _ENCRYPTED:
+            self.templates.add_sealed(entry.position, encoded)
+        if encoded.flags & _ENCRYPTED:
+            return place, encoded
+        if encoded.type is MessageType.STREAM_TEMPLATE:
+            template = template_of(encoded)
+            self.templates.add(entry.position, template)
+            return place._replace(template=template), encoded
+        own = None if message is None else message.encoded
+        if not (encoded.form or 0) & _RECORD:
+            return place, own or encoded.in_version_3()
+        try:
+            record = self._record_of(entry)
+        except ForeignEntry:
+            if own is None:
+                raise
+            return place, own
+        return place._replace(record=record), own or _unfold(record, encoded)
+
+    def _begin_opening(self, entry: Entry) -> Opening | None:
+        """The opening of a message. None if another one has ended its epoch here."""
+        assert entry.position is not None
+        assert self.epochs is not None
+        epoch, present = entry.position.epoch, self.opening
+        if present is not None and present.epoch == epoch:
+            if order_of(entry.token) > present.order:
+                present.token = entry.token
+        elif present is not None and order_of(entry.token) < present.order:
             return None
+        else:
+            self.opening = Opening(entry.token, Publisher(epoch, None))
+        self.epochs.deliver_opened(epoch)
+        return self.opening
+
+    def _place_of(
+        self, entry: Entry, record: Record | None, template: Template | None, *, overtakes: bool
+    ) -> SharedNumber | None:
+        if self.epochs is None or entry.is_beside:
+            return None
+        self.opening = None
         epoch, delivered = self.epochs.epoch, self.epochs.delivered
         position = self.epochs.deliver(entry.position)
         if position is None:
             return None
-        before: list[tuple[int, Template]] = []
+        before: list[tuple[int, Template | EncodedFrame]] = []
         if (epoch, delivered) != (position.epoch, position.number - 1):
             before = [one for one in self.templates.of(position.epoch) if one[0] < position.number]
-        return SharedNumber(*position, record, template, tuple(before))
+        is_bulk = None if overtakes and not entry.is_bulk else entry.is_bulk
+        return SharedNumber(*position, record, template, tuple(before), is_bulk=is_bulk)
 
     def _record_of(self, entry: Entry) -> Record:
         if entry.position is None:
@@ -384,6 +548,11 @@ class FollowedStream:
         self._numbers[origin] = number
         if len(self._numbers) > REMEMBERED_ORIGINS:
             del self._numbers[next(iter(self._numbers))]
+
+
+def _overtakes(encoded: EncodedFrame) -> bool:
+    """Return whether a message may arrive before others with lower numbers, and says nothing of the class."""
+    return bool(encoded.flags & Flag.PRIORITY) or encoded.type is MessageType.ANOMALY_ALERT
 
 
 def _template_in(frame: bytes) -> tuple[MessageType | None, int]:

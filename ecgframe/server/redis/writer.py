@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ...errors import PermissionDenied
 from ..logs import logger
 from .commands import Commands
 from .outbox import BATCH_MESSAGES, Message, Outbox
-from .positions import NOTHING, Position
+from .positions import NOTHING, Known, Position, Refusal
 from .stream import FollowedStream, FollowedStreams
 
 
@@ -24,6 +25,7 @@ class Writer:
     Attributes:
         lost: messages that other servers will not get.
         restamped: messages that have another timestamp on other servers than on this one.
+        denied: messages of publishers that Redis did not take, because another connection has opened the stream since.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Writer:
         self._losing = False
         self.lost = 0
         self.restamped = 0
+        self.denied = 0
 
     @property
     def is_nearly_done(self) -> bool:
@@ -71,7 +74,7 @@ class Writer:
         dropped = self._outbox.shrink(asyncio.get_running_loop().time())
         for message in dropped:
             followed = self._streams.get(message.stream)
-            if followed is not None and followed.epochs is not None:
+            if followed is not None and followed.epochs is not None and message.own is None:
                 followed.epochs.own_was_read(message.number)
         lost = len(dropped)
         if lost and not self._losing:
@@ -108,24 +111,28 @@ class Writer:
             (followed, followed.epochs)
             for followed in self._streams
             if followed.epochs is not None
-            and (followed.epochs.must_tell or (everything and followed.epochs.known != NOTHING))
+            and (followed.epochs.must_tell or (everything and followed.known.position != NOTHING))
         ]
-        answers = await commands.all_numbers([(followed.name, epochs.known) for followed, epochs in asked])
-        for (followed, epochs), answer in zip(asked, answers, strict=True):
+        answers = await commands.all_numbers([(followed.name, followed.known) for followed, _ in asked])
+        for (followed, _), answer in zip(asked, answers, strict=True):
             if answer is None:
                 self._complain(followed)
             else:
-                epochs.tell(answer)
+                followed.tell(answer)
 
     async def _write_some(self, commands: Commands) -> None:
         batch = self._outbox.batch()
         known = [self._known_of(message) for message in batch]
         answers = await commands.write(batch, [self._time_to_ask_for(message) for message in batch], known)
-        stale = next((at for at, answer in enumerate(answers) if answer is not None and answer.is_stale), len(batch))
+        is_stale = [answer is not None and answer.refusal is Refusal.STALE for answer in answers]
+        stale = is_stale.index(True) if True in is_stale else len(batch)
         self._outbox.confirm(batch[:stale], asyncio.get_running_loop().time())
         for message, written in zip(batch[:stale], answers, strict=False):
             if written is None:
                 self._keep_here(message)
+                continue
+            if written.refusal is not None:
+                self._drop_refused(message, written.refusal)
                 continue
             if written.position is not None:
                 self._note_position(message, written.position)
@@ -138,23 +145,38 @@ class Writer:
                 self._drop(template)
         self._after_writing(not all(message.delivery.done() for message in batch))
 
-    def _known_of(self, message: Message) -> Position:
+    def _known_of(self, message: Message) -> Known:
+        if message.own is not None:
+            return Known(Position(message.own.epoch, message.own.number), message.own.token, message.own.state)
         followed = self._streams.get(message.stream)
-        return NOTHING if followed is None or followed.epochs is None else followed.epochs.known
+        return Known() if followed is None else followed.known
 
     def _note_position(self, message: Message, position: Position) -> None:
         message.position = position
         followed = self._streams.get(message.stream)
-        if followed is not None and followed.epochs is not None:
+        if followed is not None and followed.epochs is not None and message.own is None and position.number:
             followed.epochs.tell(position)
 
-    def _drop(self, template: Message) -> None:
-        followed = self._streams.get(template.stream)
+    def _drop(self, message: Message, error: Exception | None = None) -> None:
+        followed = self._streams.get(message.stream)
         if followed is not None:
-            followed.pending.pop(template.number, None)
+            followed.pending.pop(message.number, None)
             self._streams.drop_if_left(followed)
-        if not template.delivery.done():
-            template.delivery.set_result(0)
+        if message.delivery.done():
+            return
+        if error is None:
+            message.delivery.set_result(0)
+        else:
+            message.delivery.set_exception(error)
+
+    def _drop_refused(self, message: Message, refusal: Refusal) -> None:
+        """Drop a message that was not written. Whoever publishes it is told, unless it was delivered here already."""
+        if refusal is Refusal.DENIED:
+            if message.delivery.done():
+                self.denied += 1
+            self._drop(message, PermissionDenied("another connection has opened the stream since"))
+        else:
+            self._drop(message, ValueError("the stream is of the other class: the first message of an epoch decides"))
 
     def _time_to_ask_for(self, message: Message) -> int:
         followed = self._streams.get(message.stream)
@@ -163,7 +185,7 @@ class Writer:
         return max(message.time, followed.next_time)
 
     def _keep_here(self, message: Message) -> None:
-        self.lost += message.encoded is not None
+        self.lost += message.is_counted
         followed = self._streams.get(message.stream)
         if followed is not None:
             self._complain(followed)
