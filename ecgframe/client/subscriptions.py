@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from ..session import SealedStreams
+    from ..signing import Attested, Unattested
     from .connection import Connection
     from .cursor import Gap
 
@@ -67,6 +68,7 @@ class Subscriptions:
         since: int | datetime | None,
         capacity: int,
         on_gap: Callable[[Gap], object] | None,
+        on_attestation: Callable[[Attested | Unattested], object] | None = None,
         sealed: bool = False,
         stale_after: float = STALE_AFTER,
     ) -> Subscription:
@@ -80,7 +82,9 @@ class Subscriptions:
                 raise ValueError(f"there is a subscription of {stream!r} already: share it, or unsubscribe first")
             self._leave_stream(stream)
         self._sealed.begin(stream, is_required=sealed, stale_after=stale_after)
-        subscription = Subscription(self, stream, since=since, capacity=capacity, on_gap=on_gap)
+        subscription = Subscription(
+            self, stream, since=since, capacity=capacity, on_gap=on_gap, on_attestation=on_attestation
+        )
         self._subscriptions[stream] = weakref.ref(subscription, self._when_forgotten(subscription.number, stream))
         if self._connection:
             self._ask(subscription, self._connection)
