@@ -358,7 +358,7 @@ class Check(IntEnum):
     FRAGMENT = 13
     """A fragment continues its message in order, and the message is within the limit of the receiver."""
     SIGNATURE = 14
-    """The payload is not signed: receivers do not verify signatures yet."""
+    """A signature or an attestation is right, and there where it is required."""
 
 
 LAST_FATAL_CHECK: Final = int(Check.FLAGS)

@@ -1,8 +1,7 @@
 """Signatures of messages and of streams with Ed25519. Specification: ``docs/protocol.md``, "Signatures".
 
 A signed payload has a trailer with the signature of its digest. All other messages of a stream are attested: once a
-second, a STREAM_ATTESTATION signs their digests; sessions do not make or verify attestations yet. It needs the extra
-``seal``.
+second, a STREAM_ATTESTATION signs their digests. It needs the extra ``seal``.
 """
 
 from __future__ import annotations
@@ -290,11 +289,15 @@ class Attester:
         """
         if type not in _TYPES or type == MessageType.STREAM_ATTESTATION:
             raise ValueError(f"a message of type 0x{type:02x} is not attested")
+        self.add_digest(digest(self.stream, type, form, payload))
+
+    def add_digest(self, hashed: bytes) -> None:
+        """Add a message by its digest. Raises as ``add``."""
         if len(self._waiting) >= MAX_DIGESTS:
             raise ValueError(f"{MAX_DIGESTS} digests are waiting for an attestation")
         if self._is_over:
             raise ValueError("the last attestation of this epoch was made")
-        self._waiting.append(digest(self.stream, type, form, payload))
+        self._waiting.append(hashed)
 
     def attest(self, *, last: bool = False) -> bytes | None:
         """Make the payload of the next STREAM_ATTESTATION, packed.
@@ -616,6 +619,11 @@ class AttestationBook:
         ]
         late = self._expire(now)
         return events if late is None else [*events, late]
+
+    def wait_anew(self, now: float) -> None:
+        """Let each message wait as if it had come now, as after a connection was lost."""
+        for number, (digest, arrivals, _) in self._waiting.items():
+            self._waiting[number] = (digest, arrivals, now)
 
     def expire(self, now: float) -> Unattested | None:
         """Return what is unattested now. To be called from time to time."""

@@ -15,6 +15,7 @@ from ..libraries import library
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Flag, MessageType
 from ..session import (
     Acknowledged,
+    AttestationTaken,
     ErrorReceived,
     Event,
     FrameRefused,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from ..errors import ProtocolError
     from ..seal import Keyring
+    from ..signing import Attested, Unattested
     from .access import Asked
     from .connection import Connection
     from .cursor import Gap
@@ -109,7 +111,7 @@ def connect(
             stream with such a key is accepted only sealed. Without it, keys of the server are used.
         signers: public Ed25519 keys, 32 bytes each, whose signatures are verified: then ``Message.signature`` is
             "valid", or "unknown signer" for those of others. ``Settings.require_signature`` refuses messages that none
-            of them has signed.
+            of them has signed. Other messages are attested once a second, see ``Client.subscribe``.
         websockets_options: options of ``websockets.asyncio.client.connect``: ``ssl``, ``subprotocols``,
             ``open_timeout``, ``close_timeout``, ``proxy``, ``reconnect_delays``, ... Not
             ``compression``, as payloads are compressed already. ``ping_interval`` is None by default: the protocol has
@@ -232,6 +234,7 @@ class Client:
         *,
         capacity: int = WAITING,
         on_gap: Callable[[Gap], object] | None = None,
+        on_attestation: Callable[[Attested | Unattested], object] | None = None,
         sealed: bool = False,
         stale_after: float = STALE_AFTER,
         catch_up: float | None = None,
@@ -257,6 +260,10 @@ class Client:
             capacity: number of messages that may wait before the client stops reading.
             on_gap: called with each ``Gap`` when the iterator reaches it. Its exceptions go to the event loop's
                 exception handler, and the iterator goes on.
+            on_attestation: called with each ``signing.Attested`` and ``signing.Unattested``, if the client has
+                ``signers``: a message arrives at once, and its attestation within about a second. What no attestation
+                has named after 10 seconds, or after two later ones, is unattested: its signer may not have made it. The
+                numbers are ``Message.sequence``. Its exceptions go where those of ``on_gap`` go.
             sealed: whether to accept the stream only sealed. Without it, a stream is accepted in plain until a key of
                 it is known, so whoever controls the connection could remove the sealing.
             stale_after: age in seconds from which on a message of a sealed stream has ``Message.stale``, by the clock
@@ -289,6 +296,7 @@ class Client:
             since=_since(since),
             capacity=_checked_capacity(capacity),
             on_gap=on_gap,
+            on_attestation=on_attestation,
             sealed=sealed,
             stale_after=stale_after,
             catch_up=catch_up,
@@ -496,7 +504,8 @@ class Client:
 
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
         (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
-        sealed frames that were opened, and those that were not, by the reason.
+        sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts the messages
+        that signers have attested or not, and the attestations that were refused, are of signers not known, or are missing.
         """
         counters = self._reconnecting.counters
         return {
@@ -516,6 +525,7 @@ class Client:
             "resent": counters.resent,
             "undelivered": counters.undelivered,
             "sealed": dict(counters.sealed),
+            "attestations": dict(counters.attestations),
             "unclaimed": self._subscriptions.unclaimed,
             "publishers": {publisher.stream: publisher.stats() for publisher in self._publishers.values()},
             "subscriptions": {subscription.stream: subscription.stats() for subscription in self._subscriptions},
@@ -580,6 +590,10 @@ class Client:
         log.info("a frame of %s is sealed with the unknown key %d", event.stream or "a stream", event.key_id)
         self._subscriptions.key_missing(event.stream, connection)
 
+    def _on_attestation(self, connection: Connection, event: AttestationTaken) -> None:
+        if (subscription := self._subscriptions.find(event.stream)) is not None:
+            subscription.vouched(event.found)
+
     def _on_unopened(self, connection: Connection, event: FramesUnopened) -> None:
         log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, event.stream or "a stream")
         self._subscriptions.unopened(event)
@@ -617,6 +631,7 @@ _EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = 
     FrameRefused: Client._on_refused,
     Numbered: Client._on_numbered,
     KeyMissing: Client._on_key_missing,
+    AttestationTaken: Client._on_attestation,
     FramesUnopened: Client._on_unopened,
     RoundTrip: Client._on_round_trip,
     Acknowledged: Client._on_acknowledged,

@@ -7,7 +7,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..foreign_text import gated_logger
 from ..protocol import Form
+from ..signing import Unattested
 from .callbacks import call_safely
 from .cursor import Gap, StreamCursor
 from .message_queue import MessageQueue, QueuedItem
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..codec import Message
+    from ..signing import Attested
     from .connection import Connection
     from .message_queue import Owner
+
+log = gated_logger("ecgframe.client")
 
 KEPT_GAPS: Final = 1000
 """Number of gaps that a subscription remembers; all are counted."""
@@ -56,6 +61,8 @@ class Subscription(MessageQueue):
             slow.
         duplicates: number of messages that arrived again and were not returned twice.
         catch_up: age in seconds of the oldest messages that it gets after an interruption; None for all.
+        attested: number of messages that known signers have attested; templates are counted, too.
+        unattested: number of messages that none of them attested in time.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Subscription(MessageQueue):
         capacity: int,
         on_gap: Callable[[Gap], object] | None,
         catch_up: float | None = None,
+        on_attestation: Callable[[Attested | Unattested], object] | None = None,
     ) -> None:
         super().__init__(owner, capacity)
         self.catch_up = catch_up
@@ -78,7 +86,11 @@ class Subscription(MessageQueue):
         self.duplicates = 0
         self.cursor = StreamCursor(stream, since)
         self.numbers = NumberedCursor(stream, self.cursor)
+        self.attested = 0
+        self.unattested = 0
+        self._is_attested = True
         self._on_gap = on_gap
+        self._on_attestation = on_attestation
         self._answered = asyncio.Event()
         self._clock_offset = 0
         """The server's clock minus ``steady_now()``, in microseconds; used where messages have no timestamps."""
@@ -112,6 +124,8 @@ class Subscription(MessageQueue):
             "gaps": self.gap_count,
             "dropped": self.dropped,
             "duplicates": self.duplicates,
+            "attested": self.attested,
+            "unattested": self.unattested,
         }
 
     # --- the client's side ---
@@ -142,6 +156,23 @@ class Subscription(MessageQueue):
     def refused(self, epoch: int, number: int) -> None:
         """Process a message of this stream that was refused."""
         self._put_gaps(self.numbers.refused(epoch, number))
+
+    def vouched(self, found: Attested | Unattested) -> None:
+        """Note that messages were attested, or were not in time. A change is logged."""
+        if isinstance(found, Unattested):
+            self.unattested += len(found.numbers)
+            if self._is_attested:
+                log.warning("%r: no known signer has attested %d messages in time", self.stream, len(found.numbers))
+            self._is_attested = False
+        else:
+            self.attested += len(found.numbers)
+            if found.missing:
+                log.warning("%r: %d attestations are missing", self.stream, found.missing)
+            if not self._is_attested:
+                log.info("%r: messages are attested again, by %s", self.stream, found.signer.hex())
+            self._is_attested = True
+        if self._on_attestation:
+            call_safely(self._on_attestation, found)
 
     def changed(self, epoch: int, next: int, timestamp: int, ended: int | None = None) -> None:
         """Note an answer without a request. See ``NumberedCursor.changed``."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from ..session import SealedStreams
+    from ..signing import Attested, Unattested
     from .connection import Connection
     from .cursor import Gap
 
@@ -68,6 +69,7 @@ class Subscriptions:
         since: int | datetime | None,
         capacity: int,
         on_gap: Callable[[Gap], object] | None,
+        on_attestation: Callable[[Attested | Unattested], object] | None = None,
         sealed: bool = False,
         stale_after: float = STALE_AFTER,
         catch_up: float | None = None,
@@ -83,7 +85,13 @@ class Subscriptions:
             self._leave_stream(stream)
         self._sealed.begin(stream, is_required=sealed, stale_after=stale_after)
         subscription = Subscription(
-            self, stream, since=since, capacity=capacity, on_gap=on_gap, catch_up=catch_up
+            self,
+            stream,
+            since=since,
+            capacity=capacity,
+            on_gap=on_gap,
+            catch_up=catch_up,
+            on_attestation=on_attestation,
         )
         self._subscriptions[stream] = weakref.ref(subscription, self._when_forgotten(subscription.number, stream))
         if self._connection:

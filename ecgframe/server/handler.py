@@ -28,6 +28,7 @@ from ..session import (
     encode_frame,
     prepare_outgoing,
 )
+from .attesting import Attesting
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
@@ -112,7 +113,9 @@ class WebSocketBinaryHandler:
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
         sealing: the keys of sealed streams, and how to use them. Without it, this server seals no stream.
-        signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them.
+        signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them, and attests
+            all other messages once a second. With a backplane that joins servers, nothing is attested. Streams that
+            clients open are theirs to attest.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
@@ -167,6 +170,7 @@ class WebSocketBinaryHandler:
                 "can read that; until then, leave version 4 out of Settings.versions"
             )
         self._numbered = _numbered(self._backplane) if speaks_numbers else None
+        self._attests = signer is not None and speaks_numbers and isinstance(self._backplane, LocalBackplane)
         self._streams = Streams(
             self.limits,
             self._backplane,
@@ -177,7 +181,9 @@ class WebSocketBinaryHandler:
             self.settings,
             self._numbered,
             self._seals,
+            signer if self._attests else None,
         )
+        self._attesting = Attesting(self._streams.__iter__, self._wall_clock_us)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
         self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)
@@ -231,6 +237,7 @@ class WebSocketBinaryHandler:
         self._yielded_at = 0.0
         self._files = LimitWatch()
         self._rotation: asyncio.Task[None] | None = None
+        self._attestations: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -328,7 +335,7 @@ class WebSocketBinaryHandler:
             data = {**data, "stream": stream}
         if self._seals is not None:
             data = self._seals.prepared(stream, _type(message_type), data)
-        if self._signer is not None and _type(message_type) in SIGNED_TYPES:
+        if self._signer is not None and (self._attests or _type(message_type) in SIGNED_TYPES):
             check_timestamp(message_type, data)
         await self._open()
         with self._streams.hold(stream) as entry:
@@ -518,6 +525,7 @@ class WebSocketBinaryHandler:
         """Numbers for an operator: counts since the handler was created, and current values."""
         counted = self._stats.stats([connection.session for connection in self._connections.values()])
         counted["sealing"]["sealed"] = 0 if self._seals is None else self._seals.sealed
+        counted["sealing"]["attestations"] = self._attesting.made
         return {
             **counted,
             "inboxes": {"bytes": self._shared.inboxes.used},
@@ -535,6 +543,8 @@ class WebSocketBinaryHandler:
             code: close code.
             reason: at most 123 bytes in UTF-8.
         """
+        if self._is_open and not self._is_closed and self._attests:
+            self._attesting.finish()  # while viewers can still get it
         self._is_closed = True
         for connection in list(self._connections.values()):
             connection.end(code, reason)
@@ -546,9 +556,10 @@ class WebSocketBinaryHandler:
             self._is_open = False
             self._files.stop()
             self._audit.stop()
-            if self._rotation is not None:
-                self._rotation.cancel()
-                await asyncio.wait({self._rotation})
+            for task in (self._rotation, self._attestations):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
             self._streams.close()
             await self._backplane.close()
 
@@ -635,6 +646,8 @@ class WebSocketBinaryHandler:
         self._audit.start()
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._rights, self._connections).run())
+        if self._attests:
+            self._attestations = asyncio.create_task(self._attesting.run())
         self._is_open = True
 
     async def _wait_all_closed(self, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from ..protocol import MessageType
+from ..protocol import DATA_TYPES
 from .publication import Publication
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ class Ring:
         publication.kept = True
         self.end += 1
         self._publications.append(publication)
-        if publication.type is MessageType.STREAM_TEMPLATE:
+        if publication.type not in DATA_TYPES:
             self._templates.append(publication.number)
         self._grow(publication.nbytes)
 
     def templates_within(self, first: int, end: int) -> int:
-        """Count the templates among the publications from the number ``first`` to the one before ``end``."""
+        """Count what only viewers of version 4 get, from the number ``first`` to the one before ``end``."""
         numbers = list(self._templates)
         return bisect_left(numbers, end) - bisect_left(numbers, first)
 
@@ -198,7 +198,7 @@ class Ring:
     def _drop(self) -> None:
         dropped = self._publications.popleft()
         dropped.kept = False
-        if dropped.type is not MessageType.STREAM_TEMPLATE:
+        if dropped.type in DATA_TYPES:
             self.raise_floor(dropped.timestamp)
         self._grow(-dropped.nbytes)
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count, islice
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import ProtocolError
 from ..exact import ExactSamples
@@ -19,8 +19,12 @@ from ..protocol import LARGEST_SEQUENCE, TEMPLATES_IN_FORCE, Form, MessageType
 from ..session import Binding, Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts, Record, RecordWriter, Wanted
+from .attesting import StreamAttester
 from .opening import Opening
 from .publisher import Publisher
+
+if TYPE_CHECKING:
+    from ..signing import SigningKey
 
 ALL_TEMPLATES: Final = 64 * 1024 * 1024
 """Bytes of memory that the templates of all streams of a server may take; beyond, messages travel as MessagePack."""
@@ -220,8 +224,10 @@ class Numbering:
         id: of the stream in its first epoch.
         limit: shared by all streams.
         draw_id: returns an id that no other stream or epoch of this server has.
+        signer: attests the messages of this server's epochs; None to attest none.
 
     Attributes:
+        attester: what the next attestation signs; None if there is no signer.
         next_is_bulk: the class of the message that the server publishes next; None if it never did.
         makes_records: whether records are made: a viewer has been there that reads them.
         present: the epoch of new messages.
@@ -231,7 +237,14 @@ class Numbering:
         writer: the templates of the records that this server makes in the present epoch.
     """
 
-    def __init__(self, name: str, id: int, limit: TemplatesLimit, draw_id: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        id: int,
+        limit: TemplatesLimit,
+        draw_id: Callable[[], int] | None = None,
+        signer: SigningKey | None = None,
+    ) -> None:
         self.next_is_bulk: bool | None = None
         self.makes_records = False
         self.is_shared = False
@@ -243,6 +256,7 @@ class Numbering:
         self._draw_id = draw_id or count(id + 1).__next__
         self._exact: ExactSamples | None = None
         self._made_at: deque[float] = deque()
+        self.attester = None if signer is None else StreamAttester(signer, name, self.present.epoch)
         self.writer = self._new_writer()
 
     @property
@@ -317,6 +331,8 @@ class Numbering:
     def _begin(self, epoch: Epoch) -> None:
         self._earlier.append(self.present)
         self.present = epoch
+        if self.attester is not None and epoch.publisher is None:
+            self.attester.begin(epoch.epoch)
         self.writer = self._new_writer()
 
     def forget_before(self, id: int) -> None:

@@ -108,6 +108,7 @@ def _sealing(stats: Stats) -> Iterator[Metric]:
     sealing = stats["sealing"]
     yield _counter("frames_sealed", "Frames that this server has sealed, one for each encoding.", sealing["sealed"])
     yield _counter("keys_handed_out", "Keys of sealed streams that viewers were sent.", sealing["keys_handed_out"])
+    yield _counter("attestations", "Attestations that this server has made.", sealing["attestations"])
     yield _counter("sealed_frames_passed", "Frames sealed by publishers that came here.", sealing["passed"])
 
 

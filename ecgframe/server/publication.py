@@ -22,7 +22,7 @@ from ..session import Encoding, Loss, Outgoing, Settings, StreamPosition, encode
 from ..session.outgoing import Tier, encoding_for
 from ..session.record_writer import Record
 from ..session.settings import EVERYTHING
-from ..signing import SigningKey
+from ..signing import SigningKey, digest
 
 CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
@@ -66,6 +66,7 @@ class Publication:
         record: the message as a record, for those of them that read it; None if it travels as MessagePack.
         is_large: whether encoding it in another encoding may hold up the event loop; ``takes_long`` gives the answer.
         kept: whether a ring holds it.
+        is_attested: whether it is attested later, so that all viewers which can verify that get the same payload.
         signer: signs it for viewers of version 4 that agreed on ``signing``; None to sign nothing.
 
     Raises:
@@ -80,6 +81,7 @@ class Publication:
         "_settings",
         "arrived",
         "flags",
+        "is_attested",
         "is_large",
         "kept",
         "nbytes",
@@ -112,6 +114,7 @@ class Publication:
         self.record: Record | None = None
         self.arrived = 0.0
         self.kept = False
+        self.is_attested = False
         self.signer: SigningKey | None = None
         self._settings = settings
         self._encoded = encoded
@@ -234,19 +237,34 @@ class Publication:
 
     def _signed(self, encoding: Encoding, signer: SigningKey) -> EncodedFrame:
         """The frame with a signature. Signed messages are small, and not deflated."""
-        position = self.position_for(encoding)
+        plain, payload = self._to_sign(encoding.flags)
+        name = self.stream or "" if plain.stream_id else ""
+        return plain.signed(signer.trailer(name, int(self.type), plain.form or 0, payload))
+
+    def digest(self) -> bytes:
+        """Return the digest that an attestation of the message has. See ``signing.digest``.
+
+        Viewers that agreed on ``templates`` and ``ndarray-bin`` get what it is made of; others get another payload of
+        the same message.
+        """
+        name = self.stream or ""
+        if self.record is not None:
+            plain = self.record.template.without_filter(self.record.payload)
+            return digest(name, int(self.type), int(Form.RECORD), plain)
+        return digest(name, int(self.type), 0, self._to_sign(self.flags)[1])
+
+    def _to_sign(self, flags: int) -> tuple[EncodedFrame, bytes]:
+        """The frame of which a signature or an attestation is made, and its payload."""
         plain = encode_frame(
-            SIGNED_AS._replace(flags=encoding.flags),
+            SIGNED_AS._replace(flags=flags),
             self.type,
             self.data,
             timestamp=self.timestamp,
             settings=self._settings,
             flags=self.flags & ~_SIGNED,
-            position=position,
+            position=self.position_for(SIGNED_AS._replace(flags=flags)),
         )
-        payload = plain.frame[len(plain.frame) - plain.nbytes :]
-        name = "" if position is None or not position.id else self.stream or ""
-        return plain.signed(signer.trailer(name, int(self.type), plain.form or 0, payload))
+        return plain, plain.frame[len(plain.frame) - plain.nbytes :]
 
     def _encode_record(self, encoding: Encoding, record: Record) -> Outgoing:
         payload = record.payload
@@ -298,7 +316,7 @@ def _without_record(encoding: Encoding, flags: int, is_deflated: bool) -> Encodi
 
 
 class TemplatePublication(Publication):
-    """A template in the ring of its stream, for viewers of version 4; no other viewer is sent it.
+    """A template or an attestation in the ring of its stream, for viewers of version 4; no other viewer is sent it.
 
     Args:
         stream: name of the stream.
@@ -312,7 +330,7 @@ class TemplatePublication(Publication):
     def __init__(self, stream: str, timestamp: int, outgoing: Outgoing, position: StreamPosition) -> None:
         self.stream = stream
         self.timestamp = timestamp
-        self.type = MessageType.STREAM_TEMPLATE
+        self.type = outgoing.type
         self.flags = 0
         self.urgent = self.is_large = False
         self.nbytes = outgoing.nbytes

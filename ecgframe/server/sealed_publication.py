@@ -117,7 +117,7 @@ class SealedPublication(Publication):
             if encoding.version == 3:
                 return canonical
             place = self.position_for(encoding) or StreamPosition(0, 0)
-            if not place.form:
+            if not (place.form or self.is_attested):  # arrays are padded otherwise in version 4
                 return canonical.in_version_4(place.id, place.number)
         return encode_frame(
             encoding,

@@ -96,7 +96,12 @@ class ServerStats:
             "sizes": {"sent": self.sent_sizes.snapshot(), "received": self.received_sizes.snapshot()},
             "compression": {"sent": {"frames": self.deflated, "before": self.before, "after": self.after}},
             "encoded": self.encoded,
-            "sealing": {"sealed": 0, "passed": counters.sealed["passed"], "keys_handed_out": self.keys_handed_out},
+            "sealing": {
+                "sealed": 0,
+                "passed": counters.sealed["passed"],
+                "keys_handed_out": self.keys_handed_out,
+                "attestations": 0,
+            },
             "errors": {"sent": _coded(counters.refused + self.errors), "received": _coded(counters.errors)},
             "latency": {"receive": self.receive_seconds.snapshot(), "publish": self.publish_seconds.snapshot()},
             "queues": _queues(sessions),

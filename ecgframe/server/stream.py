@@ -14,6 +14,7 @@ from ..protocol import ErrorCode, Form, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from ..session.record_writer import Record, Wanted
+from .attesting import StreamAttester, attestation_frame
 from .backplane import SharedNumber
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
@@ -468,17 +469,23 @@ class Stream:
             if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:
                 return  # the numbers are the publisher's
             self._begin_opened(None)
+        attester = numbering.attester
+        if attester is not None and attester.is_full:
+            self.attest(publication.timestamp - 1, now)
         record: Record | None = None
         if numbering.makes_records and publication.may_be_record:
             if source is None:
                 source = Source(publication.data, is_exact=False)
             limit = self._settings.max_payload
             seal = publication.seal if isinstance(publication, SealedPublication) else None
-            numbering.writer.binds, numbering.writer.filters = seal is not None, seal is None or seal.compress
+            numbering.writer.binds = seal is not None or numbering.attester is not None
+            numbering.writer.filters = seal is None or seal.compress
             record, template = numbering.record_of(source.data, now, exact=source.is_exact, max_payload=limit)
             if template is not None and not self._publish_template(template, publication.timestamp - 1, numbering, now):
                 record = None
         publication.set_position(numbering.take(), record)
+        if attester is not None and publication.signer is None:
+            attester.note(publication)
 
     def _handed_on(self, publication: Publication, source: Source) -> Record | None:
         """The record of the stream's publisher, if its template is in force: viewers to come know no others."""
@@ -495,6 +502,33 @@ class Stream:
             return None
         return None if numbering.present.in_force(template_number(record)) is None else record
 
+    @property
+    def attester(self) -> StreamAttester | None:
+        """What the next attestation of this server signs; None if there is no signer."""
+        return None if self.numbering is None else self.numbering.attester
+
+    def attest(self, timestamp: int, now: float, *, last: bool = False) -> int:
+        """Attest the messages that this server has published since the attestation before.
+
+        Args:
+            timestamp: of the attestation, in microseconds since 1970.
+            now: in seconds of the loop's clock.
+            last: whether nothing more is published in this epoch.
+
+        Returns:
+            The number of attestations: 0 or 1.
+        """
+        numbering = self.numbering
+        if numbering is None or numbering.attester is None or numbering.publisher is not None:
+            return 0
+        payload = numbering.attester.attest(last=last)
+        if payload is None:
+            return 0
+        position = numbering.take()
+        outgoing = attestation_frame(payload, timestamp, position, self.name)
+        self._deliver(self._template_publication(timestamp, outgoing, position), now)
+        return 1
+
     def _begin_opened(self, publisher: Publisher | None) -> None:
         """Begin another epoch of the numbers, and tell the viewers of version 4: those that catch up, in their turn.
 
@@ -503,7 +537,9 @@ class Stream:
         """
         numbering = self.numbering
         assert numbering is not None
-        if numbering.publisher is not None:
+        if numbering.publisher is None:
+            self.attest(self.ring.latest + 1, asyncio.get_running_loop().time(), last=True)
+        else:
             self._note_ended(self.name, numbering.epoch)
         numbering.begin_opened(publisher)
         self._tell_all(numbering)
@@ -593,6 +629,8 @@ class Stream:
         if outgoing is None:
             return False
         position = numbering.present.position(numbering.next - 1)
+        if numbering.attester is not None:
+            numbering.attester.note_template(self.name, template.payload)
         self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.write_with(template, outgoing, oldest, now)
         return True

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import InvalidDataFormat, PermissionDenied, RateLimitExceeded
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
@@ -24,6 +24,9 @@ from .publisher import Novelties
 from .sealing import Seals
 from .stream import Stream
 from .tasks import begin
+
+if TYPE_CHECKING:
+    from ..signing import SigningKey
 
 FLOORS: Final = 4096
 """Forgotten streams whose ``Ring.floor`` and numbers are still remembered, for viewers that resume."""
@@ -63,6 +66,7 @@ class Streams:
         settings: those of the sessions. If they speak version 4, the messages of streams are numbered.
         numbered: the backplane, if the numbers come from there.
         seals: those of the handler; None if it seals no streams.
+        signer: attests what is published; None to attest nothing.
     """
 
     def __init__(
@@ -76,7 +80,9 @@ class Streams:
         settings: Settings,
         numbered: NumberedBackplane | None = None,
         seals: Seals | None = None,
+        signer: SigningKey | None = None,
     ) -> None:
+        self._signer = signer
         self._settings = settings
         self._seals = seals
         self._is_numbered = settings.latest_version >= 4
@@ -99,6 +105,10 @@ class Streams:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        """Iterate over the streams in memory."""
+        return iter(self._streams.values())
 
     def __contains__(self, name: object) -> bool:
         return name in self._streams
@@ -216,7 +226,9 @@ class Streams:
         if not self._is_numbered:
             return None
         draw_id = self._ids.__next__
-        return self._numberings.pop(name, None) or Numbering(name, draw_id(), self._templates_limit, draw_id)
+        return self._numberings.pop(name, None) or Numbering(
+            name, draw_id(), self._templates_limit, draw_id, self._signer
+        )
 
     def open(self, stream: Stream, epoch: int, owner: object, now: float) -> int:
         """Open a stream for a publisher, or let it go on in its epoch.

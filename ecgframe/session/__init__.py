@@ -6,6 +6,7 @@ from .counters import Counters
 from .decoding import Decoding
 from .events import (
     Acknowledged,
+    AttestationTaken,
     ErrorReceived,
     Event,
     FrameRefused,
@@ -46,6 +47,7 @@ from .timestamps import microseconds, seconds
 
 __all__ = [
     "Acknowledged",
+    "AttestationTaken",
     "Binding",
     "BudgetExceeded",
     "ClientSession",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import AuthenticationFailed, InvalidDataFormat, PermissionDenied, ProtocolError
 from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, MessageType
 from ..seal import NotOpened
-from ..signing import Signature
+from ..signing import Attested, Signature
 from .decoding import decode_items
-from .events import Event, FramesUnopened, KeyMissing, SubscriptionAnswered
+from .events import AttestationTaken, Event, FramesUnopened, KeyMissing, SubscriptionAnswered
 from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import Message
+    from ..signing import Unattested
     from .frame_reader import StreamOf
     from .meter import Decoded
     from .session import Verdict
@@ -86,6 +87,8 @@ class ClientSession(Session):
     def start(self, now: float) -> None:
         """Begin: the connection is open, and the client waits for the server's offer."""
         super().start(now)
+        for _, attestations in self._sealed_streams.attested_streams():
+            attestations.resume(now)
         self._give_up_waiting_at = now + self.settings.negotiation_timeout
 
     def deadline(self) -> float | None:
@@ -93,6 +96,9 @@ class ClientSession(Session):
         deadline = super().deadline()
         if deadline is not None and (held := self._held.deadline()) is not None:
             deadline = min(deadline, held)
+        if deadline is not None and self._sealed_streams.verifier is not None:
+            waiting = [attestations.deadline for _, attestations in self._sealed_streams.attested_streams()]
+            deadline = min([deadline, *waiting])
         return deadline if deadline is None or self.established else min(deadline, self._give_up_waiting_at)
 
     def tick(self, now: float) -> list[Event]:
@@ -107,6 +113,8 @@ class ClientSession(Session):
             self._assume(min(old), events)
         if (held := self._held.deadline()) is not None and now >= held and not self.closing:
             self._try_held(now, events)
+        if self._sealed_streams.verifier is not None:
+            self._look_for_unattested(now, events)
         return events + super().tick(now)
 
     # --- sealed frames ---
@@ -226,6 +234,42 @@ class ClientSession(Session):
         if self._sealed is not None:
             self._sealed.is_agreed = Capability.ENCRYPTION in usable(capabilities, version)
         super()._establish(version, capabilities, events)
+
+    # --- attestations ---
+
+    def _accept(self, message: Message, item: Decoded, now: float, events: list[Event]) -> None:
+        """Accept a message, verify an attestation, and note what the next one has to name."""
+        found: list[Attested | Unattested] = []
+        attestations = None if item.stream is None else self._sealed_streams.attestations_of(item.stream.name)
+        if attestations is not None and message.type is MessageType.STREAM_ATTESTATION and item.packed is not None:
+            assert item.stream is not None
+            try:
+                found = attestations.attest(item.stream.epoch, item.number, item.packed, now)
+            except AuthenticationFailed:
+                self.counters.attestations["refused"] += 1
+                raise
+            if not found:
+                self.counters.attestations["not known"] += 1
+        super()._accept(message, item, now, events)
+        if item.stream is None or attestations is None:
+            return
+        if item.digest is not None:
+            late = attestations.note(item.stream.epoch, item.number, item.digest, now)
+            found = [] if late is None else [late]
+        self._tell_attested(item.stream.name, found, events)
+
+    def _tell_attested(self, stream: str, found: list[Attested | Unattested], events: list[Event]) -> None:
+        for one in found:
+            kind = "attested" if isinstance(one, Attested) else "unattested"
+            self.counters.attestations[kind] += len(one.numbers)
+            if isinstance(one, Attested):
+                self.counters.attestations["missing"] += one.missing
+            events.append(AttestationTaken(stream, one))
+
+    def _look_for_unattested(self, now: float, events: list[Event]) -> None:
+        for name, attestations in self._sealed_streams.attested_streams():
+            if now >= attestations.deadline and (late := attestations.expire(now)) is not None:
+                self._tell_attested(name, [late], events)
 
     # --- streams ---
 

@@ -27,6 +27,8 @@ class Counters:
         undelivered: messages that were never acknowledged.
         over_budget: messages and frames that exceeded a budget, by resource: a field of ``RateLimit``.
         sealed: sealed frames that were received, by what became of them: "opened", or why not (``seal.NotOpened``).
+        attestations: of messages that signers vouch for once a second: "attested" and "unattested" messages;
+            attestations that were "refused", of signers "not known", or "missing".
     """
 
     sent: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # takes half the time of a Counter
@@ -43,6 +45,7 @@ class Counters:
     undelivered: int = 0
     over_budget: Counter[str] = field(default_factory=Counter)
     sealed: Counter[str] = field(default_factory=Counter)
+    attestations: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Counters) -> None:
         """Add the counts of another connection."""
@@ -60,6 +63,7 @@ class Counters:
         self.undelivered += other.undelivered
         self.over_budget.update(other.over_budget)
         self.sealed.update(other.sealed)
+        self.attestations.update(other.attestations)
 
 
 def _add(to: defaultdict[int, int], counts: Mapping[int, int]) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..errors import ProtocolError
     from ..messages import SubscriptionStatus
     from ..protocol import Capability, MessageType
+    from ..signing import Attested, Unattested
     from .frame_reader import StreamOf
 
 
@@ -177,6 +178,19 @@ class FramesUnopened:
 
 
 @dataclass(frozen=True, slots=True)
+class AttestationTaken:
+    """A signer has attested messages that were handed on before, or messages were not attested in time.
+
+    Attributes:
+        stream: name of the stream.
+        found: ``signing.Attested`` or ``signing.Unattested``, with the numbers of the messages.
+    """
+
+    stream: str
+    found: Attested | Unattested
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The peer acknowledged a message.
 
@@ -278,6 +292,7 @@ Event = (
     | SubscriptionAnswered
     | KeyMissing
     | FramesUnopened
+    | AttestationTaken
     | Acknowledged
     | Undelivered
     | ErrorReceived

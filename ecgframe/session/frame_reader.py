@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .sealed_reader import SealedReader
 
 _ENCRYPTED: Final = int(Flag.ENCRYPTED)
+_ANNOUNCING: Final = frozenset({MessageType.SUBSCRIPTION_ACK, MessageType.STREAM_TEMPLATE})
 _NAMED: Final = ("id", "epoch", "next")
 """The fields of a SUBSCRIPTION_ACK that belong together: all of them, or none."""
 
@@ -90,7 +91,7 @@ class FrameReader:
         """
         if message.version < 4:
             return None
-        if message.type is not MessageType.SUBSCRIPTION_ACK and template is None:
+        if message.type not in _ANNOUNCING:
             return None
         if self._before is None:
             self._before = self.book.state()

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 _TEMPLATE: Final = int(MessageType.STREAM_TEMPLATE)
+_ATTESTATION: Final = int(MessageType.STREAM_ATTESTATION)
+_SIGNED: Final = int(Flag.SIGNED)
 _ANSWER: Final = int(MessageType.SUBSCRIPTION_ACK)
 _SAMPLE_SIZE: Final = 8
 
@@ -49,9 +51,11 @@ class Decoded(NamedTuple):
         stream: the stream that the frame named by an id; None if it named none.
         number: of the message within it.
         fault: an error in the frames that an answer holds; the answer itself is accepted.
-        packed: payload of a template of a stream; on a server also that of a record.
+        packed: payload of a template of a stream, or of an attestation that is verified; on a server also that of a
+            record.
         opened: the payload that was opened, if the frame was sealed.
         signature: of a signed frame, if its signers are known.
+        digest: of a message of a stream that is not signed, for its attestation, if signers are known.
     """
 
     result: Message | ProtocolError
@@ -63,6 +67,7 @@ class Decoded(NamedTuple):
     packed: bytes | None = None
     opened: Opened | None = None
     signature: Signature | None = None
+    digest: bytes | None = None
 
 
 class _Keyless:
@@ -113,6 +118,8 @@ class FrameMeter:
 
     __slots__ = (
         "_account",
+        "_digest",
+        "_form",
         "_frame_memory",
         "_frame_nbytes",
         "_inflated_room",
@@ -129,6 +136,7 @@ class FrameMeter:
         "_sealed",
         "_stream_id",
         "_template",
+        "_type",
         "_unpacked_room",
         "inflated",
         "is_beyond",
@@ -153,7 +161,10 @@ class FrameMeter:
         self._reader = reader
         self._template: bytes | None = None
         self._record: memoryview | None = None
-        self._stream_id = self._number = 0
+        self._stream_id = self._number = self._form = 0
+        self._type: MessageType | None = None
+        self._digest: bytes | None = None
+        """Of the message, if it may be attested; None also while its payload is not known."""
         self._account = account
         self._measures = measures or account is not None
         self._left_at_once = at_once
@@ -186,6 +197,7 @@ class FrameMeter:
         """Return the result for the last frame, and prepare for the next one."""
         stream, number, fault = None, self._number, None
         packed = self._template if self._record is None else bytes(self._record)
+        digest, self._digest, self._type = self._digest, None, None
         self._number, self._record = 0, None
         if self._reader is not None and number:
             stream = self._reader.stream_of(self._stream_id)
@@ -195,7 +207,7 @@ class FrameMeter:
             result = self._sealed.checked(result)
         is_sealed = not isinstance(result, ProtocolError) and isinstance(result.data, SealedPayload)
         if is_sealed:
-            packed = None
+            packed = digest = None
         if self._reader is not None and not isinstance(result, ProtocolError) and not is_sealed:
             try:
                 fault = self._reader.read(result, self._template)
@@ -208,7 +220,9 @@ class FrameMeter:
             self.is_beyond = self.is_beyond or self._is_capped
             if self._is_limited:
                 result = too_much("inflated")
-        item = Decoded(result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened, signature)
+        item = Decoded(
+            result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened, signature, digest
+        )
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False
         return item
@@ -235,10 +249,22 @@ class FrameMeter:
         if self._sealed is not None and (error := self._sealed.check_plain(header)) is not None:
             raise error
         self._stream_id, self._number = header.stream_id or 0, header.sequence or 0
-        self._template = b"" if header.type == _TEMPLATE else None
+        self._template = b"" if header.type == _TEMPLATE or self._is_attestation(header) else None
+        is_attested = self._number and header.type in STREAM_TYPES and not header.bits & _SIGNED
+        self._type = header.type if is_attested and header.type != _ATTESTATION else None
+        self._form = header.form_bits
         if header.type in STREAM_TYPES:
             return room
         return min(room, MAX_ANSWER_PAYLOAD if header.type == _ANSWER else MAX_CONTROL_PAYLOAD)
+
+    def _is_attestation(self, header: Header) -> bool:
+        """Return whether a frame is an attestation that is verified: its payload is kept."""
+        return header.type == _ATTESTATION and self._sealed is not None and self._sealed.verifies
+
+    def _hash(self, payload: memoryview) -> None:
+        """Hash the payload of a message that may be attested."""
+        if self._type is not None and self._sealed is not None and self._sealed.verifies:
+            self._digest = self._sealed.digest(self._stream_id, int(self._type), self._form, payload)
 
     def _room_to_inflate(self, room: int) -> int:
         if self._inflated_room < room:
@@ -261,6 +287,8 @@ class FrameMeter:
             self._is_capped = self._is_limited = False
         if self._template is not None:
             self._template = bytes(flat.view(start, stop))
+        if self._type is not None:
+            self._hash(flat.view(start, stop))
         if self._measures:
             self._take_memory(footprint(flat, start, stop))
 
@@ -275,6 +303,8 @@ class FrameMeter:
         self._left_at_once -= samples
         if self._measures:
             self._take_memory(template.memory(count))
+        if self._type is not None:
+            self._hash(payload)
 
     def _take_memory(self, memory: int) -> None:
         self._frame_memory = memory

@@ -27,7 +27,7 @@ from ..protocol import (
     MessageType,
 )
 from ..seal import Key, NotOpened, Opened, Opener, check_stream
-from ..signing import Signature, without_trailer
+from ..signing import Signature, digest, without_trailer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -190,6 +190,22 @@ class SealedReader:
         if template is None:
             raise unknown_template(number, stream_id)
         return template.without_filter(record)
+
+    @property
+    def verifies(self) -> bool:
+        """True if signers are known."""
+        return self._streams.verifier is not None
+
+    def digest(self, stream_id: int, type: int, form: int, payload: memoryview) -> bytes | None:
+        """Return the digest of a message for its attestation; None if its stream or its template is not known."""
+        stream = self._stream_of(stream_id)
+        if stream is None or stream not in self._streams:
+            return None
+        if form & _RECORD:
+            number = template_number(payload)
+            template = None if self.templates is None else self.templates.get((stream_id, number))
+            return None if template is None else digest(stream, type, form, template.without_filter(payload))
+        return digest(stream, type, form, payload)
 
     def take_signature(self) -> Signature | None:
         """Return what is known of the signature that was cut off since the last call."""

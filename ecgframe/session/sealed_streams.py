@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from ..seal import ReplayWindow
+from .attestations import StreamAttestations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +29,13 @@ def can_open() -> bool:
 class _Subscribed:
     """A stream that is subscribed to."""
 
-    __slots__ = ("is_required", "stale_after", "window")
+    __slots__ = ("attestations", "is_required", "stale_after", "window")
 
     def __init__(self, is_required: bool, stale_after: float) -> None:
         self.is_required = is_required
         self.stale_after = stale_after
         self.window = ReplayWindow()
+        self.attestations: StreamAttestations | None = None
 
 
 class SealedStreams:
@@ -91,6 +93,20 @@ class SealedStreams:
         """Return whether plain messages of the stream are refused over every connection."""
         known = self._streams.get(stream)
         return (known is not None and known.is_required) or self.has_own_keys(stream)
+
+    def attestations_of(self, stream: str) -> StreamAttestations | None:
+        """Return the attestations of a stream; None if it is not subscribed to, or no signers are known."""
+        known = self._streams.get(stream)
+        if known is None or self.verifier is None:
+            return None
+        if known.attestations is None:
+            known.attestations = StreamAttestations(self.verifier, stream)
+        return known.attestations
+
+    def attested_streams(self) -> list[tuple[str, StreamAttestations]]:
+        """Return the streams that had messages which may be attested."""
+        found = [(name, known.attestations) for name, known in self._streams.items()]
+        return [(name, attestations) for name, attestations in found if attestations is not None]
 
     def is_stale(self, stream: str, seconds: float) -> bool:
         """Return whether a message of that time, in Unix seconds, is stale."""

@@ -130,7 +130,8 @@ def test_what_is_signed_needs_a_time():
         async with signing_handler() as handler:
             with pytest.raises(ValueError, match="timestamp"):
                 await handler.publish(STREAM, ALERT, {"kind": "x"})
-            await handler.publish(STREAM, DATA, {"signal": [1]})
+            with pytest.raises(ValueError, match="timestamp"):
+                await handler.publish(STREAM, DATA, {"signal": [1]})
 
     run(main())
 

@@ -1,0 +1,223 @@
+# ruff: noqa: SIM117 - long lists of contexts are harder to read
+"""What a server attests once a second, and viewers that verify it."""
+
+import asyncio
+import math
+import time
+
+import numpy as np
+import pytest
+from running import run
+from server.test_sealed_streams import serving, take
+from server.test_signed_streams import OTHER, SIGNER, STREAM, alert, signing_handler, verifying
+
+import ecgframe
+from ecgframe import MessageType, signing
+from ecgframe.server import Sealing, attesting
+from ecgframe.server.publication import Publication
+from ecgframe.session import attestations
+from ecgframe.session.attestations import StreamAttestations
+from ecgframe.signing import Attested, Attester, SigningKey, Unattested, Verifier, digest
+
+pytest.importorskip("cryptography")
+
+from ecgframe.seal import Key, StoredKeys
+
+DATA, FEATURE = MessageType.ECG_DATA, MessageType.FEATURE_DATA
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(attesting, "ATTESTING_SECONDS", 0.05)
+
+
+def ecg(number=0):
+    return {"signal": np.full((2, 12), number, "int16"), "sampling_rate": 500, "timestamp": time.time()}
+
+
+async def until(found, count):
+    """Wait until so many messages are vouched for, or not."""
+    while sum(len(one.numbers) for one in found) < count:
+        await asyncio.sleep(0.005)
+
+
+def test_messages_are_attested_once_a_second():
+    async def main():
+        handler, found = signing_handler(), []
+        async with serving(handler) as url, verifying(url, SIGNER) as viewer:
+            async with viewer.subscribe(STREAM, on_attestation=found.append) as subscription:
+                for number in range(5):
+                    await handler.publish(STREAM, DATA, ecg(number))
+                await handler.publish(STREAM, FEATURE, {"features": {"hr": 60.0}, "timestamp": time.time()})
+                await handler.publish(STREAM, MessageType.ANOMALY_ALERT, alert())
+                messages = await take(subscription, 7)
+                await until(found, 7)  # a template, five records, the features; the alert is signed itself
+                assert all(isinstance(one, Attested) for one in found)
+                assert {one.signer for one in found} == {SIGNER.name}
+                numbers = {number for one in found for number in one.numbers}
+                assert numbers == set(range(1, 8))
+                signed = [message.sequence for message in messages if message.signature == "valid"]
+                assert signed
+                assert not numbers & set(signed)
+                assert sum(one.unseen + one.missing for one in found) == 0
+                assert subscription.stats()["attested"] == 7
+                assert viewer.stats()["attestations"]["attested"] == 7
+                assert handler.stats()["sealing"]["attestations"] >= 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_sealed_stream_is_attested_inside(compress):
+    async def main():
+        keys = StoredKeys([Key(9, STREAM, bytes(range(32)))])
+        handler, found = signing_handler(sealing=Sealing(keyring=keys, compress=compress)), []
+        async with serving(handler) as url, verifying(url, SIGNER) as viewer:
+            async with viewer.subscribe(STREAM, sealed=True, on_attestation=found.append) as subscription:
+                await handler.publish(STREAM, DATA, ecg())
+                await handler.publish(STREAM, FEATURE, {"features": {"a": np.arange(9.0)}, "timestamp": time.time()})
+                await take(subscription, 2)
+                await until(found, 3)
+                assert all(isinstance(one, Attested) for one in found)
+
+    run(main())
+
+
+def test_arrays_and_large_messages_are_attested_as_they_travel_in_version_4():
+    async def main():
+        handler, found = signing_handler(), []
+        async with serving(handler) as url, verifying(url, SIGNER) as viewer:
+            async with viewer.subscribe(STREAM, on_attestation=found.append) as subscription:
+                for size in (3, 4000, 100_000):
+                    data = {"features": {"a": np.arange(size) / 3, "b": [1, "x"]}, "timestamp": time.time()}
+                    await handler.publish(STREAM, FEATURE, data)
+                await take(subscription, 3)
+                await until(found, 3)
+                assert all(isinstance(one, Attested) for one in found)
+
+    run(main())
+
+
+def test_the_last_attestation_comes_when_the_server_closes():
+    async def main():
+        handler, found = signing_handler(), []
+        async with serving(handler) as url, verifying(url, SIGNER, reconnect=False) as viewer:
+            async with viewer.subscribe(STREAM, on_attestation=found.append) as subscription:
+                await handler.publish(STREAM, DATA, ecg())
+                await take(subscription)
+                await handler.close()
+                await until(found, 2)
+                while not found[-1].last:
+                    await asyncio.sleep(0.005)
+
+    run(main())
+
+
+def test_a_viewer_is_told_what_nobody_has_attested(caplog, monkeypatch):
+    monkeypatch.setattr(signing, "PATIENCE", 0.1)
+    monkeypatch.setattr(attestations, "PATIENCE", 0.1)
+
+    async def main():
+        handler, found = signing_handler(signer=None), []
+        async with serving(handler) as url, verifying(url, SIGNER) as viewer:
+            async with viewer.subscribe(STREAM, on_attestation=found.append) as subscription:
+                await handler.publish(STREAM, DATA, ecg())
+                await handler.publish(STREAM, DATA, ecg())
+                await take(subscription, 2)
+                await until(found, 3)
+                assert all(isinstance(one, Unattested) for one in found)
+                assert viewer.stats()["attestations"] == {"unattested": 3}
+
+    run(main())
+    assert "no known signer has attested" in caplog.text
+
+
+def test_another_signer_does_not_count():
+    async def main():
+        handler, found = signing_handler(), []
+        async with serving(handler) as url, verifying(url, OTHER) as viewer:
+            async with viewer.subscribe(STREAM, on_attestation=found.append) as subscription:
+                await handler.publish(STREAM, DATA, ecg())
+                await take(subscription)
+                while not viewer.stats()["attestations"]:
+                    await asyncio.sleep(0.005)
+                assert viewer.stats()["attestations"]["not known"] == 1
+                assert found == []
+
+    run(main())
+
+
+def test_a_message_that_was_changed_on_its_way_is_never_attested(monkeypatch):
+    digest, changed = Publication.digest, []
+
+    def of_another(publication):
+        if publication.type is FEATURE and not changed:
+            changed.append(publication.position.number)
+            return bytes(32)
+        return digest(publication)
+
+    monkeypatch.setattr(Publication, "digest", of_another)
+
+    async def main():
+        handler, found = signing_handler(), []
+        async with serving(handler) as url, verifying(url, SIGNER) as viewer:
+            async with viewer.subscribe(STREAM, on_attestation=found.append) as subscription:
+                for number in range(20):
+                    await handler.publish(STREAM, FEATURE, {"features": {"n": number}, "timestamp": time.time()})
+                    await asyncio.sleep(0.02)
+                await take(subscription, 20)
+                await until(found, 20)
+                assert [one for one in found if isinstance(one, Unattested)] == [Unattested(tuple(changed))]
+                assert sum(one.unseen for one in found if isinstance(one, Attested)) == 1
+
+    run(main())
+
+
+def test_a_wrong_attestation_is_refused(monkeypatch):
+    sign_bytes = SigningKey.sign_bytes
+    monkeypatch.setattr(SigningKey, "sign_bytes", lambda key, octets: sign_bytes(key, octets + b"x"))
+
+    async def main():
+        handler, errors = signing_handler(), []
+        async with serving(handler) as url, verifying(url, SIGNER, on_error=errors.append) as viewer:
+            async with viewer.subscribe(STREAM) as subscription:
+                await handler.publish(STREAM, DATA, ecg())
+                await take(subscription)
+                while not errors:
+                    await asyncio.sleep(0.005)
+                assert (errors[0].code, errors[0].check, errors[0].reason) == (0x202, 14, "signature")
+                assert viewer.stats()["attestations"] == {"refused": 1}
+
+    run(main())
+
+
+def test_what_comes_again_is_neither_attested_twice_nor_missed():
+    key = SIGNER
+    attester = Attester(key, STREAM, 7)
+    payload = ecgframe.pack({"features": {}, "timestamp": 1.0})
+    hashed = digest(STREAM, FEATURE, 0, payload)
+    attester.add_digest(hashed)
+    first = attester.attest()
+    known = StreamAttestations(Verifier([key.public]), STREAM)
+    assert known.note(7, 1, hashed, 0.0) is None
+    assert known.attest(7, 2, first, 0.5) == [Attested((1,), key.name)]
+    assert known.attest(7, 2, first, 0.5) == []
+    assert known.note(7, 1, hashed, 1.0) is None
+    assert known.expire(100.0) is None
+    with pytest.raises(ecgframe.AuthenticationFailed) as refused:
+        known.attest(7, 3, first, 0.5)
+    assert refused.value.reason == "attestation"
+
+
+def test_what_waits_waits_anew_after_a_reconnection():
+    known = StreamAttestations(Verifier([SIGNER.public]), STREAM)
+    known.note(7, 1, bytes(32), 0.0)
+    assert known.deadline == 10.0
+    known.resume(9.0)
+    assert known.deadline == 19.0
+    assert known.expire(10.0) is None
+    known.resume(11.0)
+    assert known.expire(21.0) == Unattested((1,))
+    assert known.deadline == math.inf
+    known.note(7, 2, bytes(32), 22.0)
+    assert known.note(8, 1, bytes(32), 23.0) == Unattested((2,))
