@@ -505,7 +505,8 @@ class Client:
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
         (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
         sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts the messages
-        that signers have attested or not, and the attestations that were refused, are of signers not known, or are missing.
+        that signers have attested or not, and the attestations that were refused, are missing, or are of signers not
+        known.
         """
         counters = self._reconnecting.counters
         return {

@@ -221,7 +221,6 @@ def test_text_messages_are_refused(way):
 # --- ending ---
 
 
-@pytest.mark.slow
 @each_way
 @pytest.mark.parametrize("code", [1000, 1001, 3999, 4000])
 def test_a_peer_may_close_the_connection(way, code):
