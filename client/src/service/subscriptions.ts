@@ -235,7 +235,12 @@ export class Subscriptions implements StreamPositions {
     }
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position, followed.catchUp);
+      connection.session.subscribe(
+        followed.stream,
+        followed.cursor.asksSince(),
+        followed.numbers.position,
+        followed.catchUp,
+      );
     } else {
       // An old server may not answer; the messages follow from now on in any case.
       connection.session.subscribe(followed.stream, null);
