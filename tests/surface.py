@@ -38,6 +38,7 @@ MODULES = (
     "ecgframe.signing",
     "ecgframe.server",
     "ecgframe.server.adapters.starlette",
+    "ecgframe.server.adapters.asgi",
     "ecgframe.server.adapters.uvicorn",
     "ecgframe.server.adapters.aiohttp",
     "ecgframe.server.adapters.websockets",

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from ..foreign_text import printable
 from ..libraries import MissingLibrary, library
+from .link import Request
 from .logs import logger
 from .monitor_files import MonitorFile, accepts_gzip, headers_for, monitor_files
 from .origins import Origins
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
-    from websockets.http11 import Request, Response
+    from websockets.http11 import Request as WebsocketsRequest
+    from websockets.http11 import Response
 
     from .prometheus import Exposition, HasStats
 
@@ -32,19 +34,36 @@ REFUSED_ORIGIN: Final = "Pages of {origin} may not connect here; ecgframe serve 
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What a request for a page is answered.
+
+    Attributes:
+        status: of the response.
+        body: of the response.
+        content_type: value of the header Content-Type.
+        headers: the other headers, besides Content-Length.
+    """
+
     status: HTTPStatus
     body: bytes
     content_type: str = TEXT
     headers: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """The headers of the response. 304 has no Content-Length, which would be that of the whole file."""
+        headers = {"Content-Type": self.content_type, "X-Content-Type-Options": "nosniff", **self.headers}
+        if self.status is not HTTPStatus.NOT_MODIFIED:
+            headers["Content-Length"] = str(len(self.body))
+        return headers
+
 
 class Pages:
-    """The ``process_request`` of a ``websockets`` server: pages over HTTP, and WebSockets at ``/ws`` only.
+    """The pages beside a WebSocket at ``/ws``; also the ``process_request`` of a ``websockets`` server.
 
     Args:
         handler: the handler whose numbers ``/metrics`` returns.
-        streams: names of the streams that ``/`` and ``/streams`` list.
+        streams: names of the streams that ``/`` and ``/streams`` list; read again for each request.
         origins: origins of the web pages that may open WebSockets.
         secure: whether the server uses TLS, so that its addresses are ``https://`` and ``wss://``.
     """
@@ -67,60 +86,67 @@ class Pages:
 
             self._exposition = Exposition(handler)
 
-    def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer an HTTP request; None opens the WebSocket."""
-        path = request.path.partition("?")[0]
-        if path == WEBSOCKET:
-            origin = _header(request, "Origin")
-            if self._origins.admits(origin, _header(request, "Host")):
-                return None
-            logger.warning("refused a WebSocket of a page from %s", origin, extra={"origin": origin})
-            answer = _Answer(HTTPStatus.FORBIDDEN, REFUSED_ORIGIN.format(origin=printable(origin)).encode())
-        else:
-            answer = self._answer(path, request)
+    def __call__(self, connection: ServerConnection, request: WebsocketsRequest) -> Response | None:
+        """Answer an HTTP request of ``websockets``; None opens the WebSocket."""
+        path, _, query = request.path.partition("?")
+        headers = {name.lower(): ", ".join(request.headers.get_all(name)) for name in request.headers}
+        answer = self.answer(Request(path=path, query=query, headers=headers))
+        if answer is None:
+            return None
         response = connection.respond(answer.status, "")
         response.body = answer.body
-        headers = {"Content-Type": answer.content_type, "X-Content-Type-Options": "nosniff", **answer.headers}
-        if answer.status is HTTPStatus.NOT_MODIFIED:
-            del response.headers["Content-Length"]  # a 304 would give that of the whole file
-        else:
-            headers["Content-Length"] = str(len(answer.body))
-        for name, value in headers.items():
-            if name in response.headers:
-                del response.headers[name]
+        for name in ("Content-Length", "Content-Type"):
+            del response.headers[name]
+        for name, value in answer.all_headers.items():
             response.headers[name] = value
         return response
 
-    def _answer(self, path: str, request: Request) -> _Answer:
+    def answer(self, request: Request, mount: str = "") -> Answer | None:
+        """Return the answer to a request; None for a WebSocket at ``/ws`` that may be opened.
+
+        Args:
+            request: the request; its path is the part after ``mount``.
+            mount: path at which the pages are, such as "/ecg".
+        """
+        if request.path != WEBSOCKET:
+            return self._page(request, mount)
+        origin = request.headers.get("origin", "")
+        if self._origins.admits(origin, request.headers.get("host", "")):
+            return None
+        logger.warning("refused a WebSocket of a page from %s", origin, extra={"origin": origin})
+        return Answer(HTTPStatus.FORBIDDEN, REFUSED_ORIGIN.format(origin=printable(origin)).encode())
+
+    def _page(self, request: Request, mount: str) -> Answer:
+        path, headers = request.path, request.headers
         if path == HEALTH:
-            return _Answer(HTTPStatus.OK, b"ok\n")
+            return Answer(HTTPStatus.OK, b"ok\n")
         if path == METRICS:
-            return self._metrics(_header(request, "Accept"))
+            return self._metrics(headers.get("accept", ""))
         if path == STREAMS:
             body = json.dumps({"streams": list(self._streams)}).encode()
-            return _Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store", **self._shared(request)})
-        if path == "/" and "text/html" not in _header(request, "Accept"):
-            return _Answer(
-                HTTPStatus.OK, self._overview(printable(_header(request, "Host"))).encode(), headers={"Vary": "Accept"}
-            )
+            return Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store", **self._shared(request)})
+        if path == "/" and "text/html" not in headers.get("accept", ""):
+            overview = self._overview(printable(headers.get("host", "")) + mount)
+            return Answer(HTTPStatus.OK, overview.encode(), headers={"Vary": "Accept"})
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
-        return _Answer(HTTPStatus.NOT_FOUND, NOT_FOUND_TEXT)
+        return Answer(HTTPStatus.NOT_FOUND, NOT_FOUND_TEXT)
 
     def _shared(self, request: Request) -> dict[str, str]:
         """CORS headers: pages of other origins that may connect can read the response."""
-        origin = _header(request, "Origin")
-        if not origin or not self._origins.admits(origin, _header(request, "Host")):
+        origin = request.headers.get("origin", "")
+        if not origin or not self._origins.admits(origin, request.headers.get("host", "")):
             return {"Vary": "Origin"}
         return {"Vary": "Origin", "Access-Control-Allow-Origin": origin}
 
-    def _metrics(self, accept: str) -> _Answer:
+    def _metrics(self, accept: str) -> Answer:
         if self._exposition is None:
-            return _Answer(HTTPStatus.NOT_FOUND, self._no_exposition.encode())
+            return Answer(HTTPStatus.NOT_FOUND, self._no_exposition.encode())
         body, content_type = self._exposition.answer(accept)
-        return _Answer(HTTPStatus.OK, body, content_type)
+        return Answer(HTTPStatus.OK, body, content_type)
 
     def _overview(self, host: str) -> str:
+        """Text for those who are no browsers: the addresses, and the streams."""
         http, ws = self._schemes
         addresses = {
             f"{http}://{host}/": "the monitor, in a browser",
@@ -134,16 +160,11 @@ class Pages:
         return "\n".join([*lines, "", "Streams:", *[f"  {printable(name)}" for name in self._streams], ""])
 
 
-def _monitor(file: MonitorFile, request: Request) -> _Answer:
+def _monitor(file: MonitorFile, request: Request) -> Answer:
     """Answer with a file of the monitor, or 304 if the browser has it already."""
-    headers = {**headers_for(request.path.partition("?")[2]), "ETag": file.tag, "Vary": "Accept, Accept-Encoding"}
-    if file.is_known(_header(request, "If-None-Match")):
-        return _Answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, headers)
-    if accepts_gzip(_header(request, "Accept-Encoding")):
-        return _Answer(HTTPStatus.OK, file.packed, file.content_type, {**headers, "Content-Encoding": "gzip"})
-    return _Answer(HTTPStatus.OK, file.body, file.content_type, headers)
-
-
-def _header(request: Request, name: str) -> str:
-    """The values of a header, joined by commas if it is repeated; ``""`` without one."""
-    return ", ".join(request.headers.get_all(name))
+    headers = {**headers_for(request.query), "ETag": file.tag, "Vary": "Accept, Accept-Encoding"}
+    if file.is_known(request.headers.get("if-none-match", "")):
+        return Answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, headers)
+    if accepts_gzip(request.headers.get("accept-encoding", "")):
+        return Answer(HTTPStatus.OK, file.packed, file.content_type, {**headers, "Content-Encoding": "gzip"})
+    return Answer(HTTPStatus.OK, file.body, file.content_type, headers)

@@ -64,7 +64,7 @@ class Monitor:
     Args:
         page: of the browser, blank so far.
         port: of the server.
-        query: what follows the page's address, such as ``?view=sheet``.
+        query: what follows the server's address, such as ``?view=sheet``; it may begin with a path.
     """
 
     def __init__(self, page: Any, port: int, query: str = "") -> None:

@@ -15,7 +15,7 @@ import ecgframe
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Those with tests of their own know more of what their examples should do.
-TESTED_ELSEWHERE = {"protocol", "servers", "monitor", "debugging", "troubleshooting"}
+TESTED_ELSEWHERE = {"protocol", "servers", "frameworks", "monitor", "debugging", "troubleshooting"}
 REDIS = "redis://127.0.0.1:6379/0"
 PAGES = {page.stem: page for page in DOCS.glob("*.md")}
 

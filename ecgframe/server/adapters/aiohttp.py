@@ -1,24 +1,29 @@
-"""Adapter for aiohttp: a WebSocket route in an aiohttp application.
+"""Adapter for aiohttp: a WebSocket route, or an application with the monitor and the other pages.
 
 async def live(request):
     return await accept(handler, request)
 
 app.router.add_get("/ws", live)
 app.on_shutdown.append(lambda app: handler.close())
+
+Or ``app.add_subapp("/ecg", application(handler, ["ecg/bed-7"]))``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...libraries import library
 from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low, read_little
+from ..origins import Origins
+from ..pages import Pages
 from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from .address import address
 from .listening import listen
 
-__all__ = ["WRITE_LIMIT", "AiohttpLink", "accept", "listen"]
+__all__ = ["WRITE_LIMIT", "AiohttpLink", "accept", "application", "listen"]
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -68,6 +73,49 @@ async def accept(
         read_little(request.transport)
     await handler.handle(AiohttpLink(request, socket), connection_id=connection_id, identity=identity)
     return socket
+
+
+def application(
+    handler: WebSocketBinaryHandler, streams: Sequence[str] = (), *, allow_origins: Collection[str] = ()
+) -> web.Application:
+    """Return an application with ``/ws``, the monitor at ``/``, ``/streams``, ``/healthz`` and ``/metrics``.
+
+    It closes the handler when the server shuts down. ``authenticate`` and ``authorize`` of the handler decide who may
+    watch what. The other pages are open to everyone who reaches them: leave names of patients out of those of the
+    streams, and see to ``/metrics`` in the proxy.
+
+    Args:
+        handler: the handler that serves the connections.
+        streams: names of the streams that the monitor offers; read again for each request, so it may change.
+        allow_origins: origins of web pages of other servers that may connect, such as
+            ``https://monitor.example.org``; ``*`` allows any.
+    """
+    origins = Origins(allow_origins, host="0.0.0.0")
+    pages = {secure: Pages(handler, streams, origins, secure=secure) for secure in (False, True)}
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        path = f"/{request.match_info['path']}"
+        mount = request.rel_url.raw_path.removesuffix(path).rstrip("/")
+        answer = pages[request.secure].answer(replace(_request_of(request), path=path), mount)
+        if answer is None:
+            return await accept(handler, request)
+        response = web.Response(status=answer.status, body=answer.body)
+        response.headers.update(answer.all_headers)
+        return response
+
+    async def close(_: web.Application) -> None:
+        await handler.close()
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        place = f"{request.rel_url.raw_path}/"
+        query = request.rel_url.raw_query_string
+        raise web.HTTPTemporaryRedirect(f"{place}?{query}" if query else place)
+
+    running = web.Application()
+    running.on_shutdown.append(close)
+    running.router.add_get("", redirect)
+    running.router.add_get("/{path:.*}", page)
+    return running
 
 
 class AiohttpLink(Link):
