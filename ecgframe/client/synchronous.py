@@ -349,10 +349,15 @@ class SyncMessageQueue(Generic[Queue]):
         """
         end = None if seconds is None else time.monotonic() + seconds
         while True:
-            left = None if end is None else end - time.monotonic()
-            is_last = left is not None and (timeout is None or left < timeout)
+            limit, is_last = timeout, False
+            if end is not None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    return
+                if timeout is None or left < timeout:
+                    limit, is_last = left, True
             try:
-                message = self._next(max(left, 0.0) if is_last and left is not None else timeout)
+                message = self._next(limit)
             except StopIteration:
                 return
             except TimeoutError:

@@ -75,9 +75,10 @@ class Audit:
             self._timer.cancel()
         self.tell(Event.SERVER_STOPPED, "server stopped")
 
-    def rights(self, command: str, of: str | None, ended: int) -> None:
-        """Note that rights were taken away."""
-        self.tell(Event.RIGHTS, "%s of %s: %d ended", command, of, ended, command=command, of=of, ended=ended)
+    def rights(self, command: str, of: str | None, ended: int, late: int = 0) -> None:
+        """Note that rights were taken away; ``late`` are those that ended because ``authorize`` did not answer."""
+        fields = {"command": command, "of": of, "ended": ended, "late": late}
+        self.tell(Event.RIGHTS, "%s of %s: %d ended, %d for want of an answer", command, of, ended, late, **fields)
 
     def tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         """Write a record."""

@@ -494,8 +494,9 @@ class WebSocketBinaryHandler:
         """Ask ``authorize`` again for each subscription, on all servers, and end those that it refuses now.
 
         Call it when rights were taken away. The peer of a subscription that ends is told so: SUBSCRIPTION_ACK "denied"
-        with the code 0x203. If ``authorize`` raises, the subscription goes on. Publishing needs no such call, as
-        ``authorize`` is asked for each message.
+        with the code 0x203. If ``authorize`` raises, the subscription goes on; if it does not answer within
+        ``Limits.hook_seconds``, the subscription ends. Publishing needs no such call, as ``authorize`` is asked for
+        each message.
 
         Args:
             stream: name of the stream; None for all streams.

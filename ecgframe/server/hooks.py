@@ -44,7 +44,7 @@ class Hooks:
     """The hooks of a handler.
 
     Attributes:
-        seconds: seconds that ``authenticate`` may take.
+        seconds: seconds that ``authenticate`` may take, and ``authorize`` where it is asked again.
     """
 
     seconds: float

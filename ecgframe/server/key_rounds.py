@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..protocol import ErrorCode
 from .logs import log_failure
+from .rights import Answer
 
 if TYPE_CHECKING:
     from ..seal import Key
@@ -63,10 +64,10 @@ class KeyRounds:
         await asyncio.gather(*(self._visit(*one) for one in wanting))
 
     async def _visit(self, connection: Connection, name: str, keys: tuple[Key, ...]) -> None:
-        may = await self._rights.may_watch(connection, name)
-        if name not in connection.subscriptions or may is None:
-            return  # if it is undecided, the next round asks again
-        if may:
+        answer = await self._rights.may_watch(connection, name)
+        if name not in connection.subscriptions:
+            return
+        if answer is Answer.GRANTED:
             connection.hand_out(name, keys)
         else:
-            connection.revoke(name)
+            self._rights.end(connection, name, answer)  # if the hook raised, the next round asks again

@@ -6,9 +6,12 @@ Both reach all servers of a backplane, as messages on a stream that peers can ne
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NamedTuple
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
 
 from ..codec import Codec
 from ..errors import ProtocolError
@@ -23,14 +26,28 @@ from .logs import logger
 AT_ONCE: Final = 64
 """Subscriptions about which ``authorize`` is asked at the same time."""
 
+TOO_LATE: Final = "the server could not find out in time whether it is still allowed"
+
 _codec: Final = Codec(compression=None)
+
+
+class Answer(Enum):
+    """What ``authorize`` says about a subscription that it has granted before."""
+
+    GRANTED = auto()
+    REFUSED = auto()
+    FAILED = auto()
+    """It raised."""
+    LATE = auto()
+    """It said nothing within ``Limits.hook_seconds``."""
 
 
 class Withdrawal(NamedTuple):
     """What came of taking rights away.
 
     Attributes:
-        ended: subscriptions or connections that this server has ended.
+        ended: subscriptions or connections that this server has ended, those included for which ``authorize`` did not
+            answer in time.
         undecided: subscriptions that go on because ``authorize`` raised.
         is_everywhere: whether the other servers were told; False if the backplane cannot be reached. They are told once
             it can, if it keeps messages until then, as ``RedisBackplane`` does.
@@ -72,16 +89,52 @@ class Rights:
         self._audit = audit
         self._own: dict[str, asyncio.Future[asyncio.Task[tuple[int, int]]]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._tasks: set[asyncio.Task[tuple[int, int]]] = set()
+        self._answered_at = self._silent_at = -math.inf
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def recheck(self, stream: str | None) -> Withdrawal:
         """Ask ``authorize`` again for each subscription; None for those of all streams."""
         return await self._everywhere("recheck", stream)
 
-    async def may_watch(self, connection: Connection, stream: str) -> bool | None:
-        """Ask ``authorize`` again for one subscription, at most ``AT_ONCE`` at a time; None if the hook raises."""
+    async def may_watch(self, connection: Connection, stream: str) -> Answer:
+        """Ask ``authorize`` again for one subscription, at most ``AT_ONCE`` at a time.
+
+        If it has answered nobody for ``Limits.hook_seconds``, all who waited for their turn meanwhile are late as well:
+        otherwise, thousands of subscriptions that it leaves without an answer would take hours.
+        """
+        now = asyncio.get_running_loop().time
+        came_at = now()
         async with self._turns:
-            return await self._hooks.decide(connection.info, "subscribe", stream)
+            if self._silent_at > came_at:
+                return Answer.LATE
+            asked_at = now()
+            asked = asyncio.create_task(self._hooks.decide(connection.info, "subscribe", stream))
+            self._tasks.add(asked)  # also when it goes on after its cancellation
+            asked.add_done_callback(self._tasks.discard)
+            try:
+                answered, _ = await asyncio.wait({asked}, timeout=self._hooks.seconds)
+            except asyncio.CancelledError:
+                asked.cancel()
+                raise
+            if answered:
+                self._answered_at = now()
+                may = asked.result()
+                return Answer.FAILED if may is None else Answer.GRANTED if may else Answer.REFUSED
+            asked.cancel()
+            if self._answered_at < asked_at:
+                self._silent_at = now()
+            logger.error(
+                "authorize took more than %g s and was cancelled",
+                self._hooks.seconds,
+                extra={"connection": connection.id, "peer": connection.info.peer, "action": "subscribe"},
+            )
+            return Answer.LATE
+
+    def end(self, connection: Connection, stream: str, answer: Answer) -> bool:
+        """End a subscription that is refused, or about which no answer came in time. Returns whether there was one."""
+        if answer is Answer.REFUSED:
+            return connection.revoke(stream)
+        return answer is Answer.LATE and connection.revoke(stream, reason=TOO_LATE)
 
     async def disconnect(self, name: str, reason: str) -> Withdrawal:
         """Close the connections of an identity with that name, or with that id."""
@@ -117,8 +170,8 @@ class Rights:
 
     async def _carry_out(self, command: str, of: str | None, reason: str) -> tuple[int, int]:
         if command == "recheck":
-            ended, undecided = await self._recheck(of)
-            self._audit.rights(command, of, ended)
+            ended, undecided, late = await self._recheck(of)
+            self._audit.rights(command, of, ended, late)
             return ended, undecided
         if command == "disconnect" and of is not None:
             ended = self._disconnect(of, reason)
@@ -127,16 +180,17 @@ class Rights:
         logger.error("another server sent a command that this one does not know")
         return 0, 0
 
-    async def _recheck(self, stream: str | None) -> tuple[int, int]:
+    async def _recheck(self, stream: str | None) -> tuple[int, int, int]:
         self.round += 1
-        ended = undecided = 0
+        ended = undecided = late = 0
 
         async def check(connection: Connection, name: str) -> None:
-            nonlocal ended, undecided
-            if (may := await self.may_watch(connection, name)) is None:
-                undecided += 1
-            elif not may and connection.revoke(name):
+            nonlocal ended, undecided, late
+            answer = await self.may_watch(connection, name)
+            undecided += answer is Answer.FAILED
+            if self.end(connection, name, answer):
                 ended += 1
+                late += answer is Answer.LATE
 
         checks: list[Awaitable[None]] = [
             check(connection, name)
@@ -145,8 +199,14 @@ class Rights:
             if stream in (None, name)
         ]
         await asyncio.gather(*checks)
-        logger.info("asked authorize again: %d subscriptions ended, %d undecided", ended, undecided)
-        return ended, undecided
+        logger.log(
+            logging.ERROR if late else logging.INFO,
+            "asked authorize again: %d subscriptions ended, of which %d had no answer in time; %d undecided",
+            ended,
+            late,
+            undecided,
+        )
+        return ended, undecided, late
 
     def _disconnect(self, name: str, reason: str) -> int:
         found = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from server.redis_server import redis_server
 
 from ecgframe import MessageType, PermissionDenied, encode
 from ecgframe.client import ConnectionLost
-from ecgframe.server import LocalBackplane, WebSocketBinaryHandler
+from ecgframe.server import Limits, LocalBackplane, WebSocketBinaryHandler
 from ecgframe.server.backplane import COMMANDS
 from ecgframe.server.identity import expiry_of, name_of
+from ecgframe.server.rights import AT_ONCE, TOO_LATE
 from ecgframe.session import Settings
 
 ECG = MessageType.ECG_DATA
@@ -110,6 +112,94 @@ def test_an_application_that_cannot_answer_ends_nothing():
             assert await handler.recheck() == (0, 1, True)
             await handler.publish(STREAM, ECG, BEAT)
             assert (await anext(subscription)).data["stream"] == STREAM
+
+    run(conversation())
+
+
+# --- an application that does not answer ---
+
+
+class Hanging(Ward):
+    """Does not answer about the streams in ``hangs``, nor end when it is cancelled if it is ``stubborn``."""
+
+    def __init__(self, stubborn=False):
+        super().__init__()
+        self.hangs = set()
+        self.stubborn = stubborn
+        self.goes_on = asyncio.Event()
+
+    async def authorize(self, connection, action, stream):
+        self.asked.append((connection.identity, action, stream))
+        if stream in self.hangs:
+            while not self.goes_on.is_set():
+                try:
+                    await self.goes_on.wait()
+                except asyncio.CancelledError:
+                    if not self.stubborn:
+                        raise
+        return True
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_an_application_that_does_not_answer_ends_the_subscription(stubborn, caplog):
+    async def conversation():
+        ward = Hanging(stubborn)
+        handler = ward.handler(limits=Limits(hook_seconds=0.1))
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port), token="ann") as ann,
+            ann.subscribe(STREAM) as hung,
+            ann.subscribe("ecg/bed-8") as kept,
+        ):
+            ward.hangs = {STREAM}
+            with caplog.at_level(logging.INFO):
+                async with asyncio.timeout(10):
+                    assert await handler.recheck() == (1, 0, True)
+            assert [connection.streams for connection in handler.connections()] == [("ecg/bed-8",)]
+            await handler.publish(STREAM, ECG, BEAT)
+            await handler.publish("ecg/bed-8", ECG, BEAT)
+            assert (await anext(kept)).data["stream"] == "ecg/bed-8"
+            with pytest.raises(PermissionDenied, match=f"denied the stream '{STREAM}': {TOO_LATE}"):
+                await anext(hung)
+            ward.goes_on.set()  # who asks anew is granted it once the application answers
+            async with ann.subscribe(STREAM) as again:
+                await handler.publish(STREAM, ECG, BEAT)
+                assert (await anext(again)).data["stream"] == STREAM
+
+    run(conversation())
+    said = [(one.levelname, one.getMessage()) for one in caplog.records]
+    assert ("ERROR", "authorize took more than 0.1 s and was cancelled") in said
+    assert (
+        "ERROR",
+        "asked authorize again: 1 subscriptions ended, of which 1 had no answer in time; 0 undecided",
+    ) in said
+    rights = [one for one in caplog.records if getattr(one, "event", None) == "rights"]
+    assert [(one.ended, one.late) for one in rights] == [(1, 1)]
+    denied = [one for one in caplog.records if getattr(one, "event", None) == "denied"]
+    assert [(one.stream, one.code, one.person) for one in denied] == [(STREAM, 0x203, "ann")]
+
+
+def test_an_application_that_answers_nobody_takes_its_time_once():
+    """Those that waited for their turn while it was silent are not asked about."""
+
+    async def conversation():
+        ward = Hanging()
+        streams = [f"ecg/{number}" for number in range(3 * AT_ONCE)]
+        handler = ward.handler(limits=Limits(hook_seconds=0.3, streams_per_connection=len(streams)))
+        async with serving(handler) as port, impatient(url_of(port), token="ann") as ann:
+            held = [ann.subscribe(stream) for stream in streams]
+            await until(lambda: all(one.status == "subscribed" for one in held))
+            ward.hangs = set(streams)
+            ward.asked.clear()
+            assert await handler.recheck() == (len(streams), 0, True)
+            assert len(ward.asked) == AT_ONCE
+            assert [connection.streams for connection in handler.connections()] == [()]
+            ward.asked.clear()
+            ward.hangs.clear()
+            async with ann.subscribe("ecg/0"):
+                ward.asked.clear()
+                assert await handler.recheck() == (0, 0, True)  # it is asked again
+                assert len(ward.asked) == 1
 
     run(conversation())
 

@@ -367,17 +367,20 @@ def test_rotation_without_a_gap(versions):
     run(main())
 
 
-def test_a_viewer_is_locked_out_by_a_rotation():
-    """Ruling 8: ``authorize`` is asked before each hand-out, and "no" ends the subscription."""
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_viewer_is_locked_out_by_a_rotation(hangs):
+    """Ruling 8: ``authorize`` is asked before each hand-out, and "no" ends the subscription, as no answer does."""
 
     async def main():
         allowed = True
 
         async def authorize(connection, action, stream):
+            if hangs and not allowed:
+                await asyncio.Event().wait()
             return allowed
 
         keyring = Rotating([Key(9, STREAM, bytes(range(32)), ends=1100.0)])
-        handler = sealing_handler(keyring=keyring, authorize=authorize)
+        handler = sealing_handler(keyring=keyring, authorize=authorize, limits=Limits(hook_seconds=0.1))
         handler._seals._clock = lambda: keyring.time
         async with serving(handler) as url, client(url) as viewer:
             async with viewer.subscribe(STREAM, sealed=True) as subscription:
