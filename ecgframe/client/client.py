@@ -28,6 +28,7 @@ from ..session import (
     Settings,
     SubscriptionAnswered,
     Undelivered,
+    microseconds,
 )
 from ..session.sealed_streams import STALE_AFTER, can_open
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .access import Asked
     from .connection import Connection
     from .cursor import Gap
+    from .history import History
     from .message_queue import MessageQueue
     from .subscription import Subscription
 
@@ -305,6 +307,45 @@ class Client:
             raise ValueError(f"there is no subscription of {stream!r}")
         self._subscriptions.leave(subscription)
         await self._subscriptions.left(stream)
+
+    def history(
+        self, stream: str, start: int | datetime, stop: int | datetime | None = None, *, capacity: int = WAITING
+    ) -> History:
+        """Ask for the messages of a stream in a range of time, as far as the server keeps them. Needs version 4.
+
+        >>> async for message in client.history("ecg/bed-7", gap.start, gap.stop):
+        ...     fill_in(message)
+
+        They come in the class BULK: while live data waits, they have one part of eight of the bytes, so a subscription
+        of the stream goes on as if nothing was. The stream need not be subscribed to. Like a subscription, a history
+        that is not iterated stops all others.
+
+        Args:
+            stream: its name.
+            start: the time from which messages are wanted: a timestamp in microseconds since 1970, as in
+                ``Message.timestamp`` and ``Gap.start``, or a datetime by the server's clock, in UTC if it is naive.
+            stop: the time of the last message that is wanted; None for those until now. Both are included.
+            capacity: number of messages that may wait before the client stops reading.
+
+        The iterator ends after the last message, or when its ``async with`` block is left. It raises:
+            PermissionDenied: 0x203, this client may not watch the stream, or the stream is sealed.
+            RateLimitExceeded: 0x204, too many histories at once.
+            InvalidProtocolVersion: 0x100, the connection speaks an earlier version.
+            ConnectionLost: the client does not reconnect any more.
+
+        Raises:
+            ValueError: the name is empty or too long, the capacity is below 1, a time is before 1970, or the range is
+                empty.
+            TypeError: a time is neither an int nor a datetime.
+            ConnectionLost: the client is closed.
+        """
+        self._reconnecting.check_open()
+        if not 0 < len(stream) <= MAX_STREAM_NAME:
+            raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
+        first, last = _moment(start), None if stop is None else _moment(stop)
+        if first < 0 or (last is not None and last < first):
+            raise ValueError(f"a history goes from a time since 1970 to a later one, not from {start} to {stop}")
+        return self._subscriptions.history(stream, first, last, _checked_capacity(capacity))
 
     def messages(self, *, capacity: int = WAITING) -> MessageQueue:
         """Receive the messages that belong to no subscription: messages to this client, and broadcasts.
@@ -628,6 +669,13 @@ def _since(since: int | datetime | None) -> int | datetime | None:
     if since is not None and (not isinstance(since, (int, datetime)) or isinstance(since, bool)):
         raise TypeError(f"since is microseconds since 1970 (an int) or a datetime, not {since!r}")
     return since
+
+
+def _moment(time: int | datetime) -> int:
+    found = _since(time)
+    if found is None:
+        raise TypeError("a history begins at a time, not at None")
+    return microseconds(found) if isinstance(found, datetime) else found
 
 
 def _checked_capacity(capacity: int) -> int:

@@ -11,17 +11,18 @@ from typing import Any, Final, NamedTuple
 
 from ..errors import InvalidDataFormat, PermissionDenied
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
-from ..session import Settings
+from ..session import HistoryRequested, Settings
 from .backplane import NO_PAST, Backplane, NumberedBackplane
 from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring, RingsLimit
 from .limits import Limits
 from .numbering import Numbering, TemplatesLimit
+from .playback import Playback
 from .portions import Portions
 from .publisher import Novelties
 from .sealing import Seals
-from .stream import Stream
+from .stream import Stream, Viewer
 from .tasks import begin
 
 FLOORS: Final = 4096
@@ -157,6 +158,10 @@ class Streams:
             is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
         shared = self._backplane.now()
         return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
+
+    def play_back(self, stream: Stream, viewer: Viewer, request: HistoryRequested) -> Playback:
+        """Begin a history of a stream for a viewer of version 4, under an id of its own."""
+        return Playback(stream, viewer, request, next(self._ids), self._encodings)
 
     def close(self) -> None:
         """Forget all streams."""

@@ -82,6 +82,20 @@ class Binding(NamedTuple):
     ended: int | None = None
 
 
+class HistoryPart(NamedTuple):
+    """What an answer says of a history: of one epoch, as far as messages are kept.
+
+    Attributes:
+        binding: id, epoch and templates, and the number of its first message.
+        end: the number after its last message.
+        more: the time from which to ask for the rest, in microseconds since 1970; None if there is none.
+    """
+
+    binding: Binding
+    end: int
+    more: int | None
+
+
 class StreamPosition(NamedTuple):
     """The place of a message in its stream, which the header of a V4 frame names.
 

@@ -188,7 +188,13 @@ TABLE = {
             {"stream": "ecg/bed-7", "since": 1705320000.25, "epoch": 1, "after": 0, "catch_up": 0.5},
             {"stream": "ecg/bed-7", "since": NOON, "epoch": 2**53 - 1, "after": 2**53 - 1, "catch_up": 60},
         ],
-        refuses={"stream": NO_TEXT, "since": NO_TIME, "epoch": NO_EPOCH, "after": [*NO_INTEGER, -1, 2**53], "catch_up": NO_POSITIVE},
+        refuses={
+            "stream": NO_TEXT,
+            "since": NO_TIME,
+            "epoch": NO_EPOCH,
+            "after": [*NO_INTEGER, -1, 2**53],
+            "catch_up": NO_POSITIVE,
+        },
     ),
     MessageType.UNSUBSCRIBE: Row(
         required=["stream"],
