@@ -441,7 +441,11 @@ class Connection:
                 self._note(event)
 
     def revoke(self, name: str, code: ErrorCode = ErrorCode.PERMISSION_DENIED, reason: str | None = None) -> bool:
-        """End a subscription and histories because the peer may not watch the stream any more. Returns whether there was one."""
+        """End a subscription, and histories, because the peer may not watch the stream any more.
+
+        Returns:
+            Whether there was a subscription.
+        """
         for of, number in [key for key in self._playbacks if key[0] == name]:
             self.end_history(of, number)
         self._note_end_of(name, "denied")

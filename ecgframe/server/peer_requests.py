@@ -40,7 +40,7 @@ _KEPT_FLAGS: Final = int(Flag.PRIORITY)
 
 
 OF_SEALED: Final = (
-    "there is no history of sealed streams: a message that comes again cannot be told from a replayed one"
+    "there is no history of sealed streams: what comes again cannot be told from what is replayed"
 )
 """Why the history of a sealed stream is denied."""
 

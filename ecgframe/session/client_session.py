@@ -355,7 +355,7 @@ class ClientSession(Session):
 
 
 def _history_of(data: Any, version: int) -> tuple[int | None, int | None, int | None]:
-    """Return the request for a history that an answer names, the number after its last message, and the time of more."""
+    """Return what an answer says of a history: the request, the number after its last message, the time of more."""
     if version < 4 or data.get("history") is None:
         return None, None, None
     check_moment(data, "more")
