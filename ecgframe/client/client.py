@@ -433,6 +433,7 @@ class Client:
         samples: Samples = "as given",
         memory_frames: int = MEMORY_FRAMES,
         memory_bytes: int = MEMORY_BYTES,
+        bulk: bool = False,
         on_lost: Callable[[Lost], object] | None = None,
     ) -> Publisher:
         """Publish on a stream so that each message arrives once. The result is a context manager that waits for that.
@@ -459,6 +460,9 @@ class Client:
                 get the same floats in a fraction of the bytes.
             memory_frames: messages that are kept, to be sent again.
             memory_bytes: bytes of these, as encoded.
+            bulk: whether the messages may wait behind others, such as a history on a stream of its own, except for alerts
+                and messages with PRIORITY. They are of the class BULK here and for the viewers of version 4, as with
+                ``bulk=True`` of the server's ``publish``.
             on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.
 
         Raises:
@@ -480,6 +484,7 @@ class Client:
             memory_frames=memory_frames,
             memory_bytes=memory_bytes,
             on_lost=on_lost,
+            bulk=bulk,
             keyring=self._sealed.keyring if self._sealed.has_own_keys(stream) else None,
             wall_clock_us=self._reconnecting.wall_clock_us,
             send_message=self.send_message,

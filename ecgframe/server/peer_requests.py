@@ -39,9 +39,7 @@ _KEPT_FLAGS: Final = int(Flag.PRIORITY)
 """Flags of a client's message that viewers get as well; the others concern only the client and this server."""
 
 
-OF_SEALED: Final = (
-    "there is no history of sealed streams: what comes again cannot be told from what is replayed"
-)
+OF_SEALED: Final = "there is no history of sealed streams: what comes again cannot be told from what is replayed"
 """Why the history of a sealed stream is denied."""
 
 

@@ -14,6 +14,7 @@ from running import run
 from ecgframe import MessageType
 from ecgframe.client import Gap
 from ecgframe.errors import InvalidProtocolVersion, PermissionDenied
+from ecgframe.protocol import Form
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.session import Settings
 
@@ -200,3 +201,25 @@ def test_out_of_a_tunnel_over_a_throttled_network():
         assert max(waits) <= 0.5
 
     run(course(), 60)
+
+
+def test_clients_publish_in_bulk():
+    async def may(info, action, stream):
+        return True
+
+    async def course():
+        handler = server(authorize=may)
+        async with serving(handler) as port, impatient(url_of(port), settings=CLIENT) as client:
+            async with client.subscribe("history") as subscription, client.publisher("history", bulk=True) as publisher:
+                for n in range(5):
+                    await publisher.send(ECG, ecg(n))
+                await publisher.send(MessageType.FEATURE_DATA, {"features": {"x": [1.0] * 40_000}})  # in a thread
+                await publisher.send(MessageType.ANOMALY_ALERT, {"kind": "pause", "timestamp": 1.0})
+                found = [await anext(subscription) for _ in range(7)]
+            forms = {message.type: int(message.form) & Form.BULK for message in found}
+            assert forms == {ECG: Form.BULK, MessageType.FEATURE_DATA: Form.BULK, MessageType.ANOMALY_ALERT: 0}
+            assert sequences(message for message in found if message.type is ECG) == list(range(5))
+            assert publisher.stats()["lost"] == 0
+            assert client.stats()["errors"] == {}
+
+    run(course())

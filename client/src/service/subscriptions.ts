@@ -174,6 +174,7 @@ export class Subscriptions implements StreamPositions {
   }
 
   wasRefused(position: StreamPosition): boolean {
+    if (position.history !== undefined) return false;
     return this.#find(position.stream)?.numbers.wasRefused(position) ?? false;
   }
 
@@ -235,7 +236,12 @@ export class Subscriptions implements StreamPositions {
     }
     asked.add(followed.stream);
     if (connection.session.negotiated) {
-      connection.session.subscribe(followed.stream, followed.cursor.asksSince(), followed.numbers.position, followed.catchUp);
+      connection.session.subscribe(
+        followed.stream,
+        followed.cursor.asksSince(),
+        followed.numbers.position,
+        followed.catchUp,
+      );
     } else {
       // An old server may not answer; the messages follow from now on in any case.
       connection.session.subscribe(followed.stream, null);
