@@ -76,6 +76,7 @@ export {
   type Version,
 } from "./protocol.js";
 export type { Asked } from "./service/access.js";
+export type { AttachedHistory, HistoryAnswered, HistoryHost } from "./service/attached-history.js";
 export type {
   AttachedPublisher,
   PublishedOptions,
@@ -84,6 +85,7 @@ export type {
 } from "./service/attached-publisher.js";
 export { ConnectionLost, NotAcknowledged } from "./service/backoff.js";
 export type { Gap } from "./service/cursor.js";
+export { History, type HistoryRange, history } from "./service/history.js";
 export {
   type Lost,
   Publisher,

@@ -6,6 +6,8 @@ import {
   Capability,
   ConnectionLost,
   ErrorCode,
+  Flag,
+  Form,
   type Lost,
   MessageType,
   NdArray,
@@ -207,4 +209,20 @@ describe("a writer", () => {
     writer.write(MessageType.ECG_DATA, { ...ecg(0), timestamp: 1.5 }, 0, 0);
     expect(writer.take().map(({ frame }) => frame[19])).toEqual([0]);
   });
+});
+
+test("messages of a stream in bulk have the bit, urgent ones and the opening have not", () => {
+  const memory = { messages: 99, bytes: 1e9 };
+  const writer = new StreamWriter(STREAM, 1, SETTINGS, new SendClock(), memory, 4738, true);
+  const formOf = ({ frame }: { frame: Uint8Array }) => frame[19] & Form.BULK;
+  expect(formOf(writer.opening())).toBe(0);
+  writer.opened(1, 0);
+  writer.write(MessageType.FEATURE_DATA, { features: {} }, 0, 0);
+  writer.write(MessageType.ANOMALY_ALERT, { kind: "pause", timestamp: 1 }, Flag.PRIORITY, 0);
+  writer.write(MessageType.PREDICTION_RESULT, { label: "n" }, Flag.PRIORITY, 0);
+  const frames = [writer.take(), writer.take(), writer.take()].flat();
+  const forms = new Map(frames.map((outgoing) => [outgoing.type, formOf(outgoing)]));
+  expect(forms.get(MessageType.FEATURE_DATA)).toBe(Form.BULK);
+  expect(forms.get(MessageType.ANOMALY_ALERT)).toBe(0);
+  expect(forms.get(MessageType.PREDICTION_RESULT)).toBe(0);
 });

@@ -29,6 +29,7 @@ from ..session import (
     Settings,
     SubscriptionAnswered,
     Undelivered,
+    microseconds,
 )
 from ..session.sealed_streams import STALE_AFTER, can_open
 from ..session.stream_writer import MEMORY_BYTES, MEMORY_FRAMES
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .access import Asked
     from .connection import Connection
     from .cursor import Gap
+    from .history import History
     from .message_queue import MessageQueue
     from .subscription import Subscription
 
@@ -314,6 +316,45 @@ class Client:
         self._subscriptions.leave(subscription)
         await self._subscriptions.left(stream)
 
+    def history(
+        self, stream: str, start: int | datetime, stop: int | datetime | None = None, *, capacity: int = WAITING
+    ) -> History:
+        """Ask for the messages of a stream in a range of time, as far as the server keeps them. Needs version 4.
+
+        >>> async for message in client.history("ecg/bed-7", gap.start, gap.stop):
+        ...     fill_in(message)
+
+        They come in the class BULK: while live data waits, they have one part of eight of the bytes, so a subscription
+        of the stream goes on as if nothing was. The stream need not be subscribed to. Like a subscription, a history
+        that is not iterated stops all others.
+
+        Args:
+            stream: its name.
+            start: the time from which messages are wanted: a timestamp in microseconds since 1970, as in
+                ``Message.timestamp`` and ``Gap.start``, or a datetime by the server's clock, in UTC if it is naive.
+            stop: the time of the last message that is wanted; None for those until now. Both are included.
+            capacity: number of messages that may wait before the client stops reading.
+
+        The iterator ends after the last message, or when its ``async with`` block is left. It raises:
+            PermissionDenied: 0x203, this client may not watch the stream, or the stream is sealed.
+            RateLimitExceeded: 0x204, too many histories at once.
+            InvalidProtocolVersion: 0x100, the connection speaks an earlier version.
+            ConnectionLost: the client does not reconnect any more.
+
+        Raises:
+            ValueError: the name is empty or too long, the capacity is below 1, a time is before 1970, or the range is
+                empty.
+            TypeError: a time is neither an int nor a datetime.
+            ConnectionLost: the client is closed.
+        """
+        self._reconnecting.check_open()
+        if not 0 < len(stream) <= MAX_STREAM_NAME:
+            raise ValueError(f"the name of a stream has 1 to {MAX_STREAM_NAME} characters, not {len(stream)}")
+        first, last = _moment(start), None if stop is None else _moment(stop)
+        if first < 0 or (last is not None and last < first):
+            raise ValueError(f"a history goes from a time since 1970 to a later one, not from {start} to {stop}")
+        return self._subscriptions.history(stream, first, last, _checked_capacity(capacity))
+
     def messages(self, *, capacity: int = WAITING) -> MessageQueue:
         """Receive the messages that belong to no subscription: messages to this client, and broadcasts.
 
@@ -400,6 +441,7 @@ class Client:
         samples: Samples = "as given",
         memory_frames: int = MEMORY_FRAMES,
         memory_bytes: int = MEMORY_BYTES,
+        bulk: bool = False,
         on_lost: Callable[[Lost], object] | None = None,
     ) -> Publisher:
         """Publish on a stream so that each message arrives once. The result is a context manager that waits for that.
@@ -426,6 +468,9 @@ class Client:
                 get the same floats in a fraction of the bytes.
             memory_frames: messages that are kept, to be sent again.
             memory_bytes: bytes of these, as encoded.
+            bulk: whether the messages may wait behind others, such as a history on a stream of its own, except for alerts
+                and messages with PRIORITY. They are of the class BULK here and for the viewers of version 4, as with
+                ``bulk=True`` of the server's ``publish``.
             on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.
 
         Raises:
@@ -447,6 +492,7 @@ class Client:
             memory_frames=memory_frames,
             memory_bytes=memory_bytes,
             on_lost=on_lost,
+            bulk=bulk,
             keyring=self._sealed.keyring if self._sealed.has_own_keys(stream) else None,
             wall_clock_us=self._reconnecting.wall_clock_us,
             send_message=self.send_message,
@@ -644,6 +690,13 @@ def _since(since: int | datetime | None) -> int | datetime | None:
     if since is not None and (not isinstance(since, (int, datetime)) or isinstance(since, bool)):
         raise TypeError(f"since is microseconds since 1970 (an int) or a datetime, not {since!r}")
     return since
+
+
+def _moment(time: int | datetime) -> int:
+    found = _since(time)
+    if found is None:
+        raise TypeError("a history begins at a time, not at None")
+    return microseconds(found) if isinstance(found, datetime) else found
 
 
 def _checked_capacity(capacity: int) -> int:

@@ -97,6 +97,11 @@ class MessageQueue:
         return len(self._queued)
 
     @property
+    def is_ended(self) -> bool:
+        """True if no more messages will arrive."""
+        return self._ended
+
+    @property
     def pressure(self) -> Pressure:
         """How full it is."""
         return self._pressure

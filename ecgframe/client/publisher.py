@@ -90,6 +90,7 @@ class Publisher:
         memory_bytes: int,
         on_lost: Callable[[Lost], object] | None,
         keyring: Keyring | None,
+        bulk: bool,
         wall_clock_us: Callable[[], int],
         send_message: Sender,
         forget: Callable[[Publisher], None],
@@ -99,7 +100,9 @@ class Publisher:
         if memory_frames < 1 or memory_bytes < 1:
             raise ValueError("the memory of a publisher is at least 1 message and 1 byte")
         self.stream = stream
-        self._writer = StreamWriter(stream, id, settings, frames=memory_frames, nbytes=memory_bytes, keyring=keyring)
+        self._writer = StreamWriter(
+            stream, id, settings, frames=memory_frames, nbytes=memory_bytes, keyring=keyring, bulk=bulk
+        )
         self._settings = settings
         self._exact = ExactSamples() if samples == "exact" else None
         self._on_lost = on_lost
@@ -402,6 +405,7 @@ class Publisher:
                 settings=self._settings,
                 flags=flags,
                 max_payload=limit,
+                form=self._writer.class_of(type, flags),
             )
             self._check_over()
             outgoing = self._writer.write_prepared(prepared, self._wall_clock_us())

@@ -147,7 +147,7 @@ class Subscription(MessageQueue):
             if isinstance(item, Gap):
                 self._put_gap(item)
             else:
-                self.put(QueuedItem(item, _size_of(item), connection))
+                self.put(QueuedItem(item, size_of(item), connection))
 
     def pass_template(self, message: Message, epoch: int) -> None:
         """Process a message of this stream that the application does not get."""
@@ -263,7 +263,7 @@ class Subscription(MessageQueue):
             call_safely(self._on_gap, gap)
 
 
-def _size_of(message: Message) -> int:
+def size_of(message: Message) -> int:
     """Return the bytes that a message counts in a queue: its payload or, if larger, the samples of a record."""
     is_record = message.form and int(message.form) & _RECORD
     signal = message.data.get("signal") if is_record and isinstance(message.data, dict) else None

@@ -15,6 +15,7 @@ from ..protocol import Capability, ErrorCode
 from ..session import ErrorReceived, FramesUnopened, StreamOf, SubscriptionAnswered, microseconds
 from ..session.sealed_streams import STALE_AFTER
 from .backoff import as_error
+from .history import Histories, History
 from .message_queue import MessageQueue, Pressure, QueuedItem
 from .subscription import Subscription
 
@@ -50,6 +51,7 @@ class Subscriptions:
         self.unclaimed = 0
         self._delays = delays
         self._sealed = sealed
+        self.histories = Histories(self)
         self._connection: Connection | None = None
         self._subscriptions: dict[str, weakref.ref[Subscription]] = {}
         self._others: weakref.ref[MessageQueue] | None = None
@@ -110,6 +112,10 @@ class Subscriptions:
         self._others = weakref.ref(queue, self._when_forgotten(queue.number))
         return queue
 
+    def history(self, stream: str, start: int, stop: int | None, capacity: int) -> History:
+        """Create a history, and ask for it if there is a connection."""
+        return self.histories.begin(stream, start, stop, capacity, self._connection)
+
     def find(self, stream: str) -> Subscription | None:
         """Return the subscription of a stream; None if there is none."""
         held = self._subscriptions.get(stream)
@@ -121,6 +127,8 @@ class Subscriptions:
             if self.find(queue.stream) is queue:
                 self._leave_stream(queue.stream)
                 queue.end(status="unsubscribed")
+        elif isinstance(queue, History):
+            self.histories.leave(queue, self._connection)
         elif self._others and self._others() is queue:
             self._others = None
             queue.end()
@@ -151,6 +159,7 @@ class Subscriptions:
         self._note_pressure()
         for subscription in self:
             self._ask(subscription, connection)
+        self.histories.connected(connection)
 
     def disconnected(self) -> None:
         """Note that the connection is lost."""
@@ -167,13 +176,17 @@ class Subscriptions:
         others = self._others() if self._others else None
         for queue in [*self, *([others] if others else [])]:
             queue.end(failure, empty=failure is None)
+        self.histories.end(failure)
         self._subscriptions.clear()
         self._others = None
 
     def deliver(self, message: Message, connection: Connection, numbered: StreamOf | None = None) -> None:
         """Put a message into its queue: that of the stream in its header, or else of the stream in its data."""
+        if numbered is not None and numbered.history is not None:
+            self.histories.deliver(message, connection, numbered)
+            return
         stream = message.data.get("stream") if isinstance(message.data, dict) else None
-        stream, epoch = (stream, None) if numbered is None else numbered
+        stream, epoch = (stream, None) if numbered is None else (numbered.name, numbered.epoch)
         subscription = self.find(stream) if isinstance(stream, str) else self._only_one(connection)
         left = stream if isinstance(stream, str) and stream in connection.leaving else None
         if subscription and not (left and left in connection.asked):
@@ -187,25 +200,32 @@ class Subscriptions:
 
     def pass_template(self, message: Message, connection: Connection, numbered: StreamOf) -> None:
         """Note a numbered message that the application does not get."""
-        stream, epoch = numbered
+        stream, epoch = numbered.name, numbered.epoch
+        if numbered.history is not None:
+            self.histories.pass_over(numbered, message.sequence or 0, message.timestamp)
+            return
         subscription = self.find(stream)
         if subscription and not (stream in connection.leaving and stream in connection.asked):
             subscription.pass_template(message, epoch)
 
     def refused(self, numbered: StreamOf, number: int) -> None:
         """Note that a numbered message was refused."""
-        if subscription := self.find(numbered.name):
+        if numbered.history is not None:
+            self.histories.refused(numbered, number)
+        elif subscription := self.find(numbered.name):
             subscription.refused(numbered.epoch, number)
 
     def was_refused(self, numbered: StreamOf, number: int) -> bool:
         """Return whether a numbered message was refused over an earlier connection as well."""
-        subscription = self.find(numbered.name)
+        subscription = self.find(numbered.name) if numbered.history is None else None
         return subscription is not None and subscription.numbers.was_refused(numbered.epoch, number)
 
     def answered(self, answer: SubscriptionAnswered, connection: Connection) -> None:
         """Process a SUBSCRIPTION_ACK."""
         stream = answer.stream
-        if answer.status == "unsubscribed":
+        if answer.history is not None:
+            self.histories.answered(answer, connection)
+        elif answer.status == "unsubscribed":
             for confirmed in connection.leaving.pop(stream, ()):
                 if not confirmed.done():
                     confirmed.set_result(None)

@@ -220,6 +220,10 @@ class Subscribe(TypedDict, total=False):
         epoch: from version 4 on: the epoch of the stream's numbers that the viewer knows.
         after: from version 4 on: the number of the last message in line that was received; 0 before the first.
         catch_up: seconds: messages that are older are not sent, although they follow ``since`` or ``after``.
+        history: from version 4 on: number that the viewer gives its request for kept messages; it changes nothing in
+            the subscription.
+        start: from version 4 on: the time from which messages are requested, which has ``history``.
+        stop: from version 4 on: the last time; without it, up to now.
     """
 
     stream: Required[Text]
@@ -227,16 +231,21 @@ class Subscribe(TypedDict, total=False):
     epoch: Annotated[Epoch, Since(4)]
     after: Annotated[int, rules.integer_within(0, LARGEST_SEQUENCE), Since(4)]
     catch_up: Seconds
+    history: Annotated[int, rules.integer_within(1, LARGEST_STREAM_ID), Since(4)]
+    start: Annotated[Time, Since(4)]
+    stop: Annotated[Time, Since(4)]
 
 
-class Unsubscribe(TypedDict):
+class Unsubscribe(TypedDict, total=False):
     """UNSUBSCRIBE: a request to end a subscription.
 
     Attributes:
         stream: name of the stream.
+        history: from version 4 on: the request whose history is to end, instead of the subscription.
     """
 
-    stream: Text
+    stream: Required[Text]
+    history: Annotated[int, rules.integer_within(1, LARGEST_STREAM_ID), Since(4)]
 
 
 # "from" is a keyword of Python, so this field cannot be declared in a class body.
@@ -258,6 +267,9 @@ class SubscriptionAck(_From, total=False):
         templates: from version 4 on: the frames of the templates in force before ``next``.
         ended: from version 4 on, if another epoch begins: the number of the message that would have been next in the
             epoch before.
+        history: from version 4 on: the request for a history that this answers.
+        end: of a history: the number after the last message that follows.
+        more: of a history: the time from which to ask for the rest, which is of another epoch.
     """
 
     stream: Required[Text]
@@ -268,6 +280,9 @@ class SubscriptionAck(_From, total=False):
     next: Annotated[int, rules.integer_within(1, LARGEST_SEQUENCE), Since(4)]
     templates: Annotated[Sequence[bytes], rules.list_of_bytes(TEMPLATES_IN_FORCE), Since(4)]
     ended: Annotated[int, rules.integer_within(1, LARGEST_SEQUENCE), Since(4)]
+    history: Annotated[int, rules.integer_within(1, LARGEST_STREAM_ID), Since(4)]
+    end: Annotated[int, rules.integer_within(1, LARGEST_SEQUENCE), Since(4)]
+    more: Annotated[Time, Since(4)]
 
 
 class _OfTemplate(TypedDict, total=False):

@@ -18,6 +18,7 @@ from ..session import (
     ErrorReceived,
     Event,
     FrameRefused,
+    HistoryRequested,
     Negotiated,
     Numbered,
     OpeningRequested,
@@ -42,6 +43,7 @@ from .lingering import Linger, LingeringWriter, QueueingWriter
 from .link import Link
 from .memory import InboxesLimit
 from .pace import Pace
+from .playback import MOST_AT_ONCE, Playback
 from .publisher import Publisher
 from .sealing import Seals
 from .stats import ServerStats
@@ -59,7 +61,14 @@ READ_WHILE_CLOSING: Final = 1000
 LONGEST_VALIDITY: Final = 60.0
 """Seconds after which the expiry of an identity is compared with the clock again, as that may have been set."""
 
-FOR_THE_APPLICATION: Final = (Received, Numbered, OpeningRequested, SubscribeRequested, UnsubscribeRequested)
+FOR_THE_APPLICATION: Final = (
+    Received,
+    Numbered,
+    OpeningRequested,
+    SubscribeRequested,
+    HistoryRequested,
+    UnsubscribeRequested,
+)
 """Events that wait in the inbox for the application; all others are handled at once."""
 
 
@@ -190,6 +199,7 @@ class Connection:
         self.subscriptions: dict[str, Stream] = {}
         self.opened: dict[str, Publisher] = {}
         self.keys_given: dict[str, set[int] | None] = {}
+        self._playbacks: dict[tuple[str, int], Playback] = {}
         self._observe_seconds = shared.stats.receive_seconds.observe
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -371,6 +381,50 @@ class Connection:
                 binding = stream.sealed_binding(binding, self.session)
                 self.session.answer_subscription(name, "subscribed", binding=binding)
 
+    @property
+    def watched(self) -> set[str]:
+        """Names of the streams that the peer has subscribed to, or gets a history of."""
+        self._forget_played()
+        return {*self.subscriptions, *(name for name, _ in self._playbacks)}
+
+    def may_play_back(self, name: str, number: int) -> bool:
+        """Return whether another history of a stream may begin, with that number."""
+        self._forget_played()
+        return len(self._playbacks) < MOST_AT_ONCE and (name, number) not in self._playbacks
+
+    def play_back(self, playback: Playback) -> None:
+        """Answer the request for a history, and begin to send it."""
+        name, number = playback.stream.name, playback.number
+        if not self.is_open:
+            playback.close()
+            return
+        if playback.part is not None:
+            self.session.answer_subscription(name, "subscribed", history=number, part=playback.part)
+            self._shared.stats.histories += 1
+        self._playbacks[name, number] = playback
+        self.writer.bring_up_to_date(playback)
+        self.writer.flush()
+
+    def deny_history(self, name: str, number: int, code: ErrorCode, reason: str | None) -> None:
+        """Answer that a history is denied."""
+        self._shared.stats.errors[code] += 1
+        text = "a history is denied" if reason is None else f"a history is denied: {reason}"
+        self._shared.hooks.report(self.info, ERRORS[code](text), None)
+        self.audit.denied("subscribe", name, code)
+        self.session.answer_subscription(name, "denied", code=code, reason=reason, history=number)
+        self.writer.flush()
+
+    def end_history(self, name: str, number: int) -> None:
+        """Send no more of a history, and confirm that to the peer. What was queued of it is skipped there."""
+        playback = self._playbacks.pop((name, number), None)
+        if playback is not None:
+            playback.close()
+        self.session.answer_subscription(name, "unsubscribed", history=number)
+        self.writer.flush()
+
+    def _forget_played(self) -> None:
+        self._playbacks = {key: one for key, one in self._playbacks.items() if one.is_behind(self.writer)}
+
     def unsubscribe(self, name: str) -> None:
         """Stop watching a stream, and confirm it to the peer."""
         self._note_end_of(name, "unsubscribed")
@@ -393,7 +447,13 @@ class Connection:
                 self._note(event)
 
     def revoke(self, name: str, code: ErrorCode = ErrorCode.PERMISSION_DENIED, reason: str | None = None) -> bool:
-        """End a subscription because the peer may not watch the stream any more. Returns whether there was one."""
+        """End a subscription, and histories, because the peer may not watch the stream any more.
+
+        Returns:
+            Whether there was a subscription.
+        """
+        for of, number in [key for key in self._playbacks if key[0] == name]:
+            self.end_history(of, number)
         self._note_end_of(name, "denied")
         stream = self.subscriptions.pop(name, None)
         if stream is None:
@@ -676,6 +736,9 @@ class Connection:
             self._note_end_of(name, "closed")
             stream.remove(self.writer)
         self.subscriptions.clear()
+        for playback in self._playbacks.values():
+            playback.close()
+        self._playbacks.clear()
         self.writer.forget_streams()
         if self._timer is not None:
             self._timer.cancel()

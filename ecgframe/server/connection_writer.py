@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .portions import LARGE, PORTION, Portions
 from .tasks import begin
@@ -14,13 +14,26 @@ if TYPE_CHECKING:
     from .connection_log import ConnectionLog
     from .link import Link
     from .pace import Pace
-    from .stream import Stream
 
 SENT_IN_A_TURN: Final = 16
 """Messages that a viewer that catches up is sent in one turn over a link that can only be awaited."""
 
 MOST_ANSWERS: Final = 8 * 1024
 """Bytes of answers that may wait to be sent to a peer; above that, the connection is not read."""
+
+
+class Lagging(Protocol):
+    """What a writer needs of a stream of which a viewer has a backlog, or of a history."""
+
+    @property
+    def is_bulk(self) -> bool:
+        """True if its messages are of the class BULK."""
+
+    def is_behind(self, viewer: ConnectionWriter, /) -> bool:
+        """Return whether the viewer has a backlog."""
+
+    def catch_up(self, viewer: ConnectionWriter, now: float, /) -> bool:
+        """Queue the next piece. Returns True if this has to be called again."""
 
 
 class ConnectionWriter:
@@ -62,7 +75,7 @@ class ConnectionWriter:
         self._rearm = rearm
         self._close = close
         self._now = asyncio.get_running_loop().time
-        self._lagging: list[Stream] = []
+        self._lagging: list[Lagging] = []
         self._is_writing = False
         self._portions: Portions | None = None
         self._portion: asyncio.Future[bool] | None = None
@@ -139,7 +152,7 @@ class ConnectionWriter:
         """True if a message or a part of a backlog can be sent now."""
         return not self._is_lost and (self.session.has_waiting or self._may_catch_up)
 
-    def bring_up_to_date(self, stream: Stream) -> None:
+    def bring_up_to_date(self, stream: Lagging) -> None:
         """Send the viewer its backlog of a stream, piece by piece. Call ``pump`` afterwards."""
         self._lagging.append(stream)
 
@@ -294,7 +307,7 @@ class ConnectionWriter:
             if self.session.queued_frames > before:
                 return
 
-    def _has_to_wait(self, stream: Stream) -> bool:
+    def _has_to_wait(self, stream: Lagging) -> bool:
         """Return whether a backlog waits for what is queued: LIVE for everything, BULK for BULK, which has its part."""
         if stream.is_bulk and self.session.version >= 4:
             return self.session.has_bulk

@@ -14,6 +14,7 @@ from ..protocol import LARGEST_SEQUENCE, Check, ErrorCode, Flag, MessageType
 from ..session import (
     Event,
     FrameRefused,
+    HistoryRequested,
     Numbered,
     OpeningRequested,
     Received,
@@ -36,6 +37,10 @@ from .streams import Streams, TooManyStreams
 _BROADCAST: Final = int(Flag.BROADCAST)
 _KEPT_FLAGS: Final = int(Flag.PRIORITY)
 """Flags of a client's message that viewers get as well; the others concern only the client and this server."""
+
+
+OF_SEALED: Final = "there is no history of sealed streams: what comes again cannot be told from what is replayed"
+"""Why the history of a sealed stream is denied."""
 
 
 class Publish(Protocol):
@@ -121,8 +126,13 @@ class Requests:
             self._pass_over(connection, event)
         elif isinstance(event, SubscribeRequested):
             await self._subscribe(connection, event)
+        elif isinstance(event, HistoryRequested):
+            await self._play_back(connection, event)
         elif isinstance(event, UnsubscribeRequested):
-            connection.unsubscribe(event.stream)
+            if event.history is None:
+                connection.unsubscribe(event.stream)
+            else:
+                connection.end_history(event.stream, event.history)
 
     async def _hand_over(self, connection: Connection, message: Message) -> None:
         """Give the message to the application."""
@@ -181,7 +191,7 @@ class Requests:
 
     async def _take_template(self, connection: Connection, event: Numbered) -> None:
         """Publish a template of a stream that the client has opened."""
-        number, (name, epoch) = event.message.sequence or 0, event.stream
+        number, name, epoch = event.message.sequence or 0, event.stream.name, event.stream.epoch
         try:
             _check_number(number)
             await self._require(connection, "publish", name)
@@ -320,6 +330,36 @@ class Requests:
             connection.deny(name, None)
         else:
             await self._join(connection, request)  # rights were checked again meanwhile, this one not
+
+    async def _play_back(self, connection: Connection, request: HistoryRequested) -> None:
+        """Send a viewer of version 4 what is kept of a stream in a range of time."""
+        name = request.stream
+        asked_in = self._rights.round
+        code: ErrorCode | None = None
+        reason: str | None = None
+        if not self._is_name(name):
+            code = ErrorCode.INVALID_DATA_FORMAT
+        elif not connection.may_play_back(name, request.number):
+            code, reason = ErrorCode.RATE_LIMIT_EXCEEDED, "too many histories at once, or a number that is in use"
+        elif not await self._hooks.may(connection.info, "subscribe", name):
+            code = ErrorCode.PERMISSION_DENIED
+        elif self._seals is not None and self._seals.seals(name):
+            code, reason = ErrorCode.PERMISSION_DENIED, OF_SEALED
+        if code is None:
+            try:
+                with self._streams.hold(name) as stream:
+                    await self._streams.join(stream)
+                    if stream.is_sealed_by_publisher:
+                        code, reason = ErrorCode.PERMISSION_DENIED, OF_SEALED
+                    elif self._rights.round == asked_in:
+                        connection.play_back(self._streams.play_back(stream, connection.writer, request))
+                        return
+            except TooManyStreams:
+                code = ErrorCode.RATE_LIMIT_EXCEEDED
+            if code is None:
+                await self._play_back(connection, request)  # rights were checked again meanwhile, this one not
+                return
+        connection.deny_history(name[: self._limits.stream_name], request.number, code, reason)
 
     # --- messages ---
 

@@ -163,6 +163,7 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _gauge("connections_held", "Connections whose data waits until they answer a PING.", queues["held"])
     yield _counter("frames_dropped", "Frames dropped because a viewer was too slow.", stats["dropped"])
     yield _counter("frames_expired", "Frames dropped because they waited for too long.", stats["expired"])
+    yield _counter("histories", "Histories of streams that viewers were sent on request.", stats["histories"])
     what = "Fragments of messages, by direction."
     yield _by_label("fragments", what, "direction", stats["fragments"])
     yield _counter("messages_resent", "Messages sent again without an acknowledgement.", stats["resent"])

@@ -195,7 +195,7 @@ class Rights:
         checks: list[Awaitable[None]] = [
             check(connection, name)
             for connection in list(self._connections.values())
-            for name in list(connection.subscriptions)
+            for name in connection.watched
             if stream in (None, name)
         ]
         await asyncio.gather(*checks)

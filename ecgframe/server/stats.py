@@ -39,6 +39,7 @@ class ServerStats:
         before: bytes of the payloads of these, before deflating.
         after: bytes of the payloads of these, deflated.
         keys_handed_out: keys of sealed streams that viewers were sent.
+        histories: histories that viewers were sent on request.
         started_at: when the handler was created, in seconds of the monotonic clock.
     """
 
@@ -57,6 +58,7 @@ class ServerStats:
     before: int = 0
     after: int = 0
     keys_handed_out: int = 0
+    histories: int = 0
     failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
     started_at: float = field(default_factory=monotonic)
 
@@ -108,6 +110,7 @@ class ServerStats:
             "over_budget": dict(counters.over_budget),
             "dropped": counters.dropped,
             "expired": counters.expired,
+            "histories": self.histories,
             "fragments": {"sent": counters.fragments_sent, "received": counters.fragments_received},
             "resent": counters.resent,
             "undelivered": counters.undelivered,

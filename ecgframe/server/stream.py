@@ -46,7 +46,7 @@ class Viewer(UpToDateViewer, Protocol):
     def pump(self, now: float) -> None:
         """Send as many queued messages as the link takes now."""
 
-    def bring_up_to_date(self, stream: Stream) -> None:
+    def bring_up_to_date(self, stream: Any) -> None:
         """Call the stream's ``catch_up`` whenever nothing is queued, until it returns False."""
 
 

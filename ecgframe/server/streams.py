@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import InvalidDataFormat, PermissionDenied, RateLimitExceeded
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
-from ..session import Settings
+from ..session import HistoryRequested, Settings
 from .backplane import NO_PAST, Backplane, NumberedBackplane
 from .encodings import Encodings
 from .fan_out import NoteSent
@@ -19,10 +19,11 @@ from .history import Ring, RingsLimit
 from .limits import Limits
 from .numbering import Numbering, TemplatesLimit
 from .opening import Opening
+from .playback import Playback
 from .portions import Portions
 from .publisher import Novelties
 from .sealing import Seals
-from .stream import Stream
+from .stream import Stream, Viewer
 from .tasks import begin
 
 if TYPE_CHECKING:
@@ -168,6 +169,10 @@ class Streams:
             is_whole = since is None or stream.ring.knows(since) or await self._backplane.catch_up(stream.name)
         shared = self._backplane.now()
         return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
+
+    def play_back(self, stream: Stream, viewer: Viewer, request: HistoryRequested) -> Playback:
+        """Begin a history of a stream for a viewer of version 4, under an id of its own."""
+        return Playback(stream, viewer, request, next(self._ids), self._encodings)
 
     def close(self) -> None:
         """Forget all streams."""

@@ -10,6 +10,7 @@ from ..errors import AuthenticationFailed, InvalidDataFormat, PermissionDenied, 
 from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, MessageType
 from ..seal import NotOpened
 from ..signing import Attested, Signature
+from .control_numbers import check_moment
 from .decoding import decode_items
 from .events import AttestationTaken, Event, FramesUnopened, KeyMissing, SubscriptionAnswered
 from .held_frames import HELD_SECONDS, Held, HeldFrames
@@ -312,7 +313,29 @@ class ClientSession(Session):
         """Drop an unfinished message of a stream, and ignore its later fragments."""
         if self._reassembly is not None and self._reader is not None:
             book = self._reader.book
-            self._reassembly.forget(lambda id: (place := book.name_of(id)) is not None and place[0] == stream)
+            self._reassembly.forget(lambda id: book.is_live(id, stream))
+
+    def ask_history(self, stream: str, number: int, start: int, stop: int | None = None) -> None:
+        """Ask for messages of a stream that the server keeps; the event ``SubscriptionAnswered`` follows.
+
+        Args:
+            stream: its name.
+            number: of the request, not in use for another one of the stream.
+            start: the time of the first one, in microseconds since 1970.
+            stop: the time of the last one; None for now.
+        """
+        request: dict[str, Any] = {"stream": stream, "history": number, "start": seconds(start)}
+        if stop is not None:
+            request["stop"] = seconds(stop)
+        if self._reader is not None:
+            self._reader.histories.add((stream, number))
+        self._say(MessageType.SUBSCRIBE, request)
+
+    def end_history(self, stream: str, number: int) -> None:
+        """Ask for no more of a history; the event ``SubscriptionAnswered`` follows."""
+        if self._reader is not None:
+            self._reader.histories.discard((stream, number))
+        self._say(MessageType.UNSUBSCRIBE, {"stream": stream, "history": number})
 
     def unsubscribe(self, stream: str) -> None:
         """Unsubscribe from a stream; the event ``SubscriptionAnswered`` follows."""
@@ -370,5 +393,15 @@ class ClientSession(Session):
                 data.get("next") if message.version >= 4 else None,
                 data.get("ended") if message.version >= 4 else None,
                 reason if isinstance(reason, str) else None,
+                *_history_of(data, message.version),
             )
         )
+
+
+def _history_of(data: Any, version: int) -> tuple[int | None, int | None, int | None]:
+    """Return what an answer says of a history: the request, the number after its last message, the time of more."""
+    if version < 4 or data.get("history") is None:
+        return None, None, None
+    check_moment(data, "more")
+    end, more = data.get("end"), data.get("more")
+    return int(data["history"]), None if end is None else int(end), None if more is None else microseconds(more)

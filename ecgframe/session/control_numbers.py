@@ -40,12 +40,18 @@ def is_moment(value: Any) -> bool:
     return _is_number(value) and 0 <= value < LATEST_MOMENT
 
 
-def _moment(field: str) -> Callable[[Mapping[str, Any]], None]:
-    def check(data: Mapping[str, Any]) -> None:
-        if data.get(field) is not None:
-            _require(is_moment(data[field]), "a moment from 1970 to 9999", data[field], field)
+def check_moment(data: Mapping[str, Any], field: str) -> None:
+    """Check a time, if it is there.
 
-    return check
+    Raises:
+        InvalidDataFormat: (check 12) it is before 1970, or after the year 9999.
+    """
+    if data.get(field) is not None:
+        _require(is_moment(data[field]), "a moment from 1970 to 9999", data[field], field)
+
+
+def _moment(field: str) -> Callable[[Mapping[str, Any]], None]:
+    return lambda data: check_moment(data, field)
 
 
 def _check_notice(data: Mapping[str, Any]) -> None:

@@ -108,10 +108,35 @@ class SubscribeRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class UnsubscribeRequested:
-    """The peer unsubscribes from a stream; ``Session.answer_subscription`` answers."""
+class HistoryRequested:
+    """The peer asks for messages of a stream that are kept; ``Session.answer_subscription`` answers.
+
+    Attributes:
+        stream: its name.
+        number: of the request, which the peer has chosen.
+        start: the time from which it wants messages, in microseconds since 1970.
+        stop: the time until which it wants them; None for now.
+        wants_keys: False if the peer has keys of its own, if the stream is sealed.
+    """
 
     stream: str
+    number: int
+    start: int
+    stop: int | None = None
+    wants_keys: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubscribeRequested:
+    """The peer unsubscribes from a stream; ``Session.answer_subscription`` answers.
+
+    Attributes:
+        stream: its name.
+        history: the request whose history is to end; None for the subscription.
+    """
+
+    stream: str
+    history: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +155,9 @@ class SubscriptionAnswered:
         ended: if another epoch has begun: the number of the message that would have been next in the epoch before; None
             if the server does not say so.
         reason: why it was denied, for a person; None if the server does not say so.
+        history: the request for a history that this answers; None for an answer about the subscription.
+        end: of a history: the number after the last message that follows.
+        more: of a history: the time from which to ask for the rest, in microseconds since 1970; None if there is none.
     """
 
     stream: str
@@ -141,6 +169,9 @@ class SubscriptionAnswered:
     next: int | None = None
     ended: int | None = None
     reason: str | None = None
+    history: int | None = None
+    end: int | None = None
+    more: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +319,7 @@ Event = (
     | Numbered
     | OpeningRequested
     | SubscribeRequested
+    | HistoryRequested
     | UnsubscribeRequested
     | SubscriptionAnswered
     | KeyMissing

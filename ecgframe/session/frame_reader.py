@@ -32,10 +32,12 @@ class StreamOf(NamedTuple):
     Attributes:
         name: of the stream.
         epoch: of its numbers.
+        history: the request for a history to which the message belongs; None for what is live.
     """
 
     name: str
     epoch: int
+    history: int | None = None
 
 
 class FrameReader:
@@ -48,14 +50,16 @@ class FrameReader:
     Attributes:
         book: the ids and templates.
         asked: names of the streams that this side has subscribed to. Answers about other streams bind no id.
+        histories: the requests for histories of this side, by stream and number.
         sealed: opens the templates of sealed streams; None if this side opens none.
     """
 
-    __slots__ = ("_before", "_codec", "asked", "book", "sealed")
+    __slots__ = ("_before", "_codec", "asked", "book", "histories", "sealed")
 
     def __init__(self, codec: Codec, *, takes_openings: bool = False) -> None:
         self.book = StreamBook(takes_openings=takes_openings)
         self.asked: set[str] = set()
+        self.histories: set[tuple[str, int]] = set()
         self.sealed: SealedReader | None = None
         self._codec = codec
         self._before: BookState | None = None
@@ -73,7 +77,7 @@ class FrameReader:
     def stream_of(self, id: int) -> StreamOf | None:
         """Return the stream of an id; None if it is not bound."""
         place = self.book.name_of(id)
-        return None if place is None else StreamOf(*place)
+        return None if place is None else StreamOf(*place, self.book.history_of(id))
 
     def read(self, message: Message, template: bytes | None) -> ProtocolError | None:
         """Note what a decoded frame says about streams.
@@ -105,6 +109,10 @@ class FrameReader:
 
     def _read_answer(self, data: Any) -> ProtocolError | None:
         name = data["stream"]
+        history = None if data.get("history") is None else int(data["history"])
+        if history is not None and data["status"] != "subscribed":
+            self.book.unbind(name, history)
+            return None
         if data["status"] != "subscribed":
             self.book.unbind(name)
             return None
@@ -117,10 +125,10 @@ class FrameReader:
                 path="data",
             )
         id = int(data["id"])
-        if name not in self.asked:
+        if name not in self.asked if history is None else (name, history) not in self.histories:
             self.book.note(id)  # not requested, or unsubscribed in the meantime
             return None
-        self.book.bind(id, name, int(data["epoch"]))
+        self.book.bind(id, name, int(data["epoch"]), history)
         faults = [self._add_held(frame, id, index) for index, frame in enumerate(data.get("templates", ()))]
         return next((fault for fault in faults if fault is not None), None)
 

@@ -82,6 +82,20 @@ class Binding(NamedTuple):
     ended: int | None = None
 
 
+class HistoryPart(NamedTuple):
+    """What an answer says of a history: of one epoch, as far as messages are kept.
+
+    Attributes:
+        binding: id, epoch and templates, and the number of its first message.
+        end: the number after its last message.
+        more: the time from which to ask for the rest, in microseconds since 1970; None if there is none.
+    """
+
+    binding: Binding
+    end: int
+    more: int | None
+
+
 class StreamPosition(NamedTuple):
     """The place of a message in its stream, which the header of a V4 frame names.
 
@@ -307,15 +321,17 @@ def prepare_outgoing(
     settings: Settings,
     flags: Flag | int = 0,
     max_payload: int | None = None,
+    form: int = 0,
 ) -> PreparedOutgoing:
     """Encode a message as ``encode_outgoing`` does, except for its timestamp.
 
-    This does all the slow work, and may run in any thread. Arguments and errors are those of ``encode_outgoing``.
+    This does all the slow work, and may run in any thread. Arguments and errors are those of ``encode_outgoing``;
+    ``form`` is that of the header in version 4.
     """
     limit = settings.max_payload if max_payload is None else max_payload
     bits = int(flags) & encoding.flags
     return PreparedOutgoing(
-        codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits), int(flags)
+        codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits, form=form), int(flags)
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidDataFormat, InvalidProtocolVersion, PermissionDenied
+from ..errors import InvalidDataFormat, InvalidProtocolVersion, MissingRequiredFields, PermissionDenied
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Check, MessageType
-from .events import Event, FrameRefused, SubscribeRequested, UnsubscribeRequested
+from .control_numbers import check_moment
+from .events import Event, FrameRefused, HistoryRequested, SubscribeRequested, UnsubscribeRequested
 from .negotiation import common_capabilities, offer
 from .session import AGREED_ALREADY, Session
 from .state import Trigger
@@ -113,12 +114,26 @@ class ServerSession(Session):
         is_moment = isinstance(since, datetime)
         moment = None if since is None else microseconds(since)
         wants_keys = data.get("keys") is not False
+        if message.version >= 4 and data.get("history") is not None:
+            if data.get("start") is None:
+                raise MissingRequiredFields(
+                    "SUBSCRIBE with history lacks start: the time from which messages are requested",
+                    check=Check.FIELDS,
+                    path="data",
+                )
+            check_moment(data, "start")
+            check_moment(data, "stop")
+            stop = None if data.get("stop") is None else microseconds(data["stop"])
+            number, start = int(data["history"]), microseconds(data["start"])
+            events.append(HistoryRequested(name, number, start, stop, wants_keys))
+            return
         catch_up = data.get("catch_up")
         events.append(SubscribeRequested(name, moment, is_moment, epoch, after, wants_keys, catch_up))
 
     def _on_unsubscribe(self, data: Any, message: Message, now: float, events: list[Event]) -> None:
         if self._is_name(data["stream"], events):
-            events.append(UnsubscribeRequested(data["stream"]))
+            history = data.get("history") if message.version >= 4 else None
+            events.append(UnsubscribeRequested(data["stream"], None if history is None else int(history)))
 
     def _is_name(self, name: str, events: list[Event]) -> bool:
         """Return whether a stream can have the name. If not, deny the subscription at once and keep no name."""

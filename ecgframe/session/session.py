@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from ..messages import SubscriptionStatus
     from ..seal import Key
     from .frame_reader import StreamOf
-    from .outgoing import Binding
+    from .outgoing import Binding, HistoryPart
     from .sealed_reader import SealedReader
     from .settings import Settings
 
@@ -381,6 +381,8 @@ class Session(Sender, ABC):
         binding: Binding | None = None,
         keys: Sequence[Key] = (),
         reason: str | None = None,
+        history: int | None = None,
+        part: HistoryPart | None = None,
     ) -> None:
         """Answer SUBSCRIBE or UNSUBSCRIBE.
 
@@ -393,6 +395,8 @@ class Session(Sender, ABC):
             binding: of a subscription of version 4: id and numbers of the stream.
             keys: those of a sealed stream, to be handed out.
             reason: why it was denied, for a person.
+            history: the request for a history that this answers.
+            part: of a history that follows.
         """
         answer: dict[str, Any] = {"stream": stream, "status": status}
         if code is not None:
@@ -404,6 +408,14 @@ class Session(Sender, ABC):
             answer["templates"] = list(binding.templates)
             if binding.ended is not None:
                 answer["ended"] = binding.ended
+        if history is not None:
+            answer["history"] = history
+        if part is not None:
+            first = part.binding
+            answer |= {"id": first.id, "epoch": first.epoch, "next": first.next, "end": part.end}
+            answer["templates"] = list(first.templates)
+            if part.more is not None:
+                answer["more"] = seconds(part.more)
         if keys:
             answer["keys"] = [_handed_out(key) for key in keys]
         if reason is not None:

@@ -40,12 +40,14 @@ class _Bound:
         epoch: of its numbers.
         templates: payloads of the templates by number, in the order of arrival.
         nbytes: total size of these payloads.
+        history: the request for a history whose messages have the id; None for what is live.
     """
 
     name: str
     epoch: int
     templates: dict[int, bytes] = field(default_factory=dict)
     nbytes: int = 0
+    history: int | None = None
 
 
 class BookState(NamedTuple):
@@ -138,12 +140,28 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         bound = self._bound.get(id)
         return None if bound is None else (bound.name, bound.epoch)
 
+    def history_of(self, id: int) -> int | None:
+        """Return the request for a history whose messages have that id; None if it is not bound, or of what is live."""
+        bound = self._bound.get(id)
+        return None if bound is None else bound.history
+
+    def is_live(self, id: int, name: str) -> bool:
+        """Return whether an id is bound to that stream, and not to a history of it."""
+        bound = self._bound.get(id)
+        return bound is not None and bound.name == name and bound.history is None
+
     def note(self, id: int) -> None:
         """Note an id that is not bound: its frames are skipped without an error."""
         self._largest = max(self._largest, id)
 
-    def bind(self, id: int, name: str, epoch: int) -> None:
+    def bind(self, id: int, name: str, epoch: int, history: int | None = None) -> None:
         """Bind an id to a stream and an epoch. The id of the previous epoch stays bound; older ones are unbound.
+
+        Args:
+            id: the id.
+            name: of the stream.
+            epoch: of the numbers.
+            history: the request for a history, of which one id is bound at a time; None for what is live.
 
         Raises:
             InvalidDataFormat: (check 12) the name is empty or too long, the id is bound to another stream or epoch, or
@@ -157,7 +175,7 @@ class StreamBook(Mapping[tuple[int, int], Template]):
             )
         bound = self._bound.get(id)
         if bound is not None:
-            if (bound.name, bound.epoch) != (name, epoch):
+            if (bound.name, bound.epoch, bound.history) != (name, epoch, history):
                 raise InvalidDataFormat(
                     f'data["id"] must be new for {name!r} in this epoch; {id} is bound already',
                     check=Check.FIELDS,
@@ -165,14 +183,15 @@ class StreamBook(Mapping[tuple[int, int], Template]):
                 )
             self._bound[id] = self._bound.pop(id)  # the latest id of a stream is the last
             return
-        older = [one for one, other in self._bound.items() if other.name == name]
-        for one in older[: len(older) - IDS_PER_STREAM + 1]:
+        older = [one for one, other in self._bound.items() if (other.name, other.history) == (name, history)]
+        kept = IDS_PER_STREAM if history is None else 1
+        for one in older[: max(0, len(older) - kept + 1)]:
             self._unbind(one)
         if len(self._bound) >= MAX_STREAM_IDS:
             raise InvalidDataFormat(
                 f"{MAX_STREAM_IDS} stream ids are bound, which is the maximum", check=Check.FIELDS, path='data["id"]'
             )
-        self._bound[id] = _Bound(name, epoch)
+        self._bound[id] = _Bound(name, epoch, history=history)
         self.note(id)
 
     def open(self, id: int, name: str, epoch: int) -> None:
@@ -189,9 +208,9 @@ class StreamBook(Mapping[tuple[int, int], Template]):
             )
         self.bind(id, name, epoch)
 
-    def unbind(self, name: str) -> None:
-        """Unbind all ids of a stream, and forget its templates."""
-        for id in [id for id, bound in self._bound.items() if bound.name == name]:
+    def unbind(self, name: str, history: int | None = None) -> None:
+        """Unbind all ids of a stream, or those of a history, and forget the templates."""
+        for id in [id for id, bound in self._bound.items() if (bound.name, bound.history) == (name, history)]:
             self._unbind(id)
 
     def _unbind(self, id: int) -> None:
@@ -250,7 +269,7 @@ class StreamBook(Mapping[tuple[int, int], Template]):
         bound = self._bound[id]
         nbytes = sum(map(len, templates.values()))
         self.nbytes += nbytes - bound.nbytes
-        self._bound[id] = _Bound(bound.name, bound.epoch, templates, nbytes)
+        self._bound[id] = _Bound(bound.name, bound.epoch, templates, nbytes, bound.history)
 
     def __eq__(self, other: object) -> bool:
         return self is other

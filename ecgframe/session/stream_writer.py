@@ -68,6 +68,7 @@ class StreamWriter:
         frames: most messages in memory.
         nbytes: most bytes of these. The latest message is kept in any case.
         keyring: keys with which the messages are sealed; None to seal none.
+        bulk: whether the messages may wait behind others, except urgent ones.
         epoch: of the numbers; a random one if it is left out.
 
     Attributes:
@@ -91,6 +92,7 @@ class StreamWriter:
         frames: int = MEMORY_FRAMES,
         nbytes: int = MEMORY_BYTES,
         keyring: Keyring | None = None,
+        bulk: bool = False,
         epoch: int | None = None,
     ) -> None:
         self.stream = stream
@@ -108,6 +110,7 @@ class StreamWriter:
         self._most_nbytes = nbytes
         self._records = RecordWriter(stream)
         self._keyring = keyring
+        self._form = int(Form.BULK) if bulk else 0
         self._sealer: Sealer | None = None
         self._memory: deque[Kept] = deque()  # numbers without a gap, up to the one before ``next``
         self._nbytes = 0
@@ -215,11 +218,20 @@ class StreamWriter:
             settings=self._settings,
             flags=flags,
             max_payload=limit,
-            position=StreamPosition(self.id, self.next, 0 if template is None else Form.RECORD),
+            position=self._position(type, flags, 0 if template is None else int(Form.RECORD)),
         )
         outgoing = self._outgoing_of(encoded, int(flags), timestamp)
         self._keep(outgoing, template)
         return outgoing
+
+    def _position(self, type: MessageType, flags: Flag | int, form: int = 0) -> StreamPosition:
+        """The position of the next message."""
+        return StreamPosition(self.id, self.next, form | self.class_of(type, flags))
+
+    def class_of(self, type: MessageType, flags: Flag | int) -> int:
+        """Return BULK for the form of a message that may wait behind others, else 0. Urgent ones never do."""
+        is_urgent = type is MessageType.ANOMALY_ALERT or int(flags) & Flag.PRIORITY
+        return 0 if is_urgent else self._form
 
     @property
     def is_sealed(self) -> bool:
@@ -250,7 +262,7 @@ class StreamWriter:
         return Outgoing(encoded, flags, timestamp, self.stream)
 
     def write_prepared(self, prepared: PreparedOutgoing, timestamp: int) -> Outgoing:
-        """Do the same with a message that was encoded in a thread, which is no record."""
+        """Do the same with a message that was encoded in a thread, which is no record; its form has ``class_of``."""
         encoded = prepared.seal_frame(timestamp, StreamPosition(self.id, self.next))
         outgoing = self._outgoing_of(encoded, prepared.flags, timestamp)
         self._keep(outgoing, None)
@@ -265,7 +277,7 @@ class StreamWriter:
                 template.fields_on_the_wire(),
                 timestamp=timestamp,
                 settings=self._settings,
-                position=StreamPosition(self.id, self.next),
+                position=self._position(MessageType.STREAM_TEMPLATE, 0),
             )
             outgoing = self._outgoing_of(encoded, 0, timestamp)
         except (ProtocolError, TypeError, ValueError, OverflowError):

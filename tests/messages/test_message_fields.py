@@ -187,6 +187,7 @@ TABLE = {
         full=[
             {"stream": "ecg/bed-7", "since": 1705320000.25, "epoch": 1, "after": 0, "catch_up": 0.5},
             {"stream": "ecg/bed-7", "since": NOON, "epoch": 2**53 - 1, "after": 2**53 - 1, "catch_up": 60},
+            {"stream": "ecg/bed-7", "history": 1, "start": 1705320000.25, "stop": NOON},
         ],
         refuses={
             "stream": NO_TEXT,
@@ -194,13 +195,16 @@ TABLE = {
             "epoch": NO_EPOCH,
             "after": [*NO_INTEGER, -1, 2**53],
             "catch_up": NO_POSITIVE,
+            "history": [*NO_INTEGER, 0, 2**32],
+            "start": NO_TIME,
+            "stop": NO_TIME,
         },
     ),
     MessageType.UNSUBSCRIBE: Row(
         required=["stream"],
         minimal=[{"stream": "ecg/bed-7"}],
-        full=[{"stream": "ecg/bed-7"}],
-        refuses={"stream": NO_TEXT},
+        full=[{"stream": "ecg/bed-7", "history": 1}],
+        refuses={"stream": NO_TEXT, "history": [*NO_INTEGER, 0, 2**32]},
     ),
     MessageType.SUBSCRIPTION_ACK: Row(
         required=["stream", "status"],
@@ -216,6 +220,9 @@ TABLE = {
                 "next": 2**53 - 1,
                 "templates": [b"\x04"] * 16,
                 "ended": 61,
+                "history": 1,
+                "end": 9,
+                "more": 1705320000.25,
             }
         ],
         refuses={
@@ -224,6 +231,9 @@ TABLE = {
             "next": NO_EPOCH,
             "templates": [5, b"\x04", ["x"], [b"x", None], [b""] * 17, np.array([1])],
             "ended": [0, 2**53, 1.0, "1"],
+            "history": [*NO_INTEGER, 0, 2**32],
+            "end": NO_EPOCH,
+            "more": NO_TIME,
             "stream": NO_TEXT,
             "status": ["ok", "Denied", 1, ["denied"]],
             "code": NO_INTEGER,

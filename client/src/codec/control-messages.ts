@@ -40,6 +40,12 @@ export interface SubscriptionAnswer {
   readonly templates?: readonly Uint8Array[];
   /** From version 4 on, if another epoch begins: the number that would have been next in the epoch before. */
   readonly ended?: number;
+  /** From version 4 on: the request for a history that this answers. */
+  readonly history?: number;
+  /** Of a history: the number after its last message. */
+  readonly end?: number;
+  /** Of a history: the time from which to ask for the rest. */
+  readonly more?: number | Date;
   /** Why a subscription was denied, for a person. */
   readonly reason?: string;
   /** Keys of the stream, where `encryption` was agreed on. */
@@ -117,6 +123,8 @@ const INTEGERS: Rule = {
 };
 
 const EPOCH = integerWithin(1, LARGEST_SEQUENCE);
+/** The id of a stream, or the number of a request for a history. */
+const REQUEST = integerWithin(1, LARGEST_STREAM_ID);
 const FRAMES: Rule = {
   expected: `a list of at most ${TEMPLATES_IN_FORCE} frames, as bytes`,
   accepts: (value) =>
@@ -133,17 +141,26 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
     MessageType.SUBSCRIBE,
     {
       rules: { stream: TEXT, since: TIME, catch_up: SECONDS },
-      numbered: { epoch: EPOCH, after: integerWithin(0, LARGEST_SEQUENCE) },
+      numbered: { epoch: EPOCH, after: integerWithin(0, LARGEST_SEQUENCE), history: REQUEST, start: TIME, stop: TIME },
       needs: [["stream"]],
     },
   ],
-  [MessageType.UNSUBSCRIBE, { rules: { stream: TEXT }, needs: [["stream"]] }],
+  [MessageType.UNSUBSCRIBE, { rules: { stream: TEXT }, numbered: { history: REQUEST }, needs: [["stream"]] }],
   [
     MessageType.SUBSCRIPTION_ACK,
     {
       rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME, reason: TEXT },
       sealed: { keys: KEYS, rotation: TRUTH },
-      numbered: { id: integerWithin(1, LARGEST_STREAM_ID), epoch: EPOCH, next: EPOCH, templates: FRAMES, ended: EPOCH },
+      numbered: {
+        id: REQUEST,
+        epoch: EPOCH,
+        next: EPOCH,
+        templates: FRAMES,
+        ended: EPOCH,
+        history: REQUEST,
+        end: EPOCH,
+        more: TIME,
+      },
       needs: [["stream", "status"]],
     },
   ],

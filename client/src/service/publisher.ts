@@ -40,6 +40,11 @@ export interface PublishOptions {
    * default, they are neither filtered nor compressed.
    */
   readonly compress?: boolean;
+  /**
+   * True if the messages may wait behind others, such as a history on a stream of its own, except for alerts and messages with
+   * `priority`. Viewers of version 4 get them as the server's `publish(..., bulk=True)` sends them.
+   */
+  readonly bulk?: boolean;
   /** Called with each loss. */
   readonly onLost?: (lost: Lost) => unknown;
 }
@@ -83,14 +88,14 @@ export class Publisher implements AttachedPublisher {
 
   /** Use `publisher`. */
   constructor(stream: string, options: PublishOptions, owner: PublisherOwner) {
-    const { samples = "as given", memory = {}, compress = false, onLost } = options;
+    const { samples = "as given", memory = {}, compress = false, bulk = false, onLost } = options;
     const { id, settings, clock } = owner;
     const { messages, bytes } = { ...DEFAULT_MEMORY, ...memory };
     if (!(messages >= 1 && bytes >= 1))
       throw new RangeError("the memory of a publisher is at least 1 message and 1 byte");
     this.stream = stream;
     this.#sealer = owner.keys && isSealed(owner.keys, stream) ? new StreamSealer(stream, owner.keys, compress) : null;
-    this.#writer = new StreamWriter(stream, id, settings, clock, { messages, bytes });
+    this.#writer = new StreamWriter(stream, id, settings, clock, { messages, bytes }, undefined, bulk);
     this.#settings = settings;
     this.#exact = samples === "exact" ? new ExactSamples() : null;
     this.#onLost = onLost;

@@ -174,6 +174,7 @@ export class Subscriptions implements StreamPositions {
   }
 
   wasRefused(position: StreamPosition): boolean {
+    if (position.history !== undefined) return false;
     return this.#find(position.stream)?.numbers.wasRefused(position) ?? false;
   }
 

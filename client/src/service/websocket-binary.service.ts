@@ -27,6 +27,7 @@ import {
 } from "../session/stream-seals.js";
 import { Access, type Asked, type Destination, isPromise } from "./access.js";
 import { withoutKeys } from "./answered-keys.js";
+import type { AttachedHistory, HistoryAnswered, HistoryHost } from "./attached-history.js";
 import type { AttachedPublisher, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { Backoff, type BackoffOptions, ConnectionLost, DEFAULT_BACKOFF, isFinal } from "./backoff.js";
 import { ClockOffset } from "./clock-offset.js";
@@ -168,7 +169,7 @@ const CONNECT_TIMEOUT = 10;
  * It reconnects when a connection is lost, and the subscriptions resume: each message arrives once and in order, and lost
  * messages are reported.
  */
-export class WebSocketBinaryService implements PublisherHost {
+export class WebSocketBinaryService implements PublisherHost, HistoryHost {
   readonly #settings: Settings;
   readonly #backoff: BackoffOptions | null;
   readonly #connectTimeout: number;
@@ -180,6 +181,8 @@ export class WebSocketBinaryService implements PublisherHost {
   readonly #subscriptions: Subscriptions;
   readonly #outbox: Outbox;
   readonly #publishers = new Map<string, AttachedPublisher>();
+  /** By the numbers of their requests. */
+  readonly #histories = new Map<number, AttachedHistory>();
   readonly #taking = new Set<PromiseLike<unknown>>();
   #latestId = 0;
   readonly #owner: ConnectionOwner;
@@ -336,6 +339,26 @@ export class WebSocketBinaryService implements PublisherHost {
    */
   subscribe(stream: string, callback: StreamCallback, options: SubscribeOptions = {}): Subscription {
     return this.#subscriptions.subscribe(stream, callback, options);
+  }
+
+  /** Begins a history. `history` calls it. */
+  attachHistory(history: AttachedHistory): void {
+    if (this.#state === "closed") {
+      history.closed(new ConnectionLost("the service is closed"));
+      return;
+    }
+    const request = ++this.#latestId;
+    this.#histories.set(request, history);
+    if (this.#connection && this.#negotiated) history.connected(this.#connection, request);
+  }
+
+  /** Forgets a history that is over. */
+  detachHistory(history: AttachedHistory): void {
+    for (const [request, one] of this.#histories) if (one === history) this.#histories.delete(request);
+  }
+
+  #historyOf(position: StreamPosition | null): AttachedHistory | undefined {
+    return this.#histories.get(position?.history ?? 0);
   }
 
   // --- sending ---
@@ -525,6 +548,7 @@ export class WebSocketBinaryService implements PublisherHost {
     this.#negotiated = null;
     this.#subscriptions.disconnected();
     for (const publisher of this.#publishers.values()) publisher.disconnected();
+    for (const history of this.#histories.values()) history.disconnected();
     for (const resolve of this.#pongs.splice(0)) resolve(null);
     const text = said && said.message !== reason ? `${reason} (${said.message})` : reason;
     const lost = new ConnectionLost(opened ? text || `closed with ${code}` : `no connection: ${text}`, code, said);
@@ -558,6 +582,7 @@ export class WebSocketBinaryService implements PublisherHost {
     this.#outbox.end(error);
     for (const publisher of [...this.#publishers.values()]) publisher.end(error);
     this.#subscriptions.end(error);
+    for (const history of [...this.#histories.values()]) history.closed(error);
     this.#enter("closed");
     for (const resolve of this.#closed.splice(0)) resolve();
     if (opening) opening.reject(error);
@@ -582,16 +607,20 @@ export class WebSocketBinaryService implements PublisherHost {
         this.#onNegotiated(event);
         break;
       case "received":
-        this.#onReceived(event.message, event.position);
+        if (event.position?.history === undefined) this.#onReceived(event.message, event.position);
+        else this.#historyOf(event.position)?.take(event.message, event.position.number);
         break;
       case "explained":
-        this.#subscriptions.explained(event.position, event.timestamp);
+        if (event.position.history !== undefined)
+          this.#historyOf(event.position)?.passed(event.position.number, event.timestamp);
+        else this.#subscriptions.explained(event.position, event.timestamp);
         break;
       case "repeated":
         if (this.#subscriptions.repeated(event.position)) this.#connection?.session.acknowledge(event.message);
         break;
       case "answered":
-        this.#subscriptions.answered(event);
+        if (event.history) this.#histories.get(event.history.request)?.answered(event as HistoryAnswered);
+        else this.#subscriptions.answered(event);
         break;
       case "acknowledged":
         if (![...this.#publishers.values()].some((publisher) => publisher.acknowledged(event)))
@@ -609,7 +638,8 @@ export class WebSocketBinaryService implements PublisherHost {
         break;
       case "refused":
         this.#counts.refused++;
-        this.#subscriptions.refused(event);
+        if (event.position?.history === undefined) this.#subscriptions.refused(event);
+        else this.#historyOf(event.position)?.refused(event.position.number);
         this.#events.emit("error", { error: event.error, ...(bytes ? { frame: withoutKeys(bytes) } : {}) });
         break;
       case "key-missing":
@@ -635,6 +665,7 @@ export class WebSocketBinaryService implements PublisherHost {
     this.#opening = null;
     this.#outbox.fill(connection);
     for (const publisher of this.#publishers.values()) publisher.connected(connection);
+    for (const [request, history] of [...this.#histories]) history.connected(connection, request);
   }
 
   #onReceived(message: Message, position: StreamPosition | null): void {

@@ -54,7 +54,7 @@ import {
   type SignedBy,
   type Unverified,
 } from "./arrivals.js";
-import { checkNumbers } from "./control-numbers.js";
+import { checkNumbers, requireMoment } from "./control-numbers.js";
 import { fragmentAt, isCut } from "./fragmenting.js";
 import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
 import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
@@ -99,6 +99,8 @@ export type SessionEvent =
       timestamp: bigint | null;
       /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
       line: StreamNumbers | null;
+      /** In an answer about a history. */
+      history?: HistoryAnswer;
     }
   /**
    * In the answer to the opening of a stream, `next` is the number that the server expects next, and `lost` how many messages it
@@ -119,6 +121,16 @@ export type SessionEvent =
       isAgain: boolean;
     }
   | { kind: "round-trip"; seconds: number; offset: number | null };
+
+/** What an answer says of a history. */
+export interface HistoryAnswer {
+  /** The number of the request. */
+  readonly request: number;
+  /** The number after the last message that follows; null if none follows. */
+  readonly end: number | null;
+  /** The time from which to ask for the rest, in microseconds since 1970; null if there is none. */
+  readonly more: bigint | null;
+}
 
 /** The numbers of a stream, as an answer states them. */
 export interface StreamNumbers {
@@ -217,6 +229,8 @@ export class ClientSession {
   readonly #book: StreamBook;
   /** Names of the streams that this side has subscribed to. Answers about other streams bind no id. */
   readonly #wanted = new Set<string>();
+  /** The requests for histories that are not over, by number, with their streams. */
+  readonly #histories = new Map<number, string>();
   readonly #positions: StreamPositions;
   readonly #seals: StreamSeals | null;
   readonly #answerLater: ((answer: () => void) => void) | null;
@@ -477,9 +491,27 @@ export class ClientSession {
     const keys = this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
     this.#wanted.add(stream);
     // The server sends an unfinished message again, if it belongs to what follows.
-    if (since !== null || position) this.#reassembly.forget((id) => this.#book.nameOf(id) === stream);
+    if (since !== null || position) this.#reassembly.forget((id) => this.#book.isLive(id, stream));
     const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...keys });
+  }
+
+  /**
+   * Asks for the messages of a stream from one time to another, in microseconds since 1970, as far as the server keeps them.
+   *
+   * @param request a number that is not in use
+   * @param stop null for those until now
+   */
+  askHistory(stream: string, request: number, start: bigint, stop: bigint | null): void {
+    this.#histories.set(request, stream);
+    const until = stop === null ? {} : { stop: seconds(stop) };
+    this.#say(MessageType.SUBSCRIBE, { stream, history: request, start: seconds(start), ...until });
+  }
+
+  /** Asks for no more of a history. */
+  endHistory(stream: string, request: number): void {
+    this.#histories.delete(request);
+    this.#say(MessageType.UNSUBSCRIBE, { stream, history: request });
   }
 
   /** Unsubscribes from a stream. */
@@ -921,11 +953,15 @@ export class ClientSession {
   #onSubscriptionAck(data: SubscriptionAnswer, message: Message, events: SessionEvent[]): void {
     const { stream, status, templates = [], keys, rotation } = data;
     const line = numberingOf(data);
-    const isWanted = this.#wanted.has(stream); // not if nobody asked, or the stream was unsubscribed meanwhile
+    const request = this.numbered && data.history !== undefined ? Number(data.history) : null;
+    const isWanted = request === null ? this.#wanted.has(stream) : this.#histories.get(request) === stream; // not if nobody asked, or the stream was unsubscribed meanwhile
+    if (request !== null) requireMoment(data, "more");
     if (keys && isWanted) this.#seals?.takeKeys(stream, keys);
     if (rotation && status === "subscribed") return;
-    if (status !== "subscribed") this.#book.unbind(stream);
-    else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch);
+    if (status !== "subscribed") {
+      this.#book.unbind(stream, request);
+      if (request !== null) this.#histories.delete(request);
+    } else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch, request);
     else if (line) this.#book.note(line.id);
     events.push({
       kind: "answered",
@@ -936,8 +972,15 @@ export class ClientSession {
       from: data.from === undefined ? null : microseconds(data.from),
       timestamp: message.timestamp,
       line,
+      ...(request !== null && {
+        history: {
+          request,
+          end: data.end === undefined ? null : Number(data.end),
+          more: data.more === undefined ? null : microseconds(data.more),
+        },
+      }),
     });
-    if (isWanted) this.#learnAll(stream, templates);
+    if (isWanted) this.#learnAll(stream, templates, request);
   }
 
   /**
@@ -945,11 +988,11 @@ export class ClientSession {
    *
    * @throws ProtocolError (check 12) the first error
    */
-  #learnAll(stream: string, frames: readonly Uint8Array[]): void {
+  #learnAll(stream: string, frames: readonly Uint8Array[], history: number | null): void {
     let first: ProtocolError | null = null;
     frames.forEach((frame, i) => {
       try {
-        this.#learn(stream, frame, i);
+        this.#learn(stream, frame, i, history);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         first ??= inTemplates(error, i);
@@ -958,13 +1001,13 @@ export class ClientSession {
     if (first) throw first;
   }
 
-  #learn(stream: string, bytes: Uint8Array, place: number): void {
+  #learn(stream: string, bytes: Uint8Array, place: number, history: number | null): void {
     const [first, second] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, this);
     if (first?.item instanceof ProtocolError) throw first.item;
     const { header } = first ?? {};
     if (second || !header || header.type !== MessageType.STREAM_TEMPLATE)
       throw invalid("not the frame of one STREAM_TEMPLATE", 12);
-    const id = this.#book.idOf(stream);
+    const id = this.#book.idOf(stream, history);
     if (id === undefined || header.streamId !== id)
       throw invalid(`a template of the stream id ${header.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
     // The place in the queue is that of the answer, before the records behind it.

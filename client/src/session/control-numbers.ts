@@ -51,7 +51,7 @@ function checkOffer(data: unknown): void {
   if (isNumeric(bytes)) require(isCount(bytes), `at most ${LARGEST_EXACT_FLOAT} bytes`, "max_payload");
 }
 
-function requireMoment(data: unknown, field: string, ...above: string[]): void {
+export function requireMoment(data: unknown, field: string, ...above: string[]): void {
   const value = fieldOf(data, field);
   if (value === undefined || (value === null && above.length === 0)) return;
   const fits =

@@ -33,6 +33,8 @@ export interface StreamPosition {
   readonly number: number;
   /** True if the message may arrive before others that have lower numbers. */
   readonly overtakes: boolean;
+  /** The request for a history to which the message belongs; absent for what is live. */
+  readonly history?: number;
 }
 
 /** The positions in streams over all connections, as far as a session needs them. */
@@ -49,6 +51,8 @@ export const NO_POSITIONS: StreamPositions = { wasReceived: () => false, wasRefu
 interface Bound {
   readonly stream: string;
   readonly epoch: number;
+  /** The request for a history whose messages have the id; null for what is live. */
+  readonly history: number | null;
   /** Payloads of the templates by number, in the order of arrival. */
   readonly templates: Map<number, Uint8Array>;
   /** Total size of these payloads. */
@@ -58,7 +62,7 @@ interface Bound {
 export class StreamBook implements FrameBook {
   readonly #positions: StreamPositions;
   readonly #bound = new Map<number, Bound>();
-  /** The ids of each stream, the oldest first. */
+  /** The ids of each stream and of each history, the oldest first. */
   readonly #ids = new Map<string, number[]>();
   /** The largest id so far. */
   #largest = 0;
@@ -83,21 +87,22 @@ export class StreamBook implements FrameBook {
    *
    * @throws ProtocolError check 12: the id is bound to another stream or epoch, or too many ids are bound
    */
-  bind(id: number, stream: string, epoch: number): void {
+  bind(id: number, stream: string, epoch: number, history: number | null = null): void {
     const bound = this.#bound.get(id);
-    if (bound?.stream === stream && bound.epoch === epoch) return;
+    if (bound?.stream === stream && bound.epoch === epoch && bound.history === history) return;
     if (bound) {
       throw wrong("id", `the stream id ${id} is bound to epoch ${bound.epoch} of ${quoted(bound.stream)} already`);
     }
     if (!stream || [...stream].length > MAX_STREAM_NAME) {
       throw wrong("stream", `the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
     }
-    const ids = this.#ids.get(stream) ?? [];
-    if (ids.length === EPOCHS_BOUND) this.#unbindId(ids.shift() as number);
+    const key = keyOf(stream, history);
+    const ids = this.#ids.get(key) ?? [];
+    if (ids.length === (history === null ? EPOCHS_BOUND : 1)) this.#unbindId(ids.shift() as number);
     if (this.#bound.size >= MAX_STREAM_IDS)
       throw wrong("id", `${MAX_STREAM_IDS} stream ids are bound, which is the maximum`);
-    this.#ids.set(stream, [...ids, id]);
-    this.#bound.set(id, { stream, epoch, templates: new Map(), bytes: 0 });
+    this.#ids.set(key, [...ids, id]);
+    this.#bound.set(id, { stream, epoch, history, templates: new Map(), bytes: 0 });
     this.note(id);
   }
 
@@ -106,10 +111,11 @@ export class StreamBook implements FrameBook {
     this.#largest = Math.max(this.#largest, id);
   }
 
-  /** Unbinds all ids of a stream, and forgets its templates. */
-  unbind(stream: string): void {
-    for (const id of this.#ids.get(stream) ?? []) this.#unbindId(id);
-    this.#ids.delete(stream);
+  /** Unbinds all ids of a stream, or that of a history, and forgets the templates. */
+  unbind(stream: string, history: number | null = null): void {
+    const key = keyOf(stream, history);
+    for (const id of this.#ids.get(key) ?? []) this.#unbindId(id);
+    this.#ids.delete(key);
   }
 
   /**
@@ -145,9 +151,14 @@ export class StreamBook implements FrameBook {
 
   // --- what frames ask ---
 
-  /** Returns the id of the current epoch of a stream; undefined if it has none. */
-  idOf(stream: string): number | undefined {
-    return this.#ids.get(stream)?.at(-1);
+  /** Returns the id of the current epoch of a stream, or of a history; undefined if it has none. */
+  idOf(stream: string, history: number | null = null): number | undefined {
+    return this.#ids.get(keyOf(stream, history))?.at(-1);
+  }
+
+  /** Returns true if an id is bound to that stream, and not to a history of it. */
+  isLive(id: number, stream: string): boolean {
+    return this.#ids.get(keyOf(stream, null))?.includes(id) ?? false;
   }
 
   /** Returns the name of the stream of an id; undefined if it is not bound. */
@@ -160,7 +171,8 @@ export class StreamBook implements FrameBook {
     const bound = this.#bound.get(header.streamId ?? 0);
     if (!bound) return null;
     const overtakes = (header.flags & Flag.PRIORITY) !== 0 || header.type === MessageType.ANOMALY_ALERT;
-    return { stream: bound.stream, epoch: bound.epoch, number: header.sequence ?? 0, overtakes };
+    const { stream, epoch, history } = bound;
+    return { stream, epoch, number: header.sequence ?? 0, overtakes, ...(history !== null && { history }) };
   }
 
   /**
@@ -170,6 +182,7 @@ export class StreamBook implements FrameBook {
    */
   admits(header: Header): boolean {
     const position = this.positionOf(header);
+    if (position?.history !== undefined) return true; // it is asked for because it was, or because it was not
     if (position) return position.number === 0 || !this.#positions.wasReceived(position);
     const { streamId = 0 } = header;
     if (streamId <= this.#largest) return false;
@@ -202,6 +215,11 @@ export class StreamBook implements FrameBook {
     bound.bytes -= payload.length;
     this.#bytes -= payload.length;
   }
+}
+
+/** The key of a stream, or of a history, among the ids. */
+function keyOf(stream: string, history: number | null): string {
+  return `${history ?? ""} ${stream}`;
 }
 
 function firstOf<Key>(map: ReadonlyMap<Key, unknown>): Key {

@@ -68,6 +68,8 @@ export class StreamWriter {
   #lostBefore = 0;
   readonly #memory: Memory;
   readonly #clock: SendClock;
+  /** BULK if the messages may wait behind others, except urgent ones. */
+  readonly #class: number;
   readonly #records: RecordWriter;
   #encoder: ProtocolHandler;
   #maxPayload: number;
@@ -90,7 +92,17 @@ export class StreamWriter {
   /** Templates that were sent over the present connection. */
   readonly #explained = new Set<number>();
 
-  constructor(stream: string, id: number, settings: Settings, clock: SendClock, memory: Memory, epoch = randomEpoch()) {
+  /** @param bulk whether the messages may wait behind others, except urgent ones */
+  constructor(
+    stream: string,
+    id: number,
+    settings: Settings,
+    clock: SendClock,
+    memory: Memory,
+    epoch = randomEpoch(),
+    bulk = false,
+  ) {
+    this.#class = bulk ? Form.BULK : 0;
     this.stream = stream;
     this.id = id;
     this.epoch = epoch;
@@ -198,7 +210,13 @@ export class StreamWriter {
    */
   keepTransformed({ type, form, flags, template, of }: Prepared, payload: Uint8Array, transformed: number): Outgoing {
     const timestamp = this.#clock.next();
-    const options = { flags, timestamp, streamId: this.id, sequence: this.next, form };
+    const options = {
+      flags,
+      timestamp,
+      streamId: this.id,
+      sequence: this.next,
+      form: form | this.#classOf(type, flags),
+    };
     const frame = this.#encoder.frameOf(type, payload, transformed, options);
     const outgoing = this.#outgoingOf(type, frame, flags, timestamp);
     if (template) {
@@ -218,10 +236,16 @@ export class StreamWriter {
 
   #outgoing(type: MessageType, data: unknown, flags: number, sequence: number, form = 0): Outgoing {
     const timestamp = this.#clock.next();
-    const options = { flags, timestamp, streamId: this.id, sequence, form };
+    // An opening is no message of the stream yet.
+    const place = { streamId: this.id, sequence, form: sequence === 0 ? form : form | this.#classOf(type, flags) };
+    const options = { flags, timestamp, ...place };
     const isPacked = type === MessageType.STREAM_TEMPLATE && data instanceof Uint8Array;
     const frame = isPacked ? this.#encoder.frame(type, data, options) : this.#encoder.encode(type, data, options);
     return this.#outgoingOf(type, frame, flags, timestamp);
+  }
+
+  #classOf(type: MessageType, flags: number): number {
+    return type === MessageType.ANOMALY_ALERT || flags & Flag.PRIORITY ? 0 : this.#class;
   }
 
   #outgoingOf(type: MessageType, frame: Uint8Array<ArrayBuffer>, flags: number, timestamp: bigint): Outgoing {

@@ -1,0 +1,158 @@
+/** The past of a stream that the application has asked for. It comes beside what is live, and does not delay it. */
+import type { Message } from "../codec/protocol-handler.js";
+import { ProtocolError } from "../errors.js";
+import { ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
+import { microseconds } from "../session/timestamps.js";
+import type { AttachedHistory, HistoryAnswered, HistoryHost } from "./attached-history.js";
+import type { Connection } from "./connection.js";
+import { callSafely } from "./emitter.js";
+import type { StreamMessage } from "./subscription.js";
+
+/** Messages of one part of a history whose arrival is watched. */
+const MOST_EXPECTED = 1 << 20;
+
+/** A range of time, both ends included: timestamps in microseconds since 1970, as in `Message.timestamp`, or dates by the server's clock. */
+export interface HistoryRange {
+  readonly start: bigint | Date;
+  /** By default, up to now. */
+  readonly stop?: bigint | Date;
+}
+
+/** The messages of a stream in a range of time, as far as the server keeps them. */
+export class History implements AttachedHistory {
+  readonly stream: string;
+  /** Fulfilled after the last message. Rejected if the history is denied or the service closed; a rejection that is not handled is not reported. */
+  readonly finished: Promise<void>;
+  /** Number of messages that were passed to the callback. */
+  received = 0;
+  /** Number of messages that the server no longer had when it was their turn, or that were refused. */
+  lost = 0;
+  /** The time from which the rest is requested. */
+  #rest: bigint;
+  #more: bigint | null = null;
+  #expected = new Set<number>();
+  readonly #stop: bigint | null;
+  readonly #host: HistoryHost;
+  readonly #callback: (message: StreamMessage) => unknown;
+  #request = 0;
+  #connection: Connection | null = null;
+  #settle: (error: Error | null) => void = () => {};
+
+  constructor(
+    host: HistoryHost,
+    stream: string,
+    callback: (message: StreamMessage) => unknown,
+    { start, stop }: HistoryRange,
+  ) {
+    this.stream = stream;
+    this.#host = host;
+    this.#callback = callback;
+    this.#rest = microsecondsOf(start);
+    this.#stop = stop === undefined ? null : microsecondsOf(stop);
+    if (this.#rest < 0n || (this.#stop !== null && this.#stop < this.#rest))
+      throw new RangeError("a history goes from a time since 1970 to a later one");
+    this.finished = new Promise((resolve, reject) => {
+      this.#settle = (error) => (error ? reject(error) : resolve());
+    });
+    this.finished.catch(() => {});
+  }
+
+  /** Ends the history: no more messages are sent. */
+  end(): void {
+    this.#connection?.session.endHistory(this.stream, this.#request);
+    this.#connection?.wake();
+    this.#finish(null);
+  }
+
+  // --- what the service calls ---
+
+  connected(connection: Connection, request: number): void {
+    this.#connection = connection;
+    this.#request = request;
+    this.#expected.clear();
+    this.#more = null;
+    if (!connection.session.numbered) {
+      this.#finish(new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, "the history of a stream needs version 4"));
+      return;
+    }
+    connection.session.askHistory(this.stream, request, this.#rest, this.#stop);
+    connection.wake();
+  }
+
+  answered({ status, code, reason, line, history }: HistoryAnswered): void {
+    if (status === "denied") {
+      const text = `the server denied the history of "${this.stream}"${reason === null ? "" : `: ${reason}`}`;
+      this.#finish(new ProtocolError(code ?? ErrorCode.PERMISSION_DENIED, text));
+    } else if (status === "subscribed") {
+      const { end, more } = history;
+      const last = line && end !== null ? Math.min(end, line.next + MOST_EXPECTED) : 0;
+      for (let number = line?.next ?? last; number < last; number++) this.#expected.add(number);
+      this.#more = more;
+    } else {
+      this.lost += this.#expected.size;
+      if (this.#more === null) {
+        this.#finish(null);
+        return;
+      }
+      if (this.#more > this.#rest) this.#rest = this.#more;
+      this.#host.detachHistory(this);
+      this.#host.attachHistory(this);
+    }
+  }
+
+  take(message: Message, number: number): void {
+    this.passed(number, message.timestamp);
+    this.received++;
+    callSafely(() => this.#callback(message as StreamMessage));
+  }
+
+  passed(number: number, timestamp: bigint | null): void {
+    this.#expected.delete(number);
+    if (timestamp !== null && timestamp >= this.#rest) this.#rest = timestamp + 1n;
+  }
+
+  refused(number: number): void {
+    this.#expected.delete(number);
+    this.lost++;
+  }
+
+  disconnected(): void {
+    this.#connection = null;
+  }
+
+  closed(error: Error): void {
+    this.#finish(error);
+  }
+
+  #finish(error: Error | null): void {
+    this.#connection = null;
+    this.#host.detachHistory(this);
+    this.#settle(error);
+  }
+}
+
+/**
+ * Asks for the messages of a stream in a range of time, as far as the server keeps them. Needs version 4.
+ *
+ * They come in the class BULK: while live data waits, they have one part of eight of the bytes, so a subscription of the stream goes
+ * on as if nothing was. They come in order, except that alerts come first. If the connection is lost, the rest comes over the
+ * next one.
+ *
+ * @throws RangeError if the name is empty or too long, or the range is empty
+ */
+export function history(
+  service: HistoryHost,
+  stream: string,
+  callback: (message: StreamMessage) => unknown,
+  range: HistoryRange,
+): History {
+  if (!stream || [...stream].length > MAX_STREAM_NAME)
+    throw new RangeError(`the name of a stream has 1 to ${MAX_STREAM_NAME} characters`);
+  const asked = new History(service, stream, callback, range);
+  service.attachHistory(asked);
+  return asked;
+}
+
+function microsecondsOf(time: bigint | Date): bigint {
+  return typeof time === "bigint" ? time : microseconds(time);
+}
