@@ -454,6 +454,9 @@ class Stream:
         if numbering is None or not numbering.is_shared or numbering.publisher or not may_be_record(encoded):
             return MadeRecord()
         limit = self._settings.max_payload
+        is_sealed = self._seals is not None and self._seals.seals(self.name)
+        numbering.writer.binds = is_sealed
+        numbering.writer.filters = not is_sealed or (self._seals is not None and self._seals.compress)
         record, wanted = numbering.shared_record_of(source.data, now, exact=source.is_exact, max_payload=limit)
         return MadeRecord(numbering.epoch, record, wanted)
 
@@ -493,7 +496,10 @@ class Stream:
         numbering = self.numbering
         if record is None or numbering is None or numbering.epoch != opening.epoch or not may_be_record(encoded):
             return None
-        return None if numbering.present.in_force(template_number(record)) is None else record
+        template = numbering.present.in_force(template_number(record))
+        if template is None or self._seals is None or not self._seals.seals(self.name):
+            return None if template is None else record
+        return template.bind(record, delta=self._seals.compress)
 
     def _begin_opened(self, publisher: Publisher | None) -> None:
         """Begin another epoch of the numbers, and tell the viewers of version 4: those that catch up, in their turn.
