@@ -778,14 +778,17 @@ class Stream:
         opened = {one.id for one in map(self.numbering.find, ids) if one is not None and one.publisher is not None}
         is_known = self.numbering.id in ids
         has_begun = False
+        overtaken: tuple[int, int] | None = None  # where an urgent message is that the viewer may not have
         for publication in self.ring.start_from(self.ring.first):
             position = publication.position
             if position is None:
                 continue
             if position.id in ids:
                 is_known = has_begun = True
-                if publication.urgent and position.id in opened:
-                    continue  # it overtook; servers number in order
+                if publication.urgent and position.id in opened:  # it overtook; servers number in order
+                    if position.number > after and overtaken is None:
+                        overtaken = last, publication.number
+                    continue
                 if position.number > after:
                     break
             elif has_begun:
@@ -793,6 +796,8 @@ class Stream:
             last, number = publication.timestamp, publication.number + 1
         if not is_known:
             return False
+        if overtaken is not None and self.numbering.is_shared:
+            last, number = overtaken  # another server had it elsewhere; what follows in line comes again, and is let go
         self.remove(viewer)
         self._send_from(viewer, number, last)
         return True

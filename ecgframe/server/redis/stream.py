@@ -311,6 +311,8 @@ class FollowedStream:
         is_later = present is None or (present.epoch != told.position.epoch and order_of(told.token) > present.order)
         if told.token and is_later:
             self.opening = self._opening_of(told)
+        elif told.token and present is not None and present.epoch == told.position.epoch:
+            present.publisher.give_up_before(self._opening_of(told).publisher.line + 1)  # all that Redis has was read
         position = self.epochs.take_up()
         if position is None or self.opening is None:
             return position
@@ -473,8 +475,10 @@ class FollowedStream:
         opening.is_sealed = opening.is_sealed or bool(encoded.flags & _ENCRYPTED)
         if not overtakes:
             opening.is_bulk = entry.is_bulk
+        time = self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+        # Afterwards: before the first message of an epoch, viewers are told which number comes next.
         opening.publisher.take(number, overtakes=overtakes)
-        return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+        return time
 
     def _read_own_numbered(
         self, entry: Entry, encoded: EncodedFrame, place: SharedNumber, message: Message | None
