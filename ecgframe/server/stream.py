@@ -179,7 +179,7 @@ class Stream:
         self._note_sent = note_sent
         self._forget = forget
         self._live: dict[Viewer, None] = {}
-        self._ahead: dict[Viewer, int] = {}
+        self._ahead: dict[Viewer, tuple[int, int]] = {}  # timestamp, and id of the epoch that it was told of
         self._ahead_by_number: dict[Viewer, StreamPosition] = {}
         self._backlogs: dict[Viewer, Backlog] = {}
 
@@ -368,7 +368,7 @@ class Stream:
         kept = (each.position.id for each in self.ring.start_from(self.ring.first) if each.position is not None)
         numbering.forget_before(next(kept, numbering.id))
         binding = numbering.present.binding(numbering.next, tells_end=True)
-        for viewer in (*self._live, *self._ahead, *self._ahead_by_number):
+        for viewer in (*self._live, *self._ahead_by_number):  # those that wait for a time are told when that comes
             if viewer.session.version >= 4:
                 self._answer_again(viewer, binding)
 
@@ -724,7 +724,7 @@ class Stream:
         ring = self.ring
         if not is_whole and ring.latest < since <= now:
             self.remove(viewer)
-            self._ahead[viewer] = since
+            self._ahead[viewer] = since, 0 if self.numbering is None else self.numbering.id
             return None
         if ring.floor <= since < (ring.oldest or now):  # before the oldest in the ring, and none in between is missing
             self.remove(viewer)
@@ -958,15 +958,25 @@ class Stream:
 
     def _await_no_longer(self, publication: Publication) -> None:
         """Send live messages from this one on to viewers that waited for a later one than they have."""
-        for viewer, since in list(self._ahead.items()):
+        position = publication.position
+        for viewer, (since, told) in list(self._ahead.items()):
             if since < publication.timestamp:
                 del self._ahead[viewer]
                 self._live[viewer] = None
-        position = publication.position
+                self._tell_after_waiting(viewer, position, told)
         for viewer, last in list(self._ahead_by_number.items()):
             if position is None or position.id != last.id or position.number > last.number:
                 del self._ahead_by_number[viewer]
                 self._live[viewer] = None
+
+    def _tell_after_waiting(self, viewer: Viewer, position: StreamPosition | None, told: int) -> None:
+        """Tell a viewer of the epoch that began while it waited, from the first message on that it gets."""
+        numbering = self.numbering
+        if numbering is None or position is None or viewer.session.version < 4 or not position.id > told > 0:
+            return
+        epoch = numbering.find(position.id)
+        if epoch is not None:
+            self._answer_again(viewer, epoch.binding(position.number))
 
     def _send_ahead(self, publication: Publication, now: float) -> int:
         """Send an urgent publication to viewers that catch up, unless their backlog is already past it."""
