@@ -11,6 +11,7 @@ from ..protocol import LARGEST_TIMESTAMP
 if TYPE_CHECKING:
     from ..messages.templates import Template
     from ..session.record_writer import Record
+    from .envelope import Envelopes
     from .opening import Opening
 
 EVERYONE: Final = ""
@@ -258,6 +259,13 @@ class NumberedBackplane(Backplane, Protocol):
 
         Raises:
             PermissionDenied: the stream was opened again since.
+        """
+
+    def seal_with(self, envelopes: Envelopes) -> None:
+        """Seal the messages of sealed streams on the way between the servers. Called before ``open``.
+
+        Raises:
+            ValueError: this backplane does not do that now.
         """
 
     def leave_opened(self, stream: str, opening: Opening) -> None:

@@ -34,6 +34,7 @@ from .backplane import COMMANDS, EVERYONE, LocalBackplane
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
+from .envelope import Envelopes
 from .fan_out import FanOut
 from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
 from .key_rounds import KeyRounds
@@ -151,13 +152,17 @@ class WebSocketBinaryHandler:
         if takes_sealed:
             self.settings = self.settings.with_encryption
         if sealing is not None:
-            if not isinstance(self._backplane, LocalBackplane):
+            shared = None if isinstance(self._backplane, LocalBackplane) else _numbered(self._backplane)
+            if not isinstance(self._backplane, LocalBackplane) and not hasattr(shared, "seal_with"):
                 raise ValueError(
-                    "sealed streams need a LocalBackplane: messages would travel between the servers in plain"
+                    "sealed streams need RedisBackplane(version=4), or no backplane: messages would travel between the "
+                    "servers in plain"
                 )
             library("cryptography.hazmat.primitives.ciphers.aead", extra="seal", purpose="sealing")
             self.settings = self.settings.with_encryption
             self._seals = Seals(sealing, keys_without_tls=self.settings.keys_without_tls)
+            if shared is not None:
+                shared.seal_with(Envelopes(sealing.keyring))
         self._timestamps = Timestamps(clock, self._backplane)
         self._wall_clock_us = self._timestamps.next
         self._stats = ServerStats()

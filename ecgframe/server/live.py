@@ -119,7 +119,7 @@ class LiveServer:
             settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
             sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
             signer=self.signer,
-            takes_sealed=self.publish and self.versions[-1] >= 4,
+            takes_sealed=self.versions[-1] >= 4 and (self.publish or not isinstance(self.backplane, LocalBackplane)),
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,

@@ -11,9 +11,11 @@ from typing import Any, Final
 from ..protocol import LARGEST_SEQUENCE
 from .publisher import LOSSES, REMEMBERED, Publisher
 
-_FIELDS: Final = 7
 MOST_BYTES: Final = 64 * 1024
 """Bytes of a state, at most."""
+
+MOST_DIGITS: Final = 20
+"""An order has fewer digits."""
 
 
 class Opening:
@@ -78,10 +80,6 @@ def order_of(token: str) -> int:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < MOST_DIGITS else 0
 
 
-MOST_DIGITS: Final = 20
-"""Digits that an order has fewer than."""
-
-
 def _checked(state: bytes) -> list[Any]:
     if len(state) > MOST_BYTES:
         raise ValueError("the state of an opened stream is too long")
@@ -90,11 +88,10 @@ def _checked(state: bytes) -> list[Any]:
         line, lost, ahead, losses, template, is_bulk, is_sealed = found
         numbers = [line, lost, template, *ahead, *(end for pair in losses for end in pair)]
         is_sound = (
-            len(found) == _FIELDS
-            and len(ahead) <= REMEMBERED
+            len(ahead) <= REMEMBERED
             and len(losses) <= LOSSES
             and all(type(one) is int and 0 <= one <= LARGEST_SEQUENCE for one in numbers)
-            and all(len(pair) == len(("first", "end")) for pair in losses)
+            and all(len(pair) == 2 for pair in losses)
             and is_bulk in {None, True, False}
             and type(is_sealed) is bool
         )

@@ -180,7 +180,7 @@ class Stream:
         self._note_sent = note_sent
         self._forget = forget
         self._live: dict[Viewer, None] = {}
-        self._ahead: dict[Viewer, int] = {}
+        self._ahead: dict[Viewer, tuple[int, int]] = {}  # timestamp, and id of the epoch that it was told of
         self._ahead_by_number: dict[Viewer, StreamPosition] = {}
         self._backlogs: dict[Viewer, Backlog] = {}
 
@@ -369,7 +369,7 @@ class Stream:
         kept = (each.position.id for each in self.ring.start_from(self.ring.first) if each.position is not None)
         numbering.forget_before(next(kept, numbering.id))
         binding = numbering.present.binding(numbering.next, tells_end=True)
-        for viewer in (*self._live, *self._ahead, *self._ahead_by_number):
+        for viewer in (*self._live, *self._ahead_by_number):  # those that wait for a time are told when that comes
             if viewer.session.version >= 4:
                 self._answer_again(viewer, binding)
 
@@ -455,6 +455,9 @@ class Stream:
         if numbering is None or not numbering.is_shared or numbering.publisher or not may_be_record(encoded):
             return MadeRecord()
         limit = self._settings.max_payload
+        is_sealed = self._seals is not None and self._seals.seals(self.name)
+        numbering.writer.binds = is_sealed
+        numbering.writer.filters = not is_sealed or (self._seals is not None and self._seals.compress)
         record, wanted = numbering.shared_record_of(source.data, now, exact=source.is_exact, max_payload=limit)
         return MadeRecord(numbering.epoch, record, wanted)
 
@@ -500,7 +503,10 @@ class Stream:
         numbering = self.numbering
         if record is None or numbering is None or numbering.epoch != opening.epoch or not may_be_record(encoded):
             return None
-        return None if numbering.present.in_force(template_number(record)) is None else record
+        template = numbering.present.in_force(template_number(record))
+        if template is None or self._seals is None or not self._seals.seals(self.name):
+            return None if template is None else record
+        return template.bind(record, delta=self._seals.compress)
 
     @property
     def attester(self) -> StreamAttester | None:
@@ -756,7 +762,7 @@ class Stream:
         ring = self.ring
         if not is_whole and ring.latest < since <= now:
             self.remove(viewer)
-            self._ahead[viewer] = since
+            self._ahead[viewer] = since, 0 if self.numbering is None else self.numbering.id
             return None
         if ring.floor <= since < (ring.oldest or now):  # before the oldest in the ring, and none in between is missing
             self.remove(viewer)
@@ -810,14 +816,17 @@ class Stream:
         opened = {one.id for one in map(self.numbering.find, ids) if one is not None and one.publisher is not None}
         is_known = self.numbering.id in ids
         has_begun = False
+        overtaken: tuple[int, int] | None = None  # where an urgent message is that the viewer may not have
         for publication in self.ring.start_from(self.ring.first):
             position = publication.position
             if position is None:
                 continue
             if position.id in ids:
                 is_known = has_begun = True
-                if publication.urgent and position.id in opened:
-                    continue  # it overtook; servers number in order
+                if publication.urgent and position.id in opened:  # it overtook; servers number in order
+                    if position.number > after and overtaken is None:
+                        overtaken = last, publication.number
+                    continue
                 if position.number > after:
                     break
             elif has_begun:
@@ -825,6 +834,8 @@ class Stream:
             last, number = publication.timestamp, publication.number + 1
         if not is_known:
             return False
+        if overtaken is not None and self.numbering.is_shared:
+            last, number = overtaken  # another server had it elsewhere; what follows in line comes again, and is let go
         self.remove(viewer)
         self._send_from(viewer, number, last)
         return True
@@ -1011,15 +1022,25 @@ class Stream:
 
     def _await_no_longer(self, publication: Publication) -> None:
         """Send live messages from this one on to viewers that waited for a later one than they have."""
-        for viewer, since in list(self._ahead.items()):
+        position = publication.position
+        for viewer, (since, told) in list(self._ahead.items()):
             if since < publication.timestamp:
                 del self._ahead[viewer]
                 self._live[viewer] = None
-        position = publication.position
+                self._tell_after_waiting(viewer, position, told)
         for viewer, last in list(self._ahead_by_number.items()):
             if position is None or position.id != last.id or position.number > last.number:
                 del self._ahead_by_number[viewer]
                 self._live[viewer] = None
+
+    def _tell_after_waiting(self, viewer: Viewer, position: StreamPosition | None, told: int) -> None:
+        """Tell a viewer of the epoch that began while it waited, from the first message on that it gets."""
+        numbering = self.numbering
+        if numbering is None or position is None or viewer.session.version < 4 or not position.id > told > 0:
+            return
+        epoch = numbering.find(position.id)
+        if epoch is not None:
+            self._answer_again(viewer, epoch.binding(position.number))
 
     def _send_ahead(self, publication: Publication, now: float) -> int:
         """Send an urgent publication to viewers that catch up, unless their backlog is already past it."""

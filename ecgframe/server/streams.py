@@ -279,10 +279,8 @@ class Streams:
                 raise PermissionDenied("this epoch of the stream has ended; a new one has to be another number")
             self.admit_novelty(name, now)
         opening = await backplane.open_stream(name, epoch)
-        if opening is None:
-            if present is None or present.epoch != epoch or present is not numbering.admission:
-                raise RateLimitExceeded("the other servers cannot be asked how far the stream has got; try again")
-            opening = present  # nobody else can have opened it at this server, and this server knows how far it got
+        if opening is None:  # it may have been opened at another server since
+            raise RateLimitExceeded("the other servers cannot be asked how far the stream has got; try again")
         opening.publisher.owner = owner
         stream.open_shared(opening)
         return opening.publisher.line + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 
 import pytest
 from cli.live_server import live
@@ -60,6 +61,29 @@ def test_servers_share_streams_of_version_4_through_redis(highest, spoken, tmp_p
         if spoken == 4:
             output = run("inspect", url, "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7).output
             assert "form RECORD" in output
+
+
+@pytest.mark.slow
+def test_servers_that_seal_share_their_streams_through_redis(tmp_path):
+    optional("redis")
+    optional("cryptography")
+    file = tmp_path / "keys.json"
+    run("keys", "new", file, "ecg/1")
+    options = ["--protocol", 4, "--stream-keys", file, "--keys-without-tls"]
+    with (
+        redis_server(tmp_path) as redis,
+        live(*options, "--redis", redis.url),
+        live("--streams", 0, *options, "--redis", redis.url) as other,
+    ):
+        url = f"ws://127.0.0.1:{other.port}/ws"
+        output = run("watch", url, "ecg/1", "--seconds", 0.6, "--protocol", 4).output
+        assert re.search(r"^lost +0 gaps, 0 dropped frames, 0 reconnections$", output, re.M)
+        with socket.create_connection(("127.0.0.1", redis.port)) as connection:
+            connection.sendall(b"XRANGE ecgframe:stream:ecg/1 - + COUNT 20\r\n")
+            entries = connection.recv(65536)
+        assert b"ecgframe" not in entries
+        assert b"sampling_rate" not in entries
+        assert entries.count(b"\x04\x01\x02") + entries.count(b"\x04\x23\x02") >= 1  # sealed data and templates
 
 
 def test_a_server_names_the_option_for_viewers():

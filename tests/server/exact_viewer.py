@@ -105,7 +105,7 @@ class ExactViewer:
             self._heard += 1
             for event in session.receive(message, now):
                 self._note(event)
-        if session.negotiated and not self._asked:
+        if session.negotiated and self._asked is False:
             self._asked = True
             epoch, after = self.numbers.place() or (None, None)
             session.subscribe(self.stream, self.times.asks_since(), epoch=epoch, after=after)
@@ -117,10 +117,10 @@ class ExactViewer:
             case SubscriptionAnswered(status="subscribed") if self._asked is True:
                 self._asked = None  # what comes behind it was not asked for
                 self.epochs.append(event.epoch)
-                self.items += self.numbers.answered(event.epoch, event.next, event.start, event.timestamp)
+                self.items += self.numbers.answered(event.epoch, event.next, event.start, event.timestamp, event.ended)
             case SubscriptionAnswered(status="subscribed"):
                 self.epochs.append(event.epoch)
-                self.numbers.changed(event.epoch, event.next, event.timestamp)
+                self.numbers.changed(event.epoch, event.next, event.timestamp, event.ended)
             case Received(message=message, stream=stream):
                 self.items += self.numbers.take(message, stream.epoch)
             case Numbered(message=message, stream=stream):

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+BINARY = 2
+"""The opcode of binary frames; nothing is sent in WebSocket fragments here."""
+
 
 class RecordingRelay:
     """Passes bytes on in both directions.
@@ -59,15 +62,17 @@ async def recording_relay(target: int) -> AsyncIterator[RecordingRelay]:
 
 
 def without_masks(sent: bytes) -> list[bytes]:
-    """The payloads of the WebSocket frames of one direction, behind the HTTP handshake, as their sender had them."""
+    """The payloads of the binary WebSocket frames of one direction behind the handshake, as their sender had them."""
     at = sent.index(b"\r\n\r\n") + 4
     found = []
     while at < len(sent):
+        opcode = sent[at] & 0x0F
         is_masked, size, at = sent[at + 1] & 0x80, sent[at + 1] & 0x7F, at + 2
         if size >= 126:
             width = 2 if size == 126 else 8
             size, at = int.from_bytes(sent[at : at + width], "big"), at + width
         mask, at = (sent[at : at + 4], at + 4) if is_masked else (bytes(4), at)
-        found.append(bytes(byte ^ mask[n % 4] for n, byte in enumerate(sent[at : at + size])))
+        if opcode == BINARY:
+            found.append(bytes(byte ^ mask[n % 4] for n, byte in enumerate(sent[at : at + size])))
         at += size
     return found

@@ -15,11 +15,15 @@ from client.cutting_proxy import cutting_proxy
 from recordings import optional
 from running import run
 from server.redis_server import redis_server
+from server.test_opened_streams import publishing
+from server.test_redis_numbers import until
 from server.test_sealed_streams import client, take
 from server.test_sealed_streams import serving as listening
 
-from ecgframe import MessageType, PermissionDenied
+from ecgframe import ErrorCode, MessageType, PermissionDenied
 from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server.opening import Opening
+from ecgframe.server.publisher import Publisher, Verdict
 from ecgframe.session import Settings
 
 pytestmark = pytest.mark.slow
@@ -48,11 +52,11 @@ async def everybody(*_):
 
 
 @asynccontextmanager
-async def node(redis, *, patience=10.0, **options):
+async def node(redis, *, patience=10.0, seconds=30.0, **options):
     """A server that shares a Redis: its handler and its address."""
     from ecgframe.server.redis import RedisBackplane
 
-    backplane = RedisBackplane(redis.url, version=4, patience=patience)
+    backplane = RedisBackplane(redis.url, version=4, patience=patience, seconds=seconds)
     options = {"settings": Settings(versions=V4), "authorize": everybody, **options}
     handler = WebSocketBinaryHandler(backplane=backplane, **options)
     async with listening(handler) as url:
@@ -262,3 +266,99 @@ def test_a_publisher_that_moves_while_its_server_is_cut_off_publishes_each_messa
                                 assert subscription.stats()["gaps"] == 0
 
     run(main())
+
+
+def test_a_stream_whose_publisher_is_gone_goes_back_to_the_servers(redis):
+    async def main():
+        async with node(redis, seconds=1.0) as one, node(redis, seconds=1.0) as two, connected(two) as viewer:
+            async with viewer.subscribe(STREAM) as subscription:
+                async with connected(one) as source:
+                    async with source.publisher(STREAM) as publisher:
+                        await publisher.send(DATA, ecg(1), acknowledged=True)
+                await two.publish(STREAM, DATA, ecg(2))
+                assert [one.sequence for one in await take(subscription, 2)] == [2, 0]  # beside its numbers
+                loop = asyncio.get_running_loop()
+                end = loop.time() + 1.2
+                n = 2
+                while loop.time() < end:  # the connection ended as long ago as messages are kept
+                    n += 1
+                    await one.publish(STREAM, DATA, ecg(n))
+                    await asyncio.sleep(0.05)
+                messages = await take(subscription, n - 2)
+                assert [first(one) for one in messages] == list(range(3, n + 1))
+                numbered = [one.sequence for one in messages if one.sequence]
+                assert numbered[-1] >= len(numbered) > 0
+                assert subscription.stats()["gaps"] == 0
+
+    run(main())
+
+
+def test_an_epoch_that_has_ended_does_not_come_back_on_any_server(redis):
+    async def main():
+        async with node(redis) as one, node(redis) as two:
+            async with publishing(one) as former, publishing(two) as latter, publishing(two) as late:
+                assert await former.open(epoch=1) == 1
+                former.features(1)
+                await former.viewer.settle()
+                assert await latter.open(epoch=2) == 1
+                assert await late.open(epoch=1) == ErrorCode.PERMISSION_DENIED
+                former.features(2)
+                await until(lambda: former.viewer.errors, former.viewer)
+                assert [error.code for error in former.viewer.errors] == [ErrorCode.PERMISSION_DENIED]
+
+    run(main())
+
+
+def test_without_redis_no_stream_is_opened(redis):
+    async def main():
+        async with node(redis, patience=0.3) as one, publishing(one) as peer:
+            redis.kill()
+            async with asyncio.timeout(10):
+                while one.stats()["backplane"]["up"]:
+                    await asyncio.sleep(0.01)
+            assert await peer.open() == ErrorCode.RATE_LIMIT_EXCEEDED
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"{",
+        b"[]",
+        b"7",
+        b"[1,0,[],[],0,null]",
+        b'["1",0,[],[],0,null,false]',
+        b"[-1,0,[],[],0,null,false]",
+        b"[1,0,[true],[],0,null,false]",
+        b"[1,0,[],[[1]],0,null,false]",
+        b"[1,0,[],[],0,2,false]",
+        b"[1,0,[],[],0,null,null]",
+        b"[9007199254740993,0,[],[],0,null,false]",
+        b"[1,0," + b"[" * 9999,
+        b"[1,0,[" + b"1," * 2000 + b"1],[],0,null,false]",
+        b" " * 70_000 + b"[1,0,[],[],0,null,false]",
+    ],
+)
+def test_a_state_that_no_server_has_written_is_refused(state):
+    with pytest.raises(ValueError, match="the state of an opened stream"):
+        Opening.unpack(4738, "1:x", state)
+
+
+def test_a_state_is_read_as_it_was_written():
+    publisher = Publisher(4738, None)
+    for number in (1, 2, 5):
+        publisher.take(number, overtakes=False)
+    publisher.take(9, overtakes=True)
+    publisher.latest_template = 3
+    opening = Opening("17:x", publisher, is_bulk=True, is_sealed=True)
+    read = Opening.unpack(4738, "17:x", opening.pack())
+    assert read.publisher.state() == publisher.state() == (5, 2, [9], [(3, 5)], 3)
+    assert (read.is_bulk, read.is_sealed, read.order, read.epoch) == (True, True, 17, 4738)
+    assert [read.publisher.look(number) for number in (2, 3, 9, 6)] == [
+        Verdict.HAD,
+        Verdict.LOST,
+        Verdict.HAD,
+        Verdict.NEW,
+    ]
+    assert Opening.unpack(1, "nonsense", b"").order == 0

@@ -131,6 +131,18 @@ def test_messages_that_redis_has_lost_are_written_again_in_order():
     assert outbox.waiting_bytes == 900
 
 
+@in_a_loop
+def test_messages_that_redis_has_refused_are_not_written_again():
+    outbox = outbox_of(*(message(i) for i in (1, 2, 3)))
+    batch = outbox.batch()
+    outbox.confirm(batch, now())
+    outbox.forget(batch[1])
+    outbox.forget(batch[1])
+    assert len(outbox.take_back({"s": 0})) == 2
+    assert numbers(outbox) == [1, 3]
+    assert outbox.waiting_bytes == 200
+
+
 def followed(delivered):
     return FollowedStream("s", b"s", 0, origin=b"me", deliver=lambda _, time, frame: delivered.append((time, frame)))
 

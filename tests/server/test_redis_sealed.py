@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
@@ -14,18 +15,23 @@ from recordings import optional
 from running import run
 from server.recording_relay import recording_relay, without_masks
 from server.redis_server import redis_server
-from server.test_redis_opened import DATA, STREAM, node, port_of
+from server.test_redis_opened import DATA, STREAM, V4, node, port_of
 from server.test_sealed_streams import client, take
 
-from ecgframe import AuthenticationFailed, Codec, MessageType
+from ecgframe import AuthenticationFailed, Codec, Flag, MessageType
+from ecgframe.server import Sealing, WebSocketBinaryHandler
+from ecgframe.session import Settings
 
 pytest.importorskip("cryptography")
 pytestmark = pytest.mark.slow
 
 optional("redis.asyncio")
 
+from ecgframe._core import crc32  # noqa: E402
 from ecgframe.protocol import HEADER_SIZES, Form  # noqa: E402
-from ecgframe.seal import Key, StoredKeys  # noqa: E402
+from ecgframe.seal import Key, Sealer, StoredKeys  # noqa: E402
+from ecgframe.server.key_rounds import KeyRounds  # noqa: E402
+from ecgframe.server.sealing import verified  # noqa: E402
 
 KEY = Key(9, STREAM, bytes(range(101, 133)))
 ALERT = MessageType.ANOMALY_ALERT
@@ -208,3 +214,251 @@ def test_viewers_that_cannot_are_denied_on_every_server(lasting_redis, versions)
                                     pass
 
     run(main())
+
+
+# --- servers that seal ---
+
+
+def sealing(redis, keyring=None, **options):
+    """A server that has the key, and seals."""
+    return node(
+        redis,
+        sealing=Sealing(keyring=keyring or StoredKeys([KEY])),
+        settings=Settings(versions=V4, keys_without_tls=True),
+        **options,
+    )
+
+
+def signals(messages):
+    return np.concatenate([one.data["signal"] for one in messages if one.type is DATA], axis=1)
+
+
+async def entries_of(redis, key=f"ecgframe:stream:{STREAM}"):
+    import redis.asyncio as library
+
+    async with library.Redis.from_url(redis.url) as connection:
+        return await connection.xrange(key)
+
+
+@pytest.mark.parametrize("versions", [(1, 2, 3), (1, 2, 3, 4)], ids=["v3", "v4"])
+def test_servers_that_seal_pass_each_other_nothing_in_plain(lasting_redis, tmp_path, versions):
+    async def main():
+        async with AsyncExitStack() as stack:
+            to_redis = await stack.enter_async_context(recording_relay(lasting_redis.port))
+            through = SimpleNamespace(url=f"redis://127.0.0.1:{to_redis.port}/0")
+            one, two = [await stack.enter_async_context(sealing(through)) for _ in range(2)]
+            viewers = [await stack.enter_async_context(client(each.url, versions)) for each in (one, two)]
+            watched = [await stack.enter_async_context(each.subscribe(STREAM, sealed=True)) for each in viewers]
+            for n in range(20):
+                await one.publish(STREAM, DATA, ecg(2 * n))
+                await two.publish(STREAM, DATA, ecg(2 * n + 1))
+            await two.publish(STREAM, ALERT, {"kind": "asystole", "timestamp": time.time()})
+            for subscription, viewer in zip(watched, viewers, strict=True):
+                messages = await take(subscription, 41)
+                assert np.array_equal(signals(messages), SAMPLES)
+                assert [one.data["kind"] for one in messages if one.type is ALERT] == ["asystole"]
+                assert subscription.stats()["gaps"] == 0
+                assert viewer.stats()["sealed"].keys() == {"opened"}
+                assert viewer.stats()["refused"] == {}
+            assert secrets_in(await dump_of(lasting_redis)) == []
+            files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+            assert STREAM.encode() in files
+            assert secrets_in(files) == []
+            assert [secrets_in(talk) for pair in to_redis.passed for talk in pair] == [[]] * 2 * len(to_redis.passed)
+            frames = [fields[b"f"] for _, fields in await entries_of(lasting_redis)]
+            assert all(frame[2] & Flag.ENCRYPTED for frame in frames)
+            for form in (0, Form.RECORD):
+                sizes = {len(one) for one in frames if one[1] == DATA and one[19] == form}
+                assert len(sizes) <= 1, "sizes do not vary"
+            for each in (one, two):
+                assert each.stats()["backplane"]["unopened_total"] == each.stats()["backplane"]["refused_total"] == 0
+
+    run(main())
+
+
+def test_no_nonce_repeats_over_servers(lasting_redis):
+    """Of all that two servers seal, for viewers and for Redis, and after a restart of both."""
+
+    async def main():
+        sealed = {}
+
+        def note(frames):
+            for frame in frames:
+                if frame[2] & Flag.ENCRYPTED:
+                    payload = frame[HEADER_SIZES[frame[0]] :]
+                    place, content = bytes(payload[:16]), bytes(payload[16:])
+                    assert sealed.setdefault(place, content) == content, "one nonce for two messages"
+
+        for _ in range(2):
+            async with AsyncExitStack() as stack:
+                one, two = [await stack.enter_async_context(sealing(lasting_redis)) for _ in range(2)]
+                relays = [await stack.enter_async_context(recording_relay(port_of(each))) for each in (one, two)]
+                for relay in relays:
+                    for versions in ((1, 2, 3), V4):
+                        viewer = client(f"ws://127.0.0.1:{relay.port}/", versions)
+                        await stack.enter_async_context(viewer)
+                        watched = await stack.enter_async_context(viewer.subscribe(STREAM))
+                        stack.push_async_callback(take, watched, 20)
+                for n in range(10):
+                    await one.publish(STREAM, DATA, ecg(n))
+                    await two.publish(STREAM, DATA, ecg(n))
+            for relay in relays:
+                for _, back in relay.passed:
+                    note(frame for payload in without_masks(back) for frame in frames_of(payload))
+            note(fields[b"f"] for _, fields in await entries_of(lasting_redis))
+        senders = {place[4:12] for place in sealed}
+        assert len(senders) >= 2 * 2 * 3  # two runs, two servers, two kinds of viewers and Redis
+        assert len(sealed) >= 2 * (20 + 2 * 2 * 20)
+
+    run(main())
+
+
+class Rotating(StoredKeys):
+    """Keys by a clock that is moved by hand."""
+
+    def __init__(self, keys, clock):
+        super().__init__(keys, now=lambda: clock.time)
+
+
+def test_a_rotation_reaches_the_viewers_of_all_servers_without_a_gap(lasting_redis):
+    async def main():
+        clock = SimpleNamespace(time=1000.0)
+        keyrings = [Rotating([Key(9, STREAM, bytes(range(32)), ends=1100.0)], clock) for _ in range(2)]
+        async with sealing(lasting_redis, keyrings[0]) as one, sealing(lasting_redis, keyrings[1]) as two:
+            async with client(one.url) as here, client(two.url) as there, cutting_proxy(0) as proxy:
+                proxy.targets = [port_of(one)]
+                moving = client(proxy.url, reconnect_delays=lambda: iter([0.01] * 999))
+                async with moving, AsyncExitStack() as stack:
+                    watched = [
+                        await stack.enter_async_context(each.subscribe(STREAM, sealed=True))
+                        for each in (here, there, moving)
+                    ]
+                    for handler in (one, two):
+                        handler._seals._clock = lambda: clock.time
+                    published = 0
+
+                    async def publish():
+                        nonlocal published
+                        for handler in (one, two):
+                            await handler.publish(STREAM, DATA, ecg(published))
+                            published += 1
+
+                    await publish()
+                    for keyring in keyrings:
+                        keyring.add(Key(10, STREAM, bytes(32), begins=1100.0))
+                    clock.time = 1050.0
+                    for handler in (one, two):
+                        await KeyRounds(handler._seals, handler._rights, handler._connections).make_round()
+                        assert handler.stats()["sealing"]["keys_handed_out"] >= 3
+                    await publish()
+                    proxy.targets = [port_of(two)]
+                    proxy.cut()
+                    clock.time = 1101.0
+                    await publish()
+                    await publish()
+                    for subscription in watched:
+                        assert np.array_equal(
+                            signals(await take(subscription, published)), SAMPLES[:, : 10 * published]
+                        )
+                        assert subscription.stats()["gaps"] == 0
+                    key_ids = [fields[b"f"][32:36] for _, fields in await entries_of(lasting_redis)]
+                    assert {*key_ids} == {b"\0\0\0\x09", b"\0\0\0\x0a"}
+                    for client_ in (here, there, moving):
+                        assert client_.stats()["sealed"].keys() == {"opened"}
+
+    run(main())
+
+
+def test_what_a_client_publishes_over_a_server_that_seals_is_sealed_in_redis(lasting_redis):
+    async def main():
+        async with sealing(lasting_redis) as one, sealing(lasting_redis) as two:
+            async with client(two.url) as viewer, client(one.url) as source:
+                async with viewer.subscribe(STREAM, sealed=True) as subscription:
+                    async with source.publisher(STREAM) as publisher:
+                        for n in range(5):
+                            await publisher.send(DATA, ecg(n), acknowledged=True)
+                    assert np.array_equal(signals(await take(subscription, 5)), SAMPLES[:, :50])
+                    assert secrets_in(await dump_of(lasting_redis)) == []
+
+    run(main())
+
+
+async def put(redis, fields):
+    """Write an entry into the stream, as someone may who controls Redis."""
+    import redis.asyncio as library
+
+    async with library.Redis.from_url(redis.url) as connection:
+        seconds, microseconds = await connection.time()
+        await connection.xadd(f"ecgframe:stream:{STREAM}", fields, id=f"{seconds * 10**6 + microseconds + 1000}-0")
+
+
+@pytest.mark.parametrize("what", ["plain", "repeated", "of another stream", "changed", "of an unknown key"])
+def test_what_redis_cannot_slip_in(lasting_redis, what, caplog):
+    """Whoever controls Redis can drop and delay messages of a sealed stream, and make none."""
+
+    async def main():
+        other = Key(10, "ecg/other", bytes(range(50, 82)))
+        keys = [KEY, other]
+        async with sealing(lasting_redis, StoredKeys(keys)) as one, client(one.url) as viewer:
+            async with viewer.subscribe(STREAM, sealed=True) as subscription:
+                for n in range(3):
+                    await one.publish(STREAM, DATA, ecg(n))
+                await take(subscription, 3)
+                await one.publish("ecg/other", DATA, ecg(3))
+                fields = (await entries_of(lasting_redis))[-1][1]
+                epoch, _, number = fields[b"p"].partition(b"-")
+                frame = bytearray(fields[b"f"])
+                match what:
+                    case "plain":
+                        frame = codec_frame()
+                    case "of another stream":
+                        frame = (await entries_of(lasting_redis, "ecgframe:stream:ecg/other"))[-1][1][b"f"]
+                    case "of an unknown key":
+                        frame = verified(codec_frame()).sealed(Sealer(Key(11, STREAM, bytes(32)))).frame
+                    case "changed":
+                        frame[-20] ^= 1
+                        frame[7:11] = crc32(bytes(frame[32:])).to_bytes(4, "big")
+                place = b"%s-%d" % (epoch, int(number) + 1)
+                await put(lasting_redis, {b"o": b"mallory", b"n": b"1", b"p": place, b"f": bytes(frame)})
+                async with asyncio.timeout(10):
+                    while one.stats()["backplane"]["refused_total"] == 0:
+                        await asyncio.sleep(0.01)
+                assert one.stats()["backplane"]["unopened_total"] == 1
+                await one.publish(STREAM, DATA, ecg(4))
+                assert np.array_equal(signals(await take(subscription)), SAMPLES[:, 40:50])
+        assert "skipped foreign entries in Redis" in caplog.text
+        assert KEY.secret.hex() not in caplog.text
+
+    run(main())
+
+
+def codec_frame():
+    codec = Codec(version=4, compression=None, ndarray="binary")
+    return codec.encode(DATA, {**ecg(9), "stream": STREAM}, stream_id=1, sequence=1)
+
+
+def test_a_server_without_the_keys_delivers_nothing_of_a_sealed_stream(lasting_redis, caplog):
+    async def main():
+        async with sealing(lasting_redis) as one, node(lasting_redis) as two, client(two.url) as viewer:
+            async with viewer.subscribe(STREAM) as subscription:
+                await one.publish(STREAM, DATA, ecg(0))
+                async with asyncio.timeout(10):
+                    while two.stats()["backplane"]["refused_total"] == 0:
+                        await asyncio.sleep(0.01)
+                await two.publish("ecg/plain", DATA, ecg(1))
+                assert subscription.stats()["received"] == 0
+        assert "this one has no key of the stream" in caplog.text
+
+    run(main())
+
+
+def test_a_backplane_without_version_4_does_not_take_sealed_streams(lasting_redis):
+    from ecgframe.server.redis import RedisBackplane
+
+    for versions in ((1, 2, 3), V4):
+        with pytest.raises(ValueError, match=r"version=4"):
+            WebSocketBinaryHandler(
+                backplane=RedisBackplane(lasting_redis.url),
+                sealing=Sealing(keyring=StoredKeys([KEY])),
+                settings=Settings(versions=versions),
+            )

@@ -101,6 +101,11 @@ def name_of(message):
     return message.data["who"], message.data.get("n", message.data.get("sequence"))
 
 
+async def everything(*_):
+    """All may subscribe and publish."""
+    return True
+
+
 class Server:
     def __init__(self, name, handler, backplane):
         self.name = name
@@ -138,7 +143,11 @@ class World:
                 backplane = RedisBackplane("redis://127.0.0.1:1", version=4, clock=clock, **self._settings)
                 backplane._pool = name
                 handler = WebSocketBinaryHandler(
-                    settings=Settings(versions=ALL), limits=Limits(), backplane=backplane, clock=clock
+                    settings=Settings(versions=ALL),
+                    limits=Limits(),
+                    backplane=backplane,
+                    clock=clock,
+                    authorize=everything,
                 )
                 await stack.enter_async_context(handler)
                 servers.append(Server(name, handler, backplane))

@@ -200,8 +200,8 @@ def serve(
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if keys_without_tls and stream_keys is None:
         raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
-    if stream_keys is not None and redis is not None:
-        message = "cannot be combined with --redis: messages would travel between the servers in plain"
+    if stream_keys is not None and redis is not None and protocol < 4:
+        message = "with --redis, requires --protocol 4: messages would travel between the servers in plain"
         raise typer.BadParameter(message, param_hint="--stream-keys")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from ...codec import EncodedFrame
     from ...messages.templates import Template
+    from ..envelope import Envelopes
 
 MiB: Final = 1024 * 1024
 
@@ -121,6 +122,7 @@ class RedisBackplane:
         self._reader = Reader(self._streams, self._clock, patience, self._has_read)
         self._writer = Writer(self._streams, self._outbox, patience, self._has_written)
         self._deliver: Deliver | None = None
+        self._envelopes: Envelopes | None = None
         self._running: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._news = asyncio.Event()
@@ -148,6 +150,22 @@ class RedisBackplane:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
                 await self._tried.wait()
+
+    def seal_with(self, envelopes: Envelopes) -> None:
+        """Seal the messages of sealed streams for the way through Redis. See ``NumberedBackplane.seal_with``.
+
+        Raises:
+            ValueError: ``version`` is not 4.
+        """
+        if self.version < 4:
+            raise ValueError(
+                "messages of sealed streams travel between servers in version 4: RedisBackplane(version=4)"
+            )
+        self._envelopes = envelopes
+
+    def _for_redis(self, stream: str, frame: EncodedFrame) -> bytes:
+        """The bytes of a frame of version 4 in Redis."""
+        return frame.frame if self._envelopes is None else self._envelopes.seal(stream, frame).frame
 
     async def join(self, stream: str, since: int) -> int:
         """Follow a stream. See ``Backplane.join``.
@@ -202,10 +220,10 @@ class RedisBackplane:
         """
         plain = folded = None
         if self.version >= 4 and stream not in UNNUMBERED:
-            plain = frame.in_version_4(_IN_REDIS, _IN_REDIS).frame
+            plain = self._for_redis(stream, frame.in_version_4(_IN_REDIS, _IN_REDIS))
             if record is not None:
                 flags = frame.flags & ~Flag.COMPRESSED
-                folded = _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD)
+                folded = self._for_redis(stream, _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD))
         made_for = 0 if folded is None else epoch
         message = self._message(stream, timestamp, frame, plain, folded, made_for, is_bulk=is_bulk)
         return await self._publish(stream, timestamp, message)
@@ -229,7 +247,8 @@ class RedisBackplane:
                 number = await self._commands.reserve_template(stream, Position(epoch, 0))
         if number is None or not self._up:
             return False
-        frame = _in_redis(MessageType.STREAM_TEMPLATE, make(number).fields_on_the_wire(), 0, timestamp)
+        template = _in_redis(MessageType.STREAM_TEMPLATE, make(number).fields_on_the_wire(), 0, timestamp)
+        frame = self._for_redis(stream, template)
         return (
             await self._publish(
                 stream, timestamp, self._message(stream, timestamp, None, None, frame, epoch, is_bulk=is_bulk)
@@ -269,12 +288,14 @@ class RedisBackplane:
         """Publish a message of a stream that a client has opened. See ``NumberedBackplane.publish_opened``."""
         folded = None
         if frame.version < 4:
-            plain = frame.in_version_4(_IN_REDIS, _IN_REDIS).frame
+            plain = self._for_redis(stream, frame.in_version_4(_IN_REDIS, _IN_REDIS))
             if record is not None:
                 flags = frame.flags & ~Flag.COMPRESSED
-                folded = _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD)
-        else:
+                folded = self._for_redis(stream, _in_redis(MessageType.ECG_DATA, record, flags, timestamp, Form.RECORD))
+        elif frame.flags & Flag.ENCRYPTED:  # by its publisher
             plain = frame.frame
+        else:
+            plain = self._for_redis(stream, frame)
         own = OwnPlace(opening.epoch, number, opening.token, opening.pack(), is_bulk)
         canonical = frame if frame.version < 4 else None
         return await self._publish(
@@ -372,7 +393,9 @@ class RedisBackplane:
             lost_total: messages that other servers will not get. restamped_total: messages that were delivered here
             while Redis was unreachable, and have another timestamp on other servers. denied_total: messages of opened
             streams that were delivered here while Redis was unreachable, and that it did not take afterwards, because
-            another connection had opened the stream: that one sends them again. rewritten_total: messages written
+            another connection had opened the stream: that one sends them again. unopened_total: messages of sealed
+            streams that this server did not open, because they were plain, changed or repeated, or of an unknown key.
+            rewritten_total: messages written
             again because Redis had lost them. refused_total: entries in Redis that no backplane has written.
             reconnections_total: how often the connection to Redis was restored. epochs_total: how often the numbers of
             a stream began anew here.
@@ -387,6 +410,7 @@ class RedisBackplane:
             "clock_skew_seconds": self._clock.skew,
             "restamped_total": self._writer.restamped,
             "denied_total": self._writer.denied,
+            "unopened_total": 0 if self._envelopes is None else self._envelopes.unopened,
             "rewritten_total": self._rewritten,
             "refused_total": self._reader.refused,
             "reconnections_total": max(0, self._times_up - 1),
@@ -411,6 +435,7 @@ class RedisBackplane:
             deliver=self._deliver,
             numbers_key=self._keys.numbers(stream),
             is_numbered=self.version >= 4 and stream not in UNNUMBERED,
+            opener=None if self._envelopes is None or stream in UNNUMBERED else self._envelopes.opener(stream),
             note_epoch=self._note_epoch,
         )
 
@@ -543,8 +568,7 @@ class RedisBackplane:
             self._streams.drop_if_left(followed)
 
 
-def _in_redis(type: MessageType, data: Any, flags: int, timestamp: int, form: int = 0) -> bytes:
-    frame = _codec.encode_frame(
+def _in_redis(type: MessageType, data: Any, flags: int, timestamp: int, form: int = 0) -> EncodedFrame:
+    return _codec.encode_frame(
         type, data, flags=flags, timestamp=timestamp, stream_id=_IN_REDIS, sequence=_IN_REDIS, form=form
     )
-    return frame.frame

@@ -186,6 +186,12 @@ class Outbox:
             self._written.append(message)
             self._written_bytes += message.nbytes
 
+    def forget(self, message: Message) -> None:
+        """Forget a message that Redis has refused: it is not written again."""
+        if message in self._written:
+            self._written.remove(message)
+            self._written_bytes -= message.nbytes
+
     def fit_other_epoch(self, stream: str, epoch: int) -> list[Message]:
         """Make the waiting messages of a stream that were made for an epoch fit any other.
 

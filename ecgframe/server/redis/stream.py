@@ -24,6 +24,7 @@ from ...protocol import (
 )
 from ...session.record_writer import Record
 from ..backplane import Deliver, SharedNumber
+from ..envelope import EnvelopeOpener, Unopened
 from ..logs import logger
 from ..opening import Opening, order_of
 from ..publisher import Publisher, Verdict
@@ -187,6 +188,7 @@ class FollowedStream:
         origin: id of this server.
         deliver: takes the messages.
         is_numbered: whether ``deliver`` takes their numbers.
+        opener: opens the messages of a stream that servers seal; None if this server seals none.
         note_epoch: called with the stream's name and the epoch when its messages are numbered in another one than
             before; None if they are delivered without numbers.
 
@@ -216,6 +218,7 @@ class FollowedStream:
         deliver: Deliver,
         numbers_key: bytes = b"",
         is_numbered: bool = False,
+        opener: EnvelopeOpener | None = None,
         note_epoch: Callable[[str, int | None], None] = lambda stream, epoch: None,
     ) -> None:
         self.name = name
@@ -237,6 +240,7 @@ class FollowedStream:
         self._known_opening = NOT_OPENED
         self._expected = Position(0, 0)
         self._origin = origin
+        self._opener = opener
         self._deliver = deliver
         self._last = since
         self._earliest: int | None = None
@@ -307,6 +311,8 @@ class FollowedStream:
         is_later = present is None or (present.epoch != told.position.epoch and order_of(told.token) > present.order)
         if told.token and is_later:
             self.opening = self._opening_of(told)
+        elif told.token and present is not None and present.epoch == told.position.epoch:
+            present.publisher.give_up_before(self._opening_of(told).publisher.line + 1)  # all that Redis has was read
         position = self.epochs.take_up()
         if position is None or self.opening is None:
             return position
@@ -368,7 +374,12 @@ class FollowedStream:
         if is_own and entry.number in self.pending:
             self.deliver_pending(before=entry.number, will_be_read=False)  # Redis has dropped these
             message = self.pending.pop(entry.number)
-            message.time = self._hand_over(entry, message)
+            try:
+                message.time = self._hand_over(entry, message)
+            except ForeignEntry as error:
+                if not message.delivery.done():
+                    message.delivery.set_exception(ValueError(f"the message cannot be read from Redis: {error}"))
+                raise
             if not message.delivery.done():
                 message.delivery.set_result(message.time)
         else:
@@ -379,7 +390,7 @@ class FollowedStream:
         """Keep templates of an epoch that were published before the messages that are read, each with its number."""
         for number, frame in frames:
             with suppress(ForeignEntry):  # its records will be refused
-                encoded = check_frame(frame)
+                encoded = self._plain(check_frame(frame), again=True)
                 if encoded.flags & _ENCRYPTED:
                     self.templates.add_sealed(Position(epoch, number), encoded)
                 else:
@@ -411,14 +422,16 @@ class FollowedStream:
         """Deliver the message of an entry, which is ``message`` if this server has published it and waits for it."""
         if entry.token and self.epochs is not None:
             return self._deliver_own_numbered(entry, message)
-        encoded = check_frame(entry.frame)
+        encoded = self._plain(check_frame(entry.frame))
+        if encoded.flags & _ENCRYPTED:
+            raise ForeignEntry("it is sealed by a server, and this one has no key of the stream")
         record = template = None
         if entry.position is not None and encoded.type is MessageType.STREAM_TEMPLATE:
             template = template_of(encoded)
             self.templates.add(entry.position, template)
         elif encoded.version == 4 and (encoded.form or 0) & _RECORD:
             try:
-                record = self._record_of(entry)
+                record = self._record_of(entry, encoded)
             except ForeignEntry:
                 if message is None:
                     raise
@@ -441,7 +454,7 @@ class FollowedStream:
         """
         assert entry.position is not None
         assert self.epochs is not None
-        encoded = check_frame(entry.frame)
+        encoded = self._plain(check_frame(entry.frame), again=message is not None)
         if encoded.version < 4:
             raise ForeignEntry("its publisher has given it a number, and its frame is not of V4")
         opening = self._begin_opening(entry)
@@ -462,8 +475,10 @@ class FollowedStream:
         opening.is_sealed = opening.is_sealed or bool(encoded.flags & _ENCRYPTED)
         if not overtakes:
             opening.is_bulk = entry.is_bulk
+        time = self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+        # Afterwards: before the first message of an epoch, viewers are told which number comes next.
         opening.publisher.take(number, overtakes=overtakes)
-        return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+        return time
 
     def _read_own_numbered(
         self, entry: Entry, encoded: EncodedFrame, place: SharedNumber, message: Message | None
@@ -482,7 +497,7 @@ class FollowedStream:
         if not (encoded.form or 0) & _RECORD:
             return place, own or encoded.in_version_3()
         try:
-            record = self._record_of(entry)
+            record = self._record_of(entry, encoded)
         except ForeignEntry:
             if own is None:
                 raise
@@ -520,10 +535,19 @@ class FollowedStream:
         is_bulk = None if overtakes and not entry.is_bulk else entry.is_bulk
         return SharedNumber(*position, record, template, tuple(before), is_bulk=is_bulk)
 
-    def _record_of(self, entry: Entry) -> Record:
+    def _plain(self, encoded: EncodedFrame, *, again: bool = False) -> EncodedFrame:
+        """The message as it was before a server has sealed it for the way through Redis."""
+        if self._opener is None:
+            return encoded
+        try:
+            return self._opener.open(encoded, again=again)
+        except Unopened as error:
+            raise ForeignEntry(str(error)) from None
+
+    def _record_of(self, entry: Entry, encoded: EncodedFrame) -> Record:
         if entry.position is None:
             raise ForeignEntry("it is a record without an epoch")
-        payload = entry.frame[HEADER_SIZES[4] :]
+        payload = encoded.frame[HEADER_SIZES[4] :]
         try:
             number = template_number(payload)
         except ProtocolError as error:
@@ -559,7 +583,7 @@ def _template_in(frame: bytes) -> tuple[MessageType | None, int]:
     """The type of a template or a record, and the number of the template; None and 0 for anything else."""
     try:
         encoded = _codec.verify(frame) if frame[:1] == b"\4" else None
-        if encoded is None:
+        if encoded is None or encoded.flags & _ENCRYPTED:
             return None, 0
         if encoded.type is MessageType.STREAM_TEMPLATE:
             return encoded.type, Template.unpack(frame[HEADER_SIZES[4] :]).number
