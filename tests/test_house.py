@@ -119,6 +119,7 @@ TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {
     "records",
     "value_count",
     "private_files",
+    "plural",
 }
 SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
     "server",

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from ..errors import ProtocolError
     from ..seal import Keyring
+    from ..session.sealed_streams import KeptMessage
     from ..signing import Attested, Unattested
     from .access import Asked
     from .connection import Connection
@@ -134,7 +135,10 @@ def connect(
 
 
 class Client:
-    """A client of one server. ``connect`` creates it and documents its arguments.
+    """A client of one server. ``connect`` creates it and documents its arguments, but for ``keeper``.
+
+    ``keeper`` is called with each numbered message of a subscribed stream as it was packed, with its signature, also
+    with templates and attestations: recordings that can be verified later are made of these.
 
     A client belongs to one event loop and can be opened once. All its tasks have ended when its block is left.
     """
@@ -151,6 +155,7 @@ class Client:
         on_error: Callable[[ProtocolError], object] | None = None,
         keys: Keyring | None = None,
         signers: Iterable[bytes] | None = None,
+        keeper: Callable[[KeptMessage], object] | None = None,
         **websockets_options: Any,
     ) -> None:
         self._settings = settings or Settings()
@@ -161,8 +166,9 @@ class Client:
         verifier = None
         if signers is not None:
             verifier = Verifier(signers)
+        if signers is not None or keeper is not None:
             self._settings = self._settings.with_signing
-        self._sealed = sealed = SealedStreams(keys, time.time, verifier)
+        self._sealed = sealed = SealedStreams(keys, time.time, verifier, keeper)
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)
@@ -496,8 +502,8 @@ class Client:
 
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
         (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
-        sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts the messages that
-        signers have attested or not, and the attestations that were refused, are of signers not known, or are missing.
+        sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts messages
+        that are attested or not, and attestations that were refused, are of signers not known, or are missing.
         """
         counters = self._reconnecting.counters
         return {
@@ -584,7 +590,7 @@ class Client:
 
     def _on_attestation(self, connection: Connection, event: AttestationTaken) -> None:
         if (subscription := self._subscriptions.find(event.stream)) is not None:
-            subscription.vouched(event.found)
+            subscription.note_attested(event.found)
 
     def _on_unopened(self, connection: Connection, event: FramesUnopened) -> None:
         log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, event.stream or "a stream")

@@ -7,7 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AuthenticationFailed, InvalidDataFormat, PermissionDenied, ProtocolError
-from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, MessageType
+from ..messages.templates import template_number
+from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, Form, MessageType
 from ..seal import NotOpened
 from ..signing import Attested, Signature
 from .decoding import decode_items
@@ -16,7 +17,7 @@ from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
 from .sealed_reader import NotYetOpened, SealedReader
-from .sealed_streams import SealedStreams, can_open
+from .sealed_streams import KeptMessage, SealedStreams, can_open
 from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
@@ -251,12 +252,24 @@ class ClientSession(Session):
             if not found:
                 self.counters.attestations["not known"] += 1
         super()._accept(message, item, now, events)
+        if item.payload is not None and item.stream is not None:
+            self._keep(message, item, item.stream, item.payload)
         if item.stream is None or attestations is None:
             return
         if item.digest is not None:
             late = attestations.note(item.stream.epoch, item.number, item.digest, now)
             found = [] if late is None else [late]
         self._tell_attested(item.stream.name, found, events)
+
+    def _keep(self, message: Message, item: Decoded, stream: StreamOf, payload: bytes) -> None:
+        """Hand a message as it was packed to who keeps it."""
+        keeper = self._sealed_streams.keeper
+        if keeper is None or stream.name not in self._sealed_streams:
+            return
+        template = None
+        if int(message.form or 0) & Form.RECORD and self._reader is not None:
+            template = self._reader.book.get((message.stream_id or 0, template_number(payload)))
+        keeper(KeptMessage(stream.name, stream.epoch, item.number, message, payload, template))
 
     def _tell_attested(self, stream: str, found: list[Attested | Unattested], events: list[Event]) -> None:
         for one in found:

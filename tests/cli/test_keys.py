@@ -161,7 +161,9 @@ def test_alerts_are_signed(tmp_path):
     pem.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = private.public_key().public_bytes_raw().hex()
     with live("--signing-key", pem, "--protocol", 4, "--alerts", 0.2) as server:
-        assert f"Alerts and predictions are signed: public key {public}" in server.said
+        assert (
+            f"Alerts and predictions are signed, all else is attested each second: public key {public}" in server.said
+        )
         run("watch", f"ws://127.0.0.1:{server.port}/ws", "ecg/1", "--seconds", 0.5, "--protocol", 4)
     pem.write_text("x")
     assert "PEM" in run("serve", "--signing-key", pem, code=2).output

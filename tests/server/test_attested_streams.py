@@ -36,7 +36,7 @@ def ecg(number=0):
 
 
 async def until(found, count):
-    """Wait until so many messages are vouched for, or not."""
+    """Wait until so many messages are attested, or not."""
     while sum(len(one.numbers) for one in found) < count:
         await asyncio.sleep(0.005)
 
