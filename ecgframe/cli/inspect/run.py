@@ -82,6 +82,7 @@ def inspect_source(
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
     keys: Path | None = None,
+    signers: list[bytes] | None = None,
 ) -> int:
     """Show a source, and return the number of broken frames. The arguments are those of the command.
 
@@ -91,7 +92,12 @@ def inspect_source(
         MissingLibrary: a library that is needed to read the source is not installed.
     """
     keyring = None if keys is None else read_keys(keys, "--keys")
-    examiner = Examiner(max_payload=max_payload, validate=validate, keyring=keyring)
+    verifier = None
+    if signers:
+        from ...signing import Verifier  # noqa: PLC0415 - only with this option
+
+        verifier = Verifier(signers)
+    examiner = Examiner(max_payload=max_payload, validate=validate, keyring=keyring, verifier=verifier)
     reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
         from .live import follow_live  # noqa: PLC0415 - needs websockets
