@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ..errors import ProtocolError
     from ..seal import Keyring
     from ..session.sealed_streams import KeptMessage
-    from ..signing import Attested, Unattested
+    from ..signing import Attested, SigningKey, Unattested
     from .access import Asked
     from .connection import Connection
     from .cursor import Gap
@@ -398,6 +398,7 @@ class Client:
         samples: Samples = "as given",
         memory_frames: int = MEMORY_FRAMES,
         memory_bytes: int = MEMORY_BYTES,
+        signer: SigningKey | None = None,
         on_lost: Callable[[Lost], object] | None = None,
     ) -> Publisher:
         """Publish on a stream so that each message arrives once. The result is a context manager that waits for that.
@@ -424,11 +425,13 @@ class Client:
                 get the same floats in a fraction of the bytes.
             memory_frames: messages that are kept, to be sent again.
             memory_bytes: bytes of these, as encoded.
+            signer: signs alerts and predictions, and attests all other messages once a second, so that viewers with its
+                public key know who has measured. Only for streams that the client seals.
             on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.
 
         Raises:
-            ValueError: the name is empty or too long, there is a publisher of the stream already, or an argument is out
-                of range.
+            ValueError: the name is empty or too long, there is a publisher of the stream already, an argument is out of
+                range, or there is a signer and no key of the stream.
             ConnectionLost: the client is closed.
         """
         self._reconnecting.check_open()
@@ -446,6 +449,7 @@ class Client:
             memory_bytes=memory_bytes,
             on_lost=on_lost,
             keyring=self._sealed.keyring if self._sealed.has_own_keys(stream) else None,
+            signer=signer,
             wall_clock_us=self._reconnecting.wall_clock_us,
             send_message=self.send_message,
             forget=self._forget_publisher,

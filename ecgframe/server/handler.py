@@ -17,6 +17,7 @@ from ..libraries import library
 from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..seal import check_timestamp
 from ..session import Encoding, Outgoing, RateLimit, Received, Settings, Totals, encode_frame, prepare_outgoing
+from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
-
-SIGNED_TYPES: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT})
-"""Types of messages that a server signs: those that cannot wait for an attestation."""
 
 UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
 """The same for messages of sealed streams, whose sizes must not depend on their content."""

@@ -293,6 +293,7 @@ class ClientSession(Session):
         *,
         epoch: int | None = None,
         after: int | None = None,
+        wants_keys: bool = True,
     ) -> None:
         """Subscribe to a stream; the event ``SubscriptionAnswered`` follows.
 
@@ -302,13 +303,15 @@ class ClientSession(Session):
                 microseconds since 1970, or a date by the server's clock. The server first sends what followed.
             epoch: the epoch of the stream's numbers that this side knows. Left out before V4.
             after: the number of the last message in line that this side has in that epoch.
+            wants_keys: False if the server is to hand out no keys, although this side has none.
         """
         request: dict[str, Any] = {"stream": stream}
         if self.version >= 4 and epoch is not None and after is not None:
             request |= {"epoch": epoch, "after": after}
         if since is not None:
             request["since"] = since if isinstance(since, datetime) else seconds(since)
-        if self._sealed is not None and self._sealed.is_agreed and self._sealed_streams.has_own_keys(stream):
+        has_keys = not wants_keys or self._sealed_streams.has_own_keys(stream)
+        if self._sealed is not None and self._sealed.is_agreed and has_keys:
             request["keys"] = False
         if self._reader is not None:
             self._reader.asked.add(stream)

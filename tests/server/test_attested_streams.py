@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from running import run
 from server.test_sealed_streams import serving, take
-from server.test_signed_streams import OTHER, SIGNER, STREAM, alert, signing_handler, verifying
+from server.test_signed_streams import OTHER, SIGNER, STREAM, V4, alert, signing_handler, verifying
 
 import ecgframe
 from ecgframe import MessageType, signing
-from ecgframe.server import Sealing, attesting
+from ecgframe.client import publisher as publisher_module
+from ecgframe.server import Sealing, WebSocketBinaryHandler, attesting
 from ecgframe.server.publication import Publication
-from ecgframe.session import attestations
+from ecgframe.session import Settings, attestations
 from ecgframe.session.attestations import StreamAttestations
 from ecgframe.signing import Attested, Attester, SigningKey, Unattested, Verifier, digest
 
@@ -221,3 +222,62 @@ def test_what_waits_waits_anew_after_a_reconnection():
     assert known.deadline == math.inf
     known.note(7, 2, bytes(32), 22.0)
     assert known.note(8, 1, bytes(32), 23.0) == Unattested((2,))
+
+
+# --- end to end ---
+
+
+@pytest.fixture
+def _publisher_soon(monkeypatch):
+    monkeypatch.setattr(publisher_module, "ATTESTING_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("_publisher_soon")
+def test_a_publisher_signs_and_attests_what_it_seals():
+    keys = StoredKeys([Key(9, STREAM, bytes(range(32)))])
+
+    async def authorize(connection, action, stream):
+        return True
+
+    async def main():
+        handler = WebSocketBinaryHandler(settings=Settings(versions=V4), authorize=authorize, takes_sealed=True)
+        found = []
+        async with (
+            serving(handler) as url,
+            verifying(url, keys=keys) as source,
+            verifying(url, SIGNER, keys=keys) as viewer,
+        ):
+            async with viewer.subscribe(STREAM, sealed=True, on_attestation=found.append) as subscription:
+                async with source.publisher(STREAM, signer=SIGNER) as publisher:
+                    for number in range(5):
+                        await publisher.send(DATA, ecg(number))
+                    await publisher.send(MessageType.ANOMALY_ALERT, alert())
+                    large = {"features": {"a": np.arange(50_000) / 3}, "timestamp": time.time()}
+                    await publisher.send(FEATURE, large)
+                    messages = await take(subscription, 7)
+                    await until(found, 7)
+                    with pytest.raises(ValueError, match="timestamp"):
+                        await publisher.send(DATA, {"signal": [1.0], "sampling_rate": 1})
+                await until_last(found)
+                assert [one.signature for one in messages if one.type is MessageType.ANOMALY_ALERT] == ["valid"]
+                assert all(isinstance(one, Attested) for one in found)
+                assert sum(one.unseen + one.missing for one in found) == 0
+                assert viewer.stats()["refused"] == source.stats()["errors"] == {}
+
+    run(main())
+
+
+async def until_last(found):
+    while not found[-1].last:
+        await asyncio.sleep(0.005)
+
+
+def test_only_what_is_sealed_is_signed_by_its_publisher():
+    async def main():
+        handler = signing_handler()
+        async with serving(handler) as url, verifying(url) as source:
+            with pytest.raises(ValueError, match="needs keys"):
+                source.publisher(STREAM, signer=SIGNER)
+            assert source.stats()["publishers"] == {}
+
+    run(main())

@@ -102,7 +102,17 @@ def inspect_source(
     if is_server(text):
         from .live import follow_live  # noqa: PLC0415 - needs websockets
 
-        follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted)
+        follow_live(
+            text,
+            wanted.streams,
+            versions,
+            headers,
+            seconds,
+            reporter.take,
+            trusted,
+            keyring=keyring,
+            signatures=verifier is not None,
+        )
     else:
         most_texts = MOST_WITH_BYTES if as_hex else MOST_TEXTS
         reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else most_texts)
