@@ -562,6 +562,8 @@ class Client:
             ", ".join(sorted(event.capabilities)) or "no capabilities",
             "" if event.negotiated else " (the server did not negotiate)",
         )
+        if self._sealed.verifier is not None and Capability.SIGNING not in event.capabilities:
+            log.warning("%s signs nothing: no message of it can be verified", self._reconnecting.address)
         self._offset = ClockOffset()
         self._subscriptions.connected(connection)
         self._reconnecting.established()

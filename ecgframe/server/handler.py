@@ -39,7 +39,7 @@ from .publication import CANONICAL, Publication
 from .publisher import Verdict
 from .rights import Rights, Withdrawal
 from .sealed_publication import SealedPublication
-from .sealing import Sealing, Seals
+from .sealing import Sealing, SealRefused, Seals
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
@@ -320,7 +320,7 @@ class WebSocketBinaryHandler:
         if self._seals is not None:
             data = self._seals.prepared(stream, _type(message_type), data)
         if self._signer is not None and (self._attests or _type(message_type) in SIGNED_TYPES):
-            check_timestamp(message_type, data)
+            _check_timestamp(message_type, data)
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
@@ -789,6 +789,14 @@ class WebSocketBinaryHandler:
         if now >= self._yielded_at + MAX_BURST:
             self._yielded_at = now  # set before the pause, so that other callers do not pause as well
             await asyncio.sleep(0)
+
+
+def _check_timestamp(message_type: MessageType, data: Any) -> None:
+    """Refuse to sign a message without ``timestamp``. Raises SealRefused, a ValueError."""
+    try:
+        check_timestamp(message_type, data)
+    except ValueError as error:
+        raise SealRefused(str(error)) from None
 
 
 def _numbered(backplane: Backplane) -> NumberedBackplane | None:

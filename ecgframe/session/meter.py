@@ -269,18 +269,22 @@ class FrameMeter:
         if self._sealed is not None and (error := self._sealed.check_plain(header)) is not None:
             raise error
         self._stream_id, self._number = header.stream_id or 0, header.sequence or 0
-        self._template = b"" if header.type == _TEMPLATE or self._is_attestation(header) else None
-        is_attested = self._number and header.type in STREAM_TYPES and not header.bits & _SIGNED
-        self._type = header.type if is_attested and header.type != _ATTESTATION else None
-        self._form = header.form_bits
-        self._keeps = self._sealed is not None and self._sealed.keeps and header.type in STREAM_TYPES
+        self._template = b"" if header.type == _TEMPLATE else None
+        if self._sealed is not None and (self._sealed.verifies or self._sealed.keeps):
+            self._note_what_to_keep(header, self._sealed)
         if header.type in STREAM_TYPES:
             return room
         return min(room, MAX_ANSWER_PAYLOAD if header.type == _ANSWER else MAX_CONTROL_PAYLOAD)
 
-    def _is_attestation(self, header: Header) -> bool:
-        """Return whether a frame is an attestation that is verified: its payload is kept."""
-        return header.type == _ATTESTATION and self._sealed is not None and self._sealed.verifies
+    def _note_what_to_keep(self, header: Header, sealed: SealedReader) -> None:
+        """Note whether the frame is an attestation, or may be attested, and whether its payload is kept."""
+        is_attestation = header.type == _ATTESTATION
+        if is_attestation and sealed.verifies:
+            self._template = b""
+        if self._number and header.type in STREAM_TYPES and not (is_attestation or header.bits & _SIGNED):
+            self._type = header.type
+        self._form = header.form_bits
+        self._keeps = sealed.keeps and header.type in STREAM_TYPES
 
     def _hash(self, payload: memoryview) -> None:
         """Hash the payload of a message that may be attested."""
