@@ -14,6 +14,7 @@ import numpy as np
 from .._core import build_frame
 from ..codec import Codec
 from ..protocol import Flag, Form, MessageType
+from ..records import RecordError
 from ..records.new_files import NewFile
 from .stream_recorder import StreamSummary
 
@@ -101,8 +102,16 @@ class SignedRecorder:
     # --- as a StreamRecorder ---
 
     def take(self, message: Message) -> None:
-        """Count a message that the application got."""
+        """Count a message that the application got.
+
+        Raises:
+            RecordError: it came in an earlier version, which has no signatures.
+        """
         summary = self.summary
+        if message.version < 4:
+            raise RecordError(
+                f"the server speaks version {message.version}: signatures and attestations need version 4"
+            )
         if message.type is MessageType.ANOMALY_ALERT:
             summary.alerts += 1
             summary.annotated += 1

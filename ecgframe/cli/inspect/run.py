@@ -64,7 +64,8 @@ class Wanted:
             return False
         if self.types and frame.fields.get("type") not in self.types:
             return False
-        return not self.streams or frame.stream in self.streams
+        is_of_any = frame.unread is not None and frame.stream is None  # sealed: nothing tells whose it is
+        return not self.streams or is_of_any or frame.stream in self.streams
 
 
 def inspect_source(
