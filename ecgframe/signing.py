@@ -61,6 +61,12 @@ _TYPES: Final = frozenset(map(int, STREAM_TYPES))
 _NONE_BEFORE: Final = bytes(DIGEST_SIZE)
 """``previous`` of the first attestation."""
 
+SIGNED_TYPES: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT})
+"""Types of messages that are signed one by one: those that cannot wait for an attestation."""
+
+ATTESTING_SECONDS: Final = 1.0
+"""Seconds between two attestations of a stream."""
+
 PATIENCE: Final = 10.0
 """Seconds after which a message that no attestation has named counts as unattested."""
 

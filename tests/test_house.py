@@ -121,6 +121,7 @@ TOOLS_MAY_IMPORT = CLIENT_MAY_IMPORT | {
     "records",
     "value_count",
     "private_files",
+    "plural",
 }
 SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
     "server",

@@ -30,6 +30,8 @@ from .sizes import EPILOG as SIZES_EXAMPLES
 from .sizes import sizes
 from .top import EPILOG as TOP_EXAMPLES
 from .top import top
+from .verify import EPILOG as VERIFY_EXAMPLES
+from .verify import verify
 from .watch import watch
 from .wireshark import EPILOG as WIRESHARK_EXAMPLES
 from .wireshark import wireshark
@@ -67,6 +69,7 @@ RECORDINGS, LIVE, WIRE = "Recordings", "Live streams", "Diagnosis"
 app.command(rich_help_panel=RECORDINGS)(compare)
 app.command(rich_help_panel=RECORDINGS)(encode)
 app.command(rich_help_panel=RECORDINGS)(decode)
+app.command(rich_help_panel=RECORDINGS, epilog=VERIFY_EXAMPLES)(verify)
 app.command(rich_help_panel=LIVE)(serve)
 app.command(rich_help_panel=LIVE)(watch)
 app.command(rich_help_panel=LIVE, epilog=RECORD_EXAMPLES)(record)

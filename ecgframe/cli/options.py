@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+_KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
+_MAX_KEYS_FILE: Final = 64 * 1024
 
 
 def positive(value: float | None) -> float | None:
@@ -83,6 +87,45 @@ Keys = Annotated[
         "is accepted only sealed. Default: the keys that the server hands out.",
     ),
 ]
+
+
+Signers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--signer",
+        metavar="KEY",
+        help="Public key of a signer: 64 hexadecimal digits, as **serve --signing-key** prints it, or a file with a "
+        "key in each line. Repeatable.",
+    ),
+]
+
+
+def public_keys(given: list[str] | None) -> list[bytes]:
+    """Parse the values of ``--signer`` to public keys.
+
+    Raises:
+        typer.BadParameter: one is no key.
+    """
+    found: list[bytes] = []
+    for text in given or ():
+        lines = [text] if _KEY.fullmatch(text) else _lines_of(text)
+        for line in lines:
+            if not _KEY.fullmatch(line):
+                raise typer.BadParameter(f"{text!r} is neither a key of 64 hexadecimal digits nor a file of such keys")
+            found.append(bytes.fromhex(line))
+    return list(dict.fromkeys(found))
+
+
+def _lines_of(path: str) -> list[str]:
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(_MAX_KEYS_FILE).decode("ascii", "replace")
+    except (OSError, ValueError):
+        raise typer.BadParameter(
+            f"{path!r} is neither a key of 64 hexadecimal digits nor a file of such keys"
+        ) from None
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return lines or [text]
 
 
 def names(leads: str | None) -> list[str] | None:

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from ..errors import ProtocolError
     from ..seal import Keyring
-    from ..signing import Attested, Unattested
+    from ..session.sealed_streams import KeptMessage
+    from ..signing import Attested, SigningKey, Unattested
     from .access import Asked
     from .connection import Connection
     from .cursor import Gap
@@ -137,7 +138,10 @@ def connect(
 
 
 class Client:
-    """A client of one server. ``connect`` creates it and documents its arguments.
+    """A client of one server. ``connect`` creates it and documents its arguments, but for ``keeper``.
+
+    ``keeper`` is called with each numbered message of a subscribed stream as it was packed, with its signature, also
+    with templates and attestations: recordings that can be verified later are made of these.
 
     A client belongs to one event loop and can be opened once. All its tasks have ended when its block is left.
     """
@@ -154,6 +158,7 @@ class Client:
         on_error: Callable[[ProtocolError], object] | None = None,
         keys: Keyring | None = None,
         signers: Iterable[bytes] | None = None,
+        keeper: Callable[[KeptMessage], object] | None = None,
         **websockets_options: Any,
     ) -> None:
         self._settings = settings or Settings()
@@ -164,8 +169,9 @@ class Client:
         verifier = None
         if signers is not None:
             verifier = Verifier(signers)
+        if signers is not None or keeper is not None:
             self._settings = self._settings.with_signing
-        self._sealed = sealed = SealedStreams(keys, time.time, verifier)
+        self._sealed = sealed = SealedStreams(keys, time.time, verifier, keeper)
         self._on_state = on_state
         self._on_error = on_error
         delays = websockets_options.setdefault("reconnect_delays", backoff)
@@ -442,6 +448,7 @@ class Client:
         memory_frames: int = MEMORY_FRAMES,
         memory_bytes: int = MEMORY_BYTES,
         bulk: bool = False,
+        signer: SigningKey | None = None,
         on_lost: Callable[[Lost], object] | None = None,
     ) -> Publisher:
         """Publish on a stream so that each message arrives once. The result is a context manager that waits for that.
@@ -471,11 +478,13 @@ class Client:
             bulk: whether the messages may wait behind others, such as a history on a stream of its own, except for
                 alerts and messages with PRIORITY. They are of the class BULK here and for the viewers of version 4, as
                 with ``bulk=True`` of the server's ``publish``.
+            signer: signs alerts and predictions, and attests all other messages once a second, so that viewers with its
+                public key know who has measured. Only for streams that the client seals.
             on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.
 
         Raises:
-            ValueError: the name is empty or too long, there is a publisher of the stream already, or an argument is out
-                of range.
+            ValueError: the name is empty or too long, there is a publisher of the stream already, an argument is out of
+                range, or there is a signer and no key of the stream.
             ConnectionLost: the client is closed.
         """
         self._reconnecting.check_open()
@@ -494,6 +503,7 @@ class Client:
             on_lost=on_lost,
             bulk=bulk,
             keyring=self._sealed.keyring if self._sealed.has_own_keys(stream) else None,
+            signer=signer,
             wall_clock_us=self._reconnecting.wall_clock_us,
             send_message=self.send_message,
             forget=self._forget_publisher,
@@ -550,9 +560,8 @@ class Client:
 
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
         (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
-        sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts the messages
-        that signers have attested or not, and the attestations that were refused, are missing, or are of signers not
-        known.
+        sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts messages
+        that are attested or not, and attestations that were refused, are of signers not known, or are missing.
         """
         counters = self._reconnecting.counters
         return {
@@ -607,6 +616,8 @@ class Client:
             ", ".join(sorted(event.capabilities)) or "no capabilities",
             "" if event.negotiated else " (the server did not negotiate)",
         )
+        if self._sealed.verifier is not None and Capability.SIGNING not in event.capabilities:
+            log.warning("%s signs nothing: no message of it can be verified", self._reconnecting.address)
         self._offset = ClockOffset()
         self._subscriptions.connected(connection)
         self._reconnecting.established()
@@ -639,7 +650,7 @@ class Client:
 
     def _on_attestation(self, connection: Connection, event: AttestationTaken) -> None:
         if (subscription := self._subscriptions.find(event.stream)) is not None:
-            subscription.vouched(event.found)
+            subscription.note_attested(event.found)
 
     def _on_unopened(self, connection: Connection, event: FramesUnopened) -> None:
         log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, event.stream or "a stream")

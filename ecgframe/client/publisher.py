@@ -9,12 +9,13 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..errors import AuthenticationFailed, InvalidDataFormat, MessageTooLarge
 from ..exact import ExactSamples
 from ..foreign_text import gated_logger
-from ..protocol import DATA_TYPES, SEAL_OVERHEAD, Capability, ErrorCode, Flag, MessageType
+from ..protocol import DATA_TYPES, SEAL_OVERHEAD, TRAILER_SIZE, Capability, ErrorCode, Flag, MessageType
 from ..session import Acknowledged, ErrorReceived, Settings, StreamWriter, Undelivered, prepare_outgoing
 from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts
 from ..session.sealed_content import sealed_content
 from ..session.stream_writer import sealed_encoding
+from ..signing import ATTESTING_SECONDS
 from .backoff import as_error
 from .callbacks import call_safely
 from .errors import ConnectionLost, NotAcknowledged
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..seal import Keyring
     from ..session import Encoding, Outgoing
+    from ..signing import SigningKey
     from .connection import Connection
 
 log = gated_logger("ecgframe.client")
@@ -91,6 +93,7 @@ class Publisher:
         on_lost: Callable[[Lost], object] | None,
         keyring: Keyring | None,
         bulk: bool,
+        signer: SigningKey | None = None,
         wall_clock_us: Callable[[], int],
         send_message: Sender,
         forget: Callable[[Publisher], None],
@@ -101,7 +104,14 @@ class Publisher:
             raise ValueError("the memory of a publisher is at least 1 message and 1 byte")
         self.stream = stream
         self._writer = StreamWriter(
-            stream, id, settings, frames=memory_frames, nbytes=memory_bytes, keyring=keyring, bulk=bulk
+            stream,
+            id,
+            settings,
+            frames=memory_frames,
+            nbytes=memory_bytes,
+            keyring=keyring,
+            bulk=bulk,
+            signer=signer,
         )
         self._settings = settings
         self._exact = ExactSamples() if samples == "exact" else None
@@ -123,6 +133,9 @@ class Publisher:
         self._is_over = False
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._send_all(), name="ecgframe publisher")
+        self._attesting: asyncio.Task[None] | None = None
+        if signer is not None:
+            self._attesting = self._loop.create_task(self._attest_each_second(), name="ecgframe attestations")
 
     def __repr__(self) -> str:
         return f"<Publisher of {self.stream!r}, {self.status}>"
@@ -237,6 +250,8 @@ class Publisher:
             PermissionDenied, ConnectionLost: as ``send``.
         """
         try:
+            if not self._is_over:
+                self._attest(last=True)
             await self.flush(timeout=timeout)
         finally:
             self.end(ConnectionLost("the publisher is closed"))
@@ -343,6 +358,8 @@ class Publisher:
             _settle(receipt.future, self._failure)
         self._receipts.clear()
         self._task.cancel()
+        if self._attesting is not None:
+            self._attesting.cancel()
         self._moved.set()
         self._forget(self)
 
@@ -396,7 +413,7 @@ class Publisher:
             encoding = self._encoding
             if self._writer.is_sealed:
                 data = sealed_content(self.stream, type, {"stream": self.stream, **data})
-                encoding, limit = sealed_encoding(encoding), limit - SEAL_OVERHEAD
+                encoding, limit = sealed_encoding(encoding), limit - SEAL_OVERHEAD - TRAILER_SIZE
             prepared = await in_thread(
                 prepare_outgoing,
                 encoding,
@@ -465,6 +482,18 @@ class Publisher:
         self._moved.clear()
         await self._moved.wait()
         self._check_over()
+
+    def _attest(self, *, last: bool = False) -> None:
+        try:
+            if self._writer.attest(self._wall_clock_us(), last=last):
+                self._wake()
+        except ValueError as error:
+            log.warning("the publisher of %r cannot attest its messages: %s", self.stream, error)
+
+    async def _attest_each_second(self) -> None:
+        while True:
+            await asyncio.sleep(ATTESTING_SECONDS)
+            self._attest()
 
     async def _send_all(self) -> None:
         """Send what waits whenever there is an open connection with space in its send queue."""

@@ -157,7 +157,7 @@ class Subscription(MessageQueue):
         """Process a message of this stream that was refused."""
         self._put_gaps(self.numbers.refused(epoch, number))
 
-    def vouched(self, found: Attested | Unattested) -> None:
+    def note_attested(self, found: Attested | Unattested) -> None:
         """Note that messages were attested, or were not in time. A change is logged."""
         if isinstance(found, Unattested):
             self.unattested += len(found.numbers)

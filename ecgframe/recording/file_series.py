@@ -52,6 +52,14 @@ class FileSeries:
         self._patient = patient
         self._overwrite = overwrite
 
+    def next_path(self, start: datetime | None = None) -> Path:
+        """Return a path for the next file, where nothing exists.
+
+        Args:
+            start: the beginning of the recording, for its name in a folder; None for now.
+        """
+        return self._next_path(start)
+
     def open(self, record: Record, reach: Range) -> Writer:
         """Create the next file."""
         while True:

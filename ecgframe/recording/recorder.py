@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..client import Client, State, connect
+from ..client import Client, State
 from ..errors import ProtocolError
 from ..protocol import SESSION_VERSIONS
 from ..records import RecordError
@@ -18,13 +19,20 @@ from ..records.write import files_to_save
 from ..session import Settings
 from .file_series import FORMATS, FileSeries
 from .mcap_writer import mcap_library
+from .signed_frames import SignedRecorder
 from .stream_recorder import Rotation, StreamRecorder, StreamSummary
+
+if TYPE_CHECKING:
+    from ..session.sealed_streams import KeptMessage
 
 FLUSH_SECONDS: Final = 0.5
 """Interval in seconds at which the headers of WFDB are rewritten."""
 
 LEAVING_SECONDS: Final = 3.0
 """Maximum time in seconds to wait until the server has confirmed the end of the subscriptions."""
+
+ATTESTED_WITHIN: Final = 1.5
+"""Maximum time in seconds to wait, at the end of a recording with signatures, for the next attestation."""
 
 FOLDER_MODE: Final = 0o700
 
@@ -45,6 +53,9 @@ class Recorder:
         since: where to begin in the server's history: seconds ago, or a time by the server's clock; None to record
             only what is published from now on.
         patient: patient code for the headers of EDF+ and BDF+.
+        signatures: whether to record messages as they came, with their signatures and attestations, so that
+            ``verify_frames`` can prove the recording. The format is "frames" then, and version 4 is needed; gaps are
+            not filled, and there is one file for each stream.
         overwrite: whether ``output`` may be replaced if it is a file.
         versions: protocol versions to speak.
         on_state: called with each new state of the client.
@@ -69,6 +80,7 @@ class Recorder:
         rotation: Rotation | None = None,
         since: float | datetime | None = None,
         patient: str = "",
+        signatures: bool = False,
         overwrite: bool = False,
         versions: tuple[int, ...] = SESSION_VERSIONS,
         on_state: Callable[[State], object] | None = None,
@@ -78,22 +90,34 @@ class Recorder:
         place = Path(output)
         self._is_folder = place.is_dir() or place.suffix.lower() not in _BY_SUFFIX
         form = format or ("edf" if self._is_folder else _BY_SUFFIX[place.suffix.lower()])
+        if signatures:
+            form = format or ("frames" if self._is_folder else form)
+            _check_signatures(form, rotation, versions)
         _check(streams, place, form, rotation, is_folder=self._is_folder, overwrite=overwrite)
         if self._is_folder:
             place.mkdir(FOLDER_MODE, exist_ok=True)
         self._since = since
         self._is_open = False
         self._ending = asyncio.Event()
-        self._recorders = [
-            StreamRecorder(
-                stream,
-                FileSeries(stream, place, form, is_folder=self._is_folder, patient=patient, overwrite=overwrite),
-                rotation,
-            )
+        series = [
+            FileSeries(stream, place, form, is_folder=self._is_folder, patient=patient, overwrite=overwrite)
             for stream in streams
         ]
+        self._signed = {
+            stream: SignedRecorder(stream, one.next_path)
+            for stream, one in zip(streams, series, strict=True)
+            if signatures
+        }
+        self._recorders: list[StreamRecorder | SignedRecorder] = [
+            self._signed.get(stream) or StreamRecorder(stream, one, rotation)
+            for stream, one in zip(streams, series, strict=True)
+        ]
+        self._failure: OSError | None = None
         settings = Settings(versions=versions, numeric_lists="ndarray", validate=True)
-        self._client = connect(url, settings=settings, on_state=on_state, on_error=on_error, **websockets_options)
+        keeper = self._keep if signatures else None
+        self._client = Client(
+            url, settings=settings, on_state=on_state, on_error=on_error, keeper=keeper, **websockets_options
+        )
 
     @property
     def client(self) -> Client:
@@ -142,6 +166,8 @@ class Recorder:
             try:
                 await _first_of(following, beside)
                 await self._leave(following)
+                if self._failure is not None:
+                    raise self._failure
             finally:
                 for task in (*following, *beside):
                     task.cancel()
@@ -157,6 +183,10 @@ class Recorder:
         """Unsubscribe, and record what has already arrived."""
         if not self._ending.is_set():
             return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ATTESTED_WITHIN):
+                while any(recorder.waits for recorder in self._signed.values()):
+                    await asyncio.sleep(0.02)
         left = [
             self._client.unsubscribe(recorder.summary.stream)
             for recorder, task in zip(self._recorders, following, strict=True)
@@ -165,7 +195,18 @@ class Recorder:
         await asyncio.gather(*left)
         await asyncio.wait(following)
 
-    async def _follow(self, recorder: StreamRecorder, since: datetime | None) -> None:
+    def _keep(self, kept: KeptMessage) -> None:
+        """Write a message of a recording with signatures. A file that cannot be written ends the recording."""
+        recorder = self._signed.get(kept.stream)
+        if recorder is None or self._failure is not None:
+            return
+        try:
+            recorder.keep(kept)
+        except OSError as error:
+            self._failure = error
+            self._ending.set()
+
+    async def _follow(self, recorder: StreamRecorder | SignedRecorder, since: datetime | None) -> None:
         stream = recorder.summary.stream
         async for message in self._client.subscribe(stream, since, on_gap=recorder.take_gap):
             recorder.take(message)
@@ -187,6 +228,9 @@ class Recorder:
     def _close(self) -> None:
         """Close all files, even if closing one of them fails."""
         failures = []
+        attestations = self._client.stats()["received"].get("STREAM_ATTESTATION", 0)
+        for summary in self.summaries if attestations and not self._signed else ():
+            summary.remark("the server attests what it sends; only recordings with signatures hold that")
         for recorder in self._recorders:
             try:
                 recorder.close()
@@ -239,6 +283,15 @@ async def record(
     recorder = Recorder(url, [streams] if isinstance(streams, str) else streams, output, **options)
     await recorder.run(seconds, stop)
     return recorder.summaries
+
+
+def _check_signatures(form: str, rotation: Rotation | None, versions: Sequence[int]) -> None:
+    if form != "frames":
+        raise ValueError(f"files of the format {form} cannot hold signatures and attestations; files of frames can")
+    if rotation is not None and (rotation.seconds is not None or rotation.nbytes is not None):
+        raise ValueError("a recording with signatures is one file for each stream, without rotation")
+    if 4 not in versions:
+        raise ValueError("signatures and attestations need version 4 of the protocol")
 
 
 def _check(

@@ -78,6 +78,8 @@ class StreamSummary(HasRemarks):
         messages: number of messages that are neither signal nor alert and were recorded as received, by type. MCAP
             and files of frames hold them.
         left_out: number of messages that are neither signal nor alert and were not recorded, by type.
+        signatures: number of recorded messages that have a signature; only a recording with signatures has them.
+        attestations: number of recorded attestations.
         files: files that have been closed, in order.
         nbytes: bytes of all files.
         remarks: a sentence on each thing that could not be stored exactly, or not at all.
@@ -95,6 +97,8 @@ class StreamSummary(HasRemarks):
     refused: int = 0
     messages: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    signatures: int = 0
+    attestations: int = 0
     files: list[Path] = field(default_factory=list)
     nbytes: int = 0
     remarks: list[str] = field(default_factory=list)

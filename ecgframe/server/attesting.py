@@ -14,7 +14,7 @@ from ..background.threads import in_thread
 from ..codec import EncodedFrame
 from ..protocol import MAX_DIGESTS, MessageType
 from ..session import Outgoing, StreamPosition
-from ..signing import Attester, digest
+from ..signing import ATTESTING_SECONDS, Attester, digest
 from .logs import log_failure
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from ..signing import SigningKey
     from .publication import Publication
-
-ATTESTING_SECONDS: Final = 1.0
-"""Seconds between two attestations of a stream."""
 
 _ATTESTATION: Final = MessageType.STREAM_ATTESTATION
 

@@ -28,6 +28,7 @@ from ..session import (
     encode_frame,
     prepare_outgoing,
 )
+from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, LocalBackplane
@@ -51,7 +52,7 @@ from .publication import CANONICAL, Publication
 from .publisher import Publisher, Verdict
 from .rights import Rights, Withdrawal
 from .sealed_publication import SealedPublication
-from .sealing import Sealing, Seals, verified
+from .sealing import Sealing, SealRefused, Seals, verified
 from .stats import ServerStats
 from .stream import Source, Stream
 from .streams import Streams, TooManyStreams
@@ -68,9 +69,6 @@ if TYPE_CHECKING:
     from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
-
-SIGNED_TYPES: Final = frozenset({MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT})
-"""Types of messages that a server signs: those that cannot wait for an attestation."""
 
 UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
 """The same for messages of sealed streams, whose sizes must not depend on their content."""
@@ -341,7 +339,7 @@ class WebSocketBinaryHandler:
         if self._seals is not None:
             data = self._seals.prepared(stream, _type(message_type), data)
         if self._signer is not None and (self._attests or _type(message_type) in SIGNED_TYPES):
-            check_timestamp(message_type, data)
+            _check_timestamp(message_type, data)
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
@@ -895,6 +893,14 @@ class WebSocketBinaryHandler:
         if now >= self._yielded_at + MAX_BURST:
             self._yielded_at = now  # set before the pause, so that other callers do not pause as well
             await asyncio.sleep(0)
+
+
+def _check_timestamp(message_type: MessageType, data: Any) -> None:
+    """Refuse to sign a message without ``timestamp``. Raises SealRefused, a ValueError."""
+    try:
+        check_timestamp(message_type, data)
+    except ValueError as error:
+        raise SealRefused(str(error)) from None
 
 
 def _numbered(backplane: Backplane) -> NumberedBackplane | None:

@@ -198,6 +198,8 @@ class Requests:
             if isinstance(event.message.data, SealedPayload):
                 await self._publish_sealed(connection, event.message, event.stream)
                 return
+            if event.message.type is not MessageType.STREAM_TEMPLATE:
+                raise PermissionDenied("attestations of publishers are taken in streams that they seal only")
             with self._hold(name) as stream:
                 await self._streams.join(stream)
                 publisher = checked_publisher(stream, epoch, connection)

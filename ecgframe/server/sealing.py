@@ -37,7 +37,7 @@ _reader: Final = Codec(max_payload=LARGEST_LENGTH)
 
 
 class SealRefused(ValueError):
-    """A message cannot be published on its sealed stream."""
+    """A message cannot be published on its sealed or signed stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

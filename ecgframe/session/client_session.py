@@ -7,7 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AuthenticationFailed, InvalidDataFormat, PermissionDenied, ProtocolError
-from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, MessageType
+from ..messages.templates import template_number
+from ..protocol import DATA_TYPES, LARGEST_LENGTH, Capability, Check, CloseCode, Flag, Form, MessageType
 from ..seal import NotOpened
 from ..signing import Attested, Signature
 from .control_numbers import check_moment
@@ -17,7 +18,7 @@ from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
 from .sealed_reader import NotYetOpened, SealedReader
-from .sealed_streams import SealedStreams, can_open
+from .sealed_streams import KeptMessage, SealedStreams, can_open
 from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
@@ -252,12 +253,24 @@ class ClientSession(Session):
             if not found:
                 self.counters.attestations["not known"] += 1
         super()._accept(message, item, now, events)
+        if item.payload is not None and item.stream is not None:
+            self._keep(message, item, item.stream, item.payload)
         if item.stream is None or attestations is None:
             return
         if item.digest is not None:
             late = attestations.note(item.stream.epoch, item.number, item.digest, now)
             found = [] if late is None else [late]
         self._tell_attested(item.stream.name, found, events)
+
+    def _keep(self, message: Message, item: Decoded, stream: StreamOf, payload: bytes) -> None:
+        """Hand a message as it was packed to who keeps it."""
+        keeper = self._sealed_streams.keeper
+        if keeper is None or stream.name not in self._sealed_streams:
+            return
+        template = None
+        if int(message.form or 0) & Form.RECORD and self._reader is not None:
+            template = self._reader.book.get((message.stream_id or 0, template_number(payload)))
+        keeper(KeptMessage(stream.name, stream.epoch, item.number, message, payload, template))
 
     def _tell_attested(self, stream: str, found: list[Attested | Unattested], events: list[Event]) -> None:
         for one in found:
@@ -282,6 +295,7 @@ class ClientSession(Session):
         epoch: int | None = None,
         after: int | None = None,
         catch_up: float | None = None,
+        wants_keys: bool = True,
     ) -> None:
         """Subscribe to a stream; the event ``SubscriptionAnswered`` follows.
 
@@ -293,6 +307,7 @@ class ClientSession(Session):
             after: the number of the last message in line that this side has in that epoch.
             catch_up: age in seconds of the oldest messages that the server is to send first; None for all. Servers
                 that do not know it send all.
+            wants_keys: False if the server is to hand out no keys, although this side has none.
         """
         request: dict[str, Any] = {"stream": stream}
         if self.version >= 4 and epoch is not None and after is not None:
@@ -301,7 +316,8 @@ class ClientSession(Session):
             request["since"] = since if isinstance(since, datetime) else seconds(since)
         if catch_up is not None and len(request) > 1:
             request["catch_up"] = catch_up
-        if self._sealed is not None and self._sealed.is_agreed and self._sealed_streams.has_own_keys(stream):
+        has_keys = not wants_keys or self._sealed_streams.has_own_keys(stream)
+        if self._sealed is not None and self._sealed.is_agreed and has_keys:
             request["keys"] = False
         if self._reader is not None:
             self._reader.asked.add(stream)

@@ -27,7 +27,7 @@ class Counters:
         undelivered: messages that were never acknowledged.
         over_budget: messages and frames that exceeded a budget, by resource: a field of ``RateLimit``.
         sealed: sealed frames that were received, by what became of them: "opened", or why not (``seal.NotOpened``).
-        attestations: of messages that signers vouch for once a second: "attested" and "unattested" messages;
+        attestations: of messages that signers attest once a second: "attested" and "unattested" messages;
             attestations that were "refused", of signers "not known", or "missing".
     """
 

@@ -56,6 +56,7 @@ class Decoded(NamedTuple):
         opened: the payload that was opened, if the frame was sealed.
         signature: of a signed frame, if its signers are known.
         digest: of a message of a stream that is not signed, for its attestation, if signers are known.
+        payload: of a message of a stream, as packed, with its signature, if the session keeps payloads.
     """
 
     result: Message | ProtocolError
@@ -68,6 +69,7 @@ class Decoded(NamedTuple):
     opened: Opened | None = None
     signature: Signature | None = None
     digest: bytes | None = None
+    payload: bytes | None = None
 
 
 class _Keyless:
@@ -125,10 +127,12 @@ class FrameMeter:
         "_inflated_room",
         "_is_capped",
         "_is_limited",
+        "_keeps",
         "_left_at_once",
         "_measures",
         "_number",
         "_passer",
+        "_payload",
         "_reader",
         "_record",
         "_refuse",
@@ -163,6 +167,8 @@ class FrameMeter:
         self._record: memoryview | None = None
         self._stream_id = self._number = self._form = 0
         self._type: MessageType | None = None
+        self._keeps = False
+        self._payload: bytes | None = None
         self._digest: bytes | None = None
         """Of the message, if it may be attested; None also while its payload is not known."""
         self._account = account
@@ -198,6 +204,9 @@ class FrameMeter:
         stream, number, fault = None, self._number, None
         packed = self._template if self._record is None else bytes(self._record)
         digest, self._digest, self._type = self._digest, None, None
+        payload, self._payload = self._payload, None
+        if payload is not None and self._sealed is not None:
+            payload += self._sealed.take_trailer()
         self._number, self._record = 0, None
         if self._reader is not None and number:
             stream = self._reader.stream_of(self._stream_id)
@@ -207,7 +216,7 @@ class FrameMeter:
             result = self._sealed.checked(result)
         is_sealed = not isinstance(result, ProtocolError) and isinstance(result.data, SealedPayload)
         if is_sealed:
-            packed = digest = None
+            packed = digest = payload = None
         if self._reader is not None and not isinstance(result, ProtocolError) and not is_sealed:
             try:
                 fault = self._reader.read(result, self._template)
@@ -221,7 +230,17 @@ class FrameMeter:
             if self._is_limited:
                 result = too_much("inflated")
         item = Decoded(
-            result, self._frame_nbytes, self._frame_memory, stream, number, fault, packed, opened, signature, digest
+            result,
+            self._frame_nbytes,
+            self._frame_memory,
+            stream,
+            number,
+            fault,
+            packed,
+            opened,
+            signature,
+            digest,
+            payload,
         )
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False
@@ -234,6 +253,7 @@ class FrameMeter:
         self._frame_nbytes = header.size + header.length
         if (error := self._refuse(header)) is not None:
             raise error
+        self._type, self._keeps = None, False
         if header.version >= 4:
             room = self._admit_numbered(header, room)
         elif header.type not in DATA_TYPES:
@@ -249,17 +269,22 @@ class FrameMeter:
         if self._sealed is not None and (error := self._sealed.check_plain(header)) is not None:
             raise error
         self._stream_id, self._number = header.stream_id or 0, header.sequence or 0
-        self._template = b"" if header.type == _TEMPLATE or self._is_attestation(header) else None
-        is_attested = self._number and header.type in STREAM_TYPES and not header.bits & _SIGNED
-        self._type = header.type if is_attested and header.type != _ATTESTATION else None
-        self._form = header.form_bits
+        self._template = b"" if header.type == _TEMPLATE else None
+        if self._sealed is not None and (self._sealed.verifies or self._sealed.keeps):
+            self._note_what_to_keep(header, self._sealed)
         if header.type in STREAM_TYPES:
             return room
         return min(room, MAX_ANSWER_PAYLOAD if header.type == _ANSWER else MAX_CONTROL_PAYLOAD)
 
-    def _is_attestation(self, header: Header) -> bool:
-        """Return whether a frame is an attestation that is verified: its payload is kept."""
-        return header.type == _ATTESTATION and self._sealed is not None and self._sealed.verifies
+    def _note_what_to_keep(self, header: Header, sealed: SealedReader) -> None:
+        """Note whether the frame is an attestation, or may be attested, and whether its payload is kept."""
+        is_attestation = header.type == _ATTESTATION
+        if is_attestation and sealed.verifies:
+            self._template = b""
+        if self._number and header.type in STREAM_TYPES and not (is_attestation or header.bits & _SIGNED):
+            self._type = header.type
+        self._form = header.form_bits
+        self._keeps = sealed.keeps and header.type in STREAM_TYPES
 
     def _hash(self, payload: memoryview) -> None:
         """Hash the payload of a message that may be attested."""
@@ -289,6 +314,8 @@ class FrameMeter:
             self._template = bytes(flat.view(start, stop))
         if self._type is not None:
             self._hash(flat.view(start, stop))
+        if self._keeps:
+            self._payload = bytes(flat.view(start, stop))
         if self._measures:
             self._take_memory(footprint(flat, start, stop))
 
@@ -305,6 +332,8 @@ class FrameMeter:
             self._take_memory(template.memory(count))
         if self._type is not None:
             self._hash(payload)
+        if self._keeps:
+            self._payload = bytes(payload)
 
     def _take_memory(self, memory: int) -> None:
         self._frame_memory = memory

@@ -112,6 +112,7 @@ class SealedReader:
         self.has_new_keys = False
         self.templates: Mapping[tuple[int, int], Template] | None = None
         self._signature: Signature | None = None
+        self._trailer = b""
         self._streams = streams
         self._stream_of = stream_of
         self._keys: dict[int, Key] = {}
@@ -172,13 +173,15 @@ class SealedReader:
     def cut(self, header: Header, payload: memoryview) -> memoryview:
         """Verify a signature if signers are known, and cut it off. See ``codec.PayloadOpener``."""
         verifier = self._streams.verifier
+        body = without_trailer(payload)
+        self._trailer = bytes(payload[body.nbytes :]) if self.keeps else b""
         if verifier is None:
-            return without_trailer(payload)
+            return body
         stream = self._stream_of(header.stream_id) if header.stream_id else None
         form = header.form_bits
         unfiltered: bytes | None = None
         if form & _RECORD:
-            unfiltered = self._unfiltered(header.stream_id or 0, without_trailer(payload))
+            unfiltered = self._unfiltered(header.stream_id or 0, body)
         signed = verifier.verify(stream or "", int(header.type), form, payload, unfiltered=unfiltered)
         self._signature = signed.signature
         return signed.payload
@@ -190,6 +193,16 @@ class SealedReader:
         if template is None:
             raise unknown_template(number, stream_id)
         return template.without_filter(record)
+
+    @property
+    def keeps(self) -> bool:
+        """True if payloads are kept as they came."""
+        return self._streams.keeper is not None
+
+    def take_trailer(self) -> bytes:
+        """Return the signature that was cut off since the last call, if payloads are kept; else nothing."""
+        trailer, self._trailer = self._trailer, b""
+        return trailer
 
     @property
     def verifies(self) -> bool:

@@ -6,7 +6,7 @@ Section "Sealed streams" of the specification.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..seal import ReplayWindow
 from .attestations import StreamAttestations
@@ -14,6 +14,8 @@ from .attestations import StreamAttestations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..codec import Message
+    from ..messages.templates import Template
     from ..seal import Keyring
     from ..signing import Verifier
 
@@ -24,6 +26,26 @@ STALE_AFTER: Final = 90.0
 def can_open() -> bool:
     """Return whether the library for opening sealed payloads is installed."""
     return find_spec("cryptography") is not None
+
+
+class KeptMessage(NamedTuple):
+    """A message of a stream as it was packed, opened and inflated.
+
+    Attributes:
+        stream: name of the stream.
+        epoch: of its number.
+        number: its number.
+        message: the same, decoded.
+        payload: as packed, with its signature if it is signed.
+        template: of a record: its template.
+    """
+
+    stream: str
+    epoch: int
+    number: int
+    message: Message
+    payload: bytes
+    template: Template | None
 
 
 class _Subscribed:
@@ -45,6 +67,7 @@ class SealedStreams:
         keyring: the application's own keys; they take precedence over those that servers hand out.
         clock: returns Unix seconds; without it, no message is stale.
         verifier: verifies the signatures of known signers; None to cut signatures off.
+        keeper: called with each message of a stream, templates and attestations included; None to keep none.
     """
 
     def __init__(
@@ -52,7 +75,9 @@ class SealedStreams:
         keyring: Keyring | None = None,
         clock: Callable[[], float] | None = None,
         verifier: Verifier | None = None,
+        keeper: Callable[[KeptMessage], object] | None = None,
     ) -> None:
+        self.keeper = keeper
         self.keyring = keyring
         self.verifier = verifier
         self._clock = clock

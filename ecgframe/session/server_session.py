@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidDataFormat, InvalidProtocolVersion, MissingRequiredFields, PermissionDenied
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Check, MessageType
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .cost import Totals
     from .session import Verdict
     from .settings import Settings
+
+_OF_PUBLISHERS: Final = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
+"""Messages of a stream for those who may send records of it."""
 
 
 class ServerSession(Session):
@@ -98,9 +101,9 @@ class ServerSession(Session):
             return InvalidDataFormat, "SUBSCRIPTION_ACK is for servers to send"
         if type is MessageType.PROTOCOL_NEGOTIATION and self.negotiated:
             return InvalidDataFormat, AGREED_ALREADY
-        if type is MessageType.STREAM_ATTESTATION:
+        if type is MessageType.STREAM_ATTESTATION and not self._passes_sealed:
             return PermissionDenied, "this server takes no attestations"
-        if type is MessageType.STREAM_TEMPLATE:
+        if type in _OF_PUBLISHERS:
             type, is_broadcast = MessageType.ECG_DATA, False  # templates are for those who may send records
         if type in DATA_TYPES and self._refuses_data and (reason := self._refuses_data(type, is_broadcast)):
             return PermissionDenied, reason

@@ -26,6 +26,7 @@ from ..errors import (
     InvalidDataFormat,
     InvalidProtocolVersion,
     MessageTooLarge,
+    PermissionDenied,
     ProtocolError,
     forget_where,
 )
@@ -741,6 +742,8 @@ class Session(Sender, ABC):
                 self._on_negotiation(data, message, now, events)
             case MessageType.ERROR:
                 self._on_error(data, message, now, events)
+            case MessageType.STREAM_ATTESTATION if self._takes_openings:
+                raise PermissionDenied("an attestation of no stream that was opened")
 
     def _came_already(self, message: Message) -> bool:
         """Return whether this message was received before. If the application has it, acknowledge it again."""

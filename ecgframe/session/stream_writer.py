@@ -13,9 +13,21 @@ from collections import Counter, OrderedDict, deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .._core import build_frame
+from ..codec import EncodedFrame
 from ..errors import ProtocolError
-from ..protocol import LARGEST_SEQUENCE, SEAL_OVERHEAD, TEMPLATES_IN_FORCE, Flag, Form, MessageType
+from ..protocol import (
+    LARGEST_SEQUENCE,
+    MAX_DIGESTS,
+    SEAL_OVERHEAD,
+    TEMPLATES_IN_FORCE,
+    TRAILER_SIZE,
+    Flag,
+    Form,
+    MessageType,
+)
 from ..seal import Sealer
+from ..signing import SIGNED_TYPES, Attester
 from .outgoing import Encoding, Outgoing, StreamPosition, Tier, encode_frame, encode_outgoing, encoding_for
 from .record_writer import Counts, RecordWriter
 from .sealed_content import sealed_content
@@ -23,9 +35,9 @@ from .sealed_content import sealed_content
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..codec import EncodedFrame
     from ..messages.templates import Template
     from ..seal import Keyring
+    from ..signing import SigningKey
     from .outgoing import PreparedOutgoing
     from .settings import Settings
 
@@ -69,6 +81,8 @@ class StreamWriter:
         nbytes: most bytes of these. The latest message is kept in any case.
         keyring: keys with which the messages are sealed; None to seal none.
         bulk: whether the messages may wait behind others, except urgent ones.
+        signer: signs alerts and predictions, and attests all else; None to sign nothing. Only sealed streams are
+            signed: a server packs the others again.
         epoch: of the numbers; a random one if it is left out.
 
     Attributes:
@@ -93,8 +107,11 @@ class StreamWriter:
         nbytes: int = MEMORY_BYTES,
         keyring: Keyring | None = None,
         bulk: bool = False,
+        signer: SigningKey | None = None,
         epoch: int | None = None,
     ) -> None:
+        if signer is not None and keyring is None:
+            raise ValueError("only a stream that is sealed end to end can be signed by its publisher: it needs keys")
         self.stream = stream
         self.id = id
         self.epoch = 1 + secrets.randbelow(LARGEST_SEQUENCE) if epoch is None else epoch
@@ -112,6 +129,8 @@ class StreamWriter:
         self._keyring = keyring
         self._form = int(Form.BULK) if bulk else 0
         self._sealer: Sealer | None = None
+        self._signer = signer
+        self._attester = None if signer is None else Attester(signer, stream, self.epoch)
         self._memory: deque[Kept] = deque()  # numbers without a gap, up to the one before ``next``
         self._nbytes = 0
         self._templates: OrderedDict[int, Outgoing] = OrderedDict()  # by their numbers as messages of the stream
@@ -194,6 +213,10 @@ class StreamWriter:
                 sealed stream, ValueError as well if it has no ``timestamp``, or no key is valid now.
         """
         limit = self._settings.max_payload if max_payload is None else max_payload
+        if self._attester is not None:
+            limit -= TRAILER_SIZE
+            if self._attester.waiting > MAX_DIGESTS - 2:  # the message, and a template before it
+                self.attest(wall_clock_us())
         if self.is_sealed:
             self._renew_sealer()
             data = sealed_content(
@@ -255,7 +278,45 @@ class StreamWriter:
             self._records.binds, self._records.filters = True, False
             self._sealer = Sealer(key)
 
+    def attest(self, timestamp: int, *, last: bool = False) -> bool:
+        """Write an attestation of the messages since the one before, if there are any.
+
+        Args:
+            timestamp: in microseconds since 1970.
+            last: whether nothing more is written.
+
+        Returns:
+            True if one was written.
+
+        Raises:
+            ValueError: no key is valid now.
+        """
+        if self._attester is None:
+            return False
+        self._renew_sealer()
+        payload = self._attester.attest(last=last)
+        if payload is None:
+            return False
+        type = MessageType.STREAM_ATTESTATION
+        frame = build_frame(4, int(type), 0, timestamp, payload, 0, self.id, self.next)
+        encoded = EncodedFrame(frame, 4, type, 0, timestamp, len(payload), len(payload), 0, self.id, self.next)
+        self._keep(self._outgoing_of(encoded, 0, timestamp), None)
+        return True
+
+    def _signed(self, encoded: EncodedFrame) -> EncodedFrame:
+        """Return a message with its signature, or note it for the next attestation."""
+        assert self._attester is not None
+        assert self._signer is not None
+        payload, form = encoded.frame[len(encoded.frame) - encoded.nbytes :], int(encoded.form or 0)
+        if encoded.type in SIGNED_TYPES:
+            return encoded.signed(self._signer.trailer(self.stream, int(encoded.type), form, payload))
+        if encoded.type is not MessageType.STREAM_ATTESTATION:
+            self._attester.add(int(encoded.type), form, payload)
+        return encoded
+
     def _outgoing_of(self, encoded: EncodedFrame, flags: int, timestamp: int) -> Outgoing:
+        if self._attester is not None:
+            encoded = self._signed(encoded)
         if self.is_sealed:
             assert self._sealer is not None
             encoded = encoded.sealed(self._sealer)

@@ -22,6 +22,10 @@ local FORM_ALGORITHM = @FORM_ALGORITHM@
 local FORM_RECORD = @FORM_RECORD@
 local FORM_BULK = @FORM_BULK@
 local RECORD_HEADER = @RECORD_HEADER@ -- bytes
+local SEAL_OVERHEAD = @SEAL_OVERHEAD@
+local SENDER_SIZE = @SENDER_SIZE@
+local TRAILER_SIZE = @TRAILER_SIZE@ -- of a signed payload
+local KEY_NAME_SIZE = @KEY_NAME_SIZE@
 local FRAGMENT_HEADER = @FRAGMENT_HEADER@ -- bytes
 local LEAST_FRAGMENT = @LEAST_FRAGMENT@ -- bytes of a piece that is not the last
 local FLAGS = @FLAGS@ -- bit, name, first version
@@ -73,6 +77,11 @@ fields.record_time = ProtoField.int64("ecgframe.record.time_us", "Time of the fi
 fields.fragment_total = ProtoField.uint32("ecgframe.fragment.total", "Bytes of the whole payload", base.DEC)
 fields.fragment_offset = ProtoField.uint32("ecgframe.fragment.offset", "Offset of the piece", base.DEC)
 fields.fragment_bytes = ProtoField.uint32("ecgframe.fragment.bytes", "Bytes of the piece", base.DEC)
+fields.key = ProtoField.uint32("ecgframe.sealed.key", "Key id", base.DEC)
+fields.sender = ProtoField.bytes("ecgframe.sealed.sender", "Sender")
+fields.counter = ProtoField.uint32("ecgframe.sealed.counter", "Counter", base.DEC)
+fields.signer = ProtoField.bytes("ecgframe.signer", "Signer, the name of the key")
+fields.signature = ProtoField.bytes("ecgframe.signature", "Signature, not verified")
 fields.payload = ProtoField.bytes("ecgframe.payload", "Payload")
 fields.inflated = ProtoField.uint32("ecgframe.inflated", "Bytes of the payload, inflated", base.DEC)
 fields.error = ProtoField.uint16("ecgframe.error", "A receiver answers", base.HEX, CODES)
@@ -96,8 +105,8 @@ ecgframe.experts = {
   fault("flags", "A flag that the version lacks", expert.group.PROTOCOL),
   fault("form", "Form, stream and sequence do not fit the message", expert.group.PROTOCOL),
   fault("fragment", "An invalid fragment of a message", expert.group.MALFORMED),
-  fault("encrypted", "Encrypted, and no cipher is defined", expert.group.UNDECODED),
-  fault("signed", "Signed, and signatures are not verified", expert.group.UNDECODED),
+  fault("encrypted", "A sealed payload that is too short", expert.group.UNDECODED),
+  fault("signed", "A signature that is cut short", expert.group.UNDECODED),
   fault("inflate", "The payload does not inflate", expert.group.MALFORMED),
   fault("payload", "The payload is no MessagePack value", expert.group.MALFORMED),
   fault("text", "A text message; frames travel in binary ones", expert.group.PROTOCOL),
@@ -397,6 +406,25 @@ local function inflated(range)
   end
 end
 
+-- Adds the fields in front of a sealed payload: which key, whose message, and its counter. Wireshark has no keys.
+local function add_seal(item, payload)
+  item:add(fields.key, payload(0, 4))
+  item:add(fields.sender, payload(4, SENDER_SIZE))
+  item:add(fields.counter, payload(4 + SENDER_SIZE, 4))
+end
+
+local function words_of_trailer(length)
+  return "A signed payload of " .. length .. " bytes; it has at least " .. TRAILER_SIZE
+end
+
+-- Adds who has signed a payload. Gives the payload before the signature; nil if that is empty.
+local function add_signature(item, range)
+  local stop = range:len() - TRAILER_SIZE
+  item:add(fields.signer, range(stop, KEY_NAME_SIZE))
+  item:add(fields.signature, range(stop + KEY_NAME_SIZE, TRAILER_SIZE - KEY_NAME_SIZE))
+  return stop > 0 and range(0, stop) or nil
+end
+
 -- Gives the bytes that the frame takes; all that is left where nobody knows where the next one begins.
 -- Adds the fields of a fragment. Returns what is wrong with it; nil if nothing is.
 local function add_fragment(item, payload, kind, name, info)
@@ -505,24 +533,43 @@ local function dissect_frame(tvb, tree, number, info)
     local words = add_fragment(item, payload, kind, name, info)
     if words then refuse(item, payload or at("flags"), "fragment", 0x200, 13, words) end
   elseif info.has(bits, "ENCRYPTED") then
-    refuse(item, at("flags"), "encrypted", 0x202, 8, "The payload is encrypted, and no cipher is defined")
-  elseif sequence and info.has(bits, "SIGNED") then
-    refuse(item, at("flags"), "signed", 0x202, 14, "The payload is signed, and signatures are not verified")
+    if length < SEAL_OVERHEAD then
+      refuse(item, at("flags"), "encrypted", 0x200, 8, "A sealed payload of " .. length .. " bytes; it has at least " .. SEAL_OVERHEAD)
+    else
+      add_seal(item, payload)
+      info.name = info.name .. " (sealed)"
+    end
   elseif info.has(bits, "COMPRESSED") and band(form, FORM_ALGORITHM) ~= 0 then
     refuse(item, at("form"), "inflate", 0x103, 9, "Compressed with " .. ALGORITHMS[band(form, FORM_ALGORITHM)] .. ", which is not read")
   elseif info.has(bits, "COMPRESSED") then
     local plain = payload and inflated(payload)
-    if not plain then
+    local signed = plain and sequence and info.has(bits, "SIGNED")
+    if signed and plain:len() < TRAILER_SIZE then
+      refuse(item, payload, "signed", 0x200, 11, words_of_trailer(plain:len()))
+    elseif not plain then
       refuse(item, payload or at("flags"), "inflate", 0x103, 9, "The payload is not one whole zlib stream")
     else
       item:add(fields.inflated, plain, plain:len()):set_generated()
-      if plain:len() > ecgframe.prefs.max_payload then
+      local whole = plain
+      if signed then plain = add_signature(item, plain) end
+      if whole:len() > ecgframe.prefs.max_payload then
         refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
-      elseif band(form, FORM_RECORD) ~= 0 then
+      elseif plain and band(form, FORM_RECORD) ~= 0 then
         add_record(item, plain:tvb())
-      elseif plain:len() > 0 then
+      elseif plain and plain:len() > 0 then
         add_payload(item, plain:tvb(), info)
       end
+    end
+  elseif sequence and info.has(bits, "SIGNED") and length < TRAILER_SIZE then
+    refuse(item, at("length"), "signed", 0x200, 11, words_of_trailer(length))
+  elseif sequence and info.has(bits, "SIGNED") then
+    local plain, bytes = add_signature(item, payload), length - TRAILER_SIZE
+    if band(form, FORM_RECORD) ~= 0 and bytes < RECORD_HEADER then
+      refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. bytes .. " bytes; it has at least " .. RECORD_HEADER)
+    elseif band(form, FORM_RECORD) ~= 0 then
+      add_record(item, plain:tvb())
+    elseif plain then
+      add_payload(item, plain:tvb(), info)
     end
   elseif band(form, FORM_RECORD) ~= 0 and length < RECORD_HEADER then
     refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. length .. " bytes; it has at least " .. RECORD_HEADER)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from .._core import Header, crc32, flatten, message_of
 from ..codec import Codec, Message
 from ..compression import HIGHEST_RATIO, inflate
-from ..errors import ChecksumMismatch, InvalidDataFormat, MessageTooLarge, ProtocolError, forget_where
+from ..errors import (
+    ChecksumMismatch,
+    InvalidDataFormat,
+    MessageTooLarge,
+    ProtocolError,
+    forget_where,
+)
 from ..messages import check_received
 from ..messages.template_rules import check_size as check_template_size
 from ..protocol import (
@@ -35,11 +41,13 @@ from .observation import Delivery, Origin
 from .sealed_frames import SealedFrames
 from .seen_fragments import Fragment, SeenFragments
 from .seen_templates import SeenTemplates
+from .signed_frames import SeenSignature, SignedFrames
 
 if TYPE_CHECKING:
     from .._core._header import FlatBuffer
     from ..codec import RecordTemplate
     from ..seal import Keyring
+    from ..signing import Verifier
     from .budget import Budget
 
 MOST_VALUES: Final = 1 << 20
@@ -62,6 +70,7 @@ _WHOLE: Final = {
 _COMPRESSED, _ENCRYPTED = int(Flag.COMPRESSED), int(Flag.ENCRYPTED)
 _RECORD, _ALGORITHM = int(Form.RECORD), int(Form.ALGORITHM)
 _FRAGMENT = int(Flag.FRAGMENT)
+_SIGNED = int(Flag.SIGNED)
 _BEYOND_READING = int(Flag.FRAGMENT | Flag.SIGNED)
 
 _TYPE_NAMES: Final = {int(member): member.name for member in MessageType}
@@ -83,6 +92,7 @@ class Examined:
         is_text: whether the frame came in a text message.
         unread: why the payload was not unpacked although header and checksum are valid; None if it was.
         fragment: which bytes of its message a fragment has; None for other frames.
+        signature: who has signed the message, or the attestation; None if nobody has, or it was not read.
     """
 
     number: int
@@ -96,6 +106,7 @@ class Examined:
     is_text: bool = False
     unread: str | None = None
     fragment: Fragment | None = None
+    signature: SeenSignature | None = None
 
     @property
     def type_name(self) -> str:
@@ -187,6 +198,7 @@ class Examiner:
         validate: whether the fields of data messages are checked; those of control messages always are.
         budget: limits the work that the source may cause; None for a live connection.
         keyring: keys with which sealed frames are opened; None to open none.
+        verifier: the signers whose signatures are verified; None to verify none.
 
     Attributes:
         budget: the budget in use.
@@ -200,8 +212,10 @@ class Examiner:
         validate: bool = False,
         budget: Budget | None = None,
         keyring: Keyring | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self.sealed = SealedFrames(keyring)
+        self._signed = SignedFrames(verifier)
         self.budget = unlimited() if budget is None else budget
         self._codec = Codec(max_payload=max_payload)
         self._max_payload = max_payload
@@ -257,6 +271,7 @@ class Examiner:
         octets = delivery.octets
         frame = None
         fragment: Fragment | None = None
+        signature: SeenSignature | None = None
         before = self._templates.work
         try:
             header = self._header(flat, octets, offset)
@@ -270,12 +285,13 @@ class Examiner:
                     return self._examined(delivery, offset, frame, fragment=fragment)
                 whole, header = joined, flatten(joined).header_at(0, self._max_payload)
             is_sealed = bool(header.bits & _ENCRYPTED)
-            if is_sealed:
-                opened = self.sealed.open(whole)
-                if isinstance(opened, str):
-                    self.budget.work += WORK_PER_FRAME
-                    return self._examined(delivery, offset, frame, unread=opened, fragment=fragment)
-                whole, header = opened, flatten(opened).header_at(0, self._max_payload)
+            opened = self._opened(whole, header)
+            if isinstance(opened, str):
+                self.budget.work += WORK_PER_FRAME
+                return self._examined(delivery, offset, frame, unread=opened, fragment=fragment)
+            as_sent, (plain, trailer) = header, opened
+            if plain is not whole:
+                whole, header = plain, flatten(plain).header_at(0, self._max_payload)
             if header.form_bits & _RECORD and not _is_beyond_reading(header):
                 self.budget.work += WORK_PER_RECORD
                 message, unread = self._record(whole, delivery.origin)
@@ -287,6 +303,7 @@ class Examiner:
             if message is not None and is_sealed:
                 self.sealed.check(message.data, header.version if header.stream_id else 3)
             if message is not None:
+                signature = self._judge_signature(as_sent, message, whole, trailer, delivery.origin)
                 self._templates.note(whole, message, delivery.origin)
         except ProtocolError as error:
             forget_where(error)
@@ -294,7 +311,33 @@ class Examiner:
             return self._examined(delivery, offset, rest, error=error)
         finally:
             self.budget.work += self._templates.work - before
-        return self._examined(delivery, offset, frame, message, unread=unread, fragment=fragment)
+        return self._examined(delivery, offset, frame, message, unread=unread, fragment=fragment, signature=signature)
+
+    def _opened(self, frame: bytes, header: Header) -> tuple[bytes, bytes] | str:
+        """Return a frame neither sealed nor signed, and its signature; or why it cannot be read."""
+        if header.bits & _ENCRYPTED:
+            opened = self.sealed.open(frame)
+            if isinstance(opened, str):
+                return opened
+            frame, header = opened, flatten(opened).header_at(0, self._max_payload)
+        if header.version < 4 or header.bits & _BEYOND_READING != _SIGNED or header.form_bits & _ALGORITHM:
+            return frame, b""
+        _, payload = self._codec.split(frame)
+        plain = self._inflate(payload) if header.bits & _COMPRESSED else payload
+        if plain is None:
+            return "the source inflates to too many bytes for its size"
+        return self._signed.divide(header, memoryview(plain))
+
+    def _judge_signature(
+        self, header: Header, message: Message, whole: bytes, trailer: bytes, origin: Origin
+    ) -> SeenSignature | None:
+        """Return what is known of a signature; None if there is none."""
+        if trailer:
+            payload = whole[HEADER_SIZES[4] :]
+            return self._signed.judge(header, message.data, payload, trailer, self._templates.of(origin))
+        if header.type is MessageType.STREAM_ATTESTATION and header.version >= 4 and not header.bits & _COMPRESSED:
+            return self._signed.judge_attestation(header, message.data, whole[HEADER_SIZES[4] :])
+        return None
 
     def _header(self, flat: FlatBuffer, octets: bytes, offset: int) -> Header:
         """Read the header at the offset. The offset of an error is relative to the frame."""
@@ -369,6 +412,7 @@ class Examiner:
         error: ProtocolError | None = None,
         unread: str | None = None,
         fragment: Fragment | None = None,
+        signature: SeenSignature | None = None,
     ) -> Examined:
         self._count += 1
         fields = {} if delivery.is_text else header_fields(octets)
@@ -384,6 +428,7 @@ class Examiner:
             is_text=delivery.is_text,
             unread=unread,
             fragment=fragment,
+            signature=signature,
         )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from .._core import Clock
 from ..libraries import library
 from ..protocol import HEADER_SIZES, SESSION_VERSIONS
-from ..session import ClientSession, Negotiated, Received, Settings
+from ..session import ClientSession, Negotiated, Received, SealedStreams, Settings
+from ..session.sealed_streams import can_open
 from .connecting import open_websocket
 from .observation import Delivery, Observation, Origin, Remark
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
     from websockets.exceptions import ConnectionClosed
+
+    from ..seal import Keyring
 else:
     library("websockets", extra="client", purpose="connecting")
     from websockets.exceptions import ConnectionClosed
@@ -33,6 +36,9 @@ async def listen(
     headers: Sequence[tuple[str, str]] = (),
     trusted: SSLContext | None = None,
     versions: tuple[int, ...] = SESSION_VERSIONS,
+    *,
+    keyring: Keyring | None = None,
+    signatures: bool = False,
 ) -> AsyncGenerator[Observation]:
     """Connect, subscribe, and yield every message of either side until the connection ends.
 
@@ -42,22 +48,33 @@ async def listen(
         headers: HTTP headers of the opening request.
         trusted: TLS context, as ``connecting.trust`` returns it.
         versions: protocol versions to speak.
+        keyring: keys of sealed streams. The server is asked for none: sealed frames are yielded as they come.
+        signatures: whether to ask for signed messages.
 
     Raises:
         OSError, websockets.exceptions.WebSocketException: the connection could not be opened.
     """
     settings = Settings(versions=versions)
+    if can_open():
+        settings = settings.with_encryption
+    if signatures:
+        settings = settings.with_signing
     room = settings.max_payload + max(HEADER_SIZES.values()) + settings.batch_bytes
     async with open_websocket(url, headers=headers, max_size=room, trusted=trusted) as connection:
-        conversation = _Conversation(connection, settings, streams)
+        conversation = _Conversation(connection, settings, streams, keyring)
         async for observation in conversation.observations():
             yield observation
 
 
 class _Conversation:
-    def __init__(self, websocket: ClientConnection, settings: Settings, streams: Sequence[str]) -> None:
+    def __init__(
+        self, websocket: ClientConnection, settings: Settings, streams: Sequence[str], keyring: Keyring | None
+    ) -> None:
         self._websocket = websocket
-        self._session = ClientSession(settings, Clock().next)
+        sealed = SealedStreams(keyring)
+        for stream in streams:
+            sealed.begin(stream)
+        self._session = ClientSession(settings, Clock().next, sealed=sealed)
         self._streams = streams
         self._client = address(websocket.local_address)
         self._server = address(websocket.remote_address)
@@ -115,7 +132,7 @@ class _Conversation:
     def _handle(self, event: object) -> None:
         if isinstance(event, Negotiated):
             for stream in self._streams:
-                self._session.subscribe(stream)
+                self._session.subscribe(stream, wants_keys=False)
         elif isinstance(event, Received):
             self._session.acknowledge(event.message)
 

@@ -129,6 +129,7 @@ def commands_of_the_table():
             ("r.dcm", "-o", "x", "-f"),
         ],
         "decode": [("a.frames",)],
+        "verify": [("a.frames", "--signer", "00" * 32)],
         "serve": [("a.csv", "--host", "192.0.2.1"), ("a.csv", "--redis", "redis://127.0.0.1:1", "--host", "192.0.2.1")],
         "watch": [("ws://127.0.0.1:1/ws", "a")],
         "record": [("ws://127.0.0.1:1/ws", "a", "-o", "a.edf"), ("ws://127.0.0.1:1/ws", "a", "-o", "a.hea")],

@@ -70,6 +70,10 @@ CASES = {
     ),
     ("compare", "--budget", "0"): (0, FILES_ONLY - {"orjson", "ecgframe.session"} | RECORDS - of_records("shipped")),
     ("inspect", "a.frames"): (0, FILES_ONLY - {"orjson", "ecgframe.session"} | RECORDS),
+    ("verify", "a.frames", "--signer", "00" * 32): (
+        3,
+        FILES_ONLY - {"cryptography", "orjson", "ecgframe.session"} | RECORDS,
+    ),
     ("sizes", "a.frames"): (0, FILES_ONLY - {"orjson", "msgpack", "ecgframe.session"} | RECORDS),
     ("errors", "e.jsonl"): (0, NOTHING),
     ("wireshark", "-o", "x.lua"): (0, NOTHING),

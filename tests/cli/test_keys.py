@@ -153,15 +153,49 @@ def test_a_sealed_stream_is_watched_and_recorded(tmp_path, file):
 
 @pytest.mark.slow
 def test_alerts_are_signed(tmp_path):
+    pem = tmp_path / "signer.pem"
+    public = signing_key(pem)
+    with live("--signing-key", pem, "--protocol", 4, "--alerts", 0.2) as server:
+        assert (
+            f"Alerts and predictions are signed, all else is attested each second: public key {public}" in server.said
+        )
+        run("watch", f"ws://127.0.0.1:{server.port}/ws", "ecg/1", "--seconds", 0.5, "--protocol", 4)
+    pem.write_text("x")
+    assert "PEM" in run("serve", "--signing-key", pem, code=2).output
+
+
+@pytest.mark.slow
+def test_a_live_sealed_stream_is_shown_as_such_and_opened_with_keys(file, tmp_path):
+    run("keys", "new", file, "ecg/1")
+    secret = json.loads(file.read_text())[0]["key"]
+    pem = tmp_path / "signer.pem"
+    public = signing_key(pem)
+    with live("--stream-keys", file, "--signing-key", pem, "--protocol", 4) as server:
+        source = (f"ws://127.0.0.1:{server.port}/ws", "--stream", "ecg/1", "--seconds", 2.5, "--protocol", 4)
+        shown = run("inspect", *source).output
+        assert "not unpacked: sealed with the key" in shown
+        opened = run("inspect", *source, "--keys", file, "--verify", public).output
+        assert "the signature is right" in opened
+        assert "sampling_rate" in opened
+        assert "sealed frames are left out; --keys opens them" in run("sizes", *source).output
+        assert "ECG_DATA" in run("sizes", *source, "--keys", file).output
+        recording = tmp_path / "a.frames"
+        url = source[0]
+        run("record", url, "ecg/1", "-o", recording, "--signatures", "--duration", 2.5, "--keys", file)
+    for text in (shown, opened):
+        assert secret not in text
+    told = json.loads(run("verify", recording, "--signer", public, "--json", code=3).stdout)
+    assert [fault["kind"] for fault in told["faults"]] == ["cut"]
+    assert (
+        "cannot hold signatures" in run("record", url, "ecg/1", "-o", tmp_path / "a.edf", "--signatures", code=2).output
+    )
+
+
+def signing_key(path):
+    """Write a signing key to a PEM file, and return the public key in hexadecimal."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     private = Ed25519PrivateKey.generate()
-    pem = tmp_path / "signer.pem"
-    pem.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = private.public_key().public_bytes_raw().hex()
-    with live("--signing-key", pem, "--protocol", 4, "--alerts", 0.2) as server:
-        assert f"Alerts and predictions are signed: public key {public}" in server.said
-        run("watch", f"ws://127.0.0.1:{server.port}/ws", "ecg/1", "--seconds", 0.5, "--protocol", 4)
-    pem.write_text("x")
-    assert "PEM" in run("serve", "--signing-key", pem, code=2).output
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return private.public_key().public_bytes_raw().hex()

@@ -60,7 +60,12 @@ QUICK = {
 }
 """Options that let a command end soon, and show and write as much as possible."""
 
-REQUIRED = {"encode": ("--output", "{folder}/a.frames"), "record": ("--output", "{folder}"), "watch": ()}
+REQUIRED = {
+    "encode": ("--output", "{folder}/a.frames"),
+    "record": ("--output", "{folder}"),
+    "verify": ("--signer", "00" * 32),
+    "watch": (),
+}
 """Options that a command requires."""
 
 ENDED_BY_ERRORS = {"wireshark", "bridge lsl in", "bridge lsl out"}

@@ -456,3 +456,14 @@ def test_sigterm_ends_a_recording_with_complete_files(tmp_path):
     found = read_record(tmp_path / "bed.edf")
     np.testing.assert_array_equal(found.signal, shipped_ecg().signal[:, :1500])
     assert "ecg/1: recorded 1.5 s, 1,500 samples per lead" in out
+
+
+def test_signatures_need_version_4(tmp_path):
+    with live() as server:
+        url = f"ws://127.0.0.1:{server.port}/ws"
+        said = run("record", url, "ecg/1", "-o", tmp_path / "a.frames", "--signatures", "--duration", 5, code=1).output
+        assert "signatures and attestations need version 4" in said
+    for options in (("--rotate-seconds", 1), ("--format", "mcap")):
+        place = tmp_path / "folder"
+        said = run("record", url, "ecg/1", "-o", place, "--signatures", *options, code=2).output
+        assert "signatures" in said

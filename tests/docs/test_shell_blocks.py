@@ -7,9 +7,11 @@ import ast
 import re
 import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 from cli.live_server import live
+from cli.test_keys import signing_key
 from command_line import run
 from pages import ROOT, arguments, blocks, inline_commands, read
 from recordings import optional
@@ -39,6 +41,7 @@ NOT_OURS = {
     ". .venv/bin/activate",
     "pre-commit install",
     "python setup.py --quiet build_ext --inplace",
+    "openssl genpkey -algorithm ed25519 -out signing.pem",
 }
 OURS = re.compile(r"(?:\.|ecgframe)\[([\w,]+)\]")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -57,13 +60,27 @@ SENDING = r"ecgframe bridge lsl out "
 PUBLISHING = r"ecgframe bridge lsl in "
 ENCODING = r"ecgframe encode "
 KEYS = r"ecgframe keys "
+VERIFYING = r"ecgframe verify "
 TESTING = r"(?:\.venv/bin/)?pytest "
 NOX = r"nox( |$)"
 PROGRAMS = r"python (?:tests/|-m bench)"
 
 
 def test_every_command_has_its_test():
-    known = [INSTALLING, SERVING, WATCHING, RECORDING, SENDING, PUBLISHING, ENCODING, KEYS, TESTING, NOX, PROGRAMS]
+    known = [
+        INSTALLING,
+        SERVING,
+        WATCHING,
+        RECORDING,
+        SENDING,
+        PUBLISHING,
+        ENCODING,
+        KEYS,
+        VERIFYING,
+        TESTING,
+        NOX,
+        PROGRAMS,
+    ]
     ours = re.compile("|".join(known))
     assert {command for _, command in COMMANDS if not ours.match(command)} == NOT_OURS
     assert len(COMMANDS) > 25
@@ -89,6 +106,9 @@ def test_a_server_comes_up(command, tmp_path, monkeypatch):
     if "100.hea" in command:
         optional("wfdb")
         write_record(tmp_path)
+    if "signing.pem" in command:
+        pytest.importorskip("cryptography")
+        signing_key(tmp_path / "signing.pem")
     with live(*shlex.split(command)[2:]) as server:
         assert server.streams == "ecg/1"
 
@@ -111,9 +131,9 @@ def test_a_stream_is_watched(command):
 @pytest.mark.parametrize("command", those(RECORDING))
 def test_a_stream_is_recorded(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with live() as server:
+    with live(*(("--protocol", 4) if "--signatures" in command else ())) as server:
         assert "ecg/1: " in run(*arguments(command, server.port)).output
-    assert [path for path in tmp_path.rglob("*") if path.suffix in (".edf", ".hea", ".mcap")]
+    assert [path for path in tmp_path.rglob("*") if path.suffix in (".edf", ".hea", ".mcap", ".frames")]
 
 
 @pytest.mark.parametrize("command", those(KEYS))
@@ -122,6 +142,14 @@ def test_keys_are_made(command, tmp_path, monkeypatch):
     if " new " not in command:
         run("keys", "new", "keys.json", "ecg/1")
     assert run(*shlex.split(command)[1:]).output
+
+
+@pytest.mark.parametrize("command", those(VERIFYING))
+def test_a_recording_is_verified(command, tmp_path, monkeypatch):
+    pytest.importorskip("cryptography")
+    monkeypatch.chdir(tmp_path)
+    Path(shlex.split(command)[2]).write_bytes(encode(MessageType.PING, None))
+    assert "NOT proven" in run(*shlex.split(command)[1:], code=3).output
 
 
 @pytest.mark.parametrize("command", those(ENCODING))

@@ -9,20 +9,25 @@ import numpy as np
 import pytest
 from running import run
 from server.test_sealed_streams import serving, take
-from server.test_signed_streams import OTHER, SIGNER, STREAM, alert, signing_handler, verifying
+from server.test_signed_streams import OTHER, SIGNER, STREAM, V4, alert, signing_handler, verifying
 
 import ecgframe
-from ecgframe import MessageType, signing
-from ecgframe.server import Sealing, attesting
+from ecgframe import Codec, MessageType, signing
+from ecgframe._core import build_frame
+from ecgframe.client import publisher as publisher_module
+from ecgframe.server import Sealing, WebSocketBinaryHandler, attesting
 from ecgframe.server.publication import Publication
-from ecgframe.session import attestations
+from ecgframe.session import Outgoing, Settings, StreamPosition, attestations, encode_outgoing
 from ecgframe.session.attestations import StreamAttestations
+from ecgframe.session.outgoing import encoding_for
 from ecgframe.signing import Attested, Attester, SigningKey, Unattested, Verifier, digest
 
 pytest.importorskip("cryptography")
 
 from ecgframe.seal import Key, StoredKeys
 
+_V4 = encoding_for(4, frozenset())
+_reader = Codec(versions=(4,))
 DATA, FEATURE = MessageType.ECG_DATA, MessageType.FEATURE_DATA
 
 
@@ -36,7 +41,7 @@ def ecg(number=0):
 
 
 async def until(found, count):
-    """Wait until so many messages are vouched for, or not."""
+    """Wait until so many messages are attested, or not."""
     while sum(len(one.numbers) for one in found) < count:
         await asyncio.sleep(0.005)
 
@@ -130,6 +135,7 @@ def test_a_viewer_is_told_what_nobody_has_attested(caplog, monkeypatch):
 
     run(main())
     assert "no known signer has attested" in caplog.text
+    assert "signs nothing" in caplog.text
 
 
 def test_another_signer_does_not_count():
@@ -221,3 +227,106 @@ def test_what_waits_waits_anew_after_a_reconnection():
     assert known.deadline == math.inf
     known.note(7, 2, bytes(32), 22.0)
     assert known.note(8, 1, bytes(32), 23.0) == Unattested((2,))
+
+
+# --- end to end ---
+
+
+@pytest.fixture
+def _publisher_soon(monkeypatch):
+    monkeypatch.setattr(publisher_module, "ATTESTING_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("_publisher_soon")
+def test_a_publisher_signs_and_attests_what_it_seals():
+    keys = StoredKeys([Key(9, STREAM, bytes(range(32)))])
+
+    async def authorize(connection, action, stream):
+        return True
+
+    async def main():
+        handler = WebSocketBinaryHandler(settings=Settings(versions=V4), authorize=authorize, takes_sealed=True)
+        found = []
+        async with (
+            serving(handler) as url,
+            verifying(url, keys=keys) as source,
+            verifying(url, SIGNER, keys=keys) as viewer,
+        ):
+            async with viewer.subscribe(STREAM, sealed=True, on_attestation=found.append) as subscription:
+                async with source.publisher(STREAM, signer=SIGNER) as publisher:
+                    for number in range(5):
+                        await publisher.send(DATA, ecg(number))
+                    await publisher.send(MessageType.ANOMALY_ALERT, alert())
+                    large = {"features": {"a": np.arange(50_000) / 3}, "timestamp": time.time()}
+                    await publisher.send(FEATURE, large)
+                    messages = await take(subscription, 7)
+                    await until(found, 7)
+                    with pytest.raises(ValueError, match="timestamp"):
+                        await publisher.send(DATA, {"signal": [1.0], "sampling_rate": 1})
+                await until_last(found)
+                assert [one.signature for one in messages if one.type is MessageType.ANOMALY_ALERT] == ["valid"]
+                assert all(isinstance(one, Attested) for one in found)
+                assert sum(one.unseen + one.missing for one in found) == 0
+                assert viewer.stats()["refused"] == source.stats()["errors"] == {}
+
+    run(main())
+
+
+async def until_last(found):
+    while not found[-1].last:
+        await asyncio.sleep(0.005)
+
+
+def test_only_what_is_sealed_is_signed_by_its_publisher():
+    async def main():
+        handler = signing_handler()
+        async with serving(handler) as url, verifying(url) as source:
+            with pytest.raises(ValueError, match="needs keys"):
+                source.publisher(STREAM, signer=SIGNER)
+            assert source.stats()["publishers"] == {}
+
+    run(main())
+
+
+def test_a_client_cannot_publish_what_is_attested_without_a_time():
+    async def authorize(connection, action, stream):
+        return True
+
+    async def main():
+        handler, errors = signing_handler(authorize=authorize), []
+        async with serving(handler) as url, verifying(url, on_error=errors.append) as source:
+            await source.send_message(DATA, {"stream": STREAM, "signal": [1.0], "sampling_rate": 1})
+            while not errors:
+                await asyncio.sleep(0.005)
+            assert (errors[0].code, "timestamp" in str(errors[0])) == (0x200, True)
+
+    run(main())
+
+
+@pytest.mark.parametrize("takes_sealed", [False, True])
+@pytest.mark.parametrize("stream_id", [0, 9])
+def test_plain_attestations_of_clients_are_refused(takes_sealed, stream_id):
+    async def authorize(connection, action, stream):
+        return True
+
+    async def main():
+        settings = Settings(versions=V4)
+        handler = WebSocketBinaryHandler(settings=settings, authorize=authorize, takes_sealed=takes_sealed)
+        errors = []
+        async with serving(handler) as url, verifying(url, on_error=errors.append) as source:
+            attester = Attester(SIGNER, STREAM, 5)
+            attester.add_digest(bytes(32))
+            connection = source._reconnecting.connection
+            place = StreamPosition(stream_id, 3 if stream_id else 0)
+            if stream_id:
+                opening = {"template": 0, "stream": STREAM, "epoch": 5}
+                where = StreamPosition(stream_id, 0)
+                template = MessageType.STREAM_TEMPLATE
+                connection.send(encode_outgoing(_V4, template, opening, timestamp=1, settings=settings, position=where))
+            frame = build_frame(4, 0x24, 0, 2, attester.attest(), 0, place.id, place.number)
+            connection.send(Outgoing(_reader.verify(frame), 0, 2, STREAM))
+            while not errors:
+                await asyncio.sleep(0.005)
+            assert {error.code for error in errors} == {0x203}
+
+    run(main())

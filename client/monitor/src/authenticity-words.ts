@@ -58,10 +58,12 @@ export function faultInWords(reason: string | null): string | null {
 }
 
 /** As `Refused 3 times: data that is not sealed came on this sealed stream. It is not shown.` */
-export function refusedInWords(counts: ReadonlyMap<string, number>): string {
+export function refusedInWords(counts: ReadonlyMap<string, number>, unattested = 0): string {
   const said = [...counts].map(([fault, times]) => (times > 1 ? `${fault} (${times} times)` : fault));
   const text = said.join("; ");
-  return text === "" ? "" : `${text.slice(0, 1).toUpperCase()}${text.slice(1)}. It is not shown.`;
+  const refused = text === "" ? "" : `${text.slice(0, 1).toUpperCase()}${text.slice(1)}. It is not shown.`;
+  const shown = unattested > 0 ? `No signer has attested ${unattested} of the messages that are shown.` : "";
+  return `${refused} ${shown}`.trim();
 }
 
 function short(name: string): string {

@@ -14,7 +14,10 @@ export class Authenticity {
   readonly #bar = element("refused", HTMLElement);
   readonly #text = element("refused-text", HTMLElement);
   #isSealed = false;
+  /** Number of messages that no signer has attested in time, since the last attestation. */
   #unattested = 0;
+  /** The same since somebody has seen it. */
+  #doubted = 0;
   readonly #signers = new Set<string>();
   readonly #strangers = new Set<string>();
   readonly #faults = new Map<string, number>();
@@ -27,20 +30,21 @@ export class Authenticity {
     element("refused-seen", HTMLButtonElement).addEventListener("click", () => {
       this.#standing = [];
       this.#faults.clear();
+      this.#doubted = 0;
       this.#show();
     });
     this.clear();
   }
 
-  /** True while a refusal is shown that nobody has confirmed. */
+  /** True while a refusal, or what is not attested, is shown that nobody has confirmed. */
   get isDoubted(): boolean {
-    return this.#faults.size > 0;
+    return this.#faults.size > 0 || this.#doubted > 0;
   }
 
   /** Starts anew, for another stream. */
   clear(): void {
     this.#isSealed = false;
-    this.#unattested = 0;
+    this.#unattested = this.#doubted = 0;
     this.#signers.clear();
     this.#strangers.clear();
     this.#faults.clear();
@@ -63,6 +67,7 @@ export class Authenticity {
 
   unattested(numbers: readonly number[]): void {
     this.#unattested += numbers.length;
+    this.#doubted += numbers.length;
     this.#show();
   }
 
@@ -88,7 +93,7 @@ export class Authenticity {
     this.#line.toggleAttribute("data-sealed", known.isSealed);
     setText(this.#words, words);
     this.#bar.hidden = !this.isDoubted;
-    setText(this.#text, refusedInWords(this.#faults));
+    setText(this.#text, refusedInWords(this.#faults, this.#doubted));
   }
 }
 

@@ -34,6 +34,10 @@ test("what was refused is said, and how often", () => {
     ),
   ).toContain("; a signature is wrong or missing.");
   expect(refusedInWords(new Map())).toBe("");
+  expect(refusedInWords(new Map(), 20)).toBe("No signer has attested 20 of the messages that are shown.");
+  expect(refusedInWords(new Map([["x", 1]]), 1)).toBe(
+    "X. It is not shown. No signer has attested 1 of the messages that are shown.",
+  );
 });
 
 test("other errors say nothing about authenticity", () => {

@@ -423,6 +423,11 @@ export class AttestationBook {
     return taken;
   }
 
+  /** Lets each message wait as if it had come now, as after a connection was lost. */
+  waitAnew(now: number): void {
+    for (const waiting of this.#waiting.values()) waiting.since = now;
+  }
+
   /** Returns what is unattested now: what every signer passed over twice, what waited 10 s, and what is too many. */
   expire(now: number): Unattested | null {
     const passed = [...this.#chains.values()].map(({ arrivals }) =>

@@ -231,6 +231,16 @@ export class SealedStreams implements StreamSeals {
     this.#attestationsOf(stream, epoch).add(epoch, number, digest(stream, type, form, payload));
   }
 
+  /** Notes that the connection is lost: what waits for an attestation waits for the next one. */
+  disconnected(): void {
+    for (const one of this.#attestations.values()) one.pause();
+  }
+
+  /** Notes that another connection begins. */
+  connected(): void {
+    for (const one of this.#attestations.values()) one.resume();
+  }
+
   #attestationsOf(stream: string, epoch: number): StreamAttestations {
     let found = this.#attestations.get(stream);
     if (!found) {

@@ -68,6 +68,18 @@ export class StreamAttestations {
     return { signature: Signature.VALID, signer: attested.signer, digest: null };
   }
 
+  /** Lets what waits wait anew, as another connection begins: its attestation may come over that. */
+  resume(): void {
+    this.#then(async () => this.#book?.waitAnew(now()));
+    this.#lookLater();
+  }
+
+  /** Stops looking for what is not attested, as the connection is lost, until `resume` is called. */
+  pause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
   /** Forgets everything, as the subscription has ended. */
   end(): void {
     this.#isOver = true;

@@ -546,6 +546,7 @@ export class WebSocketBinaryService implements PublisherHost, HistoryHost {
     if (connection) addCounts(this.#counts.signatures, connection.session.signatures);
     this.#connection = null;
     this.#negotiated = null;
+    this.#seals?.disconnected();
     this.#subscriptions.disconnected();
     for (const publisher of this.#publishers.values()) publisher.disconnected();
     for (const history of this.#histories.values()) history.disconnected();
@@ -655,6 +656,7 @@ export class WebSocketBinaryService implements PublisherHost, HistoryHost {
   #onNegotiated({ version, capabilities, negotiated }: Extract<SessionEvent, { kind: "negotiated" }>): void {
     const connection = this.#connection as Connection;
     this.#negotiated = { version, capabilities, negotiated };
+    this.#seals?.connected();
     this.#offset = new ClockOffset();
     this.#hasAskedAgain = false;
     if (this.#state !== "open") this.#counts.connections++; // not after a late negotiation with an assumed version

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
-from ..options import Headers, Keys, http_headers, positive
+from ..options import Headers, Keys, http_headers, positive, public_keys
 from ..places import server_or_other
 from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
@@ -90,6 +90,15 @@ def inspect(
         ),
     ] = False,
     keys: Keys = None,
+    verify: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--verify",
+            metavar="KEY",
+            help="Verify the signatures of this signer: its public key, 64 hexadecimal digits, or a file with a key in "
+            "each line. Repeatable. **ecgframe verify** proves a whole recording.",
+        ),
+    ] = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,
@@ -102,7 +111,7 @@ def inspect(
     """
     named = server_or_other(" ".join(source))
     types = frozenset(_type_number(name) for name in type or ())
-    headers = http_headers(header)
+    headers, signers = http_headers(header), public_keys(verify)
     with plain_errors():
         from .run import Wanted, inspect_source  # noqa: PLC0415 - loads the tools
 
@@ -118,6 +127,7 @@ def inspect(
             max_payload=max_payload,
             validate=validate,
             keys=keys,
+            signers=signers,
             versions=versions_up_to(protocol),
             headers=headers,
             trusted=trusted_by(named, ca, insecure),

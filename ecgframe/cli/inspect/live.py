@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from ssl import SSLContext
+from typing import TYPE_CHECKING
 
 from ...tools.connecting import why_not
 from ...tools.listening import listen
 from ...tools.observation import Observation
 from ...tools.sources import SourceError
 from ..stopping import stop_signals
+
+if TYPE_CHECKING:
+    from ...seal import Keyring
 
 
 def follow_live(
@@ -22,8 +26,11 @@ def follow_live(
     seconds: float | None,
     take: Callable[[Observation], bool],
     trusted: SSLContext | None = None,
+    *,
+    keyring: Keyring | None = None,
+    signatures: bool = False,
 ) -> None:
-    """Connect to a server, and pass what both sides send to ``take``.
+    """Connect to a server, and pass what both sides send to ``take``. Keys and signatures are those of ``listen``.
 
     Returns once ``take`` returns True, after ``seconds``, when the connection ends, or on SIGINT or SIGTERM.
 
@@ -31,7 +38,7 @@ def follow_live(
         SourceError: the server cannot be reached.
         MissingLibrary: websockets is not installed.
     """
-    asyncio.run(_follow(url, streams, versions, headers, seconds, take, trusted))
+    asyncio.run(_follow(url, streams, versions, headers, seconds, take, trusted, keyring, signatures=signatures))
 
 
 async def _follow(
@@ -42,9 +49,13 @@ async def _follow(
     seconds: float | None,
     take: Callable[[Observation], bool],
     trusted: SSLContext | None,
+    keyring: Keyring | None,
+    *,
+    signatures: bool,
 ) -> None:
     async def follow() -> None:
-        async with aclosing(listen(url, sorted(streams), headers, trusted, versions)) as observations:
+        listening = listen(url, sorted(streams), headers, trusted, versions, keyring=keyring, signatures=signatures)
+        async with aclosing(listening) as observations:
             async for observation in observations:
                 if take(observation):
                     return

@@ -64,7 +64,8 @@ class Wanted:
             return False
         if self.types and frame.fields.get("type") not in self.types:
             return False
-        return not self.streams or frame.stream in self.streams
+        is_of_any = frame.unread is not None and frame.stream is None  # sealed: nothing tells whose it is
+        return not self.streams or is_of_any or frame.stream in self.streams
 
 
 def inspect_source(
@@ -82,6 +83,7 @@ def inspect_source(
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
     keys: Path | None = None,
+    signers: list[bytes] | None = None,
 ) -> int:
     """Show a source, and return the number of broken frames. The arguments are those of the command.
 
@@ -91,12 +93,27 @@ def inspect_source(
         MissingLibrary: a library that is needed to read the source is not installed.
     """
     keyring = None if keys is None else read_keys(keys, "--keys")
-    examiner = Examiner(max_payload=max_payload, validate=validate, keyring=keyring)
+    verifier = None
+    if signers:
+        from ...signing import Verifier  # noqa: PLC0415 - only with this option
+
+        verifier = Verifier(signers)
+    examiner = Examiner(max_payload=max_payload, validate=validate, keyring=keyring, verifier=verifier)
     reporter = frame_reporter(wanted, shown=not summary, as_json=as_json, as_hex=as_hex, examiner=examiner)
     if is_server(text):
         from .live import follow_live  # noqa: PLC0415 - needs websockets
 
-        follow_live(text, wanted.streams, versions, headers, seconds, reporter.take, trusted)
+        follow_live(
+            text,
+            wanted.streams,
+            versions,
+            headers,
+            seconds,
+            reporter.take,
+            trusted,
+            keyring=keyring,
+            signatures=verifier is not None,
+        )
     else:
         most_texts = MOST_WITH_BYTES if as_hex else MOST_TEXTS
         reporter.most_shown = wanted.count or (None if summary else MOST_LINES if as_json else most_texts)

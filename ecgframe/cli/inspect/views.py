@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...errors import ProtocolError
     from ...tools.observation import Origin, Remark
     from ...tools.seen_fragments import Fragment
+    from ...tools.signed_frames import SeenSignature
     from ...tools.summary import Summary
     from ..console import Terminal
 
@@ -91,6 +92,8 @@ class FrameTexts(FrameView):
             return
         if frame.fragment is not None:
             self._print(Text(f"    {_piece(frame.fragment)}", style="dim"))
+        if frame.signature is not None:
+            self._print(Text(f"    {_signature(frame.signature)}", style=_STYLES.get(frame.signature.result, "yellow")))
         if frame.message is not None:
             for line in _payload_lines(frame.message.data):
                 self._print(Text("    ").append_text(line))
@@ -208,6 +211,19 @@ def consequence(error: ProtocolError) -> str:
     return f"the connection is closed with {int(code)}"
 
 
+_STYLES: Final = {"valid": "green", "not verified": "dim"}
+
+
+def _signature(signature: SeenSignature) -> str:
+    """Return who has signed a message, and what is known of the signature."""
+    words = {
+        "valid": "the signature is right",
+        "unknown signer": "none of the keys of --verify",
+        "not verified": "not verified (--verify KEY does)",
+    }
+    return f"signed by {signature.signer}: {words.get(signature.result, signature.result)}"
+
+
 def _piece(fragment: Fragment) -> str:
     """Return which bytes of its message a fragment has."""
     end = fragment.offset + fragment.nbytes
@@ -279,6 +295,8 @@ class FrameLines(FrameView):
         }
         if frame.unread is not None:
             fields["unread"] = frame.unread
+        if frame.signature is not None:
+            fields["signature"] = frame.signature._asdict()
         if frame.fragment is not None:
             fields["fragment"] = frame.fragment._asdict()
         if self._as_hex:

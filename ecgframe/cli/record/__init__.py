@@ -21,6 +21,8 @@ EPILOG = """\
 **ecgframe record ws://127.0.0.1:8765/ws ecg/1 ecg/2 -o night --format wfdb --rotate-seconds 3600** records two streams
 into the folder night, with a new file each hour.
 
+**ecgframe record ws://127.0.0.1:8765/ws ecg/1 -o bed-7.frames --signatures** records what the server has signed.
+
 The exit code is 0 if the recording is complete, 3 if samples are missing or messages were refused, 1 if it failed, and
 2 for a usage error.
 """
@@ -75,6 +77,14 @@ def record(
         ),
     ] = None,
     patient: Annotated[str, typer.Option(metavar="CODE", help="Patient code for the header of EDF+ and BDF+.")] = "",
+    signatures: Annotated[
+        bool,
+        typer.Option(
+            "--signatures",
+            help="Record into files of frames as it comes, with signatures and attestations, so that **ecgframe "
+            "verify** can prove the recording. Speaks version 4; gaps are not filled.",
+        ),
+    ] = False,
     protocol: Protocol = DEFAULT_PROTOCOL,
     keys: Keys = None,
     header: Headers = None,
@@ -112,7 +122,8 @@ def record(
             rotate_bytes=rotate_bytes,
             since=begin,
             patient=patient,
-            versions=versions_up_to(protocol),
+            signatures=signatures,
+            versions=versions_up_to(4 if signatures else protocol),
             keys=keys,
             headers=headers,
             trusted=trusted_by(url, ca, insecure),

@@ -38,6 +38,7 @@ def record_streams(
     rotate_bytes: int | None,
     since: float | datetime | None,
     patient: str,
+    signatures: bool,
     versions: tuple[int, ...],
     headers: list[tuple[str, str]],
     trusted: SSLContext | None,
@@ -72,6 +73,7 @@ def record_streams(
             rotation=Rotation(rotate_seconds, rotate_bytes),
             since=since,
             patient=patient,
+            signatures=signatures,
             overwrite=overwrite,
             versions=versions,
             on_state=view.state,
@@ -135,14 +137,22 @@ def _tell(summaries: Sequence[StreamSummary], *, as_json: bool) -> None:
             console.say(f"  repeated: {counted(summary.repeated, 'message')}, written only once")
         if summary.alerts:
             console.say(f"  alerts: {summary.alerts:,}, of which {summary.annotated:,} were written as annotations")
-        for name, count in summary.messages.items():
-            console.say(f"  also recorded: {counted(count, name + ' message')}")
-        for name, count in summary.left_out.items():
-            console.say(f"  not recorded: {counted(count, name + ' message')}")
+        _tell_others(console, summary)
         for remark in summary.remarks:
             console.say(f"  note: {remark}")
         for file in summary.files:
             console.say(f"  {file}: {size(file.stat().st_size)}")
+
+
+def _tell_others(console: Terminal, summary: StreamSummary) -> None:
+    """Print what was recorded besides signals and alerts."""
+    for name, count in summary.messages.items():
+        console.say(f"  also recorded: {counted(count, name + ' message')}")
+    for name, count in summary.left_out.items():
+        console.say(f"  not recorded: {counted(count, name + ' message')}")
+    if summary.signatures or summary.attestations:
+        signed, attested = counted(summary.signatures, "signature"), counted(summary.attestations, "attestation")
+        console.say(f"  kept: {signed}, {attested}; ecgframe verify checks them")
 
 
 def _plain(summary: StreamSummary) -> dict[str, Any]:

@@ -128,7 +128,8 @@ def serve(
         typer.Option(
             "--signing-key",
             metavar="FILE",
-            help="Sign alerts and predictions with this Ed25519 key (PEM, PKCS #8), for viewers of version 4.",
+            help="Sign alerts and predictions with this Ed25519 key (PEM, PKCS #8), and attest all else once a second, "
+            "for viewers of version 4. With --redis, nothing is attested.",
         ),
     ] = None,
     keys_without_tls: Annotated[

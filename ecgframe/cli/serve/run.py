@@ -167,7 +167,9 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         sealed = {key.stream for key in server.key_file}
         lines += [f"Sealed: {counted(len(sealed), 'stream')}, of which {len(sealed & set(streams))} are played here"]
     if server.signer is not None:
-        lines += [f"Alerts and predictions are signed: public key {server.signer.public.hex()}"]
+        is_alone = isinstance(server.backplane, LocalBackplane)
+        attested = "all else is attested each second" if is_alone else "nothing is attested, because of Redis"
+        lines += [f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"

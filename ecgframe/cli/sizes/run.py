@@ -70,7 +70,7 @@ def measure_sizes(
         from ...tools.connecting import no_such_stream, stream_names  # noqa: PLC0415 - needs websockets
         from ..inspect.live import follow_live  # noqa: PLC0415 - as above
 
-        follow_live(text, streams, versions, headers, seconds, take, trusted)
+        follow_live(text, streams, versions, headers, seconds, take, trusted, keyring=keyring)
         if silent:
             known = stream_names(text, headers, trusted)
             nowhere = sorted(silent if known is None else silent.difference(known))
