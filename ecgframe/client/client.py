@@ -460,8 +460,8 @@ class Client:
                 get the same floats in a fraction of the bytes.
             memory_frames: messages that are kept, to be sent again.
             memory_bytes: bytes of these, as encoded.
-            bulk: whether the messages may wait behind others, such as a history on a stream of its own, except for alerts
-                and messages with PRIORITY. They are of the class BULK here and for the viewers of version 4, as with
+            bulk: whether the messages may wait behind others, such as a history on a stream of its own. Alerts and
+                messages with PRIORITY do not. They are of the class BULK here and for the viewers of version 4, as with
                 ``bulk=True`` of the server's ``publish``.
             on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.
 

@@ -43,21 +43,22 @@ def sequences(messages):
 def test_a_history_beside_a_subscription():
     async def course():
         handler = server()
-        async with serving(handler) as port, impatient(url_of(port), settings=CLIENT) as client:
-            async with client.subscribe(STREAM) as subscription:
-                times = await publish(handler, 0, 300)
-                assert sequences([await anext(subscription) for _ in range(300)]) == list(range(300))
-                async with client.history(STREAM, times[20], times[250]) as history:
-                    assert sequences([message async for message in history]) == list(range(20, 251))
-                assert history.is_complete
-                assert history.lost == 0
-                await publish(handler, 300, 305)
-                assert sequences([await anext(subscription) for _ in range(5)]) == list(range(300, 305))
-                since = datetime.fromtimestamp(times[299] / 1e6, UTC)
-                assert sequences([message async for message in client.history(STREAM, since)])[-5:] == list(
-                    range(300, 305)
-                )
-                assert subscription.gap_count == 0
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port), settings=CLIENT) as client,
+            client.subscribe(STREAM) as subscription,
+        ):
+            times = await publish(handler, 0, 300)
+            assert sequences([await anext(subscription) for _ in range(300)]) == list(range(300))
+            async with client.history(STREAM, times[20], times[250]) as history:
+                assert sequences([message async for message in history]) == list(range(20, 251))
+            assert history.is_complete
+            assert history.lost == 0
+            await publish(handler, 300, 305)
+            assert sequences([await anext(subscription) for _ in range(5)]) == list(range(300, 305))
+            since = datetime.fromtimestamp(times[299] / 1e6, UTC)
+            assert sequences([message async for message in client.history(STREAM, since)])[-5:] == list(range(300, 305))
+            assert subscription.gap_count == 0
 
     run(course())
 
