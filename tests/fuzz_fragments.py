@@ -3,8 +3,9 @@
     python tests/fuzz_fragments.py --frames 10000000 [--seed N]
 
 A message is cut, plain, deflated or as a record; its fragments are damaged, dropped, doubled and mixed with those of
-others. Prints what became of them, and the resident memory on the way. Ends with 1 when a session raised something or
-kept more than it may, or when memory grew. With ECGFRAME_PLAIN=1 in the environment, the plain core reads them.
+others. Prints what became of them, and the resident memory on the way; Ctrl-C ends it early, with the report. Ends with
+1 when a session raised something or kept more than it may, or when memory grew. With ECGFRAME_PLAIN=1 in the
+environment, the plain core reads them.
 """
 
 import argparse
@@ -205,8 +206,11 @@ def main():
     begin = time.perf_counter()
     run.read(min(options.frames, 50_000))
     run.note_memory()
-    for _ in range(4):
-        run.read((options.frames - 50_000) // 4)
+    try:
+        for _ in range(20):
+            run.read((options.frames - 50_000) // 20)
+            run.note_memory()
+    except KeyboardInterrupt:
         run.note_memory()
     run.report(time.perf_counter() - begin)
     if run.failures:

@@ -475,9 +475,9 @@ class Client:
                 get the same floats in a fraction of the bytes.
             memory_frames: messages that are kept, to be sent again.
             memory_bytes: bytes of these, as encoded.
-            bulk: whether the messages may wait behind others, such as a history on a stream of its own, except for
-                alerts and messages with PRIORITY. They are of the class BULK here and for the viewers of version 4, as
-                with ``bulk=True`` of the server's ``publish``.
+            bulk: whether the messages may wait behind others, such as a history on a stream of its own. Alerts and
+                messages with PRIORITY do not. They are of the class BULK here and for the viewers of version 4, as with
+                ``bulk=True`` of the server's ``publish``.
             signer: signs alerts and predictions, and attests all other messages once a second, so that viewers with its
                 public key know who has measured. Only for streams that the client seals.
             on_lost: called with each ``Lost``. Its exceptions go to the exception handler of the event loop.

@@ -450,7 +450,7 @@ class Connection:
         """End a subscription, and histories, because the peer may not watch the stream any more.
 
         Returns:
-            Whether there was a subscription.
+            True if there was a subscription.
         """
         for of, number in [key for key in self._playbacks if key[0] == name]:
             self.end_history(of, number)

@@ -77,6 +77,7 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_messages_received_total", "SUBSCRIBE"): 3,
         ("ecgframe_keys_handed_out_total",): 31,
         ("ecgframe_attestations_total",): 0,
+        ("ecgframe_histories_total",): 0,
         ("ecgframe_sealed_frames_passed_total",): 32,
         ("ecgframe_frames_sealed_total",): 0,
         ("ecgframe_over_budget_total", "frames"): 21,

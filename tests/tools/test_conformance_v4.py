@@ -136,6 +136,11 @@ def taking_every_epoch():
     }
 
 
+def without_bulk(octets):
+    in_line = octets[0] == 4 and octets[1] == MessageType.ECG_DATA
+    return octets[:19] + bytes([octets[19] & ~Form.BULK]) + octets[20:] if in_line else octets
+
+
 def without_fragments(octets):
     return None if octets[0] == 4 and octets[2] & Flag.FRAGMENT else octets
 
@@ -169,6 +174,11 @@ BROKEN_SERVERS = {
     "takes any form": ("14.14", {"incoming": of_type(PING, lambda octets: octets[:19] + b"\0" + octets[20:])}),
     "takes numbered control": ("14.15", {"incoming": of_type(PING, lambda octets: octets[:31] + b"\0" + octets[32:])}),
     "takes templates in version 3": ("14.16", {"incoming": of_type(MessageType.STREAM_TEMPLATE, swallow)}),
+    "sends history as if it were live": ("14.20", {"outgoing": without_bulk}),
+    "does not end a history": (
+        "14.20",
+        {"outgoing": field(ACK, history=lambda told: told.get("history") if told["status"] == "subscribed" else None)},
+    ),
     "takes frames of any id": ("14.17", {"incoming": of_type(MessageType.ECG_DATA, swallow)}),
 }
 
@@ -184,7 +194,7 @@ def test_the_handler_passes_all():
 
     results = run(talk())
     assert [(one.case.number, one.reason) for one in results if one.verdict is not Verdict.PASSED] == []
-    assert len(results) == 19
+    assert len(results) == 20
 
 
 def test_a_server_of_versions_1_to_3_is_not_asked():

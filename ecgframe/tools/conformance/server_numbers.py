@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NUMBERS: Final = "Streams by number"
 _CHECKS: Final = "What a receiver checks"
+_HISTORY: Final = "History on request"
 _FORM_AT, _FILTER_AT = 19, 32 + 2
 _UNDEFINED: Final = 0x08
 """A bit of the form that is not defined."""
@@ -56,6 +57,9 @@ def add_numbered_cases(suite: Suite) -> None:
     suite.add("14.17", "A frame of an id that was never bound gets ERROR 0x200, or 0x203", _NUMBERS, _refuses_unbound)
     suite.add("14.18", "STREAM_TEMPLATE from a client gets ERROR 0x203", _NUMBERS, _refuses_openings)
     suite.add("14.19", "A fragment without a beginning gets ERROR 0x200, or 0x203", "Fragments", _refuses_piece)
+    suite.add(
+        "14.20", "A history comes in BULK, with its own id and the numbers of the stream, and ends", _HISTORY, _plays
+    )
 
 
 async def _subscribe(peer: ScriptedPeer, *capabilities: str, **wish: Any) -> dict[str, Any]:
@@ -279,3 +283,37 @@ async def _refuses_piece(peer: ScriptedPeer) -> None:
     codes = [message.data["code"] for message in await peer.still_there() if message.type is MessageType.ERROR]
     allowed = ([ErrorCode.INVALID_DATA_FORMAT], [ErrorCode.PERMISSION_DENIED])
     require(codes in allowed, f"the ERRORs are {[hex(code) for code in codes]}")
+
+
+async def _plays(peer: ScriptedPeer) -> None:
+    live = await _subscribe(peer)
+    first = await _hear_of_stream(peer, live)
+    last = first
+    for _ in range(3):
+        last = await _hear_of_stream(peer, live)
+    stream, start = streaming(peer), (first.timestamp or 0) / 1e6
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream, "history": 5, "start": start})
+    end = peer.soon()
+    answer: dict[str, Any] = {}
+    found: list[int] = []
+    while True:
+        message = await peer.hear("a history", end)
+        if message.type is MessageType.SUBSCRIPTION_ACK:
+            data = message.data
+            require(data.get("history") == 5, "the answer does not name the request in history")
+            if data["status"] != "subscribed":
+                break
+            missing = [name for name in ("id", "epoch", "next", "end") if name not in data]
+            require(not missing, f"the answer lacks {', '.join(missing)}")
+            require(data["id"] != live["id"], "the history has the id of the stream")
+            answer = data
+        elif answer and message.stream_id == answer["id"]:
+            is_alert = message.type is MessageType.ANOMALY_ALERT
+            require(is_alert or bool(int(message.form or 0) & Form.BULK), "a message of the history lacks BULK")
+            urgent = int(message.flags) & (Flag.PRIORITY | Flag.ACK_REQUIRED)
+            require(not urgent, "a message of the history has PRIORITY or ACK_REQUIRED")
+            found.append(message.sequence or 0)
+    wanted = set(range(first.sequence or 0, (last.sequence or 0) + 1))
+    require(wanted <= set(found), f"the history has {found}; of the stream came {sorted(wanted)}")
+    beyond = [number for number in found if not answer["next"] <= number < answer["end"]]
+    require(not beyond, f"the numbers {beyond} are not from next to end")
