@@ -326,6 +326,14 @@ describe("attestations", () => {
     expect(toHex((await attester.attest()) as Uint8Array)).toBe(SEAL.attestations[0].payload);
   });
 
+  test("waits anew after a connection was lost", async () => {
+    const book = new AttestationBook(await Verifier.create([PUBLIC]), "ecg/1", 1000);
+    book.add(1, new Uint8Array(32), 0);
+    book.waitAnew(9);
+    expect(book.expire(18)).toBeNull();
+    expect(book.expire(19)).toEqual({ kind: "unattested", numbers: [1] });
+  });
+
   test("messages are attested, or not", async () => {
     const attester = new Attester(await signer(), "ecg/1", 1000);
     const book = new AttestationBook(await Verifier.create([PUBLIC]), "ecg/1", 1000);

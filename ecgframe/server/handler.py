@@ -650,6 +650,8 @@ class WebSocketBinaryHandler:
         self._audit.start()
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._rights, self._connections).run())
+        if self._signer is not None and not self._attests:
+            logger.warning("nothing is attested: that needs version 4, and a server that shares no streams")
         if self._attests:
             self._attestations = asyncio.create_task(self._attesting.run())
         self._is_open = True

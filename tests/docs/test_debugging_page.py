@@ -17,6 +17,7 @@ from tools.captures import Connection, capture
 from tools.tshark import Tshark
 
 from ecgframe import MessageType, encode
+from ecgframe._core import build_frame
 
 optional("websockets")
 
@@ -66,6 +67,8 @@ def made(tmp_path_factory):
     alert = encode(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5, "stream": "ecg/1"})
     ecg = encode(MessageType.ECG_DATA, ECG | {"signal": [n * 0.731 for n in range(2000)]})
     connection = Connection().open().send(subscribe, "client").send(alert).send(ecg)
+    connection.send(build_frame(4, 1, 0x02, 0, (9).to_bytes(4) + bytes(60), 0, 7, 1))  # sealed
+    connection.send(build_frame(4, 2, 0x40, 0, bytes.fromhex("80") + bytes(72), 0, 7, 2))  # signed
     connection.send(BROKEN, "client").send(PING[:-1], "client")
     (folder / "session.pcap").write_bytes(capture(connection.packets))
     (folder / "errors.jsonl").write_text('{"code": 257, "peer": "10.0.0.1:1"}\n')

@@ -330,3 +330,13 @@ def test_plain_attestations_of_clients_are_refused(takes_sealed, stream_id):
             assert {error.code for error in errors} == {0x203}
 
     run(main())
+
+
+def test_a_server_that_cannot_attest_says_so(caplog):
+    async def main():
+        async with WebSocketBinaryHandler(signer=SIGNER) as handler:
+            await handler.publish(STREAM, FEATURE, {"features": {}})
+            assert handler.stats()["sealing"]["attestations"] == 0
+
+    run(main())
+    assert "nothing is attested" in caplog.text
