@@ -166,7 +166,7 @@ class Sender:
 
     @property
     def max_payload_of_peer(self) -> int | None:
-        """Largest payload that the peer accepts, in bytes; None if it has not announced any."""
+        """Largest payload for the peer, in bytes, as announced; None if it was not. For a server, at most its own."""
         return self._max_payload_of_peer
 
     @property

@@ -230,7 +230,8 @@ class SizeAnalysis:
         if found.measured >= MOST_MEASURED:
             return
         found.measured += 1
-        payload = inflate(frame.payload, message.nbytes) if compressed else frame.payload
+        algorithm = frame.fields.get("form", 0) & FormBits.ALGORITHM
+        payload = inflate(frame.payload, message.nbytes, algorithm) if compressed else frame.payload
         is_record = bool(frame.fields.get("form", 0) & FormBits.RECORD)
         spans = record_spans(payload) if is_record else field_spans(payload)
         for path, span in spans.items():
