@@ -58,8 +58,8 @@ class Encoding(NamedTuple):
         delta: whether it accepts records with the filter DELTA.
         sealed: whether the peer opens sealed payloads. Only messages of sealed streams depend on it.
         algorithms: the compression algorithms that it has, in version 4; before, zlib is the only one.
-        max_payload: largest payload for peers that take less than this side. It is a power of two, so that there are
-            few of them; the largest length for all others.
+        max_payload: largest payload of data messages for peers that take less than this side. It is a power of two, so
+            that there are few of them; the largest length for all others.
     """
 
     version: int
@@ -245,7 +245,9 @@ def encode_frame(
     position: StreamPosition | None = None,
 ) -> EncodedFrame:
     """Encode a message for all peers of that encoding. Arguments and errors are those of ``encode_outgoing``."""
-    limit = min(settings.max_payload if max_payload is None else max_payload, encoding.max_payload)
+    limit = settings.max_payload if max_payload is None else max_payload
+    if type in DATA_TYPES:
+        limit = min(limit, encoding.max_payload)
     codec = codec_for(encoding, settings.compression, limit)
     stamp = timestamp if encoding.version in TIMED_VERSIONS else None
     bits = int(flags) & encoding.flags
@@ -342,7 +344,9 @@ def prepare_outgoing(
 
     This does all the slow work, and may run in any thread. Arguments and errors are those of ``encode_outgoing``.
     """
-    limit = min(settings.max_payload if max_payload is None else max_payload, encoding.max_payload)
+    limit = settings.max_payload if max_payload is None else max_payload
+    if type in DATA_TYPES:
+        limit = min(limit, encoding.max_payload)
     bits = int(flags) & encoding.flags
     return PreparedOutgoing(
         codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits), int(flags)

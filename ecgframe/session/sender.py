@@ -225,10 +225,14 @@ class Sender:
             settings=self.settings,
             flags=flags,
             stream=stream,
-            max_payload=self._max_payload_of_peer,
+            max_payload=self._limit_of(type),
         )
         self.enqueue(outgoing)
         return outgoing
+
+    def _limit_of(self, type: MessageType) -> int | None:
+        """Largest payload of messages of a type for the peer, in bytes; None if it has not announced any."""
+        return self._max_payload_of_peer
 
     def enqueue(self, outgoing: Outgoing, now: float = inf) -> None:
         """Queue a frame that was encoded for this peer's ``encoding``.

@@ -96,6 +96,9 @@ class ServerSession(Session):
             self._max_payload_of_peer = min(int(data["max_payload"]), self.settings.max_payload)
             self.encoding = within(self.encoding, self._max_payload_of_peer, self.settings.max_payload)
 
+    def _limit_of(self, type: MessageType) -> int | None:
+        return self._max_payload_of_peer if type in DATA_TYPES else None
+
     def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
         if type is MessageType.SUBSCRIPTION_ACK:
             return InvalidDataFormat, "SUBSCRIPTION_ACK is for servers to send"
