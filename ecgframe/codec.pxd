@@ -63,6 +63,7 @@ cdef class Codec:
     cdef object _compression
     cdef Py_ssize_t _threshold
     cdef int _level
+    cdef object _choice
     cdef Py_ssize_t _max_payload
     cdef bint _binary
     cdef bint _numeric
@@ -94,7 +95,9 @@ cdef class Codec:
     @cython.locals(flat=FlatBuffer)
     cdef FlatBuffer _checked_record(self, object data)
 
-    cdef object _shrink_record(self, FlatBuffer flat)
+    cdef object _shrink_record(self, int version, int type, FlatBuffer flat)
+
+    cdef object _shrink(self, int version, int type, bint is_record, object payload)
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t)
     cdef object _frame_into(
@@ -135,7 +138,6 @@ cdef class Codec:
         object meter, object batch
     )
 
-    @cython.locals(algorithm=int)
     cdef object _untransformed(
         self, int version, int bits, int form, object payload, Py_ssize_t room, object header, object opener
     )

@@ -8,6 +8,7 @@ reverse order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -32,8 +33,8 @@ from ._core import (
 )
 from ._core.form import count_of_types, version_bits, words_of_fault
 from ._signatures import DeclaredSignature
-from .compression import Compression, inflate, shrink
-from .errors import AuthenticationFailed, DecompressionFailed, InvalidDataFormat, MessageTooLarge, ProtocolError
+from .compression import AlgorithmChoice, Compression, compressed, inflate, may_shrink, shrink, zstd
+from .errors import AuthenticationFailed, InvalidDataFormat, MessageTooLarge, ProtocolError
 from .messages import check_received, check_sent
 from .messages.template_rules import check_size as check_template_size
 from .messages.template_rules import unknown_template, wrong_template
@@ -528,6 +529,7 @@ class Codec:
 
     Raises:
         ValueError: an argument is outside the values listed here.
+        MissingLibrary: the compression uses zstd, whose library is not installed.
     """
 
     __signature__ = DeclaredSignature(_options)
@@ -550,6 +552,7 @@ class Codec:
         self._compression = compression
         self._threshold = LARGEST_LENGTH if compression is None else compression.threshold
         self._level = 0 if compression is None else compression.level
+        self._choice = None if compression is None else _choice_of(compression)
         self._max_payload = max_payload
         self._binary = _one_of("ndarray", ndarray, get_args(NdarrayForm)) == "binary"
         self._numeric = _one_of("numeric_lists", numeric_lists, get_args(NumericLists)) == "ndarray"
@@ -752,11 +755,12 @@ class Codec:
         )
         if not isinstance(frame, bytes):
             packed = frame.nbytes
-            deflated = shrink(frame.payload, self._level)
+            algorithm, deflated = self._shrink(version, type, False, frame.payload)
             if deflated is None:
                 frame = frame.seal(version, type, flags, stamp, form, stream_id, sequence)
             else:
                 flags |= _COMPRESSED
+                form |= algorithm
                 frame = build_frame(version, type, flags, stamp, deflated, form, stream_id, sequence)
         if describe:
             return _describe(frame, version, type, flags, stamp, packed, form, stream_id, sequence)
@@ -771,10 +775,11 @@ class Codec:
         assert not isinstance(pending, bytes), "no payload is as short as that"
         packed = pending.nbytes
         if packed > self._longest_undeflated(version):
-            deflated = shrink(pending.payload, self._level)
+            algorithm, deflated = self._shrink(version, type, False, pending.payload)
             if deflated is not None:
                 pending = pending_frame(version, deflated)
                 flags |= _COMPRESSED
+                form |= algorithm
         pending.sum_now()
         return PreparedFrame(pending, version, type, flags, packed, form)
 
@@ -791,9 +796,10 @@ class Codec:
         form: int,
     ) -> Any:  # bytes, or an EncodedFrame where it is to be described
         record = self._checked_record(data)
-        payload = self._shrink_record(record)
+        algorithm, payload = self._shrink_record(version, type, record)
         if payload is not record:
             flags |= _COMPRESSED
+            form |= algorithm
         frame = build_frame(version, type, flags, stamp, payload, form, stream_id, sequence)
         if describe:
             return _describe(frame, version, type, flags, stamp, record.nbytes, form, stream_id, sequence)
@@ -801,9 +807,10 @@ class Codec:
 
     def _prepare_record(self, type: int, data: Any, version: int, flags: int, form: int) -> PreparedFrame:
         record = self._checked_record(data)
-        payload = self._shrink_record(record)
+        algorithm, payload = self._shrink_record(version, type, record)
         if payload is not record:
             flags |= _COMPRESSED
+            form |= algorithm
         pending = pending_frame(version, payload)
         pending.sum_now()
         return PreparedFrame(pending, version, type, flags, record.nbytes, form)
@@ -821,13 +828,23 @@ class Codec:
             raise MessageTooLarge(f"a payload of {flat.nbytes} bytes; the limit is {self._max_payload}")
         return flat
 
-    def _shrink_record(self, flat: FlatBuffer) -> Buffer:
+    def _shrink_record(self, version: int, type: int, flat: FlatBuffer) -> tuple[int, Buffer]:
         """Compress a record if that makes it smaller. A filter has compressed a record already."""
         if flat.nbytes <= self._threshold:
-            return flat
+            return 0, flat
         record = flat.view(0, flat.nbytes)
-        deflated = None if record[_FILTER_AT] else shrink(record, self._level)
-        return flat if deflated is None else deflated
+        algorithm, deflated = (0, None) if record[_FILTER_AT] else self._shrink(version, type, True, record)
+        return algorithm, flat if deflated is None else deflated
+
+    def _shrink(self, version: int, type: int, is_record: bool, payload: memoryview) -> tuple[int, Any]:
+        """Compress a payload: with zlib, or from V4 on with the chosen algorithm.
+
+        Returns:
+            The number of the algorithm, and the compressed payload; None if compressing does not make it smaller.
+        """
+        if version < 4 or self._choice is None:
+            return 0, shrink(payload, self._level)
+        return self._choice.compress(type, is_record, payload) if may_shrink(payload) else (0, None)
 
     def _frame_into(
         self,
@@ -866,10 +883,11 @@ class Codec:
         )
         if isinstance(written, int):
             return written
-        deflated = shrink(written.payload, self._level)
+        algorithm, deflated = self._shrink(version, type, False, written.payload)
         if deflated is not None:
             written.replace(deflated)
             flags |= _COMPRESSED
+            form |= algorithm
         written.seal(version, type, flags, stamp, form, stream_id, sequence)
         return written.room + written.nbytes
 
@@ -1246,12 +1264,7 @@ class Codec:
             )
         plain: Buffer = payload
         if bits & _COMPRESSED:
-            if algorithm := form & _ALGORITHM:
-                raise DecompressionFailed(
-                    f"the payload is compressed with {Algorithm(algorithm).name}, which this codec does not support",
-                    check=Check.COMPRESSION,
-                )
-            plain = inflate(payload, room)
+            plain = inflate(payload, room, form & _ALGORITHM)
         if is_signed:
             assert opener is not None
             assert header is not None
@@ -1259,10 +1272,21 @@ class Codec:
         return plain
 
 
+def _choice_of(compression: Compression) -> AlgorithmChoice | None:
+    """What selects the algorithm of each payload; None if zlib is the only one."""
+    algorithms = compression.algorithms or (Algorithm.ZLIB,)
+    if algorithms == (Algorithm.ZLIB,):
+        return None
+    if Algorithm.ZSTD in algorithms:
+        zstd.require()
+    compress = partial(compressed, level=compression.level)
+    return AlgorithmChoice(tuple(map(int, algorithms)), compression.link_speed, compress)
+
+
 _OWN_NAMES = frozenset(
     """
-    _version _compression _threshold _level _max_payload _binary _numeric _validate _versions _version_bits _knows_all
-    _copy _clock
+    _version _compression _threshold _level _choice _max_payload _binary _numeric _validate _versions _version_bits
+    _knows_all _copy _clock
     """.split()  # noqa: SIM905
 )
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ._core import Header, flatten
 from .codec import Codec, Message
-from .compression import HIGHEST_RATIO as _HIGHEST_RATIO
+from .compression import HIGHEST_RATIOS as _HIGHEST_RATIOS
 from .compression import inflate
 from .errors import MessageTooLarge, ProtocolError
 from .messages.times import unix_seconds
@@ -25,6 +25,8 @@ from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
 from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
 from .protocol import LARGEST_LENGTH, Flag, MessageType
+from .protocol import Algorithm as _Algorithm
+from .protocol import Form as _Form
 from .records import Annotation, Record, RecordError
 from .records.bounds import MOST_LEADS as _MOST_LEADS
 from .records.bounds import most_bytes, most_inflated
@@ -368,7 +370,7 @@ class Joining:
         if not compressed and header.length <= _UNCOUNTED:
             return READER.decode(frame)
         header, payload = READER.split(frame)
-        plain = self._inflate(payload) if compressed else payload
+        plain = self._inflate(payload, header.form_bits & _Form.ALGORITHM) if compressed else payload
         numbers, others, containers = count_numbers(plain)
         if numbers > _LARGEST_LIST or others > _MOST_OTHERS:
             what = f"{numbers:,} numbers in list form" if numbers > _LARGEST_LIST else f"{others:,} texts"
@@ -383,14 +385,14 @@ class Joining:
             self._check_room(8 * numbers)
         return READER.decode(frame)
 
-    def _inflate(self, payload: memoryview) -> bytes | bytearray:
+    def _inflate(self, payload: memoryview, algorithm: int) -> bytes | bytearray:
         """Inflate a payload, unless the file inflates to more than its samples could take."""
         left = max(most_inflated(self.max_bytes) - self._inflated, 0)
         limit = min(left, _MAX_PAYLOAD)
         try:
-            plain = inflate(payload, limit)
+            plain = inflate(payload, limit, algorithm)
         except ProtocolError as error:
-            self._inflated += min(limit, _HIGHEST_RATIO * len(payload))
+            self._inflated += min(limit, _HIGHEST_RATIOS[_Algorithm(algorithm)] * len(payload))
             if isinstance(error, MessageTooLarge) and left < _MAX_PAYLOAD:
                 raise FrameFault(
                     f"with it the file inflates to more than {most_inflated(self.max_bytes):,} bytes, which is more "

@@ -348,7 +348,7 @@ class Check(IntEnum):
     ENCRYPTION = 8
     """The payload is not encrypted: receivers have no key."""
     COMPRESSION = 9
-    """A compressed payload is exactly one complete zlib stream."""
+    """A compressed payload is exactly one complete zlib stream, zstd frame or LZ4 block."""
     INFLATED_LIMIT = 10
     """The decompressed payload is within the limit of the receiver."""
     PAYLOAD = 11
@@ -410,6 +410,13 @@ CAPABILITY_OF_FLAG: Final = {
     Flag.SIGNED: Capability.SIGNING,
 }
 """The capability that a peer must have before a sender sets the flag."""
+
+CAPABILITY_OF_ALGORITHM: Final = {
+    Algorithm.ZLIB: Capability.COMPRESSION,
+    Algorithm.ZSTD: Capability.ZSTD,
+    Algorithm.LZ4: Capability.LZ4,
+}
+"""The capability that a peer must have before a sender compresses with the algorithm."""
 
 ONLY_ANNOUNCED: Final = frozenset(
     {

@@ -5,9 +5,11 @@ Nothing here comes from ecgframe, not even the numbers, so that the two can disa
 neither speed nor memory.
 """
 
+import importlib
 import math
 import re
 import struct
+import sys
 import uuid
 import zlib
 from datetime import datetime
@@ -166,9 +168,10 @@ def first_frame(buffer, max_payload, *, alone, versions=ALL_VERSIONS):
         raise Refused(NO_KEY, 8, "no key")
     if version == 4 and flags & SIGNED:
         raise Refused(NO_KEY, 14, "signed")
-    if version == 4 and form & ALGORITHM:
-        raise Refused(BAD_DEFLATE, 9, "neither zstd nor lz4 is there")
-    payload = inflate(travelled, max_payload) if flags & COMPRESSED else travelled
+    algorithm = form & ALGORITHM if version == 4 else 0
+    payload = (
+        (inflate, inflate_zstd, inflate_lz4)[algorithm](travelled, max_payload) if flags & COMPRESSED else travelled
+    )
     if version == 4 and form & RECORD:
         raise Refused(BAD_FORMAT, 11, "a record of an unknown template")
     if version == 4 and type == TYPES_OF_V4["STREAM_TEMPLATE"]:
@@ -351,6 +354,81 @@ def inflate(deflated, max_payload=MAX_PAYLOAD):
     if not stream.eof or stream.unused_data:
         raise Refused(BAD_DEFLATE, 9, "not exactly one stream")
     return inflated
+
+
+def inflate_lz4(travelled, max_payload=MAX_PAYLOAD):
+    """The size, and a block that holds exactly so many bytes."""
+    size = int.from_bytes(travelled[:4], "big")
+    if len(travelled) >= 5 and size > max_payload:
+        raise Refused(TOO_LARGE, 10, "names more than the limit")
+    if len(travelled) < 5 or not 0 < size <= 255 * (len(travelled) - 4):
+        raise Refused(BAD_DEFLATE, 9, "a block cannot hold that")
+    try:
+        content = read_lz4_block(travelled[4:])
+    except IndexError as error:
+        raise Refused(BAD_DEFLATE, 9, "the block is damaged") from error
+    if len(content) != size:
+        raise Refused(BAD_DEFLATE, 9, "another size than it names")
+    return bytes(content)
+
+
+def read_lz4_block(block):
+    """The content of a block, byte by byte; an IndexError where it is damaged."""
+    content, octets = bytearray(), iter(block)
+
+    def take():
+        for octet in octets:
+            return octet
+        raise IndexError("the block is cut short")
+
+    def number(begin):
+        last = 255 if begin == 15 else 0
+        while last == 255:
+            last = take()
+            begin += last
+        return begin
+
+    left = len(block)
+    while left:
+        token = take()
+        count = number(token >> 4)
+        content += bytes(take() for _ in range(min(count, len(block) + 1)))
+        left = octets.__length_hint__()
+        if not left:
+            return content
+        offset = take() + 256 * take()
+        length = number(token & 15) + 4
+        if not 0 < offset <= len(content):
+            raise IndexError("a match begins before the content")
+        for _ in range(length):
+            content.append(content[-offset])
+        left = 1
+    raise IndexError("there is no sequence")
+
+
+def inflate_zstd(travelled, max_payload=MAX_PAYLOAD):
+    """Exactly one frame that names its content size, without dictionary and checksum, by the library."""
+    if len(travelled) < 6 or travelled[:4] != b"\x28\xb5\x2f\xfd" or travelled[4] & 0x0F:
+        raise Refused(BAD_DEFLATE, 9, "no zstd frame, or one with a dictionary or a checksum")
+    is_single, code = travelled[4] >> 5 & 1, travelled[4] >> 6
+    nbytes = {0: is_single, 1: 2, 2: 4, 3: 8}[code]
+    field = travelled[6 - is_single :][:nbytes]
+    size = int.from_bytes(field, "little") + 256 * (code == 1)
+    if nbytes and len(field) == nbytes and size > max_payload:
+        raise Refused(TOO_LARGE, 10, "names more than the limit")
+    exponent, mantissa = divmod(travelled[5], 8)
+    window = size if is_single else (8 + mantissa) << (7 + exponent)
+    if len(field) < max(nbytes, 1) or not 0 < size <= 32768 * len(travelled) or window > 8 << 20:
+        raise Refused(BAD_DEFLATE, 9, "no content size, one that it cannot have, or too large a window")
+    zstd = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    reader = zstd.ZstdDecompressor()
+    try:
+        content = reader.decompress(travelled, size + 1)
+    except zstd.ZstdError as error:
+        raise Refused(BAD_DEFLATE, 9, str(error)) from error
+    if not reader.eof or reader.unused_data:
+        raise Refused(BAD_DEFLATE, 9, "not exactly one frame")
+    return content
 
 
 # --- reading a payload ------------------------------------------------------------------------------------------

@@ -125,6 +125,11 @@ export const RECORDS: RecordVectors = read("v4-records.json");
 export const FRAMES: FramesVector[] = read("frames.json");
 export const REFUSED: RefusedVector[] = read("refused.json");
 
+/** Returns the vectors of a file of the protocol. */
+export function vectorsOf<T>(name: string): T {
+  return read<T>(name);
+}
+
 function read<T>(name: string): T {
   return JSON.parse(readFileSync(new URL(name, VECTORS), "utf8"));
 }

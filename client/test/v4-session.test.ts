@@ -50,7 +50,7 @@ describe("negotiation", () => {
     const [said] = client.sent();
     expect(said.version).toBe(1);
     const capabilities = ["ack", "batch", "compression", "delta", "ndarray-bin", "priority", "templates", "timestamps"];
-    expect(said.data).toEqual({ version: 4, capabilities });
+    expect(said.data).toEqual({ version: 4, capabilities, max_payload: DEFAULT_SETTINGS.maxPayload });
     client.session.subscribe(STREAM, null);
     client.session.ping(0);
     client.session.send({

@@ -28,6 +28,7 @@ if accelerated and not TYPE_CHECKING:
         frame,
         gil_handoff,
         gil_yield,
+        lz4,
         message,
         ndarrays,
         nonces,
@@ -54,6 +55,7 @@ if TYPE_CHECKING or accelerated:
     from .footprint import footprint
     from .frame import PendingFrame, build_frame, pending_frame
     from .gil_yield import work_in_background
+    from .lz4 import lz4_compress, lz4_decompress
     from .message import Message, message_of
     from .nonces import NonceCounter, count_fork
     from .pack import pack as pack_payload
@@ -70,6 +72,7 @@ else:
     from .plain.footprint import footprint
     from .plain.frame import PendingFrame, build_frame, pending_frame
     from .plain.gil_yield import work_in_background
+    from .plain.lz4 import lz4_compress, lz4_decompress
     from .plain.message import Message, message_of
     from .plain.nonces import NonceCounter, count_fork
     from .plain.pack import pack as pack_payload
@@ -99,6 +102,8 @@ __all__ = [
     "flatten_writable",
     "footprint",
     "form_fault",
+    "lz4_compress",
+    "lz4_decompress",
     "message_of",
     "pack_frame",
     "pack_frame_into",

@@ -381,15 +381,17 @@ class Negotiation(_Capabilities, total=False):
     heartbeat_interval: Seconds
 
 
-class NegotiationAck(_Capabilities):
+class NegotiationAck(_Capabilities, total=False):
     """PROTOCOL_NEGOTIATION of a client: its choice.
 
     Attributes:
         version: the chosen protocol version.
         capabilities: names of the offered capabilities that the client supports as well.
+        max_payload: largest payload that the client accepts, in bytes; from V4 on.
     """
 
     version: Required[Integer]
+    max_payload: Annotated[int, rule("a number of bytes: an integer, 0 or more", rules.is_count)]
 
 
 class VersionCheck(TypedDict, total=False):

@@ -354,6 +354,10 @@ class Template:
         told: dict[str, Any] = unpack_payload(flatten(self.payload), 0, len(self.payload), False, True)
         return told
 
+    def signal_bytes(self, count: int) -> int:
+        """Return the size in bytes of the signal that a record of ``count`` samples a lead stands for."""
+        return (self.rows or 1) * count * self._sample_size
+
     def memory(self, count: int) -> int:
         """Return the bytes of memory that a record of ``count`` samples a lead takes, at most.
 

@@ -6,16 +6,21 @@ from typing import Any, Final
 
 from .._core import Header, crc32
 from ..codec import EncodedFrame, Message
-from ..protocol import Flag, Form, MessageType
-from ..session import Encoding, Outgoing, StreamPosition
+from ..protocol import HEADER_SIZES, SEAL_OVERHEAD, TRAILER_SIZE, Flag, Form, MessageType
+from ..session import Encoding, Outgoing, Settings, StreamPosition, encode_outgoing
 from ..session.outgoing import Tier
-from .publication import Publication
+from .publication import Publication, loss_of, without_limit
 
 _HANDED_ON: Final = int(Flag.PRIORITY | Flag.COMPRESSED | Flag.SIGNED)
 """Flags of the publisher's message that viewers get as well."""
 
 _FORM: Final = int(Form.ALGORITHM | Form.RECORD)
 _BULK: Final = int(Form.BULK)
+
+_ADDED: Final = HEADER_SIZES[4] + SEAL_OVERHEAD + TRAILER_SIZE
+"""Bytes of a frame that the limit of a receiver does not count."""
+
+_DEFAULTS: Final = Settings()
 
 WHY_DENIED: Final = (
     "this stream is sealed by its publisher, and this server has no key of it: use a client of version 4 that has a "
@@ -99,8 +104,24 @@ class OpaquePublication(Publication):
         return False
 
     def outgoing(self, encoding: Encoding) -> Outgoing | None:
-        """The frame, the same for all viewers that can open it; None for the others."""
-        return self._outgoing if can_watch(encoding) else None
+        """The frame, the same for all viewers that can open it; None for the others, an ERROR if it is too large."""
+        if not can_watch(encoding):
+            return None
+        if self._outgoing.nbytes - _ADDED > encoding.max_payload:
+            return self.too_large_for(encoding)
+        return self._outgoing
+
+    def too_large_for(self, encoding: Encoding) -> Outgoing:
+        """The ERROR for viewers that take only smaller payloads than this message has."""
+        why = f"the message exceeds the {encoding.max_payload} bytes that this client takes"
+        return encode_outgoing(
+            without_limit(encoding),
+            MessageType.ERROR,
+            loss_of(self, why),
+            timestamp=self.timestamp,
+            settings=_DEFAULTS,
+            stream=self.stream,
+        )
 
     def takes_long(self, encoding: Encoding) -> bool:
         """False: it is sealed already."""

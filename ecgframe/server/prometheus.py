@@ -116,6 +116,7 @@ def _compression(stats: Stats) -> Iterator[Metric]:
     compression = stats["compression"]
     before = {direction: sums["before"] for direction, sums in compression.items()}
     after = {direction: sums["after"] for direction, sums in compression.items()}
+    yield _by_label("compressed_frames", "Compressed data frames sent, by algorithm.", "algorithm", stats["compressed"])
     yield _by_label("compression_input_bytes", "Bytes of payloads before compression.", "direction", before)
     yield _by_label("compression_output_bytes", "Bytes of payloads after compression.", "direction", after)
     ratios = {direction: after[direction] / before[direction] for direction in before if before[direction]}

@@ -12,6 +12,7 @@ from ..protocol import (
     LARGEST_LENGTH,
     LATEST_VERSION,
     SESSION_VERSIONS,
+    TRAILER_SIZE,
     ErrorCode,
     Flag,
     Form,
@@ -34,6 +35,9 @@ _PRIORITY: Final = int(Flag.PRIORITY)
 _SIGNED: Final = int(Flag.SIGNED)
 _BULK: Final = int(Form.BULK)
 _FILTER_AT: Final = 2  # byte of a record that names its filter
+_COUNT_AT: Final = 4  # four bytes of a record: its samples a lead
+_MOST_LIST_GROWTH: Final = 3  # by which factor a payload with arrays in binary form may grow in list form
+_LIST_EXTRA: Final = 1024  # and by so many bytes besides
 
 # For frames of servers, which have applied their own limit, in versions that sessions speak.
 _reader: Final = Codec(max_payload=LARGEST_LENGTH, versions=SESSION_VERSIONS)
@@ -212,6 +216,8 @@ class Publication:
         """The encoding reduced to what this message has: flags, a record, a filter. So more viewers share a frame."""
         if encoding.sealed:
             encoding = _plain(encoding)
+        if encoding.max_payload < LARGEST_LENGTH and self._is_within(encoding.max_payload):
+            encoding = without_limit(encoding)
         if not encoding.record:
             return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
@@ -220,20 +226,42 @@ class Publication:
         flags = encoding.flags & self.flags
         return encoding._replace(flags=flags, binary=False, delta=encoding.delta and is_filtered)
 
+    def _is_within(self, limit: int) -> bool:
+        """Return whether the message is surely within a limit in every form; a list takes up to three times as much."""
+        if self.record is not None and not self.record_fits(self.record, limit):
+            return False
+        return self._encoded.packed is not None and _MOST_LIST_GROWTH * self._encoded.packed + _LIST_EXTRA <= limit
+
+    @staticmethod
+    def record_fits(record: Record, limit: int) -> bool:
+        """Return whether a record, and the signal that it stands for, are within the limit of a receiver."""
+        count = int.from_bytes(record.payload[_COUNT_AT : _COUNT_AT + 4], "big")
+        return max(len(record.payload), record.template.signal_bytes(count)) <= limit
+
     def encode(self, encoding: Encoding) -> Outgoing:
         """Encode the message for peers with that encoding, and do not keep the frame. May be called in any thread."""
         if encoding.record and self.record is not None:
+            if not self.record_fits(self.record, encoding.max_payload):
+                return self.too_large_for(encoding)
             return self._encode_record(encoding, self.record)
         if self.signer is not None and encoding.flags & _SIGNED:
-            return Outgoing(self._signed(encoding, self.signer), self.flags, self.timestamp, self.stream)
+            signed = self._signed(encoding, self.signer)
+            if signed.nbytes - TRAILER_SIZE > encoding.max_payload:
+                return self.too_large_for(encoding)
+            return Outgoing(signed, self.flags, self.timestamp, self.stream)
         data = self.data
         try:
             return self._encode_as(encoding, self.type, data, self.flags & ~_SIGNED)
         except MessageTooLarge as error:
-            return self._encode_as(encoding, MessageType.ERROR, loss_of(self, str(error)), 0)
+            return self._encode_as(without_limit(encoding), MessageType.ERROR, loss_of(self, str(error)), 0)
         finally:
             if self.is_large:
                 let_go(data)
+
+    def too_large_for(self, encoding: Encoding) -> Outgoing:
+        """The ERROR for peers that take only smaller payloads than this message has."""
+        why = f"the message exceeds the {encoding.max_payload} bytes that this client takes"
+        return self._encode_as(without_limit(encoding), MessageType.ERROR, loss_of(self, why), 0)
 
     def _signed(self, encoding: Encoding, signer: SigningKey) -> EncodedFrame:
         """The frame with a signature. Signed messages are small, and not deflated."""
@@ -303,6 +331,12 @@ class Publication:
 @lru_cache(maxsize=1024)
 def _plain(encoding: Encoding) -> Encoding:
     return encoding._replace(sealed=False)
+
+
+@lru_cache(maxsize=1024)
+def without_limit(encoding: Encoding) -> Encoding:
+    """The encoding for peers that take payloads of any size."""
+    return encoding._replace(max_payload=LARGEST_LENGTH)
 
 
 @lru_cache(maxsize=1024)

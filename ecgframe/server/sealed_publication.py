@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..codec import EncodedFrame
 from ..errors import MessageTooLarge
-from ..protocol import Flag, Form, MessageType, RecordFilter, RecordOption
+from ..protocol import LARGEST_LENGTH, Flag, Form, MessageType, RecordFilter, RecordOption
 from ..session import Encoding, Outgoing, Settings, StreamPosition, encode_frame
-from .publication import Publication, TemplatePublication, loss_of
+from .publication import Publication, TemplatePublication, loss_of, without_limit
 from .sealing import OF_TEMPLATES, verified
 
 if TYPE_CHECKING:
@@ -104,16 +104,20 @@ class SealedPublication(Publication):
         try:
             encoded = self._plain_for(encoding)
         except MessageTooLarge as error:
-            return self._encode_as(encoding, MessageType.ERROR, loss_of(self, str(error)), 0)
+            return self._encode_as(without_limit(encoding), MessageType.ERROR, loss_of(self, str(error)), 0)
         return Outgoing(encoded.sealed(self._seal.sealer(encoding)), self.flags, self.timestamp, self.stream)
 
     def _plain_for(self, encoding: Encoding) -> EncodedFrame:
         if encoding.record and self.record is not None:
+            if not self.record_fits(self.record, encoding.max_payload):
+                raise MessageTooLarge(f"the record exceeds the {encoding.max_payload} bytes that this client takes")
             return self._bound_record(encoding, self.record)
         if self.signer is not None and encoding.flags & _SIGNED:
             return self._signed(encoding, self.signer)
         canonical = self._encoded
-        if encoding.binary and encoding.flags == self.flags & ~_SIGNED and encoding.compressed >= self._is_deflated:
+        fits = encoding.max_payload == LARGEST_LENGTH or 0 < (canonical.packed or 0) <= encoding.max_payload
+        is_same = encoding.flags == self.flags & ~_SIGNED and encoding.has_zlib >= self._is_deflated
+        if fits and is_same and encoding.binary:
             if encoding.version == 3:
                 return canonical
             place = self.position_for(encoding) or StreamPosition(0, 0)

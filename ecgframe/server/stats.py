@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import EncodedFrame
 from ..metrics import BYTES, SECONDS, Histogram
-from ..protocol import MessageType
+from ..protocol import Algorithm, Form, MessageType
 from ..session import Counters, Outgoing
 from .open_files import failed_accepts
 
 if TYPE_CHECKING:
     from ..session import ServerSession
+
+_FORM_AT = 19  # byte of the form in a header of V4
+_FORMED_SINCE = 4
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class ServerStats:
         deflated: those of them in the canonical encoding that were deflated.
         before: bytes of the payloads of these, before deflating.
         after: bytes of the payloads of these, deflated.
+        compressed: compressed data frames by algorithm, one for each viewer.
         keys_handed_out: keys of sealed streams that viewers were sent.
         histories: histories that viewers were sent on request.
         started_at: when the handler was created, in seconds of the monotonic clock.
@@ -57,6 +61,7 @@ class ServerStats:
     deflated: int = 0
     before: int = 0
     after: int = 0
+    compressed: Counter[Algorithm] = field(default_factory=Counter)
     keys_handed_out: int = 0
     histories: int = 0
     failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
@@ -65,6 +70,8 @@ class ServerStats:
     def note_sent(self, outgoing: Outgoing, viewers: int, passed: int) -> None:
         """Count a data frame that was sent to ``viewers`` viewers, to ``passed`` of them without queueing."""
         self.sent_sizes.observe(outgoing.nbytes, viewers)
+        if outgoing.deflated:
+            self.compressed[_algorithm_of(outgoing.frame)] += viewers
         if passed:
             self.counters.sent[outgoing.type] += passed
             self.counters.sent_bytes += passed * outgoing.nbytes
@@ -97,6 +104,7 @@ class ServerStats:
             "bytes": {"sent": counters.sent_bytes, "received": counters.received_bytes},
             "sizes": {"sent": self.sent_sizes.snapshot(), "received": self.received_sizes.snapshot()},
             "compression": {"sent": {"frames": self.deflated, "before": self.before, "after": self.after}},
+            "compressed": {one.name.lower(): self.compressed[one] for one in Algorithm},
             "encoded": self.encoded,
             "sealing": {
                 "sealed": 0,
@@ -123,6 +131,11 @@ class ServerStats:
         for counters in counted:
             total.add(counters)
         return total
+
+
+def _algorithm_of(frame: bytes) -> Algorithm:
+    """The algorithm with which the payload of a frame is compressed, by its header."""
+    return Algorithm(frame[_FORM_AT] & Form.ALGORITHM) if frame[0] >= _FORMED_SINCE else Algorithm.ZLIB
 
 
 def _by_version(sessions: Iterable[ServerSession]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidProtocolVersion
 from ..messages.rules import shown
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .settings import Settings
+
+
+ANSWERS_MAX_PAYLOAD: Final = 4
+"""The first version in which the answer of a client names the largest payload that it takes."""
 
 
 def offer(settings: Settings) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def offer(settings: Settings) -> dict[str, Any]:
 
 
 def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
-    """The client's answer: the highest common version, and the common capabilities.
+    """The client's answer: the highest common version, the common capabilities, and its largest payload from V4 on.
 
     Raises:
         InvalidProtocolVersion: there is no common version.
@@ -38,7 +42,9 @@ def choice(settings: Settings, offered: dict[str, Any]) -> dict[str, Any]:
             f"the server offers the versions {shown(offered['versions'])}; supported: {sorted(settings.versions)}",
             check=Check.VERSION,
         )
-    return {"version": max(common), "capabilities": sorted(common_capabilities(settings, offered))}
+    version = max(common)
+    answer = {"version": version, "capabilities": sorted(common_capabilities(settings, offered))}
+    return answer | {"max_payload": settings.max_payload} if version >= ANSWERS_MAX_PAYLOAD else answer
 
 
 def common_capabilities(settings: Settings, said: dict[str, Any]) -> frozenset[Capability]:

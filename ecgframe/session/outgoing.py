@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..codec import Codec, EncodedFrame, PreparedFrame
 from ..protocol import (
+    CAPABILITY_OF_ALGORITHM,
     CAPABILITY_OF_FLAG,
     DATA_TYPES,
     FLAG_SINCE,
     FRAGMENT_SIZE,
     HEADER_SIZES,
+    LARGEST_LENGTH,
     STREAM_TYPES,
+    Algorithm,
     Capability,
     Flag,
     Form,
@@ -53,6 +57,9 @@ class Encoding(NamedTuple):
         record: whether the peer accepts records.
         delta: whether it accepts records with the filter DELTA.
         sealed: whether the peer opens sealed payloads. Only messages of sealed streams depend on it.
+        algorithms: the compression algorithms that it has, in version 4; before, zlib is the only one.
+        max_payload: largest payload of data messages for peers that take less than this side. It is a power of two, so
+            that there are few of them; the largest length for all others.
     """
 
     version: int
@@ -62,6 +69,13 @@ class Encoding(NamedTuple):
     record: bool = False
     delta: bool = False
     sealed: bool = False
+    algorithms: tuple[Algorithm, ...] = ()
+    max_payload: int = LARGEST_LENGTH
+
+    @property
+    def has_zlib(self) -> bool:
+        """True if payloads may be compressed with zlib."""
+        return self.compressed and (self.version < 4 or Algorithm.ZLIB in self.algorithms)
 
 
 class Binding(NamedTuple):
@@ -119,11 +133,27 @@ def encoding_for(version: int, capabilities: frozenset[Capability]) -> Encoding:
         # A fragment is cut from a frame when it is sent; the frame itself is the same for peers without fragments.
         if capability in capabilities and FLAG_SINCE[flag] <= version and flag is not Flag.FRAGMENT
     )
-    compressed = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
+    algorithms: tuple[Algorithm, ...] = ()
+    if version >= 4:
+        algorithms = tuple(one for one, name in CAPABILITY_OF_ALGORITHM.items() if name in capabilities)
+    has_zlib = Capability.COMPRESSION in capabilities and FLAG_SINCE[Flag.COMPRESSED] <= version
+    compressed = bool(algorithms) or has_zlib
     record = version >= 4 and Capability.TEMPLATES in capabilities
     delta = record and Capability.DELTA in capabilities
     sealed = version >= 3 and Capability.ENCRYPTION in capabilities
-    return Encoding(version, flags, compressed, Capability.NDARRAY_BIN in capabilities, record, delta, sealed)
+    binary = Capability.NDARRAY_BIN in capabilities
+    return Encoding(version, flags, compressed, binary, record, delta, sealed, algorithms)
+
+
+def within(encoding: Encoding, announced: int, own: int) -> Encoding:
+    """The encoding for a peer that announced the largest payload that it takes.
+
+    Args:
+        encoding: that of its version and its capabilities.
+        announced: in bytes. It is rounded down to a power of two, so that peers do not make many encodings.
+        own: the largest payload of this side; a peer that takes as much needs no encoding of its own.
+    """
+    return encoding if announced >= own else encoding._replace(max_payload=1 << announced.bit_length() >> 1)
 
 
 class Tier(IntEnum):
@@ -230,6 +260,8 @@ def encode_frame(
 ) -> EncodedFrame:
     """Encode a message for all peers of that encoding. Arguments and errors are those of ``encode_outgoing``."""
     limit = settings.max_payload if max_payload is None else max_payload
+    if type in DATA_TYPES:
+        limit = min(limit, encoding.max_payload)
     codec = codec_for(encoding, settings.compression, limit)
     stamp = timestamp if encoding.version in TIMED_VERSIONS else None
     bits = int(flags) & encoding.flags
@@ -329,6 +361,8 @@ def prepare_outgoing(
     ``form`` is that of the header in version 4.
     """
     limit = settings.max_payload if max_payload is None else max_payload
+    if type in DATA_TYPES:
+        limit = min(limit, encoding.max_payload)
     bits = int(flags) & encoding.flags
     return PreparedOutgoing(
         codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits, form=form), int(flags)
@@ -340,10 +374,21 @@ def codec_for(encoding: Encoding, compression: Compression | None, max_payload: 
     """The codec that encodes frames for peers of that encoding."""
     return Codec(
         version=encoding.version,
-        compression=compression if encoding.compressed else None,
+        compression=_compression_for(encoding, compression),
         max_payload=max_payload,
         ndarray="binary" if encoding.binary else "list",
     )
+
+
+def _compression_for(encoding: Encoding, compression: Compression | None) -> Compression | None:
+    """The compression for peers of that encoding: in version 4, with the algorithms that both sides have."""
+    if compression is None or not encoding.compressed:
+        return None
+    if encoding.version < 4:
+        return replace(compression, algorithms=None)
+    wanted = compression.algorithms
+    usable = tuple(one for one in encoding.algorithms if wanted is None or one in wanted)
+    return replace(compression, algorithms=usable) if usable else None
 
 
 @lru_cache(maxsize=256)

@@ -171,7 +171,7 @@ class Sender:
 
     @property
     def max_payload_of_peer(self) -> int | None:
-        """Largest payload that the peer accepts, in bytes; None if it has not announced any."""
+        """Largest payload for the peer, in bytes, as announced; None if it was not. For a server, at most its own."""
         return self._max_payload_of_peer
 
     @property
@@ -230,10 +230,14 @@ class Sender:
             settings=self.settings,
             flags=flags,
             stream=stream,
-            max_payload=self._max_payload_of_peer,
+            max_payload=self._limit_of(type),
         )
         self.enqueue(outgoing)
         return outgoing
+
+    def _limit_of(self, type: MessageType) -> int | None:
+        """Largest payload of messages of a type for the peer, in bytes; None if it has not announced any."""
+        return self._max_payload_of_peer
 
     def enqueue(self, outgoing: Outgoing, now: float = inf) -> None:
         """Queue a frame that was encoded for this peer's ``encoding``.

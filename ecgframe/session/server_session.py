@@ -9,7 +9,8 @@ from ..errors import InvalidDataFormat, InvalidProtocolVersion, MissingRequiredF
 from ..protocol import DATA_TYPES, MAX_STREAM_NAME, Capability, Check, MessageType
 from .control_numbers import check_moment
 from .events import Event, FrameRefused, HistoryRequested, SubscribeRequested, UnsubscribeRequested
-from .negotiation import common_capabilities, offer
+from .negotiation import ANSWERS_MAX_PAYLOAD, common_capabilities, offer
+from .outgoing import within
 from .session import AGREED_ALREADY, Session
 from .state import Trigger
 from .timestamps import microseconds
@@ -95,6 +96,12 @@ class ServerSession(Session):
             )
         self._react(Trigger.NEGOTIATION)
         self._establish(int(version), common_capabilities(self.settings, data), events)
+        if version >= ANSWERS_MAX_PAYLOAD and data.get("max_payload") is not None:
+            self._max_payload_of_peer = min(int(data["max_payload"]), self.settings.max_payload)
+            self.encoding = within(self.encoding, self._max_payload_of_peer, self.settings.max_payload)
+
+    def _limit_of(self, type: MessageType) -> int | None:
+        return self._max_payload_of_peer if type in DATA_TYPES else None
 
     def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
         if type is MessageType.SUBSCRIPTION_ACK:

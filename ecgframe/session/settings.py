@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from ..codec import NumericLists
-from ..compression import Compression
+from ..compression import Compression, zstd
 from ..protocol import (
     CAPABILITY_SINCE,
     DATA_TYPES,
@@ -42,9 +42,18 @@ EVERYTHING: Final = frozenset(
 """The capabilities that this package supports in the versions that sessions speak by default. ``encryption`` is added
 where there are keys: by the handler of a server that seals, and by a client."""
 
-OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS})
-"""Those that it supports in version 4 besides."""
+OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS, Capability.LZ4})
+"""Those that it supports in version 4 besides. ``zstd`` is added where its library is installed."""
 
+
+def supported_by(versions: tuple[int, ...]) -> frozenset[Capability]:
+    """The capabilities that a session of these versions has by default."""
+    if 4 not in versions:
+        return EVERYTHING
+    return EVERYTHING | OF_VERSION_4 | ({Capability.ZSTD} if zstd.is_available() else frozenset())
+
+
+_ALGORITHMS: Final = frozenset({Capability.ZSTD, Capability.LZ4})
 
 _WITH_KEYS: Final = frozenset({Capability.ENCRYPTION, Capability.SIGNING})
 """Those that need keys, and are added where there are some."""
@@ -96,7 +105,8 @@ class Settings:
     Attributes:
         versions: protocol versions that this side speaks. Version 4 is spoken if it is among them.
         capabilities: capabilities that it offers in the negotiation; by default, all that the versions have.
-        max_payload: largest payload that it accepts, in bytes, as received and inflated. A server announces it.
+        max_payload: largest payload that it accepts, in bytes, as received and inflated. A server announces it, and a
+            client of version 4.
         heartbeat_interval: seconds without sending after which a HEARTBEAT is sent; a peer from which nothing was
             received for three intervals is considered dead. A client uses the interval that its server announces.
         negotiation_timeout: seconds that a client waits for the first message of the server before it treats it as an
@@ -118,13 +128,15 @@ class Settings:
         rate_limit: limit on the cost of the peer; None for no limit.
         validate: whether to check the fields of data messages; those of control messages are always checked.
         numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
-        compression: when to deflate payloads for peers that can inflate them; None for never.
+        compression: when to compress payloads for peers that can decompress them, and of version 4 with which of the
+            algorithms that both sides have; None for never.
         keys_without_tls: whether a server hands out the keys of sealed streams over connections whose TLS it has not
             ended itself, for example behind a proxy that does. Whoever reads such a connection reads the keys.
         require_signature: types of data messages that a client refuses unless one of its signers has signed them.
 
     Raises:
         ValueError: a value is invalid, or the rate limit would refuse the largest payload.
+        MissingLibrary: the capabilities have ``zstd``, whose library is not installed.
     """
 
     versions: tuple[int, ...] = SESSION_VERSIONS
@@ -155,12 +167,14 @@ class Settings:
         self._check_numbers()
 
     def _check_capabilities(self) -> None:
-        supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
+        supported = supported_by(self.versions)
         if self.capabilities is EVERYTHING:
             object.__setattr__(self, "capabilities", supported)
-        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - _WITH_KEYS:
+        if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - _WITH_KEYS - {Capability.ZSTD}:
             raise ValueError(f"this package does not have {', '.join(sorted(unsupported))}")
         if 4 in self.versions:
+            if Capability.ZSTD in self.capabilities:
+                zstd.require()
             supported |= {Capability.SIGNING}
         if unsupported := self.capabilities - supported - {Capability.ENCRYPTION}:
             raise ValueError(f"only version 4 has {', '.join(sorted(unsupported))}; versions are {self.versions}")
@@ -211,15 +225,14 @@ class Settings:
     @property
     def with_signing(self) -> Settings:
         """The same settings with the capability ``signing``; without it if they name only some, or not version 4."""
-        if 4 not in self.versions or not self.capabilities >= (EVERYTHING | OF_VERSION_4):
+        if 4 not in self.versions or not self.capabilities >= supported_by(self.versions) - _ALGORITHMS:
             return self
         return replace(self, capabilities=self.capabilities | {Capability.SIGNING})
 
     @property
     def with_encryption(self) -> Settings:
         """The same settings with the capability ``encryption``; without it if they name only some capabilities."""
-        supported = EVERYTHING | OF_VERSION_4 if 4 in self.versions else EVERYTHING
-        if not supported <= self.capabilities:
+        if not supported_by(self.versions) - _ALGORITHMS <= self.capabilities:
             return self
         return replace(self, capabilities=self.capabilities | {Capability.ENCRYPTION})
 

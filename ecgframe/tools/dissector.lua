@@ -19,6 +19,7 @@ local TYPE_SINCE = @TYPE_SINCE@
 local STREAM_TYPES = @STREAM_TYPES@ -- those whose messages may be of a stream
 local ALGORITHMS = @ALGORITHMS@
 local FORM_ALGORITHM = @FORM_ALGORITHM@
+local ZSTD_MAGIC = 0x28b52ffd
 local FORM_RECORD = @FORM_RECORD@
 local FORM_BULK = @FORM_BULK@
 local RECORD_HEADER = @RECORD_HEADER@ -- bytes
@@ -84,6 +85,7 @@ fields.signer = ProtoField.bytes("ecgframe.signer", "Signer, the name of the key
 fields.signature = ProtoField.bytes("ecgframe.signature", "Signature, not verified")
 fields.payload = ProtoField.bytes("ecgframe.payload", "Payload")
 fields.inflated = ProtoField.uint32("ecgframe.inflated", "Bytes of the payload, inflated", base.DEC)
+fields.compressed_by = ProtoField.string("ecgframe.compressed_by", "Compressed with")
 fields.error = ProtoField.uint16("ecgframe.error", "A receiver answers", base.HEX, CODES)
 fields.check = ProtoField.uint8("ecgframe.error.check", "The check that fails", base.DEC)
 fields.number = ProtoField.uint32("ecgframe.number", "Number within the message", base.DEC)
@@ -442,6 +444,27 @@ local function add_fragment(item, payload, kind, name, info)
   end
 end
 
+-- What zstd and LZ4 made is named, with the size that an LZ4 block names, but not inflated.
+local function add_compressed(item, payload, length, name)
+  item:append_text(", compressed with " .. name)
+  item:add(fields.compressed_by, payload, name):append_text(" (not inflated here)")
+  local words
+  if name == "ZSTD" then
+    if length < 6 or payload(0, 4):uint() ~= ZSTD_MAGIC then words = "The payload is not a zstd frame" end
+  elseif length < 5 then
+    words = "The payload is too short for an LZ4 block and its size"
+  else
+    local size = payload(0, 4):uint()
+    item:add(fields.inflated, payload(0, 4), size)
+    if size > ecgframe.prefs.max_payload then
+      refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
+    elseif size == 0 or size > 255 * (length - 4) then
+      words = "The LZ4 block cannot hold what it names"
+    end
+  end
+  if words then refuse(item, payload, "inflate", 0x103, 9, words) end
+end
+
 local function dissect_frame(tvb, tree, number, info)
   local left = tvb:len()
   local version = tvb(0, 1):uint()
@@ -540,7 +563,7 @@ local function dissect_frame(tvb, tree, number, info)
       info.name = info.name .. " (sealed)"
     end
   elseif info.has(bits, "COMPRESSED") and band(form, FORM_ALGORITHM) ~= 0 then
-    refuse(item, at("form"), "inflate", 0x103, 9, "Compressed with " .. ALGORITHMS[band(form, FORM_ALGORITHM)] .. ", which is not read")
+    add_compressed(item, payload or at("flags"), length, ALGORITHMS[band(form, FORM_ALGORITHM)])
   elseif info.has(bits, "COMPRESSED") then
     local plain = payload and inflated(payload)
     local signed = plain and sequence and info.has(bits, "SIGNED")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._core import Header, crc32, flatten, message_of
 from ..codec import Codec, Message
-from ..compression import HIGHEST_RATIO, inflate
+from ..compression import HIGHEST_RATIOS, inflate
 from ..errors import (
     ChecksumMismatch,
     InvalidDataFormat,
@@ -320,10 +320,10 @@ class Examiner:
             if isinstance(opened, str):
                 return opened
             frame, header = opened, flatten(opened).header_at(0, self._max_payload)
-        if header.version < 4 or header.bits & _BEYOND_READING != _SIGNED or header.form_bits & _ALGORITHM:
+        if header.version < 4 or header.bits & _BEYOND_READING != _SIGNED:
             return frame, b""
         _, payload = self._codec.split(frame)
-        plain = self._inflate(payload) if header.bits & _COMPRESSED else payload
+        plain = self._inflate(payload, header.form_bits & _ALGORITHM) if header.bits & _COMPRESSED else payload
         if plain is None:
             return "the source inflates to too many bytes for its size"
         return self._signed.divide(header, memoryview(plain))
@@ -357,7 +357,8 @@ class Examiner:
             return None, "the source has too many values for its size"
         if header.bits & _ENCRYPTED or (header.version >= 4 and _is_beyond_reading(header)):
             return self._codec.decode(frame), None
-        plain: bytes | bytearray | memoryview | None = self._inflate(payload) if is_deflated else payload
+        algorithm = header.form_bits & _ALGORITHM
+        plain: bytes | bytearray | memoryview | None = self._inflate(payload, algorithm) if is_deflated else payload
         if plain is None:
             return None, "the source inflates to too many bytes for its size"
         if header.type == MessageType.STREAM_TEMPLATE:
@@ -389,13 +390,13 @@ class Examiner:
         budget.work += count_values(message.data)
         return message, None
 
-    def _inflate(self, payload: memoryview) -> bytes | bytearray | None:
+    def _inflate(self, payload: memoryview, algorithm: int) -> bytes | bytearray | None:
         """Inflate a payload; None if the budget does not allow it."""
         limit = min(self._max_payload, self.budget.inflating_left)
         try:
-            inflated = inflate(payload, limit)
+            inflated = inflate(payload, limit, algorithm)
         except ProtocolError as error:
-            self.budget.inflated += min(limit, HIGHEST_RATIO * len(payload))
+            self.budget.inflated += min(limit, HIGHEST_RATIOS[Algorithm(algorithm)] * len(payload))
             if isinstance(error, MessageTooLarge) and limit < self._max_payload:
                 return None
             raise
@@ -462,8 +463,8 @@ class _RecordMeter:
 
 
 def _is_beyond_reading(header: Header) -> bool:
-    """Return True if a V4 frame is rejected before its payload is read, by its flags or form."""
-    return bool(header.bits & _BEYOND_READING or header.form_bits & _ALGORITHM)
+    """Return True if a V4 frame is rejected before its payload is read, by its flags."""
+    return bool(header.bits & _BEYOND_READING)
 
 
 def _checksum(octets: bytes, fields: dict[str, int], error: ProtocolError | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from .._core import Header, crc32
 from ..codec import Codec
 from ..errors import ProtocolError
-from ..protocol import HEADER_SIZES, LARGEST_LENGTH, STREAM_KEY_SIZE, Flag, MessageType
+from ..protocol import HEADER_SIZES, LARGEST_LENGTH, STREAM_KEY_SIZE, Flag, Form, MessageType
 
 _ANSWER: Final = int(MessageType.SUBSCRIPTION_ACK)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
@@ -43,12 +43,13 @@ def blank_keys(frame: bytes) -> bytes:
         return frame
     header, payload = _codec.split(frame)
     plain = bytes(payload)
-    flags = int(header.flags)
+    flags, form = int(header.flags), header.form
     if flags & _COMPRESSED:
         plain, flags = _codec.pack(data), flags & ~_COMPRESSED
+        form = None if form is None else form & ~Form.ALGORITHM
     for secret in secrets:
         plain = plain.replace(secret, bytes(len(secret)))
-    numbering = (header.form, header.stream_id, header.sequence) if header.version >= 4 else ()
+    numbering = (form, header.stream_id, header.sequence) if header.version >= 4 else ()
     head = Header(header.version, header.type, Flag(flags), len(plain), crc32(plain), header.timestamp, *numbering)
     return bytes(head) + plain
 

@@ -176,6 +176,7 @@ class Performance:
         fragments: rates of fragments of messages, by direction.
         resent: rate of messages that were sent again for lack of an acknowledgement.
         undelivered: rate of messages that were never acknowledged.
+        algorithms: rates of compressed data frames, by compression algorithm.
         compression: compressed size as a share of the uncompressed size, by direction, if anything was compressed.
         errors: number of errors since the server started, by direction and code.
         latency: processing times in seconds, by stage.
@@ -206,6 +207,7 @@ class Performance:
     totals: dict[str, int] = field(default_factory=dict)
     expired: float = 0.0
     fragments: dict[str, float] = field(default_factory=dict)
+    algorithms: dict[str, float] = field(default_factory=dict)
 
 
 def between(before: Reading, after: Reading) -> Performance:
@@ -238,6 +240,7 @@ def between(before: Reading, after: Reading) -> Performance:
         expired=rate("frames_expired_total"),
         fragments={direction: rate("fragments_total", direction=direction) for direction in directions},
         compression=after.by("direction", "compression_ratio"),
+        algorithms=rates_by("algorithm", "compressed_frames_total"),
         errors={direction: _counts(after.by("code", f"errors_{direction}_total")) for direction in directions},
         latency=dict(_spreads(before, after, "processing_seconds", "stage")),
         sizes=dict(_spreads(before, after, "message_size_bytes", "direction")),

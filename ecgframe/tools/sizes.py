@@ -32,6 +32,7 @@ from ..protocol import (
     RecordOption,
 )
 from ..protocol import Form as FormBits
+from .algorithm_costs import AlgorithmCost, algorithm_costs
 from .frame_analysis import Examined
 from .record_coder import VERSION as NUMBERED_SINCE
 from .record_coder import Filter, RecordCoder
@@ -184,6 +185,8 @@ class Comparison:
         forms: the other forms, JSON first.
         integers: how the numbers can be sent as integers; None if they cannot, or are already.
         advice: a recommendation in one line.
+        algorithms: the cost of each compression algorithm of version 4 for these messages with arrays in binary form;
+            empty if they are too small to be compressed.
     """
 
     found: TypeSizes
@@ -192,6 +195,7 @@ class Comparison:
     forms: list[Form]
     integers: Integers | None
     advice: str
+    algorithms: list[AlgorithmCost] = field(default_factory=list)
 
 
 class SizeAnalysis:
@@ -230,7 +234,8 @@ class SizeAnalysis:
         if found.measured >= MOST_MEASURED:
             return
         found.measured += 1
-        payload = inflate(frame.payload, message.nbytes) if compressed else frame.payload
+        algorithm = frame.fields.get("form", 0) & FormBits.ALGORITHM
+        payload = inflate(frame.payload, message.nbytes, algorithm) if compressed else frame.payload
         is_record = bool(frame.fields.get("form", 0) & FormBits.RECORD)
         spans = record_spans(payload) if is_record else field_spans(payload)
         for path, span in spans.items():
@@ -437,9 +442,18 @@ def _compare(found: TypeSizes) -> Comparison:
             for form in get_args(NdarrayForm):
                 forms += _encoded(f"{name}, {form}", version, converted, form)
     records = _as_records(messages) if found.type is MessageType.ECG_DATA else []
-    return Comparison(
-        found, numbers, sent, forms + records, integers, _advice(found, numbers, sent, forms, integers, records)
-    )
+    advice = _advice(found, numbers, sent, forms, integers, records)
+    return Comparison(found, numbers, sent, forms + records, integers, advice, algorithm_costs(_packed(messages)))
+
+
+def _packed(messages: list[Any]) -> Iterator[bytes]:
+    """Yield the payloads of messages in binary form, except those that cannot be sent in it."""
+    codec = Codec(ndarray="binary")
+    for message in messages:
+        try:
+            yield codec.pack(message)
+        except (MessageTooLarge, TypeError, ValueError, OverflowError):
+            continue
 
 
 def _has(data: Any, path: str) -> bool:

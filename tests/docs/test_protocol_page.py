@@ -22,6 +22,7 @@ from rendering import VECTORS
 import ecgframe
 from ecgframe import Codec, Flag, Header, MessageType, ProtocolError, crc32, errors, messages, protocol, session
 from ecgframe._core import flatten
+from ecgframe.compression import inflate
 from ecgframe.messages.templates import Template
 from ecgframe.server.publication import Publication, TemplatePublication
 from ecgframe.session import state
@@ -197,6 +198,17 @@ def test_form():
     [algorithms] = [meaning for _, _, name, meaning in rows if name == "ALGORITHM"]
     for algorithm in protocol.Algorithm:
         assert f"{int(algorithm)} {algorithm.name}".lower() in algorithms.lower()
+
+
+def test_lz4():
+    """A block by the rows of the table: two literals, a match of 15 + 4 + 6 bytes 2 bytes before, five literals."""
+    rows = [meaning.split(":")[0].split(",")[0] for _, meaning in rows_of("LZ4", "bytes")]
+    assert rows == ["token", "if the number of literals is 15", "the literals", *rows[3:]]
+    assert [words.split(" ")[0] for words in rows[3:]] == ["offset", "if"]
+    first = bytes([2 << 4 | 15]) + b"ab" + (2).to_bytes(2, "little") + bytes([6])
+    block = first + bytes([5 << 4]) + b"vwxyz"
+    plain = b"ab" * 13 + b"a" + b"vwxyz"
+    assert inflate(memoryview(len(plain).to_bytes(4, "big") + block), 100, protocol.Algorithm.LZ4) == plain
 
 
 def test_records():

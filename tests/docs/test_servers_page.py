@@ -22,6 +22,7 @@ EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$
 TOKENS = EXAMPLES.pop("Tokens")
 RIGHTS = EXAMPLES.pop("Rights that end")
 AUDIT = EXAMPLES.pop("Audit log")
+ALGORITHMS = EXAMPLES.pop("zstd and LZ4")
 FRAMEWORKS = {
     "Starlette and FastAPI": ("fastapi", "uvicorn"),
     "aiohttp": ("aiohttp",),
@@ -32,9 +33,16 @@ FRAMEWORKS = {
 
 def test_each_adapter_has_an_example():
     assert EXAMPLES.keys() == FRAMEWORKS.keys()
-    assert len(EXAMPLES) + 3 == PAGE.count("```python\n")
+    assert len(EXAMPLES) + 4 == PAGE.count("```python\n")
     for code in EXAMPLES.values():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
+
+
+def test_the_choice_of_algorithms_is_limited():
+    names = {}
+    exec(ALGORITHMS, names)
+    assert names["zlib_only"].compression.algorithms == (ecgframe.protocol.Algorithm.ZLIB,)
+    assert names["in_the_house"].compression.link_speed == 10e9
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from running import run
 
 from ecgframe import ErrorCode, MessageType
 from ecgframe.metrics import BYTES
+from ecgframe.protocol import Algorithm
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.backplane import LocalBackplane
 from ecgframe.server.stats import ServerStats
@@ -36,6 +37,7 @@ class Counted:
         server_stats.counters.dropped, server_stats.counters.resent, server_stats.counters.undelivered = 11, 12, 13
         server_stats.acknowledged, server_stats.encoded = 14, 20
         server_stats.keys_handed_out = 31
+        server_stats.compressed.update({Algorithm.ZLIB: 9, Algorithm.LZ4: 3})
         server_stats.counters.sealed.update({"passed": 32})
         server_stats.counters.expired, server_stats.counters.fragments_sent = 6, 640
         server_stats.before, server_stats.after, server_stats.deflated = 8000, 2000, 5
@@ -90,6 +92,9 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_message_size_bytes_sum", "sent"): 1420 + (1 << 25),
         ("ecgframe_message_size_bytes_count", "received"): 0,
         ("ecgframe_message_size_bytes_sum", "received"): 0,
+        ("ecgframe_compressed_frames_total", "zlib"): 9,
+        ("ecgframe_compressed_frames_total", "zstd"): 0,
+        ("ecgframe_compressed_frames_total", "lz4"): 3,
         ("ecgframe_compression_input_bytes_total", "sent"): 8000,
         ("ecgframe_compression_output_bytes_total", "sent"): 2000,
         ("ecgframe_compression_ratio", "sent"): 0.25,

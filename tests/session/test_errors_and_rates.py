@@ -291,7 +291,6 @@ def test_the_default_rate_lets_the_largest_payload_through():
         {"versions": ()},
         {"versions": (1, 5)},
         {"capabilities": frozenset({"telepathy"})},
-        {"capabilities": frozenset({"zstd"})},
         {"max_payload": 0},
         {"max_payload": 2**32},
         {"heartbeat_interval": 0},

@@ -81,8 +81,10 @@ def test_it_is_not_offered():
 def test_its_capabilities_need_it():
     with pytest.raises(ValueError, match="only version 4 has templates"):
         Settings(capabilities=frozenset({Capability.TEMPLATES}))
-    with pytest.raises(ValueError, match="does not have zstd"):
-        Settings(versions=(3, 4), capabilities=frozenset({Capability.ZSTD}))
+    with pytest.raises(ValueError, match="only version 4 has zstd"):
+        Settings(capabilities=frozenset({Capability.ZSTD}))
+    with pytest.raises(ValueError, match="does not have telepathy"):
+        Settings(versions=(3, 4), capabilities=frozenset({"telepathy"}))
 
 
 def test_a_client_that_is_offered_it_chooses_3():

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import oracle
 import pytest
 from cli.live_server import live
 from running import run
@@ -189,6 +190,31 @@ def test_a_header_of_version_4(tshark, tmp_path):
     assert "Info" not in text
     columns = tshark.run(path, "-Y", "ecgframe", "-T", "fields", "-e", "_ws.col.Info").splitlines()
     assert columns[:3] == ["STREAM_TEMPLATE ecg/1", "ECG_DATA #7/57", "PING"]
+
+
+def test_zstd_and_lz4_are_named(tshark, tmp_path):
+    """They are not inflated, so that only what their first bytes show is refused."""
+    vectors = json.loads((VECTORS / "v4-compression.json").read_text())
+    accepted = [vector for vector in vectors["accepted"] if "text" in vector["name"]]
+    wrong = {"zstd: nothing", "zstd: a skippable frame", "LZ4: nothing", "LZ4: a size of 0", "LZ4: the largest size"}
+    refused = [vector for vector in vectors["refused"] if vector["name"] in wrong]
+    connection = Connection().open()
+    for vector in (*accepted, *refused):
+        payload, form = bytes.fromhex(vector["payload"]), vector["algorithm"]
+        connection.send(oracle.frame(4, 0x04, oracle.COMPRESSED, payload, 9, form=form, stream=7, sequence=1))
+    path = tmp_path / "compressed.pcap"
+    path.write_bytes(capture(connection.packets))
+    names = ["form.algorithm", "compressed_by", "inflated", "error.check"]
+    wanted = [word for name in names for word in ("-e", f"ecgframe.{name}")]
+    lines = tshark.run(path, "-Y", "ecgframe", "-T", "fields", *wanted).splitlines()
+    found = [line.split("\t") for line in lines]
+    sizes = {1: "", 2: str(accepted[0]["nbytes"])}
+    names = {1: "ZSTD", 2: "LZ4"}
+    expected = [[str(one["algorithm"]), names[one["algorithm"]], sizes[one["algorithm"]], ""] for one in accepted]
+    assert found[: len(accepted)] == expected
+    checks = [line[3] for line in found[len(accepted) :]]
+    assert sorted(checks) == sorted(str(vector["check"]) for vector in refused)
+    assert "compressed with ZSTD" in tshark.run(path, "-Y", 'ecgframe.compressed_by == "ZSTD"', "-V")
 
 
 def test_masks_fragments_and_deflate(tshark, tmp_path):

@@ -29,6 +29,7 @@ import {
 } from "../protocol.js";
 import { deflate, inflate } from "./compression.js";
 import { crc32 } from "./crc32.js";
+import type { Decompressor } from "./decompressor.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 import { SendClock } from "./send-clock.js";
@@ -224,6 +225,8 @@ export interface ProtocolHandlerOptions {
    * trailer is cut off.
    */
   readonly opens?: boolean;
+  /** What decompresses payloads of version 4 that are compressed with another algorithm than zlib; by default nothing. */
+  readonly decompressors?: Iterable<Decompressor>;
 }
 
 export interface EncodeOptions {
@@ -254,6 +257,7 @@ export class ProtocolHandler {
   readonly #compression: Required<Compression> | null;
   readonly #form: NdArrayForm;
   readonly #opens: boolean;
+  readonly #decompressors: readonly Decompressor[];
   readonly #clock = new SendClock();
 
   constructor(options: ProtocolHandlerOptions = {}) {
@@ -264,6 +268,7 @@ export class ProtocolHandler {
     this.maxPayload = maxPayload;
     this.#form = ndarray;
     this.#opens = options.opens ?? false;
+    this.#decompressors = [...(options.decompressors ?? [])];
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };
   }
 
@@ -561,7 +566,9 @@ export class ProtocolHandler {
       );
     }
     const isTransformed = header.flags & (header.version < FORMED_SINCE ? TRANSFORMED : TRANSFORMED_IN_V4);
-    let payload = isTransformed ? restored(received, header, limit, opened, this.#opens) : received;
+    let payload = isTransformed
+      ? restored(received, header, limit, opened, this.#opens, this.#decompressors)
+      : received;
     if (this.#opens && header.version >= FORMED_SINCE && header.flags & Flag.SIGNED) {
       const end = payload.length - TRAILER_SIZE;
       if (end < 0) throw invalid(11, 0, `a signed payload of ${payload.length} bytes; it has ${TRAILER_SIZE} at least`);
@@ -613,6 +620,7 @@ function restored(
   limit: number,
   opened: Uint8Array | null,
   cutsTrailer: boolean,
+  decompressors: readonly Decompressor[],
 ): Uint8Array {
   const { flags, form } = header;
   const isInV4 = header.version >= FORMED_SINCE;
@@ -629,14 +637,15 @@ function restored(
     const why = "the payload is signed, and this receiver does not verify signatures";
     throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 14 });
   }
-  const algorithm = (form ?? 0) & ALGORITHM;
-  if (algorithm) {
-    const why = `the payload is compressed with ${ALGORITHMS[algorithm]}, which this receiver does not have`;
-    throw new ProtocolError(ErrorCode.DECOMPRESSION_FAILED, why, { check: 9 });
-  }
   const payload = opened ?? received;
   if (!(flags & Flag.COMPRESSED)) return payload;
-  return inflate(payload, limit + (isSigned ? TRAILER_SIZE : 0), header.size);
+  const most = limit + (isSigned ? TRAILER_SIZE : 0);
+  const algorithm = (form ?? 0) & ALGORITHM;
+  if (algorithm === 0) return inflate(payload, most, header.size);
+  const decompressor = decompressors.find((one) => one.algorithm === algorithm);
+  if (decompressor) return decompressor.decompress(payload, most, header.size);
+  const why = `the payload is compressed with ${ALGORITHMS[algorithm]}, which this receiver does not have`;
+  throw new ProtocolError(ErrorCode.DECOMPRESSION_FAILED, why, { check: 9 });
 }
 
 /** Decodes a record by its template, within the limit for batches if it is in one. */

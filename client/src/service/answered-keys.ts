@@ -5,6 +5,9 @@ import { FLAG_SINCE, Flag, HEADER_SIZES, MAX_ANSWER_PAYLOAD, MessageType, STREAM
 
 const LENGTH_AT = 3;
 const CHECKSUM_AT = 7;
+const FORM_AT = 19;
+/** Bits of the form for the compression algorithm. */
+const ALGORITHM = 0x03;
 const FIELD = /* @__PURE__ */ new TextEncoder().encode("keys");
 /** The heads of 32 bytes in MessagePack. */
 const HEADS = [
@@ -48,6 +51,7 @@ function blankedAnswer(frame: Uint8Array): Uint8Array {
   copy.set(frame.subarray(0, size));
   copy.set(blanked, size);
   if (isDeflated) copy[2] &= ~Flag.COMPRESSED;
+  if (isDeflated && size > FORM_AT) copy[FORM_AT] &= ~ALGORITHM;
   const view = new DataView(copy.buffer);
   view.setUint32(LENGTH_AT, blanked.length);
   view.setUint32(CHECKSUM_AT, crc32(copy, size));

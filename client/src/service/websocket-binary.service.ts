@@ -1,3 +1,4 @@
+import type { Decompressor } from "../codec/decompressor.js";
 import { wireFields } from "../codec/ecg-data.js";
 import { pack } from "../codec/messagepack-utils.js";
 import type { Compression, Message } from "../codec/protocol-handler.js";
@@ -61,6 +62,11 @@ export interface ServiceOptions {
   readonly acknowledgementAttempts?: number;
   /** Which payloads are compressed, if the server supports it; null for none. */
   readonly compression?: Compression | null;
+  /**
+   * What decompresses payloads of version 4 that the server compressed with another algorithm than zlib: `lz4`, or what
+   * `zstd()` of "ecgframe/zstd" loads. The service announces these algorithms; without them, it announces zlib only.
+   */
+  readonly decompressors?: readonly Decompressor[];
   /** Delays between attempts to reconnect; false to end when the first connection is lost. */
   readonly reconnect?: Partial<BackoffOptions> | false;
   /** How many messages, and bytes of them, may wait for a connection; 1,024 and 4 MiB by default. */
@@ -746,11 +752,12 @@ export class WebSocketBinaryService implements PublisherHost, HistoryHost {
 }
 
 function settingsOf(options: ServiceOptions): Settings {
-  const { versions, capabilities, maxPayload, compression } = options;
+  const { versions, capabilities, maxPayload, compression, decompressors = [] } = options;
   if (versions && (versions.length === 0 || !versions.every((version) => VERSIONS.includes(version)))) {
     throw new RangeError(`versions is a list of numbers from 1 to ${VERSIONS.at(-1)}`);
   }
   const known = new Set([...supported(versions ?? SESSION_VERSIONS), ...(options.sealing?.capabilities ?? [])]);
+  if (versions?.includes(4)) for (const one of decompressors) known.add(one.capability);
   for (const name of capabilities ?? []) {
     if (!known.has(name)) throw new RangeError(`this package does not have the capability "${name}"`);
   }
@@ -760,6 +767,7 @@ function settingsOf(options: ServiceOptions): Settings {
     capabilities: new Set(capabilities ?? known),
     ...(maxPayload !== undefined && { maxPayload }),
     ...(compression !== undefined && { compression }),
+    decompressors,
     ...(options.acknowledgementAttempts !== undefined && { acknowledgementAttempts: options.acknowledgementAttempts }),
     ...inSeconds(options, "heartbeatInterval"),
     ...inSeconds(options, "negotiationTimeout"),

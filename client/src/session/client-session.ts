@@ -1061,8 +1061,9 @@ export class ClientSession {
   }
 
   #receiverFor(versions: readonly Version[]): ProtocolHandler {
-    const { maxPayload } = this.#settings;
-    return new ProtocolHandler({ maxPayload, versions: [1, ...versions], opens: this.#seals !== null });
+    const { maxPayload, decompressors } = this.#settings;
+    const opens = this.#seals !== null;
+    return new ProtocolHandler({ maxPayload, versions: [1, ...versions], opens, decompressors });
   }
 
   #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): ProtocolHandler {

@@ -8,7 +8,12 @@ import type { Settings } from "./settings.js";
 export interface Choice {
   readonly version: Version;
   readonly capabilities: Capability[];
+  /** Largest payload that the client takes, in bytes; from version 4 on. */
+  readonly max_payload?: number;
 }
+
+/** First version in which the answer names the largest payload. */
+const ANSWERS_MAX_PAYLOAD = 4;
 
 /**
  * Chooses the highest version and the capabilities that both sides have.
@@ -23,7 +28,8 @@ export function choice(settings: Settings, offer: Offer): Choice {
     throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
   }
   const version = Math.max(...common) as Version;
-  return { version, capabilities: [...commonCapabilities(settings, offer)].sort() };
+  const answer = { version, capabilities: [...commonCapabilities(settings, offer)].sort() };
+  return version < ANSWERS_MAX_PAYLOAD ? answer : { ...answer, max_payload: settings.maxPayload };
 }
 
 /** Returns the capabilities that both sides have. Unknown names are ignored. */

@@ -1,3 +1,4 @@
+import type { Decompressor } from "../codec/decompressor.js";
 import type { Compression } from "../codec/protocol-handler.js";
 import {
   CAPABILITY_SINCE,
@@ -25,6 +26,7 @@ export interface Settings {
   readonly queueBytes: number;
   readonly batchBytes: number;
   readonly compression: Compression | null;
+  readonly decompressors: readonly Decompressor[];
 }
 
 /** Capabilities of version 4 that this package supports. */
@@ -52,4 +54,5 @@ export const DEFAULT_SETTINGS: Settings = {
   queueBytes: 4 * 1024 * 1024,
   batchBytes: 64 * 1024,
   compression: {},
+  decompressors: [],
 };

@@ -57,6 +57,7 @@ def _measurements(comparison: Comparison) -> list[dict[str, Any]]:
                 "ndarray": case.way.ndarray,
                 "compressed": case.way.compressed,
                 "filter": case.way.filter,
+                "algorithm": None if case.way.algorithm is None else case.way.algorithm.name.lower(),
                 "bytes": cost.size,
                 "bytes_once": cost.once,
                 "encode_us": cost.encode * 1e6,

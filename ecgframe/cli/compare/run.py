@@ -20,9 +20,9 @@ import numpy.typing as npt
 import orjson
 
 from ...codec import Codec, NdarrayForm
-from ...compression import Compression
+from ...compression import Compression, zstd
 from ...frame_file import constant_fields, ecg_messages, samples_per_frame
-from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Flag, MessageType
+from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Algorithm, Flag, MessageType
 from ...records import Record, RecordError
 from ...tools.record_coder import VERSION, Filter, RecordCoder
 
@@ -51,6 +51,7 @@ class Way:
         ndarray: form of the arrays, "list" or "binary"; None for JSON and records.
         compressed: whether the codec may compress; None for JSON.
         filter: filter of the records; None if the messages are not sent as records.
+        algorithm: the compression algorithm; zlib if None.
     """
 
     name: Literal["json", "orjson", "ecgframe"]
@@ -58,6 +59,7 @@ class Way:
     ndarray: NdarrayForm | None = None
     compressed: bool | None = None
     filter: Filter | None = None
+    algorithm: Algorithm | None = None
 
     def coder(self, samples: Samples) -> Coder:
         """Return a function that encodes a message, one that decodes it to its array, and one that counts extra bytes.
@@ -76,7 +78,7 @@ class Way:
         codec = Codec(
             version=self.version or 0,
             ndarray=self.ndarray or "list",
-            compression=Compression() if self.compressed else None,
+            compression=Compression(algorithms=(self.algorithm or Algorithm.ZLIB,)) if self.compressed else None,
         )
         return (
             lambda message: codec.encode(MessageType.ECG_DATA, message),
@@ -95,6 +97,11 @@ WAYS = (
         Way("ecgframe", version, ndarray, compressed)
         for version, ndarray, compressed in product(SESSION_VERSIONS, FORMS, (False, True))
         if not compressed or version >= FLAG_SINCE[Flag.COMPRESSED]
+    ),
+    *(
+        Way("ecgframe", VERSION, ndarray, True, algorithm=algorithm)
+        for algorithm, ndarray in product((Algorithm.ZSTD, Algorithm.LZ4), FORMS)
+        if algorithm is Algorithm.LZ4 or zstd.is_available()
     ),
     Way("ecgframe", VERSION, None, False, "none"),
     Way("ecgframe", VERSION, None, True, "none"),

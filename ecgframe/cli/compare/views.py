@@ -76,6 +76,8 @@ def middle(comparison: Comparison) -> float:
 def form(way: Way) -> str:
     """Describe how the samples are sent, such as "binary, compressed" or "record, delta"."""
     name = str(way.ndarray) if way.filter is None else "record, delta" if way.filter == "delta" else "record"
+    if way.algorithm is not None:
+        return f"{name}, {way.algorithm.name}"
     return f"{name}, compressed" if way.compressed else name
 
 
@@ -188,7 +190,7 @@ def _legend(comparison: Comparison, speed_at: float) -> Table:
         "compressed": f"zlib at level {COMPRESSION_LEVEL}, for payloads above {COMPRESSION_THRESHOLD} bytes.",
         "JSON": "Written without spaces, by orjson from the array and by json from array.tolist(). The decoded list is "
         "converted to an array.",
-        "--all": "Shows every version and every number. "
+        "--all": "Shows every version, algorithm and number. "
         f"Frames of versions 1 and 2 are {fewer} bytes shorter; version 1 never compresses.",
     }
     legend = Table.grid(padding=(0, 2, 0, 0))

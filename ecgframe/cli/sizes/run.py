@@ -11,6 +11,7 @@ from rich.text import Text
 from ...foreign_text import printable
 from ...plural import counted
 from ...protocol import DATA_TYPES
+from ...tools.algorithm_costs import first_to_arrive
 from ...tools.frame_analysis import Examiner
 from ...tools.observation import Delivery, Observation, Remark
 from ...tools.sizes import Comparison, SizeAnalysis
@@ -119,6 +120,10 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
             for form in comparison.forms
         ],
         "integers": integers and {"dtype": integers.dtype, "gain": integers.gain, "error": integers.error},
+        "algorithms": [
+            {"name": cost.algorithm.name.lower(), "nbytes": cost.nbytes, "microseconds": cost.seconds * 1e6}
+            for cost in comparison.algorithms
+        ],
         "advice": comparison.advice,
     }
 
@@ -135,6 +140,8 @@ def _print(console: Terminal, comparisons: list[Comparison], broken: int) -> Non
             console.print(Text(text, "yellow"))
         if comparison.numbers is not None:
             console.print(_forms(comparison))
+        if comparison.algorithms:
+            console.print(Text.assemble("  ", ("compression ", "bold"), _algorithms(comparison)), soft_wrap=True)
         console.print(Text.assemble("  ", ("advice ", "bold green"), printable(comparison.advice)), soft_wrap=True)
         console.print()
     if broken:
@@ -178,6 +185,13 @@ def _forms(comparison: Comparison) -> Table:
         style = "green" if change < -0.005 else "red" if change > 0.005 else ""
         table.add_row(f"  {form.name}", f"{form.nbytes:,.0f}", compressed, Text(f"{change:+.0%}", style))
     return table
+
+
+def _algorithms(comparison: Comparison) -> str:
+    """Describe what each algorithm of version 4 makes of a payload in binary form, and which one a sender takes."""
+    costs = comparison.algorithms
+    each = ", ".join(f"{cost.name} {size(cost.nbytes)} in {cost.seconds * 1e6:,.0f} µs" for cost in costs)
+    return f"of a payload in binary form: {each}; version 4 takes {first_to_arrive(costs).name} at 100 Mbit/s"
 
 
 def _table(*headings: str) -> Table:

@@ -56,6 +56,9 @@ def _state_lines(found: Performance) -> Iterator[tuple[str, Text]]:
         yield "unacknowledged", Text(f"{found.resent:,.1f}/s sent again, {found.undelivered:,.1f}/s given up", "yellow")
     for direction, ratio in found.compression.items():
         yield "compression", Text(f"to {ratio:.0%} of the size, {printable(direction)}")
+    if any(found.algorithms.values()):
+        rates = ", ".join(f"{rate:,.1f}/s {printable(name)}" for name, rate in found.algorithms.items() if rate)
+        yield "compressed", Text(rates)
     for direction, what in (("sent", "errors told"), ("received", "errors heard")):
         counts = found.errors[direction]
         if counts:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...codec import Message
+from ..._core import Header, crc32
+from ...codec import Message, pack, split
+from ...compression import lz4
 from ...protocol import (
     DATA_TYPES,
     LARGEST_STREAM_ID,
     LEAST_FRAGMENT,
+    Algorithm,
     Capability,
     CloseCode,
     ErrorCode,
@@ -31,6 +34,11 @@ _HISTORY: Final = "History on request"
 _FORM_AT, _FILTER_AT = 19, 32 + 2
 _UNDEFINED: Final = 0x08
 """A bit of the form that is not defined."""
+
+_REPEATED: Final = "lead II, " * 20
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_SMALL: Final = 64
+"""Bytes that no message with samples fits into."""
 
 _OF_STREAMS: Final = DATA_TYPES | {MessageType.STREAM_TEMPLATE, MessageType.HEARTBEAT}
 """What may come before an answer: earlier data of the stream, too."""
@@ -60,6 +68,12 @@ def add_numbered_cases(suite: Suite) -> None:
     suite.add(
         "14.20", "A history comes in BULK, with its own id and the numbers of the stream, and ends", _HISTORY, _plays
     )
+    suite.add("14.21", "A PING that is compressed with LZ4 is answered like any other", "LZ4", _reads_lz4)
+    suite.add("14.22", "A PING that is compressed with zstd is answered like any other", "zstd", _reads_zstd)
+    suite.add(
+        "14.23", "An LZ4 block that names too much gets ERROR 0x103, and the connection stays open", "LZ4", _bounds
+    )
+    suite.add("14.24", "A client is sent no data beyond the max_payload in its answer", "Opening", _keeps_to_limit)
 
 
 async def _subscribe(peer: ScriptedPeer, *capabilities: str, **wish: Any) -> dict[str, Any]:
@@ -274,6 +288,55 @@ async def _refuses_openings(peer: ScriptedPeer) -> None:
     if not codes:
         raise NotApplicable("this client has the right to open streams")
     require(codes == [ErrorCode.PERMISSION_DENIED], f"the ERRORs are {[hex(code) for code in codes]}")
+
+
+async def _reads_lz4(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4, (Capability.LZ4,))
+    payload = lz4.compress(memoryview(pack(_REPEATED)))
+    assert payload is not None, "it repeats itself"
+    await _is_echoed(peer, payload, Algorithm.LZ4)
+
+
+async def _reads_zstd(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4, (Capability.ZSTD,))
+    payload = pack(_REPEATED)
+    header = _ZSTD_MAGIC + b"\xa0" + len(payload).to_bytes(4, "little")  # a single segment that names its size
+    block = (len(payload) << 3 | 1).to_bytes(3, "little")  # the last one, as it is
+    await _is_echoed(peer, header + block + payload, Algorithm.ZSTD)
+
+
+async def _is_echoed(peer: ScriptedPeer, payload: bytes, algorithm: Algorithm) -> None:
+    await peer.send(_compressed_ping(peer, payload, algorithm))
+    pong = await peer.hear_one(MessageType.PONG)
+    require(pong.data == _REPEATED, f"the payload of the PONG is {pong.data!r}")
+
+
+def _compressed_ping(peer: ScriptedPeer, payload: bytes, algorithm: Algorithm) -> bytes:
+    header = split(peer.frame(MessageType.PING, None))[0]
+    made = Header(
+        4, MessageType.PING, Flag.COMPRESSED, len(payload), crc32(payload), header.timestamp, Form(algorithm), 0, 0
+    )
+    return bytes(made) + payload
+
+
+async def _bounds(peer: ScriptedPeer) -> None:
+    await peer.negotiate(4, (Capability.LZ4,))
+    await peer.send(_compressed_ping(peer, (1000).to_bytes(4, "big") + b"\x10\xc0", Algorithm.LZ4))
+    await peer.hear_error(ErrorCode.DECOMPRESSION_FAILED)
+    await peer.still_there()
+
+
+async def _keeps_to_limit(peer: ScriptedPeer) -> None:
+    await _is_offered(peer)
+    await peer.choose({"version": 4, "capabilities": [], "max_payload": _SMALL})
+    await _ask(peer)
+    end = peer.soon()
+    while True:
+        message = await peer.hear("ERROR 0x102 in place of data", end)
+        if message.type in DATA_TYPES:
+            require(message.nbytes <= _SMALL, f"{message.type.name} has {message.nbytes} bytes, and {_SMALL} are taken")
+        if message.type is MessageType.ERROR and message.data["code"] == ErrorCode.MESSAGE_TOO_LARGE:
+            return
 
 
 async def _refuses_piece(peer: ScriptedPeer) -> None:

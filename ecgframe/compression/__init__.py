@@ -1,5 +1,8 @@
 """Compresses payloads, and decompresses them within a limit. Specification: ``docs/protocol.md``, "Compression".
 
+Version 4 also has zstd and LZ4, in ``zstd`` and ``lz4``; ``choice`` selects one of several. The rest of this module is
+about zlib, which all versions from 2 on have.
+
 libdeflate compresses to the size of zlib's level 6 in a third of zlib's time, and decompresses typical signals in a
 third of it. zlib-ng takes half of zlib's time. It works on streams, so it can stop at a limit and report errors, and
 decompresses what libdeflate cannot decompress in one call. If a library is not installed, the next one replaces it; the
@@ -12,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ._core import repeats_last_four
-from .errors import DecompressionFailed, MessageTooLarge
-from .protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, Check
+from .._core import repeats_last_four
+from ..errors import DecompressionFailed, MessageTooLarge
+from ..protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, Algorithm, Check
+from . import lz4, zstd
+from .choice import AlgorithmChoice as AlgorithmChoice
 
 if TYPE_CHECKING:
     import zlib as _inflater
@@ -55,8 +60,11 @@ INFLATED_BY: Final = (_library, _stream_library)
 
 LEVELS: Final = range(1, 10)
 
-HIGHEST_RATIO: Final = 1032
-"""The highest ratio at which deflate compresses."""
+HIGHEST_RATIOS: Final = {Algorithm.ZLIB: 1032, Algorithm.ZSTD: zstd.HIGHEST_RATIO, Algorithm.LZ4: lz4.HIGHEST_RATIO}
+"""The highest ratio at which each algorithm compresses."""
+
+LINK_SPEED: Final = 100e6
+"""Default of ``Compression.link_speed``, in bits per second."""
 
 SAMPLED_FROM: Final = 1 << 16
 """Payloads of at least this many bytes are sampled first; smaller ones are compressed faster than sampled."""
@@ -76,28 +84,55 @@ class Compression:
     Attributes:
         threshold: payloads up to this size in bytes are sent uncompressed; larger ones are compressed if that makes
             them smaller.
-        level: 1 (fastest) to 9 (smallest), as zlib counts.
+        level: 1 (fastest) to 9 (smallest), as zlib counts. zstd and LZ4 have one level each.
+        algorithms: algorithms for frames of V4; earlier versions have zlib only. Of several, the codec takes for each
+            kind of message the one with which its frames arrive first, by what it measured; see ``AlgorithmChoice``.
+            None stands for zlib in a codec, and in a session for all on which it and its peer agreed.
+        link_speed: speed of the link in bits per second, for that choice: a high one prefers fast algorithms, a low one
+            those with small results.
 
     Raises:
-        ValueError: a negative threshold, or a level outside 1 to 9.
+        ValueError: a negative threshold, a level outside 1 to 9, no algorithm, or a speed that is not above 0.
     """
 
     threshold: int = COMPRESSION_THRESHOLD
     level: int = COMPRESSION_LEVEL
+    algorithms: tuple[Algorithm, ...] | None = None
+    link_speed: float = LINK_SPEED
 
     def __post_init__(self) -> None:
         if self.threshold < 0:
             raise ValueError(f"a compression threshold is a number of bytes, not {self.threshold}")
         if self.level not in LEVELS:
             raise ValueError(f"a compression level is one of {LEVELS.start} to {LEVELS.stop - 1}, not {self.level}")
+        if self.algorithms is not None:
+            object.__setattr__(self, "algorithms", tuple(dict.fromkeys(map(Algorithm, self.algorithms))))
+            if not self.algorithms:
+                raise ValueError("algorithms are some of zlib, zstd and LZ4; without any, compression is None")
+        if not self.link_speed > 0:
+            raise ValueError(f"a link speed is a number of bits per second above 0, not {self.link_speed}")
 
 
-def shrink(payload: memoryview, level: int) -> bytes | bytearray | None:
-    """Compress a payload to one zlib stream; None if that does not make it smaller."""
-    if not may_shrink(payload):
-        return None
-    deflated = deflate(payload, level)
-    return deflated if len(deflated) < payload.nbytes else None
+def shrink(payload: memoryview, level: int, algorithm: int = Algorithm.ZLIB) -> bytes | bytearray | None:
+    """Compress a payload with one algorithm; None if that does not make it smaller.
+
+    Args:
+        payload: the payload.
+        level: that of zlib.
+        algorithm: one of ``Algorithm``.
+
+    Raises:
+        MissingLibrary: the library of the algorithm is not installed.
+    """
+    return compressed(payload, algorithm, level) if may_shrink(payload) else None
+
+
+def compressed(payload: memoryview, algorithm: int, level: int) -> bytes | bytearray | None:
+    """Compress a payload as ``shrink`` does, without estimating first whether it becomes smaller."""
+    if algorithm == Algorithm.LZ4:
+        return lz4.compress(payload)
+    result = zstd.compress(payload) if algorithm == Algorithm.ZSTD else deflate(payload, level)
+    return result if len(result) < payload.nbytes else None
 
 
 def may_shrink(payload: memoryview) -> bool:
@@ -120,17 +155,23 @@ def deflate(payload: memoryview, level: int) -> bytes | bytearray:
     return _deflate(payload, level)
 
 
-def inflate(payload: memoryview, limit: int) -> bytes | bytearray:
-    """Decompress one zlib stream, to at most one byte more than the limit.
+def inflate(payload: memoryview, limit: int, algorithm: int = Algorithm.ZLIB) -> bytes | bytearray:
+    """Decompress a payload, to at most one byte more than the limit.
 
     Args:
-        payload: the stream, without other bytes after it.
+        payload: one zlib stream, zstd frame or LZ4 block, without other bytes after it.
         limit: maximum size of the result, in bytes.
+        algorithm: one of ``Algorithm``.
 
     Raises:
-        DecompressionFailed: (check 9) the payload is not a zlib stream, is cut short, or is followed by other bytes.
+        DecompressionFailed: (check 9) the payload is damaged, is cut short, is followed by other bytes, or uses what
+            this protocol does not allow; or the library of the algorithm is not installed.
         MessageTooLarge: (check 10) the result is larger than ``limit``.
     """
+    if algorithm == Algorithm.ZSTD:
+        return zstd.decompress(payload, limit)
+    if algorithm == Algorithm.LZ4:
+        return lz4.decompress(payload, limit)
     inflated = _inflated_at_once(payload, limit)
     return _inflated_as_stream(payload, limit) if inflated is None else inflated
 

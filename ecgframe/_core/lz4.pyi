@@ -1,0 +1,6 @@
+from typing_extensions import Buffer
+
+__all__ = ["lz4_compress", "lz4_decompress"]
+
+def lz4_compress(buffer: Buffer, room: int) -> bytes | None: ...
+def lz4_decompress(buffer: Buffer, size: int) -> bytes | int: ...
