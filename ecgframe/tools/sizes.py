@@ -25,7 +25,9 @@ from ..protocol import (
     NDARRAY_KEY,
     NDARRAY_KEYS,
     RECORD_HEADER,
+    SEAL_OVERHEAD,
     TEMPLATES_IN_FORCE,
+    TRAILER_SIZE,
     Flag,
     MessageType,
     RecordFilter,
@@ -36,6 +38,8 @@ from .frame_analysis import Examined
 from .record_coder import VERSION as NUMBERED_SINCE
 from .record_coder import Filter, RecordCoder
 from .value_summary import as_array
+
+_FLAGS_AT: Final = 2  # byte of the header
 
 SAMPLE: Final = 200
 """Maximum number of messages of each type that are encoded in other forms. Field sizes are measured over more."""
@@ -127,6 +131,8 @@ class TypeSizes:
         frames: number of frames.
         wire_bytes: bytes of the frames as sent.
         header_bytes: bytes of their headers.
+        seal_bytes: bytes by which sealing makes the measured ones longer.
+        signature_bytes: bytes of the signatures behind the measured ones.
         payload_bytes: uncompressed bytes of their payloads.
         compressed: number of compressed frames.
         fields: uncompressed bytes of each field with its name.
@@ -142,6 +148,8 @@ class TypeSizes:
     frames: int = 0
     wire_bytes: int = 0
     header_bytes: int = 0
+    seal_bytes: int = 0
+    signature_bytes: int = 0
     payload_bytes: int = 0
     compressed: int = 0
     fields: Counter[str] = field(default_factory=Counter)
@@ -230,7 +238,12 @@ class SizeAnalysis:
         if found.measured >= MOST_MEASURED:
             return
         found.measured += 1
-        payload = inflate(frame.payload, message.nbytes) if compressed else frame.payload
+        found.seal_bytes += SEAL_OVERHEAD if frame.fields["flags"] & Flag.ENCRYPTED else 0
+        found.signature_bytes += TRAILER_SIZE if frame.signature is not None and _is_signed(frame) else 0
+        octets = frame.octets if frame.opened is None else frame.opened
+        payload = memoryview(octets)[frame.header_size :]
+        if octets[_FLAGS_AT] & Flag.COMPRESSED:
+            payload = memoryview(inflate(payload, message.nbytes))
         is_record = bool(frame.fields.get("form", 0) & FormBits.RECORD)
         spans = record_spans(payload) if is_record else field_spans(payload)
         for path, span in spans.items():
@@ -268,6 +281,10 @@ class Span:
     nbytes: int
     is_wrapper: bool = False
     is_binary: bool = False
+
+
+def _is_signed(frame: Examined) -> bool:
+    return bool(frame.fields["version"] >= 4 and frame.fields["flags"] & Flag.SIGNED)
 
 
 def field_spans(payload: bytes | bytearray | memoryview) -> dict[str, Span]:
