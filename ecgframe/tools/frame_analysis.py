@@ -93,6 +93,7 @@ class Examined:
         unread: why the payload was not unpacked although header and checksum are valid; None if it was.
         fragment: which bytes of its message a fragment has; None for other frames.
         signature: who has signed the message, or the attestation; None if nobody has, or it was not read.
+        opened: the frame as it was before it was sealed and signed; None if it is neither, or was not read.
     """
 
     number: int
@@ -107,6 +108,7 @@ class Examined:
     unread: str | None = None
     fragment: Fragment | None = None
     signature: SeenSignature | None = None
+    opened: bytes | None = None
 
     @property
     def type_name(self) -> str:
@@ -272,6 +274,7 @@ class Examiner:
         frame = None
         fragment: Fragment | None = None
         signature: SeenSignature | None = None
+        inside: bytes | None = None
         before = self._templates.work
         try:
             header = self._header(flat, octets, offset)
@@ -291,7 +294,8 @@ class Examiner:
                 return self._examined(delivery, offset, frame, unread=opened, fragment=fragment)
             as_sent, (plain, trailer) = header, opened
             if plain is not whole:
-                whole, header = plain, flatten(plain).header_at(0, self._max_payload)
+                whole = inside = plain
+                header = flatten(plain).header_at(0, self._max_payload)
             if header.form_bits & _RECORD and not _is_beyond_reading(header):
                 self.budget.work += WORK_PER_RECORD
                 message, unread = self._record(whole, delivery.origin)
@@ -311,7 +315,9 @@ class Examiner:
             return self._examined(delivery, offset, rest, error=error)
         finally:
             self.budget.work += self._templates.work - before
-        return self._examined(delivery, offset, frame, message, unread=unread, fragment=fragment, signature=signature)
+        found = self._examined(delivery, offset, frame, message, unread=unread, fragment=fragment)
+        found.signature, found.opened = signature, inside
+        return found
 
     def _opened(self, frame: bytes, header: Header) -> tuple[bytes, bytes] | str:
         """Return a frame neither sealed nor signed, and its signature; or why it cannot be read."""
@@ -413,7 +419,6 @@ class Examiner:
         error: ProtocolError | None = None,
         unread: str | None = None,
         fragment: Fragment | None = None,
-        signature: SeenSignature | None = None,
     ) -> Examined:
         self._count += 1
         fields = {} if delivery.is_text else header_fields(octets)
@@ -429,7 +434,6 @@ class Examiner:
             is_text=delivery.is_text,
             unread=unread,
             fragment=fragment,
-            signature=signature,
         )
 
 

@@ -25,7 +25,9 @@ from ..protocol import (
     NDARRAY_KEY,
     NDARRAY_KEYS,
     RECORD_HEADER,
+    SEAL_OVERHEAD,
     TEMPLATES_IN_FORCE,
+    TRAILER_SIZE,
     Flag,
     MessageType,
     RecordFilter,
@@ -37,6 +39,8 @@ from .frame_analysis import Examined
 from .record_coder import VERSION as NUMBERED_SINCE
 from .record_coder import Filter, RecordCoder
 from .value_summary import as_array
+
+_FLAGS_AT: Final = 2  # byte of the header
 
 SAMPLE: Final = 200
 """Maximum number of messages of each type that are encoded in other forms. Field sizes are measured over more."""
@@ -128,6 +132,8 @@ class TypeSizes:
         frames: number of frames.
         wire_bytes: bytes of the frames as sent.
         header_bytes: bytes of their headers.
+        seal_bytes: bytes by which sealing makes the measured ones longer.
+        signature_bytes: bytes of the signatures behind the measured ones.
         payload_bytes: uncompressed bytes of their payloads.
         compressed: number of compressed frames.
         fields: uncompressed bytes of each field with its name.
@@ -143,6 +149,8 @@ class TypeSizes:
     frames: int = 0
     wire_bytes: int = 0
     header_bytes: int = 0
+    seal_bytes: int = 0
+    signature_bytes: int = 0
     payload_bytes: int = 0
     compressed: int = 0
     fields: Counter[str] = field(default_factory=Counter)
@@ -234,8 +242,13 @@ class SizeAnalysis:
         if found.measured >= MOST_MEASURED:
             return
         found.measured += 1
-        algorithm = frame.fields.get("form", 0) & FormBits.ALGORITHM
-        payload = inflate(frame.payload, message.nbytes, algorithm) if compressed else frame.payload
+        found.seal_bytes += SEAL_OVERHEAD if frame.fields["flags"] & Flag.ENCRYPTED else 0
+        found.signature_bytes += TRAILER_SIZE if frame.signature is not None and _is_signed(frame) else 0
+        octets = frame.octets if frame.opened is None else frame.opened
+        payload = memoryview(octets)[frame.header_size :]
+        if octets[_FLAGS_AT] & Flag.COMPRESSED:
+            algorithm = frame.fields.get("form", 0) & FormBits.ALGORITHM  # the same before and after sealing
+            payload = memoryview(inflate(payload, message.nbytes, algorithm))
         is_record = bool(frame.fields.get("form", 0) & FormBits.RECORD)
         spans = record_spans(payload) if is_record else field_spans(payload)
         for path, span in spans.items():
@@ -273,6 +286,10 @@ class Span:
     nbytes: int
     is_wrapper: bool = False
     is_binary: bool = False
+
+
+def _is_signed(frame: Examined) -> bool:
+    return bool(frame.fields["version"] >= 4 and frame.fields["flags"] & Flag.SIGNED)
 
 
 def field_spans(payload: bytes | bytearray | memoryview) -> dict[str, Span]:

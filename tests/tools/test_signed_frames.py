@@ -12,6 +12,7 @@ from ecgframe import Codec, Flag, MessageType
 from ecgframe._core import build_frame
 from ecgframe.tools.frame_analysis import Examiner
 from ecgframe.tools.observation import Delivery
+from ecgframe.tools.sizes import SizeAnalysis
 
 pytest.importorskip("cryptography")
 
@@ -115,3 +116,17 @@ def test_inspect_verifies(recording, tmp_path):  # noqa: F811 - the fixture
     told = run("inspect", path, "--verify", key, "--errors", code=3).output
     assert "0x202 AUTHENTICATION_FAILED, check 14" in told
     assert key not in told
+
+
+def test_sizes_are_those_of_what_is_inside():
+    """The first bytes of a sealed payload are the key id, here one that begins no MessagePack value."""
+    keys = StoredKeys([Key(0xC1C1C1C1, STREAM, bytes(range(32)))])
+    alert = signed_alert(message="x" * 100)
+    examiner, analysis = Examiner(keyring=keys), SizeAnalysis()
+    for frame in (alert, alert.sealed(Sealer(keys.current(STREAM)))):
+        [found] = list(examiner.examine(Delivery(bytes(frame))))
+        assert found.error is None
+        analysis.add(found)
+    [kind] = analysis.types.values()
+    assert (kind.frames, kind.measured, kind.seal_bytes, kind.signature_bytes) == (2, 2, 32, 144)
+    assert kind.fields["message"] == 2 * (8 + 102)

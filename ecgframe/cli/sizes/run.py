@@ -166,6 +166,8 @@ def _fields(comparison: Comparison) -> Table:
     if len(named) > FIELDS_SHOWN:
         rows[f"{len(named) - FIELDS_SHOWN} more fields"] = sum(count for _, count in named[FIELDS_SHOWN:])
     rows["(header)"] = round(found.header_bytes * found.measured / found.frames)
+    rows |= {"(seal)": found.seal_bytes} if found.seal_bytes else {}
+    rows |= {"(signature)": found.signature_bytes} if found.signature_bytes else {}
     whole = sum(rows.values())
     for name, count in rows.items():
         table.add_row(f"  {printable(name)}", f"{count / found.measured:,.0f}", f"{count / (whole or 1):.0%}")
