@@ -35,7 +35,7 @@ class Counted:
         server_stats.counters.over_budget.update({"frames": 21, "unpacked": 22})
         server_stats.counters.dropped, server_stats.counters.resent, server_stats.counters.undelivered = 11, 12, 13
         server_stats.acknowledged, server_stats.encoded = 14, 20
-        server_stats.keys_handed_out = 31
+        server_stats.keys_handed_out, server_stats.histories = 31, 33
         server_stats.counters.sealed.update({"passed": 32})
         server_stats.counters.expired, server_stats.counters.fragments_sent = 6, 640
         server_stats.before, server_stats.after, server_stats.deflated = 8000, 2000, 5
@@ -106,6 +106,7 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_connections_held",): 0,
         ("ecgframe_frames_dropped_total",): 11,
         ("ecgframe_frames_expired_total",): 6,
+        ("ecgframe_histories_total",): 33,
         ("ecgframe_fragments_total", "sent"): 640,
         ("ecgframe_fragments_total", "received"): 0,
         ("ecgframe_messages_resent_total",): 12,
