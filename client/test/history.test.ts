@@ -1,9 +1,10 @@
 /** The history of a stream on request, from `ecgframe serve`, beside a subscription that goes on. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test } from "vitest";
-import { ecgData, history, ProtocolError, VERSIONS } from "../src/index.js";
+import { ecgData, type Gap, history, ProtocolError, VERSIONS } from "../src/index.js";
 import { PYTHON } from "./peer/peer.js";
 import { collected, impatient, next, until } from "./services.js";
 
@@ -75,3 +76,72 @@ test("a history is refused over version 3, ended by the application, and ends wi
   await one.finished;
   expect(await ended.ping()).toBeGreaterThan(0);
 });
+
+/** Passes bytes to a server, or drops all connections, as a tunnel does. */
+async function tunnel(url: string) {
+  const target = Number(new URL(url).port);
+  const sockets = new Set<Socket>();
+  let isOpen = true;
+  const proxy = createServer((near) => {
+    if (!isOpen) {
+      near.destroy();
+      return;
+    }
+    const far = connect(target, "127.0.0.1");
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+    }
+    near.pipe(far).pipe(near);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  });
+  return {
+    url: `ws://127.0.0.1:${(proxy.address() as AddressInfo).port}/ws`,
+    enter: () => {
+      isOpen = false;
+      for (const socket of sockets) socket.destroy();
+    },
+    leave: () => {
+      isOpen = true;
+    },
+  };
+}
+
+test("out of a tunnel, the present comes first, the gap is exact, and the past follows", async () => {
+  const way = await tunnel(await serve("--protocol", "4"));
+  const service = impatient({ versions: VERSIONS });
+  await service.connect(way.url);
+  const live: { sequence: number; at: number; taken: number }[] = [];
+  const gaps: Gap[] = [];
+  service.subscribe(
+    "ecg/1",
+    (message) => {
+      const { sequence, timestampMs } = ecgData(message);
+      live.push({ sequence: sequence as number, at: Date.now(), taken: timestampMs as number });
+    },
+    { catchUp: 200, onGap: (gap) => gaps.push(gap) },
+  );
+  await until(() => live.length > 20);
+  way.enter();
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const before = live.length;
+  way.leave();
+  const out = Date.now();
+  await until(() => live.length > before + 30);
+  expect(live[before].at - live[before].taken).toBeLessThan(1500); // not the three seconds before it
+  expect(live[before].at - out).toBeLessThan(1000);
+  expect(gaps.length).toBe(1);
+  const [{ from, to, frames }] = gaps;
+  expect(frames).toBe(live[before].sequence - live[before - 1].sequence - 1);
+  expect(frames).toBeGreaterThan(100);
+  const past: number[] = [];
+  const range = { start: from, stop: to };
+  await history(service, "ecg/1", (message) => past.push(ecgData(message).sequence as number), range).finished;
+  const seen = new Set([...live.map(({ sequence }) => sequence), ...past]);
+  const last = live.at(-1)?.sequence as number;
+  for (let sequence = live[0].sequence; sequence <= last; sequence++) expect(seen.has(sequence)).toBe(true);
+}, 20_000);

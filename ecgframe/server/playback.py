@@ -75,10 +75,11 @@ class Playback:
         first: Publication | None = None
         last = 0
         more: int | None = None
-        for publication in self.stream.ring.start_from(self.stream.ring.first):
+        ring = self.stream.ring
+        for publication in ring.start_from(ring.number_after(request.start - 1)):
             position, timestamp = publication.position, publication.timestamp
-            if position is None or timestamp < request.start:
-                continue
+            if position is None:
+                continue  # it is beside the numbers
             if request.stop is not None and timestamp > request.stop:
                 break
             if first is None:

@@ -16,6 +16,8 @@ from .sealed_reader import NotYetOpened
 from .stream_book import BookState, StreamBook
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from .._core._header import FlatBuffer, Header
     from ..codec import Codec, Message, RecordTemplate
     from .sealed_reader import SealedReader
@@ -32,12 +34,42 @@ class StreamOf(NamedTuple):
     Attributes:
         name: of the stream.
         epoch: of its numbers.
-        history: the request for a history to which the message belongs; None for what is live.
     """
 
     name: str
     epoch: int
-    history: int | None = None
+
+    @property
+    def history(self) -> int | None:
+        """The request for a history to which the message belongs; None for what is live."""
+        return None
+
+
+class HistoryOf(StreamOf):
+    """The stream of a message of a history.
+
+    Args:
+        name: of the stream.
+        epoch: of its numbers.
+        history: the request for the history.
+    """
+
+    def __new__(cls, name: str, epoch: int, history: int) -> Self:
+        """Make it; a tuple has no ``__init__``."""
+        place = super().__new__(cls, name, epoch)
+        place._history = history
+        return place
+
+    _history: int
+
+    def __getnewargs__(self) -> tuple[str, int, int]:
+        """Return the arguments with which a copy is made."""
+        return self.name, self.epoch, self._history
+
+    @property
+    def history(self) -> int:
+        """The request for the history."""
+        return self._history
 
 
 class FrameReader:
@@ -77,7 +109,10 @@ class FrameReader:
     def stream_of(self, id: int) -> StreamOf | None:
         """Return the stream of an id; None if it is not bound."""
         place = self.book.name_of(id)
-        return None if place is None else StreamOf(*place, self.book.history_of(id))
+        if place is None:
+            return None
+        history = self.book.history_of(id)
+        return StreamOf(*place) if history is None else HistoryOf(*place, history)
 
     def read(self, message: Message, template: bytes | None) -> ProtocolError | None:
         """Note what a decoded frame says about streams.

@@ -11,11 +11,14 @@ import {
   type Version,
 } from "../protocol.js";
 
-/** The order in which waiting frames leave: urgent, control, data. */
-export type Tier = 0 | 1 | 2;
+/** The order in which waiting frames leave: urgent, control, then data, of which that in bulk has one part of eight of the bytes. */
+export type Tier = 0 | 1 | 2 | 3;
 export const URGENT: Tier = 0;
 const CONTROL: Tier = 1;
-const DATA: Tier = 2;
+export const DATA: Tier = 2;
+export const BULK: Tier = 3;
+/** Bytes of other data that leave for each byte in bulk while both wait. */
+const LIVE_PARTS = 7;
 
 /** One encoded frame that waits to be sent. */
 export interface Outgoing {
@@ -70,9 +73,11 @@ export interface Cutter {
 export class SendQueue {
   /** Set once the peer is known to put fragments together. */
   cutter: Cutter | null = null;
-  readonly #tiers: readonly [Outgoing[], Outgoing[], Outgoing[]] = [[], [], []];
-  /** The data frame of which some fragments have left, and the number of bytes of its payload in them. */
-  #cut: { readonly outgoing: Outgoing; offset: number } | null = null;
+  readonly #tiers: readonly [Outgoing[], Outgoing[], Outgoing[], Outgoing[]] = [[], [], [], []];
+  /** By tier, the frame of which some fragments have left, and the number of bytes of its payload in them. */
+  readonly #cuts = new Map<Tier, { readonly outgoing: Outgoing; offset: number }>();
+  /** Bytes of other data that left while data in bulk waited, less seven times those in bulk. */
+  #liveShare = 0;
   #bytes = 0;
 
   /** Bytes of all frames that wait. */
@@ -81,8 +86,7 @@ export class SendQueue {
   }
 
   get frames(): number {
-    const [urgent, control, data] = this.#tiers;
-    return urgent.length + control.length + data.length + (this.#cut ? 1 : 0);
+    return this.#tiers.reduce((sum, tier) => sum + tier.length, this.#cuts.size);
   }
 
   put(outgoing: Outgoing): void {
@@ -94,12 +98,36 @@ export class SendQueue {
   pop(): Leaving | undefined {
     const first = this.#tiers[URGENT].shift() ?? this.#tiers[CONTROL].shift();
     if (first) return this.#whole(first);
-    if (this.#cut) return this.#nextFragment(this.#cut);
-    const data = this.#tiers[DATA].shift();
+    const tier = this.#nextTier();
+    const isShared = this.#waits(DATA) && this.#waits(BULK);
+    const leaving = this.#popData(tier);
+    const bytes = leaving?.bytes.length ?? 0;
+    this.#liveShare = isShared ? this.#liveShare + (tier === BULK ? -LIVE_PARTS * bytes : bytes) : 0;
+    return leaving;
+  }
+
+  #popData(tier: Tier): Leaving | undefined {
+    const cut = this.#cuts.get(tier);
+    if (cut) return this.#nextFragment(cut, tier);
+    const data = this.#tiers[tier].shift();
     if (!data) return undefined;
     if (!this.cutter?.isCut(data)) return this.#whole(data);
-    this.#cut = { outgoing: data, offset: 0 };
-    return this.#nextFragment(this.#cut);
+    const begun = { outgoing: data, offset: 0 };
+    this.#cuts.set(tier, begun);
+    return this.#nextFragment(begun, tier);
+  }
+
+  #waits(tier: Tier): boolean {
+    return this.#cuts.has(tier) || this.#tiers[tier].length > 0;
+  }
+
+  /** Returns whether data in bulk is next, or other data. */
+  #nextTier(): Tier {
+    if (!this.#waits(BULK)) return DATA;
+    if (!this.#waits(DATA)) return BULK;
+    const { frame } = (this.#cuts.get(BULK)?.outgoing ?? this.#tiers[BULK][0]) as Outgoing;
+    const piece = Math.min(frame.length, this.cutter?.size ?? frame.length);
+    return this.#liveShare >= LIVE_PARTS * piece ? BULK : DATA;
   }
 
   #whole(outgoing: Outgoing): Leaving {
@@ -107,7 +135,7 @@ export class SendQueue {
     return { bytes: outgoing.frame, outgoing, isWhole: true, isAlone: outgoing.deflated };
   }
 
-  #nextFragment(cut: { readonly outgoing: Outgoing; offset: number }): Leaving {
+  #nextFragment(cut: { readonly outgoing: Outgoing; offset: number }, tier: Tier): Leaving {
     const { fragmentAt, size } = this.cutter as Cutter;
     const { outgoing } = cut;
     const bytes = fragmentAt(outgoing.frame, cut.offset);
@@ -115,7 +143,7 @@ export class SendQueue {
     const isWhole = cut.offset >= outgoing.frame.length - HEADER_SIZES[4];
     if (isWhole) {
       this.#bytes -= outgoing.frame.length;
-      this.#cut = null;
+      this.#cuts.delete(tier);
     }
     return { bytes, outgoing, isWhole, isAlone: true };
   }
@@ -123,8 +151,9 @@ export class SendQueue {
   /** The frame that leaves next, if it leaves whole. */
   #peek(): Outgoing | undefined {
     const first = this.#tiers[URGENT][0] ?? this.#tiers[CONTROL][0];
-    if (first || this.#cut) return first;
-    const data = this.#tiers[DATA][0];
+    if (first) return first;
+    const tier = this.#nextTier();
+    const data = this.#cuts.has(tier) ? undefined : this.#tiers[tier][0];
     return data && this.cutter?.isCut(data) ? undefined : data;
   }
 
@@ -148,14 +177,16 @@ export class SendQueue {
 
   /** Discards the data that waits. */
   discardData(): void {
-    for (const { frame } of this.#tiers[DATA].splice(0)) this.#bytes -= frame.length;
-    if (this.#cut) this.#bytes -= this.#cut.outgoing.frame.length;
-    this.#cut = null;
+    for (const tier of [DATA, BULK]) {
+      for (const { frame } of this.#tiers[tier].splice(0)) this.#bytes -= frame.length;
+      this.#bytes -= this.#cuts.get(tier)?.outgoing.frame.length ?? 0;
+    }
+    this.#cuts.clear();
   }
 
   clear(): void {
     for (const tier of this.#tiers) tier.length = 0;
-    this.#cut = null;
+    this.#cuts.clear();
     this.#bytes = 0;
   }
 }

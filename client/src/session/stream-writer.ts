@@ -10,7 +10,7 @@ import { ProtocolHandler } from "../codec/protocol-handler.js";
 import type { RecordFields, Template } from "../codec/record.js";
 import type { SendClock } from "../codec/send-clock.js";
 import { Capability, Flag, Form, LARGEST_SEQUENCE, MessageType, TEMPLATES_IN_FORCE } from "../protocol.js";
-import { type Outgoing, tierOf, URGENT } from "./outgoing.js";
+import { BULK, DATA, type Outgoing, tierOf, URGENT } from "./outgoing.js";
 import { RecordWriter } from "./record-writer.js";
 import type { Settings } from "./settings.js";
 
@@ -249,12 +249,13 @@ export class StreamWriter {
   }
 
   #outgoingOf(type: MessageType, frame: Uint8Array<ArrayBuffer>, flags: number, timestamp: bigint): Outgoing {
+    // Behind the data before it, whatever its type.
+    const tier = tierOf(type === MessageType.STREAM_TEMPLATE ? MessageType.ECG_DATA : type, flags);
     return {
       frame,
       type,
       timestamp,
-      // Behind the data before it, whatever its type.
-      tier: tierOf(type === MessageType.STREAM_TEMPLATE ? MessageType.ECG_DATA : type, flags),
+      tier: tier === DATA && frame[19] & Form.BULK ? BULK : tier,
       acknowledged: (flags & Flag.ACK_REQUIRED) !== 0,
       deflated: (frame[2] & Flag.COMPRESSED) !== 0,
     };
