@@ -34,7 +34,7 @@ function markOf({ type, data }: Pick<Message, "type" | "data">): Mark {
   return { type, time: numberIn(data, "timestamp"), count: numberIn(data, "sequence") };
 }
 
-/** Whether two marks are certainly of two messages. */
+/** Tells two marks that are certainly of two messages. */
 function differ(one: Mark, other: Mark): boolean {
   return one.type !== other.type || Math.abs(one.count - other.count) > 0 || Math.abs(one.time - other.time) > ROUNDED;
 }
