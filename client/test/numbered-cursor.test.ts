@@ -1,6 +1,7 @@
 /** The cursor by numbers: each rule, and any course of events beside a plain list of what became of each number. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { MessageType } from "../src/protocol.js";
 import type { Gap } from "../src/service/cursor.js";
 import { NumberedCursor } from "../src/service/numbered-cursor.js";
 
@@ -352,24 +353,44 @@ describe("an epoch whose end is known", () => {
 
 describe("a timestamp", () => {
   const at = (number: number, epoch = EPOCH) => ({ stream: "ecg", epoch, number, overtakes: false });
+  const ecg = { type: MessageType.ECG_DATA, data: {} };
 
   test("of another epoch tells a message that the viewer has", () => {
     const cursor = new NumberedCursor("ecg");
     cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
-    expect(cursor.isFirst(at(1), 5n)).toBe(true);
-    expect(cursor.isFirst(at(2), 5n)).toBe(true);
+    expect(cursor.isFirst(at(1), 5n, ecg)).toBe(true);
+    expect(cursor.isFirst(at(2), 5n, ecg)).toBe(true);
     cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9n);
-    expect(cursor.isFirst(at(1, EPOCH + 1), 5n)).toBe(false);
-    expect(cursor.isFirst(at(1, EPOCH + 1), 5n)).toBe(false);
-    expect(cursor.isFirst(at(2, EPOCH + 1), 6n)).toBe(true);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 5n, ecg)).toBe(false);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 5n, ecg)).toBe(false);
+    expect(cursor.isFirst(at(2, EPOCH + 1), 6n, ecg)).toBe(true);
+  });
+
+  test("of two messages that say different things is of both", () => {
+    const one = { type: MessageType.ECG_DATA, data: { timestamp: 5.000001, sequence: 7 } };
+    const others = [
+      { type: MessageType.FEATURE_DATA, data: { timestamp: 5.000001 } },
+      { type: MessageType.ECG_DATA, data: { timestamp: 5.000001, sequence: 8n } },
+      { type: MessageType.ECG_DATA, data: { timestamp: 5.1 } },
+    ];
+    for (const other of others) {
+      const cursor = new NumberedCursor("ecg");
+      cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+      expect(cursor.isFirst(at(1), 5n, one)).toBe(true);
+      cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9n);
+      expect(cursor.isFirst(at(1, EPOCH + 1), 5n, other)).toBe(true);
+      expect(cursor.isFirst(at(2, EPOCH + 1), 5n, { ...one, data: { timestamp: 5.0000014 } })).toBe(false);
+      cursor.changed({ epoch: EPOCH + 2, next: 1 }, 9n);
+      expect(cursor.isFirst(at(1, EPOCH + 2), 5n, other)).toBe(false);
+    }
   });
 
   test("is forgotten after 1,024 others", () => {
     const cursor = new NumberedCursor("ecg");
     cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
-    for (let number = 1; number <= 1025; number++) cursor.isFirst(at(number), BigInt(number));
+    for (let number = 1; number <= 1025; number++) cursor.isFirst(at(number), BigInt(number), ecg);
     cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9999n);
-    expect(cursor.isFirst(at(1, EPOCH + 1), 1n)).toBe(true);
-    expect(cursor.isFirst(at(3, EPOCH + 1), 3n)).toBe(false);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 1n, ecg)).toBe(true);
+    expect(cursor.isFirst(at(3, EPOCH + 1), 3n, ecg)).toBe(false);
   });
 });

@@ -6,8 +6,9 @@ noted as well, for a connection to a server that does not know the epoch, or has
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..protocol import Flag, MessageType
 from .cursor import REMEMBERED, Gap, StreamCursor
@@ -20,6 +21,12 @@ MAX_REFUSED: Final = 1024
 
 EPOCHS: Final = 2
 """Number of epochs whose messages may arrive: the current one, and the one before it."""
+
+AT_ONE_TIME: Final = 4
+"""Messages with one timestamp that are told apart."""
+
+ROUNDED: Final = 1e-5
+"""Seconds by which the times of one message may differ in its encodings."""
 
 _PRIORITY: Final = int(Flag.PRIORITY)
 
@@ -80,7 +87,7 @@ class NumberedCursor:
         """The gap at the last change of the epoch, reported before the next message in order; None without one."""
         self._ending: list[tuple[_Line, int]] = []
         """Epochs whose end is known, and when they ended; reported in the same way."""
-        self._had: OrderedDict[int, _Line | None] = OrderedDict()
+        self._had: OrderedDict[int, list[tuple[_Line | None, _Mark]]] = OrderedDict()
         """By their timestamps, the lines in which the latest messages came that the viewer has."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """Epoch and number of messages that were refused over this connection."""
@@ -192,18 +199,32 @@ class NumberedCursor:
 
         Returns:
             The gaps before the message, then the message. Without the message, if it is a duplicate: its number was
-            received before, or the message came before, in another epoch and with the same timestamp.
+            received before, or the message came before, in another epoch and with the same timestamp, and nothing in it
+            says that it is another one.
         """
         number, timestamp = _place_of(message)
         line = self._line_of(epoch)
         if line is not None and line.has(number):
             return []
-        if self._had.setdefault(timestamp, line) is not line:
+        if self._was_had(message, line, timestamp):
             return [] if line is None else [*self._reach_again(message, line, number)]
-        if len(self._had) > REMEMBERED:
-            self._had.popitem(last=False)
         # Without a line, it was on its way when the epoch after the next began.
         return [message] if line is None else self._place(message, line, number, timestamp)
+
+    def _was_had(self, message: Message, line: _Line | None, timestamp: int) -> bool:
+        """Return whether the viewer has a message from another epoch, and note it if not.
+
+        Servers that are cut off from each other may give two messages one timestamp: these differ in what they say.
+        """
+        mark = _mark_of(message)
+        had = self._had.setdefault(timestamp, [])
+        if any(there is not line and not mark.differs(other) for there, other in had):
+            return True
+        if len(had) < AT_ONE_TIME:
+            had.append((line, mark))
+        if len(self._had) > REMEMBERED:
+            self._had.popitem(last=False)
+        return False
 
     def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
         """Note a message that the viewer has from another epoch: its number is had, and nothing else changes."""
@@ -288,6 +309,35 @@ class NumberedCursor:
     def _gap(self, line: _Line, timestamp: int, lost: int) -> Gap:
         until = self._times.until if self._is_present(line) else line.until
         return Gap(self._stream, timestamp if until is None else until, timestamp, lost)
+
+
+class _Mark(NamedTuple):
+    """What tells a message from another one with the same timestamp.
+
+    Attributes:
+        type: of the message.
+        time: of its first sample or of what it reports, in seconds; None if it has none.
+        sequence: its publisher's count; None if it has none.
+    """
+
+    type: MessageType
+    time: float | None
+    sequence: int | None
+
+    def differs(self, other: _Mark) -> bool:
+        """Return whether two marks are certainly of two messages. Times in records are rounded to the microsecond."""
+        if self.type is not other.type:
+            return True
+        if self.sequence is not None and other.sequence is not None and self.sequence != other.sequence:
+            return True
+        return self.time is not None and other.time is not None and abs(self.time - other.time) > ROUNDED
+
+
+def _mark_of(message: Message) -> _Mark:
+    data = message.data if isinstance(message.data, dict) else {}
+    time, sequence = data.get("timestamp"), data.get("sequence")
+    seconds = float(time) if isinstance(time, (int, float)) and math.isfinite(time) else None
+    return _Mark(message.type, seconds, sequence if isinstance(sequence, int) else None)
 
 
 def _place_of(message: Message) -> tuple[int, int]:

@@ -835,7 +835,7 @@ class Stream:
         if not is_known:
             return False
         if overtaken is not None and self.numbering.is_shared:
-            last, number = overtaken  # another server had it elsewhere; what follows in line comes again, and is let go
+            last, number = overtaken  # elsewhere on another server; what follows in line comes again, as repetitions
         self.remove(viewer)
         self._send_from(viewer, number, last)
         return True

@@ -369,6 +369,32 @@ def test_a_message_that_comes_again_in_another_epoch_is_a_duplicate_and_no_loss(
     assert numbers_of(cursor.take(at(6, timestamp=NOW + 80), EPOCH + 1)) == [6]
 
 
+ONE = {"timestamp": 5.000001, "sequence": 7}
+
+
+@pytest.mark.parametrize(
+    ("type", "data"),
+    [
+        (MessageType.FEATURE_DATA, {"timestamp": 5.000001}),
+        (MessageType.ECG_DATA, {"timestamp": 5.000001, "sequence": 8}),
+        (MessageType.ECG_DATA, {"timestamp": 5.1}),
+    ],
+)
+def test_two_messages_with_one_timestamp_that_say_different_things_are_both_had(type, data):
+    """Servers that are cut off from each other may give two messages the same timestamp."""
+
+    def saying(number, type, data):
+        return Message(type, data, 4, Flag(0), NOW, stream_id=7, sequence=number)
+
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(saying(1, MessageType.ECG_DATA, ONE), EPOCH)) == [1]
+    cursor.changed(EPOCH + 1, 1, NOW + 50)
+    assert numbers_of(cursor.take(saying(1, type, data), EPOCH + 1)) == [None, 1]
+    assert cursor.take(saying(2, MessageType.ECG_DATA, {"timestamp": 5.0000014}), EPOCH + 1) == []
+    cursor.changed(EPOCH + 2, 1, NOW + 60)
+    assert numbers_of(cursor.take(saying(1, type, data), EPOCH + 2)) == [None], "the gap between the epochs alone"
+
+
 def test_the_same_timestamp_in_one_epoch_is_no_duplicate():
     cursor = cursor_at(0)
     assert numbers_of(cursor.take(at(1, timestamp=NOW), EPOCH)) == [1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -276,19 +276,35 @@ def test_servers_that_seal_pass_each_other_nothing_in_plain(lasting_redis, tmp_p
     run(main())
 
 
+def note_sealed(sealed, frames):
+    """Note what is sealed with each nonce: by key, sender and counter. No two contents may have one."""
+    for frame in frames:
+        if frame[2] & Flag.ENCRYPTED:
+            payload = frame[HEADER_SIZES[frame[0]] :]
+            place, content = bytes(payload[:16]), bytes(payload[16:])
+            assert sealed.setdefault(place, content) == content, "one nonce for two messages"
+
+
+def test_servers_that_were_one_sender_are_found_out(lasting_redis, monkeypatch):
+    """The next test would see a sealer that draws no sender of its own."""
+    monkeypatch.setattr(Sealer, "_draw", lambda self: bytes(8))
+
+    async def main():
+        async with sealing(lasting_redis) as one, sealing(lasting_redis) as two:
+            for handler in (one, two):
+                with suppress(ValueError):  # the second server has read that counter already
+                    await handler.publish(STREAM, DATA, ecg(0))
+            with pytest.raises(AssertionError, match="one nonce"):
+                note_sealed({}, [fields[b"f"] for _, fields in await entries_of(lasting_redis)])
+
+    run(main())
+
+
 def test_no_nonce_repeats_over_servers(lasting_redis):
     """Of all that two servers seal, for viewers and for Redis, and after a restart of both."""
 
     async def main():
         sealed = {}
-
-        def note(frames):
-            for frame in frames:
-                if frame[2] & Flag.ENCRYPTED:
-                    payload = frame[HEADER_SIZES[frame[0]] :]
-                    place, content = bytes(payload[:16]), bytes(payload[16:])
-                    assert sealed.setdefault(place, content) == content, "one nonce for two messages"
-
         for _ in range(2):
             async with AsyncExitStack() as stack:
                 one, two = [await stack.enter_async_context(sealing(lasting_redis)) for _ in range(2)]
@@ -304,8 +320,8 @@ def test_no_nonce_repeats_over_servers(lasting_redis):
                     await two.publish(STREAM, DATA, ecg(n))
             for relay in relays:
                 for _, back in relay.passed:
-                    note(frame for payload in without_masks(back) for frame in frames_of(payload))
-            note(fields[b"f"] for _, fields in await entries_of(lasting_redis))
+                    note_sealed(sealed, (one for payload in without_masks(back) for one in frames_of(payload)))
+            note_sealed(sealed, [fields[b"f"] for _, fields in await entries_of(lasting_redis)])
         senders = {place[4:12] for place in sealed}
         assert len(senders) >= 2 * 2 * 3  # two runs, two servers, two kinds of viewers and Redis
         assert len(sealed) >= 2 * (20 + 2 * 2 * 20)

@@ -6,6 +6,9 @@
  * only reported with a gap, and not compared.
  */
 
+import type { Message } from "../codec/protocol-handler.js";
+import { isMap } from "../codec/record-reader.js";
+import type { MessageType } from "../protocol.js";
 import type { Resumption, StreamNumbers } from "../session/client-session.js";
 import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import type { Gap, Taken } from "./cursor.js";
@@ -14,6 +17,32 @@ import type { Gap, Taken } from "./cursor.js";
 const REMEMBERED = 1024;
 /** Number of epochs whose messages may arrive: the current one, and the one before it. */
 const EPOCHS = 2;
+
+/** How many messages with one timestamp are told apart. */
+const AT_ONE_TIME = 4;
+/** Seconds by which the times of one message may differ in its encodings. */
+const ROUNDED = 1e-5;
+
+/** What tells a message from another one with the same timestamp; NaN where it has no time or count. */
+interface Mark {
+  readonly type: MessageType;
+  readonly time: number;
+  readonly count: number;
+}
+
+function markOf({ type, data }: Pick<Message, "type" | "data">): Mark {
+  return { type, time: numberIn(data, "timestamp"), count: numberIn(data, "sequence") };
+}
+
+/** Tells two marks that are certainly of two messages. */
+function differ(one: Mark, other: Mark): boolean {
+  return one.type !== other.type || Math.abs(one.count - other.count) > 0 || Math.abs(one.time - other.time) > ROUNDED;
+}
+
+function numberIn(data: unknown, name: string): number {
+  const value = isMap(data) ? (data as Record<string, unknown>)[name] : undefined;
+  return typeof value === "number" || typeof value === "bigint" ? Number(value) : NaN;
+}
 
 /** The numbers of one epoch. */
 class Numbering {
@@ -92,8 +121,8 @@ export class NumberedCursor implements StreamPositions {
   /** Numbers of the current epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
-  /** By their timestamps, the lines in which the latest messages came that the viewer has. */
-  readonly #had = new Map<bigint, Numbering | null>();
+  /** By their timestamps, the latest messages that the viewer has, and the lines in which they came. */
+  readonly #had = new Map<bigint, { readonly line: Numbering | null; readonly mark: Mark }[]>();
 
   constructor(stream: string) {
     this.#stream = stream;
@@ -111,13 +140,16 @@ export class NumberedCursor implements StreamPositions {
 
   /**
    * Notes the timestamp of a message that arrived. Returns whether the viewer lacks it: a message that it has from another
-   * epoch comes again with the same timestamp, when another server numbers it.
+   * epoch comes again with the same timestamp, when another server numbers it. Servers that are cut off from each other may
+   * give two messages one timestamp: these differ in what they say.
    */
-  isFirst({ epoch }: StreamPosition, timestamp: bigint): boolean {
+  isFirst({ epoch }: StreamPosition, timestamp: bigint, message: Pick<Message, "type" | "data">): boolean {
     const line = this.#lineOf(epoch) ?? null;
-    const had = this.#had.get(timestamp);
-    if (had !== undefined) return had === line;
-    this.#had.set(timestamp, line);
+    const mark = markOf(message);
+    const had = this.#had.get(timestamp) ?? [];
+    if (had.some((other) => other.line !== line && !differ(other.mark, mark))) return false;
+    if (had.length < AT_ONE_TIME) had.push({ line, mark });
+    this.#had.set(timestamp, had);
     if (this.#had.size > REMEMBERED) this.#had.delete(this.#had.keys().next().value as bigint);
     return true;
   }

@@ -163,7 +163,7 @@ export class FollowedStream implements Subscription {
   take(message: Message, position: StreamPosition | null): Taken {
     if (position) {
       const timestamp = message.timestamp as bigint;
-      if (this.numbers.isFirst(position, timestamp)) return this.takeNumber(position, timestamp);
+      if (this.numbers.isFirst(position, timestamp, message)) return this.takeNumber(position, timestamp);
       return { gaps: this.numbers.take(position, timestamp).gaps, isNew: false };
     }
     // If the stream has numbers, a message without one does not belong to it, and does not move the position.
