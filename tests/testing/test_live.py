@@ -23,8 +23,6 @@ from ecgframe.testing import CuttingProxy, LiveServer, run_virtually, spend  # n
 FEATURES = MessageType.FEATURE_DATA
 DATA = {"features": {"x": 1.0}}
 
-pytest_plugins = ["ecgframe.testing.fixtures"]
-
 
 def at_once():
     return repeat(0.002)
@@ -68,12 +66,36 @@ def test_an_option_that_is_wrong_leaves_no_thread():
     assert threading.active_count() == before
 
 
-def test_the_fixtures(ecg_server, ecg_proxy):
+OF_A_USER = """
+import ecgframe
+
+def test_of_a_user(ecg_server, ecg_proxy):
     with ecgframe.connect_sync(ecg_proxy.url) as client, client.subscribe("ecg/1") as stream:
-        ecg_server.publish("ecg/1", FEATURES, DATA)
-        assert stream.recv(timeout=10).data["features"] == DATA["features"]
+        ecg_server.publish("ecg/1", ecgframe.MessageType.FEATURE_DATA, {"features": {"x": 1.0}})
+        assert stream.recv(timeout=10).data["features"] == {"x": 1.0}
     assert ecg_proxy.accepted == 1
     assert repr(ecg_proxy).startswith(f"<CuttingProxy {ecg_proxy.port} to [{ecg_server.port}]")
+"""
+
+
+@pytest.mark.slow
+def test_the_fixtures_in_the_tests_of_a_user(tmp_path):
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["ecgframe.testing.fixtures"]\n')
+    (tmp_path / "test_user.py").write_text(OF_A_USER)
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path, cwd=tmp_path)
+    assert done.stdout.rstrip().rpartition("\n")[2].startswith("1 passed"), done.stdout + done.stderr
+
+
+@pytest.fixture
+def ecg_server():
+    with LiveServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ecg_proxy(ecg_server):
+    with CuttingProxy(ecg_server.url) as proxy:
+        yield proxy
 
 
 @pytest.mark.parametrize("target", ["ws://192.0.2.1:80/ws", "ws://127.0.0.1/ws", "http://example.org:80"])
