@@ -425,6 +425,10 @@ class Joining:
         """
         if message.type is MessageType.ECG_DATA:
             return False
+        if message.type is MessageType.STREAM_TEMPLATE:
+            raise FrameFault(
+                "it is STREAM_TEMPLATE, as of a recording with signatures: ecgframe verify and inspect read it"
+            )
         if message.type not in _DATA_TYPES:
             raise FrameFault(f"it is {message.type.name}, and only messages of data make a recording")
         if message.type is not MessageType.ANOMALY_ALERT:

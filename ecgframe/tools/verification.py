@@ -183,6 +183,8 @@ class _Stream:
         self.templates: OrderedDict[tuple[int, int], Template] = OrderedDict()
         """By stream id and number, as the codec takes them."""
         self.pending: deque[_Pending] = deque()
+        self.signed: OrderedDict[bytes, None] = OrderedDict()
+        """Digests of messages with a signature of their own."""
         self.chains: dict[bytes, _Chain] = {}
         self.line = 0
         """The largest number of a message that did not overtake."""
@@ -202,6 +204,7 @@ class _Reader:
         self._verifier = verifier
         self._codec = Codec()
         self._streams: OrderedDict[int, _Stream] = OrderedDict()
+        self._begun: set[tuple[str, int]] = set()
         self._payload = b""
         self._trailer = b""
         self._unsigned = 0
@@ -247,6 +250,8 @@ class _Reader:
     def _open(self, message: Message) -> None:
         data = message.data
         proof = StreamProof(data["stream"], int(data["epoch"]))
+        if (proof.stream, proof.epoch) in self._begun:
+            self._fault("order", f"the epoch {proof.epoch} of {proof.stream!r} begins again", None)
         id = message.stream_id or 0
         if id in self._streams:
             self._close(self._streams.pop(id))
@@ -255,6 +260,7 @@ class _Reader:
         if len(self.found.streams) >= MOST_PROOFS:
             self._fault("unsigned", f"more than {MOST_PROOFS:,} streams and epochs: this one is not verified", None)
             return
+        self._begun.add((proof.stream, proof.epoch))
         self._streams[id] = _Stream(proof, id)
         self.found.streams.append(proof)
 
@@ -291,6 +297,12 @@ class _Reader:
     def _verify_own(self, message: Message, payload: bytes, form: int, stream: _Stream) -> None:
         name = stream.proof.stream
         signed = self._verifier.verify(name, int(message.type), form, payload + self._trailer)
+        hashed = digest(name, int(message.type), form, payload)
+        if hashed in stream.signed:
+            self._fault("order", f"message {message.sequence} is there twice", stream)
+        stream.signed[hashed] = None
+        if len(stream.signed) > 2 * MAX_DIGESTS:
+            stream.signed.popitem(last=False)
         if signed.signature is Signature.VALID:
             stream.proof.signed += 1
             self._note_signer(stream, signed.signer)
