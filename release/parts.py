@@ -84,6 +84,7 @@ PARTS = (
 # SPDX expressions of what pip installs beside ecgframe, of itself alone.
 LICENCES = {
     "aiohttp": "Apache-2.0 AND MIT",
+    "backports-zstd": "PSF-2.0",
     "cryptography": "Apache-2.0 OR BSD-3-Clause",
     "deflate": "MIT",
     "edfio": "Apache-2.0",

@@ -42,6 +42,7 @@ SECTIONS = {
     "Padding": ["codec/test_ndarray_binary_form.py", "codec/test_zero_copy.py"],
     "Records": ["messages/test_records.py", "messages/test_record_vectors.py"],
     "Plain lists of numbers": ["codec/test_numeric_lists.py"],
+    "Choosing": ["codec/test_algorithms.py", "tools/test_algorithm_costs.py"],
     "History on request": ["server/test_history.py", "client/test_history.py"],
     "Limits": ["codec/test_limits.py", "codec/test_bombs.py", "session/test_cost.py"],
     "Sending": ["codec/test_encoder_refusals.py", "codec/test_vectors.py"],

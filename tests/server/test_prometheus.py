@@ -36,7 +36,7 @@ class Counted:
         server_stats.counters.over_budget.update({"frames": 21, "unpacked": 22})
         server_stats.counters.dropped, server_stats.counters.resent, server_stats.counters.undelivered = 11, 12, 13
         server_stats.acknowledged, server_stats.encoded = 14, 20
-        server_stats.keys_handed_out = 31
+        server_stats.keys_handed_out, server_stats.histories = 31, 33
         server_stats.compressed.update({Algorithm.ZLIB: 9, Algorithm.LZ4: 3})
         server_stats.counters.sealed.update({"passed": 32})
         server_stats.counters.expired, server_stats.counters.fragments_sent = 6, 640
@@ -79,7 +79,7 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_messages_received_total", "SUBSCRIBE"): 3,
         ("ecgframe_keys_handed_out_total",): 31,
         ("ecgframe_attestations_total",): 0,
-        ("ecgframe_histories_total",): 0,
+        ("ecgframe_histories_total",): 33,
         ("ecgframe_sealed_frames_passed_total",): 32,
         ("ecgframe_frames_sealed_total",): 0,
         ("ecgframe_over_budget_total", "frames"): 21,
