@@ -7,6 +7,7 @@ import { transform } from "esbuild";
 import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 import * as ecgframe from "../src/index.js";
+import * as decompressing from "../src/zstd.js";
 import { Peer } from "./peer/peer.js";
 import { until } from "./services.js";
 
@@ -24,12 +25,17 @@ declare const secret: Uint8Array;
 declare function show(message: unknown): void;
 `;
 
+/** The code, importing from the sources what the package exports. */
+function local(code: string): string {
+  return code.replaceAll('from "ecgframe"', 'from "./src/index.js"').replaceAll('"ecgframe/zstd"', '"./src/zstd.js"');
+}
+
 function compile(code: string): string {
   const folder = mkdtempSync(join(CLIENT, "node_modules", ".examples-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const options = { extends: "../../tsconfig.json", compilerOptions: { noUnusedLocals: false }, include: ["*.ts"] };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(options));
-  writeFileSync(join(folder, "example.ts"), code.replaceAll('from "ecgframe"', 'from "./src/index.js"') + READERS);
+  writeFileSync(join(folder, "example.ts"), local(code) + READERS);
   symlinkSync(join(CLIENT, "src"), join(folder, "src"));
   try {
     execFileSync(join(CLIENT, "node_modules", ".bin", "tsc"), ["--noEmit", "-p", folder], { encoding: "utf8" });
@@ -40,7 +46,7 @@ function compile(code: string): string {
 }
 
 test("the examples compile", () => {
-  expect(EXAMPLES.length).toBe(4);
+  expect(EXAMPLES.length).toBe(5);
   expect(compile(EXAMPLES.join("\n"))).toBe("");
 });
 
@@ -57,10 +63,13 @@ interface Left {
 async function run(url: string, readers: Record<string, unknown>): Promise<Left> {
   const program = EXAMPLES.join("\n").replaceAll("ws://localhost:8765/ws", url);
   const { code } = await transform(program, { loader: "ts", format: "esm" });
-  const body = code.replaceAll(/^import (\{.*?\}) from "ecgframe";$/gms, "const $1 = ecgframe;");
+  const body = code
+    .replaceAll(/^import (\{[^}]*\}) from "ecgframe";$/gm, "const $1 = ecgframe;")
+    .replaceAll(/^import (\{[^}]*\}) from "ecgframe\/zstd";$/gm, "const $1 = decompressing;");
   const AsyncFunction = Object.getPrototypeOf(run).constructor;
-  const names = ["ecgframe", ...Object.keys(readers)];
-  return new AsyncFunction(...names, `${body}return { service, timestamp };`)(ecgframe, ...Object.values(readers));
+  const names = ["ecgframe", "decompressing", ...Object.keys(readers)];
+  const left = new AsyncFunction(...names, `${body}return { service, timestamp };`);
+  return left(ecgframe, decompressing, ...Object.values(readers));
 }
 
 test("the examples run", async () => {

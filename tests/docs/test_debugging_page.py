@@ -95,10 +95,21 @@ def test_every_block_is_one_of_those_below():
 def test_what_is_shown_is_what_is_printed(command, shown, folder, server):
     printed = run(*arguments(command, server.port), code=None).output
     lines = [line.rstrip() for line in printed.rstrip().splitlines()]
+    expected = shown.splitlines()
+    assert sum(map(is_measured, lines)) == sum(map(is_measured, expected))
+    lines, expected = ([line for line in all_lines if not is_measured(line)] for all_lines in (lines, expected))
     if version(DEFLATE[0]) == DEFLATE[1] or "compressed" not in printed.lower():
-        assert lines == shown.splitlines()
+        assert lines == expected
     else:
-        assert list(map(words_of, lines)) == list(map(words_of, shown.splitlines()))
+        assert list(map(words_of, lines)) == list(map(words_of, expected))
+
+
+def is_measured(line):
+    """Return True if a line has times, which differ from machine to machine."""
+    return (
+        re.match(r"  compression of a payload in (list|binary) form: zlib .*; version 4 takes \w+ at ", line)
+        is not None
+    )
 
 
 def words_of(line):
