@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,8 @@ _CONTAINER: Final = 4
 
 _BYTES_A_VALUE: Final = 64
 _SAMPLES_A_VALUE: Final = 16
-_CONTAINERS: Final = frozenset({list, dict, np.ndarray, str, bytes, memoryview})
+_CONTAINERS: Final = frozenset({list, dict, np.ndarray})
+_TEXTS: Final = frozenset({str, bytes, memoryview})
 
 
 def has_more_values(payload: bytes | bytearray | memoryview, most: int) -> bool:
@@ -47,12 +49,21 @@ def count_values(data: Any) -> int:
         one = waiting.pop()
         if isinstance(one, dict):
             count += _CONTAINER + 2 * len(one)
-            waiting += [entry for entry in one.values() if type(entry) in _CONTAINERS]
+            waiting += _with_more(one.values())
         elif isinstance(one, list):
             count += _CONTAINER + len(one)
-            waiting += [entry for entry in one if type(entry) in _CONTAINERS]
+            waiting += _with_more(one)
         elif isinstance(one, np.ndarray):
             count += one.size // _SAMPLES_A_VALUE
         elif isinstance(one, str | bytes | memoryview):
             count += len(one) // _BYTES_A_VALUE
     return count
+
+
+def _with_more(entries: Iterable[Any]) -> list[Any]:
+    """Return those that count for more than an entry of their list."""
+    return [
+        entry
+        for entry in entries
+        if (kind := type(entry)) in _CONTAINERS or (kind in _TEXTS and len(entry) >= _BYTES_A_VALUE)
+    ]
