@@ -23,7 +23,7 @@ from ..origins import Origins
 from ..pages import Answer, Pages
 from .starlette import accept
 
-__all__ = ["Application", "application", "lifespan"]
+__all__ = ["application", "lifespan"]
 
 if TYPE_CHECKING:
     from ..handler import WebSocketBinaryHandler
