@@ -6,6 +6,7 @@
 import { expect, test } from "vitest";
 import {
   type DecodedRecord,
+  lz4,
   type Message,
   ProtocolError,
   ProtocolHandler,
@@ -35,7 +36,7 @@ interface Said {
   readonly again?: string;
 }
 
-const handler = new ProtocolHandler();
+const handler = new ProtocolHandler({ decompressors: [lz4] }); // as Python always has it
 let last: DecodedRecord | undefined;
 const TEMPLATES = [...RECORDS.accepted, ...RECORDS.refused].map((vector) =>
   Template.unpack(fromHex(vector.template_payload)),
