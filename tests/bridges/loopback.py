@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import tempfile
 import time
@@ -47,12 +46,14 @@ NEAR = 1.0
 """Error in seconds of a mapped time on a busy machine: half of a round trip. ``examples/test_lsl.py`` measures it."""
 
 
+FOLDER = tempfile.TemporaryDirectory(prefix="ecgframe-test-")
+"""Kept by the module: a process that ``multiprocessing`` forks forgets what is to be done at exit, and removed it."""
+
+
 def configured() -> Any:
     """Pylsl, which reads its configuration once in a process; programs that are started from it read the same."""
     if "ecgframe-test" not in os.environ.get("LSLAPICFG", ""):
-        folder = tempfile.TemporaryDirectory(prefix="ecgframe-test-")
-        atexit.register(folder.cleanup)
-        path = Path(folder.name) / "lsl_api.cfg"
+        path = Path(FOLDER.name) / "lsl_api.cfg"
         port = 17_000 + os.getpid() % 390 * 40  # processes beside each other do not share ports
         path.write_text(CONFIGURATION.format(session=uuid4().hex, port=port, next_port=port + 1), encoding="utf-8")
         os.environ["LSLAPICFG"] = str(path)

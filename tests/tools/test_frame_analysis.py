@@ -64,12 +64,16 @@ def test_a_refused_frame_is_refused_as_the_codec_does(vector):
     for one, refused in zip(found, expected, strict=True):
         if refused == WITHOUT_A_KEY:  # a sealed frame is shown as such, and refused if it cannot be one
             assert verdict(one.error) == (0x200, Check.ENCRYPTION) if one.error else one.unread is not None
+        elif refused == WITHOUT_A_SIGNER and one.error and one.error.check < Check.SIGNATURE:
+            # its payload is read, which a codec does not do, and is damaged
+            assert one.error.check in (Check.COMPRESSION, Check.PAYLOAD)
         else:
             assert verdict(one.error) == refused
     assert b"".join(one.octets for one in found) == octets
 
 
 WITHOUT_A_KEY = (0x202, Check.ENCRYPTION)
+WITHOUT_A_SIGNER = (0x202, Check.SIGNATURE)
 """How a codec without keys judges a sealed frame."""
 
 
