@@ -72,7 +72,7 @@ class Pages:
         self, handler: HasStats, streams: Sequence[str], origins: Origins | None = None, *, secure: bool = False
     ) -> None:
         self._streams = streams
-        self._schemes = ("https", "wss") if secure else ("http", "ws")
+        self._secure = secure
         self._origins = origins or Origins()
         self._monitor = monitor_files()
         self._exposition: Exposition | None = None
@@ -90,7 +90,7 @@ class Pages:
         """Answer an HTTP request of ``websockets``; None opens the WebSocket."""
         path, _, query = request.path.partition("?")
         headers = {name.lower(): ", ".join(request.headers.get_all(name)) for name in request.headers}
-        answer = self.answer(Request(path=path, query=query, headers=headers))
+        answer = self.answer(Request(path=path, query=query, headers=headers), secure=self._secure)
         if answer is None:
             return None
         response = connection.respond(answer.status, "")
@@ -101,22 +101,23 @@ class Pages:
             response.headers[name] = value
         return response
 
-    def answer(self, request: Request, mount: str = "") -> Answer | None:
+    def answer(self, request: Request, mount: str = "", *, secure: bool) -> Answer | None:
         """Return the answer to a request; None for a WebSocket at ``/ws`` that may be opened.
 
         Args:
             request: the request; its path is the part after ``mount``.
             mount: path at which the pages are, such as "/ecg".
+            secure: whether it came over TLS.
         """
         if request.path != WEBSOCKET:
-            return self._page(request, mount)
+            return self._page(request, mount, secure)
         origin = request.headers.get("origin", "")
         if self._origins.admits(origin, request.headers.get("host", "")):
             return None
         logger.warning("refused a WebSocket of a page from %s", origin, extra={"origin": origin})
         return Answer(HTTPStatus.FORBIDDEN, REFUSED_ORIGIN.format(origin=printable(origin)).encode())
 
-    def _page(self, request: Request, mount: str) -> Answer:
+    def _page(self, request: Request, mount: str, secure: bool) -> Answer:
         path, headers = request.path, request.headers
         if path == HEALTH:
             return Answer(HTTPStatus.OK, b"ok\n")
@@ -126,7 +127,7 @@ class Pages:
             body = json.dumps({"streams": list(self._streams)}).encode()
             return Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store", **self._shared(request)})
         if path == "/" and "text/html" not in headers.get("accept", ""):
-            overview = self._overview(printable(headers.get("host", "")) + mount)
+            overview = self._overview(printable(headers.get("host", "")) + mount, secure)
             return Answer(HTTPStatus.OK, overview.encode(), headers={"Vary": "Accept"})
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
@@ -145,9 +146,9 @@ class Pages:
         body, content_type = self._exposition.answer(accept)
         return Answer(HTTPStatus.OK, body, content_type)
 
-    def _overview(self, host: str) -> str:
+    def _overview(self, host: str, secure: bool) -> str:
         """Text for those who are no browsers: the addresses, and the streams."""
-        http, ws = self._schemes
+        http, ws = ("https", "wss") if secure else ("http", "ws")
         addresses = {
             f"{http}://{host}/": "the monitor, in a browser",
             f"{ws}://{host}{WEBSOCKET}": "the streams, over WebSocket",

@@ -90,13 +90,12 @@ def application(
         allow_origins: origins of web pages of other servers that may connect, such as
             ``https://monitor.example.org``; ``*`` allows any.
     """
-    origins = Origins(allow_origins, host="0.0.0.0")
-    pages = {secure: Pages(handler, streams, origins, secure=secure) for secure in (False, True)}
+    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"))
 
     async def page(request: web.Request) -> web.StreamResponse:
         path = f"/{request.match_info['path']}"
         mount = request.rel_url.raw_path.removesuffix(path).rstrip("/")
-        answer = pages[request.secure].answer(replace(_request_of(request), path=path), mount)
+        answer = pages.answer(replace(_request_of(request), path=path), mount, secure=request.secure)
         if answer is None:
             return await accept(handler, request)
         response = web.Response(status=answer.status, body=answer.body)

@@ -54,7 +54,6 @@ def application(
     """
     websockets = library("starlette.websockets", extra="starlette", purpose="the application for ASGI")
     pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"))
-    secure = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), secure=True)
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,7 +66,7 @@ def application(
         elif not is_websocket and scope["method"] not in ("GET", "HEAD"):
             await _send(send, Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"", headers={"Allow": "GET, HEAD"}))
         else:
-            answer = (secure if scope.get("scheme") in ("https", "wss") else pages).answer(request, mount)
+            answer = pages.answer(request, mount, secure=scope.get("scheme") in ("https", "wss"))
             if is_websocket and answer is None:
                 await accept(handler, websockets.WebSocket(scope, receive, send))
             elif is_websocket:
