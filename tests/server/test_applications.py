@@ -103,6 +103,8 @@ def test_a_server_of_ones_own(tmp_path, framework, server):
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert ask(f"{address}/", **{"Accept": "text/html", "If-None-Match": headers["ETag"]})[0] == 304
         assert ask(address, Accept="text/html")[2] == page  # after a redirect
+        with urllib.request.urlopen(f"{address}?stream=a", timeout=60) as answer:
+            assert answer.url == f"{address}/?stream=a"  # the addresses in the page are relative to it
         for name in ("monitor.js", "monitor.css"):
             assert ask(f"{address}/{name}")[0] == 200
         assert json.loads(ask(f"{address}/streams")[2]) == {"streams": [STREAM]}
