@@ -38,7 +38,7 @@ def test_the_plain_core_is_not_measured_in_silence(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_is_measured_when_asked_for(tmp_path):
+def test_the_plain_core_is_measured_when_asked_for(tmp_path):
     pytest.importorskip("pytest_benchmark")
     case = ["bench/test_heartbeat.py", "--benchmark-disable", "-q", "-p", "no:cacheprovider"]
     done = ran("pytest", *case, "--plain")

@@ -91,7 +91,7 @@ FOUND = exceptions()
 
 @pytest.mark.parametrize("way", WAYS)
 @each_case("cls", FOUND, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
-def test_it_comes_out_as_it_went_in(cls, way):
+def test_each_exception_survives_pickling_and_copying(cls, way):
     error = made(cls)
     error.add_note("seen at bed 7")
     again = WAYS[way](error)
@@ -99,7 +99,7 @@ def test_it_comes_out_as_it_went_in(cls, way):
     assert same(again, error)
 
 
-def test_they_were_found():
+def test_exceptions_were_found():
     assert {ProtocolError, NotAcknowledged, ConnectionLost, FrameFileError} <= set(FOUND)
     assert len(FOUND) > 20
 

@@ -22,13 +22,13 @@ ANY_TEXT = st.text(st.characters())  # lone surrogates among them
 ACTED_UPON = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def test_what_a_terminal_would_act_upon_is_shown_as_an_escape():
+def test_control_characters_are_shown_as_escapes():
     assert printable("I\x1b]0;x\x07\x1b[2J") == r"I\x1b]0;x\x07\x1b[2J"
     assert printable("a\x9b31m\u202eb\u2028c\x7f\udc80") == r"a\x9b31m\u202eb\u2028c\x7f\udc80"
     assert printable("one\r\ntwo\tthree") == r"one\r\ntwo\tthree"
 
 
-def test_what_everybody_reads_stays():
+def test_printable_characters_are_unchanged():
     assert printable("Ableitung_Ü µV 心電図 [/bold] C:\\x1b 🫀") == "Ableitung_Ü µV 心電図 [/bold] C:\\x1b 🫀"
     assert printable(ValueError("\x1b")) == r"\x1b"
     assert printable_lines("one\n\x1btwo") == "one\n\\x1btwo"

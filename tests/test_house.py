@@ -285,7 +285,7 @@ def test_the_tools_know_neither_server_nor_command_line(module):
 
 
 @each_case("module", modules_of("testing"))
-def test_what_is_for_tests_knows_the_server_alone(module):
+def test_the_testing_package_imports_the_server_only(module):
     assert imports_of(MODULES[module]) <= {"testing", "server", "background", "protocol"}
 
 
@@ -438,7 +438,7 @@ def test_the_plain_core_runs_when_asked_for(monkeypatch):
     assert re.fullmatch(r"False .*codec\.py\n", done.stdout)
 
 
-def test_what_is_offered():
+def test_the_public_names_are_those_of_the_list():
     assert set(ecgframe.__all__) == PUBLIC
     assert list(ecgframe.__all__) == sorted(ecgframe.__all__)
     for name in PUBLIC:

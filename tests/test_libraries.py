@@ -40,7 +40,7 @@ def test_an_editable_installation_of_a_clone_is_named_as_any(clone, monkeypatch)
     assert libraries.how_to_install("edf") == 'pip install "ecgframe[edf]"'
 
 
-def test_what_is_installed_is_named(tmp_path, monkeypatch):
+def test_an_installed_package_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(libraries, "__file__", str(tmp_path / "ecgframe" / "libraries.py"))
     metadata_in(monkeypatch, tmp_path)
     assert libraries.how_to_install("edf") == 'pip install "ecgframe[edf]"'

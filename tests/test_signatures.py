@@ -38,7 +38,7 @@ def test_everything_public_has_a_signature(module, name):
                 assert isinstance(inspect.signature(getattr(value, key)), inspect.Signature), key
 
 
-def test_there_is_much_to_look_at():
+def test_more_than_a_hundred_callables_are_checked():
     assert len(CALLABLE) > 100
 
 

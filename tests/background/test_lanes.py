@@ -47,7 +47,7 @@ def test_each_lane_keeps_its_order_and_none_is_left(seed):
     run(conversation())
 
 
-def test_who_is_cancelled_in_the_moment_of_its_turn_passes_it_on():
+def test_a_task_cancelled_at_its_turn_passes_the_turn_on():
     async def conversation():
         lanes, order = Lanes(), []
 

@@ -241,7 +241,7 @@ def test_samples_wait_while_the_server_is_gone():
         ({"labels": ["I", "II"], "rate": 500}, {"channels": ["V5"]}, "has no channel 'V5'; it has I, II"),
     ],
 )
-def test_what_cannot_be_published(stream, options, problem):
+def test_lsl_streams_that_cannot_be_published_are_refused(stream, options, problem):
     name = f"refused {time.monotonic_ns()}"
     outlet = sender(name, **stream)
 

@@ -113,7 +113,7 @@ def test_no_sender_can_make_the_bridge_insert_more_than_time_passes():
         (1, 5000, "it has 5,000 channels"),
     ],
 )
-def test_what_would_take_too_much_memory_is_refused(rate, channels, problem):
+def test_streams_that_would_take_too_much_memory_are_refused(rate, channels, problem):
     found = rate_problem(rate, channels)
     assert found is problem or problem in found
 

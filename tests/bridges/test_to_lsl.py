@@ -229,7 +229,7 @@ def test_a_stream_that_changes_all_the_time_is_given_up(monkeypatch):
         run(main())
 
 
-def test_what_cannot_be_sent_is_counted():
+def test_messages_that_cannot_be_sent_are_counted():
     async def main():
         async with bridged("to/8") as (handler, bridge, _):
             await publish(handler, "to/8", frame(0, sampling_rate=1e9))

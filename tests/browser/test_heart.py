@@ -40,7 +40,7 @@ def without_beats():
     yield "fibrillation", quiet + fibrillation("sum", 0.6, count, RATE, rng)
 
 
-def test_there_is_no_rate_where_there_are_no_beats(open_monitor, tmp_path):
+def test_no_rate_is_shown_without_beats(open_monitor, tmp_path):
     parts = list(without_beats())
     beats = ecg(beats_at(75, 0, BEATING), BEATING, RATE)
     row = np.concatenate([piece for _, part in parts for piece in (beats, part)])

@@ -29,7 +29,7 @@ def servers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("leads", [15, 1])
-def test_nothing_overlaps_and_nothing_is_cut(open_monitor, servers, leads):
+def test_no_element_overlaps_another_or_is_cut(open_monitor, servers, leads):
     for theme, view in LOOKS:
         monitor = open_monitor(servers[leads].port, f"?theme={theme}&view={view}")
         page = monitor.page

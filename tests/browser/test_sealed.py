@@ -97,7 +97,7 @@ def test_a_lock_shows_that_the_stream_is_sealed(open_monitor):
         assert not page.is_visible("#refused")
 
 
-def test_what_is_not_sealed_is_refused_and_said_until_it_is_seen(open_monitor):
+def test_an_unsealed_message_is_refused_and_reported_until_acknowledged(open_monitor):
     with sealed() as server:
         monitor = open_monitor(server.port)
         monitor.wait("s.end > 100")

@@ -53,7 +53,7 @@ def test_who_saw_a_bed_between_two_moments(tmp_path):
 
 
 @pytest.mark.slow
-def test_it_is_right_after_a_server_was_killed(tmp_path):
+def test_the_answer_is_right_after_a_server_was_killed(tmp_path):
     log = tmp_path / "audit.jsonl"
     killed = LiveServer("--audit-log", log)
 

@@ -97,7 +97,7 @@ def test_an_lsl_stream_is_published():
 
 
 @pytest.mark.slow
-def test_it_stops_on_a_signal_and_prints_the_summary():
+def test_the_bridge_stops_on_a_signal_and_prints_the_summary():
     with live() as server:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ecgframe", "bridge", "lsl", "out", address(server.port), "ecg/1"],
@@ -123,7 +123,7 @@ def test_it_stops_on_a_signal_and_prints_the_summary():
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_is_said_in_a_line():
+def test_errors_are_reported_in_one_line():
     with live() as server, amplifier("cli 2"):
         url = address(server.port)
         unknown = run("bridge", "lsl", "out", url, "ecg/9", "--duration", 0.3, code=1).output

@@ -202,7 +202,7 @@ def test_frames_without_a_sample_are_left_out():
     ("dtype", "lead", "why"),
     [("int64", "I", "this message cannot be a record"), ("int16", "I" * 5000, "a template of 50")],
 )
-def test_what_cannot_be_a_record_is_compared_in_the_other_ways(tmp_path, dtype, lead, why):
+def test_samples_that_cannot_be_a_record_are_compared_in_the_other_forms(tmp_path, dtype, lead, why):
     record = Record(np.arange(600).reshape(2, 300).astype(dtype), 250, (lead, "II"), "counts")
     found = comparison.compare(record, 0)
     assert any(note.startswith(f"No records of counts: {why}") for note in found.notes)

@@ -120,7 +120,7 @@ def recording(tmp_path):
         ("conformance", "URL", "--case", "1.1"),
     ],
 )
-def test_what_ends_well_closes_with_1000(recording, arguments):
+def test_commands_that_succeed_close_with_1000(recording, arguments):
     with serving() as port:
         places = {"URL": f"ws://127.0.0.1:{port}/ws", "FRAMES": str(recording)}
         codes = []
@@ -266,7 +266,7 @@ def test_the_proxy_is_named_that_does_not_answer(server, recording, proxied, arg
     assert "secret" not in failed.output
 
 
-def test_what_a_proxy_answers_is_said_of_it(proxied, monkeypatch):
+def test_the_answer_of_a_proxy_is_reported_as_the_proxys(proxied, monkeypatch):
     proxied()
 
     async def refuse(reader, writer):

@@ -32,7 +32,7 @@ def record(tmp_path):
 @pytest.mark.parametrize("compression", ["--no-compression", "--validate"])
 @pytest.mark.parametrize("ndarray", ["list", "binary"])
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
-def test_what_is_encoded_decodes_to_the_last_sample(tmp_path, record, *, version, compression, ndarray, suffix):
+def test_encoded_recordings_decode_to_the_last_sample(tmp_path, record, *, version, compression, ndarray, suffix):
     frames, out = tmp_path / "toy.frames", tmp_path / f"out{suffix}"
     run("encode", record, "-o", frames, "--version", version, compression, "--ndarray", ndarray)
     run("decode", frames, "-o", out)
@@ -68,7 +68,7 @@ def test_the_samples_of_another_record_are_not_replaced(tmp_path, record):
     assert "toy.dat is read, and would be lost" in out
 
 
-def test_what_was_rounded_is_said(tmp_path):
+def test_rounding_is_reported(tmp_path):
     wide = np.array([[-8_000_000, 128, 8_000_000]], np.int32)
     np.savez(tmp_path / "wide.npz", signal=wide, sampling_rate=500, leads=["II"], units="mV", gain=[1000], baseline=[0])
     run("encode", tmp_path / "wide.npz", "-o", tmp_path / "wide.frames")
@@ -89,7 +89,7 @@ def test_frames_are_read_where_recordings_are(tmp_path, record):
     assert "frame 599, at byte" in run("encode", frames, "-o", tmp_path / "x", code=1)
 
 
-def test_what_frames_do_not_take_along_is_said(tmp_path):
+def test_parts_that_frames_cannot_hold_are_named(tmp_path):
     with (tmp_path / "a.npz").open("wb") as file:
         write_record(replace(shipped_ecg(), device="el250\x1b", comments=("69 M", "of a test")), file, ".npz")
     said = run("encode", tmp_path / "a.npz", "-o", tmp_path / "x")

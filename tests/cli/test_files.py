@@ -125,7 +125,7 @@ def test_a_name_that_somebody_took_meanwhile_is_refused(tmp_path):
 
 
 @posix
-def test_what_a_link_names_is_replaced_and_not_the_link(tmp_path):
+def test_the_target_of_a_link_is_replaced_and_not_the_link(tmp_path):
     (tmp_path / "real").write_text("before")
     (tmp_path / "link").symlink_to("real")
     with whole_file(tmp_path / "link") as file:
@@ -208,7 +208,7 @@ def test_a_recording_goes_through_pipes(tmp_path, toy):
     assert sorted(os.listdir(tmp_path)) == ["back.npz", "kept", "toy.csv"]
 
 
-def test_what_is_wrong_with_standard_input_is_said_of_it(tmp_path):
+def test_errors_in_standard_input_name_it(tmp_path):
     for name, words in (("encode", "standard input: "), ("decode", "standard input: empty, it holds no frames")):
         failed = run(name, "-", "-o", tmp_path / "a.csv", code=1)
         assert words in failed.output

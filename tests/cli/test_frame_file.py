@@ -129,7 +129,7 @@ def test_writing_says_how_many_bytes(tmp_path):
         assert write_frames(file, Codec(), frames_of(COUNTS)) == file.tell()
 
 
-def test_what_is_read_can_be_watched(tmp_path):
+def test_recordings_of_any_format_can_be_watched(tmp_path):
     seen = []
     read_frames(
         write(tmp_path / "x", *frames_of(COUNTS)), lambda messages: (seen.append(m.type) or m for m in messages)

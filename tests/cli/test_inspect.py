@@ -153,7 +153,7 @@ def test_a_broken_frame_says_where_and_what_a_receiver_does():
         ("", "no header"),
     ],
 )
-def test_what_is_broken(digits, words, tmp_path):
+def test_damaged_frames_are_explained(digits, words, tmp_path):
     if not digits:
         octets = Connection().open().send(b"", "client").packets
         (tmp_path / "empty.pcap").write_bytes(capture(octets))
@@ -243,7 +243,7 @@ def test_json_says_all(session):
     ("options", "words"),
     [(("--type", "ERROR"), "no matching frame among 1"), (("--errors",), "no broken frame among 1")],
 )
-def test_nothing_to_show_is_said(options, words):
+def test_an_empty_source_is_reported(options, words):
     assert run("inspect", PING.hex(), *options).output == f"{words}\n"
     assert run("inspect", PING.hex(), *options, "--json").output == ""
 

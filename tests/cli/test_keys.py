@@ -75,7 +75,7 @@ def test_the_list_has_no_secrets(file):
     assert not any(key.secret.hex() in text + shown for key in (first, following))
 
 
-def test_what_is_wrong_is_said_without_secrets(file):
+def test_errors_of_key_files_contain_no_secret(file):
     run("keys", "new", file, "ecg/1")
     [key] = keys_from_file(file)
     said = [run("keys", "new", file, "ecg/1", code=2).output, run("keys", "rotate", file, "ecg/2", code=2).output]

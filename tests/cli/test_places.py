@@ -25,13 +25,13 @@ NO_ADDRESSES = {
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("address", "problem"), NO_ADDRESSES.items())
-def test_what_is_no_address_of_a_server(command, address, problem):
+def test_an_invalid_address_is_reported_with_an_example(command, address, problem):
     """Every command reports what is wrong with the address, with an example."""
     said = " ".join(run(*(part.format(address) for part in command), code=2).output.replace("│", " ").split())
     assert f"'{address}' is not the address of a server: {problem} (example: ws://127.0.0.1:8765/ws)" in said
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "127.0.0.1:1", "localhost:1/ws"])
-def test_what_begins_with_nothing_or_something_else(address):
+def test_an_address_without_a_websocket_scheme_is_reported(address):
     said = " ".join(run("watch", address, "ecg/1", code=2).output.replace("│", " ").split())
     assert "it does not begin with ws:// or wss://" in said

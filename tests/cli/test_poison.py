@@ -205,7 +205,7 @@ def check(text, *, terminal, where):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
-def test_nothing_of_a_hostile_peer_acts(name, poisoned, servers, tmp_path, monkeypatch):
+def test_no_text_of_a_hostile_peer_takes_effect(name, poisoned, servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     codes = []
     for options, terminal in modes(name):
@@ -246,7 +246,7 @@ def test_json_gives_everything_back(poisoned):
     assert found["groups"][0]["latest"]["message"] == POISON + "\ud800"
 
 
-def test_what_is_decoded_keeps_the_names(poisoned, tmp_path):
+def test_decoding_keeps_the_names(poisoned, tmp_path):
     whole = read_frames(poisoned.frames[0]).record
     for suffix in (".csv", ".npz"):
         run("decode", poisoned.frames[0], "-o", tmp_path / f"a{suffix}")

@@ -146,7 +146,7 @@ def test_within_this_process(server, port, tmp_path):
     assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
 
 
-def test_what_cannot_be_written_ends_it(server, port, tmp_path, monkeypatch):
+def test_an_output_that_cannot_be_written_ends_the_proxy(server, port, tmp_path, monkeypatch):
     def fail(recorder, delivery):
         raise OSError(28, "No space left on device", "session.pcap")
 

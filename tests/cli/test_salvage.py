@@ -79,7 +79,7 @@ def test_either_numbers_or_timestamps_tell_what_is_missing(tmp_path, without):
     np.testing.assert_array_equal(result.found.record.signal[:, 7 * EACH :], FLOATS.signal[:, 7 * EACH :])
 
 
-def test_where_nothing_tells_it_is_said(tmp_path):
+def test_an_unknown_extent_of_the_loss_is_reported(tmp_path):
     frames = frames_of(FLOATS, without=("sequence", "timestamp"))
     frames[2] = flipped(frames[2], 30)
     result = salvaged(tmp_path / "a.frames", *frames)
@@ -157,7 +157,7 @@ def test_a_whole_file_is_read_as_without(tmp_path):
     assert_same(result.found.record, read_frames(path).record)
 
 
-def test_nothing_good(tmp_path):
+def test_a_file_without_a_valid_frame_is_refused(tmp_path):
     with pytest.raises(FrameFileError, match="no valid frame in it"):
         salvaged(tmp_path / "a.frames", b"\x03nothing of the sort" * 9)
 
@@ -208,7 +208,7 @@ def test_a_small_file_may_not_become_a_large_recording(tmp_path):
     assert "11,000,000 samples" in run("decode", path, "--max-bytes", 100_000_000).output
 
 
-def test_what_frames_inflate_to_is_bounded(tmp_path, monkeypatch):
+def test_the_inflated_size_of_frames_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "SMALL_RECORDING", 12_000)
     codec = Codec(compression=Compression(threshold=0))
     octets = b"".join(

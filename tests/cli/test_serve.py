@@ -156,7 +156,7 @@ def test_leads_can_be_chosen():
 
 
 @pytest.mark.slow
-def test_who_comes_back_gets_what_was_missed(counting):
+def test_a_returning_viewer_gets_the_missed_messages(counting):
     async def watching(port):
         async with client(port, capabilities=BINARY) as viewer:
             await viewer.subscribe("ecg/1")
@@ -175,7 +175,7 @@ def test_who_comes_back_gets_what_was_missed(counting):
 
 
 @pytest.mark.slow
-def test_it_says_where_and_what_and_how_to_go_on(counting):
+def test_the_start_prints_address_streams_and_next_steps(counting):
     with live("--streams", 2) as server:
         lines = server.said.splitlines()
     assert re.fullmatch(r"the shipped 12-lead ECG: 12 leads .*; 7.89 s of it in a loop, without a jump", lines[0])
@@ -363,7 +363,7 @@ def test_viewers_are_told_when_it_ends(number):
 
 
 @pytest.mark.alone
-def test_who_connects_and_says_nothing_does_not_hold_it_up():
+def test_a_silent_connection_does_not_delay_the_end():
     server = LiveServer()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
         get(server, "/healthz")  # so the silent one, who came first, has been accepted
@@ -513,13 +513,13 @@ def test_beats_and_alerts_of_what_is_played_are_published_with_detect(tmp_path):
     assert np.nanmedian(rates) == pytest.approx(75, abs=1)
 
 
-def test_there_is_nothing_to_search_where_nothing_is_played():
+def test_detect_without_a_source_is_refused():
     done = command("serve", "--streams", 0, "--redis", "redis://localhost", "--detect", code=2)
     assert "--detect" in done.output
 
 
 @pytest.mark.slow
-def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
+def test_streams_of_clients_are_analyzed_listed_and_sent_with_their_alerts():
     heart = Heart()
     heart.beat("before", 75, 14)
     heart.add("asystole", 0 * sinus(75, 8))
@@ -555,7 +555,7 @@ def test_what_clients_publish_is_searched_listed_and_sent_with_what_is_found():
 
 
 @pytest.mark.slow
-def test_nobody_publishes_on_what_is_played_nor_where_it_is_not_allowed(counting):
+def test_clients_publish_only_on_allowed_streams_that_are_not_played(counting):
     async def publishing(port, stream):
         async with connect(f"ws://127.0.0.1:{port}/ws", on_error=errors.append) as client:
             data = {"stream": stream, "signal": [1.0], "sampling_rate": 250}

@@ -79,7 +79,7 @@ def test_a_certificate_that_is_right(tmp_path):
         ("early.pem", "early-key.pem", "early.pem: the certificate is not yet valid, .* clock"),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_said(faulty, certificate, key, words):
+def test_faults_of_a_certificate_are_named(faulty, certificate, key, words):
     with pytest.raises(ToolError, match=words):
         load_certificate(faulty / certificate, None if key is None else faulty / key)
 

@@ -60,7 +60,7 @@ def test_a_server_is_measured():
     assert told["types"][0]["sent_as"].keys() == {"int16, binary, compressed"}
 
 
-def test_what_holds_no_frame(folder):
+def test_sources_without_frames_are_reported(folder):
     assert "ff: no valid frame in it" in run("sizes", "ff", code=1).output
     assert "there is no such file" in run("sizes", "nothing", code=1).output
     connection = Connection().open().send(ECG).send(ECG).send(PING)

@@ -32,7 +32,7 @@ def server():
 
 
 @pytest.mark.slow
-def test_once(server):
+def test_one_reading_is_printed_with_once(server):
     output = run("top", server, "--once", "--interval", 0.5).output
     assert re.search(r"^connections +0 open", output, re.M)
     assert re.search(r"^streams +1, 0 subscriptions", output, re.M)
@@ -41,7 +41,7 @@ def test_once(server):
     assert "p99" in output
 
 
-def test_once_json_while_somebody_watches(server):
+def test_one_reading_as_json_counts_the_viewers(server):
     async def watch():
         async with connect(server) as client, client.subscribe("ecg/1") as stream:
             await anext(stream)
@@ -142,7 +142,7 @@ def printed(found, width):
     return console.file.getvalue()
 
 
-def test_what_is_not_well_stands_out():
+def test_problems_are_highlighted():
     shown = printed(performance(), 120)
     for words in ("7 refused", "\x1b[1;31m3.0 frames/s now, 30 in all", "1.0/s sent again, 0.5/s given up", "0x101 4"):
         assert words in shown

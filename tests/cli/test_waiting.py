@@ -16,7 +16,7 @@ from ecgframe.cli import waiting
 from ecgframe.cli.console import Terminal
 
 
-def test_what_takes_no_moment_is_not_told(caplog):
+def test_short_steps_are_not_reported(caplog):
     with caplog.at_level(logging.INFO), waiting.telling("reading day.csv"):
         pass
     assert caplog.messages == []

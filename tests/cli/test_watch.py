@@ -172,7 +172,7 @@ def test_a_closed_pipe_ends_it(url):
 # --- what goes wrong ---
 
 
-def test_what_cannot_be_reached_is_told_in_a_line(url):
+def test_an_unreachable_server_is_reported_in_one_line(url):
     refused = run("watch", "ws://127.0.0.1:1/ws", "ecg/1", code=1)
     assert refused.output == "error: ws://127.0.0.1:1/ws: Connection refused\n"
     elsewhere = run("watch", url.replace("/ws", "/elsewhere"), "ecg/1", code=1)

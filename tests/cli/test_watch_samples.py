@@ -130,7 +130,7 @@ def test_gaps_are_told_where_they_are():
     assert (gaps[3]["until"], gaps[3]["samples"], gaps[3]["reason"]) == (None, None, "no message followed")
 
 
-def test_what_was_lost_before_the_first_message_is_told():
+def test_losses_before_the_first_message_are_reported():
     gap = Gap("ecg/1", 1_768_473_044_000_000, 1_768_473_044_900_000, 3)
     for after in ((), (message([0.0, 0.0], 0),)):
         found = [json.loads(line) for line in written(JsonSamples, gap, *after)[0].splitlines()]
@@ -139,7 +139,7 @@ def test_what_was_lost_before_the_first_message_is_told():
         assert told["until"] == (BEGIN if after else None)
 
 
-def test_what_has_no_number_and_no_time_counts_from_its_beginning():
+def test_samples_without_number_and_time_count_from_the_beginning():
     output, _, _ = written(JsonSamples, message([0.0, 1.0]), Gap("ecg/1", 1, 2, 3), message([2.0, 3.0]))
     found = list(map(json.loads, output.splitlines()))
     assert [line["time"] for line in found if line["event"] == "sample"] == [0, 0.25, 0.5, 0.75]
@@ -165,7 +165,7 @@ def test_a_stream_that_changes_its_leads_ends_a_table():
     assert "the sampling rate changed from 4 to 8 Hz" in written(CsvSamples, message(np.zeros(2), 0), faster)[1]
 
 
-def test_what_is_not_written_is_said():
+def test_messages_that_are_not_written_are_named():
     alert = message([], type=MessageType.ANOMALY_ALERT)
     broken = [message("no", 1), message([0.0], 1, sampling_rate=1e-9), message([0.0], 1, gain=0)]
     output, said, is_whole = written(CsvSamples, message([0.0, 0.0], 0), alert, *broken)

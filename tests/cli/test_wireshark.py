@@ -13,13 +13,13 @@ from ecgframe import MessageType, encode
 from ecgframe.cli.wireshark import EPILOG
 
 
-def test_it_is_written_to_stdout():
+def test_the_dissector_is_written_to_stdout():
     output = run("wireshark").stdout
     assert output.startswith("-- Wireshark's dissector")
     assert output.endswith('register_heuristic("ws", looks_like_one)\n')
 
 
-def test_it_is_written_to_a_file(tmp_path):
+def test_the_dissector_is_written_to_a_file(tmp_path):
     path = tmp_path / "ecgframe.lua"
     output = run("wireshark", "--output", path).output
     assert output == f"{path}\nNext: tshark -X lua_script:{path} -r session.pcap\n"
@@ -28,7 +28,7 @@ def test_it_is_written_to_a_file(tmp_path):
     run("wireshark", "--output", path, "--force")
 
 
-def test_it_is_installed_and_installed_anew(tmp_path):
+def test_the_dissector_is_installed_and_replaced(tmp_path):
     folder = tmp_path / "wireshark" / "plugins"
     for _ in range(2):
         output = run("wireshark", "--install", "--folder", folder).output

@@ -145,7 +145,7 @@ def test_without_another_token_it_does_not_ask(options):
     run(conversation())
 
 
-def test_it_asks_once_more_for_each_connection():
+def test_each_connection_tries_a_fresh_token_once():
     async def conversation():
         handler, seen = door("fresh")
         tokens = Tokens("stale", "fresh", "stale", "fresh")
@@ -184,7 +184,7 @@ def test_a_server_that_answers_401_and_a_function_that_fails(tokens):
     run(conversation())
 
 
-def test_what_fails_at_first_is_raised():
+def test_an_error_of_the_first_attempt_is_raised():
     async def conversation():
         handler, seen = door("fresh")
         async with serving(handler) as port:

@@ -32,7 +32,7 @@ async def publish_until_dropped(handler, limit=20_000):
     raise AssertionError("nothing was ever dropped")
 
 
-def test_it_stops_reading_and_the_server_drops_and_says_so():
+def test_a_client_with_a_full_queue_stops_reading_and_the_server_reports_its_drops():
     async def conversation():
         handler = WebSocketBinaryHandler(settings=Settings(queue_frames=64))
         async with (
@@ -201,7 +201,7 @@ def test_a_pause_of_reading_is_logged(monkeypatch, caplog):
     run(conversation())
 
 
-def test_it_reconnects_while_no_messages_are_taken():
+def test_a_client_reconnects_while_no_messages_are_taken():
     async def conversation():
         handler = WebSocketBinaryHandler()
         async with (

@@ -28,7 +28,7 @@ from ecgframe.session import Settings
 OPENSSL = shutil.which("openssl")
 
 
-def test_it_is_handed_out_by_the_package():
+def test_connect_is_a_name_of_the_package():
     assert ecgframe.Client is Client
     assert isinstance(ecgframe.connect("ws://localhost"), Client)
 
@@ -285,7 +285,7 @@ def test_the_server_sees_a_normal_closure():
     assert codes == [1000]
 
 
-def test_it_is_opened_once():
+def test_a_client_is_opened_once():
     async def conversation():
         async with serving() as port, impatient(url_of(port)) as client:
             with pytest.raises(RuntimeError, match="opened once"):

@@ -83,7 +83,7 @@ def test_a_stream_of_alerts_alone_moves_on_in_the_end():
 # --- where it begins ---
 
 
-def test_it_begins_after_what_the_application_has():
+def test_a_cursor_begins_after_the_last_delivered_message():
     cursor = StreamCursor(NAME, since=50)
     assert cursor.since() == 50
     assert cursor.answered(None, NOW) == []
@@ -157,7 +157,7 @@ def test_a_drop_notice_after_the_cursor_is_forgotten_with_the_connection():
     assert [item.timestamp for item in take(cursor, *map(ecg, (11, 12, 13, 14)))] == [11, 12, 13, 14]
 
 
-def test_of_a_drop_notice_around_the_cursor_the_first_part_is_lost():
+def test_the_part_of_a_drop_notice_before_the_cursor_is_no_loss():
     cursor = StreamCursor(NAME)
     take(cursor, ecg(10))
     cursor.noticed(11, 15, 3, timed=True)

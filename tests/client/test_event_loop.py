@@ -64,7 +64,7 @@ def test_sending_and_receiving_a_large_message_holds_up_neither_side(form):
 
 @accelerated
 @pytest.mark.alone
-def test_what_a_viewer_receives_is_decoded_beside_the_loop_and_in_order():
+def test_large_messages_are_decoded_in_a_thread_and_in_order():
     async def conversation():
         handler = WebSocketBinaryHandler(settings=ROOMY)
         async with serving(handler) as port, impatient(url_of(port)) as client, client.subscribe(STREAM) as messages:

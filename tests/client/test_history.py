@@ -77,7 +77,7 @@ def test_more_than_the_application_takes_at_once():
     run(course())
 
 
-def test_what_is_left_is_not_sent_any_more():
+def test_an_abandoned_history_is_no_longer_sent():
     async def course():
         handler = server()
         async with serving(handler) as port, impatient(url_of(port), settings=CLIENT) as client:
@@ -107,7 +107,7 @@ def test_a_history_goes_on_over_the_next_connection():
     run(course(), 30)
 
 
-def test_who_may_not_watch_gets_no_history():
+def test_a_denied_viewer_gets_no_history():
     async def may(info, action, stream):
         return False
 

@@ -49,7 +49,7 @@ def test_a_missing_number_is_a_lost_message():
     assert cursor.place() == (EPOCH, 5)
 
 
-def test_what_came_before_is_a_duplicate_whatever_the_clock_shows():
+def test_an_earlier_number_is_a_duplicate_whatever_its_timestamp():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.take(at(2), EPOCH)
@@ -120,7 +120,7 @@ def test_a_server_without_numbers_goes_on_by_times():
     assert len(times.take(at(2), NOW)) == 1
 
 
-def test_what_overtook_without_a_number_is_not_given_twice():
+def test_overtaking_messages_without_a_number_are_delivered_once():
     times = StreamCursor(NAME)
     times.take(at(1), NOW)
     times.take(at(3, ahead=True), NOW)

@@ -96,7 +96,7 @@ def test_missed_messages_come_first_and_overtaken_ones_once():
     run(conversation())
 
 
-def test_what_the_server_no_longer_keeps_is_counted_exactly():
+def test_messages_that_the_server_no_longer_keeps_are_counted_exactly():
     async def conversation():
         handler = server(ring_bytes=3000)
         gaps = []
@@ -148,7 +148,7 @@ def test_a_restarted_server_has_another_epoch_which_is_a_gap():
 
 
 @pytest.mark.parametrize("order", [(ALL, (1, 2, 3)), ((1, 2, 3), ALL)])
-def test_from_a_server_with_numbers_to_one_without_and_back(order):
+def test_a_client_moves_between_servers_with_and_without_numbers(order):
     async def conversation():
         first, second = (WebSocketBinaryHandler(settings=Settings(versions=versions)) for versions in order)
         async with (
@@ -172,7 +172,7 @@ def test_from_a_server_with_numbers_to_one_without_and_back(order):
     run(conversation())
 
 
-def test_what_is_published_by_a_client_becomes_records_too():
+def test_messages_of_a_publishing_client_become_records():
     async def allow(connection, action, stream):
         return True
 
@@ -262,7 +262,7 @@ def test_records_without_their_template_reconnect_and_come_again():
     run(conversation())
 
 
-def test_what_is_refused_again_is_passed_over_as_a_gap():
+def test_a_message_refused_twice_is_a_gap():
     broken = TEMPLATE.encode(np.zeros((1, 3), "int16"), 5)[:-1]
 
     async def conversation():

@@ -140,7 +140,7 @@ def test_an_old_server_can_deny():
 
 
 @pytest.mark.slow
-def test_what_it_sent_meanwhile_is_a_gap():
+def test_messages_sent_meanwhile_are_a_gap():
     async def old(talk):
         await talk.say(MessageType.HEARTBEAT, None)
         await talk.hear(MessageType.SUBSCRIBE)

@@ -122,7 +122,7 @@ def test_after_a_cut_the_client_sends_what_the_server_lacks():
     run(conversation())
 
 
-def test_what_is_no_longer_in_memory_is_a_loss_that_both_ends_count_alike():
+def test_messages_that_left_the_memory_are_a_loss_that_both_ends_count_alike():
     async def conversation():
         handler, lost, gaps = server(), [], []
         async with (

@@ -141,7 +141,7 @@ def test_another_server_without_the_history_is_a_gap():
     run(conversation())
 
 
-def test_it_resumes_after_the_last_message_in_order():
+def test_the_client_resumes_after_the_last_message_in_order():
     asked = []
 
     async def before(talk):

@@ -51,7 +51,7 @@ def test_a_message_arrives_as_it_was_sent():
     run(conversation())
 
 
-def test_what_waits_to_be_sent_leaves_before_the_end():
+def test_waiting_messages_are_sent_before_the_end():
     async def conversation():
         taker = Taker()
         async with serving(WebSocketBinaryHandler(on_message=taker)) as port:
@@ -150,7 +150,7 @@ def test_without_a_connection_it_waits_for_the_next_one():
     run(conversation())
 
 
-def test_it_is_given_up_when_nobody_acknowledges():
+def test_a_message_without_an_acknowledgement_is_given_up():
     async def deaf(talk):
         await talk.negotiate()
         for _ in range(HASTY.acknowledgement_attempts):

@@ -312,7 +312,7 @@ def test_an_error_of_the_callback_is_raised_and_loses_no_message(forgetful):
 
 
 @pytest.mark.parametrize("has_callback", [True, False])
-def test_what_a_publisher_loses_is_told(has_callback):
+def test_losses_of_a_publisher_are_reported(has_callback):
     told = []
     options = {"on_lost": told.append} if has_callback else {}
     with (
@@ -398,7 +398,7 @@ def test_a_client_that_is_not_closed_is_told(server):
     thread.stop()
 
 
-def test_it_works_beside_a_running_event_loop(server):
+def test_a_synchronous_client_works_beside_a_running_event_loop(server):
     async def cell():
         with ecgframe.connect_sync(server.url) as client:
             return client.ping()

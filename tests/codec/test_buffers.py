@@ -91,7 +91,7 @@ def test_unpack_takes_it(kind):
 
 @each_case("call", [decode, split, unpack, crc32, lambda buffer: list(decode_all(buffer))])
 @each_case("not_a_buffer", [None, "frame", 7, 1.5, [1, 2], object()])
-def test_what_is_no_buffer_is_the_callers_type_error(call, not_a_buffer):
+def test_an_argument_without_a_buffer_is_a_type_error(call, not_a_buffer):
     with pytest.raises(TypeError):
         call(not_a_buffer)
 

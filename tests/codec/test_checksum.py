@@ -78,7 +78,7 @@ def test_a_bit_that_turned_anywhere_in_a_large_payload_is_damage(data, form, num
 
 
 @pytest.mark.parametrize("data", LARGE.values(), ids=LARGE)
-def test_what_a_large_payload_lacks_is_told_where_its_sum_is_right(data):
+def test_the_place_of_the_fault_in_a_large_payload_is_named_if_its_checksum_is_right(data):
     payload = ecgframe.pack(data)
     with pytest.raises(InvalidDataFormat, match=r"payload byte \d+") as caught:
         ecgframe.decode(oracle.frame(3, 0x11, 0, payload[:-1], 7))

@@ -99,7 +99,7 @@ def deflated(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [65_536, 100_000, 1_000_000])
-def test_of_what_will_not_shrink_only_a_sample_is_deflated(deflated, size):
+def test_only_a_sample_of_incompressible_payloads_is_deflated(deflated, size):
     for data in (noise(size), {"units": "mV", "image": noise(size)}, zlib.compress(noise(size).hex().encode())):
         frame = encode(MessageType.PING, data)
         assert not frame[2] & COMPRESSED
@@ -123,7 +123,7 @@ def test_even_noise_is_deflated_where_its_samples_leave_bits_unused(ndarray, dty
 
 
 @pytest.mark.parametrize("ahead", [0, 50_000, 99_999, 150_000])
-def test_what_shrinks_is_found_amid_what_does_not(ahead):
+def test_compressible_parts_are_found_amid_incompressible_ones(ahead):
     samples = np.sin(np.arange(1500) / 7).round(3)
     data = {"before": noise(ahead), "signal": samples, "behind": noise(150_000 - ahead)}
     frame = encode(MessageType.ECG_DATA, data)
@@ -146,7 +146,7 @@ def test_a_higher_level_is_no_longer():
     assert sizes[1] <= 1.02 * len(oracle.encode_frame(0x11, data))
 
 
-def test_what_is_sent_is_a_zlib_stream_with_its_checksum_over_it():
+def test_the_payload_is_a_zlib_stream_and_the_checksum_covers_it():
     frame = encode(MessageType.PING, text_packing_to(2000), version=2)
     assert zlib.decompress(frame[11:]) == pack(text_packing_to(2000))
     assert int.from_bytes(frame[7:11], "big") == zlib.crc32(frame[11:])

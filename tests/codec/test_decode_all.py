@@ -19,11 +19,11 @@ def test_the_frames_come_out_in_order():
     assert [message.data for message in messages] == [{"n": n} for n in range(13)]
 
 
-def test_it_is_an_iterator():
+def test_decode_all_returns_an_iterator():
     assert isinstance(decode_all(encode(MessageType.PING, None)), Iterator)
 
 
-def test_of_nothing_there_is_nothing():
+def test_an_empty_buffer_has_no_frames():
     assert list(decode_all(b"")) == []
 
 
@@ -36,7 +36,7 @@ def test_one_frame_decode_refuses_what_decode_all_takes():
 
 
 @pytest.mark.parametrize("left_over", [b"\0", b"\x03" * 10, bytes(11)])
-def test_what_is_left_over_must_be_a_frame(left_over):
+def test_the_remaining_bytes_must_be_a_frame(left_over):
     messages = decode_all(encode(MessageType.PING, 1) + left_over)
     assert next(messages).data == 1
     with pytest.raises(ProtocolError):

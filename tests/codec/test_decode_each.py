@@ -51,11 +51,11 @@ def test_good_frames_come_out_as_from_decode_all():
     assert len(each) == len(GOOD)
 
 
-def test_it_is_an_iterator():
+def test_decode_each_returns_an_iterator():
     assert isinstance(CODEC.decode_each(GOOD[0]), Iterator)
 
 
-def test_of_nothing_there_is_nothing():
+def test_an_empty_buffer_has_no_frames():
     assert list(CODEC.decode_each(b"")) == []
 
 
@@ -97,7 +97,7 @@ def test_the_limit_holds_for_each_frame():
 
 
 @pytest.mark.parametrize("wrong", ["text", 7, None, [b""]])
-def test_what_is_no_buffer(wrong):
+def test_an_argument_without_a_buffer_is_a_type_error(wrong):
     with pytest.raises(TypeError):
         list(CODEC.decode_each(wrong))
 
@@ -119,7 +119,7 @@ def test_an_abandoned_iterator_lets_go_of_the_buffer():
 
 
 @given(st.lists(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()), max_size=5))
-def test_it_goes_on_exactly_as_long_as_another_reader_would(pieces):
+def test_it_continues_exactly_as_far_as_the_oracle(pieces):
     batch = b"".join(pieces)
     found = list(ecgframe.Codec().decode_each(batch))
     for item in found:
@@ -169,7 +169,7 @@ def test_the_frames_behind_the_first_share_four_mebibytes():
     assert [item.nbytes for item in (*items[:3], items[4])] == [3 * half, half, half - 1000, 1000]
 
 
-def test_what_came_uncompressed_counts_as_well():
+def test_uncompressed_payloads_count_for_the_limit():
     plain = oracle.encode_frame(PING, bytes(MAX_BATCH_PAYLOAD), 1, 0, 0)
     items = list(Codec().decode_each(GOOD[0] + plain + GOOD[1]))
     assert brief(items[1:2]) == [(10, 0x102)]
@@ -212,7 +212,7 @@ def test_a_record_counts_by_the_samples_that_it_stands_for(core, dtype, rows, de
 
 
 @each_core
-def test_what_a_record_stands_for_is_known_from_its_head(core):
+def test_the_size_of_a_records_samples_is_known_from_its_head(core):
     """The template is not even asked, which would make the samples."""
     frame, _ = record_frame(core, MOST_SAMPLES // 3 + 1, rows=3, delta=True)
 

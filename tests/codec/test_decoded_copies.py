@@ -78,7 +78,7 @@ def test_by_default_nothing_is_copied():
 
 
 @pytest.mark.parametrize("package", CORES, ids=lambda core: core.__name__)
-def test_what_is_refused_is_refused_all_the_same(package):
+def test_copying_refuses_the_same_frames(package):
     wrapper = {"__ndarray__": bytes([2]), "dtype": "bool", "shape": [1]}
     payload = b"\x83" + b"".join(package.pack(part) for item in wrapper.items() for part in item)
     for copy in (False, True):

@@ -89,7 +89,7 @@ def test_any_other_object_is_a_type_error_that_names_the_path(value):
     ],
 )
 @pytest.mark.parametrize(("bad", "error"), [({1}, TypeError), (2**64, OverflowError), ("\ud800", ValueError)])
-def test_the_path_leads_there(value, path, bad, error):
+def test_the_path_names_the_refused_value(value, path, bad, error):
     with pytest.raises(error) as caught:
         encode(MessageType.ECG_DATA, value(bad))
     message = str(caught.value)
@@ -166,7 +166,7 @@ def test_wrappers_count_for_the_depth():
         binary.pack(deep(63, np.zeros((2, 2, 2))))
 
 
-def test_what_python_packs_too():
+def test_tuples_and_subclasses_of_containers_are_packed():
     Pair = namedtuple("Pair", "a b")
     assert pack((1, (2,))) == oracle.pack([1, [2]])
     assert pack(Pair(1, 2)) == oracle.pack([1, 2])
@@ -257,7 +257,7 @@ def test_subclasses_of_str_and_int_travel_as_str_and_int(value, plain):
     ],
     ids=str,
 )
-def test_a_header_that_the_version_has_not(mistake):
+def test_fields_that_the_version_does_not_have_are_refused(mistake):
     with pytest.raises(ValueError, match=r"flag|version|timestamp|Flag|COMPRESSED|ENCRYPTED|bit") as caught:
         encode(MessageType.PING, None, **mistake)
     assert not isinstance(caught.value, ProtocolError)
@@ -283,14 +283,14 @@ def test_an_unknown_type_is_a_value_error():
     ],
     ids=str,
 )
-def test_a_header_of_anything_but_integers(mistake):
+def test_header_fields_are_integers(mistake):
     with pytest.raises((TypeError, ValueError)) as caught:
         encode(MessageType.PING, None, **mistake)
     assert not isinstance(caught.value, ProtocolError)
 
 
 @pytest.mark.parametrize("type", [1.0, "ECG_DATA", None, b"\x01"])
-def test_a_type_that_is_no_integer(type):
+def test_the_type_is_an_integer(type):
     with pytest.raises(TypeError):
         encode(type, None)
 
@@ -336,7 +336,7 @@ RICH = {
 
 @pytest.mark.parametrize("form", ["list", "binary"])
 @pytest.mark.parametrize("front", [0, 500])
-def test_wherever_the_limit_is_passed_the_path_leads_to_something(form, front):
+def test_the_path_of_a_payload_past_the_limit_names_an_element(form, front):
     message = {"front": bytes(front), **RICH}
     size = len(oracle.pack(message, form))
     assert len(Codec(ndarray=form, max_payload=size).pack(message)) == size
@@ -376,7 +376,7 @@ def test_a_payload_of_exactly_the_limit_is_sent():
     assert len(codec.encode(MessageType.PING, bytes(97), version=1)) == 110
 
 
-def test_a_codec_goes_on_after_a_mistake():
+def test_a_codec_works_after_a_refused_payload():
     codec = Codec()
     for bad in ({1}, 2**64, "\ud800", nested(65, lambda value: [value]), np.array([None])):
         with pytest.raises((TypeError, OverflowError, ValueError)):

@@ -31,12 +31,12 @@ def test_each_code_has_its_class(name, code):
     assert cls("x").code == code
 
 
-def test_there_are_no_others():
+def test_each_code_has_one_class_and_there_are_no_others():
     assert {cls.__name__ for cls in ProtocolError.__subclasses__()} == set(FAMILY)
     assert {int(code) for code in ErrorCode} == set(FAMILY.values())
 
 
-def test_they_are_value_errors():
+def test_protocol_errors_are_value_errors():
     assert issubclass(ProtocolError, ValueError)
     with pytest.raises(ValueError, match="version"):
         decode(b"\x09" + bytes(20))

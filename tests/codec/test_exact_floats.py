@@ -64,7 +64,7 @@ def test_the_counts_of_the_shipped_ecg_are_found(step, way):
     st.lists(st.booleans(), min_size=30, max_size=30),
 )
 @examples(300)
-def test_what_is_found_gives_every_bit_back(counts, step, way, gone):
+def test_counts_and_scale_restore_every_bit(counts, step, way, gone):
     floats = WAYS[way](np.array(counts, np.float64), step)
     floats[np.array(gone[: len(counts)], bool)] = np.nan
     found = ExactSamples().take(floats)
@@ -159,7 +159,7 @@ def test_few_values_are_kept():
     assert sum(map(len, samples._kept)) <= KEPT_VALUES
 
 
-def test_what_the_caller_changes_later_is_not_what_is_kept():
+def test_later_changes_of_the_array_do_not_change_the_kept_values():
     samples, floats = ExactSamples(), np.array([0.05, 0.1])
     samples.take(floats)
     floats[:] = np.pi
@@ -202,7 +202,7 @@ def test_lists_of_numbers(signal):
     ],
     ids=repr,
 )
-def test_what_is_no_float64_signal_is_left_alone(signal):
+def test_other_values_than_float64_signals_are_left_unchanged(signal):
     assert ExactSamples().take(signal) is None
 
 

@@ -35,7 +35,7 @@ def test_rows_of_every_length(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_nothing_is_written_behind_the_frame(dtype):
+def test_no_byte_after_the_frame_is_written(dtype):
     for length in LENGTHS:
         frame = CODEC.encode(MessageType.ECG_DATA, row(length, dtype), timestamp=1)
         buffer = bytearray(b"\xa5" * (len(frame) + 64))

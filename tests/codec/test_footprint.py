@@ -72,7 +72,7 @@ HOSTILE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_it_is_no_less_than_what_is_taken_and_not_much_more(kind):
+def test_the_footprint_is_at_least_the_allocated_memory_and_not_much_more(kind):
     payload = HOSTILE[kind]
     ecgframe.unpack(payload)  # what is kept when it happens for the first time
     gc.collect()
@@ -88,17 +88,17 @@ def test_it_is_no_less_than_what_is_taken_and_not_much_more(kind):
 
 
 @given(st.one_of(strategies.nests(strategies.leaves).map(pack), st.binary(max_size=60)))
-def test_both_cores_tell_the_same(payload):
+def test_both_cores_compute_the_same_footprint(payload):
     assert plainly(payload) == of(payload)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_both_cores_tell_the_same_of_hostile_payloads(kind):
+def test_both_cores_compute_the_same_footprint_of_hostile_payloads(kind):
     assert plainly(HOSTILE[kind]) == of(HOSTILE[kind])
 
 
 @given(st.data())
-def test_both_cores_tell_the_same_of_what_is_cut_short(data):
+def test_both_cores_compute_the_same_footprint_of_truncated_payloads(data):
     payload = pack({"a": [1, "é", 2.5, np.zeros(2)], "b": datetime(2024, 1, 1, tzinfo=UTC), "c": {}})
     cut = payload[: data.draw(st.integers(0, len(payload)))]
     assert plainly(cut) == of(cut) <= of(payload) + 1000
@@ -112,10 +112,10 @@ def test_a_map_that_only_looks_like_an_array_counts_in_full():
     assert of(other) > 80_000
 
 
-def test_deeper_than_anything_that_is_read():
+def test_nesting_beyond_the_limit_ends_the_footprint():
     assert of(b"\x91" * 1000) < 100_000
 
 
 @pytest.mark.skipif(not accelerated, reason="of the compiled core")
-def test_it_is_the_compiled_one():
+def test_the_compiled_footprint_is_in_use():
     assert type(footprint).__name__ in ("builtin_function_or_method", "cython_function_or_method")

@@ -46,7 +46,7 @@ def test_an_empty_payload_reads_as_none(version):
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_none_is_sent_as_nil(version):
+def test_a_payload_of_none_is_sent_as_nil(version):
     assert encode(MessageType.HEARTBEAT, None, version=version)[oracle.header_size(version) :] == b"\xc0"
 
 

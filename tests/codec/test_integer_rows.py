@@ -55,7 +55,7 @@ def test_every_width_at_every_place(dtype, length):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_nothing_is_written_behind_the_frame(dtype):
+def test_no_byte_after_the_frame_is_written(dtype):
     for length in LENGTHS:
         samples = row(length, dtype, 300).astype(dtype)
         frame = CODEC.encode(MessageType.ECG_DATA, samples, timestamp=1)

@@ -91,13 +91,13 @@ SOMETHING = object()
         (lambda: ctypes.pythonapi.Py_IncRef(ctypes.py_object(SOMETHING)), "1.0 references"),
     ],
 )
-def test_what_is_left_behind_is_seen(call, told):
+def test_leaked_references_are_detected(call, told):
     assert told in leaks(call, 100, [SOMETHING])
     HOARD.clear()
 
 
 @pytest.mark.skipif(not heap_in_use(), reason="the C library does not tell")
-def test_what_is_left_on_the_heap_is_seen():
+def test_leaked_heap_memory_is_detected():
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     assert "bytes of the heap a call" in leaks(lambda: HOARD.append(None) or libc.malloc(24))

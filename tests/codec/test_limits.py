@@ -103,7 +103,7 @@ NDARRAY = b"\x83\xab__ndarray__\x01\xa5dtype\xa2u1\xa5shape\x90"
     ],
 )
 @each_case("numeric", ["list", "ndarray"])
-def test_what_a_value_counts(item, counts, numeric):
+def test_each_kind_of_value_counts_as_the_protocol_says(item, counts, numeric):
     """MAX_VALUES are read, one more is refused, and the oracle counts alike."""
     binaries, texts = divmod(MAX_VALUES - 1 - REPEATED * counts, BINARY_VALUES)  # the list around them counts 1
 

@@ -34,7 +34,7 @@ def test_half_a_letter_is_refused_wherever_it_stands(at):
         CODEC.pack(text)
 
 
-def test_what_is_too_long_is_told_before_it_is_looked_at():
+def test_a_text_beyond_the_limit_is_refused_before_it_is_read():
     with pytest.raises(MessageTooLarge, match="the limit of 100000 bytes at data"):
         Codec(max_payload=100_000).pack("ä" * 100_001 + "\ud800")
     with pytest.raises(MessageTooLarge, match="the limit of 150000 bytes at data"):
@@ -54,7 +54,7 @@ def test_a_long_text_is_read_part_by_part_wherever_a_letter_stands(lead, letter)
 
 @each_case("at", [0, READ_PART - 3, READ_PART - 2, READ_PART - 1, READ_PART, 2 * READ_PART + 100])
 @each_case("wrong", [b"\xff", b"\x80" * 9, b"\xe2\x82A", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80"])
-def test_what_is_no_text_is_refused_as_in_one_go(at, wrong):
+def test_invalid_text_is_refused_alike_in_parts_and_as_a_whole(at, wrong):
     for after in (b"", b"a" * READ_PART):
         octets = b"a" * at + wrong + after
         packed = b"\x91\xdb" + len(octets).to_bytes(4, "big") + octets

@@ -185,12 +185,12 @@ WIDE = {
 
 
 @pytest.mark.parametrize(("kind", "value"), [("str", "ab"), ("bin", b"ab"), ("array", [97, 98]), ("map", {97: 98})])
-def test_headers_wider_than_need_be(kind, value):
+def test_headers_may_be_wider_than_necessary(kind, value):
     for header, _ in WIDE[kind]:
         assert unpack(header + b"ab") == value
 
 
-def test_a_tag_alone_is_a_value_or_cut_short():
+def test_a_single_tag_is_a_value_or_truncated():
     for tag in range(256):
         payload = bytes([tag])
         expected = verdict(oracle.unpack, payload)
@@ -203,7 +203,7 @@ def test_a_tag_alone_is_a_value_or_cut_short():
 
 @each_case("tag", [0xC1, *range(0xC7, 0xCA), *range(0xD4, 0xD9)])
 @pytest.mark.parametrize("place", [b"", b"\x91", b"\x81\xa1a", b"\x81", b"\x92\x01"])
-def test_what_the_specification_has_no_type_for_is_refused(tag, place):
+def test_messagepack_types_outside_the_specification_are_refused(tag, place):
     for tail in (b"", bytes(20), b"\x05" * 40, b"\xff" * 300):
         with pytest.raises(ProtocolError) as caught:
             unpack(place + bytes([tag]) + tail)
@@ -220,7 +220,7 @@ def test_every_cut_of_a_value_is_refused(value, size):
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"\xc0", b"\xc1", b"\x90"])
-def test_one_value_and_no_more(tail):
+def test_a_payload_holds_exactly_one_value(tail):
     for value in (None, 1, "x", [1], {}, b""):
         with pytest.raises(ProtocolError):
             unpack(pack(value) + tail)

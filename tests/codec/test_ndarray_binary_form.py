@@ -43,7 +43,7 @@ def test_any_layout_in_memory_is_sent_in_c_order(dtype, layout):
     assert oracle.same(unpack(CODEC.pack(array)), array)
 
 
-def test_it_is_a_map_of_dtype_bytes_and_shape():
+def test_the_binary_form_is_a_map_of_dtype_bytes_and_shape():
     found = msgpack.unpackb(CODEC.pack(np.array([[1, 2]], ">i2")))
     assert found == {"dtype": ">i2", "__ndarray__": b"\x01\0\x02\0", "shape": [1, 2]}
     assert list(found) == ["dtype", "__ndarray__", "shape"]
@@ -133,7 +133,7 @@ def test_every_bit_of_a_float_arrives(dtype):
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
-def test_it_is_read_in_any_header_width_and_any_order_of_keys(width, order):
+def test_the_binary_form_is_read_in_any_header_width_and_any_order_of_keys(width, order):
     data = np.arange(3, dtype="<i4").tobytes()
     header = {1: b"\xc4", 2: b"\xc5", 4: b"\xc6"}[width] + len(data).to_bytes(width, "big")
     items = [b"\xa5dtype\xa5int32", b"\xab__ndarray__" + header + data, b"\xa5shape\x91\xcd\0\x03"]

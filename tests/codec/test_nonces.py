@@ -314,7 +314,7 @@ def test_a_fork_while_another_thread_holds_the_lock():
 
 
 @each_counter
-def test_what_a_counter_gives(counter):
+def test_a_counter_gives_each_number_once_until_its_limit(counter):
     head, iv = bytes(range(12)), bytes(range(100, 112))
     one = counter(head, iv, 300, 10)
     found = [one.take(1, 0x41, 4, 0) for _ in range(300)]

@@ -55,7 +55,7 @@ def test_a_prepared_frame_is_the_one_that_encode_makes(version, compression, nda
     assert prepared.packed == codec.decode(frame).nbytes
 
 
-def test_it_is_sealed_once_with_a_timestamp_that_can_be():
+def test_a_prepared_frame_is_finished_once_with_a_valid_timestamp():
     prepared = Codec().prepare(MessageType.ECG_DATA, {"a": 1}, flags=Flag.PRIORITY)
     for impossible in (-1, 2**64):
         with pytest.raises(ValueError, match="microseconds since 1970 in 64 bits"):
@@ -69,7 +69,7 @@ def test_it_is_sealed_once_with_a_timestamp_that_can_be():
         Codec(version=1).prepare(MessageType.PING, None).seal(7)
 
 
-def test_what_cannot_be_sent_is_refused_when_it_is_prepared():
+def test_unsendable_data_is_refused_by_prepare():
     codec = Codec(max_payload=1000, validate=True)
     with pytest.raises(MessageTooLarge):
         codec.prepare(MessageType.PING, bytes(2000))
@@ -98,7 +98,7 @@ def test_another_timestamp_is_written_without_summing_again(compression):
         codec.encode_frame(MessageType.PING, None, version=2).with_timestamp(5)
 
 
-def test_what_verify_refuses_is_what_split_refuses():
+def test_verify_and_split_refuse_the_same_frames():
     codec = Codec(max_payload=100, versions=[1, 3])
     good = codec.encode(MessageType.PING, {"a": 1})
     for broken in (good[:-1], good + b"x", good[:-1] + b"x", b"", b"\x02" + good[1:], good[:3] + b"\xff" + good[4:]):

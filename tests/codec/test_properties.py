@@ -34,7 +34,7 @@ def agree(frame):
 
 @examples(300)
 @given(strategies.messages, strategies.types, strategies.versions, strategies.timestamps, st.data())
-def test_what_the_codec_sends_both_read(message, type, version, timestamp, data):
+def test_frames_of_the_codec_are_read_by_both(message, type, version, timestamp, data):
     flags = data.draw(strategies.flags_of(version))
     expected = strategies.received(message)
     for (form, compressed), codec in CODECS.items():
@@ -60,7 +60,7 @@ def test_pack_writes_the_oracles_bytes(message, form):
 
 @examples(200)
 @given(strategies.frames())
-def test_what_the_oracle_sends_the_codec_reads(frame):
+def test_frames_of_the_oracle_are_read_by_the_codec(frame):
     agree(frame)
 
 

@@ -111,7 +111,7 @@ PAIRS = list(itertools.combinations(FAULTS, 2))
 
 
 @each_case(("earlier", "later"), PAIRS, ids=[f"{one[0].__name__}-{two[0].__name__}" for one, two in PAIRS])
-def test_of_two_faults_the_earlier_row_is_reported(earlier, later):
+def test_the_earlier_check_of_two_faults_is_reported(earlier, later):
     frame = Frame()
     later[0](frame)
     earlier[0](frame)

@@ -58,14 +58,14 @@ def is_short(work):
 @pytest.mark.alone
 @pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
 @pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
-def test_packing_lets_others_in(make):
+def test_packing_releases_the_gil_at_times(make):
     values = make()
     assert is_short(lambda: CODEC.pack(values))
 
 
 @pytest.mark.alone
 @pytest.mark.skipif(not ecgframe.accelerated, reason="Python decodes a text in one go")
-def test_so_does_reading_a_long_text():
+def test_reading_a_long_text_releases_the_gil_at_times():
     """What holds the others up is to lay the parts together, half of what one call takes that decodes the whole."""
     text = ("äb€" * (3 * 1024 * 1024)).encode()
     payload = CODEC.pack(text.decode())
@@ -81,7 +81,7 @@ def test_so_does_reading_a_long_text():
 
 @pytest.mark.alone
 @pytest.mark.skipif(not ecgframe.accelerated, reason="Python code rests by itself")
-def test_so_does_reading_and_what_works_in_the_background():
+def test_reading_and_background_threads_release_the_gil_at_times():
     payload = CODEC.pack([None] * 8 * COUNT)
 
     def read():
@@ -115,7 +115,7 @@ def test_a_list_that_changes_meanwhile_is_refused_or_packed_as_it_was(change):
 
 
 @pytest.mark.slow
-def test_so_is_a_map():
+def test_a_map_that_changes_meanwhile_is_refused_or_packed_as_it_was():
     for attempt in range(10):
         entries = {number: [number] for number in range(200_000)}
         outcome = []

@@ -81,7 +81,7 @@ def test_the_vectors(vector):
         assert made == payload
 
 
-def test_what_is_derived():
+def test_the_derived_key_and_iv_are_those_of_the_vector():
     okm = seal.hkdf(SECRET, SENDER, b"ecgframe seal 1\0ecg/1", 44)
     assert okm.hex() == V["key"]["derived"] + V["key"]["iv"]
 
@@ -207,12 +207,12 @@ def test_the_derived_keys_are_bounded():
         ({"version": 3, "form": 4}, "version 3 has no form"),
     ],
 )
-def test_what_a_sealer_refuses(how, words):
+def test_a_sealer_refuses_invalid_headers(how, words):
     with pytest.raises(ValueError, match=words):
         sealed(**how)
 
 
-def test_what_else_is_refused():
+def test_a_sealer_refuses_limits_out_of_range():
     with pytest.raises(ValueError, match="1 bytes at most"):
         Sealer(key_of("s"), nbytes=1).seal(b"12", version=4, type=1)
     for messages, nbytes in [(0, 1), (2**24 + 1, 1), (1, 0), (1, 2**38 + 1)]:
@@ -457,7 +457,7 @@ for make in (lambda: Sealer(keys.find(9)), lambda: Opener(keys)):
     assert done.stdout.count('pip install "ecgframe[seal]"') == 2, done.stderr
 
 
-def test_nothing_is_loaded_before_it_is_needed():
+def test_the_library_is_imported_when_it_is_first_used():
     done = python("-c", "import ecgframe.seal, ecgframe.signing, sys; print('cryptography' in sys.modules)")
     assert done.stdout == "False\n"
     assert sys.modules["ecgframe.seal"] is seal

@@ -110,7 +110,7 @@ def test_a_signature_moved_elsewhere(stream, type):
     assert verdict(lambda: VERIFIER.verify(stream, type, 0, SIGNED)) == ("0x202", 14, "signature")
 
 
-def test_what_is_too_short():
+def test_a_payload_shorter_than_a_signature_is_refused():
     for size in (0, 71):
         assert verdict(lambda size=size: VERIFIER.verify("ecg/1", 2, 0, SIGNED[-size:] if size else b"")) == (
             "0x200",
@@ -133,7 +133,7 @@ def test_an_unknown_signer():
     assert verdict(lambda: book.attest(payload, 0, required=True)) == required
 
 
-def test_what_is_not_signed():
+def test_an_unsigned_message_is_reported_as_unsigned():
     for type in (0x11, 0x20, 0x24):
         with pytest.raises(ValueError, match="does not get a trailer"):
             KEY.trailer("s", type, 0, b"")
@@ -173,7 +173,7 @@ def test_messages_are_attested_by_their_digests():
     assert book.waiting == 0
 
 
-def test_what_is_unattested():
+def test_messages_without_an_attestation_are_reported():
     attester, book = Attester(KEY, "ecg/1", 1000), AttestationBook(VERIFIER, "ecg/1", 1000)
     book.add(1, hashed(1), 0.0)
     assert book.expire(9.9) is None
@@ -208,7 +208,7 @@ def test_a_message_that_was_sent_twice_is_attested_once():
     assert book.expire(10.0) == Unattested((2,))
 
 
-def test_at_most_4096_wait():
+def test_at_most_4096_messages_wait_for_their_attestation():
     book = AttestationBook(VERIFIER, "ecg/1", 1000)
     for number in range(1, 4097):
         assert book.add(number, sha256(bytes(number)).digest(), 0.0) is None

@@ -15,7 +15,7 @@ def stamp(frame):
     return oracle.TIMESTAMP.unpack_from(frame, 11)[0]
 
 
-def test_none_means_now():
+def test_a_timestamp_of_none_is_the_current_time():
     before = time.time_ns() // 1000
     sent = stamp(Codec().encode(MessageType.PING, None))
     after = time.time_ns() // 1000
@@ -23,13 +23,13 @@ def test_none_means_now():
 
 
 @pytest.mark.parametrize("encode", [Codec().encode, ecgframe.encode])
-def test_they_increase_faster_than_the_clock(encode):
+def test_automatic_timestamps_increase_faster_than_the_clock(encode):
     stamps = [stamp(encode(MessageType.PING, None)) for _ in range(20_000)]
     assert all(earlier < later for earlier, later in pairwise(stamps))
 
 
 @pytest.mark.parametrize("encode", [Codec().encode, ecgframe.encode])
-def test_they_increase_across_threads(encode):
+def test_automatic_timestamps_increase_across_threads(encode):
     stamps = [[] for _ in range(4)]
     start = threading.Barrier(len(stamps))
 

@@ -70,7 +70,7 @@ def test_the_default_is_version_3():
 
 
 @pytest.mark.parametrize("type", oracle.TYPES_OF_V4.values())
-def test_what_a_sender_takes_is_what_a_receiver_takes(type):
+def test_a_sender_and_a_receiver_accept_the_same_fields(type):
     """Every form, stream, sequence and priority: the sender refuses exactly what check 6 refuses."""
     data = {0x23: {"template": 0, "stream": "ecg", "epoch": 1}}.get(type, {})
     if type == 0x24:
@@ -116,7 +116,7 @@ def test_what_a_sender_takes_is_what_a_receiver_takes(type):
     ],
     ids=str,
 )
-def test_what_a_header_cannot_say_is_a_value_error(mistake):
+def test_values_that_do_not_fit_a_header_are_a_value_error(mistake):
     options = {"version": 4} | mistake
     codec = Codec()
     for send in (codec.encode, codec.encode_frame):
@@ -322,7 +322,7 @@ def test_a_meter_is_asked_of_a_record_and_weighs_what_is_messagepack():
         (0x01, 2, DecompressionFailed, 9),
     ],
 )
-def test_what_is_not_supported_yet_is_refused_and_costs_one_frame(flags, form, error, check):
+def test_unsupported_forms_and_flags_cost_one_frame(flags, form, error, check):
     frame = oracle.frame(4, 0x01, flags, bytes(100), NOW, form=form, stream=7, sequence=57)
     with pytest.raises(error) as caught:
         decode(frame)
@@ -337,7 +337,7 @@ def test_the_bits_of_version_4_mean_nothing_in_version_3():
         assert decode(oracle.frame(3, 0x11, flags, oracle.pack(5), NOW)).data == 5
 
 
-def test_who_knows_versions_1_to_3_refuses_version_4_at_its_eleventh_byte():
+def test_a_receiver_of_versions_1_to_3_refuses_version_4_at_its_eleventh_byte():
     codec = Codec(versions=SESSION_VERSIONS)
     frame = encode(MessageType.PING, 5, version=4)
     for size in range(len(frame) + 1):
@@ -364,7 +364,7 @@ def test_a_message_and_a_header_are_copied_with_all(copied):
     assert "form=<Form.BULK: 16>, stream_id=7, sequence=57" in repr(header)
 
 
-def test_before_version_4_there_is_none_of_it():
+def test_earlier_versions_refuse_the_fields_of_version_4():
     for version in (1, 2, 3):
         frame = encode(MessageType.PING, 5, version=version)
         for one in (

@@ -87,7 +87,7 @@ def test_a_server_of_your_own_publishes_what_it_finds(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_peers_publish_is_searched(tmp_path):
+def test_streams_of_peers_are_analyzed(tmp_path):
     optional("websockets")
     program, port = saved(PROGRAMS[1], tmp_path)
     heart = Heart()

@@ -92,7 +92,7 @@ def test_every_block_is_one_of_those_below():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "shown"), [(command, shown) for command, _, shown in SHOWN])
-def test_what_is_shown_is_what_is_printed(command, shown, folder, server):
+def test_the_shown_output_is_the_printed_one(command, shown, folder, server):
     printed = run(*arguments(command, server.port), code=None).output
     lines = [line.rstrip() for line in printed.rstrip().splitlines()]
     expected = shown.splitlines()
@@ -182,7 +182,7 @@ def test_the_options_that_it_names_exist(section):
 FILTERS = re.findall(r"`(ecgframe[ .][^`]*|ecgframe)`", read(PAGE).split("| filter | shows |")[1].split("\n\n")[0])
 
 
-def test_there_are_filters():
+def test_the_page_has_display_filters():
     assert len(FILTERS) >= 8
 
 

@@ -314,7 +314,7 @@ def call_above(block):
     return "\n".join(call.lines)
 
 
-def test_there_are_examples():
+def test_the_page_has_examples():
     kinds = [block.words[1] for block in BLOCKS if block.words[0] == "frame"]
     assert kinds.count("sent") >= 3
     assert kinds.count("read") >= 1
@@ -416,7 +416,7 @@ def kinds_that_begin_with(tag):
 
 
 @each_row("MessagePack", "Python value")
-def test_what_a_sender_writes(row):
+def test_the_table_of_written_forms(row):
     value, _, packed = row
     assert ecgframe.pack(value_of(code(value))) == hexadecimal(packed)
 
@@ -431,7 +431,7 @@ def test_dates_and_uuids(row):
 @pytest.mark.parametrize(
     ("payload", "expected"), [*rows_of("Dates and UUIDs", "payload"), *rows_of("List form", "payload")]
 )
-def test_what_a_wrapper_reads_as(payload, expected):
+def test_the_table_of_wrappers(payload, expected):
     check_reading(msgpack.packb(value_of(code(payload))), expected)
 
 
@@ -495,7 +495,7 @@ def test_the_pattern_of_dates_and_uuids(name):
 
 
 @each_row("List form", "dtype")
-def test_what_an_element_may_be(row):
+def test_the_table_of_elements(row):
     dtype, element, becomes = row
     assert dtype in {known for known, *_ in rows_of("Arrays", "dtype")}
     wrapper = {"__ndarray__": [value_of(code(element))], "dtype": code(dtype), "shape": [1]}
@@ -555,7 +555,7 @@ def test_the_call_makes_the_record(block):
     assert value_of("(" + call_above(block) + ")") == frame_in(block)
 
 
-def test_there_are_records():
+def test_the_page_has_examples_of_records():
     assert len(RECORDS) == 2
 
 
@@ -682,7 +682,7 @@ def test_the_limit_on_depth():
 
 
 @each_row("Sending", "mistake")
-def test_what_a_sender_refuses(row):
+def test_the_table_of_refusals_of_a_sender(row):
     _, example, raised = row
     expected = getattr(errors, code(raised), None) or {"OverflowError": OverflowError, "TypeError": TypeError}.get(
         code(raised), ValueError
@@ -846,7 +846,7 @@ def test_a_frame_is_judged_by_its_id():
         assert (caught.value.check, caught.value.code) == ((11, 0x200) if is_open else (2, 0x100))
 
 
-def test_what_each_viewer_gets():
+def test_the_table_of_viewers():
     rows = {row[0]: row[1:] for row in rows_of("Streams by number", "in the stream")}
     everything = frozenset(protocol.Capability) - {protocol.Capability.DELTA}
     encodings = [
@@ -942,7 +942,7 @@ def test_the_parts_of_a_sealed_payload():
     assert seal.cipher(shown["key"]).encrypt(shown["nonce"], plain_record(), shown["AAD"]) == payload[16:]
 
 
-def test_what_an_opener_checks():
+def test_the_table_of_checks_of_an_opener():
     shown = {(value, reason) for _, value, reason in rows_of("What an opener checks", "fault")}
     refused = json.loads((VECTORS / "seal.json").read_text(encoding="utf-8"))["refused"]
     assert shown == {(f"`{one['code']}`", one["reason"] or "-") for one in refused}
@@ -953,7 +953,7 @@ def test_the_fields_of_sealed_streams():
     assert fields == {"keys", "rotation", "id", "key", "begins", "ends"}
 
 
-def test_what_a_viewer_of_a_sealed_stream_refuses():
+def test_the_table_of_refusals_of_a_viewer_of_a_sealed_stream():
     text = " ".join(words for _, words in rows_of("What a viewer of a sealed stream does", "situation"))
     assert re.findall('`reason` "([a-z]+)"', text) == ["plain", "template", "key"]
 
@@ -1018,12 +1018,12 @@ def test_the_words_that_a_field_may_be(row):
 
 
 @pytest.mark.parametrize("message_type", sorted(OPEN_TYPES))
-def test_some_may_hold_anything(message_type):
+def test_some_fields_may_hold_anything(message_type):
     codec = Codec(validate=True)
     assert codec.decode(codec.encode(MessageType[message_type], [1])).data == [1]
 
 
-def test_what_a_validating_receiver_takes():
+def test_the_table_of_a_validating_receiver():
     sent = {"signal": [0.5], "samplingRate": 250, "stream": None, "ours": None}
     codec = Codec(validate=True)
     message = codec.decode(ecgframe.encode(MessageType.ECG_DATA, sent))

@@ -34,7 +34,7 @@ def test_the_commands_name_extras_that_exist():
     assert groups <= pyproject["dependency-groups"].keys()
 
 
-def test_what_only_developers_need_is_not_published():
+def test_dependency_groups_of_developers_are_not_published():
     """Nobody who installs the package shall be offered its tests; a dependency group stays in the source tree."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]

@@ -24,12 +24,12 @@ def documented() -> list[str]:
     return [name for page in pages for name in NAMED.findall((REFERENCE / f"{page}.md").read_text(encoding="utf-8"))]
 
 
-def test_it_describes_every_public_module_and_no_other():
+def test_the_reference_describes_every_public_module_and_no_other():
     assert documented() == list(surface.MODULES)
 
 
 @pytest.mark.parametrize("path", [*PAGES, *EXAMPLES], ids=lambda path: path.name)
-def test_what_is_imported_is_public(path):
+def test_imported_modules_are_public(path):
     """All names that a page or an example imports are in the reference, so that no change of them is unannounced."""
     for module, names, whole in IMPORTED.findall(path.read_text(encoding="utf-8")):
         assert (module or whole) in surface.MODULES, path.name

@@ -16,7 +16,7 @@ from tools import test_conformance as suite  # noqa: E402
 PAGE = make_rules.PAGE.read_text(encoding="utf-8")
 
 
-def test_it_is_current():
+def test_the_page_is_current():
     assert make_rules.rules() == PAGE, "python tests/make_rules.py writes it"
 
 
@@ -31,7 +31,7 @@ def test_every_case_has_its_row():
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`((?:[\w-]+/)+[\w.-]+\.(?:py|ts)(?:::\w+)?)`", PAGE))))
-def test_what_it_names_exists(named):
+def test_the_tests_named_on_the_page_exist(named):
     path, _, name = named.partition("::")
     if path.startswith("client/") and not (ROOT / "client").exists():
         pytest.skip("the client is not here")

@@ -87,7 +87,7 @@ def test_every_command_has_its_test():
 
 
 @pytest.mark.parametrize("command", those(INSTALLING))
-def test_what_is_installed_exists(command):
+def test_installed_packages_and_extras_exist(command):
     wanted = [word for word in shlex.split(command)[2:] if word == "--group" or not word.startswith("-")]
     assert wanted
     words = iter(wanted)
@@ -186,7 +186,7 @@ def test_an_lsl_stream_is_published(command):
 
 
 @pytest.mark.parametrize("command", those(f"{TESTING}|{PROGRAMS}"))
-def test_what_is_run_is_there(command):
+def test_programs_that_are_run_exist(command):
     words = shlex.split(command)
     paths = [word for word in words[1:] if "/" in word]
     assert all((ROOT / path).exists() for path in paths)

@@ -23,7 +23,7 @@ def test_each_test_that_it_names_exists(path, test):
     assert not test or re.search(rf"^(async )?def {test}\(", text, re.M)
 
 
-def test_it_names_a_test_for_each_threat():
+def test_the_page_names_a_test_for_each_threat():
     [table] = re.findall(r"^\| threat \| countermeasure \| test \|\n\| --- .*\n((?:\|.*\n)+)", PAGE, re.M)
     for row in table.splitlines():
         assert re.search(r"\| `(?:tests|client)/[^|]+` \|$", row), row
@@ -58,7 +58,7 @@ def beats_a_minute(sizes: np.ndarray) -> float | None:
     ],
     ids=["list form", "deflated", "binary form", "float64 in list form"],
 )
-def test_what_sizes_tell_of_the_heart_rate(codec, as_floats, tells, leads):
+def test_sizes_of_frames_reveal_the_heart_rate_as_the_page_says(codec, as_floats, tells, leads):
     """The truth is 61; a frame more or less between two beats is 3 a minute."""
     record = shipped_ecg()
     signal = np.tile(record.physical() if as_floats else record.signal, (1, 6))[leads]

@@ -72,14 +72,14 @@ def test_the_options_of_the_server_exist():
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS - LISTENING - SERVING))
-def test_its_commands_run(command, folder, server):
+def test_the_commands_of_the_page_run(command, folder, server):
     ran = run(*arguments(command, server.port), code=None)
     assert ran.code in (0, 3), ran.output
     assert ran.output
 
 
 @pytest.mark.parametrize("command", sorted(LISTENING))
-def test_its_commands_that_listen_run(command, folder, server):
+def test_the_listening_commands_of_the_page_run(command, folder, server):
     port = unused_port()
     words = arguments(command.replace("8766", str(port)), server.port)
     thread = meanwhile(port, lambda client: client.recv())

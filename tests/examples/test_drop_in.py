@@ -178,7 +178,7 @@ def comparable(message):
     return message[:11] + message[oracle.header_size(version) :]
 
 
-def test_nothing_differs_on_the_wire(transcripts):
+def test_the_bytes_on_the_wire_are_the_same(transcripts):
     slow, fast = (transcripts[name] for name in SERVERS)
     assert slow.keys() == fast.keys()
     for name in slow:

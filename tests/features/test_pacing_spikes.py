@@ -41,7 +41,7 @@ def test_two_chambers_are_two_spikes_and_all_leads_one():
     assert {spike.lead for spike in found} == {1}
 
 
-def test_it_does_not_matter_how_the_samples_are_cut():
+def test_spikes_do_not_depend_on_the_size_of_the_chunks():
     signal = ecg(beats_at(60, 0, 8), 8, 500) + spikes(beats_at(60, 0.2, 8), 0.002, 3, 8, 500)
     assert seen(signal, 500, step=8) == seen(signal, 500, step=0.002) != []
 
@@ -76,7 +76,7 @@ def test_no_more_are_kept_than_anybody_looks_at():
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [200, 250, 500, 1000])
 @pytest.mark.parametrize("kind", ["white", "smoothed", "50 Hz"])
-def test_neither_noise_nor_the_top_of_a_beat_is_a_spike(rate, kind):
+def test_noise_and_r_peaks_are_no_spikes(rate, kind):
     found = []
     sharp = ((-0.015, 0.005, -0.4), (0, 0.005, 1.5), (0.015, 0.005, -0.5))
     for seed in range(6):

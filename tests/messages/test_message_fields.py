@@ -441,7 +441,7 @@ def test_all_missing_fields_are_named_at_once(check, message_type):
         (MessageType.PROTOCOL_NEGOTIATION, "versions", "version"),
     ],
 )
-def test_where_either_field_will_do_both_are_named(check, message_type, either, other):
+def test_alternative_fields_are_both_named(check, message_type, either, other):
     with pytest.raises(MissingRequiredFields, match=rf'lacks data\["{either}"\] \(.*\) or data\["{other}"\] \('):
         check(message_type, {})
 

@@ -80,7 +80,7 @@ def test_a_field_is_accepted_if_it_has_no_fault(data):
 
 @given(message_type=st.sampled_from(list(PAYLOADS)), data=likely, version=st.sampled_from([None, 1, 3, 4]))
 @examples(400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_valid_as_it_is_passes_all_checks(message_type, data, version):
+def test_valid_messages_pass_all_checks(message_type, data, version):
     schema = _schema(message_type)
     if schema is not None and schema.accepts and _is_valid_as_it_is(schema, data):
         assert _normalised(schema, data) is data

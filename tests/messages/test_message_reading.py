@@ -115,7 +115,7 @@ class Unprintable:
     ],
     ids=["none", "str", "bytes", "list", "mixed", "dict", "deep", "int", "unprintable"],
 )
-def test_what_came_is_shown_in_short(value, words):
+def test_refused_values_are_abbreviated(value, words):
     with pytest.raises(InvalidDataFormat) as caught:
         check_sent(MessageType.ANOMALY_ALERT, {"kind": "pause", "timestamp": 0, "confidence": value})
     shown = str(caught.value).partition("; got ")[2]

@@ -44,7 +44,7 @@ def test_values(vector, codec):
 
 
 @each_case("vector", REFUSED, ids=named)
-def test_what_is_no_signal(vector):
+def test_messages_without_a_signal_are_refused(vector):
     with pytest.raises(ProtocolError) as caught:
         physical(unpack(bytes.fromhex(vector["data"])))
     assert caught.value.code == int(vector["code"], 16)
@@ -79,13 +79,13 @@ def test_any_layout_in_memory():
         assert np.array_equal(physical({"signal": signal, "gain": 2}), signal / 2)
 
 
-def test_what_a_mask_hides_is_missing():
+def test_masked_samples_are_missing():
     signal = np.ma.masked_array([[1, 2, 3]], [[False, True, False]], dtype="i2")
     assert np.array_equal(physical({"signal": signal, "gain": 2}), [[0.5, np.nan, 1.5]], equal_nan=True)
 
 
 @pytest.mark.parametrize("nothing", [None, 5, "data", [1], b"\x01"])
-def test_what_is_no_message(nothing):
+def test_other_objects_than_messages_are_refused(nothing):
     with pytest.raises(InvalidDataFormat, match="a map of fields"):
         physical(nothing)
     with pytest.raises(InvalidDataFormat, match="a map of fields"):
@@ -113,7 +113,7 @@ def test_a_shape_alone_takes_no_memory():
     assert physical({"signal": np.zeros((256, 0))}).shape == (256, 0)
 
 
-def test_nothing_is_warned_of():
+def test_no_warning_is_raised():
     extremes = {"signal": np.array([np.inf, -np.inf, np.nan, 1e308]), "gain": 1e-300, "baseline": -1e308}
     assert np.isinf(physical(extremes)[0, 3])
 

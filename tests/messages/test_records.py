@@ -58,7 +58,7 @@ def test_every_core_writes_the_oracles_bytes_and_reads_them_back(signal, time, s
 
 @given(rs.foreign_records())
 @examples(400)
-def test_what_any_writer_may_send_is_read_as_the_oracle_reads_it(foreign):
+def test_records_of_any_writer_are_read_as_the_oracle_reads_them(foreign):
     compare(*foreign)
 
 
@@ -118,7 +118,7 @@ def test_a_record_becomes_no_more_than_its_bytes_can_hold(signal, count):
 
 @pytest.mark.parametrize("filter", [0, 1])
 @each_core
-def test_nothing_is_allocated_for_a_count_that_lies(core, filter):
+def test_a_false_count_allocates_no_memory(core, filter):
     template = core.Template(1, "s", "int16", 4096, {})
     record = (1).to_bytes(2, "big") + bytes([filter, 0]) + b"\xff" * 4 + bytes(8) + bytes(4096)
     with pytest.raises(core.ProtocolError, match=r"4096 times 4294967295") as caught:

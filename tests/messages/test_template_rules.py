@@ -84,7 +84,7 @@ def test_a_message_is_accepted_where_its_template_is(told, deflated):
 
 @given(spoilt_templates())
 @examples(500)
-def test_what_is_sent_is_accepted(told):
+def test_templates_of_the_writer_are_accepted(told):
     """A sender refuses what a receiver does, with the same error; and nil where the field can be left out."""
     expected = refusal(oracle.read_template, oracle.pack(told))
     found = refusal(lambda: CODEC.encode(MessageType.STREAM_TEMPLATE, told))

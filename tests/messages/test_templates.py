@@ -90,12 +90,12 @@ def test_dtypes_that_records_have(dtype):
     ],
     ids=repr,
 )
-def test_what_travels_as_messagepack(change):
+def test_these_messages_are_sent_as_messagepack(change):
     assert record_content({**DATA, "stream": "ecg/1", **change}, "ecg/1") is None
 
 
 @pytest.mark.parametrize("data", [None, [1], "ecg", {}, {"signal": SIGNAL}, {"timestamp": 1.0}], ids=repr)
-def test_what_is_no_ecg_data(data):
+def test_other_maps_make_no_template(data):
     assert record_content(data, "ecg/1") is None
 
 
@@ -184,7 +184,7 @@ def test_any_fields_arrive_as_they_would_in_a_message(fields):
     assert all(oracle.same(data[name], value) for name, value in expected.items())
 
 
-def test_who_gets_a_message_may_change_it():
+def test_a_received_message_may_be_changed():
     fields = {"leads": ["I", "II"], "more": {"a": [1, {"b": []}]}, "gain": np.array([1.0, 2.0]), "units": "mV"}
     template = Template(1, "s", "int16", 2, fields)
     record = template.encode(SIGNAL, 0)
@@ -243,7 +243,7 @@ def test_bounds_of_a_template():
 @pytest.mark.parametrize(
     ("value", "counts"), [(None, 0), (1.5, 0), ("x", 1), (b"x", 4), ([1], 1), ({1: 2}, 2), (np.array([1, 2]), 8)]
 )
-def test_what_counts_as_values(value, counts):
+def test_values_of_a_record_are_counted(value, counts):
     """As the oracle counts them: the rest of the map is filled up to the limit."""
     names = record_oracle.MAX_TEMPLATE_VALUES - 12 - counts
     fields = {"value": value, "leads": ["I"] * names}
@@ -269,7 +269,7 @@ def test_a_field_without_a_form_on_the_wire():
         Template(1, "s", "int16", 0, {"leads": {1, 2}})
 
 
-def test_what_lacks_is_named():
+def test_missing_fields_are_named():
     with pytest.raises(MissingRequiredFields, match=r'lacks data\["dtype"\] \(.*\) and data\["rows"\] \(') as caught:
         Template.unpack(pack({"template": 1, "stream": "s", "fields": {}}))
     assert caught.value.check == 12

@@ -64,7 +64,7 @@ def test_the_recording_in_a_capture_equals_the_published_one(tmp_path, version, 
     assert captured.notes == ()
 
 
-def test_of_several_streams_one_is_chosen(tmp_path):
+def test_one_of_several_streams_is_chosen(tmp_path):
     first, second = frames("ecg/1"), frames("ecg/2", ECG.take(["MLII"]), RATE)
     both = written(tmp_path / "x.pcap", sent([*first[:7], *second, *first[7:]]))
     with pytest.raises(
@@ -86,7 +86,7 @@ def test_streams_without_a_name_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("ndarray", ["list", "binary"])
-def test_what_two_viewers_received_is_read_once(tmp_path, ndarray):
+def test_messages_that_two_viewers_received_are_read_once(tmp_path, ndarray):
     """One begins later and lacks a message, the other ends earlier."""
     every = frames()
     other = frames(ndarray=ndarray)
@@ -119,7 +119,7 @@ def test_without_marks_one_of_two_connections_is_read(tmp_path):
     assert "5 messages left out" in captured.notes[0]
 
 
-def test_what_a_client_published_is_not_read_twice(tmp_path):
+def test_messages_that_a_client_published_are_read_once(tmp_path):
     """The device publishes on a connection of its own; the server gives its frames other times."""
     device = sent(frames(published=0.1), "client", client=OTHER_VIEWER)
     assert_same(read_captured(written(tmp_path / "device.pcap", device)).record, ECG)
@@ -128,7 +128,7 @@ def test_what_a_client_published_is_not_read_twice(tmp_path):
     assert captured.notes == ("20 messages of clients left out: the server sent the stream, too",)
 
 
-def test_what_the_capture_lost_is_missing(tmp_path):
+def test_samples_that_the_capture_lost_are_missing(tmp_path):
     connection = sent(frames())
     del connection.packets[4 + 5]
     connection.packets.append(connection.client.packet(acknowledges=connection.server.sequence))  # it was received

@@ -149,7 +149,7 @@ def test_values_of_every_type_become_json():
     }  # fmt: skip
 
 
-def test_what_was_flushed_can_be_read_at_once(tmp_path):
+def test_flushed_messages_can_be_read_at_once(tmp_path):
     """Nothing is closed: after each flush, the file holds everything so far."""
     path = tmp_path / "x.mcap"
     taking, original = recorder(path), toy_ecg(2)

@@ -120,13 +120,13 @@ def test_a_missing_count_is_no_count(csv, word):
         ),
     ],
 )
-def test_what_other_programs_write(csv, content, expected, leads, units):
+def test_files_of_other_programs_are_read(csv, content, expected, leads, units):
     record = read_record(csv(content), sampling_rate=None if "time" in content or "Rate" in content else 250)
     np.testing.assert_allclose(record.physical(), expected, rtol=1e-12)
     assert (record.leads, record.units) == (leads, units)
 
 
-def test_what_is_no_lead_is_named(csv):
+def test_columns_that_are_no_leads_are_named(csv):
     record = read_record(csv("index,I,label\n0,1.5,N\n1,1.6,V\n2,1.7,N\n"), sampling_rate=250)
     assert (record.leads, sorted(record.left_out)) == (("I",), ["index", "label"])
 
@@ -157,7 +157,7 @@ def test_the_recording_of_opensignals(csv):
     "rows",
     ["0,10 0,15 0,20", "-0,10 1,15 2,20", "0,1 0,15 0,2", "12,5 -13,25 14,125", "103,05 99,75", "1,5 2,5", "+1,5 -0,5"],
 )
-def test_what_may_be_decimal_commas_is_asked(csv, rows):
+def test_possible_decimal_commas_are_refused_until_stated(csv, rows):
     path = csv(rows.replace(" ", "\n"))
     refused(path, r"may be 2 whole numbers, or 1 with a decimal comma; say .*--decimal", sampling_rate=250)
     record = read_record(path, 250, decimal=",")
@@ -256,7 +256,7 @@ def test_other_units_keep_their_names(csv, content, lead, units):
 
 
 @pytest.mark.parametrize("name", ["II", "ECG V", "V", "II (raw)", "II (filtered)", "aVL", "V1", "ch_2"])
-def test_what_has_no_unit_is_said_to_be_taken_as_millivolts(csv, name):
+def test_columns_without_a_unit_are_reported_as_read_in_millivolts(csv, name):
     path = csv(f"{name}\n1.5\n")
     record = read_record(path, 250)
     assert (record.leads, record.units, record.signal.tolist()) == ((name,), "mV", [[1.5]])
@@ -338,7 +338,7 @@ def test_counts_get_the_calibration_that_is_given(csv):
     np.testing.assert_allclose(in_microvolts.physical(), [[0.1, 0.2]])
 
 
-def test_what_a_csv_file_leaves_open_is_refused_for_others(tmp_path):
+def test_options_of_csv_files_are_refused_for_other_formats(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 5)))
     refused(tmp_path / "a.npy", "decimal is for CSV files only", sampling_rate=1, gain=200, decimal=",")
     (tmp_path / "a.edf").write_bytes(b"0       ")
@@ -614,7 +614,7 @@ def test_without_a_time_the_rate_must_be_given(csv):
         ("# gain: 200\n1\n", "gain and baseline go together"),
     ],
 )
-def test_what_is_no_recording_is_refused_and_the_place_named(csv, content, problem):
+def test_other_files_are_refused_and_the_place_is_named(csv, content, problem):
     refused(csv(content), problem, sampling_rate=1)
 
 

@@ -394,7 +394,7 @@ def test_measurements_have_their_units_and_codes_their_meaning(dataset, tmp_path
 
 
 @pytest.mark.parametrize("time", ["ChannelSampleSkew", "ChannelTimeSkew", "MultiplexGroupTimeOffset"])
-def test_what_is_before_the_start_is_kept(dataset, tmp_path, time):
+def test_annotations_before_the_start_are_kept(dataset, tmp_path, time):
     begin = datetime(2011, 5, 5, 6, 7, 8)
     dataset.AcquisitionDateTime = "20110505060708"
     if time == "MultiplexGroupTimeOffset":

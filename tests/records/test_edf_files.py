@@ -77,7 +77,7 @@ def test_among_several_rates_the_ecg_is_chosen(edfio, tmp_path):
     assert record.left_out == ("EEG Fpz-Cz", "Flow")
 
 
-def test_of_one_rate_and_unit_all_are_taken(edfio, tmp_path):
+def test_all_signals_of_one_rate_and_unit_are_read(edfio, tmp_path):
     path = write(edfio, tmp_path, signal(edfio, ramp(256), 128, "EEG"), signal(edfio, ramp(256), 128, "", "uV"))
     assert read_record(path).leads == ("EEG", "ch2")
 
@@ -127,7 +127,7 @@ def with_second_record_at(edfio, folder: Path, onset: bytes) -> Path:
     return path
 
 
-def test_what_a_gap_leaves_out_is_missing(edfio, tmp_path):
+def test_samples_within_a_gap_are_missing(edfio, tmp_path):
     """EDF+D: the second record begins seven seconds after the first, which lasts one."""
     record = read_record(with_second_record_at(edfio, tmp_path, b"+7"))
     physical = record.physical()[0]
@@ -153,7 +153,7 @@ def test_a_gap_that_would_fill_the_memory_is_refused(edfio, tmp_path):
 
 
 @pytest.mark.parametrize("cut", [2, 100, 255])
-def test_of_a_file_cut_short_all_whole_samples_are_read(edfio, tmp_path, cut):
+def test_all_whole_samples_of_a_truncated_file_are_read(edfio, tmp_path, cut):
     path = write(edfio, tmp_path, signal(edfio, ramp(2560), 128, "ECG"), data_record_duration=1)
     path.write_bytes(path.read_bytes()[:-cut])
     record = read_record(path)

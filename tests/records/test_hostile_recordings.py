@@ -96,7 +96,7 @@ def test_a_header_is_believed_only_up_to_the_bytes_that_are_there(tmp_path):
     refused(tmp_path, {".npy": b"\x93NUMPY\2\0\0\0\0\x10" + bytes(99)}, "a header of 268,435,456 bytes")
 
 
-def test_what_stands_beside_the_signal_is_small(tmp_path):
+def test_the_parts_beside_the_signal_are_bounded(tmp_path):
     files = npz({"signal": SIGNAL, **RATE, "gain": array(np.ones(5000)), "baseline": array(0)})
     refused(tmp_path, files, "its gain has 5,000 elements, and no recording 4,096 leads")
     files = npz({"signal": SIGNAL, **RATE, "units": array("x" * (2 * MIB))})

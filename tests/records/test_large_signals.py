@@ -314,7 +314,7 @@ def test_a_portion_stays_valid_when_memory_is_given_back(tmp_path, monkeypatch, 
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), recording().signal)
 
 
-def test_what_cannot_be_mapped_is_read_into_memory(tmp_path, monkeypatch, tiny):
+def test_files_that_cannot_be_mapped_are_read_into_memory(tmp_path, monkeypatch, tiny):
     def refuse(*_, **__):
         raise OSError(errno.ENODEV, "No such device")
 

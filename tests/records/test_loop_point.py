@@ -35,7 +35,7 @@ def test_real_recordings_have_a_place_that_fits(record):
     assert np.all(step < signal.std(axis=1) / 2)
 
 
-def test_where_nothing_fits_nothing_is_found():
+def test_a_record_without_a_matching_point_has_no_loop_point():
     drifting = Record(np.arange(5000.0)[None] ** 2, RATE, ("I",), source="drift")
     assert seamless(drifting) is None
 

@@ -49,7 +49,7 @@ def test_without_mne_it_says_how_to_install_it(monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_mne_is_told(mne):
+def test_the_raw_object_has_all_that_the_record_states(mne):
     raw = to_mne(record(annotations=(Annotation(1 / 360, "N"), Annotation(2 / 360, "noise", "II", 1 / 360))))
     assert isinstance(raw, mne.io.RawArray)
     assert raw.ch_names == ["I", "II"]
@@ -130,7 +130,7 @@ def test_voltages_become_volts(mne, units, per_volt):
     np.testing.assert_allclose(from_mne(raw).signal, np.array([[1, -3]]) * 1000 / per_volt, rtol=2**-52)
 
 
-def test_what_is_no_voltage_is_refused(mne):
+def test_records_without_a_voltage_are_refused(mne):
     with pytest.raises(RecordError, match=r"here: its unit is 'mmHg', and ECG channels of MNE are in volts.*replace"):
         to_mne(record(units="mmHg", source="here"))
 
@@ -188,7 +188,7 @@ def test_ecg_channels_are_read_and_the_others_named(mne):
         from_mne(raw.pick(["Fp1"], verbose="WARNING"))
 
 
-def test_what_is_no_raw_is_refused(mne):
+def test_other_objects_than_raw_are_refused(mne):
     with pytest.raises(TypeError, match=r"an mne.io.Raw, not of ndarray"):
         from_mne(np.zeros((2, 3)))
 

@@ -29,7 +29,7 @@ def refused(path: Path, match: str, **options) -> None:
 
 
 @pytest.mark.parametrize("record", [shipped_ecg, toy_ecg])
-def test_what_we_write_comes_back_to_the_last_bit(tmp_path, record):
+def test_written_counts_are_read_back_to_the_last_bit(tmp_path, record):
     path = tmp_path / "own.npz"
     with path.open("wb") as file:
         write_record(record(), file, ".npz")
@@ -89,7 +89,7 @@ def test_everything_an_archive_says_is_taken(tmp_path):
     assert (record.gain, record.baseline) == ((2.0,), (0.5,))
 
 
-def test_what_has_no_unit_is_said_to_be_taken_as_millivolts(tmp_path):
+def test_arrays_without_a_unit_are_reported_as_read_in_millivolts(tmp_path):
     said = ("no unit is given: taken as mV; --units says otherwise",)
     assert read_record(npy(tmp_path, MILLIVOLTS), sampling_rate=250).repaired == said
     assert read_record(npz(tmp_path, signal=MILLIVOLTS, sampling_rate=250, units="")).repaired == said

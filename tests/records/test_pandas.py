@@ -40,7 +40,7 @@ def test_without_pandas_it_says_how_to_install_it(monkeypatch):
             convert(record())
 
 
-def test_what_pandas_is_told(pandas):
+def test_the_data_frame_has_all_that_the_record_states(pandas):
     frame = to_pandas(record())
     assert list(frame.columns) == ["I", "II"]
     assert set(frame.dtypes) == {np.dtype(np.float64)}
@@ -203,7 +203,7 @@ def test_indexes_that_are_no_times_are_refused(pandas):
         from_pandas(pandas.DataFrame(values, index=pandas.to_datetime(["2026-01-01", None])))
 
 
-def test_what_is_no_frame_is_refused(pandas):
+def test_other_objects_than_data_frames_are_refused(pandas):
     with pytest.raises(TypeError, match=r"not of Series \(a Series has to_frame"):
         from_pandas(to_pandas(record())["I"])
     with pytest.raises(RecordError, match="holds no samples"):

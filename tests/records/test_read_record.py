@@ -13,7 +13,7 @@ from recordings import uninstall
 from ecgframe.records import RecordError, read_record
 
 
-def test_nothing_at_the_path_says_what_was_looked_for(tmp_path):
+def test_a_missing_file_is_reported_with_the_names_that_were_tried(tmp_path):
     with pytest.raises(RecordError, match=r"100: no such file, and no WFDB header 100\.hea beside it"):
         read_record(tmp_path / "100")
 

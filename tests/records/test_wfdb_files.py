@@ -211,7 +211,7 @@ def test_a_missing_sample_is_missing_in_packed_formats(wfdb, put, tmp_path, fmt,
 
 @pytest.mark.parametrize("fmt", ["16", "61"])
 @pytest.mark.parametrize("skew", [1, 2, 5])
-def test_what_a_skew_leaves_over_is_missing(wfdb, put, fmt, skew):
+def test_samples_that_a_skew_leaves_over_are_missing(wfdb, put, fmt, skew):
     put("a.dat", stored(fmt, [1, 10, 2, 20, 3, 30]))
     folder = put("a.hea", f"a 2 250 3\na.dat {fmt} 200/mV 16 0 0 0 0 I\na.dat {fmt}:{skew} 200/mV 16 0 0 0 0 II\n")
     expected = ([10, 20, 30][skew:] + [np.nan] * 3)[:3]
@@ -706,7 +706,7 @@ def test_the_checksum_of_a_segment_is_compared(wfdb, put):
     )
 
 
-def test_what_ecgframe_and_wfdb_write_has_the_right_checksums(wfdb, tmp_path):
+def test_files_of_ecgframe_and_wfdb_have_the_right_checksums(wfdb, tmp_path):
     saved = save_record(shipped_ecg(), tmp_path / "a.hea")
     assert read_record(saved.files[0]).repaired == ()
     counts = np.random.default_rng(2).integers(-2000, 2000, (500, 3))

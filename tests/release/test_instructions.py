@@ -49,7 +49,7 @@ def test_the_baseline_is_let_through():
         "mulx   %rax,%rdx,%rcx",
     ],
 )
-def test_what_is_beyond_it_is_found_with_its_function(instruction):
+def test_instructions_beyond_the_baseline_are_found_with_their_function(instruction):
     text = f"{PLAIN}\n0000000000001020 <kernel.constprop.0>:\n    1020:\t{instruction}\n"
     assert list(instructions.beyond_baseline(text)) == ["kernel.constprop.0"]
 
@@ -84,7 +84,7 @@ def test_a_kernel_that_asks_no_processor_is_refused(tmp_path):
     not (sys.platform == "linux" and shutil.which("gcc") and shutil.which("objdump")), reason="needs gcc and objdump"
 )
 @pytest.mark.parametrize("name", ["write_wide", "write_other"])
-def test_what_a_compiler_makes_is_read_back(tmp_path, name):
+def test_compiled_code_is_disassembled(tmp_path, name):
     if "x86_64" not in subprocess.run(["gcc", "-dumpmachine"], capture_output=True, text=True, check=True).stdout:
         pytest.skip("not a compiler for x86-64")
     sources = tmp_path / "sources"

@@ -26,7 +26,7 @@ def test_a_readme_without_one_is_refused(readme_text):
 
 
 @pytest.mark.skipif(not (sys.platform == "linux" and shutil.which("gcc")), reason="needs gcc")
-def test_there_is_a_compiler_and_little_else(tmp_path):
+def test_only_a_compiler_is_available(tmp_path):
     folder = readme._only_a_compiler(Path(sys.executable), tmp_path / "programs")
     there = set(os.listdir(folder))
     assert there >= {"python3", "gcc", "as", "ld"}

@@ -30,7 +30,7 @@ def test_markers_are_heeded():
 
 
 @pytest.mark.parametrize("answer", ["No matching distribution found for deflate", "the network is gone"])
-def test_what_has_no_wheel_is_told_and_an_index_that_is_silent_is_no_answer(answer, monkeypatch):
+def test_missing_wheels_are_named_and_a_silent_index_is_an_error(answer, monkeypatch):
     target = next(requirements.targets())
 
     def run(*words, cwd):

@@ -21,7 +21,7 @@ CHANGELOG = """# Changelog
 """
 
 
-def test_they_agree():
+def test_consistent_versions_have_no_disagreement():
     assert disagreements("v1.2.3", "1.2.3", CHANGELOG) == []
 
 
@@ -37,7 +37,7 @@ def test_they_agree():
         ("v1.2.3", "1.2.3", CHANGELOG.replace("## [Unreleased]\n", ""), "empty section"),
     ],
 )
-def test_what_does_not_is_told(tag, version, changelog, told):
+def test_each_disagreement_is_named(tag, version, changelog, told):
     (found,) = disagreements(tag, version, changelog)
     assert told in found
 
@@ -57,6 +57,6 @@ def test_the_npm_package_agrees():
     assert "the repository" in disagreements_of_npm(PACKAGE, "1.2.3", "https://example.org/them/ecgframe")[0]
 
 
-def test_what_is_published_from_elsewhere_is_told():
+def test_another_repository_is_named():
     assert disagreements_of_place(HOME, HOME) == disagreements_of_place(HOME, "") == []
     assert "published from https://example.org/x" in disagreements_of_place(HOME, "https://example.org/x")[0]

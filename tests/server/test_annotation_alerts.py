@@ -31,7 +31,7 @@ def noted(*annotations: Annotation, seconds: float = 4, rate: float = 250) -> Re
     start=st.integers(0, 200),
     count=st.integers(0, 100),
 )
-def test_what_stands_between_two_samples(places, begin, length, start, count):
+def test_annotations_between_two_samples_belong_to_the_next_frame(places, begin, length, start, count):
     record = noted(*(Annotation(place / 250, str(number)) for number, place in enumerate(places)), seconds=0.2)
     annotations = Annotations(record, range(begin, begin + length))
     expected = []

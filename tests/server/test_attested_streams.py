@@ -197,7 +197,7 @@ def test_a_wrong_attestation_is_refused(monkeypatch):
     run(main())
 
 
-def test_what_comes_again_is_neither_attested_twice_nor_missed():
+def test_repeated_messages_are_attested_once():
     key = SIGNER
     attester = Attester(key, STREAM, 7)
     payload = ecgframe.pack({"features": {}, "timestamp": 1.0})
@@ -215,7 +215,7 @@ def test_what_comes_again_is_neither_attested_twice_nor_missed():
     assert refused.value.reason == "attestation"
 
 
-def test_what_waits_waits_anew_after_a_reconnection():
+def test_unattested_messages_wait_again_after_a_reconnection():
     known = StreamAttestations(Verifier([SIGNER.public]), STREAM)
     known.note(7, 1, bytes(32), 0.0)
     assert known.deadline == 10.0

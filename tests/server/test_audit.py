@@ -53,7 +53,7 @@ def events(log, *names):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("versions", [(1, 2, 3), (1, 2, 3, 4)], ids=["V3", "V4"])
-def test_nothing_that_a_person_did_is_missing(log, seed, versions):
+def test_every_action_of_a_person_is_recorded(log, seed, versions):
     """Random actions of three persons, and the same counted by the test."""
     chance = random.Random(seed)
     watched, published, denied = Counter(), Counter(), Counter()
@@ -113,7 +113,7 @@ def test_nothing_that_a_person_did_is_missing(log, seed, versions):
     assert "the lead of nobody" not in log.read_text()
 
 
-def test_who_is_refused_and_what_a_command_ends(log):
+def test_refusals_and_commands_are_recorded(log):
     async def conversation():
         served = handler()
         async with serving(served) as port:
@@ -134,7 +134,7 @@ def test_who_is_refused_and_what_a_command_ends(log):
     assert watched["why"] == "closed"
 
 
-def test_who_comes_with_an_identity_that_has_expired_is_refused(log):
+def test_an_expired_identity_is_refused_and_recorded(log):
     async def authenticate(request):
         return {"sub": "ann", "exp": 1}
 
@@ -184,7 +184,7 @@ def test_a_server_says_that_it_is_alive(log, monkeypatch):
     run(conversation())
 
 
-def test_it_costs_nothing_when_nobody_listens(caplog):
+def test_no_record_is_made_without_a_listener(caplog):
     async def conversation():
         with caplog.at_level(logging.WARNING, "ecgframe.audit"):
             async with serving(handler()) as port, impatient(url_of(port), token="ann") as ann, ann.subscribe("ecg/1"):

@@ -99,7 +99,7 @@ def test_a_short_interruption_leaves_no_gap(catch_up):
     handled(course)
 
 
-def test_where_nothing_is_that_new_messages_follow_from_now_on():
+def test_without_messages_that_recent_only_later_ones_follow():
     async def course(handler):
         async with numbered_viewer(handler) as viewer:
             answer = await viewer.subscribe("ecg/1")

@@ -103,7 +103,7 @@ def test_without_a_subscription_and_without_an_end():
     handled(course)
 
 
-def test_where_nothing_is_kept_the_history_ends_at_once():
+def test_a_history_without_messages_ends_at_once():
     async def course(handler):
         await play(handler, 0, 50)
         async with numbered_viewer(handler) as viewer:
@@ -159,7 +159,7 @@ def test_the_present_is_not_delayed_and_the_past_arrives_whole():
     handled(course)
 
 
-def test_what_the_server_drops_meanwhile_is_missing_in_the_numbers():
+def test_messages_dropped_meanwhile_are_missing_in_the_numbers():
     async def course(handler):
         for n in range(400):
             await handler.publish("ecg/1", FEATURES, {"n": n, "pad": NOISE[:5_000]})

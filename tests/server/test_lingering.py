@@ -77,7 +77,7 @@ def test_without_it_each_frame_leaves_at_once():
 
 
 @pytest.mark.parametrize("what", ["alert", "priority", "control", "acknowledged", "large", "bulk"])
-def test_what_does_not_wait_takes_along_what_waits(what):
+def test_frames_sent_at_once_take_the_waiting_ones_with_them(what):
     async def course(handler):
         async with numbered_viewer(handler) as viewer:
             await viewer.subscribe("ecg/1")
@@ -122,7 +122,7 @@ def test_a_peer_without_batches_gets_each_frame_at_once():
     handled(course)
 
 
-def test_what_waits_is_bounded():
+def test_waiting_frames_are_bounded():
     async def course(handler):
         async with numbered_viewer(handler) as viewer:
             await viewer.subscribe("ecg/1")
@@ -153,7 +153,7 @@ def test_viewers_of_the_same_streams_share_the_message():
     handled(course)
 
 
-def test_what_is_queued_keeps_its_order():
+def test_queued_frames_keep_their_order():
     """The link takes nothing for a while, while frames wait and are queued."""
 
     async def course(handler):
@@ -223,7 +223,7 @@ def test_links_that_can_only_be_awaited_wait_as_well(versions):
     handled(course)
 
 
-def test_what_waits_for_such_a_link_is_bounded():
+def test_frames_that_wait_for_an_awaited_link_are_bounded():
     async def course(handler):
         async with numbered_viewer(handler, link=AwaitedLink()) as viewer:
             await viewer.subscribe("ecg/1")

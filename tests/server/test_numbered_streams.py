@@ -125,7 +125,7 @@ def test_constant_fields_make_a_template_once_and_at_most_sixteen_a_minute():
     run(conversation())
 
 
-def test_what_is_no_record_travels_as_messagepack_under_its_number():
+def test_messages_other_than_records_have_a_number_too():
     async def conversation():
         async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as viewer:
             await viewer.subscribe(STREAM)
@@ -240,7 +240,7 @@ def test_records_are_made_from_the_first_viewer_on_that_reads_them():
     run(conversation())
 
 
-def test_with_other_servers_version_4_is_refused():
+def test_version_4_is_refused_with_a_backplane_without_numbers():
     class Engine(LocalBackplane):
         pass
 
@@ -280,7 +280,7 @@ def test_a_viewer_resumes_after_its_number_with_the_templates_that_it_needs():
     run(conversation())
 
 
-def test_what_the_ring_does_not_have_any_more_is_a_gap_by_numbers():
+def test_messages_that_left_the_ring_are_a_counted_gap():
     async def conversation():
         limits = Limits(ring_bytes=2000)
         async with WebSocketBinaryHandler(settings=SERVER, limits=limits) as handler, numbered_viewer(handler) as first:
@@ -597,7 +597,7 @@ async def until(condition):
 
 
 @pytest.mark.parametrize("place", ["since", "after", "left, since", "left"])
-def test_what_waited_of_a_subscription_does_not_come_behind_the_answer_to_the_next(place):
+def test_no_message_of_a_subscription_follows_the_answer_to_the_next(place):
     async def conversation():
         async with WebSocketBinaryHandler(settings=SERVER) as handler, numbered_viewer(handler) as viewer:
             answer = await viewer.subscribe(STREAM)
@@ -626,7 +626,7 @@ def test_what_waited_of_a_subscription_does_not_come_behind_the_answer_to_the_ne
     run(conversation())
 
 
-def test_what_was_dropped_of_a_subscription_is_not_reported_to_the_next():
+def test_drops_of_a_subscription_are_not_reported_to_the_next():
     async def conversation():
         some = Settings(versions=ALL, queue_frames=50)
         async with WebSocketBinaryHandler(settings=some) as handler, numbered_viewer(handler) as viewer:
@@ -650,7 +650,7 @@ def test_what_was_dropped_of_a_subscription_is_not_reported_to_the_next():
     run(conversation())
 
 
-def test_what_was_to_be_acknowledged_is_told_as_undelivered_if_it_waited_when_the_viewer_left():
+def test_messages_that_waited_for_an_acknowledgement_are_reported_when_the_viewer_leaves():
     undelivered = []
 
     async def conversation():

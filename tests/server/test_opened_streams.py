@@ -284,7 +284,7 @@ def test_records_whose_template_is_not_in_force_reach_viewers_as_maps():
     run(conversation())
 
 
-def test_what_the_server_says_on_an_opened_stream_is_beside_the_numbers():
+def test_the_server_publishes_on_an_opened_stream_without_a_number():
     async def conversation():
         async with server() as handler, numbered_viewer(handler) as viewer, publishing(handler) as peer:
             await viewer.subscribe(STREAM)
@@ -577,7 +577,7 @@ def anything(rng, epoch, count):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_clients_send_viewers_get_sound_frames_and_each_number_once(seed, caplog):
+def test_viewers_get_valid_frames_and_each_number_once_whatever_clients_send(seed, caplog):
     async def conversation():
         rng, epoch, count = random.Random(seed), 1, 0
         handler = server(ring_seconds=60)

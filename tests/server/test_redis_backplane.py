@@ -431,7 +431,7 @@ def test_a_message_that_two_servers_deliver_in_different_orders(server):
     run(scenario())
 
 
-def test_with_a_late_clock_timestamps_continue_from_the_last_one(server, monkeypatch):
+def test_timestamps_continue_from_the_last_one_if_the_clock_is_late(server, monkeypatch):
     monkeypatch.setattr("ecgframe.server.redis.clock.TOLERANCE", 60 * SECOND)  # or the timestamps would be corrected
 
     async def scenario():

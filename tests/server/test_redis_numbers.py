@@ -277,7 +277,7 @@ def test_version_4_is_not_offered_before_the_second_step(server):
         RedisBackplane(server.url, version=5)
 
 
-def test_what_an_earlier_release_wrote_is_delivered_in_an_epoch_of_the_server(server):
+def test_messages_of_an_earlier_release_are_delivered_in_an_epoch_of_the_server(server):
     async def scenario():
         async with numbered(server) as a, numbered_viewer(a.handler) as viewer:
             first = await viewer.subscribe(STREAM)

@@ -147,7 +147,7 @@ def test_a_second_publisher_ends_the_epoch_of_the_first_wherever_it_is(redis):
     run(main())
 
 
-def test_what_servers_publish_on_an_opened_stream_is_beside_its_numbers(redis):
+def test_servers_publish_on_an_opened_stream_without_a_number(redis):
     async def main():
         async with node(redis) as one, node(redis) as two, connected(two) as viewer, connected(one) as source:
             async with viewer.subscribe(STREAM) as subscription, source.publisher(STREAM) as publisher:

@@ -255,7 +255,7 @@ def test_messages_delivered_without_redis_have_to_be_read_before_an_epoch_is_tak
     assert changes == [None, 8]
 
 
-def test_what_was_read_before_an_epoch_is_taken_up_is_not_lost():
+def test_messages_read_before_their_epoch_is_known_are_not_lost():
     epochs, _ = epochs_at(7, 3)
     epochs.deliver_own(50, None, will_be_read=True)
     epochs.tell(Position(8, 0))

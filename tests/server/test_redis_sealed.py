@@ -75,7 +75,7 @@ def secrets_in(captured):
     return [*found, *(word for word in words if word.encode() in captured)]
 
 
-def test_what_the_search_for_secrets_finds():
+def test_the_search_for_secrets_finds_a_planted_secret():
     assert secrets_in(b"") == []
     assert secrets_in(SAMPLES[0, 3:8].tobytes()) == [("samples", 3), ("samples", 4)]
     assert secrets_in(b"x" + KEY.secret[4:12]) == [("key", 4)]
@@ -83,7 +83,7 @@ def test_what_the_search_for_secrets_finds():
     assert {*PATIENT, *PATIENT.values(), "sampling_rate", ("samples", 0), ("samples", 6)} <= {*found}
 
 
-def test_nothing_of_a_stream_sealed_end_to_end_is_on_the_wire_or_in_redis(lasting_redis, tmp_path):
+def test_no_plain_byte_of_a_sealed_stream_is_on_the_wire_or_in_redis(lasting_redis, tmp_path):
     """Between clients and servers, between servers and Redis, in its memory dump and its append-only file."""
 
     async def main():
@@ -385,7 +385,7 @@ def test_a_rotation_reaches_the_viewers_of_all_servers_without_a_gap(lasting_red
     run(main())
 
 
-def test_what_a_client_publishes_over_a_server_that_seals_is_sealed_in_redis(lasting_redis):
+def test_messages_that_clients_publish_are_sealed_in_redis(lasting_redis):
     async def main():
         async with sealing(lasting_redis) as one, sealing(lasting_redis) as two:
             async with client(two.url) as viewer, client(one.url) as source:
@@ -409,7 +409,7 @@ async def put(redis, fields):
 
 
 @pytest.mark.parametrize("what", ["plain", "repeated", "of another stream", "changed", "of an unknown key"])
-def test_what_redis_cannot_slip_in(lasting_redis, what, caplog):
+def test_forged_entries_of_redis_are_refused(lasting_redis, what, caplog):
     """Whoever controls Redis can drop and delay messages of a sealed stream, and make none."""
 
     async def main():

@@ -241,7 +241,7 @@ def test_a_large_message_is_sealed_in_pieces_and_opened():
     run(main())
 
 
-def test_what_a_server_shows_of_a_sealed_payload():
+def test_a_server_shows_only_the_parts_of_a_sealed_payload():
     payload = SealedPayload(bytes(48))
     assert repr(payload) == "SealedPayload(<48 bytes>)"
 

@@ -215,7 +215,7 @@ def test_a_viewer_that_insists_fails_where_the_server_does_not_seal():
 # --- what may be published ---
 
 
-def test_what_a_sealed_stream_does_not_take():
+def test_a_sealed_stream_refuses_what_it_cannot_seal():
     async def main():
         handler = sealing_handler([KEY, Key(1, "over", bytes(32), ends=1.0)])
         async with handler:
@@ -251,7 +251,7 @@ def test_a_client_that_publishes_without_a_time_is_told():
     run(main())
 
 
-def test_what_a_client_publishes_is_sealed_for_viewers():
+def test_messages_that_clients_publish_are_sealed_for_viewers():
     async def main():
         async def authorize(*_):
             return True

@@ -125,7 +125,7 @@ def test_a_viewer_can_insist(signers, signs, reason):
     run(main())
 
 
-def test_what_is_signed_needs_a_time():
+def test_signed_messages_need_a_timestamp():
     async def main():
         async with signing_handler() as handler:
             with pytest.raises(ValueError, match="timestamp"):

@@ -117,7 +117,7 @@ def test_a_new_server_answers_with_from():
     serving(conversation)
 
 
-def test_nothing_is_missing_before_the_first_message():
+def test_no_message_is_missing_before_the_first_one():
     async def conversation(handler, port):
         async with client(port) as viewer:
             has_all_until = microseconds(await viewer.subscribe(STREAM)) - 1
@@ -146,7 +146,7 @@ def test_messages_of_other_servers_before_the_stream_was_followed_may_be_missing
     serving(conversation, limits=Limits(ring_seconds=0.1), backplane=Engine())
 
 
-def test_of_streams_forgotten_long_ago_messages_may_be_missing(monkeypatch):
+def test_messages_of_streams_forgotten_long_ago_may_be_missing(monkeypatch):
     monkeypatch.setattr(streams, "FLOORS", 1)
 
     async def conversation(handler, port):
@@ -159,7 +159,7 @@ def test_of_streams_forgotten_long_ago_messages_may_be_missing(monkeypatch):
     serving(conversation, limits=Limits(ring_seconds=0.1))
 
 
-def test_of_a_forgotten_stream_no_message_is_missing():
+def test_no_message_of_a_forgotten_stream_is_missing():
     async def conversation(handler, port):
         timestamps = await publish(handler, range(3))
         await until(lambda: handler.stats()["streams"] == {})

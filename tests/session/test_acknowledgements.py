@@ -49,7 +49,7 @@ def test_a_message_is_acknowledged():
     assert talk.server.session.counters.resent == 0
 
 
-def test_what_is_not_acknowledged_is_sent_again_and_then_given_up():
+def test_unacknowledged_messages_are_sent_again_and_then_given_up():
     theirs = talking(acknowledgement_attempts=3)
     sent = theirs.session.send(MessageType.ANOMALY_ALERT, ALERT, flags=ACK)
     assert theirs.says() == [sent.frame]
@@ -158,7 +158,7 @@ def test_each_has_its_own_time():
         assert theirs.says() == [sent[n].frame]
 
 
-def test_it_is_queued_once_however_often_the_clock_ticks():
+def test_a_repetition_is_queued_once():
     theirs = talking()
     sent = theirs.session.send(MessageType.ANOMALY_ALERT, ALERT, flags=ACK)
     theirs.says()
@@ -169,7 +169,7 @@ def test_it_is_queued_once_however_often_the_clock_ticks():
     assert theirs.says() == [sent.frame]
 
 
-def test_what_was_sent_again_is_due_after_what_was_sent_meanwhile():
+def test_repetitions_are_due_after_messages_sent_meanwhile():
     theirs = talking()
     first = theirs.session.send(MessageType.ANOMALY_ALERT, {"n": 1}, flags=ACK)
     second = theirs.session.send(MessageType.ECG_DATA, {"n": 2}, flags=ACK)
@@ -206,7 +206,7 @@ def test_without_acknowledgements_none_is_asked_for():
 # --- the end of a connection ---
 
 
-def test_what_nobody_acknowledged_is_given_up_when_the_connection_is_lost():
+def test_unacknowledged_messages_are_given_up_when_the_connection_is_lost():
     theirs = talking()
     first = theirs.session.send(MessageType.ANOMALY_ALERT, ALERT, flags=ACK)
     theirs.says()
@@ -221,7 +221,7 @@ def test_what_nobody_acknowledged_is_given_up_when_the_connection_is_lost():
     assert theirs.session.counters.undelivered == 2
 
 
-def test_what_is_sent_while_the_connection_closes_is_given_up_as_well():
+def test_messages_sent_while_the_connection_closes_are_given_up():
     theirs = talking(max_unacknowledged=3)
     theirs.session.end()
     sent = [theirs.session.send(MessageType.ECG_DATA, {}, flags=ACK) for _ in range(3)]
@@ -233,7 +233,7 @@ def test_what_is_sent_while_the_connection_closes_is_given_up_as_well():
     assert {event.attempts for event in lost} == {0}
 
 
-def test_what_was_let_go_when_the_connection_was_closed_is_given_up():
+def test_queued_messages_are_given_up_when_the_connection_is_closed():
     theirs = talking()
     data = theirs.session.send(MessageType.ECG_DATA, {}, flags=ACK)
     alert = theirs.session.send(MessageType.ANOMALY_ALERT, {}, flags=ACK)
@@ -248,7 +248,7 @@ def test_what_was_let_go_when_the_connection_was_closed_is_given_up():
 # --- the receiver ---
 
 
-def test_it_is_acknowledged_once_the_application_has_it():
+def test_a_message_is_acknowledged_when_the_application_has_received_it():
     theirs = talking()
     [received] = theirs.hears(oracle.encode_frame(T["ECG_DATA"], {}, 3, oracle.ACK_REQUIRED, 7))
     assert theirs.says() == []
@@ -257,14 +257,14 @@ def test_it_is_acknowledged_once_the_application_has_it():
     assert (frame.type, frame.flags, frame.data) == (T["PONG"], 0, {"ack": 7, "type": 1})
 
 
-def test_nothing_is_acknowledged_that_did_not_ask_for_it():
+def test_only_messages_that_ask_for_it_are_acknowledged():
     theirs = talking()
     [received] = theirs.hears(oracle.encode_frame(T["ECG_DATA"], {}, 3, 0, 7))
     theirs.session.acknowledge(received.message)
     assert theirs.says() == []
 
 
-def test_what_comes_again_is_delivered_once():
+def test_repeated_messages_are_delivered_once():
     theirs = talking()
     frame = oracle.encode_frame(T["ECG_DATA"], {}, 3, oracle.ACK_REQUIRED, 7)
     [received] = theirs.hears(frame)
@@ -309,7 +309,7 @@ def test_a_slow_application_is_given_a_message_once_however_many_others_it_takes
     assert theirs.hears(slow) == []
 
 
-def test_what_is_remembered_is_bounded():
+def test_the_memory_of_received_messages_is_bounded():
     theirs = talking()
     for n in range(5 * REMEMBERED):
         theirs.hears(oracle.encode_frame(T["ECG_DATA"], {}, 3, oracle.ACK_REQUIRED, n))

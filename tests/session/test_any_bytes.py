@@ -59,7 +59,7 @@ def check_books(one):
     st.sampled_from(STATES),
     st.lists(st.tuples(what_peers_send.messages(), st.sampled_from([0.0, 0.01, 1.0, 40.0])), min_size=1, max_size=12),
 )
-def test_nothing_is_raised(role, limits, agree, state, messages):
+def test_no_bytes_raise_an_exception(role, limits, agree, state, messages):
     one = brought_into(ROLES[role], state, agree, limits)
     for message, pause in messages:
         was_closing = one.session.closing

@@ -31,7 +31,7 @@ def numbers(message):
     return [frame.data["n"] for frame in oracle.decode_frames(message) if frame.type == T["ECG_DATA"]]
 
 
-def test_what_waits_is_joined():
+def test_waiting_frames_are_joined():
     theirs = agreed()
     fill(theirs, 10)
     [message] = theirs.says()
@@ -41,7 +41,7 @@ def test_what_waits_is_joined():
 
 
 @pytest.mark.parametrize("side", ["server", "client"])
-def test_not_where_one_side_does_not_have_it(side):
+def test_frames_are_not_joined_if_one_side_lacks_the_capability(side):
     settings = {"capabilities": EVERYTHING - {Capability.BATCH}}
     talk = Conversation(settings if side == "server" else {}, settings if side == "client" else {})
     for one in (talk.server, talk.client):
@@ -49,7 +49,7 @@ def test_not_where_one_side_does_not_have_it(side):
         assert [numbers(message) for message in one.says()] == [[0], [1], [2]]
 
 
-def test_not_before_it_is_agreed():
+def test_frames_are_not_joined_before_the_agreement():
     theirs = server().starts()
     fill(theirs, 3)
     assert len(theirs.says()) == 4
@@ -119,7 +119,7 @@ def batch(count, start=0):
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_they_are_read_also_where_nothing_was_agreed(version):
+def test_joined_frames_are_read_without_an_agreement(version):
     theirs = server().starts()
     frames = [oracle.encode_frame(T["ECG_DATA"], {"n": n}, version) for n in range(5)]
     theirs.hears(b"".join(frames))
@@ -137,7 +137,7 @@ def test_a_bad_frame_costs_itself_and_the_others_are_read():
 
 
 @pytest.mark.parametrize("bad", [b"\x04" + bytes(18), b"\x03\x01", oracle.frame(3, 0x13, 0, b"")])
-def test_what_follows_a_frame_without_an_end_is_lost(bad):
+def test_frames_behind_one_of_unknown_length_are_lost(bad):
     theirs = server().starts()
     theirs.hears(batch(2) + bad + batch(2, 2))
     assert [event.message.data["n"] for event in theirs.told(Received)] == [0, 1]

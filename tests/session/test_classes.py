@@ -85,7 +85,7 @@ def test_seven_parts_of_live_to_one_of_bulk(size):
     assert 6.5 < live / bulk < 8.1
 
 
-def test_alone_each_of_them_has_all():
+def test_each_class_alone_has_the_whole_connection():
     talk = agreed(batch_bytes=1)
     for n in range(1, 20):
         queued(talk.server, n, bulk=True)
@@ -155,7 +155,7 @@ def test_live_that_waited_too_long_is_dropped_and_told():
     assert (error.code, error.details) == (0x204, {"from": 0.001001, "to": 0.001007, "dropped": 7, "stream": "live"})
 
 
-def test_not_so_templates_acknowledged_messages_alerts_and_bulk():
+def test_templates_acknowledged_messages_alerts_and_bulk_do_not_expire():
     talk = agreed()
     queued(talk.server, 1, now=0.0)
     queued(talk.server, 2, now=0.0, flags=Flag.ACK_REQUIRED)

@@ -85,7 +85,7 @@ def test_data_of_who_may_not_publish_is_not_inflated(name):
         (client, "UNSUBSCRIBE", 0x203),
     ],
 )
-def test_what_is_for_the_other_side_alone_is_not_inflated(side, name, code):
+def test_messages_of_the_wrong_direction_are_not_inflated(side, name, code):
     theirs = side().starts()
     theirs.hears(deflated(name, b"\xc6" + struct.pack(">I", 15_000) + bytes(14_000)))  # which would not unpack
     assert codes(theirs) == [code]
@@ -102,7 +102,7 @@ def test_a_second_negotiation_is_not_inflated(side):
     assert (refused.error.code, refused.error.check) == (0x200, 12)
 
 
-def test_who_may_not_publish_is_told_once_a_second_and_goes_on():
+def test_denied_publishers_are_answered_once_a_second_and_stay_connected():
     theirs = viewer()
     theirs.says()
     frame = oracle.encode_frame(T["ECG_DATA"], {"signal": [1], "sampling_rate": 1})
@@ -117,7 +117,7 @@ def test_who_may_not_publish_is_told_once_a_second_and_goes_on():
     assert theirs.told(SubscribeRequested)
 
 
-def test_of_a_batch_only_what_may_not_come_is_refused():
+def test_only_the_denied_frames_of_a_batch_are_refused():
     theirs = viewer()
     theirs.says()
     data = deflated("ECG_DATA", texts(10_000))
@@ -151,7 +151,7 @@ def test_inflated_bytes_are_bounded():
     assert len(theirs.told(Received)) == 4
 
 
-def test_what_is_over_the_budget_is_not_inflated_beyond_it():
+def test_no_frame_is_inflated_beyond_the_budget():
     theirs = publisher(inflated=1000, inflated_burst=16 * MIB)
     zeros = deflated("ECG_DATA", b"\xc6" + struct.pack(">I", 15 * MIB) + bytes(15 * MIB))
     theirs.hears(zeros)
@@ -175,7 +175,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_would_take_too_much_memory_is_refused_before_it_takes_it(kind):
+def test_payloads_that_would_take_too_much_memory_are_refused_first(kind):
     theirs = publisher()
     frame = deflated("ECG_DATA", HOSTILE[kind])
     tracemalloc.start()
@@ -258,7 +258,7 @@ def received(session):
     return session.counters.received[T["PING"]]
 
 
-def test_all_together_may_cost_no_more_than_the_total():
+def test_all_connections_together_stay_within_the_total():
     _, some = sessions(10)
     ping = oracle.encode_frame(T["PING"], None)
     for now in range(20):
@@ -274,7 +274,7 @@ def test_all_together_may_cost_no_more_than_the_total():
 
 
 @pytest.mark.slow
-def test_who_uses_little_gets_through_while_others_use_up_the_total():
+def test_small_users_are_served_while_others_use_up_the_total():
     _, [quiet, *greedy] = sessions(10)
     ping = oracle.encode_frame(T["PING"], None)
     for tenth in range(100):
@@ -289,7 +289,7 @@ def test_who_uses_little_gets_through_while_others_use_up_the_total():
     assert quiet.counters.refused == {}
 
 
-def test_who_sends_for_the_first_time_inflates_no_more_than_its_share_of_an_empty_total():
+def test_a_new_sender_has_only_its_share_of_an_exhausted_total():
     totals, [first, *others] = sessions(10)
     totals.inflated.tokens = 0.0
     for session in others:
@@ -302,7 +302,7 @@ def test_who_sends_for_the_first_time_inflates_no_more_than_its_share_of_an_empt
     assert first.counters.over_budget == {"inflated": 1}
 
 
-def test_the_share_of_who_goes_is_that_of_the_others():
+def test_the_share_of_a_closed_connection_goes_to_the_others():
     totals, some = sessions(4)
     assert totals.peers == 4
     some[0].lost()
@@ -332,7 +332,7 @@ def test_names_may_be_longer_where_the_server_says_so():
 
 
 @pytest.mark.parametrize("name", sorted(CONTROL))
-def test_what_controls_is_small(name):
+def test_control_messages_are_small(name):
     theirs = server().starts()
     theirs.says()
     if name == "SUBSCRIPTION_ACK":

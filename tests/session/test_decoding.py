@@ -56,7 +56,7 @@ def some_message(dice):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_it_makes_no_difference(seed):
+def test_decoding_in_a_thread_makes_no_difference(seed):
     dice = random.Random(seed)
     settings = {"max_payload": dice.choice([1500, 2500, 1 << 20]), "validate": dice.random() < 0.3}
     if dice.random() < 0.3:
@@ -75,7 +75,7 @@ def test_it_makes_no_difference(seed):
         assert parted.closing == whole.closing
 
 
-def test_what_is_small_is_decoded_at_once_and_what_is_large_is_not():
+def test_small_messages_are_decoded_at_once_and_large_ones_in_a_thread():
     theirs = session()
     small = Codec().encode(MessageType.ECG_DATA, {"x": 1})
     assert [type(event) for event in theirs.begin_to_receive(small, 1.0, AT_ONCE)] == [Received]
@@ -102,7 +102,7 @@ def test_a_peer_is_not_silent_while_it_is_decoded():
     assert theirs.closing
 
 
-def test_what_is_decoded_when_the_connection_has_gone_is_nothing():
+def test_messages_decoded_after_the_end_of_the_connection_are_discarded():
     theirs = session()
     decoding = theirs.begin_to_receive(Codec().encode(MessageType.ECG_DATA, {"x": bytes(100_000)}), 1.0, AT_ONCE)
     theirs.lost()

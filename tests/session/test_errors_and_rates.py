@@ -43,7 +43,7 @@ def refused(side, *messages):
 
 @pytest.mark.parametrize("role", [server, client])
 @pytest.mark.parametrize(("message", "check", "code", "close"), FAULTS, ids=[str(fault[1:3]) for fault in FAULTS])
-def test_what_a_fault_costs(role, message, check, code, close):
+def test_each_fault_costs_its_frame_or_the_connection(role, message, check, code, close):
     one = role(max_payload=4096).starts()
     one.says()
     message = bytes.fromhex(message)
@@ -247,7 +247,7 @@ def test_told_once_a_second_and_closed_when_it_does_not_help():
     assert len(theirs.told(FrameRefused)) == 5
 
 
-def test_what_is_too_much_counts_as_a_sign_of_life_all_the_same():
+def test_messages_above_the_rate_limit_count_as_a_sign_of_life():
     theirs = limited(
         heartbeat_interval=1.0, rate_limit=RateLimit(frames=0.001, frames_burst=1, nbytes=1000, nbytes_burst=2000)
     )

@@ -165,7 +165,7 @@ def test_alerts_and_control_messages_go_between_the_pieces():
     assert len(talk.client.told(ErrorReceived)) == 1
 
 
-def test_what_follows_in_its_class_waits_for_the_last_piece():
+def test_messages_of_the_same_class_wait_for_the_last_piece():
     talk = agreed()
     sent(talk.server, 1, 60_000)
     session = talk.server.session
@@ -211,7 +211,7 @@ def test_a_message_of_which_a_piece_has_left_is_not_dropped():
     assert error.details["dropped"] == 4
 
 
-def test_of_two_messages_beyond_the_limit_of_the_queue_the_second_goes():
+def test_the_second_of_two_messages_beyond_the_limit_of_the_queue_is_dropped():
     talk = agreed(queue_bytes=50_000)
     sent(talk.server, 1, 100_000, type=ECG)
     first = talk.server.session.next_message(0.0)
@@ -229,7 +229,7 @@ def test_a_message_that_was_not_begun_is_dropped_as_before():
     assert numbers(talk.client) == [1, 2]
 
 
-def test_its_size_counts_until_the_last_piece_has_left():
+def test_a_message_counts_until_its_last_piece_has_left():
     talk = agreed()
     outgoing = sent(talk.server, 1, 60_000)
     session = talk.server.session
@@ -239,7 +239,7 @@ def test_its_size_counts_until_the_last_piece_has_left():
     assert session.queued_bytes == 0
 
 
-def test_it_is_counted_once():
+def test_a_message_in_pieces_is_counted_once():
     talk = agreed()
     before = talk.server.session.counters.sent_bytes
     sent(talk.server, 1, 60_000)
@@ -293,7 +293,7 @@ def test_the_time_for_an_acknowledgement_runs_from_the_last_piece():
     assert session.counters.resent == 0
 
 
-def test_it_is_sent_again_whole_if_it_is_not_acknowledged():
+def test_an_unacknowledged_message_in_pieces_is_sent_again_whole():
     talk = agreed(acknowledgement_timeout=2.0, acknowledgement_attempts=2)
     sent(talk.server, 1, 60_000, flags=Flag.ACK_REQUIRED)
     talk.client.hears(*talk.server.says())
@@ -303,7 +303,7 @@ def test_it_is_sent_again_whole_if_it_is_not_acknowledged():
     assert len(talk.server.told(Undelivered)) == 1
 
 
-def test_what_was_begun_is_taken_back_with_its_stream():
+def test_begun_messages_are_withdrawn_with_their_stream():
     talk = agreed()
     session = talk.server.session
     sent(talk.server, 1, 60_000, stream="ecg/1")

@@ -157,7 +157,7 @@ def test_random_messages(role):
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_them():
+def test_random_messages_leave_no_memory_behind():
     rng = random.Random(SEED)
     tracemalloc.start()
     try:

@@ -37,7 +37,7 @@ def test_a_heartbeat_goes_out_when_nothing_else_was_sent_for_the_interval():
     assert (frame.type, frame.version, frame.data) == (T["HEARTBEAT"], 3, None)
 
 
-def test_whatever_is_sent_puts_it_off():
+def test_any_sent_message_postpones_the_heartbeat():
     theirs = spoken_to(server(heartbeat_interval=10.0))
     for _ in range(5):
         theirs.hears(oracle.encode_frame(T["HEARTBEAT"], None))
@@ -46,7 +46,7 @@ def test_whatever_is_sent_puts_it_off():
         assert types(theirs.says()) == [T["FEATURE_DATA"]]
 
 
-def test_none_goes_out_while_something_waits_to_be_sent():
+def test_no_heartbeat_is_sent_while_messages_wait():
     theirs = spoken_to(server(heartbeat_interval=10.0))
     theirs.session.send(MessageType.FEATURE_DATA, {"features": {}})
     theirs.clock.now = 15.0
@@ -121,7 +121,7 @@ def test_a_peer_that_never_said_anything_is_dead_as_well():
     "sign",
     [oracle.encode_frame(T["HEARTBEAT"], {"anything": 1}), oracle.frame(1, T["PING"], 0, b"\xc3", checksum=0), b""],
 )
-def test_whatever_comes_is_a_sign_of_life(sign):
+def test_any_received_message_is_a_sign_of_life(sign):
     theirs = spoken_to(server(heartbeat_interval=10.0))
     theirs.waits(29)
     theirs.hears(sign)

@@ -50,7 +50,7 @@ def test_the_client_answers_in_version_1():
     assert ours.says() == [answer(3, ["batch", "compression"])]
 
 
-def test_from_then_on_both_send_in_the_chosen_version():
+def test_both_send_in_the_chosen_version_after_the_negotiation():
     talk = Conversation()
     talk.server.session.send(MessageType.FEATURE_DATA, {"features": {}})
     talk.client.session.send(MessageType.FEATURE_DATA, {"features": {}})
@@ -60,7 +60,7 @@ def test_from_then_on_both_send_in_the_chosen_version():
         assert frame.timestamp >= EPOCH
 
 
-def test_who_hears_it_first_changes_over_first():
+def test_the_client_changes_its_version_before_the_server():
     """The client changes with its answer, the server when it hears that; what it says before is in version 1."""
     theirs, ours = server().starts(), client().starts()
     ours.hears(*theirs.says())
@@ -70,7 +70,7 @@ def test_who_hears_it_first_changes_over_first():
     assert [(frame.type, frame.version) for frame in ours.tells()] == [(NEGOTIATION, 1), (MessageType.FEATURE_DATA, 3)]
 
 
-def test_nothing_is_said_before_the_offer_and_before_the_answer():
+def test_no_frame_is_sent_before_the_offer_and_before_the_answer():
     theirs, ours = server().starts(), client().starts()
     theirs.session.send(MessageType.ANOMALY_ALERT, {"kind": "asystole"}, flags=Flag.PRIORITY)
     said = theirs.says()
@@ -177,7 +177,7 @@ def test_a_frame_of_a_version_that_is_not_spoken(type):
     ids=["sum", "type", "length", "payload"],
 )
 @pytest.mark.parametrize("before", [b"", PING], ids=["alone", "behind another"])
-def test_of_a_version_that_is_not_spoken_nothing_else_is_looked_at(frame, before):
+def test_frames_of_other_versions_are_refused_by_their_version_alone(frame, before):
     theirs = server(versions=(1, 2)).starts()
     theirs.says()
     [refused] = theirs.hears(before + frame)[-1:]
@@ -210,7 +210,7 @@ def test_both_must_have_a_capability():
         (3, {"ndarray-bin", "batch", "compression", "timestamps", "priority", "broadcast", "ack"}),
     ],
 )
-def test_what_the_version_can_express(version, expected):
+def test_capabilities_are_limited_to_those_of_the_version(version, expected):
     talk = Conversation({}, {"versions": (version,)})
     assert talk.server.session.capabilities == talk.client.session.capabilities == expected
 
@@ -297,7 +297,7 @@ def test_a_limit_beyond_all_bounds():
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_agreed_stays_agreed(version):
+def test_an_agreement_does_not_change(version):
     """Frames that wait are encoded already, so a change would have the peer hear what it no longer understands."""
     talk = Conversation()
     talk.server.session.send(MessageType.ECG_DATA, {}, flags=Flag.ACK_REQUIRED)

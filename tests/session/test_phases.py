@@ -184,7 +184,7 @@ def test_a_row_does_what_it_says(role, phase, trigger):
     check(driver, phase, trigger, driver.pull(trigger))
 
 
-def test_what_was_agreed_is_known_after_the_end():
+def test_the_agreement_is_known_after_the_end():
     for way, expected in (
         ([Trigger.NEGOTIATION], (True, True)),
         ([Trigger.FRAME], (True, False)),

@@ -75,7 +75,7 @@ def unfinished(side):
     return 0 if reassembly is None else reassembly.nbytes
 
 
-def test_it_is_announced():
+def test_the_capability_of_fragments_is_announced():
     talk = agreed()
     assert Capability.FRAGMENTS in talk.server.session.capabilities & talk.client.session.capabilities
 
@@ -361,7 +361,7 @@ def test_unfinished_after_three_heartbeats_it_is_dropped_and_told():
     assert len(talk.client.told(FrameRefused)) == 1
 
 
-def test_it_is_acknowledged_once_it_is_whole():
+def test_a_message_in_pieces_is_acknowledged_when_it_is_complete():
     talk = viewer()
     outgoing = talk.server.session.send(MessageType.FEATURE_DATA, {"n": 1}, flags=Flag.ACK_REQUIRED)
     talk.server.says()
@@ -387,7 +387,7 @@ def test_records_and_templates_may_be_in_pieces_as_well():
     same_map(event.message.data, RECORD_MAP)
 
 
-def test_who_may_not_publish_is_refused_by_the_header():
+def test_fragments_without_permission_are_refused_by_the_header():
     talk = agreed()
     talk.server.session._refuses_data = lambda type, is_broadcast: "no permission"
     talk.server.hears(*message(1, stream=0, sequence=0))

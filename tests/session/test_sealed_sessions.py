@@ -93,7 +93,7 @@ def both(test):
 
 
 @both
-def test_what_is_sealed_with_a_key_of_the_answer_is_opened(version):
+def test_messages_sealed_with_a_key_of_the_answer_are_opened(version):
     viewer = Viewer(version)
     assert "keys" not in viewer.asked
     viewer.answers(KEY)
@@ -176,7 +176,7 @@ def test_a_plain_message_that_names_no_id_is_refused_by_its_map():
     assert viewer.refused() == [(ErrorCode.AUTHENTICATION_FAILED, 8, "plain")]
 
 
-def test_what_is_sealed_beside_the_numbers_is_opened():
+def test_sealed_messages_without_a_number_are_opened():
     viewer = Viewer()
     viewer.answers(KEY)
     viewer.hears(viewer.frame(ALERT_TYPE, ALERT, stream=0))
@@ -292,7 +292,7 @@ def test_a_repeated_frame_is_let_go_without_an_error(version):
     assert not viewer.tells()
 
 
-def test_also_within_one_websocket_message():
+def test_repeated_frames_in_one_websocket_message_are_refused():
     viewer = Viewer(3)
     viewer.answers(KEY)
     frame = viewer.frame(ALERT_TYPE, ALERT)
@@ -324,7 +324,7 @@ def test_another_subscription_begins_anew():
     assert len(viewer.received()) == 2
 
 
-def test_what_is_refused_leaves_no_trace():
+def test_refused_messages_change_no_state():
     viewer = Viewer()
     viewer.answers(KEY)
     record = TEMPLATE.encode(SAMPLES, 1705314645250000, bound=True)
@@ -413,7 +413,7 @@ def test_the_answer_comes_before_what_it_opens():
 
 
 @both
-def test_it_is_let_go_after_ten_seconds(version):
+def test_a_message_without_its_key_is_discarded_after_ten_seconds(version):
     viewer = Viewer(version)
     viewer.answers(KEY)
     viewer.hears(viewer.frame(MessageType.FEATURE_DATA, {**ALERT, "features": {}}, NEXT))

@@ -71,7 +71,7 @@ def test_an_alert_overtakes_ten_thousand_waveforms():
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_what_is_urgent_goes_first_to_peers_without_the_flag(version):
+def test_urgent_messages_go_first_to_peers_without_the_flag(version):
     theirs = server().starts()
     theirs.says()
     theirs.hears(oracle.encode_frame(T["HEARTBEAT"], None, version))
@@ -213,7 +213,7 @@ def test_other_data_goes_only_after_the_waveforms():
         (MessageType.ERROR, 0),
     ],
 )
-def test_what_never_goes(type, flags):
+def test_messages_that_may_not_be_dropped_close_a_slow_connection(type, flags):
     """A viewer that cannot take even these is closed with 1013, and holds no memory from then on."""
     theirs = talking(queue_frames=10)
     for n in range(10):
@@ -294,7 +294,7 @@ def test_a_frame_may_be_larger_than_the_queue():
 
 
 @pytest.mark.parametrize("flags", [0, Flag.ACK_REQUIRED, Flag.PRIORITY])
-def test_it_does_not_stand_in_the_way_of_small_ones(flags):
+def test_a_frame_larger_than_the_queue_does_not_displace_small_ones(flags):
     """Otherwise a viewer could be closed for an alert of five megabytes, each time it comes back."""
     theirs = talking(queue_bytes=1000)
     theirs.session.ping(0.0)
@@ -306,7 +306,7 @@ def test_it_does_not_stand_in_the_way_of_small_ones(flags):
     assert {n for type, n in brief(theirs.tells()) if type in (LABEL, ALERT, ECG)} == {1, 2, 3}
 
 
-def test_there_is_room_for_one_of_them():
+def test_one_frame_larger_than_the_queue_is_kept():
     theirs = talking(queue_bytes=1000)
     for n in range(5):
         sent(theirs, ECG, n, size=5000)

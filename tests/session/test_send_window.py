@@ -412,7 +412,7 @@ def test_an_answer_to_what_was_not_asked_opens_nothing(answer):
         max_size=10,
     ),
 )
-def test_whatever_is_published_arrives_once_and_in_order_and_alerts_ahead(rate, delay, steps):
+def test_all_messages_arrive_once_and_in_order_and_alerts_ahead(rate, delay, steps):
     theirs = agreed()
     path = Path(theirs, rate, delay)
     number = alerts = 0

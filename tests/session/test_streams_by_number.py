@@ -113,7 +113,7 @@ def test_the_highest_common_version_and_its_capabilities_are_agreed_on():
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(ALL, (1, 2, 3)), ((1, 2, 3), ALL), (ALL, (2, 4)), ((4,), ALL)])
-def test_with_peers_of_other_versions(ours, theirs):
+def test_the_highest_common_version_is_agreed_with_other_peers(ours, theirs):
     talk = Conversation({"versions": ours}, {"versions": theirs})
     assert talk.server.session.version == talk.client.session.version == max(set(ours) & set(theirs))
 
@@ -317,7 +317,7 @@ def test_a_client_reads_an_answer_with_as_many_large_templates_as_are_in_force()
     assert talk.client.told(Received)[0].message.data["note"] == "16" * 2000
 
 
-def test_what_was_sent_of_a_stream_that_is_taken_back_is_not_sent_again_but_may_be_acknowledged():
+def test_messages_of_a_withdrawn_stream_are_not_sent_again_but_may_be_acknowledged():
     talk = subscribed()
     session = talk.server.session
 
@@ -458,7 +458,7 @@ def test_a_bad_template_in_an_answer_affects_neither_the_others_nor_the_answer()
     same_map(talk.client.told(Received)[0].message.data, MAP)
 
 
-def test_the_fields_of_version_4_are_nobodys_business_before_it():
+def test_the_fields_of_version_4_are_ignored_in_earlier_versions():
     talk = Conversation()
     talk.server.hears(encode(MessageType.SUBSCRIBE, {"stream": "s", "epoch": "anno Domini", "after": -1}))
     assert talk.server.told(SubscribeRequested) == [SubscribeRequested("s", None)]
@@ -529,7 +529,7 @@ def test_an_id_that_was_let_go_is_not_opened_again():
     assert "new in this connection" in str(refused.error)
 
 
-def test_who_may_send_no_records_may_send_no_templates():
+def test_peers_without_permission_for_records_may_send_no_templates():
     talk = agreed()
     talk.server.session._refuses_data = lambda type, is_broadcast: "no" if type is MessageType.ECG_DATA else None
     talk.server.hears(opening_frame())
@@ -638,7 +638,7 @@ messages = st.lists(st.lists(st.builds(damaged, whole, damages), min_size=1, max
 
 
 @given(messages, st.booleans())
-def test_whatever_a_server_sends_a_client_raises_nothing(messages, in_thread):
+def test_a_client_raises_nothing_whatever_a_server_sends(messages, in_thread):
     ours = subscribed(TEMPLATE).client
     ours.session.subscribe("b")
     for message in messages:

@@ -45,7 +45,7 @@ def test_a_subscription():
     assert [answer.status for answer in talk.client.told(SubscriptionAnswered)] == ["subscribed", "unsubscribed"]
 
 
-def test_what_travels():
+def test_subscribing_and_unsubscribing_send_these_frames():
     talk = Conversation()
     talk.client.session.subscribe("ecg/bed-7", since=EPOCH + 123_457)
     talk.client.session.unsubscribe("ecg/bed-7")
@@ -82,7 +82,7 @@ def test_a_denial():
         ({"stream": "a", "since": float("inf")}, 0x200),
     ],
 )
-def test_what_makes_no_sense_costs_the_frame(data, code):
+def test_an_invalid_subscription_costs_its_frame(data, code):
     theirs = server().starts()
     theirs.says()
     [refused] = theirs.hears(oracle.encode_frame(T["SUBSCRIBE"], data))

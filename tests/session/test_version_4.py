@@ -43,7 +43,7 @@ def test_a_frame_of_version_4_is_refused_as_one_of_no_version(make, name):
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_also_after_version_3_was_agreed_on_and_behind_good_frames(name):
+def test_frames_of_version_4_are_refused_after_version_3_was_agreed_on(name):
     theirs = Conversation().server
     assert theirs.session.version == 3
     theirs.hears(oracle.encode_frame(T["FEATURE_DATA"], {"n": 1}, 3, 0, 9) + FRAMES[name])
@@ -60,14 +60,14 @@ def test_a_frame_of_version_4_takes_no_thread():
 
 
 @pytest.mark.parametrize("number", [T["STREAM_TEMPLATE"], T["STREAM_ATTESTATION"]])
-def test_its_types_are_unknown_in_version_3(number):
+def test_types_of_version_4_are_unknown_in_version_3(number):
     theirs = Conversation().server
     theirs.hears(oracle.frame(3, number, 0, oracle.pack({}), 9))
     [refused] = theirs.told(FrameRefused)
     assert (refused.error.code, refused.error.check) == (0x104, 3)
 
 
-def test_it_is_not_offered():
+def test_version_4_is_not_offered_by_default():
     assert SESSION_VERSIONS == (1, 2, 3)
     [offer] = [frame for message in server().starts().says() for frame in oracle.decode_frames(message)]
     assert offer.data["versions"] == [1, 2, 3]
@@ -78,7 +78,7 @@ def test_it_is_not_offered():
     assert EVERYTHING.isdisjoint({*of_v4, Capability.ENCRYPTION})
 
 
-def test_its_capabilities_need_it():
+def test_capabilities_of_version_4_need_version_4():
     with pytest.raises(ValueError, match="only version 4 has templates"):
         Settings(capabilities=frozenset({Capability.TEMPLATES}))
     with pytest.raises(ValueError, match="only version 4 has zstd"):

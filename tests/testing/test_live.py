@@ -69,7 +69,7 @@ def test_an_option_that_is_wrong_leaves_no_thread():
 OF_A_USER = """
 import ecgframe
 
-def test_of_a_user(ecg_server, ecg_proxy):
+def test_the_fixtures_work_in_a_test_of_a_user(ecg_server, ecg_proxy):
     with ecgframe.connect_sync(ecg_proxy.url) as client, client.subscribe("ecg/1") as stream:
         ecg_server.publish("ecg/1", ecgframe.MessageType.FEATURE_DATA, {"features": {"x": 1.0}})
         assert stream.recv(timeout=10).data["features"] == {"x": 1.0}
@@ -141,7 +141,7 @@ def test_virtual_time():
     assert run_virtually(hours()) == 3660
 
 
-def test_what_waits_for_ever_is_told():
+def test_a_deadlock_in_virtual_time_is_reported():
     async def wait():
         await asyncio.Event().wait()
 

@@ -287,7 +287,7 @@ def test_small_frames_are_bounded(monkeypatch):
     assert 80_000 < left_out < 100_000
 
 
-def test_what_is_unfinished_is_bounded(monkeypatch):
+def test_unfinished_messages_are_bounded(monkeypatch):
     monkeypatch.setattr(websocket_reassembly, "MOST_HELD", 100_000)
     packets = hostile_files.Packets()
     for number in range(4):
@@ -379,7 +379,7 @@ def test_small_messages_beyond_the_allowance_are_counted(monkeypatch):
     assert remarks[-1].text.startswith(f"{1000 - len(found):,} more small messages were not decoded")
 
 
-def test_what_would_become_too_many_objects_is_not_unpacked():
+def test_payloads_of_too_many_objects_are_not_unpacked():
     [found] = examined(frame(listed(2 << 20, b"\xa2ab" * (2 << 20)), kind=0x11), None)
     assert (found.message, found.error) == (None, None)
     assert found.unread == "the payload has more than 1,048,576 values"
@@ -541,7 +541,7 @@ def test_the_sample_is_bounded(monkeypatch):
     assert compared.found.frames == 9
 
 
-def test_what_is_too_large_to_be_encoded_anew_is_counted(monkeypatch):
+def test_messages_too_large_to_be_encoded_again_are_counted(monkeypatch):
     monkeypatch.setattr(sizes, "LARGEST_SAMPLE", 1000)
     octets = Codec().encode(MessageType.ECG_DATA, {"signal": np.arange(400), "sampling_rate": 250})
     [compared] = analysed(octets).compare()
@@ -562,7 +562,7 @@ def test_what_is_too_large_to_be_encoded_anew_is_counted(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("form", ["list", "binary"])
-def test_whatever_a_receiver_takes_is_measured(data, form):
+def test_every_accepted_message_is_measured(data, form):
     try:
         octets = Codec(ndarray=form, compression=None).encode(MessageType.PING, data)
     except ecgframe.ProtocolError:

@@ -143,7 +143,7 @@ def test_a_hole_that_is_acknowledged_is_not_waited_for():
     assert direction.acknowledged(17, 7.0) == []
 
 
-def test_what_is_after_a_gap_keeps_its_time():
+def test_messages_after_a_gap_keep_their_time():
     connection = Connection().open()
     for number in range(60):
         connection.send(FRAMES[number % 2], "client" if number % 2 else "server")
@@ -199,7 +199,7 @@ def test_tls_is_told():
     assert "encrypted (TLS)" in remarks(capture(connection.packets))[0].text
 
 
-def test_what_is_no_websocket_any_more_is_told_once():
+def test_a_connection_that_is_no_websocket_any_more_is_reported_once():
     connection = Connection().open().send(FRAMES[0])
     connection.packets += [connection.server.packet(b"\xff\xff\xff\xff"), connection.server.packet(b"more")]
     connection.send(FRAMES[1], "client")
@@ -228,7 +228,7 @@ def test_a_capture_that_is_cut_short_gives_what_it_has():
     ]
 
 
-def test_what_is_no_capture():
+def test_other_files_are_refused():
     with pytest.raises(CaptureError, match="not a readable capture"):
         read(b"\xa1\xb2\xc3\xd4nonsense")
     assert not is_capture(b"\x03\x01")

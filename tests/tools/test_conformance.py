@@ -576,7 +576,7 @@ def test_a_client_that_subscribes_to_nothing_or_begins_anew_is_not_said_to_resum
         )
 
 
-def test_what_a_client_does_not_announce_is_skipped():
+def test_cases_of_capabilities_that_a_client_lacks_are_skipped():
     live = spoilt_client(lambda message: [negotiated(3)])
     results = run(run_client(live, CLIENTS.cases(("4",)), Settings(timeout=0.3)))
     assert {one.verdict for one in results} == {Verdict.SKIPPED}

@@ -108,7 +108,7 @@ def test_errors_of_other_kinds(path, error, message, fields):
     assert {name: value for name, value in line.items() if name not in common} == fields
 
 
-def test_what_comes_too_fast_is_not_unpacked(path):
+def test_errors_above_the_rate_are_not_unpacked(path):
     line = logged(path, RateLimitExceeded("slower"), PING)
     assert (line["header"]["type"], line["bytes"]) == ("PING", PING[:19].hex())
 
@@ -215,7 +215,7 @@ def test_errors_are_grouped(path):
     assert first.advice is ADVICE[ErrorCode.CHECKSUM_MISMATCH]
 
 
-def test_there_is_advice_for_every_code():
+def test_every_code_has_advice():
     assert ADVICE.keys() == set(ErrorCode)
 
 

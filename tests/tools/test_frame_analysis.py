@@ -109,7 +109,7 @@ def test_a_good_frame():
     assert frame.stream is None
 
 
-def test_what_stands_behind_a_frame_that_only_lost_itself_is_read():
+def test_frames_behind_one_with_a_damaged_payload_are_read():
     broken = bytearray(GOOD)
     broken[-1] ^= 1
     first, second, third = examine(GOOD + bytes(broken) + encode(MessageType.SUBSCRIBE, {"stream": "ecg/1"}))
@@ -118,7 +118,7 @@ def test_what_stands_behind_a_frame_that_only_lost_itself_is_read():
     assert (third.number, third.stream, third.offset) == (3, "ecg/1", 2 * len(GOOD))
 
 
-def test_nothing_is_read_behind_a_frame_whose_end_is_unknown():
+def test_no_frame_is_read_behind_one_of_unknown_length():
     first, second = examine(GOOD + b"\x07" + GOOD)
     assert first.error is None
     assert second.error.check == 2

@@ -123,7 +123,7 @@ def test_the_search_ends_where_everything_looks_like_a_frame(monkeypatch):
     assert stream.gave_up
 
 
-def test_it_tells_how_far_it_is():
+def test_progress_is_reported():
     stream = FrameStream(io.BytesIO(FILE))
     for _ in stream.headers():
         pass

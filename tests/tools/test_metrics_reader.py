@@ -73,7 +73,7 @@ def after(reading, seconds, before):
     return Reading(before.time + seconds, reading.samples)
 
 
-def test_what_lies_between_two_readings(server):
+def test_the_difference_of_two_readings_is_computed(server):
     first, second = readings(server, FIRST, SECOND)
     found = between(first, after(second, 2, first))
     assert (found.seconds, found.connections, found.by_version) == (2, 3, {"3": 3})
@@ -96,7 +96,7 @@ def test_a_server_that_began_anew_counts_from_nothing(server):
     assert found.latency["publish"].count == 10
 
 
-def test_nothing_happened(server):
+def test_two_equal_readings_have_no_percentiles(server):
     first, second = readings(server, FIRST, FIRST)
     found = between(first, after(second, 1, first))
     assert found.latency["publish"].percentiles == {50: None, 90: None, 99: None}
@@ -107,7 +107,7 @@ def test_nothing_happened(server):
     }
 
 
-def test_what_is_infinite_is_null_in_json(server):
+def test_infinite_values_are_null_in_json(server):
     first, second = readings(server, FIRST, SECOND)
     assert plain(between(first, second))["latency"]["publish"]["buckets"][-1] == [None, 2]
 
@@ -122,12 +122,12 @@ def test_what_is_infinite_is_null_in_json(server):
         ("http://h:9090/other/metrics", "http://h:9090/other/metrics"),
     ],
 )
-def test_where_the_metrics_are(text, url):
+def test_the_address_of_the_metrics_is_derived(text, url):
     assert metrics_url(text) == url
 
 
 @pytest.mark.parametrize("text", ["ftp://h", "ws://", "http:///metrics"])
-def test_what_is_no_address(text):
+def test_invalid_addresses_are_refused(text):
     with pytest.raises(ToolError, match="not the address of a server"):
         metrics_url(text)
 
@@ -141,13 +141,13 @@ def test_what_is_no_address(text):
         (200, b"other_metric 1\n", "no metrics of ecgframe on this page"),
     ],
 )
-def test_what_is_no_page_of_metrics(server, status, body, words):
+def test_other_pages_are_refused(server, status, body, words):
     server.status, server.body = status, body
     with pytest.raises(ToolError, match=words):
         read_metrics(server.url)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/metrics", "http://127.0.0.1:99999/metrics"])
-def test_nobody_there(url):
+def test_an_unreachable_server_is_reported(url):
     with pytest.raises(ToolError, match=url):
         read_metrics(url)

@@ -45,7 +45,7 @@ def test_pcap_of_either_order_and_resolution(order, ticks):
     assert packets(octets) == [Packet(1, 1.5, b"first"), Packet(1, 2.000001, b"")]
 
 
-def test_what_is_written_is_read():
+def test_written_captures_are_read():
     file = io.BytesIO()
     writer = PcapWriter(file, 252)
     writer.write(b"one", 1_700_000_000.000001)
@@ -111,7 +111,7 @@ def test_pcapng_has_sections_interfaces_and_resolutions(order):
         (section() + block(1, bytes(8) + b"\x09\0\xff\xff\0\0\0\0"), "option of 65535 bytes where 4 are left"),
     ],
 )
-def test_what_no_header_of_a_capture_is(octets, text):
+def test_files_without_a_valid_header_are_refused(octets, text):
     with pytest.raises(CaptureError, match=f"not a readable capture: .*{text}"):
         read_packets(io.BytesIO(octets))
 
@@ -209,7 +209,7 @@ def test_tags_labels_options_and_extensions(link, octets):
         (101, bytes(FOUR)[:3] + b"\x20" + bytes(FOUR)[4:]),
     ],
 )
-def test_what_is_no_tcp(link, octets):
+def test_packets_other_than_tcp_are_left_out(link, octets):
     with pytest.raises(NotTcp):
         tcp_segment(link, octets)
 

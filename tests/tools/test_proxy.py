@@ -108,7 +108,7 @@ def test_the_path_the_query_and_some_headers_are_passed_on():
     assert asked == [("/ws?room=1", "Bearer 7", "ecgframe, bearer.abc", "ecgframe")]
 
 
-def test_what_is_no_websocket_is_asked_of_the_target_and_is_not_seen():
+def test_other_requests_are_passed_to_the_target_unseen():
     asked = []
 
     def page(connection, request):
@@ -340,7 +340,7 @@ def test_frames_of_a_file_are_a_servers_and_tell_their_times():
         ({"from_server": True, "connection": 3}, "there is no connection 3: 2 connections in this recording"),
     ],
 )
-def test_there_is_nothing_to_play(options, words):
+def test_a_file_without_frames_is_refused(options, words):
     with pytest.raises(ToolError, match=words):
         part_of(read_capture(recording()), **options)
 
@@ -394,7 +394,7 @@ def test_the_clients_part_is_played_to_a_server_at_its_pace():
 
 
 @pytest.mark.slow
-def test_who_hangs_up_before_the_end_is_told():
+def test_a_peer_that_disconnects_before_the_end_is_reported():
     async def behave(connection):
         await connection.recv()
         await connection.close(1002, "no")

@@ -53,7 +53,7 @@ def test_without_a_key_they_are_shown_as_sealed_and_not_as_broken():
     assert all("ENCRYPTED" in one.flag_names for one in found)
 
 
-def test_with_the_key_they_are_opened():
+def test_sealed_frames_are_opened_with_the_key():
     sealed = frames()
     found = examined(b"".join(sealed), StoredKeys([KEY]))
     assert [one.error for one in found] == [None] * 4
@@ -63,7 +63,7 @@ def test_with_the_key_they_are_opened():
     assert len(examined(b"".join(sealed * 2), StoredKeys([KEY]))) == 8  # as often as they are seen
 
 
-def test_what_a_receiver_would_refuse_is_an_error():
+def test_frames_that_a_receiver_would_refuse_are_errors():
     frame = bytearray(frames()[3])
     frame[-1] ^= 1
     import oracle

@@ -33,7 +33,7 @@ def test_by_the_timestamps_in_the_messages(begin):
     assert dues(*[ecg(timestamp=time) for time in times]) == pytest.approx([0, 2, 4.5, 4.5])
 
 
-def test_else_behind_the_samples_before():
+def test_messages_without_timestamps_follow_the_samples_before():
     assert dues(ecg(500), ecg(125), ecg(500)) == pytest.approx([0, 2, 2.5])
 
 
@@ -55,7 +55,7 @@ def test_another_clock_is_no_pause(step):
 @pytest.mark.parametrize(
     "frame", [b"\x03broken", encode(MessageType.ECG_DATA, {"signal": [], "sampling_rate": 0})], ids=["broken", "empty"]
 )
-def test_what_tells_nothing_has_no_pace(frame):
+def test_messages_without_a_signal_have_no_pace(frame):
     pace = SignalPace(Budget())
     assert (pace.due(Delivery(frame)), pace.has_signal) == (0.0, False)
 

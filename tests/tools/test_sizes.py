@@ -130,7 +130,7 @@ def test_the_shipped_ecg_in_millivolts_is_advised_to_travel_as_counts():
         (np.r_[np.nan, np.random.default_rng(0).normal(size=500)], "as float32, in binary form"),
     ],
 )
-def test_what_rounds_is_said(signal, words):
+def test_advice_that_rounds_says_so(signal, words):
     [compared] = analysed(ecg(signal)).compare()
     assert words in compared.advice
     assert "rounds" in compared.advice
@@ -138,7 +138,7 @@ def test_what_rounds_is_said(signal, words):
         assert "for peers that announced ndarray-bin" in compared.advice
 
 
-def test_what_is_small_is_left_alone():
+def test_small_messages_get_no_advice():
     counts = ecg(shipped_ecg().signal[:, :50], Codec(ndarray="binary"))
     advice = {compared.found.type.name: compared.advice for compared in analysed(counts, encode(0x11, None)).compare()}
     assert advice["ECG_DATA"].startswith("nothing to gain: signal is sent as int16, binary")
@@ -210,7 +210,7 @@ def test_records_are_measured_by_their_parts(number):
     assert compared.advice == "nothing to gain: signal is sent as int16, delta record"
 
 
-def test_what_version_4_would_save_is_said():
+def test_the_saving_of_version_4_is_reported():
     template, *records = live_frames(4)
     compared = comparison_of(live_frames(3))
     form = next(form for form in compared.forms if form.name == "as it is, delta record")
@@ -220,7 +220,7 @@ def test_what_version_4_would_save_is_said():
     assert compared.advice.endswith(f"{other}{len(template)} bytes of templates")
 
 
-def test_what_would_save_bytes_in_version_4_is_said():
+def test_advice_for_version_4_names_what_saves_bytes():
     without_filter = comparison_of(live_frames(4, delta=False))
     assert without_filter.found.forms == {"int16, record": 2}
     assert without_filter.advice.startswith("announce the capability delta: 7")
@@ -236,7 +236,7 @@ def test_what_would_save_bytes_in_version_4_is_said():
 @pytest.mark.parametrize(
     "fields", [{}, {"timestamp": "now"}, {"timestamp": 1.5, "stream": [1]}, {"timestamp": 1.5, "note": "x" * 5000}]
 )
-def test_what_cannot_be_a_record_is_not_advised_to_be_one(fields):
+def test_messages_that_cannot_be_records_get_no_such_advice(fields):
     compared = comparison_of([ecg(np.arange(2000, dtype="int16"), **fields)])
     assert not any("record" in form.name for form in compared.forms)
     assert "version 4" not in compared.advice

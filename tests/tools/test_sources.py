@@ -64,7 +64,7 @@ def test_hexadecimal(digits, tmp_path):
     assert frames(tmp_path / "frames.txt") == FRAMES
 
 
-def test_what_lies_between_frames_is_told():
+def test_bytes_between_frames_are_reported():
     broken, remark, good = observations("ff" * 7 + FRAMES[0].hex())
     assert (broken.octets, broken.fault.check) == (b"\xff" * 7, 2)
     assert remark == Remark("7 bytes are not frames, from byte 0 to 7")
@@ -88,7 +88,7 @@ def test_giving_up_is_told(monkeypatch):
         ("z" * 5000, b"", "there is no such file"),
     ],
 )
-def test_what_is_no_source(text, stdin, words):
+def test_other_files_are_refused(text, stdin, words):
     with pytest.raises(SourceError) as failed:
         observations(text, stdin)
     assert words in str(failed.value)

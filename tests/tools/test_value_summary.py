@@ -47,7 +47,7 @@ def test_a_sparkline_keeps_the_peak_between_two_blocks():
 
 
 @pytest.mark.parametrize("value", [[], [[]], [1, "a"], [[1], [1, 2]], [[1], 2], [True], None, [1.5, 2**2000]])
-def test_what_is_no_array(value):
+def test_maps_that_are_no_valid_arrays_are_shown_as_maps(value):
     assert as_array(value) is None
 
 

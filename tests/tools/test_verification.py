@@ -173,7 +173,7 @@ def test_swapped_frames_are_out_of_order(recording):
     assert seconds(verified(b"".join(frames))) == {("order", 1)}
 
 
-def test_what_is_there_twice_is_told(recording):
+def test_repeated_frames_are_reported(recording):
     frames = frames_of(recording)
     alert = next(frame for frame in frames if frame[1] == ALERT)
     assert "order" in {fault.kind for fault in verified(b"".join([*frames, alert])).faults}
@@ -246,7 +246,7 @@ def test_the_command(recording, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_hostile_files_cost():
+def test_hostile_files_cost_bounded_time_and_memory():
     """Claims of many digests, streams and templates are bounded."""
     attester = Attester(SIGNER, "s", 5)
     for number in range(MAX_DIGESTS):

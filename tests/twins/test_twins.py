@@ -42,7 +42,7 @@ def assert_alike(call):
     return compiled
 
 
-def test_they_are_two():
+def test_the_two_cores_are_different_modules():
     assert ecgframe.accelerated
     assert not PLAIN.accelerated
     assert ecgframe.crc32 is not PLAIN.crc32
@@ -94,7 +94,7 @@ def test_frames_of_which_some_are_broken(frames):
 
 @examples(300)
 @given(strategies.near_payloads(), st.sampled_from(["list", "ndarray"]))
-def test_what_begins_like_messagepack(payload, numeric):
+def test_both_cores_read_any_messagepack_alike(payload, numeric):
     assert_alike(lambda package: package.Codec(numeric_lists=numeric).unpack(payload))
 
 
