@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 project = "ecgframe"
 author = "The ecgframe developers"
-release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+release = PROJECT["version"]
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3  # the pages link to headings of one another, and are read on GitHub as well
 exclude_patterns = ["_build"]
@@ -43,6 +44,12 @@ def setup(app: Sphinx) -> None:
     app.connect("include-read", link_within_the_site)
 
 
+HOME = PROJECT["urls"]["Homepage"]
+BENCH = {"README.md": "measuring.md", "RESULTS.md": "performance.md"}
+CLIENT = {"../README.md": "../docs/index.md", "bench/README.md": f"{HOME}/blob/main/client/bench/README.md"}
+
+
 def link_within_the_site(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
-    """Pages of ``bench/`` link to one another; here they have other names."""
-    content[0] = content[0].replace("](README.md)", "](measuring.md)").replace("](RESULTS.md)", "](performance.md)")
+    """Pages of other folders link to one another; here they have other names."""
+    for target, here in (CLIENT if parent == "typescript" else BENCH).items():
+        content[0] = content[0].replace(f"]({target})", f"]({here})")

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import command_line
@@ -25,6 +26,7 @@ from ecgframe.protocol import Algorithm
 from ecgframe.records import Record, RecordError, shipped_ecg, write_record
 
 README = Path(__file__).parents[2] / "README.md"
+DOCS = README.parent / "docs"
 FRAMES = [way for way in WAYS if way.name == "ecgframe"]
 
 
@@ -136,6 +138,14 @@ def test_the_readme_has_these_sizes(shipped):
         if (samples, way.filter) != ("float32", "delta")  # the filter is for integers
     }
     assert found == measured
+
+
+def test_the_front_page_has_these_figures(shipped):
+    path = DOCS / "draw_front_page.py"
+    script = module_from_spec(spec := spec_from_file_location("draw_front_page", path))
+    spec.loader.exec_module(script)
+    for file, text in script.written(shipped).items():
+        assert file.read_text("utf-8") == text, f"run python docs/{path.name}"
 
 
 def test_sizes_are_means_over_the_recording(shipped):

@@ -50,7 +50,9 @@ def test_files_of_pyedflib_are_read_alike(path):
     notes=st.lists(st.tuples(st.integers(0, 500), st.text("abcäö @", min_size=1, max_size=8)), max_size=5),
     seed=st.integers(0, 1 << 32),
 )
-def test_files_that_pyedflib_writes_are_read_alike(tmp_path_factory, suffix, leads, seconds, units, physical, notes, seed):
+def test_files_that_pyedflib_writes_are_read_alike(
+    tmp_path_factory, suffix, leads, seconds, units, physical, notes, seed
+):
     path, random = tmp_path_factory.mktemp("by") / f"a{suffix}", np.random.default_rng(seed)
     bits = 16 if suffix == ".edf" else 24
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
