@@ -80,12 +80,14 @@ def figures(sizes: dict[str, float]) -> str:
     """Return the three figures as a list."""
     record, json = sizes[BARS[-1][0]], sizes["JSON, millivolts"]
     seconds = LARGE_MESSAGE * 8 / LINK
-    return f"""\
-- **{record / json:.0%} of JSON.** 50 ms of 12 leads at 1,000 Hz take {record:.0f} bytes in version 4, {json:,.0f} as JSON. \
-No sample is rounded.
-- **{times_as_fast():.0f} times as fast** as `orjson` and NumPy: from the bytes of 50 ms to an array, in the binary form.
-- **0.4 s instead of {seconds:.0f} s** for an alert behind a message of 10 MiB, over 1 Mbit/s, in version 4.
-"""
+    lines = (
+        f"**{record / json:.0%} of JSON.** 50 ms of 12 leads at 1,000 Hz take {record:.0f} bytes in version 4, "
+        f"{json:,.0f} as JSON. No sample is rounded.",
+        f"**{times_as_fast():.0f} times as fast** as `orjson` and NumPy: from the bytes of 50 ms to an array, in the "
+        "binary form.",
+        f"**0.4 s instead of {seconds:.0f} s** for an alert behind a message of 10 MiB, over 1 Mbit/s, in version 4.",
+    )
+    return "".join(f"- {line}\n" for line in lines)
 
 
 def times_as_fast() -> float:
