@@ -31,6 +31,9 @@ RUN_ALL = """
 import json, os, sys, traceback
 blocked, commands = json.loads(sys.argv[1])
 sys.modules.update(dict.fromkeys(blocked))
+import asyncio, numpy, ecgframe  # what the commands share is imported once, for all children
+if not {"typer", "rich"} & set(blocked):
+    import ecgframe.cli.app
 for command in commands:
     print("=====", command[0], flush=True)
     child = os.fork()
