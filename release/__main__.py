@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import metadata, readme, sdist, wheel
+from . import conda, metadata, readme, sdist, wheel
 from .project import ROOT, group, oldest, project
 from .pythons import Python, examine, installed
 from .running import Failed, run, venv
@@ -66,6 +66,7 @@ class Rehearsal:
         )
         archive = sdist.build(self.tools / "python", self.work, self.epoch)
         shown = metadata.check_archive(archive, self.tools, self.work)
+        shown += conda.check(archive, self.tools, self.work)
         self.say(archive.name, [f"{archive.stat().st_size / 1000:,.0f} kB", "twice the same", *shown])
         self.archive, self.sources = archive, sdist.unpack(archive, self.work)
         with ThreadPoolExecutor(2) as pool:
