@@ -30,12 +30,6 @@ COLUMNS = (
     "encoding 1 s, against `json` / `orjson`",
     "decoding",
 )
-    "samples, and how they are sent",
-    "size, 50 ms",
-    "size, 1 s",
-    "encoding 1 s, against `json` / `orjson`",
-    "decoding",
-)
 
 
 def lines(found: Comparison) -> Iterator[str]:
